@@ -1,0 +1,1 @@
+"""Discord's side of opsbot: parse, call the engine once, show."""

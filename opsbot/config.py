@@ -1,0 +1,247 @@
+"""The configuration as frozen values: what `config.toml` says, after every key was checked.
+
+Reading and checking the file is `opsbot.config_file`'s work; this module is what everything else imports. Durations are
+`timedelta`, sizes are bytes, ids are strings where they are compared with Discord's, integers where they are sent.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+
+from opsbot.core.access import Ranks
+from opsbot.core.health import Policy
+from opsbot.core.recovery import Ladder
+
+
+class SecretMissingError(Exception):
+    """A secret that the configuration names cannot be read; the text names where it should be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """Where a secret is kept: an environment variable, or a file. The value is never kept in here, nor printed."""
+
+    env: str | None = None
+    file: Path | None = None
+
+    def read(self) -> str:
+        """The secret itself.
+
+        A relative file is looked for in `$CREDENTIALS_DIRECTORY` (systemd.exec(5), LoadCredential=).
+
+        Raises:
+            SecretMissingError: the variable is not set, or the file cannot be read or is empty.
+        """
+        if self.env is not None:
+            value = os.environ.get(self.env, "").strip()
+            if not value:
+                msg = f"the environment variable {self.env} is not set"
+                raise SecretMissingError(msg)
+            return value
+        if self.file is None:
+            msg = "no place is named for this secret"
+            raise SecretMissingError(msg)
+        path = self.file
+        if not path.is_absolute() and "CREDENTIALS_DIRECTORY" in os.environ:
+            path = Path(os.environ["CREDENTIALS_DIRECTORY"]) / path
+        try:
+            value = path.read_text().strip()
+        except OSError as error:
+            msg = f"the file {path} cannot be read: {error.strerror}"
+            raise SecretMissingError(msg) from error
+        if not value:
+            msg = f"the file {path} is empty"
+            raise SecretMissingError(msg)
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Discord:
+    """`[discord]`: the guild and the channel opsbot lives in."""
+
+    token: Secret
+    guild_id: int
+    ops_channel_id: int
+    api_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """`[state]`: where opsbot keeps what it must remember."""
+
+    directory: Path
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file."""
+        return self.directory / "opsbot.sqlite3"
+
+    @property
+    def socket(self) -> Path:
+        """The control socket: in `$RUNTIME_DIRECTORY` (systemd.exec(5)) where there is one, else in the state directory."""
+        runtime = os.environ.get("RUNTIME_DIRECTORY", "").split(":")[0]
+        return Path(runtime or self.directory) / "control.sock"
+
+    @property
+    def output(self) -> Path:
+        """Where the output of build steps is kept, a folder a deployment."""
+        return self.directory / "deployments"
+
+    @property
+    def services(self) -> Path:
+        """Where the supervisor keeps its run records and the services' logs."""
+        return self.directory / "services"
+
+
+@dataclass(frozen=True, slots=True)
+class Http:
+    """`[http]`: the local endpoint; `listen` None turns it off."""
+
+    host: str | None = "127.0.0.1"
+    port: int = 9464
+
+
+@dataclass(frozen=True, slots=True)
+class InstallStep:
+    """`[[services.X.install]]`: one command run in the new release before anything live changes."""
+
+    run: tuple[str, ...]
+    directory: str = "."
+    when_changed: tuple[str, ...] = ()
+    timeout: timedelta = timedelta(minutes=10)
+    keep: tuple[str, ...] = ()
+    """What the step makes, relative to `directory`: copied from the live release when the step is not run again.
+    Empty: `node_modules`, `.venv` and `vendor`, those that are there."""
+
+
+class Strategy(StrEnum):
+    """How a deploy lays its files."""
+
+    RELEASES = "releases"
+    IN_PLACE = "in-place"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """`[services.X.source]`: the repository and how its releases are kept."""
+
+    repository: str
+    directory: Path
+    branch: str = "main"
+    strategy: Strategy = Strategy.RELEASES
+    poll: timedelta = timedelta(minutes=5)
+    auto: bool = True
+    keep: int = 5
+    shared: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    timeout: timedelta = timedelta(minutes=2)
+    """For each git command that talks to the remote."""
+    token: Secret | None = None
+    """For an http(s) remote: sent as the password, by way of the environment, never on a command line."""
+    username: str = "x-access-token"
+    ssh_key: Path | None = None
+    hook_secret: Secret | None = None
+    """Shared with the forge, for its pushes."""
+
+
+class CheckKind(StrEnum):
+    """What a check looks at."""
+
+    PROCESS = "process"
+    TCP = "tcp"
+    HTTP = "http"
+    UNIT = "unit"
+    COMMAND = "command"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """`[[services.X.checks]]`: one look at a service, again and again."""
+
+    name: str
+    kind: CheckKind
+    interval: timedelta = timedelta(seconds=30)
+    timeout: timedelta = timedelta(seconds=5)
+    policy: Policy = field(default_factory=Policy)
+    host: str = "127.0.0.1"
+    port: int = 0
+    url: str = ""
+    method: str = "GET"
+    status: tuple[tuple[int, int], ...] = ((200, 399),)
+    """Accepted ranges, both ends included."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Sent with the request."""
+    body: str = ""
+    """Sent with the request."""
+    expect_headers: Mapping[str, str] = field(default_factory=dict)
+    """Regular expressions that must be found in the answer's headers."""
+    expect_body: str = ""
+    """Regular expression that must be found in the first 64 KiB of the answer."""
+    run: tuple[str, ...] = ()
+    """`command`: exit status 0 is well. Run in the live release."""
+
+
+class ManagerKind(StrEnum):
+    """Who keeps the service running."""
+
+    SYSTEMD = "systemd"
+    PROCESS = "process"
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """`[services.X]`: one service and all that is done for it."""
+
+    name: str
+    manager: ManagerKind
+    unit: str = ""
+    command: tuple[str, ...] = ()
+    working_directory: str = "."
+    """Relative to the live release; without a source, an absolute path."""
+    environment_file: Path | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+    source: Source | None = None
+    install: tuple[InstallStep, ...] = ()
+    checks: tuple[Check, ...] = ()
+    soak: timedelta = timedelta(seconds=15)
+    """How long every check must go on passing before a release counts as verified."""
+    verify_timeout: timedelta = timedelta(minutes=2)
+    """How long a new release may take to pass its checks at all."""
+    startup_grace: timedelta = timedelta(seconds=30)
+    """Failures this soon after a start do not count, until the first success."""
+    stop_timeout: timedelta = timedelta(seconds=15)
+    """From SIGTERM to SIGKILL."""
+    recovery: Ladder = field(default_factory=Ladder)
+    log_keep: timedelta = timedelta(days=7)
+    log_size: int = 50 * 1024 * 1024
+    """Bytes of log kept at most, rotated files included."""
+
+    @property
+    def root(self) -> Path | None:
+        """The folder the service is started from: `current`, its live release."""
+        return None if self.source is None else self.source.directory / "current"
+
+    @property
+    def run_directory(self) -> Path:
+        """Where its command runs, the `current` link not yet resolved."""
+        return (self.root or Path("/")) / self.working_directory
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything `config.toml` says. `services` keeps the order of the file."""
+
+    path: Path
+    discord: Discord
+    roles: Ranks
+    state: State
+    http: Http
+    services: Mapping[str, Service]
+    host: str = ""
+    """The name this host is called by in messages; its hostname where not given."""
+    silence_max: timedelta = timedelta(days=7)
+    audit_keep: timedelta = timedelta(days=365)
+    history_keep: timedelta = timedelta(days=90)

@@ -1,0 +1,117 @@
+"""Who may do what: ranks, and the least rank of each action.
+
+The same table answers for a slash command, a button, a hook and the command line.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+
+class Rank(IntEnum):
+    """Ranks in order; who holds a higher one may do all a lower one may."""
+
+    NONE = 0
+    VIEWER = 1
+    OPERATOR = 2
+    DEPLOYER = 3
+    ADMIN = 4
+
+
+class Action(StrEnum):
+    """What can be asked of opsbot. The value is the name of the command."""
+
+    STATUS = "status"
+    HEALTH = "health"
+    HISTORY = "history"
+    LOGS = "logs"
+    RESTART = "restart"
+    SILENCE = "silence"
+    DEPLOY = "deploy"
+    ROLLBACK = "rollback"
+    HOLD = "hold"
+    RESUME = "resume"
+    AUDIT = "audit"
+
+
+LEAST_RANK: Mapping[Action, Rank] = {
+    Action.STATUS: Rank.VIEWER,
+    Action.HEALTH: Rank.VIEWER,
+    Action.HISTORY: Rank.VIEWER,
+    Action.LOGS: Rank.OPERATOR,
+    Action.RESTART: Rank.OPERATOR,
+    Action.SILENCE: Rank.OPERATOR,
+    Action.DEPLOY: Rank.DEPLOYER,
+    Action.ROLLBACK: Rank.DEPLOYER,
+    Action.HOLD: Rank.DEPLOYER,
+    Action.RESUME: Rank.DEPLOYER,
+    Action.AUDIT: Rank.ADMIN,
+}
+
+
+class Origin(StrEnum):
+    """From where something was asked."""
+
+    DISCORD = "discord"
+    CLI = "cli"
+    POLL = "poll"
+    WEBHOOK = "webhook"
+    RECOVERY = "recovery"
+    STARTUP = "startup"
+
+
+AUTOMATIC = frozenset({Origin.POLL, Origin.WEBHOOK})
+"""Origins whose deploys a hold, a quarantine and the wait after a rollback keep back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who asks.
+
+    `id` is a Discord user id, `unix:NAME` for a local user, or the origin's own name for opsbot itself.
+    `roles` are the ids (Discord role ids, `unix:@GROUP`) held at the moment of asking.
+    """
+
+    origin: Origin
+    id: str
+    name: str
+    roles: frozenset[str] = frozenset()
+    owner: bool = False
+    """True for root and the user the daemon runs as, on the control socket: always admin."""
+
+    @property
+    def automatic(self) -> bool:
+        """True where no person asked."""
+        return self.origin in AUTOMATIC or self.origin in {Origin.RECOVERY, Origin.STARTUP}
+
+
+def itself(origin: Origin) -> Actor:
+    """opsbot acting by itself (a poll, a recovery)."""
+    return Actor(origin, f"opsbot:{origin}", "opsbot", owner=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Ranks:
+    """The `[roles]` table: for each rank the role and user ids that hold it, as strings."""
+
+    viewer: frozenset[str] = frozenset()
+    operator: frozenset[str] = frozenset()
+    deployer: frozenset[str] = frozenset()
+    admin: frozenset[str] = frozenset()
+
+    def of(self, actor: Actor) -> Rank:
+        """The highest rank the actor holds; `Rank.NONE` when it holds none (deny by default)."""
+        if actor.owner:
+            return Rank.ADMIN
+        held = actor.roles | {actor.id}
+        named = (
+            (Rank.ADMIN, self.admin),
+            (Rank.DEPLOYER, self.deployer),
+            (Rank.OPERATOR, self.operator),
+            (Rank.VIEWER, self.viewer),
+        )
+        return next((rank for rank, ids in named if ids & held), Rank.NONE)
+
+    def allow(self, actor: Actor, action: Action) -> bool:
+        """Whether the actor may do this."""
+        return self.of(actor) >= LEAST_RANK[action]

@@ -1,0 +1,313 @@
+"""Deployments: the table of phases, and the decision whether one may begin.
+
+A deployment goes
+
+    PENDING → FETCHING → PREPARING → INSTALLING → SWITCHING → RESTARTING → VERIFYING → LIVE
+
+and a rollback, whose release already stands on disk, PENDING → SWITCHING → RESTARTING → VERIFYING → LIVE.
+Up to INSTALLING nothing live has changed: a failure ends in FAILED and there is nothing to undo. From SWITCHING on, a
+failure goes through UNDOING: the release before is switched back, restarted and looked at, and the deployment ends
+UNDONE; when even that fails, or there was no release before, it ends STUCK and a human is called.
+
+Each phase is written to the store *before* its work begins, so that a process that finds an unfinished deployment
+knows the most that can have happened.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+from opsbot.core.access import Actor
+
+
+class Kind(StrEnum):
+    """Whether a deployment brings a commit, or returns to a release that is kept."""
+
+    DEPLOY = "deploy"
+    ROLLBACK = "rollback"
+
+
+class Phase(StrEnum):
+    """Where a deployment stands."""
+
+    PENDING = "pending"
+    FETCHING = "fetching"
+    PREPARING = "preparing"
+    INSTALLING = "installing"
+    SWITCHING = "switching"
+    RESTARTING = "restarting"
+    VERIFYING = "verifying"
+    UNDOING = "undoing"
+    LIVE = "live"
+    FAILED = "failed"
+    UNDONE = "undone"
+    STUCK = "stuck"
+    SKIPPED = "skipped"
+
+
+ENDS = frozenset({Phase.LIVE, Phase.FAILED, Phase.UNDONE, Phase.STUCK, Phase.SKIPPED})
+"""Phases nothing follows."""
+
+CHANGED = frozenset({Phase.SWITCHING, Phase.RESTARTING, Phase.VERIFYING, Phase.UNDOING})
+"""Unfinished phases in which something live may have changed."""
+
+MOVES: Mapping[Phase, frozenset[Phase]] = {
+    Phase.PENDING: frozenset({Phase.FETCHING, Phase.SWITCHING, Phase.FAILED}),
+    Phase.FETCHING: frozenset({Phase.PREPARING, Phase.FAILED, Phase.SKIPPED}),
+    Phase.PREPARING: frozenset({Phase.INSTALLING, Phase.FAILED}),
+    Phase.INSTALLING: frozenset({Phase.SWITCHING, Phase.FAILED}),
+    Phase.SWITCHING: frozenset({Phase.RESTARTING, Phase.UNDOING}),
+    Phase.RESTARTING: frozenset({Phase.VERIFYING, Phase.UNDOING}),
+    Phase.VERIFYING: frozenset({Phase.LIVE, Phase.UNDOING}),
+    Phase.UNDOING: frozenset({Phase.UNDONE, Phase.STUCK}),
+    Phase.LIVE: frozenset(),
+    Phase.FAILED: frozenset(),
+    Phase.UNDONE: frozenset(),
+    Phase.STUCK: frozenset(),
+    Phase.SKIPPED: frozenset(),
+}
+
+
+class IllegalMoveError(ValueError):
+    """The table has no such move: a mistake in opsbot, never in its input."""
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One commit, as it is shown. `title` and `author` are untrusted text."""
+
+    id: str
+    title: str
+    author: str
+    at: datetime
+
+    @property
+    def short(self) -> str:
+        """The first ten digits."""
+        return self.id[:10]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing a deployment did: a phase's work or an install command.
+
+    `output` is the file that keeps all it printed, `tail` its last lines (shown on failure).
+    `ok` is None while it runs.
+    """
+
+    name: str
+    phase: Phase
+    started_at: datetime
+    ended_at: datetime | None = None
+    ok: bool | None = None
+    note: str = ""
+    tail: str = ""
+    output: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Somebody asks for a deployment. `ref` None: the tracked branch. `release` is for rollbacks; None: the previous good one."""
+
+    service: str
+    kind: Kind
+    actor: Actor
+    ref: str | None = None
+    release: str | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """One row of the ledger: everything known of one deployment."""
+
+    id: int
+    service: str
+    kind: Kind
+    phase: Phase
+    actor: Actor
+    created_at: datetime
+    updated_at: datetime
+    ref: str | None = None
+    reason: str = ""
+    commit_from: str | None = None
+    commit_to: str | None = None
+    release_from: str | None = None
+    release_to: str | None = None
+    commits: tuple[Commit, ...] = ()
+    commits_total: int = 0
+    steps: tuple[Step, ...] = ()
+    failed_in: Phase | None = None
+    note: str = ""
+    finished_at: datetime | None = None
+    live_at: datetime | None = None
+    revision: int = 0
+    """Grows with each save: what a message shows is stale while its revision is smaller."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether it came to an end."""
+        return self.phase in ENDS
+
+
+def advance(deployment: Deployment, to: Phase, now: datetime, note: str | None = None) -> Deployment:
+    """The deployment one move further.
+
+    Raises:
+        IllegalMoveError: the table has no such move.
+    """
+    if to not in MOVES[deployment.phase]:
+        msg = f"deployment {deployment.id} of {deployment.service}: no move from {deployment.phase} to {to}"
+        raise IllegalMoveError(msg)
+    failed_in = deployment.failed_in
+    if to in {Phase.FAILED, Phase.UNDOING}:
+        failed_in = deployment.phase
+    return replace(
+        deployment,
+        phase=to,
+        updated_at=now,
+        failed_in=failed_in,
+        note=deployment.note if note is None else note,
+        finished_at=now if to in ENDS else None,
+        live_at=now if to is Phase.LIVE else deployment.live_at,
+    )
+
+
+class Why(StrEnum):
+    """Why something was refused: a closed list, for people and for scripts."""
+
+    NO_RANK = "no-rank"
+    UNKNOWN_SERVICE = "unknown-service"
+    NO_SOURCE = "no-source"
+    BUSY = "busy"
+    HELD = "held"
+    WAITING = "waiting-after-rollback"
+    QUARANTINED = "quarantined"
+    ALREADY_LIVE = "already-live"
+    NO_RELEASE = "no-release"
+    BAD_REF = "bad-ref"
+    BAD_INPUT = "bad-input"
+    STOPPED_BY_HAND = "stopped-by-hand"
+    NOT_READY = "not-ready"
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """No, and why, in a sentence for the one who asked. `deployment` is the one in the way, where there is one."""
+
+    why: Why
+    text: str
+    deployment: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """Yes. `release` is the release to return to, for a rollback."""
+
+    release: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """No deploys until resumed. `waits` is the commit rolled back from, when a rollback caused it: then only automatic
+    deploys wait, and a commit newer than that one ends it."""
+
+    service: str
+    actor: str
+    reason: str
+    at: datetime
+    waits: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A release folder that stands complete on disk. `good`: it was live and verified at some time."""
+
+    name: str
+    commit: str
+    at: datetime
+    good: bool
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a decision needs, gathered beforehand.
+
+    `releases` newest first. `commit` is what the request resolves to, None while that is unknown (before a fetch).
+    """
+
+    has_source: bool
+    unfinished: int | None = None
+    hold: Hold | None = None
+    live: Release | None = None
+    releases: tuple[Release, ...] = ()
+    quarantined: frozenset[str] = frozenset()
+    commit: str | None = None
+    older_than_hold: bool = False
+    """`commit` is an ancestor of the commit that a rollback waits past (a branch set back): not newer, so still waiting."""
+
+
+def decide(request: Request, facts: Facts) -> Accepted | Refused:
+    """Whether this may begin now. Rank is asked before, see `opsbot.core.access`."""
+    if not facts.has_source:
+        return Refused(
+            Why.NO_SOURCE, f"{request.service} has no source to deploy from: add [services.{request.service}.source]"
+        )
+    if facts.unfinished is not None:
+        return Refused(
+            Why.BUSY, f"{request.service} is being deployed already (deployment {facts.unfinished})", facts.unfinished
+        )
+    if request.kind is Kind.ROLLBACK:
+        return _decide_rollback(request, facts)
+    return _decide_deploy(request, facts)
+
+
+def _decide_deploy(request: Request, facts: Facts) -> Accepted | Refused:
+    hold = facts.hold
+    if hold is not None and hold.waits is None:
+        why = f": {hold.reason}" if hold.reason else ""
+        return Refused(Why.HELD, f"{request.service} is held by {hold.actor}{why}. Resume it first.")
+    if hold is not None and request.actor.automatic and (facts.older_than_hold or facts.commit in {None, hold.waits}):
+        return Refused(
+            Why.WAITING, f"{request.service} was rolled back: automatic deploys wait for a newer commit, or for resume"
+        )
+    if facts.commit is None:
+        return Accepted()
+    if facts.live is not None and facts.live.commit == facts.commit:
+        return Refused(
+            Why.ALREADY_LIVE, f"{request.service} already runs {facts.commit[:10]}. To start it anew: restart."
+        )
+    if request.actor.automatic and facts.commit in facts.quarantined:
+        return Refused(
+            Why.QUARANTINED, f"{facts.commit[:10]} failed before and is quarantined; a deploy by hand may try it again"
+        )
+    return Accepted()
+
+
+def _decide_rollback(request: Request, facts: Facts) -> Accepted | Refused:
+    live = facts.live.name if facts.live else None
+    if request.release is not None:
+        wanted = [
+            r for r in facts.releases if request.release in {r.name, r.commit} or r.commit.startswith(request.release)
+        ]
+        if not wanted:
+            kept = ", ".join(r.name for r in facts.releases) or "none"
+            return Refused(Why.NO_RELEASE, f"{request.service} keeps no release {request.release}. Kept: {kept}")
+        if wanted[0].name == live:
+            return Refused(Why.ALREADY_LIVE, f"{request.service} already runs release {wanted[0].name}")
+        return Accepted(wanted[0].name)
+    earlier = previous_good(facts.releases, live, facts.quarantined)
+    if earlier is None:
+        return Refused(Why.NO_RELEASE, f"{request.service} has no earlier good release to return to")
+    return Accepted(earlier.name)
+
+
+def previous_good(
+    releases: tuple[Release, ...], live: str | None, quarantined: frozenset[str] = frozenset()
+) -> Release | None:
+    """The newest good release before the live one, by folder order; commits in quarantine are passed over."""
+    names = [release.name for release in releases]
+    earlier = releases[names.index(live) + 1 :] if live in names else releases
+    return next((r for r in earlier if r.good and r.name != live and r.commit not in quarantined), None)

@@ -1,0 +1,103 @@
+"""Recovery is a ladder: restart, restart again with growing delay, roll back if the trouble began with a release, then
+stop and call for a human. Never a loop, never silence.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+
+class Rung(StrEnum):
+    """What to do next."""
+
+    NOTHING = "nothing"
+    WAIT = "wait"
+    RESTART = "restart"
+    ROLL_BACK = "roll-back"
+    CALL_HUMAN = "call-human"
+
+
+@dataclass(frozen=True, slots=True)
+class Ladder:
+    """The `[services.X.recovery]` table.
+
+    attempts: restarts within one trouble before the next rung. backoff: wait before the second restart, doubled for each
+    further one. budget restarts in any `window`, over all troubles: a service that comes back for a minute between its
+    falls is a loop too. blame: a trouble that begins this soon after a release went live is the release's.
+    """
+
+    attempts: int = 3
+    backoff: timedelta = timedelta(seconds=10)
+    backoff_max: timedelta = timedelta(minutes=5)
+    budget: int = 10
+    window: timedelta = timedelta(hours=1)
+    blame: timedelta = timedelta(minutes=30)
+    restart: bool = True
+    roll_back: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A service is not well: what was tried in this trouble, and what stands beside it.
+
+    restarts: times of restarts made for this trouble, oldest first. recent: times of all recovery restarts of the service
+    that the store remembers. live_since: when the live release went live. called: a human was called already.
+    """
+
+    since: datetime
+    restarts: tuple[datetime, ...] = ()
+    recent: tuple[datetime, ...] = ()
+    live_since: datetime | None = None
+    can_roll_back: bool = False
+    rolled_back: bool = False
+    called: bool = False
+    deploying: bool = False
+    stopped_by_hand: bool = False
+    silenced_by_manager: bool = False
+    """The manager itself is about to start it again (systemd's auto-restart, the supervisor's own delay)."""
+    restart_cannot_help: bool = False
+    """The manager gave up starting it: the same start would fail again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """The rung, why in words for the card, and from when (for WAIT: until when)."""
+
+    rung: Rung
+    why: str
+    at: datetime
+
+
+def next_rung(trouble: Trouble, ladder: Ladder, now: datetime) -> Next:
+    """What to do about this trouble at `now`."""
+    if trouble.deploying:
+        return Next(Rung.NOTHING, "a deploy is in progress", now)
+    if trouble.stopped_by_hand:
+        return Next(Rung.NOTHING, "it was stopped on purpose", now)
+    if trouble.called:
+        return Next(Rung.NOTHING, "a human has been called", now)
+    if trouble.silenced_by_manager:
+        return Next(Rung.WAIT, "it is being started again", now)
+    tried = len(trouble.restarts)
+    spent = [at for at in trouble.recent if now - at < ladder.window]
+    within_budget = len(spent) < ladder.budget
+    if ladder.restart and tried < ladder.attempts and within_budget and not trouble.restart_cannot_help:
+        if tried == 0:
+            return Next(Rung.RESTART, "first restart", now)
+        delay = min(ladder.backoff * 2 ** (tried - 1), ladder.backoff_max)
+        due = trouble.restarts[-1] + delay
+        if now < due:
+            return Next(Rung.WAIT, f"restart {tried + 1} of {ladder.attempts} follows", due)
+        return Next(Rung.RESTART, f"restart {tried + 1} of {ladder.attempts}", now)
+    blamed = trouble.live_since is not None and trouble.since - trouble.live_since <= ladder.blame
+    if ladder.roll_back and blamed and trouble.can_roll_back and not trouble.rolled_back:
+        return Next(Rung.ROLL_BACK, "the trouble began with this release", now)
+    if not ladder.restart:
+        why = "recovery is off for this service"
+    elif trouble.restart_cannot_help:
+        why = "it dies as often as it is started"
+    elif not within_budget:
+        why = f"{len(spent)} restarts within {int(ladder.window.total_seconds() // 60)} minutes are enough"
+    else:
+        why = f"{tried} restarts did not help" if tried != 1 else "a restart did not help"
+    return Next(Rung.CALL_HUMAN, why, now)

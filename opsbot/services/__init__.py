@@ -1,0 +1,1 @@
+"""The one port, `ServiceManager`, and the real parts behind it."""

@@ -1,0 +1,125 @@
+"""What opsbot asks of whatever keeps a service running: systemd, or its own supervisor."""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+
+class Activity(StrEnum):
+    """What the manager says of the service."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    """On purpose, or never started."""
+    RETRYING = "retrying"
+    """It died; the manager starts it again after a delay."""
+    FAILED = "failed"
+    """It died and the manager gave up on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceState:
+    """A service at one moment.
+
+    run: changes with every start (systemd's invocation id). restarts: starts the manager made by itself since the last
+    asked for. exit: how the last run ended, in words ("killed by SIGKILL", "exit status 1"). release: the release folder
+    the main process was started in, resolved from its working directory, None where unknown.
+    """
+
+    activity: Activity
+    pid: int | None = None
+    run: str | None = None
+    started_at: datetime | None = None
+    restarts: int = 0
+    exit: str = ""
+    stopped_by_hand: bool = False
+    release: Path | None = None
+
+
+class Happening(StrEnum):
+    """What can happen to a service without opsbot asking for it, and the answers to what it asked."""
+
+    STARTED = "started"
+    DIED = "died"
+    GAVE_UP = "gave-up"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceEvent:
+    """Something happened to a service; `state` is how it stands afterwards. `asked`: opsbot had asked for it."""
+
+    service: str
+    what: Happening
+    at: datetime
+    state: ServiceState
+    asked: bool = False
+
+
+class ManagerError(Exception):
+    """The manager could not do it. The text is for people; `retry` says whether trying again later is worth it."""
+
+    def __init__(self, text: str, *, retry: bool = False) -> None:
+        """Keep the text and whether a retry is worth it."""
+        super().__init__(text)
+        self.retry = retry
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line a service wrote. `text` is untrusted. `level`: error, warning, info, debug, or "" where unknown."""
+
+    at: datetime
+    text: str
+    level: str = ""
+    run: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LogQuery:
+    """Which lines: the last `lines` of those that fit all that is given. `grep` is a regular expression, ignoring case."""
+
+    lines: int = 50
+    since: datetime | None = None
+    level: str | None = None
+    grep: str | None = None
+    this_run: bool = False
+
+
+class ServiceManager(Protocol):
+    """Starts, stops and watches services. Names are opsbot's service names.
+
+    All methods but `state` raise ManagerError when the manager cannot do it, and each has a time limit of its own.
+    """
+
+    async def open(self) -> None:
+        """Begin watching; find what runs already. Services are not started by this."""
+
+    async def close(self) -> None:
+        """Stop watching. Services go on running."""
+
+    def listen(self, listener: Callable[[ServiceEvent], None]) -> None:
+        """Call `listener`, on the event loop, for each event from now on. It must not block."""
+
+    async def start(self, service: str) -> ServiceState:
+        """Start it if it does not run; returns once its process is running."""
+
+    async def stop(self, service: str) -> ServiceState:
+        """Stop it, process group and all; returns once nothing of it is left."""
+
+    async def restart(self, service: str) -> ServiceState:
+        """Stop and start it, in what is now its live release; returns once its new process is running."""
+
+    async def state(self, service: str) -> ServiceState:
+        """How it stands now."""
+
+    async def logs(self, service: str, query: LogQuery) -> list[LogLine]:
+        """Lines the service wrote, oldest first. Bounded in time and memory."""
+
+    def follow(self, service: str) -> AsyncIterator[LogLine]:
+        """Lines as they are written, from now on, until the iterator is closed."""

@@ -1,0 +1,1 @@
+"""HTTP in: pushes from forges, metrics, health."""
