@@ -108,7 +108,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Somebody asks for a deployment. `ref` None: the tracked branch. `release` is for rollbacks; None: the previous good one."""
+    """Somebody asks for a deployment.
+
+    `ref` None: the tracked branch. `release` is for rollbacks; None: the previous good one.
+    """
 
     service: str
     kind: Kind
@@ -211,7 +214,8 @@ class Accepted:
 @dataclass(frozen=True, slots=True)
 class Hold:
     """No deploys until resumed. `waits` is the commit rolled back from, when a rollback caused it: then only automatic
-    deploys wait, and a commit newer than that one ends it."""
+    deploys wait, and a commit newer than that one ends it.
+    """
 
     service: str
     actor: str
@@ -246,7 +250,7 @@ class Facts:
     quarantined: frozenset[str] = frozenset()
     commit: str | None = None
     older_than_hold: bool = False
-    """`commit` is an ancestor of the commit that a rollback waits past (a branch set back): not newer, so still waiting."""
+    """`commit` is an ancestor of the one that a rollback waits past (a branch set back): not newer, so still waiting."""
 
 
 def decide(request: Request, facts: Facts) -> Accepted | Refused:

@@ -2,8 +2,8 @@
 
 `observe` takes what is known of one check and one new result and gives what is known afterwards, and whether the
 verdict changed. A check is DOWN after `fall` failures in a row, UP after `rise` successes in a row; in between it keeps
-its verdict. Results seen while the service is starting, stopping or being deployed are not folded at all (the shell does
-not ask), so that a check cannot count against a start.
+its verdict. Results seen while the service is starting, stopping or being deployed are not folded at all (the shell
+does not ask), so that a check cannot count against a start.
 """
 
 from dataclasses import dataclass, replace
@@ -21,7 +21,10 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """What one look saw. `seen` says it in words for people ("answered 500", "no answer in 3 s"), and may hold untrusted text."""
+    """What one look saw.
+
+    `seen` says it in words for people ("answered 500", "no answer in 3 s"), and may hold untrusted text.
+    """
 
     ok: bool
     seen: str

@@ -21,8 +21,8 @@ class Rung(StrEnum):
 class Ladder:
     """The `[services.X.recovery]` table.
 
-    attempts: restarts within one trouble before the next rung. backoff: wait before the second restart, doubled for each
-    further one. budget restarts in any `window`, over all troubles: a service that comes back for a minute between its
+    attempts: restarts within one trouble before the next rung. backoff: wait before the second restart, doubled for
+    each further one. budget restarts in any `window`, over all troubles: a service that comes back for a minute between its
     falls is a loop too. blame: a trouble that begins this soon after a release went live is the release's.
     """
 
@@ -40,8 +40,8 @@ class Ladder:
 class Trouble:
     """A service is not well: what was tried in this trouble, and what stands beside it.
 
-    restarts: times of restarts made for this trouble, oldest first. recent: times of all recovery restarts of the service
-    that the store remembers. live_since: when the live release went live. called: a human was called already.
+    restarts: times of restarts made for this trouble, oldest first. recent: times of all recovery restarts of the
+    service that the store remembers. live_since: when the live release went live. called: a human was called already.
     """
 
     since: datetime

@@ -1,0 +1,136 @@
+"""Values shared by the store, the engine and those who show them."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+class NoticeKind(StrEnum):
+    """What a notice in the outbox is about."""
+
+    DEPLOYMENT = "deployment"
+    """A card: one deployment, edited as it goes. `subject` is the deployment's id."""
+    INCIDENT = "incident"
+    """A card: one incident, from alarm to end. `subject` is the incident's id."""
+    RECOVERED = "recovered"
+    """An incident is over. `subject` is the incident's id."""
+    CALL = "call"
+    """opsbot gave up and calls for a human. `subject` is the incident's id."""
+    SOURCE = "source"
+    """No news from a repository, or news again. `body`: text, ok."""
+    UPDATE = "update"
+    """A new commit that is not deployed by itself. `body`: text, commit, commits, why."""
+    WORD = "word"
+    """A plain sentence. `body`: text, level (info, warning, error)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One row of the outbox. `body` is JSON-able; its strings may be untrusted."""
+
+    id: int
+    key: str
+    kind: NoticeKind
+    service: str
+    at: datetime
+    subject: int | None = None
+    body: dict[str, object] = field(default_factory=dict)
+    tried_at: datetime | None = None
+    tries: int = 0
+    told_at: datetime | None = None
+    channel_id: int | None = None
+    message_id: int | None = None
+    shown: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What an incident rests on, taken when it was opened. All strings but `check` may be untrusted.
+
+    checks: each failing check's name and what it saw. exit: how the process ended, where it did. log: the last lines
+    the service wrote.
+    """
+
+    checks: tuple[tuple[str, str], ...] = ()
+    exit: str = ""
+    log: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """Something opsbot or a person did, or will do, about an incident."""
+
+    at: datetime
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """One trouble of one service, from its first failure to its end."""
+
+    id: int
+    service: str
+    cause: str
+    opened_at: datetime
+    evidence: Evidence
+    deeds: tuple[Deed, ...] = ()
+    deployment: int | None = None
+    """The last deployment before it began."""
+    called_at: datetime | None = None
+    closed_at: datetime | None = None
+    ended_by: str = ""
+    revision: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """No alerts of a service until then."""
+
+    service: str
+    actor: str
+    reason: str
+    at: datetime
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """The release a service is meant to run."""
+
+    service: str
+    release: str
+    since: datetime
+    deployment: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceState:
+    """What is known of a service's remote.
+
+    `head` is the last commit its branch was seen at; `noted` the last commit that was announced and not deployed.
+    """
+
+    service: str
+    head: str | None = None
+    asked_at: datetime | None = None
+    answered_at: datetime | None = None
+    failing_since: datetime | None = None
+    failure: str = ""
+    told: bool = False
+    noted: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """Who did what, when, from where, allowed or refused, and what came of it."""
+
+    id: int
+    at: datetime
+    origin: str
+    actor_id: str
+    actor_name: str
+    action: str
+    service: str
+    detail: str
+    allowed: bool
+    result: str

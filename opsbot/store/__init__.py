@@ -1,0 +1,5 @@
+"""History in SQLite: plain SQL in functions, run by `Store` on one thread, one transaction a use case."""
+
+from opsbot.store.database import Store, StoreError, open_readonly
+
+__all__ = ["Store", "StoreError", "open_readonly"]

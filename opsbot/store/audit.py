@@ -1,0 +1,58 @@
+"""The audit log: append-only; every question asked of opsbot, allowed or refused, and what came of it."""
+
+import sqlite3
+from datetime import datetime
+
+from opsbot.core.access import Actor
+from opsbot.core.model import AuditEntry
+from opsbot.store.rows import moment, seconds
+
+
+def record(
+    db: sqlite3.Connection,
+    actor: Actor,
+    action: str,
+    service: str,
+    now: datetime,
+    *,
+    allowed: bool,
+    detail: str = "",
+    result: str = "",
+) -> None:
+    """Write down one deed."""
+    db.execute(
+        """INSERT INTO audit (at, origin, actor_id, actor_name, action, service, detail, allowed, result)
+           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+        (seconds(now), actor.origin, actor.id, actor.name, action, service, detail, allowed, result),
+    )
+
+
+def entries(
+    db: sqlite3.Connection, service: str | None = None, actor_id: str | None = None, limit: int = 50
+) -> list[AuditEntry]:
+    """The latest entries, newest first."""
+    rows = db.execute(
+        """SELECT * FROM audit WHERE (?1 IS NULL OR service = ?1) AND (?2 IS NULL OR actor_id = ?2)
+           ORDER BY id DESC LIMIT ?3""",
+        (service, actor_id, limit),
+    )
+    return [
+        AuditEntry(
+            row["id"],
+            moment(row["at"]),
+            row["origin"],
+            row["actor_id"],
+            row["actor_name"],
+            row["action"],
+            row["service"],
+            row["detail"],
+            bool(row["allowed"]),
+            row["result"],
+        )
+        for row in rows
+    ]
+
+
+def prune(db: sqlite3.Connection, before: datetime) -> int:
+    """Forget entries older than that."""
+    return db.execute("DELETE FROM audit WHERE at < ?", (seconds(before),)).rowcount

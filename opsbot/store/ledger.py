@@ -1,0 +1,272 @@
+"""Deployments, releases, what is live, quarantine and holds.
+
+Each function is run by `Store.read` or `Store.write`; see `opsbot.store.database`.
+"""
+
+import sqlite3
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from opsbot.core.access import Actor, Origin
+from opsbot.core.deployment import Commit, Deployment, Hold, Kind, Phase, Release, Request, Step
+from opsbot.core.model import Live, NoticeKind
+from opsbot.store import outbox
+from opsbot.store.rows import dump, load, maybe_moment, maybe_seconds, moment, seconds
+
+
+class StaleError(RuntimeError):
+    """Somebody else moved this deployment on: the one who holds the old revision must stop."""
+
+
+def _commit_row(commit: Commit) -> list[object]:
+    return [commit.id, commit.title, commit.author, seconds(commit.at)]
+
+
+def _step_row(step: Step) -> list[object]:
+    return [
+        step.name,
+        step.phase,
+        seconds(step.started_at),
+        maybe_seconds(step.ended_at),
+        step.ok,
+        step.note,
+        step.tail,
+        step.output,
+    ]
+
+
+def _step(row: list[Any]) -> Step:
+    name, phase, started, ended, ok, note, tail, output = row
+    return Step(name, Phase(phase), moment(started), maybe_moment(ended), ok, note, tail, output)
+
+
+def _deployment(row: sqlite3.Row) -> Deployment:
+    return Deployment(
+        id=row["id"],
+        service=row["service"],
+        kind=Kind(row["kind"]),
+        phase=Phase(row["phase"]),
+        actor=Actor(Origin(row["origin"]), row["actor_id"], row["actor_name"]),
+        created_at=moment(row["created_at"]),
+        updated_at=moment(row["updated_at"]),
+        ref=row["ref"],
+        reason=row["reason"],
+        commit_from=row["commit_from"],
+        commit_to=row["commit_to"],
+        release_from=row["release_from"],
+        release_to=row["release_to"],
+        commits=tuple(Commit(c[0], c[1], c[2], moment(c[3])) for c in load(row["commits"])),
+        commits_total=row["commits_total"],
+        steps=tuple(_step(step) for step in load(row["steps"])),
+        failed_in=None if row["failed_in"] is None else Phase(row["failed_in"]),
+        note=row["note"],
+        finished_at=maybe_moment(row["finished_at"]),
+        live_at=maybe_moment(row["live_at"]),
+        revision=row["revision"],
+    )
+
+
+def claim(
+    db: sqlite3.Connection, request: Request, now: datetime, *, live: Release | None = None, release: str | None = None
+) -> Deployment | int:
+    """A new deployment in PENDING, with its card in the outbox; or the id of the unfinished one that is in the way.
+
+    The partial unique index is the lock: of two who ask at once, in one process or in two, one gets it.
+    """
+    try:
+        cursor = db.execute(
+            """INSERT INTO deployments (service, kind, phase, origin, actor_id, actor_name, ref, reason, commit_from,
+                                        release_from, release_to, created_at, updated_at)
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+            (
+                request.service,
+                request.kind,
+                Phase.PENDING,
+                request.actor.origin,
+                request.actor.id,
+                request.actor.name,
+                request.ref,
+                request.reason,
+                live.commit if live else None,
+                live.name if live else None,
+                release,
+                seconds(now),
+                seconds(now),
+            ),
+        )
+    except sqlite3.IntegrityError:
+        (unfinished,) = db.execute(
+            "SELECT id FROM deployments WHERE service = ? AND finished_at IS NULL", (request.service,)
+        ).fetchone()
+        return int(unfinished)
+    number = int(cursor.lastrowid or 0)
+    outbox.put(db, f"deployment:{number}", NoticeKind.DEPLOYMENT, request.service, now, subject=number)
+    found = deployment(db, number)
+    if found is None:
+        raise StaleError(f"deployment {number} vanished while it was claimed")
+    return found
+
+
+def save(db: sqlite3.Connection, value: Deployment) -> Deployment:
+    """Write it where its revision is still the stored one; the saved value, its revision one higher.
+
+    Raises:
+        StaleError: the stored revision is another.
+    """
+    cursor = db.execute(
+        """UPDATE deployments SET phase = ?, commit_from = ?, commit_to = ?, release_from = ?, release_to = ?,
+                  commits = ?, commits_total = ?, steps = ?, failed_in = ?, note = ?, updated_at = ?, finished_at = ?,
+                  live_at = ?, revision = revision + 1
+           WHERE id = ? AND revision = ?""",
+        (
+            value.phase,
+            value.commit_from,
+            value.commit_to,
+            value.release_from,
+            value.release_to,
+            dump([_commit_row(commit) for commit in value.commits]),
+            value.commits_total,
+            dump([_step_row(step) for step in value.steps]),
+            value.failed_in,
+            value.note,
+            seconds(value.updated_at),
+            maybe_seconds(value.finished_at),
+            maybe_seconds(value.live_at),
+            value.id,
+            value.revision,
+        ),
+    )
+    if cursor.rowcount != 1:
+        raise StaleError(f"deployment {value.id} of {value.service} was moved on by another")
+    return replace(value, revision=value.revision + 1)
+
+
+def conclude(
+    db: sqlite3.Connection,
+    value: Deployment,
+    *,
+    live: str | None = None,
+    quarantined: str | None = None,
+    hold: Hold | None = None,
+    lift: bool = False,
+) -> Deployment:
+    """Save a finished deployment with all that follows from its end, in one go.
+
+    live: the release that is live and good from now on (its commit leaves the quarantine). quarantined: the commit that
+    the poll shall not try again. hold: set it. lift: end the wait after a rollback.
+    """
+    now = value.updated_at
+    saved = save(db, value)
+    if live is not None:
+        db.execute("UPDATE releases SET good = 1 WHERE service = ? AND name = ?", (value.service, live))
+        set_live(db, Live(value.service, live, now, value.id))
+        if value.commit_to is not None:
+            db.execute("DELETE FROM quarantine WHERE service = ? AND commit_id = ?", (value.service, value.commit_to))
+    if quarantined is not None:
+        db.execute(
+            "INSERT OR REPLACE INTO quarantine (service, commit_id, reason, at) VALUES (?, ?, ?, ?)",
+            (value.service, quarantined, value.note, seconds(now)),
+        )
+    if lift:
+        db.execute("DELETE FROM holds WHERE service = ? AND waits IS NOT NULL", (value.service,))
+    if hold is not None:
+        put_hold(db, hold)
+    return saved
+
+
+def set_live(db: sqlite3.Connection, live: Live) -> None:
+    """From now on the service is meant to run this release."""
+    db.execute(
+        "INSERT OR REPLACE INTO live (service, release, since, deployment) VALUES (?, ?, ?, ?)",
+        (live.service, live.release, seconds(live.since), live.deployment),
+    )
+
+
+def live(db: sqlite3.Connection, service: str) -> Live | None:
+    """The release a service is meant to run; None before the first deploy."""
+    row = db.execute("SELECT * FROM live WHERE service = ?", (service,)).fetchone()
+    return None if row is None else Live(row["service"], row["release"], moment(row["since"]), row["deployment"])
+
+
+def deployment(db: sqlite3.Connection, number: int) -> Deployment | None:
+    """One deployment."""
+    row = db.execute("SELECT * FROM deployments WHERE id = ?", (number,)).fetchone()
+    return None if row is None else _deployment(row)
+
+
+def deployments(db: sqlite3.Connection, service: str | None = None, limit: int = 20) -> list[Deployment]:
+    """The latest deployments, newest first."""
+    rows = db.execute(
+        "SELECT * FROM deployments WHERE ?1 IS NULL OR service = ?1 ORDER BY id DESC LIMIT ?2", (service, limit)
+    )
+    return [_deployment(row) for row in rows]
+
+
+def unfinished(db: sqlite3.Connection, service: str | None = None) -> list[Deployment]:
+    """Deployments that have not come to an end, oldest first."""
+    rows = db.execute(
+        "SELECT * FROM deployments WHERE finished_at IS NULL AND (?1 IS NULL OR service = ?1) ORDER BY id", (service,)
+    )
+    return [_deployment(row) for row in rows]
+
+
+def add_release(db: sqlite3.Connection, service: str, release: Release) -> None:
+    """A release stands complete on disk."""
+    db.execute(
+        "INSERT OR REPLACE INTO releases (service, name, commit_id, title, at, good) VALUES (?, ?, ?, ?, ?, ?)",
+        (service, release.name, release.commit, release.title, seconds(release.at), release.good),
+    )
+
+
+def forget_release(db: sqlite3.Connection, service: str, name: str) -> None:
+    """A release folder is gone."""
+    db.execute("DELETE FROM releases WHERE service = ? AND name = ?", (service, name))
+
+
+def releases(db: sqlite3.Connection, service: str) -> tuple[Release, ...]:
+    """Releases kept on disk, newest first."""
+    rows = db.execute("SELECT * FROM releases WHERE service = ? ORDER BY at DESC, name DESC", (service,))
+    return tuple(
+        Release(row["name"], row["commit_id"], moment(row["at"]), bool(row["good"]), row["title"]) for row in rows
+    )
+
+
+def quarantined(db: sqlite3.Connection, service: str) -> dict[str, str]:
+    """Commits that failed, and why."""
+    rows = db.execute("SELECT commit_id, reason FROM quarantine WHERE service = ?", (service,))
+    return {row["commit_id"]: row["reason"] for row in rows}
+
+
+def hold(db: sqlite3.Connection, service: str) -> Hold | None:
+    """The hold on a service, if any."""
+    row = db.execute("SELECT * FROM holds WHERE service = ?", (service,)).fetchone()
+    return None if row is None else Hold(row["service"], row["actor"], row["reason"], moment(row["at"]), row["waits"])
+
+
+def put_hold(db: sqlite3.Connection, value: Hold) -> None:
+    """Hold a service. A hold set by hand outranks the wait after a rollback, and is never replaced by one."""
+    db.execute(
+        """INSERT INTO holds (service, actor, reason, at, waits) VALUES (?, ?, ?, ?, ?)
+           ON CONFLICT (service) DO UPDATE SET actor = excluded.actor, reason = excluded.reason, at = excluded.at,
+                                               waits = excluded.waits
+           WHERE excluded.waits IS NULL OR holds.waits IS NOT NULL""",
+        (value.service, value.actor, value.reason, seconds(value.at), value.waits),
+    )
+
+
+def lift_hold(db: sqlite3.Connection, service: str) -> bool:
+    """End every hold of a service; whether there was one."""
+    return db.execute("DELETE FROM holds WHERE service = ?", (service,)).rowcount > 0
+
+
+def prune(db: sqlite3.Connection, before: datetime) -> list[int]:
+    """Forget finished deployments older than that; their ids (whose output can go too). The live ones are kept."""
+    rows = db.execute(
+        """DELETE FROM deployments WHERE finished_at < ? AND id NOT IN (SELECT deployment FROM live WHERE deployment
+           IS NOT NULL) RETURNING id""",
+        (seconds(before),),
+    ).fetchall()
+    numbers = [int(row["id"]) for row in rows]
+    db.executemany("DELETE FROM notices WHERE kind = 'deployment' AND subject = ?", [(number,) for number in numbers])
+    return numbers

@@ -1,0 +1,35 @@
+"""Times and lists as SQLite keeps them."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+
+def seconds(at: datetime) -> float:
+    """A time as seconds since the epoch."""
+    return at.timestamp()
+
+
+def maybe_seconds(at: datetime | None) -> float | None:
+    """Likewise, or NULL."""
+    return None if at is None else at.timestamp()
+
+
+def moment(value: float) -> datetime:
+    """Seconds since the epoch as a time in UTC."""
+    return datetime.fromtimestamp(value, UTC)
+
+
+def maybe_moment(value: float | None) -> datetime | None:
+    """Likewise, or None."""
+    return None if value is None else moment(value)
+
+
+def dump(value: object) -> str:
+    """JSON, compact."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def load(text: str) -> Any:
+    """JSON back."""
+    return json.loads(text)

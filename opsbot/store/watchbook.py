@@ -1,0 +1,236 @@
+"""Health, incidents, recovery's restarts, silences, and what is known of the remotes."""
+
+import sqlite3
+from dataclasses import replace
+from datetime import datetime
+
+from opsbot.core.health import CheckHealth, ProbeResult, Verdict
+from opsbot.core.model import Deed, Evidence, Incident, NoticeKind, Silence, SourceState
+from opsbot.store import outbox
+from opsbot.store.rows import dump, load, maybe_moment, maybe_seconds, moment, seconds
+
+
+def save_health(db: sqlite3.Connection, service: str, name: str, health: CheckHealth) -> None:
+    """Keep a check's verdict. Written when it changes, not at every look."""
+    db.execute(
+        "INSERT OR REPLACE INTO health (service, name, verdict, since, seen, at) VALUES (?, ?, ?, ?, ?, ?)",
+        (
+            service,
+            name,
+            health.verdict,
+            maybe_seconds(health.since),
+            health.last.seen if health.last else "",
+            maybe_seconds(health.last.at if health.last else None),
+        ),
+    )
+
+
+def healths(db: sqlite3.Connection, service: str | None = None) -> dict[tuple[str, str], CheckHealth]:
+    """The kept verdicts by service and check."""
+    rows = db.execute("SELECT * FROM health WHERE ?1 IS NULL OR service = ?1", (service,))
+    found = {}
+    for row in rows:
+        verdict = Verdict(row["verdict"])
+        at = maybe_moment(row["at"])
+        last = None if at is None else ProbeResult(verdict is not Verdict.DOWN, row["seen"], at)
+        found[row["service"], row["name"]] = CheckHealth(verdict, maybe_moment(row["since"]), last=last)
+    return found
+
+
+def forget_health(db: sqlite3.Connection, service: str, names: list[str]) -> None:
+    """Drop the verdicts of checks that are not configured any more."""
+    db.executemany("DELETE FROM health WHERE service = ? AND name = ?", [(service, name) for name in names])
+
+
+def _incident(row: sqlite3.Row) -> Incident:
+    evidence = load(row["evidence"])
+    return Incident(
+        id=row["id"],
+        service=row["service"],
+        cause=row["cause"],
+        opened_at=moment(row["opened_at"]),
+        evidence=Evidence(
+            tuple((name, seen) for name, seen in evidence.get("checks", [])),
+            evidence.get("exit", ""),
+            tuple(evidence.get("log", [])),
+        ),
+        deeds=tuple(Deed(moment(at), text) for at, text in load(row["actions"])),
+        deployment=row["deployment"],
+        called_at=maybe_moment(row["called_at"]),
+        closed_at=maybe_moment(row["closed_at"]),
+        ended_by=row["ended_by"],
+        revision=row["revision"],
+    )
+
+
+def open_incident(db: sqlite3.Connection, draft: Incident) -> Incident:
+    """A new incident with its card in the outbox; or, where the service has an open one, that one."""
+    row = db.execute("SELECT * FROM incidents WHERE service = ? AND closed_at IS NULL", (draft.service,)).fetchone()
+    if row is not None:
+        return _incident(row)
+    cursor = db.execute(
+        "INSERT INTO incidents (service, cause, opened_at, evidence, actions, deployment) VALUES (?, ?, ?, ?, ?, ?)",
+        (
+            draft.service,
+            draft.cause,
+            seconds(draft.opened_at),
+            dump({"checks": draft.evidence.checks, "exit": draft.evidence.exit, "log": draft.evidence.log}),
+            dump([[seconds(deed.at), deed.text] for deed in draft.deeds]),
+            draft.deployment,
+        ),
+    )
+    number = int(cursor.lastrowid or 0)
+    outbox.put(db, f"incident:{number}", NoticeKind.INCIDENT, draft.service, draft.opened_at, subject=number)
+    return replace(draft, id=number)
+
+
+def change_incident(
+    db: sqlite3.Connection, number: int, now: datetime, *, deed: str | None = None, evidence: Evidence | None = None
+) -> Incident | None:
+    """Add a deed to an incident's story, or newer evidence; the incident afterwards, None where it is unknown."""
+    row = db.execute("SELECT * FROM incidents WHERE id = ?", (number,)).fetchone()
+    if row is None:
+        return None
+    actions = load(row["actions"])
+    if deed is not None:
+        actions.append([seconds(now), deed])
+    proof = row["evidence"]
+    if evidence is not None:
+        proof = dump({"checks": evidence.checks, "exit": evidence.exit, "log": evidence.log})
+    db.execute(
+        "UPDATE incidents SET actions = ?, evidence = ?, revision = revision + 1 WHERE id = ?",
+        (dump(actions), proof, number),
+    )
+    return incident(db, number)
+
+
+def call_human(db: sqlite3.Connection, number: int, why: str, now: datetime) -> bool:
+    """Recovery has come to its end: say so once; False where it was said before."""
+    cursor = db.execute(
+        """UPDATE incidents SET called_at = ?, revision = revision + 1
+           WHERE id = ? AND called_at IS NULL AND closed_at IS NULL""",
+        (seconds(now), number),
+    )
+    if cursor.rowcount != 1:
+        return False
+    change_incident(db, number, now, deed=f"called for a human: {why}")
+    service = db.execute("SELECT service FROM incidents WHERE id = ?", (number,)).fetchone()["service"]
+    outbox.put(db, f"call:{number}", NoticeKind.CALL, service, now, subject=number, body={"why": why})
+    return True
+
+
+def close_incident(db: sqlite3.Connection, service: str, ended_by: str, now: datetime) -> Incident | None:
+    """End the open incident of a service and tell it; None where there is none.
+
+    An incident that nobody was told of (it came and went in a silence) is not told now either.
+    """
+    row = db.execute(
+        """UPDATE incidents SET closed_at = ?, ended_by = ?, revision = revision + 1
+           WHERE service = ? AND closed_at IS NULL RETURNING id""",
+        (seconds(now), ended_by, service),
+    ).fetchone()
+    if row is None:
+        return None
+    number = int(row["id"])
+    silenced = silence(db, service, now) is not None
+    card = outbox.card(db, NoticeKind.INCIDENT, number)
+    if silenced and card is not None and card.told_at is None:
+        outbox.drop(db, card.id, "it came and went while the service was silenced")
+        db.execute("UPDATE notices SET dropped = 'silenced' WHERE key = ? AND told_at IS NULL", (f"call:{number}",))
+    else:
+        outbox.put(db, f"recovered:{number}", NoticeKind.RECOVERED, service, now, subject=number)
+    return incident(db, number)
+
+
+def incident(db: sqlite3.Connection, number: int) -> Incident | None:
+    """One incident."""
+    row = db.execute("SELECT * FROM incidents WHERE id = ?", (number,)).fetchone()
+    return None if row is None else _incident(row)
+
+
+def open_incidents(db: sqlite3.Connection) -> dict[str, Incident]:
+    """The open incidents by service."""
+    rows = db.execute("SELECT * FROM incidents WHERE closed_at IS NULL")
+    return {row["service"]: _incident(row) for row in rows}
+
+
+def incidents(db: sqlite3.Connection, service: str | None = None, limit: int = 20) -> list[Incident]:
+    """The latest incidents, newest first."""
+    rows = db.execute(
+        "SELECT * FROM incidents WHERE ?1 IS NULL OR service = ?1 ORDER BY id DESC LIMIT ?2", (service, limit)
+    )
+    return [_incident(row) for row in rows]
+
+
+def add_recovery(db: sqlite3.Connection, service: str, now: datetime) -> None:
+    """Recovery is about to restart the service."""
+    db.execute("INSERT INTO recoveries (service, at) VALUES (?, ?)", (service, seconds(now)))
+
+
+def recoveries(db: sqlite3.Connection, service: str, after: datetime) -> tuple[datetime, ...]:
+    """When recovery restarted the service since then, oldest first."""
+    rows = db.execute("SELECT at FROM recoveries WHERE service = ? AND at > ? ORDER BY at", (service, seconds(after)))
+    return tuple(moment(row["at"]) for row in rows)
+
+
+def put_silence(db: sqlite3.Connection, value: Silence) -> None:
+    """Silence a service until then; replaces an earlier silence."""
+    db.execute(
+        "INSERT OR REPLACE INTO silences (service, actor, reason, at, until) VALUES (?, ?, ?, ?, ?)",
+        (value.service, value.actor, value.reason, seconds(value.at), seconds(value.until)),
+    )
+
+
+def lift_silence(db: sqlite3.Connection, service: str) -> bool:
+    """End a silence early; whether there was one."""
+    return db.execute("DELETE FROM silences WHERE service = ?", (service,)).rowcount > 0
+
+
+def silence(db: sqlite3.Connection, service: str, now: datetime) -> Silence | None:
+    """The silence a service is under at that time."""
+    row = db.execute("SELECT * FROM silences WHERE service = ? AND until > ?", (service, seconds(now))).fetchone()
+    if row is None:
+        return None
+    return Silence(row["service"], row["actor"], row["reason"], moment(row["at"]), moment(row["until"]))
+
+
+def source(db: sqlite3.Connection, service: str) -> SourceState:
+    """What is known of a service's remote."""
+    row = db.execute("SELECT * FROM sources WHERE service = ?", (service,)).fetchone()
+    if row is None:
+        return SourceState(service)
+    return SourceState(
+        service,
+        row["head"],
+        maybe_moment(row["asked_at"]),
+        maybe_moment(row["answered_at"]),
+        maybe_moment(row["failing_since"]),
+        row["failure"],
+        bool(row["told"]),
+        row["noted"],
+    )
+
+
+def save_source(db: sqlite3.Connection, value: SourceState) -> None:
+    """Keep what is known of a service's remote."""
+    db.execute(
+        """INSERT OR REPLACE INTO sources (service, head, asked_at, answered_at, failing_since, failure, told, noted)
+           VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
+        (
+            value.service,
+            value.head,
+            maybe_seconds(value.asked_at),
+            maybe_seconds(value.answered_at),
+            maybe_seconds(value.failing_since),
+            value.failure,
+            value.told,
+            value.noted,
+        ),
+    )
+
+
+def prune(db: sqlite3.Connection, before: datetime) -> None:
+    """Forget closed incidents, restarts and silences older than that."""
+    db.execute("DELETE FROM incidents WHERE closed_at < ?", (seconds(before),))
+    db.execute("DELETE FROM recoveries WHERE at < ?", (seconds(before),))
+    db.execute("DELETE FROM silences WHERE until < ?", (seconds(before),))
