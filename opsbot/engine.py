@@ -1,0 +1,331 @@
+"""Engine: everything a front end may ask. A slash command, a button, the command line and a hook make the same calls.
+
+Each call says who asks, is checked against the ranks, is written into the audit log, and answers with a value: what was
+asked for, or a `Refused` with the reason. `open_engine` in `opsbot.wiring` puts the parts together.
+"""
+
+import difflib
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from opsbot.config import Config
+from opsbot.core.access import Action, Actor, Rank
+from opsbot.core.deployment import Deployment, Hold, Kind, Refused, Release, Request, Why
+from opsbot.core.health import CheckHealth, Verdict
+from opsbot.core.model import AuditEntry, Incident, Live, Notice, NoticeKind, Silence, SourceState
+from opsbot.deploy import Deployer
+from opsbot.feed import Feed
+from opsbot.host import HostFigures, ProcessFigures, host_figures, process_figures
+from opsbot.services.port import Activity, LogLine, LogQuery, ManagerError, ServiceManager, ServiceState
+from opsbot.store import Store, audit, ledger, outbox, watchbook
+from opsbot.watch import Watcher
+from opsbot.words import duration
+
+T = TypeVar("T")
+
+SILENCE = timedelta(hours=1)
+"""How long a silence lasts when nothing is said."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceStatus:
+    """Everything `/status` shows of one service."""
+
+    service: str
+    state: ServiceState
+    verdict: Verdict
+    checks: tuple[tuple[str, CheckHealth], ...]
+    figures: ProcessFigures | None = None
+    live: Live | None = None
+    release: Release | None = None
+    deploying: Deployment | None = None
+    last_deployment: Deployment | None = None
+    hold: Hold | None = None
+    silence: Silence | None = None
+    incident: Incident | None = None
+    source: SourceState | None = None
+    auto: bool = False
+
+
+class Engine:
+    """What every front end may call."""
+
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        feed: Feed,
+        managers: Mapping[str, ServiceManager],
+        deployer: Deployer,
+        watcher: Watcher,
+        clock: Callable[[], datetime],
+    ) -> None:
+        """Take the parts; `opsbot.wiring` makes them."""
+        self.config = config
+        self.store = store
+        self.feed = feed
+        self.managers = managers
+        self.deployer = deployer
+        self.watcher = watcher
+        self.clock = clock
+
+    # Who may do what
+
+    def rank(self, actor: Actor) -> Rank:
+        """The actor's rank."""
+        return self.config.roles.of(actor)
+
+    def services(self, actor: Actor, action: Action = Action.STATUS) -> list[str]:
+        """The services an actor may name for this action; none for who lacks the rank (for autocompletion)."""
+        return list(self.config.services) if self.config.roles.allow(actor, action) else []
+
+    async def admit(self, actor: Actor, action: Action, service: str | None = None, detail: str = "") -> Refused | None:
+        """Why this may not be asked, or None. A refusal for lack of rank is written into the audit log."""
+        if not self.config.roles.allow(actor, action):
+            refusal = Refused(Why.NO_RANK, f"You may not use {action}. Ask an admin of opsbot for a role that may.")
+            await self._record(actor, action, service, detail, refusal)
+            return refusal
+        if service is not None and service not in self.config.services:
+            near = difflib.get_close_matches(service, self.config.services, 1)
+            hint = f" Did you mean {near[0]}?" if near else f" There are: {', '.join(self.config.services)}."
+            refusal = Refused(Why.UNKNOWN_SERVICE, f"There is no service {service[:64]!r}.{hint}")
+            await self._record(actor, action, service[:64], detail, refusal)
+            return refusal
+        return None
+
+    async def _record(self, actor: Actor, action: Action, service: str | None, detail: str, result: object) -> None:
+        refused = isinstance(result, Refused)
+        await self.store.write(
+            audit.record,
+            actor,
+            action,
+            service or "",
+            self.clock(),
+            allowed=not (isinstance(result, Refused) and result.why is Why.NO_RANK),
+            detail=detail[:500],
+            result=f"refused: {result.text}" if isinstance(result, Refused) and refused else str(result),
+        )
+
+    # Looking
+
+    async def status(self, actor: Actor, service: str | None = None) -> list[ServiceStatus] | Refused:
+        """How the services stand, from what is known now."""
+        refusal = await self.admit(actor, Action.STATUS, service)
+        if refusal:
+            return refusal
+        await self._record(actor, Action.STATUS, service, "", "shown")
+        return [await self.status_of(name) for name in ([service] if service else self.config.services)]
+
+    async def health(self, actor: Actor, service: str | None = None) -> list[ServiceStatus] | Refused:
+        """Run the checks now, and how the services stand after them."""
+        refusal = await self.admit(actor, Action.HEALTH, service)
+        if refusal:
+            return refusal
+        names = [service] if service else list(self.config.services)
+        await self.watcher.look(names)
+        await self._record(actor, Action.HEALTH, service, "", "checked")
+        return [await self.status_of(name) for name in names]
+
+    async def status_of(self, service: str) -> ServiceStatus:
+        """How one service stands; for those who have asked already (a card, the dashboard, metrics)."""
+        configured = self.config.services[service]
+        state = await self._state(service)
+        now = self.clock()
+        live = await self.store.read(ledger.live, service)
+        releases = await self.store.read(ledger.releases, service)
+        latest = await self.store.read(ledger.deployments, service, 1)
+        incidents = await self.store.read(watchbook.open_incidents)
+        checks = self.watcher.healths(service)
+        return ServiceStatus(
+            service,
+            state,
+            self.watcher.verdict(service),
+            tuple(checks.items()),
+            figures=process_figures(state.pid) if state.pid else None,
+            live=live,
+            release=next((r for r in releases if live and r.name == live.release), None),
+            deploying=latest[0] if latest and not latest[0].finished else None,
+            last_deployment=latest[0] if latest else None,
+            hold=await self.store.read(ledger.hold, service),
+            silence=await self.store.read(watchbook.silence, service, now),
+            incident=incidents.get(service),
+            source=await self.store.read(watchbook.source, service) if configured.source else None,
+            auto=configured.source.auto if configured.source else False,
+        )
+
+    async def _state(self, service: str) -> ServiceState:
+        try:
+            return await self.managers[service].state(service)
+        except ManagerError as error:
+            return ServiceState(Activity.FAILED, exit=str(error))
+
+    def host(self) -> HostFigures:
+        """CPU, memory and disk of this host; the disks are those the services and the store live on."""
+        paths = {self.config.state.directory, *(s.source.directory for s in self.config.services.values() if s.source)}
+        return host_figures([path for path in sorted(paths) if path.exists()])
+
+    async def history(
+        self, actor: Actor, service: str | None = None, limit: int = 20
+    ) -> tuple[list[Deployment], list[Incident]] | Refused:
+        """The latest deployments and incidents, newest first."""
+        refusal = await self.admit(actor, Action.HISTORY, service)
+        if refusal:
+            return refusal
+        await self._record(actor, Action.HISTORY, service, "", "shown")
+        return (
+            await self.store.read(ledger.deployments, service, limit),
+            await self.store.read(watchbook.incidents, service, limit),
+        )
+
+    async def logs(self, actor: Actor, service: str, query: LogQuery) -> list[LogLine] | Refused:
+        """Lines a service wrote, oldest first."""
+        refusal = await self.admit(actor, Action.LOGS, service, detail=repr(query))
+        if refusal:
+            return refusal
+        try:
+            lines = await self.managers[service].logs(service, query)
+        except ManagerError as error:
+            failure = Refused(Why.BAD_INPUT, str(error))
+            await self._record(actor, Action.LOGS, service, repr(query), failure)
+            return failure
+        await self._record(actor, Action.LOGS, service, repr(query), f"{len(lines)} lines")
+        return lines
+
+    async def follow(self, actor: Actor, service: str) -> AsyncIterator[LogLine] | Refused:
+        """Lines as a service writes them, until the iterator is closed."""
+        refusal = await self.admit(actor, Action.LOGS, service, detail="follow")
+        if refusal:
+            return refusal
+        await self._record(actor, Action.LOGS, service, "follow", "following")
+        return self.managers[service].follow(service)
+
+    async def audit(
+        self, actor: Actor, service: str | None = None, member: str | None = None, limit: int = 50
+    ) -> list[AuditEntry] | Refused:
+        """The audit log, newest first. `member`: only what this id did."""
+        refusal = await self.admit(actor, Action.AUDIT, service)
+        if refusal:
+            return refusal
+        await self._record(actor, Action.AUDIT, service, member or "", "shown")
+        return await self.store.read(audit.entries, service, member, limit)
+
+    async def releases(self, actor: Actor, service: str) -> list[Release]:
+        """The kept releases, newest first, without the live one; none for who may not roll back (for autocompletion)."""
+        if not self.config.roles.allow(actor, Action.ROLLBACK) or service not in self.config.services:
+            return []
+        live = await self.store.read(ledger.live, service)
+        return [r for r in await self.store.read(ledger.releases, service) if live is None or r.name != live.release]
+
+    async def deployment(self, number: int) -> Deployment | None:
+        """One deployment, for its card."""
+        return await self.store.read(ledger.deployment, number)
+
+    async def incident(self, number: int) -> Incident | None:
+        """One incident, for its card."""
+        return await self.store.read(watchbook.incident, number)
+
+    async def alerts(self, limit: int = 10) -> list[Notice]:
+        """The latest notices about trouble, newest first, for the dashboard."""
+        return await self.store.read(outbox.recent, limit)
+
+    # Doing
+
+    async def deploy(
+        self, actor: Actor, service: str, ref: str | None = None, reason: str = ""
+    ) -> Deployment | Refused:
+        """Begin a deployment; it goes on by itself, its card and `history` tell how."""
+        return await self._start(Action.DEPLOY, Request(service, Kind.DEPLOY, actor, ref=ref or None, reason=reason))
+
+    async def rollback(
+        self, actor: Actor, service: str, release: str | None = None, reason: str = ""
+    ) -> Deployment | Refused:
+        """Begin to return to a kept release; None: the previous good one."""
+        return await self._start(
+            Action.ROLLBACK, Request(service, Kind.ROLLBACK, actor, release=release or None, reason=reason)
+        )
+
+    async def _start(self, action: Action, request: Request) -> Deployment | Refused:
+        detail = request.ref or request.release or ""
+        refusal = await self.admit(request.actor, action, request.service, detail)
+        if refusal:
+            return refusal
+        begun = await self.deployer.start(request)
+        await self._record(
+            request.actor,
+            action,
+            request.service,
+            detail,
+            begun if isinstance(begun, Refused) else f"deployment {begun.id}",
+        )
+        return begun
+
+    async def restart(self, actor: Actor, service: str) -> ServiceState | Refused:
+        """Restart a service now, and forget what recovery counted against it."""
+        refusal = await self.admit(actor, Action.RESTART, service)
+        if refusal:
+            return refusal
+        if self.deployer.busy(service):
+            busy = Refused(Why.BUSY, f"{service} is being deployed; it is restarted by that.")
+            await self._record(actor, Action.RESTART, service, "", busy)
+            return busy
+        self.watcher.touched(service, f"restarted by {actor.name}")
+        try:
+            state = await self.managers[service].restart(service)
+        except ManagerError as error:
+            failure = Refused(Why.NOT_READY, f"{service} did not restart: {error}")
+            await self._record(actor, Action.RESTART, service, "", failure)
+            return failure
+        await self._record(actor, Action.RESTART, service, "", f"running, pid {state.pid}")
+        return state
+
+    async def silence(
+        self, actor: Actor, service: str, length: timedelta | None = None, reason: str = ""
+    ) -> Silence | Refused:
+        """No alerts of a service for so long (an hour where nothing is said, never longer than the configured most)."""
+        refusal = await self.admit(actor, Action.SILENCE, service, reason)
+        if refusal:
+            return refusal
+        now = self.clock()
+        wanted = SILENCE if length is None else length
+        most = self.config.silence_max
+        if not timedelta(0) < wanted <= most:
+            bad = Refused(Why.BAD_INPUT, f"A silence lasts up to {duration(most)}; {duration(wanted)} is not possible.")
+            await self._record(actor, Action.SILENCE, service, reason, bad)
+            return bad
+        silence = Silence(service, actor.name, reason[:300], now, now + wanted)
+        await self.store.write(watchbook.put_silence, silence)
+        await self._record(actor, Action.SILENCE, service, reason, f"until {silence.until:%Y-%m-%d %H:%M} UTC")
+        self.feed.publish("service")
+        return silence
+
+    async def hold(self, actor: Actor, service: str, reason: str = "") -> Hold | Refused:
+        """No deploys until resumed."""
+        refusal = await self.admit(actor, Action.HOLD, service, reason)
+        if refusal:
+            return refusal
+        hold = Hold(service, actor.name, reason[:300], self.clock())
+        await self.store.write(ledger.put_hold, hold)
+        await self._record(actor, Action.HOLD, service, reason, "held")
+        self.feed.publish("service")
+        return hold
+
+    async def resume(self, actor: Actor, service: str, reason: str = "") -> bool | Refused:
+        """End the hold, the wait after a rollback and the silence of a service; whether there was any."""
+        refusal = await self.admit(actor, Action.RESUME, service, reason)
+        if refusal:
+            return refusal
+        held = await self.store.write(ledger.lift_hold, service)
+        silenced = await self.store.write(watchbook.lift_silence, service)
+        await self.watcher.resumed(service, actor.name)
+        await self._record(actor, Action.RESUME, service, reason, "resumed" if held or silenced else "nothing was held")
+        self.feed.publish("service")
+        return held or silenced
+
+    async def tell(self, service: str, text: str, *, level: str = "info", key: str | None = None) -> None:
+        """Put a plain sentence into the ops channel, once a key."""
+        now = self.clock()
+        name = key or f"word:{now.timestamp()}"
+        await self.store.write(outbox.put, name, NoticeKind.WORD, service, now, body={"text": text, "level": level})
+        self.feed.publish("notice")
