@@ -1,0 +1,101 @@
+"""Puts checked values together as `opsbot.config` holds them. Defaults are those of its classes."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from opsbot.config import (
+    Check,
+    CheckKind,
+    Config,
+    Discord,
+    Http,
+    InstallStep,
+    ManagerKind,
+    Secret,
+    Service,
+    Source,
+    State,
+)
+from opsbot.config_schema import STATE
+from opsbot.core.access import Ranks
+from opsbot.core.health import Policy
+from opsbot.core.recovery import Ladder
+
+Values = Mapping[str, Any]
+
+
+def build(path: Path, tree: Values) -> Config:
+    """The configuration. `tree` has passed every rule."""
+    state = {key.name: STATE.default(key) for key in STATE.keys} | tree.get("state", {})
+    http = {}
+    if "listen" in tree.get("http", {}):
+        host, port = tree["http"]["listen"]
+        http = {"host": host, "port": port}
+    top = {key: tree[key] for key in ("host",) if key in tree}
+    return Config(
+        path=path,
+        discord=Discord(**_with_secrets(tree["discord"], "token")),
+        roles=Ranks(**tree["roles"]),
+        state=State(**state),
+        http=Http(**http),
+        services={name: _service(name, values) for name, values in tree["services"].items()},
+        **top,
+        **tree.get("limits", {}),
+    )
+
+
+def _with_secrets(values: Values, *names: str) -> dict[str, Any]:
+    """The values with each `NAME_env` or `NAME_file` replaced by the Secret `NAME`."""
+    out = dict(values)
+    for name in names:
+        env, file = out.pop(f"{name}_env", None), out.pop(f"{name}_file", None)
+        if env is not None or file is not None:
+            out[name] = Secret(env=env, file=file)
+    return out
+
+
+def _service(name: str, values: Values) -> Service:
+    given = dict(values)
+    checks = given.pop("checks", [])
+    if "source" in given:
+        given["source"] = Source(**_with_secrets(given["source"], "token", "hook_secret"))
+    if "install" in given:
+        given["install"] = tuple(InstallStep(**step) for step in given["install"])
+    if "recovery" in given:
+        given["recovery"] = _ladder(given["recovery"])
+    if not checks:
+        checks = [{"kind": CheckKind.UNIT if given["manager"] is ManagerKind.SYSTEMD else CheckKind.PROCESS}]
+    return Service(name=name, checks=_checks(checks), **given)
+
+
+def _ladder(values: Values) -> Ladder:
+    ladder = Ladder(**values)
+    if "backoff_max" in values or ladder.backoff <= ladder.backoff_max:
+        return ladder
+    return Ladder(**{**values, "backoff_max": ladder.backoff})
+
+
+def _checks(checks: Sequence[Values]) -> tuple[Check, ...]:
+    taken = {check["name"] for check in checks if "name" in check}
+    made = []
+    for values in checks:
+        given = dict(values)
+        if "name" not in given:
+            given["name"] = _free_name(given["kind"], taken)
+            taken.add(given["name"])
+        policy = Policy(**{key: given.pop(key) for key in ("fall", "rise") if key in given})
+        check = Check(policy=policy, **given)
+        if "timeout" not in given and check.timeout > check.interval:
+            check = Check(policy=policy, **given, timeout=check.interval)
+        made.append(check)
+    return tuple(made)
+
+
+def _free_name(kind: CheckKind, taken: set[str]) -> str:
+    if str(kind) not in taken:
+        return str(kind)
+    number = 2
+    while f"{kind}-{number}" in taken:
+        number += 1
+    return f"{kind}-{number}"

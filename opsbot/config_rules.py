@@ -1,0 +1,252 @@
+"""What no single key can say: which keys need, exclude or contradict each other, within a service and between services.
+
+Rules see the values by table and key. One that is wrong by itself stands there as BROKEN: it counts as given, and no rule
+judges it.
+"""
+
+from collections.abc import Iterator, Mapping
+from itertools import combinations
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from opsbot.config import Check, CheckKind, ManagerKind
+from opsbot.config_schema import CHECKS
+from opsbot.core.amounts import show_duration
+from opsbot.toml_lines import Path as KeyPath
+
+Breach = tuple[KeyPath, str]
+Values = Mapping[str, Any]
+
+_SOCKET_NAME = "/control.sock"
+_SOCKET_PATH_AT_MOST = 107  # sun_path of unix(7) holds 108 bytes, the last of them zero
+_FOR_SUPERVISED = ("stop_timeout", "log_keep", "log_size")
+
+
+class _Broken:
+    """Stands for a value that was given and is wrong."""
+
+
+BROKEN = _Broken()
+
+
+def breaches(tree: Values) -> Iterator[Breach]:
+    """Every rule that is broken: the key it is about, what is wrong, and what would be right."""
+    discord = _part(tree, "discord")
+    if "discord" in tree and discord is not None:
+        yield from _secret(discord, ("discord",), "token", needed=True)
+    yield from _ranks(tree)
+    yield from _state(tree)
+    services = _part(tree, "services") or {}
+    for name, service in services.items():
+        yield from _service(service, ("services", name))
+    yield from _between(tree, services)
+
+
+def _get(values: Values, key: str) -> Any:
+    """The value, None where it is not given or is wrong by itself."""
+    value = values.get(key)
+    return None if value is BROKEN else value
+
+
+def _part(values: Values, key: str) -> Values | None:
+    part = _get(values, key)
+    return part if isinstance(part, dict) else None
+
+
+def _secret(values: Values, where: KeyPath, name: str, *, needed: bool = False) -> Iterator[Breach]:
+    env, file = f"{name}_env", f"{name}_file"
+    if env in values and file in values:
+        yield (*where, file), f"is given beside {env}; keep one of the two"
+    elif needed and not {name, env, file} & set(values):
+        yield (
+            (*where, env),
+            f'is missing, and so is {file}; name where the secret is, for example {env} = "OPSBOT_DISCORD_TOKEN"',
+        )
+
+
+def _ranks(tree: Values) -> Iterator[Breach]:
+    roles = _part(tree, "roles")
+    if roles is None:
+        return
+    if not roles.get("admin"):
+        yield (
+            ("roles", "admin"),
+            "names nobody; name at least one role or user id, for example admin = [100000000000000003]",
+        )
+    guild = _get(_part(tree, "discord") or {}, "guild_id")
+    for rank in ("operator", "deployer", "admin"):
+        if guild is not None and str(guild) in (_get(roles, rank) or ()):
+            yield ("roles", rank), "names the server's own id, which stands for everyone in it; name a role or a user"
+
+
+def _state(tree: Values) -> Iterator[Breach]:
+    state = _part(tree, "state") or {}
+    directory = _get(state, "directory")
+    if directory is None:
+        return
+    length = len(bytes(directory)) + len(_SOCKET_NAME)
+    if length > _SOCKET_PATH_AT_MOST:
+        yield (
+            ("state", "directory"),
+            f"is {length - _SOCKET_PATH_AT_MOST} bytes too long: the control socket in it may have a path of "
+            f'{_SOCKET_PATH_AT_MOST} bytes at most; choose a shorter one, for example "/var/lib/opsbot"',
+        )
+
+
+def _service(service: Values, where: KeyPath) -> Iterator[Breach]:
+    manager = _get(service, "manager")
+    source = _part(service, "source")
+    if manager is ManagerKind.PROCESS:
+        if "command" not in service:
+            yield (
+                (*where, "command"),
+                'is missing; manager = "process" runs it, for example command = ["node", "index.js"]',
+            )
+        if "unit" in service:
+            yield (*where, "unit"), 'means nothing with manager = "process"; remove it, or write manager = "systemd"'
+    elif manager is ManagerKind.SYSTEMD:
+        if "unit" not in service:
+            yield (
+                (*where, "unit"),
+                'is missing; manager = "systemd" needs it, for example unit = "voice-meeting-bot.service"',
+            )
+        if "command" in service:
+            yield (
+                (*where, "command"),
+                'means nothing with manager = "systemd", where the unit says what runs; remove it, or write manager = "process"',
+            )
+        for key in _FOR_SUPERVISED:
+            if key in service:
+                yield (
+                    (*where, key),
+                    'means nothing with manager = "systemd"; remove it, and set it in the unit or in journald.conf',
+                )
+    yield from _working_directory(service, where)
+    if source is not None:
+        yield from _source(source, (*where, "source"))
+    elif "source" not in service and service.get("install"):
+        yield (
+            (*where, "install"),
+            f"installs nothing without a source; add [{'.'.join(map(str, where))}.source], or remove it",
+        )
+    for index, each in enumerate(_get(service, "checks") or ()):
+        yield from _check(each, (*where, "checks", index), manager)
+    yield from _check_names(service, where)
+    recovery = _part(service, "recovery") or {}
+    backoff, most = _get(recovery, "backoff"), _get(recovery, "backoff_max")
+    if backoff is not None and most is not None and most < backoff:
+        yield (
+            (*where, "recovery", "backoff_max"),
+            f'is shorter than backoff; write at least "{show_duration(backoff)}", or leave it out',
+        )
+
+
+def _working_directory(service: Values, where: KeyPath) -> Iterator[Breach]:
+    directory = _get(service, "working_directory")
+    if directory is None:
+        return
+    path = PurePosixPath(directory)
+    if "source" not in service:
+        if not path.is_absolute():
+            yield (
+                (*where, "working_directory"),
+                'is relative, and there is no source it could be relative to; write an absolute path, for example "/srv/voice-meeting-bot"',
+            )
+    elif path.is_absolute() or ".." in path.parts:
+        yield (
+            (*where, "working_directory"),
+            'is outside the release; write it relative to the release, for example "node-bot"',
+        )
+
+
+def _source(source: Values, where: KeyPath) -> Iterator[Breach]:
+    yield from _secret(source, where, "token")
+    yield from _secret(source, where, "hook_secret")
+    repository = _get(source, "repository")
+    if repository is not None:
+        over_http = repository.startswith(("https://", "http://"))
+        for key in ("token_env", "token_file", "username"):
+            if key in source and not over_http:
+                yield (
+                    (*where, key),
+                    "is only sent to an http(s) repository; remove it, or write the repository's https address",
+                )
+        if "ssh_key" in source and (over_http or repository.startswith(("/", "file:"))):
+            yield (
+                (*where, "ssh_key"),
+                "is only used with an ssh repository; remove it, or write the repository as git@host:path",
+            )
+    for (first, one), (second, two) in combinations(enumerate(_get(source, "shared") or ()), 2):
+        a, b = PurePosixPath(one), PurePosixPath(two)
+        if a == b:
+            yield (*where, "shared", second), f'"{two}" is named twice; keep one of them'
+        elif a.is_relative_to(b) or b.is_relative_to(a):
+            inner, outer, index = (one, two, first) if a.is_relative_to(b) else (two, one, second)
+            yield (*where, "shared", index), f'"{inner}" lies inside "{outer}", which is shared too; keep one of them'
+    for index, path in enumerate(_get(source, "shared") or ()):
+        if path == ".":
+            yield (
+                (*where, "shared", index),
+                'is the whole release; name what is to be kept, for example "node-bot/data"',
+            )
+
+
+def _check(check: Values, where: KeyPath, manager: ManagerKind | None) -> Iterator[Breach]:
+    kind = _get(check, "kind")
+    if kind is None:
+        return
+    for key in CHECKS.keys:
+        if key.only and key.name in check and kind not in key.only:
+            yield (*where, key.name), f'means nothing for kind = "{kind}"; remove it, or write kind = "{key.only[0]}"'
+    needed = {CheckKind.HTTP: "url", CheckKind.TCP: "port", CheckKind.COMMAND: "run"}.get(kind)
+    if needed and needed not in check:
+        example = next(key.kind.example for key in CHECKS.keys if key.name == needed)
+        yield (*where, needed), f'is missing; kind = "{kind}" needs it, for example {needed} = {example}'
+    if kind is CheckKind.UNIT and manager is ManagerKind.PROCESS:
+        yield (*where, "kind"), '"unit" asks systemd, and this service has manager = "process"; write kind = "process"'
+    interval, timeout = _get(check, "interval"), _get(check, "timeout")
+    if timeout is not None and "interval" not in check:
+        interval = Check.__dataclass_fields__["interval"].default
+    if timeout is not None and interval is not None and timeout > interval:
+        yield (
+            (*where, "timeout"),
+            f'is longer than the interval; write at most "{show_duration(interval)}", or a longer interval',
+        )
+
+
+def _check_names(service: Values, where: KeyPath) -> Iterator[Breach]:
+    seen: dict[str, int] = {}
+    for index, check in enumerate(_get(service, "checks") or ()):
+        name = _get(check, "name")
+        if name is None:
+            continue
+        if name in seen:
+            yield (*where, "checks", index, "name"), f"is the name of check {seen[name] + 1} too; give each its own"
+        seen.setdefault(name, index)
+
+
+def _between(tree: Values, services: Values) -> Iterator[Breach]:
+    units: dict[str, str] = {}
+    folders: list[tuple[str, Path]] = []
+    for name, service in services.items():
+        unit = _get(service, "unit")
+        if unit is not None and unit in units:
+            yield ("services", name, "unit"), f"is the unit of services.{units[unit]} too; each service needs its own"
+        elif unit is not None:
+            units[unit] = name
+        folder = _get(_part(service, "source") or {}, "directory")
+        if folder is None:
+            continue
+        where = ("services", name, "source", "directory")
+        for other, taken in folders:
+            if folder == taken:
+                yield where, f"is the directory of services.{other} too; each service needs its own"
+            elif folder.is_relative_to(taken) or taken.is_relative_to(folder):
+                yield (
+                    where,
+                    f"overlaps with the directory of services.{other}, {taken}; neither may lie inside the other",
+                )
+        folders.append((name, folder))
+        state = _get(_part(tree, "state") or {}, "directory")
+        if state is not None and state.is_relative_to(folder):
+            yield where, f"holds opsbot's own state.directory, {state}; give the service a folder of its own"
