@@ -13,12 +13,12 @@ from typing import Any
 import tomli
 
 from opsbot.config import Config
-from opsbot.config_build import build
-from opsbot.config_kinds import quoted
-from opsbot.config_reader import examine, stray_secrets
-from opsbot.config_secrets import redacted
-from opsbot.toml_lines import Path as KeyPath
-from opsbot.toml_lines import key_lines
+from opsbot.config_file.build import build
+from opsbot.config_file.kinds import quoted
+from opsbot.config_file.leaks import redacted
+from opsbot.config_file.lines import Path as KeyPath
+from opsbot.config_file.lines import key_lines
+from opsbot.config_file.reader import examine, stray_secrets
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 

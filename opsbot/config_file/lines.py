@@ -1,8 +1,8 @@
 """On which line each key of a TOML document stands: tomli reads the values and forgets where they were.
 
 Only documents that tomli has accepted are given to this scanner, so it needs no errors of its own: it follows strings,
-arrays and inline tables just far enough to know where each begins and ends. Its paths are tomli's: a string for each key,
-an integer for each place in an array.
+arrays and inline tables just far enough to know where each begins and ends. Its paths are tomli's: a string for each
+key, an integer for each place in an array.
 """
 
 import re
@@ -94,7 +94,7 @@ class _Scanner:
         return (*path, length)
 
     def _walk(self, path: Path, parts: list[str], line: int) -> Path:
-        """The path reached from `path`; what is named here for the first time is noted, into arrays by their last element."""
+        """The path reached from `path`, into arrays by their last element; what is new on the way is noted."""
         for part in parts:
             path = (*path, part)
             if path not in self._lines:

@@ -1,7 +1,7 @@
 """What no single key can say: which keys need, exclude or contradict each other, within a service and between services.
 
-Rules see the values by table and key. One that is wrong by itself stands there as BROKEN: it counts as given, and no rule
-judges it.
+Rules see the values by table and key. One that is wrong by itself stands there as BROKEN: it counts as given, and no
+rule judges it.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,9 +10,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from opsbot.config import Check, CheckKind, ManagerKind
-from opsbot.config_schema import CHECKS
+from opsbot.config_file.lines import Path as KeyPath
+from opsbot.config_file.service_keys import CHECKS
 from opsbot.core.amounts import show_duration
-from opsbot.toml_lines import Path as KeyPath
 
 Breach = tuple[KeyPath, str]
 Values = Mapping[str, Any]
@@ -88,46 +88,24 @@ def _state(tree: Values) -> Iterator[Breach]:
     if length > _SOCKET_PATH_AT_MOST:
         yield (
             ("state", "directory"),
-            f"is {length - _SOCKET_PATH_AT_MOST} bytes too long: the control socket in it may have a path of "
-            f'{_SOCKET_PATH_AT_MOST} bytes at most; choose a shorter one, for example "/var/lib/opsbot"',
+            (
+                f"is {length - _SOCKET_PATH_AT_MOST} bytes too long: the control socket in it may have a path of "
+                f'{_SOCKET_PATH_AT_MOST} bytes at most; choose a shorter one, for example "/var/lib/opsbot"'
+            ),
         )
 
 
 def _service(service: Values, where: KeyPath) -> Iterator[Breach]:
     manager = _get(service, "manager")
     source = _part(service, "source")
-    if manager is ManagerKind.PROCESS:
-        if "command" not in service:
-            yield (
-                (*where, "command"),
-                'is missing; manager = "process" runs it, for example command = ["node", "index.js"]',
-            )
-        if "unit" in service:
-            yield (*where, "unit"), 'means nothing with manager = "process"; remove it, or write manager = "systemd"'
-    elif manager is ManagerKind.SYSTEMD:
-        if "unit" not in service:
-            yield (
-                (*where, "unit"),
-                'is missing; manager = "systemd" needs it, for example unit = "voice-meeting-bot.service"',
-            )
-        if "command" in service:
-            yield (
-                (*where, "command"),
-                'means nothing with manager = "systemd", where the unit says what runs; remove it, or write manager = "process"',
-            )
-        for key in _FOR_SUPERVISED:
-            if key in service:
-                yield (
-                    (*where, key),
-                    'means nothing with manager = "systemd"; remove it, and set it in the unit or in journald.conf',
-                )
+    yield from _managed(service, where, manager)
     yield from _working_directory(service, where)
     if source is not None:
         yield from _source(source, (*where, "source"))
     elif "source" not in service and service.get("install"):
         yield (
             (*where, "install"),
-            f"installs nothing without a source; add [{'.'.join(map(str, where))}.source], or remove it",
+            f"has nothing to install without a source; add [{'.'.join(map(str, where))}.source], or remove it",
         )
     for index, each in enumerate(_get(service, "checks") or ()):
         yield from _check(each, (*where, "checks", index), manager)
@@ -141,6 +119,31 @@ def _service(service: Values, where: KeyPath) -> Iterator[Breach]:
         )
 
 
+_COMMAND_MISSING = 'is missing; manager = "process" runs it, for example command = ["node", "index.js"]'
+_COMMAND_UNUSED = (
+    'means nothing with manager = "systemd", where the unit says what runs; remove it, or write manager = "process"'
+)
+_UNIT_MISSING = 'is missing; manager = "systemd" needs it, for example unit = "voice-meeting-discord-bot.service"'
+_UNIT_UNUSED = 'means nothing with manager = "process"; remove it, or write manager = "systemd"'
+_SET_IN_UNIT = 'means nothing with manager = "systemd"; remove it, and set it in the unit or in journald.conf'
+
+
+def _managed(service: Values, where: KeyPath, manager: ManagerKind | None) -> Iterator[Breach]:
+    if manager is ManagerKind.PROCESS:
+        if "command" not in service:
+            yield (*where, "command"), _COMMAND_MISSING
+        if "unit" in service:
+            yield (*where, "unit"), _UNIT_UNUSED
+    elif manager is ManagerKind.SYSTEMD:
+        if "unit" not in service:
+            yield (*where, "unit"), _UNIT_MISSING
+        if "command" in service:
+            yield (*where, "command"), _COMMAND_UNUSED
+        for key in _FOR_SUPERVISED:
+            if key in service:
+                yield (*where, key), _SET_IN_UNIT
+
+
 def _working_directory(service: Values, where: KeyPath) -> Iterator[Breach]:
     directory = _get(service, "working_directory")
     if directory is None:
@@ -150,7 +153,10 @@ def _working_directory(service: Values, where: KeyPath) -> Iterator[Breach]:
         if not path.is_absolute():
             yield (
                 (*where, "working_directory"),
-                'is relative, and there is no source it could be relative to; write an absolute path, for example "/srv/voice-meeting-bot"',
+                (
+                    "is relative, and there is no source it could be relative to; write an absolute path, for example "
+                    '"/srv/voice-meeting-bot"'
+                ),
             )
     elif path.is_absolute() or ".." in path.parts:
         yield (

@@ -17,7 +17,7 @@ from opsbot.config import (
     Source,
     State,
 )
-from opsbot.config_schema import STATE
+from opsbot.config_file.keys import STATE
 from opsbot.core.access import Ranks
 from opsbot.core.health import Policy
 from opsbot.core.recovery import Ladder

@@ -1,14 +1,16 @@
-"""Goes through a parsed document by the schema: values where they are right, a fault with its place where they are not."""
+"""Goes through a parsed document by the table of keys: values where they are right, faults where they are not."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from opsbot.config_kinds import WrongError, found, nearest
-from opsbot.config_rules import BROKEN, breaches
-from opsbot.config_schema import ROOT, SERVICE_NAME, Form, Key, Table, walk
-from opsbot.config_secrets import names_a_secret, secrets_in
-from opsbot.toml_lines import Path
+from opsbot.config_file.keys import ROOT
+from opsbot.config_file.kinds import WrongError, found, nearest
+from opsbot.config_file.leaks import names_a_secret, secrets_in
+from opsbot.config_file.lines import Path
+from opsbot.config_file.rules import BROKEN, breaches
+from opsbot.config_file.schema import Form, Key, Table, walk
+from opsbot.config_file.service_keys import SERVICE_NAME
 
 _NAMEABLE = {"token", "hook_secret"}
 
@@ -156,8 +158,8 @@ def _named(table: Table, value: Mapping[str, Any], where: Path, findings: Findin
         if not SERVICE_NAME.fullmatch(name):
             findings.fault(
                 place,
-                "is not a name for a service; 1 to 64 small letters, digits, '.', '_' and '-', beginning with a letter or digit, "
-                "for example voice-meeting-bot",
+                "is not a name for a service; 1 to 64 small letters, digits, '.', '_' and '-', beginning with a "
+                "letter or digit, for example voice-meeting-bot",
             )
         if isinstance(each, dict):
             tree[name] = _table(table, each, place, findings)

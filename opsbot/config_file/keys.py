@@ -1,0 +1,127 @@
+"""Every key of `config.toml`: its kind, its default, what it means. Reading, checking and the reference go by this."""
+
+from pathlib import Path
+
+from opsbot import config
+from opsbot.config_file import kinds, names, places
+from opsbot.config_file.kinds import DAY, MINUTE
+from opsbot.config_file.schema import Key, Table, secret_keys
+from opsbot.config_file.service_keys import SERVICE
+from opsbot.core.access import Ranks
+
+DISCORD = Table(
+    "discord",
+    "The Discord server and the channel opsbot lives in.",
+    (
+        *secret_keys("token", "the bot's token", "OPSBOT_DISCORD_TOKEN", "/etc/opsbot/discord-token"),
+        Key(
+            "guild_id",
+            names.snowflake("the id of your Discord server"),
+            "The server's id. In Discord: Settings > Advanced > Developer Mode on, then right-click the server > "
+            "Copy Server ID.",
+            required=True,
+        ),
+        Key(
+            "ops_channel_id",
+            names.snowflake("the id of the ops channel"),
+            "The channel where deploys and alerts are posted. Right-click the channel > Copy Channel ID.",
+            required=True,
+        ),
+        Key(
+            "api_url",
+            places.http_url("http://127.0.0.1:8765/api/v10"),
+            "Another server that speaks Discord's API, such as the stand-in of `opsbot demo`.",
+            unset="Discord itself",
+        ),
+    ),
+    of=(config.Discord,),
+    required=True,
+)
+
+_RANKS = {
+    "viewer": "May look: `/status`, `/health`, `/history`.",
+    "operator": "May also read logs, restart and silence: `/logs`, `/restart`, `/silence`.",
+    "deployer": "May also change what runs: `/deploy`, `/rollback`, `/hold`, `/resume`.",
+    "admin": "May do everything, `/audit` included. At least one is needed, or nobody could ever look at the audit "
+    "log.",
+}
+
+ROLES = Table(
+    "roles",
+    "Who may do what. Each rank may do all that the ranks before it may; who is in none is refused. Each is an "
+    'array of role ids and user ids (as numbers, or in quotes), and for the command line `"unix:NAME"` for a local '
+    'user and `"unix:@GROUP"` for a local group. root and the user the daemon runs as are always admins on the '
+    "command line.",
+    tuple(Key(rank, names.holders(), doc) for rank, doc in _RANKS.items()),
+    of=(Ranks,),
+    required=True,
+)
+
+STATE = Table(
+    "state",
+    "Where opsbot keeps what it must remember.",
+    (
+        Key(
+            "directory",
+            places.directory("/var/lib/opsbot"),
+            "The database, the output of build steps, the logs of supervised services, and the control socket "
+            "where systemd gives no runtime directory. The default is what `StateDirectory=opsbot` of the systemd "
+            "unit makes.",
+            default=Path("/var/lib/opsbot"),
+        ),
+    ),
+    of=(config.State,),
+)
+
+HTTP = Table(
+    "http",
+    "The local HTTP endpoint: `/healthz`, `/readyz`, `/metrics`, and `/hooks/github`, `/hooks/gitlab`, `/hooks/gitea`.",
+    (
+        Key(
+            "listen",
+            places.listen(),
+            'The address and port to listen on, or `"off"`. Only this machine can reach the default; a forge\'s pushes '
+            "come in through a reverse proxy in front of it.",
+            default=(config.Http().host, config.Http().port),
+        ),
+    ),
+)
+
+LIMITS = Table(
+    "limits",
+    "How long things last at most.",
+    (
+        Key(
+            "silence_max",
+            kinds.duration(MINUTE, 365 * DAY, "7d"),
+            "The longest silence someone may ask for. A week spans a holiday; longer ones are forgotten.",
+        ),
+        Key(
+            "audit_keep",
+            kinds.duration(DAY, 3650 * DAY, "365d"),
+            "How long the audit log is kept. A year answers most questions that are asked of one.",
+        ),
+        Key(
+            "history_keep",
+            kinds.duration(DAY, 3650 * DAY, "90d"),
+            "How long ended deployments and incidents are kept, their output with them. Live releases and what a "
+            "rollback needs are kept regardless.",
+        ),
+    ),
+    of=(config.Config,),
+)
+
+ROOT = Table(
+    "",
+    "Keys that stand before the first table.",
+    (
+        Key(
+            "host",
+            kinds.text("a name for this host", '"bot-1"', most=64),
+            "What this host is called in messages.",
+            unset="its hostname",
+        ),
+    ),
+    (DISCORD, ROLES, STATE, HTTP, LIMITS, SERVICE),
+    of=(config.Config,),
+)

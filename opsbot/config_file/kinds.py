@@ -1,0 +1,282 @@
+"""The kinds of value a configuration key may have: how each is read, what is said when it is wrong, how it is written.
+
+A kind's `read` takes what tomli gave and returns the value that `opsbot.config` holds, or raises `WrongError` saying
+what was found and what would be right. Values are shown through `shown`, which never shows a secret.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from difflib import get_close_matches
+from enum import StrEnum
+from typing import Any
+
+from opsbot.config_file.leaks import redacted
+from opsbot.core.amounts import parse_duration, parse_size, show_duration, show_size
+
+SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+NO_TIME = timedelta(0)
+_SHOWN_AT_MOST = 60
+
+
+class WrongError(ValueError):
+    """The value is wrong. `faults`: where in it (a path, empty for the whole) and what is to be said."""
+
+    def __init__(self, text: str = "", faults: Iterable[tuple[tuple[str | int, ...], str]] = ()) -> None:
+        """One fault of the whole value, or several within it."""
+        self.faults = tuple(faults) or (((), text),)
+        super().__init__("; ".join(text for _, text in self.faults))
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of value. `what` completes "expected …"; `example` is TOML; `show` writes a value as TOML."""
+
+    what: str
+    example: str
+    read: Callable[[Any], Any]
+    show: Callable[[Any], str]
+
+    def wrong(self, value: object) -> WrongError:
+        """What is said of a value that is of another kind altogether."""
+        return WrongError(f"found {found(value)}; expected {self.what}, for example {self.example}")
+
+
+def quoted(text: str) -> str:
+    """The text as a TOML basic string."""
+    marks = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
+    return '"' + "".join(marks.get(c, c if c.isprintable() else f"\\U{ord(c):08X}") for c in text) + '"'
+
+
+def shown(value: object) -> str:
+    """A value as TOML for people: short, on one line, without secrets."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if not isinstance(value, str):
+        return str(value)
+    text = redacted(value)
+    return quoted(text if len(text) <= _SHOWN_AT_MOST else text[: _SHOWN_AT_MOST - 1] + "…")
+
+
+def found(value: object) -> str:
+    """What was found, with its type: `the string "5"`, `a table`."""
+    match value:
+        case bool() | int() | float():
+            name = "the boolean" if isinstance(value, bool) else "the number"
+            return f"{name} {shown(value)}"
+        case str():
+            return f"the string {shown(value)}"
+        case list():
+            return "an array" if value else "an empty array"
+        case datetime() | date() | time():
+            return f"the date or time {value}"
+    return "a table"
+
+
+def nearest(word: str, words: Iterable[str]) -> str:
+    """A sentence's end that proposes the nearest of the words: `; did you mean "x"?`, or nothing."""
+    match = get_close_matches(word, list(words), n=1, cutoff=0.6)
+    return f"; did you mean {match[0]}?" if match else ""
+
+
+def kind_of(what: str, example: str, read: Callable[[Kind, Any], Any], show: Callable[[Any], str] = shown) -> Kind:
+    """A kind whose `read` is given the kind itself, to speak of it."""
+    kind: Kind
+    kind = Kind(what, example, lambda value: read(kind, value), show)
+    return kind
+
+
+def string_of(kind: Kind, value: object) -> str:
+    """The value if it is a string.
+
+    Raises:
+        WrongError: it is not, or it holds a NUL character, which no path and no argument can hold.
+    """
+    if not isinstance(value, str):
+        raise kind.wrong(value)
+    if "\0" in value:
+        raise WrongError("holds a NUL character; leave it out")
+    return value
+
+
+def text(what: str = "a text", example: str = '"text"', *, most: int = 10_000, lines: bool = False) -> Kind:
+    """A string that is not empty, on one line unless `lines`."""
+
+    def read(kind: Kind, value: object) -> str:
+        string = string_of(kind, value)
+        if not string.strip():
+            raise WrongError(f"is empty; expected {what}, for example {example}")
+        if len(string) > most:
+            raise WrongError(f"has {len(string)} characters; at most {most} are allowed")
+        if not lines and not string.isprintable():
+            raise WrongError(f"holds a line break or a control character; expected {what} on one line")
+        return string
+
+    return kind_of(what, example, read)
+
+
+def anything() -> Kind:
+    """Any string, empty ones and several lines included."""
+    return kind_of("a text", '"text"', string_of)
+
+
+def boolean() -> Kind:
+    """True or false."""
+
+    def read(kind: Kind, value: object) -> bool:
+        if not isinstance(value, bool):
+            raise kind.wrong(value)
+        return value
+
+    return kind_of("true or false", "true", read)
+
+
+def integer(least: int, most: int, example: int, what: str = "a whole number") -> Kind:
+    """A whole number between two others, both included."""
+    span = f"{what} from {least} to {most}"
+
+    def read(kind: Kind, value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise kind.wrong(value)
+        if not least <= value <= most:
+            raise WrongError(f"{value} is out of range; expected {span}, for example {example}")
+        return value
+
+    return kind_of(span, str(example), read)
+
+
+def duration(least: timedelta, most: timedelta, example: str) -> Kind:
+    """A duration between two others, both included."""
+    span = f"from {show_duration(least)} to {show_duration(most)}"
+
+    def read(kind: Kind, value: object) -> timedelta:
+        if isinstance(value, int) and not isinstance(value, bool):
+            raise WrongError(f'found the number {value} without a unit; write the unit, for example "{max(value, 1)}s"')
+        string = string_of(kind, value)
+        try:
+            length = parse_duration(string.strip())
+        except ValueError as error:
+            raise WrongError(
+                f'{shown(value)} is not a duration; write it like "90s", "5m", "1h30m", "7d" or "500ms"'
+            ) from error
+        if not least <= length <= most:
+            raise WrongError(f'{shown(value)} is out of range; expected a duration {span}, for example "{example}"')
+        return length
+
+    return kind_of(f"a duration {span}", f'"{example}"', read, lambda value: quoted(show_duration(value)))
+
+
+def size(least: int, most: int, example: str) -> Kind:
+    """A number of bytes between two others, both included."""
+    span = f"from {show_size(least)} to {show_size(most)}"
+
+    def read(kind: Kind, value: object) -> int:
+        if isinstance(value, int) and not isinstance(value, bool):
+            raise WrongError(f'found the number {value} without a unit; write the unit, for example "{example}"')
+        string = string_of(kind, value)
+        try:
+            count = parse_size(string.strip())
+        except ValueError as error:
+            raise WrongError(f'{shown(value)} is not a size; write it like "512KiB", "50MiB" or "2GiB"') from error
+        if not least <= count <= most:
+            raise WrongError(f'{shown(value)} is out of range; expected a size {span}, for example "{example}"')
+        return count
+
+    return kind_of(f"a size {span}", f'"{example}"', read, lambda value: quoted(show_size(value)))
+
+
+def choice(of: type[StrEnum]) -> Kind:
+    """One word of a closed list."""
+    words = [str(word) for word in of]
+    what = "one of " + ", ".join(f'"{word}"' for word in words)
+
+    def read(kind: Kind, value: object) -> StrEnum:
+        string = string_of(kind, value)
+        if string not in words:
+            raise WrongError(f"{shown(value)} is not known{nearest(string, words)}; expected {what}")
+        return of(string)
+
+    return kind_of(what, f'"{words[0]}"', read, lambda value: quoted(str(value)))
+
+
+def listed(kind: Kind, what: str, example: str, *, least: int = 0) -> Kind:
+    """An array of values of one kind."""
+
+    def read(this: Kind, value: object) -> tuple[Any, ...]:
+        if not isinstance(value, list):
+            raise this.wrong(value)
+        if len(value) < least:
+            raise WrongError(f"is empty; expected {what}, for example {example}")
+        values: list[Any] = []
+        faults: list[tuple[tuple[str | int, ...], str]] = []
+        for index, element in enumerate(value):
+            try:
+                values.append(kind.read(element))
+            except WrongError as error:
+                faults += [((index, *where), said) for where, said in error.faults]
+        if faults:
+            raise WrongError(faults=faults)
+        return tuple(values)
+
+    return kind_of(what, example, read, lambda value: "[" + ", ".join(map(kind.show, value)) + "]")
+
+
+def command(example: str) -> Kind:
+    """A command as a list of its arguments; never a shell string."""
+    inner = listed(anything(), "an array of a command and its arguments", example, least=1)
+
+    def read(kind: Kind, value: object) -> tuple[str, ...]:
+        if isinstance(value, str):
+            words = ", ".join(shown(word) for word in value.split()) or "..."
+            raise WrongError(f"found one string; no shell is involved: write each argument by itself: [{words}]")
+        run: tuple[str, ...] = inner.read(value)
+        if not run[0].strip():
+            raise WrongError(f"the first argument is empty; expected {kind.what}, for example {example}")
+        return run
+
+    return kind_of(inner.what, example, read, inner.show)
+
+
+def table_of(kind: Kind, what: str, example: str, names: re.Pattern[str], name: str) -> Kind:
+    """A table of the user's own keys."""
+
+    def read(this: Kind, value: object) -> Mapping[str, Any]:
+        if not isinstance(value, dict):
+            raise this.wrong(value)
+        values: dict[str, Any] = {}
+        faults: list[tuple[tuple[str | int, ...], str]] = []
+        for key, element in value.items():
+            if not names.fullmatch(key):
+                faults.append(((key,), f"is not {name}; for example {example}"))
+                continue
+            try:
+                values[key] = kind.read(element)
+            except WrongError as error:
+                faults += [((key, *where), said) for where, said in error.faults]
+        if faults:
+            raise WrongError(faults=faults)
+        return values
+
+    def show(value: Mapping[str, Any]) -> str:
+        if not value:
+            return "{}"
+        return "{ " + ", ".join(f"{quoted(key)} = {kind.show(each)}" for key, each in value.items()) + " }"
+
+    return kind_of(what, example, read, show)
+
+
+def pattern() -> Kind:
+    """A regular expression; kept as text once it is known to compile."""
+
+    def read(kind: Kind, value: object) -> str:
+        string = string_of(kind, value)
+        try:
+            re.compile(string)
+        except (re.error, OverflowError, RecursionError) as error:
+            raise WrongError(
+                f'{shown(value)} is not a regular expression ({error}); for example "ok", or "\\\\(ok\\\\)"'
+            ) from error
+        return string
+
+    return kind_of("a regular expression", '"\\"status\\": *\\"ok\\""', read)

@@ -1,0 +1,354 @@
+"""The keys of a service: `[services.NAME]` and the tables in it."""
+
+import re
+
+from opsbot import config
+from opsbot.config_file import kinds, names, places
+from opsbot.config_file.kinds import DAY, HOUR, MINUTE, NO_TIME, SECOND
+from opsbot.config_file.schema import Form, Key, Table, secret_keys
+from opsbot.core.health import Policy
+from opsbot.core.recovery import Ladder
+
+MILLISECOND = SECOND / 1000
+SERVICE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+SOURCE = Table(
+    "source",
+    "The git repository the service is deployed from. Without it opsbot watches and restarts the service, and "
+    "deploys nothing.",
+    (
+        Key(
+            "repository",
+            places.repository(),
+            "Where git fetches from: `https://…`, `ssh://…`, `user@host:path`, or an absolute path on this machine. "
+            "No user name or password in it.",
+            required=True,
+        ),
+        Key("branch", names.branch(), "The branch that is deployed."),
+        Key(
+            "directory",
+            places.directory("/srv/voice-meeting-bot"),
+            "The folder of this service: `releases/`, `current` and `shared/` live here. Each service needs its own.",
+            required=True,
+        ),
+        Key(
+            "strategy",
+            kinds.choice(config.Strategy),
+            '`"releases"`: each deploy gets a folder of its own and `current` is switched to it at once, so '
+            'nothing live changes until all is ready. `"in-place"`: an existing checkout is updated where it lies.',
+        ),
+        Key(
+            "poll",
+            kinds.duration(5 * SECOND, 7 * DAY, "5m"),
+            "How often the branch is looked at. Five minutes is what the old cron job did; a webhook makes it instant.",
+        ),
+        Key(
+            "auto",
+            kinds.boolean(),
+            "Deploy what arrives on the branch. `false`: announce it, and deploy on command only.",
+        ),
+        Key(
+            "keep",
+            kinds.integer(2, 100, 5, "a number of releases"),
+            "Releases kept on disk: the live one, the one to fall back on, and a few more to go back to.",
+        ),
+        Key(
+            "shared",
+            kinds.listed(places.inside("the release", "node-bot/.env"), "an array of paths", '["node-bot/.env"]'),
+            "Files and folders that outlive releases: kept in `shared/`, linked into each release.",
+        ),
+        Key(
+            "ignore",
+            kinds.listed(kinds.text("a pattern", '"docs/**"', most=500), "an array of patterns", '["docs/**", "*.md"]'),
+            "Commits that touch only files matching these patterns are noted, not deployed.",
+        ),
+        Key(
+            "timeout",
+            kinds.duration(SECOND, HOUR, "2m"),
+            "For each git command that talks to the remote. Two minutes fetch a large repository over a slow line.",
+        ),
+        *secret_keys(
+            "token",
+            "the password or access token for an http(s) repository",
+            "VOICE_MEETING_GIT_TOKEN",
+            "/etc/opsbot/git-token",
+            optional="no token is sent: enough for a public repository",
+        ),
+        Key(
+            "username",
+            kinds.text("a user name", '"x-access-token"', most=200),
+            "Sent with the token. GitHub takes the default, GitLab wants `oauth2` or the deploy token's own user name.",
+        ),
+        Key(
+            "ssh_key",
+            places.absolute_path("/etc/opsbot/deploy-key"),
+            "The private key file for an ssh repository.",
+            unset="ssh's own configuration decides",
+        ),
+        *secret_keys(
+            "hook_secret",
+            "the secret shared with the forge, for its pushes",
+            "VOICE_MEETING_HOOK_SECRET",
+            "/etc/opsbot/hook-secret",
+            optional="pushes for this service are refused",
+        ),
+    ),
+    of=(config.Source,),
+)
+
+INSTALL = Table(
+    "install",
+    "Commands run one after the other in the new release, before anything live changes. One that fails, fails the "
+    "deploy.",
+    (
+        Key(
+            "run",
+            kinds.command('["npm", "ci", "--omit=dev"]'),
+            "The command and its arguments. No shell is involved.",
+            required=True,
+        ),
+        Key("directory", places.inside("the release", "node-bot"), "Where it runs, relative to the release."),
+        Key(
+            "when_changed",
+            kinds.listed(
+                places.inside("the release", "node-bot/package-lock.json"),
+                "an array of paths",
+                '["node-bot/package-lock.json"]',
+            ),
+            "Files, relative to the release. Where none of them changed since the live release, the step's result "
+            "is copied from there and the command is not run. Empty: it always runs.",
+        ),
+        Key(
+            "timeout",
+            kinds.duration(SECOND, 6 * HOUR, "10m"),
+            "The step and all it started are killed after this. Ten minutes let native modules compile on a small "
+            "machine.",
+        ),
+        Key(
+            "keep",
+            kinds.listed(
+                places.inside("the step's directory", "node_modules"), "an array of paths", '["node_modules"]'
+            ),
+            "What the command makes, relative to `directory`: this is what is copied when it is not run again. "
+            "Empty: `node_modules`, `.venv` and `vendor`, those that are there.",
+        ),
+    ),
+    form=Form.ARRAY,
+    of=(config.InstallStep,),
+)
+
+_PROCESS, _TCP, _HTTP, _UNIT, _COMMAND = config.CheckKind
+
+CHECKS = Table(
+    "checks",
+    "How the service is watched. Without any, there is one `process` check, or one `unit` check for a systemd service.",
+    (
+        Key(
+            "kind",
+            kinds.choice(config.CheckKind),
+            '`"process"`: it runs. `"tcp"`: a port accepts connections. `"http"`: an address answers as it should. '
+            '`"unit"`: systemd calls the unit active. `"command"`: a command ends with status 0.',
+            required=True,
+        ),
+        Key(
+            "name",
+            kinds.text("a short name", '"health"', most=64),
+            "What it is called in messages; unique within the service.",
+            unset="its kind, with a number from the second one on",
+        ),
+        Key(
+            "interval",
+            kinds.duration(100 * MILLISECOND, DAY, "30s"),
+            "From one look to the next.",
+        ),
+        Key(
+            "timeout",
+            kinds.duration(10 * MILLISECOND, 5 * MINUTE, "5s"),
+            "A look that takes longer has failed. No longer than `interval`; where `interval` is shorter than the "
+            "default, the interval.",
+        ),
+        Key(
+            "fall",
+            kinds.integer(1, 1000, 3),
+            "Failures in a row before it counts as down. Three forgive a hiccup.",
+        ),
+        Key("rise", kinds.integer(1, 1000, 2), "Successes in a row before it counts as up again."),
+        Key("host", places.host(), "The host to connect to.", only=(_TCP,)),
+        Key("port", places.port(), "The port to connect to. Required.", default=None, unset="", only=(_TCP,)),
+        Key(
+            "url",
+            places.http_url("http://127.0.0.1:3003/health"),
+            "The address to ask. Required.",
+            only=(_HTTP,),
+        ),
+        Key(
+            "method",
+            kinds.text("an HTTP method", '"GET"', most=20),
+            "The default changes nothing in the service; a POST may.",
+            only=(_HTTP,),
+        ),
+        Key("status", places.statuses(), 'Accepted answers: `200`, `"200-399"`, or an array of such.', only=(_HTTP,)),
+        Key(
+            "headers",
+            kinds.table_of(
+                kinds.text("a header's value", '"text/plain"', most=8000),
+                "a table of headers",
+                '{ Accept = "application/json" }',
+                re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,200}"),
+                "the name of a header",
+            ),
+            "Sent with the request. None that is a secret.",
+            only=(_HTTP,),
+        ),
+        Key("body", kinds.anything(), "Sent with the request.", only=(_HTTP,)),
+        Key(
+            "expect_headers",
+            kinds.table_of(
+                kinds.pattern(),
+                "a table of headers and regular expressions",
+                '{ Content-Type = "json" }',
+                re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,200}"),
+                "the name of a header",
+            ),
+            "Regular expressions that must be found in the answer's headers.",
+            only=(_HTTP,),
+        ),
+        Key(
+            "expect_body",
+            kinds.pattern(),
+            "A regular expression that must be found in the first 64 KiB of the answer.",
+            only=(_HTTP,),
+        ),
+        Key(
+            "run",
+            kinds.command('["node", "check.js"]'),
+            "The command and its arguments, run in the live release. Exit status 0 is well. Required.",
+            only=(_COMMAND,),
+        ),
+    ),
+    form=Form.ARRAY,
+    of=(config.Check, Policy),
+)
+
+RECOVERY = Table(
+    "recovery",
+    "What is done when the service is down: restart, restart again with growing delay, roll back if the trouble "
+    "began with a release, then stop and call for a human.",
+    (
+        Key("restart", kinds.boolean(), "Restart it. `false`: tell people, and touch nothing."),
+        Key("attempts", kinds.integer(1, 100, 3), "Restarts within one trouble before the next rung."),
+        Key(
+            "backoff",
+            kinds.duration(NO_TIME, HOUR, "10s"),
+            "Wait before the second restart; doubled for each further one.",
+        ),
+        Key(
+            "backoff_max",
+            kinds.duration(NO_TIME, DAY, "5m"),
+            "The longest such wait; never shorter than `backoff`.",
+        ),
+        Key(
+            "budget",
+            kinds.integer(1, 1000, 10),
+            "Restarts within `window`, over all troubles: a service that comes back for a minute between its falls "
+            "is a loop too.",
+        ),
+        Key("window", kinds.duration(SECOND, 7 * DAY, "1h"), "The time `budget` is counted over."),
+        Key(
+            "roll_back",
+            kinds.boolean(),
+            "Go back to the release before, where restarts did not help and the release is to blame.",
+        ),
+        Key(
+            "blame",
+            kinds.duration(NO_TIME, 7 * DAY, "30m"),
+            "A trouble that begins this soon after a release went live is the release's.",
+        ),
+    ),
+    of=(Ladder,),
+)
+
+SERVICE = Table(
+    "services",
+    "One service and all that is done for it. Its name is made of small letters, digits, `.`, `_` and `-`.",
+    (
+        Key(
+            "manager",
+            kinds.choice(config.ManagerKind),
+            'Who keeps it running. `"systemd"`: the unit in `unit`. `"process"`: opsbot itself starts and '
+            "supervises `command`.",
+            required=True,
+        ),
+        Key(
+            "unit",
+            names.unit(),
+            'The systemd unit. Required with `manager = "systemd"`, and only there.',
+            unset="none",
+        ),
+        Key(
+            "command",
+            kinds.command('["node", "index.js"]'),
+            'The command and its arguments, run in the live release. Required with `manager = "process"`, and only '
+            "there.",
+            default=None,
+            unset="none",
+        ),
+        Key(
+            "working_directory",
+            kinds.text("a folder", '"node-bot"', most=4000),
+            "Where the command runs, relative to the live release; an absolute path where there is no source.",
+        ),
+        Key(
+            "environment_file",
+            places.absolute_path("/etc/voice-meeting-bot.env"),
+            "A file of `NAME=value` lines for the command: the place for its secrets.",
+            unset="none",
+        ),
+        Key(
+            "environment",
+            kinds.table_of(
+                kinds.anything(),
+                "a table of names and texts",
+                '{ NODE_ENV = "production" }',
+                re.compile(r"[A-Za-z_][A-Za-z0-9_]*"),
+                "the name of an environment variable",
+            ),
+            "Environment variables for the command that are no secrets.",
+        ),
+        Key(
+            "soak",
+            kinds.duration(NO_TIME, HOUR, "15s"),
+            "How long every check must go on passing before a release counts as verified. The old system looked "
+            "once after five seconds, and called a bot that died after seven a success.",
+        ),
+        Key(
+            "verify_timeout",
+            kinds.duration(SECOND, HOUR, "2m"),
+            "How long a new release may take to pass its checks at all; then it is undone.",
+        ),
+        Key(
+            "startup_grace",
+            kinds.duration(NO_TIME, HOUR, "30s"),
+            "Failures this soon after a start do not count, until the first success.",
+        ),
+        Key(
+            "stop_timeout",
+            kinds.duration(100 * MILLISECOND, 10 * MINUTE, "15s"),
+            "From SIGTERM to SIGKILL. Long enough to leave a voice channel and write out a recording.",
+        ),
+        Key(
+            "log_keep",
+            kinds.duration(HOUR, 365 * DAY, "7d"),
+            "How long the output of a supervised service is kept.",
+        ),
+        Key(
+            "log_size",
+            kinds.size(64 << 10, 1 << 40, "50MiB"),
+            "How much of that output is kept at most, rotated files included.",
+        ),
+    ),
+    (SOURCE, INSTALL, CHECKS, RECOVERY),
+    form=Form.NAMED,
+    of=(config.Service,),
+    required=True,
+)
