@@ -1,0 +1,340 @@
+"""git that talks to a remote: how it is run so that it never asks, never hangs and never tells a secret.
+
+`git_environment` gives the environment, `run_git` runs one command in it, `explain` says in words what went wrong and
+what would mend it. What a branch points to, asked cheaply, is `opsbot.heads`.
+"""
+
+import asyncio
+import base64
+import os
+import re
+import shlex
+import signal
+from asyncio.subprocess import PIPE
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from opsbot.config import SecretMissingError, Source
+
+INHERITED = (
+    *("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "LD_LIBRARY_PATH"),
+    *("SSH_AUTH_SOCK", "KRB5CCNAME", "SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO"),
+    *("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_EXEC_PATH"),
+    *("http_proxy", "https_proxy", "no_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"),
+)
+"""All that git gets of opsbot's own environment: none of opsbot's secrets is among it, nor a stray GIT_DIR."""
+
+TOKEN_VARIABLE = "OPSBOT_GIT_TOKEN"  # noqa: S105 - the name of a variable
+"""Beside the header made of it: `run_git` takes from here what must not show in an output."""
+
+CONNECT_SECONDS = 15
+OUTPUT_MOST = 16 * 1024 * 1024
+ERROR_MOST = 64 * 1024
+TERM_SECONDS = 2.0
+"""From SIGTERM, which lets git remove its lock files and half a pack, to SIGKILL."""
+
+
+class Trouble(StrEnum):
+    """What is wrong with a remote."""
+
+    NETWORK = "network"
+    TIMEOUT = "timeout"
+    TLS = "certificate"
+    CREDENTIALS = "credentials"
+    HOST_KEY = "host-key"
+    NO_REPOSITORY = "no-repository"
+    NO_BRANCH = "no-branch"
+    MOVED = "moved"
+    OWNERSHIP = "ownership"
+    DISK = "disk"
+    OTHER = "other"
+
+
+TRANSIENT = frozenset({Trouble.NETWORK, Trouble.TIMEOUT, Trouble.DISK, Trouble.OTHER})
+"""Troubles that may pass by themselves; the others wait for a person."""
+
+
+class RemoteError(Exception):
+    """git could not do it. The text is for people, holds no secret, and says what would mend it.
+
+    `retry`: trying again later, with nothing changed here, may work.
+    """
+
+    def __init__(self, kind: Trouble, text: str, *, retry: bool | None = None) -> None:
+        """Keep the kind and the text; `retry` follows from the kind where it is not given."""
+        super().__init__(text)
+        self.kind = kind
+        self.text = text
+        self.retry = kind in TRANSIENT if retry is None else retry
+
+
+@dataclass(frozen=True, slots=True)
+class GitResult:
+    """How a git command ended. Both texts are untrusted; secrets are gone from them."""
+
+    status: int
+    out: str
+    err: str
+
+
+def git_environment(source: Source, *directories: Path) -> dict[str, str]:
+    """The whole environment for every git command about this source (nothing else of opsbot's is handed on).
+
+    directories: repositories that belong to another user and are worked in all the same (`safe.directory`).
+    Reads the token's file, so not for the event loop.
+
+    Raises:
+        RemoteError: the token is configured and cannot be read.
+    """
+    environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    environment |= {
+        "LC_ALL": "C",
+        "GIT_TERMINAL_PROMPT": "0",
+        # `false` fails, which is the answer: an empty user name would be sent to the server and blamed on it.
+        "GIT_ASKPASS": "false",
+        "SSH_ASKPASS": "false",
+        "SSH_ASKPASS_REQUIRE": "never",
+        "GIT_SSH_COMMAND": _ssh_command(source),
+        "GIT_SSH_VARIANT": "ssh",
+        "GIT_PAGER": "cat",
+        "GIT_EDITOR": "false",
+        "GIT_OPTIONAL_LOCKS": "0",
+    }
+    slow = max(5, min(30, int(source.timeout.total_seconds() / 2)))
+    settings = [
+        ("core.hooksPath", "/dev/null"),
+        ("core.fsmonitor", "false"),
+        ("gc.auto", "0"),
+        ("gc.autoDetach", "false"),
+        ("maintenance.auto", "false"),
+        ("protocol.version", "2"),
+        ("protocol.ext.allow", "never"),
+        ("fetch.recurseSubmodules", "false"),
+        ("http.lowSpeedLimit", "1000"),
+        ("http.lowSpeedTime", str(slow)),
+        *(("safe.directory", str(directory)) for directory in (source.directory, *directories)),
+    ]
+    if source.token is not None:
+        try:
+            token = source.token.read()
+        except SecretMissingError as error:
+            raise RemoteError(Trouble.CREDENTIALS, f"the token for the repository: {error}") from error
+        environment[TOKEN_VARIABLE] = token
+        settings += _authorization(source, token)
+    environment["GIT_CONFIG_COUNT"] = str(len(settings))
+    for number, (key, value) in enumerate(settings):
+        environment[f"GIT_CONFIG_KEY_{number}"] = key
+        environment[f"GIT_CONFIG_VALUE_{number}"] = value
+    return environment
+
+
+def _ssh_command(source: Source) -> str:
+    # git gives this to a shell, so every word is quoted.
+    words = ["ssh", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", "-o", f"ConnectTimeout={CONNECT_SECONDS}"]
+    words += ["-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=2"]
+    if source.ssh_key is not None:
+        words += ["-i", str(source.ssh_key), "-o", "IdentitiesOnly=yes"]
+    return shlex.join(words)
+
+
+def basic(username: str, token: str) -> str:
+    """The value of an Authorization header."""
+    return "Basic " + base64.b64encode(f"{username}:{token}".encode()).decode()
+
+
+def _authorization(source: Source, token: str) -> list[tuple[str, str]]:
+    url = urlsplit(source.repository)
+    if url.scheme not in {"http", "https"}:
+        return []
+    host = url.netloc.rpartition("@")[2]
+    return [
+        ("credential.helper", ""),
+        (f"http.{url.scheme}://{host}/.extraHeader", f"Authorization: {basic(source.username, token)}"),
+        # git would carry the header along to wherever it is sent on to.
+        ("http.followRedirects", "false"),
+    ]
+
+
+def scrub(text: str, secrets: Sequence[str] = ()) -> str:
+    """The text without the secrets, and without the user and password in any address."""
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, "***")
+    return re.sub(r"(\b[a-z][a-z0-9+.-]*://)[^/\s'\"@]*@", r"\1", text, flags=re.IGNORECASE)
+
+
+def secrets_in(env: Mapping[str, str]) -> list[str]:
+    """What of this environment must never be shown: the token, and the header made of it."""
+    token = env.get(TOKEN_VARIABLE, "")
+    headers = [
+        value.rpartition(" ")[2]
+        for name, value in env.items()
+        if name.startswith("GIT_CONFIG_VALUE") and " Basic " in value
+    ]
+    return [secret for secret in (token, *headers) if secret]
+
+
+async def run_git(
+    args: Sequence[str],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str],
+    timeout: float,
+    check: bool = False,
+    most: int = OUTPUT_MOST,
+) -> GitResult:
+    """Run `git ARGS` in a session of its own; killed with all its children at the time limit (seconds) or on cancel.
+
+    check: a status other than 0 is raised, explained. most: bytes of output kept at most.
+
+    Raises:
+        RemoteError: TIMEOUT at the limit; OTHER when git cannot be started or prints more than `most`; with `check`,
+            whatever `explain` finds.
+    """
+    secrets = secrets_in(env)
+    try:
+        process = await asyncio.create_subprocess_exec(
+            "git",
+            *args,
+            cwd=cwd,
+            env=dict(env),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=PIPE,
+            stderr=PIPE,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise RemoteError(Trouble.OTHER, f"git cannot be started: {error.strerror}", retry=False) from error
+    try:
+        async with asyncio.timeout(timeout):
+            out, err = await asyncio.gather(_first(process, most), _last(process, ERROR_MOST))
+            status = await process.wait()
+    except TimeoutError as error:
+        text = f"git {_verb(args)} did not answer in {timeout:.3g} s and was killed"
+        raise RemoteError(Trouble.TIMEOUT, text) from error
+    finally:
+        await asyncio.shield(_end(process))
+    if out is None:
+        raise RemoteError(Trouble.OTHER, f"git {_verb(args)} printed more than {most} bytes", retry=False)
+    result = GitResult(
+        status, scrub(out.decode(errors="replace"), secrets), scrub(err.decode(errors="replace"), secrets)
+    )
+    if check and status != 0:
+        raise explain(result)
+    return result
+
+
+def _verb(args: Sequence[str]) -> str:
+    return next((word for word in args if not word.startswith("-")), "")
+
+
+async def _first(process: asyncio.subprocess.Process, most: int) -> bytes | None:
+    """The output; None, and git is killed, where it is more than `most`."""
+    if process.stdout is None:
+        return b""
+    kept = bytearray()
+    while chunk := await process.stdout.read(65536):
+        kept += chunk
+        if len(kept) > most:
+            _signal(process, signal.SIGKILL)
+            return None
+    return bytes(kept)
+
+
+async def _last(process: asyncio.subprocess.Process, most: int) -> bytes:
+    if process.stderr is None:
+        return b""
+    kept = bytearray()
+    while chunk := await process.stderr.read(65536):
+        kept += chunk
+        del kept[:-most]
+    return bytes(kept)
+
+
+def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    # The group outlives its leader while a child (ssh, git-remote-https) does, and its id is not given away meanwhile.
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        _signal(process, signal.SIGTERM)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(TERM_SECONDS):
+                await process.wait()
+    _signal(process, signal.SIGKILL)
+    await process.wait()
+
+
+_SIGNS: Mapping[Trouble, tuple[str, ...]] = {
+    Trouble.DISK: ("no space left on device", "disk quota exceeded"),
+    Trouble.HOST_KEY: ("host key verification failed", "remote host identification has changed", "host key is known"),
+    Trouble.OWNERSHIP: ("dubious ownership",),
+    Trouble.NO_BRANCH: ("couldn't find remote ref", "remote branch .* not found"),
+    Trouble.CREDENTIALS: (
+        *("could not read username", "could not read password", "authentication failed", "terminal prompts disabled"),
+        *(
+            "returned error: 40[13]",
+            r"permission denied \(",
+            "invalid username",
+            "invalid credentials",
+            "access denied",
+        ),
+    ),
+    Trouble.TLS: ("certificate", "gnutls_handshake", "ssl routines", "ssl_connect"),
+    Trouble.MOVED: (r"returned error: 30\d", "unable to update url base from redirection"),
+    Trouble.NO_REPOSITORY: (
+        *("repository .*not found", "does not appear to be a git repository", "returned error: 404", "does not exist"),
+        *("project you were looking for", "not a git repository", "no such file or directory"),
+    ),
+    Trouble.NETWORK: (
+        *("resolve host", "couldn't connect", "could not connect", "failed to connect", "temporary failure"),
+        *("connection (refused|reset|timed out|closed)", "network is unreachable", "no route to host", "timed out"),
+        *("operation too slow", "early eof", "rpc failed", "hung up", "empty reply", r"returned error: (429|5\d\d)"),
+        *("could not read from remote", "unable to access"),
+    ),
+}
+"""What git, curl and ssh print (LC_ALL=C); the first kind with a sign in the text is it."""
+
+_MENDS: Mapping[Trouble, str] = {
+    Trouble.NETWORK: "It is tried again at the next poll.",
+    Trouble.TIMEOUT: "It is tried again at the next poll.",
+    Trouble.TLS: "Check the server's certificate, or this host's CA certificates and clock.",
+    Trouble.CREDENTIALS: "Check the token (it may have expired) or the ssh key, and that it may read this repository.",
+    Trouble.HOST_KEY: "Compare the server's key with the one its forge publishes, then, as the user opsbot runs as: "
+    "ssh-keyscan HOST >> ~/.ssh/known_hosts",
+    Trouble.NO_REPOSITORY: "Check the address; a private repository also looks missing to one who may not read it.",
+    Trouble.NO_BRANCH: "Push the branch again, or set source.branch to the one to follow.",
+    Trouble.MOVED: "Write the repository's new address (with .git at its end) into source.repository.",
+    Trouble.OWNERSHIP: "The repository belongs to another user: git config --global --add safe.directory PATH "
+    "(as the user opsbot runs as).",
+    Trouble.DISK: "Free some space on the disk.",
+    Trouble.OTHER: "",
+}
+
+
+def mend(kind: Trouble) -> str:
+    """What a person can do about it; "" where nothing is known."""
+    return _MENDS[kind]
+
+
+def explain(result: GitResult) -> RemoteError:
+    """What a git command that failed ran into, with git's own words and the mend."""
+    said = result.err
+    found = (kind for kind, signs in _SIGNS.items() if any(re.search(sign, said, re.IGNORECASE) for sign in signs))
+    kind = next(found, Trouble.OTHER)
+    reason = _said(said) or f"git ended with status {result.status}"
+    return RemoteError(kind, f"{reason}. {mend(kind)}".strip())
+
+
+def _said(err: str) -> str:
+    """git's own reason: the line that says what, without the advice round it."""
+    lines = [line.strip() for line in err.splitlines() if line.strip()]
+    telling = [line for line in lines if re.match(r"(fatal|error|ERROR):|ssh:|.*[Hh]ost key|.*Permission denied", line)]
+    line = (telling or lines or [""])[0]
+    return re.sub(r"^(fatal|error|remote): ", "", line).rstrip(".")[:300]
