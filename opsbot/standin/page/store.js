@@ -1,0 +1,409 @@
+// Everything the page knows. Frames from the server and the person's own acts change it; views listen by topic.
+
+export const FLAG = { EPHEMERAL: 1 << 6, LOADING: 1 << 7, SILENT: 1 << 12, V2: 1 << 15 };
+export const isThread = (channel) => channel.type === 10 || channel.type === 11 || channel.type === 12;
+const KEPT = 500; // messages a channel keeps here; older ones are dropped
+
+/** Orders ids by age. */
+export function older(a, b) {
+  return a.length - b.length || (a < b ? -1 : a > b ? 1 : 0);
+}
+
+export class Store {
+  constructor() {
+    this.ready = false;
+    this.guild = { id: "0", name: "" };
+    this.me = null;
+    this.members = new Map();
+    this.roles = new Map();
+    this.channels = new Map();
+    this.commands = [];
+    this.application = { id: "0", name: "bot", bot: null };
+    this.messages = new Map(); // channel id -> messages, oldest first
+    this.private = new Map(); // channel id -> messages only this member sees; lost on reload, as in Discord
+    this.echoes = []; // commands on their way: {nonce, channelId, name, state, text, interactionId, at}
+    this.busy = new Map(); // message id -> {nonce, customId} of a component waiting for its answer
+    this.failed = new Map(); // message id -> text
+    this.panel = [];
+    this.notes = [];
+    this.typing = new Map(); // channel id -> Map(user id -> until, ms)
+    this.unread = new Map(); // channel id -> {first, count, mentions}
+    this.channelId = null;
+    this.socket = "connecting"; // connecting | open | lost
+    this.connected = false;
+    this.away = false;
+    this.listeners = new Map();
+    this.watching = () => true; // is the person looking at the end of the open channel?
+  }
+
+  on(topics, fn) {
+    for (const topic of topics.split(" ")) {
+      if (!this.listeners.has(topic)) this.listeners.set(topic, new Set());
+      this.listeners.get(topic).add(fn);
+    }
+    return () => topics.split(" ").forEach((topic) => this.listeners.get(topic).delete(fn));
+  }
+
+  emit(topic, detail) {
+    for (const fn of this.listeners.get(topic) ?? []) fn(detail);
+  }
+
+  // ---- frames -------------------------------------------------------------------------------------------------
+
+  receive({ t, d }) {
+    const take = this[`on${t}`];
+    if (take) take.call(this, d);
+    else console.warn("unknown frame", t);
+  }
+
+  onSNAPSHOT(d) {
+    const sameMember = this.me?.id === d.me.id;
+    this.guild = d.guild;
+    this.me = d.me;
+    this.members = new Map(d.members.map((m) => [m.user.id, m]));
+    this.roles = new Map(d.roles.map((r) => [r.id, r]));
+    this.channels = new Map(d.channels.map((c) => [c.id, c]));
+    this.commands = d.commands;
+    this.application = d.application;
+    this.messages = new Map(Object.entries(d.messages).map(([id, list]) => [id, [...list]]));
+    this.panel = d.panel ?? [];
+    this.connected = d.connected;
+    this.away = d.away ?? false;
+    this.busy.clear();
+    if (!sameMember) {
+      this.private.clear();
+      this.failed.clear();
+      this.echoes = [];
+      this.unread.clear();
+    }
+    this.ready = true;
+    if (!this.channels.has(this.channelId)) this.channelId = this.firstChannel();
+    this.emit("snapshot");
+    for (const topic of ["channels", "members", "commands", "panel", "connection", "typing", "channel"]) this.emit(topic);
+  }
+
+  firstChannel() {
+    const texts = [...this.channels.values()].filter((c) => c.type === 0);
+    return (texts[0] ?? [...this.channels.values()].find((c) => c.type !== 4))?.id ?? null;
+  }
+
+  onMESSAGE_CREATE(message) {
+    this.typing.get(message.channel_id)?.delete(message.author.id);
+    this.emit("typing");
+    this.put(this.messages, message);
+    this.settleEcho(message);
+    if (message.author.id !== this.me?.id) this.countUnread(message);
+    this.changed(message.channel_id);
+  }
+
+  onMESSAGE_UPDATE(message) {
+    const list = this.messages.get(message.channel_id) ?? [];
+    const i = list.findIndex((m) => m.id === message.id);
+    if (i >= 0) list[i] = { ...list[i], ...message };
+    this.settleEcho(message);
+    this.changed(message.channel_id);
+  }
+
+  onMESSAGE_DELETE({ id, channel_id: channelId }) {
+    this.drop(this.messages, id, channelId);
+    this.changed(channelId);
+  }
+
+  onEPHEMERAL(message) {
+    this.put(this.private, message);
+    this.settleEcho(message);
+    this.changed(message.channel_id);
+  }
+
+  onEPHEMERAL_UPDATE(message) {
+    const list = this.private.get(message.channel_id) ?? [];
+    const i = list.findIndex((m) => m.id === message.id);
+    if (i < 0) return; // dismissed by the person: it stays away
+    list[i] = { ...list[i], ...message };
+    this.settleEcho(message);
+    this.changed(message.channel_id);
+  }
+
+  onEPHEMERAL_DELETE({ id, channel_id: channelId }) {
+    this.drop(this.private, id, channelId);
+    this.changed(channelId);
+  }
+
+  onCHANNEL_CREATE(channel) {
+    this.channels.set(channel.id, { ...this.channels.get(channel.id), ...channel });
+    this.emit("channels");
+    if (channel.parent_id) this.changed(channel.parent_id);
+  }
+
+  onCHANNEL_UPDATE(channel) {
+    this.onCHANNEL_CREATE(channel);
+  }
+
+  onTHREAD_CREATE(channel) {
+    this.onCHANNEL_CREATE(channel);
+  }
+
+  onTHREAD_UPDATE(channel) {
+    this.onCHANNEL_CREATE(channel);
+  }
+
+  onCHANNEL_DELETE({ id }) {
+    const parent = this.channels.get(id)?.parent_id;
+    this.channels.delete(id);
+    this.messages.delete(id);
+    if (this.channelId === id) this.open(this.channels.has(parent) ? parent : this.firstChannel());
+    this.emit("channels");
+    if (parent) this.changed(parent);
+  }
+
+  onTHREAD_DELETE(d) {
+    this.onCHANNEL_DELETE(d);
+  }
+
+  onTYPING_START({ channel_id: channelId, user_id: userId }) {
+    if (userId === this.me?.id) return;
+    if (!this.typing.has(channelId)) this.typing.set(channelId, new Map());
+    this.typing.get(channelId).set(userId, Date.now() + 10_000);
+    this.emit("typing");
+    setTimeout(() => this.emit("typing"), 10_050);
+  }
+
+  onCOMMANDS_UPDATE(commands) {
+    this.commands = commands;
+    this.emit("commands");
+  }
+
+  onMEMBER_UPDATE(member) {
+    this.members.set(member.user.id, { ...this.members.get(member.user.id), ...member });
+    this.emit("members");
+    this.changed(this.channelId);
+  }
+
+  onPRESENCE({ user_id: userId, status }) {
+    const member = this.members.get(userId);
+    if (member) this.members.set(userId, { ...member, status });
+    this.emit("members");
+  }
+
+  onCONNECTION({ connected, away }) {
+    this.connected = connected;
+    this.away = Boolean(away);
+    this.emit("connection");
+  }
+
+  onINTERACTION_DEFERRED({ nonce, id, ephemeral }) {
+    const echo = this.echoes.find((e) => e.nonce === nonce);
+    if (echo) Object.assign(echo, { interactionId: id, state: "thinking", ephemeral });
+    this.answered(nonce, { ok: true });
+    this.forgetAnsweredEcho(nonce);
+  }
+
+  onINTERACTION_SUCCESS({ nonce, id }) {
+    const echo = this.echoes.find((e) => e.nonce === nonce);
+    if (echo) {
+      echo.interactionId = id;
+      // the answer's message may come just after its success; an answer without a message must not wait for ever
+      if (echo.state === "sending") setTimeout(() => this.removeEcho(nonce), 1500);
+    }
+    this.answered(nonce, { ok: true });
+    this.forgetAnsweredEcho(nonce);
+  }
+
+  onINTERACTION_FAILURE({ nonce, id, reason }) {
+    const echo = this.echoes.find((e) => e.nonce === nonce);
+    if (echo) Object.assign(echo, { interactionId: id, state: "failed", text: failureText(reason) });
+    for (const [messageId, wait] of this.busy) {
+      if (wait.nonce === nonce) this.failed.set(messageId, "This interaction failed");
+    }
+    this.answered(nonce, { ok: false, reason });
+  }
+
+  onMODAL(d) {
+    this.removeEcho(d.nonce);
+    this.answered(d.nonce, { ok: true });
+    this.emit("modal", d);
+  }
+
+  onAUTOCOMPLETE(d) {
+    this.emit("autocomplete", d);
+  }
+
+  onPANEL(panel) {
+    this.panel = panel;
+    this.emit("panel");
+  }
+
+  onPANEL_NOTE(note) {
+    this.note(note);
+  }
+
+  // ---- messages -----------------------------------------------------------------------------------------------
+
+  put(lists, message) {
+    if (!lists.has(message.channel_id)) lists.set(message.channel_id, []);
+    const list = lists.get(message.channel_id);
+    const same = list.findIndex((m) => m.id === message.id);
+    if (same >= 0) {
+      list[same] = { ...list[same], ...message };
+      return;
+    }
+    let i = list.length;
+    while (i > 0 && older(message.id, list[i - 1].id) < 0) i -= 1;
+    list.splice(i, 0, message);
+    if (list.length > KEPT) list.splice(0, list.length - KEPT);
+  }
+
+  drop(lists, id, channelId) {
+    const list = lists.get(channelId) ?? [];
+    const i = list.findIndex((m) => m.id === id);
+    if (i >= 0) list.splice(i, 1);
+  }
+
+  changed(channelId) {
+    if (channelId === this.channelId) this.emit("messages");
+  }
+
+  /** All messages of a channel this member sees, oldest first. */
+  visible(channelId) {
+    const hidden = this.private.get(channelId) ?? [];
+    const all = this.messages.get(channelId) ?? [];
+    return hidden.length ? [...all, ...hidden].sort((a, b) => older(a.id, b.id)) : all;
+  }
+
+  find(messageId) {
+    for (const lists of [this.messages, this.private]) {
+      for (const list of lists.values()) {
+        const found = list.find((m) => m.id === messageId);
+        if (found) return found;
+      }
+    }
+    return null;
+  }
+
+  dismiss(messageId) {
+    for (const [channelId] of this.private) this.drop(this.private, messageId, channelId);
+    this.removeEcho(messageId.replace(/^echo-/, ""));
+    this.emit("messages");
+  }
+
+  pings(message) {
+    if (!this.me || message.author.id === this.me.id) return false;
+    const roles = this.members.get(this.me.id)?.roles ?? [];
+    return Boolean(
+      message.mention_everyone ||
+        message.mentions?.some((u) => u.id === this.me.id) ||
+        message.mention_roles?.some((id) => roles.includes(id)),
+    );
+  }
+
+  countUnread(message) {
+    const id = message.channel_id;
+    if (id === this.channelId && this.watching()) return;
+    const known = this.unread.get(id);
+    const unread = known?.count ? known : { first: message.id, count: 0, mentions: 0 };
+    unread.count += 1;
+    if (this.pings(message)) unread.mentions += 1;
+    this.unread.set(id, unread);
+    this.emit("unread");
+  }
+
+  /** Opens a channel or thread. What was unread in it keeps its divider until it is left or marked as read. */
+  open(channelId) {
+    if (channelId === this.channelId || !this.channels.has(channelId)) return;
+    this.unread.delete(this.channelId);
+    this.channelId = channelId;
+    this.emit("channel");
+    this.emit("channels");
+  }
+
+  /** The end has been reached: the divider stays, the count starts anew. */
+  seen() {
+    const unread = this.unread.get(this.channelId);
+    if (unread?.count) Object.assign(unread, { count: 0, mentions: 0 });
+  }
+
+  markRead() {
+    if (this.unread.delete(this.channelId)) {
+      this.emit("unread");
+      this.emit("messages");
+    }
+  }
+
+  // ---- interactions -------------------------------------------------------------------------------------------
+
+  addEcho(echo) {
+    this.echoes.push(echo);
+    this.changed(echo.channelId);
+  }
+
+  removeEcho(nonce) {
+    const before = this.echoes.length;
+    this.echoes = this.echoes.filter((e) => e.nonce !== nonce);
+    if (this.echoes.length !== before) this.emit("messages");
+  }
+
+  /** A message has come that answers a command on its way: it takes the place of the local line. */
+  settleEcho(message) {
+    const source = message.interaction_metadata?.id ?? message.interaction?.id;
+    if (!source) return;
+    this.echoes = this.echoes.filter((e) => e.interactionId !== source);
+  }
+
+  forgetAnsweredEcho(nonce) {
+    const echo = this.echoes.find((e) => e.nonce === nonce);
+    if (!echo) return;
+    const answer = this.visible(echo.channelId).some(
+      (m) => (m.interaction_metadata?.id ?? m.interaction?.id) === echo.interactionId,
+    );
+    if (answer) this.removeEcho(nonce);
+    else this.changed(echo.channelId);
+  }
+
+  wait(messageId, nonce, customId) {
+    this.failed.delete(messageId);
+    this.busy.set(messageId, { nonce, customId });
+    this.emit("messages");
+  }
+
+  answered(nonce, result) {
+    for (const [messageId, wait] of this.busy) if (wait.nonce === nonce) this.busy.delete(messageId);
+    this.emit("answered", { nonce, ...result });
+    this.emit("messages");
+  }
+
+  note(note) {
+    const last = this.notes.at(-1);
+    if (last && last.text === note.text && Date.now() - last.seen < 5000) return;
+    this.notes.push({ ...note, seen: Date.now() });
+    this.notes = this.notes.slice(-30);
+    this.emit("notes");
+  }
+
+  // ---- names --------------------------------------------------------------------------------------------------
+
+  userName(id) {
+    const member = this.members.get(id);
+    if (!member) return null;
+    return member.nick ?? member.user.global_name ?? member.user.username;
+  }
+
+  nameOf(user) {
+    return this.userName(user.id) ?? user.global_name ?? user.username;
+  }
+
+  memberRoles(id) {
+    const ids = this.members.get(id)?.roles ?? [];
+    return ids.map((r) => this.roles.get(r)).filter(Boolean).sort((a, b) => b.position - a.position);
+  }
+
+  /** The colour of a member's highest coloured role, as CSS; null for none. */
+  colour(id) {
+    const role = this.memberRoles(id).find((r) => r.color);
+    return role ? `#${role.color.toString(16).padStart(6, "0")}` : null;
+  }
+}
+
+function failureText(reason) {
+  if (!reason || /time|respond|deadline/i.test(reason)) return "The application did not respond";
+  return reason;
+}
