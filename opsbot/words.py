@@ -1,10 +1,8 @@
 """Values in words, the same in Discord, on the command line and in the logs."""
 
-import re
 from datetime import datetime, timedelta
 
 _UNITS = (("d", 86400.0), ("h", 3600.0), ("m", 60.0), ("s", 1.0))
-_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)(ms|d|h|m|s))")
 
 
 def duration(length: timedelta | float) -> str:
@@ -23,23 +21,6 @@ def duration(length: timedelta | float) -> str:
         elif parts:
             break
     return " ".join(parts[:2])
-
-
-def parse_duration(text: str) -> timedelta:
-    """ "90s", "1h30m", "500ms" as a length of time.
-
-    Raises:
-        ValueError: the text is none; its message says what would be.
-    """
-    compact = text.replace(" ", "").lower()
-    found = _DURATION.findall(compact)
-    if not found or "".join(number + unit for number, unit in found) != compact:
-        raise ValueError(f"{text!r} is no length of time; write 90s, 5m, 1h30m or 7d")
-    seconds = {"ms": 0.001, "d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
-    try:
-        return timedelta(seconds=sum(float(number) * seconds[unit] for number, unit in found))
-    except OverflowError as error:
-        raise ValueError(f"{text!r} is too long") from error
 
 
 def size(count: float) -> str:

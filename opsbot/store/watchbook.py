@@ -115,8 +115,13 @@ def call_human(db: sqlite3.Connection, number: int, why: str, now: datetime) -> 
         return False
     change_incident(db, number, now, deed=f"called for a human: {why}")
     service = db.execute("SELECT service FROM incidents WHERE id = ?", (number,)).fetchone()["service"]
-    outbox.put(db, f"call:{number}", NoticeKind.CALL, service, now, subject=number, body={"why": why})
+    outbox.put(db, f"call:{number}:{now.timestamp():.0f}", NoticeKind.CALL, service, now, subject=number, body={"why": why})
     return True
+
+
+def uncall(db: sqlite3.Connection, number: int) -> None:
+    """A person took a hand in it: recovery begins anew, and may call again."""
+    db.execute("UPDATE incidents SET called_at = NULL, revision = revision + 1 WHERE id = ?", (number,))
 
 
 def close_incident(db: sqlite3.Connection, service: str, ended_by: str, now: datetime) -> Incident | None:
@@ -136,7 +141,9 @@ def close_incident(db: sqlite3.Connection, service: str, ended_by: str, now: dat
     card = outbox.card(db, NoticeKind.INCIDENT, number)
     if silenced and card is not None and card.told_at is None:
         outbox.drop(db, card.id, "it came and went while the service was silenced")
-        db.execute("UPDATE notices SET dropped = 'silenced' WHERE key = ? AND told_at IS NULL", (f"call:{number}",))
+        db.execute(
+            "UPDATE notices SET dropped = 'silenced' WHERE kind = 'call' AND subject = ? AND told_at IS NULL", (number,)
+        )
     else:
         outbox.put(db, f"recovered:{number}", NoticeKind.RECOVERED, service, now, subject=number)
     return incident(db, number)

@@ -1,0 +1,108 @@
+"""The daemon: engine, loops, control socket, HTTP and the bot in one scope; the order in which they start and stop.
+
+    lock → engine (store, managers, unfinished deployments settled, services running) → loops → control socket → HTTP
+         → READY=1 → the bot, which waits for Discord by itself
+
+Stopping goes the other way and leaves the services running. What could not be told stays in the outbox.
+"""
+
+import asyncio
+import logging
+import signal
+from contextlib import AsyncExitStack, suppress
+from datetime import timedelta
+
+from opsbot.bot import run_bot
+from opsbot.config import Config, SecretMissingError
+from opsbot.control import start_control
+from opsbot.instance import AlreadyRunningError, InstanceLock
+from opsbot.loops import Loops
+from opsbot.sdnotify import notify
+from opsbot.store import StoreError, audit, ledger, outbox, watchbook
+from opsbot.web.server import start_web
+from opsbot.wiring import Parts, UnsupportedError, open_engine
+
+log = logging.getLogger(__name__)
+
+TICK = timedelta(seconds=1)
+PRUNE = timedelta(hours=6)
+STOP_SECONDS = 8.0
+"""What systemd gives a stop is more; whatever is not over by then is cancelled."""
+
+
+async def run(config: Config) -> int:
+    """Run until SIGTERM or SIGINT; the exit code (0, 1 where it could not start, 2 for a configuration it cannot follow)."""
+    try:
+        token = config.discord.token.read()
+        with InstanceLock(config.state.directory):
+            await _serve(config, token)
+    except AlreadyRunningError as error:
+        log.error("%s", error)  # noqa: TRY400 - a sentence for people; a traceback would hide it
+        return 1
+    except (SecretMissingError, UnsupportedError) as error:
+        log.error("%s: %s", config.path, error)  # noqa: TRY400 - likewise
+        return 2
+    except (StoreError, OSError) as error:
+        log.error("opsbot cannot start: %s", error)  # noqa: TRY400 - likewise
+        return 1
+    return 0
+
+
+async def _serve(config: Config, token: str) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as stack:
+        parts = await stack.enter_async_context(open_engine(config))
+        loops = _loops(parts)
+        loops.open()
+        stack.callback(loops.close)
+        control = await start_control(parts.engine, config.state.socket, parts.engine.clock)
+        stack.push_async_callback(control.close)
+        web = await start_web(config, parts, loops)
+        stack.push_async_callback(web.close)
+        bot = asyncio.create_task(run_bot(parts.engine, config, token), name="bot")
+        stack.push_async_callback(_end, bot)
+        notify("READY=1")
+        log.info("opsbot watches %s", ", ".join(config.services))
+        await stop.wait()
+        log.info("stopping; the services go on running")
+        notify("STOPPING=1")
+
+
+async def _end(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError, TimeoutError):
+        async with asyncio.timeout(STOP_SECONDS):
+            await task
+
+
+def _loops(parts: Parts) -> Loops:
+    engine = parts.engine
+    loops = Loops(engine.clock)
+    loops.every("watch", TICK, parts.watcher.tick, limit=timedelta(seconds=30))
+    for name, service in engine.config.services.items():
+        if service.source is None:
+            continue
+        every = service.source.poll
+
+        async def poll(name: str = name) -> None:
+            await parts.poller.poll(name)
+
+        # Jitter, and a first time of its own, so that many services and many hosts do not ask at the same moment.
+        loops.every(f"poll {name}", every, poll, jitter=every / 10, first=min(every / 10, timedelta(seconds=2)))
+    loops.every("prune", PRUNE, lambda: _prune(parts), first=timedelta(minutes=10), limit=timedelta(hours=1))
+    return loops
+
+
+async def _prune(parts: Parts) -> None:
+    """Forget what is older than the configuration keeps."""
+    engine = parts.engine
+    now = engine.clock()
+    old = now - engine.config.history_keep
+    numbers = await engine.store.write(ledger.prune, old)
+    await asyncio.to_thread(parts.deployer.forget_output, numbers)
+    await engine.store.write(watchbook.prune, old)
+    await engine.store.write(outbox.prune, old)
+    await engine.store.write(audit.prune, now - engine.config.audit_keep)

@@ -1,0 +1,106 @@
+"""The demo's side panel: what makes things happen."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+from opsbot.config import Config
+from opsbot.demo.repository import Repository
+from opsbot.services.run_record import running_pid
+from opsbot.standin import PanelButton, Standin
+
+if TYPE_CHECKING:
+    from opsbot.demo.stage import Daemon
+
+AWAY_SECONDS = 60.0
+ANSWER_SECONDS = 3.0
+
+
+class NothingToDoError(RuntimeError):
+    """The button has nothing to act on; its text says so on the page."""
+
+
+class Chaos:
+    """What each button does."""
+
+    def __init__(
+        self, standin: Standin, repository: Repository, daemon: "Daemon", service_port: int, config: Config
+    ) -> None:
+        """Take what the buttons act on."""
+        self._standin = standin
+        self._repository = repository
+        self._daemon = daemon
+        self._port = service_port
+        self._config = config
+
+    def panel(self) -> list[PanelButton]:
+        """The buttons, in groups."""
+        push, hurt, around = "Push a commit", "Hurt the service", "Around it"
+        git = self._repository
+        rows: list[tuple[str, str, str, str, bool, Callable[[], Awaitable[str]]]] = [
+            ("push-good", push, "Good commit", "Deployed and verified within seconds", False, git.good),
+            ("push-packages", push, "New package", "Its install step runs anew", False, git.good_with_packages),
+            ("push-install", push, "Fails to install", "Nothing live changes", True, git.bad_install),
+            ("push-syntax", push, "Syntax error", "Dies at its start: undone", True, git.syntax_error),
+            ("push-500", push, "Answers 500", "Fails its check: undone", True, git.answers_500),
+            ("push-dies", push, "Dies after 3 s", "Caught by the soak: undone", True, git.dies_later),
+            ("push-docs", push, "Only docs", "Noted, not deployed", False, git.docs_only),
+            ("push-force", push, "Force-push", "Rewritten history is followed", False, git.force),
+            ("kill", hurt, "Kill it", "SIGKILL: started again at once", True, self._signal(signal.SIGKILL)),
+            ("hang", hurt, "Hang it", "SIGSTOP: found by its checks", True, self._signal(signal.SIGSTOP)),
+            ("500", hurt, "Answer 500", "Restarted once its check is down", True, self._switch("500")),
+            ("leak", hurt, "Leak memory", "Restarted when it grows past 192 MiB", True, self._switch("leak")),
+            ("away", around, "Discord away", "For a minute; all is told afterwards", True, self._away),
+            ("drop", around, "Drop the socket", "The gateway resumes", False, self._drop),
+            (
+                "kill-opsbot",
+                around,
+                "Kill opsbot",
+                "SIGKILL: nothing is lost, the service goes on",
+                True,
+                self._kill_opsbot,
+            ),
+        ]
+        return [PanelButton(*row) for row in rows]
+
+    def _signal(self, number: signal.Signals) -> Callable[[], Awaitable[str]]:
+        async def act() -> str:
+            pid = await asyncio.to_thread(running_pid, self._config.state.services, "hello")
+            if pid is None:
+                raise NothingToDoError("the service does not run at the moment")
+            os.kill(pid, number)
+            return f"{number.name} sent to the service (pid {pid})"
+
+        return act
+
+    def _switch(self, name: str) -> Callable[[], Awaitable[str]]:
+        async def act() -> str:
+            timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
+            url = f"http://127.0.0.1:{self._port}/switch/{name}"
+            try:
+                async with aiohttp.ClientSession(timeout=timeout) as session, session.post(url) as answer:
+                    answer.raise_for_status()
+            except (aiohttp.ClientError, TimeoutError) as error:
+                raise NothingToDoError("the service does not answer at the moment") from error
+            return "the service answers 500 from now on" if name == "500" else "the service leaks from now on"
+
+        return act
+
+    async def _away(self) -> str:
+        self._standin.faults.away(AWAY_SECONDS)
+        return f"Discord is away for {AWAY_SECONDS:.0f} s; opsbot goes on by itself"
+
+    async def _drop(self) -> str:
+        self._standin.faults.drop_gateway(resumable=True)
+        return "the gateway's socket was dropped"
+
+    async def _kill_opsbot(self) -> str:
+        pid = self._daemon.pid
+        if pid is None:
+            raise NothingToDoError("opsbot does not run at the moment")
+        os.kill(pid, signal.SIGKILL)
+        return f"opsbot (pid {pid}) was killed; it is started again in a second"

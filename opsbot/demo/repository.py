@@ -1,0 +1,144 @@
+"""The sample service's git repository: a bare remote, and a clone in which commits are made."""
+
+import asyncio
+import os
+import re
+from importlib import resources
+from pathlib import Path
+
+GREETINGS = (
+    "Hello in a warmer voice",
+    "Hello with the time of day",
+    "Hello to everybody in the room",
+    "Hello, and a word about the weather",
+    "Hello in three languages",
+)
+AUTHORS = (
+    ("Aiko Tanaka", "aiko@example.org"),
+    ("Ben Okafor", "ben@example.org"),
+    ("Chiara Rossi", "chiara@example.org"),
+)
+
+
+class Repository:
+    """Makes and pushes the commits that the demo's buttons ask for."""
+
+    def __init__(self, folder: Path) -> None:
+        """Keep everything below this folder."""
+        self.remote = folder / "hello.git"
+        self.work = folder / "hello"
+        self._count = 0
+        self._lock = asyncio.Lock()
+
+    async def open(self) -> None:
+        """Make the remote with its first commit."""
+        self.work.mkdir(parents=True)
+        await self._git("init", "--quiet", "--bare", "--initial-branch=main", str(self.remote), cwd=self.work)
+        await self._git("init", "--quiet", "--initial-branch=main", ".")
+        await self._git("remote", "add", "origin", str(self.remote))
+        sample = resources.files("opsbot.demo") / "sample"
+        for entry in sample.iterdir():
+            if entry.is_file():
+                (self.work / entry.name).write_bytes(entry.read_bytes())
+        await self._push("A small web server that says hello")
+
+    async def _git(self, *args: str, cwd: Path | None = None) -> str:
+        name, mail = AUTHORS[self._count % len(AUTHORS)]
+        environment = {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "HOME": str(self.work),
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_AUTHOR_NAME": name,
+            "GIT_AUTHOR_EMAIL": mail,
+            "GIT_COMMITTER_NAME": name,
+            "GIT_COMMITTER_EMAIL": mail,
+            "LC_ALL": "C.UTF-8",
+        }
+        process = await asyncio.create_subprocess_exec(
+            "git",
+            *args,
+            cwd=cwd or self.work,
+            env=environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        out, _ = await process.communicate()
+        if process.returncode:
+            raise RuntimeError(f"git {args[0]} failed: {out.decode(errors='replace').strip()}")
+        return out.decode(errors="replace").strip()
+
+    async def _push(self, title: str) -> str:
+        await self._git("add", "--all")
+        await self._git("commit", "--quiet", "--allow-empty", "--message", title)
+        await self._git("push", "--quiet", "--force", "origin", "main")
+        self._count += 1
+        return f"pushed {await self._git('rev-parse', '--short=10', 'HEAD')}: {title}"
+
+    def _set(self, **values: object) -> None:
+        """Begin from well-behaved settings, then change these."""
+        wanted: dict[str, object] = {"HEALTH_STATUS": 200, "DIES_AFTER": 0.0, **values}
+        file = self.work / "settings.py"
+        text = (
+            '"""What the commits of the demo change."""\n\nGREETING = "Hello"\nHEALTH_STATUS = 200\nDIES_AFTER = 0.0\n'
+        )
+        wanted.setdefault("GREETING", GREETINGS[self._count % len(GREETINGS)])
+        for name, value in wanted.items():
+            shown = f'"{value}"' if isinstance(value, str) else repr(value)
+            text = re.sub(rf"^{name} = .*$", f"{name} = {shown}", text, flags=re.MULTILINE)
+        file.write_text(text)
+        (self.work / "packages.txt").write_text("greetings==1.4\nclock==2.0\n")
+
+    async def good(self) -> str:
+        """Push a commit that works."""
+        async with self._lock:
+            self._set()
+            return await self._push(GREETINGS[self._count % len(GREETINGS)])
+
+    async def good_with_packages(self) -> str:
+        """Push a commit that works and needs one more package, so that the install step runs."""
+        async with self._lock:
+            self._set()
+            (self.work / "packages.txt").write_text("greetings==1.4\nclock==2.0\ncolours==0.9\n")
+            return await self._push("Say hello in colours")
+
+    async def bad_install(self) -> str:
+        """Push a commit whose install step fails."""
+        async with self._lock:
+            self._set()
+            (self.work / "packages.txt").write_text("greetings==1.4\nclock==2.0\nleft-padding==9.9\n")
+            return await self._push("Use left-padding for the greeting")
+
+    async def syntax_error(self) -> str:
+        """Push a commit that does not even start."""
+        async with self._lock:
+            self._set()
+            with (self.work / "settings.py").open("a") as file:
+                file.write("GREETING = GREETING +\n")
+            return await self._push("Tidy the settings")
+
+    async def answers_500(self) -> str:
+        """Push a commit that starts and answers 500."""
+        async with self._lock:
+            self._set(HEALTH_STATUS=500)
+            return await self._push("Ask the database for the greeting")
+
+    async def dies_later(self) -> str:
+        """Push a commit that dies after a few seconds."""
+        async with self._lock:
+            self._set(DIES_AFTER=3.0)
+            return await self._push("Refresh the session in the background")
+
+    async def docs_only(self) -> str:
+        """Push a commit that changes nothing but the README."""
+        async with self._lock:
+            with (self.work / "README.md").open("a") as file:
+                file.write("\nNothing new.\n")
+            return await self._push("Describe nothing new")
+
+    async def force(self) -> str:
+        """Rewrite the branch's history: drop its last commit for another."""
+        async with self._lock:
+            await self._git("reset", "--quiet", "--hard", "HEAD~1")
+            self._set(GREETING="Hello from a rewritten history")
+            return await self._push("Rewrite what was said before")

@@ -1,0 +1,70 @@
+"""One opsbot a state directory.
+
+The lock is flock(2) on a file in it: held by a living process only, so it cannot be left behind by a dead one.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+
+class AlreadyRunningError(Exception):
+    """Another opsbot holds the state directory; the text names its pid and start."""
+
+
+class InstanceLock:
+    """The lock on a state directory. Use as a context manager."""
+
+    def __init__(self, directory: Path) -> None:
+        """Remember the directory; it is made when the lock is taken."""
+        self.path = directory / "opsbot.lock"
+        self._file: int | None = None
+
+    def take(self) -> None:
+        """Take the lock and write down who holds it.
+
+        Raises:
+            AlreadyRunningError: another process holds it.
+            OSError: the directory cannot be made or written.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+        file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = _holder(os.pread(file, 4096, 0))
+            os.close(file)
+            raise AlreadyRunningError(f"another opsbot works on {self.path.parent}: {holder}") from error
+        os.ftruncate(file, 0)
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        os.pwrite(file, json.dumps({"pid": os.getpid(), "since": now}).encode(), 0)
+        self._file = file
+
+    def release(self) -> None:
+        """Let go of it; the end of the process does so too."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def __enter__(self) -> Self:
+        """Take it."""
+        self.take()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Let go."""
+        self.release()
+
+
+def _holder(raw: bytes) -> str:
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        held = json.loads(raw)
+        return f"pid {held['pid']}, running since {held['since']}"
+    return "it has not said who it is yet"

@@ -1,0 +1,494 @@
+"""Watcher: probe, judge, record, act.
+
+Every second `tick` starts the checks that are due; each runs by itself, none waits for another and none is started
+while its last run goes on. Results are folded (`opsbot.core.health`); a death is told by the service's manager at once.
+Either opens an incident, in the same transaction as its alert, and while it is open the ladder (`opsbot.core.recovery`)
+is asked what to do next. A service that is being deployed is left to its deployment.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from opsbot.config import Check, Service
+from opsbot.core.access import Origin, itself
+from opsbot.core.deployment import Deployment, Kind, Phase, Refused, Request, previous_good
+from opsbot.core.health import Change, CheckHealth, ProbeResult, Verdict, observe, overall
+from opsbot.core.model import Evidence, Incident, NoticeKind
+from opsbot.core.recovery import Next, Rung, Trouble, next_rung
+from opsbot.deploy import Deployer
+from opsbot.feed import Feed
+from opsbot.probes import Prober
+from opsbot.services.port import (
+    Activity,
+    Happening,
+    LogQuery,
+    ManagerError,
+    ServiceEvent,
+    ServiceManager,
+    ServiceState,
+)
+from opsbot.store import Store, ledger, outbox, watchbook
+from opsbot.words import duration
+
+log = logging.getLogger(__name__)
+
+HURRY = timedelta(seconds=1)
+"""How often the checks of a service in trouble are run, where their own interval is longer."""
+LOG_LINES = 15
+LOG_SECONDS = 1.0
+UNSETTLED = frozenset({Activity.STARTING, Activity.STOPPING, Activity.RETRYING})
+
+
+@dataclass(slots=True)
+class Watched:
+    """What the watcher remembers of one service between two looks."""
+
+    service: Service
+    checks: dict[str, CheckHealth]
+    due: dict[str, datetime]
+    looking: set[str] = field(default_factory=set)
+    run: str | None = None
+    """The run whose failures are in grace until it has once answered well."""
+    answered: set[str] = field(default_factory=set)
+    """Checks that were well once in this run."""
+    incident: Incident | None = None
+    restarts: tuple[datetime, ...] = ()
+    """Restarts made for the open incident, since a person last had a hand in it."""
+    rolled_back: bool = False
+    called: bool = False
+    acting: bool = False
+    last_deed: str = ""
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+class Watcher:
+    """Watches every configured service."""
+
+    def __init__(
+        self,
+        services: Mapping[str, Service],
+        store: Store,
+        feed: Feed,
+        managers: Mapping[str, ServiceManager],
+        prober: Prober,
+        deployer: Deployer,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """Take the parts; nothing is watched before `open`."""
+        self._store = store
+        self._feed = feed
+        self._managers = managers
+        self._prober = prober
+        self._deployer = deployer
+        self._clock = clock
+        self._tasks: set[asyncio.Task[None]] = set()
+        now = clock()
+        self._watched = {
+            name: Watched(
+                service,
+                {check.name: CheckHealth() for check in service.checks},
+                {check.name: now for check in service.checks},
+            )
+            for name, service in services.items()
+        }
+
+    # Beginning and end
+
+    async def open(self) -> None:
+        """Remember what the store knows, listen to the managers, and start what should run and does not."""
+        kept = await self._store.read(watchbook.healths)
+        incidents = await self._store.read(watchbook.open_incidents)
+        for name, watched in self._watched.items():
+            for check in watched.checks:
+                watched.checks[check] = kept.get((name, check), CheckHealth())
+            gone = [check for service, check in kept if service == name and check not in watched.checks]
+            if gone:
+                await self._store.write(watchbook.forget_health, name, gone)
+            watched.incident = incidents.get(name)
+            if watched.incident is not None:
+                watched.called = watched.incident.called_at is not None
+                # What was tried before opsbot was restarted has been tried.
+                watched.restarts = await self._store.read(watchbook.recoveries, name, watched.incident.opened_at)
+        for manager in set(self._managers.values()):
+            manager.listen(self._heard)
+        self._deployer.on_finish(self._deployed)
+        for name in self._watched:
+            await self._ensure_running(name)
+
+    async def close(self) -> None:
+        """Stop looking. What is under way is cancelled; the services are left alone."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _ensure_running(self, name: str) -> None:
+        """Start a service that has a release to run, is not stopped on purpose, and does not run."""
+        watched = self._watched[name]
+        if watched.service.source is not None and await self._store.read(ledger.live, name) is None:
+            return
+        if self._deployer.busy(name):
+            return
+        try:
+            state = await self._managers[name].state(name)
+            if state.activity is Activity.STOPPED and not state.stopped_by_hand:
+                log.info("%s does not run: starting it", name)
+                await self._managers[name].start(name)
+        except ManagerError as error:
+            await self._trouble(name, f"{name} could not be started: {error}", self._clock())
+
+    def _spawn(self, work: "asyncio.Task[None]") -> None:
+        self._tasks.add(work)
+        work.add_done_callback(self._done)
+
+    def _done(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("watching failed in %s", task.get_name(), exc_info=task.exception())
+
+    # What is known
+
+    def healths(self, service: str) -> Mapping[str, CheckHealth]:
+        """Each check of a service, and what is known of it."""
+        return self._watched[service].checks
+
+    def verdict(self, service: str) -> Verdict:
+        """A service is down while it has an open incident or a check that is down."""
+        watched = self._watched[service]
+        if watched.incident is not None:
+            return Verdict.DOWN
+        return overall([health.verdict for health in watched.checks.values()])
+
+    # Looking
+
+    async def tick(self) -> None:
+        """Start every check that is due, and ask the ladder about services in trouble. Does not wait for the checks."""
+        now = self._clock()
+        for name, watched in self._watched.items():
+            due = [check for check in watched.service.checks if watched.due[check.name] <= now]
+            due = [check for check in due if check.name not in watched.looking]
+            if due and not self._deployer.busy(name):
+                self._begin(name, watched, due, now)
+            if watched.incident is not None and not watched.acting:
+                self._spawn(asyncio.create_task(self._act(name), name=f"act:{name}"))
+
+    def _begin(self, name: str, watched: Watched, due: list[Check], now: datetime) -> None:
+        hurry = watched.incident is not None
+        for check in due:
+            watched.due[check.name] = now + (min(check.interval, HURRY) if hurry else check.interval)
+            watched.looking.add(check.name)
+            self._spawn(asyncio.create_task(self._look(name, check), name=f"look:{name}:{check.name}"))
+
+    async def look(self, services: Iterable[str]) -> None:
+        """Run all checks of these services now and wait for their results."""
+        work = []
+        for name in services:
+            watched = self._watched[name]
+            for check in watched.service.checks:
+                if check.name not in watched.looking:
+                    watched.looking.add(check.name)
+                    work.append(self._look(name, check))
+        await asyncio.gather(*work)
+
+    async def _look(self, name: str, check: Check) -> None:
+        watched = self._watched[name]
+        try:
+            state = await self._managers[name].state(name)
+            result = await self._prober.probe(watched.service, check, state)
+            await self._fold(name, check, state, result)
+        except ManagerError as error:
+            log.warning("%s: its state cannot be read: %s", name, error)
+        finally:
+            watched.looking.discard(check.name)
+
+    def _counts(self, watched: Watched, check: Check, state: ServiceState, result: ProbeResult) -> bool:
+        """Whether this result may change the verdict: not during a deploy, a start, a stop, or the grace after one."""
+        if self._deployer.busy(watched.service.name) or state.stopped_by_hand or state.activity in UNSETTLED:
+            return False
+        if state.run != watched.run:
+            watched.run, watched.answered = state.run, set()
+        if result.ok:
+            watched.answered.add(check.name)
+            return True
+        young = state.started_at is not None and result.at - state.started_at < watched.service.startup_grace
+        return not young or check.name in watched.answered or state.activity is not Activity.RUNNING
+
+    async def _fold(self, name: str, check: Check, state: ServiceState, result: ProbeResult) -> None:
+        watched = self._watched[name]
+        if not self._counts(watched, check, state, result):
+            watched.checks[check.name] = replace(watched.checks[check.name], last=result)
+            return
+        health, change = observe(watched.checks[check.name], result, check.policy)
+        watched.checks[check.name] = health
+        if change is not None:
+            log.info("%s: check %s is %s: %s", name, check.name, change.after, result.seen)
+            await self._store.write(watchbook.save_health, name, check.name, health)
+            self._feed.publish("service")
+            if change.after is Verdict.DOWN:
+                await self._down(name, check, change, result)
+        if result.ok and watched.incident is not None:
+            await self._maybe_well(name, state)
+
+    async def _down(self, name: str, check: Check, change: Change, result: ProbeResult) -> None:
+        watched = self._watched[name]
+        if watched.incident is None:
+            await self._trouble(name, f"check {check.name}: {result.seen}", change.since)
+        else:
+            await self._note(name, f"check {check.name} is down too: {result.seen}")
+        await self._act(name)
+
+    # What the managers say
+
+    def _heard(self, event: ServiceEvent) -> None:
+        if event.service in self._watched:
+            self._spawn(asyncio.create_task(self._happened(event), name=f"event:{event.service}"))
+
+    async def _happened(self, event: ServiceEvent) -> None:
+        name, watched = event.service, self._watched[event.service]
+        self._feed.publish("service")
+        if event.asked or self._deployer.busy(name):
+            return
+        match event.what:
+            case Happening.DIED:
+                await self._died(event)
+            case Happening.STARTED if watched.incident is not None:
+                await self._store.write(watchbook.add_recovery, name, event.at)
+                await self._note(name, f"started again (pid {event.state.pid})")
+                self._hurry(watched)
+            case Happening.GAVE_UP:
+                if watched.incident is None:
+                    await self._trouble(name, f"died again and again: {event.state.exit}", event.at)
+                else:
+                    await self._note(name, f"not started again: {event.state.exit}")
+                await self._act(name)
+            case Happening.STOPPED:
+                await self._end(name, "stopped by hand")
+                text = f"{name} was stopped by hand. It is left alone until somebody starts it."
+                await self._tell(name, f"stopped:{name}:{event.at.timestamp()}", text, event.at)
+
+    async def _died(self, event: ServiceEvent) -> None:
+        name, watched = event.service, self._watched[event.service]
+        exit_text = event.state.exit or "it is not known how"
+        for check, health in watched.checks.items():
+            # What was seen of the dead process says nothing of the next one: each check has to be well anew.
+            watched.checks[check] = replace(health, streak=0, streak_since=None)
+        if watched.incident is None:
+            await self._trouble(name, f"died: {exit_text}", event.at, exit_text)
+        else:
+            await self._note(name, f"died again: {exit_text}")
+
+    def _hurry(self, watched: Watched) -> None:
+        now = self._clock()
+        for check in watched.due:
+            watched.due[check] = min(watched.due[check], now)
+
+    async def _tell(self, service: str, key: str, text: str, now: datetime) -> None:
+        body: dict[str, object] = {"text": text, "level": "warning"}
+        await self._store.write(outbox.put, key, NoticeKind.WORD, service, now, body=body)
+        self._feed.publish("notice")
+
+    # Incidents
+
+    async def _trouble(self, name: str, cause: str, since: datetime, exit_text: str = "") -> None:
+        watched = self._watched[name]
+        async with watched.lock:
+            if watched.incident is not None:
+                return
+            live = await self._store.read(ledger.live, name)
+            evidence = await self._evidence(name, exit_text)
+            draft = Incident(0, name, cause, since, evidence, deployment=live.deployment if live else None)
+            watched.incident = await self._store.write(watchbook.open_incident, draft)
+            watched.restarts, watched.rolled_back, watched.called, watched.last_deed = (), False, False, ""
+        log.warning("%s: %s", name, cause)
+        self._feed.publish("incident", watched.incident.id)
+        self._feed.publish("notice")
+        self._hurry(watched)
+
+    async def _evidence(self, name: str, exit_text: str = "") -> Evidence:
+        watched = self._watched[name]
+        failing = tuple(
+            (check, health.last.seen)
+            for check, health in watched.checks.items()
+            if health.last is not None and not health.last.ok
+        )
+        lines: tuple[str, ...] = ()
+        try:
+            async with asyncio.timeout(LOG_SECONDS):
+                found = await self._managers[name].logs(name, LogQuery(LOG_LINES))
+                lines = tuple(line.text[:500] for line in found)
+        except (ManagerError, TimeoutError) as error:
+            log.warning("%s: its log cannot be read for the alert: %s", name, error)
+        return Evidence(failing, exit_text, lines)
+
+    async def _note(self, name: str, deed: str) -> None:
+        watched = self._watched[name]
+        if watched.incident is None:
+            return
+        changed = await self._store.write(watchbook.change_incident, watched.incident.id, self._clock(), deed=deed)
+        if changed is not None and watched.incident is not None and watched.incident.id == changed.id:
+            watched.incident = changed
+            self._feed.publish("incident", changed.id)
+
+    async def _maybe_well(self, name: str, state: ServiceState) -> None:
+        """End the incident once every check has been well `rise` times in a row in the present run."""
+        watched = self._watched[name]
+        if state.activity is not Activity.RUNNING or self._deployer.busy(name):
+            return
+        for check in watched.service.checks:
+            health = watched.checks[check.name]
+            if health.streak < check.policy.rise or health.verdict is Verdict.DOWN:
+                return
+        deeds = watched.incident.deeds if watched.incident else ()
+        await self._end(name, watched.last_deed or (deeds[-1].text if deeds else "by itself"))
+
+    async def _end(self, name: str, ended_by: str) -> None:
+        watched = self._watched[name]
+        async with watched.lock:
+            if watched.incident is None:
+                return
+            closed = await self._store.write(watchbook.close_incident, name, ended_by, self._clock())
+            watched.incident = None
+            watched.restarts, watched.rolled_back, watched.called, watched.last_deed = (), False, False, ""
+        if closed is not None:
+            log.info("%s: incident %d is over after %s", name, closed.id, duration(self._clock() - closed.opened_at))
+            self._feed.publish("incident", closed.id)
+            self._feed.publish("notice")
+
+    def touched(self, service: str, deed: str) -> None:
+        """A person takes a hand in it: the ladder begins anew, and their deed is part of the story."""
+        watched = self._watched[service]
+        watched.last_deed = deed
+        for check in watched.checks:
+            watched.checks[check] = replace(watched.checks[check], streak=0, streak_since=None)
+        self._spawn(asyncio.create_task(self._afresh(service, deed), name=f"note:{service}"))
+
+    async def resumed(self, service: str, by: str) -> None:
+        """Somebody resumed a service: recovery may try anew."""
+        await self._afresh(service, f"recovery resumed by {by}")
+
+    async def _afresh(self, service: str, deed: str) -> None:
+        watched = self._watched[service]
+        watched.restarts, watched.rolled_back, watched.called = (), False, False
+        if watched.incident is not None:
+            await self._store.write(watchbook.uncall, watched.incident.id)
+            await self._note(service, deed)
+
+    def _deployed(self, deployment: Deployment) -> None:
+        """A deployment ended: what was known of the checks before it says nothing any more."""
+        watched = self._watched.get(deployment.service)
+        if watched is None:
+            return
+        if deployment.phase in {Phase.FAILED, Phase.SKIPPED} and deployment.failed_in not in {
+            Phase.SWITCHING,
+            Phase.RESTARTING,
+            Phase.VERIFYING,
+        }:
+            return
+        for check in watched.checks:
+            watched.checks[check] = CheckHealth(last=watched.checks[check].last)
+        watched.answered = set()
+        if watched.incident is not None:
+            watched.last_deed = f"deployment {deployment.id} ended {deployment.phase}"
+            self._spawn(asyncio.create_task(self._note(deployment.service, watched.last_deed)))
+        self._hurry(watched)
+
+    # Recovery
+
+    async def _act(self, name: str) -> None:
+        watched = self._watched[name]
+        if watched.acting:
+            return
+        watched.acting = True
+        try:
+            state = await self._managers[name].state(name)
+            if self._in_trouble(watched, state):
+                await self._climb(name, state)
+        except ManagerError as error:
+            log.warning("%s: its state cannot be read: %s", name, error)
+        finally:
+            watched.acting = False
+
+    def _in_trouble(self, watched: Watched, state: ServiceState) -> bool:
+        """Whether something should be done now: it is down by a check, or not running; not merely being watched anew."""
+        if watched.incident is None:
+            return False
+        if state.activity in {Activity.FAILED, Activity.STOPPED}:
+            return True
+        return any(health.verdict is Verdict.DOWN for health in watched.checks.values())
+
+    async def _climb(self, name: str, state: ServiceState) -> None:
+        watched = self._watched[name]
+        incident = watched.incident
+        if incident is None:
+            return
+        now, ladder = self._clock(), watched.service.recovery
+        live = await self._store.read(ledger.live, name)
+        releases = await self._store.read(ledger.releases, name)
+        quarantined = frozenset(await self._store.read(ledger.quarantined, name))
+        trouble = Trouble(
+            since=incident.opened_at,
+            restarts=watched.restarts,
+            recent=await self._store.read(watchbook.recoveries, name, now - ladder.window),
+            live_since=live.since if live else None,
+            can_roll_back=previous_good(releases, live.release if live else None, quarantined) is not None,
+            rolled_back=watched.rolled_back,
+            called=watched.called,
+            deploying=self._deployer.busy(name),
+            stopped_by_hand=state.stopped_by_hand,
+            silenced_by_manager=state.activity in UNSETTLED,
+            restart_cannot_help=state.activity is Activity.FAILED,
+        )
+        await self._take(name, next_rung(trouble, ladder, now), now)
+
+    async def _take(self, name: str, step: Next, now: datetime) -> None:
+        match step.rung:
+            case Rung.RESTART:
+                await self._restart(name, step, now)
+            case Rung.ROLL_BACK:
+                await self._roll_back(name, step)
+            case Rung.CALL_HUMAN:
+                await self._call(name, step.why, now)
+            case Rung.WAIT | Rung.NOTHING:
+                return
+
+    async def _restart(self, name: str, step: Next, now: datetime) -> None:
+        watched = self._watched[name]
+        # Written down before it is done: a restart of opsbot in between must not make the budget forget it.
+        await self._store.write(watchbook.add_recovery, name, now)
+        watched.restarts = (*watched.restarts, now)
+        watched.last_deed = "restarted by opsbot"
+        await self._note(name, f"restarting it: {step.why}")
+        for check in watched.checks:
+            watched.checks[check] = CheckHealth(last=watched.checks[check].last)
+        try:
+            state = await self._managers[name].restart(name)
+        except ManagerError as error:
+            await self._note(name, f"the restart failed: {error}")
+            return
+        watched.run, watched.answered = state.run, set()
+        self._hurry(watched)
+
+    async def _roll_back(self, name: str, step: Next) -> None:
+        watched = self._watched[name]
+        watched.rolled_back = True
+        begun = await self._deployer.start(
+            Request(name, Kind.ROLLBACK, itself(Origin.RECOVERY), reason=f"{step.why}; restarts did not help")
+        )
+        if isinstance(begun, Refused):
+            await self._note(name, f"no rollback: {begun.text}")
+            return
+        await self._note(name, f"rolling back to {begun.release_to}: {step.why}")
+
+    async def _call(self, name: str, why: str, now: datetime) -> None:
+        watched = self._watched[name]
+        watched.called = True
+        if watched.incident is None:
+            return
+        evidence = await self._evidence(name, watched.incident.evidence.exit)
+        await self._store.write(watchbook.change_incident, watched.incident.id, now, evidence=evidence)
+        await self._store.write(watchbook.call_human, watched.incident.id, why, now)
+        log.error("%s: a human is needed: %s", name, why)
+        self._feed.publish("incident", watched.incident.id)
+        self._feed.publish("notice")

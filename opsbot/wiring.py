@@ -1,0 +1,89 @@
+"""The wiring diagram: which part is handed to which.
+
+store ─┬───────────────┬───────────┬─────────┐
+feed ──┤               │           │         │
+managers ─ prober ─ verifier ─ Deployer ─ Watcher ─ Engine
+                                  └──── Poller ──────┘
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from opsbot.config import Config, ManagerKind
+from opsbot.deploy import Deployer
+from opsbot.engine import Engine
+from opsbot.feed import Feed
+from opsbot.poll import Poller
+from opsbot.probes import Prober
+from opsbot.services.port import ServiceManager
+from opsbot.services.supervisor import Supervisor
+from opsbot.store import Store
+from opsbot.verify import Verifier
+from opsbot.watch import Watcher
+
+
+class UnsupportedError(Exception):
+    """The configuration asks for something this opsbot cannot do; the text names it and the mend."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the daemon drives beside the engine."""
+
+    engine: Engine
+    deployer: Deployer
+    watcher: Watcher
+    poller: Poller
+
+
+def now() -> datetime:
+    """The clock of the daemon."""
+    return datetime.now(UTC)
+
+
+def _managers(config: Config, clock: Callable[[], datetime]) -> dict[str, ServiceManager]:
+    units = [name for name, service in config.services.items() if service.manager is ManagerKind.SYSTEMD]
+    if units:
+        raise UnsupportedError(
+            f'services with manager = "systemd" ({", ".join(units)}) need the systemd part, which this version lacks; '
+            'use manager = "process" with a command'
+        )
+    own = {name: service for name, service in config.services.items() if service.manager is ManagerKind.PROCESS}
+    supervisor = Supervisor(own, config.state.services, clock)
+    return dict.fromkeys(own, supervisor)
+
+
+@asynccontextmanager
+async def open_engine(config: Config, clock: Callable[[], datetime] = now) -> AsyncIterator[Parts]:
+    """Everything that works without Discord, opened in order and closed in reverse.
+
+    An unfinished deployment is settled before anything is watched. Services go on running when it is closed.
+
+    Raises:
+        StoreError: the database cannot be opened.
+        UnsupportedError: the configuration asks for what this version lacks.
+    """
+    managers = _managers(config, clock)
+    async with Store(config.state.database) as store:
+        feed = Feed()
+        prober = Prober(clock=clock)
+        verifier = Verifier(prober, managers, clock)
+        deployer = Deployer(config, store, feed, managers, verifier, clock)
+        watcher = Watcher(config.services, store, feed, managers, prober, deployer, clock)
+        poller = Poller(config, store, feed, deployer, clock)
+        for manager in set(managers.values()):
+            await manager.open()
+        await deployer.settle()
+        await watcher.open()
+        engine = Engine(config, store, feed, managers, deployer, watcher, clock)
+        engine.poller = poller
+        try:
+            yield Parts(engine, deployer, watcher, poller)
+        finally:
+            await poller.close()
+            await watcher.close()
+            await deployer.close()
+            for manager in set(managers.values()):
+                await manager.close()
