@@ -1,0 +1,73 @@
+"""The fold over check results."""
+
+import itertools
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from opsbot.core.health import Change, CheckHealth, Policy, ProbeResult, Verdict, observe, overall
+
+T0 = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def fold(results: list[bool], policy: Policy, health: CheckHealth | None = None) -> tuple[CheckHealth, list[Change]]:
+    health = health or CheckHealth()
+    changes = []
+    for number, ok in enumerate(results):
+        health, change = observe(health, ProbeResult(ok, "", T0 + timedelta(seconds=number)), policy)
+        if change:
+            changes.append(change)
+    return health, changes
+
+
+def test_one_failure_is_not_down() -> None:
+    health, changes = fold([True, False], Policy(3, 2))
+    assert health.verdict is Verdict.UP
+    assert len(changes) == 1
+
+
+def test_fall_failures_in_a_row_are_down_since_the_first_of_them() -> None:
+    health, changes = fold([True, False, False, False], Policy(3, 2))
+    assert health.verdict is Verdict.DOWN
+    assert changes[-1] == Change(Verdict.UP, Verdict.DOWN, T0 + timedelta(seconds=1))
+
+
+def test_a_success_in_between_begins_the_count_anew() -> None:
+    health, _ = fold([True, False, False, True, False, False], Policy(3, 2))
+    assert health.verdict is Verdict.UP
+
+
+def test_up_again_needs_rise_successes() -> None:
+    down, _ = fold([False] * 3, Policy(3, 2))
+    still, _ = fold([True], Policy(3, 2), down)
+    assert still.verdict is Verdict.DOWN
+    up, _ = fold([True, True], Policy(3, 2), down)
+    assert up.verdict is Verdict.UP
+
+
+def test_the_first_success_of_all_is_enough() -> None:
+    assert fold([True], Policy(3, 5))[0].verdict is Verdict.UP
+
+
+@given(st.lists(st.booleans(), max_size=60), st.integers(1, 5), st.integers(1, 5))
+def test_the_verdict_follows_the_last_streak_long_enough(results: list[bool], fall: int, rise: int) -> None:
+    health, changes = fold(results, Policy(fall, rise))
+    expected, streak, last = Verdict.UNKNOWN, 0, None
+    for ok in results:
+        streak = streak + 1 if ok == last else 1
+        last = ok
+        if ok and (streak >= rise or expected is Verdict.UNKNOWN):
+            expected = Verdict.UP
+        if not ok and streak >= fall:
+            expected = Verdict.DOWN
+    assert health.verdict is expected
+    for before, after in itertools.pairwise(changes):
+        assert before.after is after.before
+        assert after.before is not after.after
+
+
+def test_a_service_is_down_when_one_check_is() -> None:
+    assert overall([Verdict.UP, Verdict.DOWN, Verdict.UNKNOWN]) is Verdict.DOWN
+    assert overall([Verdict.UP, Verdict.UNKNOWN]) is Verdict.UNKNOWN
+    assert overall([Verdict.UP]) is Verdict.UP
