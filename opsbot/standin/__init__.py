@@ -1,0 +1,9 @@
+"""A Discord for the demo and the tests: REST, gateway and a page, on this machine only."""
+
+from opsbot.standin.client_input import InputError
+from opsbot.standin.driver import InteractionFailedError, Person, Response
+from opsbot.standin.panel import PanelButton
+from opsbot.standin.permissions import Permission
+from opsbot.standin.server import Standin
+
+__all__ = ["InputError", "InteractionFailedError", "PanelButton", "Permission", "Person", "Response", "Standin"]

@@ -1,0 +1,249 @@
+"""What Discord checks of a person's input before the bot sees it: command options, component values, modal fields.
+
+Returns the `data` object of the interaction, or raises InputError with what the client would say.
+"""
+
+from dataclasses import dataclass
+
+from opsbot.standin import commands as kinds
+from opsbot.standin import components as parts
+from opsbot.standin.errors import Json
+from opsbot.standin.guild import Member
+from opsbot.standin.state import GUILD_ID, State
+
+
+class InputError(Exception):
+    """The client (or Discord for it) refuses the input; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """The interaction's data, and the registered command's or component's own description."""
+
+    data: Json
+    source: Json
+
+
+def find_command(state: State, data: Json) -> Json:
+    """The registered command a client means, by id or by name; the guild's before the global one."""
+    known = [*state.guild_commands.all(), *state.global_commands.all()]
+    wanted_id, name = data.get("id"), data.get("name")
+    for command in known:
+        if (wanted_id and command["id"] == str(wanted_id)) or (not wanted_id and command["name"] == name):
+            return command
+    raise InputError(f"There is no command /{name or wanted_id}.")
+
+
+def command_data(state: State, data: Json, *, autocomplete: bool) -> Checked:
+    """Check the options of a command; while completing (`autocomplete`) they may be incomplete."""
+    command = find_command(state, data)
+    resolved: Json = {}
+    sent: Json = {"id": command["id"], "name": command["name"], "type": command["type"]}
+    if "guild_id" in command:
+        sent["guild_id"] = command["guild_id"]
+    if command["type"] == 1:
+        given = _dicts(data.get("options"))
+        sent["options"] = _options(state, command, given, resolved, autocomplete=autocomplete)
+        if autocomplete and sum(1 for option in _leaves(sent["options"]) if option.get("focused")) != 1:
+            raise InputError("Exactly one option must be focused.")
+    else:
+        sent["target_id"] = str(data.get("target_id") or "")
+    if resolved:
+        sent["resolved"] = resolved
+    return Checked(sent, command)
+
+
+def _options(state: State, owner: Json, given: list[Json], resolved: Json, *, autocomplete: bool) -> list[Json]:
+    known = {option["name"]: option for option in _dicts(owner.get("options"))}
+    sent = []
+    for option in given:
+        name = option.get("name")
+        spec = known.get(name) if isinstance(name, str) else None
+        if spec is None:
+            raise InputError(f"{owner['name']} has no option {name!r}.")
+        if spec["type"] in (kinds.SUB_COMMAND, kinds.SUB_COMMAND_GROUP):
+            inner = _options(state, spec, _dicts(option.get("options")), resolved, autocomplete=autocomplete)
+            sent.append({"name": spec["name"], "type": spec["type"], "options": inner})
+            continue
+        if option.get("focused"):
+            if not spec.get("autocomplete"):
+                raise InputError(f"{name} has no autocompletion.")
+            sent.append({"name": name, "type": spec["type"], "value": str(option.get("value", "")), "focused": True})
+            continue
+        value = _value(state, spec, option.get("value"), resolved)
+        sent.append({"name": name, "type": spec["type"], "value": value})
+    have = {option["name"] for option in sent}
+    missing = [name for name, spec in known.items() if spec.get("required") and name not in have]
+    needs_sub = any(spec["type"] in (kinds.SUB_COMMAND, kinds.SUB_COMMAND_GROUP) for spec in known.values())
+    if not autocomplete and missing:
+        raise InputError(f"{missing[0]}: This option is required.")
+    if not autocomplete and needs_sub and len(sent) != 1:
+        raise InputError("A sub-command is required.")
+    return sent
+
+
+def _value(state: State, spec: Json, value: object, resolved: Json) -> object:
+    kind, name = spec["type"], spec["name"]
+    choices = _dicts(spec.get("choices"))
+    if choices and all(choice["value"] != value for choice in choices):
+        raise InputError(f"{name}: pick one of the choices.")
+    if kind == kinds.STRING:
+        return _string(spec, value)
+    if kind in (kinds.INTEGER, kinds.NUMBER):
+        return _number(spec, value)
+    if kind == kinds.BOOLEAN:
+        if not isinstance(value, bool):
+            raise InputError(f"{name}: true or false.")
+        return value
+    if kind in (kinds.USER, kinds.ROLE, kinds.CHANNEL, kinds.MENTIONABLE):
+        return _resolve(state, name, kind, value, resolved)
+    raise InputError(f"{name}: attachments cannot be given here.")
+
+
+def _string(spec: Json, value: object) -> str:
+    name = spec["name"]
+    if not isinstance(value, str) or not value:
+        raise InputError(f"{name}: This option is required." if spec.get("required") else f"{name}: text.")
+    least, most = spec.get("min_length") or 0, spec.get("max_length") or 6000
+    if not least <= len(value) <= most:
+        raise InputError(f"{name}: between {least} and {most} characters.")
+    return value
+
+
+def _number(spec: Json, value: object) -> int | float:
+    name = spec["name"]
+    whole = spec["type"] == kinds.INTEGER
+    try:
+        number = int(str(value)) if whole else float(str(value))
+    except ValueError:
+        raise InputError(f"{name}: {'a whole number' if whole else 'a number'}.") from None
+    least, most = spec.get("min_value"), spec.get("max_value")
+    if (least is not None and number < least) or (most is not None and number > most):
+        raise InputError(f"{name}: between {least} and {most}.")
+    return number
+
+
+def _resolve(state: State, name: str, kind: int, value: object, resolved: Json) -> str:
+    key = str(value)
+    number = int(key) if key.isdecimal() else 0
+    member = state.members.get(number) if kind in (kinds.USER, kinds.MENTIONABLE) else None
+    role = state.roles.get(number) if kind in (kinds.ROLE, kinds.MENTIONABLE) else None
+    channel = state.channels.get(number) if kind == kinds.CHANNEL else None
+    if member is not None:
+        _resolve_member(state, member, resolved)
+    elif role is not None:
+        resolved.setdefault("roles", {})[key] = role.json()
+    elif channel is not None:
+        resolved.setdefault("channels", {})[key] = channel.json(GUILD_ID) | {"permissions": "0"}
+    else:
+        raise InputError(f"{name}: not found.")
+    return key
+
+
+def _resolve_member(state: State, member: Member, resolved: Json) -> None:
+    resolved.setdefault("users", {})[str(member.id)] = member.user()
+    shown = member.json(user=False, permissions=state.base_permissions(member))
+    resolved.setdefault("members", {})[str(member.id)] = shown
+
+
+def component_data(state: State, message: Json, data: Json) -> Checked:
+    """Check a click or a selection against the message as it is now."""
+    custom_id = data.get("custom_id")
+    found = next((c for c in parts.walk(message.get("components")) if c.get("custom_id") == custom_id), None)
+    if custom_id is None or found is None:
+        raise InputError("This component is no longer on the message.")
+    if found.get("disabled"):
+        raise InputError("This component is disabled.")
+    sent: Json = {"custom_id": custom_id, "component_type": found["type"], "id": found.get("id")}
+    if found["type"] in parts.SELECTS:
+        values = [str(value) for value in data.get("values") or ()]
+        least, most = found.get("min_values"), found.get("max_values") or 1
+        if not (1 if least is None else least) <= len(values) <= most:
+            raise InputError("Wrong number of values.")
+        resolved: Json = {}
+        _check_picked(state, found, values, resolved)
+        sent["values"] = values
+        if resolved:
+            sent["resolved"] = resolved
+    elif found["type"] != parts.BUTTON:
+        raise InputError("This component cannot be used.")
+    return Checked(sent, found)
+
+
+_SELECT_KINDS = {
+    parts.USER_SELECT: kinds.USER,
+    parts.ROLE_SELECT: kinds.ROLE,
+    parts.MENTIONABLE_SELECT: kinds.MENTIONABLE,
+    parts.CHANNEL_SELECT: kinds.CHANNEL,
+}
+
+
+def _check_picked(state: State, select: Json, values: list[str], resolved: Json) -> None:
+    if select["type"] == parts.STRING_SELECT:
+        offered = {option["value"] for option in select["options"]}
+        if not offered.issuperset(values):
+            raise InputError("Pick one of the options.")
+        return
+    for value in values:
+        _resolve(state, str(select["custom_id"]), _SELECT_KINDS[select["type"]], value, resolved)
+
+
+def modal_data(state: State, modal: Json, given: list[Json]) -> Json:
+    """Check the fields of a modal; returns the data of its submission in the modal's own structure."""
+    values = {str(c["custom_id"]): c for c in parts.walk(given) if c.get("custom_id") is not None}
+    unknown = set(values) - {c.get("custom_id") for c in parts.walk(modal["components"])}
+    if unknown:
+        raise InputError(f"The form has no field {sorted(unknown)[0]!r}.")
+    resolved: Json = {}
+
+    def submitted(component: Json) -> Json:
+        done: Json = {"type": component["type"], "id": component.get("id")}
+        if "components" in component:
+            done["components"] = [submitted(inner) for inner in component["components"]]
+        if "component" in component:
+            done["component"] = submitted(component["component"])
+        if component.get("custom_id") is not None:
+            done["custom_id"] = component["custom_id"]
+            _fill(state, component, done, values.get(str(component["custom_id"]), {}), resolved)
+        return done
+
+    sent: Json = {"custom_id": modal["custom_id"], "components": [submitted(c) for c in modal["components"]]}
+    if resolved:
+        sent["resolved"] = resolved
+    return sent
+
+
+def _fill(state: State, component: Json, done: Json, given: Json, resolved: Json) -> None:
+    name = str(component["custom_id"])
+    required = component.get("required") is not False
+    if component["type"] == parts.TEXT_INPUT:
+        text = str(given.get("value", component.get("value")) or "")
+        least, most = component.get("min_length") or 0, component.get("max_length") or 4000
+        if required and not text:
+            raise InputError(f"{name}: This field is required.")
+        if text and not least <= len(text) <= most:
+            raise InputError(f"{name}: between {least} and {most} characters.")
+        done["value"] = text
+    elif component["type"] == parts.CHECKBOX:
+        done["value"] = bool(given.get("value", component.get("default")))
+    elif component["type"] == parts.RADIO_GROUP:
+        done["value"] = given.get("value")
+        if required and done["value"] is None:
+            raise InputError(f"{name}: This field is required.")
+    elif component["type"] == parts.FILE_UPLOAD:
+        raise InputError(f"{name}: files cannot be given here.")
+    else:
+        values = [str(value) for value in given.get("values") or ()]
+        if required and not values:
+            raise InputError(f"{name}: This field is required.")
+        if component["type"] in parts.SELECTS:
+            _check_picked(state, component, values, resolved)
+        done["values"] = values
+
+
+def _leaves(options: list[Json]) -> list[Json]:
+    return [leaf for option in options for leaf in (_leaves(option["options"]) if "options" in option else [option])]
+
+
+def _dicts(items: object) -> list[Json]:
+    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []

@@ -1,0 +1,466 @@
+"""The gateway: sessions with their replay buffers, and the WebSocket connections that carry them.
+
+Opcodes and close codes: https://discord.com/developers/docs/topics/opcodes-and-status-codes#gateway.
+"""
+
+import asyncio
+import json
+import logging
+import secrets
+import socket
+import struct
+import time
+import zlib
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from aiohttp import WSMsgType, web
+
+from opsbot.standin.errors import Json
+from opsbot.standin.guild import iso
+from opsbot.standin.permissions import Permission
+from opsbot.standin.state import APPLICATION_ID, BOT_USER_ID, GUILD_ID, Event, Intent, State
+
+log = logging.getLogger(__name__)
+
+DISPATCH, HEARTBEAT, IDENTIFY, PRESENCE, VOICE, RESUME, RECONNECT, MEMBERS, INVALID, HELLO, ACK = (
+    0, 1, 2, 3, 4, 6, 7, 8, 9, 10, 11,
+)
+HEARTBEAT_SECONDS = 41.25
+RESUME_SECONDS = 180.0  # "a few minutes"; Discord publishes no number
+REPLAY_EVENTS = 10_000
+SESSION_STARTS = 1000
+COMMANDS_PER_MINUTE = 120
+PRESENCES_PER_20_SECONDS = 5
+_ALL_INTENTS = (1 << 26) - 1
+_MASKED = ("content", "embeds", "attachments", "components")
+
+
+class CloseCode:
+    """Why Discord closes a connection."""
+
+    UNKNOWN_OPCODE = 4001
+    DECODE_ERROR = 4002
+    NOT_AUTHENTICATED = 4003
+    AUTHENTICATION_FAILED = 4004
+    ALREADY_AUTHENTICATED = 4005
+    INVALID_SEQ = 4007
+    RATE_LIMITED = 4008
+    SESSION_TIMED_OUT = 4009
+    INVALID_INTENTS = 4013
+    DISALLOWED_INTENTS = 4014
+
+
+def reset(transport: asyncio.BaseTransport | None) -> None:
+    """End a TCP connection with a reset, as a crashed peer would: no FIN, nothing flushed."""
+    if transport is None:
+        return
+    sock = transport.get_extra_info("socket")
+    if sock is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    if isinstance(transport, asyncio.WriteTransport):
+        transport.abort()
+
+
+@dataclass(slots=True)
+class Session:
+    """One IDENTIFY: what it asked for, and what it has been sent."""
+
+    id: str
+    intents: int
+    sequence: int = 0
+    replay: deque[tuple[int, str]] = field(default_factory=lambda: deque(maxlen=REPLAY_EVENTS))
+    connection: "Connection | None" = None
+    lost_at: float | None = None
+    presences: deque[float] = field(default_factory=lambda: deque(maxlen=PRESENCES_PER_20_SECONDS))
+
+
+class Connection:
+    """One WebSocket: writes frames in order, compressed as the client asked."""
+
+    def __init__(self, ws: web.WebSocketResponse, transport: asyncio.BaseTransport | None, compression: str) -> None:
+        self.ws = ws
+        self.transport = transport
+        self.session: Session | None = None
+        self.closing = False
+        self.last_heartbeat = time.monotonic()
+        self._zlib = zlib.compressobj() if compression == "zlib-stream" else None
+        self._frames: asyncio.Queue[str | None] = asyncio.Queue()
+        self._writer = asyncio.create_task(self._write())
+
+    def send(self, frame: str) -> None:
+        """Queue a frame; never blocks and never fails, a lost connection loses it."""
+        self._frames.put_nowait(frame)
+
+    def send_op(self, op: int, data: object) -> None:
+        """Queue a frame that is not an event."""
+        self.send(json.dumps({"op": op, "d": data, "s": None, "t": None}))
+
+    async def _write(self) -> None:
+        while (frame := await self._frames.get()) is not None:
+            try:
+                if self._zlib is None:
+                    await self.ws.send_str(frame)
+                else:
+                    data = self._zlib.compress(frame.encode()) + self._zlib.flush(zlib.Z_SYNC_FLUSH)
+                    await self.ws.send_bytes(data)
+            except (ConnectionError, RuntimeError):
+                return  # the session keeps its replay buffer; RESUME sends it again
+
+    async def close(self, code: int, reason: str = "") -> None:
+        """Send what is queued, then close with that code."""
+        self.closing = True
+        self._frames.put_nowait(None)
+        await self._writer
+        await self.ws.close(code=code, message=reason.encode())
+
+    def abort(self) -> None:
+        """Reset the TCP connection: no close frame."""
+        self.closing = True
+        reset(self.transport)
+
+    def stop(self) -> None:
+        """End the writing task."""
+        self._writer.cancel()
+
+
+class Gateway:
+    """All sessions; forwards the state's events to those that asked for them."""
+
+    def __init__(
+        self, state: State, *, token: str, allowed_privileged: int, url: Callable[[], str],
+        identify_interval: float, heartbeat_seconds: float = HEARTBEAT_SECONDS,
+    ) -> None:
+        self.state = state
+        self.url = url
+        self.sessions: dict[str, Session] = {}
+        self.connections: set[Connection] = set()
+        self.starts = 0
+        self.unknown: list[str] = []
+        self.changed: list[Callable[[], None]] = []
+        self.refused = False
+        self.open = asyncio.Event()
+        self.open.set()
+        self._token = token
+        self._allowed_privileged = allowed_privileged
+        self._identify_interval = identify_interval
+        self._heartbeat = heartbeat_seconds
+        self._last_identify = -1e9
+        state.listeners.append(self._dispatch_event)
+
+    @property
+    def connected(self) -> bool:
+        """Whether a session is ready and has a live connection."""
+        return any(s.connection is not None and not s.connection.closing for s in self.sessions.values())
+
+    # events
+
+    def _dispatch_event(self, event: Event) -> None:
+        for session in tuple(self.sessions.values()):
+            if self._wants(session, event):
+                self._dispatch(session, event.name, self._masked(session, event))
+
+    def dispatch(self, name: str, data: Json) -> bool:
+        """Send an event to every session whatever its intents (INTERACTION_CREATE); whether there is any session."""
+        for session in tuple(self.sessions.values()):
+            self._dispatch(session, name, data)
+        return bool(self.sessions)
+
+    def _wants(self, session: Session, event: Event) -> bool:
+        if event.internal or event.intent and not session.intents & event.intent:
+            return False
+        channel = self.state.channels.get(event.channel_id) if event.channel_id is not None else None
+        return channel is None or bool(self.state.permissions(self.state.bot, channel) & Permission.VIEW_CHANNEL)
+
+    def _masked(self, session: Session, event: Event) -> Json:
+        if event.intent != Intent.MESSAGES or session.intents & Intent.MESSAGE_CONTENT or "author" not in event.data:
+            return event.data
+        own = event.data["author"]["id"] == str(BOT_USER_ID)
+        mentioned = any(user["id"] == str(BOT_USER_ID) for user in event.data.get("mentions", ()))
+        if own or mentioned:
+            return event.data
+        return event.data | {key: "" if key == "content" else [] for key in _MASKED}
+
+    def _dispatch(self, session: Session, name: str, data: object) -> None:
+        session.sequence += 1
+        frame = json.dumps({"op": DISPATCH, "t": name, "s": session.sequence, "d": data})
+        session.replay.append((session.sequence, frame))
+        if session.connection is not None:
+            session.connection.send(frame)
+
+    # connections
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """GET /gateway: one WebSocket, from HELLO to its end."""
+        self._expire()
+        if self.refused:
+            reset(request.transport)
+            return web.Response(status=503)
+        ws = web.WebSocketResponse(max_msg_size=4096, autoping=True, compress=False)
+        await ws.prepare(request)
+        compression = request.query.get("compress", "")
+        connection = Connection(ws, request.transport, compression)
+        self.connections.add(connection)
+        watchdog = asyncio.create_task(self._watch_heartbeat(connection))
+        try:
+            await self.open.wait()  # while the gateway is held, a client waits for HELLO
+            connection.send_op(HELLO, {"heartbeat_interval": int(self._heartbeat * 1000), "_trace": []})
+            await self._serve(connection)
+        finally:
+            watchdog.cancel()
+            connection.stop()
+            self.connections.discard(connection)
+            self._detach(connection, ws.close_code)
+        return ws
+
+    async def _serve(self, connection: Connection) -> None:
+        received: deque[float] = deque(maxlen=COMMANDS_PER_MINUTE)
+        async for message in connection.ws:
+            if message.type is not WSMsgType.TEXT:
+                await connection.close(CloseCode.DECODE_ERROR, "Error while decoding payload.")
+                return
+            now = time.monotonic()
+            if len(received) == COMMANDS_PER_MINUTE and now - received[0] < 60:
+                await connection.close(CloseCode.RATE_LIMITED, "You are being rate limited.")
+                return
+            received.append(now)
+            try:
+                payload = json.loads(message.data)
+                op, data = payload["op"], payload.get("d")
+            except (ValueError, TypeError, KeyError):
+                await connection.close(CloseCode.DECODE_ERROR, "Error while decoding payload.")
+                return
+            refused = self._receive(connection, op, data)
+            if refused is not None:
+                await connection.close(*refused)
+                return
+
+    def _receive(self, connection: Connection, op: object, data: object) -> tuple[int, str] | None:
+        if op == HEARTBEAT:
+            connection.last_heartbeat = time.monotonic()
+            connection.send_op(ACK, None)
+            return None
+        fields = data if isinstance(data, dict) else {}
+        if op == IDENTIFY:
+            return self._identify(connection, fields)
+        if op == RESUME:
+            return self._resume(connection, fields)
+        session = connection.session
+        if session is None:
+            return CloseCode.NOT_AUTHENTICATED, "Not authenticated."
+        if op == PRESENCE:
+            self._presence(session, fields)
+        elif op == MEMBERS:
+            self._send_members(session, fields)
+        elif op == VOICE:
+            self.unknown.append("gateway op 4 (voice state)")
+        else:
+            self.unknown.append(f"gateway op {op}")
+            return CloseCode.UNKNOWN_OPCODE, "Unknown opcode."
+        return None
+
+    def _identify(self, connection: Connection, data: Json) -> tuple[int, str] | None:
+        if connection.session is not None:
+            return CloseCode.ALREADY_AUTHENTICATED, "Already authenticated."
+        if data.get("token") != self._token:
+            return CloseCode.AUTHENTICATION_FAILED, "Authentication failed."
+        intents = data.get("intents")
+        if not isinstance(intents, int) or isinstance(intents, bool) or intents & ~_ALL_INTENTS or intents < 0:
+            return CloseCode.INVALID_INTENTS, "Invalid intent(s)."
+        if intents & Intent.PRIVILEGED & ~self._allowed_privileged:
+            return CloseCode.DISALLOWED_INTENTS, "Disallowed intent(s)."
+        now = time.monotonic()
+        if now - self._last_identify < self._identify_interval:
+            connection.send_op(INVALID, data=False)
+            return None
+        self._last_identify = now
+        self.starts += 1
+        session = Session(secrets.token_hex(16), intents)
+        self.sessions[session.id] = session
+        self._attach(connection, session)
+        self._dispatch(session, "READY", self._ready(session))
+        if intents & Intent.GUILDS:
+            self._dispatch(session, "GUILD_CREATE", self._guild_create(session))
+        presence = data.get("presence")
+        self.state.set_presence(BOT_USER_ID, _status(presence if isinstance(presence, dict) else {}))
+        self._tell()
+        return None
+
+    def _resume(self, connection: Connection, data: Json) -> tuple[int, str] | None:
+        if connection.session is not None:
+            return CloseCode.ALREADY_AUTHENTICATED, "Already authenticated."
+        if data.get("token") != self._token:
+            return CloseCode.AUTHENTICATION_FAILED, "Authentication failed."
+        self._expire()
+        session = self.sessions.get(str(data.get("session_id")))
+        sequence = data.get("seq")
+        if session is None or not isinstance(sequence, int):
+            connection.send_op(INVALID, data=False)
+            return None
+        if sequence > session.sequence:
+            return CloseCode.INVALID_SEQ, "Invalid seq."
+        if session.replay and session.replay[0][0] > sequence + 1:
+            self._drop(session)
+            connection.send_op(INVALID, data=False)
+            return None
+        if session.connection is not None:
+            session.connection.abort()
+        self._attach(connection, session)
+        for number, frame in tuple(session.replay):
+            if number > sequence:
+                connection.send(frame)
+        self._dispatch(session, "RESUMED", {"_trace": []})
+        self._tell()
+        return None
+
+    def _attach(self, connection: Connection, session: Session) -> None:
+        connection.session = session
+        session.connection = connection
+        session.lost_at = None
+
+    def _detach(self, connection: Connection, close_code: int | None) -> None:
+        session = connection.session
+        if session is None or session.connection is not connection:
+            return
+        session.connection = None
+        session.lost_at = time.monotonic()
+        if close_code in (1000, 1001) and not connection.closing:
+            self._drop(session)  # the client said good-bye: the session ends and the bot goes offline at once
+        self._tell()
+
+    def _expire(self) -> None:
+        now = time.monotonic()
+        for session in tuple(self.sessions.values()):
+            if session.lost_at is not None and now - session.lost_at > RESUME_SECONDS:
+                self._drop(session)
+
+    def _drop(self, session: Session) -> None:
+        self.sessions.pop(session.id, None)
+        if not self.sessions:
+            self.state.set_presence(BOT_USER_ID, "offline")
+
+    def _tell(self) -> None:
+        for listener in tuple(self.changed):
+            listener()
+
+    async def _watch_heartbeat(self, connection: Connection) -> None:
+        while True:
+            await asyncio.sleep(self._heartbeat)
+            if time.monotonic() - connection.last_heartbeat > 2 * self._heartbeat:
+                await connection.close(CloseCode.SESSION_TIMED_OUT, "Session timed out.")
+                return
+
+    # faults
+
+    def drop(self, *, resumable: bool, reconnect_op: bool = False) -> None:
+        """Cut every connection; not resumable: the sessions are forgotten, too. `reconnect_op` sends op 7 instead."""
+        if not resumable:
+            for session in tuple(self.sessions.values()):
+                self.sessions.pop(session.id, None)
+        for connection in tuple(self.connections):
+            if reconnect_op:
+                connection.send_op(RECONNECT, None)
+            else:
+                self._cut(connection)
+        self._tell()
+
+    def _cut(self, connection: Connection) -> None:
+        session = connection.session
+        connection.abort()
+        if session is not None and session.connection is connection:
+            # From now on its events only go to the replay buffer.
+            session.connection = None
+            session.lost_at = time.monotonic()
+
+    async def stop(self) -> None:
+        """Close everything."""
+        self.open.set()
+        for connection in tuple(self.connections):
+            connection.abort()
+
+    # what is sent
+
+    def _ready(self, session: Session) -> Json:
+        user = self.state.bot.user() | {"verified": True, "mfa_enabled": False, "email": None}
+        return {
+            "v": 10,
+            "user": user,
+            "guilds": [{"id": str(GUILD_ID), "unavailable": True}],
+            "session_id": session.id,
+            "session_type": "normal",
+            "resume_gateway_url": self.url(),
+            "shard": [0, 1],
+            "application": {"id": str(APPLICATION_ID), "flags": self.application_flags},
+            "private_channels": [],
+            "presences": [],
+            "relationships": [],
+            "user_settings": {},
+            "_trace": [],
+        }
+
+    @property
+    def application_flags(self) -> int:
+        """The application flags that say which privileged intents are switched on (limited variants)."""
+        allowed = self._allowed_privileged
+        pairs = ((Intent.PRESENCES, 1 << 13), (Intent.MEMBERS, 1 << 15), (Intent.MESSAGE_CONTENT, 1 << 19))
+        return sum(flag for intent, flag in pairs if allowed & intent)
+
+    def _guild_create(self, session: Session) -> Json:
+        state = self.state
+        everyone = list(state.members.values()) if session.intents & Intent.MEMBERS else [state.bot]
+        seen = session.intents & Intent.PRESENCES
+        threads = [
+            c.json(GUILD_ID, me=BOT_USER_ID)
+            for c in state.channels.values()
+            if c.is_thread and not c.archived and state.permissions(state.bot, c) & Permission.VIEW_CHANNEL
+        ]
+        return state.guild_json() | {
+            "joined_at": iso(state.bot.joined_at),
+            "large": False,
+            "unavailable": False,
+            "member_count": len(state.members),
+            "voice_states": [],
+            "members": [member.json() for member in everyone],
+            "channels": [c.json(GUILD_ID) for c in state.channels.values() if not c.is_thread],
+            "threads": threads,
+            "presences": [state.presence(m) for m in state.members.values() if m.status != "offline"] if seen else [],
+            "stage_instances": [],
+            "guild_scheduled_events": [],
+            "soundboard_sounds": [],
+        }
+
+    def _presence(self, session: Session, data: Json) -> None:
+        now = time.monotonic()
+        if len(session.presences) == PRESENCES_PER_20_SECONDS and now - session.presences[0] < 20:
+            return  # surplus is dropped without a word
+        session.presences.append(now)
+        self.state.set_presence(BOT_USER_ID, _status(data))
+
+    def _send_members(self, session: Session, data: Json) -> None:
+        wanted = data.get("user_ids")
+        ids = {int(i) for i in (wanted if isinstance(wanted, list) else [wanted])} if wanted else None
+        query = str(data.get("query") or "").lower()
+        if ids is None and not query and not session.intents & Intent.MEMBERS:
+            return
+        members = [
+            m for m in self.state.members.values()
+            if (m.id in ids if ids is not None else m.username.startswith(query))
+        ]
+        chunk: Json = {
+            "guild_id": str(GUILD_ID),
+            "members": [m.json() for m in members],
+            "chunk_index": 0,
+            "chunk_count": 1,
+            "not_found": [str(i) for i in (ids or set()) - {m.id for m in members}],
+        }
+        if data.get("nonce"):
+            chunk["nonce"] = data["nonce"]
+        if data.get("presences") and session.intents & Intent.PRESENCES:
+            chunk["presences"] = [self.state.presence(m) for m in members if m.status != "offline"]
+        self._dispatch(session, "GUILD_MEMBERS_CHUNK", chunk)
+
+
+def _status(presence: Json) -> str:
+    status = str(presence.get("status") or "online")
+    return "offline" if status == "invisible" else status

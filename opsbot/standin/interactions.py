@@ -1,0 +1,447 @@
+"""Interactions: from the click or command to the bot's answers, with their deadlines and their one-answer rule.
+
+An interaction is answered once within 3 s; its token then edits and follows up for 15 minutes. Codes: 10062 unknown
+or late, 40060 answered already, 10015 followed up before it was answered, 50027 token expired.
+"""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from opsbot.standin import client_input, limits
+from opsbot.standin import components as parts
+from opsbot.standin.changes import Changes
+from opsbot.standin.client_input import InputError
+from opsbot.standin.commands import STRING, check_choice
+from opsbot.standin.errors import ApiError, FormErrors, Json, refuse
+from opsbot.standin.guild import Channel, Member
+from opsbot.standin.messages import Messages, Upload
+from opsbot.standin.permissions import Permission
+from opsbot.standin.state import APPLICATION_ID, GUILD_ID, State
+
+COMMAND, COMPONENT, AUTOCOMPLETE, MODAL_SUBMIT = 2, 3, 4, 5
+MESSAGE, DEFER, DEFER_UPDATE, UPDATE, CHOICES, MODAL = 4, 5, 6, 7, 8, 9
+DEADLINE = 3.0
+TOKEN_SECONDS = 15 * 60.0
+FILE_LIMIT = limits.FILE_BYTES
+_USERS_ONLY = ("users",)
+NO_ANSWER = "The application did not respond"
+
+
+@dataclass(slots=True, eq=False)
+class Interaction:
+    """One interaction and what became of it. `message` is the one a component sits on."""
+
+    id: int
+    token: str
+    type: int
+    member_id: int
+    channel_id: int
+    data: Json
+    created: float
+    dispatched: float
+    nonce: str | None
+    source: Json
+    message: Json | None = None
+    parent: "Interaction | None" = None
+    response_type: int | None = None
+    first_response_seconds: float | None = None
+    failed: str | None = None
+    original_id: int | None = None
+    ephemeral: bool = False
+    pending: bool = False  # deferred and not filled yet
+    filled: bool = False  # the deferral's message got its content, or something followed
+    modal: Json | None = None
+    choices: list[Json] | None = None
+    owned: list[int] = field(default_factory=list)
+    timer: asyncio.TimerHandle | None = None
+
+    @property
+    def answered(self) -> bool:
+        """Whether the bot gave its initial response."""
+        return self.response_type is not None
+
+    def allowed_types(self) -> tuple[int, ...]:
+        """The callback types Discord takes for it."""
+        if self.type == AUTOCOMPLETE:
+            return (CHOICES,)
+        types: tuple[int, ...] = (MESSAGE, DEFER)
+        if self.message is not None:
+            types += (DEFER_UPDATE, UPDATE)
+        return types if self.type == MODAL_SUBMIT else (*types, MODAL)
+
+
+@dataclass(slots=True)
+class Interactions:
+    """All interactions of the last 15 minutes. `dispatch` sends to the gateway, `tell` to one member's page."""
+
+    state: State
+    messages: Messages
+    changes: Changes
+    dispatch: Callable[[str, Json], bool]
+    tell: Callable[[int, str, Json], None]
+    deadline: float = DEADLINE
+    by_token: dict[str, Interaction] = field(default_factory=dict)
+    private: dict[int, tuple[int, Json]] = field(default_factory=dict)  # ephemeral messages: id -> (member, message)
+    modals: dict[tuple[int, str], Interaction] = field(default_factory=dict)
+
+    # from the person to the bot
+
+    def create(
+        self, member_id: int, channel_id: int, kind: int, data: Json, *, nonce: str | None = None,
+        message_id: int | None = None,
+    ) -> Interaction:
+        """A person's command, click, key stroke or submitted form: checked, then sent to the bot.
+
+        Raises InputError when Discord's client would not let it happen, ApiError for an unknown member or channel.
+        """
+        member = self.state.member(member_id)
+        channel = self.state.channel(channel_id)
+        permissions = self.state.permissions(member, channel)
+        if not permissions & Permission.VIEW_CHANNEL:
+            raise refuse("missing_access")
+        if channel.archived:
+            raise refuse("thread_archived")
+        if kind in (COMMAND, AUTOCOMPLETE) and not permissions & Permission.USE_APPLICATION_COMMANDS:
+            raise refuse("missing_permissions")
+        message, parent = None, None
+        if kind in (COMMAND, AUTOCOMPLETE):
+            checked = client_input.command_data(self.state, data, autocomplete=kind == AUTOCOMPLETE)
+            sent, source = checked.data, checked.source
+        elif kind == COMPONENT:
+            message = self._seen(member_id, channel_id, message_id)
+            checked = client_input.component_data(self.state, message, data)
+            sent, source = checked.data, checked.source
+        elif kind == MODAL_SUBMIT:
+            parent = self.modals.get((member_id, str(data.get("custom_id"))))
+            if parent is None or parent.modal is None:
+                raise InputError("This form is not open.")
+            fields = data.get("components")
+            sent = client_input.modal_data(self.state, parent.modal, fields if isinstance(fields, list) else [])
+            source, message = parent.modal, parent.message
+            del self.modals[(member_id, str(data.get("custom_id")))]
+        else:
+            raise InputError(f"There is no interaction of type {kind}.")
+        return self._start(member, channel, kind, sent, source, message, parent, nonce)
+
+    def _start(
+        self, member: Member, channel: Channel, kind: int, data: Json, source: Json, message: Json | None,
+        parent: Interaction | None, nonce: str | None,
+    ) -> Interaction:
+        self._forget_old()
+        interaction = Interaction(
+            self.state.new_id(), secrets.token_urlsafe(48), kind, member.id, channel.id, data, self.state.clock(),
+            time.perf_counter(), nonce, source, message, parent,
+        )
+        self.by_token[interaction.token] = interaction
+        interaction.timer = asyncio.get_running_loop().call_later(self.deadline, self._give_up, interaction)
+        self.dispatch("INTERACTION_CREATE", self._payload(interaction, member, channel))
+        return interaction
+
+    def _seen(self, member_id: int, channel_id: int, message_id: int | None) -> Json:
+        if message_id in self.private and self.private[message_id][0] == member_id:
+            return self.private[message_id][1]
+        return self.messages.get(channel_id, message_id or 0)
+
+    def _give_up(self, interaction: Interaction) -> None:
+        if not interaction.answered:
+            self._fail(interaction, NO_ANSWER)
+
+    def _fail(self, interaction: Interaction, reason: str) -> None:
+        interaction.failed = reason
+        found = {"nonce": interaction.nonce, "id": str(interaction.id), "reason": reason}
+        self.tell(interaction.member_id, "INTERACTION_FAILURE", found)
+        self.changes.notify()
+
+    def _forget_old(self) -> None:
+        now = self.state.clock()
+        for token, interaction in list(self.by_token.items()):
+            if now - interaction.created <= TOKEN_SECONDS + 60:
+                return
+            del self.by_token[token]
+            for message_id in interaction.owned:
+                self.private.pop(message_id, None)
+
+    def _payload(self, interaction: Interaction, member: Member, channel: Channel) -> Json:
+        allowed = self.state.permissions(member, channel)
+        mine = self.state.permissions(self.state.bot, channel)
+        payload: Json = {
+            "id": str(interaction.id),
+            "application_id": str(APPLICATION_ID),
+            "type": interaction.type,
+            "token": interaction.token,
+            "version": 1,
+            "data": interaction.data,
+            "guild_id": str(GUILD_ID),
+            "guild": {"id": str(GUILD_ID), "locale": "en-US", "features": []},
+            "guild_locale": "en-US",
+            "locale": "en-US",
+            "channel_id": str(channel.id),
+            "channel": channel.json(GUILD_ID) | {"permissions": str(allowed)},
+            "member": member.json(permissions=allowed),
+            "app_permissions": str(mine),
+            "entitlements": [],
+            "entitlement_sku_ids": [],
+            "authorizing_integration_owners": {"0": str(GUILD_ID)},
+            "context": 0,
+            "attachment_size_limit": FILE_LIMIT,
+        }
+        if interaction.message is not None:
+            payload["message"] = interaction.message
+        return payload
+
+    # the bot's first answer
+
+    def respond(self, interaction_id: int, token: str, body: Json, uploads: list[Upload]) -> Json:
+        """POST /interactions/{id}/{token}/callback; returns the answer's body (for `with_response`)."""
+        interaction = self.by_token.get(token)
+        if interaction is None or interaction.id != interaction_id:
+            raise refuse("unknown_interaction")
+        if interaction.answered:
+            raise refuse("already_acknowledged")
+        if interaction.failed or self.state.clock() - interaction.created > max(self.deadline, DEADLINE):
+            raise refuse("unknown_interaction")
+        kind = body.get("type")
+        errors = FormErrors()
+        if kind not in interaction.allowed_types():
+            choices = ", ".join(map(str, interaction.allowed_types()))
+            errors.add(["type"], "BASE_TYPE_CHOICES", f"Value must be one of {{{choices}}}.")
+        data = body.get("data") or {}
+        if not isinstance(data, dict):
+            errors.add(["data"], "MODEL_TYPE_CONVERT", "Only dictionaries may be used in a ModelType")
+        errors.raise_if_any()
+        channel = self.state.channel(interaction.channel_id)
+        try:
+            resource = self._answer(interaction, channel, int(str(kind)), data, uploads)
+        except ApiError as error:
+            if error.errors is not None:  # in a callback the body's problems are shown below `data`
+                raise ApiError(error.status, error.code, error.message, {"data": error.errors}) from error
+            raise
+        return self._acknowledge(interaction, int(str(kind)), resource)
+
+    def _answer(
+        self, interaction: Interaction, channel: Channel, kind: int, data: Json, uploads: list[Upload]
+    ) -> Json | None:
+        if kind == MESSAGE:
+            limits.check_message(data, files=len(uploads))
+            interaction.ephemeral = bool(int(data.get("flags") or 0) & limits.EPHEMERAL)
+            return self._post(interaction, channel, data, uploads, original=True)
+        if kind == DEFER:
+            interaction.ephemeral = bool(int(data.get("flags") or 0) & limits.EPHEMERAL)
+            interaction.pending = True
+            return self._post(interaction, channel, {}, [], original=True, flags=limits.LOADING)
+        if kind == UPDATE and interaction.message is not None:
+            self._own_source(interaction)
+            return self._change(interaction, channel, int(interaction.message["id"]), data, uploads)
+        if kind == DEFER_UPDATE:
+            self._own_source(interaction)
+            interaction.pending = True
+        elif kind == CHOICES:
+            interaction.choices = self._check_choices(interaction, data)
+        elif kind == MODAL:
+            parts.check_modal(data)
+            interaction.modal = {**data, "components": parts.number(data["components"])}
+            self.modals[(interaction.member_id, str(data["custom_id"]))] = interaction
+        return None
+
+    def _own_source(self, interaction: Interaction) -> None:
+        if interaction.message is not None:
+            interaction.original_id = int(interaction.message["id"])
+            interaction.owned.append(interaction.original_id)
+
+    def _check_choices(self, interaction: Interaction, data: Json) -> list[Json]:
+        errors = FormErrors()
+        focused = next((o for o in parts_of(interaction.data.get("options")) if o.get("focused")), {"type": STRING})
+        found = errors.objects(["choices"], data.get("choices"), most=25)
+        for index, choice in found:
+            check_choice(errors, ["choices", index], choice, focused["type"])
+        errors.raise_if_any()
+        return [{"name": choice["name"], "value": choice["value"]} for _, choice in found]
+
+    def _acknowledge(self, interaction: Interaction, kind: int, message: Json | None) -> Json:
+        interaction.response_type = kind
+        interaction.first_response_seconds = time.perf_counter() - interaction.dispatched
+        if interaction.timer is not None:
+            interaction.timer.cancel()
+        self._tell_acknowledged(interaction, kind)
+        self.changes.notify()
+        about: Json = {"id": str(interaction.id), "type": interaction.type}
+        if interaction.original_id is not None:
+            about["response_message_id"] = str(interaction.original_id)
+            about["response_message_loading"] = kind == DEFER
+            about["response_message_ephemeral"] = interaction.ephemeral
+        body: Json = {"interaction": about}
+        if message is not None:
+            body["resource"] = {"type": kind, "message": message}
+        return body
+
+    def _tell_acknowledged(self, interaction: Interaction, kind: int) -> None:
+        about: Json = {"nonce": interaction.nonce, "id": str(interaction.id)}
+        if kind == MODAL:
+            self.tell(interaction.member_id, "MODAL", about | {"modal": interaction.modal})
+        elif kind == CHOICES:
+            self.tell(interaction.member_id, "AUTOCOMPLETE", about | {"choices": interaction.choices})
+        elif kind == DEFER:
+            self.tell(interaction.member_id, "INTERACTION_DEFERRED", about | {"ephemeral": interaction.ephemeral})
+        self.tell(interaction.member_id, "INTERACTION_SUCCESS", about)
+
+    # messages of an interaction
+
+    def _post(
+        self, interaction: Interaction, channel: Channel, data: Json, uploads: list[Upload], *, original: bool,
+        flags: int = 0, ephemeral: bool | None = None,
+    ) -> Json:
+        private = interaction.ephemeral if ephemeral is None else ephemeral
+        flags |= limits.EPHEMERAL if private else 0
+        extra = self._origin(interaction, original=original)
+        message = self.messages.build(
+            channel, self.state.bot, data, uploads, default_mentions=_USERS_ONLY, extra=extra, flags=flags
+        )
+        message_id = int(message["id"])
+        if original:
+            interaction.original_id = message_id
+        interaction.owned.append(message_id)
+        if private:
+            self.private[message_id] = (interaction.member_id, message)
+            self.tell(interaction.member_id, "EPHEMERAL", message)
+            self.changes.notify()
+        else:
+            self.messages.post(channel, message)
+        return message
+
+    def _origin(self, interaction: Interaction, *, original: bool) -> Json:
+        extra: Json = {
+            "webhook_id": str(APPLICATION_ID),
+            "application_id": str(APPLICATION_ID),
+            "interaction_metadata": self._metadata(interaction, original=original),
+        }
+        if interaction.type == COMMAND and original:
+            user = self.state.member(interaction.member_id).user()
+            extra["type"] = 20
+            extra["interaction"] = {"id": str(interaction.id), "type": 2, "name": interaction.data["name"],
+                                    "user": user}
+        elif original and interaction.message is not None:
+            extra |= self.messages.reply_fields(interaction.message)
+        elif not original and interaction.original_id is not None:
+            target = self._find(interaction, interaction.original_id)
+            extra |= self.messages.reply_fields(target) if target is not None else {}
+        return extra
+
+    def _metadata(self, interaction: Interaction, *, original: bool) -> Json:
+        found: Json = {
+            "id": str(interaction.id),
+            "type": interaction.type,
+            "user": self.state.member(interaction.member_id).user(),
+            "authorizing_integration_owners": {"0": str(GUILD_ID)},
+        }
+        if interaction.type == COMMAND:
+            found["name"] = interaction.data["name"]
+            found["command_type"] = interaction.data["type"]
+        if interaction.type == COMPONENT and interaction.message is not None:
+            found["interacted_message_id"] = interaction.message["id"]
+        if interaction.parent is not None:
+            found["triggering_interaction_metadata"] = self._metadata(interaction.parent, original=True)
+        if not original and interaction.original_id is not None:
+            found["original_response_message_id"] = str(interaction.original_id)
+        return found
+
+    def _find(self, interaction: Interaction, message_id: int) -> Json | None:
+        if message_id in self.private:
+            return self.private[message_id][1]
+        return self.messages.by_channel.get(interaction.channel_id, {}).get(message_id)
+
+    def _change(
+        self, interaction: Interaction, channel: Channel, message_id: int, data: Json, uploads: list[Upload]
+    ) -> Json:
+        before = self._find(interaction, message_id)
+        if before is None:
+            raise refuse("unknown_message")
+        if channel.archived:
+            raise refuse("thread_archived")
+        limits.check_message(data, files=len(uploads), before=before)
+        filling = bool(before["flags"] & limits.LOADING)
+        after = self.messages.edited(
+            channel, before, data, uploads, default_mentions=_USERS_ONLY, filling=filling
+        )
+        if message_id == interaction.original_id:
+            interaction.pending, interaction.filled = False, True
+        if message_id in self.private:
+            self.private[message_id] = (self.private[message_id][0], after)
+            self.tell(self.private[message_id][0], "EPHEMERAL_UPDATE", after)
+            self.changes.notify()
+        else:
+            self.messages.replace(channel, after)
+        return after
+
+    # later answers, by token
+
+    def _of_token(self, application_id: int, token: str) -> tuple[Interaction, Channel]:
+        if application_id != APPLICATION_ID:
+            raise refuse("unknown_webhook")
+        interaction = self.by_token.get(token)
+        if interaction is None or self.state.clock() - interaction.created > TOKEN_SECONDS:
+            raise refuse("token_expired")
+        if not interaction.answered:
+            raise refuse("unknown_webhook")
+        return interaction, self.state.channel(interaction.channel_id)
+
+    def follow_up(self, application_id: int, token: str, data: Json, uploads: list[Upload]) -> Json:
+        """POST /webhooks/{app}/{token}. The first after a deferral edits the deferred message instead."""
+        interaction, channel = self._of_token(application_id, token)
+        if interaction.response_type == DEFER and interaction.pending and interaction.original_id is not None:
+            # Its own ephemeral flag is ignored: the deferral decided who sees it.
+            return self._change(interaction, channel, interaction.original_id, data, uploads)
+        limits.check_message(data, files=len(uploads))
+        interaction.filled = True
+        interaction.pending = False
+        ephemeral = bool(int(data.get("flags") or 0) & limits.EPHEMERAL)
+        return self._post(interaction, channel, data, uploads, original=False, ephemeral=ephemeral)
+
+    def _message_id(self, interaction: Interaction, which: str) -> int:
+        message_id = interaction.original_id if which == "@original" else (int(which) if which.isdecimal() else None)
+        if message_id is None or message_id not in interaction.owned:
+            raise refuse("unknown_message")
+        return message_id
+
+    def get(self, application_id: int, token: str, which: str) -> Json:
+        """GET /webhooks/{app}/{token}/messages/{which}."""
+        interaction, _ = self._of_token(application_id, token)
+        found = self._find(interaction, self._message_id(interaction, which))
+        if found is None:
+            raise refuse("unknown_message")
+        return found
+
+    def edit(self, application_id: int, token: str, which: str, data: Json, uploads: list[Upload]) -> Json:
+        """PATCH /webhooks/{app}/{token}/messages/{which}."""
+        interaction, channel = self._of_token(application_id, token)
+        return self._change(interaction, channel, self._message_id(interaction, which), data, uploads)
+
+    def delete(self, application_id: int, token: str, which: str) -> None:
+        """DELETE /webhooks/{app}/{token}/messages/{which}."""
+        interaction, channel = self._of_token(application_id, token)
+        message_id = self._message_id(interaction, which)
+        if message_id == interaction.original_id:
+            interaction.pending = False
+        if message_id in self.private:
+            member_id, _ = self.private.pop(message_id)
+            gone = {"id": str(message_id), "channel_id": str(channel.id)}
+            self.tell(member_id, "EPHEMERAL_DELETE", gone)
+            self.changes.notify()
+        else:
+            self.messages.delete(channel, message_id, by_webhook=True)
+
+    def stop(self) -> None:
+        """Forget the timers."""
+        for interaction in self.by_token.values():
+            if interaction.timer is not None:
+                interaction.timer.cancel()
+
+
+def parts_of(options: object) -> list[Json]:
+    """The value options of a command's data, those of sub-commands included."""
+    found: list[Json] = []
+    for option in options if isinstance(options, list) else []:
+        found += parts_of(option["options"]) if "options" in option else [option]
+    return found

@@ -1,0 +1,446 @@
+"""Messages: posting, editing, deleting, pinning, reactions, uploaded files, and the nonces of the last minutes."""
+
+import mimetypes
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from urllib.parse import quote
+
+from opsbot.standin import components as parts
+from opsbot.standin import limits, mentions
+from opsbot.standin.emoji import is_emoji
+from opsbot.standin.errors import ApiError, FormErrors, Json, refuse
+from opsbot.standin.guild import Channel, Member, iso, moment_of
+from opsbot.standin.permissions import Permission
+from opsbot.standin.state import BOT_USER_ID, GUILD_ID, Event, Intent, State
+
+NONCE_SECONDS = 300.0
+OLD_MESSAGE_SECONDS = 3600.0
+PINS = 250
+KEPT_PER_CHANNEL = 20_000
+_EDITABLE_FLAGS = limits.SUPPRESS_EMBEDS | limits.V2
+_CREATE_FLAGS = _EDITABLE_FLAGS | limits.SUPPRESS_NOTIFICATIONS
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """One `files[n]` of a multipart request."""
+
+    index: int
+    filename: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A file behind an attachment URL."""
+
+    filename: str
+    content_type: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Who got a notification from a new message (edits never notify)."""
+
+    message_id: int
+    users: tuple[int, ...]
+    roles: tuple[int, ...]
+    everyone: bool
+
+
+@dataclass(slots=True)
+class Messages:
+    """All messages, by channel; dicts in Discord's shape, replaced (never changed in place) by an edit."""
+
+    state: State
+    base_url: Callable[[], str]
+    by_channel: dict[int, dict[int, Json]] = field(default_factory=dict)
+    files: dict[int, Stored] = field(default_factory=dict)
+    pings: list[Ping] = field(default_factory=list)
+    aged: dict[int, float] = field(default_factory=dict)
+    _nonces: dict[tuple[int, str], tuple[float, int, int]] = field(default_factory=dict)
+    _pinned_at: dict[int, float] = field(default_factory=dict)
+
+    # looking up
+
+    def get(self, channel_id: int, message_id: int) -> Json:
+        """The message, or ApiError 10008."""
+        found = self.by_channel.get(channel_id, {}).get(message_id)
+        if found is None:
+            raise refuse("unknown_message")
+        return found
+
+    def find(self, message_id: int) -> Json | None:
+        """The message of that id in any channel."""
+        for messages in self.by_channel.values():
+            if message_id in messages:
+                return messages[message_id]
+        return None
+
+    def listed(self, channel_id: int) -> list[Json]:
+        """A channel's messages, oldest first."""
+        return list(self.by_channel.get(channel_id, {}).values())
+
+    def history(self, channel_id: int, *, limit: int, before: int | None, after: int | None, around: int | None
+                ) -> list[Json]:
+        """A page of history, newest first, as GET /messages answers it."""
+        messages = self.listed(channel_id)
+        if around is not None:
+            older = [m for m in messages if int(m["id"]) < around][-(limit // 2):] if limit > 1 else []
+            newer = [m for m in messages if int(m["id"]) >= around][: limit - len(older)]
+            messages = older + newer
+        elif after is not None:
+            messages = [m for m in messages if int(m["id"]) > after][:limit]
+        else:
+            messages = [m for m in messages if before is None or int(m["id"]) < before][-limit:]
+        return messages[::-1]
+
+    def age(self, message_id: int) -> float:
+        """How old a message is, in seconds, `age_message` included."""
+        return self.state.clock() - moment_of(message_id) + self.aged.get(message_id, 0.0)
+
+    # posting
+
+    def build(
+        self, channel: Channel, author: Member, payload: Json, uploads: Iterable[Upload] = (), *,
+        default_mentions: Collection[str] = mentions.KINDS, extra: Json | None = None, flags: int = 0,
+    ) -> Json:
+        """A message object from a checked body, not yet in the channel."""
+        message_id = self.state.new_id()
+        attachments = self._attach(channel.id, payload.get("attachments"), uploads)
+        message: Json = {
+            "id": str(message_id),
+            "channel_id": str(channel.id),
+            "guild_id": str(GUILD_ID),
+            "author": author.user(),
+            "member": author.json(user=False),
+            "content": (payload.get("content") or "").strip(),
+            "timestamp": iso(self.state.clock()),
+            "edited_timestamp": None,
+            "tts": bool(payload.get("tts")),
+            "mention_everyone": False,
+            "mentions": [],
+            "mention_roles": [],
+            "attachments": attachments,
+            "embeds": [],
+            "components": parts.number(payload.get("components") or []),
+            "pinned": False,
+            "type": 0,
+            "flags": (int(payload.get("flags") or 0) & _CREATE_FLAGS) | flags,
+            **(extra or {}),
+        }
+        self._place_media(message, payload.get("embeds") or [])
+        self._mention(message, author, channel, payload.get("allowed_mentions"), default_mentions)
+        return message
+
+    def post(self, channel: Channel, message: Json) -> Json:
+        """Put a built message into its channel and tell everyone."""
+        message_id = int(message["id"])
+        store = self.by_channel.setdefault(channel.id, {})
+        store[message_id] = message
+        if len(store) > KEPT_PER_CHANNEL:
+            del store[next(iter(store))]
+        channel.last_message_id = message_id
+        if channel.is_thread:
+            channel.total_sent += 1
+            channel.message_count += 1
+            message["position"] = channel.total_sent
+        self.pings.append(
+            Ping(message_id, tuple(int(u["id"]) for u in message["mentions"]),
+                 tuple(int(r) for r in message["mention_roles"]), bool(message["mention_everyone"]))
+        )
+        del self.pings[:-KEPT_PER_CHANNEL]
+        self.state.emit(Event("MESSAGE_CREATE", message, Intent.MESSAGES, channel.id))
+        return message
+
+    def send(self, channel: Channel, author: Member, payload: Json, uploads: list[Upload]) -> Json:
+        """POST /channels/{id}/messages: permissions, limits, the nonce, the reply; returns the message."""
+        self._check_may_send(channel, author, payload, uploads)
+        limits.check_message(payload, files=len(uploads))
+        known = self._same_nonce(author.id, payload)
+        if known is not None:
+            return known
+        extra = self._reply(channel, payload)
+        message = self.build(channel, author, payload, uploads, extra=extra)
+        if payload.get("nonce") is not None:
+            message["nonce"] = payload["nonce"]
+            self._nonces[(author.id, str(payload["nonce"]))] = (self.state.clock(), channel.id, int(message["id"]))
+        self._add_replied_user(message, payload)
+        if channel.is_thread and channel.archived:
+            self.state.unarchive(channel)
+        return self.post(channel, message)
+
+    def _check_may_send(self, channel: Channel, author: Member, payload: Json, uploads: list[Upload]) -> None:
+        value = self.state.permissions(author, channel)
+        if not value & Permission.VIEW_CHANNEL:
+            raise refuse("missing_access")
+        if channel.type == 4:
+            raise refuse("not_text_channel")
+        needed = [Permission.SEND_MESSAGES_IN_THREADS if channel.is_thread else Permission.SEND_MESSAGES]
+        needed += [Permission.EMBED_LINKS] if payload.get("embeds") else []
+        needed += [Permission.ATTACH_FILES] if uploads else []
+        if channel.is_thread and channel.locked and not value & Permission.MANAGE_THREADS:
+            raise refuse("thread_archived" if channel.archived else "missing_permissions")
+        if any(not value & permission for permission in needed):
+            raise refuse("missing_permissions")
+
+    def _same_nonce(self, author_id: int, payload: Json) -> Json | None:
+        now = self.state.clock()
+        for key in [k for k, (at, _, _) in self._nonces.items() if now - at > NONCE_SECONDS]:
+            del self._nonces[key]
+        if not payload.get("enforce_nonce") or payload.get("nonce") is None:
+            return None
+        known = self._nonces.get((author_id, str(payload["nonce"])))
+        return None if known is None else self.by_channel.get(known[1], {}).get(known[2])
+
+    def _reply(self, channel: Channel, payload: Json) -> Json:
+        reference = payload.get("message_reference")
+        if not isinstance(reference, dict) or reference.get("message_id") is None:
+            return {}
+        target = self.by_channel.get(channel.id, {}).get(int(reference["message_id"]))
+        if target is None:
+            if reference.get("fail_if_not_exists", True):
+                errors = FormErrors()
+                errors.add(["message_reference"], "REPLIES_UNKNOWN_MESSAGE", "Unknown message")
+                errors.raise_if_any()
+            return {}
+        return self.reply_fields(target)
+
+    def reply_fields(self, target: Json) -> Json:
+        """What makes a message a reply to `target`."""
+        reference = {"type": 0, "message_id": target["id"], "channel_id": target["channel_id"],
+                     "guild_id": str(GUILD_ID)}
+        shown = {k: v for k, v in target.items() if k != "referenced_message"}
+        return {"type": 19, "message_reference": reference, "referenced_message": shown}
+
+    def _add_replied_user(self, message: Json, payload: Json) -> None:
+        target = message.get("referenced_message")
+        allowed = payload.get("allowed_mentions")
+        if not target or (allowed is not None and not allowed.get("replied_user")):
+            return
+        if all(user["id"] != target["author"]["id"] for user in message["mentions"]):
+            message["mentions"].append(target["author"])
+
+    # editing and deleting
+
+    def edited(
+        self, channel: Channel, before: Json, payload: Json, uploads: list[Upload], *,
+        default_mentions: Collection[str] = mentions.KINDS, filling: bool = False,
+    ) -> Json:
+        """A new message object from `before` and the checked changes. `filling`: a deferral's first content."""
+        after = {**before}
+        if "content" in payload:
+            after["content"] = (payload.get("content") or "").strip()
+        if "components" in payload:
+            after["components"] = parts.number(payload.get("components") or [])
+        if payload.get("flags") is not None:
+            wanted = int(payload["flags"]) & _EDITABLE_FLAGS
+            after["flags"] = (before["flags"] & ~limits.SUPPRESS_EMBEDS) | wanted
+        if "attachments" in payload or uploads:
+            kept = before["attachments"]
+            if payload.get("attachments") is not None:
+                ids = {str(a.get("id")) for a in payload["attachments"]}
+                kept = [a for a in kept if a["id"] in ids]
+            after["attachments"] = kept + self._attach(channel.id, payload.get("attachments"), uploads)
+        if "embeds" in payload:
+            after["embeds"] = []
+        self._place_media(after, (payload.get("embeds") or []) if "embeds" in payload else [])
+        author = self.state.members.get(int(before["author"]["id"])) or self.state.bot
+        self._mention(after, author, channel, payload.get("allowed_mentions"), default_mentions)
+        if filling:
+            after["flags"] &= ~limits.LOADING
+        else:
+            after["edited_timestamp"] = iso(self.state.clock())
+        return after
+
+    def replace(self, channel: Channel, message: Json) -> Json:
+        """Put an edited message in the place of the old one and tell everyone."""
+        store = self.by_channel.get(channel.id, {})
+        if int(message["id"]) not in store:
+            raise refuse("unknown_message")
+        store[int(message["id"])] = message
+        self.state.emit(Event("MESSAGE_UPDATE", message, Intent.MESSAGES, channel.id))
+        return message
+
+    def edit(self, channel: Channel, message_id: int, payload: Json, uploads: list[Upload]) -> Json:
+        """PATCH /channels/{id}/messages/{id} by the bot."""
+        before = self.get(channel.id, message_id)
+        if int(before["author"]["id"]) != BOT_USER_ID:
+            raise refuse("not_your_message")
+        if before["type"] not in (0, 19, 20):
+            raise refuse("system_message")
+        if channel.archived:
+            raise refuse("thread_archived")
+        if uploads:
+            self.state.require(channel, Permission.ATTACH_FILES)
+        limits.check_message(payload, files=len(uploads), before=before)
+        loading = bool(before["flags"] & limits.LOADING)
+        return self.replace(channel, self.edited(channel, before, payload, uploads, filling=loading))
+
+    def delete(self, channel: Channel, message_id: int, *, by_webhook: bool = False) -> None:
+        """Delete a message: the bot's own, or anyone's with MANAGE_MESSAGES."""
+        message = self.get(channel.id, message_id)
+        if channel.archived:
+            raise refuse("thread_archived")
+        if int(message["author"]["id"]) != BOT_USER_ID and not by_webhook:
+            self.state.require(channel, Permission.MANAGE_MESSAGES)
+        del self.by_channel[channel.id][message_id]
+        if channel.is_thread:
+            channel.message_count -= 1
+        data = {"id": str(message_id), "channel_id": str(channel.id), "guild_id": str(GUILD_ID)}
+        self.state.emit(Event("MESSAGE_DELETE", data, Intent.MESSAGES, channel.id))
+
+    # pins, reactions, threads
+
+    def pin(self, channel: Channel, message_id: int, *, pinned: bool) -> None:
+        """Pin or unpin; pinning posts a system message."""
+        self.state.require(channel, Permission.PIN_MESSAGES)
+        message = self.get(channel.id, message_id)
+        if message["pinned"] == pinned:
+            return
+        if pinned and sum(1 for m in self.listed(channel.id) if m["pinned"]) >= PINS:
+            raise refuse("too_many_pins")
+        now = self.state.clock()
+        self._pinned_at[message_id] = now
+        channel.last_pin = now if pinned else channel.last_pin
+        self.replace(channel, {**message, "pinned": pinned})
+        data = {"guild_id": str(GUILD_ID), "channel_id": str(channel.id),
+                "last_pin_timestamp": None if channel.last_pin is None else iso(channel.last_pin)}
+        self.state.emit(Event("CHANNEL_PINS_UPDATE", data, channel_id=channel.id))
+        if pinned:
+            reference = {"type": 0, "message_id": message["id"], "channel_id": str(channel.id),
+                         "guild_id": str(GUILD_ID)}
+            self.post(channel, self.build(channel, self.state.bot, {},
+                                          extra={"type": 6, "message_reference": reference}))
+
+    def pins(self, channel: Channel, *, limit: int, before: float | None) -> Json:
+        """A page of pins, latest first."""
+        pinned = [(self._pinned_at.get(int(m["id"]), 0.0), m) for m in self.listed(channel.id) if m["pinned"]]
+        pinned = sorted((p for p in pinned if before is None or p[0] < before), key=lambda p: p[0], reverse=True)
+        items = [{"pinned_at": iso(at), "message": m} for at, m in pinned[:limit]]
+        return {"items": items, "has_more": len(pinned) > limit}
+
+    def react(self, channel: Channel, message_id: int, emoji: str, *, add: bool) -> None:
+        """Add or remove the bot's own reaction."""
+        if not is_emoji(emoji):
+            raise refuse("unknown_emoji")
+        if channel.archived:
+            raise refuse("thread_archived")
+        message = self.get(channel.id, message_id)
+        reactions = [r for r in message.get("reactions", []) if r["emoji"]["name"] != emoji]
+        if add:
+            self.state.require(channel, Permission.READ_MESSAGE_HISTORY, Permission.ADD_REACTIONS)
+            reactions.append({"emoji": {"id": None, "name": emoji}, "count": 1, "me": True, "me_burst": False,
+                              "burst_colors": [], "count_details": {"burst": 0, "normal": 1}})
+        after = {**message, "reactions": reactions}
+        self.by_channel[channel.id][message_id] = after
+        data = {"user_id": str(BOT_USER_ID), "channel_id": str(channel.id), "message_id": str(message_id),
+                "guild_id": str(GUILD_ID), "emoji": {"id": None, "name": emoji}, "burst": False, "type": 0}
+        name = "MESSAGE_REACTION_ADD" if add else "MESSAGE_REACTION_REMOVE"
+        self.state.emit(Event(name, data, Intent.REACTIONS, channel.id))
+
+    def start_thread(self, parent: Channel, payload: Json, *, message_id: int | None = None) -> Channel:
+        """A thread from a message, or a bare one; with the messages Discord adds to both sides."""
+        message = None if message_id is None else self.get(parent.id, message_id)
+        thread = self.state.create_thread(parent, payload, message_id=message_id)
+        if message is not None:
+            shown = {**message, "flags": message["flags"] | limits.HAS_THREAD, "thread": thread.json(GUILD_ID)}
+            self.replace(parent, shown)
+            reference = {"type": 0, "message_id": message["id"], "channel_id": str(parent.id),
+                         "guild_id": str(GUILD_ID)}
+            self.post(thread, self.build(thread, self.state.bot, {},
+                                         extra={"type": 21, "message_reference": reference}))
+        elif thread.type == 11:
+            reference = {"type": 0, "channel_id": str(thread.id), "guild_id": str(GUILD_ID)}
+            self.post(parent, self.build(parent, self.state.bot, {"content": thread.name},
+                                         default_mentions=(), extra={"type": 18, "message_reference": reference}))
+        return thread
+
+    # parts of a message
+
+    def _mention(self, message: Json, author: Member, channel: Channel, allowed: Json | None,
+                 default: Collection[str]) -> None:
+        state = self.state
+        found = mentions.find(
+            mentions.visible_text(message), allowed, default=default, known_roles=set(state.roles) - {GUILD_ID},
+            known_users=state.members.keys(), mentionable_roles={r.id for r in state.roles.values() if r.mentionable},
+            may_mention_everyone=bool(state.permissions(author, channel) & Permission.MENTION_EVERYONE),
+        )
+        message["mentions"] = [
+            state.members[i].user() | {"member": state.members[i].json(user=False)} for i in found.users
+        ]
+        message["mention_roles"] = [str(i) for i in found.roles]
+        message["mention_everyone"] = found.everyone
+
+    def _attach(self, channel_id: int, described: object, uploads: Iterable[Upload]) -> list[Json]:
+        notes = {str(a.get("id")): a for a in described if isinstance(a, dict)} if isinstance(described, list) else {}
+        attached = []
+        for upload in uploads:
+            if len(upload.data) > limits.FILE_BYTES:
+                raise refuse("file_too_large")
+            file_id = self.state.new_id()
+            note = notes.get(str(upload.index), {})
+            name = str(note.get("filename") or upload.filename or "unknown").replace("/", "_")
+            kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+            self.files[file_id] = Stored(name, kind, upload.data)
+            url = f"{self.base_url()}/attachments/{channel_id}/{file_id}/{quote(name)}"
+            shown: Json = {"id": str(file_id), "filename": name, "size": len(upload.data), "url": url,
+                           "proxy_url": url, "content_type": kind}
+            if note.get("description"):
+                shown["description"] = note["description"]
+            if upload.data[:8] == b"\x89PNG\r\n\x1a\n":
+                shown["width"] = int.from_bytes(upload.data[16:20], "big")
+                shown["height"] = int.from_bytes(upload.data[20:24], "big")
+            attached.append(shown)
+        return attached
+
+    def _place_media(self, message: Json, embeds: list[Json]) -> None:
+        """Resolve attachment:// URLs; a file shown by an embed leaves the list of attachments."""
+        by_name = {a["filename"]: a for a in message["attachments"]}
+        used: set[str] = set()
+
+        def place(media: Json) -> Json:
+            url = str(media.get("url") or "")
+            if not url.startswith("attachment://"):
+                return {**media, "proxy_url": url}
+            found = by_name.get(url.removeprefix("attachment://"))
+            if found is None:
+                errors = FormErrors()
+                errors.add(["embeds"], "UNFURLED_MEDIA_ITEM_REFERENCED_ATTACHMENT_NOT_FOUND",
+                           "The referenced attachment was not found")
+                raise ApiError(400, 50035, "Invalid Form Body", {"_errors": [{
+                    "code": "UNFURLED_MEDIA_ITEM_REFERENCED_ATTACHMENT_NOT_FOUND",
+                    "message": f"The referenced attachment {url} was not found"}]})
+            return {**{k: found[k] for k in ("url", "proxy_url", "width", "height", "content_type") if k in found},
+                    "id": found["id"], "attachment_id": found["id"]}
+
+        shown = []
+        for embed in embeds:
+            done = {**embed, "type": "rich"}
+            done["fields"] = [{**f, "inline": bool(f.get("inline"))} for f in embed.get("fields") or []]
+            if not done["fields"]:
+                del done["fields"]
+            for key in ("image", "thumbnail"):
+                if isinstance(embed.get(key), dict):
+                    done[key] = place(embed[key])
+                    used.add(str(done[key].get("attachment_id")))
+            shown.append(done)
+        if shown:
+            message["embeds"] = shown
+        if message["flags"] & limits.V2:
+            message["components"] = [self._place_component(c, place) for c in message["components"]]
+        message["attachments"] = [a for a in message["attachments"] if a["id"] not in used]
+
+    def _place_component(self, component: Json, place: Callable[[Json], Json]) -> Json:
+        done = {**component}
+        for key in ("media", "file"):
+            if isinstance(done.get(key), dict):
+                done[key] = place(done[key])
+        if isinstance(done.get("items"), list):
+            done["items"] = [{**item, "media": place(item["media"])} for item in done["items"]]
+        if isinstance(done.get("components"), list):
+            done["components"] = [self._place_component(inner, place) for inner in done["components"]]
+        if isinstance(done.get("accessory"), dict):
+            done["accessory"] = self._place_component(done["accessory"], place)
+        return done

@@ -1,0 +1,105 @@
+"""Permission bits and how Discord computes them: base from roles, then the channel's overwrites in their order."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntFlag
+
+
+class Permission(IntFlag):
+    """The bits the stand-in looks at; https://discord.com/developers/docs/topics/permissions."""
+
+    CREATE_INSTANT_INVITE = 1 << 0
+    ADMINISTRATOR = 1 << 3
+    MANAGE_CHANNELS = 1 << 4
+    MANAGE_GUILD = 1 << 5
+    ADD_REACTIONS = 1 << 6
+    VIEW_CHANNEL = 1 << 10
+    SEND_MESSAGES = 1 << 11
+    MANAGE_MESSAGES = 1 << 13
+    EMBED_LINKS = 1 << 14
+    ATTACH_FILES = 1 << 15
+    READ_MESSAGE_HISTORY = 1 << 16
+    MENTION_EVERYONE = 1 << 17
+    USE_EXTERNAL_EMOJIS = 1 << 18
+    CONNECT = 1 << 20
+    SPEAK = 1 << 21
+    CHANGE_NICKNAME = 1 << 26
+    MANAGE_ROLES = 1 << 28
+    USE_APPLICATION_COMMANDS = 1 << 31
+    MANAGE_THREADS = 1 << 34
+    CREATE_PUBLIC_THREADS = 1 << 35
+    CREATE_PRIVATE_THREADS = 1 << 36
+    SEND_MESSAGES_IN_THREADS = 1 << 38
+    PIN_MESSAGES = 1 << 51
+
+
+ALL = (1 << 53) - 1
+
+# A new guild's @everyone, MENTION_EVERYONE included: Discord's own default, and a trap for untrusted text.
+EVERYONE_DEFAULT = int(
+    Permission.CREATE_INSTANT_INVITE
+    | Permission.ADD_REACTIONS
+    | Permission.VIEW_CHANNEL
+    | Permission.SEND_MESSAGES
+    | Permission.EMBED_LINKS
+    | Permission.ATTACH_FILES
+    | Permission.READ_MESSAGE_HISTORY
+    | Permission.MENTION_EVERYONE
+    | Permission.USE_EXTERNAL_EMOJIS
+    | Permission.CONNECT
+    | Permission.SPEAK
+    | Permission.CHANGE_NICKNAME
+    | Permission.USE_APPLICATION_COMMANDS
+    | Permission.CREATE_PUBLIC_THREADS
+    | Permission.CREATE_PRIVATE_THREADS
+    | Permission.SEND_MESSAGES_IN_THREADS
+)
+
+BOT_DEFAULT = int(
+    Permission.VIEW_CHANNEL
+    | Permission.SEND_MESSAGES
+    | Permission.EMBED_LINKS
+    | Permission.ATTACH_FILES
+    | Permission.READ_MESSAGE_HISTORY
+    | Permission.CREATE_PUBLIC_THREADS
+    | Permission.SEND_MESSAGES_IN_THREADS
+    | Permission.PIN_MESSAGES
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Overwrite:
+    """A channel's exception for one role (`kind` 0) or one member (`kind` 1)."""
+
+    kind: int
+    allow: int = 0
+    deny: int = 0
+
+
+def in_channel(
+    base: int, guild_id: int, member_id: int, role_ids: Sequence[int], overwrites: Mapping[int, Overwrite]
+) -> int:
+    """Permissions in a channel: @everyone's overwrite, then all roles' together, then the member's own."""
+    if base & Permission.ADMINISTRATOR:
+        return ALL
+    value = base
+    everyone = overwrites.get(guild_id)
+    if everyone is not None:
+        value = (value & ~everyone.deny) | everyone.allow
+    allow = deny = 0
+    for role_id in role_ids:
+        overwrite = overwrites.get(role_id)
+        if overwrite is not None and overwrite.kind == 0:
+            allow |= overwrite.allow
+            deny |= overwrite.deny
+    value = (value & ~deny) | allow
+    own = overwrites.get(member_id)
+    if own is not None and own.kind == 1:
+        value = (value & ~own.deny) | own.allow
+    if not value & Permission.VIEW_CHANNEL:
+        return 0
+    if not value & Permission.SEND_MESSAGES:
+        value &= ~int(
+            Permission.MENTION_EVERYONE | Permission.ATTACH_FILES | Permission.EMBED_LINKS
+        )
+    return value

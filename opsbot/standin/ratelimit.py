@@ -1,0 +1,78 @@
+"""Discord's rate limits as far as an ops bot meets them: message buckets per channel, and edits of old messages."""
+
+import hashlib
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from opsbot.standin.errors import ApiError
+
+LIMIT = 5
+PERIOD = 5.0
+OLD_EDITS = 3
+OLD_PERIOD = 6.0
+
+
+@dataclass(slots=True)
+class Bucket:
+    """A window of `LIMIT` requests in `PERIOD` seconds that begins with the first of them."""
+
+    name: str
+    left: int = LIMIT
+    ends: float = 0.0
+
+
+@dataclass(slots=True)
+class RateLimits:
+    """The buckets. `clock` is monotonic seconds; `enabled` False lets everything pass without headers."""
+
+    clock: Callable[[], float]
+    enabled: bool = True
+    _buckets: dict[tuple[str, int], Bucket] = field(default_factory=dict)
+    _old_edits: dict[int, deque[float]] = field(default_factory=dict)
+
+    def take(self, route: str, channel_id: int) -> dict[str, str]:
+        """Count one request; its X-RateLimit headers. Raises LimitedError when the bucket is empty."""
+        if not self.enabled:
+            return {}
+        now = self.clock()
+        digest = hashlib.sha256(route.encode()).hexdigest()[:32]
+        bucket = self._buckets.setdefault((route, channel_id), Bucket(digest))
+        if now >= bucket.ends:
+            bucket.left, bucket.ends = LIMIT, now + PERIOD
+        wait = max(bucket.ends - now, 0.001)
+        limited = bucket.left <= 0
+        bucket.left = max(bucket.left - 1, 0)
+        headers = {
+            "X-RateLimit-Limit": str(LIMIT),
+            "X-RateLimit-Remaining": str(bucket.left),
+            "X-RateLimit-Reset-After": f"{wait:.3f}",
+            "X-RateLimit-Bucket": bucket.name,
+        }
+        if limited:
+            raise LimitedError(wait, headers)
+        return headers
+
+    def edit_of_old(self, channel_id: int) -> None:
+        """Count an edit of a message older than an hour: 3 in 6 s per channel, in no header; else 429/30046."""
+        if not self.enabled:
+            return
+        now = self.clock()
+        recent = self._old_edits.setdefault(channel_id, deque(maxlen=OLD_EDITS))
+        if len(recent) == OLD_EDITS and now - recent[0] < OLD_PERIOD:
+            wait = OLD_PERIOD - (now - recent[0])
+            raise ApiError(
+                429, 30046, "Maximum number of edits to messages older than 1 hour reached. Try again later.",
+                extra={"retry_after": round(wait, 3), "global": False},
+            )
+        recent.append(now)
+
+
+class LimitedError(ApiError):
+    """An ordinary 429, with the headers of its bucket."""
+
+    def __init__(self, retry_after: float, headers: dict[str, str] | None = None, scope: str = "user") -> None:
+        super().__init__(
+            429, 0, "You are being rate limited.", extra={"retry_after": round(retry_after, 3), "global": False}
+        )
+        self.headers = {"Retry-After": str(max(1, round(retry_after))), "X-RateLimit-Scope": scope, **(headers or {})}

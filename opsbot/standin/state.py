@@ -1,0 +1,377 @@
+"""The world of the stand-in: one guild, its roles, members, channels and threads, who may do what, and what happens.
+
+Everything that happens is told to `listeners` as an `Event`: the gateway, the page and the driver each show their
+part of it.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from opsbot.standin.commands import Commands
+from opsbot.standin.errors import ApiError, FormErrors, Json, refuse
+from opsbot.standin.guild import (
+    CATEGORY, PRIVATE_THREAD, PUBLIC_THREAD, TEXT, Channel, Member, Role, guild_json, snowflake, thread_member,
+)
+from opsbot.standin.permissions import ALL, BOT_DEFAULT, EVERYONE_DEFAULT, Overwrite, Permission, in_channel
+
+GUILD_ID = 100000000000000001
+OPS_CHANNEL_ID = 100000000000000002
+CATEGORY_ID = 100000000000000003
+GENERAL_CHANNEL_ID = 100000000000000004
+APPLICATION_ID = 100000000000000010
+BOT_USER_ID = 100000000000000011
+OWNER_ID = 100000000000000012
+BOT_ROLE_ID = 100000000000000020
+ROLE_IDS = {
+    "viewer": 100000000000000021,
+    "operator": 100000000000000022,
+    "deployer": 100000000000000023,
+    "admin": 100000000000000024,
+}
+_ROLE_COLORS = {"viewer": 0x95A5A6, "operator": 0x3498DB, "deployer": 0xE67E22, "admin": 0xE74C3C}
+_FIRST_MEMBER_ID = 100000000000000100
+_ARCHIVE_DURATIONS = (60, 1440, 4320, 10080)
+
+
+class Intent:
+    """The gateway intents by which events are filtered."""
+
+    NONE = 0
+    GUILDS = 1 << 0
+    MEMBERS = 1 << 1
+    PRESENCES = 1 << 8
+    MESSAGES = 1 << 9
+    REACTIONS = 1 << 10
+    TYPING = 1 << 11
+    MESSAGE_CONTENT = 1 << 15
+    PRIVILEGED = MEMBERS | PRESENCES | MESSAGE_CONTENT
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened. `channel_id` limits it to those who see that channel, `intent` to who asked for it."""
+
+    name: str
+    data: Json
+    intent: int = Intent.GUILDS
+    channel_id: int | None = None
+    internal: bool = False  # for the page and the driver only, no gateway event
+
+
+@dataclass(slots=True)
+class State:
+    """The guild and everything in it but the messages. `clock` gives seconds since 1970."""
+
+    clock: Callable[[], float]
+    guild_name: str
+    bot_name: str = "opsbot"
+    roles: dict[int, Role] = field(default_factory=dict)
+    members: dict[int, Member] = field(default_factory=dict)
+    channels: dict[int, Channel] = field(default_factory=dict)
+    listeners: list[Callable[[Event], None]] = field(default_factory=list)
+    guild_commands: Commands = field(default_factory=lambda: Commands(APPLICATION_ID, GUILD_ID))
+    global_commands: Commands = field(default_factory=lambda: Commands(APPLICATION_ID, None))
+    _last_id: int = 0
+    _next_member: int = _FIRST_MEMBER_ID
+
+    def __post_init__(self) -> None:
+        self.roles[GUILD_ID] = Role(GUILD_ID, "@everyone", 0, EVERYONE_DEFAULT)
+        for position, (name, role_id) in enumerate(ROLE_IDS.items(), 1):
+            self.roles[role_id] = Role(role_id, name, position, color=_ROLE_COLORS[name])
+        self.roles[BOT_ROLE_ID] = Role(
+            BOT_ROLE_ID, self.bot_name, 9, BOT_DEFAULT, color=0x5865F2, managed=True, bot_id=BOT_USER_ID
+        )
+        now = self.clock()
+        self.members[BOT_USER_ID] = Member(
+            BOT_USER_ID, self.bot_name, None, now, bot=True, roles=[BOT_ROLE_ID], status="offline"
+        )
+        self.members[OWNER_ID] = Member(OWNER_ID, "owner", "Owner", now)
+        self.channels[CATEGORY_ID] = Channel(CATEGORY_ID, "Operations", CATEGORY)
+        self.channels[OPS_CHANNEL_ID] = Channel(
+            OPS_CHANNEL_ID, "ops", TEXT, CATEGORY_ID, "Deploys, alerts and orders", position=0
+        )
+        self.channels[GENERAL_CHANNEL_ID] = Channel(GENERAL_CHANNEL_ID, "general", TEXT, CATEGORY_ID, position=1)
+
+    # ids and events
+
+    def new_id(self) -> int:
+        """A fresh snowflake of now; always greater than the ones before."""
+        self._last_id = max(self._last_id + 1, snowflake(self.clock()))
+        return self._last_id
+
+    def ids(self) -> Iterator[int]:
+        """Fresh ids, as many as wanted."""
+        while True:
+            yield self.new_id()
+
+    def emit(self, event: Event) -> None:
+        """Tell every listener."""
+        for listener in tuple(self.listeners):
+            listener(event)
+
+    # looking up
+
+    @property
+    def bot(self) -> Member:
+        """The bot as a member."""
+        return self.members[BOT_USER_ID]
+
+    def channel(self, channel_id: int) -> Channel:
+        """The channel or thread, or ApiError 10003."""
+        found = self.channels.get(channel_id)
+        if found is None:
+            raise refuse("unknown_channel")
+        return found
+
+    def visible_channel(self, channel_id: int) -> Channel:
+        """The channel, if the bot sees it; else ApiError 10003 or 50001."""
+        channel = self.channel(channel_id)
+        if not self.permissions(self.bot, channel) & Permission.VIEW_CHANNEL:
+            raise refuse("missing_access")
+        return channel
+
+    def member(self, member_id: int) -> Member:
+        """The member, or ApiError 10007."""
+        found = self.members.get(member_id)
+        if found is None:
+            raise refuse("unknown_member")
+        return found
+
+    def threads_of(self, channel_id: int) -> list[Channel]:
+        """The threads of a channel."""
+        return [c for c in self.channels.values() if c.is_thread and c.parent_id == channel_id]
+
+    # permissions
+
+    def base_permissions(self, member: Member) -> int:
+        """What a member may do in the guild at large."""
+        if member.id == OWNER_ID:
+            return ALL
+        value = self.roles[GUILD_ID].permissions
+        for role_id in member.roles:
+            if role_id in self.roles:
+                value |= self.roles[role_id].permissions
+        return ALL if value & Permission.ADMINISTRATOR else value
+
+    def permissions(self, member: Member, channel: Channel) -> int:
+        """What a member may do in a channel; a thread has its parent's permissions."""
+        if channel.is_thread and channel.parent_id is not None:
+            parent = self.channels.get(channel.parent_id)
+            value = self.permissions(member, parent) if parent is not None else 0
+            hidden = channel.type == PRIVATE_THREAD and member.id not in channel.members
+            return 0 if hidden and not value & Permission.MANAGE_THREADS else value
+        base = self.base_permissions(member)
+        return in_channel(base, GUILD_ID, member.id, member.roles, channel.overwrites)
+
+    def require(self, channel: Channel, *needed: Permission) -> None:
+        """Raise 50001 when the bot does not see the channel, 50013 when it lacks one of the permissions."""
+        value = self.permissions(self.bot, channel)
+        if not value & Permission.VIEW_CHANNEL:
+            raise refuse("missing_access")
+        if any(not value & permission for permission in needed):
+            raise refuse("missing_permissions")
+
+    # changing the guild
+
+    def add_member(self, name: str, roles: Iterable[int] = ()) -> Member:
+        """A new member; `name` becomes the user name (lower case) and the display name."""
+        member = Member(self._next_member, name.lower().replace(" ", "_"), name, self.clock(), roles=self._known(roles))
+        self._next_member += 1
+        self.members[member.id] = member
+        self.emit(Event("GUILD_MEMBER_ADD", member.json() | {"guild_id": str(GUILD_ID)}, Intent.MEMBERS))
+        return member
+
+    def set_roles(self, member_id: int, roles: Iterable[int]) -> None:
+        """Replace a member's roles."""
+        member = self.member(member_id)
+        member.roles = self._known(roles)
+        # The bot is told about itself whatever its intents.
+        intent = Intent.NONE if member_id == BOT_USER_ID else Intent.MEMBERS
+        self.emit(Event("GUILD_MEMBER_UPDATE", member.json() | {"guild_id": str(GUILD_ID)}, intent))
+
+    def _known(self, roles: Iterable[int]) -> list[int]:
+        wanted = [int(role) for role in roles]
+        if any(role not in self.roles for role in wanted):
+            raise refuse("unknown_role")
+        return wanted
+
+    def set_presence(self, member_id: int, status: str) -> None:
+        """Change a member's status: online, idle, dnd or offline."""
+        member = self.member(member_id)
+        if member.status == status:
+            return
+        member.status = status
+        self.emit(Event("PRESENCE_UPDATE", self.presence(member), Intent.PRESENCES))
+
+    def presence(self, member: Member) -> Json:
+        """The presence update object."""
+        online = member.status != "offline"
+        return {
+            "user": {"id": str(member.id)},
+            "guild_id": str(GUILD_ID),
+            "status": member.status,
+            "activities": [],
+            "client_status": {"web" if member.bot else "desktop": member.status} if online else {},
+        }
+
+    def add_channel(self, name: str, *, topic: str | None = None, parent_id: int | None = CATEGORY_ID) -> Channel:
+        """A new text channel."""
+        position = max((c.position for c in self.channels.values()), default=0) + 1
+        channel = Channel(self.new_id(), name, TEXT, parent_id, topic, position)
+        self.channels[channel.id] = channel
+        self.emit(Event("CHANNEL_CREATE", channel.json(GUILD_ID)))
+        return channel
+
+    def remove_channel(self, channel_id: int) -> None:
+        """Delete a channel, its threads with it, or a thread."""
+        channel = self.channel(channel_id)
+        for thread in self.threads_of(channel_id):
+            self.channels.pop(thread.id)
+        self.channels.pop(channel_id)
+        if channel.is_thread:
+            gone = {k: channel.json(GUILD_ID)[k] for k in ("id", "guild_id", "parent_id", "type")}
+            self.emit(Event("THREAD_DELETE", gone))
+        else:
+            self.emit(Event("CHANNEL_DELETE", channel.json(GUILD_ID)))
+
+    def set_permissions(self, target: int, channel_id: int, allow: int, deny: int) -> None:
+        """Set a role's or member's overwrite in a channel."""
+        channel = self.channel(channel_id)
+        if target not in self.roles and target not in self.members:
+            raise refuse("unknown_role")
+        channel.overwrites[target] = Overwrite(0 if target in self.roles else 1, int(allow), int(deny))
+        self.emit(Event("CHANNEL_UPDATE", channel.json(GUILD_ID)))
+
+    def edit_channel(self, channel_id: int, changes: Json) -> Channel:
+        """The bot's PATCH of a channel: name, topic, slow mode."""
+        channel = self.visible_channel(channel_id)
+        if channel.is_thread:
+            return self._edit_thread(channel, changes)
+        self.require(channel, Permission.MANAGE_CHANNELS)
+        errors = FormErrors()
+        errors.text(["name"], changes.get("name"), most=100, least=1)
+        errors.text(["topic"], changes.get("topic"), most=1024)
+        errors.integer(["rate_limit_per_user"], changes.get("rate_limit_per_user"), least=0, most=21600)
+        errors.raise_if_any()
+        channel.name = changes.get("name") or channel.name
+        channel.topic = changes.get("topic", channel.topic)
+        channel.slowmode = int(changes.get("rate_limit_per_user") or channel.slowmode)
+        self.emit(Event("CHANNEL_UPDATE", channel.json(GUILD_ID)))
+        return channel
+
+    # threads
+
+    def create_thread(self, parent: Channel, payload: Json, *, message_id: int | None = None) -> Channel:
+        """A thread by the bot, from a message (whose id it takes) or bare (private, if `type` is omitted)."""
+        errors = FormErrors()
+        errors.text(["name"], payload.get("name"), most=100, least=1, required=True)
+        duration = payload.get("auto_archive_duration")
+        if duration is not None and duration not in _ARCHIVE_DURATIONS:
+            errors.add(["auto_archive_duration"], "BASE_TYPE_CHOICES", f"Value must be one of {_ARCHIVE_DURATIONS}.")
+        kind = PUBLIC_THREAD if message_id is not None else (payload.get("type") or PRIVATE_THREAD)
+        if kind not in (PUBLIC_THREAD, PRIVATE_THREAD):
+            errors.add(["type"], "BASE_TYPE_CHOICES", f"Value must be one of {(10, PUBLIC_THREAD, PRIVATE_THREAD)}.")
+        errors.raise_if_any()
+        if parent.type != TEXT:
+            raise refuse("wrong_channel_type")
+        public = kind == PUBLIC_THREAD
+        self.require(parent, Permission.CREATE_PUBLIC_THREADS if public else Permission.CREATE_PRIVATE_THREADS)
+        if message_id is not None and message_id in self.channels:
+            raise refuse("thread_exists")
+        now = self.clock()
+        thread = Channel(
+            message_id if message_id is not None else self.new_id(), str(payload["name"]), kind, parent.id,
+            owner_id=BOT_USER_ID, created=now, archived_at=now, auto_archive=duration or 4320,
+            invitable=bool(payload.get("invitable", True)), members={BOT_USER_ID: now},
+            slowmode=int(payload.get("rate_limit_per_user") or 0),
+        )
+        self.channels[thread.id] = thread
+        shown = thread.json(GUILD_ID, me=BOT_USER_ID) | {"newly_created": True}
+        self.emit(Event("THREAD_CREATE", shown, channel_id=thread.id))
+        return thread
+
+    def _edit_thread(self, thread: Channel, changes: Json) -> Channel:
+        may_manage = bool(self.permissions(self.bot, thread) & Permission.MANAGE_THREADS)
+        opening = changes.get("archived") is False
+        if thread.archived and not opening:
+            raise refuse("thread_archived")
+        if (thread.locked or changes.get("locked") is not None) and not may_manage:
+            raise refuse("missing_permissions")
+        if not may_manage and thread.owner_id != BOT_USER_ID and not (opening and set(changes) == {"archived"}):
+            raise refuse("missing_permissions")
+        errors = FormErrors()
+        errors.text(["name"], changes.get("name"), most=100, least=1)
+        duration = changes.get("auto_archive_duration")
+        if duration is not None and duration not in _ARCHIVE_DURATIONS:
+            errors.add(["auto_archive_duration"], "BASE_TYPE_CHOICES", f"Value must be one of {_ARCHIVE_DURATIONS}.")
+        errors.raise_if_any()
+        thread.name = changes.get("name") or thread.name
+        thread.auto_archive = duration or thread.auto_archive
+        if changes.get("locked") is not None:
+            thread.locked = bool(changes["locked"])
+        if changes.get("archived") is not None:
+            self._archive(thread, archived=bool(changes["archived"]))
+        self.tell_thread(thread)
+        return thread
+
+    def _archive(self, thread: Channel, *, archived: bool) -> None:
+        if thread.archived != archived:
+            thread.archived = archived
+            thread.archived_at = self.clock()
+
+    def unarchive(self, thread: Channel) -> None:
+        """What sending into an archived thread does."""
+        self._archive(thread, archived=False)
+        self.tell_thread(thread)
+
+    def tell_thread(self, thread: Channel) -> None:
+        """Emit THREAD_UPDATE."""
+        self.emit(Event("THREAD_UPDATE", thread.json(GUILD_ID, me=BOT_USER_ID), channel_id=thread.id))
+
+    def join_thread(self, thread: Channel, member_id: int) -> None:
+        """Add a member to a thread."""
+        if not thread.is_thread:
+            raise refuse("wrong_channel_type")
+        if thread.archived:
+            raise refuse("thread_archived")
+        member = self.member(member_id)
+        if member_id in thread.members:
+            return
+        thread.members[member_id] = self.clock()
+        self._tell_members(thread, added=[member], removed=[])
+
+    def leave_thread(self, thread: Channel, member_id: int) -> None:
+        """Remove a member from a thread."""
+        if not thread.is_thread:
+            raise refuse("wrong_channel_type")
+        if thread.archived:
+            raise refuse("thread_archived")
+        if thread.members.pop(member_id, None) is None:
+            raise refuse("unknown_member")
+        self._tell_members(thread, added=[], removed=[member_id])
+
+    def _tell_members(self, thread: Channel, added: list[Member], removed: list[int]) -> None:
+        data: Json = {
+            "id": str(thread.id),
+            "guild_id": str(GUILD_ID),
+            "member_count": len(thread.members),
+            "added_members": [
+                thread_member(thread.id, m.id, thread.members[m.id]) | {"member": m.json(), "presence": None}
+                for m in added
+            ],
+            "removed_member_ids": [str(member_id) for member_id in removed],
+        }
+        self.emit(Event("THREAD_MEMBERS_UPDATE", data, channel_id=thread.id))
+
+    # showing
+
+    def guild_json(self) -> Json:
+        """The guild object."""
+        return guild_json(GUILD_ID, self.guild_name, OWNER_ID, self.roles.values())
+
+    def user(self, user_id: int) -> Member:
+        """The member behind a user id, or ApiError 10013."""
+        found = self.members.get(user_id)
+        if found is None:
+            raise ApiError(404, 10013, "Unknown User")
+        return found
