@@ -17,6 +17,7 @@ from opsbot.config import Config, SecretMissingError
 from opsbot.control import start_control
 from opsbot.instance import AlreadyRunningError, InstanceLock
 from opsbot.loops import Loops
+from opsbot.redaction import RedactingFilter, Redactor
 from opsbot.sdnotify import notify
 from opsbot.store import StoreError, audit, ledger, outbox, watchbook
 from opsbot.web.server import start_web
@@ -31,11 +32,17 @@ STOP_SECONDS = 8.0
 
 
 async def run(config: Config) -> int:
-    """Run until SIGTERM or SIGINT; the exit code (0, 1 where it could not start, 2 for a configuration it cannot follow)."""
+    """Run until SIGTERM or SIGINT; the exit code.
+
+    0 stopped in order, 1 it could not start, 2 the configuration asks for what it cannot do.
+    """
     try:
         token = config.discord.token.read()
+        redact = Redactor([token])
+        for handler in logging.getLogger().handlers:
+            handler.addFilter(RedactingFilter(redact))
         with InstanceLock(config.state.directory):
-            await _serve(config, token)
+            await _serve(config, token, redact)
     except AlreadyRunningError as error:
         log.error("%s", error)  # noqa: TRY400 - a sentence for people; a traceback would hide it
         return 1
@@ -48,13 +55,13 @@ async def run(config: Config) -> int:
     return 0
 
 
-async def _serve(config: Config, token: str) -> None:
+async def _serve(config: Config, token: str, redact: Redactor) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
-        parts = await stack.enter_async_context(open_engine(config))
+        parts = await stack.enter_async_context(open_engine(config, redact=redact))
         loops = _loops(parts)
         loops.open()
         stack.callback(loops.close)

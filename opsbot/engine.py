@@ -6,7 +6,8 @@ asked for, or a `Refused` with the reason. `open_engine` in `opsbot.wiring` puts
 
 import difflib
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from contextlib import aclosing
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -61,6 +62,7 @@ class Engine:
         deployer: Deployer,
         watcher: Watcher,
         clock: Callable[[], datetime],
+        redact: Callable[[str], str] = str,
     ) -> None:
         """Take the parts; `opsbot.wiring` makes them."""
         self.config = config
@@ -70,6 +72,7 @@ class Engine:
         self.deployer = deployer
         self.watcher = watcher
         self.clock = clock
+        self._redact = redact
 
     # Who may do what
 
@@ -191,7 +194,7 @@ class Engine:
             await self._record(actor, Action.LOGS, service, repr(query), failure)
             return failure
         await self._record(actor, Action.LOGS, service, repr(query), f"{len(lines)} lines")
-        return lines
+        return [replace(line, text=self._redact(line.text)) for line in lines]
 
     async def follow(self, actor: Actor, service: str) -> AsyncIterator[LogLine] | Refused:
         """Lines as a service writes them, until the iterator is closed."""
@@ -199,7 +202,12 @@ class Engine:
         if refusal:
             return refusal
         await self._record(actor, Action.LOGS, service, "follow", "following")
-        return self.managers[service].follow(service)
+        return self._clean(self.managers[service].follow(service))
+
+    async def _clean(self, lines: AsyncIterator[LogLine]) -> AsyncIterator[LogLine]:
+        async with aclosing(lines):  # type: ignore[type-var]
+            async for line in lines:
+                yield replace(line, text=self._redact(line.text))
 
     async def audit(
         self, actor: Actor, service: str | None = None, member: str | None = None, limit: int = 50
@@ -212,7 +220,7 @@ class Engine:
         return await self.store.read(audit.entries, service, member, limit)
 
     async def releases(self, actor: Actor, service: str) -> list[Release]:
-        """The kept releases, newest first, without the live one; none for who may not roll back (for autocompletion)."""
+        """The kept releases but the live one, newest first; none for who may not roll back (for autocompletion)."""
         if not self.config.roles.allow(actor, Action.ROLLBACK) or service not in self.config.services:
             return []
         live = await self.store.read(ledger.live, service)

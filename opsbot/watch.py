@@ -76,6 +76,7 @@ class Watcher:
         prober: Prober,
         deployer: Deployer,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        redact: Callable[[str], str] = str,
     ) -> None:
         """Take the parts; nothing is watched before `open`."""
         self._store = store
@@ -84,6 +85,7 @@ class Watcher:
         self._prober = prober
         self._deployer = deployer
         self._clock = clock
+        self._redact = redact
         self._tasks: set[asyncio.Task[None]] = set()
         now = clock()
         self._watched = {
@@ -197,6 +199,7 @@ class Watcher:
         try:
             state = await self._managers[name].state(name)
             result = await self._prober.probe(watched.service, check, state)
+            result = replace(result, seen=self._redact(result.seen))
             await self._fold(name, check, state, result)
         except ManagerError as error:
             log.warning("%s: its state cannot be read: %s", name, error)
@@ -317,7 +320,7 @@ class Watcher:
         try:
             async with asyncio.timeout(LOG_SECONDS):
                 found = await self._managers[name].logs(name, LogQuery(LOG_LINES))
-                lines = tuple(line.text[:500] for line in found)
+                lines = tuple(self._redact(line.text)[:500] for line in found)
         except (ManagerError, TimeoutError) as error:
             log.warning("%s: its log cannot be read for the alert: %s", name, error)
         return Evidence(failing, exit_text, lines)

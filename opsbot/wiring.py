@@ -6,22 +6,29 @@ managers ─ prober ─ verifier ─ Deployer ─ Watcher ─ Engine
                                   └──── Poller ──────┘
 """
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from opsbot.config import Config, ManagerKind
+from opsbot.config import Config, ManagerKind, Secret, SecretMissingError
 from opsbot.deploy import Deployer
 from opsbot.engine import Engine
 from opsbot.feed import Feed
 from opsbot.poll import Poller
 from opsbot.probes import Prober
+from opsbot.redaction import Redactor, telling
+from opsbot.services.environment import parse
 from opsbot.services.port import ServiceManager
 from opsbot.services.supervisor import Supervisor
 from opsbot.store import Store
 from opsbot.verify import Verifier
 from opsbot.watch import Watcher
+
+
+log = logging.getLogger(__name__)
 
 
 class UnsupportedError(Exception):
@@ -55,8 +62,31 @@ def _managers(config: Config, clock: Callable[[], datetime]) -> dict[str, Servic
     return dict.fromkeys(own, supervisor)
 
 
+def known_secrets(config: Config) -> Iterator[str]:
+    """The values that must never be stored, logged or said: what the configuration names, and what services are given."""
+    sources = [service.source for service in config.services.values() if service.source]
+    named: list[Secret | None] = [config.discord.token]
+    named += [secret for source in sources for secret in (source.token, source.hook_secret)]
+    for secret in named:
+        if secret is not None:
+            try:
+                yield secret.read()
+            except SecretMissingError as error:
+                log.warning("%s", error)
+    for service in config.services.values():
+        if service.environment_file is not None:
+            try:
+                variables = parse(service.environment_file.read_text(errors="replace"))
+            except OSError as error:
+                log.warning("%s: %s cannot be read: %s", service.name, service.environment_file, error.strerror)
+                continue
+            yield from (value for name, value in variables.items() if telling(name))
+
+
 @asynccontextmanager
-async def open_engine(config: Config, clock: Callable[[], datetime] = now) -> AsyncIterator[Parts]:
+async def open_engine(
+    config: Config, clock: Callable[[], datetime] = now, redact: Redactor | None = None
+) -> AsyncIterator[Parts]:
     """Everything that works without Discord, opened in order and closed in reverse.
 
     An unfinished deployment is settled before anything is watched. Services go on running when it is closed.
@@ -65,19 +95,21 @@ async def open_engine(config: Config, clock: Callable[[], datetime] = now) -> As
         StoreError: the database cannot be opened.
         UnsupportedError: the configuration asks for what this version lacks.
     """
+    redact = redact or Redactor()
+    redact.learn(await asyncio.to_thread(lambda: list(known_secrets(config))))
     managers = _managers(config, clock)
     async with Store(config.state.database) as store:
         feed = Feed()
         prober = Prober(clock=clock)
         verifier = Verifier(prober, managers, clock)
         deployer = Deployer(config, store, feed, managers, verifier, clock)
-        watcher = Watcher(config.services, store, feed, managers, prober, deployer, clock)
+        watcher = Watcher(config.services, store, feed, managers, prober, deployer, clock, redact)
         poller = Poller(config, store, feed, deployer, clock)
         for manager in set(managers.values()):
             await manager.open()
         await deployer.settle()
         await watcher.open()
-        engine = Engine(config, store, feed, managers, deployer, watcher, clock)
+        engine = Engine(config, store, feed, managers, deployer, watcher, clock, redact)
         engine.poller = poller
         try:
             yield Parts(engine, deployer, watcher, poller)

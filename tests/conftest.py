@@ -1,5 +1,6 @@
 """What every test may use: see `tests/fixtures/`."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -13,3 +14,16 @@ def nothing_blocks() -> Iterator[None]:
     """Code of opsbot that blocks the event loop fails the test."""
     with blockbuster_ctx(["opsbot", "cogs"]):
         yield
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """In CI nothing may be skipped for lack of a program or of a right: CI installs and has all of them."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None or "OPSBOT_NO_SKIPS" not in os.environ or exitstatus != pytest.ExitCode.OK:
+        return
+    skipped = reporter.stats.get("skipped", [])
+    if skipped:
+        reporter.write_line(
+            f"{len(skipped)} tests were skipped, and OPSBOT_NO_SKIPS is set: that is a failure", red=True
+        )
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
