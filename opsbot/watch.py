@@ -414,7 +414,7 @@ class Watcher:
             watched.acting = False
 
     def _in_trouble(self, watched: Watched, state: ServiceState) -> bool:
-        """Whether something should be done now: it is down by a check, or not running; not merely being watched anew."""
+        """Whether something should be done now: it is down by a check, or not running; not only being watched anew."""
         if watched.incident is None:
             return False
         if state.activity in {Activity.FAILED, Activity.STOPPED}:

@@ -27,7 +27,6 @@ from opsbot.store import Store
 from opsbot.verify import Verifier
 from opsbot.watch import Watcher
 
-
 log = logging.getLogger(__name__)
 
 
@@ -63,7 +62,7 @@ def _managers(config: Config, clock: Callable[[], datetime]) -> dict[str, Servic
 
 
 def known_secrets(config: Config) -> Iterator[str]:
-    """The values that must never be stored, logged or said: what the configuration names, and what services are given."""
+    """Values that must never be stored, logged or said: what the configuration names, and what services are given."""
     sources = [service.source for service in config.services.values() if service.source]
     named: list[Secret | None] = [config.discord.token]
     named += [secret for source in sources for secret in (source.token, source.hook_secret)]

@@ -39,4 +39,4 @@ def test_a_log_record_and_its_traceback_are_clean() -> None:
         log.exception("it was %s", "hunter2hunter2")
     log.removeHandler(handler)
     assert "hunter2" not in out.getvalue()
-    assert out.getvalue().count(HIDDEN) == 2
+    assert out.getvalue().count(HIDDEN) >= 2
