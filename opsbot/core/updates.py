@@ -1,0 +1,131 @@
+"""What to do about the commit a tracked branch points to: the one decision of the poll.
+
+`Deployer.start` asks `opsbot.core.deployment.decide` again, with the facts of its own moment; this decision comes first
+because the poll, unlike a person, must say each thing once and must not repeat a failure every few minutes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from opsbot.core.deployment import Deployment, Hold, Kind, Phase
+
+FIRST_RETRY = timedelta(minutes=5)
+LONGEST_RETRY = timedelta(hours=1)
+
+
+class Because(StrEnum):
+    """Why a new commit is not deployed by itself: a closed list, part of the notice's key."""
+
+    HELD = "held"
+    WAITING = "waiting"
+    QUARANTINED = "quarantined"
+    BY_HAND = "by-hand"
+    MANUAL = "manual"
+    IGNORED = "ignored"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """The commit and all that bears on it. `deployments` of this service, newest first.
+
+    live: the commit that runs. older_than_hold: the commit is an ancestor of the one a rollback waits past. unchanged:
+    the branch pointed there at the last look already. only: the ignore patterns that cover every file that differs from
+    the live commit, none where they do not.
+    """
+
+    head: str
+    now: datetime
+    auto: bool = True
+    live: str | None = None
+    hold: Hold | None = None
+    older_than_hold: bool = False
+    quarantined: Mapping[str, str] | None = None
+    unchanged: bool = False
+    only: tuple[str, ...] = ()
+    deployments: tuple[Deployment, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Deploy:
+    """Deploy it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Tell once that it is there and not deployed. `text` is the reason in words, and may hold untrusted text."""
+
+    because: Because
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """It failed for a reason that may pass: not again before `until`."""
+
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """Nothing to do, and nothing to tell that was not told."""
+
+
+def retry_after(failures: int) -> timedelta:
+    """From the end of so many failures in a row to the next try: 5 minutes, doubled each time, an hour at most."""
+    return min(FIRST_RETRY * (1 << min(failures - 1, 10)), LONGEST_RETRY)
+
+
+def about(deployment: Deployment, commit: str) -> bool:
+    """Whether this deployment brings that commit, as far as it knows yet."""
+    return deployment.kind is Kind.DEPLOY and commit in {deployment.commit_to, deployment.ref}
+
+
+def weigh(sight: Sight) -> Deploy | Note | Wait | Quiet:
+    """What to do about the commit. Asked only while no deployment of the service is under way."""
+    if sight.head == sight.live:
+        return Quiet()
+    hold = sight.hold
+    if hold is not None and hold.waits is None:
+        return Note(Because.HELD, f"held by {hold.actor}" + (f": {hold.reason}" if hold.reason else ""))
+    latest = sight.deployments[0] if sight.deployments else None
+    just_told = latest is not None and sight.head in {latest.commit_to, latest.commit_from, latest.ref}
+    if hold is not None and (sight.head == hold.waits or sight.older_than_hold):
+        # The rollback's own card has said it of the commit that was rolled back.
+        words = "it is not newer than the commit rolled back; automatic deploys wait for a newer one, or for resume"
+        return Quiet() if just_told else Note(Because.WAITING, words)
+    if sight.quarantined and sight.head in sight.quarantined:
+        words = (
+            f"it failed before and is quarantined ({sight.quarantined[sight.head]}); a deploy by hand may try it again"
+        )
+        return Quiet() if just_told else Note(Because.QUARANTINED, words)
+    person = _replaced_by(sight)
+    if person is not None:
+        return Note(Because.BY_HAND, f"{person} deployed another commit by hand since; it stays until the branch moves")
+    if not sight.auto:
+        return Note(Because.MANUAL, "automatic deploys are off for this service")
+    if sight.only:
+        return Note(Because.IGNORED, f"noted: only {', '.join(sight.only)}")
+    return _again(sight)
+
+
+def _replaced_by(sight: Sight) -> str | None:
+    """Who deployed something else after this commit had been live, the branch not having moved since."""
+    lives = [each for each in sight.deployments if each.phase is Phase.LIVE]
+    if not sight.unchanged or not lives or lives[0].actor.automatic or lives[0].kind is not Kind.DEPLOY:
+        return None
+    return lives[0].actor.name if any(about(each, sight.head) for each in lives[1:]) else None
+
+
+def _again(sight: Sight) -> Deploy | Wait:
+    failures = []
+    for deployment in sight.deployments:
+        if not about(deployment, sight.head) or deployment.phase in {Phase.LIVE, Phase.SKIPPED}:
+            break
+        failures.append(deployment)
+    if not failures:
+        return Deploy()
+    until = (failures[0].finished_at or failures[0].updated_at) + retry_after(len(failures))
+    return Wait(until) if until > sight.now else Deploy()

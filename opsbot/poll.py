@@ -1,0 +1,338 @@
+"""The poll: what a branch points to is asked again and again, and what is new is deployed, or told once.
+
+For each service one poll at a time; whoever asks meanwhile (a webhook) makes it look once more. The commit is asked for
+first, cheaply; only a new one is fetched. A remote that cannot be asked is told once, and once more when it is over.
+"""
+
+import asyncio
+import logging
+import random
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
+
+from opsbot.config import Config, Source
+from opsbot.core.access import Actor, Origin, itself
+from opsbot.core.deployment import Commit, Deployment, Kind, Refused, Request, Why
+from opsbot.core.model import SourceState
+from opsbot.core.updates import Because, Note, Quiet, Sight, Wait, about, weigh
+from opsbot.feed import Feed
+from opsbot.heads import HeadProblem, Heads
+from opsbot.remote import RemoteError
+from opsbot.sources import Known, answered, failed, gather, note_update, rewritten
+from opsbot.store import Store, watchbook
+
+log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+SEEN_EVERY = timedelta(minutes=1)
+"""How often "asked, nothing new" is written down at most."""
+JITTER = 0.1
+FIRST_MOST = 30.0
+"""Seconds after the start by which a service is first asked for."""
+
+
+class Outcome(StrEnum):
+    """What a poll came to."""
+
+    NO_SOURCE = "no-source"
+    NO_NEWS = "no-news"
+    DEPLOYING = "deploying"
+    LATER = "later"
+    """Something is being deployed; the newest commit follows it."""
+    WAITING = "waiting"
+    """It failed before, and is tried again later."""
+    NOTED = "noted"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Polled:
+    """What a poll came to. `text` says it to a person, and may hold untrusted text."""
+
+    outcome: Outcome
+    text: str = ""
+    head: str | None = None
+    deployment: int | None = None
+
+
+class History(Protocol):
+    """What the poll asks of a service's mirror clone. Each raises RemoteError when git cannot do it."""
+
+    async def fetch(self) -> None:
+        """Bring what is new from the remote."""
+
+    async def commits_between(self, old: str | None, new: str) -> tuple[Sequence[Commit], int]:
+        """The latest commits of `new` that `old` lacks, newest first, and how many there are in all."""
+
+    async def changed_paths(self, old: str, new: str) -> Sequence[str]:
+        """The files that differ."""
+
+    async def is_ancestor(self, old: str, new: str) -> bool:
+        """Whether `old` is `new` or one of its ancestors; False where either is unknown."""
+
+
+def covering(patterns: Sequence[str], paths: Sequence[str]) -> tuple[str, ...]:
+    """The patterns (as in .gitignore) that cover every one of these paths; none where they do not, or there is no path.
+
+    No path at all is an empty commit, which people make to have something deployed.
+    """
+    from pathspec import GitIgnoreSpec  # noqa: PLC0415 - only where something is ignored: memory counts
+
+    if not paths or not all(map(GitIgnoreSpec.from_lines(patterns).match_file, paths)):
+        return ()
+    each = {pattern: GitIgnoreSpec.from_lines([pattern]) for pattern in patterns}
+    return tuple(pattern for pattern, spec in each.items() if any(map(spec.match_file, paths)))
+
+
+def _first_most(source: Source) -> float:
+    return max(0.5, min(FIRST_MOST, source.poll.total_seconds() / 2))
+
+
+class Deploys(Protocol):
+    """What the poll asks of the Deployer."""
+
+    async def start(self, request: Request) -> Deployment | Refused:
+        """Begin a deployment."""
+
+    def busy(self, service: str) -> bool:
+        """Whether one is under way."""
+
+    def on_finish(self, callback: Callable[[Deployment], None]) -> None:
+        """Call this when one has come to its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """When one service is to be asked for."""
+
+    service: str
+    every: timedelta
+    jitter: timedelta
+    first: timedelta
+
+
+class Poller:
+    """Asks, decides, and has deployed."""
+
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        feed: Feed,
+        deployer: Deploys,
+        clock: Callable[[], datetime],
+        open_history: Callable[[str], History],
+        rng: random.Random | None = None,
+    ) -> None:
+        """Take the parts. `open_history` gives a service's mirror clone; it is called once a service."""
+        self._sources = {name: each.source for name, each in config.services.items() if each.source is not None}
+        self._store = store
+        self._feed = feed
+        self._deployer = deployer
+        self._clock = clock
+        self._open_history = open_history
+        self._rng = rng or random.Random()  # noqa: S311 - spreads requests, guards nothing
+        self._heads = Heads()
+        self._histories: dict[str, History] = {}
+        self._running: dict[str, asyncio.Task[Polled]] = {}
+        self._again: dict[str, Actor] = {}
+        self._woken: set[asyncio.Task[None]] = set()
+        self._waiting: set[str] = set()
+        self._fetched: dict[str, str] = {}
+        self._noted: dict[str, tuple[str, Because]] = {}
+        self._compared: dict[str, tuple[tuple[str, str], tuple[str, ...]]] = {}
+        self.failures: dict[str, int] = dict.fromkeys(self._sources, 0)
+        """Polls that failed since the start, by service, for the figures."""
+        deployer.on_finish(self._finished)
+
+    async def close(self) -> None:
+        """End what is under way."""
+        tasks = [*self._woken, *self._running.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._heads.close()
+
+    def jobs(self) -> tuple[Job, ...]:
+        """When each service with a source is to be asked for; the first time shortly after the start."""
+        return tuple(
+            Job(name, source.poll, source.poll * JITTER, timedelta(seconds=self._rng.uniform(0.5, _first_most(source))))
+            for name, source in self._sources.items()
+        )
+
+    def next_poll(self, service: str) -> float:
+        """Seconds to the next poll of a service, a tenth more or less so that they do not fall together."""
+        return self._sources[service].poll.total_seconds() * self._rng.uniform(1 - JITTER, 1 + JITTER)
+
+    def wake(self, service: str, origin: Origin = Origin.WEBHOOK) -> None:
+        """Poll soon, without waiting for what comes of it."""
+        task = asyncio.get_running_loop().create_task(self._wake(service, origin), name=f"poll {service}")
+        self._woken.add(task)
+        task.add_done_callback(self._woken.discard)
+
+    async def _wake(self, service: str, origin: Origin) -> None:
+        try:
+            await self.poll(service, origin)
+        except Exception:
+            # The edge of a task nobody waits for. The regular poll comes all the same.
+            log.exception("the poll of %s failed", service)
+
+    def _finished(self, deployment: Deployment) -> None:
+        if deployment.service in self._waiting:
+            self._waiting.discard(deployment.service)
+            self.wake(deployment.service, Origin.POLL)
+
+    async def poll(self, service: str, origin: Origin = Origin.POLL, actor: Actor | None = None) -> Polled:
+        """Look what the branch points to and act on it.
+
+        A poll that is under way is joined, and looks once more. actor: who asks, opsbot itself where not given.
+        """
+        if service not in self._sources:
+            return Polled(Outcome.NO_SOURCE, f"{service} has no source")
+        asking = actor or itself(origin)
+        running = self._running.get(service)
+        if running is not None and not running.done():
+            self._again[service] = asking
+        else:
+            running = asyncio.get_running_loop().create_task(self._run(service, asking), name=f"polling {service}")
+            self._running[service] = running
+        return await asyncio.shield(running)
+
+    async def _run(self, service: str, actor: Actor) -> Polled:
+        while True:
+            result = await self._look(service, self._sources[service], actor)
+            again = self._again.pop(service, None)
+            if again is None:
+                return result
+            actor = again
+
+    async def _look(self, service: str, source: Source, actor: Actor) -> Polled:
+        head = await self._heads.ask(source)
+        known = await self._store.read(gather, service)
+        if isinstance(head, HeadProblem):
+            return await self._failed(known, source, head)
+        if head == known.live or self._busy(known):
+            await self._answered(known, source, head if head == known.live else None)
+            return self._settled(service, known, head)
+        try:
+            old = known.state.head
+            history = await self._history(service, head)
+            strange = old is not None and old != head and not await history.is_ancestor(old, head)
+            sight = await self._sight(known, source, history, head)
+        except RemoteError as error:
+            return await self._failed(known, source, HeadProblem(error.kind, error.text))
+        if strange and old is not None:
+            await self._write(rewritten, replace(known.state, head=head), source, old, self._clock())
+        state = await self._answered(known, source, head)
+        return await self._act(replace(known, state=state), sight, history, actor, strange=strange)
+
+    def _busy(self, known: Known) -> bool:
+        return self._deployer.busy(known.state.service) or known.unfinished is not None
+
+    def _settled(self, service: str, known: Known, head: str) -> Polled:
+        if not self._busy(known):
+            return Polled(Outcome.NO_NEWS, f"{service} runs {head[:10]}, the newest", head)
+        under_way = known.unfinished
+        if under_way is not None and about(under_way, head):
+            return Polled(Outcome.DEPLOYING, f"{head[:10]} is being deployed", head, under_way.id)
+        self._waiting.add(service)
+        return Polled(Outcome.LATER, f"{head[:10]} follows the deployment under way", head)
+
+    async def _history(self, service: str, head: str) -> History:
+        if service not in self._histories:
+            self._histories[service] = self._open_history(service)
+        history = self._histories[service]
+        if self._fetched.get(service) != head:
+            await history.fetch()
+            self._fetched[service] = head
+        return history
+
+    async def _sight(self, known: Known, source: Source, history: History, head: str) -> Sight:
+        waits = known.hold.waits if known.hold else None
+        return Sight(
+            head=head,
+            now=self._clock(),
+            auto=source.auto,
+            live=known.live,
+            hold=known.hold,
+            older_than_hold=waits not in {None, head} and await history.is_ancestor(head, waits or head),
+            quarantined=known.quarantined,
+            unchanged=known.state.head == head,
+            only=await self._only(known, source, history, head),
+            deployments=known.deployments,
+        )
+
+    async def _only(self, known: Known, source: Source, history: History, head: str) -> tuple[str, ...]:
+        """The ignore patterns, where all that differs from the live commit is covered by them."""
+        if not source.ignore or known.live is None:
+            return ()
+        pair = (known.live, head)
+        before = self._compared.get(known.state.service)
+        if before is not None and before[0] == pair:
+            return before[1]
+        paths = await history.changed_paths(*pair)
+        only = covering(source.ignore, paths)
+        self._compared[known.state.service] = (pair, only)
+        return only
+
+    async def _act(self, known: Known, sight: Sight, history: History, actor: Actor, *, strange: bool) -> Polled:
+        service, head = known.state.service, sight.head
+        verdict = weigh(sight)
+        if isinstance(verdict, Quiet):
+            return Polled(Outcome.NO_NEWS, f"{head[:10]} is known", head)
+        if isinstance(verdict, Wait):
+            return Polled(Outcome.WAITING, f"{head[:10]} failed; tried again from {verdict.until:%H:%M} UTC", head)
+        if isinstance(verdict, Note):
+            return await self._note(known, history, head, verdict)
+        reason = f"the history of {self._sources[service].branch} was rewritten" if strange else ""
+        begun = await self._deployer.start(Request(service, Kind.DEPLOY, actor, ref=head, reason=reason))
+        if not isinstance(begun, Refused):
+            return Polled(Outcome.DEPLOYING, f"{head[:10]} is being deployed", head, begun.id)
+        if begun.why is Why.BUSY:
+            self._waiting.add(service)
+            return Polled(Outcome.LATER, begun.text, head, begun.deployment)
+        if begun.why is Why.ALREADY_LIVE:
+            return Polled(Outcome.NO_NEWS, begun.text, head)
+        return await self._note(known, history, head, Note(Because.REFUSED, begun.text))
+
+    async def _note(self, known: Known, history: History, head: str, note: Note) -> Polled:
+        service, branch = known.state.service, self._sources[known.state.service].branch
+        text = f"{service}: new commit {head[:10]} on {branch}, not deployed: {note.text}"
+        if self._noted.get(service) != (head, note.because):
+            commits: tuple[Sequence[Commit], int] = ((), 0)
+            with suppress(RemoteError):  # the notice is worth more than its list
+                commits = await history.commits_between(known.live, head)
+            await self._write(note_update, known.state, head, note.because, text, *commits, self._clock())
+            self._noted[service] = (head, note.because)
+        return Polled(Outcome.NOTED, text, head)
+
+    async def _write(
+        self, deed: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """One transaction that may have put a notice."""
+        result = await self._store.write(deed, *args, **kwargs)
+        self._feed.publish("notice")
+        return result
+
+    async def _answered(self, known: Known, source: Source, head: str | None) -> SourceState:
+        """The remote answered; `head` where all about that commit is settled or about to be."""
+        now, state = self._clock(), known.state
+        after = replace(state, asked_at=now, answered_at=now, head=head or state.head)
+        if state.failing_since is not None:
+            return await self._write(answered, after, source, now)
+        if after.head != state.head or state.asked_at is None or now - state.asked_at >= SEEN_EVERY:
+            await self._store.write(watchbook.save_source, after)
+        return after
+
+    async def _failed(self, known: Known, source: Source, problem: HeadProblem) -> Polled:
+        self.failures[known.state.service] += 1
+        log.warning("%s: the repository cannot be asked: %s", known.state.service, problem.text)
+        await self._write(failed, known.state, source, problem, self._clock())
+        return Polled(Outcome.FAILED, problem.text)
