@@ -182,6 +182,8 @@ class Check:
     """Regular expression that must be found in the first 64 KiB of the answer."""
     run: tuple[str, ...] = ()
     """`command`: exit status 0 is well. Run in the live release."""
+    memory_max: int | None = None
+    """`process`: bytes of resident memory the service's processes may take together; None sets no limit."""
 
 
 class ManagerKind(StrEnum):

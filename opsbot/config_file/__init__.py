@@ -20,6 +20,7 @@ from opsbot.config_file.lines import Path as KeyPath
 from opsbot.config_file.lines import key_lines
 from opsbot.config_file.reader import examine, stray_secrets
 
+_HEADER = re.compile(r"\s*\[\[?\s*([^\]]+?)\s*\]")
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -88,7 +89,7 @@ def _examine(text: str, path: Path) -> tuple[list[Problem], dict[str, Any]]:
         document = tomli.loads(text)
     except tomli.TOMLDecodeError as error:
         faults = [(number, "", said) for number, said in stray_secrets(text, [])]
-        faults.append((error.lineno, "", _syntax(error)))
+        faults.append(_syntax(error))
         return _problems(path, faults), {}
     lines = key_lines(text)
     tree, found = examine(document)
@@ -106,13 +107,22 @@ def _line(lines: Mapping[KeyPath, int], where: KeyPath) -> int:
     return next((lines[where[:end]] for end in range(len(where), 0, -1) if where[:end] in lines), 1)
 
 
-def _syntax(error: tomli.TOMLDecodeError) -> str:
+def _syntax(error: tomli.TOMLDecodeError) -> tuple[int, str, str]:
+    """The line, the key where it can be told, and what is wrong with the syntax."""
     said = redacted(error.msg)
-    if said.startswith("Cannot overwrite a value"):
-        return f"column {error.colno}: a key or table is defined twice; keep one of them"
-    if said.startswith("Cannot declare"):
-        return f"column {error.colno}: a table is defined twice; keep one of them"
-    return f"column {error.colno}: not TOML: {said[:1].lower()}{said[1:]}"
+    if said.startswith(("Cannot overwrite a value", "Cannot declare")):
+        return error.lineno, _key_at(error.doc, error.lineno), "is defined twice; keep one of them"
+    return error.lineno, "", f"column {error.colno}: not TOML: {said[:1].lower()}{said[1:]}"
+
+
+def _key_at(text: str, number: int) -> str:
+    """The key or table that begins on a line, by its looks alone: the document cannot be read."""
+    *above, line = text.split("\n")[:number]
+    if header := _HEADER.match(line):
+        return redacted(header[1])
+    table = next((match[1] + "." for each in reversed(above) if (match := _HEADER.match(each))), "")
+    name, equals, _ = line.partition("=")
+    return redacted(table + name.strip()) if equals else ""
 
 
 def dotted(path: KeyPath) -> str:

@@ -194,7 +194,8 @@ def choice(of: type[StrEnum]) -> Kind:
     def read(kind: Kind, value: object) -> StrEnum:
         string = string_of(kind, value)
         if string not in words:
-            raise WrongError(f"{shown(value)} is not known{nearest(string, words)}; expected {what}")
+            guess = nearest(quoted(string), map(quoted, words))
+            raise WrongError(f"{shown(value)} is not known{guess}; expected {what}")
         return of(string)
 
     return kind_of(what, f'"{words[0]}"', read, lambda value: quoted(str(value)))

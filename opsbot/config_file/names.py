@@ -3,7 +3,7 @@
 import re
 from pathlib import Path, PurePosixPath
 
-from opsbot.config_file.kinds import Kind, WrongError, found, kind_of, listed, shown, string_of
+from opsbot.config_file.kinds import Kind, WrongError, found, kind_of, listed, quoted, shown, string_of
 
 _LEAST_SNOWFLAKE, _END_OF_SNOWFLAKES = 10**16, 2**63  # 17 to 19 digits; the first are from February 2015
 
@@ -105,4 +105,6 @@ def secret_file(example: str) -> Kind:
             )
         return Path(path)
 
-    return kind_of("an absolute path, or the name of a systemd credential", f'"{example}"', read)
+    return kind_of(
+        "an absolute path, or the name of a systemd credential", f'"{example}"', read, lambda value: quoted(str(value))
+    )

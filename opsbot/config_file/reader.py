@@ -9,7 +9,7 @@ from opsbot.config_file.kinds import WrongError, found, nearest
 from opsbot.config_file.leaks import names_a_secret, secrets_in
 from opsbot.config_file.lines import Path
 from opsbot.config_file.rules import BROKEN, breaches
-from opsbot.config_file.schema import Form, Key, Table, walk
+from opsbot.config_file.schema import Form, Key, Table, header, walk
 from opsbot.config_file.service_keys import SERVICE_NAME
 
 _NAMEABLE = {"token", "hook_secret"}
@@ -45,7 +45,7 @@ def stray_secrets(text: str, known: list[str]) -> list[tuple[int, str]]:
         (number, _advice(what, ()))
         for number, line in enumerate(text.split("\n"), 1)
         for what, secret in secrets_in(line)[:1]
-        if not any(secret in each for each in known)
+        if line.lstrip().startswith("#") or not any(secret in each for each in known)
     ]
 
 
@@ -53,6 +53,8 @@ def _advice(what: str, where: Path) -> str:
     key = str(where[-1]) if where else ""
     if key in _NAMEABLE:
         place = f"name it by {key}_env or {key}_file instead"
+    elif key in {"url", "api_url"}:
+        place = "leave it out of the address"
     elif "environment" in where:
         place = "put it into a file named by environment_file instead"
     elif "headers" in where:
@@ -112,8 +114,9 @@ def _table(table: Table, value: Mapping[str, Any], where: Path, findings: Findin
             )
     for each in table.tables:
         if each.required and each.name not in value:
-            header = f"[{each.name}.NAME]" if each.form is Form.NAMED else f"[{each.name}]"
-            findings.fault((*where, each.name), f"is missing; add {header}: {each.doc.partition('. ')[0].rstrip('.')}")
+            path = f"{each.name}.NAME" if each.form is Form.NAMED else each.name
+            what = each.doc.partition(". ")[0].rstrip(".")
+            findings.fault((*where, each.name), f"is missing; add {header(path, each)}: {what}")
     return tree
 
 
@@ -127,7 +130,7 @@ def _value(key: Key, value: Any, where: Path, findings: Findings) -> Any:
 
 
 def _inner(table: Table, value: Any, where: Path, findings: Findings) -> Any:
-    dotted = ".".join(str(part) for part in where)
+    dotted = ".".join(str(part) for part in where) + (".NAME" if table.form is Form.NAMED else "")
     if table.form is Form.ARRAY:
         if isinstance(value, dict):
             findings.fault(where, f"found a table; there may be several: write [[{dotted}]] in double brackets")
@@ -169,10 +172,14 @@ def _named(table: Table, value: Mapping[str, Any], where: Path, findings: Findin
 
 
 def _unknown(table: Table, name: str) -> str:
-    homes = [path for path, other in walk(ROOT) if other is not table and name in other.names()]
+    homes = [
+        header(path, other) or "the top of the file, before the first table"
+        for path, other in walk(ROOT)
+        if other is not table and name in other.names()
+    ]
     guess = nearest(name, table.names())
     if homes and not guess:
-        places = " or ".join(f"[{path}]" if path else "the top of the file, before the first table" for path in homes)
+        places = " or ".join(homes)
         return f"does not belong here; it belongs in {places}"
     if guess:
         return f"is not a known key{guess}"

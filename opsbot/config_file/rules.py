@@ -89,8 +89,8 @@ def _state(tree: Values) -> Iterator[Breach]:
         yield (
             ("state", "directory"),
             (
-                f"is {length - _SOCKET_PATH_AT_MOST} bytes too long: the control socket in it may have a path of "
-                f'{_SOCKET_PATH_AT_MOST} bytes at most; choose a shorter one, for example "/var/lib/opsbot"'
+                f"is too long by {length - _SOCKET_PATH_AT_MOST}: the path of the control socket in it may have "
+                f'{_SOCKET_PATH_AT_MOST} bytes; choose a shorter one, for example "/var/lib/opsbot"'
             ),
         )
 
@@ -186,7 +186,7 @@ def _source(source: Values, where: KeyPath) -> Iterator[Breach]:
         a, b = PurePosixPath(one), PurePosixPath(two)
         if a == b:
             yield (*where, "shared", second), f'"{two}" is named twice; keep one of them'
-        elif a.is_relative_to(b) or b.is_relative_to(a):
+        elif "." not in {one, two} and (a.is_relative_to(b) or b.is_relative_to(a)):
             inner, outer, index = (one, two, first) if a.is_relative_to(b) else (two, one, second)
             yield (*where, "shared", index), f'"{inner}" lies inside "{outer}", which is shared too; keep one of them'
     for index, path in enumerate(_get(source, "shared") or ()):

@@ -42,7 +42,7 @@ class Key:
     default: Any = ABSENT
     required: bool = False
     unset: str = ""
-    """In words, what happens where it is not given and there is no default to show."""
+    """In words, what holds where it is not given and there is no value to show for it."""
     only: tuple[CheckKind, ...] = ()
 
 
@@ -79,7 +79,7 @@ class Table:
     def default_text(self, key: Key) -> str:
         """The default as TOML; "" where there is none that could be written down."""
         value = self.default(key)
-        return "" if value is ABSENT or value is None or (value == "" and key.unset) else key.kind.show(value)
+        return "" if key.required or key.unset or value is ABSENT or value is None else key.kind.show(value)
 
 
 def walk(table: Table, path: str = "") -> Iterator[tuple[str, Table]]:
@@ -88,6 +88,11 @@ def walk(table: Table, path: str = "") -> Iterator[tuple[str, Table]]:
     for inner in table.tables:
         name = f"{inner.name}.NAME" if inner.form is Form.NAMED else inner.name
         yield from walk(inner, f"{path}.{name}" if path else name)
+
+
+def header(path: str, table: Table) -> str:
+    """The line a table begins with: `[http]`, `[[services.NAME.checks]]`; "" for keys before the first table."""
+    return "" if not path else f"[[{path}]]" if table.form is Form.ARRAY else f"[{path}]"
 
 
 def secret_keys(name: str, of: str, env: str, file: str, *, optional: str = "") -> tuple[Key, Key]:

@@ -174,11 +174,12 @@ CHECKS = Table(
         ),
         Key("rise", kinds.integer(1, 1000, 2), "Successes in a row before it counts as up again."),
         Key("host", places.host(), "The host to connect to.", only=(_TCP,)),
-        Key("port", places.port(), "The port to connect to. Required.", default=None, unset="", only=(_TCP,)),
+        Key("port", places.port(), "The port to connect to.", unset='required with `kind = "tcp"`', only=(_TCP,)),
         Key(
             "url",
             places.http_url("http://127.0.0.1:3003/health"),
-            "The address to ask. Required.",
+            "The address to ask.",
+            unset='required with `kind = "http"`',
             only=(_HTTP,),
         ),
         Key(
@@ -222,8 +223,17 @@ CHECKS = Table(
         Key(
             "run",
             kinds.command('["node", "check.js"]'),
-            "The command and its arguments, run in the live release. Exit status 0 is well. Required.",
+            "The command and its arguments, run in the live release. Exit status 0 is well.",
+            unset='required with `kind = "command"`',
             only=(_COMMAND,),
+        ),
+        Key(
+            "memory_max",
+            kinds.size(1 << 20, 1 << 50, "512MiB"),
+            "The memory (resident) that the service's processes may take together; more is a failure, so that a "
+            "leak is found and recovered like any other trouble.",
+            unset="no limit",
+            only=(_PROCESS,),
         ),
     ),
     form=Form.ARRAY,
@@ -282,16 +292,14 @@ SERVICE = Table(
         Key(
             "unit",
             names.unit(),
-            'The systemd unit. Required with `manager = "systemd"`, and only there.',
-            unset="none",
+            'The systemd unit; only with `manager = "systemd"`.',
+            unset='required with `manager = "systemd"`',
         ),
         Key(
             "command",
             kinds.command('["node", "index.js"]'),
-            'The command and its arguments, run in the live release. Required with `manager = "process"`, and only '
-            "there.",
-            default=None,
-            unset="none",
+            'The command and its arguments, run in the live release; only with `manager = "process"`.',
+            unset='required with `manager = "process"`',
         ),
         Key(
             "working_directory",

@@ -18,7 +18,7 @@ _BYTES = {
     "GB": 10**9,
     "TB": 10**12,
 }
-_DIGITS_AT_MOST = 15
+_DIGITS_AT_MOST = 19
 
 
 def parse_duration(text: str) -> timedelta:
