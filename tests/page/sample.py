@@ -30,7 +30,7 @@ def png(width: int, height: int) -> bytes:
     for y in range(height):
         rows.append(0)
         for x in range(width):
-            wave = height * (0.5 + 0.25 * ((x * x // 37) % 17 - 8) / 8 - 0.2 * x / width)
+            wave = height * (0.5 + 0.25 * ((x // 9 * 7) % 5 - 2) / 4 - 0.2 * x / width)
             rows += bytes((88, 101, 242)) if abs(y - wave) < 2 else bytes((40, 44, 70) if y > wave else (27, 27, 33))
 
     def chunk(kind: bytes, data: bytes) -> bytes:

@@ -1,7 +1,7 @@
 """A small server that speaks the page's protocol with the sample's messages, and remembers what the page sent.
 
 It is for tests of the page alone: what it answers is scripted by the command or custom id, not by a bot.
-`python tests/page/sample_server.py [PORT]` serves it for a look by eye.
+`python -m tests.page.sample_server [PORT]` serves it for a look by eye.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import WSCloseCode, web
-from sample import ADA, BOT, FILES, MODAL, OPS, PEOPLE, Sample
+from tests.page.sample import ADA, BOT, FILES, MODAL, OPS, PEOPLE, Sample
 
 PAGE = Path(__file__).parents[2] / "opsbot" / "standin" / "page"
 SERVICES = ("api", "voice-meeting-bot", "worker")

@@ -9,7 +9,7 @@ const TEXT = /\.(txt|log|md|json|toml|ya?ml|ini|cfg|conf|diff|patch|py|js|ts|sh|
 const texts = new Map(); // address -> promise of its text
 const unfolded = new Set(); // addresses the person has expanded; survives a redraw
 
-const isImage = (a) => (a.content_type ?? "").startsWith("image/") || /\.(png|jpe?g|gif|webp|svg)$/i.test(a.filename);
+const isImage = (a) => /^image\/(png|jpe?g|gif|webp)/.test(a.content_type ?? "") || /\.(png|jpe?g|gif|webp)$/i.test(a.filename);
 const isText = (a) => /^(text\/|application\/(json|toml|x-ndjson))/.test(a.content_type ?? "") || TEXT.test(a.filename);
 
 /** An image that keeps its room while it loads, so the list does not jump. `meta`: width, height, alt text. */

@@ -122,18 +122,16 @@ export class CommandForm {
       return;
     }
     const query = field.value === undefined ? field.text.trim().toLowerCase() : "";
-    const found = all.filter((c) => c.name.toLowerCase().includes(query)).slice(0, 25);
+    const begins = (c) => (c.name.toLowerCase().replace(/^[@#]/, "").startsWith(query) ? 0 : 1);
+    const found = all.filter((c) => c.name.toLowerCase().includes(query)).sort((a, b) => begins(a) - begins(b)).slice(0, 25);
     this.show(field, found, "No options match your search");
   }
 
   ask(field) {
     field.asked = true;
     const options = this.fields
-      .filter((f) => f === field || f.text)
-      .map((f) => {
-        const value = f === field ? f.text : (f.value ?? f.text);
-        return { name: f.option.name, type: f.option.type, value, ...(f === field ? { focused: true } : {}) };
-      });
+      .map((f) => ({ name: f.option.name, type: f.option.type, ...(f === field ? { value: f.text, focused: true } : check(f.option, f)) }))
+      .filter((o) => "value" in o);
     const nonce = this.view.acts.autocomplete(data(this.entry, options));
     this.asked = { nonce, field };
     setTimeout(() => {
@@ -156,13 +154,13 @@ export class CommandForm {
     for (const f of this.fields) f.input.setAttribute("aria-expanded", String(f === field && items.length > 0));
   }
 
-  /** The list of optional options that can still be added. */
+  /** The list of optional options that can still be added; none is chosen yet, so Enter still sends the command. */
   offerOptions() {
     const left = this.left;
     if (!left.length) return;
     this.shown = { field: null, choices: left, pick: (option) => this.add(option).input.focus() };
     const items = left.map((o) => h("span", { class: "choice two" }, h("strong", null, o.name), h("small", null, o.description)));
-    this.picker.show({ head: h("div", { class: "picker-title" }, "Options"), items, owner: this.more });
+    this.picker.show({ head: h("div", { class: "picker-title" }, "Options"), items, owner: this.more, active: -1 });
     this.more.focus();
   }
 
@@ -207,7 +205,7 @@ export class CommandForm {
   enter(field) {
     const untouched = field !== null && field.text === "" && !field.option.required;
     const settled = field !== null && (field.value !== undefined || (field.option.type === TYPE.STRING && field.option.autocomplete && this.fits(field)));
-    if (this.picker.open && this.shown && !settled && !untouched && (field !== null || document.activeElement === this.more)) this.take(this.picker.active);
+    if (this.picker.open && this.picker.active >= 0 && this.shown && !settled && !untouched && (field !== null || document.activeElement === this.more)) this.take(this.picker.active);
     else this.submit();
   }
 
@@ -229,7 +227,7 @@ export class CommandForm {
       this.offerOptions();
     } else if (!field && this.picker.open) {
       event.preventDefault();
-      this.take(this.picker.active);
+      this.take(Math.max(0, this.picker.active));
     }
   }
 

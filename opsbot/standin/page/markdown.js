@@ -18,7 +18,7 @@ const RULES = {
   channel: /<#(\d{1,20})>/y,
   command: /<\/([-\w]{1,32}(?: [-\w]{1,32}){0,2}):(\d{1,20})>/y,
   emoji: /<a?:(\w{2,32}):(\d{1,20})>/y,
-  url: /https?:\/\/[^\s<]+[^<.,:;"'\])\s]/y,
+  url: /https?:\/\/[^\s<]+[^<.,:;"'\]\s]/y,
   link: /\[((?:\\.|\[[^[\]]*\]|[^[\]\\])+)\]\(\s*<?(https?:\/\/(?:\([^\s()<>]*\)|[^\s()<>])+)>?(?:\s+"([^"]*)")?\s*\)/y,
   spoiler: /\|\|([\s\S]+?)\|\|/y,
   strong: /\*\*((?:\\[\s\S]|[^\\])+?)\*\*(?!\*)/y,
@@ -113,6 +113,8 @@ class Parser {
     let length = 0;
     for (const line of source.slice(index).split("\n")) {
       const m = item.exec(line);
+      const other = m && lines.length && m[1].length <= lines[0].indent && /\d/.test(m[2]) !== lines[0].ordered;
+      if (other) break; // numbers after bullets begin a list of their own
       if (m) lines.push({ indent: m[1].length, ordered: /\d/.test(m[2]), start: parseInt(m[2], 10), text: m[3] });
       else if (lines.length && /^ {2,}\S/.test(line)) lines.at(-1).text += `\n${line.trim()}`;
       else break;

@@ -10,6 +10,7 @@ import { FLAG } from "./store.js";
 import { fullTime, messageTime, shortTime } from "./time.js";
 import { dots, isPrivate } from "./view.js";
 
+const TOKEN_LIFE = 15 * 60 * 1000; // a deferred answer cannot come later
 const GROUP_WITHIN = 7 * 60 * 1000;
 const JUMBO = /^(?:\s*(?:\p{Emoji_Presentation}|\p{Emoji}\uFE0F)(?:\u200d(?:\p{Emoji_Presentation}|\p{Emoji}\uFE0F))*){1,27}\s*$/u;
 const ORDINARY = new Set([0, 19, 20, 23]);
@@ -69,7 +70,9 @@ function threadChip(view, message) {
 function body(view, message) {
   const parts = [];
   if (message.flags & FLAG.LOADING && !message.components?.length && !message.embeds?.length) {
-    parts.push(h("div", { class: "thinking", role: "status" }, dots(), `${view.store.nameOf(message.author)} is thinking…`));
+    const late = Date.now() - new Date(message.timestamp) > TOKEN_LIFE;
+    parts.push(late ? h("div", { class: "echo-failed" }, icon("warning", 18), "The application did not respond")
+      : h("div", { class: "thinking", role: "status" }, dots(), `${view.store.nameOf(message.author)} is thinking…`));
   } else if (message.content && !(message.flags & FLAG.V2)) {
     parts.push(h("div", { class: `markup content ${JUMBO.test(message.content) ? "jumbo" : ""}` }, markdown(message.content, view), edited(message)));
   }

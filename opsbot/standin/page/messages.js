@@ -1,6 +1,7 @@
 // The list of messages: keyed by id, redrawn where something changed, and never jumping under the reader's eyes.
 
 import { h, icon } from "./dom.js";
+import { markdown } from "./markdown-dom.js";
 import { draw, drawEcho } from "./message.js";
 import { isThread } from "./store.js";
 import { dayName } from "./time.js";
@@ -159,7 +160,8 @@ export class Messages {
     node.replaceChildren(
       h("div", { class: "start-icon" }, icon(thread ? "thread" : "hash", 40)),
       h("h2", null, thread ? channel.name : `Welcome to #${channel.name}!`),
-      h("p", null, thread ? "This is the start of the thread." : `This is the start of the #${channel.name} channel.${channel.topic ? ` ${channel.topic}` : ""}`),
+      h("p", null, thread ? "This is the start of the thread." : `This is the start of the #${channel.name} channel. `,
+        channel.topic ? markdown(channel.topic, this.view, { blocks: false }) : null),
     );
   }
 }

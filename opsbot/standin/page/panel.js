@@ -8,13 +8,13 @@ export class Panel {
   constructor(view, onClose) {
     this.view = view;
     this.busy = new Set();
-    this.groups = h("div", { class: "panel-groups" });
+    this.about = h("p", { class: "panel-about" }, "Not part of Discord: each button does something real to the sample service. Watch the channel answer.");
+    this.groups = h("div", { class: "panel-groups", tabindex: "-1" });
     this.log = h("ol", { class: "panel-log", role: "log", "aria-label": "What happened", "aria-live": "polite", data: { testid: "panel-log" } });
     this.root = h("aside", { class: "panel", id: "panel", "aria-labelledby": "panel-title" },
       h("header", { class: "panel-head" }, icon("bolt", 18), h("h2", { id: "panel-title" }, "Make things happen"),
         h("button", { type: "button", class: "icon-button panel-close", "aria-label": "Close the panel", on: { click: onClose } }, icon("close", 20))),
-      h("p", { class: "panel-about" }, "Not part of Discord. Each button does something real to the sample service; watch the channel answer."),
-      this.groups, h("h3", { class: "panel-log-title" }, "What you did"), this.log);
+      this.groups, h("div", { class: "panel-foot" }, h("h3", { class: "panel-log-title" }, "What was done"), this.log));
     view.store.on("panel snapshot", () => this.draw());
     view.store.on("notes snapshot", () => this.drawLog());
   }
@@ -26,7 +26,7 @@ export class Panel {
       if (!groups.has(item.group)) groups.set(item.group, []);
       groups.get(item.group).push(item);
     }
-    this.groups.replaceChildren(...[...groups].map(([name, items]) =>
+    this.groups.replaceChildren(this.about, ...[...groups].map(([name, items]) =>
       h("section", { class: "panel-group" }, h("h3", null, name), items.map((item) => this.button(item)))));
     if (focused) this.root.querySelector(`[data-testid="${CSS.escape(focused)}"]`)?.focus();
   }

@@ -13,7 +13,7 @@ export class Picker {
     this.root = h("div", { class: "picker", hidden: true, data: { testid: "picker" } }, this.head, this.list);
   }
 
-  /** `items` are nodes, one a row; `empty` stands when there are none; `head` above them. */
+  /** `items` are nodes, one a row, `active` the chosen one (-1: none yet); `empty` stands when there are none; `head` above them. */
   show({ head, items, empty = null, owner, active = 0 }) {
     this.items = items;
     this.active = Math.min(active, Math.max(0, items.length - 1));
@@ -48,7 +48,8 @@ export class Picker {
       row.classList.toggle("active", j === i);
       row.setAttribute("aria-selected", String(j === i));
     });
-    if (!this.items.length) return;
+    this.owner?.removeAttribute("aria-activedescendant");
+    if (!this.items.length || i < 0) return;
     this.list.children[i]?.scrollIntoView({ block: "nearest" });
     this.owner?.setAttribute("aria-activedescendant", `picker-${i}`);
   }
@@ -58,7 +59,8 @@ export class Picker {
     if (!this.open || (event.key !== "ArrowDown" && event.key !== "ArrowUp")) return false;
     event.preventDefault();
     const step = event.key === "ArrowDown" ? 1 : -1;
-    this.select((this.active + step + this.items.length) % this.items.length);
+    const from = this.active < 0 && step < 0 ? 0 : this.active;
+    this.select((from + step + this.items.length) % this.items.length);
     return true;
   }
 }

@@ -216,6 +216,7 @@ export class Store {
       if (wait.nonce === nonce) this.failed.set(messageId, "This interaction failed");
     }
     this.answered(nonce, { ok: false, reason });
+    this.emit("autocomplete", { nonce, choices: null });
   }
 
   onMODAL(d) {
@@ -404,6 +405,5 @@ export class Store {
 }
 
 function failureText(reason) {
-  if (!reason || /time|respond|deadline/i.test(reason)) return "The application did not respond";
-  return reason;
+  return !reason || reason === "timeout" ? "The application did not respond" : reason;
 }
