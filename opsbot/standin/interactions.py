@@ -138,6 +138,7 @@ class Interactions:
         self.by_token[interaction.token] = interaction
         interaction.timer = asyncio.get_running_loop().call_later(self.deadline, self._give_up, interaction)
         self.dispatch("INTERACTION_CREATE", self._payload(interaction, member, channel))
+        self.changes.notify()
         return interaction
 
     def _seen(self, member_id: int, channel_id: int, message_id: int | None) -> Json:
