@@ -81,7 +81,7 @@ class State:
 
     @property
     def socket(self) -> Path:
-        """The control socket: in `$RUNTIME_DIRECTORY` (systemd.exec(5)) where there is one, else in the state directory."""
+        """The control socket: in `$RUNTIME_DIRECTORY` (systemd.exec(5)), else in the state directory."""
         runtime = os.environ.get("RUNTIME_DIRECTORY", "").split(":")[0]
         return Path(runtime or self.directory) / "control.sock"
 

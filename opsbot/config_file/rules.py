@@ -79,20 +79,22 @@ def _ranks(tree: Values) -> Iterator[Breach]:
             yield ("roles", rank), "names the server's own id, which stands for everyone in it; name a role or a user"
 
 
+def too_long_for_socket(directory: Path) -> str:
+    """What is wrong with a state directory so deep that the control socket in it could not be bound; "" if nothing."""
+    length = len(bytes(directory)) + len(_SOCKET_NAME)
+    if length <= _SOCKET_PATH_AT_MOST:
+        return ""
+    return (
+        f"is too long by {length - _SOCKET_PATH_AT_MOST}: the path of the control socket in it may have "
+        f'{_SOCKET_PATH_AT_MOST} bytes; choose a shorter one, for example "/var/lib/opsbot"'
+    )
+
+
 def _state(tree: Values) -> Iterator[Breach]:
     state = _part(tree, "state") or {}
     directory = _get(state, "directory")
-    if directory is None:
-        return
-    length = len(bytes(directory)) + len(_SOCKET_NAME)
-    if length > _SOCKET_PATH_AT_MOST:
-        yield (
-            ("state", "directory"),
-            (
-                f"is too long by {length - _SOCKET_PATH_AT_MOST}: the path of the control socket in it may have "
-                f'{_SOCKET_PATH_AT_MOST} bytes; choose a shorter one, for example "/var/lib/opsbot"'
-            ),
-        )
+    if directory is not None and (said := too_long_for_socket(directory)):
+        yield ("state", "directory"), said
 
 
 def _service(service: Values, where: KeyPath) -> Iterator[Breach]:

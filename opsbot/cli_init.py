@@ -1,0 +1,318 @@
+"""`opsbot init`: asks a few questions, writes a configuration file, prints the invite link.
+
+    code = run_init(Path("config.toml"))
+
+Every answer is checked as the file's keys are, so what is written passes `opsbot check`. The token itself is never
+asked for: only where it is.
+"""
+
+import os
+import re
+import shlex
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from opsbot.cli_init_text import Answers, config_text
+from opsbot.config import CheckKind, ManagerKind, Secret, SecretMissingError
+from opsbot.config_file import check_text, kinds, names, places
+from opsbot.config_file.kinds import Kind, WrongError
+from opsbot.config_file.leaks import secrets_in
+from opsbot.config_file.rules import too_long_for_socket
+from opsbot.config_file.service_keys import SERVICE_NAME
+from opsbot.invite import application_of, invite_link
+
+FINE, WRONG = 0, 2
+_MODE = 0o640
+
+
+class _ClosedError(Exception):
+    """There is nobody to answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Dialogue:
+    """Asks on one stream, hears on the other."""
+
+    hear: TextIO
+    say: TextIO
+
+    def tell(self, text: str = "") -> None:
+        """Write a line."""
+        print(text, file=self.say)
+
+    def ask(self, question: str, read: Callable[[str], Any], default: str | None = None) -> Any:
+        """What `read` makes of the answer; asked again for as long as it raises WrongError.
+
+        An empty answer is the default. Without one (None), it is asked again.
+        """
+        prompt = f"{question} [{default}]: " if default else f"{question}: "
+        while True:
+            print(prompt, end="", file=self.say, flush=True)
+            line = self.hear.readline()
+            if not line:
+                self.tell()
+                raise _ClosedError
+            answer = line.strip() or default
+            if answer is None:
+                self.tell("  An answer is needed.")
+                continue
+            try:
+                if secrets_in(answer):
+                    raise WrongError("that is a secret itself; it does not belong here, nor in the file")  # noqa: TRY301
+                return read(answer)
+            except WrongError as error:
+                self.tell(f"  {error}")
+
+
+def run_init(
+    path: Path,
+    *,
+    hear: TextIO | None = None,
+    say: TextIO | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> int:
+    """Ask, and write the configuration to `path`, mode 0640, at once or not at all.
+
+    Args:
+        path: the file; one that is there is replaced only when that was agreed to.
+        hear: where answers come from; standard input where not given.
+        say: where questions go; standard output where not given.
+        environ: looked into for the token named, to tell the application's id; the process's own where not given.
+
+    Returns:
+        0 when the file was written, 2 when it was not.
+    """
+    talk = _Dialogue(hear or sys.stdin, say or sys.stdout)
+    try:
+        return _init(path, talk, os.environ if environ is None else environ)
+    except _ClosedError:
+        talk.tell(
+            "The input ended before all questions were answered; nothing was written. Run `opsbot init` in a terminal, "
+            "or start from config.toml.example."
+        )
+    except KeyboardInterrupt:
+        talk.tell("\nNothing was written.")
+    except OSError as error:
+        talk.tell(f"{path} cannot be written: {error.strerror}")
+    return WRONG
+
+
+def _init(path: Path, talk: _Dialogue, environ: Mapping[str, str]) -> int:
+    if not _can_write(path):
+        talk.tell(
+            f"{path} cannot be written: its folder is not yours to write to. Choose another with -c, or use sudo."
+        )
+        return WRONG
+    replace = path.exists()
+    if replace and not talk.ask(f"{path} is there already. Replace it? (yes or no)", _yes_or_no, "no"):
+        talk.tell(f"{path} is left as it is.")
+        return WRONG
+    talk.tell("A few questions; an empty answer takes what stands in [brackets]. Nothing is written before the end.")
+    answers = _questions(talk)
+    application = _application(talk, answers.token, environ)
+    text = config_text(answers)
+    problems = check_text(text, path)
+    if problems:
+        # Each answer was right by itself; together they are not, and only the whole file shows it.
+        talk.tell("These answers do not go together; nothing was written:")
+        for problem in problems:
+            talk.tell(f"  {problem.key}: {problem.text}")
+        return WRONG
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        _write(path, text, replace=replace)
+    except FileExistsError:
+        talk.tell(f"{path} has appeared in the meantime and is left as it is; nothing was written.")
+        return WRONG
+    talk.tell(f"\nWritten: {path}. All keys there are: config.toml.example and docs/configuration.md.")
+    if application:
+        talk.tell("Invite the bot to your server with exactly what it needs:")
+        talk.tell(f"  {invite_link(application)}")
+    else:
+        talk.tell("For the invite link, run this again with the application id at hand.")
+    talk.tell(f"Then: opsbot check -c {shlex.quote(str(path))}, and opsbot run -c {shlex.quote(str(path))}")
+    return FINE
+
+
+def _questions(talk: _Dialogue) -> Answers:
+    talk.tell(
+        "\nDiscord. The token (discord.com/developers/applications > your application > Bot > Reset Token) never goes"
+    )
+    talk.tell("into the file: say which environment variable holds it, or which file (an absolute path).")
+    token = talk.ask("The bot's token is in", _secret_place, "OPSBOT_DISCORD_TOKEN")
+    talk.tell("Ids: in Discord, switch on Settings > Advanced > Developer Mode, then right-click > Copy ID.")
+    guild = talk.ask("Server id (right-click the server)", _snowflake("the id of the server"))
+    channel = talk.ask("Ops channel id (right-click the channel)", _snowflake("the id of the channel"))
+
+    def admins(answer: str) -> frozenset[str]:
+        held = _holders(answer)
+        if str(guild) in held:
+            raise WrongError("that is the server's own id, which stands for everyone in it; name a role or a user")
+        return held
+
+    admin = talk.ask("Admins: ids of roles or users, separated by spaces (right-click yourself > Copy User ID)", admins)
+    talk.tell("\nThe first service. More of them, and everything else, can be added to the file later.")
+    repository = talk.ask(
+        "Git repository it is deployed from (- for none: only watched)", _unless_none(places.repository()), "-"
+    )
+    name = talk.ask("Its name", _service_name, _name_from(repository))
+    branch = talk.ask("Branch", names.branch().read, "main") if repository else "main"
+    example = f"/srv/{name}"
+    directory = talk.ask("Folder for its releases", places.directory(example).read, example) if repository else None
+    manager = talk.ask(
+        "Who keeps it running: process (opsbot itself) or systemd", kinds.choice(ManagerKind).read, "process"
+    )
+    unit, command, working_directory = "", (), "."
+    if manager is ManagerKind.SYSTEMD:
+        unit = talk.ask("Its unit", names.unit().read, f"{name}.service")
+    else:
+        command = talk.ask("The command that starts it, such as node index.js", _command)
+        if repository:
+            working_directory = talk.ask(
+                "Folder of the repository it runs in", places.inside("the repository", "node-bot").read, "."
+            )
+        else:
+            working_directory = str(talk.ask("Folder it runs in", places.absolute_path(example).read, example))
+    install: tuple[str, ...] = ()
+    if repository:
+        install = talk.ask("Command that installs what it needs, such as npm ci (- for none)", _optional_command, "-")
+    health = talk.ask(
+        "Port or address that answers when it is well, such as 3003 or http://127.0.0.1:3003/health (- for none)",
+        _health,
+        "-",
+    )
+    talk.tell("\nopsbot itself.")
+    state = talk.ask("Folder for its database and logs", _state, "/var/lib/opsbot")
+    return Answers(
+        token=token,
+        guild=guild,
+        channel=channel,
+        admin=admin,
+        state=state,
+        name=name,
+        manager=manager,
+        unit=unit,
+        command=command,
+        working_directory=working_directory,
+        repository=repository,
+        branch=branch,
+        directory=directory,
+        install=install,
+        health=health,
+    )
+
+
+def _yes_or_no(answer: str) -> bool:
+    if answer.lower() not in {"y", "yes", "n", "no"}:
+        raise WrongError("answer yes or no")
+    return answer.lower() in {"y", "yes"}
+
+
+def _secret_place(answer: str) -> Secret:
+    if answer.startswith("/"):
+        return Secret(file=names.secret_file("/etc/opsbot/discord-token").read(answer))
+    return Secret(env=names.variable("OPSBOT_DISCORD_TOKEN").read(answer))
+
+
+def _snowflake(what: str) -> Callable[[str], int]:
+    kind = names.snowflake(what)
+    return lambda answer: int(kind.read(int(answer) if answer.isascii() and answer.isdigit() else answer))
+
+
+def _holders(answer: str) -> frozenset[str]:
+    words = re.split(r"[\s,]+", answer.strip(" ,"))
+    found: frozenset[str] = names.holders().read(words)
+    return found
+
+
+def _unless_none(kind: Kind) -> Callable[[str], str]:
+    return lambda answer: "" if answer == "-" else str(kind.read(answer))
+
+
+def _service_name(answer: str) -> str:
+    if not SERVICE_NAME.fullmatch(answer):
+        raise WrongError("1 to 64 small letters, digits, '.', '_' and '-', beginning with a letter or digit")
+    return answer
+
+
+def _name_from(repository: str) -> str | None:
+    """A name for the service after its repository: the last part of its path, in the letters that are allowed."""
+    last = re.split(r"[/:]", repository.rstrip("/"))[-1].removesuffix(".git").lower()
+    return re.sub(r"[^a-z0-9._-]+", "-", last).strip("-._")[:64] or None
+
+
+def _command(answer: str) -> tuple[str, ...]:
+    try:
+        words = shlex.split(answer)
+    except ValueError as error:
+        raise WrongError(f"the quotes do not match ({error})") from error
+    if any(word in {"&&", "||", "|", ";", ">", "<", "&"} for word in words):
+        raise WrongError("no shell is involved; name one command with its arguments, or a script of yours")
+    command: tuple[str, ...] = kinds.command('["node", "index.js"]').read(words)
+    return command
+
+
+def _optional_command(answer: str) -> tuple[str, ...]:
+    return () if answer == "-" else _command(answer)
+
+
+def _health(answer: str) -> tuple[CheckKind, str | int] | None:
+    if answer == "-":
+        return None
+    if answer.isascii() and answer.isdigit():
+        return CheckKind.TCP, int(places.port().read(int(answer)))
+    return CheckKind.HTTP, str(places.http_url("http://127.0.0.1:3003/health").read(answer))
+
+
+def _state(answer: str) -> Path:
+    directory: Path = places.directory("/var/lib/opsbot").read(answer)
+    if said := too_long_for_socket(directory):
+        raise WrongError(said)
+    return directory
+
+
+def _application(talk: _Dialogue, token: Secret, environ: Mapping[str, str]) -> str:
+    """The application's id: told by the token where it can be read already, else asked for; "" where unknown."""
+    try:
+        value = environ.get(token.env, "") if token.env else token.read()
+    except SecretMissingError:
+        value = ""
+    if known := application_of(value):
+        return known
+    kind = _snowflake("the id of the application")
+    talk.tell("\nFor the invite link: discord.com/developers/applications > your application > General Information.")
+    return str(
+        talk.ask("Application id (- to leave it out)", lambda answer: "" if answer == "-" else kind(answer), "-")
+    )
+
+
+def _can_write(path: Path) -> bool:
+    """Whether the file could be put there: said before the questions, not after them."""
+    folder = next(each for each in path.absolute().parents if each.exists())
+    return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK) and not path.is_dir()
+
+
+def _write(path: Path, text: str, *, replace: bool) -> None:
+    """Put the text there in one step.
+
+    Raises:
+        FileExistsError: a file is there, and `replace` is false.
+        OSError: it cannot be written.
+    """
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w") as file:
+            os.fchmod(file.fileno(), _MODE)
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        if replace:
+            Path(name).replace(path)
+        else:
+            os.link(name, path)  # unlike a rename, refuses when something is there by now
+    finally:
+        Path(name).unlink(missing_ok=True)

@@ -1,0 +1,129 @@
+"""The configuration file that `opsbot init` writes, from the answers it was given."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from opsbot.config import CheckKind, ManagerKind, Secret
+from opsbot.config_file.kinds import quoted
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What was answered. `health`: a port for a tcp check, an address for an http check, or None."""
+
+    token: Secret
+    guild: int
+    channel: int
+    admin: frozenset[str]
+    state: Path
+    name: str
+    manager: ManagerKind
+    unit: str
+    command: tuple[str, ...]
+    working_directory: str
+    repository: str
+    branch: str
+    directory: Path | None
+    install: tuple[str, ...]
+    health: tuple[CheckKind, str | int] | None
+
+
+def config_text(answers: Answers) -> str:
+    """The file. What is not said in it has its default; a few keys worth knowing stand there as comments."""
+    parts = [_opsbot(answers), _service(answers)]
+    if answers.directory is not None:
+        parts.append(_source(answers))
+    if answers.install:
+        parts.append(_install(answers))
+    parts.append(_checks(answers))
+    return "\n".join(parts)
+
+
+def _array(words: tuple[str, ...]) -> str:
+    return "[" + ", ".join(map(quoted, words)) + "]"
+
+
+def _header(answers: Answers, table: str = "") -> str:
+    # A dot in a bare key would begin a table of its own.
+    name = quoted(answers.name) if "." in answers.name else answers.name
+    return f"services.{name}{table}"
+
+
+def _opsbot(answers: Answers) -> str:
+    token = answers.token
+    secret = f"token_env = {quoted(token.env)}" if token.env else f"token_file = {quoted(str(token.file))}"
+    admin = ", ".join(each if each.isdigit() else quoted(each) for each in sorted(answers.admin))
+    return f"""\
+# Written by `opsbot init`. Every key there is: config.toml.example and docs/configuration.md.
+# `opsbot check` says what is wrong in here.
+
+[discord]
+{secret}
+guild_id = {answers.guild}
+ops_channel_id = {answers.channel}
+
+# Ids of roles and users; each rank may do all that the ranks before it may.
+[roles]
+viewer = []
+operator = []
+deployer = []
+admin = [{admin}]
+
+[state]
+directory = {quoted(str(answers.state))}
+
+[http]
+listen = "127.0.0.1:9464"
+"""
+
+
+def _service(answers: Answers) -> str:
+    lines = [f"[{_header(answers)}]", f"manager = {quoted(answers.manager)}"]
+    if answers.manager is ManagerKind.SYSTEMD:
+        lines.append(f"unit = {quoted(answers.unit)}")
+    else:
+        lines += [
+            f"command = {_array(answers.command)}",
+            f"working_directory = {quoted(answers.working_directory)}",
+            f'# environment_file = "/etc/{answers.name}.env"',
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _source(answers: Answers) -> str:
+    return f"""\
+[{_header(answers, ".source")}]
+repository = {quoted(answers.repository)}
+branch = {quoted(answers.branch)}
+directory = {quoted(str(answers.directory))}
+# poll = "5m"
+# auto = true
+# shared = [".env", "data"]       # kept across releases, linked into each
+# token_env = "GIT_TOKEN"         # for a private repository over https
+"""
+
+
+def _install(answers: Answers) -> str:
+    folder = answers.working_directory if answers.manager is ManagerKind.PROCESS else "."
+    return f"""\
+[[{_header(answers, ".install")}]]
+run = {_array(answers.install)}
+directory = {quoted(folder)}
+# when_changed = ["package.json", "package-lock.json"]   # else its result is taken from the live release
+"""
+
+
+def _checks(answers: Answers) -> str:
+    kind = CheckKind.UNIT if answers.manager is ManagerKind.SYSTEMD else CheckKind.PROCESS
+    text = f"[[{_header(answers, '.checks')}]]\nkind = {quoted(kind)}\n"
+    if answers.health is None:
+        return text
+    kind, place = answers.health
+    where = f"port = {place}" if isinstance(place, int) else f"url = {quoted(place)}"
+    return f"""{text}
+[[{_header(answers, ".checks")}]]
+kind = {quoted(kind)}
+{where}
+interval = "10s"
+timeout = "3s"
+"""
