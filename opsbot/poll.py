@@ -9,7 +9,6 @@ import logging
 import random
 import sqlite3
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -22,7 +21,8 @@ from opsbot.core.model import SourceState
 from opsbot.core.updates import Because, Note, Quiet, Sight, Wait, about, weigh
 from opsbot.feed import Feed
 from opsbot.heads import HeadProblem, Heads
-from opsbot.remote import RemoteError
+from opsbot.remote import RemoteError, Trouble
+from opsbot.repo import BadRefError, DamagedError, Repository
 from opsbot.sources import Known, answered, failed, gather, note_update, rewritten
 from opsbot.store import Store, watchbook
 
@@ -63,19 +63,19 @@ class Polled:
 
 
 class History(Protocol):
-    """What the poll asks of a service's mirror clone. Each raises RemoteError when git cannot do it."""
+    """What the poll asks of a service's mirror (`opsbot.repo.Repository`)."""
 
-    async def fetch(self) -> None:
-        """Bring what is new from the remote."""
+    async def fetch(self) -> str:
+        """The commit the tracked branch is at now, fetched. Raises RemoteError, BadRefError, DamagedError."""
 
-    async def commits_between(self, old: str | None, new: str) -> tuple[Sequence[Commit], int]:
-        """The latest commits of `new` that `old` lacks, newest first, and how many there are in all."""
+    async def commits(self, old: str | None, new: str) -> tuple[tuple[Commit, ...], int]:
+        """The newest commits of `new` that `old` lacks, and how many there are in all."""
 
-    async def changed_paths(self, old: str, new: str) -> Sequence[str]:
-        """The files that differ."""
+    async def changed_paths(self, old: str, new: str) -> tuple[str, ...] | None:
+        """The files that differ; None where one of them is unknown."""
 
-    async def is_ancestor(self, old: str, new: str) -> bool:
-        """Whether `old` is `new` or one of its ancestors; False where either is unknown."""
+    async def is_ancestor(self, old: str, new: str) -> bool | None:
+        """Whether `new` has all of `old`; None where one of them is unknown."""
 
 
 def covering(patterns: Sequence[str], paths: Sequence[str]) -> tuple[str, ...]:
@@ -128,16 +128,16 @@ class Poller:
         feed: Feed,
         deployer: Deploys,
         clock: Callable[[], datetime],
-        open_history: Callable[[str], History],
+        open_history: Callable[[str], History] | None = None,
         rng: random.Random | None = None,
     ) -> None:
-        """Take the parts. `open_history` gives a service's mirror clone; it is called once a service."""
+        """Take the parts. `open_history` gives a service's mirror, and is called once a service."""
         self._sources = {name: each.source for name, each in config.services.items() if each.source is not None}
         self._store = store
         self._feed = feed
         self._deployer = deployer
         self._clock = clock
-        self._open_history = open_history
+        self._open_history = open_history or (lambda name: Repository(self._sources[name], str(config.state.directory)))
         self._rng = rng or random.Random()  # noqa: S311 - spreads requests, guards nothing
         self._heads = Heads()
         self._histories: dict[str, History] = {}
@@ -223,11 +223,13 @@ class Poller:
             return self._settled(service, known, head)
         try:
             old = known.state.head
-            history = await self._history(service, head)
+            history, head = await self._fetch(service, head)
             strange = old is not None and old != head and not await history.is_ancestor(old, head)
             sight = await self._sight(known, source, history, head)
         except RemoteError as error:
             return await self._failed(known, source, HeadProblem(error.kind, error.text))
+        except (BadRefError, DamagedError) as error:
+            return await self._failed(known, source, HeadProblem(Trouble.OTHER, str(error)))
         if strange and old is not None:
             await self._write(rewritten, replace(known.state, head=head), source, old, self._clock())
         state = await self._answered(known, source, head)
@@ -245,14 +247,14 @@ class Poller:
         self._waiting.add(service)
         return Polled(Outcome.LATER, f"{head[:10]} follows the deployment under way", head)
 
-    async def _history(self, service: str, head: str) -> History:
+    async def _fetch(self, service: str, head: str) -> tuple[History, str]:
+        """The mirror with that commit in it, or with a still newer one."""
         if service not in self._histories:
             self._histories[service] = self._open_history(service)
         history = self._histories[service]
         if self._fetched.get(service) != head:
-            await history.fetch()
-            self._fetched[service] = head
-        return history
+            head = self._fetched[service] = await history.fetch()
+        return history, head
 
     async def _sight(self, known: Known, source: Source, history: History, head: str) -> Sight:
         waits = known.hold.waits if known.hold else None
@@ -262,7 +264,7 @@ class Poller:
             auto=source.auto,
             live=known.live,
             hold=known.hold,
-            older_than_hold=waits not in {None, head} and await history.is_ancestor(head, waits or head),
+            older_than_hold=bool(waits and waits != head and await history.is_ancestor(head, waits)),
             quarantined=known.quarantined,
             unchanged=known.state.head == head,
             only=await self._only(known, source, history, head),
@@ -277,8 +279,7 @@ class Poller:
         before = self._compared.get(known.state.service)
         if before is not None and before[0] == pair:
             return before[1]
-        paths = await history.changed_paths(*pair)
-        only = covering(source.ignore, paths)
+        only = covering(source.ignore, await history.changed_paths(*pair) or ())
         self._compared[known.state.service] = (pair, only)
         return only
 
@@ -306,10 +307,8 @@ class Poller:
         service, branch = known.state.service, self._sources[known.state.service].branch
         text = f"{service}: new commit {head[:10]} on {branch}, not deployed: {note.text}"
         if self._noted.get(service) != (head, note.because):
-            commits: tuple[Sequence[Commit], int] = ((), 0)
-            with suppress(RemoteError):  # the notice is worth more than its list
-                commits = await history.commits_between(known.live, head)
-            await self._write(note_update, known.state, head, note.because, text, *commits, self._clock())
+            commits, total = await history.commits(known.live, head)
+            await self._write(note_update, known.state, head, note.because, text, commits, total, self._clock())
             self._noted[service] = (head, note.because)
         return Polled(Outcome.NOTED, text, head)
 

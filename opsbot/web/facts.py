@@ -1,0 +1,68 @@
+"""What the routes need to know, as a port: they read no store and know no engine."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from opsbot.core.health import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class CheckFigures:
+    """One check. `took` is how long its last look took, in seconds."""
+
+    name: str
+    verdict: Verdict
+    took: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceFigures:
+    """One service. `memory` in bytes, `cpu` in seconds since its process started, both None where it has none."""
+
+    service: str
+    verdict: Verdict
+    running: bool = False
+    checks: tuple[CheckFigures, ...] = ()
+    memory: int | None = None
+    cpu: float | None = None
+    deployed_at: datetime | None = None
+    incident: bool = False
+    held: bool = False
+    source_failing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Everything `/metrics` shows, at one moment. What ends in `_total` counts since this process started.
+
+    deployments: by service and how they ended. recoveries, poll_failures: by service. loop_failures: by loop.
+    """
+
+    version: str
+    started_at: datetime
+    services: tuple[ServiceFigures, ...] = ()
+    deployments_total: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    recoveries_total: Mapping[str, int] = field(default_factory=dict)
+    poll_failures_total: Mapping[str, int] = field(default_factory=dict)
+    loop_failures_total: Mapping[str, int] = field(default_factory=dict)
+    outbox_waiting: int = 0
+    outbox_oldest: float = 0.0
+    """Seconds the oldest untold notice waits."""
+    gateway_connected: bool = False
+    gateway_latency: float | None = None
+    """Seconds."""
+
+
+class WebSources(Protocol):
+    """Where the routes get what they show."""
+
+    def stuck(self) -> Sequence[str]:
+        """The loops that are overdue, each in words; none while all is well."""
+
+    async def unready(self) -> Sequence[str]:
+        """What is not up yet, or not any more, each in words; none when opsbot can do all its work."""
+
+    async def figures(self) -> Figures:
+        """What `/metrics` shows."""

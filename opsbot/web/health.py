@@ -1,0 +1,32 @@
+"""`/healthz`: is this process alive. `/readyz`: can it do all its work."""
+
+from collections.abc import Sequence
+from http import HTTPStatus
+
+from aiohttp import web
+
+from opsbot.web.facts import WebSources
+
+NOT_KEPT = {"Cache-Control": "no-store"}
+
+
+class Health:
+    """Both routes."""
+
+    def __init__(self, sources: WebSources) -> None:
+        """Take where the answers come from."""
+        self._sources = sources
+
+    async def healthz(self, _request: web.Request) -> web.Response:
+        """200 while the event loop answers and no loop is overdue, else 503 with those that are."""
+        return _answer("ok", "stuck", self._sources.stuck())
+
+    async def readyz(self, _request: web.Request) -> web.Response:
+        """200 when the store, the managers and Discord's gateway are there, else 503 with what is not."""
+        return _answer("ready", "not ready", await self._sources.unready())
+
+
+def _answer(well: str, ill: str, reasons: Sequence[str]) -> web.Response:
+    status = HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK
+    body = {"status": ill if reasons else well, "reasons": list(reasons)}
+    return web.json_response(body, status=status, headers=NOT_KEPT)

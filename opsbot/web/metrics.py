@@ -1,0 +1,113 @@
+"""`/metrics` in Prometheus' text format. Labels are names from the configuration only, so their number is bounded."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from opsbot.core.health import Verdict
+from opsbot.web.facts import Figures, WebSources
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+Samples = list[tuple[tuple[str, ...], float]]
+
+
+class Metrics:
+    """The route. prometheus_client is imported at the first scrape: it costs memory, and not everybody scrapes."""
+
+    def __init__(self, sources: WebSources) -> None:
+        """Take where the figures come from."""
+        self._sources = sources
+
+    async def metrics(self, _request: web.Request) -> web.Response:
+        """Everything, as it is now."""
+        figures = await self._sources.figures()
+        # In a thread: the import, and opsbot's own figures, read files.
+        text = await asyncio.to_thread(_text, figures)
+        return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"})
+
+
+def _text(figures: Figures) -> bytes:
+    from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest  # noqa: PLC0415 - see Metrics
+
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    registry.register(LiveCollector(figures))
+    return generate_latest(registry)
+
+
+class LiveCollector:
+    """Hands figures to prometheus_client, which asks for them with `collect`."""
+
+    def __init__(self, figures: Figures) -> None:
+        """Take the figures of one moment."""
+        self._figures = figures
+
+    def collect(self) -> "Iterator[Metric]":
+        """Every family, each once."""
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily  # noqa: PLC0415 - see Metrics
+
+        for name, text, labels, samples in [*_own(self._figures), *_services(self._figures)]:
+            gauge = GaugeMetricFamily(f"opsbot_{name}", text, labels=labels)
+            for values, value in samples:
+                gauge.add_metric(values, value)
+            yield gauge
+        for name, text, labels, samples in _counters(self._figures):
+            counter = CounterMetricFamily(f"opsbot_{name}", text, labels=labels)
+            for values, value in samples:
+                counter.add_metric(values, value)
+            yield counter
+
+
+Family = tuple[str, str, tuple[str, ...], Samples]
+
+
+def _own(figures: Figures) -> Iterator[Family]:
+    yield "up", "1 while opsbot answers.", (), [((), 1.0)]
+    yield "build_info", "The version that runs.", ("version",), [((figures.version,), 1.0)]
+    yield "start_time_seconds", "When opsbot started.", (), [((), figures.started_at.timestamp())]
+    yield "outbox_waiting", "Notices Discord was not told yet.", (), [((), figures.outbox_waiting)]
+    yield "outbox_oldest_seconds", "How long the oldest of them waits.", (), [((), figures.outbox_oldest)]
+    yield "gateway_connected", "1 while connected to Discord.", (), [((), float(figures.gateway_connected))]
+    latency = figures.gateway_latency
+    yield "gateway_latency_seconds", "Heartbeat to its answer.", (), [] if latency is None else [((), latency)]
+
+
+def _services(figures: Figures) -> Iterator[Family]:
+    services = figures.services
+
+    def each(value: Callable[[int], float | None]) -> Samples:
+        found = ((one.service, value(number)) for number, one in enumerate(services))
+        return [((name,), float(number)) for name, number in found if number is not None]
+
+    one = ("service",)
+    yield "service_up", "1 when all checks of the service pass.", one, each(lambda n: services[n].verdict is Verdict.UP)
+    verdicts: Samples = [((s.service, str(v)), float(s.verdict is v)) for s in services for v in Verdict]
+    yield "service_verdict", "1 at what is held to be true of the service.", ("service", "verdict"), verdicts
+    yield "service_running", "1 when its manager says it runs.", one, each(lambda n: services[n].running)
+    checks: Samples = [((s.service, c.name), float(c.verdict is Verdict.UP)) for s in services for c in s.checks]
+    yield "check_up", "1 when the check passes.", ("service", "check"), checks
+    took: Samples = [((s.service, c.name), c.took) for s in services for c in s.checks]
+    yield "check_duration_seconds", "How long its last look took.", ("service", "check"), took
+    yield "service_resident_memory_bytes", "Its main process.", one, each(lambda n: services[n].memory)
+    yield "service_cpu_seconds", "CPU its main process has used.", one, each(lambda n: services[n].cpu)
+    times = each(lambda n: at.timestamp() if (at := services[n].deployed_at) else None)
+    yield "last_deploy_timestamp_seconds", "When a deployment last went live.", one, times
+    yield "incidents_open", "1 while the service has an open incident.", one, each(lambda n: services[n].incident)
+    yield "service_held", "1 while automatic deploys are held.", one, each(lambda n: services[n].held)
+    yield "source_failing", "1 while its repository does not answer.", one, each(lambda n: services[n].source_failing)
+
+
+def _counters(figures: Figures) -> Iterator[Family]:
+    ended: Samples = [(pair, float(count)) for pair, count in figures.deployments_total.items()]
+    yield "deployments", "Deployments by how they ended.", ("service", "outcome"), ended
+    for name, text, label, counts in (
+        ("recoveries", "Restarts that recovery made.", "service", figures.recoveries_total),
+        ("poll_failures", "Polls the repository did not answer.", "service", figures.poll_failures_total),
+        ("loop_failures", "Runs of a loop that failed.", "loop", figures.loop_failures_total),
+    ):
+        yield name, text, (label,), [((key,), float(count)) for key, count in counts.items()]

@@ -1,0 +1,61 @@
+"""The HTTP endpoint: opens, routes, closes."""
+
+from aiohttp import web
+
+from opsbot.config import Http
+from opsbot.web.facts import Figures, ServiceFigures, WebSources
+from opsbot.web.health import Health
+from opsbot.web.hooks import BODY_MOST, Hooks
+from opsbot.web.metrics import Metrics
+
+__all__ = ["Figures", "ServiceFigures", "Web", "WebSources", "start_web"]
+
+
+class Web:
+    """The endpoint while it is open. `address` is None where the configuration turns it off."""
+
+    def __init__(self, runner: web.AppRunner | None) -> None:
+        """Made by `start_web`."""
+        self._runner = runner
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """Host and port it listens on."""
+        if self._runner is None or not self._runner.addresses:
+            return None
+        host, port = self._runner.addresses[0][:2]
+        return host, port
+
+    async def close(self) -> None:
+        """Finish what is being answered, and stop listening."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+
+def build(sources: WebSources, hooks: Hooks) -> web.Application:
+    """The routes."""
+    app = web.Application(client_max_size=BODY_MOST)
+    health, metrics = Health(sources), Metrics(sources)
+    app.router.add_get("/healthz", health.healthz)
+    app.router.add_get("/readyz", health.readyz)
+    app.router.add_get("/metrics", metrics.metrics)
+    app.router.add_post("/hooks/{forge}", hooks.push)
+    return app
+
+
+async def start_web(http: Http, sources: WebSources, hooks: Hooks) -> Web:
+    """Listen where `[http]` says; port 0 takes a free one.
+
+    Raises:
+        OSError: the address cannot be listened on.
+    """
+    if http.host is None:
+        return Web(None)
+    runner = web.AppRunner(build(sources, hooks), access_log=None, shutdown_timeout=2.0)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, http.host, http.port).start()
+    except OSError:
+        await runner.cleanup()
+        raise
+    return Web(runner)
