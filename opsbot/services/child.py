@@ -1,0 +1,150 @@
+"""Starting a service's process, and taking one down with all that came of it."""
+
+import asyncio
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from opsbot.config import Service
+from opsbot.services import environment
+from opsbot.services.port import ManagerError
+from opsbot.services.processes import Process, alive, by_run, find, in_session, open_pidfd, send
+
+_LOOK_AGAIN = 0.5
+_KILL_TAKES = 5.0
+"""Seconds that a process may take to go after SIGKILL: more, and it hangs in the kernel."""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A process just started. The pidfd is the receiver's to close."""
+
+    process: Process
+    pidfd: int
+    release: Path | None
+
+
+def start(service: Service, run: str, spool: Path) -> Started:
+    """Start the service's command in what is its live release now, its output appended to `spool`.
+
+    The process leads a session of its own, so that it outlives opsbot and is told apart from its siblings. Blocks.
+
+    Raises:
+        ManagerError: the command, its folder or its environment file is not there, or cannot be used.
+    """
+    release, folder = _where(service)
+    env = environment.of_service(service, run, release)
+    command = list(service.command)
+    if "/" in command[0]:
+        command[0] = str(folder / command[0])
+    try:
+        output = os.open(spool, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    except OSError as error:
+        raise ManagerError(f"its output cannot be written to {spool}: {error.strerror}", retry=True) from error
+    try:
+        child = subprocess.Popen(
+            command, cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+        )
+    except OSError as error:
+        raise ManagerError(f"{command[0]} cannot be started in {folder}: {error.strerror}") from error
+    except ValueError as error:
+        raise ManagerError(f"{command[0]} cannot be started: {error}") from error
+    finally:
+        os.close(output)
+    # Nobody reaps it but us, so until then its pid is its own, dead or alive.
+    process = find(child.pid, dead=True)
+    pidfd = os.pidfd_open(child.pid)
+    # The pidfd tells of its end; Popen must neither wait for it nor complain that nobody did.
+    child.returncode = 0
+    if process is None:
+        os.close(pidfd)
+        raise ManagerError(f"{command[0]} was reaped by someone else", retry=True)
+    return Started(process, pidfd, release)
+
+
+def _where(service: Service) -> tuple[Path | None, Path]:
+    try:
+        release = service.root.resolve(strict=True) if service.root is not None else None
+    except OSError as error:
+        raise ManagerError(f"there is no live release at {service.root}: deploy one first") from error
+    folder = (release or Path("/")) / service.working_directory
+    if not folder.is_dir():
+        raise ManagerError(f"its working directory {folder} is not there")
+    return release, folder.resolve()
+
+
+def relatives(owner: str, main: Process | None, but: Collection[str] = ()) -> set[Process]:
+    """Every living process of a service: those that carry the id of one of its runs, and its main process's session.
+
+    owner: what its runs' ids begin with. but: runs that are left out.
+    """
+    runs = by_run()
+    family = {one for run, found in runs.items() if run.startswith(owner) and run not in but for one in found}
+    if main is not None and alive(main):
+        family.update(in_session(main))
+    return family
+
+
+def terminate(main: Process | None, others: Iterable[Process]) -> None:
+    """SIGTERM to the main process's group at once and to the others one by one; frozen ones are thawed to hear it."""
+    group = main.pid if main is not None and alive(main) else None
+    for sign in (signal.SIGTERM, signal.SIGCONT):
+        if group is not None:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(group, sign)
+        for process in others:
+            if process != main and process.group != group:
+                with suppress(PermissionError):
+                    send(process, sign)
+
+
+def kill(processes: Iterable[Process]) -> None:
+    """SIGKILL to each."""
+    for process in processes:
+        with suppress(PermissionError):
+            send(process, signal.SIGKILL)
+
+
+async def gone(processes: Iterable[Process], timeout: float) -> None:
+    """Wait until all of these are gone, at most `timeout` seconds."""
+    loop = asyncio.get_running_loop()
+    pidfds = await asyncio.to_thread(lambda: [fd for fd in map(open_pidfd, processes) if fd is not None])
+    waits = {fd: loop.create_future() for fd in pidfds}
+    try:
+        for fd, wait in waits.items():
+            loop.add_reader(fd, _settle, wait)
+        if waits:
+            await asyncio.wait(waits.values(), timeout=timeout)
+    finally:
+        for fd in pidfds:
+            loop.remove_reader(fd)
+            os.close(fd)
+
+
+def _settle(wait: asyncio.Future[None]) -> None:
+    if not wait.done():
+        wait.set_result(None)
+
+
+async def clear(processes: set[Process], look: Callable[[], set[Process]], patience: float) -> None:
+    """Wait until all of these are gone; after `patience` seconds kill them, and whatever kin of theirs `look` finds.
+
+    Raises:
+        ManagerError: one outlives even SIGKILL.
+    """
+    loop = asyncio.get_running_loop()
+    await gone(processes, patience)
+    until = loop.time() + _KILL_TAKES
+    while True:
+        processes = await asyncio.to_thread(lambda known: {one for one in known | look() if alive(one)}, processes)
+        if not processes:
+            return
+        if loop.time() >= until:
+            pids = ", ".join(str(one.pid) for one in sorted(processes, key=lambda one: one.pid))
+            raise ManagerError(f"these processes outlive SIGKILL: {pids}", retry=True)
+        await asyncio.to_thread(kill, processes)
+        await gone(processes, _LOOK_AGAIN)

@@ -1,0 +1,64 @@
+"""How grave a line is, read from the line itself."""
+
+import json
+import re
+
+_WORDS = {
+    "error": (
+        "fatal",
+        "critical",
+        "crit",
+        "panic",
+        "emerg",
+        "emergency",
+        "alert",
+        "error",
+        "err",
+        "exception",
+        "traceback",
+    ),
+    "warning": ("warning", "warn"),
+    "info": ("info", "notice"),
+    "debug": ("debug", "trace", "verbose", "silly"),
+}
+_LEVEL_OF = {word: level for level, words in _WORDS.items() for word in words}
+_WORD = re.compile(
+    # An exception's own name too: TypeError, UnhandledPromiseRejectionWarning.
+    r"(?<![a-z0-9])(?:[a-z]*(?P<tail>error|exception|warning)|(?P<word>" + "|".join(_LEVEL_OF) + r"))(?![a-z0-9])",
+    re.IGNORECASE,
+)
+_LOOK_AT = 300
+_NUMBERS = ((50, "error"), (40, "warning"), (30, "info"), (0, "debug"))
+"""pino's and bunyan's numbers."""
+LEVELS = ("debug", "info", "warning", "error")
+
+
+def level_of(text: str) -> str:
+    """error, warning, info or debug; "" where the line does not say."""
+    if text.startswith("{"):
+        level = _of_json(text)
+        if level is not None:
+            return level
+    match = _WORD.search(text, 0, _LOOK_AT)
+    if match is None:
+        return ""
+    return _LEVEL_OF[(match["tail"] or match["word"]).lower()]
+
+
+def _of_json(text: str) -> str | None:
+    try:
+        entry = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    for key in ("level", "severity", "lvl", "levelname"):
+        told = entry.get(key) if isinstance(entry, dict) else None
+        if isinstance(told, str):
+            return _LEVEL_OF.get(told.lower(), "")
+        if isinstance(told, int | float):
+            return next((level for least, level in _NUMBERS if told >= least), "debug")
+    return None
+
+
+def at_least(level: str, wanted: str) -> bool:
+    """Whether a line of this level is as grave as `wanted`, or graver. One that does not say counts as info."""
+    return LEVELS.index(level or "info") >= LEVELS.index(wanted)

@@ -1,0 +1,180 @@
+"""From what a service writes to its log, losing and doubling nothing whenever opsbot dies.
+
+The service's stdout and stderr are a file, its spool, opened for appending: writing there never blocks and needs no
+opsbot. opsbot reads it, writes its lines to the log, then notes in one small write how far it is in both. The next
+opsbot cuts the log back to what was noted and reads on from there. What was read is given back to the file system.
+"""
+
+import os
+import re
+import zlib
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from opsbot.services.log_levels import level_of
+from opsbot.services.port import LogLine
+from opsbot.services.process_log import LINE, MORE, NOTE, ProcessLog, stamp
+from opsbot.services.processes import punch
+
+LINE_AT_MOST = 16 * 1024
+BATCH = 512 * 1024
+_POSITION_LENGTH = 256
+_GIVE_BACK = 256 * 1024
+_CONTINUATION = re.compile(rb"[\x80-\xbf]{0,3}$")
+
+
+class Output:
+    """The output of one service. Blocks: call it in a thread, from one at a time."""
+
+    def __init__(self, directory: Path, keep: timedelta, size: int, clock: Callable[[], datetime]) -> None:
+        """`directory` is the service's own."""
+        self._directory = directory
+        self._clock = clock
+        self._log = ProcessLog(directory / "log", keep, size)
+        self._run = ""
+        self._spool = -1
+        self._read = 0
+        self._given_back = 0
+        self._position = -1
+        self._catching_up = False
+        self._more = False
+        self.heard = False
+        """Whether somebody follows: the level of each line is worth finding out."""
+
+    @property
+    def log_directory(self) -> Path:
+        """Where the log's parts are."""
+        return self._log.directory
+
+    def spool(self, run: str) -> Path:
+        """The spool of a run."""
+        return self._directory / f"{run}.out"
+
+    def open(self) -> None:
+        """Go on where the last opsbot was.
+
+        Raises:
+            OSError: a file cannot be opened.
+        """
+        self._position = os.open(self._directory / "position", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        kept = os.pread(self._position, _POSITION_LENGTH, 0).decode("ascii", "replace").split()
+        place = None
+        if len(kept) == 5 and int(kept[4], 16) == _sum(kept[:4]):  # noqa: PLR2004 - run, read, part, length, sum
+            self._run, self._read = kept[0].removeprefix("."), int(kept[1])
+            place = (kept[2].removeprefix("."), int(kept[3]))
+        self._log.open(place)
+        self._log.prune(self._clock())
+        if self._run:
+            self._catching_up = True
+            self._attach()
+
+    def _attach(self) -> None:
+        self._given_back = 0
+        try:
+            self._spool = os.open(self.spool(self._run), os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            self._spool = -1
+
+    def begin(self, run: str) -> None:
+        """The spool of this run is what is read from now on; that of the run before is finished and removed."""
+        if run == self._run:
+            return
+        while self.drain(final=True):
+            pass
+        last, before = self._spool, self._run
+        self._run, self._read, self._more = run, 0, False
+        self._attach()
+        self._put([(NOTE, f"run {run}")], self._clock())
+        if last >= 0:
+            os.close(last)
+        if before:
+            self.spool(before).unlink(missing_ok=True)
+
+    def note(self, text: str) -> None:
+        """Write what opsbot has to say of the service into its log."""
+        self._put([(NOTE, text)], self._clock())
+
+    def drain(self, *, final: bool = False) -> list[LogLine]:
+        """Take the next lines from the spool into the log: a batch, empty when there are no more for now.
+
+        final: nobody writes to the spool any more, so its last line needs no end.
+        """
+        if self._spool < 0:
+            return []
+        data = os.pread(self._spool, BATCH, self._read)
+        if not data:
+            self._catching_up = False
+            return []
+        at = self._clock()
+        if self._catching_up:
+            # Written while no opsbot was there: the spool's own time is nearer the truth than now.
+            at = min(at, datetime.fromtimestamp(os.fstat(self._spool).st_mtime, UTC))
+            self._catching_up = len(data) == BATCH
+        pieces, used = _cut(data, final=final and len(data) < BATCH, more=self._more)
+        if not used:
+            return []
+        self._read += used
+        try:
+            self._put(pieces, at)
+        except OSError:
+            # The disk is full: the lines stay where they are, and are taken another time.
+            self._read -= used
+            raise
+        self._more = not data[:used].endswith(b"\n")
+        if self._read - self._given_back >= _GIVE_BACK and punch(self._spool, self._read):
+            self._given_back = self._read
+        return [LogLine(at, text, level_of(text) if self.heard else "", self._run) for _, text in pieces]
+
+    def _put(self, pieces: list[tuple[str, str]], at: datetime) -> None:
+        old = self._log.turn(at) if self._log.due(at) else None
+        time = stamp(at)
+        if self._log.place[1] == 0 and self._run:
+            self._log.write(f"{time} {NOTE} run {self._run}\n".encode())
+        self._log.write("".join(f"{time} {mark} {text}\n" for mark, text in pieces).encode())
+        part, length = self._log.place
+        fields = [f".{self._run}", str(self._read), f".{part}", str(length)]
+        os.pwrite(self._position, " ".join([*fields, f"{_sum(fields):08x}"]).ljust(_POSITION_LENGTH).encode(), 0)
+        if old is not None:
+            # Only now: until the position names the new part, the next opsbot may have to cut this one back.
+            self._log.pack(old, self._clock())
+
+    def close(self) -> None:
+        """Read no more. The service goes on writing."""
+        self._log.close()
+        for fd in (self._spool, self._position):
+            if fd >= 0:
+                os.close(fd)
+        self._spool = self._position = -1
+
+
+def _sum(fields: list[str]) -> int:
+    return zlib.crc32(" ".join(fields).encode())
+
+
+def _cut(data: bytes, *, final: bool, more: bool) -> tuple[list[tuple[str, str]], int]:
+    """Whole lines, and pieces of those too long; and how many bytes they took. `more`: the first continues one."""
+    pieces: list[tuple[str, str]] = []
+    at = 0
+    while at < len(data):
+        end = data.find(b"\n", at, at + LINE_AT_MOST + 1)
+        if end >= 0:
+            pieces.append((MORE if more else LINE, _clean(data[at:end])))
+            at, more = end + 1, False
+        elif len(data) - at > LINE_AT_MOST:
+            piece = data[at : at + LINE_AT_MOST]
+            if data[at + LINE_AT_MOST] & 0xC0 == 0x80:  # noqa: PLR2004 - within a character of several bytes
+                tail = _CONTINUATION.search(piece)
+                piece = piece[: tail.start() - 1] if tail else piece
+            pieces.append((MORE if more else LINE, _clean(piece)))
+            at, more = at + len(piece), True
+        elif final:
+            pieces.append((MORE if more else LINE, _clean(data[at:])))
+            at = len(data)
+        else:
+            break
+    return pieces, at
+
+
+def _clean(line: bytes) -> str:
+    return line.decode("utf-8", "replace").rstrip("\r").replace("\0", "\ufffd")

@@ -1,0 +1,107 @@
+"""Searches lines for a pattern that someone typed.
+
+Python's `re` can take hours over a hostile pattern, and holds the interpreter's lock all the while: a thread is no
+protection. Plain text is looked for here; a pattern is given to a process of its own, which can be killed.
+"""
+
+import json
+import re
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self, TypeVar
+
+from opsbot.services.port import ManagerError
+
+T = TypeVar("T")
+
+PATTERN_AT_MOST = 512
+_SPECIAL = frozenset(r".^$*+?{}[]\|()")
+_SEARCHER = """
+import json, re, sys
+search = re.compile(sys.argv[1], re.IGNORECASE).search
+for batch in sys.stdin:
+    print(json.dumps([bool(search(line)) for line in json.loads(batch)]), flush=True)
+"""
+_BATCH_TEXT = 256 * 1024
+
+
+class PatternSearch:
+    """Looks for one pattern, ignoring case; a context manager. `until` is on the monotonic clock. Blocks."""
+
+    def __init__(self, pattern: str, until: float) -> None:
+        """Raises ManagerError when the pattern is none or is too long."""
+        if len(pattern) > PATTERN_AT_MOST:
+            raise ManagerError(f"the pattern is longer than {PATTERN_AT_MOST} characters")
+        try:
+            re.compile(pattern, re.IGNORECASE)
+        except (re.error, OverflowError, RecursionError) as error:
+            raise ManagerError(f"not a regular expression: {error}") from error
+        self._until = until
+        self._plain = None if _SPECIAL.intersection(pattern) else pattern.lower()
+        self._pattern = pattern
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        """Itself; the process is started when the first lines come."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the process."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+
+    def fitting(self, items: list[T], text_of: Callable[[T], str]) -> list[T]:
+        """Those whose text the pattern is found in.
+
+        Raises:
+            ManagerError: the time is over.
+        """
+        if self._plain is not None:
+            return [item for item in items if self._plain in text_of(item).lower()]
+        found: list[T] = []
+        at = 0
+        while at < len(items):
+            batch, size = [], 0
+            while at < len(items) and size < _BATCH_TEXT:
+                batch.append(items[at])
+                size += len(text_of(items[at]))
+                at += 1
+            answers = self._ask([text_of(item) for item in batch])
+            found += [item for item, fits in zip(batch, answers, strict=True) if fits]
+        return found
+
+    def _ask(self, texts: list[str]) -> list[bool]:
+        if self._process is None:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-c", _SEARCHER, self._pattern],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        stdin, stdout = self._process.stdin, self._process.stdout
+        if stdin is None or stdout is None:
+            raise ManagerError("the search has no pipes")
+        try:
+            # The searcher reads the whole line before it searches, so this waits for nothing but its start.
+            stdin.write(json.dumps(texts).encode() + b"\n")
+            stdin.flush()
+        except BrokenPipeError as error:
+            raise ManagerError("the search ended early", retry=True) from error
+        answer = bytearray()
+        while not answer.endswith(b"\n"):
+            ready, _, _ = select.select([stdout], [], [], max(self._until - time.monotonic(), 0))
+            if not ready:
+                raise ManagerError("the search took too long: simplify the pattern, or ask for a shorter time")
+            piece = stdout.read1(64 * 1024)  # type: ignore[attr-defined]  # a BufferedReader, typed as IO
+            if not piece:
+                raise ManagerError("the search ended early", retry=True)
+            answer += piece
+        return [bool(one) for one in json.loads(answer)]

@@ -1,0 +1,92 @@
+"""The run record: what opsbot must remember of a service it keeps running, so that its next process finds it again.
+
+It is written before a process is started (the run's id alone) and completed once the pid is known. A death of opsbot in
+between is healed by looking for processes that carry the run's id in their environment.
+"""
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+
+from opsbot.services.processes import Process, boot_id, find
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One service: whether it is to run, and the run it is in.
+
+    wanted: it is to run. by_hand: its stop was asked for. run: the id of the last run begun, "" before the first.
+    starting: its process is about to be made, or was. pid and ticks: its main process, 0 while unknown and once its
+    death is known. gave_up: it died too often and is left alone. exit: how its last run ended, in words.
+    """
+
+    wanted: bool = False
+    by_hand: bool = False
+    gave_up: bool = False
+    run: str = ""
+    starting: bool = False
+    boot: str = ""
+    pid: int = 0
+    ticks: int = 0
+    release: str = ""
+    started_at: str = ""
+    restarts: int = 0
+    exit: str = ""
+
+    @property
+    def began(self) -> datetime | None:
+        """When the run began."""
+        return datetime.fromisoformat(self.started_at) if self.started_at else None
+
+    @property
+    def other_boot(self) -> bool:
+        """Whether the host was started anew since the run began."""
+        return bool(self.boot and boot_id() and self.boot != boot_id())
+
+    def main(self) -> Process | None:
+        """Its main process, if that very one still lives."""
+        if not self.pid or self.other_boot:
+            return None
+        process = find(self.pid)
+        return process if process is not None and process.ticks == self.ticks else None
+
+
+def owner(directory: Path) -> str:
+    """What the run ids of the service kept in this folder begin with: the same for every opsbot on the folder."""
+    return hashlib.sha256(os.fsencode(directory.resolve())).hexdigest()[:12]
+
+
+def load(directory: Path) -> RunRecord | None:
+    """The record kept in this folder; None where there is none or it cannot be understood."""
+    try:
+        kept = json.loads((directory / "run.json").read_text())
+        return RunRecord(**{name: kept[name] for name in RunRecord.__dataclass_fields__ if name in kept})
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def save(directory: Path, record: RunRecord, *, lasting: bool) -> None:
+    """Replace the record in one step.
+
+    lasting: it must outlive a power cut as well. What is only about living processes need not: they do not either.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path = directory / "run.json"
+    new = directory / "run.json.new"
+    with new.open("w") as file:
+        json.dump(asdict(record), file)
+        if lasting:
+            file.flush()
+            os.fsync(file.fileno())
+    new.replace(path)
+    if lasting:
+        folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

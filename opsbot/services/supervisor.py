@@ -1,0 +1,175 @@
+"""The supervisor: a ServiceManager whose services are opsbot's own children, and outlive it."""
+
+import asyncio
+import fcntl
+import logging
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from opsbot.config import Service
+from opsbot.services.keeper import HEARD_AT_MOST, Keeper, Patience
+from opsbot.services.log_reader import read
+from opsbot.services.port import LogLine, LogQuery, ManagerError, ServiceEvent, ServiceState
+from opsbot.services.processes import by_run
+from opsbot.services.spool_watch import SpoolWatch
+
+log = logging.getLogger(__name__)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Supervisor:
+    """Implements `opsbot.services.port.ServiceManager` for `manager = "process"`."""
+
+    def __init__(
+        self,
+        services: Mapping[str, Service],
+        directory: Path,
+        clock: Callable[[], datetime] = _now,
+        *,
+        patience: Patience | None = None,
+        resume: bool = True,
+    ) -> None:
+        """`directory` holds a folder a service: its record, its spool and its log.
+
+        resume: `open` starts a service again that was to run and does not; one that opsbot gave up is left alone until
+        the host is restarted.
+        """
+        self._services = dict(services)
+        self._directory = directory
+        self._clock = clock
+        self._patience = patience or Patience()
+        self._resume = resume
+        self._listeners: list[Callable[[ServiceEvent], None]] = []
+        self._keepers: dict[str, Keeper] = {}
+        self._spools: SpoolWatch | None = None
+        self._draining: set[asyncio.Task[None]] = set()
+        self._lock = -1
+
+    async def open(self) -> None:
+        """Adopt what runs already, end what is left of earlier runs, and start again what is to run and does not.
+
+        Raises:
+            ManagerError: another opsbot supervises from this directory, or it cannot be used.
+        """
+        self._lock = await asyncio.to_thread(_take, self._directory)
+        self._spools = SpoolWatch(self._grown)
+        runs = await asyncio.to_thread(by_run)
+        self._keepers = {
+            name: Keeper(service, self._directory / name, self._clock, self._patience, self._spools, self._tell)
+            for name, service in self._services.items()
+        }
+        try:
+            await asyncio.gather(*(keeper.find(runs, resume=self._resume) for keeper in self._keepers.values()))
+        except ManagerError:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Stop watching, once what is being done is done. The services go on running."""
+        await asyncio.gather(*(keeper.leave() for keeper in self._keepers.values()))
+        if self._draining:
+            await asyncio.wait(self._draining)
+        self._keepers = {}
+        if self._spools is not None:
+            self._spools.close()
+            self._spools = None
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def listen(self, listener: Callable[[ServiceEvent], None]) -> None:
+        """Call `listener`, on the event loop, for each event from now on. It must not block."""
+        self._listeners.append(listener)
+
+    async def start(self, service: str) -> ServiceState:
+        """Start it if it does not run; returns once its process is running.
+
+        Raises:
+            ManagerError: it cannot be started; the text says why.
+        """
+        return await self._keeper(service).start()
+
+    async def stop(self, service: str) -> ServiceState:
+        """SIGTERM, after its stop timeout SIGKILL, to all its processes; returns once none is left.
+
+        Raises:
+            ManagerError: a process outlives SIGKILL.
+        """
+        return await self._keeper(service).stop()
+
+    async def restart(self, service: str) -> ServiceState:
+        """Stop and start it, in what is now its live release; returns once its new process is running.
+
+        Raises:
+            ManagerError: it cannot be stopped or started; the text says why.
+        """
+        return await self._keeper(service).restart()
+
+    async def state(self, service: str) -> ServiceState:
+        """How it stands now."""
+        return self._keeper(service).state
+
+    async def logs(self, service: str, query: LogQuery) -> list[LogLine]:
+        """Lines the service wrote, oldest first, those it wrote a moment ago too.
+
+        Raises:
+            ManagerError: the pattern is none, or it takes too long.
+        """
+        keeper = self._keeper(service)
+        await keeper.drain()
+        return await asyncio.to_thread(read, keeper.output.log_directory, query, keeper.state.run)
+
+    async def follow(self, service: str) -> AsyncIterator[LogLine]:
+        """Lines as they are written, from now on. Who reads too slowly loses the oldest; the log has them all."""
+        keeper = self._keeper(service)
+        queue: asyncio.Queue[LogLine] = asyncio.Queue(HEARD_AT_MOST)
+        keeper.followers.add(queue)
+        try:
+            while True:
+                yield await queue.get()
+        finally:
+            keeper.followers.discard(queue)
+
+    def _keeper(self, service: str) -> Keeper:
+        try:
+            return self._keepers[service]
+        except KeyError:
+            raise ManagerError(f"no service {service!r} is supervised here") from None
+
+    def _tell(self, event: ServiceEvent) -> None:
+        for listener in self._listeners:
+            try:
+                listener(event)
+            except Exception:
+                # The edge: a listener's fault must not keep the service from being started again.
+                log.exception("a listener failed on %s", event)
+
+    def _grown(self, services: set[str]) -> None:
+        for service in services:
+            if service in self._keepers:
+                task = asyncio.create_task(self._keepers[service].drain())
+                self._draining.add(task)
+                task.add_done_callback(self._draining.discard)
+
+
+def _take(directory: Path) -> int:
+    """Lock the directory; the kernel gives it free when this process ends, however it ends."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        fd = os.open(directory / "supervisor.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    except OSError as error:
+        raise ManagerError(f"{directory} cannot be used: {error.strerror}") from error
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        holder = os.pread(fd, 32, 0).decode(errors="replace").strip()
+        os.close(fd)
+        raise ManagerError(f"another opsbot (pid {holder}) supervises from {directory}") from error
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+    return fd
