@@ -21,7 +21,7 @@ from opsbot.standin.guild import Channel, Member, iso
 from opsbot.standin.interactions import AUTOCOMPLETE, COMMAND, COMPONENT, MODAL_SUBMIT
 from opsbot.standin.permissions import ALL, Permission
 from opsbot.standin.plumbing import answer, nothing
-from opsbot.standin.state import APPLICATION_ID, GUILD_ID, Event
+from opsbot.standin.state import APPLICATION_ID, GUILD_ID, OWNER_ID, ROLE_IDS, Event
 
 if TYPE_CHECKING:
     from opsbot.standin.server import Standin
@@ -145,12 +145,9 @@ class ClientApi:
 
     async def get_socket(self, request: web.Request) -> web.StreamResponse:
         """The page's WebSocket: a snapshot, then what happens."""
-        member = request.query.get("member", "")
-        if not member.isdecimal() or int(member) not in self._standin.state.members:
-            return answer({"message": "Unknown Member"}, 404)
         ws = web.WebSocketResponse(heartbeat=30)
         await ws.prepare(request)
-        socket = PageSocket(int(member))
+        socket = PageSocket(self._acting(request.query.get("member", "")))
         self._sockets.add(socket)
         socket.send(frame("SNAPSHOT", self.snapshot(self._standin.state.member(socket.member_id))))
         writer = asyncio.create_task(self._write(ws, socket))
@@ -161,6 +158,14 @@ class ClientApi:
             self._sockets.discard(socket)
             writer.cancel()
         return ws
+
+    def _acting(self, wanted: str) -> int:
+        """The member a page acts as: the one it names, else (a page just opened, or older than this server) an admin."""
+        members = self._standin.state.members
+        if wanted.isdecimal() and int(wanted) in members and not members[int(wanted)].bot:
+            return int(wanted)
+        admins = (m.id for m in members.values() if ROLE_IDS["admin"] in m.roles and not m.bot)
+        return next(admins, OWNER_ID)
 
     async def _write(self, ws: web.WebSocketResponse, socket: PageSocket) -> None:
         while (text := await socket.frames.get()) is not None:

@@ -42,7 +42,7 @@ function spine(...children) {
 function context(view, message) {
   const command = interactionOf(message);
   if (command) {
-    return spine(view.avatar(command.user, 16), view.authorName(command.user), h("span", { class: "used" }, "used"),
+    return spine(view.avatar(command.user, 16), view.authorName(command.user), " ", h("span", { class: "used" }, "used"), " ",
       h("span", { class: "command-name" }, icon("slash", 16), command.name));
   }
   if (!message.message_reference || message.type === 18 || message.type === 6 || message.type === 21) return null;
@@ -50,7 +50,7 @@ function context(view, message) {
   if (!source) return spine(h("span", { class: "gone" }, "Original message was deleted"));
   const words = source.content ? plain(source.content).slice(0, 200) : null;
   const jump = () => document.getElementById(`message-${source.id}`)?.scrollIntoView({ block: "center", behavior: "smooth" });
-  return spine(view.avatar(source.author, 16), source.author.bot ? view.appTag() : null, view.authorName(source.author),
+  return spine(view.avatar(source.author, 16), source.author.bot ? view.appTag() : null, view.authorName(source.author), " ",
     h("button", { type: "button", class: "reply-text", on: { click: jump } }, words ?? h("em", null, source.embeds?.length || source.attachments?.length ? "Click to see attachment" : "Click to see message")));
 }
 
@@ -136,7 +136,7 @@ export function draw(view, node, message, before) {
   node.replaceChildren(h("article", { "aria-labelledby": grouped ? null : labelled }, ...[
     head,
     grouped ? time(shortTime(message.timestamp), "grouped-time") : h("div", { class: "message-avatar" }, view.avatar(message.author)),
-    grouped ? null : h("h3", { class: "message-head", id: labelled }, view.authorName(message.author), message.author.bot ? view.appTag() : null,
+    grouped ? null : h("h3", { class: "message-head", id: labelled }, view.authorName(message.author), " ", message.author.bot ? [view.appTag(), " "] : null,
       time(messageTime(message.timestamp), "message-time"),
       message.flags & FLAG.SILENT ? h("span", { class: "silent", role: "img", "aria-label": "This was a silent message", data: { tip: "This was a @silent message." } }, icon("silent", 14)) : null),
     h("div", { class: "message-body" }, body(view, message)),
@@ -155,8 +155,8 @@ export function drawEcho(view, node, echo) {
   node.dataset.testid = `echo-${echo.state}`;
   node.className = `message first with-context ${echo.state === "failed" || echo.ephemeral ? "private" : ""}`;
   node.replaceChildren(h("article", null,
-    spine(view.avatar(view.store.me, 16), view.authorName(view.store.me), h("span", { class: "used" }, "used"), h("span", { class: "command-name" }, icon("slash", 16), echo.name)),
+    spine(view.avatar(view.store.me, 16), view.authorName(view.store.me), " ", h("span", { class: "used" }, "used"), " ", h("span", { class: "command-name" }, icon("slash", 16), echo.name)),
     h("div", { class: "message-avatar" }, view.avatar(bot)),
-    h("h3", { class: "message-head" }, view.authorName(bot), view.appTag(), h("time", { class: "message-time", datetime: echo.at }, messageTime(echo.at))),
+    h("h3", { class: "message-head" }, view.authorName(bot), " ", view.appTag(), " ", h("time", { class: "message-time", datetime: echo.at }, messageTime(echo.at))),
     h("div", { class: "message-body" }, words, echo.state === "failed" || echo.ephemeral ? onlyYou(view, `echo-${echo.nonce}`) : null)));
 }

@@ -347,7 +347,13 @@ export class Store {
   settleEcho(message) {
     const source = message.interaction_metadata?.id ?? message.interaction?.id;
     if (!source) return;
-    this.echoes = this.echoes.filter((e) => e.interactionId !== source);
+    // the message may come before the frame that tells which interaction the command became
+    const user = message.interaction_metadata?.user ?? message.interaction?.user;
+    const name = message.interaction?.name ?? message.interaction_metadata?.name;
+    const known = this.echoes.some((e) => e.interactionId === source);
+    const mine = (e) => e.state === "sending" && !e.interactionId && user?.id === this.me?.id && e.name.split(" ")[0] === name?.split(" ")[0];
+    const first = known ? null : this.echoes.find(mine);
+    this.echoes = this.echoes.filter((e) => e.interactionId !== source && e !== first);
   }
 
   forgetAnsweredEcho(nonce) {
