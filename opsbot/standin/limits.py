@@ -62,8 +62,9 @@ def _check_nonce(errors: FormErrors, nonce: object) -> None:
 def _check_v2(errors: FormErrors, payload: Json, before: Json | None) -> None:
     converting = before is not None and not int(before.get("flags", 0)) & V2
     for field in ("content", "embeds", "poll", "sticker_ids"):
-        value = payload[field] if field in payload or before is None else (before.get(field) if converting else None)
-        if payload.get(field) or (field not in payload and value):
+        # A message that becomes V2 must lose its old text in the same edit: content=None, embeds=[].
+        left = before.get(field) if before is not None and converting else None
+        if payload.get(field, left):
             errors.add(
                 [field], _LEGACY, f"The '{field}' field cannot be used when using MessageFlags.IS_COMPONENTS_V2"
             )
