@@ -19,6 +19,7 @@ from opsbot.core.model import AuditEntry, Incident, Live, Notice, NoticeKind, Si
 from opsbot.deploy import Deployer
 from opsbot.feed import Feed
 from opsbot.host import HostFigures, ProcessFigures, host_figures, process_figures
+from opsbot.poll import Outcome, Polled, Poller
 from opsbot.services.port import Activity, LogLine, LogQuery, ManagerError, ServiceManager, ServiceState
 from opsbot.store import Store, audit, ledger, outbox, watchbook
 from opsbot.watch import Watcher
@@ -253,6 +254,34 @@ class Engine:
         return await self._start(
             Action.ROLLBACK, Request(service, Kind.ROLLBACK, actor, release=release or None, reason=reason)
         )
+
+    async def update(self, actor: Actor, service: str) -> Polled | Refused:
+        """Ask the remote now, and begin to deploy what is new; with `auto` off too, as somebody asked for it.
+
+        Holds, the wait after a rollback and the quarantine are kept: they are for people as well as for the poll here.
+        """
+        refusal = await self.admit(actor, Action.DEPLOY, service, "update")
+        if refusal:
+            return refusal
+        source = self.config.services[service].source
+        if self.poller is None or source is None:
+            lacking = Refused(Why.NO_SOURCE, f"{service} has no source to update from: add [services.{service}.source]")
+            await self._record(actor, Action.DEPLOY, service, "update", lacking)
+            return lacking
+        polled = await self.poller.poll(service, actor.origin, actor)
+        quarantined = await self.store.read(ledger.quarantined, service)
+        if polled.outcome is Outcome.NO_NEWS and polled.head in quarantined:
+            words = f"{polled.head[:10]} failed before and is quarantined; a deploy by hand may try it again"
+            polled = Polled(Outcome.WAITING, words, polled.head)
+        elif polled.outcome is Outcome.NOTED and not source.auto and polled.head not in quarantined:
+            hold = await self.store.read(ledger.hold, service)
+            if hold is None:
+                begun = await self.deploy(actor, service, polled.head, "update")
+                if isinstance(begun, Refused):
+                    return begun
+                polled = Polled(Outcome.DEPLOYING, f"{service}: deploying {(polled.head or '')[:10]}", polled.head, begun.id)
+        await self._record(actor, Action.DEPLOY, service, "update", polled.text)
+        return polled
 
     async def _start(self, action: Action, request: Request) -> Deployment | Refused:
         detail = request.ref or request.release or ""

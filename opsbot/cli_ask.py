@@ -1,0 +1,308 @@
+"""The verbs that ask the daemon, and those of them that can answer without one."""
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from opsbot import cli_show
+from opsbot.cli_place import Place, UsageError, place
+from opsbot.cli_wait import Progress, to_stderr, wait
+from opsbot.client import AnswerError, Client, NoAnswerError
+from opsbot.terminal import Paint, plain, terminal_width, wants_colour
+
+if TYPE_CHECKING:
+    from opsbot.cli_offline import LastKnown
+    from opsbot.replies import DeploymentReply, StateReply
+
+FINE, UNHEALTHY, USAGE, NO_ANSWER, REFUSED = 0, 1, 2, 3, 4
+FAILED = UNHEALTHY
+
+_CODES = {
+    "unknown-service": USAGE,
+    "unknown-deployment": USAGE,
+    "bad-input": USAGE,
+    "bad-ref": USAGE,
+    "no-source": USAGE,
+    "no-release": USAGE,
+    "not-ready": FAILED,
+    "error": FAILED,
+    "http": FAILED,
+    "already-live": FINE,
+}
+LONG = 600.0
+"""Seconds for what the daemon answers only once it is done: a restart, checks, a slow remote."""
+
+OFFLINE = "the daemon is not running; this is what it last knew"
+
+
+def code_of(error: AnswerError) -> int:
+    """The exit code that goes with a refusal."""
+    return _CODES.get(error.why, REFUSED)
+
+
+class Session:
+    """One run of a verb: where to ask, and how to print."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        """Find the daemon.
+
+        Raises:
+            UsageError: no configuration is known.
+        """
+        self.args = args
+        self.place: Place = place(args)
+        self.client = Client(self.place.socket)
+        self.paint = Paint(on=wants_colour(sys.stdout) and not args.json)
+
+    def now(self) -> datetime:
+        """The time ages are counted to."""
+        return datetime.now(UTC)
+
+    def lines(self, lines: list[str]) -> None:
+        """Print lines."""
+        sys.stdout.write("".join(f"{line}\n" for line in lines))
+
+    def json(self, value: object) -> None:
+        """Print JSON. ASCII only: it holds untrusted text, and terminals obey some letters beyond it."""
+        sys.stdout.write(json.dumps(value, indent=2) + "\n")
+
+    def show(self, value: Any, lines: Callable[[], list[str]]) -> None:
+        """Print it as was asked for."""
+        if self.args.json:
+            self.json(value)
+        else:
+            self.lines(lines())
+
+    def or_last_known(self, ask: Callable[[], Any], offline: "Callable[[LastKnown], Any]") -> Any:
+        """What the daemon answers; where none does, what the store and the host tell, and a word that it is so."""
+        try:
+            return ask()
+        except NoAnswerError as error:
+            if self.place.config is None:
+                raise
+            from opsbot.cli_offline import LastKnown, NotAllowedError  # noqa: PLC0415 - the way that starts slower
+
+            try:
+                found = offline(LastKnown(self.place.config))
+            except UsageError as unreadable:
+                raise NoAnswerError(f"{error}, and what it last knew cannot be told: {unreadable}") from error
+            except NotAllowedError as refusal:
+                raise AnswerError("no-rank", str(refusal)) from error
+            to_stderr(OFFLINE)
+            return found
+
+
+# Looking
+
+
+def status(args: argparse.Namespace) -> int:
+    """`opsbot status`."""
+    session = Session(args)
+    reply = session.or_last_known(
+        lambda: session.client.ask("GET", "status", service=args.service), lambda known: known.status(args.service)
+    )
+    session.show(reply, lambda: cli_show.status(reply, session.paint, session.now(), terminal_width()))
+    return FINE if reply["healthy"] else UNHEALTHY
+
+
+def health(args: argparse.Namespace) -> int:
+    """`opsbot health`."""
+    session = Session(args)
+    reply = session.client.ask("POST", "health", timeout=LONG, service=args.service)
+    session.show(reply, lambda: cli_show.health(reply, session.paint, session.now()))
+    failing = any(check["ok"] is False for one in reply["services"] for check in one["checks"])
+    return FINE if reply["healthy"] and not failing else UNHEALTHY
+
+
+def history(args: argparse.Namespace) -> int:
+    """`opsbot history`."""
+    session = Session(args)
+    reply = session.or_last_known(
+        lambda: session.client.ask("GET", "history", service=args.service, limit=int(args.limit)),
+        lambda known: known.history(args.service, int(args.limit)),
+    )
+    session.show(reply, lambda: cli_show.history(reply, session.paint, session.now(), terminal_width()))
+    return FINE
+
+
+def audit(args: argparse.Namespace) -> int:
+    """`opsbot audit`."""
+    session = Session(args)
+    reply = session.or_last_known(
+        lambda: session.client.ask("GET", "audit", service=args.service, member=args.member, limit=int(args.limit)),
+        lambda known: known.audit(args.service, args.member, int(args.limit)),
+    )
+    session.show(reply, lambda: cli_show.audit(reply, session.paint))
+    return FINE
+
+
+def logs(args: argparse.Namespace) -> int:
+    """`opsbot logs`."""
+    session = Session(args)
+    asked = {
+        "service": args.service,
+        "lines": int(args.lines),
+        "since": args.since,
+        "level": args.level,
+        "grep": args.grep,
+    }
+    if args.follow:
+        return _follow_logs(session, asked)
+    reply = session.or_last_known(
+        lambda: session.client.ask("GET", "logs", timeout=60.0, **asked), lambda known: known.logs(asked)
+    )
+    session.show(reply, lambda: [cli_show.log_line(line, session.paint) for line in reply["lines"]])
+    return FINE
+
+
+def _follow_logs(session: Session, asked: dict[str, object]) -> int:
+    pattern = re.compile(session.args.grep, re.IGNORECASE) if session.args.grep else None
+    for line in session.client.follow("logs/follow", **asked):
+        if pattern is not None and not pattern.search(line["text"]):
+            continue
+        text = json.dumps(line) if session.args.json else cli_show.log_line(line, session.paint)
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+    raise NoAnswerError(f"the daemon at {session.client.path} went away")
+
+
+def monitor(args: argparse.Namespace) -> int:
+    """`opsbot monitor`."""
+    session = Session(args)
+    if args.json or args.once or not sys.stdout.isatty():
+        snapshot = session.or_last_known(lambda: session.client.ask("GET", "monitor"), lambda known: known.snapshot())
+        if args.json:
+            session.json(snapshot)
+        else:
+            from opsbot.monitor import print_once  # noqa: PLC0415 - rich is slow to load
+
+            print_once(snapshot)
+        return FINE if snapshot["healthy"] else UNHEALTHY
+    from opsbot.monitor import watch  # noqa: PLC0415 - likewise
+
+    return watch(session.client, lambda: _last_known_snapshot(session))
+
+
+def _last_known_snapshot(session: Session) -> Any:
+    if session.place.config is None:
+        raise NoAnswerError(f"the daemon does not answer at {session.client.path}")
+    from opsbot.cli_offline import LastKnown  # noqa: PLC0415 - the way that starts slower
+
+    return LastKnown(session.place.config).snapshot()
+
+
+# Doing
+
+
+def restart(args: argparse.Namespace) -> int:
+    """`opsbot restart`."""
+    session = Session(args)
+    reply = session.client.ask("POST", "restart", timeout=LONG, service=args.service)
+    state: StateReply = reply["state"]
+    pid = f", pid {state['pid']}" if state["pid"] else ""
+    session.show(reply, lambda: [f"{plain(reply['service'])} restarted: {state['activity']}{pid}"])
+    return FINE if state["activity"] in {"running", "starting"} else FAILED
+
+
+def deploy(args: argparse.Namespace) -> int:
+    """`opsbot deploy`."""
+    session = Session(args)
+    begun = session.client.ask("POST", "deploy", timeout=LONG, service=args.service, ref=args.ref, reason=args.reason)
+    return _see_through(session, begun)
+
+
+def rollback(args: argparse.Namespace) -> int:
+    """`opsbot rollback`."""
+    session = Session(args)
+    begun = session.client.ask(
+        "POST", "rollback", timeout=LONG, service=args.service, release=args.release, reason=args.reason
+    )
+    return _see_through(session, begun)
+
+
+def _see_through(session: Session, begun: "DeploymentReply") -> int:
+    """Follow a deployment to its end, unless told not to wait."""
+    if session.args.no_wait:
+        session.show(begun, lambda: [cli_show.deployment_title(begun)])
+        return FINE
+    # With --json the result alone belongs on the standard output.
+    out = sys.stderr if session.args.json else sys.stdout
+    progress = Progress(out, Paint(on=wants_colour(out)), session.now)
+    try:
+        end = wait(session.client.follow_deployment(begun["id"]), progress)
+    except KeyboardInterrupt:
+        out.write("\n")
+        to_stderr(f"deployment {begun['id']} goes on without you; `opsbot history` tells how it ended")
+        raise
+    except NoAnswerError as error:
+        text = f"{error} while deployment {begun['id']} was under way; its next start finishes or undoes it"
+        raise NoAnswerError(text) from error
+    if session.args.json:
+        session.json(end)
+    return FINE if end["ok"] else FAILED
+
+
+def update(args: argparse.Namespace) -> int:
+    """`opsbot update`."""
+    session = Session(args)
+    names = args.services
+    if not names:
+        standing = session.client.ask("GET", "status")["services"]
+        names = [one["service"] for one in standing if one["source"] is not None]
+        if not names:
+            raise UsageError("no service has a source to update from")
+    worst, found = FINE, []
+    for name in names:
+        try:
+            reply = session.client.ask("POST", "update", timeout=LONG, service=name)
+        except AnswerError as error:
+            to_stderr(plain(str(error)))
+            worst = max(worst, code_of(error))
+            continue
+        found.append(reply)
+        worst = max(worst, _updated(session, reply))
+    if args.json:
+        session.json(found)
+    return worst
+
+
+def _updated(session: Session, reply: Any) -> int:
+    begun: DeploymentReply | None = reply["deployment"]
+    if begun is None or session.args.no_wait:
+        if not session.args.json:
+            session.lines([f"{plain(reply['service'])}: {plain(reply['text']).removeprefix(reply['service'] + ': ')}"])
+        return {"failed": FAILED, "noted": REFUSED, "waiting": REFUSED}.get(reply["outcome"], FINE)
+    out = sys.stderr if session.args.json else sys.stdout
+    end = wait(session.client.follow_deployment(begun["id"]), Progress(out, Paint(on=wants_colour(out)), session.now))
+    reply["deployment"] = end
+    return FINE if end["ok"] else FAILED
+
+
+def hold(args: argparse.Namespace) -> int:
+    """`opsbot hold`."""
+    session = Session(args)
+    reply = session.client.ask("POST", "hold", service=args.service, reason=args.reason)
+    session.show(reply, lambda: [f"{plain(reply['service'])} is held: no deploys until `opsbot resume`"])
+    return FINE
+
+
+def resume(args: argparse.Namespace) -> int:
+    """`opsbot resume`."""
+    session = Session(args)
+    reply = session.client.ask("POST", "resume", service=args.service, reason=args.reason)
+    words = "is resumed" if reply["was_held"] else "was neither held nor silenced"
+    session.show(reply, lambda: [f"{plain(reply['service'])} {words}"])
+    return FINE
+
+
+def silence(args: argparse.Namespace) -> int:
+    """`opsbot silence`."""
+    session = Session(args)
+    values = {"service": args.service, "for": args.length, "reason": args.reason}
+    reply = session.client.ask("POST", "silence", **values)
+    session.show(reply, lambda: [f"{plain(reply['service'])} is silenced until {cli_show.stamp(reply['until'])} UTC"])
+    return FINE

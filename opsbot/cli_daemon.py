@@ -1,0 +1,71 @@
+"""The verbs that are not questions to a daemon: demo, run, check, init."""
+
+import argparse
+import asyncio
+import logging
+import os
+import sys
+
+from opsbot.cli_ask import FINE, USAGE
+from opsbot.cli_place import config_path
+from opsbot.terminal import plain
+
+
+def demo(args: argparse.Namespace) -> int:
+    """`opsbot demo`."""
+    from opsbot.demo import run_demo  # noqa: PLC0415 - brings the stand-in, which only this verb needs
+
+    _log_to_stderr(logging.WARNING)
+    return asyncio.run(run_demo(args.port))
+
+
+def run(args: argparse.Namespace) -> int:
+    """`opsbot run`."""
+    from opsbot.config_file import ConfigError, load  # noqa: PLC0415 - each verb loads what it needs
+
+    try:
+        config = load(config_path(args))
+    except ConfigError as error:
+        _print_problems(error)
+        return USAGE
+    from opsbot.app import run as run_app  # noqa: PLC0415 - a configuration that cannot be used is told at once
+
+    _log_to_stderr(logging.INFO)
+    return asyncio.run(run_app(config))
+
+
+def check(args: argparse.Namespace) -> int:
+    """`opsbot check`."""
+    from opsbot.config_file import ConfigError, load  # noqa: PLC0415 - each verb loads what it needs
+
+    path = config_path(args)
+    try:
+        config = load(path)
+    except ConfigError as error:
+        _print_problems(error)
+        return USAGE
+    print(f"{path}: fine; services: {', '.join(config.services)}")
+    return FINE
+
+
+def init(args: argparse.Namespace) -> int:
+    """`opsbot init`."""
+    from opsbot.cli_init import run_init  # noqa: PLC0415 - each verb loads what it needs
+
+    return run_init(args.config)
+
+
+def _print_problems(error: Exception) -> None:
+    """Every problem on a line of its own, on the standard error."""
+    for line in str(error).splitlines():
+        print(plain(line), file=sys.stderr)
+
+
+def _log_to_stderr(level: int) -> None:
+    # The journal knows the time and keeps it better; elsewhere (a terminal, a container) each line says it.
+    form = (
+        "%(name)s: %(message)s"
+        if "JOURNAL_STREAM" in os.environ
+        else "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+    )
+    logging.basicConfig(level=level, format=form, stream=sys.stderr)

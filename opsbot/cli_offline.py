@@ -1,0 +1,193 @@
+"""What can be told without a daemon: from its store, which outlives it however it died, and from the host.
+
+The answers have the shapes of the control socket's, with `daemon` false. Health is what the daemon last knew; whether a
+process lives is looked up now.
+"""
+
+import os
+import socket
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from opsbot import replies
+from opsbot.cli_place import UsageError
+from opsbot.config import Config, ManagerKind
+from opsbot.config_file import ConfigError, load
+from opsbot.control_fields import LINES, BadInputError, Fields
+from opsbot.core.health import CheckHealth, overall
+from opsbot.core.model import Notice
+from opsbot.engine import ServiceStatus
+from opsbot.host import host_figures, process_figures
+from opsbot.replies import Audit, History, Logs, NoticeReply, Snapshot, Status
+from opsbot.services import run_record
+from opsbot.services.log_reader import read
+from opsbot.services.port import Activity, LogQuery, ManagerError, ServiceState
+from opsbot.store import StoreError, audit, ledger, open_readonly, outbox, watchbook
+
+ENTRIES = 8
+
+
+class NotAllowedError(Exception):
+    """Only the owner of the store may see this without the daemon."""
+
+
+class LastKnown:
+    """Answers from the store and the host."""
+
+    def __init__(self, config_path: Path) -> None:
+        """Read the configuration.
+
+        Raises:
+            UsageError: it cannot be used.
+        """
+        try:
+            self.config: Config = load(config_path)
+        except ConfigError as error:
+            raise UsageError(str(error)) from error
+
+    @contextmanager
+    def _store(self) -> Iterator[sqlite3.Connection]:
+        path = self.config.state.database
+        try:
+            with closing(open_readonly(path)) as db:
+                yield db
+        except (StoreError, sqlite3.Error) as error:
+            text = str(error) if isinstance(error, StoreError) else f"{path}: {error}"
+            raise UsageError(f"the store cannot be read: {text}") from error
+
+    def one_service(self, service: str | None) -> str:
+        """The service meant, the only one where none is named.
+
+        Raises:
+            UsageError: there is no such service, or several and none is named.
+        """
+        names = list(self.config.services)
+        if service is None and len(names) == 1:
+            return names[0]
+        if service is None:
+            raise UsageError(f"say which service: {', '.join(names)}")
+        self._names(service)
+        return service
+
+    def _names(self, service: str | None) -> list[str]:
+        names = list(self.config.services)
+        if service is not None and service not in names:
+            raise UsageError(f"there is no service {service[:64]!r}. There are: {', '.join(names)}.")
+        return names if service is None else [service]
+
+    def _state(self, service: str) -> ServiceState:
+        if self.config.services[service].manager is not ManagerKind.PROCESS:
+            return ServiceState(Activity.STOPPED, exit="its manager is asked by the daemon only")
+        record = run_record.load(self.config.state.services / service)
+        if record is None:
+            return ServiceState(Activity.STOPPED)
+        process = record.main()
+        if process is not None:
+            activity = Activity.RUNNING
+        elif record.gave_up:
+            activity = Activity.FAILED
+        else:
+            activity = Activity.FAILED if record.wanted else Activity.STOPPED
+        return ServiceState(
+            activity,
+            pid=process.pid if process else None,
+            started_at=record.began,
+            restarts=record.restarts,
+            exit=record.exit,
+            stopped_by_hand=record.by_hand,
+        )
+
+    def _status(self, db: sqlite3.Connection, service: str) -> ServiceStatus:
+        state = self._state(service)
+        kept = watchbook.healths(db, service)
+        checks = [(c.name, kept.get((service, c.name), CheckHealth())) for c in self.config.services[service].checks]
+        live = ledger.live(db, service)
+        latest = ledger.deployments(db, service, 1)
+        source = self.config.services[service].source
+        return ServiceStatus(
+            service,
+            state,
+            overall([health.verdict for _, health in checks]),
+            tuple(checks),
+            figures=process_figures(state.pid) if state.pid else None,
+            live=live,
+            release=next((r for r in ledger.releases(db, service) if live and r.name == live.release), None),
+            deploying=latest[0] if latest and not latest[0].finished else None,
+            last_deployment=latest[0] if latest else None,
+            hold=ledger.hold(db, service),
+            silence=watchbook.silence(db, service, datetime.now(UTC)),
+            incident=watchbook.open_incidents(db).get(service),
+            source=watchbook.source(db, service) if source else None,
+            auto=source.auto if source else False,
+        )
+
+    def status(self, service: str | None) -> Status:
+        """How the services stand."""
+        names = self._names(service)
+        with self._store() as db:
+            return replies.status([self._status(db, name) for name in names], daemon=False)
+
+    def history(self, service: str | None, limit: int) -> History:
+        """Deployments and incidents."""
+        self._names(service)
+        with self._store() as db:
+            return replies.history(
+                ledger.deployments(db, service, limit), watchbook.incidents(db, service, limit), daemon=False
+            )
+
+    def audit(self, service: str | None, member: str | None, limit: int) -> Audit:
+        """The audit log, for root and the owner of the store: nobody is there to ask for a rank.
+
+        Raises:
+            NotAllowedError: the caller is neither.
+        """
+        try:
+            owner = self.config.state.database.stat().st_uid
+        except OSError as error:
+            raise UsageError(f"the store cannot be read: {error}") from error
+        if os.geteuid() not in {0, owner}:
+            raise NotAllowedError("without the daemon only root and the owner of the store may read the audit log")
+        with self._store() as db:
+            return replies.audit(audit.entries(db, service, member, limit), daemon=False)
+
+    def logs(self, asked: Mapping[str, object]) -> Logs:
+        """Lines a service wrote, from the supervisor's own files. `asked`: as the control socket takes it.
+
+        Raises:
+            UsageError: what was asked cannot be used, or the log cannot be read.
+        """
+        try:
+            given = Fields({name: value for name, value in asked.items() if value is not None})
+            service = self.one_service(given.text("service"))
+            since = given.moment("since", datetime.now(UTC))
+            query = LogQuery(given.number("lines", 50, LINES), since, given.level(), given.grep())
+            lines = read(self.config.state.services / service / "log", query, None)
+        except (BadInputError, ManagerError, OSError) as error:
+            raise UsageError(str(error)) from error
+        return replies.logs(service, lines, daemon=False)
+
+    def snapshot(self) -> Snapshot:
+        """All that the dashboard shows."""
+        now = datetime.now(UTC)
+        status = self.status(None)
+        paths = {self.config.state.directory, *(s.source.directory for s in self.config.services.values() if s.source)}
+        figures = host_figures([path for path in sorted(paths) if path.exists()])
+        with self._store() as db:
+            return {
+                "at": replies.iso(now),
+                "daemon": None,
+                "host": replies.host_reply(figures, self.config.host or socket.gethostname()),
+                "healthy": status["healthy"],
+                "services": status["services"],
+                "deployments": [replies.deployment_reply(one) for one in ledger.deployments(db, None, ENTRIES)],
+                "alerts": [_alert(db, notice) for notice in outbox.recent(db, ENTRIES)],
+                "gateway": None,
+            }
+
+
+def _alert(db: sqlite3.Connection, notice: Notice) -> NoticeReply:
+    about = notice.subject is not None and notice.kind in {"incident", "recovered", "call"}
+    return replies.notice_reply(notice, watchbook.incident(db, notice.subject or 0) if about else None)

@@ -1,0 +1,224 @@
+"""The verbs and their options. `--help` must be enough to live on; docs/cli.md is checked against this."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from opsbot import __version__
+
+EPILOG = """\
+exit codes:
+  0  fine
+  1  something is unhealthy, or the operation failed
+  2  a mistake in the command or in the configuration
+  3  the daemon does not answer
+  4  refused (your role, another deploy, a hold)
+
+The configuration is FILE of -c, else $OPSBOT_CONFIG, ./config.toml, /etc/opsbot/config.toml.
+Where one service is configured, SERVICE may be left out. `opsbot VERB --help` tells more of each.
+"""
+
+_PORT_MOST = 65535
+
+
+class _Format(argparse.RawDescriptionHelpFormatter):
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=30)
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or int(text) > _PORT_MOST:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port; give a number from 0 to {_PORT_MOST} (0: any free one)")
+    return int(text)
+
+
+def _count(most: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to {most}")
+        return int(text)
+
+    return number
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of `opsbot`."""
+    top = argparse.ArgumentParser(
+        prog="opsbot",
+        description="Deploys, watches, recovers and rolls back the services beside it, from a Discord channel. "
+        "These verbs do the same from a terminal: same ranks, same locks, same audit log.",
+        epilog=EPILOG,
+        formatter_class=_Format,
+    )
+    top.add_argument("--version", action="version", version=f"opsbot {__version__}")
+    verbs = _Verbs(top.add_subparsers(dest="verb", metavar="VERB", required=True, title="verbs"))
+    _own(verbs)
+    _looking(verbs)
+    _doing(verbs)
+    return top
+
+
+class _Verbs:
+    """Adds verbs with the options that several have."""
+
+    def __init__(self, group: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+        self._group = group
+
+    def plain(self, name: str, short: str, more: str = "") -> argparse.ArgumentParser:
+        return self._group.add_parser(
+            name, help=short, description=f"{short[:1].upper()}{short[1:]}. {more}".strip(), formatter_class=_Format
+        )
+
+    def client(self, name: str, short: str, more: str = "") -> argparse.ArgumentParser:
+        """A verb that asks the daemon."""
+        verb = self.plain(name, short, more)
+        _config(verb)
+        verb.add_argument(
+            "--socket", type=Path, metavar="PATH", help="the daemon's control socket, instead of finding it"
+        )
+        verb.add_argument("--json", action="store_true", help="print JSON, for scripts")
+        return verb
+
+
+def _config(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "-c", "--config", type=Path, metavar="FILE", help="the configuration (default: see opsbot --help)"
+    )
+
+
+def _service(verb: argparse.ArgumentParser, text: str = "the service; may be left out where there is one") -> None:
+    verb.add_argument("service", nargs="?", metavar="SERVICE", help=text)
+
+
+def _reason(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--reason", metavar="TEXT", help="why: shown to the others and kept in the audit log")
+
+
+def _waiting(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--no-wait", action="store_true", help="come back once it has begun; `opsbot history` tells how it ended"
+    )
+
+
+def _own(verbs: _Verbs) -> None:
+    demo = verbs.plain(
+        "demo",
+        "the whole product on this machine, with no Discord account",
+        "A local stand-in for Discord with a web page, a sample service in a git repository, and the real bot "
+        "connected to it. Ctrl-C ends it and leaves nothing running.",
+    )
+    demo.add_argument(
+        "--port", type=_port, default=8765, metavar="N", help="of the web page (default 8765; 0: any free one)"
+    )
+    run = verbs.plain(
+        "run",
+        "the daemon: bot, checks, deploys, HTTP endpoint, control socket",
+        "Stops on SIGTERM or Ctrl-C; the services go on running.",
+    )
+    _config(run)
+    check = verbs.plain(
+        "check",
+        "print every problem in the configuration",
+        "Each as FILE:LINE: key: what is wrong, and what would be right.",
+    )
+    _config(check)
+    init = verbs.plain(
+        "init",
+        "ask a few questions and write a configuration",
+        "A file that is there is replaced only when that is agreed to. Ends with the link that invites the bot with "
+        "exactly the permissions it needs.",
+    )
+    init.add_argument(
+        "-c",
+        "--config",
+        type=Path,
+        default=Path("config.toml"),
+        metavar="FILE",
+        help="the file to write (default config.toml)",
+    )
+
+
+def _looking(verbs: _Verbs) -> None:
+    every = "one service (default: all)"
+    status = verbs.client(
+        "status",
+        "how the services stand",
+        "Exit code 1 when one is not healthy. Without a daemon it tells what the daemon last knew, and says so.",
+    )
+    _service(status, every)
+    health = verbs.client("health", "run the checks now and show what they see", "Exit code 1 when one fails.")
+    _service(health, every)
+    logs = verbs.client("logs", "lines a service wrote, oldest first")
+    _service(logs)
+    logs.add_argument(
+        "-n", "--lines", type=_count(10_000), default=50, metavar="N", help="the last N lines (default 50)"
+    )
+    logs.add_argument("--since", metavar="WHEN", help="no older than this: 10m, 2h, 7d, or 2026-11-24T10:30 (UTC)")
+    logs.add_argument("--level", choices=["error", "warning", "info", "debug"], help="lines at least as grave as this")
+    logs.add_argument("--grep", metavar="RE", help="lines in which this regular expression is found, ignoring case")
+    logs.add_argument(
+        "-f", "--follow", action="store_true", help="then go on with each line as it is written, until Ctrl-C"
+    )
+    history = verbs.client("history", "the latest deployments and incidents, newest first")
+    _service(history, every)
+    history.add_argument(
+        "-n", "--limit", type=_count(1000), default=20, metavar="N", help="how many of each (default 20)"
+    )
+    monitor = verbs.client(
+        "monitor",
+        "a live dashboard in the terminal",
+        "Services, checks, the host, deploys under way, alerts; a second old at most. q or Ctrl-C ends it. "
+        "Where the output is no terminal it is printed once.",
+    )
+    monitor.add_argument("--once", action="store_true", help="print it once")
+    audit = verbs.client("audit", "who asked for what, and what came of it, newest first")
+    _service(audit, every)
+    audit.add_argument("--member", metavar="ID", help="only what this one did: a Discord user id, or unix:NAME")
+    audit.add_argument(
+        "-n", "--limit", type=_count(1000), default=50, metavar="N", help="how many entries (default 50)"
+    )
+
+
+def _doing(verbs: _Verbs) -> None:
+    restart = verbs.client("restart", "restart a service", "Comes back once its new process runs.")
+    _service(restart)
+    deploy = verbs.client(
+        "deploy",
+        "deploy a branch, tag or commit",
+        "Waits and prints each phase. A release that fails is undone by itself. Exit code 0 when the service runs "
+        "what was asked for.",
+    )
+    _service(deploy)
+    deploy.add_argument("ref", nargs="?", metavar="REF", help="branch, tag or commit (default: the tracked branch)")
+    _reason(deploy)
+    _waiting(deploy)
+    update = verbs.client(
+        "update",
+        "ask the remote now and deploy what is new",
+        "Waits and prints each phase; nothing new is fine (exit code 0).",
+    )
+    update.add_argument(
+        "services", nargs="*", metavar="SERVICE", help="these services (default: all that have a source)"
+    )
+    _waiting(update)
+    rollback = verbs.client(
+        "rollback",
+        "return to a kept release",
+        "Automatic deploys then wait for a commit newer than the one rolled back, or for resume.",
+    )
+    _service(rollback)
+    rollback.add_argument(
+        "release", nargs="?", metavar="RELEASE", help="its name or commit (default: the previous good one)"
+    )
+    _reason(rollback)
+    _waiting(rollback)
+    hold = verbs.client("hold", "no deploys of a service until it is resumed")
+    _service(hold)
+    _reason(hold)
+    resume = verbs.client("resume", "end a hold, the wait after a rollback, and a silence")
+    _service(resume)
+    _reason(resume)
+    silence = verbs.client("silence", "no alerts of a service for a while")
+    _service(silence)
+    silence.add_argument("--for", dest="length", metavar="LENGTH", help="how long: 30m, 2h, 1d (default 1h)")
+    _reason(silence)

@@ -1,0 +1,96 @@
+"""Where the configuration is, and the control socket of its daemon."""
+
+import argparse
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+SYSTEM = Path("/etc/opsbot/config.toml")
+HERE = Path("config.toml")
+DEFAULT_STATE = Path("/var/lib/opsbot")
+
+
+class UsageError(Exception):
+    """The command or the configuration is at fault; the text names it and the mend."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The configuration file (None where only the socket is known) and the socket."""
+
+    config: Path | None
+    socket: Path
+
+
+def config_path(args: argparse.Namespace) -> Path:
+    """The configuration file that is meant.
+
+    Raises:
+        UsageError: none is named, and none stands in the usual places.
+    """
+    if args.config is not None:
+        return Path(args.config)
+    named = os.environ.get("OPSBOT_CONFIG")
+    if named:
+        return Path(named)
+    if HERE.is_file() and _is_ours(HERE):
+        return HERE
+    if SYSTEM.exists():
+        return SYSTEM
+    raise UsageError(
+        f"no configuration: neither ./{HERE} nor {SYSTEM} is there. Name one with -c FILE; init writes one."
+    )
+
+
+def _is_ours(path: Path) -> bool:
+    """Many programs call their file config.toml: one that can be read counts only with a table of opsbot's."""
+    try:
+        tables = _parse(path)
+    except UsageError:
+        return True
+    return "discord" in tables or "services" in tables
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    import tomli  # noqa: PLC0415 - only where it is needed: the command line starts fast
+
+    try:
+        return tomli.loads(path.read_bytes().decode())
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, tomli.TOMLDecodeError) as error:
+        raise UsageError(f"{path}: {error}. `opsbot check -c {path}` tells all that is wrong.") from error
+
+
+def state_directory(path: Path) -> Path:
+    """`[state] directory` of the configuration; nothing else in it needs to be right for asking the daemon.
+
+    Raises:
+        UsageError: the file cannot be read.
+    """
+    state = _parse(path).get("state")
+    directory = state.get("directory") if isinstance(state, dict) else None
+    return Path(directory) if isinstance(directory, str) and directory.startswith("/") else DEFAULT_STATE
+
+
+def place(args: argparse.Namespace) -> Place:
+    """Where to ask.
+
+    Raises:
+        UsageError: neither a socket nor a configuration is known.
+    """
+    from opsbot.client import find  # noqa: PLC0415 - likewise
+
+    if args.socket is not None:
+        named = args.config or os.environ.get("OPSBOT_CONFIG")
+        return Place(Path(named) if named else None, args.socket)
+    try:
+        config = config_path(args)
+        return Place(config, find(state_directory(config)))
+    except UsageError:
+        # Who may not read the configuration may still ask the daemon in the usual place.
+        usual = find(None)
+        if args.config is None and usual.exists():
+            return Place(None, usual)
+        raise

@@ -1,0 +1,75 @@
+"""Waits for a deployment and tells each of its steps: a line each; on a terminal the last one lives."""
+
+import sys
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import TextIO
+
+from opsbot import cli_show
+from opsbot.replies import DeploymentReply
+from opsbot.terminal import Paint, terminal_width
+
+
+class Progress:
+    """Prints a deployment as it goes. Steps that ended are printed once; the running one is rewritten on a terminal."""
+
+    def __init__(self, out: TextIO, paint: Paint, clock: Callable[[], datetime]) -> None:
+        """Nothing is printed yet."""
+        self._out = out
+        self._paint = paint
+        self._clock = clock
+        self._ended = 0
+        self._titled = False
+        self._commits = False
+        self._open_line = False
+
+    def _line(self, text: str) -> None:
+        if self._open_line:
+            self._out.write("\r\x1b[K")
+            self._open_line = False
+        self._out.write(text + "\n")
+
+    def show(self, one: DeploymentReply) -> None:
+        """Print what is new."""
+        now = self._clock()
+        columns = terminal_width()
+        if not self._titled:
+            self._titled = True
+            self._line(self._paint(cli_show.deployment_title(one), "bold"))
+        if one["commits"] and not self._commits:
+            self._commits = True
+            self._line(f"  {cli_show.commits_words(one)}" + _more(one))
+        steps = one["steps"]
+        while self._ended < len(steps) and steps[self._ended]["ok"] is not None:
+            self._line(cli_show.step_line(steps[self._ended], self._paint, now, columns))
+            self._ended += 1
+        if one["finished"]:
+            for line in cli_show.outcome(one, self._paint, now):
+                self._line(line)
+        elif self._out.isatty() and self._ended < len(steps):
+            text = cli_show.step_line(steps[self._ended], self._paint, now, columns)
+            self._out.write(f"\r\x1b[K{text}")
+            self._open_line = True
+        self._out.flush()
+
+
+def _more(one: DeploymentReply) -> str:
+    more = one["commits_total"] - 1
+    return f" (and {more} more)" if more > 0 else ""
+
+
+def wait(changes: Iterable[DeploymentReply], progress: Progress) -> DeploymentReply:
+    """Show each change until the deployment is finished; its last state."""
+    last: DeploymentReply | None = None
+    for one in changes:
+        last = one
+        progress.show(one)
+    if last is None:
+        raise RuntimeError("a deployment was followed and none was seen")
+    return last
+
+
+def to_stderr(text: str) -> None:
+    """A word to the person, out of the way of what a script reads."""
+    sys.stdout.flush()
+    print(f"opsbot: {text}", file=sys.stderr)

@@ -1,0 +1,172 @@
+"""The client's side of the control socket. Standard library only: `opsbot status` must start fast."""
+
+import http.client
+import json
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlencode
+
+from opsbot.unix_path import reachable
+
+CONNECT_SECONDS = 5.0
+STREAM_SECONDS = 30.0
+"""The daemon sends an empty line every 5 s: silence longer than this is no silence."""
+
+_SYSTEM_SOCKET = Path("/run/opsbot/control.sock")
+_OK = 200
+
+
+class NoAnswerError(Exception):
+    """The daemon does not answer; the text names the socket and why."""
+
+
+class AnswerError(Exception):
+    """The daemon said no. `why` is from a closed list (`opsbot.core.deployment.Why`, or `http`, `error`)."""
+
+    def __init__(self, why: str, text: str) -> None:
+        """Keep both."""
+        super().__init__(text)
+        self.why = why
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, path: Path, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(CONNECT_SECONDS)
+        with reachable(self._path) as name:
+            self.sock.connect(name)
+        self.sock.settimeout(self.timeout)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror[:1].lower() + error.strerror[1:]
+    return "the connection broke"
+
+
+class Client:
+    """Asks the daemon at one socket. Every method raises NoAnswerError and AnswerError."""
+
+    def __init__(self, path: Path) -> None:
+        """Nothing is connected yet."""
+        self.path = path
+
+    def _no_answer(self, error: Exception) -> NoAnswerError:
+        return NoAnswerError(f"the daemon does not answer at {self.path} ({_reason(error)})")
+
+    @contextmanager
+    def _request(
+        self, method: str, route: str, values: Mapping[str, object], timeout: float
+    ) -> Iterator[http.client.HTTPResponse]:
+        given = {name: value for name, value in values.items() if value is not None}
+        headers = {"Content-Type": "application/json", "Connection": "close"}
+        if os.geteuid() == 0 and os.environ.get("SUDO_USER"):
+            headers["X-Sudo-User"] = os.environ["SUDO_USER"].encode("ascii", "replace").decode()
+        body = json.dumps(given).encode() if method == "POST" else None
+        query = "?" + urlencode({name: str(value) for name, value in given.items()}) if given and body is None else ""
+        connection = _Connection(self.path, timeout)
+        try:
+            try:
+                connection.request(method, route + query, body, headers)
+                response = connection.getresponse()
+            except (OSError, http.client.HTTPException) as error:
+                raise self._no_answer(error) from error
+            yield response
+        finally:
+            connection.close()
+
+    def _read(self, response: http.client.HTTPResponse) -> Any:
+        try:
+            value = json.loads(response.read())
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise self._no_answer(error) from error
+        if response.status != _OK:
+            refused = value if isinstance(value, dict) else {}
+            raise AnswerError(str(refused.get("why", "http")), str(refused.get("text", f"HTTP {response.status}")))
+        return value
+
+    def ask(self, method: str, route: str, *, timeout: float = 30.0, **values: object) -> Any:
+        """One question, one answer. `timeout`: seconds of silence before the daemon counts as not answering."""
+        with self._request(method, f"/v1/{route}", values, timeout) as response:
+            return self._read(response)
+
+    def follow(self, route: str, **values: object) -> Iterator[Any]:
+        """A stream's values, until its end. An end that is not the stream's own raises NoAnswerError."""
+        with self._request("GET", f"/v1/{route}", values, STREAM_SECONDS) as response:
+            if response.status != _OK:
+                self._read(response)
+            while True:
+                try:
+                    line = response.readline()
+                except (OSError, http.client.HTTPException, ValueError) as error:
+                    raise self._no_answer(error) from error
+                if not line:
+                    return
+                if not line.strip():
+                    continue
+                try:
+                    value = json.loads(line)
+                except ValueError as error:
+                    raise self._no_answer(error) from error
+                if isinstance(value, dict) and "why" in value and "text" in value:
+                    raise AnswerError(str(value["why"]), str(value["text"]))
+                yield value
+
+    def follow_deployment(
+        self, number: int, *, patience: float = 20.0, sleep: Callable[[float], None] = time.sleep
+    ) -> Iterator[Any]:
+        """A deployment at each change until it is finished; a daemon that is gone is waited for, `patience` seconds."""
+        gone: float | None = None
+        revision: Any = None
+        while True:
+            try:
+                for value in self.follow(f"deployments/{number}/follow"):
+                    gone = None
+                    if value != revision:
+                        revision = value
+                        yield value
+                    if value["finished"]:
+                        return
+                failure = NoAnswerError(f"the daemon at {self.path} went away")
+            except NoAnswerError as error:
+                failure = error
+            now = time.monotonic()
+            gone = now if gone is None else gone
+            if now - gone > patience:
+                raise failure
+            sleep(0.25)
+
+
+def find(state: Path | None) -> Path:
+    """The socket of the daemon with this state directory.
+
+    It stands in the daemon's `$RUNTIME_DIRECTORY` where systemd gave it one, which this process does not have: the
+    usual place is tried, and counts only where the daemon there says that it works on the same state directory.
+    """
+    runtime = os.environ.get("RUNTIME_DIRECTORY", "").split(":")[0]
+    if runtime:
+        return Path(runtime) / "control.sock"
+    if state is None:
+        return _SYSTEM_SOCKET
+    own = state / "control.sock"
+    try:
+        if own.exists() or not _SYSTEM_SOCKET.exists():
+            return own
+    except OSError:
+        pass  # the state directory may not be entered: the runtime directory may
+    try:
+        found = cast("dict[str, object]", Client(_SYSTEM_SOCKET).ask("GET", "ping", timeout=CONNECT_SECONDS))
+    except (NoAnswerError, AnswerError):
+        return own
+    return _SYSTEM_SOCKET if found.get("state_directory") == str(state) else own

@@ -1,0 +1,123 @@
+"""What comes in on the control socket, checked before anything else sees it."""
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+from aiohttp import web
+
+from opsbot.core.amounts import parse_duration
+
+SERVICE = 64
+TEXT = 300
+GREP = 200
+LINES = 10_000
+ENTRIES = 1_000
+LEVELS = ("error", "warning", "info", "debug")
+
+
+class BadInputError(Exception):
+    """Something sent cannot be used; the text says what would be right."""
+
+
+class Fields:
+    """The fields of one request, from its query or its JSON body; each is taken by name, and none may be left over."""
+
+    def __init__(self, values: Mapping[str, object]) -> None:
+        """Keep the values."""
+        self._values = dict(values)
+
+    @classmethod
+    async def of(cls, request: web.Request) -> "Fields":
+        """The fields of a request.
+
+        Raises:
+            BadInputError: its body is no JSON object.
+        """
+        if request.method != "POST":
+            return cls(dict(request.query))
+        raw = await request.read()
+        try:
+            values = json.loads(raw) if raw.strip() else {}
+        except ValueError as error:
+            raise BadInputError("the body is not JSON") from error
+        except RecursionError as error:
+            raise BadInputError("the body is nested too deeply") from error
+        if not isinstance(values, dict):
+            raise BadInputError("the body must be a JSON object")
+        return cls(values)
+
+    def text(self, name: str, most: int = TEXT) -> str | None:
+        """A text of at most so many characters on one line, or None where it is not given or empty."""
+        value = self._values.pop(name, None)
+        if value is None or value == "":
+            return None
+        if not isinstance(value, str):
+            raise BadInputError(f"{name} must be a text")
+        if len(value) > most:
+            raise BadInputError(f"{name} is longer than {most} characters")
+        if any(ord(letter) < ord(" ") for letter in value):
+            raise BadInputError(f"{name} has control characters in it")
+        return value
+
+    def number(self, name: str, default: int, most: int) -> int:
+        """A whole number from 1 to `most`."""
+        value = self._values.pop(name, default)
+        if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value):
+            value = int(value)
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+            raise BadInputError(f"{name} must be a whole number from 1 to {most}")
+        return value
+
+    def length(self, name: str) -> timedelta | None:
+        """A length of time: `90s`, `5m`, `1h30m`, `7d`."""
+        value = self.text(name)
+        if value is None:
+            return None
+        try:
+            return parse_duration(value.replace(" ", "").lower())
+        except ValueError as error:
+            raise BadInputError(f"{name}: {value!r} is no length of time; write 90s, 5m, 1h30m or 7d") from error
+
+    def moment(self, name: str, now: datetime) -> datetime | None:
+        """A time: so long ago (`10m`), or a date (`2026-11-24`, `2026-11-24T10:30`; UTC where no zone is given)."""
+        value = self.text(name)
+        if value is None:
+            return None
+        try:
+            return now - parse_duration(value.replace(" ", "").lower())
+        except (ValueError, OverflowError):
+            pass
+        try:
+            at = datetime.fromisoformat(value)
+        except ValueError as error:
+            raise BadInputError(f"{name}: {value!r} is no time; write 10m, 2h, 7d, or 2026-11-24T10:30") from error
+        return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+    def level(self) -> str | None:
+        """A log level."""
+        value = self.text("level")
+        if value is not None and value not in LEVELS:
+            raise BadInputError(f"level: {value!r} is none of {', '.join(LEVELS)}")
+        return value
+
+    def grep(self) -> str | None:
+        """A regular expression."""
+        value = self.text("grep", GREP)
+        if value is not None:
+            try:
+                re.compile(value)
+            except re.error as error:
+                raise BadInputError(f"grep: {value!r} is no regular expression: {error}") from error
+        return value
+
+    def done(self) -> None:
+        """Every field was asked for.
+
+        Raises:
+            BadInputError: one is left over.
+        """
+        if self._values:
+            names = ", ".join(sorted(self._values)[:5])[:100]
+            raise BadInputError(f"there is no such field: {names}")

@@ -1,0 +1,355 @@
+"""The routes of the control socket: take the request apart, ask the engine once, answer in JSON.
+
+    GET  /v1/ping                               POST /v1/restart   {service}
+    GET  /v1/status      ?service               POST /v1/deploy    {service, ref, reason}
+    POST /v1/health      {service}              POST /v1/update    {service}
+    GET  /v1/history     ?service&limit         POST /v1/rollback  {service, release, reason}
+    GET  /v1/logs        ?service&lines&since&level&grep
+    GET  /v1/logs/follow ?the same, as NDJSON   POST /v1/hold      {service, reason}
+    GET  /v1/audit       ?service&member&limit  POST /v1/resume    {service, reason}
+    GET  /v1/deployments/N                      POST /v1/silence   {service, for, reason}
+    GET  /v1/deployments/N/follow  (NDJSON)
+    GET  /v1/monitor, /v1/monitor/follow  (NDJSON, a snapshot a second)
+
+A refusal is `{why, text, deployment}`: 403 for lack of rank, 404 for what there is not, 400 for what cannot be used,
+409 for the rest. `service` may be left out where one is configured. `grep` of logs/follow sifts the lines so far only.
+"""
+
+import asyncio
+import logging
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from opsbot import replies
+from opsbot.control_fields import ENTRIES, LINES, SERVICE, BadInputError, Fields
+from opsbot.control_peer import caller
+from opsbot.control_snapshot import Snapshots
+from opsbot.control_stream import send
+from opsbot.core.access import Action, Actor
+from opsbot.core.deployment import Refused, Why
+from opsbot.services.log_levels import at_least
+from opsbot.services.port import LogLine, LogQuery
+
+if TYPE_CHECKING:
+    from opsbot.engine import Engine
+    from opsbot.replies import Ping
+
+log = logging.getLogger(__name__)
+
+_STATUS = {
+    Why.NO_RANK: 403,
+    Why.UNKNOWN_SERVICE: 404,
+    Why.NO_RELEASE: 404,
+    Why.BAD_REF: 400,
+    Why.BAD_INPUT: 400,
+    Why.NOT_READY: 503,
+}
+_SNAPSHOT_SECONDS = 1.0
+_FEED_SECONDS = 5.0
+_HTTP_ERROR = 400
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def _no(refused: Refused) -> web.Response:
+    body = {"why": str(refused.why), "text": refused.text, "deployment": refused.deployment}
+    return web.json_response(body, status=_STATUS.get(refused.why, 409))
+
+
+def _error(status: int, why: str, text: str) -> web.Response:
+    return web.json_response({"why": why, "text": text, "deployment": None}, status=status)
+
+
+@web.middleware
+async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Whatever goes wrong is answered as `{why, text}`; what is opsbot's own fault goes into its log with an id."""
+    try:
+        return await handler(request)
+    except BadInputError as error:
+        return _error(400, Why.BAD_INPUT, str(error))
+    except web.HTTPException as error:
+        if error.status < _HTTP_ERROR:
+            raise
+        return _error(error.status, "http", f"{request.method} {request.path[:100]}: {error.reason}")
+    except Exception:
+        number = uuid.uuid4().hex[:8]
+        log.exception("control socket: %s %s failed (error %s)", request.method, request.path[:100], number)
+        return _error(500, "error", f"opsbot met an error of its own; its log has it under {number}")
+
+
+class Routes:
+    """The handlers, and what they need."""
+
+    def __init__(
+        self,
+        engine: "Engine",
+        clock: Callable[[], datetime],
+        ping: "Ping",
+        snapshots: Snapshots,
+        closing: asyncio.Event,
+    ) -> None:
+        """`closing`: set when the daemon goes; streams end then."""
+        self._engine = engine
+        self._clock = clock
+        self._ping = ping
+        self._snapshots = snapshots
+        self._closing = closing
+
+    def table(self) -> list[web.RouteDef]:
+        """Every route."""
+        return [
+            web.get("/v1/ping", self.ping),
+            web.get("/v1/status", self.status),
+            web.post("/v1/health", self.health),
+            web.get("/v1/history", self.history),
+            web.get("/v1/logs", self.logs),
+            web.get("/v1/logs/follow", self.logs_follow),
+            web.get("/v1/audit", self.audit),
+            web.get(r"/v1/deployments/{number:[0-9]{1,15}}", self.deployment),
+            web.get(r"/v1/deployments/{number:[0-9]{1,15}}/follow", self.deployment_follow),
+            web.get("/v1/monitor", self.monitor),
+            web.get("/v1/monitor/follow", self.monitor_follow),
+            web.post("/v1/restart", self.restart),
+            web.post("/v1/deploy", self.deploy),
+            web.post("/v1/update", self.update),
+            web.post("/v1/rollback", self.rollback),
+            web.post("/v1/hold", self.hold),
+            web.post("/v1/resume", self.resume),
+            web.post("/v1/silence", self.silence),
+        ]
+
+    async def _asked(self, request: web.Request) -> tuple[Actor, Fields]:
+        transport = request.transport
+        if transport is None:
+            raise web.HTTPBadRequest(reason="the caller is gone")
+        peer = transport.get_extra_info("socket")
+        return await caller(peer, request.headers.get("X-Sudo-User", "")), await Fields.of(request)
+
+    def _service(self, who: Actor, action: Action, given: Fields) -> str:
+        """The service asked for; the only one where none is named. "" for who has no rank: the engine refuses that."""
+        named = given.text("service", SERVICE)
+        if named is not None:
+            return named
+        names = self._engine.services(who, action)
+        if len(names) > 1:
+            raise BadInputError(f"say which service: {', '.join(names)}")
+        return names[0] if names else ""
+
+    # Looking
+
+    async def ping(self, _request: web.Request) -> web.Response:
+        """Who answers; asked by anyone who can reach the socket."""
+        return web.json_response(self._ping)
+
+    async def status(self, request: web.Request) -> web.Response:
+        """How the services stand."""
+        who, given = await self._asked(request)
+        service = given.text("service", SERVICE)
+        given.done()
+        found = await self._engine.status(who, service)
+        return _no(found) if isinstance(found, Refused) else web.json_response(replies.status(found))
+
+    async def health(self, request: web.Request) -> web.Response:
+        """Run the checks now."""
+        who, given = await self._asked(request)
+        service = given.text("service", SERVICE)
+        given.done()
+        found = await self._engine.health(who, service)
+        return _no(found) if isinstance(found, Refused) else web.json_response(replies.status(found))
+
+    async def history(self, request: web.Request) -> web.Response:
+        """Deployments and incidents."""
+        who, given = await self._asked(request)
+        service = given.text("service", SERVICE)
+        limit = given.number("limit", 20, ENTRIES)
+        given.done()
+        found = await self._engine.history(who, service, limit)
+        return _no(found) if isinstance(found, Refused) else web.json_response(replies.history(*found))
+
+    async def audit(self, request: web.Request) -> web.Response:
+        """The audit log."""
+        who, given = await self._asked(request)
+        service = given.text("service", SERVICE)
+        member = given.text("member", 100)
+        limit = given.number("limit", 50, ENTRIES)
+        given.done()
+        found = await self._engine.audit(who, service, member, limit)
+        return _no(found) if isinstance(found, Refused) else web.json_response(replies.audit(found))
+
+    async def _query(self, request: web.Request) -> tuple[Actor, str, LogQuery]:
+        who, given = await self._asked(request)
+        service = self._service(who, Action.LOGS, given)
+        query = LogQuery(
+            given.number("lines", 50, LINES), given.moment("since", self._clock()), given.level(), given.grep()
+        )
+        given.done()
+        return who, service, query
+
+    async def logs(self, request: web.Request) -> web.Response:
+        """Lines a service wrote."""
+        who, service, query = await self._query(request)
+        found = await self._engine.logs(who, service, query)
+        return _no(found) if isinstance(found, Refused) else web.json_response(replies.logs(service, found))
+
+    async def logs_follow(self, request: web.Request) -> web.StreamResponse:
+        """The last lines, then each as it is written."""
+        who, service, query = await self._query(request)
+        following = await self._engine.follow(who, service)
+        if isinstance(following, Refused):
+            return _no(following)
+        before = await self._engine.logs(who, service, query)
+        if isinstance(before, Refused):
+            return _no(before)
+        return await send(request, _lines(before, following, query.level), self._closing)
+
+    async def _viewer(self, request: web.Request) -> Refused | None:
+        who, given = await self._asked(request)
+        given.done()
+        return await self._engine.admit(who, Action.HISTORY)
+
+    async def deployment(self, request: web.Request) -> web.Response:
+        """One deployment."""
+        refused = await self._viewer(request)
+        if refused is not None:
+            return _no(refused)
+        found = await self._engine.deployment(int(request.match_info["number"]))
+        if found is None:
+            return _error(404, "unknown-deployment", f"there is no deployment {request.match_info['number']}")
+        return web.json_response(replies.deployment_reply(found))
+
+    async def deployment_follow(self, request: web.Request) -> web.StreamResponse:
+        """One deployment, again at each change, until it is finished."""
+        refused = await self._viewer(request)
+        if refused is not None:
+            return _no(refused)
+        number = int(request.match_info["number"])
+        if await self._engine.deployment(number) is None:
+            return _error(404, "unknown-deployment", f"there is no deployment {number}")
+        return await send(request, self._changes(number), self._closing)
+
+    async def _changes(self, number: int) -> AsyncIterator[Mapping[str, object]]:
+        revision = -1
+        with self._engine.feed.subscribe() as subscription:
+            while True:
+                found = await self._engine.deployment(number)
+                if found is None:
+                    return
+                if found.revision != revision:
+                    revision = found.revision
+                    yield replies.deployment_reply(found)
+                if found.finished:
+                    return
+                # The time limit is for a deployment that another process finishes: nothing wakes this feed then.
+                await subscription.wait(_FEED_SECONDS)
+
+    async def monitor(self, request: web.Request) -> web.Response:
+        """One snapshot."""
+        who, given = await self._asked(request)
+        given.done()
+        found = await self._engine.status(who)
+        return _no(found) if isinstance(found, Refused) else web.json_response(await self._snapshots.latest())
+
+    async def monitor_follow(self, request: web.Request) -> web.StreamResponse:
+        """A snapshot each second; written into the audit log once."""
+        who, given = await self._asked(request)
+        given.done()
+        found = await self._engine.status(who)
+        return _no(found) if isinstance(found, Refused) else await send(request, self._each_second(), self._closing)
+
+    async def _each_second(self) -> AsyncIterator[Mapping[str, object]]:
+        while True:
+            yield await self._snapshots.latest()
+            await asyncio.sleep(_SNAPSHOT_SECONDS)
+
+    # Doing
+
+    async def restart(self, request: web.Request) -> web.Response:
+        """Restart a service; answers once its new process runs."""
+        who, given = await self._asked(request)
+        service = self._service(who, Action.RESTART, given)
+        given.done()
+        found = await self._engine.restart(who, service)
+        if isinstance(found, Refused):
+            return _no(found)
+        return web.json_response({"service": service, "state": replies.state_reply(found)})
+
+    async def deploy(self, request: web.Request) -> web.Response:
+        """Begin a deployment."""
+        who, given = await self._asked(request)
+        service = self._service(who, Action.DEPLOY, given)
+        ref, reason = given.text("ref"), given.text("reason") or ""
+        given.done()
+        found = await self._engine.deploy(who, service, ref, reason)
+        return _no(found) if isinstance(found, Refused) else web.json_response(replies.deployment_reply(found))
+
+    async def rollback(self, request: web.Request) -> web.Response:
+        """Begin to return to a kept release."""
+        who, given = await self._asked(request)
+        service = self._service(who, Action.ROLLBACK, given)
+        release, reason = given.text("release"), given.text("reason") or ""
+        given.done()
+        found = await self._engine.rollback(who, service, release, reason)
+        return _no(found) if isinstance(found, Refused) else web.json_response(replies.deployment_reply(found))
+
+    async def update(self, request: web.Request) -> web.Response:
+        """Ask the remote now, deploy what is new: what came of it, and the deployment where there is one."""
+        who, given = await self._asked(request)
+        service = self._service(who, Action.DEPLOY, given)
+        given.done()
+        found = await self._engine.update(who, service)
+        if isinstance(found, Refused):
+            return _no(found)
+        begun = None if found.deployment is None else await self._engine.deployment(found.deployment)
+        return web.json_response(replies.update_reply(service, found, begun))
+
+    async def hold(self, request: web.Request) -> web.Response:
+        """No deploys until resumed."""
+        who, given = await self._asked(request)
+        service = self._service(who, Action.HOLD, given)
+        reason = given.text("reason") or ""
+        given.done()
+        found = await self._engine.hold(who, service, reason)
+        if isinstance(found, Refused):
+            return _no(found)
+        return web.json_response({"service": service, "hold": replies.hold_reply(found)})
+
+    async def resume(self, request: web.Request) -> web.Response:
+        """End the hold and the silence: `{service, was_held}`."""
+        who, given = await self._asked(request)
+        service = self._service(who, Action.RESUME, given)
+        reason = given.text("reason") or ""
+        given.done()
+        found = await self._engine.resume(who, service, reason)
+        return _no(found) if isinstance(found, Refused) else web.json_response({"service": service, "was_held": found})
+
+    async def silence(self, request: web.Request) -> web.Response:
+        """No alerts for a while."""
+        who, given = await self._asked(request)
+        service = self._service(who, Action.SILENCE, given)
+        length, reason = given.length("for"), given.text("reason") or ""
+        given.done()
+        found = await self._engine.silence(who, service, length, reason)
+        return _no(found) if isinstance(found, Refused) else web.json_response(replies.silence_reply(found))
+
+
+async def _lines(
+    before: list[LogLine], following: AsyncIterator[LogLine], level: str | None
+) -> AsyncIterator[Mapping[str, object]]:
+    """The lines so far, then those that follow; a line that both have is sent once.
+
+    Those that follow are not searched for a pattern: a hostile one would take hours. Whoever typed it searches himself.
+    """
+    seen = Counter(before)
+    for line in before:
+        yield replies.log_reply(line)
+    last = before[-1].at if before else None
+    async for line in following:
+        if last is not None and line.at <= last and seen[line] > 0:
+            seen[line] -= 1
+        elif level is None or at_least(line.level, level):
+            yield replies.log_reply(line)

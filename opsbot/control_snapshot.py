@@ -1,0 +1,86 @@
+"""All that the dashboard shows, gathered at most once a second however many watch."""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from opsbot import replies
+from opsbot.core.model import Notice
+from opsbot.store import ledger, outbox
+
+if TYPE_CHECKING:
+    from opsbot.engine import Engine
+    from opsbot.replies import GatewayReply, NoticeReply, Ping, Snapshot
+
+DEPLOYMENTS = 8
+ALERTS = 8
+FRESH = timedelta(milliseconds=900)
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """The connection to Discord at one moment. `latency` in seconds, None where not known."""
+
+    connected: bool
+    since: datetime | None = None
+    latency: float | None = None
+
+
+class Snapshots:
+    """Gathers snapshots for the dashboards that watch."""
+
+    def __init__(
+        self, engine: "Engine", clock: Callable[[], datetime], ping: "Ping", gateway: Callable[[], Gateway] | None
+    ) -> None:
+        """Nothing is gathered yet."""
+        self._engine = engine
+        self._clock = clock
+        self._ping = ping
+        self._gateway = gateway
+        self._last: "tuple[datetime, Snapshot] | None" = None
+        self._gathering = asyncio.Lock()
+
+    async def latest(self) -> "Snapshot":
+        """A snapshot less than a second old."""
+        async with self._gathering:
+            now = self._clock()
+            if self._last is None or not timedelta(0) <= now - self._last[0] < FRESH:
+                self._last = (now, await self._gather(now))
+            return self._last[1]
+
+    async def _gather(self, now: datetime) -> "Snapshot":
+        engine = self._engine
+        services = [replies.service_reply(await engine.status_of(name)) for name in engine.config.services]
+        host = await asyncio.to_thread(engine.host)
+        recent = await engine.store.read(ledger.deployments, None, DEPLOYMENTS)
+        return {
+            "at": replies.iso(now),
+            "daemon": self._ping,
+            "host": replies.host_reply(host, engine.config.host or socket.gethostname()),
+            "healthy": all(service["healthy"] for service in services),
+            "services": services,
+            "deployments": [replies.deployment_reply(one) for one in recent],
+            "alerts": [await self._alert(notice) for notice in await engine.alerts(ALERTS)],
+            "gateway": await self._gateway_reply(),
+        }
+
+    async def _alert(self, notice: Notice) -> "NoticeReply":
+        incident = None
+        if notice.subject is not None and notice.kind in {"incident", "recovered", "call"}:
+            incident = await self._engine.incident(notice.subject)
+        return replies.notice_reply(notice, incident)
+
+    async def _gateway_reply(self) -> "GatewayReply | None":
+        if self._gateway is None:
+            return None
+        now = self._gateway()
+        waiting, _ = await self._engine.store.read(outbox.waiting)
+        return {
+            "connected": now.connected,
+            "since": replies.maybe_iso(now.since),
+            "latency": now.latency,
+            "waiting": waiting,
+        }

@@ -1,0 +1,568 @@
+"""What the control socket answers, and what `--json` prints: the shapes, and how they are made from opsbot's values.
+
+The shapes are a promise to scripts: keys are added, never renamed or taken away. Times are ISO 8601 in UTC, lengths of
+time are seconds, sizes are bytes. All text may be untrusted; whoever shows it escapes it.
+"""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, TypedDict
+
+if TYPE_CHECKING:  # the client prints these shapes and must start fast: it needs none of what they are made from
+    from opsbot.core.access import Actor
+    from opsbot.core.deployment import Commit, Deployment, Hold, Release, Step
+    from opsbot.core.health import CheckHealth
+    from opsbot.core.model import AuditEntry, Incident, Notice, Silence, SourceState
+    from opsbot.engine import ServiceStatus
+    from opsbot.host import HostFigures
+    from opsbot.poll import Polled
+    from opsbot.services.port import LogLine, ServiceState
+
+
+class By(TypedDict):
+    """Who did it: the origin (`cli`, `discord`, `poll`...), the id, the name."""
+
+    origin: str
+    id: str
+    name: str
+
+
+class CheckReply(TypedDict):
+    """One check: its verdict and since when, and what the last look saw."""
+
+    name: str
+    verdict: str
+    since: str | None
+    ok: bool | None
+    seen: str
+    at: str | None
+    took: float | None
+    streak: int
+
+
+class CommitReply(TypedDict):
+    """One commit."""
+
+    id: str
+    title: str
+    author: str
+    at: str
+
+
+class ReleaseReply(TypedDict):
+    """A kept release."""
+
+    name: str
+    commit: str
+    title: str
+    at: str
+    good: bool
+
+
+class StepReply(TypedDict):
+    """One thing a deployment did. `ok` is null while it runs; `tail` is the end of what it printed."""
+
+    name: str
+    phase: str
+    started_at: str
+    ended_at: str | None
+    ok: bool | None
+    note: str
+    tail: str
+    output: str
+
+
+class DeploymentReply(TypedDict):
+    """One deployment. `ok` is null until it is finished; then whether the service runs what was asked for."""
+
+    id: int
+    service: str
+    kind: str
+    phase: str
+    by: By
+    created_at: str
+    updated_at: str
+    finished_at: str | None
+    live_at: str | None
+    finished: bool
+    ok: bool | None
+    ref: str | None
+    reason: str
+    commit_from: str | None
+    commit_to: str | None
+    release_from: str | None
+    release_to: str | None
+    commits: list[CommitReply]
+    commits_total: int
+    steps: list[StepReply]
+    failed_in: str | None
+    note: str
+
+
+class UpdateReply(TypedDict):
+    """What came of asking the remote: `outcome` is `deploying`, `no-news`, `later`, `waiting`, `noted` or `failed`."""
+
+    service: str
+    outcome: str
+    text: str
+    head: str | None
+    deployment: DeploymentReply | None
+
+
+class HoldReply(TypedDict):
+    """A hold; `waits` is the commit rolled back from, where a rollback caused it."""
+
+    actor: str
+    reason: str
+    at: str
+    waits: str | None
+
+
+class SilenceReply(TypedDict):
+    """A silence."""
+
+    service: str
+    actor: str
+    reason: str
+    at: str
+    until: str
+
+
+class DeedReply(TypedDict):
+    """Something done about an incident."""
+
+    at: str
+    text: str
+
+
+class IncidentReply(TypedDict):
+    """One trouble of one service."""
+
+    id: int
+    service: str
+    cause: str
+    opened_at: str
+    closed_at: str | None
+    called_at: str | None
+    ended_by: str
+    checks: list[tuple[str, str]]
+    exit: str
+    log: list[str]
+    deeds: list[DeedReply]
+    deployment: int | None
+
+
+class SourceReply(TypedDict):
+    """What is known of the remote."""
+
+    head: str | None
+    asked_at: str | None
+    answered_at: str | None
+    failing_since: str | None
+    failure: str
+
+
+class StateReply(TypedDict):
+    """What the manager says of the service."""
+
+    activity: str
+    pid: int | None
+    started_at: str | None
+    restarts: int
+    exit: str
+    stopped_by_hand: bool
+
+
+class ServiceReply(TypedDict):
+    """How one service stands. `healthy`: it runs (or is starting) and no check holds it for down.
+
+    `cpu` is percent of one core, `memory` bytes; both null where no process is known.
+    """
+
+    service: str
+    healthy: bool
+    verdict: str
+    state: StateReply
+    cpu: float | None
+    memory: int | None
+    checks: list[CheckReply]
+    live: str | None
+    live_since: str | None
+    release: ReleaseReply | None
+    deploying: DeploymentReply | None
+    last_deployment: DeploymentReply | None
+    hold: HoldReply | None
+    silence: SilenceReply | None
+    incident: IncidentReply | None
+    source: SourceReply | None
+    auto: bool
+
+
+class LogReply(TypedDict):
+    """One line a service wrote."""
+
+    at: str
+    level: str
+    text: str
+    run: str
+
+
+class AuditReply(TypedDict):
+    """One entry of the audit log."""
+
+    id: int
+    at: str
+    by: By
+    action: str
+    service: str
+    detail: str
+    allowed: bool
+    result: str
+
+
+class NoticeReply(TypedDict):
+    """One notice about trouble. `told_at` is null while the channel has not been told."""
+
+    id: int
+    kind: str
+    service: str
+    at: str
+    text: str
+    told_at: str | None
+
+
+class DiskReply(TypedDict):
+    """One file system."""
+
+    path: str
+    total: int
+    free: int
+
+
+class HostReply(TypedDict):
+    """The host: `cpu` in percent of all cores (null at the first look), memory in bytes, load over 1, 5, 15 minutes."""
+
+    name: str
+    cpu: float | None
+    cores: int
+    memory_total: int
+    memory_available: int
+    load: list[float]
+    disks: list[DiskReply]
+    uptime: float | None
+
+
+class GatewayReply(TypedDict):
+    """The connection to Discord. `latency` in seconds; `waiting`: notices not yet told."""
+
+    connected: bool
+    since: str | None
+    latency: float | None
+    waiting: int
+
+
+class Status(TypedDict):
+    """`status` and `health`. `daemon` false: read from the store because no daemon answered."""
+
+    daemon: bool
+    healthy: bool
+    services: list[ServiceReply]
+
+
+class History(TypedDict):
+    """`history`: newest first."""
+
+    daemon: bool
+    deployments: list[DeploymentReply]
+    incidents: list[IncidentReply]
+
+
+class Logs(TypedDict):
+    """`logs`: oldest first."""
+
+    daemon: bool
+    service: str
+    lines: list[LogReply]
+
+
+class Audit(TypedDict):
+    """`audit`: newest first."""
+
+    daemon: bool
+    entries: list[AuditReply]
+
+
+class Ping(TypedDict):
+    """Who answers."""
+
+    version: str
+    pid: int
+    since: str
+    state_directory: str
+
+
+class Snapshot(TypedDict):
+    """All that the dashboard shows. `gateway` is null without a daemon, and while it has no bot."""
+
+    at: str
+    daemon: Ping | None
+    host: HostReply
+    healthy: bool
+    services: list[ServiceReply]
+    deployments: list[DeploymentReply]
+    alerts: list[NoticeReply]
+    gateway: GatewayReply | None
+
+
+def iso(at: datetime) -> str:
+    """A time as it is sent: UTC, to the millisecond."""
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def maybe_iso(at: datetime | None) -> str | None:
+    """A time, or none."""
+    return None if at is None else iso(at)
+
+
+def by(actor: "Actor") -> By:
+    """Who did it."""
+    return {"origin": str(actor.origin), "id": actor.id, "name": actor.name}
+
+
+def check_reply(name: str, health: "CheckHealth") -> CheckReply:
+    """One check."""
+    last = health.last
+    return {
+        "name": name,
+        "verdict": str(health.verdict),
+        "since": maybe_iso(health.since),
+        "ok": last.ok if last else None,
+        "seen": last.seen if last else "",
+        "at": iso(last.at) if last else None,
+        "took": last.took if last else None,
+        "streak": health.streak,
+    }
+
+
+def commit_reply(commit: "Commit") -> CommitReply:
+    """One commit."""
+    return {"id": commit.id, "title": commit.title, "author": commit.author, "at": iso(commit.at)}
+
+
+def release_reply(release: "Release") -> ReleaseReply:
+    """A kept release."""
+    return {
+        "name": release.name,
+        "commit": release.commit,
+        "title": release.title,
+        "at": iso(release.at),
+        "good": release.good,
+    }
+
+
+def step_reply(step: "Step") -> StepReply:
+    """One thing a deployment did."""
+    return {
+        "name": step.name,
+        "phase": str(step.phase),
+        "started_at": iso(step.started_at),
+        "ended_at": maybe_iso(step.ended_at),
+        "ok": step.ok,
+        "note": step.note,
+        "tail": step.tail,
+        "output": step.output,
+    }
+
+
+def deployment_reply(deployment: "Deployment") -> DeploymentReply:
+    """One deployment."""
+    return {
+        "id": deployment.id,
+        "service": deployment.service,
+        "kind": str(deployment.kind),
+        "phase": str(deployment.phase),
+        "by": by(deployment.actor),
+        "created_at": iso(deployment.created_at),
+        "updated_at": iso(deployment.updated_at),
+        "finished_at": maybe_iso(deployment.finished_at),
+        "live_at": maybe_iso(deployment.live_at),
+        "finished": deployment.finished,
+        "ok": deployment.phase in {"live", "skipped"} if deployment.finished else None,
+        "ref": deployment.ref,
+        "reason": deployment.reason,
+        "commit_from": deployment.commit_from,
+        "commit_to": deployment.commit_to,
+        "release_from": deployment.release_from,
+        "release_to": deployment.release_to,
+        "commits": [commit_reply(commit) for commit in deployment.commits],
+        "commits_total": deployment.commits_total,
+        "steps": [step_reply(step) for step in deployment.steps],
+        "failed_in": None if deployment.failed_in is None else str(deployment.failed_in),
+        "note": deployment.note,
+    }
+
+
+def update_reply(service: str, polled: "Polled", deployment: "Deployment | None") -> UpdateReply:
+    """What came of asking the remote."""
+    return {
+        "service": service,
+        "outcome": str(polled.outcome),
+        "text": polled.text,
+        "head": polled.head,
+        "deployment": None if deployment is None else deployment_reply(deployment),
+    }
+
+
+def hold_reply(hold: "Hold") -> HoldReply:
+    """A hold."""
+    return {"actor": hold.actor, "reason": hold.reason, "at": iso(hold.at), "waits": hold.waits}
+
+
+def silence_reply(silence: "Silence") -> SilenceReply:
+    """A silence."""
+    return {
+        "service": silence.service,
+        "actor": silence.actor,
+        "reason": silence.reason,
+        "at": iso(silence.at),
+        "until": iso(silence.until),
+    }
+
+
+def incident_reply(incident: "Incident") -> IncidentReply:
+    """One trouble."""
+    return {
+        "id": incident.id,
+        "service": incident.service,
+        "cause": incident.cause,
+        "opened_at": iso(incident.opened_at),
+        "closed_at": maybe_iso(incident.closed_at),
+        "called_at": maybe_iso(incident.called_at),
+        "ended_by": incident.ended_by,
+        "checks": list(incident.evidence.checks),
+        "exit": incident.evidence.exit,
+        "log": list(incident.evidence.log),
+        "deeds": [{"at": iso(deed.at), "text": deed.text} for deed in incident.deeds],
+        "deployment": incident.deployment,
+    }
+
+
+def source_reply(source: "SourceState") -> SourceReply:
+    """What is known of the remote."""
+    return {
+        "head": source.head,
+        "asked_at": maybe_iso(source.asked_at),
+        "answered_at": maybe_iso(source.answered_at),
+        "failing_since": maybe_iso(source.failing_since),
+        "failure": source.failure,
+    }
+
+
+def state_reply(state: "ServiceState") -> StateReply:
+    """What the manager says."""
+    return {
+        "activity": str(state.activity),
+        "pid": state.pid,
+        "started_at": maybe_iso(state.started_at),
+        "restarts": state.restarts,
+        "exit": state.exit,
+        "stopped_by_hand": state.stopped_by_hand,
+    }
+
+
+def service_reply(status: "ServiceStatus") -> ServiceReply:
+    """How one service stands."""
+    figures = status.figures
+    return {
+        "service": status.service,
+        "healthy": status.state.activity in {"running", "starting"} and status.verdict != "down",
+        "verdict": str(status.verdict),
+        "state": state_reply(status.state),
+        "cpu": figures.cpu if figures else None,
+        "memory": figures.memory if figures else None,
+        "checks": [check_reply(name, health) for name, health in status.checks],
+        "live": status.live.release if status.live else None,
+        "live_since": iso(status.live.since) if status.live else None,
+        "release": release_reply(status.release) if status.release else None,
+        "deploying": deployment_reply(status.deploying) if status.deploying else None,
+        "last_deployment": deployment_reply(status.last_deployment) if status.last_deployment else None,
+        "hold": hold_reply(status.hold) if status.hold else None,
+        "silence": silence_reply(status.silence) if status.silence else None,
+        "incident": incident_reply(status.incident) if status.incident else None,
+        "source": source_reply(status.source) if status.source else None,
+        "auto": status.auto,
+    }
+
+
+def status(services: "list[ServiceStatus]", *, daemon: bool = True) -> Status:
+    """`status` and `health`."""
+    replies = [service_reply(one) for one in services]
+    return {"daemon": daemon, "healthy": all(one["healthy"] for one in replies), "services": replies}
+
+
+def history(deployments: "list[Deployment]", incidents: "list[Incident]", *, daemon: bool = True) -> History:
+    """`history`."""
+    return {
+        "daemon": daemon,
+        "deployments": [deployment_reply(one) for one in deployments],
+        "incidents": [incident_reply(one) for one in incidents],
+    }
+
+
+def log_reply(line: "LogLine") -> LogReply:
+    """One line."""
+    return {"at": iso(line.at), "level": line.level, "text": line.text, "run": line.run}
+
+
+def logs(service: str, lines: "list[LogLine]", *, daemon: bool = True) -> Logs:
+    """`logs`."""
+    return {"daemon": daemon, "service": service, "lines": [log_reply(line) for line in lines]}
+
+
+def audit(entries: "list[AuditEntry]", *, daemon: bool = True) -> Audit:
+    """`audit`."""
+    return {"daemon": daemon, "entries": [audit_reply(entry) for entry in entries]}
+
+
+def audit_reply(entry: "AuditEntry") -> AuditReply:
+    """One entry of the audit log."""
+    return {
+        "id": entry.id,
+        "at": iso(entry.at),
+        "by": {"origin": entry.origin, "id": entry.actor_id, "name": entry.actor_name},
+        "action": entry.action,
+        "service": entry.service,
+        "detail": entry.detail,
+        "allowed": entry.allowed,
+        "result": entry.result,
+    }
+
+
+def notice_reply(notice: "Notice", incident: "Incident | None") -> NoticeReply:
+    """One notice about trouble; `incident` is its subject, where it has one."""
+    text = str(notice.body.get("text") or notice.body.get("why") or "")
+    if incident is not None:
+        text = f"{incident.cause}: {text}" if text else incident.cause
+        if notice.kind == "recovered":
+            text = f"over: {incident.cause}" + (f" ({incident.ended_by})" if incident.ended_by else "")
+    return {
+        "id": notice.id,
+        "kind": str(notice.kind),
+        "service": notice.service,
+        "at": iso(notice.at),
+        "text": text,
+        "told_at": maybe_iso(notice.told_at),
+    }
+
+
+def host_reply(figures: "HostFigures", name: str) -> HostReply:
+    """The host."""
+    return {
+        "name": name,
+        "cpu": figures.cpu,
+        "cores": figures.cores,
+        "memory_total": figures.memory_total,
+        "memory_available": figures.memory_available,
+        "load": list(figures.load),
+        "disks": [{"path": str(disk.path), "total": disk.total, "free": disk.free} for disk in figures.disks],
+        "uptime": figures.uptime,
+    }
