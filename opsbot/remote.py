@@ -37,6 +37,8 @@ ERROR_MOST = 64 * 1024
 TERM_SECONDS = 2.0
 """From SIGTERM, which lets git remove its lock files and half a pack, to SIGKILL."""
 
+DRAIN_SECONDS = 1.0
+
 
 class Trouble(StrEnum):
     """What is wrong with a remote."""
@@ -269,6 +271,10 @@ async def _end(process: asyncio.subprocess.Process) -> None:
                 await process.wait()
     _signal(process, signal.SIGKILL)
     await process.wait()
+    with suppress(TimeoutError):
+        # What is still in the pipes is thrown away, or they are never closed. Who left the session may hold them open.
+        async with asyncio.timeout(DRAIN_SECONDS):
+            await process.communicate()
 
 
 _SIGNS: Mapping[Trouble, tuple[str, ...]] = {
