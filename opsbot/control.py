@@ -120,7 +120,7 @@ async def start_control(
     Raises:
         ControlError: a live daemon answers there, or the socket cannot be made.
     """
-    ping: "Ping" = {
+    ping: Ping = {
         "version": __version__,
         "pid": os.getpid(),
         "since": replies.iso(clock()),

@@ -40,7 +40,7 @@ class Snapshots:
         self._clock = clock
         self._ping = ping
         self._gateway = gateway
-        self._last: "tuple[datetime, Snapshot] | None" = None
+        self._last: tuple[datetime, Snapshot] | None = None
         self._gathering = asyncio.Lock()
 
     async def latest(self) -> "Snapshot":

@@ -4,6 +4,7 @@ Each call says who asks, is checked against the ranks, is written into the audit
 asked for, or a `Refused` with the reason. `open_engine` in `opsbot.wiring` puts the parts together.
 """
 
+import asyncio
 import difflib
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing
@@ -147,7 +148,7 @@ class Engine:
             state,
             self.watcher.verdict(service),
             tuple(checks.items()),
-            figures=process_figures(state.pid) if state.pid else None,
+            figures=await asyncio.to_thread(process_figures, state.pid) if state.pid else None,
             live=live,
             release=next((r for r in releases if live and r.name == live.release), None),
             deploying=latest[0] if latest and not latest[0].finished else None,

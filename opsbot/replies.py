@@ -239,13 +239,15 @@ class DiskReply(TypedDict):
 
 
 class HostReply(TypedDict):
-    """The host: `cpu` in percent of all cores (null at the first look), memory in bytes, load over 1, 5, 15 minutes."""
+    """The host: `cpu` in percent of all cores (null where not told), memory in bytes, load over 1, 5, 15 minutes."""
 
     name: str
     cpu: float | None
     cores: int
-    memory_total: int
-    memory_available: int
+    memory_total: int | None
+    memory_available: int | None
+    swap_total: int | None
+    swap_used: int | None
     load: list[float]
     disks: list[DiskReply]
     uptime: float | None
@@ -562,6 +564,8 @@ def host_reply(figures: "HostFigures", name: str) -> HostReply:
         "cores": figures.cores,
         "memory_total": figures.memory_total,
         "memory_available": figures.memory_available,
+        "swap_total": figures.swap_total,
+        "swap_used": figures.swap_used,
         "load": list(figures.load),
         "disks": [{"path": str(disk.path), "total": disk.total, "free": disk.free} for disk in figures.disks],
         "uptime": figures.uptime,
