@@ -199,16 +199,7 @@ async def run_git(
     """
     secrets = secrets_in(env)
     try:
-        process = await asyncio.create_subprocess_exec(
-            "git",
-            *args,
-            cwd=cwd,
-            env=dict(env),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=PIPE,
-            stderr=PIPE,
-            start_new_session=True,
-        )
+        process = await _begin(args, cwd, env)
     except OSError as error:
         raise RemoteError(Trouble.OTHER, f"git cannot be started: {error.strerror}", retry=False) from error
     try:
@@ -228,6 +219,27 @@ async def run_git(
     if check and status != 0:
         raise explain(result)
     return result
+
+
+async def _begin(args: Sequence[str], cwd: Path | None, env: Mapping[str, str]) -> asyncio.subprocess.Process:
+    beginning = asyncio.ensure_future(
+        asyncio.create_subprocess_exec(
+            "git",
+            *args,
+            cwd=cwd,
+            env=dict(env),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=PIPE,
+            stderr=PIPE,
+            start_new_session=True,
+        )
+    )
+    try:
+        return await asyncio.shield(beginning)
+    except asyncio.CancelledError:
+        # Cancelled while it starts, asyncio would kill git alone and not the group.
+        await asyncio.shield(_end(await beginning))
+        raise
 
 
 def _verb(args: Sequence[str]) -> str:
@@ -266,14 +278,18 @@ def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None
 async def _end(process: asyncio.subprocess.Process) -> None:
     if process.returncode is None:
         _signal(process, signal.SIGTERM)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(TERM_SECONDS):
-                await process.wait()
+        await _drained(process, TERM_SECONDS)
     _signal(process, signal.SIGKILL)
-    await process.wait()
+    await _drained(process, DRAIN_SECONDS)
+
+
+async def _drained(process: asyncio.subprocess.Process, most: float) -> None:
+    """Wait for its end, and throw away what is still in its pipes, or they are never closed.
+
+    Not for ever: asyncio's `wait` waits for the pipes too, and who left the session may hold them open.
+    """
     with suppress(TimeoutError):
-        # What is still in the pipes is thrown away, or they are never closed. Who left the session may hold them open.
-        async with asyncio.timeout(DRAIN_SECONDS):
+        async with asyncio.timeout(most):
             await process.communicate()
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import os
+import signal
 from datetime import timedelta
 from pathlib import Path
 
@@ -152,3 +153,15 @@ def test_no_address_keeps_its_user_or_password(user: str, password: str) -> None
 def test_the_low_speed_limit_is_within_the_source_s_own() -> None:
     chosen = settings(git_environment(make(timeout=timedelta(seconds=20))))
     assert chosen["http.lowSpeedTime"] == "10"
+
+
+async def test_a_child_that_left_the_session_with_the_pipes_does_not_hold_it_up(tmp_path: Path) -> None:
+    environment = git_environment(make())
+    note = tmp_path / "pid"
+    escape = f"alias.escape=!setsid sh -c 'echo $$ > {note}; exec sleep 30' & sleep 30"
+    begun = asyncio.get_running_loop().time()
+    with pytest.raises(RemoteError, match="killed"):
+        await run_git(["-c", escape, "escape"], env=environment, timeout=0.5)
+    assert asyncio.get_running_loop().time() - begun < 5
+    os.kill(int(await asyncio.to_thread(note.read_text)), signal.SIGKILL)
+    await asyncio.sleep(0.05)  # the pipes close
