@@ -1,0 +1,198 @@
+"""Probes: one look at a service, and what it saw. None raises, none waits longer than its check's timeout."""
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+
+from opsbot.config import Check, CheckKind, Service
+from opsbot.core.health import ProbeResult
+from opsbot.probes import command, http
+from opsbot.probes.listening import Listeners, PortTable, local
+from opsbot.probes.vitals import Vitals
+from opsbot.services.port import Activity, ManagerError, ServiceState
+from opsbot.words import clip, duration
+
+log = logging.getLogger(__name__)
+
+Look = tuple[Service, Check, ServiceState]
+Seen = tuple[bool, str]
+
+_FRESH = 0.02
+"""Seconds that a table of the listening ports is good for: the checks of one tick share it."""
+_SEEN_AT_MOST = 200
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Prober:
+    """Looks at services. `close` it when done."""
+
+    def __init__(self, clock: Callable[[], datetime] = _now) -> None:
+        """Nothing is looked at yet."""
+        self._clock = clock
+        self._vitals = Vitals()
+        self._ports: PortTable | None = None
+        self._ports_refused = False
+        self._listeners: Listeners = {}
+        self._listeners_at = 0.0
+        self._targets: dict[tuple[str, str], tuple[Check, http.Target]] = {}
+
+    async def tick(self, looks: Sequence[Look]) -> list[ProbeResult]:
+        """Look at all of these at once, none waiting for another; the results in the same order."""
+        return list(await asyncio.gather(*(self.probe(*look) for look in looks)))
+
+    async def probe(self, service: Service, check: Check, state: ServiceState) -> ProbeResult:
+        """One look. It never raises, but for its own cancellation."""
+        at = self._clock()
+        began = time.perf_counter()
+        seconds = check.timeout.total_seconds()
+        try:
+            quick = self._at_once(service, check, state)
+            if quick is not None:
+                ok, seen = quick
+            else:
+                async with asyncio.timeout(seconds):
+                    ok, seen = await self._waiting(service, check, began)
+        except TimeoutError:
+            ok, seen = False, _too_long(check)
+        except Exception as error:
+            # The edge: a fault in one check must neither stop the others nor pass for a healthy service.
+            log.exception("the check %s of %s failed by itself", check.name, service.name)
+            ok, seen = False, f"the check itself failed: {type(error).__name__}: {error}"
+        return ProbeResult(ok, clip(seen, _SEEN_AT_MOST), at, time.perf_counter() - began)
+
+    def close(self) -> None:
+        """Close what is kept open between looks."""
+        self._vitals.close()
+        if self._ports is not None:
+            self._ports.close()
+            self._ports = None
+
+    # Without waiting
+
+    def _at_once(self, service: Service, check: Check, state: ServiceState) -> Seen | None:
+        """The result, if the kernel or the manager can be asked for it directly."""
+        if check.kind is CheckKind.PROCESS:
+            if state.pid is None:
+                return False, _words(state)
+            vital = self._vitals.look(service.name, state.run, state.pid)
+            return vital.ok, vital.seen
+        if check.kind is CheckKind.UNIT:
+            return state.activity is Activity.RUNNING, _words(state)
+        if check.kind is CheckKind.TCP:
+            addresses = local(check.host)
+            table = self._table() if addresses else None
+            if table is None:
+                return None
+            ok, seen = _listening(table, addresses, check)
+            if ok and state.pid and self._vitals.look(service.name, state.run, state.pid).frozen:
+                # The kernel goes on taking connections for a process that will never hear of them.
+                return False, f"{seen}, but process {state.pid} is frozen by a signal (SIGSTOP)"
+            return ok, seen
+        return None
+
+    def _table(self) -> Listeners | None:
+        """Who listens now; None where the kernel may not be asked (systemd's RestrictAddressFamilies)."""
+        now = time.monotonic()
+        if now - self._listeners_at < _FRESH:
+            return self._listeners
+        if self._ports_refused:
+            return None
+        try:
+            if self._ports is None:
+                self._ports = PortTable()
+            self._listeners = self._ports.listeners()
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            log.info("listening ports are tried by connecting: %s", error)
+            self._ports_refused = True
+            return None
+        self._listeners_at = now
+        return self._listeners
+
+    # Waiting
+
+    async def _waiting(self, service: Service, check: Check, began: float) -> Seen:
+        if check.kind is CheckKind.HTTP:
+            return await self._http(service, check, began)
+        if check.kind is CheckKind.TCP:
+            return await _connect(check.host, check.port)
+        try:
+            ran = await command.run(service, check)
+        except (command.CannotRunError, ManagerError) as error:
+            return False, str(error)
+        return ran.ok, f"{ran.exit}: {ran.last}" if ran.last else ran.exit
+
+    async def _http(self, service: Service, check: Check, began: float) -> Seen:
+        try:
+            answer = await http.ask(self._target(service, check), check.method)
+        except http.NoAnswerError as error:
+            return False, str(error)
+        took = duration(time.perf_counter() - began)
+        return _judge(check, answer, f"answered {answer.status} in {took}")
+
+    def _target(self, service: Service, check: Check) -> http.Target:
+        known = self._targets.get((service.name, check.name))
+        if known is None or known[0] is not check:
+            known = self._targets[service.name, check.name] = (check, http.target(check))
+        return known[1]
+
+
+def _judge(check: Check, answer: http.Answer, words: str) -> Seen:
+    if not any(low <= answer.status <= high for low, high in check.status):
+        return False, words
+    for name, pattern in check.expect_headers.items():
+        value = answer.headers.get(name.lower())
+        if value is None:
+            return False, f"{words}, without the header {name}"
+        if re.search(pattern, value) is None:
+            return False, f"{words}, but its header {name} is {clip(value, 60)!r}, not {pattern!r}"
+    if check.expect_body and re.search(check.expect_body, answer.body.decode("utf-8", "replace")) is None:
+        return False, f"{words}, but its body does not contain {clip(check.expect_body, 60)!r}"
+    return True, words
+
+
+def _listening(table: Listeners, addresses: Sequence[bytes], check: Check) -> Seen:
+    found = [one for one in table.get(check.port, []) if any(map(one.takes, addresses))]
+    if not found:
+        return False, f"nobody listens on port {check.port}"
+    if all(one.full for one in found):
+        return False, f"port {check.port} is listened on, but {found[0].waiting} connections wait to be accepted"
+    return True, f"port {check.port} is listened on"
+
+
+async def _connect(host: str, port: int) -> Seen:
+    try:
+        reader, writer = await asyncio.open_connection(host, port)
+    except ConnectionRefusedError:
+        return False, "connection refused"
+    except OSError as error:
+        return False, f"no connection: {error.strerror or error}"
+    del reader
+    itself = writer.get_extra_info("sockname") == writer.get_extra_info("peername")
+    writer.transport.abort()
+    if itself:
+        return False, "connection refused"
+    return True, f"port {port} takes connections"
+
+
+def _words(state: ServiceState) -> str:
+    words = str(state.activity)
+    if state.activity in {Activity.FAILED, Activity.RETRYING} and state.exit:
+        return f"{words}: {state.exit}"
+    return words
+
+
+def _too_long(check: Check) -> str:
+    within = duration(check.timeout)
+    if check.kind is CheckKind.COMMAND:
+        return f"not finished within {within}"
+    where = f" from {urlsplit(check.url).netloc.rpartition('@')[2]}" if check.kind is CheckKind.HTTP else ""
+    return f"no answer{where} within {within}"

@@ -1,0 +1,135 @@
+"""Runs a check's command, bounded in time and in what it may say; nothing of it is left afterwards."""
+
+import asyncio
+import os
+import signal
+import subprocess
+from contextlib import suppress
+from dataclasses import dataclass
+
+from opsbot.config import Check, Service
+from opsbot.services.environment import of_service
+from opsbot.services.processes import exit_status, exit_words
+
+_TAIL = 8 * 1024
+
+
+class CannotRunError(Exception):
+    """The command cannot be started; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """How the command ended. `last`: the last line it wrote, untrusted."""
+
+    ok: bool
+    exit: str
+    last: str
+
+
+class _Tail:
+    """Reads a pipe to its end, and keeps the end."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._kept = b""
+        os.set_blocking(fd, False)
+        asyncio.get_running_loop().add_reader(fd, self.read)
+
+    def read(self) -> None:
+        with suppress(BlockingIOError):
+            data = os.read(self._fd, 64 * 1024)
+            self._kept = (self._kept + data)[-_TAIL:]
+            if not data:
+                asyncio.get_running_loop().remove_reader(self._fd)
+
+    def close(self) -> str:
+        self.read()
+        asyncio.get_running_loop().remove_reader(self._fd)
+        os.close(self._fd)
+        lines = self._kept.decode("utf-8", "replace").replace("\0", "").split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+async def run(service: Service, check: Check) -> Ran:
+    """Run it in the live release, with the service's environment. Cancelled, it kills the whole process group.
+
+    Raises:
+        CannotRunError: the command or its folder is not there.
+    """
+    ours, theirs = os.pipe()
+    starting = asyncio.create_task(asyncio.to_thread(_start, service, check, theirs))
+    try:
+        pid = await asyncio.shield(starting)
+    except BaseException:
+        # The thread cannot be called back: if it still starts something, that is ended at once.
+        starting.add_done_callback(_end_started)
+        os.close(ours)
+        raise
+    tail = _Tail(ours)
+    last = ""
+    try:
+        status = await _end_of(pid)
+    finally:
+        last = tail.close()
+    return Ran(status == 0, exit_words(status), last)
+
+
+def _start(service: Service, check: Check, output: int) -> int:
+    folder = service.root or service.run_directory
+    try:
+        release = service.root.resolve(strict=True) if service.root is not None else None
+        folder = (release or folder).resolve(strict=True)
+        command = list(check.run)
+        if "/" in command[0]:
+            command[0] = str(folder / command[0])
+        environment = of_service(service, "", release)
+        del environment["OPSBOT_RUN"]  # it belongs to no run of the service
+        child = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise CannotRunError(f"{check.run[0]} cannot be run in {folder}: {error.strerror}") from error
+    finally:
+        os.close(output)
+    child.returncode = 0  # its end is waited for by a pidfd, not by Popen
+    return child.pid
+
+
+def _end_started(starting: "asyncio.Task[int]") -> None:
+    if not starting.cancelled() and starting.exception() is None:
+        pid = starting.result()
+        _kill_group(pid)
+        with suppress(ChildProcessError):
+            os.waitpid(pid, 0)
+
+
+async def _end_of(pid: int) -> int | None:
+    """Wait for the process; however this ends, its group is killed and it is reaped."""
+    loop = asyncio.get_running_loop()
+    pidfd = os.pidfd_open(pid)
+    ended = asyncio.Event()
+    loop.add_reader(pidfd, ended.set)
+    try:
+        await ended.wait()
+    finally:
+        loop.remove_reader(pidfd)
+        # Not reaped yet, so the group's id cannot be another's.
+        _kill_group(pid)
+        if not ended.is_set():
+            with suppress(ChildProcessError):
+                os.waitid(os.P_PIDFD, pidfd, os.WEXITED)  # noqa: ASYNC222 - killed just now, it takes no time
+        status = exit_status(pidfd) if ended.is_set() else None
+        os.close(pidfd)
+    return status
+
+
+def _kill_group(pid: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)

@@ -1,0 +1,62 @@
+"""Whether a service's own main process lives, by its pid and never by its name.
+
+/proc/PID/stat is kept open: it stays bound to that very process, however often its pid is used again, and reading it
+anew costs a few microseconds.
+"""
+
+import os
+from dataclasses import dataclass
+
+_FROZEN = b"T"
+_DEAD = b"ZXx"
+
+
+@dataclass(frozen=True, slots=True)
+class Vital:
+    """What was seen of a process."""
+
+    ok: bool
+    seen: str
+    frozen: bool = False
+
+
+class Vitals:
+    """Looks at processes; keeps one file open for each service. Blocks for microseconds: /proc is no disk."""
+
+    def __init__(self) -> None:
+        """No process was looked at yet."""
+        self._open: dict[str, tuple[str | None, int, int]] = {}
+
+    def look(self, service: str, run: str | None, pid: int) -> Vital:
+        """Whether the process `pid` of this run lives, and is not frozen by a signal."""
+        try:
+            stat = os.pread(self._file(service, run, pid), 512, 0)
+        except OSError:
+            self.forget(service)
+            return Vital(ok=False, seen=f"process {pid} is gone")
+        state = stat[stat.rfind(b")") + 2 : stat.rfind(b")") + 3]
+        if not state or state in _DEAD:
+            return Vital(ok=False, seen=f"process {pid} is a zombie")
+        if state == _FROZEN:
+            return Vital(ok=False, seen=f"process {pid} is frozen by a signal (SIGSTOP)", frozen=True)
+        return Vital(ok=True, seen=f"process {pid} runs")
+
+    def _file(self, service: str, run: str | None, pid: int) -> int:
+        known = self._open.get(service)
+        if known is not None and known[:2] == (run, pid):
+            return known[2]
+        self.forget(service)
+        fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+        self._open[service] = (run, pid, fd)
+        return fd
+
+    def forget(self, service: str) -> None:
+        """Close what is kept open for this service."""
+        known = self._open.pop(service, None)
+        if known is not None:
+            os.close(known[2])
+
+    def close(self) -> None:
+        """Close everything."""
+        for service in list(self._open):
+            self.forget(service)
