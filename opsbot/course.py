@@ -1,0 +1,136 @@
+"""One deployment under way: every phase and every step is in the store before it is done, and shown from there."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from opsbot.config import Service
+from opsbot.core.deployment import Deployment, Hold, Phase, Step, advance
+from opsbot.feed import Feed
+from opsbot.store import Store, ledger
+
+NOTE_MOST = 2000
+
+
+class SetbackError(Exception):
+    """The deployment cannot go on. The text is for people and may hold untrusted words.
+
+    lasting: the commit's own fault, the same would happen again. tail: the last lines of what failed.
+    """
+
+    def __init__(self, text: str, *, lasting: bool = False, tail: str = "") -> None:
+        """Keep all three."""
+        super().__init__(text)
+        self.lasting = lasting
+        self.tail = tail
+
+
+@dataclass(slots=True)
+class Doing:
+    """The step that is being done; what is set here is kept with it."""
+
+    note: str = ""
+    tail: str = ""
+    output: str = ""
+
+
+class Course:
+    """The deployment as it stands, and the only way to move it on."""
+
+    def __init__(
+        self,
+        value: Deployment,
+        service: Service,
+        store: Store,
+        feed: Feed,
+        clock: Callable[[], datetime],
+    ) -> None:
+        """`value` is the stored one."""
+        self.value = value
+        self.service = service
+        self.remarks: list[str] = []
+        """What the one who reads the outcome should know besides."""
+        self._store = store
+        self._feed = feed
+        self._clock = clock
+
+    async def change(self, **changes: Any) -> None:
+        """Write down more of it.
+
+        Raises:
+            StaleError: another process has it.
+        """
+        await self._keep(replace(self.value, updated_at=self._clock(), **changes))
+
+    async def move(self, to: Phase, *, note: str | None = None, **changes: Any) -> None:
+        """Write down that the next phase begins."""
+        moved = advance(self.value, to, self._clock(), None if note is None else note[:NOTE_MOST])
+        await self._keep(replace(moved, **changes))
+
+    async def _keep(self, value: Deployment) -> None:
+        self.value = await self._store.write(ledger.save, value)
+        self._feed.publish("deployment", self.value.id)
+
+    async def end(
+        self,
+        to: Phase,
+        note: str,
+        *,
+        live: str | None = None,
+        quarantined: str | None = None,
+        hold: Hold | None = None,
+        lift: bool = False,
+    ) -> None:
+        """Write down its end and all that follows from it, in one go; see `ledger.conclude`."""
+        ended = advance(self.value, to, self._clock(), note[:NOTE_MOST])
+        self.value = await self._store.write(
+            ledger.conclude, ended, live=live, quarantined=quarantined, hold=hold, lift=lift
+        )
+        self._feed.publish("deployment", self.value.id)
+        self._feed.publish("service")
+
+    async def cut(self, why: str) -> None:
+        """Close the steps that a process began and did not live to end."""
+        now = self._clock()
+        steps = tuple(
+            replace(each, ended_at=now, ok=False, note=why) if each.ok is None else each for each in self.value.steps
+        )
+        if steps != self.value.steps:
+            await self.change(steps=steps)
+
+    @asynccontextmanager
+    async def step(self, name: str) -> AsyncIterator[Doing]:
+        """Do something as a step: shown while it is done, well when the block ends, failed when it raises."""
+        doing = Doing()
+        begun = Step(name, self.value.phase, self._clock())
+        await self.change(steps=(*self.value.steps, begun))
+        try:
+            yield doing
+        except BaseException as error:
+            if isinstance(error, SetbackError):
+                doing.note, doing.tail = str(error), error.tail or doing.tail
+            await self._done(doing, ok=False)
+            raise
+        await self._done(doing, ok=True)
+
+    async def say(self, doing: Doing, note: str) -> None:
+        """Show how the step goes."""
+        doing.note = note
+        await self._last(replace(self.value.steps[-1], note=note[:NOTE_MOST], output=doing.output))
+
+    async def _done(self, doing: Doing, *, ok: bool) -> None:
+        await self._last(
+            replace(
+                self.value.steps[-1],
+                ended_at=self._clock(),
+                ok=ok,
+                note=doing.note[:NOTE_MOST],
+                tail=doing.tail,
+                output=doing.output,
+            )
+        )
+
+    async def _last(self, step: Step) -> None:
+        await self.change(steps=(*self.value.steps[:-1], step))

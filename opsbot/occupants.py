@@ -1,0 +1,69 @@
+"""Which processes work in a folder, and which were left over by an opsbot that was killed."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+MARK = "OPSBOT_PIPELINE"
+"""In the environment of every process of a deployment: the state directory of the opsbot that began it."""
+
+
+def _pids() -> Iterator[int]:
+    own = os.getpid()
+    return (int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) != own)
+
+
+def occupants(folders: Sequence[Path]) -> Mapping[Path, set[int]]:
+    """The processes whose working directory is in one of these folders.
+
+    Another user's processes are not seen by an opsbot without root's rights (proc_pid_cwd(5)).
+    """
+    found: dict[Path, set[int]] = {folder: set() for folder in folders}
+    roots = [(os.path.realpath(folder), folder) for folder in folders]
+    for pid in _pids():
+        with suppress(OSError):
+            cwd = os.readlink(f"/proc/{pid}/cwd")
+            for root, folder in roots:
+                if cwd == root or cwd.startswith(root + "/"):
+                    found[folder].add(pid)
+    return found
+
+
+def marked(mark: str) -> set[int]:
+    """The processes that carry this mark in their environment."""
+    needle = b"\0" + f"{MARK}={mark}".encode() + b"\0"
+    found = set()
+    for pid in _pids():
+        with suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:  # noqa: PTH123 - /proc, read at once
+            if needle in b"\0" + file.read() + b"\0":
+                found.add(pid)
+    return found
+
+
+def end_marked(mark: str, patience: float = 3.0) -> int:
+    """Kill what an earlier opsbot left behind (a git, an install step); how many there were.
+
+    Blocks up to `patience` seconds. Processes in uninterruptible sleep may outlive it.
+    """
+    ended: set[int] = set()
+    until = time.monotonic() + patience
+    while left := {pid for pid in marked(mark) if not _is_zombie(pid)}:
+        for pid in left:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        ended |= left
+        if time.monotonic() > until:
+            break
+        time.sleep(0.02)
+    return len(ended)
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return True
+    return stat[stat.rfind(b")") + 2 :][:1] in b"ZX"

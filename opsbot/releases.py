@@ -1,0 +1,339 @@
+"""Release folders: made beside the live one, switched to by one rename, pruned.
+
+    DIRECTORY/releases/20261124T120000Z-4f2a91c3d0/    one release, at this path from its first file on
+    DIRECTORY/releases/.20261124T120000Z-4f2a91c3d0.part   stands while the folder is not complete
+    DIRECTORY/releases/.about/NAME.index, NAME.json    what was exported, and how its install steps went
+    DIRECTORY/current -> releases/NAME
+    DIRECTORY/shared/                                  linked into each release
+
+A release is made at its final path, not renamed into it: a Python virtual environment, or a native module that was built,
+has the path in it. A folder counts as a release only when its `.part` is gone and the ledger knows it.
+
+Everything here blocks: call it in a thread.
+"""
+
+import ctypes
+import errno
+import json
+import os
+import re
+import shutil
+import stat
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from opsbot.config import Source
+from opsbot.occupants import occupants
+from opsbot.words import size
+
+MARGIN = 100 * 1024 * 1024
+"""Bytes that must be free beside the size of one more release."""
+
+_NAME = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{10}(?:-\d+)?")
+
+
+class ReleaseError(Exception):
+    """A release folder cannot be made or switched to; the text says why. `no_space`: the file system is full."""
+
+    def __init__(self, text: str, *, no_space: bool = False) -> None:
+        """Keep both."""
+        super().__init__(text)
+        self.no_space = no_space
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What is written down of a release beside its folder.
+
+    steps: for each install step, a digest of how it is configured (a step configured otherwise is run anew). changed and
+    added: what the install itself did to the exported files, so that it is not taken for a person's doing.
+    """
+
+    steps: Mapping[str, str] = field(default_factory=dict)
+    changed: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
+
+
+def is_full(error: OSError) -> bool:
+    """Whether this is about a disk without space."""
+    return error.errno in {errno.ENOSPC, errno.EDQUOT}
+
+
+def file_system(path: Path) -> str:
+    """The file system a path is on, in words: "/srv (12 MiB of 1.0 GiB free)"."""
+    while not path.exists():
+        path = path.parent
+    path = path.resolve()
+    figures = os.statvfs(path)
+    while not path.is_mount():
+        path = path.parent
+    free, total = figures.f_bavail * figures.f_frsize, figures.f_blocks * figures.f_frsize
+    return f"{path} ({size(free)} of {size(total)} free)"
+
+
+class Releases:
+    """The folders of one service."""
+
+    def __init__(self, source: Source, margin: int = MARGIN) -> None:
+        """Remember where; nothing is touched yet."""
+        self.source = source
+        self.margin = margin
+        self.directory = source.directory
+        self.folder = source.directory / "releases"
+        self.about_folder = self.folder / ".about"
+        self.current = source.directory / "current"
+        self.shared = source.directory / "shared"
+
+    # Names
+
+    def path(self, name: str) -> Path:
+        """A release's folder."""
+        return self.folder / name
+
+    def index(self, name: str) -> Path:
+        """git's record of what was exported."""
+        return self.about_folder / f"{name}.index"
+
+    def _part(self, name: str) -> Path:
+        return self.folder / f".{name}.part"
+
+    def name(self, commit: str, now: datetime) -> str:
+        """A new name: the time and the commit; numbered where that stands already."""
+        plain = f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{commit[:10]}"
+        names = (plain if number == 1 else f"{plain}-{number}" for number in range(1, 1000))
+        return next(name for name in names if not self.path(name).exists())
+
+    # Making one
+
+    def begin(self, name: str) -> Path:
+        """An empty folder for a release, marked as not complete.
+
+        Raises:
+            ReleaseError: it cannot be made.
+        """
+        with _told(self.directory):
+            self.about_folder.mkdir(parents=True, exist_ok=True)
+            self._part(name).touch()
+            _sync_folder(self.folder)
+            path = self.path(name)
+            path.mkdir()
+            return path
+
+    def room(self, live: str | None) -> None:
+        """See that one more release like the live one fits.
+
+        Raises:
+            ReleaseError: it does not.
+        """
+        self.directory.mkdir(parents=True, exist_ok=True)
+        figures = os.statvfs(self.directory)
+        free = figures.f_bavail * figures.f_frsize
+        needed = self.margin + (used(self.path(live)) if live else 0)
+        if free < needed:
+            text = f"not enough space on {file_system(self.directory)}: a release needs {size(needed)}"
+            raise ReleaseError(text, no_space=True)
+
+    def share(self, name: str) -> list[str]:
+        """Link the shared paths into a new release; remarks for people.
+
+        What is not in `shared/` yet is taken over from the release, where the commit has it; else an empty folder is made.
+        A file (a name with a dot in it) cannot be made up: it is left out, and said to be missing.
+
+        Raises:
+            ReleaseError: a shared path cannot be linked.
+        """
+        remarks = []
+        with _told(self.directory):
+            for wanted in self.source.shared:
+                remarks += self._share(self.path(name), PurePosixPath(wanted))
+        return remarks
+
+    def _share(self, release: Path, wanted: PurePosixPath) -> list[str]:
+        store, place = self.shared / wanted, release / wanted
+        if not place.parent.resolve().is_relative_to(release.resolve()):
+            raise ReleaseError(f"{wanted.parent} is a link that leads out of the release: {wanted} cannot be shared")
+        remarks = []
+        if not os.path.lexists(store):
+            store.parent.mkdir(parents=True, exist_ok=True)
+            if os.path.lexists(place):
+                shutil.move(place, store)
+                remarks.append(f"shared/{wanted} was made from the commit's own")
+            elif "." in wanted.name:
+                return [f"{store} is missing: put it there, it is linked by the next deploy"]
+            else:
+                store.mkdir()
+                remarks.append(f"shared/{wanted} was made, an empty folder")
+        if place.is_dir() and not place.is_symlink():
+            remove(place)
+        else:
+            place.unlink(missing_ok=True)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(os.path.relpath(store, place.parent.resolve()))
+        return remarks
+
+    def complete(self, name: str, about: About) -> None:
+        """All of it is there: on the disk, should the power fail now, and not marked any more.
+
+        Raises:
+            ReleaseError: it cannot be written.
+        """
+        with _told(self.directory):
+            (self.about_folder / f"{name}.json").write_text(json.dumps(asdict(about)))
+            _sync_file_system(self.folder)
+            self._part(name).unlink(missing_ok=True)
+            _sync_folder(self.folder)
+
+    def about(self, name: str) -> About:
+        """What was written down of it; nothing where nothing was."""
+        try:
+            found: dict[str, Any] = json.loads((self.about_folder / f"{name}.json").read_text())
+            return About(dict(found["steps"]), tuple(found["changed"]), tuple(found["added"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return About()
+
+    def stands(self, name: str | None) -> bool:
+        """Whether it is there, complete."""
+        return name is not None and self.path(name).is_dir() and not self._part(name).exists()
+
+    def discard(self, name: str) -> None:
+        """Remove a release and all that was written down of it. What cannot be removed is left for the next time."""
+        if self.live() == name:
+            raise ReleaseError(f"{name} is live and is not removed")
+        with suppress(OSError):  # on a full disk there may be no room for the mark
+            if self.path(name).exists():
+                self._part(name).touch()
+        if remove(self.path(name)):
+            for trace in (self.index(name), self.about_folder / f"{name}.json", self._part(name)):
+                trace.unlink(missing_ok=True)
+            self.index(name).with_suffix(".index.lock").unlink(missing_ok=True)
+
+    # The switch
+
+    def live(self) -> str | None:
+        """The release `current` points to."""
+        try:
+            target = Path(os.readlink(self.current))
+        except OSError:
+            return None
+        return target.name if (self.directory / target).parent == self.folder else None
+
+    def switch(self, name: str) -> None:
+        """Point `current` at a release: one rename, so that there is no moment without it.
+
+        Raises:
+            ReleaseError: the release is not there, or the link cannot be put in its place.
+        """
+        if not self.stands(name):
+            raise ReleaseError(f"the folder of release {name} is not there")
+        if self.current.is_dir() and not self.current.is_symlink():
+            raise ReleaseError(f"{self.current} is a folder, where opsbot keeps a link: move it away")
+        fresh = self.directory / f".current.{os.getpid()}"
+        with _told(self.directory):
+            fresh.unlink(missing_ok=True)
+            fresh.symlink_to(Path("releases") / name)
+            fresh.replace(self.current)
+            _sync_folder(self.directory)
+
+    def take_away(self) -> None:
+        """Remove the `current` link: there is no release to run."""
+        with _told(self.directory):
+            if self.current.is_symlink():
+                self.current.unlink()
+                _sync_folder(self.directory)
+
+    # Cleaning
+
+    def surplus(self, good: Iterable[str], spared: Iterable[str], known: Iterable[str]) -> list[str]:
+        """The known releases that can go.
+
+        Kept are: the `keep` newest of `good` (given newest first), all of `spared`, the live one, and any that a process
+        works in.
+        """
+        kept = {*list(good)[: self.source.keep], *spared, self.live()}
+        going = [name for name in known if name not in kept]
+        busy = occupants([self.path(name) for name in going]) if going else {}
+        return [name for name in going if not busy[self.path(name)]]
+
+    def leftovers(self, known: Iterable[str]) -> list[str]:
+        """Releases begun and not completed, and folders of ours that the ledger does not know."""
+        if not self.folder.is_dir():
+            return []
+        entries = {entry.name for entry in self.folder.iterdir()}
+        parts = {entry[1:-5] for entry in entries if entry.startswith(".") and entry.endswith(".part")}
+        strange = {entry for entry in entries if _NAME.fullmatch(entry)} - set(known)
+        return sorted((parts | strange) - {self.live()})
+
+    def sweep_links(self) -> None:
+        """Remove the half-made `current` links of a process that was killed."""
+        for link in self.directory.glob(".current.*"):
+            link.unlink(missing_ok=True)
+
+
+def used(folder: Path) -> int:
+    """Bytes a folder takes on its disk; links are not followed."""
+    total = 0
+    for root, _, files in os.walk(folder):
+        for name in files:
+            with suppress(OSError):
+                total += os.lstat(os.path.join(root, name)).st_blocks * 512  # noqa: PTH118 - fast, for 10 000 files
+    return total
+
+
+def remove(folder: Path) -> bool:
+    """Remove a folder with all in it, write-protected folders too (Go's module cache); whether it is gone."""
+
+    def unlock(function: Callable[..., object], path: str, error: object) -> None:
+        del error
+        with suppress(OSError):
+            os.chmod(os.path.dirname(path), stat.S_IRWXU)  # noqa: PTH101, PTH120 - rmtree hands out strings
+            os.chmod(path, stat.S_IRWXU)  # noqa: PTH101
+            function(path)
+
+    for _ in range(3):
+        if not folder.exists():
+            return True
+        shutil.rmtree(folder, onerror=unlock)
+    return not folder.exists()
+
+
+def _sync_folder(folder: Path) -> None:
+    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
+
+
+def _sync_file_system(folder: Path) -> None:
+    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if ctypes.CDLL(None, use_errno=True).syncfs(number) != 0:
+            error = ctypes.get_errno()
+            raise OSError(error, os.strerror(error))
+    finally:
+        os.close(number)
+
+
+class _told:  # noqa: N801 - reads as a statement
+    """Turns an OSError into a ReleaseError that says which file system is full."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OSError):
+            raise told(error, self._directory) from error
+
+
+def told(error: OSError, directory: Path) -> ReleaseError:
+    """The error in words for people."""
+    if is_full(error):
+        return ReleaseError(f"no space left on {file_system(directory)}", no_space=True)
+    return ReleaseError(f"{error.filename or directory}: {error.strerror}")

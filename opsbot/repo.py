@@ -1,0 +1,390 @@
+"""The mirror: one bare repository a service, from which releases are exported.
+
+It holds what was fetched and can be thrown away at any time: a damaged one is made anew, and another address in the
+configuration is followed at the next fetch, because the address is given to each fetch and kept nowhere. What the
+tracked branch points to stands under `refs/opsbot/tracked`, so that no renamed branch can be in its way; each kept
+release has a ref of its own, so that a rewritten history takes no release's commit away.
+
+git itself fetches and exports (`opsbot.remote.run_git`: time limits, no prompts, no secrets shown); GitPython reads,
+in a thread, and is imported when it is first needed.
+"""
+
+import asyncio
+import re
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from opsbot.config import Source
+from opsbot.core.deployment import Commit
+from opsbot.occupants import MARK, occupants
+from opsbot.remote import GitResult, RemoteError, Trouble, explain, git_environment, run_git
+
+if TYPE_CHECKING:
+    import git
+
+T = TypeVar("T")
+
+LOCAL_SECONDS = 300.0
+"""For git commands that talk to nobody."""
+FIRST_FETCH = 5
+"""The first fetch brings the whole history, and may take so many times `source.timeout`."""
+COMMITS_SHOWN = 50
+TITLE_MOST = 300
+TRACKED = "refs/opsbot/tracked"
+WANTED = "refs/opsbot/wanted"
+
+_FULL = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+_SHORT = re.compile(r"[0-9a-f]{7,64}")
+_DAMAGE = re.compile(
+    r"bad object|object file .* is empty|loose object|corrupt|unable to read|missing (blob|tree|commit|object)"
+    r"|did not send all necessary objects|packfile .* (invalid|cannot be|does not)|bad pack|unable to parse|bad tree"
+    r"|bad config|invalid object|not our ref .* missing|index file .* too small|failed to read object"
+    r"|not a git repository: '[^']*mirror\.git'",
+    re.IGNORECASE,
+)
+
+
+class BadRefError(Exception):
+    """No branch, tag or commit of that name; the text is for who asked."""
+
+
+class DamagedError(Exception):
+    """The mirror lacks what it should have. `Repository.discard`, and fetch again."""
+
+
+class UnsupportedTreeError(Exception):
+    """The commit has something a release cannot be made of; the text names it."""
+
+
+def ref_problem(ref: str) -> str | None:
+    """Why this text cannot name a branch, tag or commit (git-check-ref-format(1)); None where it can."""
+    if not ref or len(ref) > 250:  # noqa: PLR2004 - a file name's length
+        return "the name of a branch, a tag or a commit has 1 to 250 characters"
+    if ref.startswith("-"):
+        return f"{ref!r} begins with a dash; no branch, tag or commit does"
+    bad = any(ord(char) <= 32 or char in "~^:?*[\\\x7f" for char in ref)  # noqa: PLR2004 - control characters, space
+    if (
+        bad
+        or ".." in ref
+        or "@{" in ref
+        or "//" in ref
+        or ref.startswith(("/", "."))
+        or ref.endswith(("/", ".", ".lock"))
+    ):
+        return f"{ref!r} is no name of a branch, a tag or a commit"
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What a release was made of."""
+
+    files: int
+    lfs: bool
+    """Files kept in Git LFS came as pointers."""
+
+
+class Repository:
+    """One service's mirror."""
+
+    def __init__(self, source: Source, mark: str = "") -> None:
+        """Remember where; nothing is touched yet. `mark` is handed to every git, see `opsbot.occupants`."""
+        self.source = source
+        self.mirror = source.directory / "mirror.git"
+        self._mark = mark
+        self._lock = asyncio.Lock()
+
+    # Bringing it up to date
+
+    async def fetch(self) -> None:
+        """Bring what is new on the tracked branch.
+
+        Raises:
+            RemoteError: as `bring`.
+        """
+        await self.bring()
+
+    async def bring(self, ref: str | None = None) -> str:
+        """The commit a branch, tag or commit is at the remote now (None: the tracked branch), fetched.
+
+        A full commit id that the mirror has is not asked for.
+
+        Raises:
+            BadRefError: there is none such.
+            RemoteError: the remote cannot be reached, does not answer or refuses.
+        """
+        if ref is not None and (problem := ref_problem(ref)):
+            raise BadRefError(problem)
+        async with self._lock:
+            environment = await asyncio.to_thread(self._remote_environment)
+            fresh = await self._stand()
+            try:
+                return await self._bring(ref, environment, fresh=fresh)
+            except DamagedError:
+                await asyncio.to_thread(shutil.rmtree, self.mirror, ignore_errors=True)
+            await self._stand()
+            try:
+                return await self._bring(ref, environment, fresh=True)
+            except DamagedError as error:
+                raise RemoteError(Trouble.OTHER, f"what the repository sent is damaged: {error}") from error
+
+    async def discard(self) -> None:
+        """Throw the mirror away; the next fetch makes it anew."""
+        async with self._lock:
+            await asyncio.to_thread(shutil.rmtree, self.mirror, ignore_errors=True)
+
+    def _remote_environment(self) -> dict[str, str]:
+        return {**git_environment(self.source), MARK: self._mark}
+
+    def _local_environment(self) -> dict[str, str]:
+        # No token: returning to a kept release must not depend on it.
+        return {**git_environment(replace(self.source, token=None)), MARK: self._mark, "GIT_LFS_SKIP_SMUDGE": "1"}
+
+    async def _stand(self) -> bool:
+        """Make the mirror where there is none that git would take; whether it is new."""
+        if await asyncio.to_thread(self._sound):
+            await asyncio.to_thread(self._unlock)
+            return False
+        await asyncio.to_thread(shutil.rmtree, self.mirror, ignore_errors=True)
+        await asyncio.to_thread(self.source.directory.mkdir, parents=True, exist_ok=True)
+        await self._git(["init", "--quiet", "--bare", "--template=", "--", str(self.mirror)], check=True)
+        return True
+
+    def _sound(self) -> bool:
+        return (
+            (self.mirror / "HEAD").is_file() and (self.mirror / "objects").is_dir() and (self.mirror / "refs").is_dir()
+        )
+
+    def _unlock(self) -> None:
+        """Remove lock files that a killed git left; one at work is let alone (it is in the folder)."""
+        places = [
+            self.mirror.glob("*.lock"),
+            self.mirror.glob("objects/info/**/*.lock"),
+            self.mirror.glob("refs/**/*.lock"),
+        ]
+        locks = [lock for place in places for lock in place]
+        if not locks:
+            return
+        if busy := occupants([self.mirror])[self.mirror]:
+            raise RemoteError(Trouble.OTHER, f"another git works in {self.mirror} (pid {min(busy)})")
+        for lock in locks:
+            lock.unlink(missing_ok=True)
+
+    async def _bring(self, ref: str | None, environment: Mapping[str, str], *, fresh: bool) -> str:
+        if ref is None:
+            await self._fetch([f"+refs/heads/{self.source.branch}:{TRACKED}"], environment, fresh=fresh)
+            return await self._existing(TRACKED, self.source.branch)
+        if _FULL.fullmatch(ref):
+            return await self._bring_commit(ref, environment, fresh=fresh)
+        await self._fetch_all(environment, fresh=fresh)
+        names = [f"refs/heads/{ref}", f"refs/tags/{ref}", *([ref] if _SHORT.fullmatch(ref) else [])]
+        for name in names:
+            if commit := await self.resolve(name):
+                return commit
+        raise BadRefError(f"the repository has no branch, tag or commit {ref!r}")
+
+    async def _bring_commit(self, commit: str, environment: Mapping[str, str], *, fresh: bool) -> str:
+        if not fresh and await self.resolve(commit):
+            return commit
+        try:
+            await self._fetch([f"+refs/heads/{self.source.branch}:{TRACKED}"], environment, fresh=fresh)
+        except RemoteError as error:
+            if error.kind is not Trouble.NO_BRANCH:
+                raise
+        if await self.resolve(commit):
+            return commit
+        try:
+            await self._fetch([f"+{commit}:{WANTED}"], environment, fresh=fresh)
+        except RemoteError as error:
+            if error.kind not in {Trouble.OTHER, Trouble.NO_BRANCH}:
+                raise
+            # A server that gives no commit by its id has it under a branch or a tag, or not at all.
+            await self._fetch_all(environment, fresh=fresh)
+        return await self._existing(commit, commit)
+
+    async def _fetch_all(self, environment: Mapping[str, str], *, fresh: bool) -> None:
+        await self._fetch(
+            ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"], environment, fresh=fresh, prune=True
+        )
+
+    async def _existing(self, name: str, asked: str) -> str:
+        if commit := await self.resolve(name):
+            return commit
+        raise BadRefError(f"the repository has no branch, tag or commit {asked!r}")
+
+    async def _fetch(
+        self, refspecs: Sequence[str], environment: Mapping[str, str], *, fresh: bool, prune: bool = False
+    ) -> None:
+        words = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--force"]
+        words += ["--prune"] if prune else []
+        limit = self.source.timeout.total_seconds() * (FIRST_FETCH if fresh else 1)
+        result = await run_git(
+            [*words, "--", self.source.repository, *refspecs], cwd=self.mirror, env=environment, timeout=limit
+        )
+        self._raise(result)
+
+    def _raise(self, result: GitResult) -> None:
+        if result.status == 0:
+            return
+        if _DAMAGE.search(result.err):
+            raise DamagedError(result.err.strip()[:500])
+        raise explain(result)
+
+    async def _git(
+        self,
+        words: Sequence[str],
+        extra: Mapping[str, str] | None = None,
+        *,
+        cwd: Path | None = None,
+        check: bool = False,
+    ) -> GitResult:
+        environment = {**self._local_environment(), **(extra or {})}
+        result = await run_git(words, cwd=cwd, env=environment, timeout=LOCAL_SECONDS)
+        if check:
+            self._raise(result)
+        return result
+
+    # Reading it
+
+    async def _read(self, question: Callable[["git.Repo"], T]) -> T | None:
+        """Ask GitPython, in a thread; None where the mirror is not there or does not know."""
+        environment = self._local_environment()
+
+        def ask() -> T | None:
+            import git  # noqa: PLC0415 - 15 MB that a service without news does not need
+
+            try:
+                with git.Repo(self.mirror) as repo:
+                    repo.git.update_environment(**environment)
+                    return question(repo)
+            except (git.GitError, ValueError, OSError):
+                # GitCommandError, NoSuchPathError, InvalidGitRepositoryError, BadName: it does not know.
+                return None
+
+        return await asyncio.to_thread(ask)
+
+    async def resolve(self, name: str) -> str | None:
+        """The commit a full ref name, or a commit id of 7 digits and more, stands for in the mirror."""
+
+        def ask(repo: "git.Repo") -> str | None:
+            found = str(repo.git.rev_parse("--verify", "--quiet", f"{name}^{{commit}}", kill_after_timeout=60))
+            return found if _FULL.fullmatch(found) else None
+
+        return await self._read(ask)
+
+    async def commits_between(self, old: str | None, new: str) -> tuple[tuple[Commit, ...], int]:
+        """What `new` brings over `old`: the newest commits, newest first, and how many there are in all."""
+        span = new if old is None else f"{old}..{new}"
+
+        def ask(repo: "git.Repo") -> tuple[tuple[Commit, ...], int]:
+            if old is None:
+                return (_commit(repo.commit(new)),), 1
+            newest = tuple(_commit(each) for each in repo.iter_commits(span, max_count=COMMITS_SHOWN))
+            return newest, int(repo.git.rev_list("--count", span, kill_after_timeout=60))
+
+        return await self._read(ask) or ((), 0)
+
+    async def commit(self, name: str) -> Commit | None:
+        """One commit, as it is shown."""
+        return await self._read(lambda repo: _commit(repo.commit(name)))
+
+    async def is_ancestor(self, old: str, new: str) -> bool:
+        """Whether `old` is `new` or one of its ancestors; False where the mirror does not know one of them."""
+        return bool(await self._read(lambda repo: repo.is_ancestor(repo.commit(old), repo.commit(new))))
+
+    async def changed_paths(self, old: str, new: str) -> tuple[str, ...]:
+        """The paths that differ between two commits; none where the mirror does not know one of them."""
+
+        def ask(repo: "git.Repo") -> tuple[str, ...]:
+            out = repo.git.diff("--name-only", "--no-renames", "-z", old, new, "--", kill_after_timeout=60)
+            return tuple(path for path in str(out).split("\0") if path)
+
+        return await self._read(ask) or ()
+
+    async def tree(self, commit: str) -> Mapping[str, str] | None:
+        """Each file of a commit and the id of its content; None where the mirror does not know it."""
+
+        def ask(repo: "git.Repo") -> dict[str, str]:
+            out = str(repo.git.ls_tree("-r", "-z", "--full-tree", commit, kill_after_timeout=60))
+            rows = (row.split("\t", 1) for row in out.split("\0") if row)
+            return {path: about.split(" ")[2] for about, path in rows}
+
+        return await self._read(ask)
+
+    # Making a release of it
+
+    async def export(self, commit: str, folder: Path, index: Path) -> Exported:
+        """Write all files of a commit into an empty folder, and look whether all are there.
+
+        `index` is kept beside it: git's own record of what it wrote, by which `touched` knows later.
+
+        Raises:
+            UnsupportedTreeError: it has submodules, or files that do not come out as they went in.
+            DamagedError: the mirror lacks some of it.
+            RemoteError: git failed (DISK: no space).
+        """
+        place = {"GIT_DIR": str(self.mirror), "GIT_WORK_TREE": str(folder), "GIT_INDEX_FILE": str(index)}
+        plain = ["-c", "core.autocrlf=false", "-c", "filter.lfs.required=false", "-c", "core.symlinks=true"]
+        async with self._lock:
+            await self._git(["read-tree", commit], place, cwd=folder, check=True)
+            staged = await self._git(["ls-files", "--stage", "-z"], place, cwd=folder, check=True)
+            entries = [entry for entry in staged.out.split("\0") if entry]
+            modules = [entry.split("\t", 1)[1] for entry in entries if entry.startswith("160000 ")]
+            if modules:
+                raise UnsupportedTreeError(
+                    f"{commit[:10]} has submodules ({', '.join(modules[:3])}), which are not deployed"
+                )
+            await self._git(
+                [*plain, "checkout-index", "--all", "--force", "--quiet", "-u"], place, cwd=folder, check=True
+            )
+            differing = await self._git([*plain, "diff-files", "--name-only", "-z"], place, cwd=folder, check=True)
+            if differing.out:
+                names = ", ".join(differing.out.split("\0")[:3])
+                raise UnsupportedTreeError(f"{commit[:10]} did not come out whole: {names}")
+            lfs = await self._git(["ls-files", "-z", "--", ":(attr:filter=lfs)"], place, cwd=folder)
+        return Exported(len(entries), bool(lfs.out))
+
+    async def touched(self, folder: Path, index: Path) -> tuple[frozenset[str], frozenset[str]] | None:
+        """The files of an exported folder that were changed or deleted, and the paths that were added, since its export.
+
+        A folder of new files counts as one path with a slash at its end. None where that cannot be told.
+        """
+        place = {"GIT_DIR": str(self.mirror), "GIT_WORK_TREE": str(folder), "GIT_INDEX_FILE": str(index)}
+        if not await asyncio.to_thread(lambda: index.exists() and folder.is_dir() and self._sound()):
+            return None
+        changed = await self._git(["diff-files", "--name-only", "-z"], place, cwd=folder)
+        added = await self._git(
+            ["ls-files", "--others", "--directory", "--no-empty-directory", "-z"], place, cwd=folder
+        )
+        if changed.status or added.status:
+            return None
+        return _paths(changed.out), _paths(added.out)
+
+    async def keep(self, name: str, commit: str) -> None:
+        """Hold a release's commit in the mirror, whatever becomes of the branches."""
+        await self._git(["update-ref", f"refs/opsbot/releases/{name}", commit], cwd=self.mirror, check=True)
+
+    async def forget(self, name: str) -> None:
+        """Let go of it. Unknown names are fine."""
+        if await asyncio.to_thread(self._sound):
+            await self._git(["update-ref", "-d", f"refs/opsbot/releases/{name}"], cwd=self.mirror)
+
+    async def tidy(self) -> None:
+        """Pack the mirror where git finds it worth the while."""
+        async with self._lock:
+            if await asyncio.to_thread(self._sound):
+                await self._git(["-c", "gc.auto=6700", "gc", "--auto", "--quiet"], cwd=self.mirror)
+
+
+def _paths(out: str) -> frozenset[str]:
+    return frozenset(path for path in out.split("\0") if path)
+
+
+def _commit(found: Any) -> Commit:
+    title = found.summary if isinstance(found.summary, str) else found.summary.decode(errors="replace")
+    author = str(found.author.name or found.author.email or "?")
+    return Commit(found.hexsha, title[:TITLE_MOST], author[:TITLE_MOST], found.committed_datetime.astimezone(UTC))

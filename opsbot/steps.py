@@ -1,0 +1,236 @@
+"""Runs one install step: an argument list, a time limit, its output in a file, the end of it in hand.
+
+A step gets little of opsbot's environment and none of the service's secrets: it runs what somebody pushed. It is
+nicer than the service beside it, and the first to go when memory runs out.
+"""
+
+import asyncio
+import os
+import re
+import shutil
+import signal
+from asyncio.subprocess import PIPE, Process
+from collections import deque
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from io import BufferedWriter
+from pathlib import Path
+
+from opsbot.words import duration, size
+
+OUTPUT_MOST = 10 * 1024 * 1024
+TAIL_LINES = 15
+LINE_MOST = 500
+TERM_SECONDS = 5.0
+"""From SIGTERM to SIGKILL when the time is up."""
+NICE = 10
+OOM_SCORE = 500
+
+_PASSED_ON = (
+    *("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TZ", "XDG_CACHE_HOME", "LD_LIBRARY_PATH"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE"),
+    *("http_proxy", "https_proxy", "no_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"),
+)
+_PASSED_ON_PREFIXES = ("npm_config_", "NPM_CONFIG_", "PIP_", "UV_")
+_FIXED = {
+    "LANG": "C.UTF-8",
+    "CI": "true",
+    "npm_config_fund": "false",
+    "npm_config_audit": "false",
+    "npm_config_update_notifier": "false",
+    "PIP_NO_INPUT": "1",
+    "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+    "GIT_TERMINAL_PROMPT": "0",
+    "DEBIAN_FRONTEND": "noninteractive",
+}
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])|[\x00-\x08\x0b-\x1f\x7f]")
+_NO_SPACE = re.compile(r"no space left on device|ENOSPC|disk quota exceeded|EDQUOT", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """How a step ended.
+
+    text: in words. tail: its last lines, colours taken out, untrusted. lasting: it ended by itself with a failure, so
+    that the same step would fail again. no_space: it said that the disk is full.
+    """
+
+    ok: bool
+    text: str
+    tail: str = ""
+    lasting: bool = False
+    no_space: bool = False
+
+
+def environment(extra: Mapping[str, str]) -> dict[str, str]:
+    """What a step gets: the host's paths, proxies and certificates, quiet and unattended tools, and `extra`."""
+    host = {
+        name: value for name, value in os.environ.items() if name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)
+    }
+    return {**host, **_FIXED, **extra}
+
+
+async def run_step(
+    command: Sequence[str],
+    *,
+    directory: Path,
+    env: Mapping[str, str],
+    timeout: timedelta,
+    output: Path,
+    most: int = OUTPUT_MOST,
+) -> StepResult:
+    """Run it in a session of its own; nothing of its process group is left when this returns or is cancelled.
+
+    output: the file that keeps what it printed, `most` bytes of it.
+    """
+    problem = await asyncio.to_thread(_cannot_start, command[0], directory, env)
+    if problem:
+        return StepResult(False, problem, lasting=True)
+    file = await asyncio.to_thread(_open, output)
+    try:
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                cwd=directory,
+                env=dict(env),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except OSError as error:
+            return StepResult(False, f"{command[0]} cannot be started: {error.strerror}", lasting=True)
+        return await _attend(process, _Output(file, most), timeout)
+    finally:
+        await asyncio.to_thread(file.close)
+
+
+def _open(output: Path) -> BufferedWriter:
+    output.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+    return output.open("wb")
+
+
+def _cannot_start(name: str, directory: Path, env: Mapping[str, str]) -> str | None:
+    if not directory.is_dir():
+        return f"there is no folder {directory.name} in the release"
+    if "/" in name:
+        path = directory / name
+        if not path.exists():
+            return f"there is no {name} in the release"
+        return None if os.access(path, os.X_OK) else f"{name} is not executable"
+    if shutil.which(name, path=env.get("PATH")) is None:
+        return f"there is no command {name} on PATH ({env.get('PATH', '')})"
+    return None
+
+
+def _lower(pid: int) -> None:
+    with suppress(OSError):  # it may have ended already
+        os.setpriority(os.PRIO_PGRP, pid, NICE)
+    with suppress(OSError):
+        Path(f"/proc/{pid}/oom_score_adj").write_text(str(OOM_SCORE))
+
+
+class _Output:
+    """Keeps what comes in the file, up to the limit, and its last lines in memory."""
+
+    def __init__(self, file: BufferedWriter, most: int) -> None:
+        self._file = file
+        self._left = most
+        self._most = most
+        self._lines: deque[str] = deque(maxlen=TAIL_LINES)
+        self._partial = b""
+        self.no_space = False
+
+    def take(self, chunk: bytes) -> None:
+        """Blocks; call it in a thread."""
+        self._partial += chunk
+        *whole, self._partial = re.split(rb"\r?\n|\r", self._partial)
+        self._partial = self._partial[-8 * LINE_MOST :]
+        for line in whole:
+            self._line(line)
+        if self._left > 0:
+            kept = chunk[: self._left]
+            self._left -= len(kept)
+            if self._left <= 0:
+                kept += f"\n[opsbot keeps the first {size(self._most)} of a step's output]\n".encode()
+            try:
+                self._file.write(kept)
+                self._file.flush()
+            except OSError:
+                # The disk with the state directory is full: the step itself need not fail of it.
+                self._left = 0
+
+    def _line(self, line: bytes) -> None:
+        text = _ESCAPES.sub("", line.decode(errors="replace")).rstrip()
+        if text:
+            self.no_space = self.no_space or _NO_SPACE.search(text) is not None
+            self._lines.append(text[:LINE_MOST])
+
+    def tail(self) -> str:
+        self._line(self._partial)
+        self._partial = b""
+        return "\n".join(self._lines)
+
+
+async def _attend(process: Process, out: _Output, timeout: timedelta) -> StepResult:
+    reading = asyncio.create_task(_pump(process, out))
+    timed_out = False
+    try:
+        try:
+            async with asyncio.timeout(timeout.total_seconds()):
+                await asyncio.to_thread(_lower, process.pid)
+                await process.wait()
+        except TimeoutError:
+            timed_out = True
+            await _end(process, TERM_SECONDS)
+    finally:
+        _signal(process, signal.SIGKILL)  # what it left in the background goes with it
+        await asyncio.shield(process.wait())
+        # A child that made itself a session of its own may hold the pipe open: it is not waited for.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(1.0):
+                await asyncio.shield(asyncio.wait([reading]))
+        reading.cancel()
+        _close(process)
+    tail = out.tail()
+    if timed_out:
+        text = f"it was not done after {duration(timeout)} and was killed with all its processes"
+        return StepResult(False, text, tail, no_space=out.no_space)
+    status = process.returncode or 0
+    if status == 0:
+        return StepResult(True, "done", tail)
+    return StepResult(False, _ending(status), tail, lasting=status > 0 and not out.no_space, no_space=out.no_space)
+
+
+def _close(process: Process) -> None:
+    # asyncio keeps the pipe's transport open for as long as anybody holds the other end.
+    transport = getattr(process, "_transport", None)
+    if transport is not None:
+        transport.close()
+
+
+def _ending(status: int) -> str:
+    if status > 0:
+        return f"exit status {status}"
+    name = signal.Signals(-status).name if -status in set(signal.Signals) else f"signal {-status}"
+    why = " (out of memory, or somebody killed it)" if status == -signal.SIGKILL else ""
+    return f"killed by {name}{why}"
+
+
+async def _pump(process: Process, out: _Output) -> None:
+    while process.stdout is not None and (chunk := await process.stdout.read(65536)):
+        await asyncio.to_thread(out.take, chunk)
+
+
+def _signal(process: Process, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)
+
+
+async def _end(process: Process, patience: float) -> None:
+    _signal(process, signal.SIGTERM)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(patience):
+            await process.wait()
