@@ -129,7 +129,7 @@ class ClientApi:
     async def get_attachment(self, request: web.Request) -> web.Response:
         """An uploaded file: images and text are shown, all else is a download, nothing runs on the page's origin."""
         key = request.match_info["file"]
-        stored = self._standin.store.files.get(int(key)) if key.isdecimal() else None
+        stored = self._standin.store.files.stored.get(int(key)) if key.isdecimal() else None
         if stored is None:
             return answer({"message": "404: Not Found"}, 404)
         kind = stored.content_type
@@ -160,7 +160,7 @@ class ClientApi:
         return ws
 
     def _acting(self, wanted: str) -> int:
-        """The member a page acts as: the one it names, else (a page just opened, or older than this server) an admin."""
+        """The member a page acts as: the one it names; an admin for a page just opened, or older than this server."""
         members = self._standin.state.members
         if wanted.isdecimal() and int(wanted) in members and not members[int(wanted)].bot:
             return int(wanted)

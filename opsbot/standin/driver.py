@@ -10,7 +10,13 @@ from opsbot.standin import limits
 from opsbot.standin.client_input import InputError, find_command
 from opsbot.standin.errors import Json
 from opsbot.standin.interactions import (
-    AUTOCOMPLETE, COMMAND, COMPONENT, DEFER, DEFER_UPDATE, MODAL_SUBMIT, Interaction,
+    AUTOCOMPLETE,
+    COMMAND,
+    COMPONENT,
+    DEFER,
+    DEFER_UPDATE,
+    MODAL_SUBMIT,
+    Interaction,
 )
 from opsbot.standin.state import OPS_CHANNEL_ID
 

@@ -7,20 +7,18 @@ import asyncio
 import json
 import logging
 import secrets
-import socket
-import struct
 import time
-import zlib
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from aiohttp import WSMsgType, web
 
+from opsbot.standin import gateway_data
+from opsbot.standin.connection import CloseCode, Connection, reset
 from opsbot.standin.errors import Json
-from opsbot.standin.guild import iso
 from opsbot.standin.permissions import Permission
-from opsbot.standin.state import APPLICATION_ID, BOT_USER_ID, GUILD_ID, Event, Intent, State
+from opsbot.standin.state import BOT_USER_ID, Event, Intent, State
 
 log = logging.getLogger(__name__)
 
@@ -32,35 +30,11 @@ RESUME_SECONDS = 180.0  # "a few minutes"; Discord publishes no number
 REPLAY_EVENTS = 10_000
 SESSION_STARTS = 1000
 COMMANDS_PER_MINUTE = 120
-PRESENCES_PER_20_SECONDS = 5
+PRESENCES = 5
+PRESENCE_SECONDS = 20.0
+MINUTE = 60.0
 _ALL_INTENTS = (1 << 26) - 1
 _MASKED = ("content", "embeds", "attachments", "components")
-
-
-class CloseCode:
-    """Why Discord closes a connection."""
-
-    UNKNOWN_OPCODE = 4001
-    DECODE_ERROR = 4002
-    NOT_AUTHENTICATED = 4003
-    AUTHENTICATION_FAILED = 4004
-    ALREADY_AUTHENTICATED = 4005
-    INVALID_SEQ = 4007
-    RATE_LIMITED = 4008
-    SESSION_TIMED_OUT = 4009
-    INVALID_INTENTS = 4013
-    DISALLOWED_INTENTS = 4014
-
-
-def reset(transport: asyncio.BaseTransport | None) -> None:
-    """End a TCP connection with a reset, as a crashed peer would: no FIN, nothing flushed."""
-    if transport is None:
-        return
-    sock = transport.get_extra_info("socket")
-    if sock is not None and sock.fileno() >= 0:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    if isinstance(transport, asyncio.WriteTransport):
-        transport.abort()
 
 
 @dataclass(slots=True)
@@ -71,58 +45,9 @@ class Session:
     intents: int
     sequence: int = 0
     replay: deque[tuple[int, str]] = field(default_factory=lambda: deque(maxlen=REPLAY_EVENTS))
-    connection: "Connection | None" = None
+    connection: Connection | None = None
     lost_at: float | None = None
-    presences: deque[float] = field(default_factory=lambda: deque(maxlen=PRESENCES_PER_20_SECONDS))
-
-
-class Connection:
-    """One WebSocket: writes frames in order, compressed as the client asked."""
-
-    def __init__(self, ws: web.WebSocketResponse, transport: asyncio.BaseTransport | None, compression: str) -> None:
-        self.ws = ws
-        self.transport = transport
-        self.session: Session | None = None
-        self.closing = False
-        self.last_heartbeat = time.monotonic()
-        self._zlib = zlib.compressobj() if compression == "zlib-stream" else None
-        self._frames: asyncio.Queue[str | None] = asyncio.Queue()
-        self._writer = asyncio.create_task(self._write())
-
-    def send(self, frame: str) -> None:
-        """Queue a frame; never blocks and never fails, a lost connection loses it."""
-        self._frames.put_nowait(frame)
-
-    def send_op(self, op: int, data: object) -> None:
-        """Queue a frame that is not an event."""
-        self.send(json.dumps({"op": op, "d": data, "s": None, "t": None}))
-
-    async def _write(self) -> None:
-        while (frame := await self._frames.get()) is not None:
-            try:
-                if self._zlib is None:
-                    await self.ws.send_str(frame)
-                else:
-                    data = self._zlib.compress(frame.encode()) + self._zlib.flush(zlib.Z_SYNC_FLUSH)
-                    await self.ws.send_bytes(data)
-            except (ConnectionError, RuntimeError):
-                return  # the session keeps its replay buffer; RESUME sends it again
-
-    async def close(self, code: int, reason: str = "") -> None:
-        """Send what is queued, then close with that code."""
-        self.closing = True
-        self._frames.put_nowait(None)
-        await self._writer
-        await self.ws.close(code=code, message=reason.encode())
-
-    def abort(self) -> None:
-        """Reset the TCP connection: no close frame."""
-        self.closing = True
-        reset(self.transport)
-
-    def stop(self) -> None:
-        """End the writing task."""
-        self._writer.cancel()
+    presences: deque[float] = field(default_factory=lambda: deque(maxlen=PRESENCES))
 
 
 class Gateway:
@@ -132,6 +57,7 @@ class Gateway:
         self, state: State, *, token: str, allowed_privileged: int, url: Callable[[], str],
         identify_interval: float, heartbeat_seconds: float = HEARTBEAT_SECONDS,
     ) -> None:
+        """`allowed_privileged`: the privileged intents switched on; `url` is asked when it is needed."""
         self.state = state
         self.url = url
         self.sessions: dict[str, Session] = {}
@@ -168,7 +94,7 @@ class Gateway:
         return bool(self.sessions)
 
     def _wants(self, session: Session, event: Event) -> bool:
-        if event.internal or event.intent and not session.intents & event.intent:
+        if event.internal or (event.intent and not session.intents & event.intent):
             return False
         channel = self.state.channels.get(event.channel_id) if event.channel_id is not None else None
         return channel is None or bool(self.state.permissions(self.state.bot, channel) & Permission.VIEW_CHANNEL)
@@ -221,7 +147,7 @@ class Gateway:
                 await connection.close(CloseCode.DECODE_ERROR, "Error while decoding payload.")
                 return
             now = time.monotonic()
-            if len(received) == COMMANDS_PER_MINUTE and now - received[0] < 60:
+            if len(received) == COMMANDS_PER_MINUTE and now - received[0] < MINUTE:
                 await connection.close(CloseCode.RATE_LIMITED, "You are being rate limited.")
                 return
             received.append(now)
@@ -252,7 +178,9 @@ class Gateway:
         if op == PRESENCE:
             self._presence(session, fields)
         elif op == MEMBERS:
-            self._send_members(session, fields)
+            chunk = gateway_data.members_chunk(self.state, session.intents, fields)
+            if chunk is not None:
+                self._dispatch(session, "GUILD_MEMBERS_CHUNK", chunk)
         elif op == VOICE:
             self.unknown.append("gateway op 4 (voice state)")
         else:
@@ -279,9 +207,10 @@ class Gateway:
         session = Session(secrets.token_hex(16), intents)
         self.sessions[session.id] = session
         self._attach(connection, session)
-        self._dispatch(session, "READY", self._ready(session))
+        ready = gateway_data.ready(self.state, session.id, self.url(), self.application_flags)
+        self._dispatch(session, "READY", ready)
         if intents & Intent.GUILDS:
-            self._dispatch(session, "GUILD_CREATE", self._guild_create(session))
+            self._dispatch(session, "GUILD_CREATE", gateway_data.guild_create(self.state, intents))
         presence = data.get("presence")
         self.state.set_presence(BOT_USER_ID, _status(presence if isinstance(presence, dict) else {}))
         self._tell()
@@ -379,26 +308,6 @@ class Gateway:
         for connection in tuple(self.connections):
             connection.abort()
 
-    # what is sent
-
-    def _ready(self, session: Session) -> Json:
-        user = self.state.bot.user() | {"verified": True, "mfa_enabled": False, "email": None}
-        return {
-            "v": 10,
-            "user": user,
-            "guilds": [{"id": str(GUILD_ID), "unavailable": True}],
-            "session_id": session.id,
-            "session_type": "normal",
-            "resume_gateway_url": self.url(),
-            "shard": [0, 1],
-            "application": {"id": str(APPLICATION_ID), "flags": self.application_flags},
-            "private_channels": [],
-            "presences": [],
-            "relationships": [],
-            "user_settings": {},
-            "_trace": [],
-        }
-
     @property
     def application_flags(self) -> int:
         """The application flags that say which privileged intents are switched on (limited variants)."""
@@ -406,59 +315,12 @@ class Gateway:
         pairs = ((Intent.PRESENCES, 1 << 13), (Intent.MEMBERS, 1 << 15), (Intent.MESSAGE_CONTENT, 1 << 19))
         return sum(flag for intent, flag in pairs if allowed & intent)
 
-    def _guild_create(self, session: Session) -> Json:
-        state = self.state
-        everyone = list(state.members.values()) if session.intents & Intent.MEMBERS else [state.bot]
-        seen = session.intents & Intent.PRESENCES
-        threads = [
-            c.json(GUILD_ID, me=BOT_USER_ID)
-            for c in state.channels.values()
-            if c.is_thread and not c.archived and state.permissions(state.bot, c) & Permission.VIEW_CHANNEL
-        ]
-        return state.guild_json() | {
-            "joined_at": iso(state.bot.joined_at),
-            "large": False,
-            "unavailable": False,
-            "member_count": len(state.members),
-            "voice_states": [],
-            "members": [member.json() for member in everyone],
-            "channels": [c.json(GUILD_ID) for c in state.channels.values() if not c.is_thread],
-            "threads": threads,
-            "presences": [state.presence(m) for m in state.members.values() if m.status != "offline"] if seen else [],
-            "stage_instances": [],
-            "guild_scheduled_events": [],
-            "soundboard_sounds": [],
-        }
-
     def _presence(self, session: Session, data: Json) -> None:
         now = time.monotonic()
-        if len(session.presences) == PRESENCES_PER_20_SECONDS and now - session.presences[0] < 20:
+        if len(session.presences) == PRESENCES and now - session.presences[0] < PRESENCE_SECONDS:
             return  # surplus is dropped without a word
         session.presences.append(now)
         self.state.set_presence(BOT_USER_ID, _status(data))
-
-    def _send_members(self, session: Session, data: Json) -> None:
-        wanted = data.get("user_ids")
-        ids = {int(i) for i in (wanted if isinstance(wanted, list) else [wanted])} if wanted else None
-        query = str(data.get("query") or "").lower()
-        if ids is None and not query and not session.intents & Intent.MEMBERS:
-            return
-        members = [
-            m for m in self.state.members.values()
-            if (m.id in ids if ids is not None else m.username.startswith(query))
-        ]
-        chunk: Json = {
-            "guild_id": str(GUILD_ID),
-            "members": [m.json() for m in members],
-            "chunk_index": 0,
-            "chunk_count": 1,
-            "not_found": [str(i) for i in (ids or set()) - {m.id for m in members}],
-        }
-        if data.get("nonce"):
-            chunk["nonce"] = data["nonce"]
-        if data.get("presences") and session.intents & Intent.PRESENCES:
-            chunk["presences"] = [self.state.presence(m) for m in members if m.status != "offline"]
-        self._dispatch(session, "GUILD_MEMBERS_CHUNK", chunk)
 
 
 def _status(presence: Json) -> str:

@@ -16,8 +16,9 @@ from opsbot.standin.changes import Changes
 from opsbot.standin.client_input import InputError
 from opsbot.standin.commands import STRING, check_choice
 from opsbot.standin.errors import ApiError, FormErrors, Json, refuse
+from opsbot.standin.files import Upload
 from opsbot.standin.guild import Channel, Member
-from opsbot.standin.messages import Messages, Upload
+from opsbot.standin.messages import Messages
 from opsbot.standin.permissions import Permission
 from opsbot.standin.state import APPLICATION_ID, GUILD_ID, State
 

@@ -1,15 +1,14 @@
-"""Messages: posting, editing, deleting, pinning, reactions, uploaded files, and the nonces of the last minutes."""
+"""Messages: posting, editing, deleting, pinning, reactions, and the nonces of the last minutes."""
 
-import mimetypes
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from urllib.parse import quote
 
 from opsbot.standin import components as parts
 from opsbot.standin import limits, mentions
 from opsbot.standin.emoji import is_emoji
-from opsbot.standin.errors import ApiError, FormErrors, Json, refuse
-from opsbot.standin.guild import Channel, Member, iso, moment_of
+from opsbot.standin.errors import FormErrors, Json, refuse
+from opsbot.standin.files import Files, Upload, place_media
+from opsbot.standin.guild import CATEGORY, PUBLIC_THREAD, Channel, Member, iso, moment_of
 from opsbot.standin.permissions import Permission
 from opsbot.standin.state import BOT_USER_ID, GUILD_ID, Event, Intent, State
 
@@ -19,24 +18,6 @@ PINS = 250
 KEPT_PER_CHANNEL = 20_000
 _EDITABLE_FLAGS = limits.SUPPRESS_EMBEDS | limits.V2
 _CREATE_FLAGS = _EDITABLE_FLAGS | limits.SUPPRESS_NOTIFICATIONS
-
-
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """One `files[n]` of a multipart request."""
-
-    index: int
-    filename: str
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A file behind an attachment URL."""
-
-    filename: str
-    content_type: str
-    data: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +35,8 @@ class Messages:
     """All messages, by channel; dicts in Discord's shape, replaced (never changed in place) by an edit."""
 
     state: State
-    base_url: Callable[[], str]
+    files: Files
     by_channel: dict[int, dict[int, Json]] = field(default_factory=dict)
-    files: dict[int, Stored] = field(default_factory=dict)
     pings: list[Ping] = field(default_factory=list)
     aged: dict[int, float] = field(default_factory=dict)
     _nonces: dict[tuple[int, str], tuple[float, int, int]] = field(default_factory=dict)
@@ -108,7 +88,7 @@ class Messages:
     ) -> Json:
         """A message object from a checked body, not yet in the channel."""
         message_id = self.state.new_id()
-        attachments = self._attach(channel.id, payload.get("attachments"), uploads)
+        attachments = self.files.attach(channel.id, payload.get("attachments"), uploads)
         message: Json = {
             "id": str(message_id),
             "channel_id": str(channel.id),
@@ -130,7 +110,7 @@ class Messages:
             "flags": (int(payload.get("flags") or 0) & _CREATE_FLAGS) | flags,
             **(extra or {}),
         }
-        self._place_media(message, payload.get("embeds") or [])
+        place_media(message, payload.get("embeds") or [])
         self._mention(message, author, channel, payload.get("allowed_mentions"), default_mentions)
         return message
 
@@ -175,7 +155,7 @@ class Messages:
         value = self.state.permissions(author, channel)
         if not value & Permission.VIEW_CHANNEL:
             raise refuse("missing_access")
-        if channel.type == 4:
+        if channel.type == CATEGORY:
             raise refuse("not_text_channel")
         needed = [Permission.SEND_MESSAGES_IN_THREADS if channel.is_thread else Permission.SEND_MESSAGES]
         needed += [Permission.EMBED_LINKS] if payload.get("embeds") else []
@@ -242,10 +222,10 @@ class Messages:
             if payload.get("attachments") is not None:
                 ids = {str(a.get("id")) for a in payload["attachments"]}
                 kept = [a for a in kept if a["id"] in ids]
-            after["attachments"] = kept + self._attach(channel.id, payload.get("attachments"), uploads)
+            after["attachments"] = kept + self.files.attach(channel.id, payload.get("attachments"), uploads)
         if "embeds" in payload:
             after["embeds"] = []
-        self._place_media(after, (payload.get("embeds") or []) if "embeds" in payload else [])
+        place_media(after, (payload.get("embeds") or []) if "embeds" in payload else [])
         author = self.state.members.get(int(before["author"]["id"])) or self.state.bot
         self._mention(after, author, channel, payload.get("allowed_mentions"), default_mentions)
         if filling:
@@ -351,7 +331,7 @@ class Messages:
                          "guild_id": str(GUILD_ID)}
             self.post(thread, self.build(thread, self.state.bot, {},
                                          extra={"type": 21, "message_reference": reference}))
-        elif thread.type == 11:
+        elif thread.type == PUBLIC_THREAD:
             reference = {"type": 0, "channel_id": str(thread.id), "guild_id": str(GUILD_ID)}
             self.post(parent, self.build(parent, self.state.bot, {"content": thread.name},
                                          default_mentions=(), extra={"type": 18, "message_reference": reference}))
@@ -372,75 +352,3 @@ class Messages:
         ]
         message["mention_roles"] = [str(i) for i in found.roles]
         message["mention_everyone"] = found.everyone
-
-    def _attach(self, channel_id: int, described: object, uploads: Iterable[Upload]) -> list[Json]:
-        notes = {str(a.get("id")): a for a in described if isinstance(a, dict)} if isinstance(described, list) else {}
-        attached = []
-        for upload in uploads:
-            if len(upload.data) > limits.FILE_BYTES:
-                raise refuse("file_too_large")
-            file_id = self.state.new_id()
-            note = notes.get(str(upload.index), {})
-            name = str(note.get("filename") or upload.filename or "unknown").replace("/", "_")
-            kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
-            self.files[file_id] = Stored(name, kind, upload.data)
-            url = f"{self.base_url()}/attachments/{channel_id}/{file_id}/{quote(name)}"
-            shown: Json = {"id": str(file_id), "filename": name, "size": len(upload.data), "url": url,
-                           "proxy_url": url, "content_type": kind}
-            if note.get("description"):
-                shown["description"] = note["description"]
-            if upload.data[:8] == b"\x89PNG\r\n\x1a\n":
-                shown["width"] = int.from_bytes(upload.data[16:20], "big")
-                shown["height"] = int.from_bytes(upload.data[20:24], "big")
-            attached.append(shown)
-        return attached
-
-    def _place_media(self, message: Json, embeds: list[Json]) -> None:
-        """Resolve attachment:// URLs; a file shown by an embed leaves the list of attachments."""
-        by_name = {a["filename"]: a for a in message["attachments"]}
-        used: set[str] = set()
-
-        def place(media: Json) -> Json:
-            url = str(media.get("url") or "")
-            if not url.startswith("attachment://"):
-                return {**media, "proxy_url": url}
-            found = by_name.get(url.removeprefix("attachment://"))
-            if found is None:
-                errors = FormErrors()
-                errors.add(["embeds"], "UNFURLED_MEDIA_ITEM_REFERENCED_ATTACHMENT_NOT_FOUND",
-                           "The referenced attachment was not found")
-                raise ApiError(400, 50035, "Invalid Form Body", {"_errors": [{
-                    "code": "UNFURLED_MEDIA_ITEM_REFERENCED_ATTACHMENT_NOT_FOUND",
-                    "message": f"The referenced attachment {url} was not found"}]})
-            return {**{k: found[k] for k in ("url", "proxy_url", "width", "height", "content_type") if k in found},
-                    "id": found["id"], "attachment_id": found["id"]}
-
-        shown = []
-        for embed in embeds:
-            done = {**embed, "type": "rich"}
-            done["fields"] = [{**f, "inline": bool(f.get("inline"))} for f in embed.get("fields") or []]
-            if not done["fields"]:
-                del done["fields"]
-            for key in ("image", "thumbnail"):
-                if isinstance(embed.get(key), dict):
-                    done[key] = place(embed[key])
-                    used.add(str(done[key].get("attachment_id")))
-            shown.append(done)
-        if shown:
-            message["embeds"] = shown
-        if message["flags"] & limits.V2:
-            message["components"] = [self._place_component(c, place) for c in message["components"]]
-        message["attachments"] = [a for a in message["attachments"] if a["id"] not in used]
-
-    def _place_component(self, component: Json, place: Callable[[Json], Json]) -> Json:
-        done = {**component}
-        for key in ("media", "file"):
-            if isinstance(done.get(key), dict):
-                done[key] = place(done[key])
-        if isinstance(done.get("items"), list):
-            done["items"] = [{**item, "media": place(item["media"])} for item in done["items"]]
-        if isinstance(done.get("components"), list):
-            done["components"] = [self._place_component(inner, place) for inner in done["components"]]
-        if isinstance(done.get("accessory"), dict):
-            done["accessory"] = self._place_component(done["accessory"], place)
-        return done

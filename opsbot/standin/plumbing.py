@@ -12,10 +12,10 @@ from typing import NamedTuple
 from aiohttp import BodyPartReader, hdrs, web
 from aiohttp.typedefs import Middleware
 
+from opsbot.standin.connection import reset
 from opsbot.standin.errors import ApiError, Json, refuse
 from opsbot.standin.faults import Faults, Rule, error_body
-from opsbot.standin.gateway import reset
-from opsbot.standin.messages import Upload
+from opsbot.standin.files import Upload
 from opsbot.standin.ratelimit import LimitedError
 
 log = logging.getLogger(__name__)

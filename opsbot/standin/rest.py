@@ -13,12 +13,20 @@ from opsbot.standin.commands import Commands
 from opsbot.standin.errors import ApiError, Json, refuse
 from opsbot.standin.gateway import SESSION_STARTS, Gateway
 from opsbot.standin.guild import Channel, thread_member
-from opsbot.standin.plumbing import (
-    PREFIX, answer, nothing, number, query_limit, query_number, read_json, read_message, read_object,
-)
 from opsbot.standin.interactions import Interactions
 from opsbot.standin.messages import OLD_MESSAGE_SECONDS, Messages
 from opsbot.standin.permissions import Permission
+from opsbot.standin.plumbing import (
+    PREFIX,
+    answer,
+    nothing,
+    number,
+    query_limit,
+    query_number,
+    read_json,
+    read_message,
+    read_object,
+)
 from opsbot.standin.ratelimit import RateLimits
 from opsbot.standin.state import APPLICATION_ID, BOT_USER_ID, GUILD_ID, Event, Intent, State
 

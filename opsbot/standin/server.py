@@ -15,6 +15,7 @@ from opsbot.standin.client_api import ClientApi, guard
 from opsbot.standin.driver import Person
 from opsbot.standin.errors import Json
 from opsbot.standin.faults import Faults
+from opsbot.standin.files import Files
 from opsbot.standin.gateway import Gateway
 from opsbot.standin.guild import Role
 from opsbot.standin.interactions import DEADLINE, Interactions
@@ -24,7 +25,15 @@ from opsbot.standin.plumbing import MAX_REQUEST, PREFIX, LoggedRequest, RequestL
 from opsbot.standin.ratelimit import RateLimits
 from opsbot.standin.rest import Rest
 from opsbot.standin.state import (
-    APPLICATION_ID, BOT_USER_ID, GENERAL_CHANNEL_ID, GUILD_ID, OPS_CHANNEL_ID, OWNER_ID, ROLE_IDS, Event, State,
+    APPLICATION_ID,
+    BOT_USER_ID,
+    GENERAL_CHANNEL_ID,
+    GUILD_ID,
+    OPS_CHANNEL_ID,
+    OWNER_ID,
+    ROLE_IDS,
+    Event,
+    State,
 )
 
 log = logging.getLogger(__name__)
@@ -64,7 +73,7 @@ class Standin:
         self._log = RequestLog()
         self.changes = Changes()
         self.state = State(clock, guild_name, bot_name)
-        self.store = Messages(self.state, lambda: self.url)
+        self.store = Messages(self.state, Files(lambda: self.url, self.state.new_id))
         self.limits = RateLimits(time.monotonic, rate_limits)
         self.gateway = Gateway(
             self.state, token=bot_token, allowed_privileged=privileged_intents, url=lambda: self.gateway_url,

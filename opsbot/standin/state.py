@@ -10,7 +10,16 @@ from dataclasses import dataclass, field
 from opsbot.standin.commands import Commands
 from opsbot.standin.errors import ApiError, FormErrors, Json, refuse
 from opsbot.standin.guild import (
-    CATEGORY, PRIVATE_THREAD, PUBLIC_THREAD, TEXT, Channel, Member, Role, guild_json, snowflake, thread_member,
+    CATEGORY,
+    PRIVATE_THREAD,
+    PUBLIC_THREAD,
+    TEXT,
+    Channel,
+    Member,
+    Role,
+    guild_json,
+    snowflake,
+    thread_member,
 )
 from opsbot.standin.permissions import ALL, BOT_DEFAULT, EVERYONE_DEFAULT, Overwrite, Permission, in_channel
 

@@ -1,0 +1,123 @@
+"""Uploaded files: kept for the CDN route, shown as attachments, and placed where embeds and components refer to them."""
+
+import mimetypes
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from urllib.parse import quote
+
+from opsbot.standin import limits
+from opsbot.standin.errors import FormErrors, Json, refuse
+
+KEPT_BYTES = 256 * 1024 * 1024
+_PNG = b"\x89PNG\r\n\x1a\n"
+_MEDIA_KEYS = ("url", "proxy_url", "width", "height", "content_type")
+Place = Callable[[Json], Json]
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """One `files[n]` of a multipart request."""
+
+    index: int
+    filename: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A file behind an attachment URL."""
+
+    filename: str
+    content_type: str
+    data: bytes
+
+
+@dataclass(slots=True)
+class Files:
+    """The uploaded files by attachment id; the oldest go when they grow beyond `KEPT_BYTES`."""
+
+    base_url: Callable[[], str]
+    new_id: Callable[[], int]
+    stored: dict[int, Stored] = field(default_factory=dict)
+    _bytes: int = 0
+
+    def attach(self, channel_id: int, described: object, uploads: Iterable[Upload]) -> list[Json]:
+        """Keep the uploads; their attachment objects, with the names and descriptions of `described`."""
+        notes = {str(a.get("id")): a for a in described if isinstance(a, dict)} if isinstance(described, list) else {}
+        return [self._attach(channel_id, notes.get(str(upload.index), {}), upload) for upload in uploads]
+
+    def _attach(self, channel_id: int, note: Json, upload: Upload) -> Json:
+        if len(upload.data) > limits.FILE_BYTES:
+            raise refuse("file_too_large")
+        file_id = self.new_id()
+        name = str(note.get("filename") or upload.filename or "unknown").replace("/", "_")
+        kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+        self.stored[file_id] = Stored(name, kind, upload.data)
+        self._bytes += len(upload.data)
+        while self._bytes > KEPT_BYTES:
+            self._bytes -= len(self.stored.pop(next(iter(self.stored))).data)
+        url = f"{self.base_url()}/attachments/{channel_id}/{file_id}/{quote(name)}"
+        shown: Json = {
+            "id": str(file_id), "filename": name, "size": len(upload.data), "url": url, "proxy_url": url,
+            "content_type": kind,
+        }
+        if note.get("description"):
+            shown["description"] = note["description"]
+        if upload.data.startswith(_PNG):
+            shown["width"] = int.from_bytes(upload.data[16:20], "big")
+            shown["height"] = int.from_bytes(upload.data[20:24], "big")
+        return shown
+
+
+def place_media(message: Json, embeds: list[Json]) -> None:
+    """Put embeds into a message, and files where embeds and components name them by attachment://.
+
+    A file an embed shows leaves the list of attachments. Raises ApiError 50035 for one that was not sent.
+    """
+    by_name = {a["filename"]: a for a in message["attachments"]}
+
+    def place(media: Json) -> Json:
+        url = str(media.get("url") or "")
+        if not url.startswith("attachment://"):
+            return {**media, "proxy_url": url}
+        found = by_name.get(url.removeprefix("attachment://"))
+        if found is None:
+            errors = FormErrors()
+            code = "UNFURLED_MEDIA_ITEM_REFERENCED_ATTACHMENT_NOT_FOUND"
+            errors.add([], code, f"The referenced attachment {url} was not found")
+            errors.raise_if_any()
+            return {}
+        return {key: found[key] for key in _MEDIA_KEYS if key in found} | {"attachment_id": found["id"]}
+
+    if embeds:
+        message["embeds"] = [_embed(embed, place) for embed in embeds]
+        shown = {e[key].get("attachment_id") for e in message["embeds"] for key in ("image", "thumbnail") if key in e}
+        message["attachments"] = [a for a in message["attachments"] if a["id"] not in shown]
+    if message["flags"] & limits.V2:
+        message["components"] = [_component(c, place) for c in message["components"]]
+
+
+def _embed(embed: Json, place: Place) -> Json:
+    done = {key: value for key, value in embed.items() if value is not None} | {"type": "rich"}
+    if embed.get("fields"):
+        done["fields"] = [{**f, "inline": bool(f.get("inline"))} for f in embed["fields"]]
+    else:
+        done.pop("fields", None)
+    for key in ("image", "thumbnail"):
+        if key in done:
+            done[key] = place(done[key])
+    return done
+
+
+def _component(component: Json, place: Place) -> Json:
+    done = {**component}
+    for key in ("media", "file"):
+        if isinstance(done.get(key), dict):
+            done[key] = place(done[key])
+    if isinstance(done.get("items"), list):
+        done["items"] = [{**item, "media": place(item["media"])} for item in done["items"]]
+    if isinstance(done.get("components"), list):
+        done["components"] = [_component(inner, place) for inner in done["components"]]
+    if isinstance(done.get("accessory"), dict):
+        done["accessory"] = _component(done["accessory"], place)
+    return done
