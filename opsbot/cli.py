@@ -33,9 +33,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception as error:
-        code = _failure(error)
-        if code is None:
+        failure = _failure(error)
+        if failure is None:
             raise
+        return failure
     return code
 
 

@@ -75,6 +75,8 @@ class Engine:
         self.watcher = watcher
         self.clock = clock
         self._redact = redact
+        self.poller: Poller | None = None
+        """Asks the remotes; set by the wiring, which makes it after the engine's other parts."""
 
     # Who may do what
 

@@ -116,14 +116,14 @@ class Store:
         return self._db
 
     async def read(
-        self, query: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
+        self, query: Callable[Concatenate[sqlite3.Connection, P], T], /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Run a function that only reads."""
         db = self._connection()
         return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: query(db, *args, **kwargs))
 
     async def write(
-        self, deed: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
+        self, deed: Callable[Concatenate[sqlite3.Connection, P], T], /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Run a function inside one transaction; what it raises undoes all of it.
 
