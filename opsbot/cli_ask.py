@@ -184,7 +184,7 @@ def monitor(args: argparse.Namespace) -> int:
         return FINE if snapshot["healthy"] else UNHEALTHY
     from opsbot.monitor import watch  # noqa: PLC0415 - likewise
 
-    return watch(session.client, lambda: _last_known_snapshot(session))
+    return watch(session.client, lambda: _last_known_snapshot(session), session.now)
 
 
 def _last_known_snapshot(session: Session) -> Any:

@@ -1,0 +1,309 @@
+"""A daemon without its lower floors: the real engine, store and control socket over parts whose behaviour a test sets."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import cast
+
+from opsbot.config import Check, CheckKind, Config, Discord, Http, ManagerKind, Secret, Service, Source, State
+from opsbot.control import Control, Gateway, start_control
+from opsbot.core.access import Actor, Origin, Ranks
+from opsbot.core.deployment import Commit, Deployment, Facts, Kind, Phase, Refused, Release, Request, Step, advance, decide
+from opsbot.core.health import CheckHealth, ProbeResult, Verdict, overall
+from opsbot.deploy import Deployer
+from opsbot.engine import Engine
+from opsbot.feed import Feed
+from opsbot.poll import Outcome, Polled, Poller
+from opsbot.services.port import Activity, LogLine, LogQuery, ManagerError, ServiceEvent, ServiceState
+from opsbot.store import Store, ledger
+from opsbot.watch import Watcher
+
+COMMIT = "c0ffee" + "0" * 34
+OLD = "0ddba11" + "0" * 33
+STORY = (
+    Phase.FETCHING,
+    Phase.PREPARING,
+    Phase.INSTALLING,
+    Phase.SWITCHING,
+    Phase.RESTARTING,
+    Phase.VERIFYING,
+    Phase.LIVE,
+)
+
+
+def now() -> datetime:
+    """The clock of the daemon and of the command line beside it."""
+    return datetime.now(UTC)
+
+
+@dataclass
+class Services:
+    """A ServiceManager over nothing: what a test says is what it tells."""
+
+    states: dict[str, ServiceState] = field(default_factory=dict)
+    lines: list[LogLine] = field(default_factory=list)
+    followers: list["asyncio.Queue[LogLine]"] = field(default_factory=list)
+    fails: str = ""
+    restarted: list[str] = field(default_factory=list)
+
+    async def open(self) -> None:
+        """Nothing to open."""
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+    def listen(self, listener: Callable[[ServiceEvent], None]) -> None:
+        """Nothing happens by itself."""
+
+    async def start(self, service: str) -> ServiceState:
+        return self.states[service]
+
+    async def stop(self, service: str) -> ServiceState:
+        return self.states[service]
+
+    async def restart(self, service: str) -> ServiceState:
+        if self.fails:
+            raise ManagerError(self.fails)
+        self.restarted.append(service)
+        self.states[service] = replace(self.states[service], activity=Activity.RUNNING, pid=4243, started_at=now())
+        return self.states[service]
+
+    async def state(self, service: str) -> ServiceState:
+        return self.states[service]
+
+    async def logs(self, service: str, query: LogQuery) -> list[LogLine]:
+        if self.fails:
+            raise ManagerError(self.fails)
+        fitting = [line for line in self.lines if query.since is None or line.at >= query.since]
+        return fitting[-query.lines :]
+
+    async def follow(self, service: str) -> AsyncIterator[LogLine]:
+        queue: asyncio.Queue[LogLine] = asyncio.Queue()
+        self.followers.append(queue)
+        try:
+            while True:
+                yield await queue.get()
+        finally:
+            self.followers.remove(queue)
+
+    def write(self, text: str, level: str = "") -> None:
+        """The service writes a line."""
+        line = LogLine(now(), text, level)
+        self.lines.append(line)
+        for queue in self.followers:
+            queue.put_nowait(line)
+
+
+@dataclass
+class Watching:
+    """Verdicts a test sets."""
+
+    checks: dict[str, dict[str, CheckHealth]] = field(default_factory=dict)
+    looked: list[str] = field(default_factory=list)
+
+    def healths(self, service: str) -> Mapping[str, CheckHealth]:
+        return self.checks.get(service, {})
+
+    def verdict(self, service: str) -> Verdict:
+        return overall([health.verdict for health in self.healths(service).values()])
+
+    async def look(self, names: Iterable[str]) -> None:
+        self.looked += names
+
+    def touched(self, service: str, why: str) -> None:
+        """Nothing is counted here."""
+
+    async def resumed(self, service: str, who: str) -> None:
+        """Nothing is counted here."""
+
+
+class Deploying:
+    """Goes through the phases at once, or as slowly as a test says; the decision and the ledger are the real ones."""
+
+    def __init__(self, store: Store, feed: Feed) -> None:
+        self.store = store
+        self.feed = feed
+        self.pause = 0.0
+        self.fails_in: Phase | None = None
+        self.title = "Fix the greeting"
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    def busy(self, service: str) -> bool:
+        return any(task.get_name() == service and not task.done() for task in self.tasks)
+
+    async def start(self, request: Request) -> Deployment | Refused:
+        hold = await self.store.read(ledger.hold, request.service)
+        releases = await self.store.read(ledger.releases, request.service)
+        live = await self.store.read(ledger.live, request.service)
+        release = next((r for r in releases if live and r.name == live.release), None)
+        unfinished = await self.store.read(ledger.unfinished, request.service)
+        number = unfinished[0].id if unfinished else None
+        decision = decide(request, Facts(True, number, hold, release, releases))
+        if isinstance(decision, Refused):
+            return decision
+        claimed = await self.store.write(ledger.claim, request, now(), live=release, release=decision.release)
+        assert isinstance(claimed, Deployment)
+        task = asyncio.create_task(self._go(claimed), name=request.service)
+        self.tasks.add(task)
+        return claimed
+
+    async def _go(self, one: Deployment) -> None:
+        commit = Commit(COMMIT, self.title, "Ada", now())
+        one = replace(one, commit_to=COMMIT, commits=(commit,), commits_total=3)
+        for phase in STORY:
+            await asyncio.sleep(self.pause)
+            at = now()
+            if one.steps:
+                failed = one.phase is self.fails_in
+                ended = replace(one.steps[-1], ended_at=at, ok=not failed, tail="line one\nnpm ERR! \x1b]0;boo\x07broke")
+                one = replace(one, steps=(*one.steps[:-1], ended))
+                if failed:
+                    one = advance(one, Phase.FAILED, at, "npm ci ended with status 1")
+                    await self._save(one)
+                    return
+            one = advance(one, phase, at)
+            if phase is not Phase.LIVE:
+                one = replace(one, steps=(*one.steps, Step(phase.value, phase, at)))
+            one = await self._save(one)
+
+    async def _save(self, one: Deployment) -> Deployment:
+        saved = await self.store.write(ledger.save, one)
+        self.feed.publish("deployment", one.id)
+        return saved
+
+    async def close(self) -> None:
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+
+
+@dataclass
+class Polling:
+    """Answers what a test says; `deploying` begins a deployment."""
+
+    deployer: Deploying
+    outcome: Outcome = Outcome.NO_NEWS
+    text: str = "c0ffee0000 is live, the newest"
+
+    async def poll(self, service: str, origin: Origin, actor: Actor | None = None) -> Polled:
+        if self.outcome is not Outcome.DEPLOYING:
+            return Polled(self.outcome, self.text, COMMIT)
+        assert actor is not None
+        begun = await self.deployer.start(Request(service, Kind.DEPLOY, actor, ref=COMMIT))
+        assert isinstance(begun, Deployment)
+        return Polled(Outcome.DEPLOYING, self.text, COMMIT, begun.id)
+
+
+@dataclass
+class World:
+    """The daemon, and what a test may change of it."""
+
+    config: Config
+    engine: Engine
+    store: Store
+    services: Services
+    watching: Watching
+    deploying: Deploying
+    polling: Polling
+    control: Control
+
+    @property
+    def socket(self) -> Path:
+        return self.control.path
+
+
+def configuration(folder: Path, names: Iterable[str] = ("api",), ranks: Ranks | None = None) -> Config:
+    """A configuration in values; the file beside it says the same as far as the command line reads it."""
+    state = State(folder / "state")
+    services = {
+        name: Service(
+            name,
+            ManagerKind.PROCESS,
+            command=("true",),
+            source=Source(str(folder / "origin.git"), folder / name),
+            checks=(Check("web", CheckKind.TCP, port=1), Check("process", CheckKind.PROCESS)),
+        )
+        for name in names
+    }
+    path = folder / "config.toml"
+    path.write_text(configuration_text(state.directory, services, folder))
+    return Config(
+        path,
+        Discord(Secret(env="OPSBOT_TEST_TOKEN"), 1, 2),
+        ranks or Ranks(),
+        state,
+        Http(None, 0),
+        services,
+        host="testhost",
+    )
+
+
+def configuration_text(state: Path, names: Iterable[str], folder: Path) -> str:
+    """The same as a file."""
+    text = f"""
+[discord]
+token_env = "OPSBOT_TEST_TOKEN"
+guild_id = 100000000000000001
+ops_channel_id = 100000000000000002
+[roles]
+[state]
+directory = "{state}"
+"""
+    for name in names:
+        text += f"""
+[services.{name}]
+manager = "process"
+command = ["true"]
+[services.{name}.source]
+repository = "{folder}/origin.git"
+directory = "{folder}/{name}"
+[[services.{name}.checks]]
+name = "web"
+kind = "tcp"
+port = 1
+[[services.{name}.checks]]
+name = "process"
+kind = "process"
+"""
+    return text
+
+
+@asynccontextmanager
+async def world(config: Config, socket: Path | None = None) -> AsyncIterator[World]:
+    """The daemon, open."""
+    async with Store(config.state.database) as store:
+        feed = Feed()
+        services = Services(
+            {name: ServiceState(Activity.RUNNING, 4242, "r1", now() - timedelta(hours=2)) for name in config.services}
+        )
+        watching = Watching()
+        for name in config.services:
+            seen = ProbeResult(True, "connected", now(), 0.004)
+            watching.checks[name] = {
+                "web": CheckHealth(Verdict.UP, now() - timedelta(hours=2), 9, now(), seen),
+                "process": CheckHealth(Verdict.UP, now() - timedelta(hours=2), 9, now(), replace(seen, seen="runs")),
+            }
+            release = Release(f"{name}-old", OLD, now() - timedelta(days=1), good=True, title="Say hello")
+            await store.write(ledger.add_release, name, release)
+        deploying = Deploying(store, feed)
+        engine = Engine(
+            config,
+            store,
+            feed,
+            dict.fromkeys(config.services, services),
+            cast("Deployer", deploying),
+            cast("Watcher", watching),
+            now,
+        )
+        polling = Polling(deploying)
+        engine.poller = cast("Poller", polling)
+        gateway = Gateway(connected=True, since=now() - timedelta(minutes=5), latency=0.041)
+        control = await start_control(engine, socket or config.state.socket, now, gateway=lambda: gateway)
+        try:
+            yield World(config, engine, store, services, watching, deploying, polling, control)
+        finally:
+            await control.close()
+            await deploying.close()
