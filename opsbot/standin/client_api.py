@@ -18,7 +18,7 @@ from aiohttp import hdrs, web
 from opsbot.standin.client_input import InputError
 from opsbot.standin.errors import ApiError, Json
 from opsbot.standin.guild import Channel, Member, iso
-from opsbot.standin.interactions import AUTOCOMPLETE, COMMAND, COMPONENT, MODAL_SUBMIT
+from opsbot.standin.interaction import AUTOCOMPLETE, COMMAND, COMPONENT, MODAL_SUBMIT
 from opsbot.standin.permissions import ALL, Permission
 from opsbot.standin.plumbing import answer, nothing
 from opsbot.standin.state import APPLICATION_ID, GUILD_ID, OWNER_ID, ROLE_IDS, Event

@@ -6,12 +6,18 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright
+
 from tests.page.sample_server import SampleServer
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
 ]
 
 
@@ -39,7 +45,10 @@ async def page(browser: Browser, server: SampleServer) -> AsyncIterator[Page]:
     page.set_default_timeout(5000)
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on("console", lambda line: errors.append(line.text) if line.type == "error" and "WebSocket" not in line.text else None)
+    page.on(
+        "console",
+        lambda line: errors.append(line.text) if line.type == "error" and "WebSocket" not in line.text else None,
+    )
     await page.goto(server.url)
     await page.wait_for_selector("body.ready")
     yield page

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import WSCloseCode, web
+
 from tests.page.sample import ADA, BOT, FILES, MODAL, OPS, PEOPLE, Sample
 
 PAGE = Path(__file__).parents[2] / "opsbot" / "standin" / "page"
@@ -34,10 +35,16 @@ class SampleServer:
 
     async def start(self) -> "SampleServer":
         app = web.Application()
-        app.add_routes([
-            web.get("/", self._index), web.get("/static/{path:.+}", self._static), web.get("/attachments/{name}", self._attachment),
-            web.get("/client/ws", self._socket), web.post("/client/interactions", self._interaction), web.post("/client/{path:.+}", self._post),
-        ])
+        app.add_routes(
+            [
+                web.get("/", self._index),
+                web.get("/static/{path:.+}", self._static),
+                web.get("/attachments/{name}", self._attachment),
+                web.get("/client/ws", self._socket),
+                web.post("/client/interactions", self._interaction),
+                web.post("/client/{path:.+}", self._post),
+            ]
+        )
         self._runner = web.AppRunner(app, shutdown_timeout=0.2)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self.port)
@@ -142,7 +149,9 @@ class SampleServer:
         if body["type"] == 4:
             query = next(o["value"] for o in data["options"] if o.get("focused"))
             await asyncio.sleep(self.delays.get(query, 0.02))
-            await tell("AUTOCOMPLETE", {"nonce": nonce, "choices": [{"name": s, "value": s} for s in SERVICES if query in s]})
+            await tell(
+                "AUTOCOMPLETE", {"nonce": nonce, "choices": [{"name": s, "value": s} for s in SERVICES if query in s]}
+            )
             return
         if body["type"] == 5:
             await tell("INTERACTION_SUCCESS", ids)
@@ -151,8 +160,10 @@ class SampleServer:
         key = data["name"] if body["type"] == 2 else data["custom_id"]
         await asyncio.sleep(self.answer_after)
         actions: dict[str, Callable[[], Any]] = {
-            "slow": lambda: self._miss(ids, tell), "fail": lambda: self._miss(ids, tell),
-            "silence": lambda: tell("MODAL", {**ids, "modal": MODAL}), "ask": lambda: tell("MODAL", {**ids, "modal": MODAL}),
+            "slow": lambda: self._miss(ids, tell),
+            "fail": lambda: self._miss(ids, tell),
+            "silence": lambda: tell("MODAL", {**ids, "modal": MODAL}),
+            "ask": lambda: tell("MODAL", {**ids, "modal": MODAL}),
             "deploy": lambda: self._deploy(body, ids, tell),
         }
         if key in actions:
@@ -176,7 +187,9 @@ class SampleServer:
         await asyncio.sleep(self.deadline)
         await tell("INTERACTION_FAILURE", {**ids, "reason": "timeout"})
 
-    async def _deploy(self, body: dict[str, Any], ids: dict[str, Any], tell: Callable[[str, dict[str, Any]], Any]) -> None:
+    async def _deploy(
+        self, body: dict[str, Any], ids: dict[str, Any], tell: Callable[[str, dict[str, Any]], Any]
+    ) -> None:
         await tell("INTERACTION_DEFERRED", {**ids, "ephemeral": False})
         service = body["data"]["options"][0]["value"]
         used = self.sample.used(body["member_id"], "deploy", ids["id"])

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from playwright.async_api import Page, expect
+
 from tests.page.sample import ADA, ALICE, BOT, NOEL, OPS, PEOPLE, ROLES
 from tests.page.sample_server import SampleServer
 
@@ -80,7 +81,9 @@ async def test_optional_options_are_offered_and_checked_before_they_are_sent(pag
     await expect(page.locator(".private").last).to_contain_text("Private answer to logs")
     (ran,) = bodies(server, 2)
     assert ran["data"]["options"] == [
-        {"name": "service", "type": 3, "value": "api"}, {"name": "lines", "type": 4, "value": 50}, {"name": "level", "type": 3, "value": "error"},
+        {"name": "service", "type": 3, "value": "api"},
+        {"name": "lines", "type": 4, "value": 50},
+        {"name": "level", "type": 3, "value": "error"},
     ]
 
 
@@ -97,7 +100,12 @@ async def test_a_missing_required_option_is_named(page: Page, server: SampleServ
 
 async def test_members_roles_channels_and_booleans_are_picked_from_lists(page: Page, server: SampleServer) -> None:
     await page.get_by_test_id("composer").fill("/audit ")
-    for option, typed, shown in (("member", "ali", "@Alice"), ("all", "tr", "True"), ("role", "oper", "@operator"), ("channel", "ops", "#ops")):
+    for option, typed, shown in (
+        ("member", "ali", "@Alice"),
+        ("all", "tr", "True"),
+        ("role", "oper", "@operator"),
+        ("channel", "ops", "#ops"),
+    ):
         if await page.locator(".more-options").evaluate("(b) => b !== document.activeElement"):
             await page.locator(".more-options").click()
         await page.get_by_role("option", name=option).first.click()
@@ -107,8 +115,10 @@ async def test_members_roles_channels_and_booleans_are_picked_from_lists(page: P
     await page.keyboard.press("Enter")
     await expect(page.locator(".private").last).to_contain_text("Private answer to audit")
     assert bodies(server, 2)[0]["data"]["options"] == [
-        {"name": "member", "type": 6, "value": ALICE}, {"name": "all", "type": 5, "value": True},
-        {"name": "role", "type": 8, "value": ROLES["operator"]}, {"name": "channel", "type": 7, "value": OPS},
+        {"name": "member", "type": 6, "value": ALICE},
+        {"name": "all", "type": 5, "value": True},
+        {"name": "role", "type": 8, "value": ROLES["operator"]},
+        {"name": "channel", "type": 7, "value": OPS},
     ]
 
 
@@ -181,11 +191,14 @@ async def test_a_modal_is_checked_submitted_and_answered(page: Page, server: Sam
     await expect(modal).to_have_count(0)
     await expect(page.locator(".private")).to_contain_text("Silenced for 30m.")
     (submitted,) = bodies(server, 5)
-    assert submitted["data"] == {"custom_id": "silence:api", "components": [
-        {"type": 1, "components": [{"type": 4, "custom_id": "for", "value": "30m"}]},
-        {"type": 18, "component": {"type": 4, "custom_id": "reason", "value": "lunch"}},
-        {"type": 18, "component": {"type": 3, "custom_id": "what", "values": ["alerts", "deploys"]}},
-    ]}
+    assert submitted["data"] == {
+        "custom_id": "silence:api",
+        "components": [
+            {"type": 1, "components": [{"type": 4, "custom_id": "for", "value": "30m"}]},
+            {"type": 18, "component": {"type": 4, "custom_id": "reason", "value": "lunch"}},
+            {"type": 18, "component": {"type": 3, "custom_id": "what", "values": ["alerts", "deploys"]}},
+        ],
+    }
 
 
 async def test_escape_closes_a_modal_and_sends_nothing(page: Page, server: SampleServer) -> None:
@@ -221,6 +234,8 @@ async def test_another_member_is_acted_as_and_sees_no_private_answer(page: Page,
     await expect(switcher).to_contain_text("Noel")
     await expect(switcher).to_contain_text("no role")
     await expect(page.locator(".private")).to_have_count(0)
+    await page.reload()
+    await expect(switcher).to_contain_text("no role")
     await page.get_by_test_id("composer").fill("hello")
     await page.keyboard.press("Enter")
     await expect(page.locator(".message").last).to_contain_text("hello")
@@ -261,13 +276,17 @@ async def test_a_bot_that_is_gone_and_discord_away_are_announced(page: Page, ser
 
 
 async def test_a_lost_socket_comes_back_with_what_was_missed(page: Page, server: SampleServer) -> None:
+    await page.locator(".scroller").evaluate("(s) => s.scrollTop = 300")
+    await expect(page.locator(".md-h1", has_text="Deploy notes")).to_be_in_viewport()
     server.accepting = False
     await server.drop()
     await expect(page.get_by_test_id("banner")).to_contain_text("Connection to the stand-in lost")
     missed = server.sample.post(PEOPLE[ALICE], "said while you were away")
     server.accepting = True
-    await expect(page.get_by_test_id(f"message-{missed['id']}")).to_be_visible()
+    await expect(page.get_by_test_id(f"message-{missed['id']}")).to_have_count(1)
     await expect(page.get_by_test_id("banner")).to_be_hidden()
+    # whoever was reading further up is still there
+    await expect(page.locator(".md-h1", has_text="Deploy notes")).to_be_in_viewport()
 
 
 async def test_on_a_phone_channels_and_panel_are_drawers(page: Page) -> None:

@@ -49,7 +49,9 @@ class Bot(discord.Client):
         self.finish = asyncio.Event()
 
         @self.tree.command(name="deploy", description="Deploy a service", guild=guild)
-        async def deploy(interaction: discord.Interaction, service: str, lines: app_commands.Range[int, 1, 10] = 5) -> None:
+        async def deploy(
+            interaction: discord.Interaction, service: str, lines: app_commands.Range[int, 1, 10] = 5
+        ) -> None:
             await interaction.response.defer()
             await self.finish.wait()
             embed = discord.Embed(title="Deploy 1", description=f"{service}, {lines} lines", colour=0x57F287)

@@ -45,6 +45,9 @@ export class Connection {
   /** Goes on as another member; the server answers with a new snapshot. */
   actAs(memberId) {
     this.memberId = memberId;
+    const address = new URL(location.href);
+    address.searchParams.set("member", memberId); // a reload goes on as the same member
+    history.replaceState(null, "", address);
     const before = this.socket;
     this.open();
     before?.close();

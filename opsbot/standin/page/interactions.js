@@ -29,14 +29,14 @@ export class Interactions {
     const { store } = this;
     const answer = await this.connection.post("/client/interactions", body);
     if (!answer.ok) {
-      store.onINTERACTION_FAILURE({ nonce: body.nonce, id: null, reason: answer.body.message ?? "" });
+      store.receive({ t: "INTERACTION_FAILURE", d: { nonce: body.nonce, id: null, reason: answer.body.message ?? "" } });
       return;
     }
     setTimeout(() => {
       const echo = store.echoes.find((e) => e.nonce === body.nonce);
       const waiting = [...store.busy.values()].some((w) => w.nonce === body.nonce);
       if (echo?.state === "sending" || waiting) {
-        store.onINTERACTION_FAILURE({ nonce: body.nonce, id: null, reason: "" });
+        store.receive({ t: "INTERACTION_FAILURE", d: { nonce: body.nonce, id: null, reason: "" } });
       }
     }, PATIENCE);
   }

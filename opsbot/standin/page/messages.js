@@ -31,7 +31,14 @@ export class Messages {
     document.addEventListener("visibilitychange", () => this.schedule());
   }
 
+  /** Another channel or another member: the list begins anew, at its end. A mere reconnection keeps the reader's place. */
   reset() {
+    const shown = `${this.view.store.me?.id}/${this.view.store.channelId}`;
+    if (shown === this.shown) {
+      this.schedule();
+      return;
+    }
+    this.shown = shown;
     this.rows.clear();
     this.list.replaceChildren();
     this.list.setAttribute("aria-label", `Messages in ${this.view.store.channels.get(this.view.store.channelId)?.name ?? ""}`);

@@ -1,5 +1,7 @@
 // Everything the page knows. Frames from the server and the person's own acts change it; views listen by topic.
 
+import { FRAMES } from "./frames.js";
+
 export const FLAG = { EPHEMERAL: 1 << 6, LOADING: 1 << 7, SILENT: 1 << 12, V2: 1 << 15 };
 export const isThread = (channel) => channel.type === 10 || channel.type === 11 || channel.type === 12;
 const KEPT = 500; // messages a channel keeps here; older ones are dropped
@@ -51,191 +53,14 @@ export class Store {
   // ---- frames -------------------------------------------------------------------------------------------------
 
   receive({ t, d }) {
-    const take = this[`on${t}`];
-    if (take) take.call(this, d);
+    const take = FRAMES[t];
+    if (take) take(this, d);
     else console.warn("unknown frame", t);
-  }
-
-  onSNAPSHOT(d) {
-    const sameMember = this.me?.id === d.me.id;
-    this.guild = d.guild;
-    this.me = d.me;
-    this.members = new Map(d.members.map((m) => [m.user.id, m]));
-    this.roles = new Map(d.roles.map((r) => [r.id, r]));
-    this.channels = new Map(d.channels.map((c) => [c.id, c]));
-    this.commands = d.commands;
-    this.application = d.application;
-    this.messages = new Map(Object.entries(d.messages).map(([id, list]) => [id, [...list]]));
-    this.panel = d.panel ?? [];
-    this.connected = d.connected;
-    this.away = d.away ?? false;
-    this.busy.clear();
-    if (!sameMember) {
-      this.private.clear();
-      this.failed.clear();
-      this.echoes = [];
-      this.unread.clear();
-    }
-    this.ready = true;
-    if (!this.channels.has(this.channelId)) this.channelId = this.firstChannel();
-    this.emit("snapshot");
-    for (const topic of ["channels", "members", "commands", "panel", "connection", "typing", "channel"]) this.emit(topic);
   }
 
   firstChannel() {
     const texts = [...this.channels.values()].filter((c) => c.type === 0);
     return (texts[0] ?? [...this.channels.values()].find((c) => c.type !== 4))?.id ?? null;
-  }
-
-  onMESSAGE_CREATE(message) {
-    this.typing.get(message.channel_id)?.delete(message.author.id);
-    this.emit("typing");
-    this.put(this.messages, message);
-    this.settleEcho(message);
-    if (message.author.id !== this.me?.id) this.countUnread(message);
-    this.changed(message.channel_id);
-  }
-
-  onMESSAGE_UPDATE(message) {
-    const list = this.messages.get(message.channel_id) ?? [];
-    const i = list.findIndex((m) => m.id === message.id);
-    if (i >= 0) list[i] = { ...list[i], ...message };
-    this.settleEcho(message);
-    this.changed(message.channel_id);
-  }
-
-  onMESSAGE_DELETE({ id, channel_id: channelId }) {
-    this.drop(this.messages, id, channelId);
-    this.changed(channelId);
-  }
-
-  onEPHEMERAL(message) {
-    this.put(this.private, message);
-    this.settleEcho(message);
-    this.changed(message.channel_id);
-  }
-
-  onEPHEMERAL_UPDATE(message) {
-    const list = this.private.get(message.channel_id) ?? [];
-    const i = list.findIndex((m) => m.id === message.id);
-    if (i < 0) return; // dismissed by the person: it stays away
-    list[i] = { ...list[i], ...message };
-    this.settleEcho(message);
-    this.changed(message.channel_id);
-  }
-
-  onEPHEMERAL_DELETE({ id, channel_id: channelId }) {
-    this.drop(this.private, id, channelId);
-    this.changed(channelId);
-  }
-
-  onCHANNEL_CREATE(channel) {
-    this.channels.set(channel.id, { ...this.channels.get(channel.id), ...channel });
-    this.emit("channels");
-    if (channel.parent_id) this.changed(channel.parent_id);
-  }
-
-  onCHANNEL_UPDATE(channel) {
-    this.onCHANNEL_CREATE(channel);
-  }
-
-  onTHREAD_CREATE(channel) {
-    this.onCHANNEL_CREATE(channel);
-  }
-
-  onTHREAD_UPDATE(channel) {
-    this.onCHANNEL_CREATE(channel);
-  }
-
-  onCHANNEL_DELETE({ id }) {
-    const parent = this.channels.get(id)?.parent_id;
-    this.channels.delete(id);
-    this.messages.delete(id);
-    if (this.channelId === id) this.open(this.channels.has(parent) ? parent : this.firstChannel());
-    this.emit("channels");
-    if (parent) this.changed(parent);
-  }
-
-  onTHREAD_DELETE(d) {
-    this.onCHANNEL_DELETE(d);
-  }
-
-  onTYPING_START({ channel_id: channelId, user_id: userId }) {
-    if (userId === this.me?.id) return;
-    if (!this.typing.has(channelId)) this.typing.set(channelId, new Map());
-    this.typing.get(channelId).set(userId, Date.now() + 10_000);
-    this.emit("typing");
-    setTimeout(() => this.emit("typing"), 10_050);
-  }
-
-  onCOMMANDS_UPDATE(commands) {
-    this.commands = commands;
-    this.emit("commands");
-  }
-
-  onMEMBER_UPDATE(member) {
-    this.members.set(member.user.id, { ...this.members.get(member.user.id), ...member });
-    this.emit("members");
-    this.changed(this.channelId);
-  }
-
-  onPRESENCE({ user_id: userId, status }) {
-    const member = this.members.get(userId);
-    if (member) this.members.set(userId, { ...member, status });
-    this.emit("members");
-  }
-
-  onCONNECTION({ connected, away }) {
-    this.connected = connected;
-    this.away = Boolean(away);
-    this.emit("connection");
-  }
-
-  onINTERACTION_DEFERRED({ nonce, id, ephemeral }) {
-    const echo = this.echoes.find((e) => e.nonce === nonce);
-    if (echo) Object.assign(echo, { interactionId: id, state: "thinking", ephemeral });
-    this.answered(nonce, { ok: true });
-    this.forgetAnsweredEcho(nonce);
-  }
-
-  onINTERACTION_SUCCESS({ nonce, id }) {
-    const echo = this.echoes.find((e) => e.nonce === nonce);
-    if (echo) {
-      echo.interactionId = id;
-      // the answer's message may come just after its success; an answer without a message must not wait for ever
-      if (echo.state === "sending") setTimeout(() => this.removeEcho(nonce), 1500);
-    }
-    this.answered(nonce, { ok: true });
-    this.forgetAnsweredEcho(nonce);
-  }
-
-  onINTERACTION_FAILURE({ nonce, id, reason }) {
-    const echo = this.echoes.find((e) => e.nonce === nonce);
-    if (echo) Object.assign(echo, { interactionId: id, state: "failed", text: failureText(reason) });
-    for (const [messageId, wait] of this.busy) {
-      if (wait.nonce === nonce) this.failed.set(messageId, "This interaction failed");
-    }
-    this.answered(nonce, { ok: false, reason });
-    this.emit("autocomplete", { nonce, choices: null });
-  }
-
-  onMODAL(d) {
-    this.removeEcho(d.nonce);
-    this.answered(d.nonce, { ok: true });
-    this.emit("modal", d);
-  }
-
-  onAUTOCOMPLETE(d) {
-    this.emit("autocomplete", d);
-  }
-
-  onPANEL(panel) {
-    this.panel = panel;
-    this.emit("panel");
-  }
-
-  onPANEL_NOTE(note) {
-    this.note(note);
   }
 
   // ---- messages -----------------------------------------------------------------------------------------------
@@ -408,8 +233,4 @@ export class Store {
     const role = this.memberRoles(id).find((r) => r.color);
     return role ? `#${role.color.toString(16).padStart(6, "0")}` : null;
   }
-}
-
-function failureText(reason) {
-  return !reason || reason === "timeout" ? "The application did not respond" : reason;
 }
