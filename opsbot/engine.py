@@ -282,7 +282,8 @@ class Engine:
                 begun = await self.deploy(actor, service, polled.head, "update")
                 if isinstance(begun, Refused):
                     return begun
-                polled = Polled(Outcome.DEPLOYING, f"{service}: deploying {(polled.head or '')[:10]}", polled.head, begun.id)
+                words = f"{(polled.head or '')[:10]} is being deployed"
+                polled = Polled(Outcome.DEPLOYING, words, polled.head, begun.id)
         await self._record(actor, Action.DEPLOY, service, "update", polled.text)
         return polled
 
