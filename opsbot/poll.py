@@ -22,7 +22,7 @@ from opsbot.core.updates import Because, Note, Quiet, Sight, Wait, about, weigh
 from opsbot.feed import Feed
 from opsbot.heads import HeadProblem, Heads
 from opsbot.remote import RemoteError, Trouble
-from opsbot.repo import BadRefError, DamagedError, Repository
+from opsbot.repo import BadRefError, DamagedError
 from opsbot.sources import Known, answered, failed, gather, note_update, rewritten
 from opsbot.store import Store, watchbook
 
@@ -65,17 +65,17 @@ class Polled:
 class History(Protocol):
     """What the poll asks of a service's mirror (`opsbot.repo.Repository`)."""
 
-    async def fetch(self) -> str:
+    async def bring(self, ref: str | None = None) -> str:
         """The commit the tracked branch is at now, fetched. Raises RemoteError, BadRefError, DamagedError."""
 
-    async def commits(self, old: str | None, new: str) -> tuple[tuple[Commit, ...], int]:
+    async def commits_between(self, old: str | None, new: str) -> tuple[tuple[Commit, ...], int]:
         """The newest commits of `new` that `old` lacks, and how many there are in all."""
 
-    async def changed_paths(self, old: str, new: str) -> tuple[str, ...] | None:
-        """The files that differ; None where one of them is unknown."""
+    async def changed_paths(self, old: str, new: str) -> tuple[str, ...]:
+        """The files that differ; none where one of them is unknown."""
 
-    async def is_ancestor(self, old: str, new: str) -> bool | None:
-        """Whether `new` has all of `old`; None where one of them is unknown."""
+    async def is_ancestor(self, old: str, new: str) -> bool:
+        """Whether `new` has all of `old`; False where one of them is unknown."""
 
 
 def covering(patterns: Sequence[str], paths: Sequence[str]) -> tuple[str, ...]:
@@ -107,6 +107,9 @@ class Deploys(Protocol):
     def on_finish(self, callback: Callable[[Deployment], None]) -> None:
         """Call this when one has come to its end."""
 
+    def repository(self, service: str) -> History:
+        """A service's mirror."""
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -128,19 +131,16 @@ class Poller:
         feed: Feed,
         deployer: Deploys,
         clock: Callable[[], datetime],
-        open_history: Callable[[str], History] | None = None,
         rng: random.Random | None = None,
     ) -> None:
-        """Take the parts. `open_history` gives a service's mirror, and is called once a service."""
+        """Take the parts; the first poll is for the loops to ask for, see `jobs`."""
         self._sources = {name: each.source for name, each in config.services.items() if each.source is not None}
         self._store = store
         self._feed = feed
         self._deployer = deployer
         self._clock = clock
-        self._open_history = open_history or (lambda name: Repository(self._sources[name], str(config.state.directory)))
         self._rng = rng or random.Random()  # noqa: S311 - spreads requests, guards nothing
         self._heads = Heads()
-        self._histories: dict[str, History] = {}
         self._running: dict[str, asyncio.Task[Polled]] = {}
         self._again: dict[str, Actor] = {}
         self._woken: set[asyncio.Task[None]] = set()
@@ -249,11 +249,9 @@ class Poller:
 
     async def _fetch(self, service: str, head: str) -> tuple[History, str]:
         """The mirror with that commit in it, or with a still newer one."""
-        if service not in self._histories:
-            self._histories[service] = self._open_history(service)
-        history = self._histories[service]
+        history = self._deployer.repository(service)
         if self._fetched.get(service) != head:
-            head = self._fetched[service] = await history.fetch()
+            head = self._fetched[service] = await history.bring()
         return history, head
 
     async def _sight(self, known: Known, source: Source, history: History, head: str) -> Sight:
@@ -279,7 +277,7 @@ class Poller:
         before = self._compared.get(known.state.service)
         if before is not None and before[0] == pair:
             return before[1]
-        only = covering(source.ignore, await history.changed_paths(*pair) or ())
+        only = covering(source.ignore, await history.changed_paths(*pair))
         self._compared[known.state.service] = (pair, only)
         return only
 
@@ -307,7 +305,7 @@ class Poller:
         service, branch = known.state.service, self._sources[known.state.service].branch
         text = f"{service}: new commit {head[:10]} on {branch}, not deployed: {note.text}"
         if self._noted.get(service) != (head, note.because):
-            commits, total = await history.commits(known.live, head)
+            commits, total = await history.commits_between(known.live, head)
             await self._write(note_update, known.state, head, note.because, text, commits, total, self._clock())
             self._noted[service] = (head, note.because)
         return Polled(Outcome.NOTED, text, head)
