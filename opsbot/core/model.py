@@ -10,6 +10,8 @@ class NoticeKind(StrEnum):
 
     DEPLOYMENT = "deployment"
     """A card: one deployment, edited as it goes. `subject` is the deployment's id."""
+    OUTCOME = "outcome"
+    """A deployment went wrong: a new message, since an edit of its card notifies nobody. `subject` is its id."""
     INCIDENT = "incident"
     """A card: one incident, from alarm to end. `subject` is the incident's id."""
     RECOVERED = "recovered"

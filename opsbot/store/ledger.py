@@ -15,6 +15,10 @@ from opsbot.store import outbox
 from opsbot.store.rows import dump, load, maybe_moment, maybe_seconds, moment, seconds
 
 
+TROUBLE = frozenset({Phase.FAILED, Phase.UNDONE, Phase.STUCK})
+"""Ends that are told in a message of their own, in the same transaction."""
+
+
 class StaleError(RuntimeError):
     """Somebody else moved this deployment on: the one who holds the old revision must stop."""
 
@@ -111,6 +115,8 @@ def claim(
 def save(db: sqlite3.Connection, value: Deployment) -> Deployment:
     """Write it where its revision is still the stored one; the saved value, its revision one higher.
 
+    An end that went wrong puts its notice into the outbox, once.
+
     Raises:
         StaleError: the stored revision is another.
     """
@@ -139,6 +145,8 @@ def save(db: sqlite3.Connection, value: Deployment) -> Deployment:
     )
     if cursor.rowcount != 1:
         raise StaleError(f"deployment {value.id} of {value.service} was moved on by another")
+    if value.phase in TROUBLE:
+        outbox.put(db, f"outcome:{value.id}", NoticeKind.OUTCOME, value.service, value.updated_at, subject=value.id)
     return replace(value, revision=value.revision + 1)
 
 

@@ -1,0 +1,89 @@
+"""Who asks, and which service, release or length of time is meant."""
+
+from datetime import datetime, timedelta
+from typing import Protocol, cast
+
+import discord
+from discord import app_commands
+
+from cogs._text import one_line
+from opsbot.core.access import Action, Actor, Origin
+from opsbot.core.amounts import parse_duration
+from opsbot.core.deployment import Refused, Why
+from opsbot.engine import Engine
+
+CHOICES = 25
+NAME = 100
+
+
+class HasEngine(Protocol):
+    """The bot, as the cogs see it."""
+
+    engine: Engine
+
+
+def engine_of(interaction: discord.Interaction) -> Engine:
+    """The engine of the bot the interaction came to."""
+    return cast("HasEngine", interaction.client).engine
+
+
+def actor_of(interaction: discord.Interaction) -> Actor:
+    """Who clicked or typed, with the role ids that Discord says they hold at this moment.
+
+    Outside the configured guild nobody holds a rank.
+    """
+    user = interaction.user
+    name = one_line(user.display_name, 60) or str(user.id)
+    if interaction.guild_id != engine_of(interaction).config.discord.guild_id:
+        return Actor(Origin.DISCORD, f"elsewhere:{user.id}", name)
+    # `Member.roles` leaves out roles that are not in the cache yet; the payload's own ids are in `_roles`.
+    ids = user._roles if isinstance(user, discord.Member) else ()  # noqa: SLF001 - see above
+    return Actor(Origin.DISCORD, str(user.id), name, frozenset({str(interaction.guild_id), *map(str, ids)}))
+
+
+def action_of(interaction: discord.Interaction) -> Action:
+    """What the command stands for: they share their names."""
+    command = interaction.command
+    return Action(command.name if command is not None else "")
+
+
+async def choose_service(interaction: discord.Interaction, current: str) -> list[app_commands.Choice[str]]:
+    """The services this member may name for this command: none for who lacks the rank."""
+    typed = current.strip().lower()
+    names = engine_of(interaction).services(actor_of(interaction), action_of(interaction))
+    fitting = sorted((name for name in names if typed in name.lower()), key=lambda name: not name.startswith(typed))
+    return [app_commands.Choice(name=name, value=name) for name in fitting[:CHOICES]]
+
+
+async def choose_release(interaction: discord.Interaction, current: str) -> list[app_commands.Choice[str]]:
+    """The kept releases of the service typed before, newest first; the engine gives none to who may not roll back."""
+    service = str(getattr(interaction.namespace, "service", None) or "")
+    typed = current.strip().lower()
+    choices = []
+    for release in await engine_of(interaction).releases(actor_of(interaction), service):
+        good = "" if release.good else " (never verified)"
+        label = one_line(f"{release.name}{good} {release.title}", NAME)
+        if typed in label.lower() or release.commit.startswith(typed):
+            choices.append(app_commands.Choice(name=label, value=release.name[:NAME]))
+    return choices[:CHOICES]
+
+
+def length_of(text: str | None) -> timedelta | Refused | None:
+    """ "10m" as a length of time; None where nothing was typed."""
+    if text is None or not text.strip():
+        return None
+    try:
+        return parse_duration(text.strip().lower().replace(" ", ""))
+    except ValueError:
+        return Refused(Why.BAD_INPUT, f"{text[:40]!r} is no length of time; write 90s, 10m, 1h30m or 7d.")
+
+
+def since_of(text: str | None, now: datetime) -> datetime | Refused | None:
+    """ "10m" as the time that long ago; None where nothing was typed."""
+    length = length_of(text)
+    if length is None or isinstance(length, Refused):
+        return length
+    try:
+        return now - length
+    except OverflowError:
+        return Refused(Why.BAD_INPUT, f"{(text or '')[:40]!r} is longer ago than there is a date for.")

@@ -1,0 +1,405 @@
+"""The messages of the ops channel: a deployment's card, an incident's card, and the notices beside them. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import discord
+
+from cogs._forge import commit_link, compare_link
+from cogs._render import AMBER, BLUE, DESCRIPTION, GREEN, GREY, RED, Button, Shown, deployment_line, hold_line
+from cogs._text import code, escape, fence, fit, moment
+from opsbot.core.deployment import Commit, Deployment, Hold, Kind, Phase, Step
+from opsbot.core.model import Incident, Notice
+from opsbot.store.ledger import TROUBLE
+from opsbot.words import duration
+
+TAIL = 15
+COMMITS = 10
+DEEDS = 10
+_TAIL_ROOM, _LOG_ROOM = 1500, 1300
+
+STORY = (
+    Phase.FETCHING,
+    Phase.PREPARING,
+    Phase.INSTALLING,
+    Phase.SWITCHING,
+    Phase.RESTARTING,
+    Phase.VERIFYING,
+)
+NAMES = {
+    Phase.PENDING: "begin",
+    Phase.FETCHING: "fetch",
+    Phase.PREPARING: "prepare",
+    Phase.INSTALLING: "install",
+    Phase.SWITCHING: "switch",
+    Phase.RESTARTING: "restart",
+    Phase.VERIFYING: "verify",
+    Phase.UNDOING: "undo",
+}
+COLOURS = {
+    Phase.LIVE: GREEN,
+    Phase.FAILED: RED,
+    Phase.UNDONE: AMBER,
+    Phase.STUCK: RED,
+    Phase.SKIPPED: GREY,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What stands beside a deployment or an incident, gathered beforehand.
+
+    quarantined: the deployment's commit is in quarantine. previous: the deployment an incident's release came with.
+    """
+
+    host: str
+    repository: str = ""
+    quarantined: bool = False
+    hold: Hold | None = None
+    previous: Deployment | None = None
+
+
+def mark(letter: str, number: int, host: str) -> str:
+    """The footer: where it is from, and the mark by which the message is found again."""
+    return f"{host} · #{letter}{number}"
+
+
+def late(sent_after: float, why: str) -> str:
+    """A line for a message that comes long after what it tells of; empty where it is in time."""
+    if sent_after < 60:  # noqa: PLR2004 - a minute is in time
+        return ""
+    return f"\n-# sent {duration(sent_after)} late{f': {why}' if why else ''}"
+
+
+# Deployments
+
+
+def target(deployment: Deployment) -> str:
+    """What it brings: the commit, the release or the ref."""
+    if deployment.commit_to:
+        return code(deployment.commit_to[:10])
+    return code(deployment.release_to or deployment.ref or "the tracked branch", 60)
+
+
+def _asked(deployment: Deployment) -> str:
+    actor = deployment.actor
+    if actor.automatic:
+        return f"opsbot ({actor.origin})"
+    return f"{escape(actor.name, 60)} ({actor.origin})"
+
+
+def _took(deployment: Deployment) -> str:
+    return duration((deployment.finished_at or deployment.updated_at) - deployment.created_at)
+
+
+def _failed_step(deployment: Deployment) -> Step | None:
+    failed = [step for step in deployment.steps if step.ok is False and step.phase is not Phase.UNDOING]
+    return failed[-1] if failed else None
+
+
+def sentence(deployment: Deployment) -> str:
+    """The whole card in one sentence."""
+    service, to = escape(deployment.service), target(deployment)
+    where = NAMES.get(deployment.failed_in, "") if deployment.failed_in else ""
+    failed = f"failed in {where}" if where else "failed"
+    match deployment.phase:
+        case Phase.LIVE if deployment.kind is Kind.ROLLBACK:
+            return f"↩️ {service} is back at {to} after {_took(deployment)}, rolled back by {_asked(deployment)}."
+        case Phase.LIVE:
+            return f"✅ {service} runs {to} after {_took(deployment)}, asked by {_asked(deployment)}."
+        case Phase.FAILED:
+            return f"❌ {service}: deployment {deployment.id} of {to} {failed}; nothing live was changed."
+        case Phase.UNDONE:
+            after = "the release before serves again" if deployment.release_from else "there was none before it"
+            return f"↩️ {service}: deployment {deployment.id} of {to} {failed} and was undone; {after}."
+        case Phase.STUCK:
+            return (
+                f"🚨 {service}: deployment {deployment.id} of {to} {failed} and could not be undone. A human is needed."
+            )
+        case Phase.SKIPPED:
+            return f"⏭️ {service}: deployment {deployment.id} was not needed."
+    doing = "Rolling back" if deployment.kind is Kind.ROLLBACK else "Deploying"
+    return f"🔵 {doing} {service} to {to}: {deployment.phase}. Asked by {_asked(deployment)}."
+
+
+def _step_line(step: Step) -> str:
+    took = f" {duration(step.ended_at - step.started_at)}" if step.ended_at else f" since {moment(step.started_at)}"
+    sign = {True: "✓", False: "✗", None: "▶" if step.ended_at is None else "·"}[step.ok]
+    # Why a step failed stands below the list, in full.
+    note = f" · {escape(step.note, 120)}" if step.note and step.ok is not False else ""
+    return f"{sign} {escape(step.name, 80)}{took}{note}"
+
+
+def _phases(deployment: Deployment) -> list[str]:
+    """Each step with its time; then what is still to come."""
+    lines = [_step_line(step) for step in deployment.steps]
+    seen = {step.phase for step in deployment.steps}
+    if deployment.finished or deployment.phase is Phase.UNDOING:
+        return lines
+    story = STORY if deployment.kind is Kind.DEPLOY else STORY[3:]
+    if deployment.phase in NAMES and deployment.phase not in seen and deployment.phase is not Phase.PENDING:
+        lines.append(f"▶ {NAMES[deployment.phase]}")
+    at = story.index(deployment.phase) if deployment.phase in story else -1
+    return lines + [f"○ {NAMES[phase]}" for phase in story[at + 1 :] if phase not in seen]
+
+
+def commit_lines(commits: Sequence[Commit], total: int, repository: str) -> list[str]:
+    """A line a commit, linked where the forge is known."""
+    lines = []
+    for commit in commits[:COMMITS]:
+        link = commit_link(repository, commit.id)
+        name = f"[`{commit.id[:7]}`]({link})" if link else code(commit.id[:7])
+        lines.append(f"{name} {escape(commit.title, 72)} · {escape(commit.author, 30)}")
+    more = max(total, len(commits)) - min(len(commits), COMMITS)
+    return [*lines, f"+{more} more"] if more > 0 else lines
+
+
+def _from_to(deployment: Deployment, repository: str) -> str:
+    before, after = deployment.commit_from, deployment.commit_to
+    text = f"{code(before[:10]) if before else 'nothing'} → {target(deployment)}"
+    link = compare_link(repository, before, after) if before and after and deployment.kind is Kind.DEPLOY else None
+    return f"{text} ([compare]({link}))" if link else text
+
+
+def _what_next(deployment: Deployment, around: Around) -> list[str]:
+    lines = []
+    if deployment.phase is Phase.STUCK:
+        lines.append(
+            "**Next:** nothing by itself. Look at the service and the log; Retry or Roll back when it can work."
+        )
+    elif deployment.phase is Phase.UNDONE:
+        again = "the release before serves again" if deployment.release_from else "nothing runs until the next deploy"
+        lines.append(f"**Next:** {again}.")
+    elif deployment.phase is Phase.FAILED:
+        lines.append("**Next:** nothing live was changed; what ran before goes on running.")
+    if around.quarantined and deployment.commit_to:
+        lines.append(f"{code(deployment.commit_to[:10])} is quarantined: it is not deployed again by itself.")
+    if around.hold is not None:
+        lines.append(hold_line(around.hold))
+    return lines
+
+
+def deployment_card(deployment: Deployment, around: Around) -> Shown:
+    """The card of a deployment, at whatever point it is."""
+    verb = "rollback" if deployment.kind is Kind.ROLLBACK else "deployment"
+    head = [f"**{_from_to(deployment, around.repository)}** on {escape(around.host, 60)}"]
+    head.append(f"Asked by {_asked(deployment)} {moment(deployment.created_at)}")
+    if deployment.reason:
+        head.append(f"Reason: {escape(deployment.reason, 200)}")
+    if deployment.release_to:
+        head.append(f"Release {code(deployment.release_to)}")
+    blocks = ["\n".join(head), fit(_phases(deployment), 1100)]
+    if deployment.commits:
+        commits = commit_lines(deployment.commits, deployment.commits_total, around.repository)
+        blocks.append("**Commits**\n" + fit(commits, 1700 if deployment.phase not in TROUBLE else 1000))
+    if deployment.phase in TROUBLE or (deployment.phase is Phase.UNDOING and deployment.note):
+        blocks += _evidence(deployment)
+        blocks.append("\n".join(_what_next(deployment, around)))
+    elif deployment.phase is Phase.SKIPPED and deployment.note:
+        blocks.append(escape(deployment.note, 300))
+    elif deployment.phase is Phase.LIVE and around.hold is not None:
+        blocks.append(hold_line(around.hold))
+    return Shown(
+        sentence(deployment),
+        f"{deployment.service}: {verb} {deployment.id}",
+        _join(blocks),
+        COLOURS.get(deployment.phase, BLUE),
+        mark("d", deployment.id, around.host),
+        _deployment_buttons(deployment),
+    )
+
+
+def _join(blocks: Sequence[str]) -> str:
+    """Blocks one below the other; the last ones (what happens next) are kept, the one before is cut where it is too long."""
+    kept: list[str] = []
+    left = DESCRIPTION
+    for block in blocks:
+        if not block or len(block) + 2 > left:
+            continue
+        kept.append(block)
+        left -= len(block) + 2
+    return "\n\n".join(kept)
+
+
+def _evidence(deployment: Deployment) -> list[str]:
+    step = _failed_step(deployment)
+    lines = [f"**Why:** {escape(deployment.note, 300)}"] if deployment.note else []
+    if step is None:
+        return ["\n".join(lines)]
+    ran = duration((step.ended_at or deployment.updated_at) - step.started_at)
+    lines.append(f"**Step:** {escape(step.name, 100)} failed after {ran}")
+    return ["\n".join(lines), fence(step.tail.splitlines()[-TAIL:], _TAIL_ROOM)]
+
+
+def _deployment_buttons(deployment: Deployment) -> tuple[Button, ...]:
+    service, ident = deployment.service, str(deployment.id)
+    logs = Button("logs", "Logs", service, ident)
+    if deployment.phase is Phase.LIVE:
+        back = Button("rollback", "Roll back", service, ident, discord.ButtonStyle.danger)
+        return (back, logs) if deployment.commit_from or deployment.release_from else (logs,)
+    if deployment.phase is Phase.STUCK:
+        back = Button("rollback", "Roll back", service, ident, discord.ButtonStyle.danger)
+        return (Button("retry", "Retry", service, ident, discord.ButtonStyle.primary), back, logs)
+    if deployment.phase in TROUBLE:
+        return (Button("retry", "Retry", service, ident, discord.ButtonStyle.primary), logs)
+    return (logs,)
+
+
+def outcome(notice: Notice, deployment: Deployment, around: Around) -> Shown:
+    """The new message for a deployment that went wrong: an edit of its card notifies nobody."""
+    step = _failed_step(deployment)
+    lines = [f"**Why:** {escape(deployment.note, 300)}"] if deployment.note else []
+    if step is not None:
+        ran = duration((step.ended_at or deployment.updated_at) - step.started_at)
+        lines.append(f"**Step:** {escape(step.name, 100)} after {ran}; its last lines are on the card")
+    lines += _what_next(deployment, around)
+    return Shown(
+        sentence(deployment),
+        "",
+        "\n".join(lines),
+        COLOURS.get(deployment.phase, RED),
+        mark("n", notice.id, around.host),
+    )
+
+
+# Incidents
+
+
+def _incident_buttons(incident: Incident) -> tuple[Button, ...]:
+    service, ident = incident.service, f"i{incident.id}"
+    logs = Button("logs", "Logs", service, ident)
+    if incident.closed_at is not None:
+        return (logs,)
+    return (
+        Button("restart", "Restart", service, ident, discord.ButtonStyle.primary),
+        Button("rollback", "Roll back", service, ident, discord.ButtonStyle.danger),
+        logs,
+        Button("silence", "Silence 1 h", service, ident),
+    )
+
+
+def incident_sentence(incident: Incident) -> str:
+    """The incident in one sentence."""
+    service = escape(incident.service)
+    if incident.closed_at is not None:
+        return well_again(incident)
+    called = " A human is needed." if incident.called_at is not None else ""
+    return f"🔴 {service} is not well: {escape(incident.cause, 200)}.{called}".replace("..", ".")
+
+
+def well_again(incident: Incident) -> str:
+    """Its end in one sentence."""
+    lasted = duration((incident.closed_at or incident.opened_at) - incident.opened_at)
+    how = f": {escape(incident.ended_by, 120)}" if incident.ended_by else ""
+    return f"🟢 {escape(incident.service)} is well again after {lasted}{how}."
+
+
+def _proof(incident: Incident, around: Around) -> list[str]:
+    evidence = incident.evidence
+    lines = [f"• {escape(name, 60)}: {escape(seen, 150)}" for name, seen in evidence.checks]
+    if evidence.exit:
+        lines.append(f"• process: {escape(evidence.exit, 150)}")
+    facts = [f"Since {moment(incident.opened_at, 'f')} on {escape(around.host, 60)}"]
+    if incident.closed_at is not None:
+        facts.append(f"until {moment(incident.closed_at, 'f')}")
+    previous = around.previous
+    last = f"**Last deploy:** {deployment_line(previous)}" if previous is not None else "**Last deploy:** none known"
+    if previous is not None and previous.commits:
+        last += f"\n{escape(previous.commits[0].title, 80)} · {escape(previous.commits[0].author, 30)}"
+    return [" ".join(facts), "**Seen**\n" + fit(lines, 900) if lines else "", last]
+
+
+def incident_card(incident: Incident, around: Around) -> Shown:
+    """The card of an incident, from alarm to end."""
+    over = incident.closed_at is not None
+    deeds = [f"{moment(deed.at, 'T')} {escape(deed.text, 160)}" for deed in incident.deeds[-DEEDS:]]
+    if not over and incident.called_at is not None:
+        deeds.append("opsbot does nothing more by itself until somebody restarts, rolls back or resumes it.")
+    elif not over and not deeds:
+        deeds.append("opsbot is about to act: restarts first, then a rollback if a release is to blame, then a call.")
+    blocks = [
+        *_proof(incident, around),
+        "**Done**\n" + "\n".join(deeds) if deeds else "",
+        fence(incident.evidence.log[-TAIL:], _LOG_ROOM),
+    ]
+    lasted = duration((incident.closed_at or incident.opened_at) - incident.opened_at)
+    return Shown(
+        incident_sentence(incident),
+        f"{incident.service} was not well for {lasted}" if over else f"{incident.service} is not well",
+        _join(blocks),
+        GREEN if over else RED,
+        mark("i", incident.id, around.host),
+        _incident_buttons(incident),
+    )
+
+
+def call(notice: Notice, incident: Incident, around: Around) -> Shown:
+    """A human is needed: a message of its own, below the card."""
+    why = escape(str(notice.body.get("why", "")), 200)
+    deeds = [f"{moment(deed.at, 'T')} {escape(deed.text, 160)}" for deed in incident.deeds[-DEEDS:]]
+    blocks = [*_proof(incident, around), "**Done**\n" + "\n".join(deeds) if deeds else ""]
+    blocks.append(fence(incident.evidence.log[-TAIL:], _LOG_ROOM))
+    return Shown(
+        f"🚨 A human is needed for {escape(incident.service)}{f': {why}' if why else ''}.",
+        f"{incident.service}: opsbot has come to its end",
+        _join(blocks),
+        RED,
+        mark("n", notice.id, around.host),
+        _incident_buttons(incident),
+    )
+
+
+def recovered(notice: Notice, incident: Incident, around: Around) -> Shown:
+    """An incident is over."""
+    closed = incident.closed_at or notice.at
+    text = f"{moment(incident.opened_at, 'T')} to {moment(closed, 'T')}: {escape(incident.cause, 200)}"
+    return Shown(well_again(incident), "", text, GREEN, mark("n", notice.id, around.host))
+
+
+# Plain notices
+
+LEVELS = {"info": (BLUE, "ℹ️"), "warning": (AMBER, "⚠️"), "error": (RED, "❗")}
+
+
+def word(notice: Notice, host: str) -> Shown:
+    """A plain sentence; of a repository also since when."""
+    body = notice.body
+    level = str(body.get("level", "warning" if body.get("ok") is False else "info"))
+    colour, sign = LEVELS.get(level, LEVELS["info"])
+    since = body.get("since")
+    at = datetime.fromtimestamp(float(since), UTC) if isinstance(since, int | float) else notice.at
+    return Shown(
+        f"{sign} {escape(str(body.get('text', '')), 900)}",
+        "",
+        f"{escape(notice.service)} · {moment(at, 'f')}" if notice.service else moment(at, "f"),
+        colour,
+        mark("n", notice.id, host),
+    )
+
+
+def update(notice: Notice, around: Around) -> Shown:
+    """A new commit that is not deployed by itself, with a button that does."""
+    body = notice.body
+    commits = _commits(body.get("commits"))
+    total = body.get("total")
+    lines = commit_lines(commits, total if isinstance(total, int) else len(commits), around.repository)
+    commit = str(body.get("commit", ""))
+    buttons = (Button("deploy", "Deploy", notice.service, commit[:20], discord.ButtonStyle.primary),) if commit else ()
+    return Shown(
+        f"🆕 {escape(str(body.get('text', '')), 900)}",
+        f"{notice.service}: a new commit",
+        fit(lines, DESCRIPTION) or code(commit[:10]),
+        BLUE,
+        mark("n", notice.id, around.host),
+        buttons,
+    )
+
+
+def _commits(rows: object) -> list[Commit]:
+    found = []
+    for row in rows if isinstance(rows, list) else []:
+        if isinstance(row, dict):
+            at = datetime.fromtimestamp(float(row.get("at", 0)), UTC)
+            found.append(Commit(str(row.get("id", "")), str(row.get("title", "")), str(row.get("author", "")), at))
+    return found

@@ -1,0 +1,219 @@
+"""What each button does. A press is a question to the engine like any command, with the rank held at this moment.
+
+What a button stood for may be over when it is pressed: each first looks whether it still is, and says so if not.
+"""
+
+import hashlib
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime, timedelta
+
+import discord
+
+from cogs._answer import respond
+from cogs._render import Button, Shown, logs, refusal, say
+from cogs._text import code, escape, moment
+from cogs.deploy import begun
+from opsbot.core.access import Action, Actor
+from opsbot.core.deployment import Deployment, Kind, Refused, Release, Why, previous_good
+from opsbot.core.model import Live
+from opsbot.engine import Engine
+from opsbot.services.port import LogQuery
+from opsbot.store import ledger
+
+CONFIRM = timedelta(seconds=60)
+TWICE_SECONDS = 10.0
+LOG_LINES = 50
+HOUR = timedelta(hours=1)
+
+Press = Callable[[Engine, Actor, str, str], Awaitable[Shown]]
+
+
+class Recently:
+    """Presses of the last seconds: a second click on the same button is one click too many, whoever makes it."""
+
+    def __init__(self) -> None:
+        """Nothing was pressed yet."""
+        self._at: dict[str, tuple[float, str]] = {}
+
+    def by(self, key: str, name: str) -> str | None:
+        """Who pressed it within the last seconds; else remembers this press."""
+        now = time.monotonic()
+        self._at = {known: value for known, value in self._at.items() if now - value[0] < TWICE_SECONDS}
+        if key in self._at:
+            return self._at[key][1]
+        self._at[key] = (now, name)
+        return None
+
+    def forget(self, key: str) -> None:
+        """It came to nothing: the next press counts."""
+        self._at.pop(key, None)
+
+
+_recently = Recently()
+
+
+async def _logs(engine: Engine, actor: Actor, service: str, _: str) -> Shown:
+    lines = await engine.logs(actor, service, LogQuery(LOG_LINES))
+    return refusal(lines) if isinstance(lines, Refused) else logs(service, lines)
+
+
+async def _restart(engine: Engine, actor: Actor, service: str, ident: str) -> Shown:
+    refused = await engine.admit(actor, Action.RESTART, service, "button")
+    if refused:
+        return refusal(refused)
+    incident = await engine.incident(int(ident[1:])) if ident[1:].isdecimal() else None
+    if incident is not None and incident.closed_at is not None:
+        return say(
+            f"{escape(service)} is well again since {moment(incident.closed_at)}. To restart it all the same: /restart."
+        )
+    before = _recently.by(f"restart:{service}", actor.name)
+    if before is not None:
+        return say(f"{escape(service)} was restarted a moment ago by {escape(before)}.")
+    state = await engine.restart(actor, service)
+    if isinstance(state, Refused):
+        _recently.forget(f"restart:{service}")
+        return refusal(state)
+    return say(f"{escape(service)} was restarted; it runs as process {state.pid}.")
+
+
+async def _silence(engine: Engine, actor: Actor, service: str, _: str) -> Shown:
+    silence = await engine.silence(actor, service, HOUR, "button")
+    if isinstance(silence, Refused):
+        return refusal(silence)
+    return say(f"No alerts of {escape(service)} until {moment(silence.until, 't')}.")
+
+
+async def _deploy(engine: Engine, actor: Actor, service: str, ident: str) -> Shown:
+    return await begun(engine, await engine.deploy(actor, service, ident or None, "button"))
+
+
+async def _retry(engine: Engine, actor: Actor, service: str, ident: str) -> Shown:
+    refused = await engine.admit(actor, Action.DEPLOY, service, f"retry {ident}")
+    if refused:
+        return refusal(refused)
+    wanted = await engine.deployment(int(ident)) if ident.isdecimal() else None
+    if wanted is None or wanted.service != service:
+        return say("opsbot does not remember this deployment any more. Use /deploy.")
+    latest = await engine.store.read(ledger.deployments, service, 1)
+    if latest and latest[0].id != wanted.id:
+        return say(f"Deployment {latest[0].id} of {escape(service)} came after this one. Use /deploy to deploy anew.")
+    reason = f"retry of {wanted.id}"
+    if wanted.kind is Kind.ROLLBACK:
+        return await begun(engine, await engine.rollback(actor, service, wanted.release_to, reason))
+    return await begun(engine, await engine.deploy(actor, service, wanted.ref, reason))
+
+
+# Roll back: asked once more, and only what was shown then is rolled back
+
+
+async def _plan(engine: Engine, service: str) -> tuple[Live, Release] | Refused:
+    live = await engine.store.read(ledger.live, service)
+    releases = await engine.store.read(ledger.releases, service)
+    quarantined = frozenset(await engine.store.read(ledger.quarantined, service))
+    target = previous_good(releases, live.release if live else None, quarantined)
+    if live is None or target is None:
+        return Refused(Why.NO_RELEASE, f"{service} has no earlier good release to return to")
+    return live, target
+
+
+def _digest(live: Live, target: Release) -> str:
+    return hashlib.sha256(f"{live.service}\n{live.release}\n{target.name}".encode()).hexdigest()[:14]
+
+
+async def _rollback(engine: Engine, actor: Actor, service: str, ident: str) -> Shown:
+    refused = await engine.admit(actor, Action.ROLLBACK, service, f"button {ident}")
+    if refused:
+        return refusal(refused)
+    plan = await _plan(engine, service)
+    if isinstance(plan, Refused):
+        return refusal(plan)
+    live, target = plan
+    over = await _over(engine, service, ident, live)
+    if over:
+        return over
+    expires = int((datetime.now(UTC) + CONFIRM).timestamp())
+    name = f"{expires}.{_digest(live, target)}"
+    return Shown(
+        f"Roll {escape(service)} back from {code(live.release)} to {code(target.name)} "
+        f"({escape(target.title, 80) or code(target.commit[:10])})? This question ends <t:{expires}:R>.",
+        buttons=(
+            Button("yes", "Confirm", service, name, discord.ButtonStyle.danger),
+            Button("no", "Cancel", service, name),
+        ),
+    )
+
+
+async def _over(engine: Engine, service: str, ident: str, live: Live) -> Shown | None:
+    """Why what this button was about is not to be rolled back any more."""
+    if ident.isdecimal():
+        deployment: Deployment | None = await engine.deployment(int(ident))
+        if deployment is not None and deployment.live_at is not None and live.deployment != deployment.id:
+            return say(
+                f"Deployment {ident} is not what {escape(service)} runs now: {code(live.release)}. Use /rollback."
+            )
+    elif ident[1:].isdecimal():
+        incident = await engine.incident(int(ident[1:]))
+        if incident is not None and incident.closed_at is not None:
+            return say(
+                f"{escape(service)} is well again since {moment(incident.closed_at)}. To roll back all the same: /rollback."
+            )
+    return None
+
+
+async def _yes(engine: Engine, actor: Actor, service: str, ident: str) -> Shown:
+    refused = await engine.admit(actor, Action.ROLLBACK, service, "confirmation")
+    if refused:
+        return refusal(refused)
+    expires, _, digest = ident.partition(".")
+    if not expires.isdecimal() or datetime.now(UTC).timestamp() > int(expires):
+        return say("This question has ended: nothing was rolled back. Press Roll back again.")
+    plan = await _plan(engine, service)
+    if isinstance(plan, Refused):
+        return refusal(plan)
+    live, target = plan
+    if _digest(live, target) != digest:
+        return say(
+            f"{escape(service)} runs {code(live.release)} by now: nothing was rolled back. Press Roll back again."
+        )
+    return await begun(engine, await engine.rollback(actor, service, target.name, "button"))
+
+
+async def _no(_: Engine, __: Actor, service: str, ___: str) -> Shown:
+    return say(f"{escape(service)} was not rolled back.")
+
+
+PRESSES: Mapping[str, tuple[Action, Press]] = {
+    "logs": (Action.LOGS, _logs),
+    "restart": (Action.RESTART, _restart),
+    "silence": (Action.SILENCE, _silence),
+    "deploy": (Action.DEPLOY, _deploy),
+    "retry": (Action.DEPLOY, _retry),
+    "rollback": (Action.ROLLBACK, _rollback),
+    "yes": (Action.ROLLBACK, _yes),
+    "no": (Action.ROLLBACK, _no),
+}
+ANSWERS = frozenset({"yes", "no"})
+"""Buttons of a private question: the answer takes the question's place, and its buttons go."""
+
+
+async def press(engine: Engine, interaction: discord.Interaction, action: str, service: str, ident: str) -> None:
+    """A button was pressed."""
+    if action not in PRESSES:
+        await outdated(interaction)
+        return
+    stands_for, deed = PRESSES[action]
+
+    async def work(actor: Actor) -> Shown:
+        return await deed(engine, actor, service, ident)
+
+    await respond(interaction, stands_for, work, service=service, update=action in ANSWERS)
+
+
+async def outdated(interaction: discord.Interaction) -> None:
+    """A button this opsbot does not know: from another version."""
+
+    async def work(_: Actor) -> Shown:
+        return say("This button is from another version of opsbot. Use the command instead.")
+
+    await respond(interaction, Action.STATUS, work)

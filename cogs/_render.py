@@ -1,0 +1,339 @@
+"""Values to messages: what a message says, kept within Discord's limits. Pure; nothing here talks to Discord.
+
+Limits (Discord's documentation, "Embed limits", "Create Message"): content 2000, embed title 256, description 4096,
+footer 2048, all texts of a message's embeds together 6000. Every text of somebody else's goes through `cogs._text`.
+"""
+
+import hashlib
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import discord
+
+from cogs._text import clip, code, escape, fence, fit, log_line, moment
+from opsbot.core.deployment import Deployment, Hold, Kind, Phase, Refused
+from opsbot.core.health import CheckHealth, Verdict
+from opsbot.core.model import AuditEntry, Incident, Silence
+from opsbot.engine import ServiceStatus
+from opsbot.host import HostFigures
+from opsbot.services.port import Activity, LogLine
+from opsbot.words import duration, size
+
+CONTENT = 2000
+DESCRIPTION = 4000
+GREEN, RED, AMBER, BLUE, GREY = 0x2ECC71, 0xE74C3C, 0xF39C12, 0x3498DB, 0x95A5A6
+
+
+@dataclass(frozen=True, slots=True)
+class Button:
+    """A button: what it asks for, and of what. `service` and `ident` travel in its custom id."""
+
+    action: str
+    label: str
+    service: str
+    ident: str
+    style: discord.ButtonStyle = discord.ButtonStyle.secondary
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One message. `content` says in one sentence what the embed shows; title, text and footer make the embed.
+
+    footer: names the host and marks the message (`#d12`), so that it can be found again.
+    """
+
+    content: str
+    title: str = ""
+    text: str = ""
+    colour: int = GREY
+    footer: str = ""
+    buttons: tuple[Button, ...] = ()
+    file: tuple[str, bytes] | None = None
+
+    def embed(self) -> discord.Embed | None:
+        """The embed, where there is any."""
+        if not (self.title or self.text):
+            return None
+        embed = discord.Embed(
+            title=clip(self.title, 256) or None, description=clip(self.text, 4096) or None, colour=self.colour
+        )
+        if self.footer:
+            embed.set_footer(text=clip(self.footer, 200))
+        return embed
+
+    def attachment(self) -> discord.File | None:
+        """The file; a new object for each try, since a try consumes it."""
+        return None if self.file is None else discord.File(io.BytesIO(self.file[1]), self.file[0])
+
+    def digest(self) -> str:
+        """Equal for messages that look the same."""
+        return hashlib.sha256(repr(self).encode("utf-8", "replace")).hexdigest()
+
+    def within(self, redact: Callable[[str], str]) -> "Shown":
+        """The same within Discord's limits and without known secrets: the last thing done to every message."""
+        return replace(
+            self,
+            content=clip(redact(self.content), CONTENT),
+            title=redact(self.title),
+            text=redact(self.text),
+            footer=redact(self.footer),
+            file=self.file and (self.file[0], redact(self.file[1].decode("utf-8", "replace")).encode()),
+        )
+
+    def plainly(self) -> "Shown":
+        """Only its sentence: for when Discord refuses the rest."""
+        return Shown(clip(self.content, 500) + (f"\n-# {self.footer}" if self.footer else ""))
+
+
+def say(text: str) -> Shown:
+    """A sentence of opsbot's own."""
+    return Shown(text)
+
+
+def refusal(refused: Refused) -> Shown:
+    """Why not. Its text may repeat what was typed."""
+    return Shown(f"✋ {escape(refused.text, 900)}")
+
+
+MARKS = {Verdict.UP: "🟢", Verdict.DOWN: "🔴", Verdict.UNKNOWN: "⚪"}
+ACTIVITY = {
+    Activity.STARTING: "is starting",
+    Activity.RUNNING: "runs",
+    Activity.STOPPING: "is stopping",
+    Activity.STOPPED: "is stopped",
+    Activity.RETRYING: "died and is started again",
+    Activity.FAILED: "has died",
+}
+
+
+def _state(status: ServiceStatus) -> str:
+    if status.state.stopped_by_hand:
+        return "was stopped on purpose"
+    if status.deploying is not None:
+        return f"is being deployed ({status.deploying.phase})"
+    if status.incident is not None or status.verdict is Verdict.DOWN:
+        return "is not well" if status.state.activity is Activity.RUNNING else ACTIVITY[status.state.activity]
+    if status.state.activity is Activity.RUNNING and status.verdict is Verdict.UP:
+        return "is well"
+    return ACTIVITY[status.state.activity]
+
+
+def _mark(status: ServiceStatus) -> str:
+    if status.deploying is not None:
+        return "🔵"
+    if status.state.stopped_by_hand:
+        return "⏹️"
+    if status.state.activity in {Activity.FAILED, Activity.STOPPED, Activity.RETRYING}:
+        return "🔴" if status.live is not None or status.state.activity is not Activity.STOPPED else "⚪"
+    return MARKS[status.verdict]
+
+
+def _release(status: ServiceStatus) -> str:
+    if status.release is not None:
+        return code(status.release.commit[:10])
+    return code(status.live.release) if status.live is not None else ""
+
+
+def _figures(status: ServiceStatus) -> str:
+    if status.figures is None:
+        return ""
+    return f"CPU {status.figures.cpu:.0f} % · {size(status.figures.memory)}"
+
+
+def _notes(status: ServiceStatus) -> list[str]:
+    notes = []
+    if status.incident is not None:
+        notes.append(f"down since {moment(status.incident.opened_at)}")
+    if status.hold is not None:
+        notes.append("waits after a rollback" if status.hold.waits else "held")
+    if status.silence is not None:
+        notes.append(f"silenced until {moment(status.silence.until, 't')}")
+    if status.source is not None and status.source.failing_since is not None:
+        notes.append(f"no news from its repository since {moment(status.source.failing_since)}")
+    return notes
+
+
+def status_line(status: ServiceStatus) -> str:
+    """One service on one line."""
+    started = f"since {moment(status.state.started_at)}" if status.state.started_at and status.state.pid else ""
+    parts = [_release(status), started, _figures(status), *_notes(status)]
+    return f"{_mark(status)} **{escape(status.service)}** {_state(status)} · " + " · ".join(p for p in parts if p)
+
+
+def host_line(host: HostFigures, name: str) -> str:
+    """The host on one line."""
+    disks = " · ".join(
+        f"{escape(str(disk.path), 40)} {size(disk.free)} free of {size(disk.total)}" for disk in host.disks
+    )
+    parts = ["" if host.cpu is None else f"CPU {host.cpu:.0f} %", disks]
+    if host.memory_total is not None and host.memory_available is not None:
+        parts.insert(1, f"memory {size(host.memory_total - host.memory_available)} of {size(host.memory_total)}")
+    return f"🖥️ **{escape(name)}** · " + " · ".join(part for part in parts if part)
+
+
+def overview(statuses: Sequence[ServiceStatus], host: HostFigures, name: str) -> Shown:
+    """`/status`: a line a service and one for the host."""
+    bad = [status for status in statuses if status.verdict is Verdict.DOWN or status.incident is not None]
+    if bad:
+        content = f"{len(bad)} of {len(statuses)} services not well: {', '.join(escape(s.service) for s in bad)}."
+    else:
+        content = f"{len(statuses)} services, no trouble known." if len(statuses) != 1 else "No trouble known."
+    lines = [status_line(status).rstrip(" ·") for status in statuses]
+    text = fit(lines, DESCRIPTION - 400) + "\n" + host_line(host, name)
+    return Shown(content, "Status", text, RED if bad else GREEN)
+
+
+def _check(name: str, health: CheckHealth) -> str:
+    seen = f": {escape(health.last.seen, 120)}" if health.last is not None and health.last.seen else ""
+    since = f" since {moment(health.since)}" if health.since is not None else ""
+    return f"{MARKS[health.verdict]} {escape(name)} {health.verdict}{since}{seen}"
+
+
+def hold_line(hold: Hold) -> str:
+    """Why nothing is deployed."""
+    why = f": {escape(hold.reason)}" if hold.reason else ""
+    if hold.waits:
+        return f"⏸ Automatic deploys wait for a commit newer than {code(hold.waits[:10])}, or for /resume{why}"
+    return f"⏸ Held by {escape(hold.actor, 60)} {moment(hold.at)}{why}"
+
+
+def silence_line(silence: Silence) -> str:
+    """Until when alerts are kept back."""
+    why = f": {escape(silence.reason)}" if silence.reason else ""
+    return f"🔕 Silenced by {escape(silence.actor, 60)} until {moment(silence.until, 'f')}{why}"
+
+
+def details(status: ServiceStatus) -> Shown:
+    """`/status service`: everything known of one service."""
+    state = status.state
+    lines = []
+    if state.pid and state.started_at:
+        lines.append(f"Process {state.pid}, started {moment(state.started_at)}, {state.restarts} restarts by itself")
+    if state.exit:
+        lines.append(f"Last run: {escape(state.exit, 200)}")
+    if status.figures is not None:
+        lines.append(_figures(status))
+    if status.live is not None:
+        title = f" {escape(status.release.title, 80)}" if status.release is not None else ""
+        lines.append(f"Release {code(status.live.release)}{title}, live {moment(status.live.since)}")
+    if status.deploying is not None:
+        lines.append(f"Deployment {status.deploying.id} is {status.deploying.phase}")
+    elif status.last_deployment is not None:
+        lines.append(deployment_line(status.last_deployment))
+    if status.incident is not None:
+        lines.append(f"🔴 Trouble since {moment(status.incident.opened_at)}: {escape(status.incident.cause)}")
+    if status.hold is not None:
+        lines.append(hold_line(status.hold))
+    if status.silence is not None:
+        lines.append(silence_line(status.silence))
+    if status.source is not None:
+        lines.append(_source(status))
+    lines += [_check(name, health) for name, health in status.checks]
+    down = status.verdict is Verdict.DOWN or status.incident is not None
+    content = f"{escape(status.service)} {_state(status)}."
+    return Shown(content, status.service, fit(lines, DESCRIPTION), RED if down else GREEN)
+
+
+def _source(status: ServiceStatus) -> str:
+    source = status.source
+    mode = "deployed by itself" if status.auto else "deployed on command only"
+    if source is None or source.answered_at is None:
+        return f"Repository not asked yet; {mode}"
+    if source.failing_since is not None:
+        return f"⚠️ No news from the repository since {moment(source.failing_since)}: {escape(source.failure, 200)}"
+    head = f" at {code(source.head[:10])}" if source.head else ""
+    return f"Branch{head}, asked {moment(source.answered_at)}; {mode}"
+
+
+def health(statuses: Sequence[ServiceStatus]) -> Shown:
+    """`/health`: what the checks just saw."""
+    bad = [status for status in statuses if any(h.last is not None and not h.last.ok for _, h in status.checks)]
+    lines = []
+    for status in statuses:
+        lines.append(f"**{escape(status.service)}** {_state(status)}")
+        lines += [f"　{_seen(name, check)}" for name, check in status.checks] or ["　no checks configured"]
+    content = "Every check passes." if not bad else f"Checks fail on {', '.join(escape(s.service) for s in bad)}."
+    return Shown(content, "Health", fit(lines, DESCRIPTION), RED if bad else GREEN)
+
+
+def _seen(name: str, check: CheckHealth) -> str:
+    if check.last is None:
+        return f"⚪ {escape(name)}: not looked at yet"
+    return f"{'🟢' if check.last.ok else '🔴'} {escape(name)}: {escape(check.last.seen, 150)} ({duration(check.last.took)})"
+
+
+OUTCOME = {
+    Phase.LIVE: "✅",
+    Phase.FAILED: "❌",
+    Phase.UNDONE: "↩️",
+    Phase.STUCK: "🚨",
+    Phase.SKIPPED: "⏭️",
+}
+
+
+def deployment_line(deployment: Deployment) -> str:
+    """One deployment on one line."""
+    what = "deploy" if deployment.kind is Kind.DEPLOY else "rollback"
+    to = deployment.commit_to or deployment.release_to or deployment.ref or ""
+    to = to[:10] if deployment.commit_to else to
+    note = f": {escape(deployment.note, 80)}" if deployment.note and deployment.phase is not Phase.LIVE else ""
+    mark = OUTCOME.get(deployment.phase, "🔵")
+    return (
+        f"{mark} {what} {deployment.id}{f' {code(to, 40)}' if to else ''} {deployment.phase} "
+        f"{moment(deployment.updated_at)} by {escape(deployment.actor.name, 40)}{note}"
+    )
+
+
+def incident_line(incident: Incident) -> str:
+    """One incident on one line."""
+    if incident.closed_at is None:
+        return f"🔴 incident {incident.id} since {moment(incident.opened_at)}: {escape(incident.cause, 100)}"
+    lasted = duration(incident.closed_at - incident.opened_at)
+    ended = f", {escape(incident.ended_by, 60)}" if incident.ended_by else ""
+    return f"🟠 incident {incident.id} {moment(incident.opened_at)} for {lasted}: {escape(incident.cause, 80)}{ended}"
+
+
+def history(deployments: Sequence[Deployment], incidents: Sequence[Incident], service: str | None) -> Shown:
+    """`/history`: deployments and incidents, newest first."""
+    both: list[tuple[datetime, str, str]] = [(d.updated_at, d.service, deployment_line(d)) for d in deployments]
+    both += [(i.closed_at or i.opened_at, i.service, incident_line(i)) for i in incidents]
+    lines = [
+        line if service else f"**{escape(name)}** {line}"
+        for _, name, line in sorted(both, key=lambda e: e[0], reverse=True)
+    ]
+    of = f" of {escape(service)}" if service else ""
+    if not lines:
+        return Shown(f"Nothing has happened yet{f' to {escape(service)}' if service else ''}.")
+    content = f"The last {len(deployments)} deployments and {len(incidents)} incidents{of}."
+    return Shown(content, f"History{f' of {service}' if service else ''}", fit(lines, DESCRIPTION), BLUE)
+
+
+def audit(entries: Sequence[AuditEntry]) -> Shown:
+    """`/audit`: who did what, newest first."""
+    if not entries:
+        return Shown("The audit log has no such entry.")
+    return Shown(
+        f"The last {len(entries)} entries of the audit log.", "Audit", fit(map(_audited, entries), DESCRIPTION), BLUE
+    )
+
+
+def _audited(entry: AuditEntry) -> str:
+    mark = "✅" if entry.allowed else "⛔"
+    of = f" {escape(entry.service, 40)}" if entry.service else ""
+    detail = f" {escape(entry.detail, 60)}" if entry.detail else ""
+    who = f"{escape(entry.actor_name, 40)} ({escape(entry.actor_id, 30)}, {entry.origin})"
+    return f"{mark} {moment(entry.at)} {who}: {escape(entry.action, 20)}{of}{detail} → {escape(entry.result, 80)}"
+
+
+def logs(service: str, lines: Sequence[LogLine]) -> Shown:
+    """`/logs`: a code block where it fits, else a file."""
+    if not lines:
+        return Shown(f"{escape(service)}: no line fits.")
+    content = f"{escape(service)}: {len(lines)} lines, {moment(lines[0].at, 'T')} to {moment(lines[-1].at, 'T')}."
+    written = [f"{line.at:%H:%M:%S} {log_line(line.text, 2000)}" for line in lines]
+    if sum(len(line) + 1 for line in written) <= CONTENT - len(content) - 100 and max(map(len, written)) <= 400:  # noqa: PLR2004 - what `log_line` leaves whole in a block
+        return Shown(content + "\n" + fence(written, CONTENT - len(content) - 20))
+    dated = "\n".join(f"{line.at.isoformat(timespec='milliseconds')} {log_line(line.text, 8000)}" for line in lines)
+    return Shown(content, file=(f"{service}.log.txt", dated.encode()))

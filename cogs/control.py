@@ -1,0 +1,58 @@
+"""/restart and /silence."""
+
+import discord
+from discord import app_commands
+from discord.ext import commands
+
+from cogs._answer import respond
+from cogs._args import choose_service, engine_of, length_of
+from cogs._render import Shown, refusal, say, silence_line
+from cogs._text import escape
+from opsbot.core.access import Action, Actor
+from opsbot.core.deployment import Refused
+
+
+class Control(commands.Cog):
+    """What is done to a running service."""
+
+    @app_commands.command(description="Restart a service now")
+    @app_commands.describe(service="Which service")
+    @app_commands.autocomplete(service=choose_service)
+    async def restart(self, interaction: discord.Interaction, service: str) -> None:
+        """Restart a service."""
+
+        async def work(actor: Actor) -> Shown:
+            state = await engine_of(interaction).restart(actor, service)
+            if isinstance(state, Refused):
+                return refusal(state)
+            return say(f"🔁 {escape(service)} was restarted by {escape(actor.name)}; it runs as process {state.pid}.")
+
+        await respond(interaction, Action.RESTART, work, service=service, public=True)
+
+    @app_commands.command(description="No alerts of a service for a while; it is still watched and recovered")
+    @app_commands.describe(
+        service="Which service", length="For how long: 30m, 2h, 1d; an hour where empty", reason="Why"
+    )
+    @app_commands.rename(length="for")
+    @app_commands.autocomplete(service=choose_service)
+    async def silence(
+        self,
+        interaction: discord.Interaction,
+        service: str,
+        length: app_commands.Range[str, 1, 40] | None = None,
+        reason: app_commands.Range[str, 1, 300] | None = None,
+    ) -> None:
+        """Silence a service."""
+        wanted = length_of(length)
+
+        async def work(actor: Actor) -> Shown:
+            engine = engine_of(interaction)
+            if isinstance(wanted, Refused):
+                return refusal(await engine.admit(actor, Action.SILENCE, service, length or "") or wanted)
+            silence = await engine.silence(actor, service, wanted, reason or "")
+            return (
+                refusal(silence) if isinstance(silence, Refused) else say(f"{escape(service)}: {silence_line(silence)}")
+            )
+
+        public = not isinstance(wanted, Refused)
+        await respond(interaction, Action.SILENCE, work, service=service, public=public)

@@ -1,0 +1,93 @@
+"""/deploy, /rollback, /hold, /resume. The deployment itself is told by its card, see `cogs.alerts`."""
+
+import discord
+from discord import app_commands
+from discord.ext import commands
+
+from cogs._answer import respond
+from cogs._args import choose_release, choose_service, engine_of
+from cogs._render import Shown, hold_line, refusal, say
+from cogs._text import escape
+from opsbot.core.access import Action, Actor
+from opsbot.core.deployment import Deployment, Refused
+from opsbot.core.model import NoticeKind
+from opsbot.engine import Engine
+from opsbot.store import outbox
+
+REASON = app_commands.Range[str, 1, 300]
+
+
+async def begun(engine: Engine, answer: Deployment | Refused) -> Shown:
+    """What to say of a deployment that began, with a link to its card; or why it did not."""
+    if isinstance(answer, Refused):
+        where = await _card(engine, answer.deployment) if answer.deployment is not None else ""
+        shown = refusal(answer)
+        return say(f"{shown.content} {where}".rstrip())
+    where = await _card(engine, answer.id) or "its card follows in the ops channel"
+    return say(f"Deployment {answer.id} of {escape(answer.service)} began: {where}")
+
+
+async def _card(engine: Engine, number: int) -> str:
+    card = await engine.store.read(outbox.card, NoticeKind.DEPLOYMENT, number)
+    discord_config = engine.config.discord
+    channel = f"https://discord.com/channels/{discord_config.guild_id}/{discord_config.ops_channel_id}"
+    return f"{channel}/{card.message_id}" if card is not None and card.message_id is not None else ""
+
+
+class Deploy(commands.Cog):
+    """What changes the release a service runs."""
+
+    @app_commands.command(description="Deploy a service: the tracked branch, or a branch, tag or commit")
+    @app_commands.describe(service="Which service", ref="Branch, tag or commit; the tracked branch where empty")
+    @app_commands.autocomplete(service=choose_service)
+    async def deploy(
+        self, interaction: discord.Interaction, service: str, ref: app_commands.Range[str, 1, 200] | None = None
+    ) -> None:
+        """Begin a deployment."""
+
+        async def work(actor: Actor) -> Shown:
+            engine = engine_of(interaction)
+            return await begun(engine, await engine.deploy(actor, service, ref))
+
+        await respond(interaction, Action.DEPLOY, work, service=service)
+
+    @app_commands.command(description="Return a service to a kept release")
+    @app_commands.describe(service="Which service", release="Which release; the previous good one where empty")
+    @app_commands.autocomplete(service=choose_service, release=choose_release)
+    async def rollback(
+        self, interaction: discord.Interaction, service: str, release: app_commands.Range[str, 1, 100] | None = None
+    ) -> None:
+        """Begin a rollback."""
+
+        async def work(actor: Actor) -> Shown:
+            engine = engine_of(interaction)
+            return await begun(engine, await engine.rollback(actor, service, release))
+
+        await respond(interaction, Action.ROLLBACK, work, service=service)
+
+    @app_commands.command(description="No deploys of a service until it is resumed")
+    @app_commands.describe(service="Which service", reason="Why, for the others")
+    @app_commands.autocomplete(service=choose_service)
+    async def hold(self, interaction: discord.Interaction, service: str, reason: REASON | None = None) -> None:
+        """Hold a service."""
+
+        async def work(actor: Actor) -> Shown:
+            held = await engine_of(interaction).hold(actor, service, reason or "")
+            return refusal(held) if isinstance(held, Refused) else say(f"{escape(service)}: {hold_line(held)}")
+
+        await respond(interaction, Action.HOLD, work, service=service, public=True)
+
+    @app_commands.command(description="End the hold, the wait after a rollback and the silence of a service")
+    @app_commands.describe(service="Which service", reason="Why, for the audit log")
+    @app_commands.autocomplete(service=choose_service)
+    async def resume(self, interaction: discord.Interaction, service: str, reason: REASON | None = None) -> None:
+        """Resume a service."""
+
+        async def work(actor: Actor) -> Shown:
+            resumed = await engine_of(interaction).resume(actor, service, reason or "")
+            if isinstance(resumed, Refused):
+                return refusal(resumed)
+            what = "is resumed" if resumed else "was neither held nor silenced; recovery may try anew"
+            return say(f"▶️ {escape(service)} {what}.")
+
+        await respond(interaction, Action.RESUME, work, service=service, public=True)

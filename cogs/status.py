@@ -1,0 +1,58 @@
+"""/status, /health and /history: looking, for whoever may."""
+
+import asyncio
+
+import discord
+from discord import app_commands
+from discord.ext import commands
+
+from cogs._answer import respond
+from cogs._args import choose_service, engine_of
+from cogs._render import Shown, details, health, history, overview, refusal
+from opsbot.core.access import Action, Actor
+from opsbot.core.deployment import Refused
+
+
+class Status(commands.Cog):
+    """How things stand."""
+
+    @app_commands.command(description="How the services and the host stand")
+    @app_commands.describe(service="Only this service, in detail")
+    @app_commands.autocomplete(service=choose_service)
+    async def status(self, interaction: discord.Interaction, service: str | None = None) -> None:
+        """Show what is known now."""
+
+        async def work(actor: Actor) -> Shown:
+            engine = engine_of(interaction)
+            statuses = await engine.status(actor, service)
+            if isinstance(statuses, Refused):
+                return refusal(statuses)
+            if service is not None:
+                return details(statuses[0])
+            return overview(statuses, await asyncio.to_thread(engine.host), engine.config.host or "this host")
+
+        await respond(interaction, Action.STATUS, work, service=service)
+
+    @app_commands.command(description="Run the checks now and show what they see")
+    @app_commands.describe(service="Only this service")
+    @app_commands.autocomplete(service=choose_service)
+    async def health(self, interaction: discord.Interaction, service: str | None = None) -> None:
+        """Run the checks."""
+
+        async def work(actor: Actor) -> Shown:
+            statuses = await engine_of(interaction).health(actor, service)
+            return refusal(statuses) if isinstance(statuses, Refused) else health(statuses)
+
+        await respond(interaction, Action.HEALTH, work, service=service)
+
+    @app_commands.command(description="The latest deployments and incidents")
+    @app_commands.describe(service="Only this service")
+    @app_commands.autocomplete(service=choose_service)
+    async def history(self, interaction: discord.Interaction, service: str | None = None) -> None:
+        """Show what happened."""
+
+        async def work(actor: Actor) -> Shown:
+            found = await engine_of(interaction).history(actor, service)
+            return refusal(found) if isinstance(found, Refused) else history(*found, service)
+
+        await respond(interaction, Action.HISTORY, work, service=service)

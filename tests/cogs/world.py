@@ -1,0 +1,260 @@
+"""The real bot on the real engine and store, connected to the stand-in; only the services are played by a calm manager."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import discord
+
+from cogs import alerts
+from opsbot.bot import GatewayState, run_bot
+from opsbot.config import Config, Discord, Http, ManagerKind, Secret, Service, Source, State
+from opsbot.core.access import Actor, Origin, Ranks
+from opsbot.core.deployment import Commit, Deployment, Kind, Phase, Refused, Release, Request, Step
+from opsbot.core.model import Incident, Live
+from opsbot.deploy import Deployer
+from opsbot.discord_connection import Pace
+from opsbot.engine import Engine
+from opsbot.feed import Feed
+from opsbot.probes import Prober
+from opsbot.services.port import Activity, LogLine, LogQuery, ServiceEvent, ServiceState
+from opsbot.standin import Standin
+from opsbot.store import Store, ledger, watchbook
+from opsbot.verify import Verifier
+from opsbot.watch import Watcher
+
+START = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
+QUICK = Pace(retry_first=0.02, retry_most=0.3, refused=0.3, identify=0.0, invalidated=0.02, healthy=0.2, connect=5.0)
+BRISK = alerts.Pace(retry_first=0.02, retry_most=0.2, closed=0.3, look=0.3, young=0.05, old=0.3)
+RANKS = ("viewer", "operator", "deployer", "admin")
+MIA = Actor(Origin.DISCORD, "1", "Mia")
+Json = dict[str, Any]
+
+
+@dataclass(eq=False)
+class CalmManager:
+    """Plays services that simply run. A hand-written stand-in for the port, not a mock: it keeps what was asked of it."""
+
+    restarts: list[str] = field(default_factory=list)
+    lines: list[LogLine] = field(default_factory=list)
+    asked: list[LogQuery] = field(default_factory=list)
+    breaks: Exception | None = None
+    slow: float = 0.0
+
+    async def open(self) -> None:
+        return None
+
+    async def close(self) -> None:
+        return None
+
+    def listen(self, listener: Callable[[ServiceEvent], None]) -> None:
+        del listener
+
+    async def start(self, service: str) -> ServiceState:
+        return await self.state(service)
+
+    async def stop(self, service: str) -> ServiceState:
+        return await self.state(service)
+
+    async def restart(self, service: str) -> ServiceState:
+        if self.slow:
+            await asyncio.sleep(self.slow)
+        if self.breaks is not None:
+            raise self.breaks
+        self.restarts.append(service)
+        return await self.state(service)
+
+    async def state(self, service: str) -> ServiceState:
+        del service
+        return ServiceState(Activity.RUNNING, pid=1, run=str(len(self.restarts)), started_at=START)
+
+    async def logs(self, service: str, query: LogQuery) -> list[LogLine]:
+        del service
+        self.asked.append(query)
+        return self.lines[-query.lines :]
+
+    async def follow(self, service: str) -> AsyncIterator[LogLine]:
+        del service
+        for line in self.lines:
+            yield line
+
+
+def config_for(standin: Standin, folder: Path, services: tuple[str, ...] = ("api", "worker")) -> Config:
+    def service(name: str) -> Service:
+        source = Source(f"file://{folder}/no-such.git", folder / "srv" / name, timeout=timedelta(seconds=5))
+        return Service(name, ManagerKind.PROCESS, command=("true",), source=source)
+
+    roles = {name: frozenset({str(standin.roles[name])}) for name in RANKS}
+    return Config(
+        folder / "config.toml",
+        Discord(Secret(env="T"), standin.guild_id, standin.ops_channel_id, standin.api_url),
+        Ranks(**roles),
+        State(folder / "state"),
+        Http(None),
+        {name: service(name) for name in services},
+        host="blue",
+    )
+
+
+@dataclass
+class World:
+    """Everything of one test."""
+
+    standin: Standin
+    config: Config
+    store: Store
+    feed: Feed
+    engine: Engine
+    manager: CalmManager
+    states: list[GatewayState] = field(default_factory=list)
+    bot: asyncio.Task[None] | None = None
+    shift: timedelta = timedelta(0)
+    people: dict[str, int] = field(default_factory=dict)
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self.shift
+
+    async def start(self, *, pace: Pace = QUICK, channel_pace: alerts.Pace = BRISK, wait: bool = True) -> None:
+        logging.getLogger("discord").setLevel(logging.CRITICAL)
+        self.bot = asyncio.create_task(
+            run_bot(
+                self.engine,
+                self.config,
+                self.standin.token,
+                on_state=self.states.append,
+                pace=pace,
+                channel_pace=channel_pace,
+            )
+        )
+        if wait:
+            await self.standin.wait_connected()
+            await self.until(lambda: len(self.standin.commands) == 11)
+
+    async def kill(self) -> None:
+        """End the bot as a dead process would: no good-bye, nothing finished."""
+        if self.bot is not None:
+            self.bot.cancel()
+            await asyncio.gather(self.bot, return_exceptions=True)
+            self.bot = None
+
+    async def until(self, true: Callable[[], object], seconds: float = 10.0) -> None:
+        async with asyncio.timeout(seconds):
+            while not true():
+                await asyncio.sleep(0.01)
+
+    def posted(self) -> list[Json]:
+        return self.standin.messages(self.standin.ops_channel_id)
+
+    def person(self, rank: str) -> Any:
+        return self.standin.member(self.people[rank])
+
+    # What the rest of opsbot would write
+
+    async def deployment(self, service: str = "api", *, actor: Actor = MIA, **changes: Any) -> Deployment:
+        """A deployment in the store, its card in the outbox."""
+        request = Request(service, changes.pop("kind", Kind.DEPLOY), actor, ref=changes.pop("ref", None))
+        claimed = await self.store.write(ledger.claim, request, self.now())
+        assert isinstance(claimed, Deployment)
+        return await self.change(claimed, **changes) if changes else await self._told(claimed)
+
+    async def _told(self, value: Deployment) -> Deployment:
+        self.feed.publish("notice")
+        self.feed.publish("deployment", value.id)
+        return value
+
+    async def change(self, value: Deployment, **changes: Any) -> Deployment:
+        from dataclasses import replace
+
+        changed = replace(value, updated_at=self.now(), **changes)
+        if changed.finished and changed.finished_at is None:
+            changed = replace(changed, finished_at=changed.updated_at)
+        return await self._told(await self.store.write(ledger.save, changed))
+
+    async def live(self, service: str, *names: str) -> None:
+        """Good releases, oldest first; the last is live."""
+        for number, name in enumerate(names):
+            at = START + timedelta(minutes=number)
+            release = Release(name, f"{number:040x}", at, good=True, title=f"title of {name}")
+            await self.store.write(ledger.add_release, service, release)
+        await self.store.write(ledger.set_live, Live(service, names[-1], START, None))
+
+    async def incident(self, service: str = "api", cause: str = "http: answered 500", **changes: Any) -> Incident:
+        from opsbot.core.model import Evidence
+
+        evidence = changes.pop("evidence", Evidence((("http", "answered 500"),), "", ("boom", "bang")))
+        draft = Incident(0, service, cause, self.now(), evidence, **changes)
+        opened = await self.store.write(watchbook.open_incident, draft)
+        self.feed.publish("incident", opened.id)
+        self.feed.publish("notice")
+        return opened
+
+    async def recover(self, service: str = "api", by: str = "restarted by opsbot") -> None:
+        closed = await self.store.write(watchbook.close_incident, service, by, self.now())
+        assert closed is not None
+        self.feed.publish("incident", closed.id)
+        self.feed.publish("notice")
+
+
+@asynccontextmanager
+async def open_world(folder: Path, **options: Any) -> AsyncIterator[World]:
+    """A world whose bot is not started yet."""
+    async with AsyncExitStack() as stack:
+        standin = await stack.enter_async_context(Standin(**options))
+        config = config_for(standin, folder)
+        store = await stack.enter_async_context(Store(config.state.database))
+        feed, manager = Feed(), CalmManager()
+        shifted: list[World] = []
+
+        def clock() -> datetime:
+            return shifted[0].now() if shifted else datetime.now(UTC)
+
+        managers = dict.fromkeys(config.services, manager)
+        prober = Prober(clock=clock)
+        deployer = Deployer(config, store, feed, managers, Verifier(prober, managers, clock), clock)
+        watcher = Watcher(config.services, store, feed, managers, prober, deployer, clock)
+        engine = Engine(config, store, feed, managers, deployer, watcher, clock)
+        world = World(standin, config, store, feed, engine, manager)
+        shifted.append(world)
+        world.people = {rank: standin.add_member(rank, [standin.roles[rank]]) for rank in RANKS}
+        world.people["nobody"] = standin.add_member("nobody")
+        try:
+            yield world
+        finally:
+            await world.kill()
+            await watcher.close()
+            await deployer.close(0.1)
+            assert standin.unknown_routes == []
+
+
+def commits(*titles: str, author: str = "Ada") -> tuple[Commit, ...]:
+    return tuple(Commit(f"{number + 1:040x}", title, author, START) for number, title in enumerate(titles))
+
+
+def step(name: str, phase: Phase, *, ok: bool | None = True, seconds: float = 1.2, tail: str = "") -> Step:
+    ended = None if ok is None else START + timedelta(seconds=seconds)
+    return Step(name, phase, START, ended, ok, "", tail)
+
+
+def text_of(message: Json) -> str:
+    """Everything a message says."""
+    embeds = message.get("embeds") or []
+    parts = [message.get("content") or ""]
+    for embed in embeds:
+        parts += [
+            embed.get("title") or "",
+            embed.get("description") or "",
+            (embed.get("footer") or {}).get("text") or "",
+        ]
+    return "\n".join(parts)
+
+
+def buttons_of(message: Json) -> list[str]:
+    return [item["label"] for row in message["components"] for item in row["components"]]
+
+
+__all__ = ["Refused", "discord"]
