@@ -45,27 +45,35 @@ class Prober:
 
     async def tick(self, looks: Sequence[Look]) -> list[ProbeResult]:
         """Look at all of these at once, none waiting for another; the results in the same order."""
-        return list(await asyncio.gather(*(self.probe(*look) for look in looks)))
+        results = [self._quick(*look) for look in looks]
+        slow = [at for at, result in enumerate(results) if result is None]
+        for at, result in zip(slow, await asyncio.gather(*(self._patient(*looks[at]) for at in slow)), strict=True):
+            results[at] = result
+        return [result for result in results if result is not None]
 
     async def probe(self, service: Service, check: Check, state: ServiceState) -> ProbeResult:
         """One look. It never raises, but for its own cancellation."""
-        at = self._clock()
-        began = time.perf_counter()
-        seconds = check.timeout.total_seconds()
+        return self._quick(service, check, state) or await self._patient(service, check, state)
+
+    def _quick(self, service: Service, check: Check, state: ServiceState) -> ProbeResult | None:
+        """The result, if it can be had without waiting."""
+        at, began = self._clock(), time.perf_counter()
         try:
-            quick = self._at_once(service, check, state)
-            if quick is not None:
-                ok, seen = quick
-            else:
-                async with asyncio.timeout(seconds):
-                    ok, seen = await self._waiting(service, check, began)
+            seen = self._at_once(service, check, state)
+        except Exception as error:  # noqa: BLE001 - the edge, see `_fault`
+            seen = _fault(service, check, error)
+        return None if seen is None else _result(seen, at, began)
+
+    async def _patient(self, service: Service, check: Check, _: ServiceState) -> ProbeResult:
+        at, began = self._clock(), time.perf_counter()
+        try:
+            async with asyncio.timeout(check.timeout.total_seconds()):
+                seen = await self._waiting(service, check, began)
         except TimeoutError:
-            ok, seen = False, _too_long(check)
-        except Exception as error:
-            # The edge: a fault in one check must neither stop the others nor pass for a healthy service.
-            log.exception("the check %s of %s failed by itself", check.name, service.name)
-            ok, seen = False, f"the check itself failed: {type(error).__name__}: {error}"
-        return ProbeResult(ok, clip(seen, _SEEN_AT_MOST), at, time.perf_counter() - began)
+            seen = False, _too_long(check)
+        except Exception as error:  # noqa: BLE001 - the edge, see `_fault`
+            seen = _fault(service, check, error)
+        return _result(seen, at, began)
 
     def close(self) -> None:
         """Close what is kept open between looks."""
@@ -143,6 +151,16 @@ class Prober:
         if known is None or known[0] is not check:
             known = self._targets[service.name, check.name] = (check, http.target(check))
         return known[1]
+
+
+def _result(seen: Seen, at: datetime, began: float) -> ProbeResult:
+    return ProbeResult(seen[0], clip(seen[1], _SEEN_AT_MOST), at, time.perf_counter() - began)
+
+
+def _fault(service: Service, check: Check, error: Exception) -> Seen:
+    """A fault in one check must neither stop the others nor pass for a healthy service."""
+    log.error("the check %s of %s failed by itself", check.name, service.name, exc_info=error)
+    return False, f"the check itself failed: {type(error).__name__}: {error}"
 
 
 def _judge(check: Check, answer: http.Answer, words: str) -> Seen:

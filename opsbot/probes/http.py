@@ -9,7 +9,7 @@ import errno
 import os
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import ip_address
@@ -133,6 +133,7 @@ class _Wire:
         self._loop = asyncio.get_running_loop()
         self._exchange = exchange
         self._left = where.request
+        self._watched: Callable[[int], object] | None = None
         self._socket = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
         self._fd = self._socket.fileno()
         code = self._socket.connect_ex((where.host, where.port))
@@ -156,10 +157,18 @@ class _Wire:
                 self._exchange.fail(_unreachable(code or error.errno or 0))
                 return
         if self._left:
+            self._unwatch()
+            self._watched = self._loop.remove_writer
             self._loop.add_writer(self._fd, self._send)
         else:
-            self._loop.remove_writer(self._fd)
+            self._unwatch()
+            self._watched = self._loop.remove_reader
             self._loop.add_reader(self._fd, self._receive)
+
+    def _unwatch(self) -> None:
+        if self._watched is not None:
+            self._watched(self._fd)
+            self._watched = None
 
     def _receive(self) -> None:
         try:
@@ -167,18 +176,17 @@ class _Wire:
         except BlockingIOError:
             return
         except OSError as error:
-            self._loop.remove_reader(self._fd)
+            self._unwatch()
             self._exchange.connection_lost(error)
             return
         if data:
             self._exchange.data_received(data)
         else:
-            self._loop.remove_reader(self._fd)
+            self._unwatch()
             self._exchange.connection_lost(None)
 
     def close(self) -> None:
-        self._loop.remove_reader(self._fd)
-        self._loop.remove_writer(self._fd)
+        self._unwatch()
         self._socket.close()
 
 
