@@ -130,7 +130,8 @@ def _as_text(value: object) -> str | None:
 
 
 def _key(payload: Json) -> tuple[int, str]:
-    return int(payload.get("type") or 1), str(payload.get("name"))
+    kind = payload.get("type")
+    return kind if isinstance(kind, int) and kind else 1, str(payload.get("name"))
 
 
 def check_command(errors: FormErrors, path: list[str | int], command: Json) -> None:

@@ -9,7 +9,7 @@ from opsbot.standin import components as parts
 from opsbot.standin import limits
 from opsbot.standin.client_input import InputError, find_command
 from opsbot.standin.errors import Json
-from opsbot.standin.interactions import (
+from opsbot.standin.interaction import (
     AUTOCOMPLETE,
     COMMAND,
     COMPONENT,
@@ -101,11 +101,10 @@ class Response:
         def look() -> Json | None:
             if self.interaction.failed:
                 raise InteractionFailedError(self.interaction.failed)
-            if self.deferred and not self.interaction.filled:
-                return None
-            if self.interaction.response_type == DEFER_UPDATE and self.followups:
-                return self.followups[-1]
-            return self.message
+            if self.interaction.response_type == DEFER_UPDATE:
+                return None if not self.interaction.filled else next(iter(self.followups[-1:]), self.message)
+            message = self.message
+            return None if message is None or message["flags"] & limits.LOADING else message
 
         return await self.standin.changes.wait(look, timeout, "the deferred answer")
 

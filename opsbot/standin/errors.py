@@ -138,6 +138,14 @@ class FormErrors:
                 self.add([*path, index], "MODEL_TYPE_CONVERT", "Only dictionaries may be used in a ModelType")
         return found
 
+    def snowflake(self, path: Sequence[str | int], value: object) -> int | None:
+        """Check an id; return it when it is one."""
+        text = str(value)
+        if isinstance(value, bool) or not isinstance(value, (int, str)) or not text.isdecimal() or len(text) > 20:
+            self.add(path, "NUMBER_TYPE_COERCE", f'Value "{value}" is not snowflake.')
+            return None
+        return int(text)
+
     def integer(self, path: Sequence[str | int], value: object, *, least: int, most: int) -> int | None:
         """Check an integer and its range; return it when it is one."""
         if value is None:

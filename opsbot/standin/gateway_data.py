@@ -54,7 +54,7 @@ def members_chunk(state: State, intents: int, wanted: Json) -> Json | None:
     """The answer to op 8; None for a request for all members without the members intent."""
     user_ids = wanted.get("user_ids")
     given = user_ids if isinstance(user_ids, list) else [user_ids]
-    ids = {int(i) for i in given if str(i).isdecimal()} if user_ids else None
+    ids = {int(str(i)) for i in given if str(i).isdecimal()} if user_ids else None
     query = str(wanted.get("query") or "").lower()
     if ids is None and not query and not intents & Intent.MEMBERS:
         return None

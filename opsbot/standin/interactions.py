@@ -18,60 +18,31 @@ from opsbot.standin.commands import STRING, check_choice
 from opsbot.standin.errors import ApiError, FormErrors, Json, refuse
 from opsbot.standin.files import Upload
 from opsbot.standin.guild import Channel, Member
+from opsbot.standin.interaction import (
+    AUTOCOMPLETE,
+    CHOICES,
+    COMMAND,
+    COMPONENT,
+    DEADLINE,
+    DEFER,
+    DEFER_UPDATE,
+    MESSAGE,
+    MODAL,
+    MODAL_SUBMIT,
+    NO_ANSWER,
+    TOKEN_SECONDS,
+    UPDATE,
+    Interaction,
+    origin,
+    payload,
+    value_options,
+)
 from opsbot.standin.messages import Messages
 from opsbot.standin.permissions import Permission
-from opsbot.standin.state import APPLICATION_ID, GUILD_ID, State
+from opsbot.standin.state import APPLICATION_ID, State
 
-COMMAND, COMPONENT, AUTOCOMPLETE, MODAL_SUBMIT = 2, 3, 4, 5
-MESSAGE, DEFER, DEFER_UPDATE, UPDATE, CHOICES, MODAL = 4, 5, 6, 7, 8, 9
-DEADLINE = 3.0
-TOKEN_SECONDS = 15 * 60.0
-FILE_LIMIT = limits.FILE_BYTES
 _USERS_ONLY = ("users",)
-NO_ANSWER = "The application did not respond"
-
-
-@dataclass(slots=True, eq=False)
-class Interaction:
-    """One interaction and what became of it. `message` is the one a component sits on."""
-
-    id: int
-    token: str
-    type: int
-    member_id: int
-    channel_id: int
-    data: Json
-    created: float
-    dispatched: float
-    nonce: str | None
-    source: Json
-    message: Json | None = None
-    parent: "Interaction | None" = None
-    response_type: int | None = None
-    first_response_seconds: float | None = None
-    failed: str | None = None
-    original_id: int | None = None
-    ephemeral: bool = False
-    pending: bool = False  # deferred and not filled yet
-    filled: bool = False  # the deferral's message got its content, or something followed
-    modal: Json | None = None
-    choices: list[Json] | None = None
-    owned: list[int] = field(default_factory=list)
-    timer: asyncio.TimerHandle | None = None
-
-    @property
-    def answered(self) -> bool:
-        """Whether the bot gave its initial response."""
-        return self.response_type is not None
-
-    def allowed_types(self) -> tuple[int, ...]:
-        """The callback types Discord takes for it."""
-        if self.type == AUTOCOMPLETE:
-            return (CHOICES,)
-        types: tuple[int, ...] = (MESSAGE, DEFER)
-        if self.message is not None:
-            types += (DEFER_UPDATE, UPDATE)
-        return types if self.type == MODAL_SUBMIT else (*types, MODAL)
+KEPT_PRIVATE = 2_000
 
 
 @dataclass(slots=True)
@@ -138,7 +109,7 @@ class Interactions:
         )
         self.by_token[interaction.token] = interaction
         interaction.timer = asyncio.get_running_loop().call_later(self.deadline, self._give_up, interaction)
-        self.dispatch("INTERACTION_CREATE", self._payload(interaction, member, channel))
+        self.dispatch("INTERACTION_CREATE", payload(self.state, interaction, member, channel))
         self.changes.notify()
         return interaction
 
@@ -159,40 +130,11 @@ class Interactions:
 
     def _forget_old(self) -> None:
         now = self.state.clock()
-        for token, interaction in list(self.by_token.items()):
-            if now - interaction.created <= TOKEN_SECONDS + 60:
+        while self.by_token:
+            oldest = next(iter(self.by_token.values()))
+            if now - oldest.created <= 2 * TOKEN_SECONDS:
                 return
-            del self.by_token[token]
-            for message_id in interaction.owned:
-                self.private.pop(message_id, None)
-
-    def _payload(self, interaction: Interaction, member: Member, channel: Channel) -> Json:
-        allowed = self.state.permissions(member, channel)
-        mine = self.state.permissions(self.state.bot, channel)
-        payload: Json = {
-            "id": str(interaction.id),
-            "application_id": str(APPLICATION_ID),
-            "type": interaction.type,
-            "token": interaction.token,
-            "version": 1,
-            "data": interaction.data,
-            "guild_id": str(GUILD_ID),
-            "guild": {"id": str(GUILD_ID), "locale": "en-US", "features": []},
-            "guild_locale": "en-US",
-            "locale": "en-US",
-            "channel_id": str(channel.id),
-            "channel": channel.json(GUILD_ID) | {"permissions": str(allowed)},
-            "member": member.json(permissions=allowed),
-            "app_permissions": str(mine),
-            "entitlements": [],
-            "entitlement_sku_ids": [],
-            "authorizing_integration_owners": {"0": str(GUILD_ID)},
-            "context": 0,
-            "attachment_size_limit": FILE_LIMIT,
-        }
-        if interaction.message is not None:
-            payload["message"] = interaction.message
-        return payload
+            del self.by_token[oldest.token]
 
     # the bot's first answer
 
@@ -232,14 +174,12 @@ class Interactions:
             return self._post(interaction, channel, data, uploads, original=True)
         if kind == DEFER:
             interaction.ephemeral = bool(int(data.get("flags") or 0) & limits.EPHEMERAL)
-            interaction.pending = True
             return self._post(interaction, channel, {}, [], original=True, flags=limits.LOADING)
         if kind == UPDATE and interaction.message is not None:
             self._own_source(interaction)
             return self._change(interaction, channel, int(interaction.message["id"]), data, uploads)
         if kind == DEFER_UPDATE:
             self._own_source(interaction)
-            interaction.pending = True
         elif kind == CHOICES:
             interaction.choices = self._check_choices(interaction, data)
         elif kind == MODAL:
@@ -255,7 +195,7 @@ class Interactions:
 
     def _check_choices(self, interaction: Interaction, data: Json) -> list[Json]:
         errors = FormErrors()
-        focused = next((o for o in parts_of(interaction.data.get("options")) if o.get("focused")), {"type": STRING})
+        focused = next((o for o in value_options(interaction.data.get("options")) if o.get("focused")), {"type": STRING})
         found = errors.objects(["choices"], data.get("choices"), most=25)
         for index, choice in found:
             check_choice(errors, ["choices", index], choice, focused["type"])
@@ -307,6 +247,8 @@ class Interactions:
         interaction.owned.append(message_id)
         if private:
             self.private[message_id] = (interaction.member_id, message)
+            if len(self.private) > KEPT_PRIVATE:
+                del self.private[next(iter(self.private))]
             self.tell(interaction.member_id, "EPHEMERAL", message)
             self.changes.notify()
         else:
@@ -314,40 +256,12 @@ class Interactions:
         return message
 
     def _origin(self, interaction: Interaction, *, original: bool) -> Json:
-        extra: Json = {
-            "webhook_id": str(APPLICATION_ID),
-            "application_id": str(APPLICATION_ID),
-            "interaction_metadata": self._metadata(interaction, original=original),
-        }
-        if interaction.type == COMMAND and original:
-            user = self.state.member(interaction.member_id).user()
-            extra["type"] = 20
-            extra["interaction"] = {"id": str(interaction.id), "type": 2, "name": interaction.data["name"],
-                                    "user": user}
-        elif original and interaction.message is not None:
-            extra |= self.messages.reply_fields(interaction.message)
-        elif not original and interaction.original_id is not None:
-            target = self._find(interaction, interaction.original_id)
-            extra |= self.messages.reply_fields(target) if target is not None else {}
-        return extra
+        extra = origin(self.state, interaction, original=original)
+        target = interaction.message if original else self._original(interaction)
+        return extra if target is None else extra | self.messages.reply_fields(target)
 
-    def _metadata(self, interaction: Interaction, *, original: bool) -> Json:
-        found: Json = {
-            "id": str(interaction.id),
-            "type": interaction.type,
-            "user": self.state.member(interaction.member_id).user(),
-            "authorizing_integration_owners": {"0": str(GUILD_ID)},
-        }
-        if interaction.type == COMMAND:
-            found["name"] = interaction.data["name"]
-            found["command_type"] = interaction.data["type"]
-        if interaction.type == COMPONENT and interaction.message is not None:
-            found["interacted_message_id"] = interaction.message["id"]
-        if interaction.parent is not None:
-            found["triggering_interaction_metadata"] = self._metadata(interaction.parent, original=True)
-        if not original and interaction.original_id is not None:
-            found["original_response_message_id"] = str(interaction.original_id)
-        return found
+    def _original(self, interaction: Interaction) -> Json | None:
+        return None if interaction.original_id is None else self._find(interaction, interaction.original_id)
 
     def _find(self, interaction: Interaction, message_id: int) -> Json | None:
         if message_id in self.private:
@@ -368,7 +282,7 @@ class Interactions:
             channel, before, data, uploads, default_mentions=_USERS_ONLY, filling=filling
         )
         if message_id == interaction.original_id:
-            interaction.pending, interaction.filled = False, True
+            interaction.filled = True
         if message_id in self.private:
             self.private[message_id] = (self.private[message_id][0], after)
             self.tell(self.private[message_id][0], "EPHEMERAL_UPDATE", after)
@@ -392,12 +306,12 @@ class Interactions:
     def follow_up(self, application_id: int, token: str, data: Json, uploads: list[Upload]) -> Json:
         """POST /webhooks/{app}/{token}. The first after a deferral edits the deferred message instead."""
         interaction, channel = self._of_token(application_id, token)
-        if interaction.response_type == DEFER and interaction.pending and interaction.original_id is not None:
+        original = self._original(interaction)
+        if interaction.response_type == DEFER and original is not None and original["flags"] & limits.LOADING:
             # Its own ephemeral flag is ignored: the deferral decided who sees it.
-            return self._change(interaction, channel, interaction.original_id, data, uploads)
+            return self._change(interaction, channel, int(original["id"]), data, uploads)
         limits.check_message(data, files=len(uploads))
         interaction.filled = True
-        interaction.pending = False
         ephemeral = bool(int(data.get("flags") or 0) & limits.EPHEMERAL)
         return self._post(interaction, channel, data, uploads, original=False, ephemeral=ephemeral)
 
@@ -424,8 +338,6 @@ class Interactions:
         """DELETE /webhooks/{app}/{token}/messages/{which}."""
         interaction, channel = self._of_token(application_id, token)
         message_id = self._message_id(interaction, which)
-        if message_id == interaction.original_id:
-            interaction.pending = False
         if message_id in self.private:
             member_id, _ = self.private.pop(message_id)
             gone = {"id": str(message_id), "channel_id": str(channel.id)}
@@ -439,11 +351,3 @@ class Interactions:
         for interaction in self.by_token.values():
             if interaction.timer is not None:
                 interaction.timer.cancel()
-
-
-def parts_of(options: object) -> list[Json]:
-    """The value options of a command's data, those of sub-commands included."""
-    found: list[Json] = []
-    for option in options if isinstance(options, list) else []:
-        found += parts_of(option["options"]) if "options" in option else [option]
-    return found

@@ -103,6 +103,9 @@ def _check_embed(errors: FormErrors, path: list[str | int], embed: Json) -> int:
     for part in ("image", "thumbnail"):
         if isinstance(embed.get(part), dict):
             check_url(errors, [*path, part, "url"], embed[part].get("url"), attachment=True)
+    for part in ("footer", "author", "image", "thumbnail", "provider", "video"):
+        if embed.get(part) is not None and not isinstance(embed[part], dict):
+            errors.add([*path, part], "MODEL_TYPE_CONVERT", "Only dictionaries may be used in a ModelType")
     errors.integer([*path, "color"], embed.get("color"), least=0, most=0xFFFFFF)
     _check_timestamp(errors, [*path, "timestamp"], embed.get("timestamp"))
     for index, field in errors.objects([*path, "fields"], embed.get("fields"), most=25):

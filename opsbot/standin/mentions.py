@@ -32,13 +32,16 @@ def check(errors: FormErrors, allowed: object) -> None:
         return
     parse = errors.items(["allowed_mentions", "parse"], allowed.get("parse"), most=3)
     for index, kind in enumerate(parse):
-        if kind not in KINDS:
+        if not isinstance(kind, str) or kind not in KINDS:
             errors.add(
                 ["allowed_mentions", "parse", index], "BASE_TYPE_CHOICES", "Value must be one of "
                 "('roles', 'users', 'everyone')."
             )
     for kind in ("users", "roles"):
-        if errors.items(["allowed_mentions", kind], allowed.get(kind), most=100) and kind in parse:
+        listed = errors.items(["allowed_mentions", kind], allowed.get(kind), most=100)
+        for index, item in enumerate(listed):
+            errors.snowflake(["allowed_mentions", kind, index], item)
+        if listed and kind in parse:
             errors.add(
                 ["allowed_mentions"],
                 "MESSAGE_ALLOWED_MENTIONS_PARSE_EXCLUSIVE",

@@ -178,10 +178,12 @@ class Messages:
         reference = payload.get("message_reference")
         if not isinstance(reference, dict) or reference.get("message_id") is None:
             return {}
-        target = self.by_channel.get(channel.id, {}).get(int(reference["message_id"]))
+        errors = FormErrors()
+        wanted = errors.snowflake(["message_reference", "message_id"], reference["message_id"])
+        errors.raise_if_any()
+        target = self.by_channel.get(channel.id, {}).get(wanted or 0)
         if target is None:
             if reference.get("fail_if_not_exists", True):
-                errors = FormErrors()
                 errors.add(["message_reference"], "REPLIES_UNKNOWN_MESSAGE", "Unknown message")
                 errors.raise_if_any()
             return {}

@@ -11,6 +11,8 @@ LIMIT = 5
 PERIOD = 5.0
 OLD_EDITS = 3
 OLD_PERIOD = 6.0
+RENAMES = 2
+RENAME_PERIOD = 600.0
 
 
 @dataclass(slots=True)
@@ -30,6 +32,7 @@ class RateLimits:
     enabled: bool = True
     _buckets: dict[tuple[str, int], Bucket] = field(default_factory=dict)
     _old_edits: dict[int, deque[float]] = field(default_factory=dict)
+    _renames: dict[int, deque[float]] = field(default_factory=dict)
 
     def take(self, route: str, channel_id: int) -> dict[str, str]:
         """Count one request; its X-RateLimit headers. Raises LimitedError when the bucket is empty."""
@@ -67,11 +70,22 @@ class RateLimits:
             )
         recent.append(now)
 
+    def rename(self, channel_id: int) -> None:
+        """Count a change of a channel's name or topic: 2 in 10 minutes; else LimitedError with minutes to wait."""
+        if not self.enabled:
+            return
+        now = self.clock()
+        recent = self._renames.setdefault(channel_id, deque(maxlen=RENAMES))
+        if len(recent) == RENAMES and now - recent[0] < RENAME_PERIOD:
+            raise LimitedError(RENAME_PERIOD - (now - recent[0]))
+        recent.append(now)
+
 
 class LimitedError(ApiError):
     """An ordinary 429, with the headers of its bucket."""
 
     def __init__(self, retry_after: float, headers: dict[str, str] | None = None, scope: str = "user") -> None:
+        """`retry_after` in seconds."""
         super().__init__(
             429, 0, "You are being rate limited.", extra={"retry_after": round(retry_after, 3), "global": False}
         )

@@ -190,7 +190,10 @@ class Rest:
     async def patch_channel(self, request: web.Request) -> web.Response:
         """Rename, retopic, archive, lock."""
         changes = await read_object(request)
-        return answer(self._shown(self.state.edit_channel(number(request, "channel"), changes)))
+        channel = self._channel(request)
+        if not channel.is_thread and ("name" in changes or "topic" in changes):
+            self.limits.rename(channel.id)
+        return answer(self._shown(self.state.edit_channel(channel.id, changes)))
 
     async def delete_channel(self, request: web.Request) -> web.Response:
         """Delete a channel or a thread."""

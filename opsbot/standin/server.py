@@ -18,7 +18,8 @@ from opsbot.standin.faults import Faults
 from opsbot.standin.files import Files
 from opsbot.standin.gateway import Gateway
 from opsbot.standin.guild import Role
-from opsbot.standin.interactions import DEADLINE, Interactions
+from opsbot.standin.interaction import DEADLINE
+from opsbot.standin.interactions import Interactions
 from opsbot.standin.messages import Messages
 from opsbot.standin.panel import PanelButton
 from opsbot.standin.plumbing import MAX_REQUEST, PREFIX, LoggedRequest, RequestLog, middleware
@@ -71,6 +72,7 @@ class Standin:
         self._servers: list[asyncio.Server] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._log = RequestLog()
+        self._latest: Json | None = None
         self.changes = Changes()
         self.state = State(clock, guild_name, bot_name)
         self.store = Messages(self.state, Files(lambda: self.url, self.state.new_id))
@@ -252,8 +254,16 @@ class Standin:
     ) -> Json:
         """The first message, now or later, edited ones included, for which `predicate` holds. TimeoutError."""
 
+        known = next((message for message in self.messages(channel_id) if predicate(message)), None)
+        if known is not None:
+            return known
+        seen = self._latest
+
         def look() -> Json | None:
-            return next((message for message in self.messages(channel_id) if predicate(message)), None)
+            latest = self._latest
+            if latest is None or latest is seen or (channel_id is not None and latest["channel_id"] != str(channel_id)):
+                return None
+            return latest if predicate(latest) else None
 
         return await self.changes.wait(look, timeout, "the message")
 
@@ -277,6 +287,12 @@ class Standin:
         return list(self._log.requests)
 
     @property
+    def invalid_requests(self) -> int:
+        """How many of them were answered 401, 403 or 429 in the last 10 minutes; 10 000 would ban the IP address."""
+        since = self.state.clock() - 600
+        return sum(1 for r in self._log.requests if r.t >= since and r.status in (401, 403, 429))
+
+    @property
     def unknown_routes(self) -> list[str]:
         """The routes and gateway operations asked for that are not modelled. A test asserts that it is empty."""
         return self._log.unknown + self.gateway.unknown
@@ -297,5 +313,7 @@ class Standin:
         """A line below the panel: "info" or "error"."""
         self._client.note(text, level)
 
-    def _on_event(self, _: Event) -> None:
+    def _on_event(self, event: Event) -> None:
+        if event.name in ("MESSAGE_CREATE", "MESSAGE_UPDATE"):
+            self._latest = event.data
         self.changes.notify()
