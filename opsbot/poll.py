@@ -192,14 +192,16 @@ class Poller:
     async def poll(self, service: str, origin: Origin = Origin.POLL, actor: Actor | None = None) -> Polled:
         """Look what the branch points to and act on it.
 
-        A poll that is under way is joined, and looks once more. actor: who asks, opsbot itself where not given.
+        A poll that is under way is joined, and looks once more. actor: who asks, opsbot itself where not given; what a
+        person asks for is deployed with `auto` off, too.
         """
         if service not in self._sources:
             return Polled(Outcome.NO_SOURCE, f"{service} has no source")
         asking = actor or itself(origin)
         running = self._running.get(service)
         if running is not None and not running.done():
-            self._again[service] = asking
+            before = self._again.get(service)
+            self._again[service] = asking if before is None or before.automatic else before
         else:
             running = asyncio.get_running_loop().create_task(self._run(service, asking), name=f"polling {service}")
             self._running[service] = running
@@ -225,7 +227,7 @@ class Poller:
             old = known.state.head
             history, head = await self._fetch(service, head)
             strange = old is not None and old != head and not await history.is_ancestor(old, head)
-            sight = await self._sight(known, source, history, head)
+            sight = await self._sight(known, source, history, head, asked=not actor.automatic)
         except RemoteError as error:
             return await self._failed(known, source, HeadProblem(error.kind, error.text))
         except (BadRefError, DamagedError) as error:
@@ -254,12 +256,12 @@ class Poller:
             head = self._fetched[service] = await history.bring()
         return history, head
 
-    async def _sight(self, known: Known, source: Source, history: History, head: str) -> Sight:
+    async def _sight(self, known: Known, source: Source, history: History, head: str, *, asked: bool) -> Sight:
         waits = known.hold.waits if known.hold else None
         return Sight(
             head=head,
             now=self._clock(),
-            auto=source.auto,
+            auto=source.auto or asked,
             live=known.live,
             hold=known.hold,
             older_than_hold=bool(waits and waits != head and await history.is_ancestor(head, waits)),
