@@ -91,6 +91,9 @@ def _examine(text: str, path: Path) -> tuple[list[Problem], dict[str, Any]]:
         faults = [(number, "", said) for number, said in stray_secrets(text, [])]
         faults.append(_syntax(error))
         return _problems(path, faults), {}
+    except (ValueError, RecursionError) as error:
+        # Python's own limits: the digits of a number, the depth of a nest. They come without a place.
+        return [Problem(path, 0, "", f"cannot be read as TOML: {_first_words(error)}")], {}
     lines = key_lines(text)
     tree, found = examine(document)
     faults = [(_line(lines, where), dotted(where), said) for where, said in found.faults]
@@ -113,6 +116,10 @@ def _syntax(error: tomli.TOMLDecodeError) -> tuple[int, str, str]:
     if said.startswith(("Cannot overwrite a value", "Cannot declare")):
         return error.lineno, _key_at(error.doc, error.lineno), "is defined twice; keep one of them"
     return error.lineno, "", f"column {error.colno}: not TOML: {said[:1].lower()}{said[1:]}"
+
+
+def _first_words(error: Exception) -> str:
+    return "it is nested too deep" if isinstance(error, RecursionError) else str(error).partition(":")[0]
 
 
 def _key_at(text: str, number: int) -> str:

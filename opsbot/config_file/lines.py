@@ -23,7 +23,7 @@ _STRING = re.compile(
     r"""|'[^'\n]*'""",
     re.DOTALL,
 )
-_SCALAR = re.compile(r"[^,\]}#\n]*")
+_SCALAR = re.compile(r"[^,\]}#\n]+")
 
 
 def key_lines(text: str) -> Mapping[Path, int]:

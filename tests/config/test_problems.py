@@ -1255,6 +1255,12 @@ def test_a_file_that_cannot_be_read_is_one_problem(tmp_path: Path) -> None:
     assert [str(problem) for problem in check(tmp_path)] == [f"{tmp_path}: cannot be read: Is a directory"]
 
 
+def test_a_number_beyond_all_bounds_is_one_problem(tmp_path: Path) -> None:
+    assert problems(tmp_path, f"host = {'9' * 5000}\n") == [
+        " cannot be read as TOML: Exceeds the limit (4300 digits) for integer string conversion"
+    ]
+
+
 def test_a_file_that_is_no_text_is_one_problem_with_its_line(tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     file.write_bytes(b'host = "x"\nname = "\xff"\n')

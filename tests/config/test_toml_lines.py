@@ -53,6 +53,7 @@ class Writer:
     def string(self, text: str) -> None:
         choices = [basic(text), '"""' + ("\n" + text.replace("\\", "\\\\").replace('"', '\\"')) + '"""']
         choices.append('"""' + text.replace("\\", "\\\\").replace('"', '\\"').lstrip("\n") + '\\\n  \n  ""\\""""')
+        choices.append('"""' + basic(text)[1:-1].replace("\\n", "\n", 1).lstrip("\n") + '"""""')
         if "'" not in text:
             choices += [f"'''{text.removeprefix(chr(10))}'''", f"'''{text.removeprefix(chr(10))}'''''"]
             if "\n" not in text:
