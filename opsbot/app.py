@@ -9,17 +9,21 @@ Stopping goes the other way and leaves the services running. What could not be t
 import asyncio
 import logging
 import signal
+from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from opsbot.bot import run_bot
+from opsbot.bot import GatewayState, Link, run_bot
 from opsbot.config import Config, SecretMissingError
-from opsbot.control import start_control
+from opsbot.control import ControlError, start_control
+from opsbot.control_snapshot import Gateway
 from opsbot.instance import AlreadyRunningError, InstanceLock
 from opsbot.loops import Loops
 from opsbot.redaction import RedactingFilter, Redactor
 from opsbot.sdnotify import notify
 from opsbot.store import StoreError, audit, ledger, outbox, watchbook
+from opsbot.web.hooks import Hooks
+from opsbot.web.live import LiveSources
 from opsbot.web.server import start_web
 from opsbot.wiring import Parts, UnsupportedError, open_engine
 
@@ -49,7 +53,7 @@ async def run(config: Config) -> int:
     except (SecretMissingError, UnsupportedError) as error:
         log.error("%s: %s", config.path, error)  # noqa: TRY400 - likewise
         return 2
-    except (StoreError, OSError) as error:
+    except (StoreError, ControlError, OSError) as error:
         log.error("opsbot cannot start: %s", error)  # noqa: TRY400 - likewise
         return 1
     return 0
@@ -62,20 +66,41 @@ async def _serve(config: Config, token: str, redact: Redactor) -> None:
         loop.add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
         parts = await stack.enter_async_context(open_engine(config, redact=redact))
+        engine = parts.engine
+        link = _Link(engine.clock)
         loops = _loops(parts)
         loops.open()
         stack.callback(loops.close)
-        control = await start_control(parts.engine, config.state.socket, parts.engine.clock)
+        control = await start_control(engine, config.state.socket, engine.clock, gateway=link.for_dashboard)
         stack.push_async_callback(control.close)
-        web = await start_web(config, parts, loops)
+        sources = LiveSources(engine, parts.poller, loops, link.for_web, engine.clock())
+        hooks = Hooks(config.services, engine.store, parts.poller.wake, engine.clock)
+        web = await start_web(config.http, sources, hooks)
         stack.push_async_callback(web.close)
-        bot = asyncio.create_task(run_bot(parts.engine, config, token), name="bot")
+        bot = asyncio.create_task(run_bot(engine, config, token, on_state=link.told), name="bot")
         stack.push_async_callback(_end, bot)
         notify("READY=1")
         log.info("opsbot watches %s", ", ".join(config.services))
         await stop.wait()
         log.info("stopping; the services go on running")
         notify("STOPPING=1")
+
+
+class _Link:
+    """Keeps the last word about the connection to Discord, for those who show it."""
+
+    def __init__(self, clock: Callable[[], datetime]) -> None:
+        self._state = GatewayState(Link.CONNECTING, clock())
+
+    def told(self, state: GatewayState) -> None:
+        self._state = state
+        notify(f"STATUS=Discord: {state.link}{f', {state.problem}' if state.problem else ''}")
+
+    def for_dashboard(self) -> Gateway:
+        return Gateway(self._state.connected, self._state.since, self._state.latency)
+
+    def for_web(self) -> tuple[bool, float | None, str]:
+        return self._state.connected, self._state.latency, self._state.problem
 
 
 async def _end(task: "asyncio.Task[None]") -> None:
@@ -89,16 +114,13 @@ def _loops(parts: Parts) -> Loops:
     engine = parts.engine
     loops = Loops(engine.clock)
     loops.every("watch", TICK, parts.watcher.tick, limit=timedelta(seconds=30))
-    for name, service in engine.config.services.items():
-        if service.source is None:
-            continue
-        every = service.source.poll
+    for job in parts.poller.jobs():
 
-        async def poll(name: str = name) -> None:
+        async def poll(name: str = job.service) -> None:
             await parts.poller.poll(name)
 
         # Jitter, and a first time of its own, so that many services and many hosts do not ask at the same moment.
-        loops.every(f"poll {name}", every, poll, jitter=every / 10, first=min(every / 10, timedelta(seconds=2)))
+        loops.every(f"poll {job.service}", job.every, poll, jitter=job.jitter, first=job.first)
     loops.every("prune", PRUNE, lambda: _prune(parts), first=timedelta(minutes=10), limit=timedelta(hours=1))
     return loops
 

@@ -69,3 +69,6 @@ def _log_to_stderr(level: int) -> None:
         else "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
     )
     logging.basicConfig(level=level, format=form, stream=sys.stderr)
+    # Each start would tell of jobs and of voice libraries that are of no use here.
+    for quiet in ("apscheduler", "discord.client", "git"):
+        logging.getLogger(quiet).setLevel(max(level, logging.ERROR if quiet == "discord.client" else logging.WARNING))

@@ -89,8 +89,6 @@ class Loops:
 
     def open(self) -> None:
         """Begin."""
-        # APScheduler logs each run of each job at INFO: once a second is no news.
-        logging.getLogger("apscheduler").setLevel(logging.WARNING)
         self._scheduler.start()
 
     def close(self) -> None:

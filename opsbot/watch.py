@@ -327,10 +327,12 @@ class Watcher:
 
     async def _note(self, name: str, deed: str) -> None:
         watched = self._watched[name]
-        if watched.incident is None:
+        noted = watched.incident
+        if noted is None:
             return
-        changed = await self._store.write(watchbook.change_incident, watched.incident.id, self._clock(), deed=deed)
-        if changed is not None and watched.incident is not None and watched.incident.id == changed.id:
+        changed = await self._store.write(watchbook.change_incident, noted.id, self._clock(), deed=deed)
+        still_open = watched.incident
+        if changed is not None and still_open is not None and still_open.id == changed.id:
             watched.incident = changed
             self._feed.publish("incident", changed.id)
 

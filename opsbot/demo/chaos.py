@@ -10,7 +10,7 @@ import aiohttp
 
 from opsbot.config import Config
 from opsbot.demo.repository import Repository
-from opsbot.services.run_record import running_pid
+from opsbot.services import run_record
 from opsbot.standin import PanelButton, Standin
 
 if TYPE_CHECKING:
@@ -69,11 +69,12 @@ class Chaos:
 
     def _signal(self, number: signal.Signals) -> Callable[[], Awaitable[str]]:
         async def act() -> str:
-            pid = await asyncio.to_thread(running_pid, self._config.state.services, "hello")
-            if pid is None:
+            record = await asyncio.to_thread(run_record.load, self._config.state.services / "hello")
+            process = await asyncio.to_thread(record.main) if record else None
+            if process is None:
                 raise NothingToDoError("the service does not run at the moment")
-            os.kill(pid, number)
-            return f"{number.name} sent to the service (pid {pid})"
+            os.kill(process.pid, number)
+            return f"{number.name} sent to the service (pid {process.pid})"
 
         return act
 

@@ -22,6 +22,8 @@ from opsbot.standin import Standin
 log = logging.getLogger(__name__)
 
 TOKEN_VARIABLE = "OPSBOT_DEMO_TOKEN"  # noqa: S105 - the name of a variable
+MEMBERS = (("Aiko", "admin"), ("Ben", "deployer"), ("Chiara", "operator"), ("Dani", "viewer"), ("Eve", None))
+"""Somebody of each rank, and one of none: whom the page may act as."""
 READY_SECONDS = 60.0
 STOP_SECONDS = 15.0
 
@@ -189,6 +191,8 @@ async def run_demo(port: int) -> int:
             )
             return 1
         stack.push_async_callback(standin.stop)
+        for name, rank in MEMBERS:
+            standin.add_member(name, [standin.roles[rank]] if rank else [])
         await _play(stack, standin, folder, stop)
         print("\nstopping …", flush=True)  # noqa: T201
     return 0

@@ -115,7 +115,9 @@ def call_human(db: sqlite3.Connection, number: int, why: str, now: datetime) -> 
         return False
     change_incident(db, number, now, deed=f"called for a human: {why}")
     service = db.execute("SELECT service FROM incidents WHERE id = ?", (number,)).fetchone()["service"]
-    outbox.put(db, f"call:{number}:{now.timestamp():.0f}", NoticeKind.CALL, service, now, subject=number, body={"why": why})
+    outbox.put(
+        db, f"call:{number}:{now.timestamp():.0f}", NoticeKind.CALL, service, now, subject=number, body={"why": why}
+    )
     return True
 
 

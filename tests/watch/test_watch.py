@@ -22,7 +22,7 @@ from opsbot.services.port import Activity, Happening, ServiceManager, ServiceSta
 from opsbot.store import Store, ledger, outbox, watchbook
 from opsbot.watch import Watcher
 
-from tests.fixtures.stage import Clock, Eyes, Puppet, Yard
+from tests.fixtures.puppets import Clock, Eyes, Puppet, Yard
 
 SERVICE = Service(
     "api",

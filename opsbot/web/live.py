@@ -1,0 +1,102 @@
+"""What the routes show, gathered from the running parts."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from opsbot import __version__
+from opsbot.core.deployment import Deployment
+from opsbot.engine import Engine
+from opsbot.loops import Loops
+from opsbot.poll import Poller
+from opsbot.services.port import Activity
+from opsbot.store import StoreError, ledger, outbox, watchbook
+from opsbot.web.facts import CheckFigures, Figures, ServiceFigures
+from opsbot.words import duration
+
+Gateway = Callable[[], tuple[bool, float | None, str]]
+"""Whether the gateway is connected, its latency in seconds, and what a person has to mend about it ("" for nothing)."""
+
+
+class LiveSources:
+    """Implements `opsbot.web.facts.WebSources` over the daemon's own parts."""
+
+    def __init__(self, engine: Engine, poller: Poller, loops: Loops, gateway: Gateway, started: datetime) -> None:
+        """Take the parts, and count deployments from now on."""
+        self._engine = engine
+        self._poller = poller
+        self._loops = loops
+        self._gateway = gateway
+        self._started = started
+        self._ended: Counter[tuple[str, str]] = Counter()
+        engine.deployer.on_finish(self._count)
+
+    def _count(self, deployment: Deployment) -> None:
+        self._ended[deployment.service, str(deployment.phase)] += 1
+
+    def stuck(self) -> Sequence[str]:
+        """The loops that are overdue."""
+        now = self._engine.clock()
+        late = []
+        for name in self._loops.stuck():
+            pulse = self._loops.pulses[name]
+            last = pulse.ended or pulse.begun
+            late.append(f"the {name} loop last ended {duration(now - last) if last else 'never'} ago")
+        return late
+
+    async def unready(self) -> Sequence[str]:
+        """What is not up."""
+        reasons = list(self.stuck())
+        try:
+            await self._engine.store.read(outbox.waiting)
+        except StoreError as error:
+            reasons.append(str(error))
+        connected, _, problem = self._gateway()
+        if not connected:
+            reasons.append(problem or "not connected to Discord")
+        elif problem:
+            reasons.append(problem)
+        return reasons
+
+    async def figures(self) -> Figures:
+        """Everything `/metrics` shows."""
+        engine = self._engine
+        waiting, oldest = await engine.store.read(outbox.waiting)
+        connected, latency, _ = self._gateway()
+        recoveries = {}
+        for name in engine.config.services:
+            recoveries[name] = len(await engine.store.read(watchbook.recoveries, name, self._started))
+        return Figures(
+            version=__version__,
+            started_at=self._started,
+            services=tuple([await self._service(name) for name in engine.config.services]),
+            deployments_total=dict(self._ended),
+            recoveries_total=recoveries,
+            poll_failures_total=dict(self._poller.failures),
+            loop_failures_total={name: pulse.failures for name, pulse in self._loops.pulses.items()},
+            outbox_waiting=waiting,
+            outbox_oldest=(engine.clock() - oldest).total_seconds() if oldest else 0.0,
+            gateway_connected=connected,
+            gateway_latency=latency,
+        )
+
+    async def _service(self, name: str) -> ServiceFigures:
+        status = await self._engine.status_of(name)
+        return ServiceFigures(
+            name,
+            status.verdict,
+            running=status.state.activity is Activity.RUNNING,
+            checks=tuple(
+                CheckFigures(check, health.verdict, health.last.took if health.last else 0.0)
+                for check, health in status.checks
+            ),
+            memory=status.figures.memory if status.figures else None,
+            deployed_at=(await self._live_since(name)),
+            incident=status.incident is not None,
+            held=status.hold is not None,
+            source_failing=status.source is not None and status.source.failing_since is not None,
+        )
+
+    async def _live_since(self, name: str) -> datetime | None:
+        live = await self._engine.store.read(ledger.live, name)
+        return live.since if live else None
