@@ -18,8 +18,8 @@ def parse(text: str) -> dict[str, str]:
     r"""The variables of an environment file, by the rules of systemd.exec(5), EnvironmentFile=.
 
     A line is `NAME=value`; empty lines, lines that begin with `#` or `;` and lines without `=` are passed over. In
-    'single quotes' everything stands for itself, in "double quotes" a backslash takes the meaning of `"`, backslash, backtick
-    and `$` only; outside them a backslash takes that of any character, and at the end of a line joins the next one.
+    'single quotes' everything stands for itself, in "double quotes" a backslash takes the meaning of `"`, backslash,
+    backtick and `$` only; outside them a backslash takes that of any character, and at the end of a line joins the next one.
     White space round an unquoted value is dropped, and nothing is expanded.
     """
     variables: dict[str, str] = {}

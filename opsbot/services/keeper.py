@@ -132,8 +132,7 @@ class Keeper:
             await self._put_away()
             self._forgive()
             await self._save(wanted=True, by_hand=False, gave_up=False, restarts=0)
-            await self._launch()
-            self._emit(Happening.STARTED, asked=True)
+            await self._launch(asked=True)
             return self.state
 
     async def _restart(self) -> ServiceState:
@@ -145,8 +144,7 @@ class Keeper:
                 await self._take_down()
             finally:
                 self._stopping = False
-            await self._launch()
-            self._emit(Happening.STARTED, asked=True)
+            await self._launch(asked=True)
             return self.state
 
     async def _stop(self) -> ServiceState:
@@ -165,7 +163,7 @@ class Keeper:
 
     # A run's beginning and end
 
-    async def _launch(self) -> None:
+    async def _launch(self, *, asked: bool) -> None:
         """Begin a new run.
 
         Raises:
@@ -186,13 +184,18 @@ class Keeper:
         self.state = ServiceState(
             Activity.RUNNING, started.process.pid, run, now, self._record.restarts, release=started.release
         )
-        await self._save(
-            starting=False,
-            pid=started.process.pid,
-            ticks=started.process.ticks,
-            started_at=now.isoformat(),
-            release="" if started.release is None else str(started.release),
-        )
+        self._emit(Happening.STARTED, asked=asked)
+        try:
+            await self._save(
+                starting=False,
+                pid=started.process.pid,
+                ticks=started.process.ticks,
+                started_at=now.isoformat(),
+                release="" if started.release is None else str(started.release),
+            )
+        except ManagerError as error:
+            # It runs, and would be found by its run's id.
+            log.warning("%s: %s", self.service.name, error)
         await self._hear(run)
 
     async def _hear(self, run: str) -> None:
@@ -276,7 +279,7 @@ class Keeper:
     async def _relaunch(self) -> None:
         await self._save(restarts=self._record.restarts + 1)
         try:
-            await self._launch()
+            await self._launch(asked=False)
         except ManagerError as error:
             log.warning("%s: %s", self.service.name, error)
             gave_up = self._judge(0.0)
@@ -286,8 +289,6 @@ class Keeper:
                 self._give_up()
             else:
                 self._schedule()
-            return
-        self._emit(Happening.STARTED, asked=False)
 
     async def _take_down(self) -> None:
         """End the run, if there is one, and all that came of it."""

@@ -11,11 +11,10 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Protocol
 
 import pytest
 
@@ -61,28 +60,29 @@ class World:
     program: Callable[[str], None]
     """Write the Python program that the service runs from its next start on."""
     events: list[ServiceEvent] = field(default_factory=list)
+    heard: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def hear(self, event: ServiceEvent) -> None:
+        """The listener: every world gives it to its manager."""
+        self.events.append(event)
+        self.heard.set()
 
     async def happens(self, what: Happening, count: int = 1, within: float = 10.0) -> ServiceEvent:
         """Wait until something has happened so many times."""
         async with asyncio.timeout(within):
             while len(found := [event for event in self.events if event.what is what]) < count:
-                await asyncio.sleep(0.01)
+                self.heard.clear()
+                await self.heard.wait()
         return found[count - 1]
 
     async def says(self, text: str, within: float = 5.0) -> str:
-        """Wait until the service has written a line that begins so."""
+        """Wait until the service, in its present run, has written a line that begins so."""
         async with asyncio.timeout(within):
             while True:
-                for line in await self.manager.logs("web", LogQuery()):
+                for line in await self.manager.logs("web", LogQuery(this_run=True)):
                     if line.text.startswith(text):
                         return line.text
                 await asyncio.sleep(0.02)
-
-
-class Worldly(Protocol):
-    """Makes worlds."""
-
-    def __call__(self, tmp_path: Path) -> AsyncIterator[World]: ...
 
 
 def command(program: Path) -> tuple[str, ...]:

@@ -37,7 +37,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     patience = Patience(step=0.02, most=0.1, falls=4)
     supervisor = Supervisor({"web": service(program)}, tmp_path / "state", patience=patience)
     made = World(supervisor, writer(program))
-    supervisor.listen(made.events.append)
+    supervisor.listen(made.hear)
     await supervisor.open()
     yield made
     try:
