@@ -9,7 +9,6 @@ import asyncio
 import hashlib
 import json
 import re
-
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -18,9 +17,10 @@ from opsbot.config import InstallStep
 from opsbot.core.deployment import Release
 from opsbot.core.patterns import fits
 from opsbot.course import Course, SetbackError
+from opsbot.disk import file_system, remove
 from opsbot.occupants import MARK
-from opsbot.releases import About, ReleaseError, Releases, file_system, remove
-from opsbot.remote import RemoteError, Trouble
+from opsbot.releases import About, ReleaseError, Releases
+from opsbot.remote import RemoteError
 from opsbot.repo import DamagedError, Exported, Repository, UnsupportedTreeError
 from opsbot.steps import StepResult, environment, run_step
 
@@ -58,7 +58,7 @@ class Preparation:
                 remarks = await asyncio.to_thread(self._releases.share, name)
                 await self._repository.keep(name, commit)
             except (ReleaseError, UnsupportedTreeError, RemoteError, DamagedError) as error:
-                raise self._setback(error) from error
+                raise _setback(error) from error
             if exported.lfs:
                 remarks.append(
                     "files kept in Git LFS came as pointers: add an install step `git lfs pull`, or keep them elsewhere"
@@ -75,11 +75,6 @@ class Preparation:
             await self._repository.bring(commit)
             await asyncio.to_thread(index.unlink, missing_ok=True)
             return await self._repository.export(commit, folder, index)
-
-    def _setback(self, error: Exception) -> SetbackError:
-        if isinstance(error, RemoteError) and error.kind is Trouble.DISK:
-            return SetbackError(f"no space left on {file_system(self._releases.directory)}")
-        return SetbackError(str(error), lasting=isinstance(error, UnsupportedTreeError))
 
     async def _left_behind(self, course: Course, live: Release) -> str:
         """What people did by hand to the live release: a switch leaves it there, so it is said."""
@@ -198,6 +193,10 @@ class Preparation:
                 return False
             await asyncio.to_thread(_move_environment, folder / name, source / name)
         return True
+
+
+def _setback(error: Exception) -> SetbackError:
+    return SetbackError(str(error), lasting=isinstance(error, UnsupportedTreeError))
 
 
 def _clear(place: Path) -> bool:

@@ -12,14 +12,11 @@ has the path in it. A folder counts as a release only when its `.part` is gone a
 Everything here blocks: call it in a thread.
 """
 
-import ctypes
-import errno
 import json
 import os
 import re
 import shutil
-import stat
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -27,12 +24,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from opsbot.config import Source
+from opsbot.disk import file_system, is_full, remove, sync_file_system, sync_folder, used
 from opsbot.occupants import occupants
 from opsbot.words import size
 
 MARGIN = 100 * 1024 * 1024
 """Bytes that must be free beside the size of one more release."""
-
 _NAME = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{10}(?:-\d+)?")
 
 
@@ -56,23 +53,6 @@ class About:
     steps: Mapping[str, str] = field(default_factory=dict)
     changed: tuple[str, ...] = ()
     added: tuple[str, ...] = ()
-
-
-def is_full(error: OSError) -> bool:
-    """Whether this is about a disk without space."""
-    return error.errno in {errno.ENOSPC, errno.EDQUOT}
-
-
-def file_system(path: Path) -> str:
-    """The file system a path is on, in words: "/srv (12 MiB of 1.0 GiB free)"."""
-    while not path.exists():
-        path = path.parent
-    path = path.resolve()
-    figures = os.statvfs(path)
-    while not path.is_mount():
-        path = path.parent
-    free, total = figures.f_bavail * figures.f_frsize, figures.f_blocks * figures.f_frsize
-    return f"{path} ({size(free)} of {size(total)} free)"
 
 
 class Releases:
@@ -118,7 +98,7 @@ class Releases:
         with _told(self.directory):
             self.about_folder.mkdir(parents=True, exist_ok=True)
             self._part(name).touch()
-            _sync_folder(self.folder)
+            sync_folder(self.folder)
             path = self.path(name)
             path.mkdir()
             return path
@@ -183,9 +163,9 @@ class Releases:
         """
         with _told(self.directory):
             (self.about_folder / f"{name}.json").write_text(json.dumps(asdict(about)))
-            _sync_file_system(self.folder)
+            sync_file_system(self.folder)
             self._part(name).unlink(missing_ok=True)
-            _sync_folder(self.folder)
+            sync_folder(self.folder)
 
     def about(self, name: str) -> About:
         """What was written down of it; nothing where nothing was."""
@@ -236,14 +216,14 @@ class Releases:
             fresh.unlink(missing_ok=True)
             fresh.symlink_to(Path("releases") / name)
             fresh.replace(self.current)
-            _sync_folder(self.directory)
+            sync_folder(self.directory)
 
     def take_away(self) -> None:
         """Remove the `current` link: there is no release to run."""
         with _told(self.directory):
             if self.current.is_symlink():
                 self.current.unlink()
-                _sync_folder(self.directory)
+                sync_folder(self.directory)
 
     # Cleaning
 
@@ -271,51 +251,6 @@ class Releases:
         """Remove the half-made `current` links of a process that was killed."""
         for link in self.directory.glob(".current.*"):
             link.unlink(missing_ok=True)
-
-
-def used(folder: Path) -> int:
-    """Bytes a folder takes on its disk; links are not followed."""
-    total = 0
-    for root, _, files in os.walk(folder):
-        for name in files:
-            with suppress(OSError):
-                total += os.lstat(os.path.join(root, name)).st_blocks * 512  # noqa: PTH118 - fast, for 10 000 files
-    return total
-
-
-def remove(folder: Path) -> bool:
-    """Remove a folder with all in it, write-protected folders too (Go's module cache); whether it is gone."""
-
-    def unlock(function: Callable[..., object], path: str, error: object) -> None:
-        del error
-        with suppress(OSError):
-            os.chmod(os.path.dirname(path), stat.S_IRWXU)  # noqa: PTH101, PTH120 - rmtree hands out strings
-            os.chmod(path, stat.S_IRWXU)  # noqa: PTH101
-            function(path)
-
-    for _ in range(3):
-        if not folder.exists():
-            return True
-        shutil.rmtree(folder, onerror=unlock)
-    return not folder.exists()
-
-
-def _sync_folder(folder: Path) -> None:
-    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
-
-
-def _sync_file_system(folder: Path) -> None:
-    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        if ctypes.CDLL(None, use_errno=True).syncfs(number) != 0:
-            error = ctypes.get_errno()
-            raise OSError(error, os.strerror(error))
-    finally:
-        os.close(number)
 
 
 class _told:  # noqa: N801 - reads as a statement

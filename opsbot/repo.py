@@ -13,6 +13,7 @@ import asyncio
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from opsbot.config import Source
 from opsbot.core.deployment import Commit
+from opsbot.disk import exhausted, file_system
 from opsbot.occupants import MARK, occupants
 from opsbot.remote import GitResult, RemoteError, Trouble, explain, git_environment, run_git
 
@@ -58,6 +60,11 @@ class DamagedError(Exception):
 
 class UnsupportedTreeError(Exception):
     """The commit has something a release cannot be made of; the text names it."""
+
+
+def is_full_id(ref: str) -> bool:
+    """Whether this is a whole commit id."""
+    return _FULL.fullmatch(ref) is not None
 
 
 def ref_problem(ref: str) -> str | None:
@@ -160,19 +167,16 @@ class Repository:
         )
 
     def _unlock(self) -> None:
-        """Remove lock files that a killed git left; one at work is let alone (it is in the folder)."""
-        places = [
-            self.mirror.glob("*.lock"),
-            self.mirror.glob("objects/info/**/*.lock"),
-            self.mirror.glob("refs/**/*.lock"),
-        ]
-        locks = [lock for place in places for lock in place]
+        """Remove lock files and half packs that a killed git left; one at work is let alone (it is in the folder)."""
+        left = ("*.lock", "objects/info/**/*.lock", "refs/**/*.lock", "objects/pack/tmp_*", "objects/tmp_*")
+        locks = [path for pattern in left for path in self.mirror.glob(pattern)]
         if not locks:
             return
         if busy := occupants([self.mirror])[self.mirror]:
             raise RemoteError(Trouble.OTHER, f"another git works in {self.mirror} (pid {min(busy)})")
         for lock in locks:
-            lock.unlink(missing_ok=True)
+            with suppress(IsADirectoryError):
+                lock.unlink(missing_ok=True)
 
     async def _bring(self, ref: str | None, environment: Mapping[str, str], *, fresh: bool) -> str:
         if ref is None:
@@ -225,11 +229,14 @@ class Repository:
         result = await run_git(
             [*words, "--", self.source.repository, *refspecs], cwd=self.mirror, env=environment, timeout=limit
         )
-        self._raise(result)
+        await self._raise(result)
 
-    def _raise(self, result: GitResult) -> None:
+    async def _raise(self, result: GitResult) -> None:
         if result.status == 0:
             return
+        if await asyncio.to_thread(exhausted, self.source.directory):
+            where = await asyncio.to_thread(file_system, self.source.directory)
+            raise RemoteError(Trouble.DISK, f"no space left on {where}")
         if _DAMAGE.search(result.err):
             raise DamagedError(result.err.strip()[:500])
         raise explain(result)
@@ -245,7 +252,7 @@ class Repository:
         environment = {**self._local_environment(), **(extra or {})}
         result = await run_git(words, cwd=cwd, env=environment, timeout=LOCAL_SECONDS)
         if check:
-            self._raise(result)
+            await self._raise(result)
         return result
 
     # Reading it

@@ -1,0 +1,149 @@
+"""Place: one service as the pipeline handles it. What is done in a deploy and in its undoing stands here once."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from opsbot.config import Service, Source
+from opsbot.core.deployment import Deployment, Hold, Kind
+from opsbot.course import Course, SetbackError
+from opsbot.prepare import Preparation
+from opsbot.releases import ReleaseError, Releases
+from opsbot.remote import RemoteError
+from opsbot.repo import Repository
+from opsbot.services.port import Activity, LogQuery, ManagerError, ServiceManager, ServiceState
+from opsbot.store import Store, ledger
+from opsbot.verify import Verifier
+
+log = logging.getLogger(__name__)
+
+LOG_LINES = 15
+LINE_MOST = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One service: its folders, its mirror, and who keeps it running."""
+
+    service: Service
+    source: Source
+    repository: Repository
+    releases: Releases
+    preparation: Preparation
+    manager: ServiceManager
+    verifier: Verifier
+    store: Store
+    clock: Callable[[], datetime]
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held by a deployment, and by the tidying after it."""
+
+    @property
+    def name(self) -> str:
+        """The service's name."""
+        return self.service.name
+
+    # The live release
+
+    async def switch(self, release: str) -> None:
+        """Point `current` at a release.
+
+        Raises:
+            SetbackError: it cannot be.
+        """
+        try:
+            await asyncio.to_thread(self.releases.switch, release)
+        except ReleaseError as error:
+            raise SetbackError(str(error)) from error
+
+    async def restart(self) -> ServiceState:
+        """Start the service in what `current` points to.
+
+        Raises:
+            SetbackError: it does not start.
+        """
+        try:
+            return await self.manager.restart(self.name)
+        except ManagerError as error:
+            raise SetbackError(f"it did not start: {error}", tail=await self.last_words()) from error
+
+    async def stop(self) -> None:
+        """Stop the service, and have no live release.
+
+        Raises:
+            SetbackError: it cannot be stopped.
+        """
+        try:
+            await self.manager.stop(self.name)
+            await asyncio.to_thread(self.releases.take_away)
+        except (ManagerError, ReleaseError) as error:
+            raise SetbackError(f"it could not be stopped: {error}") from error
+
+    async def state(self) -> ServiceState:
+        """How the service stands."""
+        try:
+            return await self.manager.state(self.name)
+        except ManagerError as error:
+            return ServiceState(Activity.FAILED, exit=str(error))
+
+    async def runs(self, state: ServiceState, release: str) -> bool:
+        """Whether that is a process started in this release, which `current` points to as well."""
+        if state.activity is not Activity.RUNNING:
+            return False
+        folder, live = await asyncio.to_thread(lambda: (self.releases.path(release).resolve(), self.releases.live()))
+        return state.release == folder and live == release
+
+    async def verify(
+        self, course: Course, state: ServiceState, release: str, *, soak: timedelta, within: timedelta
+    ) -> None:
+        """Look whether what was just started is well, as a step.
+
+        Raises:
+            SetbackError: it is not.
+        """
+        async with course.step("verify" if soak else f"look at {release}") as doing:
+
+            async def report(text: str) -> None:
+                await course.say(doing, text)
+
+            folder = self.releases.path(release)
+            judged = await self.verifier.verify(self.service, state, folder, soak=soak, within=within, report=report)
+            if not judged.ok:
+                raise SetbackError(judged.text, lasting=True, tail=await self.last_words())
+            doing.note = judged.text
+
+    async def last_words(self) -> str:
+        """The last lines the service wrote."""
+        try:
+            lines = await self.manager.logs(self.name, LogQuery(lines=LOG_LINES, this_run=True))
+            lines = lines or await self.manager.logs(self.name, LogQuery(lines=LOG_LINES))
+        except ManagerError:
+            return ""
+        return "\n".join(line.text[:LINE_MOST] for line in lines)
+
+    async def remove(self, release: str) -> None:
+        """Remove a release and forget it. What cannot be removed now is left for the next start."""
+        try:
+            await asyncio.to_thread(self.releases.discard, release)
+            await self.store.write(ledger.forget_release, self.name, release)
+            await self.repository.forget(release)
+        except (ReleaseError, RemoteError, OSError) as error:
+            log.warning("release %s of %s was not removed: %s", release, self.name, error)
+
+    # Which commit follows which
+
+    async def follows(self, new: str | None, old: str | None) -> bool:
+        """Whether `new` is `old` or has it in its history; False where that is not known."""
+        return new is not None and old is not None and await self.repository.is_ancestor(old, new)
+
+    async def wait_past(self, value: Deployment, commit: str | None) -> Hold | None:
+        """The wait after a rollback: past the newest commit that was rolled back from, after several in a row too."""
+        if commit is None:
+            return None
+        known = await self.store.read(ledger.hold, self.name)
+        waits = commit
+        if known is not None and known.waits is not None and not await self.follows(commit, known.waits):
+            waits = known.waits
+        what = "rolled back" if value.kind is Kind.ROLLBACK else "undone"
+        return Hold(self.name, value.actor.name, f"{what}: deployment {value.id}", self.clock(), waits=waits)

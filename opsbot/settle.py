@@ -1,0 +1,112 @@
+"""Makes the folders and the ledger say the same: after a deployment, and at the start of the daemon."""
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Mapping
+from datetime import datetime
+
+from opsbot.core.deployment import CHANGED, Deployment, Facts, Phase, Release, advance, previous_good
+from opsbot.core.model import Live, NoticeKind
+from opsbot.course import SetbackError
+from opsbot.place import Place
+from opsbot.remote import RemoteError
+from opsbot.store import ledger, outbox
+
+log = logging.getLogger(__name__)
+
+
+def known(db: sqlite3.Connection, service: str) -> Facts:
+    """What the store knows of a service's deployments, at one moment."""
+    live = ledger.live(db, service)
+    releases = ledger.releases(db, service)
+    unfinished = ledger.unfinished(db, service)
+    return Facts(
+        has_source=True,
+        unfinished=unfinished[0].id if unfinished else None,
+        hold=ledger.hold(db, service),
+        live=next((release for release in releases if live is not None and release.name == live.release), None),
+        releases=releases,
+        quarantined=frozenset(ledger.quarantined(db, service)),
+    )
+
+
+def end_unknown(db: sqlite3.Connection, deployment: Deployment, now: datetime) -> None:
+    """End a deployment of a service that is not configured any more."""
+    note = f"{deployment.service} is not configured any more"
+    changed = deployment.phase in CHANGED
+    if changed and deployment.phase is not Phase.UNDOING:
+        deployment = ledger.save(db, advance(deployment, Phase.UNDOING, now, note))
+    ledger.save(db, advance(deployment, Phase.STUCK if changed else Phase.FAILED, now, note))
+
+
+async def tidy(place: Place) -> None:
+    """Remove the releases nobody needs, and pack the mirror."""
+    async with place.lock:
+        try:
+            facts = await place.store.read(known, place.name)
+            live = facts.live.name if facts.live else None
+            fallback = previous_good(facts.releases, live, facts.quarantined)
+            good = [release.name for release in facts.releases if release.good]
+            spared = [name for name in (live, fallback.name if fallback else None) if name]
+            names = [release.name for release in facts.releases]
+            for name in await asyncio.to_thread(place.releases.surplus, good, spared, names):
+                await place.remove(name)
+            await place.repository.tidy()
+        except (RemoteError, OSError) as error:
+            log.warning("tidying %s: %s", place.name, error)
+
+
+async def put_right(place: Place, *, busy: bool) -> None:
+    """Clear away what a killed process left, and have `current` point to what is live.
+
+    busy: a deployment has been taken up, which sees to `current` itself.
+    """
+    facts = await place.store.read(known, place.name)
+    await asyncio.to_thread(place.releases.sweep_links)
+    if not facts.releases and facts.live is None and not busy:
+        # A state directory that is new to these folders knows nothing: it must not clear them away.
+        await _adopt(place)
+        return
+    names = {release.name: release for release in facts.releases}
+    for leftover in await asyncio.to_thread(place.releases.leftovers, names):
+        await place.remove(leftover)
+    await _forget_gone(place, names, facts.live)
+    if facts.live is not None and not busy:
+        await _point(place, facts.live.name)
+
+
+async def _forget_gone(place: Place, names: Mapping[str, Release], live: Release | None) -> None:
+    for name in names:
+        if (live is None or name != live.name) and not await asyncio.to_thread(place.releases.stands, name):
+            await place.store.write(ledger.forget_release, place.name, name)
+
+
+async def _point(place: Place, live: str) -> None:
+    pointed = await asyncio.to_thread(place.releases.live)
+    if pointed == live:
+        return
+    try:
+        await place.switch(live)
+        level, text = "warning", f"`current` pointed to {pointed or 'nothing'}; it points to {live} again"
+    except SetbackError as setback:
+        level, text = "error", f"`current` points to {pointed or 'nothing'} and not to {live}: {setback}"
+    log.warning("%s: %s", place.name, text)
+    now = place.clock()
+    body: dict[str, object] = {"text": f"{place.name}: {text}", "level": level}
+    key = f"link:{place.name}:{live}:{now:%Y%m%d}"
+    await place.store.write(outbox.put, key, NoticeKind.WORD, place.name, now, body=body)
+
+
+async def _adopt(place: Place) -> None:
+    """Take the release that `current` points to for the live one: it was deployed by an opsbot with another state."""
+    name = await asyncio.to_thread(place.releases.live)
+    if name is None or not await asyncio.to_thread(place.releases.stands, name):
+        return
+    commit = await place.repository.commit(name.split("-")[1])
+    if commit is None:
+        return
+    log.warning("%s: took over release %s, which this state directory did not know", place.name, name)
+    release = Release(name, commit.id, place.clock(), good=True, title=commit.title)
+    await place.store.write(ledger.add_release, place.name, release)
+    await place.store.write(ledger.set_live, Live(place.name, name, place.clock(), None))

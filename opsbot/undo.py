@@ -1,0 +1,74 @@
+"""Going back: to the release before, to an older good one where that is not well either, or to a stop."""
+
+import asyncio
+import logging
+from contextlib import suppress
+from datetime import timedelta
+
+from opsbot.core.deployment import Deployment, Kind, Phase
+from opsbot.course import Course, SetbackError
+from opsbot.place import Place
+from opsbot.store import ledger
+
+log = logging.getLogger(__name__)
+
+UNDO_WITHIN = timedelta(seconds=60)
+"""How long a release that was good before may take to pass its checks again."""
+OLDER_TRIED = 2
+"""Good releases that are tried, besides the one before, when that one is not well either."""
+
+
+async def undo(course: Course, place: Place) -> None:
+    """Bring a deployment in UNDOING to its end. Can be cut short at any point, and begun anew."""
+    value = course.value
+    # The commit is to blame when it was started and was not well; not when the link could not be put in its place.
+    blamed = value.commit_to if value.failed_in in {Phase.RESTARTING, Phase.VERIFYING} else None
+    hold = await place.wait_past(value, blamed) if value.kind is Kind.DEPLOY else None
+    candidates = await _ways_back(value, place)
+    for name in candidates:
+        if await _back_to(course, place, name):
+            other = name if name != value.release_from else None
+            note = f"{value.note} Back on {name}."
+            await course.end(Phase.UNDONE, note, live=other, quarantined=blamed, hold=hold)
+            return
+    if value.release_from is None and not candidates:
+        async with course.step("stop the service"):
+            await place.stop()
+        note = f"{value.note} There was no release before: the service is stopped."
+        await course.end(Phase.UNDONE, note, quarantined=blamed, hold=hold)
+        return
+    if candidates:
+        # Not well, but what was live before: better than the one that was tried last.
+        with suppress(SetbackError):
+            await place.switch(candidates[0])
+            await place.restart()
+    tried = ", ".join(candidates) or "none is left"
+    note = f"{value.note} No release before is well either (tried: {tried}). A human is needed."
+    await course.end(Phase.STUCK, note, quarantined=blamed, hold=hold)
+
+
+async def _ways_back(value: Deployment, place: Place) -> list[str]:
+    """The releases to go back to: the one before, then older good ones; those that stand."""
+    known = await place.store.read(ledger.releases, place.name)
+    bad = await place.store.read(ledger.quarantined, place.name)
+    before = [value.release_from] if value.release_from else []
+    passed_over = {*before, value.release_to}
+    good = [each.name for each in known if each.good and each.commit not in bad and each.name not in passed_over]
+    names = [*before, *good[:OLDER_TRIED]]
+    return await asyncio.to_thread(lambda: [name for name in names if place.releases.stands(name)])
+
+
+async def _back_to(course: Course, place: Place, name: str) -> bool:
+    try:
+        async with course.step(f"back to {name}") as doing:
+            await place.switch(name)
+            state = await place.state()
+            if not await place.runs(state, name):
+                state = await place.restart()
+            doing.note = f"pid {state.pid}" if state.pid else ""
+        within = min(place.service.verify_timeout, UNDO_WITHIN)
+        await place.verify(course, state, name, soak=timedelta(0), within=within)
+    except SetbackError as setback:
+        log.warning("going back to %s of %s: %s", name, place.name, setback)
+        return False
+    return True

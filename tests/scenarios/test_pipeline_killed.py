@@ -1,0 +1,162 @@
+"""opsbot is killed (SIGKILL) at every moment of a deployment; the next one finds it and ends it."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from opsbot.core.deployment import Deployment, Phase
+from opsbot.store import ledger
+from tests.fixtures.sample import Remote, make_service
+from tests.fixtures.stage import Stage, open_stage, until
+
+
+async def dies(folder: Path, remote: Remote, port: int, phase: str, moment: str, **more: Any) -> None:
+    """Run an opsbot that deploys and is killed at that moment."""
+    told = {
+        "folder": str(folder), "url": remote.url, "port": port, "phase": phase, "moment": moment,
+        "kind": "deploy", "service": {"verify_timeout": 2.0}, **more,
+    }  # fmt: skip
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.fixtures.dying", json.dumps(told), stderr=subprocess.PIPE
+    )
+    _, err = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == -signal.SIGKILL, (process.returncode, err.decode()[-3000:])
+
+
+async def settled(stage: Stage) -> Deployment:
+    """The last deployment, once nothing is unfinished; nothing of a dead process is left anywhere."""
+    for number in [each.id for each in await stage.store.read(ledger.unfinished)]:
+        await stage.deployer.wait(number)
+    last = (await stage.store.read(ledger.deployments, "web", 1))[0]
+    assert last.finished
+    assert all(step.ok is not None for step in last.steps)
+    await until(lambda: tidy(stage))
+    return last
+
+
+async def tidy(stage: Stage) -> bool:
+    names = {release.name for release in await stage.known_releases()}
+    links = list(stage.releases.directory.glob(".current.*"))
+    return stage.folders() == names and not links
+
+
+MOMENTS = [
+    ("after", Phase.PENDING, Phase.FAILED, "1"),
+    ("before", Phase.FETCHING, Phase.FAILED, "1"),
+    ("after", Phase.FETCHING, Phase.FAILED, "1"),
+    ("before", Phase.PREPARING, Phase.FAILED, "1"),
+    ("after", Phase.PREPARING, Phase.FAILED, "1"),
+    ("before", Phase.INSTALLING, Phase.FAILED, "1"),
+    ("after", Phase.INSTALLING, Phase.FAILED, "1"),
+    ("before", Phase.SWITCHING, Phase.FAILED, "1"),
+    ("after", Phase.SWITCHING, Phase.LIVE, "2"),
+    ("before", Phase.RESTARTING, Phase.LIVE, "2"),
+    ("after", Phase.RESTARTING, Phase.LIVE, "2"),
+    ("before", Phase.VERIFYING, Phase.LIVE, "2"),
+    ("after", Phase.VERIFYING, Phase.LIVE, "2"),
+    ("before", Phase.LIVE, Phase.LIVE, "2"),
+    ("after", Phase.LIVE, Phase.LIVE, "2"),
+]
+
+
+@pytest.mark.parametrize(("moment", "phase", "end", "version"), MOMENTS)
+async def test_a_killed_deploy_is_finished_or_failed_at_the_next_start(
+    tmp_path: Path, remote: Remote, port: int, moment: str, phase: Phase, end: Phase, version: str
+) -> None:
+    service = make_service(tmp_path, remote.url, port)
+    async with open_stage(tmp_path, service, stop=False) as stage:
+        await stage.deploy()
+    remote.version("2")
+    await dies(tmp_path, remote, port, phase, moment)
+    async with open_stage(tmp_path, service) as stage:
+        last = await settled(stage)
+        assert last.phase is end
+        await stage.assert_well(version)
+        if end is Phase.FAILED:
+            assert await stage.store.read(ledger.quarantined, "web") == {}
+            assert "opsbot was restarted" in last.note
+            assert (await stage.deploy()).phase is Phase.LIVE
+            await stage.assert_well("2")
+
+
+@pytest.mark.parametrize(
+    ("moment", "phase"),
+    [("after", Phase.UNDOING), ("before", Phase.UNDONE), ("after", Phase.UNDONE), ("before", Phase.UNDOING)],
+)
+async def test_a_killed_undoing_is_undone_at_the_next_start(
+    tmp_path: Path, remote: Remote, port: int, moment: str, phase: Phase
+) -> None:
+    service = make_service(tmp_path, remote.url, port, verify_timeout=2)
+    async with open_stage(tmp_path, service, stop=False) as stage:
+        await stage.deploy()
+    commit = remote.syntax_error()
+    await dies(tmp_path, remote, port, phase, moment)
+    async with open_stage(tmp_path, service) as stage:
+        last = await settled(stage)
+        assert last.phase is Phase.UNDONE
+        assert commit in await stage.store.read(ledger.quarantined, "web")
+        await stage.assert_well("1")
+
+
+@pytest.mark.parametrize(
+    ("moment", "phase", "version"),
+    [
+        ("after", Phase.PENDING, "2"),
+        ("after", Phase.SWITCHING, "1"),
+        ("after", Phase.RESTARTING, "1"),
+        ("after", Phase.VERIFYING, "1"),
+    ],
+)
+async def test_a_killed_rollback_is_finished_at_the_next_start(
+    tmp_path: Path, remote: Remote, port: int, moment: str, phase: Phase, version: str
+) -> None:
+    service = make_service(tmp_path, remote.url, port)
+    async with open_stage(tmp_path, service, stop=False) as stage:
+        await stage.deploy()
+        newer = remote.version("2")
+        await stage.deploy()
+    await dies(tmp_path, remote, port, phase, moment, kind="rollback")
+    async with open_stage(tmp_path, service) as stage:
+        await settled(stage)
+        await stage.assert_well(version)
+        hold = await stage.store.read(ledger.hold, "web")
+        assert (hold.waits if hold else None) == (newer if version == "1" else None)
+
+
+async def test_a_step_that_outlived_a_killed_opsbot_is_ended_and_its_release_removed(
+    tmp_path: Path, remote: Remote, port: int
+) -> None:
+    service = make_service(tmp_path, remote.url, port)
+    async with open_stage(tmp_path, service, stop=False) as stage:
+        await stage.deploy()
+    child = tmp_path / "child"
+    remote.version("2", files={"install.sh": f"echo $$ > {child}; kill -9 $PPID; while :; do date > late; done\n"})
+    await dies(tmp_path, remote, port, "never", "after")
+    pid = int(child.read_text())
+    os.kill(pid, 0)
+    async with open_stage(tmp_path, service) as stage:
+        assert not Path(f"/proc/{pid}/cwd").exists()
+        last = await settled(stage)
+        assert last.phase is Phase.FAILED
+        await stage.assert_well("1")
+
+
+async def test_settling_can_itself_be_killed(tmp_path: Path, remote: Remote, port: int) -> None:
+    service = make_service(tmp_path, remote.url, port, verify_timeout=2)
+    async with open_stage(tmp_path, service, stop=False) as stage:
+        await stage.deploy()
+    remote.syntax_error()
+    await dies(tmp_path, remote, port, Phase.RESTARTING, "after")
+    for phase, moment in ((Phase.UNDOING, "before"), (Phase.UNDOING, "after"), (Phase.UNDONE, "before")):
+        # It settles first, which meets the broken release and dies of it.
+        await dies(tmp_path, remote, port, phase, moment)
+    async with open_stage(tmp_path, service) as stage:
+        assert (await settled(stage)).phase is Phase.UNDONE
+        await stage.assert_well("1")
