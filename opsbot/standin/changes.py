@@ -11,6 +11,7 @@ class Changes:
     """`notify` wakes every waiter whose condition now holds."""
 
     def __init__(self) -> None:
+        """Nobody waits yet."""
         self._waiting: list[Callable[[], None]] = []
 
     def notify(self) -> None:

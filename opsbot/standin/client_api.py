@@ -1,23 +1,17 @@
-"""What the page in the browser talks to: its files, one WebSocket per open page, and a person's actions.
-
-Only for this machine's own browser: other Hosts and Origins are refused (DNS rebinding, cross-site requests).
-"""
+"""What the page in the browser talks to: one WebSocket per open page, and a person's actions as POSTs."""
 
 import asyncio
 import json
 import logging
-import mimetypes
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
-from aiohttp import hdrs, web
+from aiohttp import web
 
 from opsbot.standin.client_input import InputError
 from opsbot.standin.errors import ApiError, Json
-from opsbot.standin.guild import Channel, Member, iso
+from opsbot.standin.guild import CATEGORY, Channel, Member, iso
 from opsbot.standin.interaction import AUTOCOMPLETE, COMMAND, COMPONENT, MODAL_SUBMIT
 from opsbot.standin.permissions import ALL, Permission
 from opsbot.standin.plumbing import answer, nothing
@@ -28,35 +22,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PAGE = Path(__file__).with_name("page")
 HISTORY = 100
 QUEUED_FRAMES = 5_000
-_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
-_TYPES = {".js": "text/javascript", ".mjs": "text/javascript", ".css": "text/css", ".html": "text/html",
-          ".svg": "image/svg+xml", ".woff2": "font/woff2", ".json": "application/json"}
-_SHOWN_INLINE = ("image/png", "image/jpeg", "image/gif", "image/webp")
+NAME_LENGTH = 32
 _AS_THEY_ARE = {"MESSAGE_CREATE", "MESSAGE_UPDATE", "MESSAGE_DELETE", "TYPING_START"}
 _CHANNELS = {"CHANNEL_CREATE", "CHANNEL_UPDATE", "CHANNEL_DELETE", "THREAD_CREATE", "THREAD_UPDATE", "THREAD_DELETE"}
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-@web.middleware
-async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refuse every Host but this machine's, and every Origin but the page's own."""
-    if request.path.startswith("/api/") or request.path.rstrip("/") == "/gateway":
-        return await handler(request)
-    try:
-        host = urlsplit(f"//{request.host}")
-        origin = urlsplit(request.headers.get(hdrs.ORIGIN) or f"http://{request.host}")
-        same = (origin.hostname in _LOOPBACK and host.hostname in _LOOPBACK and origin.port == host.port)
-    except ValueError:
-        same = False
-    if not same or request.headers.get("Sec-Fetch-Site") == "cross-site":
-        return answer({"message": "This page is for this machine's own browser only."}, 403)
-    response = await handler(request)
-    if not response.prepared:
-        response.headers.setdefault("X-Content-Type-Options", "nosniff")
-    return response
 
 
 @dataclass(slots=True, eq=False)
@@ -84,6 +54,7 @@ class ClientApi:
     """The page's routes, and the frames it is sent."""
 
     def __init__(self, standin: "Standin") -> None:
+        """Listens to the stand-in's events from now on."""
         self._standin = standin
         self._sockets: set[PageSocket] = set()
         self._busy: set[str] = set()
@@ -91,55 +62,12 @@ class ClientApi:
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
         """Register the routes."""
-        router.add_get("/", self.get_index)
-        router.add_get("/static/{path:.*}", self.get_static)
-        router.add_get("/attachments/{channel}/{file}/{name}", self.get_attachment)
         router.add_get("/client/ws", self.get_socket)
         router.add_post("/client/interactions", self.post_interaction)
         router.add_post("/client/messages", self.post_message)
         router.add_post("/client/members", self.post_member)
         router.add_post("/client/members/{member}/roles", self.post_roles)
         router.add_post("/client/panel/{button}", self.post_panel)
-
-    # files
-
-    async def get_index(self, _: web.Request) -> web.StreamResponse:
-        """The page."""
-        return await self._file("index.html")
-
-    async def get_static(self, request: web.Request) -> web.StreamResponse:
-        """A file of the page."""
-        return await self._file(request.match_info["path"])
-
-    async def _file(self, name: str) -> web.StreamResponse:
-        def read() -> bytes | None:
-            path = (PAGE / name).resolve()
-            return path.read_bytes() if path.is_relative_to(PAGE.resolve()) and path.is_file() else None
-
-        try:
-            data = await asyncio.to_thread(read)
-        except (OSError, ValueError):
-            data = None
-        if data is None:
-            return answer({"message": "404: Not Found"}, 404)
-        kind = _TYPES.get(Path(name).suffix) or mimetypes.guess_type(name)[0] or "application/octet-stream"
-        charset = "utf-8" if kind.startswith("text/") else None
-        return web.Response(body=data, content_type=kind, charset=charset, headers={"Cache-Control": "no-cache"})
-
-    async def get_attachment(self, request: web.Request) -> web.Response:
-        """An uploaded file: images and text are shown, all else is a download, nothing runs on the page's origin."""
-        key = request.match_info["file"]
-        stored = self._standin.store.files.stored.get(int(key)) if key.isdecimal() else None
-        if stored is None:
-            return answer({"message": "404: Not Found"}, 404)
-        kind = stored.content_type
-        if kind not in _SHOWN_INLINE:
-            kind = "text/plain" if kind.startswith("text/") and kind != "text/html" else "application/octet-stream"
-        charset = "utf-8" if kind == "text/plain" else None
-        headers = {"Cache-Control": "private, max-age=3600", "Content-Security-Policy": "sandbox"}
-        if kind == "application/octet-stream":
-            headers["Content-Disposition"] = "attachment"
-        return web.Response(body=stored.data, content_type=kind, charset=charset, headers=headers)
 
     # frames
 
@@ -179,6 +107,7 @@ class ClientApi:
         """Everything one member sees."""
         state = self._standin.state
         channels = [c for c in state.channels.values() if self._sees(me, c)]
+        written = [c.id for c in channels if c.type != CATEGORY]
         return {
             "guild": {"id": str(GUILD_ID), "name": state.guild_name},
             "me": me.user(),
@@ -189,7 +118,7 @@ class ClientApi:
             ],
             "channels": [shown_channel(channel) for channel in channels],
             "commands": self._commands(me),
-            "messages": {str(c.id): self._standin.store.listed(c.id)[-HISTORY:] for c in channels if c.type != 4},
+            "messages": {str(place): self._standin.store.listed(place)[-HISTORY:] for place in written},
             "application": {"id": str(APPLICATION_ID), "name": state.bot_name, "bot": state.bot.user()},
             "panel": self._panel(),
             "connected": self._standin.connected,
@@ -282,62 +211,50 @@ class ClientApi:
 
     async def post_interaction(self, request: web.Request) -> web.Response:
         """A command, a click, a key stroke in an option, a submitted form."""
-        body = await _body(request)
-        if body is None or body.get("type") not in (COMMAND, COMPONENT, AUTOCOMPLETE, MODAL_SUBMIT):
-            return answer({"message": "Expected {member_id, channel_id, nonce, type, data}."}, 400)
-        data = body.get("data")
-        try:
+
+        def do(body: Json) -> web.Response:
+            if body["type"] not in (COMMAND, COMPONENT, AUTOCOMPLETE, MODAL_SUBMIT):
+                return answer({"message": "There is no interaction of that type."}, 400)
+            data = body.get("data")
             self._standin.interactions.create(
-                int(body["member_id"]), int(body["channel_id"]), body["type"], data if isinstance(data, dict) else {},
+                int(body["member_id"]),
+                int(body["channel_id"]),
+                body["type"],
+                data if isinstance(data, dict) else {},
                 nonce=None if body.get("nonce") is None else str(body["nonce"]),
                 message_id=int(body["message_id"]) if body.get("message_id") else None,
             )
-        except (InputError, KeyError, TypeError, ValueError) as error:
-            return answer({"message": str(error)}, 400)
-        except ApiError as error:
-            return answer(error.body(), error.status)
-        return nothing()
+            return nothing()
+
+        return await _with_body(request, "{member_id, channel_id, nonce, type, data}", do)
 
     async def post_message(self, request: web.Request) -> web.Response:
         """A person says something."""
-        body = await _body(request)
-        try:
-            if body is None:
-                raise ValueError("Expected {member_id, channel_id, content}.")
+
+        def do(body: Json) -> web.Response:
             state = self._standin.state
             member, channel = state.member(int(body["member_id"])), state.channel(int(body["channel_id"]))
-            message = self._standin.store.send(channel, member, {"content": str(body["content"])}, [])
-        except (KeyError, TypeError, ValueError) as error:
-            return answer({"message": str(error)}, 400)
-        except ApiError as error:
-            return answer(error.body(), error.status)
-        return answer(message)
+            return answer(self._standin.store.send(channel, member, {"content": str(body["content"])}, []))
+
+        return await _with_body(request, "{member_id, channel_id, content}", do)
 
     async def post_member(self, request: web.Request) -> web.Response:
         """A new member."""
-        body = await _body(request)
-        try:
-            if body is None or not str(body.get("name") or "").strip():
-                raise ValueError("Expected {name, roles}.")
-            member = self._standin.state.add_member(str(body["name"])[:32], [int(r) for r in body.get("roles") or ()])
-        except (TypeError, ValueError) as error:
-            return answer({"message": str(error)}, 400)
-        except ApiError as error:
-            return answer(error.body(), error.status)
-        return answer(shown_member(member))
+
+        def do(body: Json) -> web.Response:
+            name = " ".join(str(body["name"]).split())[:NAME_LENGTH] or "nobody"
+            return answer(shown_member(self._standin.state.add_member(name, map(int, body.get("roles") or ()))))
+
+        return await _with_body(request, "{name, roles}", do)
 
     async def post_roles(self, request: web.Request) -> web.Response:
         """Other roles for a member."""
-        body = await _body(request)
-        try:
-            if body is None:
-                raise ValueError("Expected {roles}.")
-            self._standin.state.set_roles(int(request.match_info["member"]), [int(r) for r in body["roles"]])
-        except (KeyError, TypeError, ValueError) as error:
-            return answer({"message": str(error)}, 400)
-        except ApiError as error:
-            return answer(error.body(), error.status)
-        return nothing()
+
+        def do(body: Json) -> web.Response:
+            self._standin.state.set_roles(int(request.match_info["member"]), [int(role) for role in body["roles"]])
+            return nothing()
+
+        return await _with_body(request, "{roles: [ids]}", do)
 
     async def post_panel(self, request: web.Request) -> web.Response:
         """Press a button of the panel; it is disabled while its action runs."""
@@ -351,7 +268,8 @@ class ClientApi:
         self.tell_panel()
         try:
             text, ok = await button.action(**args), True
-        except Exception as error:  # noqa: BLE001 - the edge: whatever a demo action raises is shown on the page
+        except Exception as error:
+            # The edge: whatever a demo's action raises is shown on the page.
             log.warning("panel button %s failed", button.id, exc_info=True)
             text, ok = str(error) or type(error).__name__, False
         finally:
@@ -367,6 +285,21 @@ async def _body(request: web.Request) -> Json | None:
     except ValueError:
         return None
     return body if isinstance(body, dict) else None
+
+
+async def _with_body(request: web.Request, shape: str, do: Callable[[Json], web.Response]) -> web.Response:
+    """Do it with the body; 400 when the body has not that shape, Discord's own answer when Discord would refuse."""
+    body = await _body(request)
+    if body is None:
+        return answer({"message": f"Expected {shape}."}, 400)
+    try:
+        return do(body)
+    except InputError as error:
+        return answer({"message": str(error)}, 400)
+    except ApiError as error:
+        return answer(error.body(), error.status)
+    except (KeyError, TypeError, ValueError) as error:
+        return answer({"message": f"Expected {shape}: {error}"}, 400)
 
 
 def frame(name: str, data: object) -> str:
@@ -389,7 +322,10 @@ def shown_member(member: Member) -> Json:
 def shown_channel(channel: Channel) -> Json:
     """A channel or thread as the page gets it."""
     shown: Json = {
-        "id": str(channel.id), "name": channel.name, "type": channel.type, "topic": channel.topic,
+        "id": str(channel.id),
+        "name": channel.name,
+        "type": channel.type,
+        "topic": channel.topic,
         "parent_id": None if channel.parent_id is None else str(channel.parent_id),
     }
     if channel.is_thread:

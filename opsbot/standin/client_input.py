@@ -193,7 +193,7 @@ def modal_data(state: State, modal: Json, given: list[Json]) -> Json:
     values = {str(c["custom_id"]): c for c in parts.walk(given) if c.get("custom_id") is not None}
     unknown = set(values) - {c.get("custom_id") for c in parts.walk(modal["components"])}
     if unknown:
-        raise InputError(f"The form has no field {sorted(unknown)[0]!r}.")
+        raise InputError(f"The form has no field {min(map(str, unknown))!r}.")
     resolved: Json = {}
 
     def submitted(component: Json) -> Json:

@@ -8,10 +8,12 @@ from opsbot.standin.errors import ApiError, FormErrors, Json, refuse
 
 # https://discord.com/developers/docs/interactions/application-commands#naming, with \w for the listed scripts.
 _NAME = re.compile(r"^[-_'\w]{1,32}$")
-SUB_COMMAND, SUB_COMMAND_GROUP, STRING, INTEGER, BOOLEAN, USER, CHANNEL, ROLE, MENTIONABLE, NUMBER, ATTACHMENT = (
-    range(1, 12)
+SUB_COMMAND, SUB_COMMAND_GROUP, STRING, INTEGER, BOOLEAN, USER, CHANNEL, ROLE, MENTIONABLE, NUMBER, ATTACHMENT = range(
+    1, 12
 )
 DAILY_CREATES = 200
+TOTAL_CHARACTERS = 8000
+NAME_CHARACTERS = 32
 _DAY = 86_400.0
 _MOST = {1: 100, 2: 15, 3: 15}
 
@@ -45,8 +47,9 @@ class Commands:
             check_command(errors, [index], payload)
             key = _key(payload)
             if key in seen:
-                errors.add([index, "name"], "APPLICATION_COMMANDS_DUPLICATE_NAME",
-                           "Application command names must be unique")
+                errors.add(
+                    [index, "name"], "APPLICATION_COMMANDS_DUPLICATE_NAME", "Application command names must be unique"
+                )
             seen.add(key)
         for kind, most in _MOST.items():
             if sum(1 for found, _ in seen if found == kind) > most:
@@ -95,7 +98,9 @@ class Commands:
         self.created = [at for at in self.created if now - at < _DAY]
         if len(self.created) + len(keys) > DAILY_CREATES:
             raise ApiError(
-                429, 30034, f"Max number of daily application command creates has been reached ({DAILY_CREATES})",
+                429,
+                30034,
+                f"Max number of daily application command creates has been reached ({DAILY_CREATES})",
                 extra={"retry_after": round(_DAY - (now - self.created[0]) if self.created else _DAY, 3)},
             )
         self.created.extend(now for _ in keys)
@@ -143,16 +148,19 @@ def check_command(errors: FormErrors, path: list[str | int], command: Json) -> N
     else:
         errors.text([*path, "name"], command.get("name"), most=32, least=1, required=True)
         if command.get("description") or command.get("options"):
-            errors.add([*path, "description"], "APPLICATION_COMMAND_CONTEXT_MENU_DESCRIPTION_INVALID",
-                       "Context menu commands cannot have description")
+            errors.add(
+                [*path, "description"],
+                "APPLICATION_COMMAND_CONTEXT_MENU_DESCRIPTION_INVALID",
+                "Context menu commands cannot have description",
+            )
     _check_options(errors, path, command, depth=0)
-    if _size(command) > 8000:
+    if _size(command) > TOTAL_CHARACTERS:
         errors.add(path, "APPLICATION_COMMAND_TOO_LARGE", "Command exceeds maximum size (8000)")
 
 
 def _check_name(errors: FormErrors, path: list[str | int], name: object) -> None:
     text = errors.text(path, name, most=32, least=1, required=True)
-    if text and len(text) <= 32 and (not _NAME.match(text) or text != text.lower()):
+    if text and len(text) <= NAME_CHARACTERS and (not _NAME.match(text) or text != text.lower()):
         errors.add(path, "APPLICATION_COMMAND_INVALID_NAME", "Command name is invalid")
 
 
@@ -162,8 +170,11 @@ def _check_options(errors: FormErrors, path: list[str | int], owner: Json, depth
     options = errors.objects([*path, "options"], owner.get("options"), most=25)
     subs = [option.get("type") in (SUB_COMMAND, SUB_COMMAND_GROUP) for _, option in options]
     if any(subs) and not all(subs):
-        errors.add([*path, "options"], "APPLICATION_COMMAND_OPTIONS_TYPE_INVALID",
-                   "Sub-command and sub-command group option types are mutually exclusive to all other types")
+        errors.add(
+            [*path, "options"],
+            "APPLICATION_COMMAND_OPTIONS_TYPE_INVALID",
+            "Sub-command and sub-command group option types are mutually exclusive to all other types",
+        )
     for index, option in options:
         here = [*path, "options", index]
         _check_name(errors, [*here, "name"], option.get("name"))
@@ -180,8 +191,11 @@ def _check_options(errors: FormErrors, path: list[str | int], owner: Json, depth
             _check_options(errors, here, option, depth + 1)
         else:
             if option.get("required") and optional_seen:
-                errors.add([*path, "options", index], "APPLICATION_COMMAND_OPTIONS_REQUIRED_INVALID",
-                           "Required options must be placed before non-required options")
+                errors.add(
+                    [*path, "options", index],
+                    "APPLICATION_COMMAND_OPTIONS_REQUIRED_INVALID",
+                    "Required options must be placed before non-required options",
+                )
             optional_seen = optional_seen or not option.get("required")
             _check_values(errors, here, option, kind)
 
@@ -190,11 +204,17 @@ def _check_values(errors: FormErrors, path: list[str | int], option: Json, kind:
     choices = errors.objects([*path, "choices"], option.get("choices"), most=25)
     if option.get("autocomplete"):
         if choices:
-            errors.add([*path, "autocomplete"], "APPLICATION_COMMAND_OPTIONS_AUTOCOMPLETE_INVALID",
-                       "Choices and autocomplete are mutually exclusive")
+            errors.add(
+                [*path, "autocomplete"],
+                "APPLICATION_COMMAND_OPTIONS_AUTOCOMPLETE_INVALID",
+                "Choices and autocomplete are mutually exclusive",
+            )
         if kind not in (STRING, INTEGER, NUMBER):
-            errors.add([*path, "autocomplete"], "APPLICATION_COMMAND_OPTIONS_AUTOCOMPLETE_INVALID",
-                       "Autocomplete is not available for this option type")
+            errors.add(
+                [*path, "autocomplete"],
+                "APPLICATION_COMMAND_OPTIONS_AUTOCOMPLETE_INVALID",
+                "Autocomplete is not available for this option type",
+            )
     for index, choice in choices:
         check_choice(errors, [*path, "choices", index], choice, kind)
     if kind == STRING:

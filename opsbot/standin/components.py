@@ -18,6 +18,7 @@ ROWS = 5
 V2_TOTAL = 40
 V2_TEXT = 4000
 MODAL_PARTS = 40
+MODAL_FIELDS = 5
 _V2_TOP = (ROW, SECTION, TEXT_DISPLAY, GALLERY, FILE, SEPARATOR, CONTAINER)
 
 
@@ -60,7 +61,8 @@ def check_message_components(errors: FormErrors, components: object, *, v2: bool
         text = sum(len(str(c.get("content") or "")) for c in walk(components) if c.get("type") == TEXT_DISPLAY)
         if text > V2_TEXT:
             errors.add(
-                ["components"], "COMPONENT_TEXT_DISPLAY_MAX_LENGTH_EXCEEDED",
+                ["components"],
+                "COMPONENT_TEXT_DISPLAY_MAX_LENGTH_EXCEEDED",
                 f"The total length of displayable text exceeds the maximum size of {V2_TEXT}.",
             )
     else:
@@ -101,7 +103,7 @@ def _check_unique(errors: FormErrors, components: object) -> None:
 def _check(errors: FormErrors, path: Path, component: Json, allowed: tuple[int, ...]) -> None:
     kind = component.get("type")
     if kind not in allowed:
-        errors.add([*path, "type"], "UNION_TYPE_CHOICES", f"Value of field \"type\" must be one of {allowed}.")
+        errors.add([*path, "type"], "UNION_TYPE_CHOICES", f'Value of field "type" must be one of {allowed}.')
         return
     check = _CHECKS.get(kind)
     if check is not None:
@@ -114,7 +116,8 @@ def _check_row(errors: FormErrors, path: Path, row: Json) -> None:
         _check(errors, [*path, "components", index], component, (BUTTON, *SELECTS))
     if len(inner) > 1 and any(component.get("type") in SELECTS for _, component in inner):
         errors.add(
-            [*path, "components"], "COMPONENT_LAYOUT_WIDTH_EXCEEDED",
+            [*path, "components"],
+            "COMPONENT_LAYOUT_WIDTH_EXCEEDED",
             "Width of components in an action row must be less than or equal to 5",
         )
 
@@ -130,8 +133,11 @@ def _check_button(errors: FormErrors, path: Path, button: Json) -> None:
     _check_emoji(errors, [*path, "emoji"], emoji)
     if style == LINK:
         if button.get("custom_id"):
-            errors.add(path, "BUTTON_COMPONENT_CUSTOM_ID_URL_MUTUALLY_EXCLUSIVE",
-                       "A custom id and url cannot both be specified")
+            errors.add(
+                path,
+                "BUTTON_COMPONENT_CUSTOM_ID_URL_MUTUALLY_EXCLUSIVE",
+                "A custom id and url cannot both be specified",
+            )
         url = errors.text([*path, "url"], button.get("url"), most=512, least=1, required=True)
         check_url(errors, [*path, "url"], url)
     elif style != PREMIUM:
@@ -156,13 +162,19 @@ def _check_select(errors: FormErrors, path: Path, select: Json) -> None:
     least = errors.integer([*path, "min_values"], select.get("min_values"), least=0, most=25)
     most = errors.integer([*path, "max_values"], select.get("max_values"), least=1, most=25)
     if least is not None and least > (1 if most is None else most):
-        errors.add([*path, "min_values"], "SELECT_COMPONENT_MIN_VALUES_GREATER_THAN_MAX",
-                   "min_values cannot be greater than max_values")
+        errors.add(
+            [*path, "min_values"],
+            "SELECT_COMPONENT_MIN_VALUES_GREATER_THAN_MAX",
+            "min_values cannot be greater than max_values",
+        )
     if select.get("type") == STRING_SELECT:
         _check_options(errors, path, select, most=25)
         if most is not None and most > len(select.get("options") or ()):
-            errors.add([*path, "max_values"], "SELECT_COMPONENT_MAX_VALUES_GREATER_THAN_OPTIONS",
-                       "max_values cannot be greater than the number of options")
+            errors.add(
+                [*path, "max_values"],
+                "SELECT_COMPONENT_MAX_VALUES_GREATER_THAN_OPTIONS",
+                "max_values cannot be greater than the number of options",
+            )
 
 
 def _check_options(errors: FormErrors, path: Path, owner: Json, *, most: int, least: int = 1) -> None:
@@ -174,8 +186,11 @@ def _check_options(errors: FormErrors, path: Path, owner: Json, *, most: int, le
         errors.text([*here, "description"], option.get("description"), most=100)
         _check_emoji(errors, [*here, "emoji"], option.get("emoji"))
         if option.get("value") in seen:
-            errors.add([*here, "value"], "SELECT_COMPONENT_OPTION_VALUE_DUPLICATED",
-                       "The specified option value is already used")
+            errors.add(
+                [*here, "value"],
+                "SELECT_COMPONENT_OPTION_VALUE_DUPLICATED",
+                "The specified option value is already used",
+            )
         seen.add(option.get("value"))
 
 
@@ -235,7 +250,7 @@ def check_modal(modal: Json) -> None:
     errors.text(["custom_id"], modal.get("custom_id"), most=100, least=1, required=True)
     errors.text(["title"], modal.get("title"), most=45, least=1, required=True)
     tops = errors.objects(["components"], modal.get("components"), most=MODAL_PARTS, least=1)
-    if sum(1 for _, top in tops if top.get("type") != TEXT_DISPLAY) > 5:
+    if sum(1 for _, top in tops if top.get("type") != TEXT_DISPLAY) > MODAL_FIELDS:
         errors.add(["components"], "BASE_TYPE_BAD_LENGTH", "Must be between 1 and 5 in length.")
     for index, top in tops:
         path: Path = ["components", index]

@@ -37,7 +37,7 @@ class Response:
 
     @property
     def failed(self) -> str | None:
-        """ "The application did not respond" when nothing came within 3 s, else None."""
+        """What the client shows when nothing came within 3 s: "The application did not respond"; else None."""
         return self.interaction.failed
 
     @property
@@ -113,6 +113,7 @@ class Person:
     """One member at the client. Raises InputError where the client would not let the person do it."""
 
     def __init__(self, standin: "Standin", member_id: int) -> None:
+        """Made by `Standin.member`."""
         self.standin = standin
         self.id = member_id
 
@@ -164,8 +165,9 @@ class Person:
         opened = self.standin.interactions.modals.get((self.id, str(modal["custom_id"])))
         where = opened.channel_id if opened is not None and channel_id is None else channel_id
         filled = [
-            {"custom_id": key, "values": list(value)} if isinstance(value, (list, tuple)) else
-            {"custom_id": key, "value": value}
+            {"custom_id": key, "values": list(value)}
+            if isinstance(value, (list, tuple))
+            else {"custom_id": key, "value": value}
             for key, value in values.items()
         ]
         return await self._act(MODAL_SUBMIT, {"custom_id": modal["custom_id"], "components": filled}, where)
@@ -208,9 +210,7 @@ class Person:
             given = [{"name": part_spec["name"], "type": part_spec["type"], "options": given}]
         return {"name": name, "options": given}
 
-    async def _act(
-        self, kind: int, data: Json, channel_id: int | None, message_id: int | None = None
-    ) -> Response:
+    async def _act(self, kind: int, data: Json, channel_id: int | None, message_id: int | None = None) -> Response:
         interactions = self.standin.interactions
         interaction = interactions.create(self.id, channel_id or OPS_CHANNEL_ID, kind, data, message_id=message_id)
 

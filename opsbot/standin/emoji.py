@@ -14,7 +14,9 @@ A9 AE 203C 2049 2122 2139 2194-2199 21A9-21AA 231A-231B 2328 23CF 23E9-23F3 23F8
 1F5FA-1F64F 1F680-1F6C5 1F6CB-1F6D2 1F6D5-1F6D7 1F6DC-1F6E5 1F6E9 1F6EB-1F6EC 1F6F0 1F6F3-1F6FC 1F7E0-1F7EB 1F7F0
 1F90C-1F93A 1F93C-1F945 1F947-1F9FF 1FA70-1FAFF
 """
-_JOINERS = {0x200D, 0xFE0F, 0x20E3, *range(0xE0020, 0xE0080)}
+_KEYCAP = 0x20E3
+_MOST_POINTS = 8  # a family of four, with skin tones
+_JOINERS = {0x200D, 0xFE0F, _KEYCAP, *range(0xE0020, 0xE0080)}
 
 
 def _table() -> list[tuple[int, int]]:
@@ -28,7 +30,7 @@ _EMOJI = _table()
 def is_emoji(text: str) -> bool:
     """Whether Discord would take it as one Unicode emoji: "✅" yes; "✓", "->", "ok" no."""
     points = [ord(char) for char in text]
-    if points and points[-1] == 0x20E3:
+    if points and points[-1] == _KEYCAP:
         return text[0] in "0123456789#*"
     base = [p for p in points if p not in _JOINERS]
-    return 0 < len(base) <= 8 and all(any(low <= p <= high for low, high in _EMOJI) for p in base)
+    return 0 < len(base) <= _MOST_POINTS and all(any(low <= p <= high for low, high in _EMOJI) for p in base)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 Json = dict[str, Any]
+_SNOWFLAKE_DIGITS = 20
 
 
 class ApiError(Exception):
@@ -12,6 +13,7 @@ class ApiError(Exception):
     def __init__(
         self, status: int, code: int, message: str, errors: Json | None = None, extra: Json | None = None
     ) -> None:
+        """`code` is Discord's JSON error code, 0 for none."""
         super().__init__(f"{status} {code}: {message}")
         self.status = status
         self.code = code
@@ -71,6 +73,7 @@ class FormErrors:
     """Collects what is wrong with a request body and raises all of it at once as Discord's 50035."""
 
     def __init__(self) -> None:
+        """Nothing is wrong yet."""
         self._tree: Json = {}
 
     def add(self, path: Sequence[str | int], code: str, message: str) -> None:
@@ -141,7 +144,8 @@ class FormErrors:
     def snowflake(self, path: Sequence[str | int], value: object) -> int | None:
         """Check an id; return it when it is one."""
         text = str(value)
-        if isinstance(value, bool) or not isinstance(value, (int, str)) or not text.isdecimal() or len(text) > 20:
+        wrong_type = isinstance(value, bool) or not isinstance(value, (int, str))
+        if wrong_type or not text.isdecimal() or len(text) > _SNOWFLAKE_DIGITS:
             self.add(path, "NUMBER_TYPE_COERCE", f'Value "{value}" is not snowflake.')
             return None
         return int(text)

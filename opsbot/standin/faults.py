@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from opsbot.standin.errors import ApiError, Json
 from opsbot.standin.gateway import Gateway
@@ -30,13 +31,25 @@ class Rule:
         return self.times > 0 and self.method in ("*", method.upper()) and self.path.search(path) is not None
 
 
+class SetAway(Protocol):
+    """Closes (`hard`) or opens Discord's listening socket."""
+
+    def __call__(self, *, away: bool, hard: bool) -> None:
+        """Do it; ValueError when it cannot be closed."""
+
+
 class Faults:
     """The queue of faults; every method can be called from a test or from a button of the page."""
 
     def __init__(
-        self, gateway: Gateway, messages: Messages, *, set_away: Callable[[bool, bool], None],
+        self,
+        gateway: Gateway,
+        messages: Messages,
+        *,
+        set_away: SetAway,
         tell: Callable[[], None],
     ) -> None:
+        """`set_away(away, hard)` closes and opens what listens; `tell` says that `is_away` changed."""
         self._gateway = gateway
         self._messages = messages
         self._set_away = set_away
@@ -48,8 +61,16 @@ class Faults:
     # REST
 
     def answer(
-        self, method: str, path_regex: str, status: int = 503, body: object = None,
-        headers: dict[str, str] | None = None, times: int = 1, *, after_store: bool = False, reset: bool = False,
+        self,
+        method: str,
+        path_regex: str,
+        status: int = 503,
+        body: object = None,
+        headers: dict[str, str] | None = None,
+        times: int = 1,
+        *,
+        after_store: bool = False,
+        reset: bool = False,
     ) -> None:
         """Answer the next matching requests with that status; `method` "*" for any.
 
@@ -118,7 +139,7 @@ class Faults:
         The page and its WebSocket live on. `hard` closes the listening socket, so that connections are refused: that
         needs a Discord side on its own port (`Standin(api_port=0)`).
         """
-        self._set_away(True, hard)
+        self._set_away(away=True, hard=hard)
         self.is_away = True
         self._gateway.refused = True
         self._gateway.drop(resumable=True)
@@ -132,7 +153,7 @@ class Faults:
             return
         self.is_away = False
         self._gateway.refused = False
-        self._set_away(False, False)
+        self._set_away(away=False, hard=False)
         self._tell()
 
     def age_message(self, message_id: int | str, seconds: float) -> None:
@@ -156,6 +177,12 @@ class Faults:
 
 def error_body(status: int) -> Json:
     """The body of an error without a code of its own."""
-    names = {400: "Bad Request", 404: "Not Found", 500: "Internal Server Error", 502: "Bad Gateway",
-             503: "Service Unavailable", 504: "Gateway Timeout"}
+    names = {
+        400: "Bad Request",
+        404: "Not Found",
+        500: "Internal Server Error",
+        502: "Bad Gateway",
+        503: "Service Unavailable",
+        504: "Gateway Timeout",
+    }
     return ApiError(status, 0, f"{status}: {names.get(status, 'Error')}").body()

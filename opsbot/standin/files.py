@@ -1,4 +1,4 @@
-"""Uploaded files: kept for the CDN route, shown as attachments, and placed where embeds and components refer to them."""
+"""Uploaded files: kept for the CDN route, shown as attachments, placed where embeds and components name them."""
 
 import mimetypes
 from collections.abc import Callable, Iterable
@@ -58,7 +58,11 @@ class Files:
             self._bytes -= len(self.stored.pop(next(iter(self.stored))).data)
         url = f"{self.base_url()}/attachments/{channel_id}/{file_id}/{quote(name)}"
         shown: Json = {
-            "id": str(file_id), "filename": name, "size": len(upload.data), "url": url, "proxy_url": url,
+            "id": str(file_id),
+            "filename": name,
+            "size": len(upload.data),
+            "url": url,
+            "proxy_url": url,
             "content_type": kind,
         }
         if note.get("description"):

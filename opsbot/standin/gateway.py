@@ -23,7 +23,17 @@ from opsbot.standin.state import BOT_USER_ID, Event, Intent, State
 log = logging.getLogger(__name__)
 
 DISPATCH, HEARTBEAT, IDENTIFY, PRESENCE, VOICE, RESUME, RECONNECT, MEMBERS, INVALID, HELLO, ACK = (
-    0, 1, 2, 3, 4, 6, 7, 8, 9, 10, 11,
+    0,
+    1,
+    2,
+    3,
+    4,
+    6,
+    7,
+    8,
+    9,
+    10,
+    11,
 )
 HEARTBEAT_SECONDS = 41.25
 RESUME_SECONDS = 180.0  # "a few minutes"; Discord publishes no number
@@ -54,8 +64,14 @@ class Gateway:
     """All sessions; forwards the state's events to those that asked for them."""
 
     def __init__(
-        self, state: State, *, token: str, allowed_privileged: int, url: Callable[[], str],
-        identify_interval: float, heartbeat_seconds: float = HEARTBEAT_SECONDS,
+        self,
+        state: State,
+        *,
+        token: str,
+        allowed_privileged: int,
+        url: Callable[[], str],
+        identify_interval: float,
+        heartbeat_seconds: float = HEARTBEAT_SECONDS,
     ) -> None:
         """`allowed_privileged`: the privileged intents switched on; `url` is asked when it is needed."""
         self.state = state

@@ -58,9 +58,7 @@ def members_chunk(state: State, intents: int, wanted: Json) -> Json | None:
     query = str(wanted.get("query") or "").lower()
     if ids is None and not query and not intents & Intent.MEMBERS:
         return None
-    members = [
-        m for m in state.members.values() if (m.id in ids if ids is not None else m.username.startswith(query))
-    ]
+    members = [m for m in state.members.values() if (m.id in ids if ids is not None else m.username.startswith(query))]
     chunk: Json = {
         "guild_id": str(GUILD_ID),
         "members": [m.json() for m in members],

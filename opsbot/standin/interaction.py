@@ -116,7 +116,9 @@ def origin(state: State, interaction: Interaction, *, original: bool) -> Json:
     if interaction.type == COMMAND and original:
         extra["type"] = 20
         extra["interaction"] = {
-            "id": str(interaction.id), "type": COMMAND, "name": interaction.data["name"],
+            "id": str(interaction.id),
+            "type": COMMAND,
+            "name": interaction.data["name"],
             "user": state.member(interaction.member_id).user(),
         }
     return extra

@@ -62,7 +62,13 @@ class Interactions:
     # from the person to the bot
 
     def create(
-        self, member_id: int, channel_id: int, kind: int, data: Json, *, nonce: str | None = None,
+        self,
+        member_id: int,
+        channel_id: int,
+        kind: int,
+        data: Json,
+        *,
+        nonce: str | None = None,
         message_id: int | None = None,
     ) -> Interaction:
         """A person's command, click, key stroke or submitted form: checked, then sent to the bot.
@@ -99,13 +105,30 @@ class Interactions:
         return self._start(member, channel, kind, sent, source, message, parent, nonce)
 
     def _start(
-        self, member: Member, channel: Channel, kind: int, data: Json, source: Json, message: Json | None,
-        parent: Interaction | None, nonce: str | None,
+        self,
+        member: Member,
+        channel: Channel,
+        kind: int,
+        data: Json,
+        source: Json,
+        message: Json | None,
+        parent: Interaction | None,
+        nonce: str | None,
     ) -> Interaction:
         self._forget_old()
         interaction = Interaction(
-            self.state.new_id(), secrets.token_urlsafe(48), kind, member.id, channel.id, data, self.state.clock(),
-            time.perf_counter(), nonce, source, message, parent,
+            self.state.new_id(),
+            secrets.token_urlsafe(48),
+            kind,
+            member.id,
+            channel.id,
+            data,
+            self.state.clock(),
+            time.perf_counter(),
+            nonce,
+            source,
+            message,
+            parent,
         )
         self.by_token[interaction.token] = interaction
         interaction.timer = asyncio.get_running_loop().call_later(self.deadline, self._give_up, interaction)
@@ -195,10 +218,11 @@ class Interactions:
 
     def _check_choices(self, interaction: Interaction, data: Json) -> list[Json]:
         errors = FormErrors()
-        focused = next((o for o in value_options(interaction.data.get("options")) if o.get("focused")), {"type": STRING})
+        options = value_options(interaction.data.get("options"))
+        kind = next((int(o["type"]) for o in options if o.get("focused")), STRING)
         found = errors.objects(["choices"], data.get("choices"), most=25)
         for index, choice in found:
-            check_choice(errors, ["choices", index], choice, focused["type"])
+            check_choice(errors, ["choices", index], choice, kind)
         errors.raise_if_any()
         return [{"name": choice["name"], "value": choice["value"]} for _, choice in found]
 
@@ -232,8 +256,15 @@ class Interactions:
     # messages of an interaction
 
     def _post(
-        self, interaction: Interaction, channel: Channel, data: Json, uploads: list[Upload], *, original: bool,
-        flags: int = 0, ephemeral: bool | None = None,
+        self,
+        interaction: Interaction,
+        channel: Channel,
+        data: Json,
+        uploads: list[Upload],
+        *,
+        original: bool,
+        flags: int = 0,
+        ephemeral: bool | None = None,
     ) -> Json:
         private = interaction.ephemeral if ephemeral is None else ephemeral
         flags |= limits.EPHEMERAL if private else 0
@@ -278,9 +309,7 @@ class Interactions:
             raise refuse("thread_archived")
         limits.check_message(data, files=len(uploads), before=before)
         filling = bool(before["flags"] & limits.LOADING)
-        after = self.messages.edited(
-            channel, before, data, uploads, default_mentions=_USERS_ONLY, filling=filling
-        )
+        after = self.messages.edited(channel, before, data, uploads, default_mentions=_USERS_ONLY, filling=filling)
         if message_id == interaction.original_id:
             interaction.filled = True
         if message_id in self.private:

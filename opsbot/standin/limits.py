@@ -24,6 +24,7 @@ HAS_THREAD = 1 << 5
 SUPPRESS_NOTIFICATIONS = 1 << 12
 V2 = 1 << 15
 _LEGACY = "MESSAGE_CANNOT_USE_LEGACY_FIELDS_WITH_COMPONENTS_V2"
+_EMBED_CONTENT = ("title", "description", "fields", "image", "thumbnail", "footer", "author", "url")
 _EMBED_TEXTS = (("title", 256), ("description", 4096))
 
 
@@ -65,9 +66,7 @@ def _check_v2(errors: FormErrors, payload: Json, before: Json | None) -> None:
         # A message that becomes V2 must lose its old text in the same edit: content=None, embeds=[].
         left = before.get(field) if before is not None and converting else None
         if payload.get(field, left):
-            errors.add(
-                [field], _LEGACY, f"The '{field}' field cannot be used when using MessageFlags.IS_COMPONENTS_V2"
-            )
+            errors.add([field], _LEGACY, f"The '{field}' field cannot be used when using MessageFlags.IS_COMPONENTS_V2")
 
 
 def _is_empty(payload: Json, files: int, before: Json | None, *, v2: bool) -> bool:
@@ -115,7 +114,7 @@ def _check_embed(errors: FormErrors, path: list[str | int], embed: Json) -> int:
             if value and not value.strip():
                 errors.required(where)
             size += len(value or "")
-    if not any(embed.get(k) for k in ("title", "description", "fields", "image", "thumbnail", "footer", "author", "url")):
+    if not any(embed.get(key) for key in _EMBED_CONTENT):
         errors.required([*path, "description"])
     return size
 
@@ -126,4 +125,4 @@ def _check_timestamp(errors: FormErrors, path: list[str | int], value: object) -
     try:
         datetime.fromisoformat(str(value))
     except ValueError:
-        errors.add(path, "DATE_TIME_TYPE_PARSE", f'Could not parse {value}. Should be ISO8601.')
+        errors.add(path, "DATE_TIME_TYPE_PARSE", f"Could not parse {value}. Should be ISO8601.")

@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
+from opsbot.standin.components import TEXT_DISPLAY
 from opsbot.standin.errors import FormErrors, Json
 
 _FENCE = re.compile(r"```.*?```", re.DOTALL)
@@ -34,8 +35,9 @@ def check(errors: FormErrors, allowed: object) -> None:
     for index, kind in enumerate(parse):
         if not isinstance(kind, str) or kind not in KINDS:
             errors.add(
-                ["allowed_mentions", "parse", index], "BASE_TYPE_CHOICES", "Value must be one of "
-                "('roles', 'users', 'everyone')."
+                ["allowed_mentions", "parse", index],
+                "BASE_TYPE_CHOICES",
+                "Value must be one of ('roles', 'users', 'everyone').",
             )
     for kind in ("users", "roles"):
         listed = errors.items(["allowed_mentions", kind], allowed.get(kind), most=100)
@@ -50,8 +52,14 @@ def check(errors: FormErrors, allowed: object) -> None:
 
 
 def find(
-    text: str, allowed: Json | None, *, default: Collection[str], known_roles: Collection[int],
-    known_users: Collection[int], mentionable_roles: Collection[int], may_mention_everyone: bool,
+    text: str,
+    allowed: Json | None,
+    *,
+    default: Collection[str],
+    known_roles: Collection[int],
+    known_users: Collection[int],
+    mentionable_roles: Collection[int],
+    may_mention_everyone: bool,
 ) -> Mentioned:
     """Parse a message's text. `default` are the kinds parsed when `allowed` is None (interactions: users only).
 
@@ -88,6 +96,6 @@ def _displays(components: object) -> Iterator[str]:
     if not isinstance(components, (list, tuple)):
         return
     for component in components:
-        if component.get("type") == 10:
+        if component.get("type") == TEXT_DISPLAY:
             yield str(component.get("content") or "")
         yield from _displays(component.get("components"))

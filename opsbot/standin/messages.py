@@ -62,12 +62,13 @@ class Messages:
         """A channel's messages, oldest first."""
         return list(self.by_channel.get(channel_id, {}).values())
 
-    def history(self, channel_id: int, *, limit: int, before: int | None, after: int | None, around: int | None
-                ) -> list[Json]:
+    def history(
+        self, channel_id: int, *, limit: int, before: int | None, after: int | None, around: int | None
+    ) -> list[Json]:
         """A page of history, newest first, as GET /messages answers it."""
         messages = self.listed(channel_id)
         if around is not None:
-            older = [m for m in messages if int(m["id"]) < around][-(limit // 2):] if limit > 1 else []
+            older = [m for m in messages if int(m["id"]) < around][-(limit // 2) :] if limit > 1 else []
             newer = [m for m in messages if int(m["id"]) >= around][: limit - len(older)]
             messages = older + newer
         elif after is not None:
@@ -83,8 +84,15 @@ class Messages:
     # posting
 
     def build(
-        self, channel: Channel, author: Member, payload: Json, uploads: Iterable[Upload] = (), *,
-        default_mentions: Collection[str] = mentions.KINDS, extra: Json | None = None, flags: int = 0,
+        self,
+        channel: Channel,
+        author: Member,
+        payload: Json,
+        uploads: Iterable[Upload] = (),
+        *,
+        default_mentions: Collection[str] = mentions.KINDS,
+        extra: Json | None = None,
+        flags: int = 0,
     ) -> Json:
         """A message object from a checked body, not yet in the channel."""
         message_id = self.state.new_id()
@@ -127,8 +135,12 @@ class Messages:
             channel.message_count += 1
             message["position"] = channel.total_sent
         self.pings.append(
-            Ping(message_id, tuple(int(u["id"]) for u in message["mentions"]),
-                 tuple(int(r) for r in message["mention_roles"]), bool(message["mention_everyone"]))
+            Ping(
+                message_id,
+                tuple(int(u["id"]) for u in message["mentions"]),
+                tuple(int(r) for r in message["mention_roles"]),
+                bool(message["mention_everyone"]),
+            )
         )
         del self.pings[:-KEPT_PER_CHANNEL]
         self.state.emit(Event("MESSAGE_CREATE", message, Intent.MESSAGES, channel.id))
@@ -191,8 +203,12 @@ class Messages:
 
     def reply_fields(self, target: Json) -> Json:
         """What makes a message a reply to `target`."""
-        reference = {"type": 0, "message_id": target["id"], "channel_id": target["channel_id"],
-                     "guild_id": str(GUILD_ID)}
+        reference = {
+            "type": 0,
+            "message_id": target["id"],
+            "channel_id": target["channel_id"],
+            "guild_id": str(GUILD_ID),
+        }
         shown = {k: v for k, v in target.items() if k != "referenced_message"}
         return {"type": 19, "message_reference": reference, "referenced_message": shown}
 
@@ -207,8 +223,14 @@ class Messages:
     # editing and deleting
 
     def edited(
-        self, channel: Channel, before: Json, payload: Json, uploads: list[Upload], *,
-        default_mentions: Collection[str] = mentions.KINDS, filling: bool = False,
+        self,
+        channel: Channel,
+        before: Json,
+        payload: Json,
+        uploads: list[Upload],
+        *,
+        default_mentions: Collection[str] = mentions.KINDS,
+        filling: bool = False,
     ) -> Json:
         """A new message object from `before` and the checked changes. `filling`: a deferral's first content."""
         after = {**before}
@@ -287,14 +309,22 @@ class Messages:
         self._pinned_at[message_id] = now
         channel.last_pin = now if pinned else channel.last_pin
         self.replace(channel, {**message, "pinned": pinned})
-        data = {"guild_id": str(GUILD_ID), "channel_id": str(channel.id),
-                "last_pin_timestamp": None if channel.last_pin is None else iso(channel.last_pin)}
+        data = {
+            "guild_id": str(GUILD_ID),
+            "channel_id": str(channel.id),
+            "last_pin_timestamp": None if channel.last_pin is None else iso(channel.last_pin),
+        }
         self.state.emit(Event("CHANNEL_PINS_UPDATE", data, channel_id=channel.id))
         if pinned:
-            reference = {"type": 0, "message_id": message["id"], "channel_id": str(channel.id),
-                         "guild_id": str(GUILD_ID)}
-            self.post(channel, self.build(channel, self.state.bot, {},
-                                          extra={"type": 6, "message_reference": reference}))
+            reference = {
+                "type": 0,
+                "message_id": message["id"],
+                "channel_id": str(channel.id),
+                "guild_id": str(GUILD_ID),
+            }
+            self.post(
+                channel, self.build(channel, self.state.bot, {}, extra={"type": 6, "message_reference": reference})
+            )
 
     def pins(self, channel: Channel, *, limit: int, before: float | None) -> Json:
         """A page of pins, latest first."""
@@ -313,12 +343,27 @@ class Messages:
         reactions = [r for r in message.get("reactions", []) if r["emoji"]["name"] != emoji]
         if add:
             self.state.require(channel, Permission.READ_MESSAGE_HISTORY, Permission.ADD_REACTIONS)
-            reactions.append({"emoji": {"id": None, "name": emoji}, "count": 1, "me": True, "me_burst": False,
-                              "burst_colors": [], "count_details": {"burst": 0, "normal": 1}})
+            reactions.append(
+                {
+                    "emoji": {"id": None, "name": emoji},
+                    "count": 1,
+                    "me": True,
+                    "me_burst": False,
+                    "burst_colors": [],
+                    "count_details": {"burst": 0, "normal": 1},
+                }
+            )
         after = {**message, "reactions": reactions}
         self.by_channel[channel.id][message_id] = after
-        data = {"user_id": str(BOT_USER_ID), "channel_id": str(channel.id), "message_id": str(message_id),
-                "guild_id": str(GUILD_ID), "emoji": {"id": None, "name": emoji}, "burst": False, "type": 0}
+        data = {
+            "user_id": str(BOT_USER_ID),
+            "channel_id": str(channel.id),
+            "message_id": str(message_id),
+            "guild_id": str(GUILD_ID),
+            "emoji": {"id": None, "name": emoji},
+            "burst": False,
+            "type": 0,
+        }
         name = "MESSAGE_REACTION_ADD" if add else "MESSAGE_REACTION_REMOVE"
         self.state.emit(Event(name, data, Intent.REACTIONS, channel.id))
 
@@ -329,24 +374,42 @@ class Messages:
         if message is not None:
             shown = {**message, "flags": message["flags"] | limits.HAS_THREAD, "thread": thread.json(GUILD_ID)}
             self.replace(parent, shown)
-            reference = {"type": 0, "message_id": message["id"], "channel_id": str(parent.id),
-                         "guild_id": str(GUILD_ID)}
-            self.post(thread, self.build(thread, self.state.bot, {},
-                                         extra={"type": 21, "message_reference": reference}))
+            reference = {
+                "type": 0,
+                "message_id": message["id"],
+                "channel_id": str(parent.id),
+                "guild_id": str(GUILD_ID),
+            }
+            self.post(
+                thread, self.build(thread, self.state.bot, {}, extra={"type": 21, "message_reference": reference})
+            )
         elif thread.type == PUBLIC_THREAD:
             reference = {"type": 0, "channel_id": str(thread.id), "guild_id": str(GUILD_ID)}
-            self.post(parent, self.build(parent, self.state.bot, {"content": thread.name},
-                                         default_mentions=(), extra={"type": 18, "message_reference": reference}))
+            self.post(
+                parent,
+                self.build(
+                    parent,
+                    self.state.bot,
+                    {"content": thread.name},
+                    default_mentions=(),
+                    extra={"type": 18, "message_reference": reference},
+                ),
+            )
         return thread
 
     # parts of a message
 
-    def _mention(self, message: Json, author: Member, channel: Channel, allowed: Json | None,
-                 default: Collection[str]) -> None:
+    def _mention(
+        self, message: Json, author: Member, channel: Channel, allowed: Json | None, default: Collection[str]
+    ) -> None:
         state = self.state
         found = mentions.find(
-            mentions.visible_text(message), allowed, default=default, known_roles=set(state.roles) - {GUILD_ID},
-            known_users=state.members.keys(), mentionable_roles={r.id for r in state.roles.values() if r.mentionable},
+            mentions.visible_text(message),
+            allowed,
+            default=default,
+            known_roles=set(state.roles) - {GUILD_ID},
+            known_users=state.members.keys(),
+            mentionable_roles={r.id for r in state.roles.values() if r.mentionable},
             may_mention_everyone=bool(state.permissions(author, channel) & Permission.MENTION_EVERYONE),
         )
         message["mentions"] = [

@@ -21,6 +21,10 @@ class PanelButton:
     def json(self, *, busy: bool) -> Json:
         """The button as the page gets it; a button whose action runs is disabled."""
         return {
-            "id": self.id, "group": self.group, "label": self.label, "hint": self.hint, "danger": self.danger,
+            "id": self.id,
+            "group": self.group,
+            "label": self.label,
+            "hint": self.hint,
+            "danger": self.danger,
             "disabled": self.disabled or busy,
         }

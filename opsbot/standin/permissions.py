@@ -99,7 +99,5 @@ def in_channel(
     if not value & Permission.VIEW_CHANNEL:
         return 0
     if not value & Permission.SEND_MESSAGES:
-        value &= ~int(
-            Permission.MENTION_EVERYONE | Permission.ATTACH_FILES | Permission.EMBED_LINKS
-        )
+        value &= ~int(Permission.MENTION_EVERYONE | Permission.ATTACH_FILES | Permission.EMBED_LINKS)
     return value

@@ -21,6 +21,8 @@ from opsbot.standin.ratelimit import LimitedError
 log = logging.getLogger(__name__)
 
 PREFIX = "/api/v10"
+SNOWFLAKE_DIGITS = 20
+TOO_MANY = 429
 MAX_REQUEST = 110 * 1024 * 1024
 KEPT_REQUESTS = 10_000
 _FILE_FIELD = re.compile(r"^files\[(\d+)\]$")
@@ -50,9 +52,7 @@ class RequestLog:
 
 def answer(data: object, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
     """A JSON answer; the Content-Type is exactly application/json, as discord.py wants it."""
-    return web.Response(
-        status=status, body=json.dumps(data).encode(), content_type="application/json", headers=headers
-    )
+    return web.Response(status=status, body=json.dumps(data).encode(), content_type="application/json", headers=headers)
 
 
 def nothing(headers: dict[str, str] | None = None) -> web.Response:
@@ -63,9 +63,13 @@ def nothing(headers: dict[str, str] | None = None) -> web.Response:
 def number(request: web.Request, name: str) -> int:
     """A snowflake of the path; ApiError 50035 when it is none."""
     text = request.match_info[name]
-    if not text.isdecimal() or len(text) > 20:
-        raise ApiError(400, 50035, "Invalid Form Body", {name: {"_errors": [{
-            "code": "NUMBER_TYPE_COERCE", "message": f'Value "{text}" is not snowflake.'}]}})
+    if not text.isdecimal() or len(text) > SNOWFLAKE_DIGITS:
+        raise ApiError(
+            400,
+            50035,
+            "Invalid Form Body",
+            {name: {"_errors": [{"code": "NUMBER_TYPE_COERCE", "message": f'Value "{text}" is not snowflake.'}]}},
+        )
     return int(text)
 
 
@@ -75,8 +79,12 @@ def query_number(request: web.Request, name: str) -> int | None:
     if text is None:
         return None
     if not text.isdecimal():
-        raise ApiError(400, 50035, "Invalid Form Body", {name: {"_errors": [{
-            "code": "NUMBER_TYPE_COERCE", "message": f'Value "{text}" is not snowflake.'}]}})
+        raise ApiError(
+            400,
+            50035,
+            "Invalid Form Body",
+            {name: {"_errors": [{"code": "NUMBER_TYPE_COERCE", "message": f'Value "{text}" is not snowflake.'}]}},
+        )
     return int(text)
 
 
@@ -86,8 +94,16 @@ def query_limit(request: web.Request, default: int, most: int) -> int:
     if limit is None:
         return default
     if not 1 <= limit <= most:
-        raise ApiError(400, 50035, "Invalid Form Body", {"limit": {"_errors": [{
-            "code": "NUMBER_TYPE_MAX", "message": f"int value should be between 1 and {most}."}]}})
+        raise ApiError(
+            400,
+            50035,
+            "Invalid Form Body",
+            {
+                "limit": {
+                    "_errors": [{"code": "NUMBER_TYPE_MAX", "message": f"int value should be between 1 and {most}."}]
+                }
+            },
+        )
     return limit
 
 
@@ -106,8 +122,12 @@ async def read_object(request: web.Request) -> Json:
 
 def _object(body: object) -> Json:
     if not isinstance(body, dict):
-        raise ApiError(400, 50035, "Invalid Form Body", {"_errors": [{
-            "code": "MODEL_TYPE_CONVERT", "message": "Only dictionaries may be used in a ModelType"}]})
+        raise ApiError(
+            400,
+            50035,
+            "Invalid Form Body",
+            {"_errors": [{"code": "MODEL_TYPE_CONVERT", "message": "Only dictionaries may be used in a ModelType"}]},
+        )
     return body
 
 
@@ -134,6 +154,7 @@ async def read_message(request: web.Request) -> tuple[Json, list[Upload]]:
 
 def middleware(log_: RequestLog, faults: Faults, token: str, clock: Callable[[], float]) -> Middleware:
     """Faults, the token, errors in Discord's words, and the log of requests."""
+    edge = _Edge(log_, faults, f"Bot {token}")
 
     @web.middleware
     async def run(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -142,7 +163,7 @@ def middleware(log_: RequestLog, faults: Faults, token: str, clock: Callable[[],
         path = request.path.removeprefix(PREFIX)
         started = clock()
         try:
-            response = await _with_faults(request, handler, path)
+            response = await edge.with_faults(request, handler, path)
         except _LostError:
             log_.requests.append(LoggedRequest(started, request.method, path, 0))
             reset(request.transport)
@@ -150,30 +171,40 @@ def middleware(log_: RequestLog, faults: Faults, token: str, clock: Callable[[],
         log_.requests.append(LoggedRequest(started, request.method, path, response.status))
         return response
 
-    async def _with_faults(request: web.Request, handler: Handler, path: str) -> web.StreamResponse:
-        if faults.is_away:
+    return run
+
+
+@dataclass(frozen=True, slots=True)
+class _Edge:
+    log_: RequestLog
+    faults: Faults
+    authorization: str
+
+    async def with_faults(self, request: web.Request, handler: Handler, path: str) -> web.StreamResponse:
+        if self.faults.is_away:
             raise _LostError
-        slow = faults.take(request.method, path, delay=True)
+        slow = self.faults.take(request.method, path, delay=True)
         if slow is not None and slow.delay is not None:
             await asyncio.sleep(slow.delay)
-        rule = faults.take(request.method, path, delay=False)
+        rule = self.faults.take(request.method, path, delay=False)
         if rule is None:
-            return await _answered(request, handler, path)
+            return await self._answered(request, handler, path)
         if rule.after_store:
-            await _answered(request, handler, path)
+            await self._answered(request, handler, path)
         return _faulty(rule)
 
-    async def _answered(request: web.Request, handler: Handler, path: str) -> web.StreamResponse:
+    async def _answered(self, request: web.Request, handler: Handler, path: str) -> web.StreamResponse:
+        if not _OPEN.match(path) and request.headers.get(hdrs.AUTHORIZATION) != self.authorization:
+            refusal = refuse("unauthorized")
+            return answer(refusal.body(), refusal.status)
         try:
-            if not _OPEN.match(path) and request.headers.get(hdrs.AUTHORIZATION) != f"Bot {token}":
-                raise refuse("unauthorized")
             return await handler(request)
         except LimitedError as error:
             return answer(error.body(), error.status, error.headers | _VIA)
         except ApiError as error:
-            return answer(error.body(), error.status, _VIA if error.status == 429 else None)
+            return answer(error.body(), error.status, _VIA if error.status == TOO_MANY else None)
         except (web.HTTPNotFound, web.HTTPMethodNotAllowed):
-            log_.unknown.append(f"{request.method} {request.path}")
+            self.log_.unknown.append(f"{request.method} {request.path}")
             return answer(error_body(404), 404)
         except web.HTTPRequestEntityTooLarge:
             refusal = refuse("file_too_large")
@@ -181,10 +212,8 @@ def middleware(log_: RequestLog, faults: Faults, token: str, clock: Callable[[],
         except Exception:
             # The edge: a mistake of the stand-in itself must show in the test that met it, not pass for Discord's.
             log.exception("%s %s", request.method, request.path)
-            log_.unknown.append(f"{request.method} {request.path} (the stand-in failed, see the log)")
+            self.log_.unknown.append(f"{request.method} {request.path} (the stand-in failed, see the log)")
             return answer(error_body(500), 500)
-
-    return run
 
 
 def _faulty(rule: Rule) -> web.Response:
@@ -196,7 +225,7 @@ def _faulty(rule: Rule) -> web.Response:
     headers = dict(rule.headers)
     if isinstance(rule.body, str):
         return web.Response(status=rule.status, text=rule.body, content_type="text/html", headers=headers)
-    if rule.status == 429:
+    if rule.status == TOO_MANY:
         headers = _VIA | headers
     return answer(error_body(rule.status) if rule.body is None else rule.body, rule.status, headers)
 

@@ -65,7 +65,9 @@ class RateLimits:
         if len(recent) == OLD_EDITS and now - recent[0] < OLD_PERIOD:
             wait = OLD_PERIOD - (now - recent[0])
             raise ApiError(
-                429, 30046, "Maximum number of edits to messages older than 1 hour reached. Try again later.",
+                429,
+                30046,
+                "Maximum number of edits to messages older than 1 hour reached. Try again later.",
                 extra={"retry_after": round(wait, 3), "global": False},
             )
         recent.append(now)

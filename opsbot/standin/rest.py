@@ -1,7 +1,7 @@
 """Discord's REST routes as far as an ops bot goes. What is not here answers 404 and is recorded.
 
 https://discord.com/developers/docs/reference; the handlers only read the request and show the outcome, the rules are
-in `state`, `messages`, `interactions` and `limits`.
+in `state`, `messages` and `limits`. Commands and interactions: `rest_replies`.
 """
 
 from dataclasses import dataclass
@@ -9,11 +9,9 @@ from datetime import datetime
 
 from aiohttp import web
 
-from opsbot.standin.commands import Commands
 from opsbot.standin.errors import ApiError, Json, refuse
 from opsbot.standin.gateway import SESSION_STARTS, Gateway
-from opsbot.standin.guild import Channel, thread_member
-from opsbot.standin.interactions import Interactions
+from opsbot.standin.guild import PUBLIC_THREAD, Channel, thread_member
 from opsbot.standin.messages import OLD_MESSAGE_SECONDS, Messages
 from opsbot.standin.permissions import Permission
 from opsbot.standin.plumbing import (
@@ -23,7 +21,6 @@ from opsbot.standin.plumbing import (
     number,
     query_limit,
     query_number,
-    read_json,
     read_message,
     read_object,
 )
@@ -37,15 +34,12 @@ class Rest:
 
     state: State
     messages: Messages
-    interactions: Interactions
     gateway: Gateway
     limits: RateLimits
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
         """Register every route."""
         channel, message = "/channels/{channel}", "/channels/{channel}/messages/{message}"
-        webhook = "/webhooks/{application}/{token}"
-        commands = ("/applications/{application}/commands", "/applications/{application}/guilds/{guild}/commands")
         routes = [
             ("GET", "/gateway", self.get_gateway),
             ("GET", "/gateway/bot", self.get_gateway_bot),
@@ -80,21 +74,7 @@ class Rest:
             ("GET", f"{channel}/thread-members/{{member}}", self.get_thread_member),
             ("PUT", f"{channel}/thread-members/{{member}}", self.put_thread_member),
             ("DELETE", f"{channel}/thread-members/{{member}}", self.delete_thread_member),
-            ("POST", "/interactions/{interaction}/{token}/callback", self.post_callback),
-            ("POST", webhook, self.post_follow_up),
-            ("GET", f"{webhook}/messages/{{which}}", self.get_reply),
-            ("PATCH", f"{webhook}/messages/{{which}}", self.patch_reply),
-            ("DELETE", f"{webhook}/messages/{{which}}", self.delete_reply),
         ]
-        for scope in commands:
-            routes += [
-                ("GET", scope, self.get_commands),
-                ("PUT", scope, self.put_commands),
-                ("POST", scope, self.post_command),
-                ("GET", f"{scope}/{{command}}", self.get_command),
-                ("PATCH", f"{scope}/{{command}}", self.patch_command),
-                ("DELETE", f"{scope}/{{command}}", self.delete_command),
-            ]
         for method, path, handler in routes:
             router.add_route(method, PREFIX + path, handler)
 
@@ -121,14 +101,31 @@ class Rest:
     async def get_application(self, _: web.Request) -> web.Response:
         """The bot's application."""
         owner = next(m for m in self.state.members.values() if not m.bot)
-        return answer({
-            "id": str(APPLICATION_ID), "name": self.state.bot_name, "icon": None, "description": "", "summary": "",
-            "bot_public": False, "bot_require_code_grant": False, "verify_key": "0" * 64, "owner": owner.user(),
-            "team": None, "flags": self.gateway.application_flags, "hook": True, "type": None, "tags": [],
-            "redirect_uris": [], "interactions_endpoint_url": None, "role_connections_verification_url": None,
-            "approximate_guild_count": 1, "approximate_user_install_count": 0, "bot": self.state.bot.user(),
-            "integration_types_config": {"0": {}},
-        })
+        return answer(
+            {
+                "id": str(APPLICATION_ID),
+                "name": self.state.bot_name,
+                "icon": None,
+                "description": "",
+                "summary": "",
+                "bot_public": False,
+                "bot_require_code_grant": False,
+                "verify_key": "0" * 64,
+                "owner": owner.user(),
+                "team": None,
+                "flags": self.gateway.application_flags,
+                "hook": True,
+                "type": None,
+                "tags": [],
+                "redirect_uris": [],
+                "interactions_endpoint_url": None,
+                "role_connections_verification_url": None,
+                "approximate_guild_count": 1,
+                "approximate_user_install_count": 0,
+                "bot": self.state.bot.user(),
+                "integration_types_config": {"0": {}},
+            }
+        )
 
     # guild
 
@@ -207,8 +204,13 @@ class Rest:
         """Show "is typing" for 10 s."""
         channel = self._channel(request)
         self.state.require(channel, Permission.SEND_MESSAGES)
-        data = {"channel_id": str(channel.id), "user_id": str(BOT_USER_ID), "guild_id": str(GUILD_ID),
-                "timestamp": int(self.state.clock()), "member": self.state.bot.json()}
+        data = {
+            "channel_id": str(channel.id),
+            "user_id": str(BOT_USER_ID),
+            "guild_id": str(GUILD_ID),
+            "timestamp": int(self.state.clock()),
+            "member": self.state.bot.json(),
+        }
         self.state.emit(Event("TYPING_START", data, Intent.TYPING, channel.id))
         return nothing()
 
@@ -306,7 +308,7 @@ class Rest:
         channel = self._channel(request)
         self.state.require(channel, Permission.READ_MESSAGE_HISTORY)
         limit = query_limit(request, 50, 100)
-        found = [t for t in self.state.threads_of(channel.id) if t.archived and t.type == 11]
+        found = [t for t in self.state.threads_of(channel.id) if t.archived and t.type == PUBLIC_THREAD]
         found.sort(key=lambda t: t.archived_at, reverse=True)
         return answer(self._threads(found[:limit]) | {"has_more": len(found) > limit})
 
@@ -338,84 +340,4 @@ class Rest:
         if member != BOT_USER_ID:
             self.state.require(thread, Permission.MANAGE_THREADS)
         self.state.leave_thread(thread, member)
-        return nothing()
-
-    # commands
-
-    def _scope(self, request: web.Request) -> Commands:
-        if number(request, "application") != APPLICATION_ID:
-            raise refuse("unknown_application")
-        if "guild" not in request.match_info:
-            return self.state.global_commands
-        self._guild(request)
-        return self.state.guild_commands
-
-    def _commands_changed(self) -> None:
-        self.state.emit(Event("COMMANDS_UPDATE", {}, internal=True))
-
-    async def get_commands(self, request: web.Request) -> web.Response:
-        """The registered commands of a scope."""
-        return answer(self._scope(request).all())
-
-    async def put_commands(self, request: web.Request) -> web.Response:
-        """Replace all commands of a scope."""
-        payload = await read_json(request)
-        commands = self._scope(request).overwrite(payload, self.state.ids(), self.state.clock())
-        self._commands_changed()
-        return answer(commands)
-
-    async def post_command(self, request: web.Request) -> web.Response:
-        """Register one command."""
-        payload = await read_object(request)
-        command, new = self._scope(request).upsert(payload, self.state.ids(), self.state.clock())
-        self._commands_changed()
-        return answer(command, 201 if new else 200)
-
-    async def get_command(self, request: web.Request) -> web.Response:
-        """One command."""
-        return answer(self._scope(request).get(number(request, "command")))
-
-    async def patch_command(self, request: web.Request) -> web.Response:
-        """Change one command."""
-        changes = await read_object(request)
-        command = self._scope(request).edit(number(request, "command"), changes)
-        self._commands_changed()
-        return answer(command)
-
-    async def delete_command(self, request: web.Request) -> web.Response:
-        """Remove one command."""
-        self._scope(request).delete(number(request, "command"))
-        self._commands_changed()
-        return nothing()
-
-    # interactions
-
-    async def post_callback(self, request: web.Request) -> web.Response:
-        """The initial response to an interaction."""
-        body, uploads = await read_message(request)
-        token = request.match_info["token"]
-        found = self.interactions.respond(number(request, "interaction"), token, body, uploads)
-        return answer(found) if request.query.get("with_response", "").lower() in ("1", "true") else nothing()
-
-    def _token(self, request: web.Request) -> tuple[int, str]:
-        return number(request, "application"), request.match_info["token"]
-
-    async def post_follow_up(self, request: web.Request) -> web.Response:
-        """A follow-up."""
-        payload, uploads = await read_message(request)
-        return answer(self.interactions.follow_up(*self._token(request), payload, uploads))
-
-    async def get_reply(self, request: web.Request) -> web.Response:
-        """The original response, or a follow-up."""
-        return answer(self.interactions.get(*self._token(request), request.match_info["which"]))
-
-    async def patch_reply(self, request: web.Request) -> web.Response:
-        """Edit the original response, or a follow-up."""
-        payload, uploads = await read_message(request)
-        which = request.match_info["which"]
-        return answer(self.interactions.edit(*self._token(request), which, payload, uploads))
-
-    async def delete_reply(self, request: web.Request) -> web.Response:
-        """Delete the original response, or a follow-up."""
-        self.interactions.delete(*self._token(request), request.match_info["which"])
         return nothing()

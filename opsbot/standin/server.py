@@ -8,10 +8,9 @@ from types import TracebackType
 from typing import Self
 
 from aiohttp import web
-from aiohttp.typedefs import Middleware
 
 from opsbot.standin.changes import Changes
-from opsbot.standin.client_api import ClientApi, guard
+from opsbot.standin.client_api import ClientApi
 from opsbot.standin.driver import Person
 from opsbot.standin.errors import Json
 from opsbot.standin.faults import Faults
@@ -21,10 +20,12 @@ from opsbot.standin.guild import Role
 from opsbot.standin.interaction import DEADLINE
 from opsbot.standin.interactions import Interactions
 from opsbot.standin.messages import Messages
+from opsbot.standin.page_files import PageFiles, guard
 from opsbot.standin.panel import PanelButton
 from opsbot.standin.plumbing import MAX_REQUEST, PREFIX, LoggedRequest, RequestLog, middleware
 from opsbot.standin.ratelimit import RateLimits
 from opsbot.standin.rest import Rest
+from opsbot.standin.rest_replies import ReplyRoutes
 from opsbot.standin.state import (
     APPLICATION_ID,
     BOT_USER_ID,
@@ -51,11 +52,22 @@ class Standin:
     """
 
     def __init__(
-        self, *, bot_token: str = "standin-token", host: str = "127.0.0.1", port: int = 0,  # noqa: S107 - no secret
-        clock: Callable[[], float] = time.time, privileged_intents: int = 0, guild_name: str = "Operations",
-        bot_name: str = "opsbot", api_port: int | None = None, rate_limits: bool = True,
-        identify_interval: float = 0.0, interaction_deadline: float = DEADLINE, heartbeat_seconds: float = 41.25,
+        self,
+        *,
+        bot_token: str = "standin-token",  # noqa: S107 - no secret: the stand-in is this machine\'s own
+        host: str = "127.0.0.1",
+        port: int = 0,
+        clock: Callable[[], float] = time.time,
+        privileged_intents: int = 0,
+        guild_name: str = "Operations",
+        bot_name: str = "opsbot",
+        api_port: int | None = None,
+        rate_limits: bool = True,
+        identify_interval: float = 0.0,
+        interaction_deadline: float = DEADLINE,
+        heartbeat_seconds: float = 41.25,
     ) -> None:
+        """Nothing listens before `start`."""
         self.token = bot_token
         self.application_id = APPLICATION_ID
         self.bot_user_id = BOT_USER_ID
@@ -78,12 +90,14 @@ class Standin:
         self.store = Messages(self.state, Files(lambda: self.url, self.state.new_id))
         self.limits = RateLimits(time.monotonic, rate_limits)
         self.gateway = Gateway(
-            self.state, token=bot_token, allowed_privileged=privileged_intents, url=lambda: self.gateway_url,
-            identify_interval=identify_interval, heartbeat_seconds=heartbeat_seconds,
+            self.state,
+            token=bot_token,
+            allowed_privileged=privileged_intents,
+            url=lambda: self.gateway_url,
+            identify_interval=identify_interval,
+            heartbeat_seconds=heartbeat_seconds,
         )
-        self.faults = Faults(
-            self.gateway, self.store, set_away=self._set_away, tell=lambda: self._client.tell_connection()
-        )
+        self.faults = Faults(self.gateway, self.store, set_away=self._set_away, tell=self._tell_connection)
         self._client = ClientApi(self)
         self.interactions = Interactions(
             self.state, self.store, self.changes, self.gateway.dispatch, self._client.tell, interaction_deadline
@@ -96,11 +110,13 @@ class Standin:
     async def start(self) -> None:
         """Listen. Raises OSError when a port is in use."""
         port, api_port = self._ports
-        guards: list[Middleware] = [guard, middleware(self._log, self.faults, self.token, self.state.clock)]
+        guards = [guard, middleware(self._log, self.faults, self.token, self.state.clock)]
         page = web.Application(middlewares=guards, client_max_size=MAX_REQUEST)
+        PageFiles(self.store.files).add_routes(page.router)
         self._client.add_routes(page.router)
         api = page if api_port is None else web.Application(middlewares=guards, client_max_size=MAX_REQUEST)
-        Rest(self.state, self.store, self.interactions, self.gateway, self.limits).add_routes(api.router)
+        Rest(self.state, self.store, self.gateway, self.limits).add_routes(api.router)
+        ReplyRoutes(self.state, self.interactions).add_routes(api.router)
         api.router.add_get("/gateway", self.gateway.handle)
         api.router.add_get("/gateway/", self.gateway.handle)
         try:
@@ -139,15 +155,17 @@ class Standin:
         self._runners.clear()
 
     async def __aenter__(self) -> Self:
+        """`start`."""
         await self.start()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """`stop`."""
         await self.stop()
 
-    def _set_away(self, away: bool, hard: bool) -> None:  # noqa: FBT001 - called by Faults only
+    def _set_away(self, *, away: bool, hard: bool) -> None:
         if away and hard:
             if len(self._servers) < 2:  # noqa: PLR2004 - the page's and Discord's
                 raise ValueError("away(hard=True) needs Discord on a port of its own: Standin(api_port=0)")
@@ -253,7 +271,6 @@ class Standin:
         self, predicate: Callable[[Json], bool], timeout: float = 10.0, channel_id: int | None = None
     ) -> Json:
         """The first message, now or later, edited ones included, for which `predicate` holds. TimeoutError."""
-
         known = next((message for message in self.messages(channel_id) if predicate(message)), None)
         if known is not None:
             return known
@@ -312,6 +329,9 @@ class Standin:
     def note(self, text: str, level: str = "info") -> None:
         """A line below the panel: "info" or "error"."""
         self._client.note(text, level)
+
+    def _tell_connection(self) -> None:
+        self._client.tell_connection()
 
     def _on_event(self, event: Event) -> None:
         if event.name in ("MESSAGE_CREATE", "MESSAGE_UPDATE"):

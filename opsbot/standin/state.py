@@ -84,6 +84,7 @@ class State:
     _next_member: int = _FIRST_MEMBER_ID
 
     def __post_init__(self) -> None:
+        """The guild begins with its roles, two channels, the bot and an owner."""
         self.roles[GUILD_ID] = Role(GUILD_ID, "@everyone", 0, EVERYONE_DEFAULT)
         for position, (name, role_id) in enumerate(ROLE_IDS.items(), 1):
             self.roles[role_id] = Role(role_id, name, position, color=_ROLE_COLORS[name])
@@ -289,9 +290,16 @@ class State:
             raise refuse("thread_exists")
         now = self.clock()
         thread = Channel(
-            message_id if message_id is not None else self.new_id(), str(payload["name"]), kind, parent.id,
-            owner_id=BOT_USER_ID, created=now, archived_at=now, auto_archive=duration or 4320,
-            invitable=bool(payload.get("invitable", True)), members={BOT_USER_ID: now},
+            message_id if message_id is not None else self.new_id(),
+            str(payload["name"]),
+            kind,
+            parent.id,
+            owner_id=BOT_USER_ID,
+            created=now,
+            archived_at=now,
+            auto_archive=duration or 4320,
+            invitable=bool(payload.get("invitable", True)),
+            members={BOT_USER_ID: now},
             slowmode=int(payload.get("rate_limit_per_user") or 0),
         )
         self.channels[thread.id] = thread

@@ -19,7 +19,8 @@ def check_url(errors: FormErrors, path: list[str | int], url: object, *, attachm
         return
     if split.scheme not in schemes:
         errors.add(
-            path, "URL_TYPE_INVALID_SCHEME",
+            path,
+            "URL_TYPE_INVALID_SCHEME",
             f'Scheme "{split.scheme}" is not supported. Scheme must be one of {schemes}.',
         )
     elif split.scheme in ("http", "https") and ("." not in host.strip(".") or " " in text):

@@ -25,6 +25,16 @@ class Confirm(discord.ui.DynamicItem[discord.ui.Button[discord.ui.View]], templa
         await interaction.response.edit_message(content=f"confirmed {self.what}", view=None)
 
 
+class Menu(discord.ui.Select[discord.ui.View]):
+    def __init__(self) -> None:
+        options = [discord.SelectOption(label=value.upper(), value=value) for value in "ab"]
+        super().__init__(custom_id="menu", options=options)
+
+    async def callback(self, interaction: discord.Interaction) -> None:
+        await interaction.response.defer()
+        await interaction.edit_original_response(content=f"picked {self.values[0]}", view=None)
+
+
 class Why(discord.ui.Modal, title="Why?"):
     reason: discord.ui.TextInput["Why"] = discord.ui.TextInput(label="Reason", custom_id="reason", min_length=3)
 
@@ -37,7 +47,9 @@ class Bot(discord.Client):
 
     def __init__(self, standin: Standin, intents: discord.Intents) -> None:
         super().__init__(
-            intents=intents, allowed_mentions=discord.AllowedMentions.none(), guild_ready_timeout=0.01,
+            intents=intents,
+            allowed_mentions=discord.AllowedMentions.none(),
+            guild_ready_timeout=0.01,
             max_ratelimit_timeout=30,
         )
         self.standin = standin
@@ -52,6 +64,7 @@ class Bot(discord.Client):
         self.gate = asyncio.Event()
         self.gate.set()
         add_commands(self)
+        add_wrong_commands(self)
 
     async def setup_hook(self) -> None:
         self.add_dynamic_items(Confirm)
@@ -118,9 +131,25 @@ def add_commands(bot: Bot) -> None:
         view.add_item(Confirm(service))
         await interaction.response.send_message(f"Restart {service}?", view=view)
 
+    @bot.tree.command(name="ask", description="Asks back quietly", guild=guild)
+    async def ask(interaction: discord.Interaction) -> None:
+        view = discord.ui.View(timeout=None)
+        view.add_item(Confirm("quietly"))
+        await interaction.response.send_message("Sure?", view=view, ephemeral=True)
+
+    @bot.tree.command(name="pick", description="Offers a choice", guild=guild)
+    async def pick(interaction: discord.Interaction) -> None:
+        view = discord.ui.View()
+        view.add_item(Menu())
+        await interaction.response.send_message("Which?", view=view)
+
     @bot.tree.command(name="hold", description="Opens a form", guild=guild)
     async def hold(interaction: discord.Interaction) -> None:
         await interaction.response.send_modal(Why())
+
+
+def add_wrong_commands(bot: Bot) -> None:
+    guild = discord.Object(bot.standin.guild_id)
 
     @bot.tree.command(name="slow", description="Answers when let", guild=guild)
     async def slow(interaction: discord.Interaction) -> None:

@@ -21,14 +21,20 @@ async def test_a_wrong_token_is_unauthorized_and_an_unmodelled_route_is_recorded
         assert (await rest("DELETE", "/users/@me"))["status"] == 404
         routes = [f"GET /api/v10/guilds/{standin.guild_id}/bans", "DELETE /api/v10/users/@me"]
         assert standin.unknown_routes == routes
-        assert [(r.method, r.path, r.status) for r in standin.requests][0] == ("GET", "/users/@me", 401)
+        assert next((r.method, r.path, r.status) for r in standin.requests) == ("GET", "/users/@me", 401)
 
 
 async def test_what_does_not_exist_is_unknown_by_its_own_code(standin: Standin, rest: Rest) -> None:
     codes = {
-        "/channels/5": 10003, f"{rest.ops}/messages/5": 10008, "/users/5": 10013, "/guilds/5": 10004,
-        f"/guilds/{standin.guild_id}/members/5": 10007, "/applications/5/commands": 10002, "/webhooks/5/x/messages/5":
-        10015, f"/webhooks/{standin.application_id}/x/messages/5": 50027, "/channels/x": 50035,
+        "/channels/5": 10003,
+        f"{rest.ops}/messages/5": 10008,
+        "/users/5": 10013,
+        "/guilds/5": 10004,
+        f"/guilds/{standin.guild_id}/members/5": 10007,
+        "/applications/5/commands": 10002,
+        "/webhooks/5/x/messages/5": 10015,
+        f"/webhooks/{standin.application_id}/x/messages/5": 50027,
+        "/channels/x": 50035,
     }
     for path, code in codes.items():
         assert (await rest("GET", path))["code"] == code, path
@@ -85,7 +91,8 @@ async def test_files_go_up_and_come_down_again(standin: Standin, bot: Bot) -> No
     standin.limits.enabled = False
     png = b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR" + (640).to_bytes(4, "big") + (480).to_bytes(4, "big") + b"\0" * 20
     embed = discord.Embed(title="chart").set_image(url="attachment://chart.png")
-    files = [discord.File(io.BytesIO(b"line\n"), "x.log", description="the log"), discord.File(io.BytesIO(png), "chart.png")]
+    log = discord.File(io.BytesIO(b"line\n"), "x.log", description="the log")
+    files = [log, discord.File(io.BytesIO(png), "chart.png")]
     sent = await bot.ops.send("files", files=files, embed=embed)
     assert [a.filename for a in sent.attachments] == ["x.log"]
     assert sent.attachments[0].description == "the log"
@@ -148,6 +155,16 @@ async def test_the_fourth_edit_of_messages_older_than_an_hour_is_refused_without
     assert 0 < over["retry_after"] <= 6
     assert "X-RateLimit-Remaining" not in rest.headers
     assert rest.headers["Via"]
+
+
+async def test_a_channel_is_renamed_twice_in_ten_minutes_and_no_more(standin: Standin, rest: Rest) -> None:
+    standin.set_permissions(standin.bot_user_id, standin.ops_channel_id, allow=Permission.MANAGE_CHANNELS)
+    for name in ("one", "two"):
+        assert (await rest("PATCH", rest.ops, {"name": name}))["name"] == name
+    third = await rest("PATCH", rest.ops, {"topic": "three"})
+    assert third["status"] == 429
+    assert third["retry_after"] > 590
+    assert standin.invalid_requests == 1
 
 
 async def test_pins_are_listed_and_announced(standin: Standin, bot: Bot) -> None:

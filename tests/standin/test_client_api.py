@@ -33,10 +33,17 @@ class Page:
             return response.status, await response.json() if response.status != 204 else None
 
     async def act(self, kind: int, data: object, message: Any = None, member: int | None = None) -> tuple[int, Any]:
-        return await self.post("interactions", {
-            "member_id": str(member or self.standin.owner_id), "channel_id": str(self.standin.ops_channel_id),
-            "nonce": f"n{kind}", "type": kind, "data": data, "message_id": message["id"] if message else None,
-        })
+        return await self.post(
+            "interactions",
+            {
+                "member_id": str(member or self.standin.owner_id),
+                "channel_id": str(self.standin.ops_channel_id),
+                "nonce": f"n{kind}",
+                "type": kind,
+                "data": data,
+                "message_id": message["id"] if message else None,
+            },
+        )
 
 
 @asynccontextmanager
@@ -59,8 +66,18 @@ async def test_the_snapshot_has_all_the_page_needs(standin: Standin, rest: Rest)
     await rest.send(content="before")
     async with open_page(standin) as page:
         found = page.snapshot
-    assert set(found) >= {"guild", "me", "members", "roles", "channels", "commands", "messages", "application",
-                          "panel", "connected"}
+    assert set(found) >= {
+        "guild",
+        "me",
+        "members",
+        "roles",
+        "channels",
+        "commands",
+        "messages",
+        "application",
+        "panel",
+        "connected",
+    }
     assert [m["content"] for m in found["messages"][str(standin.ops_channel_id)]] == ["before"]
     assert found["me"]["username"] == "owner"
     assert not found["connected"]
@@ -107,9 +124,7 @@ async def test_a_command_from_the_page_is_deferred_filled_and_private_parts_stay
         assert not {"EPHEMERAL", "INTERACTION_SUCCESS", "INTERACTION_DEFERRED"}.intersection(seen)
 
 
-async def test_a_person_completes_opens_a_form_and_presses_a_button(
-    standin: Standin, page: Page, bot: Bot
-) -> None:
+async def test_a_person_completes_opens_a_form_and_presses_a_button(page: Page, bot: Bot) -> None:
     typed = [{"name": "service", "type": 3, "value": "w", "focused": True}]
     assert (await page.act(4, {"name": "deploy", "options": typed}))[0] == 204
     found = await page.next("AUTOCOMPLETE")
@@ -139,9 +154,16 @@ async def test_nobody_answers_and_the_page_is_told_why(page: Page) -> None:
     assert (failure["nonce"], failure["reason"]) == ("n2", "The application did not respond")
 
 
-@pytest.mark.parametrize("body", [
-    {}, [], {"type": 2}, {"type": 9, "member_id": "1"}, {"type": 2, "member_id": "x", "channel_id": "y", "data": {}},
-])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        [],
+        {"type": 2},
+        {"type": 9, "member_id": "1"},
+        {"type": 2, "member_id": "x", "channel_id": "y", "data": {}},
+    ],
+)
 async def test_a_malformed_action_is_a_400(page: Page, body: object) -> None:
     status, found = await page.post("interactions", body)
     assert status == 400
@@ -176,9 +198,7 @@ async def test_a_page_sees_only_the_channels_its_member_sees(standin: Standin) -
         assert (await page.next("MESSAGE_CREATE"))["content"] == "seen"
 
 
-async def test_commands_hidden_by_default_permissions_are_hidden_but_can_be_run(
-    standin: Standin, rest: Rest
-) -> None:
+async def test_commands_hidden_by_default_permissions_are_hidden_but_can_be_run(standin: Standin, rest: Rest) -> None:
     path = f"/applications/{standin.application_id}/guilds/{standin.guild_id}/commands"
     await rest("PUT", path, [{"name": "audit", "description": "d", "default_member_permissions": "0"}])
     ada = standin.add_member("Ada")
@@ -228,23 +248,40 @@ async def test_discord_away_is_shown_and_the_pages_socket_lives_on(standin: Stan
     assert isinstance(bot.user, discord.ClientUser)
 
 
-@pytest.mark.parametrize("headers", [
-    {"Host": "evil.example:80"}, {"Origin": "http://evil.example"}, {"Origin": "http://localhost:1"},
-    {"Origin": "null"}, {"Sec-Fetch-Site": "cross-site"}, {"Origin": "http://127.0.0.1:bad"},
-])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "evil.example:80"},
+        {"Origin": "http://evil.example"},
+        {"Origin": "http://localhost:1"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Origin": "http://127.0.0.1:bad"},
+    ],
+)
 @pytest.mark.parametrize("path", ["/", "/client/ws?member=1", "/client/messages", "/attachments/1/2/x"])
 async def test_another_origin_or_host_is_refused(standin: Standin, headers: dict[str, str], path: str) -> None:
     method = "POST" if path == "/client/messages" else "GET"
-    async with aiohttp.ClientSession() as session, session.request(
-        method, standin.url + path, headers=headers
-    ) as response:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.request(method, standin.url + path, headers=headers) as response,
+    ):
         assert response.status == 403
 
 
-@pytest.mark.parametrize("path", [
-    "/static/../server.py", "/static/%2e%2e/server.py", "/static/..%2fserver.py", "/static//etc/passwd",
-    "/static/nothing.js", "/static/", "/static/%00", "/static/" + "x" * 300,
-])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/static/../server.py",
+        "/static/%2e%2e/server.py",
+        "/static/..%2fserver.py",
+        "/static//etc/passwd",
+        "/static/nothing.js",
+        "/static/",
+        "/static/%00",
+        "/static/" + "x" * 300,
+    ],
+)
 async def test_nothing_outside_the_pages_folder_is_served(standin: Standin, path: str) -> None:
     async with aiohttp.ClientSession() as session, session.get(yarl.URL(standin.url + path, encoded=True)) as response:
         assert response.status == 404

@@ -1,4 +1,5 @@
 import asyncio
+import functools
 import json
 import zlib
 from collections.abc import AsyncIterator
@@ -34,7 +35,7 @@ class Socket:
     async def op(self, op: int, data: object = None) -> None:
         await self.ws.send_json({"op": op, "d": data})
 
-    async def identify(self, token: str = "standin-token", intents: object = 1) -> None:
+    async def identify(self, token: str = "standin-token", intents: object = 1) -> None:  # noqa: S107 - no secret
         await self.op(2, {"token": token, "intents": intents, "properties": {}})
 
     async def close_code(self) -> int | None:
@@ -61,8 +62,15 @@ async def ready(standin: Standin, intents: int = 1) -> AsyncIterator[tuple[Socke
 
 @pytest.mark.parametrize(
     ("token", "intents", "code"),
-    [("wrong", 1, 4004), ("standin-token", None, 4013), ("standin-token", 1 << 40, 4013), ("standin-token", True, 4013),
-     ("standin-token", 1 | 1 << 1, 4014), ("standin-token", 1 << 15, 4014), ("standin-token", 1 << 8, 4014)],
+    [
+        ("wrong", 1, 4004),
+        ("standin-token", None, 4013),
+        ("standin-token", 1 << 40, 4013),
+        ("standin-token", True, 4013),
+        ("standin-token", 1 | 1 << 1, 4014),
+        ("standin-token", 1 << 15, 4014),
+        ("standin-token", 1 << 8, 4014),
+    ],
 )
 async def test_a_wrong_identify_closes_with_its_code(standin: Standin, token: str, intents: object, code: int) -> None:
     async with connect(standin) as socket:
@@ -199,10 +207,14 @@ async def test_zlib_stream_is_one_stream(standin: Standin) -> None:
             assert json.loads(unzip.decompress((await ws.receive()).data))["op"] == 11
 
 
+def _resumed(bot: Bot, times: int) -> bool:
+    return bot.resumed == times
+
+
 async def test_discord_py_resumes_at_once_after_a_reset_and_after_op_7(standin: Standin, bot: Bot) -> None:
     for number, reconnect_op in enumerate((False, True), 1):
         standin.faults.drop_gateway(reconnect_op=reconnect_op)
-        await bot.until(lambda number=number: bot.resumed == number)
+        await bot.until(functools.partial(_resumed, bot, number))
         await standin.wait_connected(2)
     assert len(standin.gateway.sessions) == 1
 

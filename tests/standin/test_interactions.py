@@ -5,6 +5,7 @@ import discord
 import pytest
 
 from opsbot.standin import InputError, InteractionFailedError, Permission, Standin
+from opsbot.standin.errors import ApiError
 from tests.standin.client import Bot
 from tests.standin.conftest import Rest, StartBot
 
@@ -92,9 +93,7 @@ async def test_a_second_first_answer_is_refused(standin: Standin, bot: Bot) -> N
     assert response.content == "one"
 
 
-async def test_an_answer_after_three_seconds_is_unknown_and_the_person_was_told(
-    standin: Standin, bot: Bot
-) -> None:
+async def test_an_answer_after_three_seconds_is_unknown_and_the_person_was_told(standin: Standin, bot: Bot) -> None:
     bot.gate.clear()
     began = time.monotonic()
     response = await standin.member("Owner").run("slow")
@@ -171,7 +170,9 @@ async def test_autocompletion_takes_25_choices_of_100_characters_and_no_deferral
     path = f"/interactions/{found.id}/{found.token}/callback"
     assert (await rest("POST", path, {"type": 5}))["code"] == 50035
     choice = {"name": "a", "value": "a"}
-    for choices in ([choice] * 26, [{"name": "a" * 101, "value": "a"}], [{"name": "a", "value": "a" * 101}], [{}]):
+    refused: list[list[dict[str, str]]]
+    refused = [[choice] * 26, [{"name": "a" * 101, "value": "a"}], [{"name": "a", "value": "a" * 101}], [{}]]
+    for choices in refused:
         assert (await rest("POST", path, {"type": 8, "data": {"choices": choices}}))["code"] == 50035
     assert (await rest("POST", path, {"type": 8, "data": {"choices": [choice] * 25}}))["status"] == 204
     assert len(await typing) == 25
@@ -215,7 +216,7 @@ async def test_private_messages_can_be_seen_and_changed_by_their_token_only(
     assert (await rest("PATCH", webhook, {"content": "changed"}))["content"] == "changed"
     assert response.content == "changed"
     assert (await rest("DELETE", webhook))["status"] == 204
-    assert response.message is None
+    assert standin.seen_message(int(path.rsplit("/", 1)[1])) is None
     assert bot.went_wrong == []
 
 
@@ -223,7 +224,7 @@ async def test_a_command_in_an_archived_thread_is_refused(standin: Standin, bot:
     thread = await bot.ops.create_thread(name="incident", type=discord.ChannelType.public_thread)
     assert (await standin.member("Owner").run("status", channel_id=thread.id)).content == "all well"
     await thread.edit(archived=True)
-    with pytest.raises(Exception, match="50083"):
+    with pytest.raises(ApiError, match="50083"):
         await standin.member("Owner").run("status", channel_id=thread.id)
 
 
@@ -242,3 +243,39 @@ async def test_twenty_at_a_time_are_answered_five_hundred_times(standin: Standin
     await asyncio.gather(*(worker() for _ in range(20)))
     assert len(taken) == 500
     assert len(bot.ran) == 500
+
+
+async def test_a_private_message_can_be_clicked_long_after_its_token_ended(standin: Standin, bot: Bot) -> None:
+    response = await standin.member("Owner").run("ask")
+    response.interaction.created -= 3600
+    await standin.member("Owner").run("status")
+    clicked = await standin.member("Owner").click(response, "Confirm quietly")
+    assert clicked.content == "confirmed quietly"
+    assert clicked.ephemeral
+    with pytest.raises(InputError):
+        await standin.member(standin.add_member("Ada")).click(response, "Confirm quietly")
+    assert bot.went_wrong == []
+
+
+async def test_a_deferral_filled_through_the_channel_is_filled(standin: Standin, bot: Bot) -> None:
+    bot.gate.clear()
+    response = await standin.member("Owner").run("deploy", service="api")
+    assert response.message is not None
+    await bot.ops.get_partial_message(int(response.message["id"])).edit(content="by hand")
+    assert (await response.final())["content"] == "by hand"
+    bot.gate.set()
+    await standin.changes.wait(lambda: True if len(response.followups) == 2 else None, 5, "two follow-ups")
+    assert response.content == "by hand"
+
+
+async def test_what_a_menu_offers_can_be_selected(standin: Standin, bot: Bot) -> None:
+    owner = standin.member("Owner")
+    response = await owner.run("pick")
+    selected = await owner.select(response, "menu", ["b"])
+    assert selected.deferred
+    assert (await selected.final())["content"] == "picked b"
+    again = await owner.run("pick")
+    for values in ([], ["c"], ["a", "b"]):
+        with pytest.raises(InputError):
+            await owner.select(again, "menu", values)
+    assert bot.went_wrong == []

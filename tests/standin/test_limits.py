@@ -99,27 +99,49 @@ async def test_a_body_discord_would_refuse_is_refused_with_the_place(
     assert standin.messages() == []
 
 
-@pytest.mark.parametrize("body", [
-    {"content": "x" * 2000},
-    {"content": "é" * 2000},
-    {"embeds": [{"description": "x" * 4096}, {"description": "x" * 1904}]},
-    {"embeds": [{"fields": [{"name": "n", "value": "v"}] * 25}]},
-    {"content": "x", "components": rows(5, 5)},
-    {"content": "x", "components": [row(menu(25, max_values=25))]},
-    {"content": "x", "components": [row(button(emoji={"name": "✅"}, label=None), link("http://10.0.0.5:3000"))]},
-    {"flags": V2, "components": [text("x" * 4000)]},
-    {"flags": V2, "components": [{"type": 17, "components": [
-        {"type": 9, "components": [text("a")], "accessory": button()}, {"type": 14}, row(menu(2))]}]},
-    {"content": "quiet", "flags": 1 << 12},
-])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"content": "x" * 2000},
+        {"content": "é" * 2000},
+        {"embeds": [{"description": "x" * 4096}, {"description": "x" * 1904}]},
+        {"embeds": [{"fields": [{"name": "n", "value": "v"}] * 25}]},
+        {"content": "x", "components": rows(5, 5)},
+        {"content": "x", "components": [row(menu(25, max_values=25))]},
+        {"content": "x", "components": [row(button(emoji={"name": "✅"}, label=None), link("http://10.0.0.5:3000"))]},
+        {"flags": V2, "components": [text("x" * 4000)]},
+        {
+            "flags": V2,
+            "components": [
+                {
+                    "type": 17,
+                    "components": [
+                        {"type": 9, "components": [text("a")], "accessory": button()},
+                        {"type": 14},
+                        row(menu(2)),
+                    ],
+                }
+            ],
+        },
+        {"content": "quiet", "flags": 1 << 12},
+    ],
+)
 async def test_a_body_at_the_limit_is_taken(standin: Standin, rest: Rest, body: dict[str, Any]) -> None:
     assert (await rest.send(**body))["status"] == 200
     assert len(standin.messages()) == 1
 
 
-@pytest.mark.parametrize("body", [
-    {}, {"content": ""}, {"content": " \n "}, {"embeds": []}, {"components": rows(1)}, {"flags": V2, "components": []},
-])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"content": ""},
+        {"content": " \n "},
+        {"embeds": []},
+        {"components": rows(1)},
+        {"flags": V2, "components": []},
+    ],
+)
 async def test_an_empty_message_is_refused(rest: Rest, body: dict[str, Any]) -> None:
     found = await rest.send(**body)
     assert (found["status"], found["code"]) == (400, 50006)
@@ -154,6 +176,7 @@ async def test_an_edit_that_leaves_nothing_is_refused(rest: Rest) -> None:
 
 # who is mentioned
 
+
 async def test_a_plain_message_without_allowed_mentions_pings_everyone_it_can(standin: Standin, rest: Rest) -> None:
     role = standin.add_role("on-call", mentionable=True)
     sent = await rest.send(content=f"@everyone <@{standin.owner_id}> <@&{role}> <@999>")
@@ -181,8 +204,15 @@ async def test_an_interactions_answer_pings_users_only_and_an_embed_nobody(stand
 
 def test_code_mentions_nobody_unless_the_text_breaks_out_of_it() -> None:
     def everyone(content: str) -> bool:
-        return find(content, None, default=("everyone",), known_roles=(), known_users=(), mentionable_roles=(),
-                    may_mention_everyone=True).everyone
+        return find(
+            content,
+            None,
+            default=("everyone",),
+            known_roles=(),
+            known_users=(),
+            mentionable_roles=(),
+            may_mention_everyone=True,
+        ).everyone
 
     assert not everyone("```\n@everyone\n```")
     assert not everyone("`@everyone`")
@@ -203,23 +233,70 @@ def test_a_check_mark_is_no_emoji_but_a_check_mark_button_is() -> None:
 
 # commands
 
-@pytest.mark.parametrize(("where", "command"), [
-    ("0.name", {"name": "Deploy", "description": "d"}),
-    ("0.name", {"name": "de ploy", "description": "d"}),
-    ("0.name", {"name": "x" * 33, "description": "d"}),
-    ("0.description", {"name": "deploy"}),
-    ("0.description", {"name": "deploy", "description": "x" * 101}),
-    ("0.options", {"name": "deploy", "description": "d", "options": [
-        {"type": 3, "name": f"o{n}", "description": "d"} for n in range(26)]}),
-    ("0.options.1", {"name": "deploy", "description": "d", "options": [
-        {"type": 3, "name": "a", "description": "d"}, {"type": 3, "name": "b", "description": "d", "required": True}]}),
-    ("0.options.1.name", {"name": "deploy", "description": "d", "options": [
-        {"type": 3, "name": "a", "description": "d"}, {"type": 3, "name": "a", "description": "d"}]}),
-    ("0.options.0.choices", {"name": "deploy", "description": "d", "options": [
-        {"type": 3, "name": "a", "description": "d", "choices": [{"name": "n", "value": "v"}] * 26}]}),
-    ("0.options.0.autocomplete", {"name": "deploy", "description": "d", "options": [
-        {"type": 3, "name": "a", "description": "d", "autocomplete": True, "choices": [{"name": "n", "value": "v"}]}]}),
-])
+
+@pytest.mark.parametrize(
+    ("where", "command"),
+    [
+        ("0.name", {"name": "Deploy", "description": "d"}),
+        ("0.name", {"name": "de ploy", "description": "d"}),
+        ("0.name", {"name": "x" * 33, "description": "d"}),
+        ("0.description", {"name": "deploy"}),
+        ("0.description", {"name": "deploy", "description": "x" * 101}),
+        (
+            "0.options",
+            {
+                "name": "deploy",
+                "description": "d",
+                "options": [{"type": 3, "name": f"o{n}", "description": "d"} for n in range(26)],
+            },
+        ),
+        (
+            "0.options.1",
+            {
+                "name": "deploy",
+                "description": "d",
+                "options": [
+                    {"type": 3, "name": "a", "description": "d"},
+                    {"type": 3, "name": "b", "description": "d", "required": True},
+                ],
+            },
+        ),
+        (
+            "0.options.1.name",
+            {
+                "name": "deploy",
+                "description": "d",
+                "options": [{"type": 3, "name": "a", "description": "d"}, {"type": 3, "name": "a", "description": "d"}],
+            },
+        ),
+        (
+            "0.options.0.choices",
+            {
+                "name": "deploy",
+                "description": "d",
+                "options": [
+                    {"type": 3, "name": "a", "description": "d", "choices": [{"name": "n", "value": "v"}] * 26}
+                ],
+            },
+        ),
+        (
+            "0.options.0.autocomplete",
+            {
+                "name": "deploy",
+                "description": "d",
+                "options": [
+                    {
+                        "type": 3,
+                        "name": "a",
+                        "description": "d",
+                        "autocomplete": True,
+                        "choices": [{"name": "n", "value": "v"}],
+                    }
+                ],
+            },
+        ),
+    ],
+)
 async def test_a_command_discord_would_refuse_is_refused(
     standin: Standin, rest: Rest, where: str, command: dict[str, Any]
 ) -> None:
