@@ -145,6 +145,7 @@ class Poller:
         self._again: dict[str, Actor] = {}
         self._woken: set[asyncio.Task[None]] = set()
         self._waiting: set[str] = set()
+        self._closed = False
         self._fetched: dict[str, str] = {}
         self._noted: dict[str, tuple[str, Because]] = {}
         self._compared: dict[str, tuple[tuple[str, str], tuple[str, ...]]] = {}
@@ -153,7 +154,8 @@ class Poller:
         deployer.on_finish(self._finished)
 
     async def close(self) -> None:
-        """End what is under way."""
+        """End what is under way; nothing is begun after it."""
+        self._closed = True
         tasks = [*self._woken, *self._running.values()]
         for task in tasks:
             task.cancel()
@@ -173,6 +175,8 @@ class Poller:
 
     def wake(self, service: str, origin: Origin = Origin.WEBHOOK) -> None:
         """Poll soon, without waiting for what comes of it."""
+        if self._closed:
+            return
         task = asyncio.get_running_loop().create_task(self._wake(service, origin), name=f"poll {service}")
         self._woken.add(task)
         task.add_done_callback(self._woken.discard)

@@ -1,0 +1,108 @@
+"""The poll's decision, over every combination of facts."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from opsbot.core.access import Actor, Origin, itself
+from opsbot.core.deployment import Deployment, Hold, Kind, Phase
+from opsbot.core.updates import Because, Deploy, Note, Quiet, Sight, Wait, about, retry_after, weigh
+from opsbot.poll import covering
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+COMMITS = st.sampled_from("abcd")
+ACTORS = st.sampled_from([itself(Origin.POLL), Actor(Origin.DISCORD, "7", "ada")])
+
+
+@st.composite
+def deployments(draw: st.DrawFn) -> Deployment:
+    at = NOW - timedelta(minutes=draw(st.integers(0, 200)))
+    return Deployment(
+        draw(st.integers(1, 99)),
+        "web",
+        draw(st.sampled_from(Kind)),
+        draw(st.sampled_from([Phase.LIVE, Phase.FAILED, Phase.UNDONE, Phase.STUCK, Phase.SKIPPED])),
+        draw(ACTORS),
+        at,
+        at,
+        ref=draw(st.none() | COMMITS),
+        commit_to=draw(st.none() | COMMITS),
+        commit_from=draw(st.none() | COMMITS),
+        finished_at=at,
+    )
+
+
+SIGHTS = st.builds(
+    Sight,
+    head=COMMITS,
+    now=st.just(NOW),
+    auto=st.booleans(),
+    live=st.none() | COMMITS,
+    hold=st.none()
+    | st.builds(Hold, st.just("web"), st.just("ada"), st.text(max_size=5), st.just(NOW), st.none() | COMMITS),
+    older_than_hold=st.booleans(),
+    quarantined=st.dictionaries(COMMITS, st.text(max_size=5), max_size=3),
+    unchanged=st.booleans(),
+    only=st.sampled_from([(), ("docs/**",)]),
+    deployments=st.lists(deployments(), max_size=5).map(
+        lambda found: tuple(sorted(found, key=lambda each: each.created_at, reverse=True))
+    ),
+)
+
+
+@given(SIGHTS)
+def test_nothing_that_a_person_or_a_failure_keeps_back_is_deployed(sight: Sight) -> None:
+    if not isinstance(weigh(sight), Deploy):
+        return
+    assert sight.head != sight.live
+    assert sight.head not in (sight.quarantined or {})
+    assert sight.hold is None or (sight.hold.waits not in {None, sight.head} and not sight.older_than_hold)
+    assert sight.auto
+    assert not sight.only
+    failures = [
+        each for each in sight.deployments[:1] if about(each, sight.head) and each.phase in {Phase.FAILED, Phase.UNDONE}
+    ]
+    assert all(each.finished_at and sight.now - each.finished_at >= timedelta(minutes=5) for each in failures)
+
+
+@given(SIGHTS)
+def test_what_runs_already_is_never_told(sight: Sight) -> None:
+    assert isinstance(weigh(replace(sight, live=sight.head)), Quiet)
+
+
+@given(SIGHTS)
+def test_a_held_service_says_held_whatever_else_there_is(sight: Sight) -> None:
+    held = replace(sight, hold=Hold("web", "ada", "exams", NOW))
+    verdict = weigh(held)
+    assert isinstance(verdict, Quiet) == (held.head == held.live)
+    if isinstance(verdict, Note):
+        assert verdict.because is Because.HELD
+
+
+@given(SIGHTS)
+def test_a_wait_is_always_ahead_and_within_an_hour(sight: Sight) -> None:
+    verdict = weigh(sight)
+    if isinstance(verdict, Wait):
+        assert timedelta(0) < verdict.until - sight.now <= timedelta(hours=1)
+
+
+@given(COMMITS)
+def test_with_nothing_in_the_way_it_is_deployed(head: str) -> None:
+    assert weigh(Sight(head, NOW)) == Deploy()
+
+
+@given(st.integers(1, 10_000))
+def test_retries_grow_and_stay_within_an_hour(failures: int) -> None:
+    assert timedelta(minutes=5) <= retry_after(failures) <= retry_after(failures + 1) <= timedelta(hours=1)
+
+
+def test_ignore_patterns_are_those_of_gitignore() -> None:
+    patterns = ("docs/**", "*.md", "!docs/live.md")
+    assert covering(patterns, ["docs/a/b.txt"]) == ("docs/**",)
+    assert covering(patterns, ["a/b/README.md", "docs/x"]) == ("docs/**", "*.md")
+    assert covering(patterns, ["docs/live.md"]) == ()
+    assert covering(patterns, ["docs/x", "main.py"]) == ()
+    assert covering(patterns, ["src/docs/x"]) == ()
+    assert covering(patterns, []) == ()
