@@ -19,7 +19,8 @@ def parse(text: str) -> dict[str, str]:
 
     A line is `NAME=value`; empty lines, lines that begin with `#` or `;` and lines without `=` are passed over. In
     'single quotes' everything stands for itself, in "double quotes" a backslash takes the meaning of `"`, backslash,
-    backtick and `$` only; outside them a backslash takes that of any character, and at the end of a line joins the next one.
+    backtick and `$` only; outside them a backslash takes that of any character, and at the end of a line joins the
+    next one.
     White space round an unquoted value is dropped, and nothing is expanded.
     """
     variables: dict[str, str] = {}
@@ -46,17 +47,18 @@ def _end_of_line(text: str, at: int) -> int:
     return len(text) if end < 0 else end
 
 
-def _value(text: str, at: int) -> tuple[str, int]:
+def _value(text: str, at: int) -> tuple[str, int]:  # noqa: PLR0912 - the states of systemd's own parser, one branch each
     """The value that begins at `at`, and where the text goes on after it."""
     out: list[str] = []
     solid = 0  # how much of `out` is kept when the white space at its end is dropped
     quote = ""
+    fresh = True  # only here, or right after a quoted piece, does a quote mean one
     while at < len(text):
         char, following = text[at], text[at + 1 : at + 2]
         at += 1
         if quote:
             if char == quote:
-                quote = ""
+                quote, fresh = "", True
             elif char == "\\" and quote == '"' and following and following in _ESCAPED_IN_DOUBLE:
                 out.append(following)
                 at += 1
@@ -67,18 +69,21 @@ def _value(text: str, at: int) -> tuple[str, int]:
             solid = len(out)
         elif char == "\n":
             break
-        elif char in "'\"" and (not out or solid == len(out)):
+        elif fresh and char in "'\"":
             quote = char
+        elif fresh and char in _WHITE:
+            continue
         elif char == "\\":
+            fresh = False
             if following != "\n":
                 out.append(following)
                 solid = len(out)
             at += 1
-        elif char not in _WHITE:
+        else:
+            fresh = False
             out.append(char)
-            solid = len(out)
-        elif out:
-            out.append(char)
+            if char not in _WHITE:
+                solid = len(out)
     return "".join(out[:solid]), at
 
 
