@@ -42,6 +42,18 @@ class Messages:
     _nonces: dict[tuple[int, str], tuple[float, int, int]] = field(default_factory=dict)
     _pinned_at: dict[int, float] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """A thread's changes show in the message it began from."""
+        self.state.listeners.append(self._on_event)
+
+    def _on_event(self, event: Event) -> None:
+        if event.name != "THREAD_UPDATE" or event.data["parent_id"] is None:
+            return
+        beginning = self.by_channel.get(int(event.data["parent_id"]), {})
+        message = beginning.get(int(event.data["id"]))
+        if message is not None:
+            beginning[int(message["id"])] = {**message, "thread": event.data}
+
     # looking up
 
     def get(self, channel_id: int, message_id: int) -> Json:

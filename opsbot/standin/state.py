@@ -173,7 +173,7 @@ class State:
         base = self.base_permissions(member)
         return in_channel(base, GUILD_ID, member.id, member.roles, channel.overwrites)
 
-    def require(self, channel: Channel, *needed: Permission) -> None:
+    def require(self, channel: Channel, *needed: int) -> None:
         """Raise 50001 when the bot does not see the channel, 50013 when it lacks one of the permissions."""
         value = self.permissions(self.bot, channel)
         if not value & Permission.VIEW_CHANNEL:

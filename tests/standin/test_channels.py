@@ -196,6 +196,7 @@ async def test_a_thread_from_a_message_has_its_id_and_there_is_only_one(standin:
     assert closed.value.code == 50083
     with pytest.raises(discord.HTTPException, match="50083"):
         await thread.edit(name="renamed")
+    assert standin.message(sent.id)["thread"]["thread_metadata"]["archived"]
     await thread.send("wakes it up")
     assert not standin.state.channel(thread.id).archived
 
