@@ -68,7 +68,7 @@ class ProcessFigures:
 
 
 def host_figures(paths: Sequence[Path] = ()) -> HostFigures:
-    """The host's figures now. `disks`: the file systems of these paths, each once; a path that is not there is left out."""
+    """The host now. `disks`: the file systems of these paths, each once; a path that is not there is left out."""
     used, total, available = _memory()
     swap_used, swap_total = _swap()
     uptime = time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from opsbot.config import Service
+from opsbot.services import run_record
 from opsbot.services.keeper import HEARD_AT_MOST, Keeper, Patience
 from opsbot.services.log_reader import read
 from opsbot.services.port import LogLine, LogQuery, ManagerError, ServiceEvent, ServiceState
@@ -63,6 +64,7 @@ class Supervisor:
             name: Keeper(service, self._directory / name, self._clock, self._patience, self._spools, self._tell)
             for name, service in self._services.items()
         }
+        await asyncio.to_thread(self._tell_of_strays)
         try:
             await asyncio.gather(*(keeper.find(runs, resume=self._resume) for keeper in self._keepers.values()))
         except ManagerError:
@@ -134,6 +136,14 @@ class Supervisor:
                 yield await queue.get()
         finally:
             keeper.followers.discard(queue)
+
+    def _tell_of_strays(self) -> None:
+        """A service that was taken out of the configuration goes on running, but not in silence."""
+        for folder in self._directory.iterdir():
+            record = run_record.load(folder) if folder.is_dir() and folder.name not in self._services else None
+            main = record.main() if record is not None else None
+            if main is not None:
+                log.warning("%s is not configured any more, but still runs as process %d", folder.name, main.pid)
 
     def _keeper(self, service: str) -> Keeper:
         try:

@@ -312,3 +312,15 @@ async def test_lines_written_after_the_last_note_of_the_position_are_not_doubled
         assert position.read_bytes() == before
         await supervisor.open()
         assert [line.text for line in await supervisor.logs("web", LogQuery())] == ["once"]
+
+
+async def test_a_service_taken_out_of_the_configuration_is_left_running_and_named(
+    first: Killable, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pid = await first.run()
+    first.kill()
+    supervisor = Supervisor({}, tmp_path / "state")
+    await supervisor.open()
+    await supervisor.close()
+    assert lives(pid)
+    assert f"web is not configured any more, but still runs as process {pid}" in caplog.text

@@ -1,0 +1,62 @@
+"""Figures of the host and of processes."""
+
+import os
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from opsbot.host import ProcessMeter, host_figures, process_figures
+
+FAMILY = """
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-S", "-c", "b = bytearray(30_000_000); import time; time.sleep(600)"])
+print("up", flush=True)
+while True:
+    pass
+"""
+
+
+def test_the_host_tells_its_memory_disks_and_age(tmp_path: Path) -> None:
+    figures = host_figures([tmp_path, tmp_path / "..", Path("/no/such/place")])
+    assert figures.cores >= 1
+    assert figures.memory_used is not None
+    assert figures.memory_total is not None
+    assert 0 < figures.memory_used < figures.memory_total
+    assert [disk.path for disk in figures.disks] == [tmp_path]
+    assert 0 < figures.disks[0].free < figures.disks[0].total
+    assert abs(datetime.now(UTC) - figures.boot_time - timedelta(seconds=figures.uptime)) < timedelta(seconds=1)
+
+
+def test_a_process_is_measured_with_its_children_and_is_none_when_gone() -> None:
+    meter = ProcessMeter()
+    parent = subprocess.Popen(
+        [sys.executable, "-S", "-c", FAMILY], stdout=subprocess.PIPE, start_new_session=True, text=True
+    )
+    try:
+        assert parent.stdout is not None
+        parent.stdout.readline()
+        time.sleep(0.3)
+        first = meter.figures(parent.pid)
+        time.sleep(0.2)
+        second = meter.figures(parent.pid)
+        assert first is not None
+        assert second is not None
+        assert second.children == 1
+        assert second.memory > 30_000_000
+        assert second.cpu > 10
+        assert second.fds is not None
+        assert second.threads == 1
+        assert abs(datetime.now(UTC) - second.started_at) < timedelta(seconds=30)
+    finally:
+        os.killpg(parent.pid, 9)
+    # Not reaped yet: a zombie.
+    os.waitid(os.P_PID, parent.pid, os.WEXITED | os.WNOWAIT)
+    assert meter.figures(parent.pid) is None
+    parent.communicate()
+    assert meter.figures(parent.pid) is None
+
+
+def test_a_process_that_never_was_has_no_figures() -> None:
+    assert process_figures(2**22 + 5) is None
