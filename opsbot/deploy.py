@@ -372,7 +372,8 @@ class Deployer:
         commit = request.ref if request.ref is not None and is_full_id(request.ref) else None
         waits = facts.hold.waits if facts.hold else None
         older = commit != waits and await place.follows(waits, commit)
-        return replace(facts, commit=commit, older_than_hold=older)
+        stopped = (await place.state()).stopped_by_hand
+        return replace(facts, commit=commit, older_than_hold=older, stopped_by_hand=stopped)
 
 
 def _sentence(text: str) -> str:

@@ -104,11 +104,12 @@ class Releases:
             return path
 
     def room(self, live: str | None) -> None:
-        """See that one more release like the live one fits.
+        """See that one more release like the live one fits, and that it can be switched to.
 
         Raises:
             ReleaseError: it does not.
         """
+        self._see_no_folder()
         self.directory.mkdir(parents=True, exist_ok=True)
         figures = os.statvfs(self.directory)
         free = figures.f_bavail * figures.f_frsize
@@ -209,14 +210,17 @@ class Releases:
         """
         if not self.stands(name):
             raise ReleaseError(f"the folder of release {name} is not there")
-        if self.current.is_dir() and not self.current.is_symlink():
-            raise ReleaseError(f"{self.current} is a folder, where opsbot keeps a link: move it away")
+        self._see_no_folder()
         fresh = self.directory / f".current.{os.getpid()}"
         with _told(self.directory):
             fresh.unlink(missing_ok=True)
             fresh.symlink_to(Path("releases") / name)
             fresh.replace(self.current)
             sync_folder(self.directory)
+
+    def _see_no_folder(self) -> None:
+        if self.current.exists() and not self.current.is_symlink():
+            raise ReleaseError(f"{self.current} is a folder, where opsbot keeps a link: move it away")
 
     def take_away(self) -> None:
         """Remove the `current` link: there is no release to run."""

@@ -21,12 +21,15 @@ OLDER_TRIED = 2
 async def undo(course: Course, place: Place) -> None:
     """Bring a deployment in UNDOING to its end. Can be cut short at any point, and begun anew."""
     value = course.value
-    # The commit is to blame when it was started and was not well; not when the link could not be put in its place.
-    blamed = value.commit_to if value.failed_in in {Phase.RESTARTING, Phase.VERIFYING} else None
+    # The commit is to blame when it was started and was not well: not when the link could not be put in its place, nor
+    # when a person stopped the service meanwhile (who is not fought: the release before is not started either).
+    by_hand = (await place.state()).stopped_by_hand
+    started = value.failed_in in {Phase.RESTARTING, Phase.VERIFYING}
+    blamed = value.commit_to if started and not by_hand else None
     hold = await place.wait_past(value, blamed) if value.kind is Kind.DEPLOY else None
     candidates = await _ways_back(value, place)
     for name in candidates:
-        if await _back_to(course, place, name):
+        if await _back_to(course, place, name, start=not by_hand):
             other = name if name != value.release_from else None
             note = f"{value.note} Back on {name}."
             await course.end(Phase.UNDONE, note, live=other, quarantined=blamed, hold=hold)
@@ -58,10 +61,13 @@ async def _ways_back(value: Deployment, place: Place) -> list[str]:
     return await asyncio.to_thread(lambda: [name for name in names if place.releases.stands(name)])
 
 
-async def _back_to(course: Course, place: Place, name: str) -> bool:
+async def _back_to(course: Course, place: Place, name: str, *, start: bool) -> bool:
     try:
         async with course.step(f"back to {name}") as doing:
             await place.switch(name)
+            if not start:
+                doing.note = "the service was stopped by hand and is left so"
+                return True
             state = await place.state()
             if not await place.runs(state, name):
                 state = await place.restart()

@@ -7,7 +7,8 @@ A deployment goes
 and a rollback, whose release already stands on disk, PENDING → SWITCHING → RESTARTING → VERIFYING → LIVE.
 Up to INSTALLING nothing live has changed: a failure ends in FAILED and there is nothing to undo. From SWITCHING on, a
 failure goes through UNDOING: the release before is switched back, restarted and looked at, and the deployment ends
-UNDONE; when even that fails, or there was no release before, it ends STUCK and a human is called.
+UNDONE (where there was no release before, the service is stopped); when even that fails it ends STUCK and a human is
+called. SKIPPED is the end of one whose commit, once fetched, turned out to need no deploying.
 
 Each phase is written to the store *before* its work begins, so that a process that finds an unfinished deployment
 knows the most that can have happened.
@@ -251,6 +252,8 @@ class Facts:
     commit: str | None = None
     older_than_hold: bool = False
     """`commit` is an ancestor of the one that a rollback waits past (a branch set back): not newer, so still waiting."""
+    stopped_by_hand: bool = False
+    """A person stopped the service: a deploy would start it."""
 
 
 def decide(request: Request, facts: Facts) -> Accepted | Refused:
@@ -276,6 +279,11 @@ def _decide_deploy(request: Request, facts: Facts) -> Accepted | Refused:
     if hold is not None and request.actor.automatic and (facts.older_than_hold or facts.commit in {None, hold.waits}):
         return Refused(
             Why.WAITING, f"{request.service} was rolled back: automatic deploys wait for a newer commit, or for resume"
+        )
+    if request.actor.automatic and facts.stopped_by_hand and facts.live is not None:
+        return Refused(
+            Why.STOPPED_BY_HAND,
+            f"{request.service} was stopped by hand: a deploy by hand, or a restart, starts it again",
         )
     if facts.commit is None:
         return Accepted()
