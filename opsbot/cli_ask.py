@@ -64,7 +64,8 @@ class Session:
 
     def lines(self, lines: list[str]) -> None:
         """Print lines."""
-        sys.stdout.write("".join(f"{line}\n" for line in lines))
+        # A write a line: unbuffered (PYTHONUNBUFFERED), a large one that the reader cuts short tells nobody.
+        sys.stdout.writelines(f"{line}\n" for line in lines)
 
     def json(self, value: object) -> None:
         """Print JSON. ASCII only: it holds untrusted text, and terminals obey some letters beyond it."""
@@ -84,11 +85,11 @@ class Session:
         except NoAnswerError as error:
             if self.place.config is None:
                 raise
-            from opsbot.cli_offline import LastKnown, NotAllowedError  # noqa: PLC0415 - the way that starts slower
+            from opsbot.cli_offline import LastKnown, NotAllowedError, UnreadableError  # noqa: PLC0415 - the way that starts slower
 
             try:
                 found = offline(LastKnown(self.place.config))
-            except UsageError as unreadable:
+            except UnreadableError as unreadable:
                 raise NoAnswerError(f"{error}, and what it last knew cannot be told: {unreadable}") from error
             except NotAllowedError as refusal:
                 raise AnswerError("no-rank", str(refusal)) from error
@@ -190,9 +191,12 @@ def monitor(args: argparse.Namespace) -> int:
 def _last_known_snapshot(session: Session) -> Any:
     if session.place.config is None:
         raise NoAnswerError(f"the daemon does not answer at {session.client.path}")
-    from opsbot.cli_offline import LastKnown  # noqa: PLC0415 - the way that starts slower
+    from opsbot.cli_offline import LastKnown, UnreadableError  # noqa: PLC0415 - the way that starts slower
 
-    return LastKnown(session.place.config).snapshot()
+    try:
+        return LastKnown(session.place.config).snapshot()
+    except UnreadableError as error:
+        raise NoAnswerError(f"the daemon does not answer at {session.client.path}; {error}") from error
 
 
 # Doing

@@ -9,6 +9,7 @@ import socket
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,36 +18,40 @@ from opsbot.cli_place import UsageError
 from opsbot.config import Config, ManagerKind
 from opsbot.config_file import ConfigError, load
 from opsbot.control_fields import LINES, BadInputError, Fields
+from opsbot.control_snapshot import ALERTS, DEPLOYMENTS, troubles
 from opsbot.core.health import CheckHealth, overall
 from opsbot.core.model import Notice
 from opsbot.engine import ServiceStatus
 from opsbot.host import host_figures, process_figures
+from opsbot.redaction import Redactor
 from opsbot.replies import Audit, History, Logs, NoticeReply, Snapshot, Status
 from opsbot.services import run_record
 from opsbot.services.log_reader import read
 from opsbot.services.port import Activity, LogQuery, ManagerError, ServiceState
 from opsbot.store import StoreError, audit, ledger, open_readonly, outbox, watchbook
 
-ENTRIES = 8
-
 
 class NotAllowedError(Exception):
     """Only the owner of the store may see this without the daemon."""
 
 
+class UnreadableError(Exception):
+    """What the daemon left behind cannot be read; the text says why."""
+
+
 class LastKnown:
-    """Answers from the store and the host."""
+    """Answers from the store and the host. Each method raises UnreadableError, and UsageError for what is not there."""
 
     def __init__(self, config_path: Path) -> None:
         """Read the configuration.
 
         Raises:
-            UsageError: it cannot be used.
+            UnreadableError: it cannot be used.
         """
         try:
             self.config: Config = load(config_path)
         except ConfigError as error:
-            raise UsageError(str(error)) from error
+            raise UnreadableError(str(error)) from error
 
     @contextmanager
     def _store(self) -> Iterator[sqlite3.Connection]:
@@ -56,7 +61,7 @@ class LastKnown:
                 yield db
         except (StoreError, sqlite3.Error) as error:
             text = str(error) if isinstance(error, StoreError) else f"{path}: {error}"
-            raise UsageError(f"the store cannot be read: {text}") from error
+            raise UnreadableError(f"the store cannot be read: {text}") from error
 
     def one_service(self, service: str | None) -> str:
         """The service meant, the only one where none is named.
@@ -147,7 +152,7 @@ class LastKnown:
         try:
             owner = self.config.state.database.stat().st_uid
         except OSError as error:
-            raise UsageError(f"the store cannot be read: {error}") from error
+            raise UnreadableError(f"the store cannot be read: {error}") from error
         if os.geteuid() not in {0, owner}:
             raise NotAllowedError("without the daemon only root and the owner of the store may read the audit log")
         with self._store() as db:
@@ -167,7 +172,11 @@ class LastKnown:
             lines = read(self.config.state.services / service / "log", query, None)
         except (BadInputError, ManagerError, OSError) as error:
             raise UsageError(str(error)) from error
-        return replies.logs(service, lines, daemon=False)
+        from opsbot.wiring import known_secrets  # noqa: PLC0415 - brings the whole daemon, for this alone
+
+        redact = Redactor(known_secrets(self.config))
+        clean = [replace(line, text=redact(line.text)) for line in lines]
+        return replies.logs(service, clean, daemon=False)
 
     def snapshot(self) -> Snapshot:
         """All that the dashboard shows."""
@@ -182,8 +191,8 @@ class LastKnown:
                 "host": replies.host_reply(figures, self.config.host or socket.gethostname()),
                 "healthy": status["healthy"],
                 "services": status["services"],
-                "deployments": [replies.deployment_reply(one) for one in ledger.deployments(db, None, ENTRIES)],
-                "alerts": [_alert(db, notice) for notice in outbox.recent(db, ENTRIES)],
+                "deployments": [replies.deployment_reply(one) for one in ledger.deployments(db, None, DEPLOYMENTS)],
+                "alerts": [_alert(db, notice) for notice in troubles(outbox.recent(db, ALERTS * 4))],
                 "gateway": None,
             }
 

@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from opsbot.replies import (
     Audit,
@@ -56,6 +56,11 @@ def ago(text: str, now: datetime) -> str:
     return since(when(text), now)
 
 
+def age(text: str, now: datetime) -> str:
+    """How long it has been since."""
+    return duration(max(now - when(text), timedelta(0)))
+
+
 def release_words(service: ServiceReply) -> str:
     """The live release: its commit and title."""
     release = service["release"]
@@ -71,7 +76,7 @@ def state_words(state: StateReply, now: datetime) -> str:
     if state["activity"] == "stopped" and state["stopped_by_hand"]:
         words += " on purpose"
     if state["started_at"] and state["activity"] == "running":
-        words += f" for {duration(max(now - when(state['started_at']), now - now))}"
+        words += f" for {age(state['started_at'], now)}"
     return words
 
 
@@ -110,7 +115,7 @@ def notes(one: ServiceReply, now: datetime, columns: int = 120) -> Iterator[Cell
     if one["incident"] is not None:
         incident = one["incident"]
         called = "; a human has been called" if incident["called_at"] else ""
-        text = f"incident {incident['id']} since {ago(incident['opened_at'], now)}: {plain(incident['cause'])}{called}"
+        text = f"incident {incident['id']} for {age(incident['opened_at'], now)}: {plain(incident['cause'])}{called}"
         yield fit(text, columns), BAD
     if one["deploying"] is not None:
         yield fit(deploying_words(one["deploying"], now), columns), "cyan"
@@ -122,19 +127,19 @@ def notes(one: ServiceReply, now: datetime, columns: int = 120) -> Iterator[Cell
     if one["silence"] is not None:
         silence = one["silence"]
         reason = f": {plain(silence['reason'])}" if silence["reason"] else ""
-        left = duration(max(when(silence["until"]) - now, now - now))
+        left = duration(max(when(silence["until"]) - now, timedelta(0)))
         yield fit(f"silenced by {plain(silence['actor'])} for another {left}{reason}", columns), ODD
     source = one["source"]
     if source is not None and source["failing_since"]:
-        text = f"no news from the source since {ago(source['failing_since'], now)}: {plain(source['failure'])}"
-        yield fit(text.replace(" ago:", ":"), columns), ODD
+        text = f"no news from the source for {age(source['failing_since'], now)}: {plain(source['failure'])}"
+        yield fit(text, columns), ODD
 
 
 def check_words(check: CheckReply, now: datetime) -> str:
     """One check in a line."""
     verdict = check["verdict"]
     if check["since"] and verdict != "unknown":
-        verdict += f" for {duration(max(now - when(check['since']), now - now))}"
+        verdict += f" for {age(check['since'], now)}"
     seen = f": {plain(check['seen'])}" if check["seen"] else ""
     return f"{plain(check['name'])} {verdict}{seen}"
 
@@ -201,12 +206,12 @@ def commits_words(one: DeploymentReply) -> str:
 def took(one: DeploymentReply, now: datetime) -> str:
     """How long a deployment took so far."""
     end = when(one["finished_at"]) if one["finished_at"] else now
-    return duration(max(end - when(one["created_at"]), now - now))
+    return duration(max(end - when(one["created_at"]), timedelta(0)))
 
 
 def deploying_words(one: DeploymentReply, now: datetime) -> str:
     """A deployment under way, in a line."""
-    return f"deployment {one['id']} {one['phase']} for {duration(max(now - when(one['updated_at']), now - now))}: " + (
+    return f"deployment {one['id']} {one['phase']} for {age(one['updated_at'], now)}: " + (
         commits_words(one) or one["kind"]
     )
 
@@ -215,7 +220,7 @@ def step_line(step: StepReply, paint: Paint, now: datetime, columns: int) -> str
     """One step of a deployment."""
     mark, colour = ("✓", GOOD) if step["ok"] else ("✗", BAD) if step["ok"] is False else ("…", "cyan")
     end = when(step["ended_at"]) if step["ended_at"] else now
-    length = duration(max(end - when(step["started_at"]), now - now))
+    length = duration(max(end - when(step["started_at"]), timedelta(0)))
     note = f"  {plain(step['note'])}" if step["note"] else ""
     words = fit(f"{plain(step['name']):<12} {length:>9}{note}", columns - 4)
     return f"  {paint(mark, colour)} {words}"
@@ -281,10 +286,10 @@ def history(reply: History, paint: Paint, now: datetime, columns: int) -> list[s
 def incident_lines(one: IncidentReply, paint: Paint, now: datetime) -> list[str]:
     """One incident: what, from when to when, and what was done."""
     if one["closed_at"]:
-        length = duration(max(when(one["closed_at"]) - when(one["opened_at"]), now - now))
+        length = duration(max(when(one["closed_at"]) - when(one["opened_at"]), timedelta(0)))
         ended = f"over after {length}" + (f" ({plain(one['ended_by'])})" if one["ended_by"] else "")
         colour = ""
     else:
-        ended, colour = f"open since {ago(one['opened_at'], now)}".removesuffix(" ago"), BAD
+        ended, colour = f"open for {age(one['opened_at'], now)}", BAD
     head = f"  #{one['id']}  {stamp(one['opened_at'])}  {plain(one['service'])}  {plain(one['cause'])}  {ended}"
     return [paint(head, colour), *(f"        {stamp(deed['at'])}  {plain(deed['text'])}" for deed in one["deeds"][-5:])]

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -27,6 +27,11 @@ class Gateway:
     connected: bool
     since: datetime | None = None
     latency: float | None = None
+
+
+def troubles(notices: Iterable[Notice]) -> list[Notice]:
+    """The latest notices about trouble; how deployments ended stands in a list of its own."""
+    return [notice for notice in notices if notice.kind not in {"deployment", "outcome"}][:ALERTS]
 
 
 class Snapshots:
@@ -63,7 +68,7 @@ class Snapshots:
             "healthy": all(service["healthy"] for service in services),
             "services": services,
             "deployments": [replies.deployment_reply(one) for one in recent],
-            "alerts": [await self._alert(notice) for notice in await engine.alerts(ALERTS)],
+            "alerts": [await self._alert(notice) for notice in troubles(await engine.alerts(ALERTS * 4))],
             "gateway": await self._gateway_reply(),
         }
 

@@ -7,6 +7,7 @@ markup is never read from it.
 import os
 import queue
 import select
+import signal
 import sys
 import termios
 import threading
@@ -15,10 +16,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
-from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.panel import Panel
+from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
@@ -31,6 +31,9 @@ from opsbot.words import duration, size
 
 FINE, UNHEALTHY, NO_ANSWER = 0, 1, 3
 RETRY_SECONDS = 2.0
+PIPED = 132
+"""Columns where the output is no terminal."""
+
 NARROW = 100
 """Columns below which the less telling ones are left out."""
 
@@ -105,19 +108,19 @@ def _head(snapshot: Snapshot, now: datetime, trouble: str) -> RenderableType:
     elif daemon is None:
         parts.append(("the daemon is not running; this is what it last knew", "bold red"))
     else:
-        parts.append((f"up {duration(max(now - when(daemon['since']), timedelta(0)))}, pid {daemon['pid']}  ", "dim"))
+        parts.append((f"up {cli_show.age(daemon['since'], now)}, pid {daemon['pid']}  ", "dim"))
         if gateway is None:
             parts.append(("Discord: not asked", "dim"))
         elif gateway["connected"]:
             latency = "" if gateway["latency"] is None else f" {gateway['latency'] * 1000:.0f} ms"
             parts.append((f"Discord ●{latency}", "green"))
         else:
-            since = "" if gateway["since"] is None else f" since {ago(gateway['since'], now)}".removesuffix(" ago")
+            since = "" if gateway["since"] is None else f" for {cli_show.age(gateway['since'], now)}"
             parts.append((f"Discord away{since}", "bold red"))
         if gateway is not None and gateway["waiting"]:
             parts.append((f"  {gateway['waiting']} notices wait", "yellow"))
     left = Text.assemble(*parts, no_wrap=True, overflow="ellipsis")
-    row = Table.grid(expand=True)
+    row = Table.grid(expand=True, padding=(0, 2, 0, 0), pad_edge=False)
     row.add_column(ratio=1, no_wrap=True)
     row.add_column(justify="right", no_wrap=True)
     row.add_row(left, Text(f"{when(snapshot['at']):%H:%M:%S} UTC", style="dim"))
@@ -247,26 +250,17 @@ def _alerts(alerts: list[NoticeReply], now: datetime, room: int) -> list[Text]:
 
 
 def _section(title: str, body: RenderableType, more: int = 0) -> RenderableType:
-    subtitle = Text(f"{more} more", style="dim") if more else None
-    return Panel(
-        body,
-        title=Text(title, style="bold"),
-        title_align="left",
-        subtitle=subtitle,
-        subtitle_align="right",
-        box=box.HORIZONTALS,
-        padding=0,
-        border_style="bright_black",
-    )
+    said = Text.assemble((title, "bold"), (f" ({more} more)" if more else "", "dim"))
+    return Group(Rule(said, align="left", style="bright_black"), body)
 
 
 def draw(snapshot: Snapshot, now: datetime, columns: int, rows: int | None, trouble: str = "") -> RenderableType:
     """The dashboard in so many columns and rows; None: as many rows as it takes. `trouble`: why it is not fresh."""
     remarks = _remarks(snapshot, now)
     checks = sum(len(one["checks"]) for one in snapshot["services"])
-    # Below the head come four sections; each has two lines for its frame.
-    fixed = 2 + len(snapshot["services"]) + 1 + 2 + 2 + 2 + 2
-    left = 10_000 if rows is None else max(rows - fixed - 1, 3)
+    # The head has two lines, each of the four sections its title, the services their column heads.
+    fixed = 2 + 4 + 1 + len(snapshot["services"])
+    left = 10_000 if rows is None else max(rows - fixed, 3)
     room_remarks = min(len(remarks), max(left // 4, 1)) if remarks else 0
     left -= room_remarks
     wanted_deploys = len(_deploys(snapshot["deployments"], now, left)) or 1
@@ -293,9 +287,8 @@ def draw(snapshot: Snapshot, now: datetime, columns: int, rows: int | None, trou
 
 def print_once(snapshot: Snapshot) -> None:
     """Print the dashboard once, as long as it is."""
-    console = Console(highlight=False)
-    width = console.width if console.is_terminal else max(console.width, 120)
-    console.print(draw(snapshot, when(snapshot["at"]), width, None), width=width)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED)
+    console.print(draw(snapshot, when(snapshot["at"]), console.width, None))
 
 
 @contextmanager
@@ -358,6 +351,10 @@ class _Source(threading.Thread):
         self._end.set()
 
 
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
 def watch(client: Client, last_known: Callable[[], Snapshot], clock: Callable[[], datetime]) -> int:
     """Show the dashboard until q or Ctrl-C; the exit code.
 
@@ -374,6 +371,9 @@ def watch(client: Client, last_known: Callable[[], Snapshot], clock: Callable[[]
         raise NoAnswerError(first)
     console = Console(highlight=False)
     snapshot, trouble = first, ""
+    # An ending from outside must leave the terminal as it was, too.
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGHUP, _interrupt)
     try:
         with _keys() as key, Live(console=console, screen=True, auto_refresh=False) as live:
             while True:

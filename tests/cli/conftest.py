@@ -11,6 +11,7 @@ import pytest
 
 from tests.cli.world import World, configuration, world
 
+
 @dataclass(frozen=True)
 class Ended:
     """A command that came to its end."""
@@ -23,22 +24,30 @@ class Ended:
 Opsbot = Callable[..., Awaitable[Ended]]
 
 
+AS_ANOTHER = """
+import os, sys
+import encodings.idna, shutil, tomli
+import opsbot.cli_ask, opsbot.cli_parser, opsbot.client, opsbot.monitor
+from opsbot.cli import main
+opsbot.cli_parser.parser().format_help()
+uid = int(sys.argv.pop(1))
+os.setgroups([]); os.setgid(65534); os.setuid(uid)
+sys.exit(main())
+"""
+"""Becomes another user once all is loaded: that user may not be allowed to read this interpreter's files."""
+
+
 async def run(*arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None, uid: int = 0) -> Ended:
-    """`opsbot ARGUMENTS` in a process of its own."""
+    """`opsbot ARGUMENTS` in a process of its own; as the user `uid`, in the group 65534 alone, where one is given."""
     clean = {key: value for key, value in os.environ.items() if key not in {"RUNTIME_DIRECTORY", "OPSBOT_CONFIG"}}
+    program = ["-c", AS_ANOTHER, str(uid)] if uid else ["-m", "opsbot"]
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "opsbot",
-        *arguments,
+        *(sys.executable, *program, *arguments),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env=clean | dict(env or {}),
         cwd=cwd,
-        user=uid or None,
-        group=uid or None,
-        extra_groups=[] if uid else None,
     )
     async with asyncio.timeout(30):
         out, err = await process.communicate()

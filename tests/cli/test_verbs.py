@@ -1,11 +1,394 @@
-"""Every verb against a daemon, as a process of its own."""
+"""Every verb against a daemon, as a process of its own, as people and scripts run it."""
 
+import asyncio
 import json
+import os
+import signal
+import sys
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
 
-from tests.cli.world import World
+import pytest
+
+from opsbot.control import start_control
+from opsbot.core.access import Actor, Origin
+from opsbot.core.deployment import Hold, Phase
+from opsbot.core.health import CheckHealth, ProbeResult, Verdict
+from opsbot.core.model import Live
+from opsbot.poll import Outcome
+from opsbot.services.port import Activity, LogLine
+from opsbot.store import ledger, watchbook
+from tests.cli.conftest import Opsbot
+from tests.cli.world import World, now
+
+HOSTILE = "\x1b]0;pwned\x07\x1b[2Jboo\x9b31m\u202egnp.exe"
 
 
-async def test_status_tells_how_the_services_stand(daemon, opsbot):
+def harmless(text: str) -> bool:
+    """Nothing in it that a terminal would obey."""
+    return not any(letter in text for letter in "\x1b\x07\x9b\u202e")
+
+
+@pytest.mark.usefixtures("daemon")
+async def test_status_tells_how_the_services_stand(opsbot: Opsbot) -> None:
     ended = await opsbot("status")
     assert (ended.code, ended.err) == (0, "")
     assert "api" in ended.out
+    assert "running for 2 h" in ended.out
+    assert harmless(ended.out), "no colours where the output is no terminal"
+
+
+async def test_status_exits_1_and_says_why_when_a_check_is_down(daemon: World, opsbot: Opsbot) -> None:
+    bad = ProbeResult(False, f"answered 500 {HOSTILE}", now())
+    daemon.watching.checks["api"]["web"] = CheckHealth(Verdict.DOWN, now() - timedelta(minutes=5), -3, now(), bad)
+    ended = await opsbot("status")
+    assert ended.code == 1
+    assert "web down for 5 m: answered 500" in ended.out
+    assert harmless(ended.out)
+
+
+@pytest.mark.parametrize(
+    ("activity", "code"),
+    [
+        (Activity.RUNNING, 0),
+        (Activity.STARTING, 0),
+        (Activity.STOPPED, 1),
+        (Activity.FAILED, 1),
+        (Activity.RETRYING, 1),
+    ],
+)
+async def test_status_exits_by_whether_the_service_runs(
+    daemon: World, opsbot: Opsbot, activity: Activity, code: int
+) -> None:
+    daemon.services.states["api"] = replace(daemon.services.states["api"], activity=activity)
+    assert (await opsbot("status")).code == code
+
+
+async def test_status_shows_hold_silence_and_a_failing_source(daemon: World, opsbot: Opsbot) -> None:
+    await daemon.store.write(ledger.put_hold, Hold("api", "alice", f"freeze {HOSTILE}", now()))
+    actor = Actor(Origin.CLI, "unix:bob", "bob", owner=True)
+    await daemon.engine.silence(actor, "api", timedelta(hours=1), "party")
+    state = await daemon.store.read(watchbook.source, "api")
+    failing = replace(state, failing_since=now() - timedelta(minutes=3), failure="no such host")
+    await daemon.store.write(watchbook.save_source, failing)
+    ended = await opsbot("status")
+    assert "held by alice" in ended.out
+    assert "silenced by bob for another" in ended.out
+    assert "no news from the source for 3 m: no such host" in ended.out
+    assert harmless(ended.out)
+
+
+async def test_the_shape_of_status_in_json_is_kept(daemon: World, opsbot: Opsbot) -> None:
+    await daemon.store.write(ledger.set_live, Live("api", "api-old", now(), None))
+    reply = json.loads((await opsbot("status", "--json")).out)
+    assert set(reply) == {"daemon", "healthy", "services"}
+    assert reply["daemon"] is True
+    (service,) = reply["services"]
+    assert set(service) == {
+        *("service", "healthy", "verdict", "state", "cpu", "memory", "checks", "live", "live_since", "release"),
+        *("deploying", "last_deployment", "hold", "silence", "incident", "source", "auto"),
+    }
+    assert set(service["state"]) == {"activity", "pid", "started_at", "restarts", "exit", "stopped_by_hand"}
+    assert set(service["checks"][0]) == {"name", "verdict", "since", "ok", "seen", "at", "took", "streak"}
+    assert set(service["release"]) == {"name", "commit", "title", "at", "good"}
+
+
+async def test_the_shape_of_a_deployment_in_json_is_kept(daemon: World, opsbot: Opsbot) -> None:
+    ended = await opsbot("deploy", "api", "--json")
+    assert ended.code == 0
+    reply = json.loads(ended.out)
+    assert set(reply) == {
+        *(
+            "id",
+            "service",
+            "kind",
+            "phase",
+            "by",
+            "created_at",
+            "updated_at",
+            "finished_at",
+            "live_at",
+            "finished",
+            "ok",
+        ),
+        *("ref", "reason", "commit_from", "commit_to", "release_from", "release_to", "commits", "commits_total"),
+        *("steps", "failed_in", "note"),
+    }
+    assert (reply["phase"], reply["ok"], reply["finished"]) == ("live", True, True)
+    assert set(reply["steps"][0]) == {"name", "phase", "started_at", "ended_at", "ok", "note", "tail", "output"}
+    assert "fetching" in ended.err, "the phases are told beside the result, not in it"
+
+
+async def test_health_runs_the_checks_and_exits_1_when_one_fails(daemon: World, opsbot: Opsbot) -> None:
+    ended = await opsbot("health", "api")
+    assert (ended.code, daemon.watching.looked) == (0, ["api"])
+    assert "connected" in ended.out
+    bad = ProbeResult(False, "refused", now(), 0.001)
+    daemon.watching.checks["api"]["web"] = replace(daemon.watching.checks["api"]["web"], last=bad)
+    ended = await opsbot("health")
+    assert ended.code == 1, "one failure does not change the verdict, and was asked for all the same"
+    assert "FAIL  web" in ended.out
+
+
+async def test_restart_says_the_new_pid(daemon: World, opsbot: Opsbot) -> None:
+    ended = await opsbot("restart")
+    assert (ended.code, ended.out) == (0, "api restarted: running, pid 4243\n")
+    assert daemon.services.restarted == ["api"]
+
+
+async def test_a_restart_that_fails_exits_1_with_the_reason(daemon: World, opsbot: Opsbot) -> None:
+    daemon.services.fails = "the command node is not there"
+    ended = await opsbot("restart")
+    assert (ended.code, ended.err) == (1, "opsbot: api did not restart: the command node is not there\n")
+
+
+async def test_deploy_prints_each_phase_on_a_line_and_exits_0_when_live(daemon: World, opsbot: Opsbot) -> None:
+    daemon.deploying.pause = 0.05
+    daemon.deploying.title = f"Fix {HOSTILE}"
+    ended = await opsbot("deploy", "api", "main", "--reason", "friday")
+    assert ended.code == 0
+    lines = ended.out.splitlines()
+    assert lines[0].startswith("deployment 1 of api: deploy of main by ")
+    assert "c0ffee0000 Fix" in lines[1]
+    assert lines[1].endswith("(and 2 more)")
+    steps = [line.split()[1] for line in lines if line.startswith("  ✓")]
+    assert steps == ["fetching", "preparing", "installing", "switching", "restarting", "verifying"]
+    assert lines[-1].endswith(": live")
+    assert harmless(ended.out)
+    stored = await daemon.store.read(ledger.deployment, 1)
+    assert stored is not None
+    assert stored.reason == "friday"
+
+
+async def test_a_failed_deploy_exits_1_with_the_tail_of_its_step(daemon: World, opsbot: Opsbot) -> None:
+    daemon.deploying.fails_in = Phase.INSTALLING
+    ended = await opsbot("deploy")
+    assert ended.code == 1
+    assert "✗ installing" in ended.out
+    assert "failed; nothing live was changed in installing: npm ci ended with status 1" in ended.out
+    assert "  | npm ERR! \\x1b]0;boo\\x07broke" in ended.out
+
+
+async def test_no_wait_comes_back_at_once(daemon: World, opsbot: Opsbot) -> None:
+    daemon.deploying.pause = 5.0
+    async with asyncio.timeout(4):
+        ended = await opsbot("deploy", "api", "--no-wait")
+    assert (ended.code, len(ended.out.splitlines())) == (0, 1)
+
+
+async def test_a_second_deploy_is_refused_with_4(daemon: World, opsbot: Opsbot) -> None:
+    daemon.deploying.pause = 5.0
+    await opsbot("deploy", "--no-wait")
+    ended = await opsbot("deploy")
+    assert (ended.code, ended.err) == (4, "opsbot: api is being deployed already (deployment 1)\n")
+
+
+async def test_a_held_service_is_not_deployed_until_resumed(daemon: World, opsbot: Opsbot) -> None:
+    assert (await opsbot("hold", "--reason", "freeze")).code == 0
+    ended = await opsbot("deploy")
+    assert ended.code == 4
+    assert "held by" in ended.err
+    assert "is resumed" in (await opsbot("resume")).out
+    assert "neither held nor silenced" in (await opsbot("resume")).out
+    assert (await opsbot("deploy")).code == 0
+
+
+async def test_rollback_goes_to_the_good_release(daemon: World, opsbot: Opsbot) -> None:
+    ended = await opsbot("rollback", "api", "api-old")
+    assert ended.code == 0
+    assert "rollback to api-old" in ended.out
+    ended = await opsbot("rollback", "api", "nonesuch")
+    assert (ended.code, "keeps no release nonesuch" in ended.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code"),
+    [
+        (Outcome.NO_NEWS, 0),
+        (Outcome.LATER, 0),
+        (Outcome.NOTED, 4),
+        (Outcome.WAITING, 4),
+        (Outcome.FAILED, 1),
+    ],
+)
+async def test_update_exits_by_what_came_of_asking(daemon: World, opsbot: Opsbot, outcome: Outcome, code: int) -> None:
+    daemon.polling.outcome, daemon.polling.text = outcome, f"said {HOSTILE}"
+    ended = await opsbot("update")
+    assert ended.code == code
+    assert ended.out.startswith("api: said")
+    assert harmless(ended.out)
+
+
+async def test_update_follows_what_it_began_for_each_service(two: World, opsbot: Opsbot) -> None:
+    two.polling.outcome = Outcome.DEPLOYING
+    ended = await opsbot("update")
+    assert ended.code == 0
+    assert "deployment 1 of api" in ended.out
+    assert "deployment 2 of bot" in ended.out
+    reply = json.loads((await opsbot("update", "bot", "--json")).out)
+    assert [one["deployment"]["phase"] for one in reply] == ["live"]
+
+
+@pytest.mark.usefixtures("daemon")
+async def test_silence_takes_a_length_and_refuses_an_endless_one(opsbot: Opsbot) -> None:
+    ended = await opsbot("silence", "--for", "2h", "--reason", "party")
+    assert (ended.code, "api is silenced until" in ended.out) == (0, True)
+    assert (await opsbot("silence", "--for", "30d")).code == 2
+    ended = await opsbot("silence", "--for", "ever")
+    assert (ended.code, "is no length of time" in ended.err) == (2, True)
+
+
+async def test_history_shows_deployments_with_the_note_of_a_failed_one(daemon: World, opsbot: Opsbot) -> None:
+    daemon.deploying.fails_in = Phase.INSTALLING
+    await opsbot("deploy")
+    ended = await opsbot("history")
+    assert ended.code == 0
+    assert "#1" in ended.out
+    assert "npm ci ended with status 1" in ended.out
+    reply = json.loads((await opsbot("history", "--json", "-n", "1")).out)
+    assert set(reply) == {"daemon", "deployments", "incidents"}
+
+
+@pytest.mark.usefixtures("daemon")
+async def test_audit_tells_who_asked_for_what(opsbot: Opsbot) -> None:
+    await opsbot("restart")
+    ended = await opsbot("audit", "api")
+    assert ended.code == 0
+    assert "restart api" in ended.out
+    reply = json.loads((await opsbot("audit", "--json", "-n", "1")).out)
+    assert set(reply["entries"][0]) == {"id", "at", "by", "action", "service", "detail", "allowed", "result"}
+    assert reply["entries"][0]["by"]["origin"] == "cli"
+
+
+async def test_logs_are_harmless_on_a_terminal_and_whole_in_json(daemon: World, opsbot: Opsbot) -> None:
+    daemon.services.lines = [LogLine(now(), f"\x1b[31mred\x1b[0m {HOSTILE}", "error")]
+    ended = await opsbot("logs", "api")
+    assert ended.code == 0
+    assert "red \\x1b]0;pwned\\x07\\x1b[2Jboo\\u202egnp.exe" in ended.out
+    assert harmless(ended.out)
+    ended = await opsbot("logs", "--json")
+    assert harmless(ended.out)
+    assert json.loads(ended.out)["lines"][0]["text"] == f"\x1b[31mred\x1b[0m {HOSTILE}"
+
+
+async def test_logs_takes_lines_and_since(daemon: World, opsbot: Opsbot) -> None:
+    daemon.services.lines = [LogLine(now() - timedelta(minutes=20 - n), f"line {n}") for n in range(20)]
+    assert [line.split()[-1] for line in (await opsbot("logs", "-n", "2")).out.splitlines()] == ["18", "19"]
+    assert len((await opsbot("logs", "--since", "5m")).out.splitlines()) == 4
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("logs", "-n", "0"),
+        ("logs", "-n", "10001"),
+        ("logs", "--level", "loud"),
+        ("logs", "--grep", "("),
+        ("logs", "--since", "yesterday"),
+        ("deploy", "api", "main", "more"),
+        ("status", "apo"),
+        ("frobnicate",),
+    ],
+)
+@pytest.mark.usefixtures("daemon")
+async def test_a_mistake_in_the_command_exits_2(opsbot: Opsbot, arguments: tuple[str, ...]) -> None:
+    ended = await opsbot(*arguments)
+    assert (ended.code, ended.out) == (2, "")
+    assert "Traceback" not in ended.err
+
+
+async def child(*arguments: str, **how: object) -> asyncio.subprocess.Process:
+    """A verb that goes on."""
+    pipe = asyncio.subprocess.PIPE
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "opsbot",
+        *arguments,
+        stdout=pipe,
+        stderr=pipe,
+        **how,  # type: ignore[arg-type]
+    )
+
+
+async def test_follow_shows_each_line_once_as_it_is_written_until_ctrl_c(daemon: World, tmp_path: Path) -> None:
+    daemon.services.write("before")
+    process = await child("logs", "-f", "-c", str(tmp_path / "config.toml"), "--grep", "o")
+    assert process.stdout is not None
+    async with asyncio.timeout(15):
+        assert (await process.stdout.readline()).endswith(b"before\n")
+        daemon.services.write("nothing here: filtered")
+        daemon.services.write("unseen")
+        daemon.services.write("now")
+        assert (await process.stdout.readline()).endswith(b"nothing here: filtered\n")
+        assert (await process.stdout.readline()).endswith(b"now\n")
+        process.send_signal(signal.SIGINT)
+        _, err = await process.communicate()
+    assert (process.returncode, err) == (130, b"")
+
+
+async def test_ctrl_c_while_waiting_says_that_the_deployment_goes_on(daemon: World, tmp_path: Path) -> None:
+    daemon.deploying.pause = 1.0
+    process = await child("deploy", "-c", str(tmp_path / "config.toml"))
+    assert process.stdout is not None
+    async with asyncio.timeout(15):
+        await process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, err = await process.communicate()
+    assert process.returncode == 130
+    assert b"deployment 1 goes on without you" in err
+    assert b"Traceback" not in err
+
+
+async def test_a_reader_that_has_seen_enough_ends_it_quietly(daemon: World, tmp_path: Path) -> None:
+    daemon.services.lines = [LogLine(now(), "x" * 1000) for _ in range(5000)]
+    here, there = os.pipe()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "opsbot", "logs", "-n", "5000", "-c", str(tmp_path / "config.toml")),
+        stdout=there,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    os.close(there)
+    await asyncio.to_thread(os.read, here, 100)
+    os.close(here)
+    async with asyncio.timeout(15):
+        _, err = await process.communicate()
+    assert (process.returncode, err) == (141, b"")
+
+
+async def test_the_old_names_stand_for_the_new_verbs(daemon: World, tmp_path: Path) -> None:
+    daemon.services.write("a line")
+    for name, verb in (("bot_status", b"SERVICE"), ("bot_health", b"connected"), ("bot_restart", b"restarted")):
+        code = f"import sys; from opsbot import cli; sys.exit(cli.{name}())"
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", code, "-c", str(tmp_path / "config.toml")), stdout=asyncio.subprocess.PIPE
+        )
+        out, _ = await process.communicate()
+        assert process.returncode == 0
+        assert verb in out
+    code = "import sys; from opsbot import cli; sys.exit(cli.bot_logs())"
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", code, "-c", str(tmp_path / "config.toml")), stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    async with asyncio.timeout(10):
+        assert (await process.stdout.readline()).endswith(b"a line\n")
+        await asyncio.sleep(0.3)
+        assert process.returncode is None, "it goes on, as the old one did"
+        process.send_signal(signal.SIGINT)
+        await process.communicate()
+
+
+async def test_a_deployment_is_followed_over_the_end_of_the_stream(daemon: World, tmp_path: Path) -> None:
+    daemon.deploying.pause = 0.6
+    process = await child("deploy", "-c", str(tmp_path / "config.toml"))
+    assert process.stdout is not None
+    async with asyncio.timeout(20):
+        await process.stdout.readline()
+        await daemon.control.close()
+        again = await start_control(daemon.engine, daemon.socket, now)
+        out, err = await process.communicate()
+        await again.close()
+    assert (process.returncode, err) == (0, b"")
+    assert out.count(b"fetching") == 1, "no step is told twice"

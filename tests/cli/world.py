@@ -1,4 +1,4 @@
-"""A daemon without its lower floors: the real engine, store and control socket over parts whose behaviour a test sets."""
+"""A daemon without its lower floors: real engine, store and control socket over parts whose behaviour a test sets."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
@@ -11,7 +11,19 @@ from typing import cast
 from opsbot.config import Check, CheckKind, Config, Discord, Http, ManagerKind, Secret, Service, Source, State
 from opsbot.control import Control, Gateway, start_control
 from opsbot.core.access import Actor, Origin, Ranks
-from opsbot.core.deployment import Commit, Deployment, Facts, Kind, Phase, Refused, Release, Request, Step, advance, decide
+from opsbot.core.deployment import (
+    Commit,
+    Deployment,
+    Facts,
+    Kind,
+    Phase,
+    Refused,
+    Release,
+    Request,
+    Step,
+    advance,
+    decide,
+)
 from opsbot.core.health import CheckHealth, ProbeResult, Verdict, overall
 from opsbot.deploy import Deployer
 from opsbot.engine import Engine
@@ -48,6 +60,8 @@ class Services:
     followers: list["asyncio.Queue[LogLine]"] = field(default_factory=list)
     fails: str = ""
     restarted: list[str] = field(default_factory=list)
+    left: asyncio.Event = field(default_factory=asyncio.Event)
+    """A follower went away."""
 
     async def open(self) -> None:
         """Nothing to open."""
@@ -88,6 +102,7 @@ class Services:
                 yield await queue.get()
         finally:
             self.followers.remove(queue)
+            self.left.set()
 
     def write(self, text: str, level: str = "") -> None:
         """The service writes a line."""
@@ -158,7 +173,9 @@ class Deploying:
             at = now()
             if one.steps:
                 failed = one.phase is self.fails_in
-                ended = replace(one.steps[-1], ended_at=at, ok=not failed, tail="line one\nnpm ERR! \x1b]0;boo\x07broke")
+                ended = replace(
+                    one.steps[-1], ended_at=at, ok=not failed, tail="line one\nnpm ERR! \x1b]0;boo\x07broke"
+                )
                 one = replace(one, steps=(*one.steps[:-1], ended))
                 if failed:
                     one = advance(one, Phase.FAILED, at, "npm ci ended with status 1")
@@ -249,6 +266,7 @@ token_env = "OPSBOT_TEST_TOKEN"
 guild_id = 100000000000000001
 ops_channel_id = 100000000000000002
 [roles]
+admin = [100000000000000003]
 [state]
 directory = "{state}"
 """
