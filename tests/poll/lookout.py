@@ -80,9 +80,9 @@ class Deploys:
             return verdict
         claimed = await self.store.write(ledger.claim, request, self.clock(), live=facts.live)
         assert isinstance(claimed, Deployment)
-        self.requests.append(request)
         moved = replace(advance(claimed, Phase.FETCHING, self.clock()), commit_to=request.ref)
         self.running = await self.store.write(ledger.save, moved)
+        self.requests.append(request)
         return self.running
 
     async def end(self, phase: Phase = Phase.LIVE, *, quarantine: bool = False, hold: Hold | None = None) -> None:

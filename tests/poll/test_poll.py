@@ -241,6 +241,27 @@ async def test_what_a_person_deployed_instead_stays_until_the_branch_moves(looko
     assert lookout.deployed[-1] == third
 
 
+async def test_a_branch_set_back_after_a_deploy_by_hand_is_followed(lookout: Lookout, remote: Remote) -> None:
+    await live(lookout)
+    first = remote.head()
+    await lookout.deploys.by_hand(remote.commit({"a": "1"}))
+    assert await lookout.look() == "no-news"
+    remote.set_back(first)
+    assert await lookout.look() == "deploying"
+    assert lookout.deployed[-1] == first
+
+
+async def test_a_commit_that_is_only_noted_is_fetched_once(tmp_path: Path, remote: Remote) -> None:
+    async with (
+        git_server(remote.bare.parent) as server,
+        open_lookout(tmp_path, service(tmp_path, remote, repository=server.url, auto=False)) as lookout,
+    ):
+        await lookout.look()
+        server.agents.clear()
+        assert [await lookout.look() for _ in range(3)] == ["noted"] * 3
+        assert server.agents == ["git/opsbot"] * 3, "each asked in process, nothing fetched"
+
+
 async def test_a_branch_set_back_to_an_older_commit_is_followed(lookout: Lookout, remote: Remote) -> None:
     await live(lookout)
     first = remote.head()
