@@ -18,9 +18,11 @@ import aiohttp
 import discord
 
 from cogs._args import actor_of, engine_of
-from cogs._render import Shown, say
+from cogs._render import Shown, refusal, say
 from cogs._views import view_of
 from opsbot.core.access import Action, Actor
+from opsbot.core.deployment import Refused
+from opsbot.engine import Engine
 
 log = logging.getLogger(__name__)
 
@@ -106,6 +108,14 @@ async def respond(
         log.exception("error %s: %s by %s failed", number, action, actor.id)
         shown = say(f"Something went wrong in opsbot. Its log says what, under error {number}.")
     await fill(interaction, shown, public=public)
+
+
+async def wrongly_asked(engine: Engine, actor: Actor, action: Action, service: str, wrong: Refused) -> Shown:
+    """The refusal of what makes no sense; of who may not ask at all, that comes first. Both are in the audit log."""
+    refused = await engine.admit(actor, action, service)
+    if refused is None:
+        await engine.note(actor, action, service, "", f"refused: {wrong.text}")
+    return refusal(refused or wrong)
 
 
 async def fill(interaction: discord.Interaction, shown: Shown, *, public: bool) -> None:

@@ -69,7 +69,7 @@ async def choose_release(interaction: discord.Interaction, current: str) -> list
 
 
 def length_of(text: str | None) -> timedelta | Refused | None:
-    """ "10m" as a length of time; None where nothing was typed."""
+    """Text like 10m as a length of time; None where nothing was typed."""
     if text is None or not text.strip():
         return None
     try:
@@ -79,7 +79,7 @@ def length_of(text: str | None) -> timedelta | Refused | None:
 
 
 def since_of(text: str | None, now: datetime) -> datetime | Refused | None:
-    """ "10m" as the time that long ago; None where nothing was typed."""
+    """Text like 10m as the time that long ago; None where nothing was typed."""
     length = length_of(text)
     if length is None or isinstance(length, Refused):
         return length

@@ -67,9 +67,10 @@ def mark(letter: str, number: int, host: str) -> str:
 
 def late(sent_after: float, why: str) -> str:
     """A line for a message that comes long after what it tells of; empty where it is in time."""
-    if sent_after < 60:  # noqa: PLR2004 - a minute is in time
+    minutes = round(sent_after / 60)
+    if minutes < 1:
         return ""
-    return f"\n-# sent {duration(sent_after)} late{f': {why}' if why else ''}"
+    return f"\n-# sent {duration(60.0 * minutes)} late{f': {why}' if why else ''}"
 
 
 # Deployments
@@ -189,36 +190,43 @@ def deployment_card(deployment: Deployment, around: Around) -> Shown:
         head.append(f"Reason: {escape(deployment.reason, 200)}")
     if deployment.release_to:
         head.append(f"Release {code(deployment.release_to)}")
-    blocks = ["\n".join(head), fit(_phases(deployment), 1100)]
+    blocks = ["\n".join(head), "\n".join(_phases(deployment))]
     if deployment.commits:
         commits = commit_lines(deployment.commits, deployment.commits_total, around.repository)
-        blocks.append("**Commits**\n" + fit(commits, 1700 if deployment.phase not in TROUBLE else 1000))
+        blocks.append("\n".join(["**Commits**", *commits]))
+    telling = blocks[:1]
     if deployment.phase in TROUBLE or (deployment.phase is Phase.UNDOING and deployment.note):
-        blocks += _evidence(deployment)
-        blocks.append("\n".join(_what_next(deployment, around)))
+        telling += [*_evidence(deployment), "\n".join(_what_next(deployment, around))]
     elif deployment.phase is Phase.SKIPPED and deployment.note:
-        blocks.append(escape(deployment.note, 300))
+        telling.append(escape(deployment.note, 300))
     elif deployment.phase is Phase.LIVE and around.hold is not None:
-        blocks.append(hold_line(around.hold))
+        telling.append(hold_line(around.hold))
+    blocks += telling[1:]
     return Shown(
         sentence(deployment),
         f"{deployment.service}: {verb} {deployment.id}",
-        _join(blocks),
+        _join(blocks, telling),
         COLOURS.get(deployment.phase, BLUE),
         mark("d", deployment.id, around.host),
         _deployment_buttons(deployment),
     )
 
 
-def _join(blocks: Sequence[str]) -> str:
-    """Blocks one below the other; the last ones (what happens next) are kept, the one before is cut where it is too long."""
-    kept: list[str] = []
-    left = DESCRIPTION
+def _join(blocks: Sequence[str], telling: Sequence[str] = ()) -> str:
+    """Blocks one below the other. Those that tell most are kept whole; the others share what room is left, by lines."""
+    left = DESCRIPTION - sum(len(block) + 2 for block in telling)
+    kept = []
     for block in blocks:
-        if not block or len(block) + 2 > left:
+        if not block:
             continue
-        kept.append(block)
-        left -= len(block) + 2
+        shown = block
+        if block not in telling:
+            shown = (
+                block if len(block) + 2 <= left else ("" if block.startswith("```") else fit(block.splitlines(), left))
+            )
+            left -= len(shown) + 2
+        if shown:
+            kept.append(shown)
     return "\n\n".join(kept)
 
 

@@ -24,7 +24,7 @@ def _kind(host: str) -> str | None:
 
 
 def web_address(repository: str) -> tuple[str, str] | None:
-    """The forge's kind and the repository's page; None where it is no known forge. Credentials in the URL are dropped."""
+    """The forge's kind and the repository's page, credentials dropped; None where it is no known forge."""
     scp = _SCP.fullmatch(repository)
     if scp:
         host, path, port = scp["host"], scp["path"], None

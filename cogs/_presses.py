@@ -53,6 +53,12 @@ class Recently:
 _recently = Recently()
 
 
+async def _nothing(engine: Engine, actor: Actor, action: Action, service: str, text: str) -> Shown:
+    """Nothing is done; said to the one who pressed, and to the audit log."""
+    await engine.note(actor, action, service, "button", f"nothing done: {text}")
+    return say(text)
+
+
 async def _logs(engine: Engine, actor: Actor, service: str, _: str) -> Shown:
     lines = await engine.logs(actor, service, LogQuery(LOG_LINES))
     return refusal(lines) if isinstance(lines, Refused) else logs(service, lines)
@@ -64,12 +70,13 @@ async def _restart(engine: Engine, actor: Actor, service: str, ident: str) -> Sh
         return refusal(refused)
     incident = await engine.incident(int(ident[1:])) if ident[1:].isdecimal() else None
     if incident is not None and incident.closed_at is not None:
-        return say(
-            f"{escape(service)} is well again since {moment(incident.closed_at)}. To restart it all the same: /restart."
-        )
+        since = moment(incident.closed_at)
+        text = f"{escape(service)} is well again since {since}. To restart it all the same: /restart."
+        return await _nothing(engine, actor, Action.RESTART, service, text)
     before = _recently.by(f"restart:{service}", actor.name)
     if before is not None:
-        return say(f"{escape(service)} was restarted a moment ago by {escape(before)}.")
+        text = f"{escape(service)} was restarted a moment ago by {escape(before)}."
+        return await _nothing(engine, actor, Action.RESTART, service, text)
     state = await engine.restart(actor, service)
     if isinstance(state, Refused):
         _recently.forget(f"restart:{service}")
@@ -94,10 +101,12 @@ async def _retry(engine: Engine, actor: Actor, service: str, ident: str) -> Show
         return refusal(refused)
     wanted = await engine.deployment(int(ident)) if ident.isdecimal() else None
     if wanted is None or wanted.service != service:
-        return say("opsbot does not remember this deployment any more. Use /deploy.")
+        text = "opsbot does not remember this deployment any more. Use /deploy."
+        return await _nothing(engine, actor, Action.DEPLOY, service, text)
     latest = await engine.store.read(ledger.deployments, service, 1)
     if latest and latest[0].id != wanted.id:
-        return say(f"Deployment {latest[0].id} of {escape(service)} came after this one. Use /deploy to deploy anew.")
+        text = f"Deployment {latest[0].id} of {escape(service)} came after this one. Use /deploy to deploy anew."
+        return await _nothing(engine, actor, Action.DEPLOY, service, text)
     reason = f"retry of {wanted.id}"
     if wanted.kind is Kind.ROLLBACK:
         return await begun(engine, await engine.rollback(actor, service, wanted.release_to, reason))
@@ -127,13 +136,15 @@ async def _rollback(engine: Engine, actor: Actor, service: str, ident: str) -> S
         return refusal(refused)
     plan = await _plan(engine, service)
     if isinstance(plan, Refused):
+        await engine.note(actor, Action.ROLLBACK, service, "button", f"refused: {plan.text}")
         return refusal(plan)
     live, target = plan
     over = await _over(engine, service, ident, live)
     if over:
-        return over
+        return await _nothing(engine, actor, Action.ROLLBACK, service, over)
     expires = int((datetime.now(UTC) + CONFIRM).timestamp())
     name = f"{expires}.{_digest(live, target)}"
+    await engine.note(actor, Action.ROLLBACK, service, f"button {ident}", f"asked to confirm {target.name}")
     return Shown(
         f"Roll {escape(service)} back from {code(live.release)} to {code(target.name)} "
         f"({escape(target.title, 80) or code(target.commit[:10])})? This question ends <t:{expires}:R>.",
@@ -144,21 +155,18 @@ async def _rollback(engine: Engine, actor: Actor, service: str, ident: str) -> S
     )
 
 
-async def _over(engine: Engine, service: str, ident: str, live: Live) -> Shown | None:
-    """Why what this button was about is not to be rolled back any more."""
+async def _over(engine: Engine, service: str, ident: str, live: Live) -> str:
+    """Why what this button was about is not to be rolled back any more; "" where it is."""
     if ident.isdecimal():
         deployment: Deployment | None = await engine.deployment(int(ident))
         if deployment is not None and deployment.live_at is not None and live.deployment != deployment.id:
-            return say(
-                f"Deployment {ident} is not what {escape(service)} runs now: {code(live.release)}. Use /rollback."
-            )
+            return f"Deployment {ident} is not what {escape(service)} runs now: {code(live.release)}. Use /rollback."
     elif ident[1:].isdecimal():
         incident = await engine.incident(int(ident[1:]))
         if incident is not None and incident.closed_at is not None:
-            return say(
-                f"{escape(service)} is well again since {moment(incident.closed_at)}. To roll back all the same: /rollback."
-            )
-    return None
+            since = moment(incident.closed_at)
+            return f"{escape(service)} is well again since {since}. To roll back all the same: /rollback."
+    return ""
 
 
 async def _yes(engine: Engine, actor: Actor, service: str, ident: str) -> Shown:
@@ -167,20 +175,24 @@ async def _yes(engine: Engine, actor: Actor, service: str, ident: str) -> Shown:
         return refusal(refused)
     expires, _, digest = ident.partition(".")
     if not expires.isdecimal() or datetime.now(UTC).timestamp() > int(expires):
-        return say("This question has ended: nothing was rolled back. Press Roll back again.")
+        text = "This question has ended: nothing was rolled back. Press Roll back again."
+        return await _nothing(engine, actor, Action.ROLLBACK, service, text)
     plan = await _plan(engine, service)
     if isinstance(plan, Refused):
+        await engine.note(actor, Action.ROLLBACK, service, "button", f"refused: {plan.text}")
         return refusal(plan)
     live, target = plan
     if _digest(live, target) != digest:
-        return say(
-            f"{escape(service)} runs {code(live.release)} by now: nothing was rolled back. Press Roll back again."
-        )
+        text = f"{escape(service)} runs {code(live.release)} by now: nothing was rolled back. Press Roll back again."
+        return await _nothing(engine, actor, Action.ROLLBACK, service, text)
     return await begun(engine, await engine.rollback(actor, service, target.name, "button"))
 
 
-async def _no(_: Engine, __: Actor, service: str, ___: str) -> Shown:
-    return say(f"{escape(service)} was not rolled back.")
+async def _no(engine: Engine, actor: Actor, service: str, _: str) -> Shown:
+    refused = await engine.admit(actor, Action.ROLLBACK, service, "confirmation")
+    if refused:
+        return refusal(refused)
+    return await _nothing(engine, actor, Action.ROLLBACK, service, f"{escape(service)} was not rolled back.")
 
 
 PRESSES: Mapping[str, tuple[Action, Press]] = {

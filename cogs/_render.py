@@ -8,7 +8,6 @@ import hashlib
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 import discord
 
@@ -23,6 +22,8 @@ from opsbot.words import duration, size
 
 CONTENT = 2000
 DESCRIPTION = 4000
+LINE = 400
+"""A longer line is clipped in a code block."""
 GREEN, RED, AMBER, BLUE, GREY = 0x2ECC71, 0xE74C3C, 0xF39C12, 0x3498DB, 0x95A5A6
 
 
@@ -261,7 +262,8 @@ def health(statuses: Sequence[ServiceStatus]) -> Shown:
 def _seen(name: str, check: CheckHealth) -> str:
     if check.last is None:
         return f"⚪ {escape(name)}: not looked at yet"
-    return f"{'🟢' if check.last.ok else '🔴'} {escape(name)}: {escape(check.last.seen, 150)} ({duration(check.last.took)})"
+    sign = "🟢" if check.last.ok else "🔴"
+    return f"{sign} {escape(name)}: {escape(check.last.seen, 150)} ({duration(check.last.took)})"
 
 
 OUTCOME = {
@@ -297,7 +299,7 @@ def incident_line(incident: Incident) -> str:
 
 def history(deployments: Sequence[Deployment], incidents: Sequence[Incident], service: str | None) -> Shown:
     """`/history`: deployments and incidents, newest first."""
-    both: list[tuple[datetime, str, str]] = [(d.updated_at, d.service, deployment_line(d)) for d in deployments]
+    both = [(d.updated_at, d.service, deployment_line(d)) for d in deployments]
     both += [(i.closed_at or i.opened_at, i.service, incident_line(i)) for i in incidents]
     lines = [
         line if service else f"**{escape(name)}** {line}"
@@ -333,7 +335,8 @@ def logs(service: str, lines: Sequence[LogLine]) -> Shown:
         return Shown(f"{escape(service)}: no line fits.")
     content = f"{escape(service)}: {len(lines)} lines, {moment(lines[0].at, 'T')} to {moment(lines[-1].at, 'T')}."
     written = [f"{line.at:%H:%M:%S} {log_line(line.text, 2000)}" for line in lines]
-    if sum(len(line) + 1 for line in written) <= CONTENT - len(content) - 100 and max(map(len, written)) <= 400:  # noqa: PLR2004 - what `log_line` leaves whole in a block
-        return Shown(content + "\n" + fence(written, CONTENT - len(content) - 20))
+    block = fence(written, CONTENT - len(content) - 20)
+    if block.count("\n") == len(written) + 1 and max(map(len, written)) <= LINE:
+        return Shown(f"{content}\n{block}")
     dated = "\n".join(f"{line.at.isoformat(timespec='milliseconds')} {log_line(line.text, 8000)}" for line in lines)
     return Shown(content, file=(f"{service}.log.txt", dated.encode()))

@@ -13,7 +13,7 @@ from opsbot.store import ledger, outbox
 
 @dataclass(frozen=True, slots=True)
 class Telling:
-    """A message to send. revision: of the subject it shows. reply_to: the message it answers. silent: notifies nobody."""
+    """A message to send. revision: of the subject it shows. reply_to: the message it answers. silent: wakes nobody."""
 
     shown: Shown
     revision: int = -1

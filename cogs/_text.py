@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 ZWSP = "\u200b"
-"""Ours alone: `clean` removes it from what others wrote, then it breaks up what Discord would read as its own syntax."""
+"""Ours alone: `clean` removes it from what others wrote; then it breaks up what Discord would read as its syntax."""
 
 _ANSI = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # colours, cursor moves

@@ -1,7 +1,7 @@
 """The channel is told everything in the outbox, in order, each once; and its cards are kept true.
 
 The sender writes a notice down as tried before it sends it and as told after. One found tried but not told is in doubt:
-it is looked for in the channel by the mark in its footer, and sent again with the same nonce only where it is not there.
+it is looked for in the channel by the mark in its footer, and sent again, with the same nonce, only if it is missing.
 Nothing overtakes: while one notice cannot be sent, those after it wait. The editor works beside the sender, so that an
 edit never holds up an alarm; it edits no more often than Discord allows and always ends with the last state.
 """
@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import discord
 
@@ -22,8 +23,10 @@ from cogs._channel import AwayError, ClosedError, GoneError, OpsChannel, Refused
 from cogs._tellings import Telling, mark_of, telling
 from opsbot.core.model import Notice
 from opsbot.engine import Engine
-from opsbot.feed import Subscription
 from opsbot.store import outbox
+
+if TYPE_CHECKING:
+    from opsbot.feed import Subscription
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +53,7 @@ class Pace:
 
 
 class Rounds:
-    """Does its round again and again: when something changed, when it is nudged, and after the wait the round asks for."""
+    """Does its round again and again: when something changed, when it is nudged, after the wait the round asks for."""
 
     def __init__(self, engine: Engine, channel: OpsChannel, pace: Pace, on_problem: Callable[[str], None]) -> None:
         """`on_problem` hears what a person has to mend, and "" when it is well again."""
@@ -121,7 +124,7 @@ class Sender(Rounds):
                 return wait
             except ClosedError as error:
                 self._on_problem(f"the ops channel {self._channel.id} cannot be written to: {error}")
-                log.error("notice %s waits: the ops channel cannot be written to: %s", notice.key, error)  # noqa: TRY400 - no traceback is of use here
+                log.warning("notice %s waits: the ops channel cannot be written to: %s", notice.key, error)
                 await self._engine.store.write(outbox.failed, notice.id, str(error)[:300])
                 return self._pace.closed
             if self._away:
@@ -221,6 +224,9 @@ class Editor(Rounds):
         if current is None:
             await self._engine.store.write(outbox.gone, card.id)
             return False
+        if card.told_at is not None:
+            after = late((card.told_at - card.at).total_seconds(), "")
+            current = replace(current, shown=replace(current.shown, content=current.shown.content + after))
         digest = current.shown.digest()
         if self._digests.get(card.id) != digest:
             if not await self._edit(card, current):

@@ -4,7 +4,7 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from cogs._answer import respond
+from cogs._answer import respond, wrongly_asked
 from cogs._args import choose_service, engine_of, length_of
 from cogs._render import Shown, refusal, say, silence_line
 from cogs._text import escape
@@ -48,7 +48,7 @@ class Control(commands.Cog):
         async def work(actor: Actor) -> Shown:
             engine = engine_of(interaction)
             if isinstance(wanted, Refused):
-                return refusal(await engine.admit(actor, Action.SILENCE, service, length or "") or wanted)
+                return await wrongly_asked(engine, actor, Action.SILENCE, service, wanted)
             silence = await engine.silence(actor, service, wanted, reason or "")
             return (
                 refusal(silence) if isinstance(silence, Refused) else say(f"{escape(service)}: {silence_line(silence)}")

@@ -7,7 +7,7 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from cogs._answer import respond
+from cogs._answer import respond, wrongly_asked
 from cogs._args import choose_service, engine_of, since_of
 from cogs._render import Shown, logs, refusal
 from opsbot.core.access import Action, Actor
@@ -43,7 +43,7 @@ class Logs(commands.Cog):
             after = since_of(since, engine.clock())
             wrong = after if isinstance(after, Refused) else _wrong_pattern(grep)
             if wrong is not None:
-                return refusal(await engine.admit(actor, Action.LOGS, service) or wrong)
+                return await wrongly_asked(engine, actor, Action.LOGS, service, wrong)
             start = None if isinstance(after, Refused) else after
             found = await engine.logs(actor, service, LogQuery(lines, start, level, grep))
             return refusal(found) if isinstance(found, Refused) else logs(service, found)

@@ -1,8 +1,8 @@
 """The bot: logs in, stays connected, registers its commands, and sends what the outbox holds.
 
-`run_bot` looks after itself: with Discord away, a bad token or a missing intent it waits, tries again and says so through
-`on_state`, while the rest of opsbot goes on. The sender and the editor of the ops channel live beside the client, not in
-it: a client is made anew for each log-in.
+`run_bot` looks after itself: with Discord away, a bad token or a missing intent it waits, tries again and says so by
+`on_state`, while the rest of opsbot goes on. The sender and the editor of the ops channel live beside the client, not
+in it: a client is made anew for each log-in.
 """
 
 import asyncio
@@ -41,6 +41,8 @@ log = logging.getLogger(__name__)
 COGS: tuple[Callable[[], commands.Cog], ...] = (Status, Logs, Control, Deploy, Audit)
 LOGIN_SECONDS = 60.0
 CLOSE_SECONDS = 4.0
+AUTHENTICATION_FAILED = 4004
+BAD_TOKEN = "Discord refuses the bot's token: put a valid one where the configuration says"  # noqa: S105 - no token
 LATENCY_SECONDS = 15.0
 
 
@@ -114,7 +116,7 @@ class OpsTree(app_commands.CommandTree["OpsBot"]):
     """The slash commands; says something sensible where a command is none of ours."""
 
     async def on_error(self, interaction: discord.Interaction["OpsBot"], error: app_commands.AppCommandError) -> None:
-        """A command of another version, or options it does not have. What goes wrong inside a command is answered there."""
+        """A command of another version, or options it lacks. What goes wrong inside a command is answered there."""
         if isinstance(error, app_commands.CommandInvokeError):
             log.error("a command failed outside its work", exc_info=error)
         else:
@@ -307,15 +309,14 @@ async def _stay(make: Callable[[], OpsBot], token: str, current: _Current, repor
             await bot.connect()
             wait = pace.wait(1)
         except discord.LoginFailure:
-            wait = _refused(
-                reporter, pace, "Discord refuses the bot's token: put a valid one where the configuration says"
-            )
+            wait = _refused(reporter, pace, BAD_TOKEN)
         except discord.PrivilegedIntentsRequired:
             wait = _refused(reporter, pace, "Discord refuses an intent (4014), though opsbot needs no privileged one")
         except discord.ConnectionClosed as error:
-            token_text = "Discord refuses the bot's token (4004): put a valid one where the configuration says"
-            text = token_text if error.code == 4004 else f"the gateway refuses this bot: code {error.code}"  # noqa: PLR2004 - Discord's
-            wait = _refused(reporter, pace, text)
+            bad_token = error.code == AUTHENTICATION_FAILED
+            wait = _refused(
+                reporter, pace, BAD_TOKEN if bad_token else f"the gateway refuses this bot: code {error.code}"
+            )
         except LOST as error:
             failures += 1
             wait = max(pace.wait(failures), 0.05)

@@ -6,7 +6,8 @@ to 2^10 s and is not reset by success (discord/backoff.py), and fails for good w
 where it was invalidated, an end at the close codes that no retry mends) with waits of its own:
 
 - an established connection that is lost is resumed at once; further tries wait longer each, up to `retry_most`;
-- every IDENTIFY is preceded by GET /gateway/bot, waits while none of the day's 1000 is left, and keeps 5 s from the last;
+- every IDENTIFY is preceded by GET /gateway/bot, waits while none of the day's 1000 is left, and keeps 5 s from the
+  last;
 - a connection that falls again within seconds counts as a failed one, so no server can make us spin.
 
 A connection without heartbeat acknowledgements (a zombie) is closed by discord.py's KeepAliveHandler after
@@ -40,7 +41,7 @@ class Pace:
     """Seconds. retry: the first and the longest wait between two tries. refused: after an answer no retry mends.
 
     identify: between two IDENTIFYs (Discord: one in 5 s). invalidated: the longest wait after a session was invalidated
-    (Discord: 1 to 5 s at random). healthy: a connection that lasted so long was none that failed. connect: limit of a try.
+    (Discord: 1 to 5 s at random). healthy: a connection that lasted so long did not fail. connect: limit of one try.
     """
 
     retry_first: float = 0.5
@@ -119,6 +120,9 @@ class PatientBot(commands.Bot):
         async with asyncio.timeout(self.pace.connect):
             PatientBot._identified = time.monotonic()
             return await DiscordWebSocket.from_client(self, gateway=address, initial=before is None)
+
+    async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
+        """Nothing: the library's own sleeps 5 s before every IDENTIFY but the first; `_open` has waited what is due."""
 
     async def _address(self, *, identify: bool = False) -> yarl.URL:
         """Where the gateway is; for an IDENTIFY only once one is left. On overrun Discord resets the token."""

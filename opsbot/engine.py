@@ -115,6 +115,10 @@ class Engine:
             result=f"refused: {result.text}" if isinstance(result, Refused) and refused else str(result),
         )
 
+    async def note(self, actor: Actor, action: Action, service: str, detail: str, result: str) -> None:
+        """Write down what was asked and came to nothing before it reached a part of the engine (a stale button)."""
+        await self._record(actor, action, service, detail, result)
+
     # Looking
 
     async def status(self, actor: Actor, service: str | None = None) -> list[ServiceStatus] | Refused:

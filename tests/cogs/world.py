@@ -1,22 +1,20 @@
-"""The real bot on the real engine and store, connected to the stand-in; only the services are played by a calm manager."""
+"""The real bot on the real engine and store, connected to the stand-in; a calm manager plays the services."""
 
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import discord
-
 from cogs import alerts
-from opsbot.bot import GatewayState, run_bot
+from opsbot.bot import GatewayState, Link, run_bot
 from opsbot.config import Config, Discord, Http, ManagerKind, Secret, Service, Source, State
 from opsbot.core.access import Actor, Origin, Ranks
-from opsbot.core.deployment import Commit, Deployment, Kind, Phase, Refused, Release, Request, Step
-from opsbot.core.model import Incident, Live
+from opsbot.core.deployment import Commit, Deployment, Kind, Phase, Release, Request, Step
+from opsbot.core.model import Evidence, Incident, Live
 from opsbot.deploy import Deployer
 from opsbot.discord_connection import Pace
 from opsbot.engine import Engine
@@ -24,7 +22,7 @@ from opsbot.feed import Feed
 from opsbot.probes import Prober
 from opsbot.services.port import Activity, LogLine, LogQuery, ServiceEvent, ServiceState
 from opsbot.standin import Standin
-from opsbot.store import Store, ledger, watchbook
+from opsbot.store import Store, ledger, outbox, watchbook
 from opsbot.verify import Verifier
 from opsbot.watch import Watcher
 
@@ -38,7 +36,7 @@ Json = dict[str, Any]
 
 @dataclass(eq=False)
 class CalmManager:
-    """Plays services that simply run. A hand-written stand-in for the port, not a mock: it keeps what was asked of it."""
+    """Plays services that simply run, and keeps what was asked of it."""
 
     restarts: list[str] = field(default_factory=list)
     lines: list[LogLine] = field(default_factory=list)
@@ -119,13 +117,19 @@ class World:
     def now(self) -> datetime:
         return datetime.now(UTC) + self.shift
 
-    async def start(self, *, pace: Pace = QUICK, channel_pace: alerts.Pace = BRISK, wait: bool = True) -> None:
+    @property
+    def link(self) -> Link | None:
+        return self.states[-1].link if self.states else None
+
+    async def start(
+        self, *, pace: Pace = QUICK, channel_pace: alerts.Pace = BRISK, wait: bool = True, token: str | None = None
+    ) -> None:
         logging.getLogger("discord").setLevel(logging.CRITICAL)
         self.bot = asyncio.create_task(
             run_bot(
                 self.engine,
                 self.config,
-                self.standin.token,
+                token or self.standin.token,
                 on_state=self.states.append,
                 pace=pace,
                 channel_pace=channel_pace,
@@ -144,7 +148,13 @@ class World:
 
     async def until(self, true: Callable[[], object], seconds: float = 10.0) -> None:
         async with asyncio.timeout(seconds):
-            while not true():
+            while not true():  # noqa: ASYNC110 - anything may be waited for
+                await asyncio.sleep(0.01)
+
+    async def all_told(self, seconds: float = 10.0) -> None:
+        """Until nothing is left in the outbox."""
+        async with asyncio.timeout(seconds):
+            while (await self.store.read(outbox.waiting))[0]:
                 await asyncio.sleep(0.01)
 
     def posted(self) -> list[Json]:
@@ -168,8 +178,6 @@ class World:
         return value
 
     async def change(self, value: Deployment, **changes: Any) -> Deployment:
-        from dataclasses import replace
-
         changed = replace(value, updated_at=self.now(), **changes)
         if changed.finished and changed.finished_at is None:
             changed = replace(changed, finished_at=changed.updated_at)
@@ -184,8 +192,6 @@ class World:
         await self.store.write(ledger.set_live, Live(service, names[-1], START, None))
 
     async def incident(self, service: str = "api", cause: str = "http: answered 500", **changes: Any) -> Incident:
-        from opsbot.core.model import Evidence
-
         evidence = changes.pop("evidence", Evidence((("http", "answered 500"),), "", ("boom", "bang")))
         draft = Incident(0, service, cause, self.now(), evidence, **changes)
         opened = await self.store.write(watchbook.open_incident, draft)
@@ -255,6 +261,3 @@ def text_of(message: Json) -> str:
 
 def buttons_of(message: Json) -> list[str]:
     return [item["label"] for row in message["components"] for item in row["components"]]
-
-
-__all__ = ["Refused", "discord"]

@@ -1,0 +1,100 @@
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cogs._forge import commit_link, compare_link
+from cogs._text import ZWSP, clean, code, escape, fence, fit
+
+SHA = "a" * 40
+HOSTILE = (
+    "<@100000000000000001>",
+    "<@&100000000000000002>",
+    "@everyone",
+    "@here",
+    "<#100000000000000003>",
+    "<t:0:R>",
+    "</deploy:1>",
+    "<:smile:1>",
+    "[click](https://evil.example)",
+    "**bold** __under__ ~~gone~~ ||spoiler||",
+    "```\nfence\n```",
+    "`tick",
+    "# heading",
+    "> quote",
+    "-# small",
+    "- item",
+    "1. item",
+    "https://evil.example",
+    "\x1b[31mred\x1b[0m",
+    "\u202eexe.txt",
+    "zero\u200bwidth",
+    "back\\",
+)
+
+
+@given(st.text())
+def test_escaped_text_holds_nothing_that_discord_reads_as_syntax(text: str) -> None:
+    shown = escape(text)
+    assert not re.search(r"(?<!\\)(?:\\\\)*[*_~|`\[\]<>]", shown)
+    assert "<@" not in shown
+    assert "@everyone" not in shown
+    assert "://" not in shown
+    assert "\n" not in shown
+    assert not re.match(r"[#>+-]|\d+[.)]", shown)
+
+
+@given(st.text(), st.integers(10, 400))
+def test_a_code_block_is_never_left_by_what_stands_in_it(text: str, most: int) -> None:
+    shown = fence(text.splitlines(), most)
+    assert len(shown) <= most
+    assert shown == "" or (shown.startswith("```\n") and shown.endswith("\n```") and "``" not in shown[4:-4])
+
+
+@given(st.text())
+def test_inline_code_holds_no_tick(text: str) -> None:
+    assert code(text)[1:-1].count("`") == 0
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_cleaning_leaves_only_what_prints(text: str) -> None:
+    assert clean(text).isprintable()
+    assert ZWSP not in clean(text)
+
+
+def test_ansi_colours_titles_and_links_are_gone() -> None:
+    assert clean("\x1b[1;31mred\x1b[0m \x1b]0;title\x07x \x1b]8;;https://e.example\x1b\\y\x1b]8;;\x1b\\") == "red x y"
+
+
+def test_piled_up_accents_are_cut() -> None:
+    assert len(clean("e" + "\u0301" * 50)) == 3
+
+
+def test_lines_that_do_not_fit_are_left_out_whole() -> None:
+    assert fit(["a" * 10, "b" * 10, "c" * 10], 26) == "a" * 10 + "\n" + "b" * 10 + "\n…"
+
+
+@pytest.mark.parametrize(
+    ("repository", "link"),
+    [
+        ("https://github.com/example/shop.git", f"https://github.com/example/shop/commit/{SHA}"),
+        ("https://user:secret@github.com/example/shop", f"https://github.com/example/shop/commit/{SHA}"),
+        ("git@github.com:example/shop.git", f"https://github.com/example/shop/commit/{SHA}"),
+        ("ssh://git@gitlab.example.org:2222/a/b/c.git", f"https://gitlab.example.org/a/b/c/-/commit/{SHA}"),
+        ("https://codeberg.org/a/b.git", f"https://codeberg.org/a/b/commit/{SHA}"),
+        ("https://gitea.example.org:3000/a/b", f"https://gitea.example.org:3000/a/b/commit/{SHA}"),
+        ("https://bitbucket.org/a/b", f"https://bitbucket.org/a/b/commits/{SHA}"),
+        ("https://example.org/a/b", None),
+        ("/srv/git/shop.git", None),
+        ("file:///srv/github/shop.git", None),
+        ("https://github.com/example/sh)op", None),
+    ],
+)
+def test_commits_are_linked_where_the_forge_is_known(repository: str, link: str | None) -> None:
+    assert commit_link(repository, SHA) == link
+
+
+def test_two_commits_are_compared_where_the_forge_can() -> None:
+    assert compare_link("https://github.com/a/b", SHA, "b" * 40) == f"https://github.com/a/b/compare/{SHA}...{'b' * 40}"
+    assert compare_link("https://bitbucket.org/a/b", SHA, "b" * 40) is None

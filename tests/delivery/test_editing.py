@@ -1,0 +1,177 @@
+"""Cards are kept true: few edits, always the last state, and none where Discord will not have them."""
+
+import asyncio
+from datetime import timedelta
+
+from cogs import alerts
+from opsbot.core.deployment import Phase
+from opsbot.core.model import NoticeKind
+from opsbot.standin.plumbing import LoggedRequest
+from opsbot.store import outbox
+from tests.cogs.world import BRISK, World, buttons_of, commits, step, text_of
+
+EDIT = r"/channels/\d+/messages/\d+$"
+
+
+def edits(world: World) -> list[LoggedRequest]:
+    return [request for request in world.standin.requests if request.method == "PATCH" and "/channels/" in request.path]
+
+
+async def no_stale_cards(world: World, seconds: float = 15.0) -> None:
+    async with asyncio.timeout(seconds):
+        while await world.store.read(outbox.stale_cards):
+            await asyncio.sleep(0.01)
+
+
+async def test_many_changes_become_few_edits_and_the_last_state_is_shown(world: World) -> None:
+    await world.start(channel_pace=alerts.Pace(young=0.3))
+    value = await world.deployment(release_from="r0")
+    await world.standin.wait_for_message(lambda m: "#d1" in text_of(m))
+    for phase in (Phase.FETCHING, Phase.PREPARING, Phase.INSTALLING, Phase.SWITCHING, Phase.RESTARTING):
+        for number in range(6):
+            value = await world.change(value, phase=phase, steps=(step(f"{phase} {number}", phase, ok=None),))
+            await asyncio.sleep(0.01)
+    await world.change(value, phase=Phase.LIVE, live_at=world.now(), commit_to="b" * 40, steps=())
+    await no_stale_cards(world)
+    (card,) = world.posted()
+    assert "✅ api runs `bbbbbbbbbb`" in card["content"]
+    assert buttons_of(card) == ["Roll back", "Logs"]
+    assert 2 <= len(edits(world)) <= 6
+    assert all(request.status == 200 for request in edits(world))
+
+
+async def test_edits_keep_to_discords_own_limits(world: World) -> None:
+    await world.start(channel_pace=alerts.Pace())
+    value = await world.deployment()
+    await world.standin.wait_for_message(lambda m: "#d1" in text_of(m))
+    for number in range(40):
+        value = await world.change(value, phase=Phase.FETCHING, commits=commits(f"title {number}"))
+        await asyncio.sleep(0.1)
+    await no_stale_cards(world)
+    assert [request.status for request in edits(world)] == [200] * len(edits(world))
+    assert 3 <= len(edits(world)) <= 6
+
+
+async def test_edits_of_messages_older_than_an_hour_are_spaced_so_that_discord_refuses_none(world: World) -> None:
+    await world.start(channel_pace=alerts.Pace(old=2.1))
+    values = [await world.deployment("api"), await world.deployment("worker")]
+    for number in (1, 2):
+        card = await world.standin.wait_for_message(lambda m, number=number: f"#d{number}" in text_of(m))
+        world.standin.faults.age_message(card["id"], 7200)
+    world.shift = timedelta(hours=2)
+    for number in range(3):
+        for index, value in enumerate(values):
+            values[index] = await world.change(value, phase=Phase.FETCHING, commits=commits(f"title {number}"))
+        await asyncio.sleep(1.0)
+    await no_stale_cards(world)
+    assert [request.status for request in edits(world)] == [200] * len(edits(world))
+    times = [request.t for request in edits(world)]
+    assert min(b - a for a, b in zip(times, times[1:], strict=False)) >= 2.0
+    assert all("title 2" in text_of(message) for message in world.posted())
+
+
+async def test_a_refused_edit_of_an_old_message_is_made_later(world: World) -> None:
+    await world.start()
+    world.standin.faults.answer(
+        "PATCH",
+        EDIT,
+        status=429,
+        times=1,
+        headers={"Via": "1.1 google"},
+        body={"message": "Maximum number of edits", "code": 30046, "retry_after": 0.3, "global": False},
+    )
+    value = await world.deployment()
+    await world.standin.wait_for_message(lambda m: "#d1" in text_of(m))
+    await world.change(value, phase=Phase.FAILED, failed_in=Phase.FETCHING)
+    await no_stale_cards(world)
+    assert "failed in fetch" in world.posted()[0]["content"]
+
+
+async def test_a_deleted_card_is_left_alone(world: World) -> None:
+    await world.start()
+    value = await world.deployment()
+    card = await world.standin.wait_for_message(lambda m: "#d1" in text_of(m))
+    world.standin.delete_message(card["id"])
+    await world.change(value, phase=Phase.FETCHING)
+    await no_stale_cards(world)
+    await world.change(value, revision=value.revision + 1, phase=Phase.PREPARING)
+    await asyncio.sleep(0.3)
+    assert len(edits(world)) == 1
+
+
+async def test_a_card_that_may_not_be_edited_is_not_tried_again_and_again(world: World) -> None:
+    await world.start()
+    value = await world.deployment()
+    await world.standin.wait_for_message(lambda m: "#d1" in text_of(m))
+    world.standin.faults.answer("PATCH", EDIT, status=403, times=50, body={"message": "Missing Access", "code": 50001})
+    value = await world.change(value, phase=Phase.FETCHING)
+    await asyncio.sleep(1.0)
+    assert len(edits(world)) == 1
+    world.standin.faults.clear()
+    await world.change(value, phase=Phase.FAILED)
+    await no_stale_cards(world)
+
+
+async def test_a_card_equal_to_what_it_shows_costs_no_request(world: World) -> None:
+    await world.start()
+    value = await world.deployment()
+    await world.standin.wait_for_message(lambda m: "#d1" in text_of(m))
+    value = await world.change(value, phase=Phase.FETCHING)
+    await no_stale_cards(world)
+    before = len(edits(world))
+    await world.change(value)
+    await no_stale_cards(world)
+    assert len(edits(world)) == before
+
+
+async def test_the_next_process_brings_the_card_to_its_end(world: World) -> None:
+    await world.start()
+    value = await world.deployment()
+    await world.standin.wait_for_message(lambda m: "#d1" in text_of(m))
+    await world.all_told()
+    await world.kill()
+    await world.change(value, phase=Phase.FAILED, failed_in=Phase.INSTALLING)
+    await world.start()
+    await no_stale_cards(world)
+    assert "failed in install" in world.posted()[0]["content"]
+
+
+async def test_an_alarm_does_not_wait_for_edits(world: World) -> None:
+    await world.start()
+    value = await world.deployment()
+    await world.standin.wait_for_message(lambda m: "#d1" in text_of(m))
+    world.standin.faults.delay(EDIT, 3.0, method="PATCH")
+    await world.change(value, phase=Phase.FETCHING)
+    await asyncio.sleep(0.1)
+    began = asyncio.get_running_loop().time()
+    await world.incident("worker")
+    await world.standin.wait_for_message(lambda m: "#i1" in text_of(m))
+    assert asyncio.get_running_loop().time() - began < 1.0
+
+
+async def test_edits_wait_while_discord_is_away_and_end_with_the_last_state(world: World) -> None:
+    await world.start()
+    value = await world.deployment()
+    await world.standin.wait_for_message(lambda m: "#d1" in text_of(m))
+    world.standin.faults.away()
+    value = await world.change(value, phase=Phase.FETCHING)
+    await asyncio.sleep(0.3)
+    await world.change(value, phase=Phase.FAILED, failed_in=Phase.FETCHING)
+    world.standin.faults.back()
+    await no_stale_cards(world)
+    assert "failed in fetch" in world.posted()[0]["content"]
+
+
+async def test_cards_of_a_channel_that_is_not_configured_any_more_are_left_alone(world: World) -> None:
+    await world.start()
+    value = await world.deployment()
+    await world.standin.wait_for_message(lambda m: "#d1" in text_of(m))
+    await world.all_told()
+    await world.kill()
+    await world.store.write(lambda db: db.execute("UPDATE notices SET channel_id = 5").rowcount)
+    await world.start(channel_pace=BRISK)
+    await world.change(value, phase=Phase.FETCHING)
+    await no_stale_cards(world)
+    card = await world.store.read(outbox.card, NoticeKind.DEPLOYMENT, 1)
+    assert card is not None
+    assert edits(world) == []

@@ -1,0 +1,245 @@
+"""What is in the outbox reaches the channel exactly once, however often Discord goes away and opsbot dies."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+from cogs import alerts
+from opsbot.core.deployment import Phase
+from opsbot.core.model import NoticeKind, Silence
+from opsbot.store import outbox, watchbook
+from tests.cogs.world import BRISK, World, buttons_of, text_of
+
+MESSAGES = r"/channels/\d+/messages$"
+
+
+def contents(world: World) -> list[str]:
+    return [message["content"] for message in world.posted()]
+
+
+async def test_an_alarm_and_its_end_are_a_card_and_a_silent_reply(world: World) -> None:
+    await world.start()
+    await world.incident()
+    card = await world.standin.wait_for_message(lambda m: "api is not well" in m["content"])
+    assert buttons_of(card) == ["Restart", "Roll back", "Logs", "Silence 1 h"]
+    assert "answered 500" in text_of(card)
+    assert "bang" in text_of(card)
+    await world.recover()
+    reply = await world.standin.wait_for_message(lambda m: m["type"] == 19)
+    assert "api is well again after" in reply["content"]
+    assert "restarted by opsbot" in reply["content"]
+    assert reply["flags"] & 1 << 12, "the end of a trouble wakes nobody"
+    assert not card["flags"] & 1 << 12
+    await world.standin.wait_for_message(lambda m: m["id"] == card["id"] and buttons_of(m) == ["Logs"])
+    assert len(world.posted()) == 2
+
+
+async def test_what_came_and_went_while_discord_was_away_is_told_in_order_and_says_how_late(world: World) -> None:
+    await world.start()
+    world.standin.faults.away()
+    await world.incident()
+    await world.engine.tell("worker", "a word between", level="warning")
+    await world.recover()
+    world.shift = timedelta(minutes=14)
+    await asyncio.sleep(0.5)
+    assert world.posted() == []
+    world.standin.faults.back()
+    await world.all_told()
+    first, second, third = world.posted()
+    assert "#i1" in text_of(first)
+    assert "a word between" in second["content"]
+    assert "well again" in third["content"]
+    assert third["message_reference"]["message_id"] == first["id"]
+    assert all("sent 14 m late: Discord was away" in m["content"] for m in (second, third))
+    assert "sent 14 m" in first["content"]
+
+
+async def test_an_answer_lost_after_the_message_was_stored_gives_one_message(world: World) -> None:
+    await world.start()
+    world.standin.faults.answer("POST", MESSAGES, reset=True, after_store=True)
+    await world.incident()
+    await world.all_told()
+    assert len(world.posted()) == 1
+
+
+async def test_a_503_and_a_500_after_the_message_was_stored_give_one_message(world: World) -> None:
+    await world.start()
+    world.standin.faults.answer("POST", MESSAGES, status=503, after_store=True)
+    world.standin.faults.answer("POST", MESSAGES, status=500, after_store=True)
+    await world.incident()
+    await world.all_told()
+    assert len(world.posted()) == 1
+
+
+async def test_opsbot_killed_between_sending_and_writing_it_down_does_not_send_it_again(world: World) -> None:
+    await world.start()
+    world.standin.faults.delay(MESSAGES, 0.0)
+    await world.incident()
+    await world.all_told()
+    await world.kill()
+    await world.store.write(_never_written_down)
+    world.standin.store._nonces.clear()  # the nonce of minutes ago is forgotten: only the channel's history can tell
+    await world.start()
+    await world.all_told()
+    assert len(world.posted()) == 1
+    told = await world.store.read(outbox.card, NoticeKind.INCIDENT, 1)
+    assert told is not None
+    assert str(told.message_id) == world.posted()[0]["id"]
+
+
+def _never_written_down(db: Any) -> None:
+    db.execute("UPDATE notices SET told_at = NULL, message_id = NULL, channel_id = NULL, shown = -1")
+
+
+async def test_opsbot_killed_before_sending_sends_it_at_the_next_start(world: World) -> None:
+    await world.start()
+    world.standin.faults.delay(MESSAGES, 5.0, method="POST")
+    await world.incident()
+    await asyncio.sleep(0.2)
+    await world.kill()
+    world.standin.faults.clear()
+    assert (await world.store.read(outbox.waiting))[0] == 1
+    await world.start()
+    await world.all_told()
+    assert len(world.posted()) == 1
+
+
+async def test_killed_again_and_again_while_it_sends_it_tells_each_notice_once(world: World) -> None:
+    for number in range(12):
+        await world.engine.tell("api", f"word {number}", level="warning", key=f"w{number}")
+    for round_number in range(8):
+        world.standin.faults.answer("POST", MESSAGES, reset=True, after_store=True)
+        await world.start(wait=False)
+        await asyncio.sleep(0.15 + 0.03 * round_number)
+        await world.kill()
+    world.standin.faults.clear()
+    await world.start()
+    await world.all_told()
+    assert [text.split("\n")[0] for text in contents(world)] == [f"⚠️ word {number}" for number in range(12)]
+
+
+async def test_a_refused_message_is_sent_as_its_sentence_and_does_not_hold_up_the_next(world: World) -> None:
+    await world.start()
+    world.standin.faults.answer("POST", MESSAGES, status=400, body={"code": 50035, "message": "Invalid Form Body"})
+    await world.engine.tell("api", "first", level="warning")
+    await world.engine.tell("api", "second", level="warning")
+    await world.all_told()
+    first, second = world.posted()
+    assert "first" in first["content"]
+    assert first["embeds"] == []
+    assert "· #n1" in first["content"]
+    assert "second" in second["content"]
+
+
+async def test_what_discord_never_takes_is_given_up_with_the_reason_kept(world: World) -> None:
+    await world.start()
+    world.standin.faults.answer(
+        "POST", MESSAGES, status=400, body={"code": 50035, "message": "Invalid Form Body"}, times=2
+    )
+    await world.engine.tell("api", "first", level="warning")
+    await world.engine.tell("api", "second", level="warning")
+    await world.all_told()
+    assert ["second" in text for text in contents(world)] == [True]
+    assert "50035" in await world.store.read(_dropped)
+
+
+def _dropped(db: Any) -> str:
+    return str(db.execute("SELECT dropped FROM notices WHERE dropped IS NOT NULL").fetchone()["dropped"])
+
+
+async def test_a_forbidden_channel_is_reported_and_asked_seldom_until_it_is_mended(world: World) -> None:
+    channel = world.standin.ops_channel_id
+    world.standin.set_permissions(world.standin.bot_user_id, channel, deny=1 << 11)
+    await world.start()
+    await world.incident()
+    await world.until(lambda: "cannot be written to" in world.states[-1].problem)
+    await asyncio.sleep(1.0)
+    tries = [r for r in world.standin.requests if r.method == "POST" and r.path.endswith(f"/{channel}/messages")]
+    assert 2 <= len(tries) <= 6
+    world.standin.set_permissions(world.standin.bot_user_id, channel, allow=1 << 11)
+    await world.all_told()
+    await world.until(lambda: world.states[-1].problem == "")
+    assert len(world.posted()) == 1
+
+
+async def test_a_rate_limit_delays_and_keeps_the_order(world: World) -> None:
+    await world.start()
+    world.standin.faults.rate_limit(MESSAGES, 0.3, times=2, method="POST")
+    for number in range(3):
+        await world.engine.tell("api", f"word {number}", level="warning", key=f"w{number}")
+    await world.all_told()
+    assert [text.split("\n")[0] for text in contents(world)] == [f"⚠️ word {number}" for number in range(3)]
+
+
+async def test_a_silenced_alarm_comes_when_the_silence_ends_and_deployments_do_not_wait(world: World) -> None:
+    await world.start()
+    until = world.now() + timedelta(seconds=0.7)
+    await world.store.write(watchbook.put_silence, Silence("api", "Mia", "", world.now(), until))
+    await world.incident()
+    await world.deployment()
+    await world.standin.wait_for_message(lambda m: "#d1" in text_of(m))
+    assert len(world.posted()) == 1
+    await world.standin.wait_for_message(lambda m: "#i1" in text_of(m))
+
+
+async def test_a_deployment_that_went_wrong_is_told_in_a_message_of_its_own_and_one_that_went_well_is_not(
+    world: World,
+) -> None:
+    await world.start()
+    good = await world.deployment(service="worker")
+    await world.change(good, phase=Phase.LIVE, live_at=world.now())
+    bad = await world.deployment(release_from="r1")
+    await world.change(bad, phase=Phase.UNDONE, failed_in=Phase.VERIFYING, note="answered 500")
+    reply = await world.standin.wait_for_message(lambda m: m["type"] == 19)
+    await world.all_told()
+    assert "failed in verify and was undone" in reply["content"]
+    assert len(world.posted()) == 3
+
+
+async def test_a_human_is_called_in_a_message_of_its_own(world: World) -> None:
+    await world.start()
+    opened = await world.incident()
+    await world.store.write(watchbook.call_human, opened.id, "3 restarts did not help", world.now())
+    world.feed.publish("notice")
+    reply = await world.standin.wait_for_message(lambda m: m["type"] == 19)
+    assert "A human is needed for api: 3 restarts did not help." in reply["content"]
+    assert not reply["flags"] & 1 << 12
+    assert "Restart" in buttons_of(reply)
+
+
+async def test_an_update_can_be_deployed_from_its_notice(world: World) -> None:
+    await world.start()
+    commit = {"id": "a" * 40, "title": "Better", "author": "Ada", "at": 0}
+    body: dict[str, object] = {"text": "api: a new commit", "commit": "a" * 40, "commits": [commit], "total": 3}
+    await world.store.write(outbox.put, "u", NoticeKind.UPDATE, "api", world.now(), body=body)
+    world.feed.publish("notice")
+    message = await world.standin.wait_for_message(lambda m: "a new commit" in m["content"])
+    assert "Better" in text_of(message)
+    assert "+2 more" in text_of(message)
+    answer = await world.person("deployer").click(message, "Deploy")
+    assert "began" in (await answer.final())["content"]
+
+
+async def test_an_alarm_is_in_the_channel_within_a_tenth_of_a_second(world: World) -> None:
+    await world.start(channel_pace=alerts.Pace())
+    loop = asyncio.get_running_loop()
+    took = []
+    for number in range(5):
+        began = loop.time()
+        await world.engine.tell("api", f"word {number}", level="error", key=f"w{number}")
+        await world.until(lambda number=number: len(world.posted()) == number + 1)
+        took.append(loop.time() - began)
+    assert sorted(took)[2] < 0.1
+
+
+async def test_a_message_of_an_earlier_database_is_not_taken_for_this_one(world: World) -> None:
+    await world.start()
+    await world.incident()
+    await world.all_told()
+    await world.kill()
+    await world.store.write(lambda db: db.execute("DELETE FROM notices").rowcount)
+    await world.store.write(lambda db: db.execute("DELETE FROM sqlite_sequence WHERE name = 'notices'").rowcount)
+    await world.start(channel_pace=BRISK)
+    await world.engine.tell("api", "another", level="warning")
+    await world.all_told()
+    assert len(world.posted()) == 2
