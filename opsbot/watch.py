@@ -49,6 +49,8 @@ class Watched:
     service: Service
     checks: dict[str, CheckHealth]
     due: dict[str, datetime]
+    meant_to_run: bool = False
+    """It has a release to run; before its first deploy there is nothing to watch."""
     looking: set[str] = field(default_factory=set)
     run: str | None = None
     """The run whose failures are in grace until it has once answered well."""
@@ -78,7 +80,7 @@ class Watcher:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         redact: Callable[[str], str] = str,
     ) -> None:
-        """Take the parts; nothing is watched before `open`."""
+        """Take the parts, and listen to the managers; nothing is judged before `open`."""
         self._store = store
         self._feed = feed
         self._managers = managers
@@ -87,6 +89,10 @@ class Watcher:
         self._clock = clock
         self._redact = redact
         self._tasks: set[asyncio.Task[None]] = set()
+        self._early: list[ServiceEvent] | None = []
+        """What the managers told before `open`: a service that died while opsbot was away, for one."""
+        for manager in set(managers.values()):
+            manager.listen(self._heard)
         now = clock()
         self._watched = {
             name: Watched(
@@ -100,7 +106,7 @@ class Watcher:
     # Beginning and end
 
     async def open(self) -> None:
-        """Remember what the store knows, listen to the managers, and start what should run and does not."""
+        """Remember what the store knows, hear what the managers told since, start what should run and does not."""
         kept = await self._store.read(watchbook.healths)
         incidents = await self._store.read(watchbook.open_incidents)
         for name, watched in self._watched.items():
@@ -114,9 +120,13 @@ class Watcher:
                 watched.called = watched.incident.called_at is not None
                 # What was tried before opsbot was restarted has been tried.
                 watched.restarts = await self._store.read(watchbook.recoveries, name, watched.incident.opened_at)
-        for manager in set(self._managers.values()):
-            manager.listen(self._heard)
         self._deployer.on_finish(self._deployed)
+        for name, watched in self._watched.items():
+            live = watched.service.source is None or await self._store.read(ledger.live, name) is not None
+            watched.meant_to_run = live
+        early, self._early = self._early or [], None
+        for event in early:
+            await self._happened(event)
         for name in self._watched:
             await self._ensure_running(name)
 
@@ -128,8 +138,7 @@ class Watcher:
 
     async def _ensure_running(self, name: str) -> None:
         """Start a service that has a release to run, is not stopped on purpose, and does not run."""
-        watched = self._watched[name]
-        if watched.service.source is not None and await self._store.read(ledger.live, name) is None:
+        if not self._watched[name].meant_to_run:
             return
         if self._deployer.busy(name):
             return
@@ -171,7 +180,7 @@ class Watcher:
         for name, watched in self._watched.items():
             due = [check for check in watched.service.checks if watched.due[check.name] <= now]
             due = [check for check in due if check.name not in watched.looking]
-            if due and not self._deployer.busy(name):
+            if due and watched.meant_to_run and not self._deployer.busy(name):
                 self._begin(name, watched, due, now)
             if watched.incident is not None and not watched.acting:
                 self._spawn(asyncio.create_task(self._act(name), name=f"act:{name}"))
@@ -245,13 +254,15 @@ class Watcher:
     # What the managers say
 
     def _heard(self, event: ServiceEvent) -> None:
-        if event.service in self._watched:
+        if self._early is not None:
+            self._early.append(event)
+        elif event.service in self._watched:
             self._spawn(asyncio.create_task(self._happened(event), name=f"event:{event.service}"))
 
     async def _happened(self, event: ServiceEvent) -> None:
         name, watched = event.service, self._watched[event.service]
         self._feed.publish("service")
-        if event.asked or self._deployer.busy(name):
+        if event.asked or not watched.meant_to_run or self._deployer.busy(name):
             return
         match event.what:
             case Happening.DIED:
@@ -391,6 +402,7 @@ class Watcher:
             Phase.VERIFYING,
         }:
             return
+        watched.meant_to_run = watched.meant_to_run or deployment.phase is Phase.LIVE
         for check in watched.checks:
             watched.checks[check] = CheckHealth(last=watched.checks[check].last)
         watched.answered = set()

@@ -319,3 +319,18 @@ async def test_a_failed_install_leaves_what_is_known_of_the_checks(stage: Stage)
     failed = Deployment(3, "api", Kind.DEPLOY, Phase.FAILED, request().actor, now, now, failed_in=Phase.INSTALLING)
     stage.watcher._deployed(failed)
     assert dict(stage.watcher.healths("api")) == known
+
+
+async def test_a_service_that_was_never_deployed_is_not_alarmed_for(tmp_path: Path) -> None:
+    clock = Clock()
+    async with Store(tmp_path / "s.db") as store:
+        manager, eyes, yard = Puppet(clock), Eyes(clock), Yard(clock)
+        manager.now_state = ServiceState(Activity.STOPPED)
+        eyes.failing = {"http": "connection refused", "process": "not running"}
+        watcher = make_watcher(store, clock, manager, eyes, yard)
+        await watcher.open()
+        stage = Stage(clock, store, manager, eyes, yard, watcher)
+        await stage.run(120)
+        assert await stage.notices() == []
+        assert manager.starts_asked == 0
+        await watcher.close()
