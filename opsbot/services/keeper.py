@@ -131,31 +131,23 @@ class Keeper:
                 return self.state
             await self._put_away()
             self._forgive()
-            await self._save(wanted=True, by_hand=False, gave_up=False, restarts=0)
-            await self._launch(asked=True)
+            await self._launch(asked=True, restarts=0)
             return self.state
 
     async def _restart(self) -> ServiceState:
         async with self._lock:
             self._forgive()
-            await self._save(wanted=True, by_hand=False, gave_up=False, restarts=0)
-            self._stopping = True
-            try:
-                await self._take_down()
-            finally:
-                self._stopping = False
-            await self._launch(asked=True)
+            if not self._record.wanted:
+                await self._save(wanted=True, by_hand=False)
+            await self._take_down()
+            await self._launch(asked=True, restarts=0)
             return self.state
 
     async def _stop(self) -> ServiceState:
         async with self._lock:
             self._forgive()
             await self._save(wanted=False, by_hand=True, gave_up=False)
-            self._stopping = True
-            try:
-                await self._take_down()
-            finally:
-                self._stopping = False
+            await self._take_down()
             await self._save(pid=0, starting=False, exit=self.state.exit)
             self.state = replace(self.state, activity=Activity.STOPPED, stopped_by_hand=True, started_at=None)
             self._emit(Happening.STOPPED, asked=True)
@@ -163,7 +155,7 @@ class Keeper:
 
     # A run's beginning and end
 
-    async def _launch(self, *, asked: bool) -> None:
+    async def _launch(self, *, asked: bool, restarts: int) -> None:
         """Begin a new run.
 
         Raises:
@@ -171,13 +163,25 @@ class Keeper:
         """
         run = f"{self._owner}-{secrets.token_hex(6)}"
         self.state = replace(self.state, activity=Activity.STARTING, stopped_by_hand=False)
+        # Written down first: an opsbot that dies right after the start finds the process by this id.
+        await self._save(
+            wanted=True,
+            by_hand=False,
+            gave_up=False,
+            restarts=restarts,
+            run=run,
+            starting=True,
+            pid=0,
+            ticks=0,
+            boot=boot_id(),
+            started_at="",
+            release="",
+        )
         try:
-            # Written down first: an opsbot that dies right after the start finds the process by this id.
-            await self._save(run=run, starting=True, pid=0, ticks=0, boot=boot_id(), started_at="", release="")
             started = await asyncio.to_thread(child.start, self.service, run, self.output.spool(run))
         except ManagerError as error:
+            self.state = ServiceState(Activity.FAILED, restarts=restarts, exit=str(error))
             await self._save(starting=False, exit=str(error))
-            self.state = ServiceState(Activity.FAILED, restarts=self._record.restarts, exit=str(error))
             raise
         now = self._clock()
         self._attend(started.process, started.pidfd, 0.0)
@@ -185,26 +189,18 @@ class Keeper:
             Activity.RUNNING, started.process.pid, run, now, self._record.restarts, release=started.release
         )
         self._emit(Happening.STARTED, asked=asked)
-        try:
-            await self._save(
-                starting=False,
-                pid=started.process.pid,
-                ticks=started.process.ticks,
-                started_at=now.isoformat(),
-                release="" if started.release is None else str(started.release),
-            )
-        except ManagerError as error:
-            # It runs, and would be found by its run's id.
-            log.warning("%s: %s", self.service.name, error)
+        await self._save(
+            starting=False,
+            pid=started.process.pid,
+            ticks=started.process.ticks,
+            started_at=now.isoformat(),
+            release="" if started.release is None else str(started.release),
+        )
         await self._hear(run)
 
     async def _hear(self, run: str) -> None:
         """Read the output of this run from now on."""
-        try:
-            async with self._output_lock:
-                await asyncio.to_thread(self.output.begin, run)
-        except OSError as error:
-            log.warning("%s: its log cannot be written: %s", self.service.name, error)
+        await self._write(self.output.begin, run)
         self._spools.watch(self.service.name, self.output.spool(run))
         await self.drain()
 
@@ -242,7 +238,7 @@ class Keeper:
             self._emit(Happening.DIED, asked=False)
             await self._clear_away(_LEFT_BEHIND)
             await self._save(pid=0, exit=exit_text, gave_up=gave_up)
-            await self._note(f"died: {exit_text}", final=True)
+            await self._note(f"died: {exit_text}")
             if gave_up:
                 self._give_up()
             else:
@@ -277,9 +273,8 @@ class Keeper:
             await self._relaunch()
 
     async def _relaunch(self) -> None:
-        await self._save(restarts=self._record.restarts + 1)
         try:
-            await self._launch(asked=False)
+            await self._launch(asked=False, restarts=self._record.restarts + 1)
         except ManagerError as error:
             log.warning("%s: %s", self.service.name, error)
             gave_up = self._judge(0.0)
@@ -291,15 +286,27 @@ class Keeper:
                 self._schedule()
 
     async def _take_down(self) -> None:
-        """End the run, if there is one, and all that came of it."""
+        """End the run, if there is one, and all that came of it.
+
+        Raises:
+            ManagerError: a process outlives SIGKILL; the state says so too.
+        """
         living = self._living
+        main = living.process if living is not None else None
         if living is not None and not living.gone.is_set():
             self.state = replace(self.state, activity=Activity.STOPPING)
-        main = living.process if living is not None else None
-        family = await asyncio.to_thread(child.relatives, self._owner, main)
-        await asyncio.to_thread(child.terminate, main, family)
-        await child.clear(family, lambda: child.relatives(self._owner, None), self.service.stop_timeout.total_seconds())
-        await self._put_away()
+        self._stopping = True
+        try:
+            family = await asyncio.to_thread(child.relatives, self._owner, main)
+            await asyncio.to_thread(child.terminate, main, family)
+            patience = self.service.stop_timeout.total_seconds()
+            await child.clear(family, lambda: child.relatives(self._owner, None), patience)
+            await self._put_away()
+        except ManagerError as error:
+            self.state = replace(self.state, activity=Activity.FAILED, exit=str(error))
+            raise
+        finally:
+            self._stopping = False
 
     async def _put_away(self) -> None:
         """Let go of a main process that is dead."""
@@ -310,7 +317,7 @@ class Keeper:
         exit_text = await self._how(living)
         self._close_living()
         self.state = replace(self.state, pid=None, exit=exit_text)
-        await self._note(f"stopped: {exit_text}", final=True)
+        await self._note(f"stopped: {exit_text}")
 
     async def _clear_away(self, patience: float) -> None:
         """What a dead main process left behind would hold its port and its files: end it."""
@@ -357,7 +364,7 @@ class Keeper:
             if main is not None:
                 await self._adopt(main)
             else:
-                await self._note("", final=True)
+                await self._note("")
             await self._weed(main)
             if not self._record.wanted:
                 await self._finish_stop()
@@ -400,7 +407,7 @@ class Keeper:
             Activity.RUNNING, main.pid, record.run, began, record.restarts, release=Path(release) if release else None
         )
         await self._hear(record.run)
-        await self._note(f"adopted, pid {main.pid}")
+        await self._write(self._remark, f"adopted, pid {main.pid}")
         log.info("%s: adopted its process %d", self.service.name, main.pid)
 
     async def _weed(self, main: Process | None) -> None:
@@ -418,11 +425,7 @@ class Keeper:
         record = self._record
         self.state = ServiceState(Activity.STOPPED, run=record.run or None, exit=record.exit)
         if self._living is not None:
-            self._stopping = True
-            try:
-                await self._take_down()
-            finally:
-                self._stopping = False
+            await self._take_down()
             await self._save(pid=0, exit=self.state.exit)
         self.state = replace(self.state, activity=Activity.STOPPED, stopped_by_hand=record.by_hand)
 
@@ -435,7 +438,7 @@ class Keeper:
             activity = Activity.RETRYING if resume else Activity.FAILED
             self.state = replace(self.state, activity=activity, exit=why)
             await self._save(pid=0, starting=False, exit=why)
-            await self._note(why, final=True)
+            await self._note(why)
             log.warning("%s: %s", self.service.name, why)
             self._emit(Happening.DIED, asked=False)
         if resume and (not record.gave_up or record.other_boot):
@@ -469,28 +472,34 @@ class Keeper:
         except OSError as error:
             log.warning("%s: its log cannot be written: %s", self.service.name, error)
 
-    async def _note(self, text: str, *, final: bool = False) -> None:
-        """Write a note into the log, after what the service wrote last."""
+    async def _note(self, text: str) -> None:
+        """Write a note into the log, after the last of what the service wrote in a run that is over."""
+        await self._write(self.output.finish, text)
+
+    def _remark(self, text: str) -> list[LogLine]:
+        self.output.note(text)
+        return []
+
+    async def _write(self, deed: Callable[[str], list[LogLine]], argument: str) -> None:
         try:
             async with self._output_lock:
-                while lines := await asyncio.to_thread(self.output.drain, final=final):
-                    for queue in self.followers:
-                        _hand(queue, lines)
-                if text:
-                    await asyncio.to_thread(self.output.note, text)
+                self.output.heard = bool(self.followers)
+                lines = await asyncio.to_thread(deed, argument)
+                for queue in self.followers:
+                    _hand(queue, lines)
         except OSError as error:
             log.warning("%s: its log cannot be written: %s", self.service.name, error)
 
     async def _save(self, **changes: Any) -> None:
+        """Keep the record. A disk that cannot take it must not keep a service from being started again."""
         before, self._record = self._record, replace(self._record, **changes)
         lasting = (before.wanted, before.by_hand) != (self._record.wanted, self._record.by_hand)
         try:
             await asyncio.to_thread(run_record.save, self._directory, self._record, lasting=lasting)
         except OSError as error:
-            self._record = before
-            raise ManagerError(
-                f"its record cannot be written to {self._directory}: {error.strerror}", retry=True
-            ) from error
+            log.error(  # noqa: TRY400 - the text says it all
+                "%s: its record cannot be written to %s: %s", self.service.name, self._directory, error.strerror
+            )
 
     def _emit(self, what: Happening, *, asked: bool) -> None:
         self._tell(ServiceEvent(self.service.name, what, self._clock(), self.state, asked))

@@ -8,6 +8,7 @@ opsbot cuts the log back to what was noted and reads on from there. What was rea
 import os
 import re
 import zlib
+from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,6 +21,7 @@ from opsbot.services.processes import punch
 LINE_AT_MOST = 16 * 1024
 BATCH = 512 * 1024
 _POSITION_LENGTH = 256
+_NEWEST = 1000
 _GIVE_BACK = 256 * 1024
 _CONTINUATION = re.compile(rb"[\x80-\xbf]{0,3}$")
 
@@ -76,12 +78,14 @@ class Output:
         except FileNotFoundError:
             self._spool = -1
 
-    def begin(self, run: str) -> None:
-        """The spool of this run is what is read from now on; that of the run before is finished and removed."""
+    def begin(self, run: str) -> list[LogLine]:
+        """The spool of this run is what is read from now on; that of the run before is finished and removed.
+
+        Gives the last lines of the run before.
+        """
         if run == self._run:
-            return
-        while self.drain(final=True):
-            pass
+            return []
+        lines = self.finish()
         last, before = self._spool, self._run
         self._run, self._read, self._more = run, 0, False
         self._attach()
@@ -90,6 +94,16 @@ class Output:
             os.close(last)
         if before:
             self.spool(before).unlink(missing_ok=True)
+        return lines
+
+    def finish(self, note: str = "") -> list[LogLine]:
+        """Take the last lines of a run that nobody writes for any more, then note something; the newest of them."""
+        newest: deque[LogLine] = deque(maxlen=_NEWEST)
+        while lines := self.drain(final=True):
+            newest.extend(lines)
+        if note:
+            self.note(note)
+        return list(newest)
 
     def note(self, text: str) -> None:
         """Write what opsbot has to say of the service into its log."""

@@ -232,6 +232,16 @@ async def test_a_zombie_does_not_pass_for_a_running_service(tmp_path: Path) -> N
             os.kill(pid, 0)
 
 
+async def test_a_record_that_cannot_be_written_keeps_no_service_down(tmp_path: Path) -> None:
+    async with supervised(plain(tmp_path, SLEEPER), tmp_path / "state") as world:
+        pid = (await world.manager.start("web")).pid
+        (tmp_path / "state" / "web" / "run.json.new").mkdir()
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        event = await world.happens(Happening.STARTED, 2)
+        assert event.state.activity is Activity.RUNNING
+
+
 async def test_what_is_read_of_the_spool_is_given_back_to_the_disk(tmp_path: Path) -> None:
     program = "import time\nfor n in range(40000):\n    print('x' * 99)\nprint('done', flush=True)\ntime.sleep(600)"
     service = replace(plain(tmp_path, program), log_size=1024 * 1024)
