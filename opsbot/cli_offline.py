@@ -4,6 +4,7 @@ The answers have the shapes of the control socket's, with `daemon` false. Health
 process lives is looked up now.
 """
 
+import logging
 import os
 import socket
 import sqlite3
@@ -174,6 +175,8 @@ class LastKnown:
             raise UsageError(str(error)) from error
         from opsbot.wiring import known_secrets  # noqa: PLC0415 - brings the whole daemon, for this alone
 
+        # The daemon's secrets are not this user's environment: nothing to warn of here.
+        logging.getLogger("opsbot").addHandler(logging.NullHandler())
         redact = Redactor(known_secrets(self.config))
         clean = [replace(line, text=redact(line.text)) for line in lines]
         return replies.logs(service, clean, daemon=False)

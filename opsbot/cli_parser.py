@@ -1,6 +1,8 @@
 """The verbs and their options. `--help` must be enough to live on; docs/cli.md is checked against this."""
 
 import argparse
+import shutil
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
@@ -45,8 +47,10 @@ def parser() -> argparse.ArgumentParser:
     """The parser of `opsbot`."""
     top = argparse.ArgumentParser(
         prog="opsbot",
-        description="Deploys, watches, recovers and rolls back the services beside it, from a Discord channel. "
-        "These verbs do the same from a terminal: same ranks, same locks, same audit log.",
+        description=_wrapped(
+            "Deploys, watches, recovers and rolls back the services beside it, from a Discord channel. "
+            "These verbs do the same from a terminal: same ranks, same locks, same audit log."
+        ),
         epilog=EPILOG,
         formatter_class=_Format,
     )
@@ -58,6 +62,11 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def _wrapped(text: str) -> str:
+    """A description, wrapped as argparse would; the formatter leaves line breaks alone for the sake of the epilog."""
+    return textwrap.fill(text[:1].upper() + text[1:].strip(), min(shutil.get_terminal_size().columns, 100) - 2)
+
+
 class _Verbs:
     """Adds verbs with the options that several have."""
 
@@ -66,7 +75,7 @@ class _Verbs:
 
     def plain(self, name: str, short: str, more: str = "") -> argparse.ArgumentParser:
         return self._group.add_parser(
-            name, help=short, description=f"{short[:1].upper()}{short[1:]}. {more}".strip(), formatter_class=_Format
+            name, help=short, description=_wrapped(f"{short}. {more}"), formatter_class=_Format
         )
 
     def client(self, name: str, short: str, more: str = "") -> argparse.ArgumentParser:

@@ -48,7 +48,12 @@ async def left(tmp_path: Path) -> AsyncIterator[Config]:
     process = await asyncio.to_thread(find, service.pid)
     assert process is not None
     record = run_record.RunRecord(
-        wanted=True, run="x-1", boot=await asyncio.to_thread(boot_id), pid=process.pid, ticks=process.ticks, started_at=now().isoformat()
+        wanted=True,
+        run="x-1",
+        boot=await asyncio.to_thread(boot_id),
+        pid=process.pid,
+        ticks=process.ticks,
+        started_at=now().isoformat(),
     )
     await asyncio.to_thread(run_record.save, folder, record, lasting=False)
     await asyncio.to_thread(_write_log, folder)
@@ -190,12 +195,6 @@ async def test_without_a_service_of_that_name_or_a_configuration_it_says_so(tmp_
     assert (ended.code, "there is no service 'apo'" in ended.err) == (2, True)
     ended = await run("status", "-c", str(tmp_path / "none.toml"))
     assert (ended.code, "cannot be read" in ended.err) == (2, True)
-    if not Path("/etc/opsbot/config.toml").exists() and not Path("/run/opsbot").exists():
-        empty = tmp_path / "empty"
-        empty.mkdir()
-        (empty / "config.toml").write_text('[tool]\nname = "some other program"\n')
-        ended = await run("status", cwd=empty, env={"PYTHONPATH": os.getcwd()})  # noqa: PTH109 - the checkout
-        assert (ended.code, "no configuration" in ended.err) == (2, True)
 
 
 async def test_the_configuration_is_found_by_variable_and_in_the_working_folder(left: Config, tmp_path: Path) -> None:
@@ -224,3 +223,10 @@ async def test_check_prints_each_problem_and_exits_2(tmp_path: Path, opsbot: Ops
     assert f"{config.path}:" in ended.err
     ended = await opsbot("run")
     assert (ended.code, "servces" in ended.err) == (2, True)
+
+
+@pytest.mark.skipif(Path("/etc/opsbot").exists() or Path("/run/opsbot").exists(), reason="an opsbot is installed here")
+async def test_another_programs_config_toml_is_not_taken_for_opsbots(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text('[tool]\nname = "some other program"\n')
+    ended = await run("status", cwd=tmp_path, env={"PYTHONPATH": os.getcwd()})  # noqa: PTH109 - the checkout
+    assert (ended.code, "no configuration" in ended.err) == (2, True)

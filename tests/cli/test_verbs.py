@@ -94,7 +94,8 @@ async def test_the_shape_of_status_in_json_is_kept(daemon: World, opsbot: Opsbot
     assert set(service["release"]) == {"name", "commit", "title", "at", "good"}
 
 
-async def test_the_shape_of_a_deployment_in_json_is_kept(daemon: World, opsbot: Opsbot) -> None:
+@pytest.mark.usefixtures("daemon")
+async def test_the_shape_of_a_deployment_in_json_is_kept(opsbot: Opsbot) -> None:
     ended = await opsbot("deploy", "api", "--json")
     assert ended.code == 0
     reply = json.loads(ended.out)
@@ -184,7 +185,8 @@ async def test_a_second_deploy_is_refused_with_4(daemon: World, opsbot: Opsbot) 
     assert (ended.code, ended.err) == (4, "opsbot: api is being deployed already (deployment 1)\n")
 
 
-async def test_a_held_service_is_not_deployed_until_resumed(daemon: World, opsbot: Opsbot) -> None:
+@pytest.mark.usefixtures("daemon")
+async def test_a_held_service_is_not_deployed_until_resumed(opsbot: Opsbot) -> None:
     assert (await opsbot("hold", "--reason", "freeze")).code == 0
     ended = await opsbot("deploy")
     assert ended.code == 4
@@ -194,7 +196,8 @@ async def test_a_held_service_is_not_deployed_until_resumed(daemon: World, opsbo
     assert (await opsbot("deploy")).code == 0
 
 
-async def test_rollback_goes_to_the_good_release(daemon: World, opsbot: Opsbot) -> None:
+@pytest.mark.usefixtures("daemon")
+async def test_rollback_goes_to_the_good_release(opsbot: Opsbot) -> None:
     ended = await opsbot("rollback", "api", "api-old")
     assert ended.code == 0
     assert "rollback to api-old" in ended.out

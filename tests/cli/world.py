@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from opsbot.config import Check, CheckKind, Config, Discord, Http, ManagerKind, Secret, Service, Source, State
 from opsbot.control import Control, Gateway, start_control
@@ -25,13 +25,15 @@ from opsbot.core.deployment import (
     decide,
 )
 from opsbot.core.health import CheckHealth, ProbeResult, Verdict, overall
-from opsbot.deploy import Deployer
 from opsbot.engine import Engine
 from opsbot.feed import Feed
 from opsbot.poll import Outcome, Polled, Poller
 from opsbot.services.port import Activity, LogLine, LogQuery, ManagerError, ServiceEvent, ServiceState
 from opsbot.store import Store, ledger
-from opsbot.watch import Watcher
+
+if TYPE_CHECKING:
+    from opsbot.deploy import Deployer
+    from opsbot.watch import Watcher
 
 COMMIT = "c0ffee" + "0" * 34
 OLD = "0ddba11" + "0" * 33
@@ -88,13 +90,13 @@ class Services:
     async def state(self, service: str) -> ServiceState:
         return self.states[service]
 
-    async def logs(self, service: str, query: LogQuery) -> list[LogLine]:
+    async def logs(self, service: str, query: LogQuery) -> list[LogLine]:  # noqa: ARG002 - the port's
         if self.fails:
             raise ManagerError(self.fails)
         fitting = [line for line in self.lines if query.since is None or line.at >= query.since]
         return fitting[-query.lines :]
 
-    async def follow(self, service: str) -> AsyncIterator[LogLine]:
+    async def follow(self, service: str) -> AsyncIterator[LogLine]:  # noqa: ARG002 - the port's
         queue: asyncio.Queue[LogLine] = asyncio.Queue()
         self.followers.append(queue)
         try:
@@ -205,7 +207,7 @@ class Polling:
     outcome: Outcome = Outcome.NO_NEWS
     text: str = "c0ffee0000 is live, the newest"
 
-    async def poll(self, service: str, origin: Origin, actor: Actor | None = None) -> Polled:
+    async def poll(self, service: str, origin: Origin, actor: Actor | None = None) -> Polled:  # noqa: ARG002
         if self.outcome is not Outcome.DEPLOYING:
             return Polled(self.outcome, self.text, COMMIT)
         assert actor is not None

@@ -1,0 +1,164 @@
+"""The dashboard: fits its terminal, obeys nothing it shows, and leaves the terminal as it was."""
+
+import asyncio
+import fcntl
+import io
+import os
+import pty
+import signal
+import struct
+import sys
+import termios
+from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Self, cast
+
+import pytest
+from rich.console import Console
+
+from opsbot.client import Client
+from opsbot.core.health import CheckHealth, ProbeResult, Verdict
+from opsbot.core.model import Evidence, Incident
+from opsbot.monitor import draw
+from opsbot.replies import Snapshot
+from opsbot.store import watchbook
+from opsbot.terminal import width
+from tests.cli.conftest import Opsbot
+from tests.cli.world import World, now
+
+HOSTILE = "[bold red]boo[/] \x1b[2J\x1b]0;pwned\x07 音声会議の録音を直す"
+
+
+async def trouble(here: World) -> Snapshot:
+    """A snapshot with everything in it that can be."""
+    bad = ProbeResult(False, f"answered 500 {HOSTILE}", now())
+    here.watching.checks["api"]["web"] = CheckHealth(Verdict.DOWN, now() - timedelta(minutes=5), -3, now(), bad)
+    incident = Incident(0, "api", f"web answered 500 {HOSTILE}", now(), Evidence())
+    await here.store.write(watchbook.open_incident, incident)
+    here.deploying.title = HOSTILE
+    here.deploying.pause = 0.02
+    client = Client(here.socket)
+    await asyncio.to_thread(client.ask, "POST", "deploy", service="api")
+    await asyncio.sleep(0.07)
+    await asyncio.to_thread(
+        client.ask, "POST", "silence", service="api", reason=HOSTILE.replace("\x1b", "").replace("\x07", "")
+    )
+    return cast("Snapshot", await asyncio.to_thread(client.ask, "GET", "monitor"))
+
+
+def drawn(snapshot: Snapshot, columns: int, rows: int | None) -> list[str]:
+    out = io.StringIO()
+    console = Console(file=out, width=columns, height=rows, force_terminal=False, highlight=False)
+    console.print(draw(snapshot, now(), columns, rows))
+    return out.getvalue().splitlines()
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(80, 24), (100, 30), (200, 60), (60, 16)])
+async def test_it_fits_and_obeys_nothing(daemon: World, columns: int, rows: int) -> None:
+    lines = drawn(await trouble(daemon), columns, rows)
+    assert len(lines) <= rows
+    assert max(map(width, lines)) <= columns
+    text = "\n".join(lines)
+    assert "\x1b" not in text
+    assert "\x07" not in text
+    for word in ("testhost", "api", "web", "down", "services", "checks", "deploys", "alerts"):
+        assert word in text
+
+
+async def test_it_shows_what_is_out_of_the_ordinary(daemon: World) -> None:
+    text = "\n".join(drawn(await trouble(daemon), 200, None))
+    assert "answered 500 [bold red]boo[/]" in text, "rich's own markup is not read from it"
+    assert "incident 1 for" in text
+    assert "silenced by" in text
+    assert "Discord ● 41 ms" in text
+    assert "fetching" in text
+
+
+async def test_many_checks_leave_room_for_the_rest_and_those_in_trouble_come_first(daemon: World) -> None:
+    snapshot = await trouble(daemon)
+    check = snapshot["services"][0]["checks"][1]
+    snapshot["services"][0]["checks"] = [
+        *({**check, "name": f"check-{n}"} for n in range(80)),
+        snapshot["services"][0]["checks"][0],
+    ]
+    lines = drawn(snapshot, 80, 24)
+    assert len(lines) <= 24
+    at = next(n for n, line in enumerate(lines) if line.startswith("checks ("))
+    assert "down" in lines[at + 1]
+    assert any(line.startswith("alerts") for line in lines)
+
+
+async def test_where_the_output_is_no_terminal_it_is_printed_once(daemon: World, opsbot: Opsbot) -> None:
+    ended = await opsbot("monitor")
+    assert (ended.code, ended.err) == (0, "")
+    assert "testhost" in ended.out
+    assert "\x1b" not in ended.out
+    daemon.services.states["api"] = replace(daemon.services.states["api"], pid=None)
+
+
+class OnTerminal:
+    """`opsbot monitor` on a terminal of its own."""
+
+    def __init__(self, config: Path) -> None:
+        self.config = config
+        self.said = b""
+
+    async def __aenter__(self) -> Self:
+        self.ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
+        self.before = termios.tcgetattr(theirs)
+        self.theirs = theirs
+        self.process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "opsbot", "monitor", "-c", str(self.config)),
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env=os.environ | {"TERM": "xterm-256color"},
+        )
+        asyncio.get_running_loop().add_reader(self.ours, self._read)
+        return self
+
+    def _read(self) -> None:
+        self.said += os.read(self.ours, 65536)
+
+    async def until(self, text: bytes) -> None:
+        async with asyncio.timeout(15):
+            while text not in self.said:  # noqa: ASYNC110 - a terminal tells nobody that it was written to
+                await asyncio.sleep(0.02)
+
+    async def __aexit__(self, *_: object) -> None:
+        asyncio.get_running_loop().remove_reader(self.ours)
+        with suppress(ProcessLookupError):
+            self.process.kill()
+        await self.process.wait()
+        os.close(self.ours)
+        os.close(self.theirs)
+
+
+@pytest.mark.parametrize("how", ["q", "ctrl-c", "terminate"])
+async def test_it_ends_at_once_and_leaves_the_terminal_as_it_was(daemon: World, how: str) -> None:
+    async with OnTerminal(daemon.config.path) as here:
+        await here.until(b"alerts")
+        assert b"\x1b[?1049h" in here.said, "on the alternate screen"
+        if how == "q":
+            os.write(here.ours, b"q")
+        else:
+            here.process.send_signal(signal.SIGINT if how == "ctrl-c" else signal.SIGTERM)
+        async with asyncio.timeout(5):
+            assert await here.process.wait() == 0
+        await here.until(b"\x1b[?1049l")
+        assert b"\x1b[?25h" in here.said, "the cursor is back"
+        assert termios.tcgetattr(here.theirs) == here.before
+        assert b"Traceback" not in here.said
+
+
+async def test_it_goes_on_when_the_daemon_goes_and_says_so(daemon: World) -> None:
+    async with OnTerminal(daemon.config.path) as here:
+        await here.until(b"Discord")
+        await daemon.control.close()
+        await here.until(b"the daemon is not running")
+        os.write(here.ours, b"q")
+        async with asyncio.timeout(5):
+            await here.process.wait()
