@@ -12,11 +12,12 @@ from typing import Any, TypeVar
 
 from opsbot.config import Service
 from opsbot.services import child, run_record
-from opsbot.services.output import Output
-from opsbot.services.port import Activity, Happening, LogLine, ManagerError, ServiceEvent, ServiceState
+from opsbot.services.patience import Falls, Patience
+from opsbot.services.port import Activity, Happening, ManagerError, ServiceEvent, ServiceState
 from opsbot.services.processes import Process, boot_id, exit_status, exit_words, open_pidfd, variable
 from opsbot.services.run_record import RunRecord
 from opsbot.services.spool_watch import SpoolWatch
+from opsbot.services.transcript import Transcript
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -25,30 +26,6 @@ _TOLD_AFTER = (0.0, 0.01, 0.05)
 """Seconds between looks at how an adopted process ended: its new parent has to reap it first."""
 _LEFT_BEHIND = 2.0
 """Seconds that what a dead main process left behind has to go by itself."""
-HEARD_AT_MOST = 1000
-"""Lines kept for one who follows and does not read."""
-_BATCHES_AT_ONCE = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How a service that dies is started again: at once, then after 1, 2, 4 ... seconds.
-
-    first: seconds before the first new start. step: before the second, doubled for each further one up to `most`. A run
-    of `well` seconds begins anew with `first`. After `falls` runs in a row that lived less than `quick` seconds, it is
-    given up.
-    """
-
-    first: float = 0.0
-    step: float = 1.0
-    most: float = 60.0
-    well: float = 60.0
-    quick: float = 10.0
-    falls: int = 5
-
-    def delay(self, deaths: int) -> float:
-        """Seconds before the start that follows this many deaths in a row."""
-        return self.first if deaths <= 1 else min(self.step * 2.0 ** min(deaths - 2, 32), self.most)
 
 
 @dataclass(slots=True)
@@ -78,22 +55,17 @@ class Keeper:
         """`directory` is the service's own, made by `find`."""
         self.service = service
         self.state = ServiceState(Activity.STOPPED)
-        self.output = Output(directory, service.log_keep, service.log_size, clock)
-        self.followers: set[asyncio.Queue[LogLine]] = set()
+        self.transcript = Transcript(service, directory, clock, spools)
         self._directory = directory
         self._clock = clock
-        self._patience = patience
-        self._spools = spools
+        self._falls = Falls(patience)
         self._tell = tell
         self._record = RunRecord()
         self._owner = ""
         self._living: Living | None = None
         self._stopping = False
         self._again: asyncio.TimerHandle | None = None
-        self._deaths = 0
-        self._quick = 0
         self._lock = asyncio.Lock()
-        self._output_lock = asyncio.Lock()
         self._deeds: set[asyncio.Task[Any]] = set()
 
     # What is asked of it
@@ -178,7 +150,7 @@ class Keeper:
             release="",
         )
         try:
-            started = await asyncio.to_thread(child.start, self.service, run, self.output.spool(run))
+            started = await asyncio.to_thread(child.start, self.service, run, self.transcript.spool(run))
         except ManagerError as error:
             self.state = ServiceState(Activity.FAILED, restarts=restarts, exit=str(error))
             await self._save(starting=False, exit=str(error))
@@ -196,13 +168,7 @@ class Keeper:
             started_at=now.isoformat(),
             release="" if started.release is None else str(started.release),
         )
-        await self._hear(run)
-
-    async def _hear(self, run: str) -> None:
-        """Read the output of this run from now on."""
-        await self._write(self.output.begin, run)
-        self._spools.watch(self.service.name, self.output.spool(run))
-        await self.drain()
+        await self.transcript.begin(run)
 
     def _attend(self, process: Process, pidfd: int, age: float) -> None:
         loop = asyncio.get_running_loop()
@@ -226,7 +192,7 @@ class Keeper:
             lived = asyncio.get_running_loop().time() - living.born
             exit_text = await self._how(living)
             self._close_living()
-            gave_up = self._judge(lived)
+            gave_up = self._falls.count(lived)
             self.state = replace(
                 self.state,
                 activity=Activity.FAILED if gave_up else Activity.RETRYING,
@@ -238,32 +204,24 @@ class Keeper:
             self._emit(Happening.DIED, asked=False)
             await self._clear_away(_LEFT_BEHIND)
             await self._save(pid=0, exit=exit_text, gave_up=gave_up)
-            await self._note(f"died: {exit_text}")
+            await self.transcript.finish(f"died: {exit_text}")
             if gave_up:
                 self._give_up()
             else:
                 self._schedule()
 
-    def _judge(self, lived: float) -> bool:
-        """Count this death; whether it is the one too many."""
-        patience = self._patience
-        self._deaths = 1 if lived >= patience.well else self._deaths + 1
-        self._quick = 0 if lived >= patience.quick else self._quick + 1
-        return self._quick >= patience.falls
-
     def _forgive(self) -> None:
-        self._deaths = self._quick = 0
+        self._falls.forget()
         if self._again is not None:
             self._again.cancel()
             self._again = None
 
     def _give_up(self) -> None:
-        log.error("%s died %d times in a row and is left alone", self.service.name, self._quick)
+        log.error("%s died %d times in a row and is left alone", self.service.name, self._falls.quick)
         self._emit(Happening.GAVE_UP, asked=False)
 
     def _schedule(self) -> None:
-        delay = self._patience.delay(self._deaths)
-        self._again = asyncio.get_running_loop().call_later(delay, lambda: self._do(self._start_again()))
+        self._again = asyncio.get_running_loop().call_later(self._falls.delay, lambda: self._do(self._start_again()))
 
     async def _start_again(self) -> None:
         async with self._lock:
@@ -277,7 +235,7 @@ class Keeper:
             await self._launch(asked=False, restarts=self._record.restarts + 1)
         except ManagerError as error:
             log.warning("%s: %s", self.service.name, error)
-            gave_up = self._judge(0.0)
+            gave_up = self._falls.count(0.0)
             await self._save(gave_up=gave_up)
             self.state = replace(self.state, activity=Activity.FAILED if gave_up else Activity.RETRYING)
             if gave_up:
@@ -317,7 +275,7 @@ class Keeper:
         exit_text = await self._how(living)
         self._close_living()
         self.state = replace(self.state, pid=None, exit=exit_text)
-        await self._note(f"stopped: {exit_text}")
+        await self.transcript.finish(f"stopped: {exit_text}")
 
     async def _clear_away(self, patience: float) -> None:
         """What a dead main process left behind would hold its port and its files: end it."""
@@ -364,7 +322,7 @@ class Keeper:
             if main is not None:
                 await self._adopt(main)
             else:
-                await self._note("")
+                await self.transcript.finish("")
             await self._weed(main)
             if not self._record.wanted:
                 await self._finish_stop()
@@ -375,7 +333,7 @@ class Keeper:
         self._directory.mkdir(parents=True, exist_ok=True)
         self._owner = run_record.owner(self._directory)
         boot_id()  # read once, here in a thread
-        self.output.open()
+        self.transcript.open()
         return run_record.load(self._directory)
 
     def _main(self, ours: dict[str, list[Process]]) -> Process | None:
@@ -406,8 +364,8 @@ class Keeper:
         self.state = ServiceState(
             Activity.RUNNING, main.pid, record.run, began, record.restarts, release=Path(release) if release else None
         )
-        await self._hear(record.run)
-        await self._write(self._remark, f"adopted, pid {main.pid}")
+        await self.transcript.begin(record.run)
+        await self.transcript.remark(f"adopted, pid {main.pid}")
         log.info("%s: adopted its process %d", self.service.name, main.pid)
 
     async def _weed(self, main: Process | None) -> None:
@@ -438,7 +396,7 @@ class Keeper:
             activity = Activity.RETRYING if resume else Activity.FAILED
             self.state = replace(self.state, activity=activity, exit=why)
             await self._save(pid=0, starting=False, exit=why)
-            await self._note(why)
+            await self.transcript.finish(why)
             log.warning("%s: %s", self.service.name, why)
             self._emit(Happening.DIED, asked=False)
         if resume and (not record.gave_up or record.other_boot):
@@ -451,44 +409,10 @@ class Keeper:
         if self._deeds:
             await asyncio.wait(self._deeds)
             self._forgive()
-        await self.drain()
         self._close_living()
-        async with self._output_lock:
-            await asyncio.to_thread(self.output.close)
+        await self.transcript.close()
 
-    # Its output and its record
-
-    async def drain(self) -> None:
-        """Take what it has written into its log, and hand it to who follows."""
-        try:
-            async with self._output_lock:
-                for _ in range(_BATCHES_AT_ONCE):
-                    self.output.heard = bool(self.followers)
-                    lines = await asyncio.to_thread(self.output.drain)
-                    for queue in self.followers:
-                        _hand(queue, lines)
-                    if not lines:
-                        break
-        except OSError as error:
-            log.warning("%s: its log cannot be written: %s", self.service.name, error)
-
-    async def _note(self, text: str) -> None:
-        """Write a note into the log, after the last of what the service wrote in a run that is over."""
-        await self._write(self.output.finish, text)
-
-    def _remark(self, text: str) -> list[LogLine]:
-        self.output.note(text)
-        return []
-
-    async def _write(self, deed: Callable[[str], list[LogLine]], argument: str) -> None:
-        try:
-            async with self._output_lock:
-                self.output.heard = bool(self.followers)
-                lines = await asyncio.to_thread(deed, argument)
-                for queue in self.followers:
-                    _hand(queue, lines)
-        except OSError as error:
-            log.warning("%s: its log cannot be written: %s", self.service.name, error)
+    # Its record, and who is told
 
     async def _save(self, **changes: Any) -> None:
         """Keep the record. A disk that cannot take it must not keep a service from being started again."""
@@ -503,13 +427,6 @@ class Keeper:
 
     def _emit(self, what: Happening, *, asked: bool) -> None:
         self._tell(ServiceEvent(self.service.name, what, self._clock(), self.state, asked))
-
-
-def _hand(queue: asyncio.Queue[LogLine], lines: list[LogLine]) -> None:
-    for line in lines:
-        if queue.full():
-            queue.get_nowait()  # who reads too slowly loses the oldest; the log has them all
-        queue.put_nowait(line)
 
 
 def _others(owner: str, keep: set[str]) -> Callable[[], set[Process]]:

@@ -102,12 +102,13 @@ class Output:
         while lines := self.drain(final=True):
             newest.extend(lines)
         if note:
-            self.note(note)
+            self.remark(note)
         return list(newest)
 
-    def note(self, text: str) -> None:
-        """Write what opsbot has to say of the service into its log."""
-        self._put([(NOTE, text)], self._clock())
+    def remark(self, note: str) -> list[LogLine]:
+        """Write what opsbot has to say of the service into its log; it is no line of the service's."""
+        self._put([(NOTE, note)], self._clock())
+        return []
 
     def drain(self, *, final: bool = False) -> list[LogLine]:
         """Take the next lines from the spool into the log: a batch, empty when there are no more for now.

@@ -5,13 +5,14 @@ import fcntl
 import logging
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import aclosing
 from datetime import UTC, datetime
 from pathlib import Path
 
 from opsbot.config import Service
 from opsbot.services import run_record
-from opsbot.services.keeper import HEARD_AT_MOST, Keeper, Patience
-from opsbot.services.log_reader import read
+from opsbot.services.keeper import Keeper
+from opsbot.services.patience import Patience
 from opsbot.services.port import LogLine, LogQuery, ManagerError, ServiceEvent, ServiceState
 from opsbot.services.processes import by_run
 from opsbot.services.spool_watch import SpoolWatch
@@ -123,19 +124,13 @@ class Supervisor:
             ManagerError: the pattern is none, or it takes too long.
         """
         keeper = self._keeper(service)
-        await keeper.drain()
-        return await asyncio.to_thread(read, keeper.output.log_directory, query, keeper.state.run)
+        return await keeper.transcript.lines(query, keeper.state.run)
 
     async def follow(self, service: str) -> AsyncIterator[LogLine]:
         """Lines as they are written, from now on. Who reads too slowly loses the oldest; the log has them all."""
-        keeper = self._keeper(service)
-        queue: asyncio.Queue[LogLine] = asyncio.Queue(HEARD_AT_MOST)
-        keeper.followers.add(queue)
-        try:
-            while True:
-                yield await queue.get()
-        finally:
-            keeper.followers.discard(queue)
+        async with aclosing(self._keeper(service).transcript.follow()) as lines:
+            async for line in lines:
+                yield line
 
     def _tell_of_strays(self) -> None:
         """A service that was taken out of the configuration goes on running, but not in silence."""
@@ -162,7 +157,7 @@ class Supervisor:
     def _grown(self, services: set[str]) -> None:
         for service in services:
             if service in self._keepers:
-                task = asyncio.create_task(self._keepers[service].drain())
+                task = asyncio.create_task(self._keepers[service].transcript.drain())
                 self._draining.add(task)
                 task.add_done_callback(self._draining.discard)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from opsbot.config import ManagerKind, Service, Source
-from opsbot.services.keeper import Patience
+from opsbot.services.patience import Patience
 from opsbot.services.port import Activity, Happening, LogQuery, ManagerError, ServiceEvent
 from opsbot.services.supervisor import Supervisor
 from tests.services.contract import SLEEPER, World, command, lives

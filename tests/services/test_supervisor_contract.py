@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from opsbot.config import ManagerKind, Service
-from opsbot.services.keeper import Patience
+from opsbot.services.patience import Patience
 from opsbot.services.port import ManagerError
 from opsbot.services.supervisor import Supervisor
 from tests.services.contract import SLEEPER, ManagerContract, World, command

@@ -17,7 +17,7 @@ import pytest
 
 from opsbot.config import ManagerKind, Service
 from opsbot.services import child, run_record
-from opsbot.services.keeper import Patience
+from opsbot.services.patience import Patience
 from opsbot.services.port import Activity, Happening, LogQuery, ManagerError, ServiceEvent
 from opsbot.services.processes import by_run
 from opsbot.services.supervisor import Supervisor
