@@ -17,7 +17,7 @@ from pathlib import Path
 from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 from statistics import median
 
-from benchmarks import Row, row
+from benchmarks import Row, Scale, row
 from opsbot.config import Config, Service
 from opsbot.core.access import Origin, itself
 from opsbot.core.deployment import Deployment, Kind, Phase, Refused, Release, Request
@@ -103,7 +103,7 @@ async def _git(service: Service, *words: str) -> None:
     assert await process.wait() == 0
 
 
-async def _measure(kind: str, config: Config, head: str, folder: Path) -> list[Row]:
+async def _measure(kind: str, config: Config, head: str, folder: Path, rounds: int) -> list[Row]:
     service = next(iter(config.services.values()))
     assert service.source is not None
     repository = Repository(service.source)
@@ -126,7 +126,7 @@ async def _measure(kind: str, config: Config, head: str, folder: Path) -> list[R
         await poll()
         costs = [
             (await _cost(poll, POLLS, ALL), await _cost(listed, GITS, CHILDREN), await _cost(fetched, GITS, CHILDREN))
-            for _ in range(ROUNDS)
+            for _ in range(rounds)
         ]
         await poller.close()
     ours, by_list, by_fetch = (median(column) for column in zip(*costs, strict=True))
@@ -136,7 +136,7 @@ async def _measure(kind: str, config: Config, head: str, folder: Path) -> list[R
     ]
 
 
-async def run() -> list[Row]:
+async def run(scale: Scale) -> list[Row]:
     """Over http and from a folder, with a hundred branches beside the tracked one."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -148,5 +148,5 @@ async def run() -> list[Row]:
             rows = []
             for kind, address in (("http", url), ("folder", remote.url)):
                 service = make_service(folder, address, 1, directory=folder / f"srv-{kind}")
-                rows += await _measure(kind, make_config(folder, service), remote.head(), folder)
+                rows += await _measure(kind, make_config(folder, service), remote.head(), folder, scale.times(ROUNDS))
         return rows
