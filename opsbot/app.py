@@ -120,7 +120,7 @@ def _loops(parts: Parts) -> Loops:
             await parts.poller.poll(name)
 
         # Jitter, and a first time of its own, so that many services and many hosts do not ask at the same moment.
-        loops.every(f"poll {job.service}", job.every, poll, jitter=job.jitter, first=job.first)
+        loops.every(f"poll {job.service}", job.every, poll, jitter=job.jitter, first=job.first, limit=job.limit)
     loops.every("prune", PRUNE, lambda: _prune(parts), first=timedelta(minutes=10), limit=timedelta(hours=1))
     return loops
 

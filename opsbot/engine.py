@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from opsbot.config import Config
-from opsbot.core.access import Action, Actor, Rank
+from opsbot.core.access import Action, Actor, Origin, Rank
 from opsbot.core.deployment import Deployment, Hold, Kind, Refused, Release, Request, Why
 from opsbot.core.health import CheckHealth, Verdict
 from opsbot.core.model import AuditEntry, Incident, Live, Notice, NoticeKind, Silence, SourceState
@@ -192,16 +192,16 @@ class Engine:
 
     async def logs(self, actor: Actor, service: str, query: LogQuery) -> list[LogLine] | Refused:
         """Lines a service wrote, oldest first."""
-        refusal = await self.admit(actor, Action.LOGS, service, detail=repr(query))
+        refusal = await self.admit(actor, Action.LOGS, service, detail=_asked(query))
         if refusal:
             return refusal
         try:
             lines = await self.managers[service].logs(service, query)
         except ManagerError as error:
             failure = Refused(Why.BAD_INPUT, str(error))
-            await self._record(actor, Action.LOGS, service, repr(query), failure)
+            await self._record(actor, Action.LOGS, service, _asked(query), failure)
             return failure
-        await self._record(actor, Action.LOGS, service, repr(query), f"{len(lines)} lines")
+        await self._record(actor, Action.LOGS, service, _asked(query), f"{len(lines)} lines")
         return [replace(line, text=self._redact(line.text)) for line in lines]
 
     async def follow(self, actor: Actor, service: str) -> AsyncIterator[LogLine] | Refused:
@@ -366,6 +366,8 @@ class Engine:
         await self.watcher.resumed(service, actor.name)
         await self._record(actor, Action.RESUME, service, reason, "resumed" if held or silenced else "nothing was held")
         self.feed.publish("service")
+        if held and self.poller is not None:
+            self.poller.wake(service, Origin.POLL)
         return held or silenced
 
     async def tell(self, service: str, text: str, *, level: str = "info", key: str | None = None) -> None:
@@ -374,3 +376,15 @@ class Engine:
         name = key or f"word:{now.timestamp()}"
         await self.store.write(outbox.put, name, NoticeKind.WORD, service, now, body={"text": text, "level": level})
         self.feed.publish("notice")
+
+
+def _asked(query: LogQuery) -> str:
+    """A question for log lines, as the audit log keeps it."""
+    words = [f"{query.lines} lines"]
+    if query.since is not None:
+        words.append(f"since {query.since:%Y-%m-%d %H:%M} UTC")
+    if query.level is not None:
+        words.append(f"level {query.level}")
+    if query.grep is not None:
+        words.append(f"matching {query.grep!r}")
+    return ", ".join(words)

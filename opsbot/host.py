@@ -65,6 +65,8 @@ class ProcessFigures:
     fds: int | None
     started_at: datetime
     children: int
+    cpu_seconds: float = 0.0
+    """CPU the main process has used since its start."""
 
 
 def host_figures(paths: Sequence[Path] = ()) -> HostFigures:
@@ -156,7 +158,7 @@ class ProcessMeter:
                     self._forget(pid)
                     return None
                 cpu, memory = main.cpu_percent(), main.memory_info().rss
-                threads = main.num_threads()
+                threads, times = main.num_threads(), main.cpu_times()
                 started_at = datetime.fromtimestamp(main.create_time(), UTC)
         except (psutil.Error, OSError):
             self._forget(pid)
@@ -166,7 +168,7 @@ class ProcessMeter:
             with suppress(psutil.Error, OSError), child.oneshot():
                 cpu += child.cpu_percent()
                 memory += child.memory_info().rss
-        return ProcessFigures(cpu, memory, threads, _fds(pid), started_at, len(children))
+        return ProcessFigures(cpu, memory, threads, _fds(pid), started_at, len(children), times.user + times.system)
 
     def _process(self, pid: int) -> psutil.Process | None:
         known = self._known.get(pid)

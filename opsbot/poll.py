@@ -111,6 +111,10 @@ class Deploys(Protocol):
         """A service's mirror."""
 
 
+CALLS_MOST = 7
+"""How many times one poll may talk to the remote, each up to the source's time limit."""
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """When one service is to be asked for."""
@@ -119,6 +123,8 @@ class Job:
     every: timedelta
     jitter: timedelta
     first: timedelta
+    limit: timedelta
+    """How long one poll may take: a first fetch talks to the remote several times."""
 
 
 class Poller:
@@ -165,13 +171,15 @@ class Poller:
     def jobs(self) -> tuple[Job, ...]:
         """When each service with a source is to be asked for; the first time shortly after the start."""
         return tuple(
-            Job(name, source.poll, source.poll * JITTER, timedelta(seconds=self._rng.uniform(0.5, _first_most(source))))
+            Job(
+                name,
+                source.poll,
+                source.poll * JITTER,
+                timedelta(seconds=self._rng.uniform(0.5, _first_most(source))),
+                source.timeout * CALLS_MOST,
+            )
             for name, source in self._sources.items()
         )
-
-    def next_poll(self, service: str) -> float:
-        """Seconds to the next poll of a service, a tenth more or less so that they do not fall together."""
-        return self._sources[service].poll.total_seconds() * self._rng.uniform(1 - JITTER, 1 + JITTER)
 
     def wake(self, service: str, origin: Origin = Origin.WEBHOOK) -> None:
         """Poll soon, without waiting for what comes of it."""

@@ -379,8 +379,6 @@ async def test_polls_are_spread_by_a_tenth(tmp_path: Path, lookout: Lookout, rem
         lookout.clock,
         random.Random(1),  # noqa: S311 - a test's own
     )
-    assert all(270 <= made.next_poll("web") <= 330 for _ in range(100))
-    assert len({made.next_poll("web") for _ in range(100)}) > 90
     (job,) = made.jobs()
     assert (job.service, job.every, job.jitter) == ("web", timedelta(minutes=5), timedelta(seconds=30))
     assert timedelta(0) < job.first <= timedelta(seconds=30)
