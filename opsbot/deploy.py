@@ -89,9 +89,11 @@ class Deployer:
         verdict = decide(request, facts)
         if isinstance(verdict, Refused):
             return verdict
-        claimed = await self._store.write(
-            ledger.claim, request, self._clock(), live=facts.live, release=verdict.release
-        )
+        # A caller that is cancelled in between must not leave a claim behind that nobody works on.
+        return await asyncio.shield(asyncio.create_task(self._claim(request, facts.live, verdict.release)))
+
+    async def _claim(self, request: Request, live: Release | None, release: str | None) -> Deployment | Refused:
+        claimed = await self._store.write(ledger.claim, request, self._clock(), live=live, release=release)
         if isinstance(claimed, int):
             return Refused(Why.BUSY, f"{request.service} is being deployed already (deployment {claimed})", claimed)
         self._feed.publish("deployment", claimed.id)
@@ -166,7 +168,7 @@ class Deployer:
         await asyncio.gather(*left, return_exceptions=True)
 
     async def settle(self) -> tuple[int, ...]:
-        """At the start of the daemon: take up or end what an earlier process left unfinished; the ids of those taken up.
+        """At the start of the daemon: take up or end what an earlier one left unfinished; the ids of those taken up.
 
         Only for the one process that holds the state directory. Those taken up go on by themselves (`wait`).
         """
@@ -216,17 +218,28 @@ class Deployer:
             # The edge of a task nobody waits for: most likely the store's own disk is full.
             log.exception("deployment %s of %s could not be brought to its end", course.value.id, place.name)
         finally:
-            del self._tasks[place.name], self._courses[place.name]
+            if self._courses.get(place.name) is course:
+                del self._tasks[place.name], self._courses[place.name]
             if course.value.finished:
                 self._finished(course.value, place)
 
     def _finished(self, deployment: Deployment, place: Place) -> None:
         for callback in self._callbacks:
-            callback(deployment)
+            try:
+                callback(deployment)
+            except Exception:
+                log.exception("what was to follow the end of deployment %s failed", deployment.id)
         if not self._closing:
-            task = asyncio.get_running_loop().create_task(tidy(place), name=f"tidy {place.name}")
+            task = asyncio.get_running_loop().create_task(self._tidy(place), name=f"tidy {place.name}")
             self._after.add(task)
             task.add_done_callback(self._after.discard)
+
+    async def _tidy(self, place: Place) -> None:
+        try:
+            await tidy(place)
+        except Exception:
+            # The edge of a task nobody waits for; the next deployment's tidying tries again.
+            log.exception("tidying %s failed", place.name)
 
     async def _go(self, course: Course, place: Place, *, resumed: bool) -> None:
         try:
@@ -253,7 +266,8 @@ class Deployer:
         """A deploy: its commit is fetched and a release made of it."""
         value = course.value
         await course.move(Phase.FETCHING)
-        async with course.step(f"fetch {value.ref or place.source.branch}") as doing:
+        wanted = value.ref or place.source.branch
+        async with course.step(f"fetch {wanted[:10] if is_full_id(wanted) else wanted}") as doing:
             commit = await self._fetch(place, value.ref)
             doing.note = commit[:10]
         request = Request(value.service, value.kind, value.actor, ref=commit)

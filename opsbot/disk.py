@@ -20,7 +20,7 @@ def is_full(error: OSError) -> bool:
 
 
 def exhausted(path: Path) -> bool:
-    """Whether the file system has next to nothing left: what fails then fails of it, whatever it says (git of a SIGBUS)."""
+    """Whether the file system has next to nothing left: then what fails fails of it (git of a SIGBUS, too)."""
     while not path.exists():
         path = path.parent
     figures = os.statvfs(path)

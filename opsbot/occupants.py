@@ -13,7 +13,7 @@ MARK = "OPSBOT_PIPELINE"
 
 def _pids() -> Iterator[int]:
     own = os.getpid()
-    return (int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) != own)
+    return (int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) != own)  # noqa: PTH208 - fast
 
 
 def occupants(folders: Sequence[Path]) -> Mapping[Path, set[int]]:
@@ -25,7 +25,7 @@ def occupants(folders: Sequence[Path]) -> Mapping[Path, set[int]]:
     roots = [(os.path.realpath(folder), folder) for folder in folders]
     for pid in _pids():
         with suppress(OSError):
-            cwd = os.readlink(f"/proc/{pid}/cwd")
+            cwd = os.readlink(f"/proc/{pid}/cwd")  # noqa: PTH115 - fast
             for root, folder in roots:
                 if cwd == root or cwd.startswith(root + "/"):
                     found[folder].add(pid)

@@ -102,7 +102,7 @@ class Place:
         Raises:
             SetbackError: it is not.
         """
-        async with course.step("verify" if soak else f"look at {release}") as doing:
+        async with course.step("verify" if soak else f"verify {release}") as doing:
 
             async def report(text: str) -> None:
                 await course.say(doing, text)

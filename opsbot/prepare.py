@@ -117,14 +117,14 @@ class Preparation:
         self, course: Course, number: int, step: InstallStep, name: str, commit: str, live: Release | None
     ) -> str:
         folder = self._releases.path(name) / step.directory
-        async with course.step(" ".join(step.run)) as doing:
+        async with course.step(_shown(step)) as doing:
             output = self._output / str(course.value.id) / f"{number + 1}-{_slug(step.run[0])}.log"
             doing.output = str(output)
-            if live is not None and (kept := await self._reusable(step, commit, live)):
-                if await self._take_over(step, kept, live, folder, output):
-                    doing.output = ""
-                    doing.note = f"{_changed_names(step)} unchanged since {live.commit[:10]}: reused {', '.join(kept)}"
-                    return "reused"
+            kept = await self._reusable(step, commit, live) if live is not None else ()
+            if live is not None and kept and await self._take_over(kept, step, live, folder, output):
+                doing.output = ""
+                doing.note = f"{_changed_names(step)} unchanged since {live.commit[:10]}: reused {', '.join(kept)}"
+                return "reused"
             await course.say(doing, "")
             extra = {
                 **course.service.environment,
@@ -145,7 +145,7 @@ class Preparation:
         if result.no_space:
             where = await asyncio.to_thread(file_system, self._releases.directory)
             return SetbackError(f"{step.run[0]}: no space left on {where}: {result.text}", tail=result.tail)
-        return SetbackError(f"{' '.join(step.run)}: {result.text}", lasting=result.lasting, tail=result.tail)
+        return SetbackError(f"{_shown(step)}: {result.text}", lasting=result.lasting, tail=result.tail)
 
     # Taking over from the live release
 
@@ -171,9 +171,9 @@ class Preparation:
         return names if all((folder / name).exists() for name in names) else ()
 
     async def _take_over(
-        self, step: InstallStep, names: Sequence[str], live: Release, folder: Path, output: Path
+        self, names: Sequence[str], step: InstallStep, live: Release, folder: Path, output: Path
     ) -> bool:
-        """Copy it, in truth: hard links would let the live service write into the new release. Whether that went well."""
+        """Copy it (by hard links the live service would write into the new release); whether that went well."""
         source = self._releases.path(live.name) / step.directory
         for name in names:
             if not await asyncio.to_thread(_clear, folder / name):
@@ -207,7 +207,7 @@ def _clear(place: Path) -> bool:
 
 
 def _move_environment(folder: Path, before: Path) -> None:
-    """Rewrite the paths in a copied virtual environment: scripts' first lines, pyvenv.cfg, .pth and editable installs."""
+    """Rewrite the paths in a copied virtual environment: in scripts, pyvenv.cfg, .pth files and editable installs."""
     if not (folder / "pyvenv.cfg").is_file():
         return
     patterns = (
@@ -238,6 +238,11 @@ def _digest(step: InstallStep) -> str:
     """How a step is configured: one that is configured otherwise is another step."""
     told = json.dumps([step.run, step.directory, step.keep, step.when_changed])
     return hashlib.sha256(told.encode()).hexdigest()[:16]
+
+
+def _shown(step: InstallStep) -> str:
+    """The command as people call it: where its program lies says nothing to them."""
+    return " ".join([Path(step.run[0]).name, *step.run[1:]])
 
 
 def _slug(text: str) -> str:

@@ -1,13 +1,13 @@
 """Release folders: made beside the live one, switched to by one rename, pruned.
 
-    DIRECTORY/releases/20261124T120000Z-4f2a91c3d0/    one release, at this path from its first file on
+    DIRECTORY/releases/20261124T120000Z-4f2a91c3d0/         one release, at this path from its first file on
     DIRECTORY/releases/.20261124T120000Z-4f2a91c3d0.part   stands while the folder is not complete
     DIRECTORY/releases/.about/NAME.index, NAME.json    what was exported, and how its install steps went
     DIRECTORY/current -> releases/NAME
     DIRECTORY/shared/                                  linked into each release
 
-A release is made at its final path, not renamed into it: a Python virtual environment, or a native module that was built,
-has the path in it. A folder counts as a release only when its `.part` is gone and the ledger knows it.
+A release is made at its final path, not renamed into it: a Python virtual environment, or a native module that was
+built, has the path in it. A folder counts as a release only when its `.part` is gone and the ledger knows it.
 
 Everything here blocks: call it in a thread.
 """
@@ -46,8 +46,8 @@ class ReleaseError(Exception):
 class About:
     """What is written down of a release beside its folder.
 
-    steps: for each install step, a digest of how it is configured (a step configured otherwise is run anew). changed and
-    added: what the install itself did to the exported files, so that it is not taken for a person's doing.
+    steps: a digest of how each install step is configured (one configured otherwise is run anew), and how it went.
+    changed and added: what the install itself did to the exported files, so that it is not taken for a person's doing.
     """
 
     steps: Mapping[str, str] = field(default_factory=dict)
@@ -121,8 +121,8 @@ class Releases:
     def share(self, name: str) -> list[str]:
         """Link the shared paths into a new release; remarks for people.
 
-        What is not in `shared/` yet is taken over from the release, where the commit has it; else an empty folder is made.
-        A file (a name with a dot in it) cannot be made up: it is left out, and said to be missing.
+        What is not in `shared/` yet is taken over from the release, where the commit has it; else an empty folder is
+        made. A file (a name with a dot in it) cannot be made up: it is left out, and said to be missing.
 
         Raises:
             ReleaseError: a shared path cannot be linked.
@@ -197,7 +197,7 @@ class Releases:
     def live(self) -> str | None:
         """The release `current` points to."""
         try:
-            target = Path(os.readlink(self.current))
+            target = self.current.readlink()
         except OSError:
             return None
         return target.name if (self.directory / target).parent == self.folder else None
@@ -234,8 +234,8 @@ class Releases:
     def surplus(self, good: Iterable[str], spared: Iterable[str], known: Iterable[str]) -> list[str]:
         """The known releases that can go.
 
-        Kept are: the `keep` newest of `good` (given newest first), all of `spared`, the live one, and any that a process
-        works in.
+        Kept are: the `keep` newest of `good` (given newest first), all of `spared`, the live one, and any that a
+        process works in.
         """
         kept = {*list(good)[: self.source.keep], *spared, self.live()}
         going = [name for name in known if name not in kept]

@@ -237,9 +237,10 @@ class Repository:
         if await asyncio.to_thread(exhausted, self.source.directory):
             where = await asyncio.to_thread(file_system, self.source.directory)
             raise RemoteError(Trouble.DISK, f"no space left on {where}")
-        if _DAMAGE.search(result.err):
+        trouble = explain(result)
+        if trouble.kind in {Trouble.OTHER, Trouble.NO_REPOSITORY} and _DAMAGE.search(result.err):
             raise DamagedError(result.err.strip()[:500])
-        raise explain(result)
+        raise trouble
 
     async def _git(
         self,
@@ -262,13 +263,15 @@ class Repository:
         environment = self._local_environment()
 
         def ask() -> T | None:
-            import git  # noqa: PLC0415 - 15 MB that a service without news does not need
+            # 15 MB that a service without news does not need.
+            import git  # noqa: PLC0415
+            from gitdb.exc import ODBError  # noqa: PLC0415
 
             try:
                 with git.Repo(self.mirror) as repo:
                     repo.git.update_environment(**environment)
                     return question(repo)
-            except (git.GitError, ValueError, OSError):
+            except (git.GitError, ODBError, ValueError, OSError):
                 # GitCommandError, NoSuchPathError, InvalidGitRepositoryError, BadName: it does not know.
                 return None
 
@@ -356,17 +359,19 @@ class Repository:
         return Exported(len(entries), bool(lfs.out))
 
     async def touched(self, folder: Path, index: Path) -> tuple[frozenset[str], frozenset[str]] | None:
-        """The files of an exported folder that were changed or deleted, and the paths that were added, since its export.
+        """The files of an exported folder that were changed or deleted since then, and the paths that were added.
 
         A folder of new files counts as one path with a slash at its end. None where that cannot be told.
         """
         place = {"GIT_DIR": str(self.mirror), "GIT_WORK_TREE": str(folder), "GIT_INDEX_FILE": str(index)}
         if not await asyncio.to_thread(lambda: index.exists() and folder.is_dir() and self._sound()):
             return None
-        changed = await self._git(["diff-files", "--name-only", "-z"], place, cwd=folder)
-        added = await self._git(
-            ["ls-files", "--others", "--directory", "--no-empty-directory", "-z"], place, cwd=folder
-        )
+        others = ["ls-files", "--others", "--directory", "--no-empty-directory", "-z"]
+        try:
+            changed = await self._git(["diff-files", "--name-only", "-z"], place, cwd=folder)
+            added = await self._git(others, place, cwd=folder)
+        except RemoteError:  # too much to be listed, or too slow
+            return None
         if changed.status or added.status:
             return None
         return _paths(changed.out), _paths(added.out)

@@ -10,7 +10,6 @@ from opsbot.core.deployment import CHANGED, Deployment, Facts, Phase, Release, a
 from opsbot.core.model import Live, NoticeKind
 from opsbot.course import SetbackError
 from opsbot.place import Place
-from opsbot.remote import RemoteError
 from opsbot.store import ledger, outbox
 
 log = logging.getLogger(__name__)
@@ -43,18 +42,15 @@ def end_unknown(db: sqlite3.Connection, deployment: Deployment, now: datetime) -
 async def tidy(place: Place) -> None:
     """Remove the releases nobody needs, and pack the mirror."""
     async with place.lock:
-        try:
-            facts = await place.store.read(known, place.name)
-            live = facts.live.name if facts.live else None
-            fallback = previous_good(facts.releases, live, facts.quarantined)
-            good = [release.name for release in facts.releases if release.good]
-            spared = [name for name in (live, fallback.name if fallback else None) if name]
-            names = [release.name for release in facts.releases]
-            for name in await asyncio.to_thread(place.releases.surplus, good, spared, names):
-                await place.remove(name)
-            await place.repository.tidy()
-        except (RemoteError, OSError) as error:
-            log.warning("tidying %s: %s", place.name, error)
+        facts = await place.store.read(known, place.name)
+        live = facts.live.name if facts.live else None
+        fallback = previous_good(facts.releases, live, facts.quarantined)
+        good = [release.name for release in facts.releases if release.good]
+        spared = [name for name in (live, fallback.name if fallback else None) if name]
+        names = [release.name for release in facts.releases]
+        for name in await asyncio.to_thread(place.releases.surplus, good, spared, names):
+            await place.remove(name)
+        await place.repository.tidy()
 
 
 async def put_right(place: Place, *, busy: bool) -> None:

@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import signal
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import Process
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -25,6 +25,8 @@ TAIL_LINES = 15
 LINE_MOST = 500
 TERM_SECONDS = 5.0
 """From SIGTERM to SIGKILL when the time is up."""
+LAST_WORDS_SECONDS = 1.0
+"""How long output is waited for after the end of the step."""
 NICE = 10
 OOM_SCORE = 500
 
@@ -87,8 +89,10 @@ async def run_step(
     """
     problem = await asyncio.to_thread(_cannot_start, command[0], directory, env)
     if problem:
-        return StepResult(False, problem, lasting=True)
+        return StepResult(ok=False, text=problem, lasting=True)
     file = await asyncio.to_thread(_open, output)
+    # A pipe of its own: asyncio's would have `wait` last until every process that holds the other end is gone.
+    reading, writing = os.pipe()
     try:
         try:
             process = await asyncio.create_subprocess_exec(
@@ -96,13 +100,19 @@ async def run_step(
                 cwd=directory,
                 env=dict(env),
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=PIPE,
+                stdout=writing,
                 stderr=asyncio.subprocess.STDOUT,
                 start_new_session=True,
             )
         except OSError as error:
-            return StepResult(False, f"{command[0]} cannot be started: {error.strerror}", lasting=True)
-        return await _attend(process, _Output(file, most), timeout)
+            os.close(reading)
+            return StepResult(ok=False, text=f"{command[0]} cannot be started: {error.strerror}", lasting=True)
+        except BaseException:
+            os.close(reading)
+            raise
+        finally:
+            os.close(writing)
+        return await _attend(process, reading, _Output(file, most), timeout)
     finally:
         await asyncio.to_thread(file.close)
 
@@ -174,8 +184,8 @@ class _Output:
         return "\n".join(self._lines)
 
 
-async def _attend(process: Process, out: _Output, timeout: timedelta) -> StepResult:
-    reading = asyncio.create_task(_pump(process, out))
+async def _attend(process: Process, pipe: int, out: _Output, timeout: timedelta) -> StepResult:
+    reading = asyncio.create_task(_pump(pipe, out))
     timed_out = False
     try:
         try:
@@ -189,26 +199,19 @@ async def _attend(process: Process, out: _Output, timeout: timedelta) -> StepRes
         _signal(process, signal.SIGKILL)  # what it left in the background goes with it
         await asyncio.shield(process.wait())
         # A child that made itself a session of its own may hold the pipe open: it is not waited for.
-        with suppress(TimeoutError):
-            async with asyncio.timeout(1.0):
-                await asyncio.shield(asyncio.wait([reading]))
+        await asyncio.wait([reading], timeout=LAST_WORDS_SECONDS)
         reading.cancel()
-        _close(process)
+        await asyncio.gather(reading, return_exceptions=True)
     tail = out.tail()
     if timed_out:
         text = f"it was not done after {duration(timeout)} and was killed with all its processes"
-        return StepResult(False, text, tail, no_space=out.no_space)
+        return StepResult(ok=False, text=text, tail=tail, no_space=out.no_space)
     status = process.returncode or 0
     if status == 0:
-        return StepResult(True, "done", tail)
-    return StepResult(False, _ending(status), tail, lasting=status > 0 and not out.no_space, no_space=out.no_space)
-
-
-def _close(process: Process) -> None:
-    # asyncio keeps the pipe's transport open for as long as anybody holds the other end.
-    transport = getattr(process, "_transport", None)
-    if transport is not None:
-        transport.close()
+        return StepResult(ok=True, text="done", tail=tail)
+    return StepResult(
+        ok=False, text=_ending(status), tail=tail, lasting=status > 0 and not out.no_space, no_space=out.no_space
+    )
 
 
 def _ending(status: int) -> str:
@@ -219,9 +222,16 @@ def _ending(status: int) -> str:
     return f"killed by {name}{why}"
 
 
-async def _pump(process: Process, out: _Output) -> None:
-    while process.stdout is not None and (chunk := await process.stdout.read(65536)):
-        await asyncio.to_thread(out.take, chunk)
+async def _pump(pipe: int, out: _Output) -> None:
+    reader = asyncio.StreamReader()
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(pipe, "rb", buffering=0)
+    )
+    try:
+        while chunk := await reader.read(65536):
+            await asyncio.to_thread(out.take, chunk)
+    finally:
+        transport.close()
 
 
 def _signal(process: Process, number: signal.Signals) -> None:

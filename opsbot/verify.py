@@ -20,6 +20,8 @@ BEAT = 0.25
 """Seconds between looks at the service's state; its manager's events come besides, at once."""
 PACE = 1.0
 """Seconds between two looks of a check at most, where its own interval is longer."""
+TOLD_EVERY = 2.0
+"""Seconds between two reports that differ in their words only."""
 
 Report = Callable[[str], Awaitable[None]]
 """Told how it goes, when that changes."""
@@ -176,7 +178,7 @@ class Verifier:
         loop = asyncio.get_running_loop()
         real = await asyncio.to_thread(folder.resolve)
         trial = _Trial(service, started.run, loop.time())
-        said = ""
+        teller = _Teller(report, soak)
         while True:
             heard = await inbox.get()
             now = loop.time()
@@ -188,16 +190,16 @@ class Verifier:
             else:
                 verdict = trial.take(*heard)
             if verdict is not None:
-                return Judgement(False, verdict)
+                return Judgement(ok=False, text=verdict)
             if not trial.all_pass:
                 # A look that fails in the soak, and is good again, does not begin it anew; `fall` of them end it.
                 if trial.passing_since is None and now - trial.begun > within.total_seconds():
-                    return Judgement(False, f"not well {duration(within)} after its start: {trial.missing()}")
+                    return Judgement(ok=False, text=f"not well {duration(within)} after its start: {trial.missing()}")
             elif trial.passing_since is None:
                 trial.passing_since = now
             if trial.all_pass and trial.passing_since is not None and now - trial.passing_since >= soak.total_seconds():
-                return Judgement(True, _praise(service, soak))
-            said = await self._tell(report, said, trial, soak)
+                return Judgement(ok=True, text=_praise(service, soak))
+            await teller.tell(trial, now)
 
     def _run_verdict(self, trial: _Trial, state: ServiceState, started: ServiceState, real: Path) -> str | None:
         if state.activity is Activity.STARTING or (state.activity is Activity.STOPPING and state.run == trial.run):
@@ -215,16 +217,27 @@ class Verifier:
         trial.running = True
         return None
 
-    async def _tell(self, report: Report | None, said: str, trial: _Trial, soak: timedelta) -> str:
+
+class _Teller:
+    """Reports how it goes: each new stage at once, other words for the same stage now and then."""
+
+    def __init__(self, report: Report | None, soak: timedelta) -> None:
+        self._report = report
+        self._soak = soak
+        self._stage = self._text = ""
+        self._at = 0.0
+
+    async def tell(self, trial: _Trial, now: float) -> None:
         if trial.passing_since is None:
-            text = f"waiting for {trial.missing()}"
+            stage, text = "waiting", f"waiting for {trial.missing()}"
         elif trial.all_pass:
-            text = f"all checks pass; watching it for {duration(soak)}"
+            stage, text = "soak", f"all checks pass; watching it for {duration(self._soak)}"
         else:
-            text = f"a check failed meanwhile: {trial.missing()}"
-        if report is not None and text != said:
-            await report(text)
-        return text
+            stage, text = "doubt", f"a check failed meanwhile: {trial.missing()}"
+        if self._report is None or text == self._text or (stage == self._stage and now - self._at < TOLD_EVERY):
+            return
+        self._stage, self._text, self._at = stage, text, now
+        await self._report(text)
 
 
 def _praise(service: Service, soak: timedelta) -> str:

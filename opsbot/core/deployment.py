@@ -283,7 +283,7 @@ def _decide_deploy(request: Request, facts: Facts) -> Accepted | Refused:
     if request.actor.automatic and facts.stopped_by_hand and facts.live is not None:
         return Refused(
             Why.STOPPED_BY_HAND,
-            f"{request.service} was stopped by hand: a deploy by hand, or a restart, starts it again",
+            f"{request.service} was stopped by hand; a deploy by hand starts it",
         )
     if facts.commit is None:
         return Accepted()

@@ -1,0 +1,142 @@
+"""Verification, with a service and a prober whose answers are written down: which looks condemn and which do not."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from opsbot.config import Check, CheckKind, ManagerKind, Service
+from opsbot.core.health import Policy, ProbeResult
+from opsbot.services.port import Activity, Happening, LogLine, LogQuery, ServiceEvent, ServiceState
+from opsbot.verify import Judgement, Verifier
+
+RUNS = ServiceState(Activity.RUNNING, 77, "run 1", datetime.now(UTC))
+CHECK = Check("health", CheckKind.HTTP, interval=timedelta(seconds=0.02), policy=Policy(fall=3))
+
+
+class Played:
+    """A manager whose service stands as it is told."""
+
+    def __init__(self) -> None:
+        self.now = RUNS
+        self.listeners: list[Callable[[ServiceEvent], None]] = []
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    def listen(self, listener: Callable[[ServiceEvent], None]) -> None:
+        self.listeners.append(listener)
+
+    async def start(self, service: str) -> ServiceState:
+        return self.now
+
+    async def stop(self, service: str) -> ServiceState:
+        return self.now
+
+    async def restart(self, service: str) -> ServiceState:
+        return self.now
+
+    async def state(self, service: str) -> ServiceState:
+        return self.now
+
+    async def logs(self, service: str, query: LogQuery) -> list[LogLine]:
+        return []
+
+    async def follow(self, service: str) -> AsyncIterator[LogLine]:
+        for line in await self.logs(service, LogQuery()):
+            yield line
+
+    def dies(self) -> None:
+        self.now = ServiceState(Activity.RETRYING, run="run 1", exit="killed by SIGSEGV")
+        for listener in self.listeners:
+            listener(ServiceEvent("web", Happening.DIED, datetime.now(UTC), self.now))
+
+
+class Script:
+    """A prober that gives these looks, then passes."""
+
+    def __init__(self, looks: str) -> None:
+        self._looks: Iterator[str] = iter(looks)
+
+    async def probe(self, service: Service, check: Check, state: ServiceState) -> ProbeResult:
+        ok = next(self._looks, "+") == "+"
+        return ProbeResult(ok, "answered 200" if ok else "answered 500", datetime.now(UTC))
+
+
+async def judge(
+    looks: str,
+    *,
+    soak: float = 0.3,
+    within: float = 5,
+    manager: Played | None = None,
+    checks: tuple[Check, ...] = (CHECK,),
+) -> Judgement:
+    played = manager or Played()
+    service = Service("web", ManagerKind.PROCESS, checks=checks)
+    return await Verifier(Script(looks), {"web": played}).verify(
+        service, RUNS, Path("/"), soak=timedelta(seconds=soak), within=timedelta(seconds=within)
+    )
+
+
+@pytest.mark.parametrize("looks", ["+++", "---+", "+-+", "+--+--+", "-----------+--+"])
+async def test_looks_that_recover_do_not_condemn(looks: str) -> None:
+    judged = await judge(looks)
+    assert judged == Judgement(ok=True, text="its check passed for 300 ms")
+
+
+async def test_as_many_failures_in_a_row_as_fall_condemn() -> None:
+    judged = await judge("+++---", soak=5)
+    assert judged == Judgement(ok=False, text="health passed at first, then failed 3 times in a row: answered 500")
+
+
+async def test_a_soak_does_not_end_on_a_failing_look() -> None:
+    assert not (await judge("+" + "+" * 4 + "-" * 50, soak=0.12)).ok
+
+
+async def test_a_check_that_never_passes_is_waited_for_and_named() -> None:
+    judged = await judge("-" * 1000, within=0.3)
+    assert judged == Judgement(ok=False, text="not well 300 ms after its start: health: answered 500")
+
+
+async def test_with_no_check_it_must_stay_alive() -> None:
+    assert await judge("", checks=()) == Judgement(ok=True, text="it stayed alive for 300 ms")
+
+
+async def test_a_death_ends_it_at_once() -> None:
+    manager = Played()
+    asyncio.get_running_loop().call_later(0.1, manager.dies)
+    began = asyncio.get_running_loop().time()
+    judged = await judge("", soak=30, manager=manager)
+    assert asyncio.get_running_loop().time() - began < 0.2
+    assert not judged.ok
+    assert judged.text.startswith("it died")
+    assert "killed by SIGSEGV" in judged.text
+
+
+async def test_another_run_is_a_death_though_it_runs_now() -> None:
+    manager = Played()
+    manager.now = ServiceState(Activity.RUNNING, 78, "run 2", datetime.now(UTC))
+    judged = await judge("", manager=manager)
+    assert not judged.ok
+    assert "it died" in judged.text
+
+
+async def test_a_process_of_another_release_is_not_the_new_one() -> None:
+    manager = Played()
+    manager.now = ServiceState(Activity.RUNNING, 77, "run 1", datetime.now(UTC), release=Path("/srv/old"))
+    assert (await judge("", manager=manager)).text == "it runs old and not "
+
+
+async def test_a_mistake_in_a_probe_is_raised_and_not_taken_for_a_sick_service() -> None:
+    class Broken(Script):
+        async def probe(self, service: Service, check: Check, state: ServiceState) -> ProbeResult:
+            raise ZeroDivisionError
+
+    service = Service("web", ManagerKind.PROCESS, checks=(CHECK,))
+    with pytest.raises(ZeroDivisionError):
+        await Verifier(Broken(""), {"web": Played()}).verify(
+            service, RUNS, Path("/"), soak=timedelta(0), within=timedelta(seconds=5)
+        )
