@@ -14,7 +14,7 @@ from opsbot.config import Service
 from opsbot.services import child, run_record
 from opsbot.services.patience import Falls, Patience
 from opsbot.services.port import Activity, Happening, ManagerError, ServiceEvent, ServiceState
-from opsbot.services.processes import Process, boot_id, exit_status, exit_words, open_pidfd, variable
+from opsbot.services.processes import Process, boot_id, exit_status, exit_words, open_pidfd, variable, zombie_status
 from opsbot.services.run_record import RunRecord
 from opsbot.services.spool_watch import SpoolWatch
 from opsbot.services.transcript import Transcript
@@ -291,8 +291,10 @@ class Keeper:
         for wait in _TOLD_AFTER:
             if living.status is not None:
                 break
-            await asyncio.sleep(wait)
-            living.status = exit_status(living.pidfd)
+            living.status = await asyncio.to_thread(zombie_status, living.process)
+            if living.status is None:
+                await asyncio.sleep(wait)
+                living.status = exit_status(living.pidfd)
         return exit_words(living.status)
 
     def _close_living(self) -> None:

@@ -23,9 +23,8 @@ _WORDS = {
 }
 _LEVEL_OF = {word: level for level, words in _WORDS.items() for word in words}
 _WORD = re.compile(
-    # An exception's own name too: TypeError, UnhandledPromiseRejectionWarning.
-    r"(?<![a-z0-9])(?:[a-z]*(?P<tail>error|exception|warning)|(?P<word>" + "|".join(_LEVEL_OF) + r"))(?![a-z0-9])",
-    re.IGNORECASE,
+    # The end of an exception's own name will do: TypeError, DeprecationWarning.
+    r"(?:(?<![a-z0-9])(?:" + "|".join(_LEVEL_OF) + r")|error|exception|warning)(?![a-z0-9])"
 )
 _LOOK_AT = 300
 _NUMBERS = ((50, "error"), (40, "warning"), (30, "info"), (0, "debug"))
@@ -39,10 +38,8 @@ def level_of(text: str) -> str:
         level = _of_json(text)
         if level is not None:
             return level
-    match = _WORD.search(text, 0, _LOOK_AT)
-    if match is None:
-        return ""
-    return _LEVEL_OF[(match["tail"] or match["word"]).lower()]
+    match = _WORD.search(text[:_LOOK_AT].lower())
+    return "" if match is None else _LEVEL_OF[match[0]]
 
 
 def _of_json(text: str) -> str | None:

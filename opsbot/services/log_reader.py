@@ -7,13 +7,13 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from opsbot.services.log_levels import LEVELS, at_least, level_of
 from opsbot.services.pattern_search import PatternSearch
 from opsbot.services.port import LogLine, LogQuery, ManagerError
-from opsbot.services.process_log import NOTE, parts
+from opsbot.services.process_log import NOTE, parts, stamp
 
 LINES_AT_MOST = 10_000
 TIME_LIMIT = 5.0
@@ -23,6 +23,8 @@ _BATCH = 2000
 _RUN_MARK = f" {NOTE} run ".encode()
 
 Bytes = bytes | mmap.mmap
+Entry = tuple[str, str, str]
+"""A line as it is looked through: its time as it is written, which sorts as it is, its text and its run."""
 
 
 def read(directory: Path, query: LogQuery, run: str | None) -> list[LogLine]:
@@ -39,21 +41,31 @@ def read(directory: Path, query: LogQuery, run: str | None) -> list[LogLine]:
     wanted = min(max(query.lines, 0), LINES_AT_MOST)
     with ExitStack() as stack:
         search = stack.enter_context(PatternSearch(query.grep, until)) if query.grep else None
-        found: list[LogLine] = []
+        found: list[Entry] = []
         for batch in _batches(_backwards(directory, query, run), until):
-            lines = batch
+            entries = batch
             if query.level is not None:
-                lines = [line for line in lines if at_least(line.level, query.level)]
+                level = query.level
+                entries = [entry for entry in entries if at_least(level_of(entry[1]), level)]
             if search is not None:
-                lines = search.fitting(lines, lambda line: line.text)
-            found += lines
+                entries = search.fitting(entries, lambda entry: entry[1])
+            found += entries
             if len(found) >= wanted:
                 break
-    return found[:wanted][::-1]
+    lines = (_line(entry) for entry in reversed(found[:wanted]))
+    return [line for line in lines if line is not None]
 
 
-def _batches(lines: Iterator[LogLine], until: float) -> Iterator[list[LogLine]]:
-    batch: list[LogLine] = []
+def _line(entry: Entry) -> LogLine | None:
+    at, text, run = entry
+    try:
+        return LogLine(datetime.fromisoformat(at), text, level_of(text), run)
+    except ValueError:
+        return None  # a line that a power cut left half written
+
+
+def _batches(lines: Iterator[Entry], until: float) -> Iterator[list[Entry]]:
+    batch: list[Entry] = []
     size = 64  # most questions are about a few lines at the end
     for line in lines:
         batch.append(line)
@@ -66,19 +78,20 @@ def _batches(lines: Iterator[LogLine], until: float) -> Iterator[list[LogLine]]:
         yield batch
 
 
-def _backwards(directory: Path, query: LogQuery, run: str | None) -> Iterator[LogLine]:
+def _backwards(directory: Path, query: LogQuery, run: str | None) -> Iterator[Entry]:
     """Lines newest first, as far back as time and run allow."""
+    since = None if query.since is None else stamp(query.since)
     for part in reversed(parts(directory)):
         with ExitStack() as stack:
             data = _content(part, stack.callback)
             if data is None:
                 continue
-            for line in _of_part(data):
-                if query.since is not None and line.at < query.since:
+            for entry in _of_part(data):
+                if since is not None and entry[0] < since:
                     return
-                if query.this_run and line.run != run:
+                if query.this_run and entry[2] != run:
                     return
-                yield line
+                yield entry
 
 
 def _content(part: Path, when_done: Callable[[Callable[[], None]], object]) -> Bytes | None:
@@ -98,7 +111,7 @@ def _content(part: Path, when_done: Callable[[Callable[[], None]], object]) -> B
     return mapped
 
 
-def _of_part(data: Bytes) -> Iterator[LogLine]:
+def _of_part(data: Bytes) -> Iterator[Entry]:
     end = data.rfind(b"\n")
     run: str | None = None
     while end > 0:
@@ -112,11 +125,7 @@ def _of_part(data: Bytes) -> Iterator[LogLine]:
             continue
         if run is None:
             run = _run_before(data, start)
-        try:
-            at = datetime.strptime(line[: _TIME_LENGTH - 1], "%Y-%m-%dT%H:%M:%S.%f").replace(tzinfo=UTC)
-        except ValueError:
-            continue  # a line that a power cut left half written
-        yield LogLine(at, text, level_of(text), run)
+        yield line[:_TIME_LENGTH], text, run
 
 
 def _run_before(data: Bytes, end: int) -> str:

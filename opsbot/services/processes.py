@@ -173,6 +173,18 @@ def _told_by_kernel(pidfd: int) -> int | None:
     return None
 
 
+def zombie_status(process: Process) -> int | None:
+    """How a process ended that its new parent has not reaped yet, None when it is no zombie (any more).
+
+    Field 52 of /proc/PID/stat, shown to who might trace the process.
+    """
+    stat = _read(f"/proc/{process.pid}/stat")
+    fields = stat[stat.rfind(b")") + 2 :].split()
+    if not stat or fields[0] not in _DEAD or int(fields[19]) != process.ticks:
+        return None
+    return int(fields[49])
+
+
 def exit_words(status: int | None) -> str:
     """An exit as people say it: "exit status 1", "killed by SIGKILL"."""
     if status is None:

@@ -59,6 +59,10 @@ class SpoolWatch:
             del self._names[number]
             _libc.inotify_rm_watch(self._fd, number)
 
+    def again(self, name: str) -> None:
+        """Call `grown` for this one once more, after the rest."""
+        self._loop.call_later(self._rest, self._grown, {name})
+
     def _woken(self) -> None:
         # What is written within the rest is taken in one go.
         self._loop.remove_reader(self._fd)

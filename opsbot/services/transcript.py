@@ -60,7 +60,9 @@ class Transcript:
         """Take what was written until now."""
         for _ in range(_BATCHES_AT_ONCE):
             if not await self._write(self._output.drain):
-                break
+                return
+        # There is more, and perhaps no end to it: others have their turn first.
+        self._spools.again(self._name)
 
     async def _write(self, deed: Callable[..., list[LogLine]], *arguments: str) -> bool:
         """Do this in a thread, and hand the lines it gives to who follows; whether there were any."""
