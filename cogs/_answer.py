@@ -10,14 +10,13 @@ import asyncio
 import logging
 import secrets
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 import aiohttp
 import discord
 
-from cogs._args import actor_of, engine_of
+from cogs._args import actor_of, bot_of, engine_of
 from cogs._render import Shown, refusal, say
 from cogs._views import view_of
 from opsbot.core.access import Action, Actor
@@ -38,33 +37,12 @@ CONNECTION = (aiohttp.ClientError, OSError, TimeoutError)
 Work = Callable[[Actor], Awaitable[Shown]]
 
 
-class Seen:
-    """The interactions handled of late, so that none is handled twice."""
-
-    def __init__(self, most: int = 2000) -> None:
-        """Remember so many."""
-        self._ids: OrderedDict[int, None] = OrderedDict()
-        self._most = most
-
-    def first(self, number: int) -> bool:
-        """Whether this one was not seen before."""
-        if number in self._ids:
-            return False
-        self._ids[number] = None
-        if len(self._ids) > self._most:
-            self._ids.popitem(last=False)
-        return True
-
-
-_seen = Seen()
-
-
 async def acknowledge(interaction: discord.Interaction, *, private: bool, update: bool = False) -> bool:
     """Tell Discord that an answer follows; whether Discord took it, so that the deed may be done.
 
     update: the answer will replace the message the button sits on.
     """
-    if not _seen.first(interaction.id):
+    if not bot_of(interaction).clicks.first(interaction.id):
         return False
     began, uncertain = time.monotonic(), False
     while time.monotonic() - began < ACKNOWLEDGE_SECONDS:
@@ -120,7 +98,7 @@ async def wrongly_asked(engine: Engine, actor: Actor, action: Action, service: s
 
 async def fill(interaction: discord.Interaction, shown: Shown, *, public: bool) -> None:
     """Put the answer where the acknowledgement promised it; after its 15 minutes, a public one into the channel."""
-    shown = shown.within(redactor_of(interaction))
+    shown = shown.within(bot_of(interaction).redact)
     for delay in (*FILL_DELAYS, None):
         try:
             await _edit(interaction, shown)
@@ -166,9 +144,3 @@ async def _too_late(interaction: discord.Interaction, shown: Shown, error: Excep
             await cast("Any", channel).send(shown.content, embed=shown.embed(), allowed_mentions=NO_MENTIONS)
     except (discord.DiscordException, *CONNECTION) as failure:
         log.warning("nor could it be put into the channel: %r", failure)
-
-
-def redactor_of(interaction: discord.Interaction) -> Callable[[str], str]:
-    """Takes known secrets out of text; the bot has one."""
-    redact: Callable[[str], str] = getattr(interaction.client, "redact", str)
-    return redact

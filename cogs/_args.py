@@ -1,5 +1,9 @@
 """Who asks, and which service, release or length of time is meant."""
 
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol, cast
 
@@ -14,17 +18,59 @@ from opsbot.engine import Engine
 
 CHOICES = 25
 NAME = 100
+TWICE_SECONDS = 10.0
 
 
-class HasEngine(Protocol):
+@dataclass(slots=True)
+class Clicks:
+    """What was clicked of late: no interaction is handled twice, and no restart made twice by a double click."""
+
+    most: int = 2000
+    ids: OrderedDict[int, None] = field(default_factory=OrderedDict)
+    deeds: dict[str, tuple[float, str]] = field(default_factory=dict)
+
+    def first(self, number: int) -> bool:
+        """Whether this interaction was not seen before."""
+        if number in self.ids:
+            return False
+        self.ids[number] = None
+        if len(self.ids) > self.most:
+            self.ids.popitem(last=False)
+        return True
+
+    def before(self, deed: str, name: str) -> str | None:
+        """Who did this within the last seconds; else remembers that it is being done now."""
+        now = time.monotonic()
+        self.deeds = {known: value for known, value in self.deeds.items() if now - value[0] < TWICE_SECONDS}
+        if deed in self.deeds:
+            return self.deeds[deed][1]
+        self.deeds[deed] = (now, name)
+        return None
+
+    def failed(self, deed: str) -> None:
+        """It came to nothing: the next click counts."""
+        self.deeds.pop(deed, None)
+
+
+class Bot(Protocol):
     """The bot, as the cogs see it."""
 
     engine: Engine
+    clicks: Clicks
+
+    @property
+    def redact(self) -> Callable[[str], str]:
+        """Takes known secrets out of text."""
+
+
+def bot_of(interaction: discord.Interaction) -> Bot:
+    """The bot the interaction came to."""
+    return cast("Bot", interaction.client)
 
 
 def engine_of(interaction: discord.Interaction) -> Engine:
-    """The engine of the bot the interaction came to."""
-    return cast("HasEngine", interaction.client).engine
+    """Its engine."""
+    return bot_of(interaction).engine
 
 
 def actor_of(interaction: discord.Interaction) -> Actor:

@@ -4,13 +4,14 @@ What a button stood for may be over when it is pressed: each first looks whether
 """
 
 import hashlib
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import discord
 
 from cogs._answer import respond
+from cogs._args import Clicks, bot_of
 from cogs._render import Button, Shown, logs, refusal, say
 from cogs._text import code, escape, moment
 from cogs.deploy import begun
@@ -22,35 +23,10 @@ from opsbot.services.port import LogQuery
 from opsbot.store import ledger
 
 CONFIRM = timedelta(seconds=60)
-TWICE_SECONDS = 10.0
 LOG_LINES = 50
 HOUR = timedelta(hours=1)
 
 Press = Callable[[Engine, Actor, str, str], Awaitable[Shown]]
-
-
-class Recently:
-    """Presses of the last seconds: a second click on the same button is one click too many, whoever makes it."""
-
-    def __init__(self) -> None:
-        """Nothing was pressed yet."""
-        self._at: dict[str, tuple[float, str]] = {}
-
-    def by(self, key: str, name: str) -> str | None:
-        """Who pressed it within the last seconds; else remembers this press."""
-        now = time.monotonic()
-        self._at = {known: value for known, value in self._at.items() if now - value[0] < TWICE_SECONDS}
-        if key in self._at:
-            return self._at[key][1]
-        self._at[key] = (now, name)
-        return None
-
-    def forget(self, key: str) -> None:
-        """It came to nothing: the next press counts."""
-        self._at.pop(key, None)
-
-
-_recently = Recently()
 
 
 async def _nothing(engine: Engine, actor: Actor, action: Action, service: str, text: str) -> Shown:
@@ -64,7 +40,7 @@ async def _logs(engine: Engine, actor: Actor, service: str, _: str) -> Shown:
     return refusal(lines) if isinstance(lines, Refused) else logs(service, lines)
 
 
-async def _restart(engine: Engine, actor: Actor, service: str, ident: str) -> Shown:
+async def _restart(clicks: Clicks, engine: Engine, actor: Actor, service: str, ident: str) -> Shown:
     refused = await engine.admit(actor, Action.RESTART, service, "button")
     if refused:
         return refusal(refused)
@@ -73,13 +49,13 @@ async def _restart(engine: Engine, actor: Actor, service: str, ident: str) -> Sh
         since = moment(incident.closed_at)
         text = f"{escape(service)} is well again since {since}. To restart it all the same: /restart."
         return await _nothing(engine, actor, Action.RESTART, service, text)
-    before = _recently.by(f"restart:{service}", actor.name)
+    before = clicks.before(f"restart:{service}", actor.name)
     if before is not None:
         text = f"{escape(service)} was restarted a moment ago by {escape(before)}."
         return await _nothing(engine, actor, Action.RESTART, service, text)
     state = await engine.restart(actor, service)
     if isinstance(state, Refused):
-        _recently.forget(f"restart:{service}")
+        clicks.failed(f"restart:{service}")
         return refusal(state)
     return say(f"{escape(service)} was restarted; it runs as process {state.pid}.")
 
@@ -197,7 +173,6 @@ async def _no(engine: Engine, actor: Actor, service: str, _: str) -> Shown:
 
 PRESSES: Mapping[str, tuple[Action, Press]] = {
     "logs": (Action.LOGS, _logs),
-    "restart": (Action.RESTART, _restart),
     "silence": (Action.SILENCE, _silence),
     "deploy": (Action.DEPLOY, _deploy),
     "retry": (Action.DEPLOY, _retry),
@@ -211,10 +186,12 @@ ANSWERS = frozenset({"yes", "no"})
 
 async def press(engine: Engine, interaction: discord.Interaction, action: str, service: str, ident: str) -> None:
     """A button was pressed."""
-    if action not in PRESSES:
+    restart: Press = partial(_restart, bot_of(interaction).clicks)
+    presses = {**PRESSES, "restart": (Action.RESTART, restart)}
+    if action not in presses:
         await outdated(interaction)
         return
-    stands_for, deed = PRESSES[action]
+    stands_for, deed = presses[action]
 
     async def work(actor: Actor) -> Shown:
         return await deed(engine, actor, service, ident)

@@ -24,6 +24,7 @@ _PILED_MARKS = re.compile(
 _REMOVED = frozenset({"Cf", "Cs", "Cn", "Co"})
 _MARKUP = re.compile(r"[\\*_~|`\[\]<>]")
 _LINE_START = re.compile(r"^(?:[#+-]|\d+(?=[.)]))")
+_MENTION = re.compile(r"<[@#]|@(?:everyone|here)")
 _TICKS = re.compile(r"`{2,}")
 
 
@@ -57,7 +58,12 @@ def escape(text: str, most: int = 300) -> str:
 
 def code(text: str, most: int = 80) -> str:
     """As inline code."""
-    return f"`{one_line(text, most).replace('`', 'ˋ') or '?'}`"
+    return f"`{_defused(one_line(text, most).replace('`', 'ˋ')) or '?'}`"
+
+
+def _defused(text: str) -> str:
+    """Clients show no mention within code, but the server looks for them there, too."""
+    return _MENTION.sub(lambda found: found[0][0] + ZWSP + found[0][1:], text)
 
 
 def log_line(text: str, most: int = 400) -> str:
@@ -70,7 +76,7 @@ def fence(lines: Sequence[str], most: int) -> str:
     kept: list[str] = []
     left = most - len("```\n\n```")
     for line in reversed(lines):
-        shown = _TICKS.sub(lambda ticks: ZWSP.join(ticks[0]), log_line(line))
+        shown = _defused(_TICKS.sub(lambda ticks: ZWSP.join(ticks[0]), log_line(line)))
         if len(shown) + 1 > left:
             break
         left -= len(shown) + 1

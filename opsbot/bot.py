@@ -20,6 +20,7 @@ from discord.http import Route
 
 import cogs.alerts
 from cogs._answer import respond
+from cogs._args import Clicks
 from cogs._channel import OpsChannel
 from cogs._presses import outdated, press
 from cogs._render import Shown, say
@@ -134,7 +135,13 @@ class OpsBot(PatientBot):
     """The client of one log-in. Needs no privileged intent: GUILDS alone; who asks comes with each interaction."""
 
     def __init__(
-        self, engine: Engine, redact: Redactor, reporter: Reporter, pace: Pace, awake: Callable[[], None]
+        self,
+        engine: Engine,
+        redact: Redactor,
+        clicks: Clicks,
+        reporter: Reporter,
+        pace: Pace,
+        awake: Callable[[], None],
     ) -> None:
         """Make the client; nothing is connected. awake: called whenever Discord is known to be there again."""
         super().__init__(
@@ -151,6 +158,7 @@ class OpsBot(PatientBot):
         )
         self.engine = engine
         self.redact = redact
+        self.clicks = clicks
         self.reporter = reporter
         self.pace = pace
         self.on_trouble = lambda text: reporter.problem("gateway", text)
@@ -279,8 +287,10 @@ async def run_bot(
         sender.nudge()
         editor.nudge()
 
+    clicks = Clicks()
+
     def make() -> OpsBot:
-        return OpsBot(engine, redact, reporter, pace, awake)
+        return OpsBot(engine, redact, clicks, reporter, pace, awake)
 
     async with asyncio.TaskGroup() as group:
         group.create_task(sender.run(), name="sender")

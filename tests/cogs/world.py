@@ -154,7 +154,7 @@ class World:
     async def all_told(self, seconds: float = 10.0) -> None:
         """Until nothing is left in the outbox."""
         async with asyncio.timeout(seconds):
-            while (await self.store.read(outbox.waiting))[0]:
+            while (await self.store.read(outbox.waiting))[0]:  # noqa: ASYNC110 - the store tells nobody
                 await asyncio.sleep(0.01)
 
     def posted(self) -> list[Json]:
