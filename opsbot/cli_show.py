@@ -1,5 +1,6 @@
 """What the daemon answered, as lines for people. Pure; all that comes from outside is made harmless here."""
 
+import re
 import textwrap
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -34,6 +35,7 @@ _COLOUR = {
 }
 _SHORT = 10
 """Digits of a commit that are shown."""
+_WHOLE_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 def colour_of(word: str) -> str:
@@ -190,7 +192,9 @@ def deployment_title(one: DeploymentReply) -> str:
     if one["kind"] == "rollback" and one["release_to"]:
         target = f" to {plain(one['release_to'])}"
     else:
-        target = f" of {plain(one['ref'])}" if one["ref"] else ""
+        ref = plain(one["ref"] or "")
+        short = ref[:_SHORT] if _WHOLE_COMMIT.fullmatch(ref) else ref
+        target = f" of {short}" if short else ""
     return f"deployment {one['id']} of {plain(one['service'])}: {what}{target} by {plain(one['by']['name'])}"
 
 
@@ -222,7 +226,7 @@ def step_line(step: StepReply, paint: Paint, now: datetime, columns: int) -> str
     end = when(step["ended_at"]) if step["ended_at"] else now
     length = duration(max(end - when(step["started_at"]), timedelta(0)))
     note = f"  {plain(step['note'])}" if step["note"] else ""
-    words = fit(f"{plain(step['name']):<12} {length:>9}{note}", columns - 4)
+    words = fit(f"{length:>9}  {plain(step['name'])}{note}", columns - 4)
     return f"  {paint(mark, colour)} {words}"
 
 

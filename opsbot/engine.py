@@ -280,14 +280,17 @@ class Engine:
         if polled.outcome is Outcome.NO_NEWS and polled.head in quarantined:
             words = f"{polled.head[:10]} failed before and is quarantined; a deploy by hand may try it again"
             polled = Polled(Outcome.WAITING, words, polled.head)
-        elif polled.outcome is Outcome.NOTED and not source.auto and polled.head not in quarantined:
-            hold = await self.store.read(ledger.hold, service)
-            if hold is None:
-                begun = await self.deploy(actor, service, polled.head, "update")
-                if isinstance(begun, Refused):
-                    return begun
-                words = f"{(polled.head or '')[:10]} is being deployed"
-                polled = Polled(Outcome.DEPLOYING, words, polled.head, begun.id)
+        hold = await self.store.read(ledger.hold, service)
+        if polled.outcome is Outcome.NO_NEWS and hold is not None and polled.head == hold.waits:
+            words = "it was rolled back; updates wait for a newer commit, or for resume"
+            polled = Polled(Outcome.WAITING, words, polled.head)
+        by_hand = polled.outcome is Outcome.NOTED and not source.auto and hold is None
+        if by_hand and polled.head not in quarantined:
+            begun = await self.deploy(actor, service, polled.head, "update")
+            if isinstance(begun, Refused):
+                return begun
+            words = f"{(polled.head or '')[:10]} is being deployed"
+            polled = Polled(Outcome.DEPLOYING, words, polled.head, begun.id)
         await self._record(actor, Action.DEPLOY, service, "update", polled.text)
         return polled
 

@@ -22,7 +22,7 @@ from opsbot.client import Client
 from opsbot.core.health import CheckHealth, ProbeResult, Verdict
 from opsbot.core.model import Evidence, Incident
 from opsbot.monitor import draw
-from opsbot.replies import Snapshot
+from opsbot.replies import CheckReply, Snapshot
 from opsbot.store import watchbook
 from opsbot.terminal import width
 from tests.cli.conftest import Opsbot
@@ -79,10 +79,8 @@ async def test_it_shows_what_is_out_of_the_ordinary(daemon: World) -> None:
 async def test_many_checks_leave_room_for_the_rest_and_those_in_trouble_come_first(daemon: World) -> None:
     snapshot = await trouble(daemon)
     check = snapshot["services"][0]["checks"][1]
-    snapshot["services"][0]["checks"] = [
-        *({**check, "name": f"check-{n}"} for n in range(80)),
-        snapshot["services"][0]["checks"][0],
-    ]
+    many: list[CheckReply] = [{**check, "name": f"check-{n}"} for n in range(80)]
+    snapshot["services"][0]["checks"] = [*many, snapshot["services"][0]["checks"][0]]
     lines = drawn(snapshot, 80, 24)
     assert len(lines) <= 24
     at = next(n for n, line in enumerate(lines) if line.startswith("checks ("))

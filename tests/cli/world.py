@@ -206,6 +206,10 @@ class Polling:
     deployer: Deploying
     outcome: Outcome = Outcome.NO_NEWS
     text: str = "c0ffee0000 is live, the newest"
+    woken: list[str] = field(default_factory=list)
+
+    def wake(self, service: str, origin: Origin) -> None:  # noqa: ARG002 - the Poller's
+        self.woken.append(service)
 
     async def poll(self, service: str, origin: Origin, actor: Actor | None = None) -> Polled:  # noqa: ARG002
         if self.outcome is not Outcome.DEPLOYING:
