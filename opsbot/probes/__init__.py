@@ -12,9 +12,10 @@ from opsbot.config import Check, CheckKind, Service
 from opsbot.core.health import ProbeResult
 from opsbot.probes import command, http
 from opsbot.probes.listening import Listeners, PortTable, local
+from opsbot.probes.memory import resident
 from opsbot.probes.vitals import Vitals
 from opsbot.services.port import Activity, ManagerError, ServiceState
-from opsbot.words import clip, duration
+from opsbot.words import clip, duration, size
 
 log = logging.getLogger(__name__)
 
@@ -64,11 +65,11 @@ class Prober:
             seen = _fault(service, check, error)
         return None if seen is None else _result(seen, at, began)
 
-    async def _patient(self, service: Service, check: Check, _: ServiceState) -> ProbeResult:
+    async def _patient(self, service: Service, check: Check, state: ServiceState) -> ProbeResult:
         at, began = self._clock(), time.perf_counter()
         try:
             async with asyncio.timeout(check.timeout.total_seconds()):
-                seen = await self._waiting(service, check, began)
+                seen = await self._waiting(service, check, state, began)
         except TimeoutError:
             seen = False, _too_long(check)
         except Exception as error:  # noqa: BLE001 - the edge, see `_fault`
@@ -90,7 +91,8 @@ class Prober:
             if state.pid is None:
                 return False, _words(state)
             vital = self._vitals.look(service.name, state.run, state.pid)
-            return vital.ok, vital.seen
+            # To measure it takes a hundred times as long as to see that it lives: not on the event loop.
+            return None if vital.ok and check.memory_max else (vital.ok, vital.seen)
         if check.kind is CheckKind.UNIT:
             return state.activity is Activity.RUNNING, _words(state)
         if check.kind is CheckKind.TCP:
@@ -127,7 +129,9 @@ class Prober:
 
     # Waiting
 
-    async def _waiting(self, service: Service, check: Check, began: float) -> Seen:
+    async def _waiting(self, service: Service, check: Check, state: ServiceState, began: float) -> Seen:
+        if check.kind is CheckKind.PROCESS and check.memory_max and state.pid:
+            return await asyncio.to_thread(_within, check.memory_max, state.pid)
         if check.kind is CheckKind.HTTP:
             return await self._http(service, check, began)
         if check.kind is CheckKind.TCP:
@@ -151,6 +155,13 @@ class Prober:
         if known is None or known[0] is not check:
             known = self._targets[service.name, check.name] = (check, http.target(check))
         return known[1]
+
+
+def _within(memory_max: int, pid: int) -> Seen:
+    taken = resident(pid)
+    if taken > memory_max:
+        return False, f"process {pid} and its children take {size(taken)} of memory, more than {size(memory_max)}"
+    return True, f"process {pid} runs, {size(taken)} of memory"
 
 
 def _result(seen: Seen, at: datetime, began: float) -> ProbeResult:
