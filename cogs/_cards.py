@@ -112,8 +112,7 @@ def sentence(deployment: Deployment) -> str:
         case Phase.FAILED:
             return f"❌ {service}: deployment {deployment.id} of {to} {failed}; nothing live was changed."
         case Phase.UNDONE:
-            after = "the release before serves again" if deployment.release_from else "there was none before it"
-            return f"↩️ {service}: deployment {deployment.id} of {to} {failed} and was undone; {after}."
+            return f"↩️ {service}: deployment {deployment.id} of {to} {failed} and was undone; {_serving(deployment)}."
         case Phase.STUCK:
             return (
                 f"🚨 {service}: deployment {deployment.id} of {to} {failed} and could not be undone. A human is needed."
@@ -124,17 +123,42 @@ def sentence(deployment: Deployment) -> str:
     return f"🔵 {doing} {service} to {to}: {deployment.phase}. Asked by {_asked(deployment)}."
 
 
-def _step_line(step: Step) -> str:
+def _serving(deployment: Deployment) -> str:
+    """What serves after it was undone."""
+    if deployment.release_from is None:
+        return "there was none before it"
+    if deployment.commit_from and deployment.note.endswith(_back_on(deployment)):
+        return f"{code(deployment.commit_from[:10])} serves again"
+    return "a release before it serves again"
+
+
+def _back_on(deployment: Deployment) -> str:
+    return f" Back on {deployment.release_from}."
+
+
+def _short(deployment: Deployment, text: str) -> str:
+    """The text with its releases named by their commits, as everywhere on the card."""
+    for release, commit in (
+        (deployment.release_to, deployment.commit_to),
+        (deployment.release_from, deployment.commit_from),
+    ):
+        if release and commit:
+            text = text.replace(release, commit[:10])
+    return text
+
+
+def _step_line(deployment: Deployment, step: Step) -> str:
     took = f" {duration(step.ended_at - step.started_at)}" if step.ended_at else f" since {moment(step.started_at)}"
     sign = {True: "✓", False: "✗", None: "▶" if step.ended_at is None else "·"}[step.ok]
-    # Why a step failed stands below the list, in full.
-    note = f" · {escape(step.note, 120)}" if step.note and step.ok is not False else ""
-    return f"{sign} {escape(step.name, 80)}{took}{note}"
+    # Why a step failed stands below the list, in full; a commit that its name tells already is not told again.
+    told = not step.note or step.ok is False or step.name.endswith(f" {step.note}")
+    note = "" if told else f" · {escape(_short(deployment, step.note), 120)}"
+    return f"{sign} {escape(_short(deployment, step.name), 80)}{took}{note}"
 
 
 def _phases(deployment: Deployment) -> list[str]:
     """Each step with its time; then what is still to come."""
-    lines = [_step_line(step) for step in deployment.steps]
+    lines = [_step_line(deployment, step) for step in deployment.steps]
     seen = {step.phase for step in deployment.steps}
     if deployment.finished or deployment.phase is Phase.UNDOING:
         return lines
@@ -169,15 +193,16 @@ def _what_next(deployment: Deployment, around: Around) -> list[str]:
         lines.append(
             "**Next:** nothing by itself. Look at the service and the log; Retry or Roll back when it can work."
         )
-    elif deployment.phase is Phase.UNDONE:
-        again = "the release before serves again" if deployment.release_from else "nothing runs until the next deploy"
-        lines.append(f"**Next:** {again}.")
-    elif deployment.phase is Phase.FAILED:
-        lines.append("**Next:** nothing live was changed; what ran before goes on running.")
+    elif deployment.phase is Phase.UNDONE and deployment.release_from is None:
+        lines.append("**Next:** nothing runs until the next deploy.")
     if around.quarantined and deployment.commit_to:
-        lines.append(f"{code(deployment.commit_to[:10])} is quarantined: it is not deployed again by itself.")
-    if around.hold is not None:
-        lines.append(hold_line(around.hold))
+        commit = code(deployment.commit_to[:10])
+        lines.append(
+            f"**Next:** {commit} is quarantined: a newer commit is deployed by itself, this one by Retry only."
+        )
+    hold = around.hold
+    if hold is not None and not (around.quarantined and hold.waits == deployment.commit_to):
+        lines.append(hold_line(hold))
     return lines
 
 
@@ -232,12 +257,19 @@ def _join(blocks: Sequence[str], telling: Sequence[str] = ()) -> str:
 
 def _evidence(deployment: Deployment) -> list[str]:
     step = _failed_step(deployment)
-    lines = [f"**Why:** {escape(deployment.note, 300)}"] if deployment.note else []
+    tail = "" if step is None else fence(step.tail.splitlines()[-TAIL:], _TAIL_ROOM)
+    return ["\n".join(part for part in (_why(deployment, step), tail) if part)]
+
+
+def _why(deployment: Deployment, step: Step | None) -> str:
+    """The step, how long it ran, and what was wrong; that the release before is back stands elsewhere."""
+    note = _short(deployment, deployment.note.removesuffix(_back_on(deployment)))
     if step is None:
-        return ["\n".join(lines)]
+        return f"**Why:** {escape(note)}" if note else ""
     ran = duration((step.ended_at or deployment.updated_at) - step.started_at)
-    lines.append(f"**Step:** {escape(step.name, 100)} failed after {ran}")
-    return ["\n".join(lines), fence(step.tail.splitlines()[-TAIL:], _TAIL_ROOM)]
+    failed = f"**Why:** {escape(_short(deployment, step.name), 100)} failed after {ran}"
+    note = note.removeprefix(f"{step.name}: ")
+    return f"{failed}: {escape(note)}" if note else f"{failed}."
 
 
 def _deployment_buttons(deployment: Deployment) -> tuple[Button, ...]:
@@ -256,16 +288,13 @@ def _deployment_buttons(deployment: Deployment) -> tuple[Button, ...]:
 
 def outcome(notice: Notice, deployment: Deployment, around: Around) -> Shown:
     """The new message for a deployment that went wrong: an edit of its card notifies nobody."""
-    step = _failed_step(deployment)
-    lines = [f"**Why:** {escape(deployment.note, 300)}"] if deployment.note else []
-    if step is not None:
-        ran = duration((step.ended_at or deployment.updated_at) - step.started_at)
-        lines.append(f"**Step:** {escape(step.name, 100)} after {ran}; its last lines are on the card")
-    lines += _what_next(deployment, around)
+    total = deployment.commits_total
+    lines = commit_lines(deployment.commits[:1], total, around.repository) if deployment.commits else []
+    lines += [_why(deployment, _failed_step(deployment)), *_what_next(deployment, around)]
     return Shown(
         sentence(deployment),
         "",
-        "\n".join(lines),
+        "\n".join(line for line in lines if line),
         COLOURS.get(deployment.phase, RED),
         mark("n", notice.id, around.host),
     )
@@ -291,7 +320,8 @@ def incident_sentence(incident: Incident) -> str:
     """The incident in one sentence."""
     service = escape(incident.service)
     if incident.closed_at is not None:
-        return well_again(incident)
+        lasted = duration(incident.closed_at - incident.opened_at)
+        return f"🟢 {service} was not well for {lasted}: {escape(incident.cause, 200)}."
     called = " A human is needed." if incident.called_at is not None else ""
     return f"🔴 {service} is not well: {escape(incident.cause, 200)}.{called}".replace("..", ".")
 
@@ -308,14 +338,16 @@ def _proof(incident: Incident, around: Around) -> list[str]:
     lines = [f"• {escape(name, 60)}: {escape(seen, 150)}" for name, seen in evidence.checks]
     if evidence.exit:
         lines.append(f"• process: {escape(evidence.exit, 150)}")
-    facts = [f"Since {moment(incident.opened_at, 'f')} on {escape(around.host, 60)}"]
-    if incident.closed_at is not None:
-        facts.append(f"until {moment(incident.closed_at, 'f')}")
+    began, host = incident.opened_at, escape(around.host, 60)
+    if incident.closed_at is None:
+        facts = f"Since {moment(began, 'T')} ({moment(began)}) on {host}"
+    else:
+        facts = f"{moment(began, 'D')}, {moment(began, 'T')} to {moment(incident.closed_at, 'T')} on {host}"
     previous = around.previous
     last = f"**Last deploy:** {deployment_line(previous)}" if previous is not None else "**Last deploy:** none known"
     if previous is not None and previous.commits:
         last += f"\n{escape(previous.commits[0].title, 80)} · {escape(previous.commits[0].author, 30)}"
-    return [" ".join(facts), "**Seen**\n" + fit(lines, 900) if lines else "", last]
+    return [facts, "**Seen**\n" + fit(lines, 900) if lines else "", last]
 
 
 def incident_card(incident: Incident, around: Around) -> Shown:

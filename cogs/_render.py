@@ -194,9 +194,10 @@ def _check(name: str, health: CheckHealth) -> str:
 
 def hold_line(hold: Hold) -> str:
     """Why nothing is deployed."""
-    why = f": {escape(hold.reason)}" if hold.reason else ""
     if hold.waits:
+        why = f" ({escape(hold.reason)})" if hold.reason else ""
         return f"⏸ Automatic deploys wait for a commit newer than {code(hold.waits[:10])}, or for /resume{why}"
+    why = f": {escape(hold.reason)}" if hold.reason else ""
     return f"⏸ Held by {escape(hold.actor, 60)} {moment(hold.at)}{why}"
 
 

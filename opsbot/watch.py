@@ -273,7 +273,7 @@ class Watcher:
                 self._hurry(watched)
             case Happening.GAVE_UP:
                 if watched.incident is None:
-                    await self._trouble(name, f"died again and again: {event.state.exit}", event.at)
+                    await self._trouble(name, f"it died again and again ({event.state.exit})", event.at, event.state)
                 else:
                     await self._note(name, f"not started again: {event.state.exit}")
                 await self._act(name)
@@ -289,9 +289,9 @@ class Watcher:
             # What was seen of the dead process says nothing of the next one: each check has to be well anew.
             watched.checks[check] = replace(health, streak=0, streak_since=None)
         if watched.incident is None:
-            await self._trouble(name, f"died: {exit_text}", event.at, exit_text)
+            await self._trouble(name, f"it died ({exit_text})", event.at, event.state)
         else:
-            await self._note(name, f"died again: {exit_text}")
+            await self._note(name, f"died again ({exit_text})")
 
     def _hurry(self, watched: Watched) -> None:
         now = self._clock()
@@ -305,13 +305,14 @@ class Watcher:
 
     # Incidents
 
-    async def _trouble(self, name: str, cause: str, since: datetime, exit_text: str = "") -> None:
+    async def _trouble(self, name: str, cause: str, since: datetime, dead: ServiceState | None = None) -> None:
+        """Open an incident. dead: the service as its manager found it dead."""
         watched = self._watched[name]
         async with watched.lock:
             if watched.incident is not None:
                 return
             live = await self._store.read(ledger.live, name)
-            evidence = await self._evidence(name, exit_text)
+            evidence = await self._evidence(name, dead.exit if dead else "", dead.run if dead else None)
             draft = Incident(0, name, cause, since, evidence, deployment=live.deployment if live else None)
             watched.incident = await self._store.write(watchbook.open_incident, draft)
             watched.restarts, watched.rolled_back, watched.called, watched.last_deed = (), False, False, ""
@@ -320,7 +321,8 @@ class Watcher:
         self._feed.publish("notice")
         self._hurry(watched)
 
-    async def _evidence(self, name: str, exit_text: str = "") -> Evidence:
+    async def _evidence(self, name: str, exit_text: str = "", run: str | None = None) -> Evidence:
+        """What was seen. Its log is that of one run alone, the present one where none is named."""
         watched = self._watched[name]
         failing = tuple(
             (check, health.last.seen)
@@ -330,8 +332,10 @@ class Watcher:
         lines: tuple[str, ...] = ()
         try:
             async with asyncio.timeout(LOG_SECONDS):
-                found = await self._managers[name].logs(name, LogQuery(LOG_LINES))
-                lines = tuple(self._redact(line.text)[:500] for line in found)
+                run = run or (await self._managers[name].state(name)).run
+                found = await self._managers[name].logs(name, LogQuery(LOG_LINES * 4))
+                ours = [line.text for line in found if not run or line.run in {"", run}]
+                lines = tuple(self._redact(text)[:500] for text in ours[-LOG_LINES:])
         except (ManagerError, TimeoutError) as error:
             log.warning("%s: its log cannot be read for the alert: %s", name, error)
         return Evidence(failing, exit_text, lines)
@@ -476,7 +480,7 @@ class Watcher:
         await self._store.write(watchbook.add_recovery, name, now)
         watched.restarts = (*watched.restarts, now)
         watched.last_deed = "restarted by opsbot"
-        await self._note(name, f"restarting it: {step.why}")
+        await self._note(name, step.why)
         for check in watched.checks:
             watched.checks[check] = CheckHealth(last=watched.checks[check].last)
         try:

@@ -83,7 +83,7 @@ def next_rung(trouble: Trouble, ladder: Ladder, now: datetime) -> Next:
     within_budget = len(spent) < ladder.budget
     if ladder.restart and tried < ladder.attempts and within_budget and not trouble.restart_cannot_help:
         if tried == 0:
-            return Next(Rung.RESTART, "first restart", now)
+            return Next(Rung.RESTART, f"restart 1 of {ladder.attempts}", now)
         delay = min(ladder.backoff * 2 ** (tried - 1), ladder.backoff_max)
         due = trouble.restarts[-1] + delay
         if now < due:
