@@ -16,7 +16,7 @@ from opsbot.terminal import Paint, plain, terminal_width, wants_colour
 
 if TYPE_CHECKING:
     from opsbot.cli_offline import LastKnown
-    from opsbot.replies import DeploymentReply, StateReply
+    from opsbot.reply_shapes import DeploymentReply, StateReply
 
 FINE, UNHEALTHY, USAGE, NO_ANSWER, REFUSED = 0, 1, 2, 3, 4
 FAILED = UNHEALTHY

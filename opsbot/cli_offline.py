@@ -25,7 +25,7 @@ from opsbot.core.model import Notice
 from opsbot.engine import ServiceStatus
 from opsbot.host import host_figures, process_figures
 from opsbot.redaction import Redactor
-from opsbot.replies import Audit, History, Logs, NoticeReply, Snapshot, Status
+from opsbot.reply_shapes import Audit, History, Logs, NoticeReply, Snapshot, Status
 from opsbot.services import run_record
 from opsbot.services.log_reader import read
 from opsbot.services.port import Activity, LogQuery, ManagerError, ServiceState

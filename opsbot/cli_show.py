@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from opsbot.replies import (
+from opsbot.reply_shapes import (
     Audit,
     CheckReply,
     DeploymentReply,

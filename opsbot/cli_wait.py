@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TextIO
 
 from opsbot import cli_show
-from opsbot.replies import DeploymentReply
+from opsbot.reply_shapes import DeploymentReply
 from opsbot.terminal import Paint, terminal_width
 
 

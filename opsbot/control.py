@@ -24,7 +24,7 @@ from opsbot.unix_path import reachable
 
 if TYPE_CHECKING:
     from opsbot.engine import Engine
-    from opsbot.replies import Ping
+    from opsbot.reply_shapes import Ping
 
 __all__ = ["Control", "ControlError", "Gateway", "start_control"]
 

@@ -37,7 +37,7 @@ from opsbot.services.port import LogLine, LogQuery
 
 if TYPE_CHECKING:
     from opsbot.engine import Engine
-    from opsbot.replies import Ping
+    from opsbot.reply_shapes import Ping
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from opsbot.store import ledger, outbox
 
 if TYPE_CHECKING:
     from opsbot.engine import Engine
-    from opsbot.replies import GatewayReply, NoticeReply, Ping, Snapshot
+    from opsbot.reply_shapes import GatewayReply, NoticeReply, Ping, Snapshot
 
 DEPLOYMENTS = 8
 ALERTS = 8

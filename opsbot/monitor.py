@@ -25,7 +25,7 @@ from rich.text import Text
 from opsbot import cli_show
 from opsbot.cli_show import ago, colour_of, when
 from opsbot.client import AnswerError, Client, NoAnswerError
-from opsbot.replies import CheckReply, DeploymentReply, NoticeReply, ServiceReply, Snapshot
+from opsbot.reply_shapes import CheckReply, DeploymentReply, NoticeReply, ServiceReply, Snapshot
 from opsbot.terminal import plain
 from opsbot.words import duration, size
 

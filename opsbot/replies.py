@@ -1,11 +1,31 @@
-"""What the control socket answers, and what `--json` prints: the shapes, and how they are made from opsbot's values.
-
-The shapes are a promise to scripts: keys are added, never renamed or taken away. Times are ISO 8601 in UTC, lengths of
-time are seconds, sizes are bytes. All text may be untrusted; whoever shows it escapes it.
-"""
+"""opsbot's values in the shapes that the control socket answers with and `--json` prints."""
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
+
+from opsbot.reply_shapes import (
+    Audit,
+    AuditReply,
+    By,
+    CheckReply,
+    CommitReply,
+    DeploymentReply,
+    History,
+    HoldReply,
+    HostReply,
+    IncidentReply,
+    LogReply,
+    Logs,
+    NoticeReply,
+    ReleaseReply,
+    ServiceReply,
+    SilenceReply,
+    SourceReply,
+    StateReply,
+    Status,
+    StepReply,
+    UpdateReply,
+)
 
 if TYPE_CHECKING:  # the client prints these shapes and must start fast: it needs none of what they are made from
     from opsbot.core.access import Actor
@@ -16,303 +36,6 @@ if TYPE_CHECKING:  # the client prints these shapes and must start fast: it need
     from opsbot.host import HostFigures
     from opsbot.poll import Polled
     from opsbot.services.port import LogLine, ServiceState
-
-
-class By(TypedDict):
-    """Who did it: the origin (`cli`, `discord`, `poll`...), the id, the name."""
-
-    origin: str
-    id: str
-    name: str
-
-
-class CheckReply(TypedDict):
-    """One check: its verdict and since when, and what the last look saw."""
-
-    name: str
-    verdict: str
-    since: str | None
-    ok: bool | None
-    seen: str
-    at: str | None
-    took: float | None
-    streak: int
-
-
-class CommitReply(TypedDict):
-    """One commit."""
-
-    id: str
-    title: str
-    author: str
-    at: str
-
-
-class ReleaseReply(TypedDict):
-    """A kept release."""
-
-    name: str
-    commit: str
-    title: str
-    at: str
-    good: bool
-
-
-class StepReply(TypedDict):
-    """One thing a deployment did. `ok` is null while it runs; `tail` is the end of what it printed."""
-
-    name: str
-    phase: str
-    started_at: str
-    ended_at: str | None
-    ok: bool | None
-    note: str
-    tail: str
-    output: str
-
-
-class DeploymentReply(TypedDict):
-    """One deployment. `ok` is null until it is finished; then whether the service runs what was asked for."""
-
-    id: int
-    service: str
-    kind: str
-    phase: str
-    by: By
-    created_at: str
-    updated_at: str
-    finished_at: str | None
-    live_at: str | None
-    finished: bool
-    ok: bool | None
-    ref: str | None
-    reason: str
-    commit_from: str | None
-    commit_to: str | None
-    release_from: str | None
-    release_to: str | None
-    commits: list[CommitReply]
-    commits_total: int
-    steps: list[StepReply]
-    failed_in: str | None
-    note: str
-
-
-class UpdateReply(TypedDict):
-    """What came of asking the remote: `outcome` is `deploying`, `no-news`, `later`, `waiting`, `noted` or `failed`."""
-
-    service: str
-    outcome: str
-    text: str
-    head: str | None
-    deployment: DeploymentReply | None
-
-
-class HoldReply(TypedDict):
-    """A hold; `waits` is the commit rolled back from, where a rollback caused it."""
-
-    actor: str
-    reason: str
-    at: str
-    waits: str | None
-
-
-class SilenceReply(TypedDict):
-    """A silence."""
-
-    service: str
-    actor: str
-    reason: str
-    at: str
-    until: str
-
-
-class DeedReply(TypedDict):
-    """Something done about an incident."""
-
-    at: str
-    text: str
-
-
-class IncidentReply(TypedDict):
-    """One trouble of one service."""
-
-    id: int
-    service: str
-    cause: str
-    opened_at: str
-    closed_at: str | None
-    called_at: str | None
-    ended_by: str
-    checks: list[tuple[str, str]]
-    exit: str
-    log: list[str]
-    deeds: list[DeedReply]
-    deployment: int | None
-
-
-class SourceReply(TypedDict):
-    """What is known of the remote."""
-
-    head: str | None
-    asked_at: str | None
-    answered_at: str | None
-    failing_since: str | None
-    failure: str
-
-
-class StateReply(TypedDict):
-    """What the manager says of the service."""
-
-    activity: str
-    pid: int | None
-    started_at: str | None
-    restarts: int
-    exit: str
-    stopped_by_hand: bool
-
-
-class ServiceReply(TypedDict):
-    """How one service stands. `healthy`: it runs (or is starting) and no check holds it for down.
-
-    `cpu` is percent of one core, `memory` bytes; both null where no process is known.
-    """
-
-    service: str
-    healthy: bool
-    verdict: str
-    state: StateReply
-    cpu: float | None
-    memory: int | None
-    checks: list[CheckReply]
-    live: str | None
-    live_since: str | None
-    release: ReleaseReply | None
-    deploying: DeploymentReply | None
-    last_deployment: DeploymentReply | None
-    hold: HoldReply | None
-    silence: SilenceReply | None
-    incident: IncidentReply | None
-    source: SourceReply | None
-    auto: bool
-
-
-class LogReply(TypedDict):
-    """One line a service wrote."""
-
-    at: str
-    level: str
-    text: str
-    run: str
-
-
-class AuditReply(TypedDict):
-    """One entry of the audit log."""
-
-    id: int
-    at: str
-    by: By
-    action: str
-    service: str
-    detail: str
-    allowed: bool
-    result: str
-
-
-class NoticeReply(TypedDict):
-    """One notice about trouble. `told_at` is null while the channel has not been told."""
-
-    id: int
-    kind: str
-    service: str
-    at: str
-    text: str
-    told_at: str | None
-
-
-class DiskReply(TypedDict):
-    """One file system."""
-
-    path: str
-    total: int
-    free: int
-
-
-class HostReply(TypedDict):
-    """The host: `cpu` in percent of all cores (null where not told), memory in bytes, load over 1, 5, 15 minutes."""
-
-    name: str
-    cpu: float | None
-    cores: int
-    memory_total: int | None
-    memory_available: int | None
-    swap_total: int | None
-    swap_used: int | None
-    load: list[float]
-    disks: list[DiskReply]
-    uptime: float | None
-
-
-class GatewayReply(TypedDict):
-    """The connection to Discord. `latency` in seconds; `waiting`: notices not yet told."""
-
-    connected: bool
-    since: str | None
-    latency: float | None
-    waiting: int
-
-
-class Status(TypedDict):
-    """`status` and `health`. `daemon` false: read from the store because no daemon answered."""
-
-    daemon: bool
-    healthy: bool
-    services: list[ServiceReply]
-
-
-class History(TypedDict):
-    """`history`: newest first."""
-
-    daemon: bool
-    deployments: list[DeploymentReply]
-    incidents: list[IncidentReply]
-
-
-class Logs(TypedDict):
-    """`logs`: oldest first."""
-
-    daemon: bool
-    service: str
-    lines: list[LogReply]
-
-
-class Audit(TypedDict):
-    """`audit`: newest first."""
-
-    daemon: bool
-    entries: list[AuditReply]
-
-
-class Ping(TypedDict):
-    """Who answers."""
-
-    version: str
-    pid: int
-    since: str
-    state_directory: str
-
-
-class Snapshot(TypedDict):
-    """All that the dashboard shows. `gateway` is null without a daemon, and while it has no bot."""
-
-    at: str
-    daemon: Ping | None
-    host: HostReply
-    healthy: bool
-    services: list[ServiceReply]
-    deployments: list[DeploymentReply]
-    alerts: list[NoticeReply]
-    gateway: GatewayReply | None
 
 
 def iso(at: datetime) -> str:

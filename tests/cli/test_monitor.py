@@ -22,7 +22,7 @@ from opsbot.client import Client
 from opsbot.core.health import CheckHealth, ProbeResult, Verdict
 from opsbot.core.model import Evidence, Incident
 from opsbot.monitor import draw
-from opsbot.replies import CheckReply, Snapshot
+from opsbot.reply_shapes import CheckReply, Snapshot
 from opsbot.store import watchbook
 from opsbot.terminal import width
 from tests.cli.conftest import Opsbot
@@ -123,7 +123,7 @@ class OnTerminal:
 
     async def until(self, text: bytes) -> None:
         async with asyncio.timeout(15):
-            while text not in self.said:  # noqa: ASYNC110 - a terminal tells nobody that it was written to
+            while text not in self.said:
                 await asyncio.sleep(0.02)
 
     async def __aexit__(self, *_: object) -> None:

@@ -189,8 +189,7 @@ async def test_a_second_deploy_is_refused_with_4(daemon: World, opsbot: Opsbot) 
     assert (ended.code, ended.err) == (4, "opsbot: api is being deployed already (deployment 1)\n")
 
 
-@pytest.mark.usefixtures("daemon")
-async def test_a_held_service_is_not_deployed_until_resumed(opsbot: Opsbot) -> None:
+async def test_a_held_service_is_not_deployed_until_resumed(daemon: World, opsbot: Opsbot) -> None:
     assert (await opsbot("hold", "--reason", "freeze")).code == 0
     ended = await opsbot("deploy")
     assert ended.code == 4

@@ -90,13 +90,13 @@ class Services:
     async def state(self, service: str) -> ServiceState:
         return self.states[service]
 
-    async def logs(self, service: str, query: LogQuery) -> list[LogLine]:  # noqa: ARG002 - the port's
+    async def logs(self, service: str, query: LogQuery) -> list[LogLine]:
         if self.fails:
             raise ManagerError(self.fails)
         fitting = [line for line in self.lines if query.since is None or line.at >= query.since]
         return fitting[-query.lines :]
 
-    async def follow(self, service: str) -> AsyncIterator[LogLine]:  # noqa: ARG002 - the port's
+    async def follow(self, service: str) -> AsyncIterator[LogLine]:
         queue: asyncio.Queue[LogLine] = asyncio.Queue()
         self.followers.append(queue)
         try:
@@ -208,10 +208,10 @@ class Polling:
     text: str = "c0ffee0000 is live, the newest"
     woken: list[str] = field(default_factory=list)
 
-    def wake(self, service: str, origin: Origin) -> None:  # noqa: ARG002 - the Poller's
+    def wake(self, service: str, origin: Origin) -> None:
         self.woken.append(service)
 
-    async def poll(self, service: str, origin: Origin, actor: Actor | None = None) -> Polled:  # noqa: ARG002
+    async def poll(self, service: str, origin: Origin, actor: Actor | None = None) -> Polled:
         if self.outcome is not Outcome.DEPLOYING:
             return Polled(self.outcome, self.text, COMMIT)
         assert actor is not None
