@@ -23,7 +23,7 @@ from opsbot.feed import Feed
 from opsbot.occupants import end_marked
 from opsbot.place import Place
 from opsbot.prepare import Preparation
-from opsbot.releases import MARGIN, Releases
+from opsbot.releases import MARGIN, Releases, told
 from opsbot.remote import RemoteError
 from opsbot.repo import BadRefError, Repository, is_full_id, ref_problem
 from opsbot.services.port import ServiceManager
@@ -178,7 +178,11 @@ class Deployer:
         unfinished = await self._store.read(ledger.unfinished)
         taken_up = [deployment.id for deployment in unfinished if await self._take_up(deployment)]
         for place in self._places.values():
-            await put_right(place, busy=self.busy(place.name))
+            try:
+                await put_right(place, busy=self.busy(place.name))
+            except (OSError, RemoteError) as error:
+                # One service whose folders cannot be worked in does not keep opsbot from the others.
+                log.warning("the releases of %s could not be put right: %s", place.name, error)
         return tuple(taken_up)
 
     async def _take_up(self, deployment: Deployment) -> bool:
@@ -255,6 +259,9 @@ class Deployer:
             await self._set_back(course, place, setback)
         except StaleError:
             raise
+        except OSError as error:
+            why = await asyncio.to_thread(told, error, place.source.directory)
+            await self._set_back(course, place, SetbackError(str(why)))
         except Exception as error:
             log.exception("deployment %s of %s", course.value.id, place.name)
             if not course.value.finished:

@@ -145,11 +145,15 @@ class Repository:
             await asyncio.to_thread(shutil.rmtree, self.mirror, ignore_errors=True)
 
     def _remote_environment(self) -> dict[str, str]:
-        return {**git_environment(self.source), MARK: self._mark}
+        return {**git_environment(self.source, self.mirror), MARK: self._mark}
 
     def _local_environment(self) -> dict[str, str]:
         # No token: returning to a kept release must not depend on it.
-        return {**git_environment(replace(self.source, token=None)), MARK: self._mark, "GIT_LFS_SKIP_SMUDGE": "1"}
+        return {
+            **git_environment(replace(self.source, token=None), self.mirror),
+            MARK: self._mark,
+            "GIT_LFS_SKIP_SMUDGE": "1",
+        }
 
     async def _stand(self) -> bool:
         """Make the mirror where there is none that git would take; whether it is new."""

@@ -251,7 +251,7 @@ class Facts:
     quarantined: frozenset[str] = frozenset()
     commit: str | None = None
     older_than_hold: bool = False
-    """`commit` is an ancestor of the one that a rollback waits past (a branch set back): not newer, so still waiting."""
+    """`commit` is an ancestor of the one that a rollback waits past (a branch set back): not newer."""
     stopped_by_hand: bool = False
     """A person stopped the service: a deploy would start it."""
 

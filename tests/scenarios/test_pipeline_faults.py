@@ -364,3 +364,13 @@ async def test_a_missing_command_is_named(tmp_path: Path, remote: Remote, port: 
         deployment = await stage.deploy()
         assert deployment.phase is Phase.FAILED
         assert "there is no command no-such-tool on PATH" in deployment.note
+
+
+async def test_a_directory_that_cannot_be_made_is_said_in_words(tmp_path: Path, remote: Remote, port: int) -> None:
+    (tmp_path / "file").write_text("")
+    service = make_service(tmp_path, remote.url, port, directory=tmp_path / "file" / "srv")
+    async with open_stage(tmp_path, service) as stage:
+        deployment = await stage.deploy()
+        assert deployment.phase is Phase.FAILED
+        assert "Not a directory" in deployment.note
+        assert await stage.store.read(ledger.quarantined, "web") == {}
