@@ -139,7 +139,8 @@ def _marked(message: discord.Message, mark: str) -> bool:
 
 
 def _meaning(error: discord.HTTPException) -> Exception:
-    if error.status in {403, 404}:
+    if error.status in {401, 403, 404}:
+        # Asked again seldom: 10 000 such answers in ten minutes, and Discord bans the address.
         return ClosedError(f"{error.text or error} (code {error.code})")
     if error.status == 400 or error.status == 413:  # noqa: PLR1714, PLR2004 - HTTP's Bad Request, Content Too Large
         return RefusedMessageError(str(error))

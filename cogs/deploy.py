@@ -1,5 +1,8 @@
 """/deploy, /rollback, /hold, /resume. The deployment itself is told by its card, see `cogs.alerts`."""
 
+import asyncio
+from contextlib import suppress
+
 import discord
 from discord import app_commands
 from discord.ext import commands
@@ -14,6 +17,7 @@ from opsbot.core.model import NoticeKind
 from opsbot.engine import Engine
 from opsbot.store import outbox
 
+CARD_SECONDS = 2.0
 REASON = app_commands.Range[str, 1, 300]
 
 
@@ -23,8 +27,18 @@ async def begun(engine: Engine, answer: Deployment | Refused) -> Shown:
         where = await _card(engine, answer.deployment) if answer.deployment is not None else ""
         shown = refusal(answer)
         return say(f"{shown.content} {where}".rstrip())
-    where = await _card(engine, answer.id) or "its card follows in the ops channel"
+    where = await _posted(engine, answer.id) or "its card follows in the ops channel"
     return say(f"Deployment {answer.id} of {escape(answer.service)} began: {where}")
+
+
+async def _posted(engine: Engine, number: int) -> str:
+    """The link to a card that is being posted just now; empty where that takes long."""
+    with engine.feed.subscribe() as changes, suppress(TimeoutError):
+        async with asyncio.timeout(CARD_SECONDS):
+            while not (link := await _card(engine, number)):
+                await changes.wait(CARD_SECONDS)
+            return link
+    return ""
 
 
 async def _card(engine: Engine, number: int) -> str:

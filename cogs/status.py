@@ -9,6 +9,7 @@ from discord.ext import commands
 from cogs._answer import respond
 from cogs._args import choose_service, engine_of
 from cogs._render import Shown, details, health, history, overview, refusal
+from cogs._tellings import host_of
 from opsbot.core.access import Action, Actor
 from opsbot.core.deployment import Refused
 
@@ -29,7 +30,7 @@ class Status(commands.Cog):
                 return refusal(statuses)
             if service is not None:
                 return details(statuses[0])
-            return overview(statuses, await asyncio.to_thread(engine.host), engine.config.host or "this host")
+            return overview(statuses, await asyncio.to_thread(engine.host), host_of(engine))
 
         await respond(interaction, Action.STATUS, work, service=service)
 

@@ -45,6 +45,10 @@ CLOSE_SECONDS = 4.0
 AUTHENTICATION_FAILED = 4004
 BAD_TOKEN = "Discord refuses the bot's token: put a valid one where the configuration says"  # noqa: S105 - no token
 LATENCY_SECONDS = 15.0
+CANNOT_REGISTER = (
+    "the slash commands cannot be registered: invite the bot to the configured guild with the scopes bot and "
+    "applications.commands"
+)
 
 
 class Link(StrEnum):
@@ -205,13 +209,9 @@ class OpsBot(PatientBot):
             try:
                 async with asyncio.timeout(LOGIN_SECONDS):
                     await self.tree.sync(guild=guild)
-            except discord.Forbidden as error:
-                self.reporter.problem(
-                    "commands",
-                    "the slash commands cannot be registered: invite the bot to the guild "
-                    "with the scopes bot and applications.commands",
-                )
-                log.error("the slash commands cannot be registered: %s", error)  # noqa: TRY400 - no traceback is of use
+            except (discord.Forbidden, discord.NotFound) as error:
+                self.reporter.problem("commands", CANNOT_REGISTER)
+                log.warning("%s: %s", CANNOT_REGISTER, error)
                 await asyncio.sleep(self.pace.refused)
             except LOST as error:
                 failures += 1

@@ -152,3 +152,25 @@ async def test_twenty_at_a_time_are_acknowledged_quickly(world: World) -> None:
         await asyncio.gather(*(response.final() for response in responses))
     print(f"first response: p50 {sorted(took)[50] * 1000:.1f} ms, most {max(took) * 1000:.1f} ms")  # noqa: T201
     assert sorted(took)[50] < 0.25
+
+
+@pytest.mark.parametrize(("command", "told"), [("restart", True), ("logs", False)])
+async def test_an_answer_after_its_fifteen_minutes_goes_to_the_channel_unless_it_is_private(
+    world: World, command: str, told: bool
+) -> None:
+    world.standin.faults.answer(
+        "PATCH", WEBHOOK, status=401, body={"code": 50027, "message": "Invalid Webhook Token"}, times=9
+    )
+    await world.person("operator").run(command, service="api")
+    await world.until(lambda: any(r.method == "PATCH" and r.status == 401 for r in world.standin.requests))
+    await asyncio.sleep(0.3)
+    assert ["api was restarted" in message["content"] for message in world.posted() if message["content"]] == [
+        True
+    ] * told
+
+
+async def test_an_answer_that_discord_refuses_is_sent_as_its_sentence(world: World) -> None:
+    world.standin.faults.answer("PATCH", WEBHOOK, status=400, body={"code": 50035, "message": "Invalid Form Body"})
+    response = await world.person("viewer").run("status")
+    assert "no trouble known" in (await response.final())["content"]
+    assert response.embeds == []

@@ -1,5 +1,6 @@
 from datetime import timedelta
 
+from opsbot.core.deployment import Phase
 from opsbot.services.port import LogLine
 from tests.cogs.world import START, World, buttons_of, text_of
 
@@ -58,3 +59,69 @@ async def test_restart_answers_for_all_to_see(world: World) -> None:
     assert "api was restarted by operator" in (await response.final())["content"]
     assert not response.ephemeral
     assert world.manager.restarts == ["api"]
+
+
+async def test_deploy_answers_with_a_link_to_the_card(world: World) -> None:
+    response = await world.person("deployer").run("deploy", service="api")
+    content = (await response.final())["content"]
+    card = await world.standin.wait_for_message(lambda m: "#d1" in text_of(m))
+    channel = f"https://discord.com/channels/{world.standin.guild_id}/{world.standin.ops_channel_id}"
+    assert content == f"Deployment 1 of api began: {channel}/{card['id']}"
+
+
+async def test_a_second_deploy_is_refused_with_a_link_to_the_first(world: World) -> None:
+    await world.deployment()
+    card = await world.standin.wait_for_message(lambda m: "#d1" in text_of(m))
+    await world.all_told()
+    response = await world.person("deployer").run("deploy", service="api")
+    content = (await response.final())["content"]
+    assert "is being deployed already" in content
+    assert content.endswith(card["id"])
+
+
+async def test_status_of_one_service_shows_its_release_trouble_hold_and_silence(world: World) -> None:
+    await world.live("api", "r1", "r2")
+    await world.incident()
+    for command, options in (("hold", {"reason": "week end"}), ("silence", {"for": "2h"})):
+        await (await world.person("admin").run(command, service="api", **options)).final()
+    response = await world.person("viewer").run("status", service="api")
+    shown = text_of(await response.final())
+    for words in ("`r2`", "title of r2", "answered 500", "Held by admin", "week end", "Silenced by admin"):
+        assert words in shown, words
+    overview = text_of(await (await world.person("viewer").run("status")).final())
+    for words in ("down since <t:", "held", "silenced until <t:"):
+        assert words in overview, words
+
+
+async def test_hold_and_resume_are_shown_to_all(world: World) -> None:
+    held = await world.person("deployer").run("hold", service="api", reason="release day")
+    assert "Held by deployer" in (await held.final())["content"]
+    resumed = await world.person("deployer").run("resume", service="api")
+    assert "api is resumed" in (await resumed.final())["content"]
+    assert not held.ephemeral
+    assert not resumed.ephemeral
+
+
+async def test_history_lists_deployments_and_incidents_newest_first(world: World) -> None:
+    value = await world.deployment()
+    await world.change(value, phase=Phase.FAILED, failed_in=Phase.FETCHING, note="no such branch")
+    await world.incident()
+    await world.recover()
+    response = await world.person("viewer").run("history", service="api")
+    shown = text_of(await response.final())
+    assert shown.index("incident 1") < shown.index("deploy 1")
+    assert "no such branch" in shown
+    everything = text_of(await (await world.person("viewer").run("history")).final())
+    assert "**api**" in everything
+
+
+async def test_health_shows_what_the_checks_saw(world: World) -> None:
+    response = await world.person("viewer").run("health")
+    shown = text_of(await response.final())
+    assert "no checks configured" in shown
+    assert response.ephemeral
+
+
+async def test_a_service_that_does_not_exist_is_refused_with_the_nearest_name(world: World) -> None:
+    response = await world.person("viewer").run("status", service="apl")
+    assert "Did you mean api?" in (await response.final())["content"]

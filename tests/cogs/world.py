@@ -148,13 +148,13 @@ class World:
 
     async def until(self, true: Callable[[], object], seconds: float = 10.0) -> None:
         async with asyncio.timeout(seconds):
-            while not true():  # noqa: ASYNC110 - anything may be waited for
+            while not true():
                 await asyncio.sleep(0.01)
 
     async def all_told(self, seconds: float = 10.0) -> None:
         """Until nothing is left in the outbox."""
         async with asyncio.timeout(seconds):
-            while (await self.store.read(outbox.waiting))[0]:  # noqa: ASYNC110 - the store tells nobody
+            while (await self.store.read(outbox.waiting))[0]:
                 await asyncio.sleep(0.01)
 
     def posted(self) -> list[Json]:

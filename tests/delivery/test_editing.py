@@ -25,7 +25,7 @@ def _with_mark(mark: str) -> Callable[[Json], bool]:
 
 async def no_stale_cards(world: World, seconds: float = 15.0) -> None:
     async with asyncio.timeout(seconds):
-        while await world.store.read(outbox.stale_cards):  # noqa: ASYNC110 - the store tells nobody
+        while await world.store.read(outbox.stale_cards):
             await asyncio.sleep(0.01)
 
 
