@@ -15,8 +15,8 @@ from datetime import datetime, timedelta
 
 from opsbot.bot import GatewayState, Link, run_bot
 from opsbot.config import Config, SecretMissingError
-from opsbot.control import ControlError, start_control
-from opsbot.control_snapshot import Gateway
+from opsbot.control.server import ControlError, start_control
+from opsbot.control.snapshot import Gateway
 from opsbot.instance import AlreadyRunningError, InstanceLock
 from opsbot.loops import Loops
 from opsbot.redaction import RedactingFilter, Redactor

@@ -27,9 +27,9 @@ Opsbot = Callable[..., Awaitable[Ended]]
 AS_ANOTHER = """
 import os, sys
 import encodings.idna, shutil, tomli
-import opsbot.cli_ask, opsbot.cli_parser, opsbot.client, opsbot.monitor
+import opsbot.cli.ask, opsbot.cli.parser, opsbot.cli.client, opsbot.cli.monitor
 from opsbot.cli import main
-opsbot.cli_parser.parser().format_help()
+opsbot.cli.parser.parser().format_help()
 uid = int(sys.argv.pop(1))
 os.setgroups([]); os.setgid(65534); os.setuid(uid)
 sys.exit(main())

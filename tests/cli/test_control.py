@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from opsbot.client import AnswerError, Client
-from opsbot.control import Control, ControlError, start_control
-from opsbot.control_peer import caller
+from opsbot.cli.client import AnswerError, Client
+from opsbot.control.peer import caller
+from opsbot.control.server import Control, ControlError, start_control
+from opsbot.control.unix_path import MOST, reachable
 from opsbot.core.access import Ranks
 from opsbot.store import audit
-from opsbot.unix_path import MOST, reachable
 from tests.cli.conftest import run
 from tests.cli.world import World, configuration, now, world
 

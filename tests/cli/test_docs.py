@@ -4,7 +4,7 @@ import argparse
 import re
 from pathlib import Path
 
-from opsbot.cli_parser import parser
+from opsbot.cli.parser import parser
 
 PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
 

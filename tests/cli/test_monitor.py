@@ -18,13 +18,13 @@ from typing import Self, cast
 import pytest
 from rich.console import Console
 
-from opsbot.client import Client
+from opsbot.cli.client import Client
+from opsbot.cli.monitor import draw
+from opsbot.cli.terminal import width
+from opsbot.control.shapes import CheckReply, Snapshot
 from opsbot.core.health import CheckHealth, ProbeResult, Verdict
 from opsbot.core.model import Evidence, Incident
-from opsbot.monitor import draw
-from opsbot.reply_shapes import CheckReply, Snapshot
 from opsbot.store import watchbook
-from opsbot.terminal import width
 from tests.cli.conftest import Opsbot
 from tests.cli.world import World, now
 

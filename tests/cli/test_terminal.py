@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opsbot.terminal import Paint, fit, plain, table, width
+from opsbot.cli.terminal import Paint, fit, plain, table, width
 
 
 @pytest.mark.parametrize(

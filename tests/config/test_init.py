@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from opsbot.cli_init import run_init
+from opsbot.cli.init import run_init
+from opsbot.cli.invite import invite_link
 from opsbot.config import Check, CheckKind, InstallStep, ManagerKind, Secret, Source
 from opsbot.config_file import check, load
-from opsbot.invite import invite_link
 
 GUILD, CHANNEL, ADMIN, APPLICATION = (f"10000000000000000{n}" for n in (1, 2, 3, 9))
 TOKEN = "MTAwMDAwMDAwMDAwMDAwMDA5" + ".Gabcde." + "abcdefghijklmnopqrstuvwxyz0123456789"

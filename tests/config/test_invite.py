@@ -4,7 +4,7 @@ from urllib.parse import parse_qs, urlsplit
 import discord
 import pytest
 
-from opsbot.invite import NEEDED, Permission, application_of, invite_link
+from opsbot.cli.invite import NEEDED, Permission, application_of, invite_link
 
 
 def test_the_link_asks_for_exactly_the_scopes_and_permissions_needed() -> None:

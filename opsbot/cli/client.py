@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlencode
 
-from opsbot.unix_path import reachable
+from opsbot.control.unix_path import reachable
 
 CONNECT_SECONDS = 5.0
 STREAM_SECONDS = 30.0

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import TextIO
 
-from opsbot import cli_show
-from opsbot.reply_shapes import DeploymentReply
-from opsbot.terminal import Paint, terminal_width
+from opsbot.cli import show as cli_show
+from opsbot.cli.terminal import Paint, terminal_width
+from opsbot.control.shapes import DeploymentReply
 
 
 class Progress:

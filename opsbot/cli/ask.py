@@ -8,15 +8,15 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from opsbot import cli_show
-from opsbot.cli_place import Place, UsageError, place
-from opsbot.cli_wait import Progress, to_stderr, wait
-from opsbot.client import AnswerError, Client, NoAnswerError
-from opsbot.terminal import Paint, plain, terminal_width, wants_colour
+from opsbot.cli import show as cli_show
+from opsbot.cli.client import AnswerError, Client, NoAnswerError
+from opsbot.cli.place import Place, UsageError, place
+from opsbot.cli.terminal import Paint, plain, terminal_width, wants_colour
+from opsbot.cli.wait import Progress, to_stderr, wait
 
 if TYPE_CHECKING:
-    from opsbot.cli_offline import LastKnown
-    from opsbot.reply_shapes import DeploymentReply, StateReply
+    from opsbot.cli.offline import LastKnown
+    from opsbot.control.shapes import DeploymentReply, StateReply
 
 FINE, UNHEALTHY, USAGE, NO_ANSWER, REFUSED = 0, 1, 2, 3, 4
 FAILED = UNHEALTHY
@@ -85,7 +85,7 @@ class Session:
         except NoAnswerError as error:
             if self.place.config is None:
                 raise
-            from opsbot.cli_offline import LastKnown, NotAllowedError, UnreadableError  # noqa: PLC0415 - the way that starts slower
+            from opsbot.cli.offline import LastKnown, NotAllowedError, UnreadableError  # noqa: PLC0415 - the way that starts slower
 
             try:
                 found = offline(LastKnown(self.place.config))
@@ -179,11 +179,11 @@ def monitor(args: argparse.Namespace) -> int:
         if args.json:
             session.json(snapshot)
         else:
-            from opsbot.monitor import print_once  # noqa: PLC0415 - rich is slow to load
+            from opsbot.cli.monitor import print_once  # noqa: PLC0415 - rich is slow to load
 
             print_once(snapshot)
         return FINE if snapshot["healthy"] else UNHEALTHY
-    from opsbot.monitor import watch  # noqa: PLC0415 - likewise
+    from opsbot.cli.monitor import watch  # noqa: PLC0415 - likewise
 
     return watch(session.client, lambda: _last_known_snapshot(session), session.now)
 
@@ -191,7 +191,7 @@ def monitor(args: argparse.Namespace) -> int:
 def _last_known_snapshot(session: Session) -> Any:
     if session.place.config is None:
         raise NoAnswerError(f"the daemon does not answer at {session.client.path}")
-    from opsbot.cli_offline import LastKnown, UnreadableError  # noqa: PLC0415 - the way that starts slower
+    from opsbot.cli.offline import LastKnown, UnreadableError  # noqa: PLC0415 - the way that starts slower
 
     try:
         return LastKnown(session.place.config).snapshot()

@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from opsbot.cli_init_text import Answers, config_text
+from opsbot.cli.init_text import Answers, config_text
+from opsbot.cli.invite import application_of, invite_link
 from opsbot.config import CheckKind, ManagerKind, Secret, SecretMissingError
 from opsbot.config_file import check_text, kinds, names, places
 from opsbot.config_file.kinds import Kind, WrongError
 from opsbot.config_file.leaks import secrets_in
 from opsbot.config_file.rules import too_long_for_socket
 from opsbot.config_file.service_keys import SERVICE_NAME
-from opsbot.invite import application_of, invite_link
 
 FINE, WRONG = 0, 2
 _MODE = 0o640

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from opsbot.reply_shapes import (
+from opsbot.control.shapes import (
     Audit,
     AuditReply,
     By,

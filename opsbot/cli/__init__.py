@@ -19,10 +19,10 @@ _OWN = frozenset({"demo", "run", "check", "init"})
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; its exit code."""
-    from opsbot.cli_parser import parser  # noqa: PLC0415 - see above
+    from opsbot.cli.parser import parser  # noqa: PLC0415 - see above
 
     args = parser().parse_args(argv)
-    module = import_module("opsbot.cli_daemon" if args.verb in _OWN else "opsbot.cli_ask")
+    module = import_module("opsbot.cli.own" if args.verb in _OWN else "opsbot.cli.ask")
     try:
         code = int(getattr(module, args.verb)(args))
         sys.stdout.flush()
@@ -42,11 +42,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _failure(error: Exception) -> int | None:
     """Say what went wrong; the exit code, None for an error that is opsbot's own."""
-    from opsbot.cli_ask import code_of  # noqa: PLC0415 - see above
-    from opsbot.cli_place import UsageError  # noqa: PLC0415
-    from opsbot.cli_wait import to_stderr  # noqa: PLC0415
-    from opsbot.client import AnswerError, NoAnswerError  # noqa: PLC0415
-    from opsbot.terminal import plain  # noqa: PLC0415
+    from opsbot.cli.ask import code_of  # noqa: PLC0415 - see above
+    from opsbot.cli.client import AnswerError, NoAnswerError  # noqa: PLC0415
+    from opsbot.cli.place import UsageError  # noqa: PLC0415
+    from opsbot.cli.terminal import plain  # noqa: PLC0415
+    from opsbot.cli.wait import to_stderr  # noqa: PLC0415
 
     if isinstance(error, NoAnswerError):
         to_stderr(f"{plain(str(error))}. Is it running? systemctl status opsbot")

@@ -17,14 +17,15 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from opsbot import __version__, replies
-from opsbot.control_routes import Routes, errors_as_json
-from opsbot.control_snapshot import Gateway, Snapshots
-from opsbot.unix_path import reachable
+from opsbot import __version__
+from opsbot.control import replies
+from opsbot.control.routes import Routes, errors_as_json
+from opsbot.control.snapshot import Gateway, Snapshots
+from opsbot.control.unix_path import reachable
 
 if TYPE_CHECKING:
+    from opsbot.control.shapes import Ping
     from opsbot.engine import Engine
-    from opsbot.reply_shapes import Ping
 
 __all__ = ["Control", "ControlError", "Gateway", "start_control"]
 

@@ -25,19 +25,19 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from opsbot import replies
-from opsbot.control_fields import ENTRIES, LINES, SERVICE, BadInputError, Fields
-from opsbot.control_peer import caller
-from opsbot.control_snapshot import Snapshots
-from opsbot.control_stream import send
+from opsbot.control import replies
+from opsbot.control.fields import ENTRIES, LINES, SERVICE, BadInputError, Fields
+from opsbot.control.peer import caller
+from opsbot.control.snapshot import Snapshots
+from opsbot.control.stream import send
 from opsbot.core.access import Action, Actor
 from opsbot.core.deployment import Refused, Why
 from opsbot.services.log_levels import at_least
 from opsbot.services.port import LogLine, LogQuery
 
 if TYPE_CHECKING:
+    from opsbot.control.shapes import Ping
     from opsbot.engine import Engine
-    from opsbot.reply_shapes import Ping
 
 log = logging.getLogger(__name__)
 

@@ -14,18 +14,18 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from opsbot import replies
-from opsbot.cli_place import UsageError
+from opsbot.cli.place import UsageError
 from opsbot.config import Config, ManagerKind
 from opsbot.config_file import ConfigError, load
-from opsbot.control_fields import LINES, BadInputError, Fields
-from opsbot.control_snapshot import ALERTS, DEPLOYMENTS, troubles
+from opsbot.control import replies
+from opsbot.control.fields import LINES, BadInputError, Fields
+from opsbot.control.shapes import Audit, History, Logs, NoticeReply, Snapshot, Status
+from opsbot.control.snapshot import ALERTS, DEPLOYMENTS, troubles
 from opsbot.core.health import CheckHealth, overall
 from opsbot.core.model import Notice
 from opsbot.engine import ServiceStatus
 from opsbot.host import host_figures, process_figures
 from opsbot.redaction import Redactor
-from opsbot.reply_shapes import Audit, History, Logs, NoticeReply, Snapshot, Status
 from opsbot.services import run_record
 from opsbot.services.log_reader import read
 from opsbot.services.port import Activity, LogQuery, ManagerError, ServiceState

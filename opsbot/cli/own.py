@@ -6,9 +6,9 @@ import logging
 import os
 import sys
 
-from opsbot.cli_ask import FINE, USAGE
-from opsbot.cli_place import config_path
-from opsbot.terminal import plain
+from opsbot.cli.ask import FINE, USAGE
+from opsbot.cli.place import config_path
+from opsbot.cli.terminal import plain
 
 
 def demo(args: argparse.Namespace) -> int:
@@ -50,7 +50,7 @@ def check(args: argparse.Namespace) -> int:
 
 def init(args: argparse.Namespace) -> int:
     """`opsbot init`."""
-    from opsbot.cli_init import run_init  # noqa: PLC0415 - each verb loads what it needs
+    from opsbot.cli.init import run_init  # noqa: PLC0415 - each verb loads what it needs
 
     return run_init(args.config)
 

@@ -5,7 +5,8 @@ import textwrap
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from opsbot.reply_shapes import (
+from opsbot.cli.terminal import Cell, Paint, fit, plain, table
+from opsbot.control.shapes import (
     Audit,
     CheckReply,
     DeploymentReply,
@@ -17,7 +18,6 @@ from opsbot.reply_shapes import (
     Status,
     StepReply,
 )
-from opsbot.terminal import Cell, Paint, fit, plain, table
 from opsbot.words import duration, since, size
 
 GOOD, BAD, ODD = "green", "red", "yellow"

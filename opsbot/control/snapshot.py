@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from opsbot import replies
+from opsbot.control import replies
 from opsbot.core.model import Notice
 from opsbot.store import ledger, outbox
 
 if TYPE_CHECKING:
+    from opsbot.control.shapes import GatewayReply, NoticeReply, Ping, Snapshot
     from opsbot.engine import Engine
-    from opsbot.reply_shapes import GatewayReply, NoticeReply, Ping, Snapshot
 
 DEPLOYMENTS = 8
 ALERTS = 8

@@ -22,11 +22,11 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from opsbot import cli_show
-from opsbot.cli_show import ago, colour_of, when
-from opsbot.client import AnswerError, Client, NoAnswerError
-from opsbot.reply_shapes import CheckReply, DeploymentReply, NoticeReply, ServiceReply, Snapshot
-from opsbot.terminal import plain
+from opsbot.cli import show as cli_show
+from opsbot.cli.client import AnswerError, Client, NoAnswerError
+from opsbot.cli.show import ago, colour_of, when
+from opsbot.cli.terminal import plain
+from opsbot.control.shapes import CheckReply, DeploymentReply, NoticeReply, ServiceReply, Snapshot
 from opsbot.words import duration, size
 
 FINE, UNHEALTHY, NO_ANSWER = 0, 1, 3

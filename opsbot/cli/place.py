@@ -80,7 +80,7 @@ def place(args: argparse.Namespace) -> Place:
     Raises:
         UsageError: neither a socket nor a configuration is known.
     """
-    from opsbot.client import find  # noqa: PLC0415 - likewise
+    from opsbot.cli.client import find  # noqa: PLC0415 - likewise
 
     if args.socket is not None:
         named = args.config or os.environ.get("OPSBOT_CONFIG")
