@@ -51,8 +51,13 @@ class Deployer:
         clock: Callable[[], datetime],
         *,
         margin: int = MARGIN,
+        again: float = 10.0,
     ) -> None:
-        """`managers` by service name; `margin`: bytes that stay free beside one more release."""
+        """`managers` by service name; `margin`: bytes that stay free beside one more release.
+
+        again: seconds until a deployment whose end could not be written down is taken up again.
+        """
+        self._again = again
         self._config = config
         self._store = store
         self._feed = feed
@@ -210,22 +215,36 @@ class Deployer:
 
     async def _run(self, course: Course, place: Place, *, resumed: bool) -> None:
         try:
-            async with place.lock:
-                await self._go(course, place, resumed=resumed)
+            while not await self._attempt(course, place, resumed=resumed):
+                await asyncio.sleep(self._again)
+                resumed = True
         except StaleError:
             log.exception("another process moved on deployment %s of %s", course.value.id, place.name)
         except asyncio.CancelledError:
             if course.value.phase not in CHANGED and not course.value.finished:
                 await self._abandon(course, place, f"opsbot was stopped while {_doing(course.value.phase)}")
             raise
-        except Exception:
-            # The edge of a task nobody waits for: most likely the store's own disk is full.
-            log.exception("deployment %s of %s could not be brought to its end", course.value.id, place.name)
         finally:
             if self._courses.get(place.name) is course:
                 del self._tasks[place.name], self._courses[place.name]
             if course.value.finished:
                 self._finished(course.value, place)
+
+    async def _attempt(self, course: Course, place: Place, *, resumed: bool) -> bool:
+        """Bring it to its end; False where even that could not be written down, and is to be tried again."""
+        try:
+            async with place.lock:
+                if resumed and course.value.phase not in CHANGED:
+                    await self._abandon(course, place, "opsbot could not go on: its own state could not be written")
+                else:
+                    await self._go(course, place, resumed=resumed)
+        except StaleError:
+            raise
+        except Exception:
+            # The edge of a task nobody waits for: most likely the disk with the state directory is full.
+            log.exception("deployment %s of %s could not be brought to its end", course.value.id, place.name)
+            return False
+        return True
 
     def _finished(self, deployment: Deployment, place: Place) -> None:
         for callback in self._callbacks:

@@ -52,7 +52,7 @@ async def test_a_commit_that_no_branch_has_any_more_is_fetched_by_its_id(
 
 
 async def test_a_commit_that_is_nowhere_is_said_to_be(repository: Repository) -> None:
-    with pytest.raises((BadRefError, RemoteError), match="no branch, tag or commit|not our ref"):
+    with pytest.raises((BadRefError, RemoteError), match=r"no branch, tag or commit|not our ref"):
         await repository.bring("0123456789" * 4)
 
 
