@@ -18,10 +18,16 @@ SEND_SECONDS, EDIT_SECONDS, FIND_SECONDS = 20.0, 60.0, 60.0
 FIND_MESSAGES = 1000
 NO_MENTIONS = discord.AllowedMentions.none()
 UNKNOWN_MESSAGE = 10008
+BANNED_SECONDS = 60.0
 
 
 class AwayError(Exception):
     """Discord does not answer, or not now. What was sent may have been stored all the same."""
+
+    def __init__(self, text: str, after: float = 0.0) -> None:
+        """after: seconds that Discord wants to be left alone, at most."""
+        super().__init__(text)
+        self.after = after
 
 
 class ClosedError(Exception):
@@ -86,7 +92,7 @@ class OpsChannel:
         except discord.HTTPException as error:
             raise _meaning(error) from error
         except (aiohttp.ClientError, OSError, TimeoutError, discord.DiscordException) as error:
-            raise AwayError(repr(error)) from error
+            raise _lost(error) from error
         return message.id
 
     async def edit(self, message_id: int, shown: Shown) -> None:
@@ -110,7 +116,7 @@ class OpsChannel:
                 raise GoneError(str(error)) from error
             raise _meaning(error) from error
         except (aiohttp.ClientError, OSError, TimeoutError, discord.DiscordException) as error:
-            raise AwayError(repr(error)) from error
+            raise _lost(error) from error
 
     async def find(self, mark: str, after: datetime) -> int | None:
         """The id of our own message since then whose footer ends with this mark; None where there is none.
@@ -128,7 +134,7 @@ class OpsChannel:
         except (discord.Forbidden, discord.NotFound) as error:
             log.warning("the channel's history cannot be read, so what was sent cannot be looked for: %s", error)
         except (aiohttp.ClientError, OSError, TimeoutError, discord.DiscordException) as error:
-            raise AwayError(repr(error)) from error
+            raise _lost(error) from error
         return None
 
 
@@ -144,4 +150,18 @@ def _meaning(error: discord.HTTPException) -> Exception:
         return ClosedError(f"{error.text or error} (code {error.code})")
     if error.status == 400 or error.status == 413:  # noqa: PLR1714, PLR2004 - HTTP's Bad Request, Content Too Large
         return RefusedMessageError(str(error))
+    if error.status == 429:  # noqa: PLR2004 - HTTP's Too Many Requests
+        # Not one that discord.py waits out: from Cloudflare, or the fifth in a row. Each more counts towards a ban.
+        return AwayError(f"too many requests: {error.text}", _seconds(error.response.headers.get("Retry-After")))
     return AwayError(f"HTTP {error.status}: {error.text}")
+
+
+def _seconds(header: str | None) -> float:
+    try:
+        return min(max(float(header or BANNED_SECONDS), 1.0), 10 * BANNED_SECONDS)
+    except ValueError:
+        return BANNED_SECONDS
+
+
+def _lost(error: Exception) -> AwayError:
+    return AwayError(repr(error), error.retry_after if isinstance(error, discord.RateLimited) else 0.0)

@@ -118,7 +118,7 @@ class Sender(Rounds):
                 await self._deliver(notice)
             except AwayError as error:
                 self._away = True
-                wait = self._backoff()
+                wait = max(self._backoff(), error.after)
                 log.warning("notice %s waits, Discord is away: %s; again in %.1f s", notice.key, error, wait)
                 await self._engine.store.write(outbox.failed, notice.id, str(error)[:300])
                 return wait
@@ -203,7 +203,7 @@ class Editor(Rounds):
                 if await self._bring_up_to_date(card):
                     return 0.0
             except AwayError as error:
-                wait = self._backoff()
+                wait = max(self._backoff(), error.after)
                 log.info("the card of %s waits, Discord is away: %s", card.key, error)
                 return wait
             self._failures = 0

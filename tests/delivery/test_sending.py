@@ -248,3 +248,13 @@ async def test_a_message_of_an_earlier_database_is_not_taken_for_this_one(world:
     await world.engine.tell("api", "another", level="warning")
     await world.all_told()
     assert len(world.posted()) == 2
+
+
+async def test_a_ban_by_cloudflare_is_waited_out_as_long_as_it_asks(world: World) -> None:
+    await world.start()
+    world.standin.faults.answer("POST", MESSAGES, status=429, body="<html>banned</html>", headers={"Retry-After": "2"})
+    began = asyncio.get_running_loop().time()
+    await world.engine.tell("api", "first", level="warning")
+    await world.all_told()
+    assert asyncio.get_running_loop().time() - began >= 2.0
+    assert len([r for r in world.standin.requests if r.method == "POST" and r.status == 429]) == 1
