@@ -46,8 +46,10 @@ class Course:
         store: Store,
         feed: Feed,
         clock: Callable[[], datetime],
+        redact: Callable[[str], str] = str,
     ) -> None:
-        """`value` is the stored one."""
+        """`value` is the stored one. `redact` takes known secrets out of what is written down."""
+        self._redact = redact
         self.value = value
         self.service = service
         self.remarks: list[str] = []
@@ -66,7 +68,7 @@ class Course:
 
     async def move(self, to: Phase, *, note: str | None = None, **changes: Any) -> None:
         """Write down that the next phase begins."""
-        moved = advance(self.value, to, self._clock(), None if note is None else note[:NOTE_MOST])
+        moved = advance(self.value, to, self._clock(), None if note is None else self._redact(note)[:NOTE_MOST])
         await self._keep(replace(moved, **changes))
 
     async def _keep(self, value: Deployment) -> None:
@@ -84,7 +86,7 @@ class Course:
         lift: bool = False,
     ) -> None:
         """Write down its end and all that follows from it, in one go; see `ledger.conclude`."""
-        ended = advance(self.value, to, self._clock(), note[:NOTE_MOST])
+        ended = advance(self.value, to, self._clock(), self._redact(note)[:NOTE_MOST])
         self.value = await self._store.write(
             ledger.conclude, ended, live=live, quarantined=quarantined, hold=hold, lift=lift
         )
@@ -118,7 +120,7 @@ class Course:
     async def say(self, doing: Doing, note: str) -> None:
         """Show how the step goes."""
         doing.note = note
-        await self._last(replace(self.value.steps[-1], note=note[:NOTE_MOST], output=doing.output))
+        await self._last(replace(self.value.steps[-1], note=self._redact(note)[:NOTE_MOST], output=doing.output))
 
     async def _done(self, doing: Doing, *, ok: bool) -> None:
         await self._last(
@@ -126,8 +128,8 @@ class Course:
                 self.value.steps[-1],
                 ended_at=self._clock(),
                 ok=ok,
-                note=doing.note[:NOTE_MOST],
-                tail=doing.tail,
+                note=self._redact(doing.note)[:NOTE_MOST],
+                tail=self._redact(doing.tail),
                 output=doing.output,
             )
         )

@@ -52,12 +52,15 @@ class Deployer:
         *,
         margin: int = MARGIN,
         again: float = 10.0,
+        redact: Callable[[str], str] = str,
     ) -> None:
         """`managers` by service name; `margin`: bytes that stay free beside one more release.
 
-        again: seconds until a deployment whose end could not be written down is taken up again.
+        again: seconds until a deployment whose end could not be written down is taken up again. redact: takes
+        known secrets out of what is written down.
         """
         self._again = again
+        self._redact = redact
         self._config = config
         self._store = store
         self._feed = feed
@@ -195,7 +198,7 @@ class Deployer:
         if place is None:
             await self._store.write(end_unknown, deployment, self._clock())
             return False
-        course = Course(deployment, place.service, self._store, self._feed, self._clock)
+        course = Course(deployment, place.service, self._store, self._feed, self._clock, self._redact)
         await course.cut(RESTARTED)
         if deployment.phase in CHANGED:
             self._launch(course.value, resumed=True)
@@ -207,7 +210,7 @@ class Deployer:
 
     def _launch(self, claimed: Deployment, *, resumed: bool = False) -> None:
         place = self._places[claimed.service]
-        course = Course(claimed, place.service, self._store, self._feed, self._clock)
+        course = Course(claimed, place.service, self._store, self._feed, self._clock, self._redact)
         self._courses[claimed.service] = course
         self._tasks[claimed.service] = asyncio.get_running_loop().create_task(
             self._run(course, place, resumed=resumed), name=f"deployment {claimed.id} of {claimed.service}"

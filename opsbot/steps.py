@@ -119,7 +119,7 @@ async def run_step(
 
 def _open(output: Path) -> BufferedWriter:
     output.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
-    return output.open("wb")
+    return os.fdopen(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb")
 
 
 def _cannot_start(name: str, directory: Path, env: Mapping[str, str]) -> str | None:

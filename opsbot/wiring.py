@@ -101,7 +101,7 @@ async def open_engine(
         feed = Feed()
         prober = Prober(clock=clock)
         verifier = Verifier(prober, managers, clock)
-        deployer = Deployer(config, store, feed, managers, verifier, clock)
+        deployer = Deployer(config, store, feed, managers, verifier, clock, redact=redact)
         watcher = Watcher(config.services, store, feed, managers, prober, deployer, clock, redact)
         poller = Poller(config, store, feed, deployer, clock)
         for manager in set(managers.values()):

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from opsbot.core.deployment import Deployment, Phase, Refused, Why
-from opsbot.store import ledger
-from tests.fixtures.sample import Remote, make_service
+from opsbot.redaction import Redactor
+from opsbot.store import Store, ledger
+from tests.fixtures.sample import Remote, make_config, make_service
 from tests.fixtures.stage import Stage, open_stage, until
 
 
@@ -99,3 +100,22 @@ async def test_the_end_is_told_once_and_a_listener_that_fails_harms_nothing(
         await stage.deployer.wait(begun.id)
         assert not stage.deployer.busy("web")
         assert ends == [Phase.LIVE]
+
+
+async def test_a_known_secret_in_a_services_last_words_is_not_written_down(
+    tmp_path: Path, remote: Remote, port: int
+) -> None:
+    remote.version("1", files={"server.py": "raise SystemExit('cannot log in with hunter2-hunter2')\n"})
+    config = make_config(tmp_path, make_service(tmp_path, remote.url, port))
+    async with Store(config.state.database) as store:
+        stage = Stage(config, store, redact=Redactor(["hunter2-hunter2"]))
+        await stage.supervisor.open()
+        ended = await stage.deploy()
+        assert ended.phase is Phase.UNDONE
+        assert "cannot log in with " in ended.steps[-2].tail
+        written = [path.read_bytes() for path in config.state.directory.glob("opsbot.sqlite3*")]
+        assert len(written) > 1  # the write-ahead log too
+        assert not any(b"hunter2-hunter2" in content for content in written)
+        await stage.deployer.close()
+        await stage.supervisor.close()
+        stage.prober.close()

@@ -274,3 +274,27 @@ async def test_one_installation_runs_at_a_time_on_the_host(tmp_path: Path, remot
             assert isinstance(each, Deployment)
             assert (await stage.deployer.wait(each.id)).phase is Phase.LIVE
         assert read(log).split() == ["begin", "end", "begin", "end"]
+
+
+async def test_files_kept_in_git_lfs_are_said_to_be_pointers(tmp_path: Path, remote: Remote, port: int) -> None:
+    remote.commit({".gitattributes": "*.bin filter=lfs diff=lfs merge=lfs -text\n"})
+    remote.commit({"model.bin": "version https://git-lfs.github.com/spec/v1\n"})
+    async with open_stage(tmp_path, make_service(tmp_path, remote.url, port, soak=0.1)) as stage:
+        deployment = await stage.deploy()
+        assert deployment.phase is Phase.LIVE
+        assert "files kept in Git LFS came as pointers" in deployment.note
+
+
+async def test_a_tool_made_by_one_step_runs_in_the_next_and_in_the_live_release(
+    tmp_path: Path, remote: Remote, port: int
+) -> None:
+    """As a virtual environment's scripts do, it has the path of the release in its first line."""
+    make = (
+        "mkdir -p .venv/bin; printf '#!/bin/sh\\necho made in %s\\n' \"$PWD\" > .venv/bin/tool; chmod +x .venv/bin/tool"
+    )
+    remote.version("1", files={"make.sh": make})
+    steps = (InstallStep(("sh", "make.sh")), InstallStep((".venv/bin/tool",)))
+    async with open_stage(tmp_path, make_service(tmp_path, remote.url, port, soak=0.1, install=steps)) as stage:
+        deployment = await stage.deploy()
+        assert deployment.phase is Phase.LIVE
+        assert read(Path(deployment.steps[3].output)) == f"made in {stage.releases.path(deployment.release_to or '')}\n"
