@@ -58,7 +58,8 @@ class Keeper:
         self.transcript = Transcript(service, directory, clock, spools)
         self._directory = directory
         self._clock = clock
-        self._falls = Falls(patience)
+        ladder = service.recovery
+        self._falls = Falls(patience, ladder.budget, ladder.window.total_seconds())
         self._tell = tell
         self._record = RunRecord()
         self._owner = ""
@@ -217,7 +218,7 @@ class Keeper:
             self._again = None
 
     def _give_up(self) -> None:
-        log.error("%s died %d times in a row and is left alone", self.service.name, self._falls.quick)
+        log.error("%s %s and is left alone", self.service.name, self._falls.told)
         self._emit(Happening.GAVE_UP, asked=False)
 
     def _schedule(self) -> None:

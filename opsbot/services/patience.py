@@ -1,5 +1,8 @@
 """How long a service that dies again and again is started again."""
 
+import time
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 
@@ -25,12 +28,25 @@ class Patience:
 
 
 class Falls:
-    """Counts the deaths of a service."""
+    """Counts the deaths of a service: quick ones in a row, and all of them within a window of time.
 
-    def __init__(self, patience: Patience) -> None:
-        """It has not died yet."""
+    A service that runs for a minute between its deaths is a loop too: a Discord bot that does so logs in more than a
+    thousand times a day, at which Discord takes its token away.
+    """
+
+    def __init__(
+        self,
+        patience: Patience,
+        budget: int = 10,
+        window: float = 3600.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`budget` deaths within `window` seconds are too many. It has not died yet."""
         self._patience = patience
+        self._window = window
+        self._clock = clock
         self._deaths = 0
+        self._recent: deque[float] = deque(maxlen=budget)
         self.quick = 0
         """Runs in a row that were over soon."""
 
@@ -38,11 +54,25 @@ class Falls:
         """Count the death of a run that lived so many seconds; whether it is the one too many."""
         self._deaths = 1 if lived >= self._patience.well else self._deaths + 1
         self.quick = 0 if lived >= self._patience.quick else self.quick + 1
-        return self.quick >= self._patience.falls
+        self._recent.append(self._clock())
+        return self.quick >= self._patience.falls or self._spent
+
+    @property
+    def _spent(self) -> bool:
+        full = len(self._recent) == self._recent.maxlen
+        return full and self._recent[-1] - self._recent[0] < self._window
+
+    @property
+    def told(self) -> str:
+        """Why it is the one too many, in words."""
+        if self.quick >= self._patience.falls:
+            return f"died {self.quick} times in a row, each within {self._patience.quick:.0f} s of its start"
+        return f"died {len(self._recent)} times within {self._window / 60:.0f} minutes"
 
     def forget(self) -> None:
         """Someone asked for a start, a restart or a stop: what was before does not count."""
         self._deaths = self.quick = 0
+        self._recent.clear()
 
     @property
     def delay(self) -> float:

@@ -27,8 +27,8 @@ class ServiceState:
     """A service at one moment.
 
     run: changes with every start (systemd's invocation id). restarts: starts the manager made by itself since the last
-    asked for. exit: how the last run ended, in words ("killed by SIGKILL", "exit status 1"). release: the release folder
-    the main process was started in, resolved from its working directory, None where unknown.
+    asked for. exit: how the last run ended, in words ("killed by SIGKILL", "exit status 1"). release: the release
+    folder the main process was started in, resolved from its working directory, None where unknown.
     """
 
     activity: Activity
@@ -82,7 +82,10 @@ class LogLine:
 
 @dataclass(frozen=True, slots=True)
 class LogQuery:
-    """Which lines: the last `lines` of those that fit all that is given. `grep` is a regular expression, ignoring case."""
+    """Which lines: the last `lines` of those that fit all that is given.
+
+    `grep` is a regular expression, ignoring case. `level`: that one or graver.
+    """
 
     lines: int = 50
     since: datetime | None = None
