@@ -209,6 +209,8 @@ class _Edge:
         except web.HTTPRequestEntityTooLarge:
             refusal = refuse("file_too_large")
             return answer(refusal.body(), refusal.status)
+        except ConnectionError as error:
+            raise _LostError from error  # the bot died while it was sending
         except Exception:
             # The edge: a mistake of the stand-in itself must show in the test that met it, not pass for Discord's.
             log.exception("%s %s", request.method, request.path)

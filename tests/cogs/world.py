@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,6 +22,7 @@ from opsbot.feed import Feed
 from opsbot.probes import Prober
 from opsbot.services.port import Activity, LogLine, LogQuery, ServiceEvent, ServiceState
 from opsbot.standin import Standin
+from opsbot.standin.state import GUILD_ID, OPS_CHANNEL_ID, ROLE_IDS
 from opsbot.store import Store, ledger, outbox, watchbook
 from opsbot.verify import Verifier
 from opsbot.watch import Watcher
@@ -82,16 +83,15 @@ class CalmManager:
             yield line
 
 
-def config_for(standin: Standin, folder: Path, services: tuple[str, ...] = ("api", "worker")) -> Config:
+def config_for(folder: Path, api_url: str, services: tuple[str, ...] = ("api", "worker")) -> Config:
     def service(name: str) -> Service:
         source = Source(f"file://{folder}/no-such.git", folder / "srv" / name, timeout=timedelta(seconds=5))
         return Service(name, ManagerKind.PROCESS, command=("true",), source=source)
 
-    roles = {name: frozenset({str(standin.roles[name])}) for name in RANKS}
     return Config(
         folder / "config.toml",
-        Discord(Secret(env="T"), standin.guild_id, standin.ops_channel_id, standin.api_url),
-        Ranks(**roles),
+        Discord(Secret(env="T"), GUILD_ID, OPS_CHANNEL_ID, api_url),
+        Ranks(**{name: frozenset({str(ROLE_IDS[name])}) for name in RANKS}),
         State(folder / "state"),
         Http(None),
         {name: service(name) for name in services},
@@ -100,22 +100,58 @@ def config_for(standin: Standin, folder: Path, services: tuple[str, ...] = ("api
 
 
 @dataclass
+class Parts:
+    """The engine and what it is made of. `shift` moves its clock."""
+
+    store: Store
+    feed: Feed
+    manager: CalmManager
+    engine: Engine
+    shift: timedelta = timedelta(0)
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self.shift
+
+
+@asynccontextmanager
+async def open_parts(config: Config) -> AsyncIterator[Parts]:
+    """The real engine over the real store, its services played by a calm manager."""
+    opened: list[Parts] = []
+
+    def clock() -> datetime:
+        return opened[0].now() if opened else datetime.now(UTC)
+
+    async with Store(config.state.database) as store:
+        feed, manager = Feed(), CalmManager()
+        managers = dict.fromkeys(config.services, manager)
+        prober = Prober(clock=clock)
+        deployer = Deployer(config, store, feed, managers, Verifier(prober, managers, clock), clock)
+        watcher = Watcher(config.services, store, feed, managers, prober, deployer, clock)
+        opened.append(Parts(store, feed, manager, Engine(config, store, feed, managers, deployer, watcher, clock)))
+        try:
+            yield opened[0]
+        finally:
+            await watcher.close()
+            await deployer.close(0.1)
+
+
+@dataclass
 class World:
     """Everything of one test."""
 
     standin: Standin
     config: Config
-    store: Store
-    feed: Feed
-    engine: Engine
-    manager: CalmManager
+    parts: Parts
     states: list[GatewayState] = field(default_factory=list)
     bot: asyncio.Task[None] | None = None
-    shift: timedelta = timedelta(0)
     people: dict[str, int] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self.store, self.feed = self.parts.store, self.parts.feed
+        self.engine, self.manager = self.parts.engine, self.parts.manager
+
     def now(self) -> datetime:
-        return datetime.now(UTC) + self.shift
+        return self.parts.now()
 
     @property
     def link(self) -> Link | None:
@@ -209,32 +245,17 @@ class World:
 @asynccontextmanager
 async def open_world(folder: Path, **options: Any) -> AsyncIterator[World]:
     """A world whose bot is not started yet."""
-    async with AsyncExitStack() as stack:
-        standin = await stack.enter_async_context(Standin(**options))
-        config = config_for(standin, folder)
-        store = await stack.enter_async_context(Store(config.state.database))
-        feed, manager = Feed(), CalmManager()
-        shifted: list[World] = []
-
-        def clock() -> datetime:
-            return shifted[0].now() if shifted else datetime.now(UTC)
-
-        managers = dict.fromkeys(config.services, manager)
-        prober = Prober(clock=clock)
-        deployer = Deployer(config, store, feed, managers, Verifier(prober, managers, clock), clock)
-        watcher = Watcher(config.services, store, feed, managers, prober, deployer, clock)
-        engine = Engine(config, store, feed, managers, deployer, watcher, clock)
-        world = World(standin, config, store, feed, engine, manager)
-        shifted.append(world)
-        world.people = {rank: standin.add_member(rank, [standin.roles[rank]]) for rank in RANKS}
-        world.people["nobody"] = standin.add_member("nobody")
-        try:
-            yield world
-        finally:
-            await world.kill()
-            await watcher.close()
-            await deployer.close(0.1)
-            assert standin.unknown_routes == []
+    async with Standin(**options) as standin:
+        config = config_for(folder, standin.api_url)
+        async with open_parts(config) as parts:
+            world = World(standin, config, parts)
+            world.people = {rank: standin.add_member(rank, [standin.roles[rank]]) for rank in RANKS}
+            world.people["nobody"] = standin.add_member("nobody")
+            try:
+                yield world
+            finally:
+                await world.kill()
+                assert standin.unknown_routes == [], standin.unknown_routes
 
 
 def commits(*titles: str, author: str = "Ada") -> tuple[Commit, ...]:

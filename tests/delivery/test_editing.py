@@ -64,7 +64,7 @@ async def test_edits_of_messages_older_than_an_hour_are_spaced_so_that_discord_r
     for number in (1, 2):
         card = await world.standin.wait_for_message(_with_mark(f"#d{number}"))
         world.standin.faults.age_message(card["id"], 7200)
-    world.shift = timedelta(hours=2)
+    world.parts.shift = timedelta(hours=2)
     for number in range(3):
         for index, value in enumerate(values):
             values[index] = await world.change(value, phase=Phase.FETCHING, commits=commits(f"title {number}"))

@@ -41,7 +41,7 @@ async def test_what_came_and_went_while_discord_was_away_is_told_in_order_and_sa
     await world.incident()
     await world.engine.tell("worker", "a word between", level="warning")
     await world.recover()
-    world.shift = timedelta(minutes=14)
+    world.parts.shift = timedelta(minutes=14)
     await asyncio.sleep(0.5)
     assert world.posted() == []
     world.standin.faults.back()

@@ -1,0 +1,20 @@
+"""opsbot's Discord side in a process of its own, to be killed: python -m tests.delivery.child FOLDER URL TOKEN."""
+
+import asyncio
+import logging
+import sys
+from pathlib import Path
+
+from opsbot.bot import run_bot
+from tests.cogs.world import BRISK, QUICK, config_for, open_parts
+
+
+async def main(folder: Path, api_url: str, token: str) -> None:
+    logging.disable(logging.CRITICAL)
+    config = config_for(folder, api_url)
+    async with open_parts(config) as parts:
+        await run_bot(parts.engine, config, token, pace=QUICK, channel_pace=BRISK)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1]), sys.argv[2], sys.argv[3]))
