@@ -114,7 +114,7 @@ class InstallStep:
     timeout: timedelta = timedelta(minutes=10)
     keep: tuple[str, ...] = ()
     """What the step makes, relative to `directory`: copied from the live release when the step is not run again.
-    Empty: `node_modules`, `.venv` and `vendor`, those that are there."""
+    Empty: `node_modules` and `vendor`, those that are there. A `.venv` is copied only where it is named here."""
 
 
 class Strategy(StrEnum):

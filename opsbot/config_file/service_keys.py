@@ -130,7 +130,7 @@ INSTALL = Table(
                 places.inside("the step's directory", "node_modules"), "an array of paths", '["node_modules"]'
             ),
             "What the command makes, relative to `directory`: this is what is copied when it is not run again. "
-            "Empty: `node_modules`, `.venv` and `vendor`, those that are there.",
+            "Empty: `node_modules` and `vendor`, those that are there. A `.venv` only where it is named here.",
         ),
     ),
     form=Form.ARRAY,
