@@ -4,6 +4,7 @@ import asyncio
 import fcntl
 import logging
 import os
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from datetime import UTC, datetime
@@ -14,10 +15,12 @@ from opsbot.services import run_record
 from opsbot.services.keeper import Keeper
 from opsbot.services.patience import Patience
 from opsbot.services.port import LogLine, LogQuery, ManagerError, ServiceEvent, ServiceState
-from opsbot.services.processes import by_run
+from opsbot.services.processes import by_run, find
 from opsbot.services.spool_watch import SpoolWatch
 
 log = logging.getLogger(__name__)
+
+_FORKED_SECONDS = 2.0
 
 
 def _now() -> datetime:
@@ -162,6 +165,14 @@ class Supervisor:
                 task.add_done_callback(self._draining.discard)
 
 
+def _lock(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
 def _take(directory: Path) -> int:
     """Lock the directory; the kernel gives it free when this process ends, however it ends."""
     try:
@@ -169,12 +180,14 @@ def _take(directory: Path) -> int:
         fd = os.open(directory / "supervisor.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
     except OSError as error:
         raise ManagerError(f"{directory} cannot be used: {error.strerror}") from error
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
+    until = time.monotonic() + _FORKED_SECONDS
+    while not _lock(fd):
         holder = os.pread(fd, 32, 0).decode(errors="replace").strip()
-        os.close(fd)
-        raise ManagerError(f"another opsbot (pid {holder}) supervises from {directory}") from error
+        # One that was killed while it forked leaves the lock with the child, until that has become another program.
+        if time.monotonic() > until or (holder.isdigit() and find(int(holder)) is not None):
+            os.close(fd)
+            raise ManagerError(f"another opsbot (pid {holder}) supervises from {directory}")
+        time.sleep(0.02)
     os.ftruncate(fd, 0)
     os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
     return fd
