@@ -6,15 +6,27 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from opsbot.core.deployment import Deployment, Phase
+from opsbot.occupants import occupants
 from opsbot.store import ledger
 from tests.fixtures.sample import Remote, make_service
 from tests.fixtures.stage import Stage, open_stage, until
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(tmp_path: Path) -> Iterator[None]:
+    """A test that fails between two opsbots would leave its service running."""
+    yield
+    for pid in occupants([tmp_path])[tmp_path]:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 async def dies(folder: Path, remote: Remote, port: int, phase: str, moment: str, **more: Any) -> None:
