@@ -45,8 +45,12 @@ async def run(config: Config) -> int:
         redact = Redactor([token])
         for handler in logging.getLogger().handlers:
             handler.addFilter(RedactingFilter(redact))
-        with InstanceLock(config.state.directory):
+        lock = InstanceLock(config.state.directory)
+        await asyncio.to_thread(lock.take)
+        try:
             await _serve(config, token, redact)
+        finally:
+            lock.release()
     except AlreadyRunningError as error:
         log.error("%s", error)  # noqa: TRY400 - a sentence for people; a traceback would hide it
         return 1

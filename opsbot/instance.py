@@ -7,10 +7,39 @@ import contextlib
 import fcntl
 import json
 import os
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+
+PATIENCE_SECONDS = 1.5
+"""A process that was killed lets go of its locks at once; a child it was just making, a moment later."""
+
+
+def lock_file(path: Path) -> int:
+    """Open a file and lock it, waiting for `PATIENCE_SECONDS` at most; the descriptor that holds the lock. Blocks.
+
+    Raises:
+        BlockingIOError: somebody else holds it.
+        OSError: the file cannot be opened or made.
+    """
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    end = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > end:
+                os.close(file)
+                raise
+            time.sleep(0.05)
+        except BaseException:
+            os.close(file)
+            raise
+        else:
+            return file
 
 
 class AlreadyRunningError(Exception):
@@ -26,19 +55,17 @@ class InstanceLock:
         self._file: int | None = None
 
     def take(self) -> None:
-        """Take the lock and write down who holds it.
+        """Take the lock and write down who holds it. Blocks for a moment where another holds it.
 
         Raises:
             AlreadyRunningError: another process holds it.
             OSError: the directory cannot be made or written.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
-        file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            file = lock_file(self.path)
         except BlockingIOError as error:
-            holder = _holder(os.pread(file, 4096, 0))
-            os.close(file)
+            holder = _holder(self.path.read_bytes())
             raise AlreadyRunningError(f"another opsbot works on {self.path.parent}: {holder}") from error
         os.ftruncate(file, 0)
         now = datetime.now(UTC).isoformat(timespec="seconds")
