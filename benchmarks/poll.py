@@ -22,9 +22,9 @@ from opsbot.config import Config, Service
 from opsbot.core.access import Origin, itself
 from opsbot.core.deployment import Deployment, Kind, Phase, Refused, Release, Request
 from opsbot.feed import Feed
-from opsbot.poll import Poller
-from opsbot.remote import git_environment
-from opsbot.repo import Repository
+from opsbot.source.poll import Poller
+from opsbot.source.remote import git_environment
+from opsbot.source.repo import Repository
 from opsbot.store import Store, ledger
 from tests.fixtures.sample import Remote, make_config, make_service
 

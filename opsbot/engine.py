@@ -17,11 +17,11 @@ from opsbot.core.access import Action, Actor, Origin, Rank
 from opsbot.core.deployment import Deployment, Hold, Kind, Refused, Release, Request, Why
 from opsbot.core.health import CheckHealth, Verdict
 from opsbot.core.model import AuditEntry, Incident, Live, Notice, NoticeKind, Silence, SourceState
-from opsbot.deploy import Deployer
+from opsbot.deploy.deployer import Deployer
 from opsbot.feed import Feed
 from opsbot.host import HostFigures, ProcessFigures, host_figures, process_figures
-from opsbot.poll import Outcome, Polled, Poller
 from opsbot.services.port import Activity, LogLine, LogQuery, ManagerError, ServiceManager, ServiceState
+from opsbot.source.poll import Outcome, Polled, Poller
 from opsbot.store import Store, audit, ledger, outbox, watchbook
 from opsbot.watch import Watcher
 from opsbot.words import duration

@@ -13,7 +13,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-
 PATIENCE_SECONDS = 1.5
 """A process that was killed lets go of its locks at once; a child it was just making, a moment later."""
 

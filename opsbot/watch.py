@@ -18,7 +18,7 @@ from opsbot.core.deployment import Deployment, Kind, Phase, Refused, Request, pr
 from opsbot.core.health import Change, CheckHealth, ProbeResult, Verdict, observe, overall
 from opsbot.core.model import Evidence, Incident, NoticeKind
 from opsbot.core.recovery import Next, Rung, Trouble, next_rung
-from opsbot.deploy import Deployer
+from opsbot.deploy.deployer import Deployer
 from opsbot.feed import Feed
 from opsbot.probes import Prober
 from opsbot.services.port import (

@@ -14,17 +14,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from opsbot.config import Config, ManagerKind, Secret, SecretMissingError
-from opsbot.deploy import Deployer
+from opsbot.deploy.deployer import Deployer
+from opsbot.deploy.verify import Verifier
 from opsbot.engine import Engine
 from opsbot.feed import Feed
-from opsbot.poll import Poller
 from opsbot.probes import Prober
 from opsbot.redaction import Redactor, telling
 from opsbot.services.environment import parse
 from opsbot.services.port import ServiceManager
 from opsbot.services.supervisor import Supervisor
+from opsbot.source.poll import Poller
 from opsbot.store import Store
-from opsbot.verify import Verifier
 from opsbot.watch import Watcher
 
 log = logging.getLogger(__name__)

@@ -34,8 +34,8 @@ if TYPE_CHECKING:  # the client prints these shapes and must start fast: it need
     from opsbot.core.model import AuditEntry, Incident, Notice, Silence, SourceState
     from opsbot.engine import ServiceStatus
     from opsbot.host import HostFigures
-    from opsbot.poll import Polled
     from opsbot.services.port import LogLine, ServiceState
+    from opsbot.source.poll import Polled
 
 
 def iso(at: datetime) -> str:

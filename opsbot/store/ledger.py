@@ -14,7 +14,6 @@ from opsbot.core.model import Live, NoticeKind
 from opsbot.store import outbox
 from opsbot.store.rows import dump, load, maybe_moment, maybe_seconds, moment, seconds
 
-
 TROUBLE = frozenset({Phase.FAILED, Phase.UNDONE, Phase.STUCK})
 """Ends that are told in a message of their own, in the same transaction."""
 

@@ -8,8 +8,8 @@ from opsbot import __version__
 from opsbot.core.deployment import Deployment
 from opsbot.engine import Engine
 from opsbot.loops import Loops
-from opsbot.poll import Poller
 from opsbot.services.port import Activity
+from opsbot.source.poll import Poller
 from opsbot.store import StoreError, ledger, outbox, watchbook
 from opsbot.web.facts import CheckFigures, Figures, ServiceFigures
 from opsbot.words import duration

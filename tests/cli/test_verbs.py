@@ -17,8 +17,8 @@ from opsbot.core.access import Actor, Origin
 from opsbot.core.deployment import Hold, Phase
 from opsbot.core.health import CheckHealth, ProbeResult, Verdict
 from opsbot.core.model import Live
-from opsbot.poll import Outcome
 from opsbot.services.port import Activity, LogLine
+from opsbot.source.poll import Outcome
 from opsbot.store import ledger, watchbook
 from tests.cli.conftest import Opsbot
 from tests.cli.world import COMMIT, World, now

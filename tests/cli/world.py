@@ -27,12 +27,12 @@ from opsbot.core.deployment import (
 from opsbot.core.health import CheckHealth, ProbeResult, Verdict, overall
 from opsbot.engine import Engine
 from opsbot.feed import Feed
-from opsbot.poll import Outcome, Polled, Poller
 from opsbot.services.port import Activity, LogLine, LogQuery, ManagerError, ServiceEvent, ServiceState
+from opsbot.source.poll import Outcome, Polled, Poller
 from opsbot.store import Store, ledger
 
 if TYPE_CHECKING:
-    from opsbot.deploy import Deployer
+    from opsbot.deploy.deployer import Deployer
     from opsbot.watch import Watcher
 
 COMMIT = "c0ffee" + "0" * 34

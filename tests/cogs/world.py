@@ -15,7 +15,8 @@ from opsbot.config import Config, Discord, Http, ManagerKind, Secret, Service, S
 from opsbot.core.access import Actor, Origin, Ranks
 from opsbot.core.deployment import Commit, Deployment, Kind, Phase, Release, Request, Step
 from opsbot.core.model import Evidence, Incident, Live
-from opsbot.deploy import Deployer
+from opsbot.deploy.deployer import Deployer
+from opsbot.deploy.verify import Verifier
 from opsbot.discord_connection import Pace
 from opsbot.engine import Engine
 from opsbot.feed import Feed
@@ -24,7 +25,6 @@ from opsbot.services.port import Activity, LogLine, LogQuery, ServiceEvent, Serv
 from opsbot.standin import Standin
 from opsbot.standin.state import GUILD_ID, OPS_CHANNEL_ID, ROLE_IDS
 from opsbot.store import Store, ledger, outbox, watchbook
-from opsbot.verify import Verifier
 from opsbot.watch import Watcher
 
 START = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)

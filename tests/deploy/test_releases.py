@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from opsbot.core.patterns import fits
-from opsbot.disk import remove, used
-from opsbot.occupants import MARK, end_marked, occupants
-from opsbot.releases import About, ReleaseError, Releases
+from opsbot.deploy.disk import remove, used
+from opsbot.deploy.occupants import MARK, end_marked, occupants
+from opsbot.deploy.releases import About, ReleaseError, Releases
 from tests.fixtures.sample import make_service
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)

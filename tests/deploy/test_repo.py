@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from opsbot.config import Secret
-from opsbot.remote import RemoteError, Trouble
-from opsbot.repo import BadRefError, Repository, ref_problem
+from opsbot.source.remote import RemoteError, Trouble
+from opsbot.source.repo import BadRefError, Repository, ref_problem
 from tests.fixtures.sample import Remote, make_service
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from opsbot.steps import StepResult, environment, run_step
+from opsbot.deploy.steps import StepResult, environment, run_step
 
 
 async def run(tmp_path: Path, *command: str, seconds: float = 10, most: int = 10_000_000) -> StepResult:

@@ -9,8 +9,8 @@ import pytest
 
 from opsbot.config import Check, CheckKind, ManagerKind, Service
 from opsbot.core.health import Policy, ProbeResult
+from opsbot.deploy.verify import Judgement, Verifier
 from opsbot.services.port import Activity, Happening, LogLine, LogQuery, ServiceEvent, ServiceState
-from opsbot.verify import Judgement, Verifier
 
 RUNS = ServiceState(Activity.RUNNING, 77, "run 1", datetime.now(UTC))
 CHECK = Check("health", CheckKind.HTTP, interval=timedelta(seconds=0.02), policy=Policy(fall=3))

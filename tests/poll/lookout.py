@@ -22,8 +22,8 @@ from opsbot.core.deployment import (
 )
 from opsbot.core.model import Notice, SourceState
 from opsbot.feed import Feed
-from opsbot.poll import Poller
-from opsbot.repo import Repository
+from opsbot.source.poll import Poller
+from opsbot.source.repo import Repository
 from opsbot.store import Store, ledger, outbox, watchbook
 from tests.fixtures.sample import make_config, person, poll
 

@@ -12,7 +12,7 @@ import pytest
 from opsbot.config import Service
 from opsbot.core.access import Origin
 from opsbot.core.deployment import Phase
-from opsbot.poll import Poller
+from opsbot.source.poll import Poller
 from opsbot.store import ledger
 from tests.fixtures.git_http import git_server
 from tests.fixtures.sample import Remote, make_config, make_service, person

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from opsbot.core.access import Actor, Origin, itself
 from opsbot.core.deployment import Deployment, Hold, Kind, Phase
 from opsbot.core.updates import Because, Deploy, Note, Quiet, Sight, Wait, about, retry_after, weigh
-from opsbot.poll import covering
+from opsbot.source.poll import covering
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 COMMITS = st.sampled_from("abcd")

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opsbot.config import Secret, Source
-from opsbot.heads import (
+from opsbot.source.heads import (
     HeadProblem,
     Heads,
     OddAnswerError,
@@ -24,7 +24,7 @@ from opsbot.heads import (
     pkt,
     read_ref,
 )
-from opsbot.remote import Trouble
+from opsbot.source.remote import Trouble
 from tests.fixtures.git_http import GitServer, git_server
 from tests.fixtures.sample import Remote
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from opsbot.core.deployment import Deployment, Phase
-from opsbot.occupants import occupants
+from opsbot.deploy.occupants import occupants
 from opsbot.store import ledger
 from tests.fixtures.sample import Remote, make_service
 from tests.fixtures.stage import Stage, open_stage, until

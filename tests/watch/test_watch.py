@@ -15,13 +15,12 @@ from opsbot.core.deployment import Deployment, Kind, Phase, Release, Request
 from opsbot.core.health import Policy, Verdict
 from opsbot.core.model import Live, Notice, NoticeKind
 from opsbot.core.recovery import Ladder
-from opsbot.deploy import Deployer
+from opsbot.deploy.deployer import Deployer
 from opsbot.feed import Feed
 from opsbot.probes import Prober
 from opsbot.services.port import Activity, Happening, ServiceManager, ServiceState
 from opsbot.store import Store, ledger, outbox, watchbook
 from opsbot.watch import Watcher
-
 from tests.fixtures.puppets import Clock, Eyes, Puppet, Yard
 
 SERVICE = Service(

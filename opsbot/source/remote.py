@@ -1,7 +1,7 @@
 """git that talks to a remote: how it is run so that it never asks, never hangs and never tells a secret.
 
 `git_environment` gives the environment, `run_git` runs one command in it, `explain` says in words what went wrong and
-what would mend it. What a branch points to, asked cheaply, is `opsbot.heads`.
+what would mend it. What a branch points to, asked cheaply, is `opsbot.source.heads`.
 """
 
 import asyncio

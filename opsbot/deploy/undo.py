@@ -6,8 +6,8 @@ from contextlib import suppress
 from datetime import timedelta
 
 from opsbot.core.deployment import Deployment, Kind, Phase
-from opsbot.course import Course, SetbackError
-from opsbot.place import Place
+from opsbot.deploy.course import Course, SetbackError
+from opsbot.deploy.place import Place
 from opsbot.store import ledger
 
 log = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ configuration is followed at the next fetch, because the address is given to eac
 tracked branch points to stands under `refs/opsbot/tracked`, so that no renamed branch can be in its way; each kept
 release has a ref of its own, so that a rewritten history takes no release's commit away.
 
-git itself fetches and exports (`opsbot.remote.run_git`: time limits, no prompts, no secrets shown); GitPython reads,
+git itself fetches and exports (`opsbot.source.remote.run_git`: time limits, no prompts, no secrets shown); GitPython reads,
 in a thread, and is imported when it is first needed.
 """
 
@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from opsbot.config import Source
 from opsbot.core.deployment import Commit
-from opsbot.disk import exhausted, file_system
-from opsbot.occupants import MARK, occupants
-from opsbot.remote import GitResult, RemoteError, Trouble, explain, git_environment, run_git
+from opsbot.deploy.disk import exhausted, file_system
+from opsbot.deploy.occupants import MARK, occupants
+from opsbot.source.remote import GitResult, RemoteError, Trouble, explain, git_environment, run_git
 
 if TYPE_CHECKING:
     import git
@@ -99,7 +99,7 @@ class Repository:
     """One service's mirror."""
 
     def __init__(self, source: Source, mark: str = "") -> None:
-        """Remember where; nothing is touched yet. `mark` is handed to every git, see `opsbot.occupants`."""
+        """Remember where; nothing is touched yet. `mark` is handed to every git, see `opsbot.deploy.occupants`."""
         self.source = source
         self.mirror = source.directory / "mirror.git"
         self._mark = mark

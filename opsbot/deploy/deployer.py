@@ -3,7 +3,7 @@
     fetch → prepare → install → switch → restart → verify → live, or back to the release before
 
 `start` decides and claims; a task that belongs to the Deployer, not to who asked, does the rest. Each phase is in the
-store before its work begins (`opsbot.course`), so that `settle`, in the next process, knows the most that can have
+store before its work begins (`opsbot.deploy.course`), so that `settle`, in the next process, knows the most that can have
 happened: before the switch nothing live has changed and the deployment has failed; from the switch on it is taken up
 where it stands and finished, or undone.
 """
@@ -18,20 +18,20 @@ from datetime import datetime
 from opsbot.config import Config, Service, Source, Strategy
 from opsbot.core.access import Origin
 from opsbot.core.deployment import CHANGED, Deployment, Facts, Kind, Phase, Refused, Release, Request, Why, decide
-from opsbot.course import Course, SetbackError
+from opsbot.deploy.course import Course, SetbackError
+from opsbot.deploy.occupants import end_marked
+from opsbot.deploy.place import Place
+from opsbot.deploy.prepare import Preparation
+from opsbot.deploy.releases import MARGIN, Releases, told
+from opsbot.deploy.settle import end_unknown, known, put_right, tidy
+from opsbot.deploy.undo import undo
+from opsbot.deploy.verify import Verifier
 from opsbot.feed import Feed
-from opsbot.occupants import end_marked
-from opsbot.place import Place
-from opsbot.prepare import Preparation
-from opsbot.releases import MARGIN, Releases, told
-from opsbot.remote import RemoteError
-from opsbot.repo import BadRefError, Repository, is_full_id, ref_problem
 from opsbot.services.port import ServiceManager
-from opsbot.settle import end_unknown, known, put_right, tidy
+from opsbot.source.remote import RemoteError
+from opsbot.source.repo import BadRefError, Repository, is_full_id, ref_problem
 from opsbot.store import Store, ledger
 from opsbot.store.ledger import StaleError
-from opsbot.undo import undo
-from opsbot.verify import Verifier
 
 log = logging.getLogger(__name__)
 

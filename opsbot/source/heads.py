@@ -22,7 +22,7 @@ from urllib.parse import unquote, urlsplit
 import aiohttp
 
 from opsbot.config import SecretMissingError, Source
-from opsbot.remote import RemoteError, Trouble, basic, explain, git_environment, mend, run_git
+from opsbot.source.remote import RemoteError, Trouble, basic, explain, git_environment, mend, run_git
 
 log = logging.getLogger(__name__)
 

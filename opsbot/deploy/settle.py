@@ -8,8 +8,8 @@ from datetime import datetime
 
 from opsbot.core.deployment import CHANGED, Deployment, Facts, Phase, Release, advance, previous_good
 from opsbot.core.model import Live, NoticeKind
-from opsbot.course import SetbackError
-from opsbot.place import Place
+from opsbot.deploy.course import SetbackError
+from opsbot.deploy.place import Place
 from opsbot.store import ledger, outbox
 
 log = logging.getLogger(__name__)

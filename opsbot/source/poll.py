@@ -20,10 +20,10 @@ from opsbot.core.deployment import Commit, Deployment, Kind, Refused, Request, W
 from opsbot.core.model import SourceState
 from opsbot.core.updates import Because, Note, Quiet, Sight, Wait, about, weigh
 from opsbot.feed import Feed
-from opsbot.heads import HeadProblem, Heads
-from opsbot.remote import RemoteError, Trouble
-from opsbot.repo import BadRefError, DamagedError
-from opsbot.sources import Known, answered, failed, gather, note_update, rewritten
+from opsbot.source.heads import HeadProblem, Heads
+from opsbot.source.remote import RemoteError, Trouble
+from opsbot.source.repo import BadRefError, DamagedError
+from opsbot.source.state import Known, answered, failed, gather, note_update, rewritten
 from opsbot.store import Store, watchbook
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ class Polled:
 
 
 class History(Protocol):
-    """What the poll asks of a service's mirror (`opsbot.repo.Repository`)."""
+    """What the poll asks of a service's mirror (`opsbot.source.repo.Repository`)."""
 
     async def bring(self, ref: str | None = None) -> str:
         """The commit the tracked branch is at now, fetched. Raises RemoteError, BadRefError, DamagedError."""

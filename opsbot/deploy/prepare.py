@@ -16,13 +16,13 @@ from pathlib import Path
 from opsbot.config import InstallStep
 from opsbot.core.deployment import Release
 from opsbot.core.patterns import fits
-from opsbot.course import Course, SetbackError
-from opsbot.disk import file_system, remove
-from opsbot.occupants import MARK
-from opsbot.releases import About, ReleaseError, Releases
-from opsbot.remote import RemoteError
-from opsbot.repo import DamagedError, Exported, Repository, UnsupportedTreeError
-from opsbot.steps import StepResult, environment, run_step
+from opsbot.deploy.course import Course, SetbackError
+from opsbot.deploy.disk import file_system, remove
+from opsbot.deploy.occupants import MARK
+from opsbot.deploy.releases import About, ReleaseError, Releases
+from opsbot.deploy.steps import StepResult, environment, run_step
+from opsbot.source.remote import RemoteError
+from opsbot.source.repo import DamagedError, Exported, Repository, UnsupportedTreeError
 
 TAKEN_OVER = ("node_modules", "vendor")
 """What a step is taken to make where its `keep` says nothing."""
@@ -36,7 +36,7 @@ class Preparation:
     """How the releases of one service are made."""
 
     def __init__(self, repository: Repository, releases: Releases, output: Path, mark: str) -> None:
-        """`output` is the folder for what the steps print; `mark` see `opsbot.occupants`."""
+        """`output` is the folder for what the steps print; `mark` see `opsbot.deploy.occupants`."""
         self._repository = repository
         self._releases = releases
         self._output = output

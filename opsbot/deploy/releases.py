@@ -24,8 +24,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from opsbot.config import Source
-from opsbot.disk import file_system, is_full, remove, sync_file_system, sync_folder, used
-from opsbot.occupants import occupants
+from opsbot.deploy.disk import file_system, is_full, remove, sync_file_system, sync_folder, used
+from opsbot.deploy.occupants import occupants
 from opsbot.words import size
 
 MARGIN = 100 * 1024 * 1024

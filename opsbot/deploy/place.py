@@ -8,14 +8,14 @@ from datetime import datetime, timedelta
 
 from opsbot.config import Service, Source
 from opsbot.core.deployment import Deployment, Hold, Kind
-from opsbot.course import Course, SetbackError
-from opsbot.prepare import Preparation
-from opsbot.releases import ReleaseError, Releases
-from opsbot.remote import RemoteError
-from opsbot.repo import Repository
+from opsbot.deploy.course import Course, SetbackError
+from opsbot.deploy.prepare import Preparation
+from opsbot.deploy.releases import ReleaseError, Releases
+from opsbot.deploy.verify import Verifier
 from opsbot.services.port import Activity, LogQuery, ManagerError, ServiceManager, ServiceState
+from opsbot.source.remote import RemoteError
+from opsbot.source.repo import Repository
 from opsbot.store import Store, ledger
-from opsbot.verify import Verifier
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from opsbot.config import Source
 from opsbot.core.deployment import Commit, Deployment, Hold
 from opsbot.core.model import NoticeKind, SourceState
 from opsbot.core.updates import Because
-from opsbot.heads import HeadProblem
-from opsbot.remote import TRANSIENT, scrub
+from opsbot.source.heads import HeadProblem
+from opsbot.source.remote import TRANSIENT, scrub
 from opsbot.store import ledger, outbox, watchbook
 from opsbot.words import duration
 
