@@ -227,13 +227,18 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A release folder that stands complete on disk. `good`: it was live and verified at some time."""
+    """A release folder that stands complete on disk.
+
+    good: it was live and verified at some time. abandoned: it was rolled back from since; no rollback returns to it
+    unless it is named.
+    """
 
     name: str
     commit: str
     at: datetime
     good: bool
     title: str = ""
+    abandoned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,7 +324,12 @@ def _decide_rollback(request: Request, facts: Facts) -> Accepted | Refused:
 def previous_good(
     releases: tuple[Release, ...], live: str | None, quarantined: frozenset[str] = frozenset()
 ) -> Release | None:
-    """The newest good release before the live one, by folder order; commits in quarantine are passed over."""
+    """The newest good release before the live one, by folder order.
+
+    Those in quarantine, and those that were rolled back from, are passed over.
+    """
     names = [release.name for release in releases]
     earlier = releases[names.index(live) + 1 :] if live in names else releases
-    return next((r for r in earlier if r.good and r.name != live and r.commit not in quarantined), None)
+    return next(
+        (r for r in earlier if r.good and not r.abandoned and r.name != live and r.commit not in quarantined), None
+    )

@@ -84,11 +84,12 @@ class Course:
         quarantined: str | None = None,
         hold: Hold | None = None,
         lift: bool = False,
+        left: str | None = None,
     ) -> None:
         """Write down its end and all that follows from it, in one go; see `ledger.conclude`."""
         ended = advance(self.value, to, self._clock(), self._redact(note)[:NOTE_MOST])
         self.value = await self._store.write(
-            ledger.conclude, ended, live=live, quarantined=quarantined, hold=hold, lift=lift
+            ledger.conclude, ended, live=live, quarantined=quarantined, hold=hold, lift=lift, left=left
         )
         self._feed.publish("deployment", self.value.id)
         self._feed.publish("service")

@@ -376,7 +376,8 @@ class Deployer:
         if value.kind is Kind.ROLLBACK and not await place.follows(value.commit_to, value.commit_from):
             blamed = value.commit_from if value.actor.origin is Origin.RECOVERY else None
             wait = await place.wait_past(value, value.commit_from)
-            await course.end(Phase.LIVE, note, live=name, quarantined=blamed, hold=wait)
+            left = value.release_from if value.release_from != name else None
+            await course.end(Phase.LIVE, note, live=name, quarantined=blamed, hold=wait, left=left)
             return
         # An older commit than the one that is waited past, deployed by hand, does not end the wait.
         older = waits != value.commit_to and await place.follows(waits, value.commit_to)

@@ -157,16 +157,20 @@ def conclude(
     quarantined: str | None = None,
     hold: Hold | None = None,
     lift: bool = False,
+    left: str | None = None,
 ) -> Deployment:
     """Save a finished deployment with all that follows from its end, in one go.
 
     live: the release that is live and good from now on (its commit leaves the quarantine). quarantined: the commit that
-    the poll shall not try again. hold: set it. lift: end the wait after a rollback.
+    the poll shall not try again. hold: set it. lift: end the wait after a rollback. left: the release that was rolled
+    back from, which no rollback returns to unless it is named.
     """
     now = value.updated_at
     saved = save(db, value)
+    if left is not None:
+        db.execute("UPDATE releases SET abandoned = 1 WHERE service = ? AND name = ?", (value.service, left))
     if live is not None:
-        db.execute("UPDATE releases SET good = 1 WHERE service = ? AND name = ?", (value.service, live))
+        db.execute("UPDATE releases SET good = 1, abandoned = 0 WHERE service = ? AND name = ?", (value.service, live))
         set_live(db, Live(value.service, live, now, value.id))
         if value.commit_to is not None:
             db.execute("DELETE FROM quarantine WHERE service = ? AND commit_id = ?", (value.service, value.commit_to))
@@ -221,8 +225,8 @@ def unfinished(db: sqlite3.Connection, service: str | None = None) -> list[Deplo
 def add_release(db: sqlite3.Connection, service: str, release: Release) -> None:
     """A release stands complete on disk."""
     db.execute(
-        "INSERT OR REPLACE INTO releases (service, name, commit_id, title, at, good) VALUES (?, ?, ?, ?, ?, ?)",
-        (service, release.name, release.commit, release.title, seconds(release.at), release.good),
+        "INSERT OR REPLACE INTO releases (service, name, commit_id, title, at, good, abandoned) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (service, release.name, release.commit, release.title, seconds(release.at), release.good, release.abandoned),
     )
 
 
@@ -235,7 +239,10 @@ def releases(db: sqlite3.Connection, service: str) -> tuple[Release, ...]:
     """Releases kept on disk, newest first."""
     rows = db.execute("SELECT * FROM releases WHERE service = ? ORDER BY at DESC, name DESC", (service,))
     return tuple(
-        Release(row["name"], row["commit_id"], moment(row["at"]), bool(row["good"]), row["title"]) for row in rows
+        Release(
+            row["name"], row["commit_id"], moment(row["at"]), bool(row["good"]), row["title"], bool(row["abandoned"])
+        )
+        for row in rows
     )
 
 

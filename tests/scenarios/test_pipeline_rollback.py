@@ -248,3 +248,18 @@ async def test_pruning_spares_the_live_release_and_the_one_to_fall_back_on(
         await stage.assert_well("3")
         # 4 is the newest good one, 3 is live.
         assert stage.folders() == set(names[-2:])
+
+
+async def test_a_release_that_was_rolled_back_from_is_not_returned_to_unless_it_is_named(
+    tmp_path: Path, remote: Remote, port: int
+) -> None:
+    async with open_stage(tmp_path, make_service(tmp_path, remote.url, port)) as stage:
+        first = await stage.deploy()
+        remote.version("2")
+        second = await stage.deploy()
+        assert (await stage.roll_back()).release_to == first.release_to
+        remote.version("3")
+        await stage.deploy()
+        assert (await stage.roll_back()).release_to == first.release_to, "people had left the second for a reason"
+        named = await stage.roll_back(second.release_to)
+        assert (named.phase, named.release_to) == (Phase.LIVE, second.release_to)

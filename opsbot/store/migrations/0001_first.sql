@@ -36,6 +36,7 @@ CREATE TABLE releases (
     title      TEXT NOT NULL DEFAULT '',
     at         REAL NOT NULL,
     good       INTEGER NOT NULL DEFAULT 0,
+    abandoned  INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (service, name)
 ) STRICT;
 
