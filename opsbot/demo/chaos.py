@@ -4,17 +4,14 @@ import asyncio
 import os
 import signal
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
 
 import aiohttp
 
 from opsbot.config import Config
+from opsbot.demo.daemon import Daemon
 from opsbot.demo.repository import Repository
 from opsbot.services import run_record
 from opsbot.standin import PanelButton, Standin
-
-if TYPE_CHECKING:
-    from opsbot.demo.stage import Daemon
 
 AWAY_SECONDS = 60.0
 ANSWER_SECONDS = 3.0
@@ -28,7 +25,7 @@ class Chaos:
     """What each button does."""
 
     def __init__(
-        self, standin: Standin, repository: Repository, daemon: "Daemon", service_port: int, config: Config
+        self, standin: Standin, repository: Repository, daemon: Daemon, service_port: int, config: Config
     ) -> None:
         """Take what the buttons act on."""
         self._standin = standin

@@ -20,6 +20,10 @@ AUTHORS = (
 )
 
 
+class RepositoryError(RuntimeError):
+    """git did not do it; the text says what it said."""
+
+
 class Repository:
     """Makes and pushes the commits that the demo's buttons ask for."""
 
@@ -31,7 +35,11 @@ class Repository:
         self._lock = asyncio.Lock()
 
     async def open(self) -> None:
-        """Make the remote with its first commit."""
+        """Make the remote with its first commit.
+
+        Raises:
+            RepositoryError: git cannot.
+        """
         self.work.mkdir(parents=True)
         await self._git("init", "--quiet", "--bare", "--initial-branch=main", str(self.remote), cwd=self.work)
         await self._git("init", "--quiet", "--initial-branch=main", ".")
@@ -62,10 +70,11 @@ class Repository:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C is for the demo
         )
         out, _ = await process.communicate()
         if process.returncode:
-            raise RuntimeError(f"git {args[0]} failed: {out.decode(errors='replace').strip()}")
+            raise RepositoryError(f"git {args[0]} failed: {out.decode(errors='replace').strip()}")
         return out.decode(errors="replace").strip()
 
     async def _push(self, title: str) -> str:

@@ -58,8 +58,8 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def leak() -> None:
-    """Grow by 16 MiB four times a second, up to 1 GiB."""
-    for _ in range(64):
+    """Grow by 16 MiB four times a second, up to 512 MiB."""
+    for _ in range(32):
         hoard.append(bytearray(os.urandom(1) * (16 << 20)))
         print(f"WARNING the cache holds {len(hoard) * 16} MiB", flush=True)
         time.sleep(0.25)

@@ -1,0 +1,102 @@
+"""The demo's folder: held by a lock while the demo lives, and cleared with all its processes afterwards.
+
+A demo that is killed cannot clear anything. The kernel gives its lock free, and by that the next demo knows the folder
+for a dead one's and clears it.
+"""
+
+import asyncio
+import fcntl
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+from opsbot.deploy.occupants import end_marked
+from opsbot.services.child import kill, relatives
+from opsbot.services.processes import Process, find
+from opsbot.services.run_record import owner
+
+PREFIX = "opsbot-demo-"
+LOCK = "demo.lock"
+JUST_MADE_SECONDS = 5.0
+"""A folder younger than this may be without its lock still."""
+END_SECONDS = 5.0
+
+
+@asynccontextmanager
+async def own_folder() -> AsyncIterator[Path]:
+    """A new folder for this demo, those of dead ones being cleared; gone afterwards, with all that was started in it.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    await asyncio.to_thread(_clear_dead)
+    folder, lock = await asyncio.to_thread(_made)
+    try:
+        yield folder
+    finally:
+        await asyncio.to_thread(_clear, folder)
+        if lock is not None:
+            os.close(lock)
+
+
+def _made() -> tuple[Path, int | None]:
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX)).resolve()
+    return folder, _taken(folder / LOCK)
+
+
+def _taken(file: Path) -> int | None:
+    """The lock's descriptor, to be kept open; None where somebody else has it."""
+    lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        return None
+    return lock
+
+
+def _clear_dead() -> None:
+    for folder in Path(tempfile.gettempdir()).resolve().glob(f"{PREFIX}*"):
+        with suppress(OSError):  # another user's, or gone meanwhile
+            stat = folder.lstat()
+            if stat.st_uid != os.getuid() or time.time() - stat.st_ctime < JUST_MADE_SECONDS:
+                continue
+            lock = _taken(folder / LOCK)
+            if lock is not None:
+                _clear(folder)
+                os.close(lock)
+
+
+def _clear(folder: Path) -> None:
+    """End every process that belongs to this folder, then remove it. Blocks."""
+    until = time.monotonic() + END_SECONDS
+    state = folder / "state"
+    while left := {*_daemons(folder / "config.toml"), *_services(state / "services")}:
+        kill(left)
+        if time.monotonic() > until:
+            break
+        time.sleep(0.02)
+    end_marked(str(state))
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _daemons(config: Path) -> set[Process]:
+    """Every `opsbot run` on this configuration."""
+    found = set()
+    for name in os.listdir("/proc"):  # noqa: PTH208 - names, 10 times as cheap
+        if name.isdecimal() and int(name) != os.getpid():
+            with suppress(OSError):
+                words = Path(f"/proc/{name}/cmdline").read_bytes().split(b"\0")
+                if os.fsencode(config) in words and b"run" in words:
+                    found.add(find(int(name)))
+    return {process for process in found if process is not None}
+
+
+def _services(directory: Path) -> set[Process]:
+    if not directory.is_dir():
+        return set()
+    return {process for each in directory.iterdir() if each.is_dir() for process in relatives(owner(each), None)}
