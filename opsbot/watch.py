@@ -64,6 +64,8 @@ class Watched:
     acting: bool = False
     last_deed: str = ""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    events: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """What the manager says is taken in its order: the start that follows a death belongs to the incident it opened."""
 
 
 class Watcher:
@@ -257,7 +259,11 @@ class Watcher:
         if self._early is not None:
             self._early.append(event)
         elif event.service in self._watched:
-            self._spawn(asyncio.create_task(self._happened(event), name=f"event:{event.service}"))
+            self._spawn(asyncio.create_task(self._in_turn(event), name=f"event:{event.service}"))
+
+    async def _in_turn(self, event: ServiceEvent) -> None:
+        async with self._watched[event.service].events:
+            await self._happened(event)
 
     async def _happened(self, event: ServiceEvent) -> None:
         name, watched = event.service, self._watched[event.service]

@@ -189,6 +189,16 @@ async def test_a_death_the_manager_mends_is_told_as_over(stage: Stage) -> None:
     assert await stage.kinds() == [NoticeKind.INCIDENT, NoticeKind.RECOVERED]
 
 
+async def test_a_start_right_after_a_death_is_part_of_its_story(stage: Stage) -> None:
+    await stage.run(10)
+    stage.manager.happens(Happening.DIED, ServiceState(Activity.RETRYING, exit="killed by SIGKILL"))
+    state = ServiceState(Activity.RUNNING, pid=5, run="run-9", started_at=stage.clock())
+    stage.manager.happens(Happening.STARTED, state)
+    await stage.settle()
+    incident = (await stage.store.read(watchbook.open_incidents))["api"]
+    assert [deed.text for deed in incident.deeds] == ["started again (pid 5)"]
+
+
 async def test_a_death_that_was_asked_for_is_no_incident(stage: Stage) -> None:
     stage.manager.happens(Happening.DIED, ServiceState(Activity.STOPPED), asked=True)
     await stage.settle()
