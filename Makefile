@@ -22,8 +22,10 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
 demo: $(VENV)/.runtime
 	@exec $(BIN)/opsbot demo --port $(PORT)
 
+# Test files run side by side, one a core and four at most; WORKERS=0 for one after the other.
+WORKERS ?= auto
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
