@@ -60,7 +60,7 @@ echo $! > web.pid
 LOOP = """\
 import json, os, subprocess, sys, time, urllib.request
 url, token, service = sys.argv[1], os.environ["LOOP_TOKEN"], sys.argv[2:]
-child = subprocess.Popen(service)
+child = subprocess.Popen(service, stdout=subprocess.DEVNULL)
 print(child.pid, flush=True)
 while True:
     time.sleep(1)
@@ -69,7 +69,7 @@ while True:
     body = json.dumps({"content": f"the service died: {child.returncode}"}).encode()
     headers = {"Authorization": f"Bot {token}", "Content-Type": "application/json", "User-Agent": "DiscordBot (x, 1)"}
     urllib.request.urlopen(urllib.request.Request(url, body, headers)).read()
-    child = subprocess.Popen(service)
+    child = subprocess.Popen(service, stdout=subprocess.DEVNULL)
     print(child.pid, flush=True)
 """
 
