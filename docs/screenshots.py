@@ -1,0 +1,101 @@
+"""Regenerates the pictures of README and docs from the running demo: `make screenshots`. Needs Chromium.
+
+It starts `opsbot demo`, presses its buttons as a newcomer would, and takes docs/demo.png (the whole page),
+docs/deploy-card.png and docs/alert-card.png (one message each).
+"""
+
+import asyncio
+import re
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+from playwright.async_api import Locator, Page, async_playwright, expect
+
+HERE = Path(__file__).parent
+FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
+PATIENCE_MS = 60_000
+START_SECONDS = 60
+STOP_SECONDS = 15
+SIZE_MOST = 300 * 1024
+
+
+def messages(page: Page, text: str) -> Locator:
+    """The channel's messages with this text."""
+    return page.locator('[data-testid^="message-"]').filter(has_text=text)
+
+
+async def play(page: Page) -> None:
+    """A deploy, one that is undone, and a killed service that is back."""
+    await expect(messages(page, "hello: deployment 1").first).to_contain_text("✅ hello runs", timeout=PATIENCE_MS)
+    await page.get_by_test_id("panel-push-good").click()
+    await expect(messages(page, "hello: deployment 2").first).to_contain_text("✅ hello runs", timeout=PATIENCE_MS)
+    await page.get_by_test_id("panel-push-dies").click()
+    await expect(messages(page, "hello: deployment 3").first).to_contain_text("was undone", timeout=PATIENCE_MS)
+    await expect(messages(page, "↩️ hello: deployment 3 of").last).to_be_visible()
+    await page.get_by_test_id("panel-kill").click()
+    await expect(messages(page, "hello is well again after").first).to_be_visible(timeout=PATIENCE_MS)
+    await expect(messages(page, "hello was not well for").first).to_be_visible()
+
+
+async def take(page: Page) -> None:
+    """The three pictures: the page at the foot of its channel, the undone deploy, the alert that is over."""
+    await page.mouse.move(0, 0)
+    await page.wait_for_timeout(500)
+    await page.screenshot(path=HERE / "demo.png", animations="disabled")
+    await picture(messages(page, "hello: deployment 3").first, "deploy-card.png")
+    await picture(messages(page, "hello was not well for").first, "alert-card.png")
+
+
+async def picture(message: Locator, name: str) -> None:
+    """One message alone."""
+    await message.scroll_into_view_if_needed()
+    await message.screenshot(path=HERE / name, animations="disabled")
+
+
+async def address(demo: asyncio.subprocess.Process) -> str:
+    """What the demo prints once all is up."""
+    seen = b""
+    while demo.stdout is not None and (line := await demo.stdout.readline()):
+        seen += line
+        if found := re.search(rb"http://127\.0\.0\.1:\d+", line):
+            return found[0].decode()
+    raise SystemExit(f"the demo did not start:\n{seen.decode(errors='replace')}")
+
+
+async def main() -> int:
+    """Take the pictures; 1 where one is too large for a README."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        raise SystemExit("no Chromium on this machine; on Debian or Ubuntu: apt-get install chromium")
+    demo = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "opsbot", "demo", "--port", "0", stdout=asyncio.subprocess.PIPE, start_new_session=True
+    )
+    try:
+        async with asyncio.timeout(START_SECONDS):
+            url = await address(demo)
+        async with async_playwright() as playwright:
+            browser = await playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+            page = await browser.new_page(
+                viewport={"width": 1440, "height": 900}, locale="en-GB", timezone_id="UTC", color_scheme="dark"
+            )
+            await page.goto(url)
+            await page.get_by_test_id("composer").wait_for()
+            await play(page)
+            await take(page)
+            await browser.close()
+    finally:
+        demo.send_signal(signal.SIGINT)
+        async with asyncio.timeout(STOP_SECONDS):
+            await demo.wait()
+    large = 0
+    for name in ("demo.png", "deploy-card.png", "alert-card.png"):
+        size = (HERE / name).stat().st_size
+        print(f"docs/{name}: {size // 1024} KiB")
+        large += size > SIZE_MOST
+    return 1 if large else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(asyncio.run(main()))
