@@ -198,7 +198,7 @@ def _what_next(deployment: Deployment, around: Around) -> list[str]:
     if around.quarantined and deployment.commit_to:
         commit = code(deployment.commit_to[:10])
         lines.append(
-            f"**Next:** {commit} is quarantined: a newer commit is deployed by itself, this one by Retry only."
+            f"**Next:** {commit} is quarantined: only a newer commit is deployed by itself."
         )
     hold = around.hold
     if hold is not None and not (around.quarantined and hold.waits == deployment.commit_to):
@@ -247,7 +247,7 @@ def _join(blocks: Sequence[str], telling: Sequence[str] = ()) -> str:
         shown = block
         if block not in telling:
             shown = (
-                block if len(block) + 2 <= left else ("" if block.startswith("```") else fit(block.splitlines(), left))
+                block if len(block) + 2 <= left else ("" if block.endswith("```") else fit(block.splitlines(), left))
             )
             left -= len(shown) + 2
         if shown:
@@ -336,7 +336,7 @@ def well_again(incident: Incident) -> str:
 def _proof(incident: Incident, around: Around) -> list[str]:
     evidence = incident.evidence
     lines = [f"• {escape(name, 60)}: {escape(seen, 150)}" for name, seen in evidence.checks]
-    if evidence.exit:
+    if evidence.exit and evidence.exit not in incident.cause:
         lines.append(f"• process: {escape(evidence.exit, 150)}")
     began, host = incident.opened_at, escape(around.host, 60)
     if incident.closed_at is None:
@@ -358,10 +358,11 @@ def incident_card(incident: Incident, around: Around) -> Shown:
         deeds.append("opsbot does nothing more by itself until somebody restarts, rolls back or resumes it.")
     elif not over and not deeds:
         deeds.append("opsbot is about to act: restarts first, then a rollback if a release is to blame, then a call.")
+    last_words = fence(incident.evidence.log[-TAIL:], _LOG_ROOM)
     blocks = [
         *_proof(incident, around),
         "**Done**\n" + "\n".join(deeds) if deeds else "",
-        fence(incident.evidence.log[-TAIL:], _LOG_ROOM),
+        f"**Its last lines**\n{last_words}" if last_words else "",
     ]
     lasted = duration((incident.closed_at or incident.opened_at) - incident.opened_at)
     return Shown(

@@ -80,7 +80,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     if DIES_AFTER:
         threading.Thread(target=die, args=(DIES_AFTER,), daemon=True).start()
-    print(f"INFO listening on port {PORT}: {GREETING}", flush=True)
+    print(f"INFO listening on port {PORT}", flush=True)
     server.serve_forever()
 
 
