@@ -8,9 +8,10 @@ is asked what to do next. A service that is being deployed is left to its deploy
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from opsbot.config import Check, Service
 from opsbot.core.access import Origin, itself
@@ -192,28 +193,56 @@ class Watcher:
         for check in due:
             watched.due[check.name] = now + (min(check.interval, HURRY) if hurry else check.interval)
             watched.looking.add(check.name)
-            self._spawn(asyncio.create_task(self._look(name, check), name=f"look:{name}:{check.name}"))
+        self._spawn(asyncio.create_task(self._look(name, due), name=f"look:{name}"))
 
     async def look(self, services: Iterable[str]) -> None:
         """Run all checks of these services now and wait for their results."""
         work = []
         for name in services:
             watched = self._watched[name]
-            for check in watched.service.checks:
-                if check.name not in watched.looking:
-                    watched.looking.add(check.name)
-                    work.append(self._look(name, check))
+            idle = [check for check in watched.service.checks if check.name not in watched.looking]
+            watched.looking.update(check.name for check in idle)
+            work.append(self._look(name, idle))
         await asyncio.gather(*work)
 
-    async def _look(self, name: str, check: Check) -> None:
+    async def _look(self, name: str, checks: Sequence[Check]) -> None:
+        """Run these checks: at once what needs no waiting, and in one task; the others beside each other."""
         watched = self._watched[name]
         try:
             state = await self._managers[name].state(name)
-            result = await self._prober.probe(watched.service, check, state)
-            result = replace(result, seen=self._redact(result.seen))
-            await self._fold(name, check, state, result)
-        except ManagerError as error:
+        except BaseException as error:
+            watched.looking.difference_update(check.name for check in checks)
+            if not isinstance(error, ManagerError):
+                raise
             log.warning("%s: its state cannot be read: %s", name, error)
+            return
+        work = []
+        for check in checks:
+            result = self._prober.quick(watched.service, check, state)
+            if result is None:
+                work.append(self._wait(watched, check, state))
+            elif (reaction := self._fold(watched, check, state, result)) is not None:
+                work.append(self._finish(watched, check, reaction))
+            else:
+                watched.looking.discard(check.name)
+        if len(work) == 1:
+            await work[0]
+        elif work:
+            await asyncio.gather(*work)
+
+    async def _wait(self, watched: Watched, check: Check, state: ServiceState) -> None:
+        try:
+            result = await self._prober.patient(watched.service, check, state)
+            if (reaction := self._fold(watched, check, state, result)) is not None:
+                await self._finish(watched, check, reaction)
+        finally:
+            watched.looking.discard(check.name)
+
+    async def _finish(self, watched: Watched, check: Check, reaction: Coroutine[Any, Any, None]) -> None:
+        try:
+            await reaction
+        except ManagerError as error:
+            log.warning("%s: its state cannot be read: %s", watched.service.name, error)
         finally:
             watched.looking.discard(check.name)
 
@@ -229,16 +258,29 @@ class Watcher:
         young = state.started_at is not None and result.at - state.started_at < watched.service.startup_grace
         return not young or check.name in watched.answered or state.activity is not Activity.RUNNING
 
-    async def _fold(self, name: str, check: Check, state: ServiceState, result: ProbeResult) -> None:
-        watched = self._watched[name]
+    def _fold(
+        self, watched: Watched, check: Check, state: ServiceState, result: ProbeResult
+    ) -> Coroutine[Any, Any, None] | None:
+        """Judge a result. What is to be done about it, where something is: seldom, and most looks end here."""
+        seen = self._redact(result.seen)
+        if seen != result.seen:
+            result = replace(result, seen=seen)
         if not self._counts(watched, check, state, result):
             watched.checks[check.name] = replace(watched.checks[check.name], last=result)
-            return
+            return None
         health, change = observe(watched.checks[check.name], result, check.policy)
         watched.checks[check.name] = health
+        if change is not None or (result.ok and watched.incident is not None):
+            return self._react(watched, check, state, result, change)
+        return None
+
+    async def _react(
+        self, watched: Watched, check: Check, state: ServiceState, result: ProbeResult, change: Change | None
+    ) -> None:
+        name = watched.service.name
         if change is not None:
             log.info("%s: check %s is %s: %s", name, check.name, change.after, result.seen)
-            await self._store.write(watchbook.save_health, name, check.name, health)
+            await self._store.write(watchbook.save_health, name, check.name, watched.checks[check.name])
             self._feed.publish("service")
             if change.after is Verdict.DOWN:
                 await self._down(name, check, change, result)

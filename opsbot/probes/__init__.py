@@ -46,18 +46,18 @@ class Prober:
 
     async def tick(self, looks: Sequence[Look]) -> list[ProbeResult]:
         """Look at all of these at once, none waiting for another; the results in the same order."""
-        results = [self._quick(*look) for look in looks]
+        results = [self.quick(*look) for look in looks]
         slow = [at for at, result in enumerate(results) if result is None]
-        for at, result in zip(slow, await asyncio.gather(*(self._patient(*looks[at]) for at in slow)), strict=True):
+        for at, result in zip(slow, await asyncio.gather(*(self.patient(*looks[at]) for at in slow)), strict=True):
             results[at] = result
         return [result for result in results if result is not None]
 
     async def probe(self, service: Service, check: Check, state: ServiceState) -> ProbeResult:
         """One look. It never raises, but for its own cancellation."""
-        return self._quick(service, check, state) or await self._patient(service, check, state)
+        return self.quick(service, check, state) or await self.patient(service, check, state)
 
-    def _quick(self, service: Service, check: Check, state: ServiceState) -> ProbeResult | None:
-        """The result, if it can be had without waiting."""
+    def quick(self, service: Service, check: Check, state: ServiceState) -> ProbeResult | None:
+        """The result, if it can be had without waiting; None where `patient` has to be asked for it."""
         at, began = self._clock(), time.perf_counter()
         try:
             seen = self._at_once(service, check, state)
@@ -65,7 +65,8 @@ class Prober:
             seen = _fault(service, check, error)
         return None if seen is None else _result(seen, at, began)
 
-    async def _patient(self, service: Service, check: Check, state: ServiceState) -> ProbeResult:
+    async def patient(self, service: Service, check: Check, state: ServiceState) -> ProbeResult:
+        """One look that may have to wait, at most for the check's timeout."""
         at, began = self._clock(), time.perf_counter()
         try:
             async with asyncio.timeout(check.timeout.total_seconds()):
