@@ -11,7 +11,7 @@ import sys
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
-from opsbot.config_file import load
+from opsbot.config_file import ConfigError, load
 from opsbot.demo.chaos import Chaos
 from opsbot.demo.daemon import Daemon
 from opsbot.demo.leftovers import own_folder
@@ -136,6 +136,8 @@ async def run_demo(port: int) -> int:
             daemon = await _set(stack, standin, folder)
         except (OSError, RepositoryError) as error:
             return 0 if stop.is_set() else _cannot(f"opsbot demo cannot start: {error}")
+        except ConfigError as error:
+            return _cannot(f"opsbot demo cannot work in {folder}: {error}\nSet TMPDIR to a shorter path, such as /tmp.")
         if not await _ready(standin, daemon, stop):
             tail = "\n".join((folder / "opsbot.log").read_text(errors="replace").splitlines()[-15:])
             return _cannot(f"opsbot did not connect to the page. Its log ends:\n{tail}")

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
@@ -103,3 +104,10 @@ async def page(demo: Demo) -> AsyncIterator[Page]:
         yield page
         await browser.close()
         assert errors == []
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A folder with a short path: the control socket's may have 107 bytes, and pytest's own folders are deep."""
+    with tempfile.TemporaryDirectory(prefix="demo-", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)

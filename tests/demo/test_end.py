@@ -32,26 +32,26 @@ def service_of(demo: Demo) -> int:
     raise AssertionError("the service was not deployed")
 
 
-def test_ctrl_c_leaves_no_process_and_no_file_though_the_service_hangs(tmp_path: Path) -> None:
-    demo = begin(tmp_path)
+def test_ctrl_c_leaves_no_process_and_no_file_though_the_service_hangs(short_path: Path) -> None:
+    demo = begin(short_path)
     with urllib.request.urlopen(demo.url, timeout=5) as answer:  # noqa: S310 - http alone matches
         assert b"<!doctype html>" in answer.read(100)
     os.kill(service_of(demo), signal.SIGSTOP)  # in the middle of its first deploy, too
     ended(demo, signal.SIGINT)
 
 
-def test_a_killed_demo_is_cleared_away_by_the_next(tmp_path: Path) -> None:
-    dead = begin(tmp_path)
+def test_a_killed_demo_is_cleared_away_by_the_next(short_path: Path) -> None:
+    dead = begin(short_path)
     service = service_of(dead)
     dead.process.kill()
     dead.process.wait()
     assert dead.process.stdout is not None
     dead.process.stdout.close()
-    assert service in processes(tmp_path)
-    old = next(tmp_path.iterdir())
+    assert service in processes(short_path)
+    old = next(short_path.iterdir())
     time.sleep(max(0.0, old.stat().st_ctime + 5.5 - time.time()))  # younger ones may be about to take their lock
-    following = begin(tmp_path)
-    assert service not in processes(tmp_path)
+    following = begin(short_path)
+    assert service not in processes(short_path)
     assert not old.exists()
     ended(following, signal.SIGTERM)
 
@@ -63,4 +63,15 @@ def test_a_port_in_use_is_a_clear_error() -> None:
         done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 1
     assert f"cannot listen on port {port}: address already in use" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_folder_whose_path_is_too_long_is_a_clear_error(tmp_path: Path) -> None:
+    deep = tmp_path / ("x" * 60) / ("y" * 60)
+    deep.mkdir(parents=True)
+    command = [sys.executable, "-m", "opsbot", "demo", "--port", "0"]
+    environment = {**os.environ, "TMPDIR": str(deep)}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, env=environment)
+    assert done.returncode == 1
+    assert "Set TMPDIR to a shorter path" in done.stderr
     assert "Traceback" not in done.stderr

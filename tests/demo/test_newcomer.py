@@ -64,6 +64,8 @@ async def test_a_release_is_rolled_back_by_a_button_that_asks_once_more(page: Pa
 async def test_a_member_without_a_rank_is_refused_in_private(page: Page) -> None:
     await page.get_by_test_id("member-switcher").click()
     await page.get_by_test_id("act-as-eve").click()
+    await expect(page.get_by_test_id("member-switcher")).to_contain_text("Eve")
+    await expect(page.get_by_test_id("banner")).to_be_hidden()
     await messages(page, "hello: rollback 4").get_by_role("button", name="Logs").click()
     refusal = messages(page, "✋").last
     await expect(refusal).to_contain_text("Only you can see this")
