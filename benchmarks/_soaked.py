@@ -84,7 +84,7 @@ async def _soak(parts: Parts, commits: list[str], deploys: int) -> None:
             checks += 1
         if (number + 1) % max(deploys // 10, 1) == 0:
             gc.collect()
-            own, files = os.getpid(), len(os.listdir("/proc/self/fd"))
+            own, files = os.getpid(), len(list(Path("/proc/self/fd").iterdir()))
             told = {"deploys": number + 1, "checks": checks, "rss": rss(own), "own": anonymous(own), "files": files}
             print(json.dumps(told), flush=True)
 

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,10 +81,9 @@ class Times:
     told: list[float] = field(default_factory=list)
     answered: list[float] = field(default_factory=list)
 
-    async def kill(self, pid: int, port: int, told: Callable[[float], "asyncio.Future[float]"]) -> None:
-        """Kill it once. `told` gives the moment of the message that comes after the one given."""
+    async def kill(self, pid: int, port: int, message: "asyncio.Future[float]") -> None:
+        """Kill it once. `message` is the moment of the word about it."""
         began = time.perf_counter()
-        message = told(began)
         os.kill(pid, signal.SIGKILL)
         self.answered.append(await _answering(port) - began)
         async with asyncio.timeout(20):
@@ -149,7 +148,7 @@ async def _opsbot(folder: Path, kills: int) -> Times:
         await asyncio.sleep(7)  # every check was well once, the start's grace is over
         inbox = _listening(bed.standin)
         for number, port in enumerate(ports):
-            await times.kill(_pid(bed, number), port, lambda _, n=number: inbox.next(f"s{n} "))
+            await times.kill(_pid(bed, number), port, inbox.next(f"s{number} "))
             await asyncio.sleep(REST + random.random())  # noqa: S311 - any phase of the ticks
     return times
 
@@ -178,7 +177,7 @@ async def _loop(folder: Path, kills: int) -> Times:
                 pid = int(await process.stdout.readline())
                 await serving([port])
                 await asyncio.sleep(random.random())  # noqa: S311 - any phase of the loop
-                await times.kill(pid, port, lambda _: inbox.next("died"))
+                await times.kill(pid, port, inbox.next("died"))
             pid = int(await process.stdout.readline())
         finally:
             process.kill()
@@ -223,7 +222,7 @@ async def _monit(folder: Path, kills: int) -> Times:
         for _ in range(kills):
             await serving([port])
             await asyncio.sleep(2 + random.random())  # noqa: S311 - any phase of its cycle
-            await times.kill(int(pid_file.read_text()), port, lambda _: inbox.next("not running"))
+            await times.kill(int(pid_file.read_text()), port, inbox.next("not running"))
     return times
 
 

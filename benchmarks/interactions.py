@@ -77,9 +77,9 @@ async def _bare() -> AsyncIterator[Person]:
             await asyncio.to_thread(end, process)
 
 
-def _command(person: Person, name: str, **options: object) -> Ask:
+def _command(person: Person, name: str, **options: str) -> Ask:
     async def ask() -> float:
-        return _taken(await person.run(name, **options))
+        return _taken(await person.run(name, channel_id=None, **options))
 
     return ask
 
@@ -125,18 +125,18 @@ async def _measure(bed: Bed, somebody: Person, scale: Scale) -> list[Row]:
             ours += await _many(ask, each)
             await asyncio.sleep(1)  # answers that still follow the deferral are not the baseline's to wait for
             theirs += await _many(baseline, each)
-        for share in (0.5, 0.99):
-            rows.append(
-                row(
-                    f"{name}, 20 at a time: first response p{share * 100:.0f}",
-                    quantile(ours, share) * 1000,
-                    "ms",
-                    "an empty bot",
-                    quantile(theirs, share) * 1000,
-                    "≤ 50" if share > 0.9 else "",
-                    f"n = {len(ours)}",
-                )
+        rows += [
+            row(
+                f"{name}, 20 at a time: first response p{share * 100:.0f}",
+                quantile(ours, share) * 1000,
+                "ms",
+                "an empty bot",
+                quantile(theirs, share) * 1000,
+                "≤ 50 ms" if share > 0.9 else "",
+                f"n = {len(ours)}",
             )
+            for share in (0.5, 0.99)
+        ]
     grown = rss(bed.pid) - before
     rows.append(row(f"memory grown by {3 * each * TURNS} interactions", grown, "MB"))
     return rows

@@ -6,7 +6,7 @@ its verdict. Results seen while the service is starting, stopping or being deplo
 does not ask), so that a check cannot count against a start.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
@@ -68,7 +68,6 @@ def observe(health: CheckHealth, result: ProbeResult, policy: Policy) -> tuple[C
     step = 1 if result.ok else -1
     streak = health.streak + step if same else step
     streak_since = health.streak_since if same and health.streak_since else result.at
-    after = replace(health, streak=streak, streak_since=streak_since, last=result)
     verdict = health.verdict
     if streak >= policy.rise or (verdict is Verdict.UNKNOWN and streak > 0):
         # A first success is enough where nothing is known yet: there is nothing to recover from.
@@ -76,8 +75,9 @@ def observe(health: CheckHealth, result: ProbeResult, policy: Policy) -> tuple[C
     elif -streak >= policy.fall:
         verdict = Verdict.DOWN
     if verdict is health.verdict:
-        return after, None
-    return replace(after, verdict=verdict, since=streak_since), Change(health.verdict, verdict, streak_since)
+        return CheckHealth(verdict, health.since, streak, streak_since, result), None
+    after = CheckHealth(verdict, streak_since, streak, streak_since, result)
+    return after, Change(health.verdict, verdict, streak_since)
 
 
 def overall(verdicts: list[Verdict]) -> Verdict:

@@ -69,8 +69,7 @@ class Prober:
         """One look that may have to wait, at most for the check's timeout."""
         at, began = self._clock(), time.perf_counter()
         try:
-            async with asyncio.timeout(check.timeout.total_seconds()):
-                seen = await self._waiting(service, check, state, began)
+            seen = await self._waiting(service, check, state, began)
         except TimeoutError:
             seen = False, _too_long(check)
         except Exception as error:  # noqa: BLE001 - the edge, see `_fault`
@@ -131,10 +130,14 @@ class Prober:
     # Waiting
 
     async def _waiting(self, service: Service, check: Check, state: ServiceState, began: float) -> Seen:
-        if check.kind is CheckKind.PROCESS and check.memory_max and state.pid:
-            return await asyncio.to_thread(_within, check.memory_max, state.pid)
         if check.kind is CheckKind.HTTP:
             return await self._http(service, check, began)
+        async with asyncio.timeout(check.timeout.total_seconds()):
+            return await self._other(service, check, state)
+
+    async def _other(self, service: Service, check: Check, state: ServiceState) -> Seen:
+        if check.kind is CheckKind.PROCESS and check.memory_max and state.pid:
+            return await asyncio.to_thread(_within, check.memory_max, state.pid)
         if check.kind is CheckKind.TCP:
             return await _connect(check.host, check.port)
         try:
@@ -145,7 +148,7 @@ class Prober:
 
     async def _http(self, service: Service, check: Check, began: float) -> Seen:
         try:
-            answer = await http.ask(self._target(service, check), check.method)
+            answer = await http.ask(self._target(service, check), check.method, check.timeout.total_seconds())
         except http.NoAnswerError as error:
             return False, str(error)
         took = duration(time.perf_counter() - began)

@@ -250,25 +250,36 @@ def _lines(headers: Mapping[str, str]) -> str:
     )
 
 
-async def ask(where: Target, method: str) -> Answer:
-    """The answer to the request. It has no time limit of its own.
+async def ask(where: Target, method: str, within: float) -> Answer:
+    """The answer to the request.
 
     Raises:
         NoAnswerError: nobody listens, or no whole answer came back.
+        TimeoutError: there was none within so many seconds.
     """
-    done: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[Answer] = loop.create_future()
     exchange = _Exchange(where, method, done)
-    if where.family is not None:
-        wire = _Wire(where.family, where, exchange)
-        try:
-            return await done
-        finally:
-            wire.close()
-    transport = await _connect(where, exchange)
+    if where.family is None:
+        async with asyncio.timeout(within):
+            transport = await _connect(where, exchange)
+            try:
+                return await done
+            finally:
+                transport.abort()
+    # A timer of its own costs half of what `asyncio.timeout` does.
+    limit = loop.call_later(within, _too_late, done)
+    wire = _Wire(where.family, where, exchange)
     try:
         return await done
     finally:
-        transport.abort()
+        limit.cancel()
+        wire.close()
+
+
+def _too_late(done: "asyncio.Future[Answer]") -> None:
+    if not done.done():
+        done.set_exception(TimeoutError())
 
 
 async def _connect(where: Target, exchange: _Exchange) -> asyncio.WriteTransport:
