@@ -12,6 +12,7 @@ import signal
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from datetime import datetime, timedelta
+from functools import partial
 
 from opsbot.bot import GatewayState, Link, run_bot
 from opsbot.config import Config, SecretMissingError
@@ -22,6 +23,7 @@ from opsbot.loops import Loops
 from opsbot.redaction import RedactingFilter, Redactor
 from opsbot.sdnotify import notify
 from opsbot.store import StoreError, audit, ledger, outbox, watchbook
+from opsbot.sweep import Sweeper
 from opsbot.web.hooks import Hooks
 from opsbot.web.live import LiveSources
 from opsbot.web.server import start_web
@@ -31,6 +33,8 @@ log = logging.getLogger(__name__)
 
 TICK = timedelta(seconds=1)
 PRUNE = timedelta(hours=6)
+JITTER = timedelta(seconds=10)
+SWEEP_LIMIT = timedelta(minutes=10)
 STOP_SECONDS = 8.0
 """What systemd gives a stop is more; whatever is not over by then is cancelled."""
 
@@ -125,6 +129,10 @@ def _loops(parts: Parts) -> Loops:
 
         # Jitter, and a first time of its own, so that many services and many hosts do not ask at the same moment.
         loops.every(f"poll {job.service}", job.every, poll, jitter=job.jitter, first=job.first, limit=job.limit)
+    sweeper = Sweeper(engine.config, engine.store, engine.feed, engine.clock)
+    for cleanup in sweeper.jobs():
+        sweep = partial(sweeper.sweep, cleanup)
+        loops.every(cleanup.name, cleanup.every, sweep, jitter=JITTER, first=cleanup.first, limit=SWEEP_LIMIT)
     loops.every("prune", PRUNE, lambda: _prune(parts), first=timedelta(minutes=10), limit=timedelta(hours=1))
     return loops
 

@@ -137,6 +137,8 @@ class Source:
     keep: int = 5
     shared: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
+    ask_when_changed: tuple[str, ...] = ()
+    """Patterns like `ignore`: what touches one of these is deployed when a person says so, not by itself."""
     timeout: timedelta = timedelta(minutes=2)
     """For each git command that talks to the remote."""
     token: Secret | None = None
@@ -186,6 +188,17 @@ class Check:
     """`process`: bytes of resident memory the service's processes may take together; None sets no limit."""
 
 
+@dataclass(frozen=True, slots=True)
+class Cleanup:
+    """`[[services.X.cleanup]]`: files that are deleted when they are old."""
+
+    paths: tuple[str, ...]
+    """Patterns (`opsbot.core.globs`): absolute, or relative to `shared/` in the source's directory."""
+    older_than: timedelta = timedelta(days=1)
+    """Since they were last written to."""
+    every: timedelta = timedelta(hours=1)
+
+
 class ManagerKind(StrEnum):
     """Who keeps the service running."""
 
@@ -217,6 +230,7 @@ class Service:
     stop_timeout: timedelta = timedelta(seconds=15)
     """From SIGTERM to SIGKILL."""
     recovery: Ladder = field(default_factory=Ladder)
+    cleanup: tuple[Cleanup, ...] = ()
     log_keep: timedelta = timedelta(days=7)
     log_size: int = 50 * 1024 * 1024
     """Bytes of log kept at most, rotated files included."""

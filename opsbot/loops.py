@@ -53,7 +53,10 @@ class Loops:
         self.pulses[name] = Pulse(every, limit)
         self._scheduler.add_job(
             self._guarded,
-            IntervalTrigger(seconds=every.total_seconds(), jitter=jitter.total_seconds() if jitter else None),
+            # Without a time zone it would read the host's, several files, on the event loop.
+            IntervalTrigger(
+                seconds=every.total_seconds(), jitter=jitter.total_seconds() if jitter else None, timezone=UTC
+            ),
             args=(name, job),
             id=name,
             max_instances=1,

@@ -7,6 +7,7 @@ from typing import Any
 from opsbot.config import (
     Check,
     CheckKind,
+    Cleanup,
     Config,
     Discord,
     Http,
@@ -62,6 +63,8 @@ def _service(name: str, values: Values) -> Service:
         given["source"] = Source(**_with_secrets(given["source"], "token", "hook_secret"))
     if "install" in given:
         given["install"] = tuple(InstallStep(**step) for step in given["install"])
+    if "cleanup" in given:
+        given["cleanup"] = tuple(Cleanup(**each) for each in given["cleanup"])
     if "recovery" in given:
         given["recovery"] = _ladder(given["recovery"])
     if not checks:

@@ -10,6 +10,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from opsbot.config import Check, CheckKind, ManagerKind
+from opsbot.config_file import cleanups
+from opsbot.config_file.keys import STATE
 from opsbot.config_file.lines import Path as KeyPath
 from opsbot.config_file.service_keys import CHECKS
 from opsbot.core.amounts import show_duration
@@ -40,6 +42,7 @@ def breaches(tree: Values) -> Iterator[Breach]:
     for name, service in services.items():
         yield from _service(service, ("services", name))
     yield from _between(tree, services)
+    yield from _cleanups(tree, services)
 
 
 def _get(values: Values, key: str) -> Any:
@@ -258,3 +261,18 @@ def _between(tree: Values, services: Values) -> Iterator[Breach]:
         state = _get(_part(tree, "state") or {}, "directory")
         if state is not None and state.is_relative_to(folder):
             yield where, f"holds opsbot's own state.directory, {state}; give the service a folder of its own"
+
+
+def _cleanups(tree: Values, services: Values) -> Iterator[Breach]:
+    default = next(STATE.default(key) for key in STATE.keys if key.name == "directory")
+    state: Path = _get(_part(tree, "state") or {}, "directory") or default
+    sources = {name: _part(service, "source") or {} for name, service in services.items()}
+    directories = [folder for source in sources.values() if (folder := _get(source, "directory")) is not None]
+    for name, service in services.items():
+        source = sources[name]
+        if "source" in service and _get(source, "directory") is None:
+            continue  # wrong by itself, so that what a relative pattern means is not known
+        for number, each in enumerate(_get(service, "cleanup") or ()):
+            paths, shared = _get(each, "paths") or (), _get(source, "shared") or ()
+            for index, said in cleanups.breaches(paths, _get(source, "directory"), shared, state, directories):
+                yield ("services", name, "cleanup", number, "paths", index), said

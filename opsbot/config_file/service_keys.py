@@ -3,7 +3,7 @@
 import re
 
 from opsbot import config
-from opsbot.config_file import kinds, names, places
+from opsbot.config_file import cleanups, kinds, names, places
 from opsbot.config_file.kinds import DAY, HOUR, MINUTE, NO_TIME, SECOND
 from opsbot.config_file.schema import Form, Key, Table, secret_keys
 from opsbot.core.health import Policy
@@ -61,6 +61,16 @@ SOURCE = Table(
             "ignore",
             kinds.listed(kinds.text("a pattern", '"docs/**"', most=500), "an array of patterns", '["docs/**", "*.md"]'),
             "Commits that touch only files matching these patterns are noted, not deployed.",
+        ),
+        Key(
+            "ask_when_changed",
+            kinds.listed(
+                kinds.text("a pattern", '"node-bot/package-lock.json"', most=500),
+                "an array of patterns",
+                '["node-bot/package.json", "node-bot/package-lock.json"]',
+            ),
+            "What touches a file matching one of these, patterns like those of `ignore`, is announced and deployed "
+            "when a person says so: changed dependencies deserve a human look, native modules above all.",
         ),
         Key(
             "timeout",
@@ -278,6 +288,34 @@ RECOVERY = Table(
     of=(Ladder,),
 )
 
+CLEANUP = Table(
+    "cleanup",
+    "Files that are deleted when they are old: what the service leaves behind. Only regular files, never through a "
+    "symbolic link, never one that a process has open.",
+    (
+        Key(
+            "paths",
+            cleanups.patterns(),
+            "Which files: absolute, or relative to `shared/` in the source's `directory`. `*` stays within a folder "
+            "and matches no leading dot, `**` stands for any number of folders. At least two folders are written out "
+            "before any wildcard, none of the system's.",
+            required=True,
+        ),
+        Key(
+            "older_than",
+            kinds.duration(MINUTE, 3650 * DAY, "1d"),
+            "Deleted is what was last written to longer ago than this.",
+        ),
+        Key(
+            "every",
+            kinds.duration(MINUTE, 7 * DAY, "1h"),
+            "How often they are looked for. At most 10 000 go at a time.",
+        ),
+    ),
+    form=Form.ARRAY,
+    of=(config.Cleanup,),
+)
+
 SERVICE = Table(
     "services",
     "One service and all that is done for it. Its name is made of small letters, digits, `.`, `_` and `-`.",
@@ -355,7 +393,7 @@ SERVICE = Table(
             "How much of that output is kept at most, rotated files included.",
         ),
     ),
-    (SOURCE, INSTALL, CHECKS, RECOVERY),
+    (SOURCE, INSTALL, CHECKS, RECOVERY, CLEANUP),
     form=Form.NAMED,
     of=(config.Service,),
     required=True,

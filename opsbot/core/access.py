@@ -58,6 +58,7 @@ class Origin(StrEnum):
     WEBHOOK = "webhook"
     RECOVERY = "recovery"
     STARTUP = "startup"
+    CLEANUP = "cleanup"
 
 
 AUTOMATIC = frozenset({Origin.POLL, Origin.WEBHOOK})
@@ -82,7 +83,7 @@ class Actor:
     @property
     def automatic(self) -> bool:
         """True where no person asked."""
-        return self.origin in AUTOMATIC or self.origin in {Origin.RECOVERY, Origin.STARTUP}
+        return self.origin in AUTOMATIC or self.origin in {Origin.RECOVERY, Origin.STARTUP, Origin.CLEANUP}
 
 
 def itself(origin: Origin) -> Actor:

@@ -89,6 +89,14 @@ def drop(db: sqlite3.Connection, number: int, why: str) -> None:
     db.execute("UPDATE notices SET dropped = ? WHERE id = ? AND told_at IS NULL", (why, number))
 
 
+def over(db: sqlite3.Connection, key: str) -> None:
+    """What a told notice says is over: should it come again, a notice of that key is told again."""
+    db.execute(
+        "UPDATE notices SET key = key || ':over:' || id WHERE key = ? AND (told_at IS NOT NULL OR dropped IS NOT NULL)",
+        (key,),
+    )
+
+
 def stale_cards(db: sqlite3.Connection, limit: int = 50) -> list[Notice]:
     """Cards whose subject has moved on since they were last edited, oldest first."""
     rows = db.execute(
