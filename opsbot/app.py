@@ -18,6 +18,7 @@ from opsbot.bot import GatewayState, Link, run_bot
 from opsbot.config import Config, SecretMissingError
 from opsbot.control.server import ControlError, start_control
 from opsbot.control.snapshot import Gateway
+from opsbot.footprint import limit_arenas, settle_collector
 from opsbot.instance import AlreadyRunningError, InstanceLock
 from opsbot.loops import Loops
 from opsbot.redaction import RedactingFilter, Redactor
@@ -44,6 +45,7 @@ async def run(config: Config) -> int:
 
     0 stopped in order, 1 it could not start, 2 the configuration asks for what it cannot do.
     """
+    limit_arenas()
     try:
         token = config.discord.token.read()
         redact = Redactor([token])
@@ -87,6 +89,7 @@ async def _serve(config: Config, token: str, redact: Redactor) -> None:
         stack.push_async_callback(web.close)
         bot = asyncio.create_task(run_bot(engine, config, token, on_state=link.told), name="bot")
         stack.push_async_callback(_end, bot)
+        settle_collector()
         notify("READY=1")
         log.info("opsbot watches %s", ", ".join(config.services))
         await stop.wait()
