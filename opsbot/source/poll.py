@@ -154,7 +154,7 @@ class Poller:
         self._closed = False
         self._fetched: dict[str, str] = {}
         self._noted: dict[str, tuple[str, Because]] = {}
-        self._compared: dict[str, tuple[tuple[str, str], tuple[str, ...]]] = {}
+        self._compared: dict[str, tuple[tuple[tuple[str, ...], str], tuple[str, ...]]] = {}
         self.failures: dict[str, int] = dict.fromkeys(self._sources, 0)
         """Polls that failed since the start, by service, for the figures."""
         deployer.on_finish(self._finished)
@@ -284,15 +284,20 @@ class Poller:
         )
 
     async def _only(self, known: Known, source: Source, history: History, head: str) -> tuple[str, ...]:
-        """The ignore patterns, where all that differs from the live commit is covered by them."""
+        """The ignore patterns, where all that differs from the live commit is covered by them.
+
+        Or from the commit that failed last: it is not tried again because a word in the README changed.
+        """
         if not source.ignore or known.live is None:
             return ()
-        pair = (known.live, head)
+        failed = known.deployments[0].commit_to if known.deployments else None
+        olds = (known.live, failed) if failed and failed in known.quarantined else (known.live,)
         before = self._compared.get(known.state.service)
-        if before is not None and before[0] == pair:
+        if before is not None and before[0] == (olds, head):
             return before[1]
-        only = covering(source.ignore, await history.changed_paths(*pair))
-        self._compared[known.state.service] = (pair, only)
+        found = [covering(source.ignore, await history.changed_paths(old, head)) for old in olds]
+        only = next((patterns for patterns in found if patterns), ())
+        self._compared[known.state.service] = ((olds, head), only)
         return only
 
     async def _act(self, known: Known, sight: Sight, history: History, actor: Actor, *, strange: bool) -> Polled:

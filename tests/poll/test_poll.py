@@ -207,6 +207,19 @@ async def test_commits_of_ignored_files_are_noted_and_come_with_the_next_deploy(
         assert lookout.deployed[-2:] == [code, again]
 
 
+async def test_a_failed_commit_is_not_tried_again_for_a_change_of_the_docs(tmp_path: Path, remote: Remote) -> None:
+    async with open_lookout(tmp_path, service(tmp_path, remote, ignore=("docs/**", "*.md"))) as lookout:
+        await live(lookout)
+        remote.commit({"code.py": "broken"})
+        assert await lookout.look() == "deploying"
+        await lookout.deploys.end(Phase.UNDONE, quarantine=True)
+        remote.commit({"README.md": "1"})
+        assert [await lookout.look() for _ in range(2)] == ["noted"] * 2
+        mended = remote.commit({"code.py": "mended"})
+        assert await lookout.look() == "deploying"
+        assert lookout.deployed[-1] == mended
+
+
 async def test_a_rewritten_history_is_deployed_and_told_once(lookout: Lookout, remote: Remote) -> None:
     remote.commit({"a": "1"})
     await live(lookout)
