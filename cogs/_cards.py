@@ -1,7 +1,7 @@
 """The messages of the ops channel: a deployment's card, an incident's card, and the notices beside them. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import discord
@@ -148,7 +148,7 @@ def _short(deployment: Deployment, text: str) -> str:
 
 
 def _step_line(deployment: Deployment, step: Step) -> str:
-    took = f" {duration(step.ended_at - step.started_at)}" if step.ended_at else f" since {moment(step.started_at)}"
+    took = f" {duration(step.ended_at - step.started_at)}" if step.ended_at else f", begun {moment(step.started_at)}"
     sign = {True: "✓", False: "✗", None: "▶" if step.ended_at is None else "·"}[step.ok]
     # Why a step failed stands below the list, in full; a commit that its name tells already is not told again.
     told = not step.note or step.ok is False or step.name.endswith(f" {step.note}")
@@ -197,9 +197,7 @@ def _what_next(deployment: Deployment, around: Around) -> list[str]:
         lines.append("**Next:** nothing runs until the next deploy.")
     if around.quarantined and deployment.commit_to:
         commit = code(deployment.commit_to[:10])
-        lines.append(
-            f"**Next:** {commit} is quarantined: only a newer commit is deployed by itself."
-        )
+        lines.append(f"**Next:** {commit} is quarantined: only a newer commit is deployed by itself.")
     hold = around.hold
     if hold is not None and not (around.quarantined and hold.waits == deployment.commit_to):
         lines.append(hold_line(hold))
@@ -225,7 +223,8 @@ def deployment_card(deployment: Deployment, around: Around) -> Shown:
     elif deployment.phase is Phase.SKIPPED and deployment.note:
         telling.append(escape(deployment.note, 300))
     elif deployment.phase is Phase.LIVE and around.hold is not None:
-        telling.append(hold_line(around.hold))
+        # Why is what the card itself tells.
+        telling.append(hold_line(replace(around.hold, reason="")))
     blocks += telling[1:]
     return Shown(
         sentence(deployment),

@@ -146,19 +146,19 @@ def _figures(status: ServiceStatus) -> str:
 def _notes(status: ServiceStatus) -> list[str]:
     notes = []
     if status.incident is not None:
-        notes.append(f"down since {moment(status.incident.opened_at)}")
+        notes.append(f"down since {moment(status.incident.opened_at, 'f')}")
     if status.hold is not None:
         notes.append("waits after a rollback" if status.hold.waits else "held")
     if status.silence is not None:
         notes.append(f"silenced until {moment(status.silence.until, 't')}")
     if status.source is not None and status.source.failing_since is not None:
-        notes.append(f"no news from its repository since {moment(status.source.failing_since)}")
+        notes.append(f"no news from its repository since {moment(status.source.failing_since, 'f')}")
     return notes
 
 
 def status_line(status: ServiceStatus) -> str:
     """One service on one line."""
-    started = f"since {moment(status.state.started_at)}" if status.state.started_at and status.state.pid else ""
+    started = f"started {moment(status.state.started_at)}" if status.state.started_at and status.state.pid else ""
     parts = [_release(status), started, _figures(status), *_notes(status)]
     return f"{_mark(status)} **{escape(status.service)}** {_state(status)} · " + " · ".join(p for p in parts if p)
 
@@ -188,7 +188,7 @@ def overview(statuses: Sequence[ServiceStatus], host: HostFigures, name: str) ->
 
 def _check(name: str, health: CheckHealth) -> str:
     seen = f": {escape(health.last.seen, 120)}" if health.last is not None and health.last.seen else ""
-    since = f" since {moment(health.since)}" if health.since is not None else ""
+    since = f" since {moment(health.since, 'f')}" if health.since is not None else ""
     return f"{MARKS[health.verdict]} {escape(name)} {health.verdict}{since}{seen}"
 
 
@@ -225,7 +225,7 @@ def details(status: ServiceStatus) -> Shown:
     elif status.last_deployment is not None:
         lines.append(deployment_line(status.last_deployment))
     if status.incident is not None:
-        lines.append(f"🔴 Trouble since {moment(status.incident.opened_at)}: {escape(status.incident.cause)}")
+        lines.append(f"🔴 Trouble since {moment(status.incident.opened_at, 'f')}: {escape(status.incident.cause)}")
     if status.hold is not None:
         lines.append(hold_line(status.hold))
     if status.silence is not None:
@@ -244,7 +244,7 @@ def _source(status: ServiceStatus) -> str:
     if source is None or source.answered_at is None:
         return f"Repository not asked yet; {mode}"
     if source.failing_since is not None:
-        return f"⚠️ No news from the repository since {moment(source.failing_since)}: {escape(source.failure, 200)}"
+        return f"⚠️ No news from the repository since {moment(source.failing_since, 'f')}: {escape(source.failure, 200)}"
     head = f" at {code(source.head[:10])}" if source.head else ""
     return f"Branch{head}, asked {moment(source.answered_at)}; {mode}"
 
@@ -292,7 +292,7 @@ def deployment_line(deployment: Deployment) -> str:
 def incident_line(incident: Incident) -> str:
     """One incident on one line."""
     if incident.closed_at is None:
-        return f"🔴 incident {incident.id} since {moment(incident.opened_at)}: {escape(incident.cause, 100)}"
+        return f"🔴 incident {incident.id} since {moment(incident.opened_at, 'f')}: {escape(incident.cause, 100)}"
     lasted = duration(incident.closed_at - incident.opened_at)
     ended = f", {escape(incident.ended_by, 60)}" if incident.ended_by else ""
     return f"🟠 incident {incident.id} {moment(incident.opened_at)} for {lasted}: {escape(incident.cause, 80)}{ended}"
