@@ -54,7 +54,7 @@ async def run(config: Config) -> int:
         lock = InstanceLock(config.state.directory)
         await asyncio.to_thread(lock.take)
         try:
-            await _serve(config, token, redact)
+            await _serve(config, token, redact, lock.cut_short)
         finally:
             lock.release()
     except AlreadyRunningError as error:
@@ -69,7 +69,7 @@ async def run(config: Config) -> int:
     return 0
 
 
-async def _serve(config: Config, token: str, redact: Redactor) -> None:
+async def _serve(config: Config, token: str, redact: Redactor, cut_short: str | None) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -77,6 +77,9 @@ async def _serve(config: Config, token: str, redact: Redactor) -> None:
     async with AsyncExitStack() as stack:
         parts = await stack.enter_async_context(open_engine(config, redact=redact))
         engine = parts.engine
+        if cut_short is not None:
+            text = f"opsbot is back. The one before ({cut_short}) was killed or crashed, or the host went down."
+            await engine.tell("", text, key=f"cut-short:{cut_short}")
         link = _Link(engine.clock)
         loops = _loops(parts)
         loops.open()

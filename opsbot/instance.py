@@ -52,6 +52,8 @@ class InstanceLock:
         """Remember the directory; it is made when the lock is taken."""
         self.path = directory / "opsbot.lock"
         self._file: int | None = None
+        self.cut_short: str | None = None
+        """Who held it before and never let go of it in order: killed, crashed, or the host went down."""
 
     def take(self) -> None:
         """Take the lock and write down who holds it. Blocks for a moment where another holds it.
@@ -66,14 +68,17 @@ class InstanceLock:
         except BlockingIOError as error:
             holder = _holder(self.path.read_bytes())
             raise AlreadyRunningError(f"another opsbot works on {self.path.parent}: {holder}") from error
+        left = os.pread(file, 4096, 0)
+        self.cut_short = _holder(left) if left.strip() else None
         os.ftruncate(file, 0)
         now = datetime.now(UTC).isoformat(timespec="seconds")
         os.pwrite(file, json.dumps({"pid": os.getpid(), "since": now}).encode(), 0)
         self._file = file
 
     def release(self) -> None:
-        """Let go of it; the end of the process does so too."""
+        """Let go of it in order; the end of the process lets go of it too, and leaves its name in the file."""
         if self._file is not None:
+            os.ftruncate(self._file, 0)
             os.close(self._file)
             self._file = None
 

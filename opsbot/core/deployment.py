@@ -294,7 +294,7 @@ def _decide_deploy(request: Request, facts: Facts) -> Accepted | Refused:
         return Accepted()
     if facts.live is not None and facts.live.commit == facts.commit:
         return Refused(
-            Why.ALREADY_LIVE, f"{request.service} already runs {facts.commit[:10]}. To start it anew: restart."
+            Why.ALREADY_LIVE, f"{request.service} already runs {facts.commit[:10]}. To start it anew, use restart."
         )
     if request.actor.automatic and facts.commit in facts.quarantined:
         return Refused(

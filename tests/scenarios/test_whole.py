@@ -1,4 +1,4 @@
-"""The daemon as its users have it: `opsbot run`, Discord beside it, a service below it, and what goes wrong at night."""
+"""The daemon as its users have it: `opsbot run`, Discord beside it, a service below it, what goes wrong at night."""
 
 import asyncio
 import json
@@ -130,6 +130,7 @@ async def test_a_service_that_died_while_opsbot_was_away_is_started_and_told(tmp
         whole.start()
         await whole.serves("1")
         await whole.said("well again", seconds=60)
+        assert count(whole, "opsbot is back") == 1
 
 
 async def test_a_second_opsbot_is_refused_with_the_firsts_pid_and_start(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """One opsbot a state directory."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -32,3 +33,20 @@ def test_the_lock_is_free_again_after_a_release(tmp_path: Path) -> None:
         pass
     with InstanceLock(tmp_path):
         pass
+
+
+def test_an_end_in_order_is_told_from_one_that_was_cut_short(tmp_path: Path) -> None:
+    first = InstanceLock(tmp_path)
+    first.take()
+    assert first.cut_short is None
+    first.release()
+    second = InstanceLock(tmp_path)
+    second.take()
+    assert second.cut_short is None
+    assert second._file is not None
+    os.close(second._file)  # as the kernel does when the process is killed
+    third = InstanceLock(tmp_path)
+    third.take()
+    assert third.cut_short is not None
+    assert f"pid {os.getpid()}" in third.cut_short
+    third.release()
