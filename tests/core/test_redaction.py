@@ -34,7 +34,7 @@ def test_a_log_record_and_its_traceback_are_clean() -> None:
     log.propagate = False
     log.addHandler(handler)
     try:
-        raise ValueError("hunter2hunter2")
+        int("hunter2hunter2")
     except ValueError:
         log.exception("it was %s", "hunter2hunter2")
     log.removeHandler(handler)

@@ -68,7 +68,7 @@ async def test_a_push_during_a_deployment_follows_it_newest_only(lookout: Lookou
 async def until(holds: object, seconds: float = 3.0) -> None:
     assert callable(holds)
     async with asyncio.timeout(seconds):
-        while not holds():  # noqa: ASYNC110 - the woken poll is nobody's event
+        while not holds():
             await asyncio.sleep(0.01)
 
 

@@ -15,7 +15,7 @@ from tests.fixtures.stage import Stage, clock, open_stage
 async def ended(stage: Stage) -> list[tuple[str, str]]:
     """Commit and end of every deployment, oldest first, once none is under way."""
     async with asyncio.timeout(15):
-        while stage.deployer.busy("web"):  # noqa: ASYNC110 - also those that follow by themselves
+        while stage.deployer.busy("web"):
             await asyncio.sleep(0.02)
     found = await stage.store.read(ledger.deployments, "web")
     return [(each.commit_to or "", str(each.phase)) for each in reversed(found)]

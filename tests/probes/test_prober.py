@@ -423,7 +423,7 @@ class TestCommand:
     async def test_cancelled_it_leaves_no_process(self, prober: Prober, tmp_path: Path) -> None:
         note = tmp_path / "pid"
         task = asyncio.create_task(see(prober, self.check("sh", "-c", f"echo $$ > {note}; exec sleep 600")))
-        while not note.exists() or not note.read_text().strip():  # noqa: ASYNC110 - another process makes it
+        while not note.exists() or not note.read_text().strip():
             await asyncio.sleep(0.01)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

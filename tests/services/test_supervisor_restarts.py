@@ -1,7 +1,5 @@
 """opsbot dies and comes back: its services are neither orphaned nor doubled, and no line of theirs is."""
 
-# ruff: noqa: ASYNC240 - a test may read a small file where it stands
-
 import asyncio
 import json
 import os
@@ -130,7 +128,7 @@ async def test_the_death_of_an_adopted_service_is_told_at_once_and_how(first: Ki
     async with second() as (_, events):
         os.kill(pid, signal.SIGKILL)
         async with asyncio.timeout(5):
-            while len(events) < 2:  # noqa: ASYNC110 - plain enough for a test
+            while len(events) < 2:
                 await asyncio.sleep(0.01)
         assert [event.what for event in events] == [Happening.DIED, Happening.STARTED]
         # Reaped already, it is only a kernel from 6.15 on that tells how another's child ended.

@@ -76,7 +76,7 @@ class Bot(discord.Client):
     async def until(self, so: Callable[[], bool], timeout: float = 5) -> None:
         """Wait for something that only discord.py knows."""
         async with asyncio.timeout(timeout):
-            while not so():  # noqa: ASYNC110 - discord.py tells nobody
+            while not so():
                 await asyncio.sleep(0.01)
 
     async def on_interaction(self, interaction: discord.Interaction) -> None:

@@ -61,7 +61,7 @@ async def start_bot(standin: Standin) -> AsyncIterator[StartBot]:
 
 
 async def _ready(bot: Bot) -> None:
-    while bot._ready is discord.utils.MISSING:  # noqa: ASYNC110 - there is nothing to wait for before login
+    while bot._ready is discord.utils.MISSING:
         await asyncio.sleep(0.005)
     await bot.wait_until_ready()
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -15,13 +15,15 @@ from opsbot.core.deployment import Deployment, Kind, Phase, Release, Request
 from opsbot.core.health import Policy, Verdict
 from opsbot.core.model import Live, Notice, NoticeKind
 from opsbot.core.recovery import Ladder
-from opsbot.deploy.deployer import Deployer
 from opsbot.feed import Feed
-from opsbot.probes import Prober
 from opsbot.services.port import Activity, Happening, ServiceManager, ServiceState
 from opsbot.store import Store, ledger, outbox, watchbook
 from opsbot.watch import Watcher
 from tests.fixtures.puppets import Clock, Eyes, Puppet, Yard
+
+if TYPE_CHECKING:
+    from opsbot.deploy.deployer import Deployer
+    from opsbot.probes import Prober
 
 SERVICE = Service(
     "api",
