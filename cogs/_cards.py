@@ -11,6 +11,7 @@ from cogs._render import AMBER, BLUE, DESCRIPTION, GREEN, GREY, RED, Button, Sho
 from cogs._text import code, escape, fence, fit, moment
 from opsbot.core.deployment import Commit, Deployment, Hold, Kind, Phase, Step
 from opsbot.core.model import Incident, Notice
+from opsbot.core.updates import Because
 from opsbot.store.ledger import TROUBLE
 from opsbot.words import duration
 
@@ -428,7 +429,7 @@ def update(notice: Notice, around: Around) -> Shown:
     buttons = (Button("deploy", "Deploy", notice.service, commit[:20], discord.ButtonStyle.primary),) if commit else ()
     return Shown(
         f"🆕 {escape(str(body.get('text', '')), 900)}",
-        f"{notice.service}: a new commit",
+        f"{notice.service}: a new commit" + (" needs a look" if body.get("why") == Because.NEEDS_LOOK else ""),
         fit(lines, DESCRIPTION) or code(commit[:10]),
         BLUE,
         mark("n", notice.id, around.host),

@@ -4,7 +4,7 @@
 because the poll, unlike a person, must say each thing once and must not repeat a failure every few minutes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -13,6 +13,8 @@ from opsbot.core.deployment import Deployment, Hold, Kind, Phase
 
 FIRST_RETRY = timedelta(minutes=5)
 LONGEST_RETRY = timedelta(hours=1)
+NAMED = 4
+NAME_MOST = 80
 
 
 class Because(StrEnum):
@@ -24,7 +26,31 @@ class Because(StrEnum):
     BY_HAND = "by-hand"
     MANUAL = "manual"
     IGNORED = "ignored"
+    NEEDS_LOOK = "needs-look"
     REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """What differs from the live commit that a person should look at before it is deployed.
+
+    files: those of `ask_when_changed`. native: the modules with native code that they say other things of. unknown: the
+    live commit is gone from the repository, and nothing can be compared with it.
+    """
+
+    files: tuple[str, ...] = ()
+    native: tuple[str, ...] = ()
+    unknown: bool = False
+
+    @property
+    def words(self) -> str:
+        """Why a person should look, "" where none needs to. Holds names of files, which are untrusted."""
+        if self.unknown:
+            return "the live commit is gone from the repository, so what this one changes cannot be told"
+        if not self.files:
+            return ""
+        native = f" (with native code: {_some(self.native)})" if self.native else ""
+        return f"changes {_some(self.files)}{native}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +59,7 @@ class Sight:
 
     live: the commit that runs. older_than_hold: the commit is an ancestor of the one a rollback waits past. unchanged:
     the branch pointed there at the last look already. only: the ignore patterns that cover every file that differs from
-    the live commit, none where they do not.
+    the live commit, none where they do not. attention: what else differs from it that is not deployed unseen.
     """
 
     head: str
@@ -45,6 +71,7 @@ class Sight:
     quarantined: Mapping[str, str] | None = None
     unchanged: bool = False
     only: tuple[str, ...] = ()
+    attention: Attention = Attention()
     deployments: tuple[Deployment, ...] = ()
 
 
@@ -108,7 +135,16 @@ def weigh(sight: Sight) -> Deploy | Note | Wait | Quiet:
         return Note(Because.MANUAL, "automatic deploys are off for this service")
     if sight.only:
         return Note(Because.IGNORED, f"noted: only {', '.join(sight.only)}")
+    if sight.attention.words:
+        return Note(Because.NEEDS_LOOK, f"{sight.attention.words}: a person should look")
     return _again(sight)
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first few of them, and how many more there are."""
+    more = len(names) - NAMED
+    shown = (name if len(name) <= NAME_MOST else f"…{name[1 - NAME_MOST :]}" for name in names[:NAMED])
+    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
 
 
 def _replaced_by(sight: Sight) -> str | None:

@@ -18,8 +18,9 @@ from opsbot.config import Config, Source
 from opsbot.core.access import Actor, Origin, itself
 from opsbot.core.deployment import Commit, Deployment, Kind, Refused, Request, Why
 from opsbot.core.model import SourceState
-from opsbot.core.updates import Because, Note, Quiet, Sight, Wait, about, weigh
+from opsbot.core.updates import Attention, Because, Note, Quiet, Sight, Wait, about, weigh
 from opsbot.feed import Feed
+from opsbot.source.attention import attention
 from opsbot.source.heads import HeadProblem, Heads
 from opsbot.source.remote import RemoteError, Trouble
 from opsbot.source.repo import BadRefError, DamagedError
@@ -76,6 +77,9 @@ class History(Protocol):
 
     async def is_ancestor(self, old: str, new: str) -> bool:
         """Whether `new` has all of `old`; False where one of them is unknown."""
+
+    async def content(self, commit: str, path: str, most: int) -> str | None:
+        """A file as text, "" where there is none; None where it is larger than `most` bytes, or no file."""
 
 
 def covering(patterns: Sequence[str], paths: Sequence[str]) -> tuple[str, ...]:
@@ -155,6 +159,7 @@ class Poller:
         self._fetched: dict[str, str] = {}
         self._noted: dict[str, tuple[str, Because]] = {}
         self._compared: dict[str, tuple[tuple[tuple[str, ...], str], tuple[str, ...]]] = {}
+        self._looked: dict[str, tuple[tuple[str, str], Attention]] = {}
         self.failures: dict[str, int] = dict.fromkeys(self._sources, 0)
         """Polls that failed since the start, by service, for the figures."""
         deployer.on_finish(self._finished)
@@ -280,6 +285,8 @@ class Poller:
             quarantined=known.quarantined,
             unchanged=known.state.head == head,
             only=await self._only(known, source, history, head),
+            # Whoever asks for it has looked.
+            attention=Attention() if asked else await self._attention(known, source, history, head),
             deployments=known.deployments,
         )
 
@@ -299,6 +306,19 @@ class Poller:
         only = next((patterns for patterns in found if patterns), ())
         self._compared[known.state.service] = ((olds, head), only)
         return only
+
+    async def _attention(self, known: Known, source: Source, history: History, head: str) -> Attention:
+        """What differs from the live commit that a person should look at."""
+        if not source.ask_when_changed or known.live is None:
+            return Attention()
+        pair = (known.live, head)
+        before = self._looked.get(known.state.service)
+        if before is None or before[0] != pair:
+            before = self._looked[known.state.service] = (
+                pair,
+                await attention(source.ask_when_changed, history, *pair),
+            )
+        return before[1]
 
     async def _act(self, known: Known, sight: Sight, history: History, actor: Actor, *, strange: bool) -> Polled:
         service, head = known.state.service, sight.head

@@ -319,6 +319,20 @@ class Repository:
 
         return await self._read(ask) or ()
 
+    async def content(self, commit: str, path: str, most: int) -> str | None:
+        """A file of a commit as text, "" where there is none; None where it is larger than `most` bytes, or no file."""
+
+        def ask(repo: "git.Repo") -> str | None:
+            try:
+                found = repo.commit(commit).tree / path
+            except KeyError:
+                return ""
+            if found.type != "blob" or found.size > most:
+                return None
+            return bytes(found.data_stream.read()).decode(errors="replace")
+
+        return await self._read(ask)
+
     async def tree(self, commit: str) -> Mapping[str, str] | None:
         """Each file of a commit and the id of its content; None where the mirror does not know it."""
 

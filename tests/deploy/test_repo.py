@@ -166,3 +166,16 @@ def test_names_git_takes_are_taken(ref: str) -> None:
 )
 def test_names_git_does_not_take_are_refused(ref: str) -> None:
     assert ref_problem(ref)
+
+
+async def test_a_file_of_a_commit_is_read_within_a_bound(remote: Remote, repository: Repository) -> None:
+    head = remote.commit(
+        {"lock.json": "{}\n", "a/b.bin": b"\xff\x00", "large": "x" * 1000}, links={"link": "lock.json"}
+    )
+    await repository.bring()
+    assert await repository.content(head, "lock.json", 100) == "{}\n"
+    assert await repository.content(head, "a/b.bin", 100) == "\ufffd\x00"
+    assert await repository.content(head, "large", 999) is None
+    assert await repository.content(head, "a", 100) is None
+    assert await repository.content(head, "none/such", 100) == ""
+    assert await repository.content("ab" * 20, "lock.json", 100) is None

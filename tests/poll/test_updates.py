@@ -8,7 +8,19 @@ from hypothesis import strategies as st
 
 from opsbot.core.access import Actor, Origin, itself
 from opsbot.core.deployment import Deployment, Hold, Kind, Phase
-from opsbot.core.updates import Because, Deploy, Note, Quiet, Sight, Wait, about, retry_after, weigh
+from opsbot.core.updates import (
+    NAME_MOST,
+    Attention,
+    Because,
+    Deploy,
+    Note,
+    Quiet,
+    Sight,
+    Wait,
+    about,
+    retry_after,
+    weigh,
+)
 from opsbot.source.poll import covering
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -46,6 +58,7 @@ SIGHTS = st.builds(
     quarantined=st.dictionaries(COMMITS, st.text(max_size=5), max_size=3),
     unchanged=st.booleans(),
     only=st.sampled_from([(), ("docs/**",)]),
+    attention=st.builds(Attention, st.sampled_from([(), ("package.json",)]), st.just(()), st.booleans()),
     deployments=st.lists(deployments(), max_size=5).map(
         lambda found: tuple(sorted(found, key=lambda each: each.created_at, reverse=True))
     ),
@@ -61,6 +74,8 @@ def test_nothing_that_a_person_or_a_failure_keeps_back_is_deployed(sight: Sight)
     assert sight.hold is None or (sight.hold.waits not in {None, sight.head} and not sight.older_than_hold)
     assert sight.auto
     assert not sight.only
+    assert not sight.attention.files
+    assert not sight.attention.unknown
     failures = [
         each for each in sight.deployments[:1] if about(each, sight.head) and each.phase in {Phase.FAILED, Phase.UNDONE}
     ]
@@ -106,3 +121,21 @@ def test_ignore_patterns_are_those_of_gitignore() -> None:
     assert covering(patterns, ["docs/x", "main.py"]) == ()
     assert covering(patterns, ["src/docs/x"]) == ()
     assert covering(patterns, []) == ()
+
+
+@given(SIGHTS)
+def test_what_deserves_a_look_is_kept_back_only_where_it_would_be_deployed(sight: Sight) -> None:
+    free = weigh(replace(sight, attention=Attention()))
+    verdict = weigh(replace(sight, attention=Attention(("package.json",))))
+    if isinstance(free, Deploy | Wait):
+        assert verdict == Note(Because.NEEDS_LOOK, "changes package.json: a person should look")
+    else:
+        assert verdict == free
+
+
+def test_the_words_of_a_look_name_files_and_modules_and_stay_short() -> None:
+    assert Attention().words == ""
+    assert Attention(("a.json",), ("bcrypt", "sharp")).words == "changes a.json (with native code: bcrypt, sharp)"
+    assert Attention(tuple("abcdef")).words == "changes a, b, c, d and 2 more"
+    assert len(Attention(tuple(f"{number}" * 4000 for number in range(5))).words) < 5 * NAME_MOST
+    assert "cannot be told" in Attention(unknown=True).words

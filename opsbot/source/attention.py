@@ -1,0 +1,47 @@
+"""What a commit changes that deserves a human look: the files of `ask_when_changed`, and native modules in them."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Protocol
+
+from opsbot.core.native import native_changes
+from opsbot.core.updates import Attention
+
+FILES_MOST = 10
+"""So many changed files are searched for native modules."""
+SIZE_MOST = 8 << 20
+"""A larger one is not: the largest lock files have a few MiB."""
+
+
+class Contents(Protocol):
+    """What is asked of a service's mirror (`opsbot.source.repo.Repository`)."""
+
+    async def changed_paths(self, old: str, new: str) -> tuple[str, ...]:
+        """The files that differ; none where one of the commits is unknown."""
+
+    async def is_ancestor(self, old: str, new: str) -> bool:
+        """Whether `new` has all of `old`; False where one of them is unknown."""
+
+    async def content(self, commit: str, path: str, most: int) -> str | None:
+        """A file as text, "" where there is none; None where it is larger than `most` bytes, or no file."""
+
+
+def matching(patterns: Sequence[str], paths: Sequence[str]) -> tuple[str, ...]:
+    """The paths that the patterns (as in .gitignore) match, in order."""
+    from pathspec import GitIgnoreSpec  # noqa: PLC0415 - only where it is asked for: memory counts
+
+    return tuple(sorted(filter(GitIgnoreSpec.from_lines(patterns).match_file, paths)))
+
+
+async def attention(patterns: Sequence[str], history: Contents, live: str, head: str) -> Attention:
+    """What differs between the live commit and another one that a person should look at."""
+    paths = await history.changed_paths(live, head)
+    if not paths and not await history.is_ancestor(live, live):
+        return Attention(unknown=True)
+    files = matching(patterns, paths)
+    native: set[str] = set()
+    for path in files[:FILES_MOST]:
+        old, new = [await history.content(commit, path, SIZE_MOST) for commit in (live, head)]
+        if old is not None and new is not None:
+            native.update(await asyncio.to_thread(native_changes, old, new))
+    return Attention(files, tuple(sorted(native)))
