@@ -1,7 +1,7 @@
 """Wakes whoever watches. The store is the truth; the feed only says that something in it has changed.
 
-A subscriber that is slow misses nothing and piles nothing up: it learns which subjects changed since it last looked, each
-once, and reads their latest state from the store.
+A subscriber that is slow misses nothing and piles nothing up: it learns which subjects changed since it last looked,
+each once, and reads their latest state from the store.
 """
 
 import asyncio

@@ -22,8 +22,8 @@ class Ladder:
     """The `[services.X.recovery]` table.
 
     attempts: restarts within one trouble before the next rung. backoff: wait before the second restart, doubled for
-    each further one. budget restarts in any `window`, over all troubles: a service that comes back for a minute between its
-    falls is a loop too. blame: a trouble that begins this soon after a release went live is the release's.
+    each further one. budget: restarts in any `window`, over all troubles, for a service that comes back for a minute
+    between its falls is a loop too. blame: a trouble that begins this soon after a release went live is the release's.
     """
 
     attempts: int = 3
@@ -85,8 +85,9 @@ def next_rung(trouble: Trouble, ladder: Ladder, now: datetime) -> Next:
         if tried == 0:
             return Next(Rung.RESTART, f"restart 1 of {ladder.attempts}", now)
         delay = min(ladder.backoff * 2 ** (tried - 1), ladder.backoff_max)
-        due = trouble.restarts[-1] + delay
-        if now < due:
+        last = trouble.restarts[-1]
+        due = last + delay
+        if last <= now < due:  # a restart in the future was made by a clock that was set back since
             return Next(Rung.WAIT, f"restart {tried + 1} of {ladder.attempts} follows", due)
         return Next(Rung.RESTART, f"restart {tried + 1} of {ladder.attempts}", now)
     blamed = trouble.live_since is not None and trouble.since - trouble.live_since <= ladder.blame

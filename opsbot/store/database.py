@@ -50,7 +50,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         db.row_factory = sqlite3.Row
         db.execute("PRAGMA journal_mode = WAL")
-        # FULL: what was promised (an alert, a phase) outlives a power cut. Writes are rare, so its 0.6 ms do not matter.
+        # FULL: what was promised (an alert, a phase) outlives a power cut. Writes are rare: its 0.6 ms do not matter.
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA foreign_keys = ON")
         db.execute("PRAGMA cache_size = -1024")

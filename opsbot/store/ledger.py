@@ -225,7 +225,8 @@ def unfinished(db: sqlite3.Connection, service: str | None = None) -> list[Deplo
 def add_release(db: sqlite3.Connection, service: str, release: Release) -> None:
     """A release stands complete on disk."""
     db.execute(
-        "INSERT OR REPLACE INTO releases (service, name, commit_id, title, at, good, abandoned) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        """INSERT OR REPLACE INTO releases (service, name, commit_id, title, at, good, abandoned)
+           VALUES (?, ?, ?, ?, ?, ?, ?)""",
         (service, release.name, release.commit, release.title, seconds(release.at), release.good, release.abandoned),
     )
 
