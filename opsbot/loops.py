@@ -2,6 +2,9 @@
 
 A job that fails is logged and counted, and runs again at its next time. `Loops.health` tells when each last came to its
 end, for `/healthz` and the watchdog.
+
+APScheduler plans by the host's clock: were that set back an hour (a first time sync after the boot, a hand at `date`),
+no loop would run for an hour. So the plans are looked at now and then by a timer that knows no clock.
 """
 
 import asyncio
@@ -16,6 +19,9 @@ from apscheduler.triggers.interval import IntervalTrigger
 log = logging.getLogger(__name__)
 
 Job = Callable[[], Awaitable[object]]
+
+MIND_SECONDS = 5.0
+"""Between two looks at whether the clock was set back."""
 
 
 @dataclass(slots=True)
@@ -33,9 +39,15 @@ class Pulse:
 class Loops:
     """Runs the jobs it was given, from `open` to `close`."""
 
-    def __init__(self, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        """No jobs yet."""
+    def __init__(
+        self, clock: Callable[[], datetime] = lambda: datetime.now(UTC), *, mind: float = MIND_SECONDS
+    ) -> None:
+        """No jobs yet. mind: seconds between two looks at the plans."""
         self._clock = clock
+        self._mind_seconds = mind
+        self._minder: asyncio.TimerHandle | None = None
+        self._furthest: dict[str, timedelta] = {}
+        """How far ahead a run of the job is planned at the most."""
         self._scheduler = AsyncIOScheduler(timezone=UTC)
         self.pulses: dict[str, Pulse] = {}
 
@@ -51,6 +63,7 @@ class Loops:
     ) -> None:
         """Run the job every so often, the first time after `first`. A run that is late is not made up for."""
         self.pulses[name] = Pulse(every, limit)
+        self._furthest[name] = max(every + (jitter or timedelta(0)), first) + timedelta(seconds=1)
         self._scheduler.add_job(
             self._guarded,
             # Without a time zone it would read the host's, several files, on the event loop.
@@ -93,8 +106,22 @@ class Loops:
     def open(self) -> None:
         """Begin."""
         self._scheduler.start()
+        self._mind()
+
+    def _mind(self) -> None:
+        """Run at once what is planned further ahead than it can be: the clock was set back since."""
+        now = datetime.now(UTC)
+        for name, furthest in self._furthest.items():
+            job = self._scheduler.get_job(name)
+            if job is not None and job.next_run_time is not None and job.next_run_time - now > furthest:
+                log.warning("the host's clock was set back: the %s loop does not wait for it", name)
+                job.modify(next_run_time=now)
+        self._minder = asyncio.get_running_loop().call_later(self._mind_seconds, self._mind)
 
     def close(self) -> None:
         """End; a run under way is cancelled with the event loop's other tasks."""
+        if self._minder is not None:
+            self._minder.cancel()
+            self._minder = None
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)

@@ -96,7 +96,7 @@ class Watcher:
         """What the managers told before `open`: a service that died while opsbot was away, for one."""
         for manager in set(managers.values()):
             manager.listen(self._heard)
-        now = clock()
+        self._looked_at = now = clock()
         self._watched = {
             name: Watched(
                 service,
@@ -180,6 +180,10 @@ class Watcher:
     async def tick(self) -> None:
         """Start every check that is due, and ask the ladder about services in trouble. Does not wait for the checks."""
         now = self._clock()
+        if now < self._looked_at:  # the clock was set back: nobody waits until it has caught up
+            for watched in self._watched.values():
+                self._hurry(watched)
+        self._looked_at = now
         for name, watched in self._watched.items():
             due = [check for check in watched.service.checks if watched.due[check.name] <= now]
             due = [check for check in due if check.name not in watched.looking]
@@ -255,7 +259,9 @@ class Watcher:
         if result.ok:
             watched.answered.add(check.name)
             return True
-        young = state.started_at is not None and result.at - state.started_at < watched.service.startup_grace
+        age = None if state.started_at is None else result.at - state.started_at
+        # A start in the future is one by a clock that was set back since: no grace, rather than hours of it.
+        young = age is not None and timedelta(0) <= age < watched.service.startup_grace
         return not young or check.name in watched.answered or state.activity is not Activity.RUNNING
 
     def _fold(

@@ -1,0 +1,75 @@
+"""The host's clock is set back while opsbot runs: nothing waits until it has caught up."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+from opsbot.loops import Loops
+from tests.watch.test_watch import Stage, stage
+
+__all__ = ["stage"]
+
+HOUR = timedelta(hours=1)
+
+
+async def test_a_loop_goes_on_after_the_clock_was_set_back() -> None:
+    ran = asyncio.Event()
+
+    async def job() -> None:
+        ran.set()
+
+    loops = Loops(mind=0.05)
+    loops.every("watch", timedelta(seconds=1), job)
+    loops.open()
+    try:
+        async with asyncio.timeout(5):
+            await ran.wait()
+            ran.clear()
+            # What was planned before the clock was set back an hour lies an hour ahead after it.
+            loops._scheduler.modify_job("watch", next_run_time=datetime.now(UTC) + HOUR)
+            await ran.wait()
+    finally:
+        loops.close()
+
+
+async def test_a_first_run_that_is_planned_late_is_not_taken_for_a_clock_set_back() -> None:
+    ran = asyncio.Event()
+
+    async def job() -> None:
+        ran.set()
+
+    loops = Loops(mind=0.05)
+    loops.every("prune", timedelta(seconds=1), job, first=HOUR)
+    loops.open()
+    try:
+        await asyncio.sleep(0.3)
+        assert not ran.is_set()
+    finally:
+        loops.close()
+
+
+async def test_checks_go_on_after_the_clock_was_set_back(stage: Stage) -> None:
+    await stage.run(60)
+    stage.clock.pass_by(-3600)
+    stage.eyes.failing["http"] = "answered 500"
+    await stage.run(20)
+    assert len(stage.manager.restarts_asked) == 1
+
+
+async def test_a_new_run_has_no_hours_of_grace_after_the_clock_was_set_back(stage: Stage) -> None:
+    await stage.run(60)
+    await stage.manager.restart("api")
+    stage.clock.pass_by(-3600)
+    stage.eyes.failing["http"] = "answered 500"
+    stage.manager.restarts_asked.clear()
+    await stage.run(20)
+    assert len(stage.manager.restarts_asked) == 1
+
+
+async def test_the_next_restart_does_not_wait_for_the_clock_that_was_set_back(stage: Stage) -> None:
+    await stage.run(60)
+    stage.eyes.failing["http"] = "answered 500"
+    await stage.run(16)
+    assert len(stage.manager.restarts_asked) == 1
+    stage.clock.pass_by(-3600)
+    await stage.run(60)
+    assert len(stage.manager.restarts_asked) > 1
