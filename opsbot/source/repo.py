@@ -5,8 +5,8 @@ configuration is followed at the next fetch, because the address is given to eac
 tracked branch points to stands under `refs/opsbot/tracked`, so that no renamed branch can be in its way; each kept
 release has a ref of its own, so that a rewritten history takes no release's commit away.
 
-git itself fetches and exports (`opsbot.source.remote.run_git`: time limits, no prompts, no secrets shown); GitPython reads,
-in a thread, and is imported when it is first needed.
+git itself fetches and exports (`opsbot.source.remote.run_git`: time limits, no prompts, no secrets shown); GitPython
+reads, in a thread, and is imported when it is first needed.
 """
 
 import asyncio

@@ -211,7 +211,7 @@ class Broom:
                 if len(batch) == BATCH:
                     self._delete(fd, path, batch)
                     batch = {}
-        if batch and not self._stop.is_set():
+        if batch:
             self._delete(fd, path, batch)
 
     def _old(self, about: os.stat_result) -> bool:
@@ -220,7 +220,7 @@ class Broom:
     def _delete(self, fd: int, path: str, batch: Mapping[str, File]) -> None:
         busy = in_use(set(batch.values()))
         for name, file in batch.items():
-            if self.swept.files >= self._most:
+            if self.swept.files >= self._most or self._stop.is_set():
                 self.swept.cut = True
                 return
             if file in busy:
