@@ -4,8 +4,8 @@
 
 `start` decides and claims; a task that belongs to the Deployer, not to who asked, does the rest. Each phase is in the
 store before its work begins (`opsbot.deploy.course`), so that `settle`, in the next process, knows the most that can
-have happened: before the switch nothing live has changed and the deployment has failed; from the switch on it is taken up
-where it stands and finished, or undone.
+have happened: before the switch nothing live has changed and the deployment has failed; from the switch on it is
+taken up where it stands and finished, or undone.
 """
 
 import asyncio
