@@ -109,7 +109,7 @@ def test_a_folder_swapped_for_a_link_all_the_while_leads_nowhere(tmp_path: Path)
     swapper = threading.Thread(target=swap)
     swapper.start()
     try:
-        for _ in range(300):
+        for _ in range(120):
             for pattern in (f"{temp}/*.pcm", f"{tmp_path}/bot/*/*.pcm", f"{tmp_path}/bot/**/*.pcm"):
                 sweep(pattern, most=1)
     finally:

@@ -122,19 +122,19 @@ async def test_several_clean_ups_of_a_service_are_jobs_of_their_own_in_the_daemo
 
 async def test_a_cancelled_clean_up_leaves_off(tmp_path: Path) -> None:
     folder = tmp_path / "srv" / "shared" / "temp"
-    for number in range(9000):
+    for number in range(6000):
         old(folder / f"{number}.pcm")
     async with opened(tmp_path, Cleanup(("temp/*.pcm",))) as (sweeper, _):
         (job,) = sweeper.jobs()
         sweeping = asyncio.create_task(sweeper.sweep(job))
-        while len(list(folder.iterdir())) == 9000:
+        while len(list(folder.iterdir())) == 6000:
             await asyncio.sleep(0)
         sweeping.cancel()
         with pytest.raises(asyncio.CancelledError):
             await sweeping
         await asyncio.to_thread(_settled, folder)
         left = len(list(folder.iterdir()))
-    assert 0 < left < 9000
+    assert 0 < left < 6000
 
 
 def _settled(folder: Path) -> None:
