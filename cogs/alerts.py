@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import logging
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -52,7 +53,7 @@ class Pace:
     old: float = 5.0
 
 
-class Rounds:
+class Rounds(ABC):
     """Does its round again and again: when something changed, when it is nudged, after the wait the round asks for."""
 
     def __init__(self, engine: Engine, channel: OpsChannel, pace: Pace, on_problem: Callable[[str], None]) -> None:
@@ -83,9 +84,9 @@ class Rounds:
                     wait = self._backoff()
                 await self._rest(wait)
 
+    @abstractmethod
     async def _round(self) -> float | None:
         """One round. Seconds until the next, whatever changes meanwhile; None: when something changes."""
-        raise NotImplementedError
 
     def _backoff(self) -> float:
         self._failures += 1

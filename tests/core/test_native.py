@@ -13,7 +13,7 @@ def npm(**versions: str) -> str:
     packages = {
         f"node_modules/{name}": {
             "version": version,
-            "resolved": f"https://registry.npmjs.org/{name}/-/{name.rpartition('/')[2]}-{version}.tgz",
+            "resolved": f"https://registry.example.org/{name}/-/{name.rpartition('/')[2]}-{version}.tgz",
             "integrity": f"sha512-{name}{version}",
             "dependencies": {"node-addon-api": "^5.0.0"},
         }
