@@ -435,7 +435,8 @@ class Watcher:
         watched = self._watched[service]
         watched.last_deed = deed
         for check in watched.checks:
-            watched.checks[check] = replace(watched.checks[check], streak=0, streak_since=None)
+            # Not down any more, either: else what they have just started would be restarted at once.
+            watched.checks[check] = CheckHealth(last=watched.checks[check].last)
         self._spawn(asyncio.create_task(self._afresh(service, deed), name=f"note:{service}"))
 
     async def resumed(self, service: str, by: str) -> None:
@@ -491,7 +492,8 @@ class Watcher:
             return False
         if state.activity in {Activity.FAILED, Activity.STOPPED}:
             return True
-        return any(health.verdict is Verdict.DOWN for health in watched.checks.values())
+        # Down as it was last seen: one that answers again, or that an earlier opsbot saw, may be well already.
+        return any(health.verdict is Verdict.DOWN and health.streak < 0 for health in watched.checks.values())
 
     async def _climb(self, name: str, state: ServiceState) -> None:
         watched = self._watched[name]

@@ -1,0 +1,38 @@
+"""What was just started is given its time, whoever started it."""
+
+from tests.watch.test_watch import Stage, stage
+
+__all__ = ["stage"]
+
+
+async def test_what_a_person_has_just_restarted_is_not_restarted_again_at_once(stage: Stage) -> None:
+    stage.eyes.failing["http"] = "answered 500"
+    await stage.run(300)
+    before = len(stage.manager.restarts_asked)
+    stage.watcher.touched("api", "restarted by alice")
+    await stage.manager.restart("api")
+    await stage.run(25)  # the grace after a start is 30 s
+    assert len(stage.manager.restarts_asked) == before + 1
+
+
+async def test_a_service_that_came_back_while_opsbot_was_away_is_not_restarted(stage: Stage) -> None:
+    stage.eyes.failing["http"] = "answered 500"
+    await stage.run(16)
+    before = len(stage.manager.restarts_asked)
+    stage.eyes.failing.clear()
+    stage.clock.pass_by(60)
+    stage = await stage.again()
+    await stage.run(10)
+    assert len(stage.manager.restarts_asked) == before == 1
+    assert stage.watcher.verdict("api").value == "up"
+    await stage.watcher.close()
+
+
+async def test_a_service_that_hangs_while_opsbot_is_restarted_is_recovered_all_the_same(stage: Stage) -> None:
+    stage.eyes.failing["http"] = "answered 500"
+    await stage.run(16)
+    stage.clock.pass_by(60)
+    stage = await stage.again()
+    await stage.run(60)
+    assert len(stage.manager.restarts_asked) >= 2
+    await stage.watcher.close()
