@@ -38,6 +38,10 @@ JITTER = timedelta(seconds=10)
 SWEEP_LIMIT = timedelta(minutes=10)
 STOP_SECONDS = 8.0
 """What systemd gives a stop is more; whatever is not over by then is cancelled."""
+HANGUP = (
+    "SIGHUP changes nothing: the configuration is read at the start. Restart opsbot to read it anew; "
+    "the services go on running meanwhile"
+)
 
 
 async def run(config: Config) -> int:
@@ -74,6 +78,8 @@ async def _serve(config: Config, token: str, redact: Redactor, cut_short: str | 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    # A handler and not SIG_IGN, which the services would inherit.
+    loop.add_signal_handler(signal.SIGHUP, log.warning, "%s", HANGUP)
     async with AsyncExitStack() as stack:
         parts = await stack.enter_async_context(open_engine(config, redact=redact))
         engine = parts.engine

@@ -12,8 +12,10 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 from opsbot.config import Config, ManagerKind, Secret, SecretMissingError
+from opsbot.core.deployment import Hold
 from opsbot.deploy.deployer import Deployer
 from opsbot.deploy.verify import Verifier
 from opsbot.engine import Engine
@@ -24,7 +26,7 @@ from opsbot.services.environment import parse
 from opsbot.services.port import ServiceManager
 from opsbot.services.supervisor import Supervisor
 from opsbot.source.poll import Poller
-from opsbot.store import Store
+from opsbot.store import Store, ledger
 from opsbot.watch import Watcher
 
 log = logging.getLogger(__name__)
@@ -82,6 +84,23 @@ def known_secrets(config: Config) -> Iterator[str]:
             yield from (value for name, value in variables.items() if telling(name))
 
 
+async def _begin_anew(engine: Engine, aside: Path) -> None:
+    """The database was damaged: say so, and deploy nothing by itself, for what was held or rolled back is forgotten."""
+    reason = "the database was damaged: holds, quarantined commits and rollbacks from before are forgotten"
+    held = []
+    for name, service in engine.config.services.items():
+        if service.source is not None and await engine.store.read(ledger.live, name) is not None:
+            hold = Hold(name, "opsbot", reason, engine.clock())
+            await engine.store.write(ledger.put_hold, hold)
+            held.append(name)
+    text = (
+        f"opsbot's database was damaged. It is kept as {aside}, and a new one is begun: history, holds, silences and "
+    )
+    text += "quarantined commits are forgotten. The services go on running"
+    text += f"; nothing is deployed until resumed: {', '.join(held)}." if held else "."
+    await engine.tell("", text, level="error", key=f"damaged:{aside.name}")
+
+
 @asynccontextmanager
 async def open_engine(
     config: Config, clock: Callable[[], datetime] = now, redact: Redactor | None = None
@@ -110,6 +129,8 @@ async def open_engine(
         await watcher.open()
         engine = Engine(config, store, feed, managers, deployer, watcher, clock, redact)
         engine.poller = poller
+        if store.set_aside is not None:
+            await _begin_anew(engine, store.set_aside)
         try:
             yield Parts(engine, deployer, watcher, poller)
         finally:

@@ -8,14 +8,18 @@ transaction behind, and nothing blocks the event loop.
 """
 
 import asyncio
+import logging
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
+from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 from types import TracebackType
 from typing import Concatenate, ParamSpec, Self, TypeVar
+
+log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -44,10 +48,9 @@ def _migrate(db: sqlite3.Connection, path: Path) -> None:
             db.executescript(f"BEGIN IMMEDIATE;\n{sql}\nPRAGMA user_version = {number};\nCOMMIT;")
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def _open(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
-        db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         db.row_factory = sqlite3.Row
         db.execute("PRAGMA journal_mode = WAL")
         # FULL: what was promised (an alert, a phase) outlives a power cut. Writes are rare: its 0.6 ms do not matter.
@@ -55,9 +58,45 @@ def _connect(path: Path) -> sqlite3.Connection:
         db.execute("PRAGMA foreign_keys = ON")
         db.execute("PRAGMA cache_size = -1024")
         _migrate(db, path)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _set_aside(path: Path) -> Path | None:
+    """Move a damaged database out of the way; where to, None where it is sound (or is not there yet).
+
+    An opsbot that does not start because its history is damaged would leave the services alone at night, and tell
+    nobody. So it goes on with a new one; what was damaged is kept for whoever wants to mend it.
+    """
+    if not path.exists():
+        return None
+    try:
+        with closing(sqlite3.connect(path, timeout=BUSY_SECONDS)) as db:
+            (found,) = db.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode & 0xFF not in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+            raise
+        found = str(error)
+    if found == "ok":
+        return None
+    aside = path.with_name(f"{path.name}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
+    log.error("%s is damaged (%s): it is kept as %s, and a new one is begun", path, found, aside)
+    # The database first: a process killed in between leaves a log without its database, which SQLite throws away.
+    for end in ("", "-wal", "-shm"):
+        with suppress(FileNotFoundError):
+            path.with_name(path.name + end).rename(aside.with_name(aside.name + end))
+    return aside
+
+
+def _connect(path: Path) -> tuple[sqlite3.Connection, Path | None]:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+        aside = _set_aside(path)
+        return _open(path), aside
     except (sqlite3.Error, OSError) as error:
         raise StoreError(f"{path}: {error}. Check the directory's owner and free space.") from error
-    return db
 
 
 def open_readonly(path: Path) -> sqlite3.Connection:
@@ -83,14 +122,17 @@ class Store:
         self.path = path
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._db: sqlite3.Connection | None = None
+        self.set_aside: Path | None = None
+        """Where the database was moved that was found damaged: this one has begun anew and knows nothing."""
 
     async def open(self) -> None:
-        """Open the file, make it where it is missing, and bring its tables up to date.
+        """Open the file, make it where it is missing or damaged (`set_aside`), and bring its tables up to date.
 
         Raises:
             StoreError: it cannot be opened.
         """
-        self._db = await asyncio.get_running_loop().run_in_executor(self._thread, _connect, self.path)
+        opened = await asyncio.get_running_loop().run_in_executor(self._thread, _connect, self.path)
+        self._db, self.set_aside = opened
 
     async def close(self) -> None:
         """Finish what is under way and close the file."""
