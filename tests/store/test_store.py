@@ -233,7 +233,7 @@ def test_a_file_that_is_not_there_is_a_clear_error(tmp_path: Path) -> None:
         open_readonly(tmp_path / "none.db")
 
 
-async def test_a_broken_file_is_a_clear_error(tmp_path: Path) -> None:
-    (tmp_path / "s.db").write_bytes(b"no database" * 1000)
+async def test_a_file_that_cannot_be_opened_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "s.db").mkdir()
     with pytest.raises(StoreError, match=r"s\.db"):
         await Store(tmp_path / "s.db").open()
