@@ -9,64 +9,33 @@ is asked what to do next. A service that is being deployed is left to its deploy
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from opsbot.config import Check, Service
-from opsbot.core.access import Origin, itself
-from opsbot.core.deployment import Deployment, Kind, Phase, Refused, Request, previous_good
+from opsbot.core.deployment import Deployment, Phase
 from opsbot.core.health import Change, CheckHealth, ProbeResult, Verdict, observe, overall
-from opsbot.core.model import Evidence, Incident, NoticeKind
-from opsbot.core.recovery import Next, Rung, Trouble, next_rung
 from opsbot.deploy.deployer import Deployer
 from opsbot.feed import Feed
 from opsbot.probes import Prober
 from opsbot.services.port import (
     Activity,
     Happening,
-    LogQuery,
     ManagerError,
     ServiceEvent,
     ServiceManager,
     ServiceState,
 )
-from opsbot.store import Store, ledger, outbox, watchbook
-from opsbot.words import duration
+from opsbot.store import Store, ledger, watchbook
+from opsbot.watch.casebook import Casebook
+from opsbot.watch.climber import UNSETTLED, Climber
+from opsbot.watch.watched import Watched
 
 log = logging.getLogger(__name__)
 
 HURRY = timedelta(seconds=1)
 """How often the checks of a service in trouble are run, where their own interval is longer."""
-LOG_LINES = 15
-LOG_SECONDS = 1.0
-UNSETTLED = frozenset({Activity.STARTING, Activity.STOPPING, Activity.RETRYING})
-
-
-@dataclass(slots=True)
-class Watched:
-    """What the watcher remembers of one service between two looks."""
-
-    service: Service
-    checks: dict[str, CheckHealth]
-    due: dict[str, datetime]
-    meant_to_run: bool = False
-    """It has a release to run; before its first deploy there is nothing to watch."""
-    looking: set[str] = field(default_factory=set)
-    run: str | None = None
-    """The run whose failures are in grace until it has once answered well."""
-    answered: set[str] = field(default_factory=set)
-    """Checks that were well once in this run."""
-    incident: Incident | None = None
-    restarts: tuple[datetime, ...] = ()
-    """Restarts made for the open incident, since a person last had a hand in it."""
-    rolled_back: bool = False
-    called: bool = False
-    acting: bool = False
-    last_deed: str = ""
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    events: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """What the manager says is taken in its order: the start that follows a death belongs to the incident it opened."""
 
 
 class Watcher:
@@ -105,6 +74,8 @@ class Watcher:
             )
             for name, service in services.items()
         }
+        self._casebook = Casebook(self._watched, store, feed, managers, clock, redact)
+        self._climber = Climber(self._watched, store, managers, deployer, self._casebook, clock)
 
     # Beginning and end
 
@@ -151,7 +122,7 @@ class Watcher:
                 log.info("%s does not run: starting it", name)
                 await self._managers[name].start(name)
         except ManagerError as error:
-            await self._trouble(name, f"{name} could not be started: {error}", self._clock())
+            await self._casebook.trouble(name, f"{name} could not be started: {error}", self._clock())
 
     def _spawn(self, work: "asyncio.Task[None]") -> None:
         self._tasks.add(work)
@@ -182,7 +153,7 @@ class Watcher:
         now = self._clock()
         if now < self._looked_at:  # the clock was set back: nobody waits until it has caught up
             for watched in self._watched.values():
-                self._hurry(watched)
+                watched.hurry(self._clock())
         self._looked_at = now
         for name, watched in self._watched.items():
             due = [check for check in watched.service.checks if watched.due[check.name] <= now]
@@ -190,7 +161,7 @@ class Watcher:
             if due and watched.meant_to_run and not self._deployer.busy(name):
                 self._begin(name, watched, due, now)
             if watched.incident is not None and not watched.acting:
-                self._spawn(asyncio.create_task(self._act(name), name=f"act:{name}"))
+                self._spawn(asyncio.create_task(self._climber.act(name), name=f"act:{name}"))
 
     def _begin(self, name: str, watched: Watched, due: list[Check], now: datetime) -> None:
         hurry = watched.incident is not None
@@ -296,10 +267,10 @@ class Watcher:
     async def _down(self, name: str, check: Check, change: Change, result: ProbeResult) -> None:
         watched = self._watched[name]
         if watched.incident is None:
-            await self._trouble(name, f"check {check.name}: {result.seen}", change.since)
+            await self._casebook.trouble(name, f"check {check.name}: {result.seen}", change.since)
         else:
-            await self._note(name, f"check {check.name} is down too: {result.seen}")
-        await self._act(name)
+            await self._casebook.note(name, f"check {check.name} is down too: {result.seen}")
+        await self._climber.act(name)
 
     # What the managers say
 
@@ -323,18 +294,20 @@ class Watcher:
                 await self._died(event)
             case Happening.STARTED if watched.incident is not None:
                 await self._store.write(watchbook.add_recovery, name, event.at)
-                await self._note(name, f"started again (pid {event.state.pid})")
-                self._hurry(watched)
+                await self._casebook.note(name, f"started again (pid {event.state.pid})")
+                watched.hurry(self._clock())
             case Happening.GAVE_UP:
                 if watched.incident is None:
-                    await self._trouble(name, f"it died again and again ({event.state.exit})", event.at, event.state)
+                    await self._casebook.trouble(
+                        name, f"it died again and again ({event.state.exit})", event.at, event.state
+                    )
                 else:
-                    await self._note(name, f"not started again: {event.state.exit}")
-                await self._act(name)
+                    await self._casebook.note(name, f"not started again: {event.state.exit}")
+                await self._climber.act(name)
             case Happening.STOPPED:
-                await self._end(name, "stopped by hand")
+                await self._casebook.end(name, "stopped by hand")
                 text = f"{name} was stopped by hand. It is left alone until somebody starts it."
-                await self._tell(name, f"stopped:{name}:{event.at.timestamp()}", text, event.at)
+                await self._casebook.tell(name, f"stopped:{name}:{event.at.timestamp()}", text, event.at)
 
     async def _died(self, event: ServiceEvent) -> None:
         name, watched = event.service, self._watched[event.service]
@@ -343,67 +316,9 @@ class Watcher:
             # What was seen of the dead process says nothing of the next one: each check has to be well anew.
             watched.checks[check] = replace(health, streak=0, streak_since=None)
         if watched.incident is None:
-            await self._trouble(name, f"it died ({exit_text})", event.at, event.state)
+            await self._casebook.trouble(name, f"it died ({exit_text})", event.at, event.state)
         else:
-            await self._note(name, f"died again ({exit_text})")
-
-    def _hurry(self, watched: Watched) -> None:
-        now = self._clock()
-        for check in watched.due:
-            watched.due[check] = min(watched.due[check], now)
-
-    async def _tell(self, service: str, key: str, text: str, now: datetime) -> None:
-        body: dict[str, object] = {"text": text, "level": "warning"}
-        await self._store.write(outbox.put, key, NoticeKind.WORD, service, now, body=body)
-        self._feed.publish("notice")
-
-    # Incidents
-
-    async def _trouble(self, name: str, cause: str, since: datetime, dead: ServiceState | None = None) -> None:
-        """Open an incident. dead: the service as its manager found it dead."""
-        watched = self._watched[name]
-        async with watched.lock:
-            if watched.incident is not None:
-                return
-            live = await self._store.read(ledger.live, name)
-            evidence = await self._evidence(name, dead.exit if dead else "", dead.run if dead else None)
-            draft = Incident(0, name, cause, since, evidence, deployment=live.deployment if live else None)
-            watched.incident = await self._store.write(watchbook.open_incident, draft)
-            watched.restarts, watched.rolled_back, watched.called, watched.last_deed = (), False, False, ""
-        log.warning("%s: %s", name, cause)
-        self._feed.publish("incident", watched.incident.id)
-        self._feed.publish("notice")
-        self._hurry(watched)
-
-    async def _evidence(self, name: str, exit_text: str = "", run: str | None = None) -> Evidence:
-        """What was seen. Its log is that of one run alone, the present one where none is named."""
-        watched = self._watched[name]
-        failing = tuple(
-            (check, health.last.seen)
-            for check, health in watched.checks.items()
-            if health.last is not None and not health.last.ok
-        )
-        lines: tuple[str, ...] = ()
-        try:
-            async with asyncio.timeout(LOG_SECONDS):
-                run = run or (await self._managers[name].state(name)).run
-                found = await self._managers[name].logs(name, LogQuery(LOG_LINES * 4))
-                ours = [line.text for line in found if not run or line.run in {"", run}]
-                lines = tuple(self._redact(text)[:500] for text in ours[-LOG_LINES:])
-        except (ManagerError, TimeoutError) as error:
-            log.warning("%s: its log cannot be read for the alert: %s", name, error)
-        return Evidence(failing, exit_text, lines)
-
-    async def _note(self, name: str, deed: str) -> None:
-        watched = self._watched[name]
-        noted = watched.incident
-        if noted is None:
-            return
-        changed = await self._store.write(watchbook.change_incident, noted.id, self._clock(), deed=deed)
-        still_open = watched.incident
-        if changed is not None and still_open is not None and still_open.id == changed.id:
-            watched.incident = changed
-            self._feed.publish("incident", changed.id)
+            await self._casebook.note(name, f"died again ({exit_text})")
 
     async def _maybe_well(self, name: str, state: ServiceState) -> None:
         """End the incident once every check has been well `rise` times in a row in the present run."""
@@ -415,40 +330,19 @@ class Watcher:
             if health.streak < check.policy.rise or health.verdict is Verdict.DOWN:
                 return
         deeds = watched.incident.deeds if watched.incident else ()
-        await self._end(name, watched.last_deed or (deeds[-1].text if deeds else "by itself"))
-
-    async def _end(self, name: str, ended_by: str) -> None:
-        watched = self._watched[name]
-        async with watched.lock:
-            if watched.incident is None:
-                return
-            closed = await self._store.write(watchbook.close_incident, name, ended_by, self._clock())
-            watched.incident = None
-            watched.restarts, watched.rolled_back, watched.called, watched.last_deed = (), False, False, ""
-        if closed is not None:
-            log.info("%s: incident %d is over after %s", name, closed.id, duration(self._clock() - closed.opened_at))
-            self._feed.publish("incident", closed.id)
-            self._feed.publish("notice")
+        await self._casebook.end(name, watched.last_deed or (deeds[-1].text if deeds else "by itself"))
 
     def touched(self, service: str, deed: str) -> None:
         """A person takes a hand in it: the ladder begins anew, and their deed is part of the story."""
         watched = self._watched[service]
         watched.last_deed = deed
-        for check in watched.checks:
-            # Not down any more, either: else what they have just started would be restarted at once.
-            watched.checks[check] = CheckHealth(last=watched.checks[check].last)
-        self._spawn(asyncio.create_task(self._afresh(service, deed), name=f"note:{service}"))
+        # Not down any more, either: else what they have just started would be restarted at once.
+        watched.judge_anew()
+        self._spawn(asyncio.create_task(self._casebook.afresh(service, deed), name=f"note:{service}"))
 
     async def resumed(self, service: str, by: str) -> None:
         """Somebody resumed a service: recovery may try anew."""
-        await self._afresh(service, f"recovery resumed by {by}")
-
-    async def _afresh(self, service: str, deed: str) -> None:
-        watched = self._watched[service]
-        watched.restarts, watched.rolled_back, watched.called = (), False, False
-        if watched.incident is not None:
-            await self._store.write(watchbook.uncall, watched.incident.id)
-            await self._note(service, deed)
+        await self._casebook.afresh(service, f"recovery resumed by {by}")
 
     def _deployed(self, deployment: Deployment) -> None:
         """A deployment ended: what was known of the checks before it says nothing any more."""
@@ -462,110 +356,9 @@ class Watcher:
         }:
             return
         watched.meant_to_run = watched.meant_to_run or deployment.phase is Phase.LIVE
-        for check in watched.checks:
-            watched.checks[check] = CheckHealth(last=watched.checks[check].last)
+        watched.judge_anew()
         watched.answered = set()
         if watched.incident is not None:
             watched.last_deed = f"deployment {deployment.id} ended {deployment.phase}"
-            self._spawn(asyncio.create_task(self._note(deployment.service, watched.last_deed)))
-        self._hurry(watched)
-
-    # Recovery
-
-    async def _act(self, name: str) -> None:
-        watched = self._watched[name]
-        if watched.acting:
-            return
-        watched.acting = True
-        try:
-            state = await self._managers[name].state(name)
-            if self._in_trouble(watched, state):
-                await self._climb(name, state)
-        except ManagerError as error:
-            log.warning("%s: its state cannot be read: %s", name, error)
-        finally:
-            watched.acting = False
-
-    def _in_trouble(self, watched: Watched, state: ServiceState) -> bool:
-        """Whether something should be done now: it is down by a check, or not running; not only being watched anew."""
-        if watched.incident is None:
-            return False
-        if state.activity in {Activity.FAILED, Activity.STOPPED}:
-            return True
-        # Down as it was last seen: one that answers again, or that an earlier opsbot saw, may be well already.
-        return any(health.verdict is Verdict.DOWN and health.streak < 0 for health in watched.checks.values())
-
-    async def _climb(self, name: str, state: ServiceState) -> None:
-        watched = self._watched[name]
-        incident = watched.incident
-        if incident is None:
-            return
-        now, ladder = self._clock(), watched.service.recovery
-        live = await self._store.read(ledger.live, name)
-        releases = await self._store.read(ledger.releases, name)
-        quarantined = frozenset(await self._store.read(ledger.quarantined, name))
-        trouble = Trouble(
-            since=incident.opened_at,
-            restarts=watched.restarts,
-            recent=await self._store.read(watchbook.recoveries, name, now - ladder.window),
-            live_since=live.since if live else None,
-            can_roll_back=previous_good(releases, live.release if live else None, quarantined) is not None,
-            rolled_back=watched.rolled_back,
-            called=watched.called,
-            deploying=self._deployer.busy(name),
-            stopped_by_hand=state.stopped_by_hand,
-            silenced_by_manager=state.activity in UNSETTLED,
-            restart_cannot_help=state.activity is Activity.FAILED,
-        )
-        await self._take(name, next_rung(trouble, ladder, now), now)
-
-    async def _take(self, name: str, step: Next, now: datetime) -> None:
-        match step.rung:
-            case Rung.RESTART:
-                await self._restart(name, step, now)
-            case Rung.ROLL_BACK:
-                await self._roll_back(name, step)
-            case Rung.CALL_HUMAN:
-                await self._call(name, step.why, now)
-            case Rung.WAIT | Rung.NOTHING:
-                return
-
-    async def _restart(self, name: str, step: Next, now: datetime) -> None:
-        watched = self._watched[name]
-        # Written down before it is done: a restart of opsbot in between must not make the budget forget it.
-        await self._store.write(watchbook.add_recovery, name, now)
-        watched.restarts = (*watched.restarts, now)
-        watched.last_deed = "restarted by opsbot"
-        await self._note(name, step.why)
-        for check in watched.checks:
-            watched.checks[check] = CheckHealth(last=watched.checks[check].last)
-        try:
-            state = await self._managers[name].restart(name)
-        except ManagerError as error:
-            await self._note(name, f"the restart failed: {error}")
-            return
-        watched.run, watched.answered = state.run, set()
-        self._hurry(watched)
-
-    async def _roll_back(self, name: str, step: Next) -> None:
-        watched = self._watched[name]
-        watched.rolled_back = True
-        begun = await self._deployer.start(
-            Request(name, Kind.ROLLBACK, itself(Origin.RECOVERY), reason=f"{step.why}; restarts did not help")
-        )
-        if isinstance(begun, Refused):
-            await self._note(name, f"no rollback: {begun.text}")
-            return
-        await self._note(name, f"rolling back to {begun.release_to}: {step.why}")
-
-    async def _call(self, name: str, why: str, now: datetime) -> None:
-        watched = self._watched[name]
-        watched.called = True
-        if watched.incident is None:
-            return
-        evidence = await self._evidence(name, watched.incident.evidence.exit)
-        await self._store.write(watchbook.change_incident, watched.incident.id, now, evidence=evidence)
-        await self._store.write(watchbook.call_human, watched.incident.id, why, now)
-        log.error("%s: a human is needed: %s", name, why)
-        self._feed.publish("incident", watched.incident.id)
-        self._feed.publish("notice")
+            self._spawn(asyncio.create_task(self._casebook.note(deployment.service, watched.last_deed)))
+        watched.hurry(self._clock())

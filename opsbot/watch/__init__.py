@@ -1,0 +1,5 @@
+"""Watching: probe, judge, record, act."""
+
+from opsbot.watch.watcher import Watcher
+
+__all__ = ["Watcher"]
