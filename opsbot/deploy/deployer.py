@@ -159,7 +159,7 @@ class Deployer:
         for number in numbers:
             shutil.rmtree(self._config.state.output / str(number), ignore_errors=True)
 
-    async def close(self, grace: float = 10.0) -> None:
+    async def close(self, grace: float = 5.0) -> None:
         """Stop. What has changed nothing yet ends as failed; a verification gets `grace` seconds to come to its end.
 
         One that does not is left unfinished, its release running, for the next process to take up.

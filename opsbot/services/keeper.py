@@ -24,6 +24,8 @@ T = TypeVar("T")
 
 _TOLD_AFTER = (0.0, 0.01, 0.05)
 """Seconds between looks at how an adopted process ended: its new parent has to reap it first."""
+_LEAVE_SECONDS = 3.0
+"""For what is being done to a service when opsbot ends; less than 10 s, with the grace that a deployment gets."""
 _LEFT_BEHIND = 2.0
 """Seconds that what a dead main process left behind has to go by itself."""
 
@@ -407,10 +409,18 @@ class Keeper:
             await self._relaunch()
 
     async def leave(self) -> None:
-        """Watch it no more; it goes on running. What is being done to it is finished first."""
+        """Watch it no more; it goes on running. What is being done to it gets a moment to be finished.
+
+        A stop may take as long as its stop timeout: it is left to the next opsbot, which finds it in the record, as it
+        would after a crash of this one.
+        """
         self._forgive()
         if self._deeds:
-            await asyncio.wait(self._deeds)
+            _, unfinished = await asyncio.wait(self._deeds, timeout=_LEAVE_SECONDS)
+            for deed in unfinished:
+                log.warning("%s: left in the midst of a start or a stop", self.service.name)
+                deed.cancel()
+            await asyncio.gather(*unfinished, return_exceptions=True)
             self._forgive()
         self._close_living()
         await self.transcript.close()

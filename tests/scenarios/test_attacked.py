@@ -82,3 +82,23 @@ async def test_with_a_damaged_database_the_service_is_watched_told_and_not_deplo
         resumed = await asyncio.to_thread(whole.cli, "resume", "web")
         assert resumed.returncode == 0
         await whole.serves("2")
+
+
+async def test_sigterm_ends_opsbot_in_time_though_a_service_takes_its_own_to_stop(tmp_path: Path) -> None:
+    async with open_whole(tmp_path, start=False, soak="100ms") as whole:
+        file = tmp_path / "config.toml"
+        settings = await asyncio.to_thread(file.read_text)
+        await asyncio.to_thread(file.write_text, settings.replace('stop_timeout = "1s"', 'stop_timeout = "60s"'))
+        await asyncio.to_thread(whole.remote.version, "2", ignores_sigterm=True)
+        whole.start()
+        await whole.said("web runs")
+        before = await whole.pid()
+        assert before is not None
+        restart = asyncio.create_task(asyncio.to_thread(whole.cli, "restart", "web"))
+        await asyncio.sleep(1.5)
+        async with asyncio.timeout(9):
+            assert await whole.stop() == 0
+        await restart
+        whole.start()
+        await whole.standin.wait_connected(20)
+        assert (await whole.serves("2"))["pid"] == before
