@@ -4,7 +4,7 @@ PORT ?= 8765
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types contracts check bench screenshots lock clean
+.PHONY: demo test test-systemd lint types contracts check bench screenshots lock clean
 
 $(VENV)/.runtime: requirements/runtime.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -23,9 +23,15 @@ demo: $(VENV)/.runtime
 	@exec $(BIN)/opsbot demo --port $(PORT)
 
 # Test files run side by side, one a core and four at most; WORKERS=0 for one after the other.
+# What stands in tests/systemd runs in a systemd of its own, where one is root; left out where ARGS names other tests.
 WORKERS ?= auto
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile $(ARGS)
+	$(PYTEST) $(ARGS)
+	$(if $(ARGS),,tests/lab/inside $(PYTEST) tests/systemd)
+
+test-systemd: $(VENV)/.dev
+	tests/lab/inside $(PYTEST) tests/systemd $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

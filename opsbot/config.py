@@ -104,6 +104,20 @@ class Http:
     port: int = 9464
 
 
+class Scope(StrEnum):
+    """Whose systemd it is."""
+
+    SYSTEM = "system"
+    USER = "user"
+
+
+@dataclass(frozen=True, slots=True)
+class Systemd:
+    """`[systemd]`: which systemd keeps the units of services with `manager = "systemd"`."""
+
+    scope: Scope = Scope.SYSTEM
+
+
 @dataclass(frozen=True, slots=True)
 class InstallStep:
     """`[[services.X.install]]`: one command run in the new release before anything live changes."""
@@ -184,6 +198,8 @@ class Check:
     """Regular expression that must be found in the first 64 KiB of the answer."""
     run: tuple[str, ...] = ()
     """`command`: exit status 0 is well. Run in the live release."""
+    unit: str = ""
+    """Which of the service's units it looks at; "" where it is about the service as a whole."""
     memory_max: int | None = None
     """`process`: bytes of resident memory the service's processes may take together; None sets no limit."""
 
@@ -212,7 +228,8 @@ class Service:
 
     name: str
     manager: ManagerKind
-    unit: str = ""
+    units: tuple[str, ...] = ()
+    """The systemd units that are this service, in the order in which they are restarted; one for most services."""
     command: tuple[str, ...] = ()
     working_directory: str = "."
     """Relative to the live release; without a source, an absolute path."""
@@ -236,6 +253,11 @@ class Service:
     """Bytes of log kept at most, rotated files included."""
 
     @property
+    def unit(self) -> str:
+        """The first of its systemd units, "" where opsbot itself supervises it."""
+        return self.units[0] if self.units else ""
+
+    @property
     def root(self) -> Path | None:
         """The folder the service is started from: `current`, its live release."""
         return None if self.source is None else self.source.directory / "current"
@@ -256,6 +278,7 @@ class Config:
     state: State
     http: Http
     services: Mapping[str, Service]
+    systemd: Systemd = field(default_factory=Systemd)
     host: str = ""
     """The name this host is called by in messages; its hostname where not given."""
     silence_max: timedelta = timedelta(days=7)

@@ -17,6 +17,7 @@ from opsbot.config import (
     Service,
     Source,
     State,
+    Systemd,
 )
 from opsbot.config_file.keys import STATE
 from opsbot.core.access import Ranks
@@ -40,6 +41,7 @@ def build(path: Path, tree: Values) -> Config:
         roles=Ranks(**tree["roles"]),
         state=State(**state),
         http=Http(**http),
+        systemd=Systemd(**tree.get("systemd", {})),
         services={name: _service(name, values) for name, values in tree["services"].items()},
         **top,
         **tree.get("limits", {}),
@@ -59,6 +61,8 @@ def _with_secrets(values: Values, *names: str) -> dict[str, Any]:
 def _service(name: str, values: Values) -> Service:
     given = dict(values)
     checks = given.pop("checks", [])
+    if "unit" in given:
+        given["units"] = (given.pop("unit"),)
     if "source" in given:
         given["source"] = Source(**_with_secrets(given["source"], "token", "hook_secret"))
     if "install" in given:

@@ -87,6 +87,21 @@ HTTP = Table(
     ),
 )
 
+SYSTEMD = Table(
+    "systemd",
+    'Which systemd keeps the units of services with `manager = "systemd"`.',
+    (
+        Key(
+            "scope",
+            kinds.choice(config.Scope),
+            '`"system"`: the host\'s own; a polkit rule lets opsbot manage exactly the configured units '
+            '(`opsbot install`). `"user"`: that of the user opsbot runs as, with lingering; needs no right at all, but '
+            "opsbot and the services then share one user.",
+        ),
+    ),
+    of=(config.Systemd,),
+)
+
 LIMITS = Table(
     "limits",
     "How long things last at most.",
@@ -122,6 +137,6 @@ ROOT = Table(
             unset="its hostname",
         ),
     ),
-    (DISCORD, ROLES, STATE, HTTP, LIMITS, SERVICE),
+    (DISCORD, ROLES, STATE, HTTP, SYSTEMD, LIMITS, SERVICE),
     of=(config.Config,),
 )

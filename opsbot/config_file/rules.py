@@ -114,6 +114,7 @@ def _service(service: Values, where: KeyPath) -> Iterator[Breach]:
         )
     for index, each in enumerate(_get(service, "checks") or ()):
         yield from _check(each, (*where, "checks", index), manager)
+        yield from _check_unit(each, (*where, "checks", index), service, manager)
     yield from _check_names(service, where)
     recovery = _part(service, "recovery") or {}
     backoff, most = _get(recovery, "backoff"), _get(recovery, "backoff_max")
@@ -137,16 +138,37 @@ def _managed(service: Values, where: KeyPath, manager: ManagerKind | None) -> It
     if manager is ManagerKind.PROCESS:
         if "command" not in service:
             yield (*where, "command"), _COMMAND_MISSING
-        if "unit" in service:
-            yield (*where, "unit"), _UNIT_UNUSED
+        for key in ("unit", "units"):
+            if key in service:
+                yield (*where, key), _UNIT_UNUSED
     elif manager is ManagerKind.SYSTEMD:
-        if "unit" not in service:
-            yield (*where, "unit"), _UNIT_MISSING
+        yield from _units(service, where)
         if "command" in service:
             yield (*where, "command"), _COMMAND_UNUSED
         for key in _FOR_SUPERVISED:
             if key in service:
                 yield (*where, key), _SET_IN_UNIT
+
+
+def _units(service: Values, where: KeyPath) -> Iterator[Breach]:
+    if "unit" in service and "units" in service:
+        yield (*where, "units"), "is given beside unit; keep one of the two"
+    elif "unit" not in service and "units" not in service:
+        yield (*where, "unit"), _UNIT_MISSING
+    units = _get(service, "units")
+    if units is None:
+        return
+    if not units:
+        yield (*where, "units"), 'names no unit; for example ["app@1.service", "app@2.service"]'
+    for index, unit in enumerate(units):
+        if unit in units[:index]:
+            yield (*where, "units", index), f'"{unit}" is named twice; keep one of them'
+
+
+def _units_of(service: Values) -> tuple[str, ...]:
+    """The units of a service, as far as they are known to be right."""
+    unit = _get(service, "unit")
+    return (unit,) if unit is not None else tuple(_get(service, "units") or ())
 
 
 def _working_directory(service: Values, where: KeyPath) -> Iterator[Breach]:
@@ -225,6 +247,16 @@ def _check(check: Values, where: KeyPath, manager: ManagerKind | None) -> Iterat
         )
 
 
+def _check_unit(check: Values, where: KeyPath, service: Values, manager: ManagerKind | None) -> Iterator[Breach]:
+    unit, units = _get(check, "unit"), _units_of(service)
+    if unit is None:
+        return
+    if manager is ManagerKind.PROCESS:
+        yield (*where, "unit"), 'means nothing with manager = "process"; remove it'
+    elif units and unit not in units:
+        yield (*where, "unit"), f'"{unit}" is none of the service\'s units ({", ".join(units)}); name one of them'
+
+
 def _check_names(service: Values, where: KeyPath) -> Iterator[Breach]:
     seen: dict[str, int] = {}
     for index, check in enumerate(_get(service, "checks") or ()):
@@ -240,11 +272,11 @@ def _between(tree: Values, services: Values) -> Iterator[Breach]:
     units: dict[str, str] = {}
     folders: list[tuple[str, Path]] = []
     for name, service in services.items():
-        unit = _get(service, "unit")
-        if unit is not None and unit in units:
-            yield ("services", name, "unit"), f"is the unit of services.{units[unit]} too; each service needs its own"
-        elif unit is not None:
-            units[unit] = name
+        key = "unit" if "unit" in service else "units"
+        for unit in _units_of(service):
+            if units.setdefault(unit, name) != name:
+                said = "is the unit" if key == "unit" else f'has "{unit}", which is a unit'
+                yield ("services", name, key), f"{said} of services.{units[unit]} too; each service needs its own"
         folder = _get(_part(service, "source") or {}, "directory")
         if folder is None:
             continue

@@ -238,6 +238,13 @@ CHECKS = Table(
             only=(_COMMAND,),
         ),
         Key(
+            "unit",
+            names.unit(),
+            "Which one of the service's `units` it looks at; in a deploy it must pass before the next unit is "
+            "restarted.",
+            unset="the service as a whole",
+        ),
+        Key(
             "memory_max",
             kinds.size(1 << 20, 1 << 50, "512MiB"),
             "The memory (resident) that the service's processes may take together; more is a failure, so that a "
@@ -331,7 +338,14 @@ SERVICE = Table(
             "unit",
             names.unit(),
             'The systemd unit; only with `manager = "systemd"`.',
-            unset='required with `manager = "systemd"`',
+            unset='required with `manager = "systemd"`, or `units`',
+        ),
+        Key(
+            "units",
+            kinds.listed(names.unit(), "an array of unit names", '["app@1.service", "app@2.service"]'),
+            "Several units that are one service, instances of a template for one: a deploy restarts them one after the "
+            "other in this order, each verified before the next.",
+            unset="the one in `unit`",
         ),
         Key(
             "command",

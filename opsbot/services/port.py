@@ -29,6 +29,10 @@ class ServiceState:
     run: changes with every start (systemd's invocation id). restarts: starts the manager made by itself since the last
     asked for. exit: how the last run ended, in words ("killed by SIGKILL", "exit status 1"). release: the release
     folder the main process was started in, resolved from its working directory, None where unknown.
+
+    parts: where several units are one service, how each of them stands, by its name in the configured order; the rest
+    is then what holds of all of them: the least well activity, a run that changes when any of theirs does, a release
+    only where all are in the same one. Empty for a service that is one process or one unit.
     """
 
     activity: Activity
@@ -39,6 +43,7 @@ class ServiceState:
     exit: str = ""
     stopped_by_hand: bool = False
     release: Path | None = None
+    parts: tuple[tuple[str, "ServiceState"], ...] = ()
 
 
 class Happening(StrEnum):
@@ -115,8 +120,14 @@ class ServiceManager(Protocol):
     async def stop(self, service: str) -> ServiceState:
         """Stop it, process group and all; returns once nothing of it is left."""
 
-    async def restart(self, service: str) -> ServiceState:
-        """Stop and start it, in what is now its live release; returns once its new process is running."""
+    async def restart(self, service: str, part: str | None = None) -> ServiceState:
+        """Stop and start it, in what is now its live release; returns once its new process is running.
+
+        part: only this one of its `parts`; None restarts all, one after the other.
+        """
+
+    def parts(self, service: str) -> tuple[str, ...]:
+        """What a deploy restarts one after the other, in this order: the names of its units, () where it is one."""
 
     async def state(self, service: str) -> ServiceState:
         """How it stands now."""

@@ -108,13 +108,20 @@ class Supervisor:
         """
         return await self._keeper(service).stop()
 
-    async def restart(self, service: str) -> ServiceState:
+    async def restart(self, service: str, part: str | None = None) -> ServiceState:
         """Stop and start it, in what is now its live release; returns once its new process is running.
 
         Raises:
-            ManagerError: it cannot be stopped or started; the text says why.
+            ManagerError: it cannot be stopped or started, or is said to have parts; the text says why.
         """
+        if part is not None:
+            raise ManagerError(f"{service} is one process and has no part {part!r}")
         return await self._keeper(service).restart()
+
+    def parts(self, service: str) -> tuple[str, ...]:
+        """None: a service here is one process and what came of it."""
+        self._keeper(service)
+        return ()
 
     async def state(self, service: str) -> ServiceState:
         """How it stands now."""

@@ -80,7 +80,10 @@ class Services:
     async def stop(self, service: str) -> ServiceState:
         return self.states[service]
 
-    async def restart(self, service: str) -> ServiceState:
+    def parts(self, service: str) -> tuple[str, ...]:
+        return ()
+
+    async def restart(self, service: str, part: str | None = None) -> ServiceState:
         if self.fails:
             raise ManagerError(self.fails)
         self.restarted.append(service)

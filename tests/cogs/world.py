@@ -60,7 +60,10 @@ class CalmManager:
     async def stop(self, service: str) -> ServiceState:
         return await self.state(service)
 
-    async def restart(self, service: str) -> ServiceState:
+    def parts(self, service: str) -> tuple[str, ...]:
+        return ()
+
+    async def restart(self, service: str, part: str | None = None) -> ServiceState:
         if self.slow:
             await asyncio.sleep(self.slow)
         if self.breaks is not None:

@@ -235,7 +235,7 @@ unit = "a@1.service"
                     Check("process", CheckKind.PROCESS, memory_max=1 << 20),
                 ),
             ),
-            "a": Service("a", ManagerKind.SYSTEMD, unit="a@1.service", checks=(Check("unit", CheckKind.UNIT),)),
+            "a": Service("a", ManagerKind.SYSTEMD, units=("a@1.service",), checks=(Check("unit", CheckKind.UNIT),)),
         },
     )
     assert list(config.services) == ["b", "a"]

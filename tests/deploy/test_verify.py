@@ -36,7 +36,10 @@ class Played:
     async def stop(self, service: str) -> ServiceState:
         return self.now
 
-    async def restart(self, service: str) -> ServiceState:
+    def parts(self, service: str) -> tuple[str, ...]:
+        return ()
+
+    async def restart(self, service: str, part: str | None = None) -> ServiceState:
         return self.now
 
     async def state(self, service: str) -> ServiceState:
