@@ -210,7 +210,8 @@ def _network(unit: UnitFile, facts: Facts) -> Iterator[Trap]:
 def _paths(unit: UnitFile, facts: Facts) -> Iterator[Trap]:
     for word, setting in unit.words("Service", "ReadWritePaths"):
         path = _bare(word)
-        if not word.startswith("-") and path in facts.missing and not facts.user:
+        made = any(within(path, one) for one in _made(unit))
+        if not word.startswith("-") and path in facts.missing and not facts.user and not made:
             yield _at(
                 unit,
                 setting,
@@ -219,13 +220,28 @@ def _paths(unit: UnitFile, facts: Facts) -> Iterator[Trap]:
             )
     for setting in unit.every("Service", "ExecStart"):
         words = program(setting.value)
-        if words and words[0] in facts.missing and not setting.value.startswith("-"):
+        if not words or setting.value.startswith("-") or (facts.source and within(words[0], facts.source)):
+            continue  # What a deploy brings may not be there yet.
+        if words[0] in facts.missing:
             yield _at(
                 unit,
                 setting,
                 f"{words[0]} is not there: the service does not start (203/EXEC)",
                 "Write the program's path, or deploy what brings it",
             )
+
+
+_MADE = {
+    "RuntimeDirectory": "/run",
+    "StateDirectory": "/var/lib",
+    "CacheDirectory": "/var/cache",
+    "LogsDirectory": "/var/log",
+}
+
+
+def _made(unit: UnitFile) -> list[str]:
+    """Folders that systemd makes before it starts the service (systemd.exec(5), RuntimeDirectory=)."""
+    return [f"{top}/{word.split(':')[0]}" for key, top in _MADE.items() for word, _ in unit.words("Service", key)]
 
 
 def _written_code(unit: UnitFile, facts: Facts) -> Iterator[Trap]:

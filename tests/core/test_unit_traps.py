@@ -203,6 +203,12 @@ def test_what_is_missing() -> None:
     ]
 
 
+def test_what_a_start_or_a_deploy_makes_may_be_missing() -> None:
+    text = BASE + "RuntimeDirectory=app\nReadWritePaths=/run/app/x\nExecStart=/srv/app/current/run\n"
+    facts = Facts(source="/srv/app", missing=frozenset({"/run/app/x", "/srv/app/current/run"}))
+    assert found(text, facts) == []
+
+
 def test_a_script_whose_first_line_names_node() -> None:
     facts = Facts(interpreters={"/bin/app": "/usr/bin/node"})
     assert [trap.key for trap in found(BASE + "MemoryDenyWriteExecute=yes\n", facts)] == ["MemoryDenyWriteExecute"]
