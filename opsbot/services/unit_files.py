@@ -23,7 +23,17 @@ SECONDS = 10.0
 FILE_MOST = 1024 * 1024
 _PROPERTIES = (
     *("Id", "Names", "LoadState", "LoadError", "ActiveState", "SubState", "Result", "UnitFileState"),
-    *("NeedDaemonReload", "FragmentPath", "DropInPaths", "User", "Group", "WorkingDirectory", "Type", "MainPID"),
+    *(
+        "NeedDaemonReload",
+        "FragmentPath",
+        "DropInPaths",
+        "User",
+        "Group",
+        "WorkingDirectory",
+        "Type",
+        "MainPID",
+        "DynamicUser",
+    ),
 )
 _OTHERWISE_INSIDE = (*HOMES, "/tmp", "/var/tmp", "/dev", "/proc")  # noqa: S108 - looked at, never written
 """What a hardened unit, opsbot's own among them, may see otherwise than the host has it."""
