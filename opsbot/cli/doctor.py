@@ -12,7 +12,7 @@ from typing import TypedDict
 from opsbot.cli.client import find
 from opsbot.cli.invite import invite_link
 from opsbot.cli.place import config_path
-from opsbot.cli.terminal import Cell, Paint, fit, plain, table, terminal_width, wants_colour
+from opsbot.cli.terminal import Cell, Paint, fit, plain, table, terminal_width, wants_colour, width
 from opsbot.config import Config
 from opsbot.config_file import ConfigError, load
 from opsbot.doctor import Area, Finding, Outcome, Report, examine
@@ -115,7 +115,7 @@ def lines(report: Report, paint: Paint, columns: int) -> list[str]:
     for area in Area:
         found = [one for one in report.findings if one.area is area]
         if found:
-            out += [paint(_TITLES[area], "bold"), *table([_row(one, columns) for one in found], paint, "  "), ""]
+            out += [paint(_TITLES[area], "bold"), *table(_rows(found, columns), paint, "  "), ""]
     trouble = report.mend_first
     if trouble:
         out.append(paint("Mend first", "bold"))
@@ -133,11 +133,14 @@ def _title(finding: Finding) -> str:
     return f"{finding.service}, {finding.name}" if finding.service else finding.name
 
 
-def _row(finding: Finding, columns: int) -> list[Cell]:
-    name = fit(plain(_title(finding)), _NAME_MOST)
-    left = max(columns - _NAME_MOST - 14, 30)
+def _rows(findings: list[Finding], columns: int) -> list[list[Cell]]:
+    names = [fit(plain(_title(one)), _NAME_MOST) for one in findings]
+    left = max(columns - max(map(width, names)) - 13, 30)
     # What is wrong stands whole in the list below.
-    return [_MARKS[finding.outcome], (name, ""), (fit(plain(finding.seen), left), "dim")]
+    return [
+        [_MARKS[one.outcome], (name, ""), (fit(plain(one.seen), left), "dim")]
+        for one, name in zip(findings, names, strict=True)
+    ]
 
 
 def _summary(report: Report, paint: Paint) -> str:

@@ -145,6 +145,7 @@ def _local_ranks(config: Config) -> Iterator[Finding]:
 async def state(config: Config, control: Path, command: str) -> list[Finding]:
     """The state directory, the database, the daemon. control: its socket. command: how the doctor was called."""
     found = await asyncio.to_thread(_directory, config, command)
+    found += await asyncio.to_thread(_as_root, config, command)
     found += await asyncio.to_thread(_database, config)
     if len(os.fsencode(config.state.socket)) > MOST:
         text = f"{config.state.socket} is longer than {MOST} bytes: opsbot reaches it, other programs cannot"
@@ -165,7 +166,7 @@ def _directory(config: Config, command: str) -> list[Finding]:
         return [fail(Area.STATE, "state directory", f"{path} is not there, and {user} may not make it", make)]
     except OSError as error:
         return [fail(Area.STATE, "state directory", f"{path}: {error.strerror}", f"sudo -u OWNER {command}")]
-    found = _whose(owner, path, command)
+    found = _whose(owner, command)
     try:
         with tempfile.TemporaryFile(dir=path) as probe:
             probe.write(b"x")
@@ -175,12 +176,20 @@ def _directory(config: Config, command: str) -> list[Finding]:
     return [*found, well(Area.STATE, "state directory", f"{path} can be written"), room(Area.STATE, path)]
 
 
-def _whose(owner: int, path: Path, command: str) -> list[Finding]:
+def _as_root(config: Config, command: str) -> list[Finding]:
+    """root may do everything: what it finds says little about opsbot's own user, where it has one."""
+    with suppress(KeyError):
+        if os.geteuid() == 0 and not config.state.directory.exists():
+            return _whose(pwd.getpwnam("opsbot").pw_uid, command)
+    return []
+
+
+def _whose(owner: int, command: str) -> list[Finding]:
     """Rights are those of whoever runs the doctor: they tell about the daemon only where it is the same user."""
     if owner == os.geteuid():
         return []
     name = "root" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
-    seen = f"these are the rights of {name}; opsbot's own user is {_name(owner)} (it owns {path})"
+    seen = f"these are the rights of {name}; opsbot's own user is {_name(owner)}"
     return [warn(Area.STATE, "user", seen, _as(owner, command))]
 
 
