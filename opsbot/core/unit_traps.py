@@ -141,11 +141,12 @@ def _home(unit: UnitFile, facts: Facts) -> Iterator[Trap]:
         if empties and any(within(path, one) for one in bound):
             continue
         how = "200/CHDIR" if key == "WorkingDirectory" else "203/EXEC" if key == "ExecStart" else "226/NAMESPACE"
+        by = f"by ProtectHome={setting.value} ({setting.path}:{setting.line})"
+        hidden = f"{path} is hidden {by}: the service does not start ({how})"
         yield _at(
             unit,
             place,
-            f"{path} is hidden by ProtectHome={setting.value} ({setting.path}:{setting.line}): the service does not "
-            f"start ({how})",
+            f"{path} stays hidden {by}: what is written there fails" if hides and key == "ReadWritePaths" else hidden,
             "Move it out of the homes (/srv, /opt), or set ProtectHome=tmpfs and BindPaths= for that folder; "
             "ReadWritePaths= does not open it again",
         )
