@@ -43,6 +43,8 @@ class ServiceState:
     exit: str = ""
     stopped_by_hand: bool = False
     release: Path | None = None
+    revivable: bool = False
+    """It failed, and the manager leaves it so, but has not tried as often as recovery may: a restart can help."""
     parts: tuple[tuple[str, "ServiceState"], ...] = ()
 
 
