@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from opsbot.config import CheckKind, Config, ManagerKind, Scope, Service
 from opsbot.core.unit_traps import Severity, Trap, traps
 from opsbot.doctor.findings import Area, Finding, fail, skip, warn, well
-from opsbot.doctor.owners import NoSuchOwnerError, first_group, opsbot_user, owners, user_name
+from opsbot.doctor.owners import NoSuchOwnerError, Owners, first_group, opsbot_user, owners, user_name
 from opsbot.host import host_figures
 from opsbot.services.brief_command import CommandError, ask
 from opsbot.services.unit_files import LoadedUnit, UnitsError, facts, loaded, read
@@ -89,7 +89,7 @@ def _units(config: Config, service: Service, known: Mapping[str, LoadedUnit]) ->
     except NoSuchOwnerError:
         return found  # told with the unit
     if who.split and config.systemd.scope is Scope.SYSTEM:
-        found += [_errand(config, service, known[name]) for name in errands(service)]
+        found += [_errand(config, service, known[name], who) for name in errands(service)]
     return found
 
 
@@ -157,11 +157,16 @@ def _starts_in(service: Service, name: str, directory: Path) -> list[Finding]:
     return [fail(Area.SYSTEMD, name, seen, "Mend WorkingDirectory=, or deploy a release that has it", service.name)]
 
 
-def _errand(config: Config, service: Service, unit: LoadedUnit) -> Finding:
-    if unit["LoadState"] == "loaded":
-        return well(Area.SYSTEMD, unit.name, f"runs as {unit['User'] or 'root'}", service.name)
-    seen = f"it is {unit['LoadState']}: steps cannot run as the service's user"
-    return fail(Area.SYSTEMD, unit.name, seen, f"opsbot install -c {config.path} (as root)", service.name)
+def _errand(config: Config, service: Service, unit: LoadedUnit, who: Owners) -> Finding:
+    mend = f"opsbot install -c {config.path} (as root)"
+    if unit["LoadState"] != "loaded":
+        seen = f"it is {unit['LoadState']}: steps and checks cannot run as the service's user"
+        return fail(Area.SYSTEMD, unit.name, seen, mend, service.name)
+    named, wanted = unit["User"] or "root", {user_name(who.uid), str(who.uid)}
+    if named not in wanted:
+        seen = f"it runs as {named}, and the service as {user_name(who.uid)}"
+        return fail(Area.SYSTEMD, unit.name, seen, mend, service.name)
+    return well(Area.SYSTEMD, unit.name, f"runs as {named}", service.name)
 
 
 async def _rights(

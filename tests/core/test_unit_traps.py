@@ -1,11 +1,14 @@
 """What bites in a unit file is found, with its line; what is right is left in peace."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
 from opsbot.core.unit_file import UnitText, parse
 from opsbot.core.unit_traps import Facts, Severity, Trap, traps
+
+SHIPPED = Path(__file__).parents[2] / "systemd"
 
 SEED = """\
 [Unit]
@@ -96,6 +99,13 @@ def test_the_seeds_own_unit() -> None:
     assert "200/CHDIR" in texts["WorkingDirectory"]
     assert "17,280 times a day" in texts["StartLimitIntervalSec"]
     assert str(told[0]).startswith("/etc/systemd/system/app.service:18: WatchdogSec=: ")
+
+
+@pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.service")), ids=lambda path: path.name)
+def test_what_opsbot_ships_does_not_bite(path: Path) -> None:
+    facts = Facts(user="-user" in path.name)
+    told = traps(parse(path.name, [UnitText(str(path), path.read_text())]), facts)
+    assert [str(trap) for trap in told if trap.severity is Severity.TRAP] == []
 
 
 def test_a_good_unit_has_none() -> None:

@@ -78,6 +78,14 @@ async def test_bad_credentials(
     assert failed(await doctor(wrong)) == []
 
 
+async def test_a_hook_secret_that_is_not_there(
+    config: Config, doctor: Doctor, tmp_path: Path, repository: Path
+) -> None:
+    missing = Secret(file=tmp_path / "no-secret")
+    report = await doctor(serving(config, service(tmp_path, str(repository), hook_secret=missing)))
+    assert named(report, "hook secret").outcome is Outcome.WARNING
+
+
 async def test_a_remote_that_hangs_does_not_hang_the_doctor(
     config: Config, doctor: Doctor, tmp_path: Path, server: GitServer
 ) -> None:

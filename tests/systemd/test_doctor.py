@@ -186,6 +186,14 @@ def test_the_units_for_steps_are_missing(tmp_path: Path) -> None:
     assert found["mend"].endswith("(as root)")
 
 
+def test_a_unit_for_steps_that_is_another_users(tmp_path: Path) -> None:
+    write("opsbot-step-doct", "[Service]\nType=oneshot\nUser=nobody\nExecStart=/bin/true\n")
+    run("systemctl", "daemon-reload")
+    more = '[services.doct.source]\nrepository = "/nowhere"\ndirectory = "/srv/doct"\n'
+    found = of(doctor(tmp_path, {"doct": "doct-web.service"}, more=more), "opsbot-step-doct.service")
+    assert (found["outcome"], found["seen"]) == ("failed", "it runs as nobody, and the service as app")
+
+
 def test_a_bus_that_is_away_is_the_first_to_mend(tmp_path: Path) -> None:
     away = {"DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/run/doct-no-bus"}
     found = doctor(tmp_path, {"web": "doct-web.service"}, env=away)

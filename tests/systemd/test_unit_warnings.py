@@ -45,7 +45,7 @@ async def test_a_trap_is_told_once_and_again_when_it_is_another(
     caplog.set_level(logging.INFO, "opsbot.unit_warnings")
     await write(GOOD)
     assert await told_at_a_start(config) == []
-    assert caplog.messages == []
+    assert not any("doctw" in message for message in caplog.messages)
     await write(GOOD + "WatchdogSec=180\n")
     (first,) = await told_at_a_start(config)
     assert first.service == "web"
