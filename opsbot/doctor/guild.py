@@ -48,7 +48,7 @@ async def _token(config: Config) -> tuple[str | None, Finding | None]:
     except SecretMissingError as error:
         secret = config.discord.token
         mend = (
-            f"export {secret.env}=... here, and name it in EnvironmentFile= of opsbot's unit ({_PORTAL}, Bot, Reset Token)"
+            f"export {secret.env}=... here; for the daemon EnvironmentFile= in its unit ({_PORTAL}, Bot, Reset Token)"
             if secret.env is not None
             else f"Put the token (from {_PORTAL}, Bot, Reset Token) into {secret.file}, readable for this user"
         )

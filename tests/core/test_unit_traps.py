@@ -105,7 +105,9 @@ def test_the_seeds_own_unit() -> None:
 def test_what_opsbot_ships_does_not_bite(path: Path) -> None:
     facts = Facts(user="-user" in path.name)
     told = traps(parse(path.name, [UnitText(str(path), path.read_text())]), facts)
-    assert [str(trap) for trap in told if trap.severity is Severity.TRAP] == []
+    # The services that opsbot supervises itself are its children, and are meant to outlive it.
+    meant = {"KillMode"} if path.name.startswith("opsbot") else set()
+    assert [str(trap) for trap in told if trap.severity is Severity.TRAP and trap.key not in meant] == []
 
 
 def test_a_good_unit_has_none() -> None:
