@@ -5,7 +5,7 @@ import logging
 from collections.abc import Iterator, Sequence
 
 from opsbot.config import Config, ManagerKind
-from opsbot.core.unit_traps import Severity, Trap
+from opsbot.core.trap import Severity, Trap
 from opsbot.engine import Engine
 from opsbot.services.unit_files import UnitsError, traps_of
 from opsbot.words import clip

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from opsbot.config import CheckKind, Config, ManagerKind, Scope, Service
-from opsbot.core.unit_traps import Severity, Trap, traps
+from opsbot.core.trap import Severity, Trap
+from opsbot.core.unit_traps import traps
 from opsbot.doctor.findings import Area, Finding, fail, skip, warn, well
 from opsbot.doctor.owners import NoSuchOwnerError, Owners, first_group, opsbot_user, owners, user_name
 from opsbot.host import host_figures

@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from opsbot.config import Scope
+from opsbot.core.trap import Facts, Trap, within
 from opsbot.core.unit_file import UnitFile, UnitText, parse
-from opsbot.core.unit_traps import HOMES, Facts, Trap, paths_of, traps, within
+from opsbot.core.unit_places import HOMES, paths_of
+from opsbot.core.unit_traps import traps
 from opsbot.host import host_figures
 from opsbot.services.brief_command import CommandError, ask
 

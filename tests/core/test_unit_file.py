@@ -3,8 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from opsbot.core.trap import Facts
 from opsbot.core.unit_file import UnitText, parse, program, seconds, split
-from opsbot.core.unit_traps import Facts, paths_of, traps
+from opsbot.core.unit_places import paths_of
+from opsbot.core.unit_traps import traps
 
 FRAGMENT = """\
 # comment

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from opsbot.core.trap import Facts, Severity, Trap
 from opsbot.core.unit_file import UnitText, parse
-from opsbot.core.unit_traps import Facts, Severity, Trap, traps
+from opsbot.core.unit_traps import traps
 
 SHIPPED = Path(__file__).parents[2] / "systemd"
 

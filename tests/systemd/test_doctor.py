@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from opsbot.config import Scope
-from opsbot.core.unit_traps import Severity
+from opsbot.core.trap import Severity
 from opsbot.services.unit_files import traps_of
 
 TOP = Path(__file__).parents[2]
