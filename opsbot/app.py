@@ -19,7 +19,7 @@ from opsbot.config import Config, SecretMissingError
 from opsbot.control.server import ControlError, start_control
 from opsbot.control.snapshot import Gateway
 from opsbot.engine import Engine
-from opsbot.footprint import limit_arenas, settle_collector
+from opsbot.footprint import give_back, limit_arenas, settle_collector
 from opsbot.instance import AlreadyRunningError, InstanceLock
 from opsbot.loops import Loops
 from opsbot.redaction import RedactingFilter, Redactor
@@ -104,6 +104,7 @@ async def _serve(config: Config, token: str, redact: Redactor, cut_short: str | 
         bot = asyncio.create_task(run_bot(engine, config, token, on_state=link.told), name="bot")
         stack.push_async_callback(_end, bot)
         settle_collector()
+        give_back()
         notify("READY=1")
         log.info("opsbot watches %s", ", ".join(config.services))
         await stop.wait()
