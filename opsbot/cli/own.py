@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     except ConfigError as error:
         _print_problems(error)
         return USAGE
-    from opsbot.footprint import lean_imports  # noqa: PLC0415 - likewise
+    from opsbot.footprint import lean_imports  # noqa: PLC0415 - each verb loads what it needs
 
     with lean_imports():
         from opsbot.app import run as run_app  # noqa: PLC0415 - a configuration that cannot be used is told at once
