@@ -35,6 +35,7 @@ REST = 2.2
 UNIT = """\
 [Service]
 Type=exec
+User=nobody
 Environment=PORT={port}
 ExecStart={python} -S -E {folder}/server.py
 {restart}
@@ -80,8 +81,9 @@ check process web matching "{folder}/server.py"
 
 @dataclass(slots=True)
 class Deaths(Times):
-    """Also the seconds until it was seen, and until opsbot said that all is well again."""
+    """Also the seconds until the process had ended, until opsbot (or the loop) saw it, and until all was said to be well."""
 
+    ended: list[float] = field(default_factory=list)
     seen: list[float] = field(default_factory=list)
     well: list[float] = field(default_factory=list)
 
@@ -101,15 +103,30 @@ async def _events(folder: Path, ports: dict[str, int]) -> Deaths:
         for unit, port in ports.items():
             pid = (await manager.state(unit)).pid
             assert pid is not None
-            died = inbox.next(f"{unit} {Happening.DIED}")
+            died, ended = inbox.next(f"{unit} {Happening.DIED}"), _end_of(pid)
             began = time.perf_counter()
             os.kill(pid, signal.SIGKILL)
             times.seen.append(await asyncio.wait_for(died, 20) - began)
+            times.ended.append(await asyncio.wait_for(ended, 20) - began)
             times.answered.append(await answering(port) - began)
             await asyncio.sleep(0.1)
     finally:
         await manager.close()
     return times
+
+
+def _end_of(pid: int) -> "asyncio.Future[float]":
+    """The moment at which the kernel says that a process has ended (pidfd_open(2))."""
+    loop = asyncio.get_running_loop()
+    handle, future = os.pidfd_open(pid), loop.create_future()
+
+    def over() -> None:
+        loop.remove_reader(handle)
+        os.close(handle)
+        future.set_result(time.perf_counter())
+
+    loop.add_reader(handle, over)
+    return future
 
 
 async def _opsbot(folder: Path, ports: dict[str, int]) -> dict[bool, Deaths]:
@@ -123,9 +140,12 @@ async def _opsbot(folder: Path, ports: dict[str, int]) -> dict[bool, Deaths]:
         for number, (unit, port) in numbered:
             known = times["again" in unit]
             told, well = inbox.next(f"s{number} "), inbox.next(f"s{number} is well again")
-            began = time.perf_counter()
-            await known.kill(await main_pid(unit), port, told)
-            known.well.append(await asyncio.wait_for(well, 30) - began)
+            pid, began = await main_pid(unit), time.perf_counter()
+            try:
+                await known.kill(pid, port, told)
+                known.well.append(await asyncio.wait_for(well, 30) - began)
+            except TimeoutError as error:
+                raise RuntimeError(f"{unit} was killed, and not all of it was told:\n{bed.tail()}") from error
             await asyncio.sleep(REST + random.random())  # noqa: S311 - any phase of the ticks
     return times
 
@@ -145,9 +165,9 @@ async def _loop(unit: str, port: int, kills: int) -> Deaths:
             for _ in range(kills):
                 await serving([port])
                 await asyncio.sleep(1 + random.random())  # noqa: S311 - any phase of the loop
-                told, began = inbox.next("died"), time.perf_counter()
-                seen = asyncio.create_task(_line(process.stdout))
-                await times.kill(await main_pid(unit), port, told)
+                pid, told = await main_pid(unit), inbox.next("died")
+                seen, began = asyncio.create_task(_line(process.stdout)), time.perf_counter()
+                await times.kill(pid, port, told)
                 times.seen.append(await seen - began)
         finally:
             process.kill()
@@ -188,6 +208,7 @@ async def run(scale: Scale) -> list[Row]:
         texts = {unit: _text(folder, port, AGAIN if "again" in unit else "") for unit, port in ports.items()}
         async with units(texts):
             await serving(list(ports.values()))
+            await asyncio.sleep(3)
             alone = await _events(folder, {unit: port for unit, port in ports.items() if "again" in unit})
             ours = await _opsbot(folder, ports)
         (port,) = free_ports(1)
@@ -197,6 +218,7 @@ async def run(scale: Scale) -> list[Row]:
     again, left = ours[True], ours[False]
     each = "is-active each second"
     rows = rows_of(f"{seen} (a unit)", alone.seen, each, loop.seen, "≤ 10 ms")
+    rows += rows_of(f"{seen} (a unit)", alone.seen, "the process's own end", alone.ended)
     rows += rows_of(f"{told} (a unit)", again.told, each, loop.told, "≤ 100 ms")
     rows += rows_of(f"{answers}, Restart=, RestartSec=100ms", again.answered, "systemd alone", alone.answered)
     rows += rows_of(f"{answers}, no Restart=", left.answered, each, loop.answered)

@@ -25,7 +25,7 @@ SETTLE = 12
 """Seconds before the measurement begins: start-up is another matter."""
 CYCLE = 30
 
-SLEEPER = "[Service]\nType=exec\nExecStart=/bin/sleep infinity\n"
+SLEEPER = "[Service]\nType=exec\nUser=nobody\nExecStart=/bin/sleep infinity\n"
 UNIT = '[services.u{number}]\nmanager = "systemd"\nunit = "bench-idle{number}.service"\n'
 PROCESS = '[services.p{number}]\nmanager = "process"\ncommand = ["sleep", "infinity"]\nworking_directory = "/"\n'
 MONIT = "check process u{number} with pidfile {folder}/u{number}.pid\n"

@@ -22,7 +22,7 @@ from opsbot.services.systemd.names import SERVICE, UNIT
 
 ROUNDS = 9
 NAME = "bench-read.service"
-TEXT = "[Service]\nType=exec\nExecStart=/bin/sleep infinity\n"
+TEXT = "[Service]\nType=exec\nUser=nobody\nExecStart=/bin/sleep infinity\n"
 SHOWN = "ActiveState,SubState,MainPID,InvocationID,NRestarts,Result"
 
 
