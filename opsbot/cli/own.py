@@ -1,4 +1,4 @@
-"""The verbs that are not questions to a daemon: demo, run, check, init."""
+"""The verbs that are not questions to a daemon: demo, run, check, init, install, uninstall."""
 
 import argparse
 import asyncio
@@ -53,6 +53,20 @@ def init(args: argparse.Namespace) -> int:
     from opsbot.cli.init import run_init  # noqa: PLC0415 - each verb loads what it needs
 
     return run_init(args.config)
+
+
+def install(args: argparse.Namespace) -> int:
+    """`opsbot install`."""
+    from opsbot.cli.install import main  # noqa: PLC0415 - each verb loads what it needs
+
+    return main(args, "install")
+
+
+def uninstall(args: argparse.Namespace) -> int:
+    """`opsbot uninstall`."""
+    from opsbot.cli.install import main  # noqa: PLC0415 - each verb loads what it needs
+
+    return main(args, "uninstall")
 
 
 def _print_problems(error: Exception) -> None:
