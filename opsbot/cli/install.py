@@ -20,6 +20,7 @@ from opsbot.install.facts import Facts, look
 from opsbot.install.files import Change, Standing, carry_out, compared, left_over
 from opsbot.install.host import HostError
 from opsbot.install.plan import DAEMON, Plan, plan
+from opsbot.install.texts import TextError
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +104,12 @@ def _dry_run(wanted: Plan, talk: Talk) -> int:
 
 def _install(config: Config, facts: Facts, wanted: Plan, talk: Talk) -> int:
     refusals = list(wanted.refusals)
-    if not facts.runs_systemd:
-        refusals.append("systemd is not the first process here (a container?); nothing could take note of these files")
     if not facts.program.exists():
         refusals.append(f"there is no {facts.program} for the unit to start; see docs/installing.md")
+    if not facts.runs_systemd:
+        refusals.append("systemd is not the first process here (a container?); nothing could take note of these files")
+    elif not host.answers(wanted.scope):
+        refusals.append(_no_session() if wanted.scope is Scope.USER else "systemd does not answer: systemctl status")
     changes = [compared(file) for file in wanted.files]
     refusals += [
         f"{change.path} is there and was not written by `opsbot install`; move it away first"
@@ -139,6 +142,14 @@ def _install(config: Config, facts: Facts, wanted: Plan, talk: Talk) -> int:
             return FAILED
     _next(config, facts, wanted, talk, changed=bool(changes))
     return FINE
+
+
+def _no_session() -> str:
+    user = getpass.getuser()
+    return (
+        f"your own systemd cannot be reached: {user} has no session here (su and sudo bring none). Have an admin type "
+        f"sudo loginctl enable-linger {user}, then log in as {user}, over ssh for example, and run this again"
+    )
 
 
 def _hear(talk: Talk, warnings: Sequence[str]) -> None:
@@ -286,10 +297,16 @@ def _what_is_left(
 
 
 def main(args: argparse.Namespace, verb: str) -> int:
-    """Either verb, on the terminal."""
+    """Either verb, on the terminal.
+
+    Raises:
+        UsageError: not the right person, nobody to ask, or a name that no file of systemd's can hold.
+    """
     talk = Talk(sys.stdin, sys.stdout, args.yes)
     try:
         return run_install(args, talk) if verb == "install" else run_uninstall(args, talk)
+    except TextError as error:
+        raise UsageError(str(error)) from error
     except HostError as error:
         print(f"opsbot: {plain(str(error))}", file=sys.stderr)
     except OSError as error:

@@ -65,4 +65,4 @@ def user_unit(config: Config, facts: Facts) -> str:
 
 
 def _command(facts: Facts) -> str:
-    return command([facts.program, "run", "-c", facts.config])
+    return command(facts.program, "run", "-c", facts.config)

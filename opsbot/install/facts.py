@@ -32,6 +32,8 @@ class Unit:
     """The file it comes from."""
     known_user: bool = True
     """Whether there is such a user and such a group."""
+    load: str = "not-found"
+    """Where it is not found, what systemd says instead: not-found, masked, bad-setting, error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +139,9 @@ def units(names: Iterable[str]) -> dict[str, Unit]:
 def _unit(name: str) -> Unit:
     said = output("systemctl", "show", "--no-pager", "-p", "LoadState,User,Group,DynamicUser,FragmentPath", "--", name)
     values = dict(line.split("=", 1) for line in (said or "").splitlines() if "=" in line)
-    if values.get("LoadState") not in {"loaded", "masked"}:
-        return Unit(name)
+    load = values.get("LoadState", "not-found")
+    if load != "loaded":
+        return Unit(name, load=load)
     user = values.get("User") or "root"
     dynamic = values.get("DynamicUser") == "yes"
     named, wanted = user_name(user), values.get("Group", "")
@@ -151,6 +154,7 @@ def _unit(name: str) -> Unit:
         dynamic=dynamic,
         fragment=values.get("FragmentPath", ""),
         known_user=named is not None and group is not None,
+        load=load,
     )
 
 

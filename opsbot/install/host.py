@@ -71,6 +71,11 @@ def is_active(scope: Scope) -> bool:
     return output(*_systemctl(scope), "is-active", "--quiet", DAEMON.name) is not None
 
 
+def answers(scope: Scope) -> bool:
+    """Whether that systemd can be asked at all. A user's own cannot from `su` or `sudo -u`: they bring no session."""
+    return output(*_systemctl(scope), "show", "-p", "Version") is not None
+
+
 def lingers(user: str) -> bool:
     """Whether the user's units run without that user being logged in."""
     return (output("loginctl", "show-user", "-p", "Linger", "--value", "--", user) or "").strip() == "yes"

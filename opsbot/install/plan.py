@@ -94,7 +94,7 @@ def _errands(config: Config, facts: Facts, tenant: Tenant) -> dict[Path, str]:
             "Description": [f"opsbot: {article} of {tenant.service.name}"],
             "User": [tenant.user],
             "Group": [tenant.group],
-            "ExecStart": [command([facts.python, "-I", "-m", "opsbot.errand", top / ".errands" / kind])],
+            "ExecStart": [command(facts.python, "-I", "-m", "opsbot.errand", top / ".errands" / kind)],
             "ReadWritePaths": [words((top, *more))],
             "InaccessiblePaths": [hidden],
         }
@@ -141,7 +141,8 @@ def _remarks(config: Config, facts: Facts) -> Iterator[str]:
         named = ", ".join(map(str, homes))
         yield f"{named}: lies in somebody's home, which opsbot's unit therefore leaves readable (ProtectHome=read-only)"
     if facts.loose:
-        yield f"{', '.join(map(str, facts.loose))}: another than root may write it, and so become opsbot; /opt is the place"
+        loose = ", ".join(map(str, facts.loose))
+        yield f"{loose}: somebody else than root may write it, and so become opsbot; /opt/opsbot is the place"
     outside = [str(path) for path in needs.secret_files(config) if not path.is_relative_to(SETTINGS)]
     if outside:
         yield f"{', '.join(outside)}: see to it that {facts.user} can read it, and nobody else"

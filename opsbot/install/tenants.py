@@ -47,6 +47,10 @@ def _wrong(service: Service, units: list[Unit], facts: Facts) -> list[str]:
 
 
 def _unit(service: Service, unit: Unit, facts: Facts) -> str:
+    if not unit.found and unit.load != "not-found":
+        return (
+            f"{service.name}: systemd says of {unit.name}: {unit.load}. Mend it (systemctl status {unit.name}), {AGAIN}"
+        )
     if not unit.found:
         return (
             f"{service.name}: systemd knows no {unit.name} yet. Write it (voice-meeting-discord-bot.service in the "

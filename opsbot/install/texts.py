@@ -14,6 +14,10 @@ _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,=~-]+")
 _KEY = re.compile(r"([A-Z][A-Za-z]*)=")
 
 
+class TextError(ValueError):
+    """A name that no systemd file can hold; the text says which, and why."""
+
+
 def folder() -> Path:
     """Where the files are: beside this module in an installed package, in `systemd/` of a checkout."""
     return _PACKED if _PACKED.is_dir() else _CHECKOUT
@@ -75,11 +79,11 @@ def word(value: object) -> str:
     """A path or a word as systemd.syntax(7) and systemd.unit(5) want it: quoted where it must be, no specifier in it.
 
     Raises:
-        ValueError: it holds a control character, which cannot stand in there.
+        TextError: it holds a control character, which cannot stand in there.
     """
     string = str(value)
     if any(ord(letter) < ord(" ") or ord(letter) == 127 for letter in string):  # noqa: PLR2004 - DEL
-        raise ValueError(f"{string!r} holds a control character and cannot stand in a systemd file")
+        raise TextError(f"{string!r} holds a control character and cannot stand in a systemd file")
     escaped = string.replace("%", "%%")
     if _PLAIN.fullmatch(escaped):
         return escaped
@@ -91,9 +95,15 @@ def words(values: Iterable[object]) -> str:
     return " ".join(map(word, values))
 
 
-def command(values: Iterable[object]) -> str:
-    """A command line for ExecStart=, where `$` would begin a variable (systemd.service(5), COMMAND LINES)."""
-    return words(str(value).replace("$", "$$") for value in values)
+def command(program: Path, *arguments: object) -> str:
+    """A command line for ExecStart=, where a `$` in an argument would begin a variable (systemd.service(5)).
+
+    Raises:
+        TextError: systemd takes no program of that name.
+    """
+    if any(letter in str(program) for letter in "\"'\\"):
+        raise TextError(f"{program} has a quote or a backslash in its path, and systemd starts no such program")
+    return words((program, *(str(value).replace("$", "$$") for value in arguments)))
 
 
 def optional(path: object) -> str:

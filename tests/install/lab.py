@@ -1,4 +1,4 @@
-"""A systemd of its own for a test file: `opsbot install` writes under its one name, which tests that share one cannot."""
+"""A systemd of its own for a test file: `opsbot install` writes under one name, which tests that share one cannot."""
 
 import os
 import subprocess
@@ -26,7 +26,7 @@ class Lab:
     def tries(self, *command: object, user: str = "", text: str = "") -> subprocess.CompletedProcess[str]:
         """Run a command in there, whatever comes of it."""
         who = ["-u", user] if user else []
-        words = [SCRIPTS / "run", "-n", self.name, *who, *map(str, command)]
+        words = [str(SCRIPTS / "run"), "-n", self.name, *who, *map(str, command)]
         return subprocess.run(words, input=text, capture_output=True, text=True, check=False, timeout=_SECONDS)
 
     def does(self, *command: object, user: str = "", text: str = "") -> str:
