@@ -272,6 +272,22 @@ def test_opsbots_own_user_starts_and_stops_an_errand_and_it_runs_as_the_services
         lived_in.does("systemctl", "daemon-reload")
 
 
+def test_the_daemon_itself_runs_in_its_unit_and_restarts_what_it_may(lived_in: Lab) -> None:
+    lived_in.does("rm", "-r", "/run/opsbot")
+    lived_in.does("systemctl", "start", "opsbot.service")
+    try:
+        before = lived_in.does("systemctl", "show", "-p", "InvocationID", "inst-app.service")
+        assert "inst restarted" in lived_in.does(OPSBOT, "restart", "inst")
+        assert lived_in.does("systemctl", "show", "-p", "InvocationID", "inst-app.service") != before
+        assert "unit" in lived_in.tries(OPSBOT, "health").stdout
+        # Somebody without a rank, who may not even look into /etc/opsbot, is heard and refused.
+        done = lived_in.tries(OPSBOT, "restart", "inst", user="app")
+        assert done.returncode == 4, done.stderr
+    finally:
+        lived_in.does("systemctl", "stop", "opsbot.service")
+    assert lived_in.does("systemctl", "is-active", "inst-app.service") == "active"
+
+
 def test_a_changed_configuration_is_shown_as_a_diff_and_what_is_needed_no_more_goes(host: Lab) -> None:
     second = (
         CONFIG.split("[services.inst]")[1].replace("services.inst", "services.more").replace("/srv/inst", "/srv/more")
