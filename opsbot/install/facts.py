@@ -32,6 +32,8 @@ class Unit:
     """The file it comes from."""
     known_user: bool = True
     """Whether there is such a user and such a group."""
+    primary: str = ""
+    """The name polkit is asked about, where the one that is configured is an alias."""
     load: str = "not-found"
     """Where it is not found, what systemd says instead: not-found, masked, bad-setting, error."""
 
@@ -137,7 +139,9 @@ def units(names: Iterable[str]) -> dict[str, Unit]:
 
 
 def _unit(name: str) -> Unit:
-    said = output("systemctl", "show", "--no-pager", "-p", "LoadState,User,Group,DynamicUser,FragmentPath", "--", name)
+    said = output(
+        "systemctl", "show", "--no-pager", "-p", "Id,LoadState,User,Group,DynamicUser,FragmentPath", "--", name
+    )
     values = dict(line.split("=", 1) for line in (said or "").splitlines() if "=" in line)
     load = values.get("LoadState", "not-found")
     if load != "loaded":
@@ -154,6 +158,7 @@ def _unit(name: str) -> Unit:
         dynamic=dynamic,
         fragment=values.get("FragmentPath", ""),
         known_user=named is not None and group is not None,
+        primary=values.get("Id", ""),
         load=load,
     )
 

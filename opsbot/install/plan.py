@@ -77,7 +77,8 @@ def errand_units(tenant: Tenant) -> tuple[str, str]:
 
 
 def _rule(config: Config, facts: Facts, housed: Sequence[Tenant]) -> str:
-    services = [unit for service in needs.with_units(config) for unit in service.units]
+    names = [unit for service in needs.with_units(config) for unit in service.units]
+    services = [(facts.units[name].primary if name in facts.units else "") or name for name in names]
     errands = [unit for tenant in housed if tenant.user for unit in errand_units(tenant)]
     return with_variables(
         text("50-opsbot.rules"), {"user": facts.user, "services": list(dict.fromkeys(services)), "errands": errands}

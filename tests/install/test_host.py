@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from opsbot.install import texts
 from tests.install.conftest import APP, CONFIG
 from tests.install.lab import OPSBOT, Lab
 
@@ -85,6 +86,51 @@ def test_systemd_has_nothing_to_say_against_the_units(host: Lab) -> None:
     units = [name for name in FILES if name.endswith(".service")]
     done = host.tries("systemd-analyze", "verify", *units)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_files_of_the_project_are_right_as_they_stand(host: Lab) -> None:
+    host.does("mkdir", "-p", "/opt/opsbot/.venv/bin")
+    host.does("ln", "-sf", OPSBOT, OPSBOT.parent / "python", "/opt/opsbot/.venv/bin/")
+    units = sorted(path.name for path in texts.folder().glob("*.service"))
+    assert len(units) == 5
+    for name in units:
+        scope = "--user" if "user" in name else "--system"
+        done = host.tries("env", "XDG_RUNTIME_DIR=/run", "systemd-analyze", scope, "verify", texts.folder() / name)
+        assert (done.returncode, done.stderr) == (0, ""), name
+
+
+def test_the_example_unit_runs_node_and_lets_it_write_to_its_data_only(host: Lab) -> None:
+    if host.tries("test", "-x", "/usr/bin/node").returncode != 0:
+        pytest.skip("node is missing")
+    unit, top = "voice-meeting-discord-bot.service", "/srv/voice-meeting-bot"
+    host.does("useradd", "--system", "--user-group", "voice-meeting-bot")
+    host.does("install", "-m", "0644", texts.folder() / unit, "/etc/systemd/system/")
+    host.write("/etc/voice-meeting-bot.env", "SECRET=s3cret\n", "0600")
+    for line in (texts.folder() / "opsbot.tmpfiles.conf").read_text().splitlines():
+        if top in line:
+            host.does("systemd-tmpfiles", "--create", "-", text=line + "\n")
+    program = """
+        const fs = require("fs");
+        const tries = (path) => { try { fs.writeFileSync(path, "x"); return "written"; } catch (e) { return e.code; } };
+        const said = [process.env.SECRET, tries("index.js"), tries("../../../shared/data"), tries("/var/tmp/x")];
+        fs.writeFileSync("/srv/voice-meeting-bot/shared/said", said.join(" "));
+        setInterval(() => {}, 1000);
+    """
+    host.does("install", "-d", "-o", "opsbot", "-g", "voice-meeting-bot", f"{top}/releases/r1/node-bot")
+    host.write(f"{top}/releases/r1/node-bot/index.js", program)
+    host.does("ln", "-s", "releases/r1", f"{top}/current")
+    host.does("systemctl", "daemon-reload")
+    host.does("systemctl", "start", unit)
+    try:
+        said = host.does(
+            "bash", "-c", f"for i in $(seq 100); do cat {top}/shared/said 2>/dev/null && break; sleep 0.1; done"
+        )
+        assert said.split() == ["s3cret", "EROFS", "written", "written"]
+        assert host.does("systemctl", "show", "-p", "NRestarts,ActiveState", "--value", unit).split() == ["0", "active"]
+    finally:
+        host.does("systemctl", "stop", unit)
+        host.does("rm", f"/etc/systemd/system/{unit}")
+        host.does("systemctl", "daemon-reload")
 
 
 def test_the_daemon_is_closed_well(host: Lab) -> None:
@@ -310,6 +356,35 @@ def test_a_changed_configuration_is_shown_as_a_diff_and_what_is_needed_no_more_g
     assert host.tries("test", "-e", "/etc/systemd/system/opsbot-step-more.service").returncode != 0
     assert host.tries("systemctl", "restart", "more-app.service", user="opsbot").returncode != 0
     assert host.does("stat", "-c", "%a %U %G", "/etc/opsbot/config.toml") == "640 root opsbot"
+
+
+CHILD = (
+    CONFIG.split("[services.inst]", maxsplit=1)[0]
+    + """
+[services.child]
+manager = "process"
+command = ["sleep", "4711"]
+working_directory = "/srv"
+"""
+)
+
+
+def test_a_service_of_opsbots_own_lives_on_while_opsbot_is_restarted(host: Lab) -> None:
+    host.write("/etc/opsbot/config.toml", CHILD)
+    try:
+        said = host.does(*INSTALL, "--yes")
+        assert re.search(rf"^no longer needed +{FILES[1]}$", said, re.MULTILINE)
+        host.does("systemctl", "restart", "opsbot.service")
+        waiting = "for i in $(seq 300); do pgrep -xf 'sleep 4711' && break; sleep 0.1; done"
+        pid = host.does("bash", "-c", waiting)
+        assert pid
+        host.does("systemctl", "restart", "opsbot.service")
+        assert host.does("pgrep", "-xf", "sleep 4711") == pid
+    finally:
+        host.does("systemctl", "stop", "opsbot.service")
+        host.does("pkill", "-xf", "sleep 4711")
+        host.write("/etc/opsbot/config.toml", CONFIG)
+        host.does(*INSTALL, "--yes")
 
 
 def test_a_file_edited_by_hand_is_kept_and_shown(host: Lab) -> None:

@@ -110,6 +110,11 @@ def test_every_instance_is_named_in_the_rule_and_their_users_are_compared(planne
     assert "bot@2.service as other:app" in warning
 
 
+def test_the_rule_names_a_unit_as_polkit_is_asked_about_it(planned: Planned) -> None:
+    wanted = planned(BOT, FACTS, replace(APP, primary="the-bot.service"))
+    assert 'var services = ["the-bot.service"];' in named(wanted, "50-opsbot.rules")
+
+
 @pytest.mark.parametrize(
     ("version", "takes"), [("0.105", False), ("0.106", True), ("0.120", True), ("121", True), ("126", True)]
 )
