@@ -18,6 +18,7 @@ from opsbot.bot import GatewayState, Link, run_bot
 from opsbot.config import Config, SecretMissingError
 from opsbot.control.server import ControlError, start_control
 from opsbot.control.snapshot import Gateway
+from opsbot.engine import Engine
 from opsbot.footprint import limit_arenas, settle_collector
 from opsbot.instance import AlreadyRunningError, InstanceLock
 from opsbot.loops import Loops
@@ -26,6 +27,7 @@ from opsbot.sdnotify import notify
 from opsbot.services.port import ManagerError
 from opsbot.store import StoreError, audit, ledger, outbox, watchbook
 from opsbot.sweep import Sweeper
+from opsbot.unit_warnings import units_of, warn_of_traps
 from opsbot.web.hooks import Hooks
 from opsbot.web.live import LiveSources
 from opsbot.web.server import start_web
@@ -87,6 +89,8 @@ async def _serve(config: Config, token: str, redact: Redactor, cut_short: str | 
         if cut_short is not None:
             text = f"opsbot is back. The one before ({cut_short}) was killed or crashed, or the host went down."
             await engine.tell("", text, key=f"cut-short:{cut_short}")
+        if units_of(config):
+            stack.push_async_callback(_end, asyncio.create_task(_warned(engine), name="unit files"))
         link = _Link(engine.clock)
         loops = _loops(parts)
         loops.open()
@@ -122,6 +126,14 @@ class _Link:
 
     def for_web(self) -> tuple[bool, float | None, str]:
         return self._state.connected, self._state.latency, self._state.problem
+
+
+async def _warned(engine: Engine) -> None:
+    try:
+        await warn_of_traps(engine)
+    except Exception:
+        # The edge of a task nobody waits for: a unit file nobody thought of must not end opsbot.
+        log.exception("the units' files could not be looked at")
 
 
 async def _end(task: "asyncio.Task[None]") -> None:

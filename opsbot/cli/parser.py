@@ -138,6 +138,14 @@ def _own(verbs: _Verbs) -> None:
         "Each as FILE:LINE: key: what is wrong, and what would be right.",
     )
     _config(check)
+    doctor = verbs.plain(
+        "doctor",
+        "try each thing the configuration relies on, and say what to do",
+        "Token, server, channel, permissions, units and their files, polkit, journal, repositories, folders, commands, "
+        "ports. Changes nothing. Run it as the user opsbot runs as. Exit code 1 when something fails.",
+    )
+    _config(doctor)
+    doctor.add_argument("--json", action="store_true", help="print JSON, for scripts")
     init = verbs.plain(
         "init",
         "ask a few questions and write a configuration",
