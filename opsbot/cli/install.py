@@ -221,7 +221,8 @@ def _next(config: Config, facts: Facts, wanted: Plan, talk: Talk, *, changed: bo
         commands.append(f"sudo loginctl enable-linger {shlex.quote(getpass.getuser())}    # once, by an admin")
     if not commands:
         return
-    commands.append(f"{program} doctor -c {path}")
+    # As opsbot's user: it is that one's rights that matter, and the token is shown to no other.
+    commands.append(f"{f'runuser -u {facts.user} -- ' if system else ''}{program} doctor -c {path}")
     talk.tell(f"\nTo type next{', as root' if system else ''}:")
     for line in commands:
         talk.tell(f"  {line}")

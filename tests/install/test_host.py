@@ -151,7 +151,7 @@ def test_it_starts_nothing_and_says_what_to_type_next(host: Lab) -> None:
     assert host.tries("systemctl", "is-enabled", "opsbot").stdout.strip() == "disabled"
     said = host.does(*INSTALL)
     assert "  systemctl enable --now opsbot\n" in said
-    assert " doctor -c /etc/opsbot/config.toml" in said
+    assert f"  runuser -u opsbot -- {OPSBOT} doctor -c /etc/opsbot/config.toml" in said
 
 
 @pytest.mark.parametrize("where", ["shell", "unit"])
@@ -326,6 +326,10 @@ def test_the_daemon_itself_runs_in_its_unit_and_restarts_what_it_may(lived_in: L
         assert "inst restarted" in lived_in.does(OPSBOT, "restart", "inst")
         assert lived_in.does("systemctl", "show", "-p", "InvocationID", "inst-app.service") != before
         assert "unit" in lived_in.tries(OPSBOT, "health").stdout
+        said = lived_in.tries("runuser", "-u", "opsbot", "--", OPSBOT, "doctor", "-c", "/etc/opsbot/config.toml").stdout
+        assert re.search(r"ok +inst, polkit: inst-app.service", said), said
+        assert re.search(r"ok +inst, journal: inst-app.service", said), said
+        assert re.search(r"ok +inst, /srv/inst +can be written, and read by group app", said), said
         # Somebody without a rank, who may not even look into /etc/opsbot, is heard and refused.
         done = lived_in.tries(OPSBOT, "restart", "inst", user="app")
         assert done.returncode == 4, done.stderr

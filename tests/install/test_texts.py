@@ -8,6 +8,8 @@ import pytest
 
 from opsbot.config import Config
 from opsbot.config_file import load
+from opsbot.core.unit_file import UnitText, parse
+from opsbot.core.unit_traps import traps
 from opsbot.install import texts
 from opsbot.install.facts import Facts, Polkit, Unit
 from opsbot.install.plan import plan
@@ -67,6 +69,13 @@ def test_a_users_unit_is_the_one_in_the_folder_but_for_its_home(tmp_path: Path) 
     (file,) = plan(load(path), facts).files
     assert file.path == home / ".config/systemd/user/opsbot.service"
     assert file.text == texts.text("opsbot-user.service").replace("%h", str(home))
+
+
+def test_no_unit_of_the_project_bites() -> None:
+    units = sorted(path for path in texts.folder().glob("*.service") if "user" not in path.name)
+    assert len(units) == 4
+    for path in units:
+        assert traps(parse(path.name, [UnitText(str(path), path.read_text())])) == []
 
 
 def test_keys_are_replaced_where_they_stood_and_go_with_their_comment() -> None:
