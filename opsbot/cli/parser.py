@@ -211,6 +211,7 @@ def _looking(verbs: _Verbs) -> None:
     logs.add_argument("--since", metavar="WHEN", help="no older than this: 10m, 2h, 7d, or 2026-11-24T10:30 (UTC)")
     logs.add_argument("--level", choices=["error", "warning", "info", "debug"], help="lines at least as grave as this")
     logs.add_argument("--grep", metavar="RE", help="lines in which this regular expression is found, ignoring case")
+    logs.add_argument("--this-run", action="store_true", help="only lines since the service was last started")
     logs.add_argument(
         "-f", "--follow", action="store_true", help="then go on with each line as it is written, until Ctrl-C"
     )
