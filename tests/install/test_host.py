@@ -310,7 +310,11 @@ def test_opsbots_own_user_starts_and_stops_an_errand_and_it_runs_as_the_services
     try:
         lived_in.does("systemctl", "start", "--no-block", "opsbot-step-inst.service", user="opsbot")
         pid = lived_in.does("systemctl", "show", "-p", "MainPID", "--value", "opsbot-step-inst.service")
-        assert lived_in.does("stat", "-c", "%U", f"/proc/{pid}") == "app"
+        # Just forked, it is root's still, until systemd has made it what the unit says and the program begins.
+        waiting = (
+            f"for i in $(seq 300); do grep -q sleep /proc/{pid}/comm && break; sleep 0.1; done; stat -c %U /proc/{pid}"
+        )
+        assert lived_in.does("bash", "-c", waiting) == "app"
         lived_in.does("systemctl", "stop", "opsbot-step-inst.service", user="opsbot")
         assert lived_in.tries("test", "-e", f"/proc/{pid}").returncode != 0
     finally:
