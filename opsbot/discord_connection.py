@@ -121,6 +121,18 @@ class PatientBot(commands.Bot):
             PatientBot._identified = time.monotonic()
             return await DiscordWebSocket.from_client(self, gateway=address, initial=before is None)
 
+    def unanswered_seconds(self) -> float:
+        """How long ago the last heartbeat was sent, where it has not been answered; else 0.
+
+        discord.py tells a heartbeat's latency only once it was answered, so its own marks are read here. It may write
+        down a sending a moment after its answer came: a second's difference means nothing.
+        """
+        socket: DiscordWebSocket | None = self.ws
+        beat = None if socket is None else socket._keep_alive  # noqa: SLF001 - see above
+        if beat is None or beat._last_send - beat._last_ack < 1.0:  # noqa: SLF001 - likewise
+            return 0.0
+        return time.perf_counter() - beat._last_send  # noqa: SLF001 - likewise
+
     async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
         """Nothing: the library's own sleeps 5 s before every IDENTIFY but the first; `_open` has waited what is due."""
 
