@@ -127,7 +127,9 @@ async def _open(house: _House, config: Config) -> InForce:
         loops = _loops(parts)
         loops.open()
         stack.callback(loops.close)
-        control = await start_control(engine, config.state.socket, engine.clock, gateway=status.for_dashboard)
+        control = await start_control(
+            engine, config.state.socket, engine.clock, gateway=status.for_dashboard, wishes=house.wishes
+        )
         stack.push_async_callback(control.close)
         sources = LiveSources(engine, parts.poller, loops, status.for_web, house.started)
         hooks = Hooks(config.services, engine.store, parts.poller.wake, engine.clock)

@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 LINES_MOST = 15
 LINE_MOST = 220
+NOTHING_NEW = "The configuration was read anew: nothing changed."
 PAUSED = "opsbot is about to read its configuration anew; ask again in a moment"
 
 
@@ -165,12 +166,14 @@ class Reloader:
             count = "a problem" if len(lines) == 1 else f"{len(lines)} problems"
             text = f"The new configuration has {count} and is not taken: the one before stays in force."
             await now.engine.tell("", text, level="error", lines=bounded(lines))
+            self._wishes.answered(text, lines, ok=False)
             self._note(f"the configuration file has {count}, the one before is in force")
             await self._record(now, asked, f"refused: {count}; {lines[0]}")
         else:
             self._note("")
-            log.info("the configuration was read anew: nothing changed")
-            await now.engine.tell("", "The configuration was read anew: nothing changed.")
+            log.info("%s", NOTHING_NEW)
+            await now.engine.tell("", NOTHING_NEW)
+            self._wishes.answered(NOTHING_NEW)
             await self._record(now, asked, "nothing changed")
         notify(READY)
 
@@ -190,9 +193,9 @@ class Reloader:
             return None
         count = "1 change" if len(lines) == 1 else f"{len(lines)} changes"
         said = consequences(now.config, new)
-        await after.engine.tell(
-            "", f"The configuration was reloaded: {count}.", lines=[*bounded(lines), *bounded(said)]
-        )
+        text = f"The configuration was reloaded: {count}."
+        await after.engine.tell("", text, lines=[*bounded(lines), *bounded(said)])
+        self._wishes.answered(text, [*lines, *said])
         self._note("")
         await self._record(after, asked, f"{count}: {'; '.join(lines)}")
         notify(READY)
@@ -206,6 +209,7 @@ class Reloader:
         why = self._redact(str(error) or type(error).__name__)
         text = "The new configuration could not be brought into force: the one before is in force again."
         await back.engine.tell("", text, level="error", lines=bounded([why]))
+        self._wishes.answered(text, [why], ok=False)
         self._note("the configuration file could not be brought into force, the one before is")
         await self._record(back, asked, f"refused: {why}")
         notify(READY)

@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from opsbot.core.access import Actor, Origin
@@ -17,6 +18,16 @@ HANGUP = Actor(Origin.CLI, "signal:SIGHUP", "SIGHUP", owner=True)
 """Who may send this process a signal is root or opsbot's own user; the kernel does not tell asyncio which."""
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of a reload. answered: the last wish it answers. lines: what is wrong, or what changed."""
+
+    answered: int
+    ok: bool
+    text: str
+    lines: tuple[str, ...] = ()
+
+
 class Wishes:
     """Kept until somebody sees to them. Several to reload are one."""
 
@@ -26,6 +37,11 @@ class Wishes:
         self._stop = asyncio.Event()
         self._woken = asyncio.Event()
         self._reload: list[Actor] = []
+        self.asked = 0
+        """How often a reload was asked for."""
+        self._taken = 0
+        self.answer: Answer | None = None
+        """What came of the last reload."""
 
     def listen(self) -> None:
         """Take signals from now on."""
@@ -42,10 +58,12 @@ class Wishes:
             self._woken.set()
             self._stopping()
 
-    def reload(self, actor: Actor) -> None:
-        """Read the configuration anew."""
+    def reload(self, actor: Actor) -> int:
+        """Read the configuration anew; the number of this wish: `Answer.answered` has reached it once it was seen to."""
         self._reload.append(actor)
         self._woken.set()
+        self.asked += 1
+        return self.asked
 
     @property
     def reload_wanted(self) -> bool:
@@ -54,8 +72,12 @@ class Wishes:
 
     def take_reload(self) -> list[Actor]:
         """Who asked for a reload; it is being seen to now."""
-        asked, self._reload = self._reload, []
+        asked, self._reload, self._taken = self._reload, [], self.asked
         return asked
+
+    def answered(self, text: str, lines: Sequence[str] = (), *, ok: bool = True) -> None:
+        """What came of those taken last."""
+        self.answer = Answer(self._taken, ok, text, tuple(lines))
 
     async def until_reload(self) -> bool:
         """Wait for a wish; True for a reload, False for a stop."""

@@ -147,3 +147,24 @@ async def test_a_stop_is_not_kept_waiting_by_a_reload_that_waits(tmp_path: Path)
         await whole.said("it is taken once web is deployed")
         async with asyncio.timeout(10):
             assert await whole.stop() == 0
+
+
+async def test_the_command_line_asks_for_it_waits_and_says_what_came_of_it(tmp_path: Path) -> None:
+    async with open_whole(tmp_path) as whole:
+        await whole.serves("1")
+        await whole.said("web runs")
+        await edit(whole, ('poll = "5s"', 'poll = "7s"'))
+        taken = await asyncio.to_thread(whole.cli, "reload")
+        assert taken.returncode == 0, taken.stderr
+        assert taken.stdout == ("The configuration was reloaded: 1 change.\n  services.web.source.poll: 5s -> 7s\n")
+        again = await asyncio.to_thread(whole.cli, "reload", "--json")
+        assert json.loads(again.stdout)["text"] == "The configuration was read anew: nothing changed."
+        await edit(whole, ('poll = "7s"', "poll = 7"))
+        wrong = await asyncio.to_thread(whole.cli, "reload")
+        assert wrong.returncode == 1
+        assert f"{whole.config.path}:33: services.web.source.poll: " in wrong.stdout
+        assert [result for _, _, result in audit(whole)][:2] == [
+            "1 change: services.web.source.poll: 5s -> 7s",
+            "nothing changed",
+        ]
+        assert audit(whole)[0][0] != "SIGHUP"
