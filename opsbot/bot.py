@@ -40,6 +40,7 @@ from opsbot.redaction import Redactor
 log = logging.getLogger(__name__)
 
 COGS: tuple[Callable[[], commands.Cog], ...] = (Status, Logs, Control, Deploy, Audit)
+DISCORD = Route.BASE
 LOGIN_SECONDS = 60.0
 CLOSE_SECONDS = 4.0
 AUTHENTICATION_FAILED = 4004
@@ -272,9 +273,8 @@ async def run_bot(
 
     on_state: told each change of the connection, on the event loop; it must not block.
     """
-    if config.discord.api_url is not None:
-        # The one switch discord.py has for another server; the gateway's address is asked of it.
-        Route.BASE = config.discord.api_url.rstrip("/")
+    # The one switch discord.py has for another server; the gateway's address is asked of it.
+    Route.BASE = DISCORD if config.discord.api_url is None else config.discord.api_url.rstrip("/")
     # A token in a text we send would have its underscores escaped.
     redact = Redactor([token, escape(token, len(token) + 1)])
     reporter = Reporter(engine.clock, on_state)

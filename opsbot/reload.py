@@ -9,6 +9,7 @@ the lock on the state directory is kept, so that no other opsbot can come in bet
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from opsbot.core.access import Action, Actor
 from opsbot.deploy.deployer import Deployer
 from opsbot.engine import Engine
 from opsbot.sdnotify import READY, notify, reloading
+from opsbot.store import StoreError
 from opsbot.wishes import Wishes
 from opsbot.words import clip
 
@@ -148,7 +150,7 @@ class Reloader:
             return True
         words = f"waiting for the deployment of {', '.join(busy)} before the configuration is taken"
         log.info("%s", words)
-        await now.engine.tell("", f"The configuration has changed; it is taken once {', '.join(busy)} is deployed.")
+        await _tell(now, f"The configuration has changed; it is taken once {', '.join(busy)} is deployed.")
         self._note(words)
         # Ready meanwhile: the old configuration is in force, and a reload has a time limit (TimeoutStartSec=).
         notify(READY)
@@ -165,16 +167,16 @@ class Reloader:
                 log.error("%s", each)
             count = "a problem" if len(lines) == 1 else f"{len(lines)} problems"
             text = f"The new configuration has {count} and is not taken: the one before stays in force."
-            await now.engine.tell("", text, level="error", lines=bounded(lines))
+            await _tell(now, text, level="error", lines=bounded(lines))
             self._wishes.answered(text, lines, ok=False)
             self._note(f"the configuration file has {count}, the one before is in force")
-            await self._record(now, asked, f"refused: {count}; {lines[0]}")
+            await _record(now, asked, f"refused: {count}; {lines[0]}")
         else:
             self._note("")
             log.info("%s", NOTHING_NEW)
-            await now.engine.tell("", NOTHING_NEW)
+            await _tell(now, NOTHING_NEW)
             self._wishes.answered(NOTHING_NEW)
-            await self._record(now, asked, "nothing changed")
+            await _record(now, asked, "nothing changed")
         notify(READY)
 
     async def _change(self, now: InForce, asked: Sequence[Actor], reading: Reading, new: Config) -> InForce | None:
@@ -194,10 +196,10 @@ class Reloader:
         count = "1 change" if len(lines) == 1 else f"{len(lines)} changes"
         said = consequences(now.config, new)
         text = f"The configuration was reloaded: {count}."
-        await after.engine.tell("", text, lines=[*bounded(lines), *bounded(said)])
+        await _tell(after, text, lines=[*bounded(lines), *bounded(said)])
         self._wishes.answered(text, [*lines, *said])
         self._note("")
-        await self._record(after, asked, f"{count}: {'; '.join(lines)}")
+        await _record(after, asked, f"{count}: {'; '.join(lines)}")
         notify(READY)
         log.info("the configuration was reloaded: %s", count)
         return after
@@ -208,16 +210,28 @@ class Reloader:
             return None
         why = self._redact(str(error) or type(error).__name__)
         text = "The new configuration could not be brought into force: the one before is in force again."
-        await back.engine.tell("", text, level="error", lines=bounded([why]))
+        await _tell(back, text, level="error", lines=bounded([why]))
         self._wishes.answered(text, [why], ok=False)
         self._note("the configuration file could not be brought into force, the one before is")
-        await self._record(back, asked, f"refused: {why}")
+        await _record(back, asked, f"refused: {why}")
         notify(READY)
         return back
 
-    async def _record(self, now: InForce, asked: Sequence[Actor], result: str) -> None:
+
+async def _tell(now: InForce, text: str, *, level: str = "info", lines: Sequence[str] = ()) -> None:
+    try:
+        await now.engine.tell("", text, level=level, lines=lines)
+    except (StoreError, sqlite3.Error) as error:
+        # A full disk, say. It keeps the channel from being told; it must not end what is in force.
+        log.warning("the channel could not be told: %s: %s", text, error)
+
+
+async def _record(now: InForce, asked: Sequence[Actor], result: str) -> None:
+    try:
         for actor in dict.fromkeys(asked):
             await now.engine.note(actor, Action.RELOAD, "", str(now.config.path), clip(result, 500))
+    except (StoreError, sqlite3.Error) as error:
+        log.warning("the audit log could not be written: %s: %s", result, error)
 
 
 async def _true_after(work: Awaitable[None]) -> bool:

@@ -59,7 +59,7 @@ class Wishes:
             self._stopping()
 
     def reload(self, actor: Actor) -> int:
-        """Read the configuration anew; the number of this wish: `Answer.answered` has reached it once it was seen to."""
+        """Read the configuration anew; the number of this wish: `Answer.answered` reaches it once it was seen to."""
         self._reload.append(actor)
         self._woken.set()
         self.asked += 1
