@@ -25,6 +25,7 @@ from opsbot.loops import Loops
 from opsbot.redaction import RedactingFilter, Redactor
 from opsbot.reload import InForce, Reloader
 from opsbot.sdnotify import READY, STOPPING, notify, watchdog_seconds
+from opsbot.services.port import ManagerError
 from opsbot.status_line import StatusLine
 from opsbot.store import StoreError, audit, ledger, outbox, watchbook
 from opsbot.sweep import Sweeper
@@ -32,7 +33,7 @@ from opsbot.vigil import Vigil
 from opsbot.web.hooks import Hooks
 from opsbot.web.live import LiveSources
 from opsbot.web.server import start_web
-from opsbot.wiring import Parts, UnsupportedError, now, open_engine
+from opsbot.wiring import Parts, now, open_engine
 from opsbot.wishes import Wishes
 
 log = logging.getLogger(__name__)
@@ -66,10 +67,10 @@ async def run(config: Config) -> int:
     except AlreadyRunningError as error:
         log.error("%s", error)  # noqa: TRY400 - a sentence for people; a traceback would hide it
         return 1
-    except (SecretMissingError, UnsupportedError) as error:
+    except SecretMissingError as error:
         log.error("%s: %s", config.path, error)  # noqa: TRY400 - likewise
         return 2
-    except (StoreError, ControlError, OSError) as error:
+    except (StoreError, ControlError, ManagerError, OSError) as error:
         log.error("opsbot cannot start: %s", error)  # noqa: TRY400 - likewise
         return 1
     return 0

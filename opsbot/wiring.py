@@ -9,7 +9,7 @@ managers ─ prober ─ verifier ─ Deployer ─ Watcher ─ Engine
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,10 +32,6 @@ from opsbot.watch import Watcher
 log = logging.getLogger(__name__)
 
 
-class UnsupportedError(Exception):
-    """The configuration asks for something this opsbot cannot do; the text names it and the mend."""
-
-
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What the daemon drives beside the engine."""
@@ -52,15 +48,16 @@ def now() -> datetime:
 
 
 def _managers(config: Config, clock: Callable[[], datetime]) -> dict[str, ServiceManager]:
-    units = [name for name, service in config.services.items() if service.manager is ManagerKind.SYSTEMD]
-    if units:
-        raise UnsupportedError(
-            f'services with manager = "systemd" ({", ".join(units)}) need the systemd part, which this version lacks; '
-            'use manager = "process" with a command'
-        )
+    units = {name: service for name, service in config.services.items() if service.manager is ManagerKind.SYSTEMD}
     own = {name: service for name, service in config.services.items() if service.manager is ManagerKind.PROCESS}
-    supervisor = Supervisor(own, config.state.services, clock)
-    return dict.fromkeys(own, supervisor)
+    managers: dict[str, ServiceManager] = dict.fromkeys(own, Supervisor(own, config.state.services, clock))
+    if units:
+        # D-Bus takes 5 MB, which a host without units need not spend.
+        from opsbot.services.systemd.manager import Systemd  # noqa: PLC0415
+
+        systemd = Systemd(units, config.state.directory, clock, scope=config.systemd.scope)
+        managers |= dict.fromkeys(units, systemd)
+    return managers
 
 
 def known_secrets(config: Config) -> Iterator[str]:
@@ -111,31 +108,29 @@ async def open_engine(
 
     Raises:
         StoreError: the database cannot be opened.
-        UnsupportedError: the configuration asks for what this version lacks.
+        ManagerError: systemd cannot be asked, or another opsbot supervises the services.
     """
     redact = redact or Redactor()
     redact.learn(await asyncio.to_thread(lambda: list(known_secrets(config))))
     managers = _managers(config, clock)
-    async with Store(config.state.database) as store:
+    async with Store(config.state.database) as store, AsyncExitStack() as closing:
         feed = Feed()
         prober = Prober(clock=clock)
         verifier = Verifier(prober, managers, clock)
         deployer = Deployer(config, store, feed, managers, verifier, clock, redact=redact)
         watcher = Watcher(config.services, store, feed, managers, prober, deployer, clock, redact)
         poller = Poller(config, store, feed, deployer, clock)
+        # Each is to be closed before it is open: one that fails half-way must not hold what the next try needs.
         for manager in set(managers.values()):
+            closing.push_async_callback(manager.close)
             await manager.open()
+        closing.push_async_callback(deployer.close)
         await deployer.settle()
+        closing.push_async_callback(watcher.close)
         await watcher.open()
         engine = Engine(config, store, feed, managers, deployer, watcher, clock, redact)
         engine.poller = poller
+        closing.push_async_callback(poller.close)
         if store.set_aside is not None:
             await _begin_anew(engine, store.set_aside)
-        try:
-            yield Parts(engine, deployer, watcher, poller)
-        finally:
-            await poller.close()
-            await watcher.close()
-            await deployer.close()
-            for manager in set(managers.values()):
-                await manager.close()
+        yield Parts(engine, deployer, watcher, poller)

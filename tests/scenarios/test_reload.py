@@ -168,3 +168,22 @@ async def test_the_command_line_asks_for_it_waits_and_says_what_came_of_it(tmp_p
             "nothing changed",
         ]
         assert audit(whole)[0][0] != "SIGHUP"
+
+
+async def test_one_that_fails_half_way_holds_nothing_that_the_one_before_needs(tmp_path: Path) -> None:
+    """A unit where no systemd can be asked: what was opened before it is closed, the lock on the services too."""
+    async with open_whole(tmp_path, start=False) as whole:
+        whole.environment["DBUS_SYSTEM_BUS_ADDRESS"] = f"unix:path={tmp_path}/no-bus"
+        whole.start()
+        await whole.serves("1")
+        await whole.said("web runs")
+        pid = await whole.pid()
+        unit = '\n[services.unit]\nmanager = "systemd"\nunit = "no.service"\n'
+        text = await asyncio.to_thread(whole.config.path.read_text)
+        await asyncio.to_thread(whole.config.path.write_text, text + unit)
+        hangup(whole)
+        await whole.said("could not be brought into force", "in force again")
+        assert (await whole.serves("1"))["pid"] == pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        await whole.said("well again")

@@ -1,0 +1,391 @@
+"""A connection to systemd over D-Bus that is kept up: lost with the bus, it is made anew, and who listens is told.
+
+systemd sends its signals to those who called `Subscribe`, on each connection; jobs are known by `JobRemoved`, which may
+come before the answer that names the job, so that all of them are remembered while any is waited for.
+"""
+
+import asyncio
+import logging
+import os
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
+
+from dbus_fast import DBusFastError, Message, MessageType
+from dbus_fast.aio import MessageBus
+from dbus_fast.unpack import unpack_variants
+
+from opsbot.config import Scope
+from opsbot.services.port import ManagerError
+from opsbot.services.systemd.names import MANAGER, NO_JOB, PROPERTIES, ROOT, SYSTEMD, UNIT, unit_path
+
+log = logging.getLogger(__name__)
+
+CALL = timedelta(seconds=35)
+"""A polkit that hangs answers after 25 s."""
+CONNECT = timedelta(seconds=10)
+STALLED = 10.0
+"""Seconds after which a refusal is taken for polkit's own trouble (it ends a rule after 15 s) and is asked again."""
+BACK_OFF = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)
+"""Seconds between tries to connect."""
+_REMEMBERED = 256
+_MATCHES = (
+    f"type='signal',sender='{SYSTEMD}',interface='{MANAGER}'",
+    f"type='signal',sender='{SYSTEMD}',interface='{PROPERTIES}',member='PropertiesChanged',path_namespace='{ROOT}/unit'",
+)
+_DENIED = {
+    "org.freedesktop.DBus.Error.AccessDenied",
+    "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired",
+}
+_NO_REPLY = {"org.freedesktop.DBus.Error.NoReply", "org.freedesktop.DBus.Error.TimedOut"}
+
+
+class BusError(ManagerError):
+    """A call failed. `name` is D-Bus's name of the error; "" where the bus itself was lost or did not answer."""
+
+    def __init__(self, text: str, *, name: str = "", retry: bool = False) -> None:
+        """Keep what is known."""
+        super().__init__(text, retry=retry)
+        self.name = name
+
+    @property
+    def denied(self) -> bool:
+        """Whether it was refused for lack of rights."""
+        return self.name in _DENIED
+
+
+class Verb(StrEnum):
+    """What a job does to a unit: the names of the methods of systemd's manager."""
+
+    START = "StartUnit"
+    STOP = "StopUnit"
+    RESTART = "RestartUnit"
+
+
+class JobResult(StrEnum):
+    """How a job ended (`JobRemoved` in org.freedesktop.systemd1(5))."""
+
+    DONE = "done"
+    CANCELED = "canceled"
+    TIMEOUT = "timeout"
+    FAILED = "failed"
+    DEPENDENCY = "dependency"
+    SKIPPED = "skipped"
+    UNKNOWN = "unknown"
+    """The bus was lost meanwhile; the job is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """A signal of systemd's; variants are unpacked."""
+
+    path: str
+    interface: str
+    member: str
+    body: list[Any]
+
+
+def address(scope: Scope) -> str:
+    """Where the bus of the system, or of the user this process runs as, is found (dbus-daemon(1))."""
+    if scope is Scope.SYSTEM:
+        return os.environ.get("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/run/dbus/system_bus_socket")
+    runtime = os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}")
+    return os.environ.get("DBUS_SESSION_BUS_ADDRESS", f"unix:path={runtime}/bus")
+
+
+class SystemdBus:
+    """The one connection of this opsbot. `open` it; it reconnects by itself until `close`."""
+
+    def __init__(self, scope: Scope = Scope.SYSTEM, at: str | None = None) -> None:
+        """at: the bus's address; that of the scope where it is not given."""
+        self.scope = scope
+        self._address = at or address(scope)
+        self._bus: MessageBus | None = None
+        self._gone: asyncio.Future[None] | None = None
+        self._keeping: asyncio.Task[None] | None = None
+        self._listeners: list[Callable[[Signal], None]] = []
+        self._backs: list[Callable[[], Awaitable[None]]] = []
+        self._up = asyncio.Event()
+        self._waiting: dict[str, list[asyncio.Future[JobResult]]] = {}
+        self._removed: OrderedDict[str, JobResult] = OrderedDict()
+
+    # The connection
+
+    @property
+    def connected(self) -> bool:
+        """Whether calls can be made now."""
+        return self._up.is_set()
+
+    def listen(self, listener: Callable[[Signal], None]) -> None:
+        """Call this, on the event loop, with each signal of systemd's from now on. It must not block."""
+        self._listeners.append(listener)
+
+    def on_back(self, callback: Callable[[], Awaitable[None]]) -> None:
+        """Await this after each reconnection: what was signalled meanwhile was missed, so state is to be read anew."""
+        self._backs.append(callback)
+
+    async def open(self) -> None:
+        """Connect and subscribe.
+
+        Raises:
+            BusError: the bus is not there, or systemd is not on it; the text says what to do.
+        """
+        try:
+            async with asyncio.timeout(CONNECT.total_seconds()):
+                await self._connect()
+        except (OSError, EOFError, TimeoutError, DBusFastError, BusError) as error:
+            await self._drop()
+            raise BusError(f"{self._whose()} cannot be asked: {_words(error)}. {self._mend()}", retry=True) from error
+        self._keeping = asyncio.create_task(self._keep(), name="systemd bus")
+
+    async def close(self) -> None:
+        """End the connection."""
+        if self._keeping is not None:
+            self._keeping.cancel()
+            await asyncio.gather(self._keeping, return_exceptions=True)
+            self._keeping = None
+        await self._drop()
+
+    async def _connect(self) -> None:
+        bus = await MessageBus(bus_address=self._address).connect()
+        self._bus = bus
+        self._gone = asyncio.ensure_future(_end_of(bus))
+        bus.add_message_handler(self._handle)
+        for rule in _MATCHES:
+            await self._ask(
+                bus, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "AddMatch", "s", [rule]
+            )
+        await self._ask(bus, SYSTEMD, ROOT, MANAGER, "Subscribe", "", [])
+        self._up.set()
+
+    async def _keep(self) -> None:
+        while True:
+            if self._gone is not None:
+                await asyncio.wait({self._gone})
+            log.warning("the connection to %s was lost", self._whose())
+            await self._drop()
+            await self._again()
+            log.info("%s is there again", self._whose())
+            for back in self._backs:
+                try:
+                    await back()
+                except Exception:
+                    # The edge of a task nobody waits for: a fault of one listener must not end the connection.
+                    log.exception("reading the state anew after a reconnection failed")
+
+    async def _again(self) -> None:
+        for number in range(1 << 30):
+            await asyncio.sleep(BACK_OFF[min(number, len(BACK_OFF) - 1)])
+            try:
+                async with asyncio.timeout(CONNECT.total_seconds()):
+                    await self._connect()
+            except (OSError, EOFError, TimeoutError, DBusFastError, BusError) as error:
+                log.debug("%s: %s", self._whose(), _words(error))
+                await self._drop()
+            else:
+                return
+
+    async def _drop(self) -> None:
+        self._up.clear()
+        bus, self._bus = self._bus, None
+        for waiting in self._waiting.values():
+            for future in waiting:
+                if not future.done():
+                    future.set_result(JobResult.UNKNOWN)
+        self._waiting.clear()
+        self._removed.clear()
+        if bus is not None:
+            bus.disconnect()
+        if self._gone is not None:
+            await asyncio.wait({self._gone}, timeout=1)
+            self._gone = None
+
+    def _whose(self) -> str:
+        return "systemd" if self.scope is Scope.SYSTEM else "the user's systemd"
+
+    def _mend(self) -> str:
+        if self.scope is Scope.SYSTEM:
+            return f"Is D-Bus running ({self._address})? On Debian: apt-get install dbus"
+        return (
+            f"Is a user session's bus at {self._address}? Let the user's units run without one: "
+            "loginctl enable-linger, and have the package dbus-user-session"
+        )
+
+    # Signals
+
+    def _handle(self, message: Message) -> None:
+        if message.message_type is not MessageType.SIGNAL or message.interface not in {MANAGER, PROPERTIES}:
+            return
+        signal = Signal(
+            message.path or "", message.interface or "", message.member or "", unpack_variants(message.body)
+        )
+        if signal.interface == MANAGER and signal.member == "JobRemoved":
+            self._job_removed(signal.body[1], signal.body[3])
+        for listener in self._listeners:
+            try:
+                listener(signal)
+            except Exception:
+                # The edge: dbus-fast would take it for its own.
+                log.exception("a listener failed on %s", signal.member)
+
+    def _job_removed(self, path: str, result: str) -> None:
+        known = JobResult(result) if result in set(JobResult) else JobResult.FAILED
+        self._removed[path] = known
+        while len(self._removed) > _REMEMBERED:
+            self._removed.popitem(last=False)
+        for future in self._waiting.pop(path, ()):
+            if not future.done():
+                future.set_result(known)
+
+    # Calls
+
+    async def call(
+        self,
+        member: str,
+        signature: str = "",
+        body: Sequence[Any] = (),
+        *,
+        interface: str = MANAGER,
+        path: str = ROOT,
+        destination: str = SYSTEMD,
+        within: timedelta = CALL,
+    ) -> list[Any]:
+        """Call a method, systemd's manager's by default; its answer, variants unpacked.
+
+        Raises:
+            BusError: it was refused, it failed, or the bus is away.
+        """
+        bus = self._bus
+        if bus is None or not self.connected:
+            raise BusError(f"{self._whose()} cannot be asked at the moment: the bus is away", retry=True)
+        try:
+            async with asyncio.timeout(within.total_seconds()):
+                return await self._ask(bus, destination, path, interface, member, signature, list(body))
+        except TimeoutError as error:
+            raise BusError(
+                f"{self._whose()} did not answer within {within.total_seconds():.0f} s", retry=True
+            ) from error
+        except (OSError, EOFError, DBusFastError) as error:
+            raise BusError(f"the connection to {self._whose()} was lost: {_words(error)}", retry=True) from error
+
+    async def _ask(
+        self, bus: MessageBus, destination: str, path: str, interface: str, member: str, signature: str, body: list[Any]
+    ) -> list[Any]:
+        message = Message(
+            destination=destination, path=path, interface=interface, member=member, signature=signature, body=body
+        )
+        reply = await bus.call(message)
+        if reply is None:
+            raise BusError(f"the connection to {self._whose()} was lost", retry=True)
+        if reply.message_type is MessageType.ERROR:
+            name = reply.error_name or ""
+            said = str(reply.body[0]) if reply.body else name
+            raise BusError(said, name=name, retry=name in _NO_REPLY)
+        found: list[Any] = unpack_variants(reply.body)
+        return found
+
+    async def properties(self, unit: str, interface: str = UNIT) -> dict[str, Any]:
+        """All properties of a unit, which is loaded for it.
+
+        Raises:
+            BusError: as `call`.
+        """
+        answer = await self.call("GetAll", "s", [interface], interface=PROPERTIES, path=unit_path(unit))
+        found: dict[str, Any] = answer[0]
+        return found
+
+    async def get(self, unit: str, name: str, interface: str = UNIT) -> Any:
+        """One property of a unit.
+
+        Raises:
+            BusError: as `call`.
+        """
+        answer = await self.call("Get", "ss", [interface, name], interface=PROPERTIES, path=unit_path(unit))
+        return answer[0]
+
+    # Jobs
+
+    async def job(self, verb: Verb, unit: str, *, within: timedelta) -> JobResult:
+        """Have systemd start, stop or restart a unit, and wait for the end of that job.
+
+        `done` proves that the unit is ready only where its Type= is notify (or exec, for the exec alone).
+
+        Raises:
+            BusError: it was refused, the bus is away, or the job is not over `within` this time (it goes on).
+        """
+        began = asyncio.get_running_loop().time()
+        try:
+            return await self._job(verb, unit, within)
+        except BusError as error:
+            lasted = asyncio.get_running_loop().time() - began
+            stalled = (error.denied and lasted > STALLED) or error.name in _NO_REPLY
+            if not stalled:
+                raise
+            log.warning("%s of %s was refused after %.0f s (%s); asking once more", verb, unit, lasted, error)
+            return await self._job(verb, unit, within)
+
+    async def _job(self, verb: Verb, unit: str, within: timedelta) -> JobResult:
+        try:
+            async with asyncio.timeout(within.total_seconds()):
+                path = str((await self.call(verb.value, "ss", [unit, "replace"]))[0])
+                result = self._removed.get(path) or await self._job_end(path)
+                if result is JobResult.UNKNOWN:
+                    await self._job_gone(unit)
+                return result
+        except TimeoutError as error:
+            text = f"{_deed(verb)} {unit} is not over after {within.total_seconds():.0f} s"
+            raise BusError(text, retry=True) from error
+
+    async def _job_end(self, path: str) -> JobResult:
+        future: asyncio.Future[JobResult] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(path, []).append(future)
+        try:
+            return await future
+        finally:
+            left = self._waiting.get(path)
+            if left is not None:
+                left.remove(future)
+                if not left:
+                    del self._waiting[path]
+
+    async def _job_gone(self, unit: str) -> None:
+        """Wait until the bus is back and the unit has no job any more."""
+        while True:
+            await self._up.wait()
+            with suppress(BusError):
+                if (await self.get(unit, "Job"))[1] == NO_JOB:
+                    return
+            await asyncio.sleep(0.2)
+
+    async def reset_failed(self, unit: str) -> None:
+        """Forget that it failed, and how often it was started lately: else its start limit counts our starts too.
+
+        Raises:
+            BusError: as `call`.
+        """
+        await self.call("ResetFailedUnit", "s", [unit])
+
+
+async def _end_of(bus: MessageBus) -> None:
+    try:
+        await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
+    except (OSError, EOFError, DBusFastError) as error:
+        log.info("the bus: %s", _words(error))
+
+
+def _deed(verb: Verb) -> str:
+    return {Verb.START: "starting", Verb.STOP: "stopping", Verb.RESTART: "restarting"}[verb]
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer"
+    if isinstance(error, EOFError):
+        return "the other side closed it"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__
