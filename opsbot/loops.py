@@ -18,6 +18,8 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 log = logging.getLogger(__name__)
+# `_guarded` tells of what fails; APScheduler would tell of a run that `close` cancels, as an error.
+logging.getLogger("apscheduler.executors").setLevel(logging.CRITICAL)
 
 Job = Callable[[], Awaitable[object]]
 

@@ -116,6 +116,7 @@ async def open_engine(
     async with Store(config.state.database) as store, AsyncExitStack() as closing:
         feed = Feed()
         prober = Prober(clock=clock)
+        closing.callback(prober.close)
         verifier = Verifier(prober, managers, clock)
         deployer = Deployer(config, store, feed, managers, verifier, clock, redact=redact)
         watcher = Watcher(config.services, store, feed, managers, prober, deployer, clock, redact)

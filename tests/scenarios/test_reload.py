@@ -5,8 +5,10 @@ import json
 import os
 import signal
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
+
+import psutil
 
 from tests.fixtures.whole import Whole, open_whole
 
@@ -187,3 +189,32 @@ async def test_one_that_fails_half_way_holds_nothing_that_the_one_before_needs(t
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
         await whole.said("well again")
+
+
+async def test_reload_after_reload_leaves_nothing_open_and_loses_no_message(tmp_path: Path) -> None:
+    async with open_whole(tmp_path) as whole:
+        await whole.serves("1")
+        await whole.said("web runs")
+        assert whole.process is not None
+        process = psutil.Process(whole.process.pid)
+        counts: list[int] = []
+        for number in range(6, 12):
+            await edit(whole, (f'poll = "{number - 1}s"', f'poll = "{number}s"'))
+            hangup(whole)
+            await whole.said("reloaded", seconds=60)
+            await whole.until(lambda: len(audit(whole)) == len(counts) + 1)
+            await whole.standin.wait_connected(30)
+            await asyncio.sleep(1)  # the gateway's connection before is closed
+            counts.append(len([1 for fd in await asyncio.to_thread(fds, process.pid) if fd.startswith("/")]))
+        assert len(set(counts[1:])) == 1, counts
+        await whole.until(lambda: sum("reloaded" in text for text in whole.texts()) == 6)
+        assert "ERROR" not in whole.log.read_text()
+
+
+def fds(pid: int) -> list[str]:
+    """What a process has open."""
+    found = []
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(OSError):
+            found.append(str(entry.readlink()))
+    return found
