@@ -29,7 +29,8 @@ from opsbot.words import clip
 log = logging.getLogger(__name__)
 
 LINES_MOST = 15
-LINE_MOST = 220
+LINE_MOST = 200
+SAID_MOST = 4
 NOTHING_NEW = "The configuration was read anew: nothing changed."
 PAUSED = "opsbot is about to read its configuration anew; ask again in a moment"
 
@@ -94,9 +95,9 @@ def _started_with(service: Service) -> tuple[object, ...]:
     return service.command, service.run_directory, service.environment_file, service.environment
 
 
-def bounded(lines: Sequence[str]) -> list[str]:
-    """As many lines as a message has room for, the first ones, each clipped."""
-    shown = [clip(each, LINE_MOST) for each in lines[:LINES_MOST]]
+def bounded(lines: Sequence[str], most: int = LINES_MOST) -> list[str]:
+    """The first lines, each clipped, and how many more there are: what a message has room for."""
+    shown = [clip(each, LINE_MOST) for each in lines[:most]]
     more = len(lines) - len(shown)
     return [*shown, f"and {more} more: opsbot's log has them all"] if more else shown
 
@@ -196,7 +197,8 @@ class Reloader:
         count = "1 change" if len(lines) == 1 else f"{len(lines)} changes"
         said = consequences(now.config, new)
         text = f"The configuration was reloaded: {count}."
-        await _tell(after, text, lines=[*bounded(lines), *bounded(said)])
+        last = bounded(said, SAID_MOST)
+        await _tell(after, text, lines=[*bounded(lines, LINES_MOST - len(last)), *last])
         self._wishes.answered(text, [*lines, *said])
         self._note("")
         await _record(after, asked, f"{count}: {'; '.join(lines)}")
