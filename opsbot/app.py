@@ -29,6 +29,7 @@ from opsbot.services.port import ManagerError
 from opsbot.status_line import StatusLine
 from opsbot.store import StoreError, audit, ledger, outbox, watchbook
 from opsbot.sweep import Sweeper
+from opsbot.unit_warnings import units_of, warn_of_traps
 from opsbot.vigil import Vigil
 from opsbot.web.hooks import Hooks
 from opsbot.web.live import LiveSources
@@ -125,6 +126,8 @@ async def _open(house: _House, config: Config) -> InForce:
         house.redact.learn([token])
         parts = await stack.enter_async_context(open_engine(config, redact=house.redact))
         engine, status = parts.engine, house.status
+        if units_of(config):
+            stack.push_async_callback(_end, asyncio.create_task(_warned(engine), name="unit files"))
         loops = _loops(parts)
         loops.open()
         stack.callback(loops.close)
@@ -149,6 +152,14 @@ async def _open(house: _House, config: Config) -> InForce:
 async def _tell_cut_short(engine: Engine, before: str) -> None:
     text = f"opsbot is back. The one before ({before}) was killed or crashed, or the host went down."
     await engine.tell("", text, key=f"cut-short:{before}")
+
+
+async def _warned(engine: Engine) -> None:
+    try:
+        await warn_of_traps(engine)
+    except Exception:
+        # The edge of a task nobody waits for: a unit file nobody thought of must not end opsbot.
+        log.exception("the units' files could not be looked at")
 
 
 async def _end(task: "asyncio.Task[None]") -> None:

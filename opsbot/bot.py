@@ -24,6 +24,7 @@ from cogs._args import Clicks
 from cogs._channel import OpsChannel
 from cogs._presses import outdated, press
 from cogs._render import Shown, say
+from cogs._tails import Tails
 from cogs._text import escape
 from cogs._views import PREFIX, TEMPLATE, OpsButton
 from cogs.audit import Audit
@@ -151,6 +152,7 @@ class OpsBot(PatientBot):
         reporter: Reporter,
         pace: Pace,
         awake: Callable[[], None],
+        tails: Tails,
     ) -> None:
         """Make the client; nothing is connected. awake: called whenever Discord is known to be there again."""
         super().__init__(
@@ -168,6 +170,7 @@ class OpsBot(PatientBot):
         self.engine = engine
         self.redact = redact
         self.clicks = clicks
+        self.tails = tails
         self.reporter = reporter
         self.pace = pace
         self.on_trouble = lambda text: reporter.problem("gateway", text)
@@ -292,15 +295,17 @@ async def run_bot(
         editor.nudge()
 
     clicks = Clicks()
+    tails = Tails(engine, channel, channel_pace)
 
     def make() -> OpsBot:
-        return OpsBot(engine, redact, clicks, reporter, pace, awake)
+        return OpsBot(engine, redact, clicks, reporter, pace, awake, tails)
 
     async with asyncio.TaskGroup() as group:
         group.create_task(sender.run(), name="sender")
         group.create_task(editor.run(), name="editor")
         group.create_task(_report_latency(current, reporter), name="latency")
         group.create_task(_stay(make, token, current, reporter, pace), name="gateway")
+        await tails.run()  # in here, so that it ends before the others do
 
 
 async def _report_latency(current: _Current, reporter: Reporter) -> None:

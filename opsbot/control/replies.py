@@ -237,7 +237,14 @@ def history(deployments: "list[Deployment]", incidents: "list[Incident]", *, dae
 
 def log_reply(line: "LogLine") -> LogReply:
     """One line."""
-    return {"at": iso(line.at), "level": line.level, "text": line.text, "run": line.run}
+    return {
+        "at": iso(line.at),
+        "level": line.level,
+        "text": line.text,
+        "run": line.run,
+        "part": line.part,
+        "manager": line.manager,
+    }
 
 
 def logs(service: str, lines: "list[LogLine]", *, daemon: bool = True) -> Logs:

@@ -187,12 +187,14 @@ class ServiceReply(TypedDict):
 
 
 class LogReply(TypedDict):
-    """One line a service wrote."""
+    """One line a service wrote. `part`: which of its units; `manager`: its manager said it of the service."""
 
     at: str
     level: str
     text: str
     run: str
+    part: str
+    manager: bool
 
 
 class AuditReply(TypedDict):
