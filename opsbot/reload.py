@@ -168,16 +168,16 @@ class Reloader:
                 log.error("%s", each)
             count = "a problem" if len(lines) == 1 else f"{len(lines)} problems"
             text = f"The new configuration has {count} and is not taken: the one before stays in force."
+            await _record(now, asked, f"refused: {count}; {lines[0]}")
             await _tell(now, text, level="error", lines=bounded(lines))
             self._wishes.answered(text, lines, ok=False)
             self._note(f"the configuration file has {count}, the one before is in force")
-            await _record(now, asked, f"refused: {count}; {lines[0]}")
         else:
             self._note("")
             log.info("%s", NOTHING_NEW)
+            await _record(now, asked, "nothing changed")
             await _tell(now, NOTHING_NEW)
             self._wishes.answered(NOTHING_NEW)
-            await _record(now, asked, "nothing changed")
         notify(READY)
 
     async def _change(self, now: InForce, asked: Sequence[Actor], reading: Reading, new: Config) -> InForce | None:
@@ -198,10 +198,10 @@ class Reloader:
         said = consequences(now.config, new)
         text = f"The configuration was reloaded: {count}."
         last = bounded(said, SAID_MOST)
+        await _record(after, asked, f"{count}: {'; '.join(lines)}")
         await _tell(after, text, lines=[*bounded(lines, LINES_MOST - len(last)), *last])
         self._wishes.answered(text, [*lines, *said])
         self._note("")
-        await _record(after, asked, f"{count}: {'; '.join(lines)}")
         notify(READY)
         log.info("the configuration was reloaded: %s", count)
         return after
@@ -212,10 +212,10 @@ class Reloader:
             return None
         why = self._redact(str(error) or type(error).__name__)
         text = "The new configuration could not be brought into force: the one before is in force again."
+        await _record(back, asked, f"refused: {why}")
         await _tell(back, text, level="error", lines=bounded([why]))
         self._wishes.answered(text, [why], ok=False)
         self._note("the configuration file could not be brought into force, the one before is")
-        await _record(back, asked, f"refused: {why}")
         notify(READY)
         return back
 
