@@ -268,6 +268,12 @@ def _doing(verbs: _Verbs) -> None:
     )
     _reason(rollback)
     _waiting(rollback)
+    verbs.client(
+        "reload",
+        "have the daemon read its configuration anew",
+        "Waits and prints what it changes. A file with problems is not taken: each is printed, and the configuration "
+        "before stays in force. Deployments under way come to their end first.",
+    )
     hold = verbs.client("hold", "no deploys of a service until it is resumed")
     _service(hold)
     _reason(hold)

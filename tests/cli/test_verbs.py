@@ -450,3 +450,10 @@ async def test_a_deployment_is_followed_over_the_end_of_the_stream(daemon: World
         await again.close()
     assert (process.returncode, err) == (0, b"")
     assert out.count(b"fetching") == 1, "no step is told twice"
+
+
+@pytest.mark.usefixtures("daemon")
+async def test_reload_needs_a_daemon_that_can(opsbot: Opsbot) -> None:
+    ended = await opsbot("reload")
+    assert ended.code == 1
+    assert "cannot read its configuration anew" in ended.err
