@@ -308,6 +308,7 @@ class Deployer:
         """A deploy: its commit is fetched and a release made of it."""
         value = course.value
         await course.move(Phase.FETCHING)
+        await place.recognise_locked()
         wanted = value.ref or place.source.branch
         async with course.step(f"fetch {wanted[:10] if is_full_id(wanted) else wanted}") as doing:
             commit = await self._fetch(place, value.ref)
@@ -354,11 +355,17 @@ class Deployer:
 
     async def _return(self, course: Course, place: Place) -> None:
         """A rollback: its release stands on disk already."""
-        releases = await self._store.read(ledger.releases, place.name)
-        back = next((release for release in releases if release.name == course.value.release_to), None)
+        await place.recognise_locked()
+        facts = await self._store.read(known, place.name)
+        back = next((release for release in facts.releases if release.name == course.value.release_to), None)
         if back is None or not await asyncio.to_thread(place.releases.stands, back.name):
             raise SetbackError(f"the folder of release {course.value.release_to} is gone")
-        await course.change(commit_to=back.commit)
+        live = facts.live
+        await course.change(
+            commit_to=back.commit,
+            commit_from=live.commit if live else None,
+            release_from=live.name if live else None,
+        )
         await place.ready(course, back.name)
         await self._swing(course, place)
 

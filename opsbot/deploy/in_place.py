@@ -38,8 +38,14 @@ class InPlace(Place):
 
     async def recognise(self) -> None:
         """Take what is checked out for what is live: the first time, and where a person has moved it since."""
-        if await self.store.read(ledger.unfinished, self.name):
-            return
+        if self.lock.locked():
+            return  # a deployment moves it, and whoever asks for another meanwhile is not kept waiting
+        async with self.lock:
+            if not await self.store.read(ledger.unfinished, self.name):
+                await self.recognise_locked()
+
+    async def recognise_locked(self) -> None:
+        """The same, at the beginning of a deployment, which holds the lock and has moved nothing yet."""
         try:
             head = await asyncio.to_thread(self.checkout.head)
             await self._take_over(head)

@@ -49,6 +49,9 @@ class Place:
     async def recognise(self) -> None:
         """Take note of what was changed by hand. Nothing to be done: what is live is opsbot's own."""
 
+    async def recognise_locked(self) -> None:
+        """The same, by who holds the lock."""
+
     async def prepare(self, course: Course, name: str, commit: str, live: Release | None) -> None:
         """Have a release's files, beside the live ones.
 

@@ -241,8 +241,8 @@ class Repository:
     async def _raise(self, result: GitResult) -> None:
         if result.status == 0:
             return
-        if await asyncio.to_thread(exhausted, self.source.directory):
-            where = await asyncio.to_thread(file_system, self.source.directory)
+        if await asyncio.to_thread(exhausted, self.mirror.parent):
+            where = await asyncio.to_thread(file_system, self.mirror.parent)
             raise RemoteError(Trouble.DISK, f"no space left on {where}")
         trouble = explain(result)
         if trouble.kind in {Trouble.OTHER, Trouble.NO_REPOSITORY} and _DAMAGE.search(result.err):
