@@ -81,7 +81,7 @@ check process web matching "{folder}/server.py"
 
 @dataclass(slots=True)
 class Deaths(Times):
-    """Also the seconds until the process had ended, until opsbot (or the loop) saw it, and until all was said to be well."""
+    """Also the seconds until the process had ended, until that was seen, and until all was said to be well again."""
 
     ended: list[float] = field(default_factory=list)
     seen: list[float] = field(default_factory=list)

@@ -7,7 +7,7 @@ asked for, or a `Refused` with the reason. `open_engine` in `opsbot.wiring` puts
 import asyncio
 import difflib
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -388,11 +388,16 @@ class Engine:
             self.poller.wake(service, Origin.POLL)
         return held or silenced
 
-    async def tell(self, service: str, text: str, *, level: str = "info", key: str | None = None) -> None:
-        """Put a plain sentence into the ops channel, once a key."""
+    async def tell(
+        self, service: str, text: str, *, level: str = "info", key: str | None = None, lines: Sequence[str] = ()
+    ) -> None:
+        """Put a plain sentence into the ops channel, once a key. lines: shown below it, each as it is."""
         now = self.clock()
         name = key or f"word:{now.timestamp()}"
-        await self.store.write(outbox.put, name, NoticeKind.WORD, service, now, body={"text": text, "level": level})
+        body: dict[str, object] = {"text": text, "level": level}
+        if lines:
+            body["lines"] = list(lines)
+        await self.store.write(outbox.put, name, NoticeKind.WORD, service, now, body=body)
         self.feed.publish("notice")
 
 

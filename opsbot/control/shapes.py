@@ -293,6 +293,16 @@ class Ping(TypedDict):
     state_directory: str
 
 
+class ReloadReply(TypedDict):
+    """What came of a reload. `asked`: how many wishes there were. `answered`: the last it answers, 0 where none was."""
+
+    asked: int
+    answered: int
+    ok: bool
+    text: str
+    lines: list[str]
+
+
 class Snapshot(TypedDict):
     """All that the dashboard shows. `gateway` is null without a daemon, and while it has no bot."""
 

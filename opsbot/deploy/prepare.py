@@ -16,7 +16,7 @@ from pathlib import Path
 from opsbot.config import InstallStep
 from opsbot.core.deployment import Release
 from opsbot.core.patterns import fits
-from opsbot.deploy.course import Course, SetbackError
+from opsbot.deploy.course import Course, Doing, SetbackError
 from opsbot.deploy.disk import file_system, remove
 from opsbot.deploy.occupants import MARK
 from opsbot.deploy.releases import About, ReleaseError, Releases
@@ -104,7 +104,7 @@ class Preparation:
         """
         done = {}
         for number, step in enumerate(course.service.install):
-            done[_digest(step)] = await self._step(course, number, step, name, commit, live)
+            done[digest(step)] = await self._step(course, number, step, name, commit, live)
         try:
             made = await self._repository.touched(self._releases.path(name), self._releases.index(name))
             changed, added = made or (frozenset(), frozenset())
@@ -117,35 +117,50 @@ class Preparation:
         self, course: Course, number: int, step: InstallStep, name: str, commit: str, live: Release | None
     ) -> str:
         folder = self._releases.path(name) / step.directory
-        async with course.step(_shown(step)) as doing:
-            output = self._output / str(course.value.id) / f"{number + 1}-{_slug(step.run[0])}.log"
+        async with course.step(shown(step)) as doing:
+            output = self.output(course, number, step)
             doing.output = str(output)
             kept = await self._reusable(step, commit, live) if live is not None else ()
             if live is not None and kept and await self._take_over(kept, step, live, folder, output):
                 doing.output = ""
-                doing.note = f"{_changed_names(step)} unchanged since {live.commit[:10]}: reused {', '.join(kept)}"
+                doing.note = f"{changed_names(step)} unchanged since {live.commit[:10]}: reused {', '.join(kept)}"
                 return "reused"
-            await course.say(doing, "")
-            extra = {
-                **course.service.environment,
-                "OPSBOT_SERVICE": course.service.name,
-                "OPSBOT_COMMIT": commit,
-                "OPSBOT_RELEASE": str(self._releases.path(name)),
-                MARK: self._mark,
-            }
-            result = await run_step(
-                step.run, directory=folder, env=environment(extra), timeout=step.timeout, output=output
-            )
-            doing.tail = result.tail if not result.ok else ""
-            if not result.ok:
-                raise await self._failed(step, result)
+            await self.run(course, doing, step, commit, self._releases.path(name), output)
             return "ran"
+
+    def output(self, course: Course, number: int, step: InstallStep) -> Path:
+        """The file that keeps what a step prints; `number` counts from 0."""
+        return self._output / str(course.value.id) / f"{number + 1}-{_slug(step.run[0])}.log"
+
+    async def run(
+        self, course: Course, doing: Doing, step: InstallStep, commit: str, release: Path, output: Path
+    ) -> None:
+        """Run one install step in a release's folder, shown as what is being done.
+
+        Raises:
+            SetbackError: it failed, or there is no space.
+        """
+        doing.output = str(output)
+        await course.say(doing, "")
+        extra = {
+            **course.service.environment,
+            "OPSBOT_SERVICE": course.service.name,
+            "OPSBOT_COMMIT": commit,
+            "OPSBOT_RELEASE": str(release),
+            MARK: self._mark,
+        }
+        result = await run_step(
+            step.run, directory=release / step.directory, env=environment(extra), timeout=step.timeout, output=output
+        )
+        doing.tail = result.tail if not result.ok else ""
+        if not result.ok:
+            raise await self._failed(step, result)
 
     async def _failed(self, step: InstallStep, result: StepResult) -> SetbackError:
         if result.no_space:
             where = await asyncio.to_thread(file_system, self._releases.directory)
             return SetbackError(f"{step.run[0]}: no space left on {where}: {result.text}", tail=result.tail)
-        return SetbackError(f"{_shown(step)}: {result.text}", lasting=result.lasting, tail=result.tail)
+        return SetbackError(f"{shown(step)}: {result.text}", lasting=result.lasting, tail=result.tail)
 
     # Taking over from the live release
 
@@ -154,13 +169,13 @@ class Preparation:
         if not step.when_changed:
             return ()
         about = await asyncio.to_thread(self._releases.about, live.name)
-        if _digest(step) not in about.steps:
+        if digest(step) not in about.steps:
             return ()
         before, after = await self._repository.tree(live.commit), await self._repository.tree(commit)
         if before is None or after is None:
             return ()
-        wanted = _picked(after, step.when_changed)
-        if not wanted or wanted != _picked(before, step.when_changed):
+        wanted = picked(after, step.when_changed)
+        if not wanted or wanted != picked(before, step.when_changed):
             return ()
         return await asyncio.to_thread(self._present, step, live)
 
@@ -230,17 +245,18 @@ def _release_path(path: Path) -> bytes:
     return str(Path(*parts[: at + 2])).encode()
 
 
-def _picked(tree: Mapping[str, str], patterns: Sequence[str]) -> dict[str, str]:
+def picked(tree: Mapping[str, str], patterns: Sequence[str]) -> dict[str, str]:
+    """The files of a tree that patterns name, and the ids of their contents."""
     return {path: content for path, content in tree.items() if any(fits(path, pattern) for pattern in patterns)}
 
 
-def _digest(step: InstallStep) -> str:
+def digest(step: InstallStep) -> str:
     """How a step is configured: one that is configured otherwise is another step."""
     told = json.dumps([step.run, step.directory, step.keep, step.when_changed])
     return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
-def _shown(step: InstallStep) -> str:
+def shown(step: InstallStep) -> str:
     """The command as people call it: where its program lies says nothing to them."""
     return " ".join([Path(step.run[0]).name, *step.run[1:]])
 
@@ -249,7 +265,8 @@ def _slug(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", Path(text).name)[:40] or "step"
 
 
-def _changed_names(step: InstallStep) -> str:
+def changed_names(step: InstallStep) -> str:
+    """The files a step goes by, as they are shown."""
     return _some([Path(pattern).name if "*" not in pattern else pattern for pattern in step.when_changed])
 
 

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Mapping
 from datetime import datetime
 
+from opsbot.config import Strategy
 from opsbot.core.deployment import CHANGED, Deployment, Facts, Phase, Release, advance, previous_good
 from opsbot.core.model import Live, NoticeKind
 from opsbot.deploy.course import SetbackError
@@ -58,6 +59,9 @@ async def put_right(place: Place, *, busy: bool) -> None:
 
     busy: a deployment has been taken up, which sees to `current` itself.
     """
+    if place.source.strategy is Strategy.IN_PLACE:
+        await place.recognise()
+        return
     facts = await place.store.read(known, place.name)
     await asyncio.to_thread(place.releases.sweep_links)
     if not facts.releases and facts.live is None and not busy:

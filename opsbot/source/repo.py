@@ -98,10 +98,13 @@ class Exported:
 class Repository:
     """One service's mirror."""
 
-    def __init__(self, source: Source, mark: str = "") -> None:
-        """Remember where; nothing is touched yet. `mark` is handed to every git, see `opsbot.deploy.occupants`."""
+    def __init__(self, source: Source, mark: str = "", mirror: Path | None = None) -> None:
+        """Remember where; nothing is touched yet. `mark` is handed to every git, see `opsbot.deploy.occupants`.
+
+        mirror: where it stands, when not in the source's directory.
+        """
         self.source = source
-        self.mirror = source.directory / "mirror.git"
+        self.mirror = mirror or source.directory / "mirror.git"
         self._mark = mark
         self._lock = asyncio.Lock()
 
@@ -161,7 +164,7 @@ class Repository:
             await asyncio.to_thread(self._unlock)
             return False
         await asyncio.to_thread(shutil.rmtree, self.mirror, ignore_errors=True)
-        await asyncio.to_thread(self.source.directory.mkdir, parents=True, exist_ok=True)
+        await asyncio.to_thread(self.mirror.parent.mkdir, parents=True, exist_ok=True)
         await self._git(["init", "--quiet", "--bare", "--template=", "--", str(self.mirror)], check=True)
         return True
 
@@ -238,8 +241,8 @@ class Repository:
     async def _raise(self, result: GitResult) -> None:
         if result.status == 0:
             return
-        if await asyncio.to_thread(exhausted, self.source.directory):
-            where = await asyncio.to_thread(file_system, self.source.directory)
+        if await asyncio.to_thread(exhausted, self.mirror.parent):
+            where = await asyncio.to_thread(file_system, self.mirror.parent)
             raise RemoteError(Trouble.DISK, f"no space left on {where}")
         trouble = explain(result)
         if trouble.kind in {Trouble.OTHER, Trouble.NO_REPOSITORY} and _DAMAGE.search(result.err):

@@ -67,7 +67,7 @@ class Sweeper:
         self._own = [config.state.directory]
         for service in config.services.values():
             if service.source is not None:
-                self._own += [service.source.directory / name for name in ("releases", "mirror.git")]
+                self._own += [service.source.directory / name for name in ("releases", "mirror.git", ".git")]
 
     def jobs(self) -> tuple[Job, ...]:
         """When each clean-up is to be done."""
