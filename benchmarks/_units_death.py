@@ -26,8 +26,8 @@ from opsbot.services.port import Happening
 from opsbot.services.systemd.manager import Systemd
 from opsbot.standin import Standin
 
-KILLS = 30
-LEFT_DEAD = 10
+KILLS = 20
+LEFT_DEAD = 6
 """How many of the units that systemd leaves dead."""
 REST = 2.2
 """Seconds between two kills: each makes two messages, and Discord takes five in five seconds."""
