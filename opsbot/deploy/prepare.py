@@ -206,7 +206,7 @@ class Preparation:
         # What is left is the service's user's, in folders where opsbot may not write.
         path = self._releases.path(name)
         output = self._output / f"remove-{name}.log"
-        result = await self._small(steps, ["rm", "-rf", "--", str(path)], output, COPY_LIMIT)
+        result = await self._small(steps, _removal(path), output, COPY_LIMIT)
         await asyncio.to_thread(output.unlink, missing_ok=True)
         gone = await asyncio.to_thread(self._releases.discard, name, guarded=True)
         if not gone:
@@ -264,7 +264,7 @@ class Preparation:
     async def _clear(self, steps: Steps, place: Path, output: Path) -> bool:
         if not steps.abroad:
             return await asyncio.to_thread(_clear, place)
-        for words in (["mkdir", "-p", "--", str(place.parent)], ["rm", "-rf", "--", str(place)]):
+        for words in (["mkdir", "-p", "--", str(place.parent)], _removal(place)):
             if not (await self._small(steps, words, output)).ok:
                 return False
         return True
@@ -288,6 +288,10 @@ def _clear(place: Path) -> bool:
     if place.is_symlink() or place.is_file():
         place.unlink()
     return remove(place)
+
+
+def _removal(place: Path) -> list[str]:
+    return [sys.executable, "-I", "-m", "opsbot.errand.removal", str(place)]
 
 
 def _picked(tree: Mapping[str, str], patterns: Sequence[str]) -> dict[str, str]:

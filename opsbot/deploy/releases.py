@@ -28,6 +28,7 @@ from opsbot.config import Source
 from opsbot.deploy import two_owners
 from opsbot.deploy.disk import file_system, is_full, remove, sync_file_system, sync_folder, used
 from opsbot.deploy.occupants import occupants
+from opsbot.errand.removal import remove_own
 from opsbot.words import size
 
 MARGIN = 100 * 1024 * 1024
@@ -243,7 +244,7 @@ class Releases:
         with suppress(OSError):  # on a full disk there may be no room for the mark
             if self.path(name).exists():
                 self._part(name).touch()
-        if not (two_owners.remove_own if guarded else remove)(self.path(name)):
+        if not (remove_own if guarded else remove)(self.path(name)):
             return False
         for trace in (self.index(name), self.about_folder / f"{name}.json", self._part(name)):
             trace.unlink(missing_ok=True)

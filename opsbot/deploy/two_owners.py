@@ -15,52 +15,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
-DEPTH_MOST = 200
-"""Folders in folders; what lies deeper is left to its owner (rm(1) has no such limit)."""
+from opsbot.errand.removal import DEPTH_MOST, OPEN, opened
+
 OPEN_UMASK = 0o007
 """Of what the service's group is to change too."""
 
-_OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class LedAstrayError(Exception):
     """A link stands where a folder should be; the text names it."""
-
-
-@contextmanager
-def _opened(name: str | Path, folder: int | None = None, flags: int = _OPEN) -> Iterator[int]:
-    fd = os.open(name, flags, dir_fd=folder)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
-
-
-# Taking away
-
-
-def remove_own(place: Path) -> bool:
-    """Remove a folder with all in it, as far as this user may; whether it is gone."""
-    with suppress(OSError), _opened(place.parent, flags=_OPEN & ~os.O_NOFOLLOW) as around:
-        _remove(place.name, around, DEPTH_MOST)
-    return not os.path.lexists(place)
-
-
-def _remove(name: str, around: int, depth: int) -> None:
-    with suppress(OSError):
-        os.unlink(name, dir_fd=around)
-        return
-    if depth == 0:
-        return
-    with suppress(OSError), _opened(name, around) as fd:
-        about = os.fstat(fd)
-        if about.st_uid == os.geteuid() and about.st_mode & stat.S_IRWXU != stat.S_IRWXU:
-            os.fchmod(fd, stat.S_IRWXU)  # write-protected by its owner, as Go's module cache is
-        for each in os.listdir(fd):  # noqa: PTH208 - an open folder
-            _remove(each, fd, depth - 1)
-    with suppress(OSError):
-        os.rmdir(name, dir_fd=around)
 
 
 # Making, opening, sealing
@@ -76,13 +40,22 @@ def make_closed(place: Path) -> None:
 
 
 def open_to_group(place: Path) -> None:
-    """Let the service's group go into a folder that was made closed, and write in it."""
+    """Let the service's group go into a folder that was made closed, and write in it.
+
+    The folders in it pass on their group no more: `cp -a` would keep that bit, which a unit with RestrictSUIDSGID= may
+    not set.
+    """
+    for _, folders, _, fd in os.fwalk(place):
+        for name in folders:
+            mode = os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode
+            if stat.S_ISDIR(mode):
+                os.chmod(name, stat.S_IMODE(mode) & ~stat.S_ISGID, dir_fd=fd)
     place.chmod(0o770)
 
 
 def seal(place: Path) -> None:
     """Nothing in this folder that is opsbot's own can be changed by the service any more, nor anything added to it."""
-    with _opened(place) as fd:
+    with opened(place) as fd:
         _seal(fd, DEPTH_MOST)
 
 
@@ -95,10 +68,10 @@ def _seal(fd: int, depth: int) -> None:
         with suppress(OSError):
             about = os.stat(name, dir_fd=fd, follow_symlinks=False)
             if stat.S_ISDIR(about.st_mode) and depth > 0:
-                with _opened(name, fd) as inner:
+                with opened(name, fd) as inner:
                     _seal(inner, depth - 1)
             elif stat.S_ISREG(about.st_mode) and about.st_uid == os.geteuid():
-                with _opened(name, fd, _FILE) as file:
+                with opened(name, fd, _FILE) as file:
                     _close_to_group(file, os.fstat(file))
 
 
@@ -118,7 +91,7 @@ def keep_shared(shared: Path, release: Path, wanted: PurePosixPath) -> bool | No
         LedAstrayError: a link stands in its way.
         OSError: it cannot be moved (EXDEV: to another file system).
     """
-    with _opened(shared.parent, flags=_OPEN & ~os.O_NOFOLLOW) as directory:
+    with opened(shared.parent, flags=OPEN & ~os.O_NOFOLLOW) as directory:
         if not _stands(shared.name, directory):
             _make_open(shared.name, directory)
     with _down(shared, wanted.parent) as store:
@@ -154,7 +127,7 @@ def _stands(name: str, folder: int) -> bool:
 def _down(top: Path, below: PurePosixPath, *, make: bool = True) -> Iterator[int]:
     """The folder `below` in `top`, opened step by step; what is not there is made."""
     # `top` itself lies where only opsbot and the administrator put things: a link there is theirs.
-    fd = os.open(top, _OPEN & ~os.O_NOFOLLOW)
+    fd = os.open(top, OPEN & ~os.O_NOFOLLOW)
     at = top
     try:
         for part in below.parts:
@@ -162,7 +135,7 @@ def _down(top: Path, below: PurePosixPath, *, make: bool = True) -> Iterator[int
             if make and not _stands(part, fd):
                 _make_open(part, fd)
             try:
-                inner = os.open(part, _OPEN, dir_fd=fd)
+                inner = os.open(part, OPEN, dir_fd=fd)
             except OSError as error:
                 if error.errno in {errno.ELOOP, errno.ENOTDIR}:
                     raise LedAstrayError(f"{at} is a link, or no folder") from error

@@ -96,7 +96,7 @@ async def test_a_step_has_a_home_to_write_in_and_none_of_opsbots_environment(wor
         """
         async def story(errands, bus):
             os.environ["OPSBOT_DISCORD_TOKEN"] = "secret"
-            script = "env; echo x > $HOME/x; echo t > /tmp/t; test -t 0 || echo none; nice; cat /proc/self/oom_score_adj"
+            script = "env; touch $HOME/x /tmp/t; test -t 0 || echo none; nice; cat /proc/self/oom_score_adj"
             result = await step(errands, "sh", "-c", script, A="b")
             return {**result, "kept": (OUT / "1.log").read_text()}
 
