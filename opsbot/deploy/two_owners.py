@@ -93,7 +93,7 @@ def keep_shared(shared: Path, release: Path, wanted: PurePosixPath) -> bool | No
     """
     with opened(shared.parent, flags=OPEN & ~os.O_NOFOLLOW) as directory:
         if not _stands(shared.name, directory):
-            _make_open(shared.name, directory)
+            _make_open(shared, directory)
     with _down(shared, wanted.parent) as store:
         if _stands(wanted.name, store):
             return None
@@ -112,7 +112,7 @@ def make_shared(shared: Path, wanted: PurePosixPath) -> None:
         OSError: it cannot be made.
     """
     with _down(shared, wanted.parent) as store:
-        _make_open(wanted.name, store)
+        _make_open(shared / wanted, store)
 
 
 def _stands(name: str, folder: int) -> bool:
@@ -133,7 +133,7 @@ def _down(top: Path, below: PurePosixPath, *, make: bool = True) -> Iterator[int
         for part in below.parts:
             at /= part
             if make and not _stands(part, fd):
-                _make_open(part, fd)
+                _make_open(at, fd)
             try:
                 inner = os.open(part, OPEN, dir_fd=fd)
             except OSError as error:
@@ -147,10 +147,10 @@ def _down(top: Path, below: PurePosixPath, *, make: bool = True) -> Iterator[int
         os.close(fd)
 
 
-def _make_open(name: str, folder: int) -> None:
+def _make_open(path: Path, folder: int) -> None:
     """A folder that the group may write in: made with a umask for it, which is the whole process's and not a call's."""
     done = subprocess.run(
-        ["mkdir", "--", name],
+        ["mkdir", "--", path.name],
         cwd=f"/proc/self/fd/{folder}",
         umask=OPEN_UMASK,
         stdin=subprocess.DEVNULL,
@@ -158,5 +158,6 @@ def _make_open(name: str, folder: int) -> None:
         text=True,
         check=False,
     )
-    if done.returncode != 0 and not _stands(name, folder):
-        raise OSError(errno.EIO, done.stderr.strip() or "mkdir failed", name)
+    if done.returncode != 0 and not _stands(path.name, folder):
+        why = done.stderr.strip().rpartition(": ")[2]
+        raise OSError(errno.EACCES, f"a folder cannot be made there: {why}", str(path))

@@ -52,7 +52,7 @@ def _remove(name: str, around: int, depth: int) -> None:
 
 
 def _unlock(name: str, around: int) -> None:
-    """Go's module cache is write-protected by its owner; by the open folder, for it may have been replaced by a link."""
+    """Go's module cache is write-protected by its owner. By the open folder: the name may be a link by now."""
     with suppress(OSError):
         fd = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=around)
         try:
