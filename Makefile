@@ -28,10 +28,12 @@ WORKERS ?= auto
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile
 test: $(VENV)/.dev
 	$(PYTEST) $(ARGS)
-	$(if $(ARGS),,tests/lab/inside $(PYTEST) tests/systemd)
+	$(if $(ARGS),,$(MAKE) --no-print-directory test-systemd)
 
+# Those in alone/ stop what the others stand on.
 test-systemd: $(VENV)/.dev
-	tests/lab/inside $(PYTEST) tests/systemd $(ARGS)
+	tests/lab/inside $(PYTEST) $(if $(ARGS),$(ARGS),tests/systemd --ignore tests/systemd/alone)
+	$(if $(ARGS),,tests/lab/inside $(BIN)/python -m pytest tests/systemd/alone)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

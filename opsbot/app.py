@@ -23,12 +23,13 @@ from opsbot.instance import AlreadyRunningError, InstanceLock
 from opsbot.loops import Loops
 from opsbot.redaction import RedactingFilter, Redactor
 from opsbot.sdnotify import notify
+from opsbot.services.port import ManagerError
 from opsbot.store import StoreError, audit, ledger, outbox, watchbook
 from opsbot.sweep import Sweeper
 from opsbot.web.hooks import Hooks
 from opsbot.web.live import LiveSources
 from opsbot.web.server import start_web
-from opsbot.wiring import Parts, UnsupportedError, open_engine
+from opsbot.wiring import Parts, open_engine
 
 log = logging.getLogger(__name__)
 
@@ -64,10 +65,10 @@ async def run(config: Config) -> int:
     except AlreadyRunningError as error:
         log.error("%s", error)  # noqa: TRY400 - a sentence for people; a traceback would hide it
         return 1
-    except (SecretMissingError, UnsupportedError) as error:
+    except SecretMissingError as error:
         log.error("%s: %s", config.path, error)  # noqa: TRY400 - likewise
         return 2
-    except (StoreError, ControlError, OSError) as error:
+    except (StoreError, ControlError, ManagerError, OSError) as error:
         log.error("opsbot cannot start: %s", error)  # noqa: TRY400 - likewise
         return 1
     return 0

@@ -32,10 +32,6 @@ from opsbot.watch import Watcher
 log = logging.getLogger(__name__)
 
 
-class UnsupportedError(Exception):
-    """The configuration asks for something this opsbot cannot do; the text names it and the mend."""
-
-
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What the daemon drives beside the engine."""
@@ -52,15 +48,16 @@ def now() -> datetime:
 
 
 def _managers(config: Config, clock: Callable[[], datetime]) -> dict[str, ServiceManager]:
-    units = [name for name, service in config.services.items() if service.manager is ManagerKind.SYSTEMD]
-    if units:
-        raise UnsupportedError(
-            f'services with manager = "systemd" ({", ".join(units)}) need the systemd part, which this version lacks; '
-            'use manager = "process" with a command'
-        )
+    units = {name: service for name, service in config.services.items() if service.manager is ManagerKind.SYSTEMD}
     own = {name: service for name, service in config.services.items() if service.manager is ManagerKind.PROCESS}
-    supervisor = Supervisor(own, config.state.services, clock)
-    return dict.fromkeys(own, supervisor)
+    managers: dict[str, ServiceManager] = dict.fromkeys(own, Supervisor(own, config.state.services, clock))
+    if units:
+        # D-Bus takes 5 MB, which a host without units need not spend.
+        from opsbot.services.systemd.manager import Systemd  # noqa: PLC0415
+
+        systemd = Systemd(units, config.state.directory, clock, scope=config.systemd.scope)
+        managers |= dict.fromkeys(units, systemd)
+    return managers
 
 
 def known_secrets(config: Config) -> Iterator[str]:
@@ -111,7 +108,7 @@ async def open_engine(
 
     Raises:
         StoreError: the database cannot be opened.
-        UnsupportedError: the configuration asks for what this version lacks.
+        ManagerError: systemd cannot be asked, or another opsbot supervises the services.
     """
     redact = redact or Redactor()
     redact.learn(await asyncio.to_thread(lambda: list(known_secrets(config))))

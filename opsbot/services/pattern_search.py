@@ -41,9 +41,14 @@ class PatternSearch:
         except (re.error, OverflowError, RecursionError) as error:
             raise ManagerError(f"not a regular expression: {error}") from error
         self._until = until
-        self._plain = None if _SPECIAL.intersection(pattern) else pattern.lower()
+        self._plain = pattern.lower() if self.is_plain(pattern) else None
         self._pattern = pattern
         self._process: subprocess.Popen[bytes] | None = None
+
+    @staticmethod
+    def is_plain(pattern: str) -> bool:
+        """Whether it is text to look for, with nothing in it that means something else."""
+        return not _SPECIAL.intersection(pattern)
 
     def __enter__(self) -> Self:
         """Itself; the process is started when the first lines come."""
@@ -56,6 +61,12 @@ class PatternSearch:
         if self._process is not None:
             self._process.kill()
             self._process.communicate()
+
+    def stop(self) -> None:
+        """Give it up, from any thread: `fitting` raises."""
+        process = self._process
+        if process is not None:
+            process.kill()
 
     def fitting(self, items: list[T], text_of: Callable[[T], str]) -> list[T]:
         """Those whose text the pattern is found in.

@@ -43,6 +43,8 @@ class ServiceState:
     exit: str = ""
     stopped_by_hand: bool = False
     release: Path | None = None
+    revivable: bool = False
+    """It failed, and the manager leaves it so, but has not tried as often as recovery may: a restart can help."""
     parts: tuple[tuple[str, "ServiceState"], ...] = ()
 
 
@@ -77,19 +79,25 @@ class ManagerError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """One line a service wrote. `text` is untrusted. `level`: error, warning, info, debug, or "" where unknown."""
+    """One line a service wrote. `text` is untrusted. `level`: error, warning, info, debug, or "" where unknown.
+
+    part: which of the service's units, "" where it is one. manager: the service did not write it, its manager said it
+    of the service ("Main process exited", "Scheduled restart job", "Suppressed 200 messages").
+    """
 
     at: datetime
     text: str
     level: str = ""
     run: str = ""
+    part: str = ""
+    manager: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class LogQuery:
     """Which lines: the last `lines` of those that fit all that is given.
 
-    `grep` is a regular expression, ignoring case. `level`: that one or graver.
+    `grep` is a regular expression, ignoring case. `level`: that one or graver. `this_run`: only since the last start.
     """
 
     lines: int = 50
@@ -133,7 +141,7 @@ class ServiceManager(Protocol):
         """How it stands now."""
 
     async def logs(self, service: str, query: LogQuery) -> list[LogLine]:
-        """Lines the service wrote, oldest first. Bounded in time and memory."""
+        """Lines the service wrote, and what its manager said of it, oldest first. Bounded in time and memory."""
 
     def follow(self, service: str) -> AsyncIterator[LogLine]:
         """Lines as they are written, from now on, until the iterator is closed."""

@@ -68,7 +68,8 @@ class Casebook:
             async with asyncio.timeout(LOG_SECONDS):
                 run = run or (await self._managers[name].state(name)).run
                 found = await self._managers[name].logs(name, LogQuery(LOG_LINES * 4))
-                ours = [line.text for line in found if not run or line.run in {"", run}]
+                # The run of several units is all of theirs.
+                ours = [line.text for line in found if not run or line.run in run]
                 lines = tuple(self._redact(text)[:500] for text in ours[-LOG_LINES:])
         except (ManagerError, TimeoutError) as error:
             log.warning("%s: its log cannot be read for the alert: %s", name, error)

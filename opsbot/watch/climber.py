@@ -84,7 +84,7 @@ class Climber:
             deploying=self._deployer.busy(name),
             stopped_by_hand=state.stopped_by_hand,
             silenced_by_manager=state.activity in UNSETTLED,
-            restart_cannot_help=state.activity is Activity.FAILED,
+            restart_cannot_help=state.activity is Activity.FAILED and not state.revivable,
         )
         await self._take(name, next_rung(trouble, ladder, now), now)
 

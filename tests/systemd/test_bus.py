@@ -60,20 +60,6 @@ async def test_signals_of_a_unit_arrive(bus: SystemdBus) -> None:
     await bus.job(Verb.STOP, "bust-web.service", within=LIMIT)
 
 
-async def test_a_bus_that_is_restarted_is_connected_to_anew_and_told(bus: SystemdBus) -> None:
-    back = asyncio.Event()
-
-    async def told() -> None:
-        back.set()
-
-    bus.on_back(told)
-    await systemctl("restart", "dbus.service")
-    async with asyncio.timeout(20):
-        await back.wait()
-    assert await bus.job(Verb.START, "bust-web.service", within=LIMIT) is JobResult.DONE
-    await bus.job(Verb.STOP, "bust-web.service", within=LIMIT)
-
-
 async def test_where_there_is_no_bus_the_mend_is_said(tmp_path: Path) -> None:
     with pytest.raises(BusError, match="Is D-Bus running"):
         await SystemdBus(at=f"unix:path={tmp_path}/none").open()

@@ -1,0 +1,121 @@
+"""What of the journal belongs to a unit, and what an entry says. Fields: systemd.journal-fields(7)."""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from opsbot.config import Scope
+from opsbot.services.journal_export import Entry
+from opsbot.services.log_levels import LEVELS, level_of
+from opsbot.services.port import LogLine
+
+STOPPING = "de5b426a63be47a7b6ac3eaac82e2f6f"
+"""The MESSAGE_ID of "Stopping ...": a stop job has begun (SD_MESSAGE_UNIT_STOPPING, sd-messages.h)."""
+_PRIORITIES = {b"4": "warning", b"5": "info", b"6": "info", b"7": "debug"} | dict.fromkeys(
+    (b"0", b"1", b"2", b"3"), "error"
+)
+_COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
+
+
+@dataclass(frozen=True, slots=True)
+class _Fields:
+    """Names of the fields that tell the unit and its run: in the service's lines, in systemd's, in journald's own."""
+
+    service: tuple[str, str]
+    systemd: tuple[str, str]
+    journald: str
+
+
+_FIELDS = {
+    Scope.SYSTEM: _Fields(
+        ("_SYSTEMD_UNIT", "_SYSTEMD_INVOCATION_ID"), ("UNIT", "INVOCATION_ID"), "OBJECT_SYSTEMD_UNIT"
+    ),
+    Scope.USER: _Fields(
+        ("_SYSTEMD_USER_UNIT", "_SYSTEMD_INVOCATION_ID"),
+        ("USER_UNIT", "USER_INVOCATION_ID"),
+        "OBJECT_SYSTEMD_USER_UNIT",
+    ),
+}
+
+
+def wanted_fields(scope: Scope) -> str:
+    """For `--output-fields=`; times and the cursor always come."""
+    fields = _FIELDS[scope]
+    names = ("MESSAGE", "PRIORITY", "_TRANSPORT", "_LINE_BREAK", "_PID", *fields.service, *fields.systemd)
+    return ",".join((*names, fields.journald))
+
+
+def matches(scope: Scope, units: Sequence[str], runs: Sequence[str] = ()) -> list[str]:
+    """journalctl's arguments for all lines of these units: their own, and systemd's and journald's about them.
+
+    Only fields that a service cannot write itself, or together with one that says that systemd wrote them; else any
+    user could put words into systemd's mouth. Not `-u`, which takes patterns, and not `--user`, which finds nothing for
+    a user whose id is below 1000: their lines are kept in the system's file.
+    """
+    fields, mine = _FIELDS[scope], [f"_UID={os.getuid()}"]
+    from_service = mine if scope is Scope.USER else []
+    from_systemd = [*mine, "_SYSTEMD_USER_UNIT=init.scope"] if scope is Scope.USER else ["_PID=1"]
+    found = []
+    for trusted, (unit, run) in ((from_service, fields.service), (from_systemd, fields.systemd)):
+        found += [*trusted, *(f"{unit}={name}" for name in units), *(f"{run}={one}" for one in runs), "+"]
+    owner = [f"OBJECT_UID={os.getuid()}"] if scope is Scope.USER else []
+    of_run = [f"OBJECT_SYSTEMD_INVOCATION_ID={one}" for one in runs]
+    return [*found, "_TRANSPORT=driver", *owner, *(f"{fields.journald}={name}" for name in units), *of_run]
+
+
+def stop_matches(scope: Scope, unit: str, run: str) -> list[str]:
+    """journalctl's arguments for what systemd says as it begins to stop this run of the unit."""
+    name, invocation = _FIELDS[scope].systemd
+    trusted = f"_UID={os.getuid()}" if scope is Scope.USER else "_PID=1"
+    return [trusted, f"MESSAGE_ID={STOPPING}", f"{name}={unit}", f"{invocation}={run}"]
+
+
+class Wording:
+    """Entries as lines. `parts`: each line is to say which unit it is of."""
+
+    def __init__(self, scope: Scope, *, parts: bool) -> None:
+        """Keep what to look for."""
+        self._scope = scope
+        self._fields = _FIELDS[scope]
+        self._parts = parts
+
+    def lines(self, entry: Entry) -> Iterator[LogLine]:
+        """One line for each the message has; none for an entry that has no message."""
+        message, stamp = entry.get("MESSAGE"), entry.get("__REALTIME_TIMESTAMP", b"")
+        if message is None or not stamp.isdigit():
+            return
+        at = datetime.fromtimestamp(int(stamp) / 1e6, UTC)
+        manager = self._by_manager(entry)
+        unit_field, run_field = self._fields.systemd if manager else self._fields.service
+        unit = entry.get(unit_field) or entry.get(self._fields.journald, b"")
+        run = entry.get(run_field, b"").decode("ascii", "replace")
+        part = unit.decode("utf-8", "replace") if self._parts else ""
+        text = message.decode("utf-8", "replace")
+        if entry.get("_LINE_BREAK") == b"line-max":
+            text += "…"  # it goes on in the next entry
+        for line in text.split("\n"):
+            yield LogLine(at, line, _level(entry, line, manager=manager), run, part, manager)
+
+    def _by_manager(self, entry: Entry) -> bool:
+        if entry.get("_TRANSPORT") == b"driver":
+            return True
+        if self._scope is Scope.USER:
+            return entry.get("_SYSTEMD_USER_UNIT") == b"init.scope"
+        return entry.get("_PID") == b"1"
+
+
+def _level(entry: Entry, text: str, *, manager: bool) -> str:
+    """The graver of what its priority says and what it says itself.
+
+    journald gives 6 (info) to whatever a service prints, so that this alone says nothing.
+    """
+    priority = entry.get("PRIORITY", b"")
+    told = _PRIORITIES.get(priority, "")
+    if manager:
+        return told
+    if priority == b"6" and entry.get("_TRANSPORT") == b"stdout":
+        told = ""
+    said = level_of(_COLOUR.sub("", text) if "\x1b" in text else text)
+    return max(told, said, key=lambda level: LEVELS.index(level) if level else -1)

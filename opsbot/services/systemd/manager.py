@@ -1,0 +1,466 @@
+"""Systemd: a ServiceManager whose services are systemd's units. It lives with systemd and does not fight it.
+
+What the units' own Restart= does is seen and counted, and left to it; a unit that somebody stopped is left so. State is
+kept from signals, and read anew after each reconnection, each daemon-reload, and once a minute besides.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+from opsbot.config import Scope, Service
+from opsbot.services.journal import Journal
+from opsbot.services.port import Activity, Happening, LogLine, LogQuery, ManagerError, ServiceEvent, ServiceState
+from opsbot.services.processes import boot_id
+from opsbot.services.systemd import memory
+from opsbot.services.systemd.bus import BusError, JobResult, Signal, SystemdBus, Verb
+from opsbot.services.systemd.memory import Remembered
+from opsbot.services.systemd.names import MANAGER, PROPERTIES, SERVICE, UNIT, unit_of
+from opsbot.services.systemd.release import Prove, running_release
+from opsbot.services.systemd.tracker import Tracker
+from opsbot.services.systemd.unit import UnitFacts
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+AGAIN = timedelta(minutes=1)
+"""How often all is read anew, should a signal have been lost."""
+SPARE = timedelta(seconds=30)
+"""What a job is given beside the unit's own limits."""
+_MASKED = "masked"
+_LEAST_WELL = (
+    *(Activity.FAILED, Activity.RETRYING, Activity.STOPPED, Activity.STOPPING, Activity.STARTING, Activity.RUNNING),
+)
+_JOB_WORDS = {
+    JobResult.CANCELED: "another job took its place: somebody else starts or stops it at the same time",
+    JobResult.TIMEOUT: "its job waited too long for others",
+    JobResult.DEPENDENCY: "a unit that it needs did not start: systemctl list-dependencies {unit}",
+    JobResult.SKIPPED: "systemd found nothing to do for it",
+}
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(slots=True)
+class _Kept:
+    """One service: its units, and whatever is done to it is done one at a time."""
+
+    service: Service
+    trackers: Mapping[str, Tracker]
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    looking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    releases: dict[str, tuple[str, Path | None]] = field(default_factory=dict)
+    """By unit: the run that was looked at, and the release it runs in."""
+
+
+class Systemd:
+    """Implements `opsbot.services.port.ServiceManager` for `manager = "systemd"`."""
+
+    def __init__(
+        self,
+        services: Mapping[str, Service],
+        directory: Path,
+        clock: Callable[[], datetime] = _now,
+        *,
+        bus: SystemdBus | None = None,
+        scope: Scope = Scope.SYSTEM,
+        prove: Prove | None = None,
+    ) -> None:
+        """directory: opsbot's state directory. prove: see `opsbot.services.systemd.release`."""
+        self.bus = bus or SystemdBus(scope)
+        self._scope = scope
+        self._path = directory / "units.json"
+        self._clock = clock
+        self._prove = prove
+        self._journal = Journal(scope)
+        self._listeners: list[Callable[[ServiceEvent], None]] = []
+        self._kept = {
+            name: _Kept(service, {unit: Tracker(unit, self._happened) for unit in service.units})
+            for name, service in services.items()
+        }
+        self._owner = {unit: kept for kept in self._kept.values() for unit in kept.trackers}
+        self._boot = ""
+        self._remembered: dict[str, Remembered] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._saving = asyncio.Lock()
+        self._open = False
+        self.bus.listen(self._heard)
+        self.bus.on_back(self._read_anew)
+
+    # Beginning and end
+
+    async def open(self) -> None:
+        """Connect, and find how the units stand and what became of them while nobody looked.
+
+        Raises:
+            ManagerError: systemd cannot be asked.
+        """
+        self._boot = await asyncio.to_thread(boot_id)
+        self._remembered = await asyncio.to_thread(memory.load, self._path)
+        await self.bus.open()
+        for kept in self._kept.values():
+            for tracker in kept.trackers.values():
+                await self._find(kept, tracker)
+        self._open = True
+        await self._save()
+        self._spawn(self._again())
+
+    async def close(self) -> None:
+        """Stop watching, once what is being done is done. The services go on running."""
+        self._open = False
+        for kept in self._kept.values():
+            async with kept.lock:
+                for tracker in kept.trackers.values():
+                    tracker.unsettle()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.bus.close()
+
+    def listen(self, listener: Callable[[ServiceEvent], None]) -> None:
+        """Call `listener`, on the event loop, for each event from now on. It must not block."""
+        self._listeners.append(listener)
+
+    # What is asked of it
+
+    async def start(self, service: str) -> ServiceState:
+        """Start each of its units that does not run, in their order.
+
+        Raises:
+            ManagerError: one cannot be started; the text says why.
+        """
+        kept = self._service(service)
+        return await self._finish(self._start(kept))
+
+    async def stop(self, service: str) -> ServiceState:
+        """Stop all its units; systemd clears away their processes, after TimeoutStopSec= with SIGKILL.
+
+        Raises:
+            ManagerError: one cannot be stopped; the text says why.
+        """
+        kept = self._service(service)
+        return await self._finish(self._stop(kept))
+
+    async def restart(self, service: str, part: str | None = None) -> ServiceState:
+        """Restart its units one after the other, or the one that is named.
+
+        Raises:
+            ManagerError: one cannot be restarted, or there is no such part; the text says why.
+        """
+        kept = self._service(service)
+        if part is not None and part not in kept.trackers:
+            raise ManagerError(f"{service} has no unit {part!r}; there are: {', '.join(kept.trackers)}")
+        return await self._finish(self._restart(kept, [part] if part else list(kept.trackers)))
+
+    def parts(self, service: str) -> tuple[str, ...]:
+        """Its units where it has several."""
+        units = tuple(self._service(service).trackers)
+        return units if len(units) > 1 else ()
+
+    async def state(self, service: str) -> ServiceState:
+        """How it stands, by the last that systemd told; asked of nobody."""
+        kept = self._service(service)
+        parts = [(unit, await self._unit_state(kept, tracker)) for unit, tracker in kept.trackers.items()]
+        return parts[0][1] if len(parts) == 1 else _together(parts)
+
+    async def logs(self, service: str, query: LogQuery) -> list[LogLine]:
+        """Lines that its units wrote, and systemd about them, from the journal.
+
+        Raises:
+            ManagerError: the journal cannot be read, the pattern is none, or it takes too long.
+        """
+        kept = self._service(service)
+        runs = [tracker.facts.run for tracker in kept.trackers.values() if tracker.facts.run]
+        return await self._journal.lines(list(kept.trackers), query, runs)
+
+    async def follow(self, service: str) -> AsyncIterator[LogLine]:
+        """Lines as they are written, from now on."""
+        lines = self._journal.follow(list(self._service(service).trackers))
+        async with aclosing(lines):  # type: ignore[type-var]
+            async for line in lines:
+                yield line
+
+    # Doing
+
+    async def _finish(self, deed: Coroutine[Any, Any, T]) -> T:
+        """What was begun is finished even if who asked goes away."""
+        return await asyncio.shield(self._spawn(deed))
+
+    async def _start(self, kept: _Kept) -> ServiceState:
+        async with kept.lock:
+            for tracker in kept.trackers.values():
+                if not tracker.facts.alive:
+                    await self._bring_up(Verb.START, kept, tracker)
+        return await self.state(kept.service.name)
+
+    async def _restart(self, kept: _Kept, units: Sequence[str]) -> ServiceState:
+        async with kept.lock:
+            for unit in units:
+                await self._bring_up(Verb.RESTART, kept, kept.trackers[unit])
+        return await self.state(kept.service.name)
+
+    async def _stop(self, kept: _Kept) -> ServiceState:
+        async with kept.lock:
+            for tracker in kept.trackers.values():
+                result = await self._job(Verb.STOP, tracker)
+                if not tracker.facts.active.startswith(("inactive", "failed")):
+                    words = _JOB_WORDS.get(result, f"the job ended {result}").format(unit=tracker.unit)
+                    raise ManagerError(f"{tracker.unit} did not stop: {words}", retry=True)
+                tracker.asked += 1
+                tracker.stopped()
+                tracker.asked -= 1
+        return await self.state(kept.service.name)
+
+    async def _bring_up(self, verb: Verb, kept: _Kept, tracker: Tracker) -> None:
+        unit = tracker.unit
+        await self._forgive(tracker)
+        result = await self._job(verb, tracker)
+        facts = tracker.facts
+        if result in _JOB_WORDS:
+            raise ManagerError(f"{unit} did not start: {_JOB_WORDS[result].format(unit=unit)}", retry=True)
+        if not facts.alive:
+            raise ManagerError(f"{unit} did not start: {facts.exit() or facts.active}")
+        # Its proof is looked for now, while what `current` points to is what it was started in.
+        await self._release(kept, tracker)
+
+    async def _forgive(self, tracker: Tracker) -> None:
+        """Have systemd forget failures and counted starts: ours must not use up the unit's start limit."""
+        try:
+            await self.bus.reset_failed(tracker.unit)
+        except BusError as error:
+            if error.denied:
+                log.warning("%s: its start limit counts opsbot's restarts too: %s", tracker.unit, error)
+
+    async def _job(self, verb: Verb, tracker: Tracker) -> JobResult:
+        tracker.asked += 1
+        try:
+            result = await self.bus.job(verb, tracker.unit, within=tracker.facts.patience + SPARE)
+            await self._refresh(tracker)
+        except BusError as error:
+            raise _told(error, verb, tracker, self._scope) from error
+        else:
+            return result
+        finally:
+            tracker.asked -= 1
+
+    # What is heard
+
+    def _heard(self, signal: Signal) -> None:
+        if not self._open:
+            return
+        if signal.interface == MANAGER:
+            if signal.member == "Reloading" and not signal.body[0]:
+                self._spawn(self._read_anew())
+            return
+        unit = unit_of(signal.path)
+        kept = self._owner.get(unit or "")
+        if kept is None or unit is None or signal.interface != PROPERTIES:
+            return
+        interface, values, _ = signal.body
+        tracker = kept.trackers[unit]
+        facts = tracker.facts.changed(interface, values)
+        if interface == SERVICE:
+            # The unit's own change follows, and only both together say what happened.
+            tracker.facts = facts
+        elif interface == UNIT:
+            tracker.take(facts)
+
+    def _happened(self, tracker: Tracker, what: Happening) -> None:
+        kept = self._owner[tracker.unit]
+        state = tracker.state()
+        if len(kept.trackers) > 1:
+            exit_text = f"{tracker.unit}: {state.exit}" if state.exit else ""
+            parts = [(unit, each.state()) for unit, each in kept.trackers.items()]
+            state = replace(_together(parts), exit=exit_text or _together(parts).exit, run=state.run)
+        elif what is Happening.DIED:
+            state = replace(state, pid=None)
+        event = ServiceEvent(kept.service.name, what, self._clock(), state, asked=bool(tracker.asked))
+        if what is Happening.DIED:
+            log.warning("%s died: %s", tracker.unit, state.exit)
+        for listener in self._listeners:
+            try:
+                listener(event)
+            except Exception:
+                # The edge: a listener's fault must not keep the others from hearing of it.
+                log.exception("a listener failed on %s", event)
+        if self._open:
+            self._spawn(self._save())
+
+    # Reading
+
+    async def _read(self, unit: str) -> UnitFacts:
+        facts = UnitFacts().changed(UNIT, await self.bus.properties(unit, UNIT))
+        if facts.load == "loaded":
+            facts = facts.changed(SERVICE, await self.bus.properties(unit, SERVICE))
+        return facts
+
+    async def _refresh(self, tracker: Tracker) -> None:
+        tracker.take(await self._read(tracker.unit))
+
+    async def _read_anew(self) -> None:
+        """Signals may have been missed: see how each unit stands, and tell what happened meanwhile."""
+        for kept in self._kept.values():
+            for tracker in kept.trackers.values():
+                try:
+                    await self._catch_up(tracker)
+                except BusError as error:
+                    log.warning("%s: its state cannot be read: %s", tracker.unit, error)
+
+    async def _catch_up(self, tracker: Tracker) -> None:
+        facts = await self._read(tracker.unit)
+        ended_well = tracker.lived and facts.active == "inactive" and not facts.job and not tracker.asked
+        if ended_well and await self._was_stopped(tracker.unit, tracker.lived):
+            tracker.begin(facts, by_hand=False)
+            tracker.told(Happening.STOPPED, by_hand=True)
+            return
+        tracker.take(facts)
+
+    async def _again(self) -> None:
+        while True:
+            await asyncio.sleep(AGAIN.total_seconds())
+            if self.bus.connected:
+                await self._read_anew()
+
+    async def _find(self, kept: _Kept, tracker: Tracker) -> None:
+        """How a unit stands at the start of opsbot, and what became of it since the last one ended."""
+        facts = await self._read(tracker.unit)
+        last = self._remembered.get(tracker.unit)
+        same_run = last is not None and last.run == facts.run
+        was_alive = last is not None and last.alive
+        tracker.begin(facts, by_hand=last is not None and last.by_hand and (same_run or not facts.ever_active))
+        if facts.load == _MASKED:
+            tracker.by_hand = True
+        elif facts.alive:
+            if was_alive and not same_run and facts.restarts:
+                tracker.exit = "while opsbot was away"
+                tracker.told(Happening.DIED)
+                tracker.exit = ""
+                tracker.told(Happening.STARTED)
+        elif facts.active == "failed":
+            if was_alive or last is None:
+                tracker.told(Happening.DIED)
+                tracker.told(Happening.GAVE_UP)
+        elif facts.active == "inactive" and not tracker.by_hand:
+            await self._find_stopped(kept, tracker, last)
+
+    async def _find_stopped(self, kept: _Kept, tracker: Tracker, last: Remembered | None) -> None:
+        facts = tracker.facts
+        was_alive = last is not None and last.alive
+        run = facts.run or (last.run if last is not None and last.boot == self._boot else "")
+        if not run:
+            # Since the host's start nobody has started it. Where nothing says that it is to run, that is left so.
+            tracker.by_hand = not was_alive and kept.service.source is None and not facts.enabled
+        elif await self._was_stopped(tracker.unit, run):
+            tracker.by_hand = True
+            if was_alive:
+                tracker.told(Happening.STOPPED, by_hand=True)
+        elif was_alive:
+            tracker.told(Happening.DIED)
+
+    async def _was_stopped(self, unit: str, run: str) -> bool:
+        """Whether somebody stopped that run; where the journal does not say, it is taken for so."""
+        try:
+            return await self._journal.was_stopped(unit, run)
+        except ManagerError as error:
+            log.warning("%s: whether it was stopped by hand is not known: %s", unit, error)
+            return True
+
+    async def _unit_state(self, kept: _Kept, tracker: Tracker) -> ServiceState:
+        state = tracker.state()
+        if state.activity is Activity.RUNNING and tracker.facts.pid:
+            return replace(state, release=await self._release(kept, tracker))
+        return state
+
+    async def _release(self, kept: _Kept, tracker: Tracker) -> Path | None:
+        facts = tracker.facts
+        known = kept.releases.get(tracker.unit)
+        if known is not None and known[0] == facts.run:
+            return known[1]
+        async with kept.looking:
+            known = kept.releases.get(tracker.unit)
+            if known is None or known[0] != facts.run:
+                found = await running_release(kept.service, facts.pid, facts.working_directory, self._prove)
+                known = kept.releases[tracker.unit] = (facts.run, found)
+        return known[1]
+
+    # What is remembered
+
+    async def _save(self) -> None:
+        now = {
+            unit: Remembered(
+                self._boot, tracker.facts.run or tracker.last_run, alive=tracker.facts.alive, by_hand=tracker.by_hand
+            )
+            for kept in self._kept.values()
+            for unit, tracker in kept.trackers.items()
+        }
+        async with self._saving:
+            if now == self._remembered:
+                return
+            try:
+                await asyncio.to_thread(memory.save, self._path, now)
+                self._remembered = now
+            except OSError as error:
+                log.warning("%s cannot be written: %s", self._path, error.strerror)
+
+    def _service(self, service: str) -> _Kept:
+        try:
+            return self._kept[service]
+        except KeyError:
+            raise ManagerError(f"no unit of a service {service!r} is looked after here") from None
+
+    def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            expected = isinstance(error, ManagerError)
+            log.log(logging.WARNING if expected else logging.ERROR, "%s", error, exc_info=None if expected else error)
+
+
+def _together(parts: Sequence[tuple[str, ServiceState]]) -> ServiceState:
+    """Several units as one service."""
+    states = [state for _, state in parts]
+    worst = min(states, key=lambda state: _LEAST_WELL.index(state.activity))
+    idle = [state for state in states if state.activity is Activity.STOPPED]
+    releases = {state.release for state in states}
+    started = [state.started_at for state in states if state.started_at is not None]
+    exits = [f"{unit}: {state.exit}" for unit, state in parts if state.exit]
+    return ServiceState(
+        worst.activity,
+        pid=next((state.pid for state in states if state.pid), None),
+        run="+".join(state.run or "" for state in states),
+        started_at=max(started) if worst.activity is Activity.RUNNING and started else None,
+        restarts=sum(state.restarts for state in states),
+        exit="; ".join(exits),
+        stopped_by_hand=bool(idle) and all(state.stopped_by_hand for state in idle),
+        revivable=worst.revivable,
+        release=releases.pop() if len(releases) == 1 else None,
+        parts=tuple(parts),
+    )
+
+
+def _told(error: BusError, verb: Verb, tracker: Tracker, scope: Scope) -> ManagerError:
+    """Why systemd did not do it, and the mend."""
+    unit, deed = tracker.unit, {Verb.START: "start", Verb.STOP: "stop", Verb.RESTART: "restart"}[verb]
+    if error.name.endswith(".NoSuchUnit"):
+        own = " --user" if scope is Scope.USER else ""
+        return ManagerError(f"there is no unit {unit}. If its file is there: systemctl{own} daemon-reload")
+    if error.name.endswith(".UnitMasked"):
+        return ManagerError(f"{unit} is masked, so that nobody can start it: systemctl unmask {unit}")
+    if error.denied:
+        return ManagerError(
+            f"opsbot may not {deed} {unit}: the polkit rule does not allow it to this user. "
+            "An admin of the host mends it with: opsbot install"
+        )
+    return ManagerError(f"systemd did not {deed} {unit}: {error}", retry=error.retry)

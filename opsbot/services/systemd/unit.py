@@ -1,0 +1,152 @@
+"""What systemd says of a unit, as values and in words. Properties, states: org.freedesktop.systemd1(5), systemd(1)."""
+
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from opsbot.services.systemd.names import NO_JOB, SERVICE, UNIT
+
+_INFINITY = 2**64 - 1
+_LONGEST = timedelta(minutes=15)
+"""What a job is given where the unit sets no limit to it."""
+_EXITED, _KILLED, _DUMPED = 1, 2, 3
+_BEFORE_EXEC = {
+    200: "CHDIR: its WorkingDirectory= is not there, or hidden by ProtectHome=",
+    203: "EXEC: its command is not there, or not executable",
+    216: "GROUP: its Group= is not there",
+    217: "USER: its User= is not there",
+    226: "NAMESPACE: a path it names (ReadWritePaths= for one) is not there",
+    238: "STATE_DIRECTORY",
+    243: "CREDENTIALS",
+}
+"""Exit statuses with which systemd says that the program was never reached (systemd.exec(5), process exit codes)."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnitFacts:
+    """A service unit at one moment.
+
+    load, active, sub: LoadState, ActiveState, SubState. job: whether it has one. run: its invocation's id, 32 hex
+    digits, "" before the first. ever_active: whether it was active since the host's start. restarts: those that systemd
+    made by itself since the last start that was asked for. result, code, status: how its last run ended.
+    """
+
+    load: str = "loaded"
+    active: str = "inactive"
+    sub: str = "dead"
+    job: bool = False
+    run: str = ""
+    ever_active: bool = False
+    enabled: bool = False
+    pid: int = 0
+    restarts: int = 0
+    result: str = "success"
+    code: int = 0
+    status: int = 0
+    started_at: datetime | None = None
+    working_directory: str = ""
+    user: str = ""
+    patience: timedelta = _LONGEST
+    """How long it may take to stop and start, by its own limits."""
+
+    def changed(self, interface: str, values: Mapping[str, Any]) -> "UnitFacts":
+        """The same after these properties have changed."""
+        if interface == UNIT:
+            return replace(self, **_unit(values))
+        if interface == SERVICE:
+            return replace(self, **_service(values))
+        return self
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs (or has done its work, RemainAfterExit=)."""
+        return self.active in {"active", "reloading", "refreshing"}
+
+    @property
+    def retrying(self) -> bool:
+        """Whether systemd is about to start it again by itself; other substates that mean so came with systemd 254."""
+        return self.active == "activating" and "auto-restart" in self.sub
+
+    @property
+    def main_is_gone(self) -> bool:
+        """Whether its main process has ended by itself while what it left behind is still being cleared away."""
+        return self.active == "deactivating" and not self.job and self.pid == 0 and self.code != 0
+
+    def exit(self) -> str:
+        """How its last run ended, in words."""
+        if self.load == "not-found":
+            return "there is no such unit"
+        if self.code == _EXITED:
+            before = _BEFORE_EXEC.get(self.status)
+            words = f"exit status {self.status}" + (f" ({before})" if before else "")
+        elif self.code in {_KILLED, _DUMPED}:
+            words = f"killed by {_signal_name(self.status)}"
+        else:
+            words = ""
+        if self.result == "success":
+            return words
+        return _RESULTS.get(self.result, "{}").format(words).strip() or words or self.result
+
+
+_RESULTS = {
+    "oom-kill": "{}: out of memory",
+    "watchdog": "{}: systemd's watchdog had not heard of it in time (WatchdogSec=)",
+    "timeout": "{}: it took longer than its own time limit (TimeoutStartSec=, TimeoutStopSec=)",
+    "start-limit-hit": "{} it was started too often in too short a time (StartLimitBurst=)",
+    "resources": "systemd lacked what it needs to start it: a file of EnvironmentFile= or a credential may be missing",
+    "protocol": "{}: it did not say READY=1 as Type=notify has it, or wrote no PID file",
+    "exec-condition": "{}: its ExecCondition= said no",
+}
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _unit(values: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, field in (("LoadState", "load"), ("ActiveState", "active"), ("SubState", "sub")):
+        if key in values:
+            found[field] = str(values[key])
+    if "Job" in values:
+        found["job"] = values["Job"][1] != NO_JOB
+    if "InvocationID" in values:
+        found["run"] = bytes(values["InvocationID"]).hex()
+    if "ActiveEnterTimestamp" in values:
+        found["ever_active"] = values["ActiveEnterTimestamp"] != 0
+    if "UnitFileState" in values:
+        found["enabled"] = str(values["UnitFileState"]).startswith(("enabled", "static", "generated"))
+    return found
+
+
+def _service(values: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, field in (("MainPID", "pid"), ("NRestarts", "restarts"), ("ExecMainCode", "code")):
+        if key in values:
+            found[field] = int(values[key])
+    if "ExecMainStatus" in values:
+        found["status"] = int(values["ExecMainStatus"])
+    for key, field in (("Result", "result"), ("WorkingDirectory", "working_directory"), ("User", "user")):
+        if key in values:
+            found[field] = str(values[key])
+    if "ExecMainStartTimestamp" in values:
+        found["started_at"] = _moment(values["ExecMainStartTimestamp"])
+    limits = [values[key] for key in ("TimeoutStartUSec", "TimeoutStopUSec") if key in values]
+    if limits:
+        found["patience"] = sum((_span(each) for each in limits), timedelta())
+    return found
+
+
+def _moment(microseconds: int) -> datetime | None:
+    if microseconds in {0, _INFINITY}:
+        return None
+    return datetime.fromtimestamp(microseconds / 1e6, UTC)
+
+
+def _span(microseconds: int) -> timedelta:
+    return _LONGEST if microseconds == _INFINITY else min(timedelta(microseconds=microseconds), _LONGEST)
