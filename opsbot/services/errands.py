@@ -37,7 +37,7 @@ class Ended:
 
 
 class Errands(Protocol):
-    """Runs commands as the services' own users. All methods raise ErrandError when that cannot be done."""
+    """Runs commands as the services' own users. `abroad` and `run` raise ErrandError when that cannot be done."""
 
     async def abroad(self, service: Service) -> bool:
         """Whether this service's code runs as another user than opsbot, and so by errands."""
@@ -63,4 +63,4 @@ class Errands(Protocol):
         """End what an earlier opsbot left running; how many errands that were."""
 
     async def cwd_of(self, service: str, pid: int) -> Path | None:
-        """The working directory of a process of the service; None where it is gone, or may not be looked at."""
+        """The working directory of a process of the service; None where it is gone, or could not be looked at."""

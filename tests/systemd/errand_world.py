@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -153,6 +154,15 @@ class World:
         self.scratch.mkdir(parents=True, exist_ok=True)
         self.scratch.chmod(0o755)
         self.write_units()
+        self.until_ruled(allowed=True)
+
+    def until_ruled(self, *, allowed: bool) -> None:
+        """Wait until polkit has read the rule, or that it is gone."""
+        asked = ("runuser", "-u", "opsbot", "--", "systemctl", "--no-ask-password", "reset-failed", self.errands[0])
+        until = time.monotonic() + 20
+        while (subprocess.run(asked, capture_output=True, check=False).returncode == 0) is not allowed:
+            assert time.monotonic() < until
+            time.sleep(0.1)
 
     @property
     def unit(self) -> str:

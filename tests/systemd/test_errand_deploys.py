@@ -26,38 +26,8 @@ from opsbot.deploy.deployer import Deployer
 from opsbot.deploy.verify import Verifier
 from opsbot.feed import Feed
 from opsbot.probes import Prober
-from opsbot.services.port import Activity, ServiceState
+from opsbot.services.systemd.manager import Systemd
 from opsbot.store import Store, ledger
-
-
-class Units:
-    # What the deployer needs of a ServiceManager, over the same bus.
-    def __init__(self, bus, errands):
-        self.bus, self.errands = bus, errands
-
-    def listen(self, listener):
-        pass
-
-    def parts(self, service):
-        return ()
-
-    async def restart(self, service, part=None):
-        await self.bus.job(Verb.RESTART, NAME + ".service", within=timedelta(seconds=20))
-        return await self.state(service)
-
-    async def stop(self, service):
-        await self.bus.job(Verb.STOP, NAME + ".service", within=timedelta(seconds=20))
-        return await self.state(service)
-
-    async def state(self, service):
-        about = await self.bus.properties(NAME + ".service")
-        pid = await self.bus.get(NAME + ".service", "MainPID", "org.freedesktop.systemd1.Service")
-        activity = Activity.RUNNING if about["ActiveState"] == "active" else Activity.STOPPED
-        release = await self.errands.cwd_of(NAME, pid) if pid else None
-        return ServiceState(activity, pid or None, bytes(about["InvocationID"]).hex(), release=release)
-
-    async def logs(self, service, query):
-        return []
 
 
 source = Source(REMOTE, DIRECTORY, keep=2, shared=("data", "deep/er"))
@@ -80,12 +50,15 @@ def clock():
 
 
 def deploying(story):
-    async def told(errands, bus):
+    async def told(_, __):
+        bus = SystemdBus()
         errands = UnitErrands(bus, {NAME: SERVICE})
+        manager = Systemd({NAME: SERVICE}, STATE, clock, bus=bus, prove=errands.cwd_of)
         STATE.mkdir(parents=True, exist_ok=True)
         async with Store(CONFIG.state.database) as store:
             prober = Prober(clock=clock, errands=errands)
-            managers = {NAME: Units(bus, errands)}
+            managers = {NAME: manager}
+            await manager.open()
             deployer = Deployer(
                 CONFIG, store, Feed(), managers, Verifier(prober, managers, clock), clock, margin=0, errands=errands
             )
@@ -96,6 +69,7 @@ def deploying(story):
                 await asyncio.gather(*deployer._after)
                 await deployer.close()
                 prober.close()
+                await manager.close()
 
     main(told)
 

@@ -233,11 +233,12 @@ async def test_what_is_missing_or_forbidden_is_said_with_its_mend(world: World) 
     kept = rule.read_text()
     rule.write_text("")
     run("systemctl", "daemon-reload")
-    await asyncio.sleep(1)
     try:
+        world.until_ruled(allowed=False)
         said = await world.opsbot(story)
     finally:
         rule.write_text(kept)
+        world.until_ruled(allowed=True)
     assert said["web"] is True
     assert said["root"].startswith("errt-root.service runs as root: whoever may push would be root")
     assert said["two"] == "errt-foe.service and errt-other.service run as different users: make it one (User=, Group=)"

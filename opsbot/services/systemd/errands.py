@@ -254,27 +254,28 @@ class UnitErrands:
     # Looking at a process of another user
 
     async def cwd_of(self, service: str, pid: int) -> Path | None:
-        """The working directory of a process of the service; None where it is gone, or may not be looked at.
+        """The working directory of a process of the service; None where it is gone, or could not be looked at.
 
         Another user's processes cannot be looked at (proc_pid_cwd(5)), so it is that user who looks.
-
-        Raises:
-            ErrandError: nobody could look.
         """
         configured = self._services[service]
         link = f"/proc/{pid}/cwd"
-        if not await self.abroad(configured):
-            return await asyncio.to_thread(_target, link)
         said = bytearray()
-        ended = await self.run(
-            configured,
-            Slot.CHECK,
-            ["readlink", "--", link],
-            directory=Path("/"),
-            environment={"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"},
-            within=LOOK,
-            take=said.extend,
-        )
+        try:
+            if not await self.abroad(configured):
+                return await asyncio.to_thread(_target, link)
+            ended = await self.run(
+                configured,
+                Slot.CHECK,
+                ["readlink", "--", link],
+                directory=Path("/"),
+                environment={"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"},
+                within=LOOK,
+                take=said.extend,
+            )
+        except ErrandError as error:
+            log.warning("where process %d of %s works could not be looked at: %s", pid, service, error)
+            return None
         found = os.fsdecode(bytes(said).removesuffix(b"\n"))
         return Path(found) if ended == Ended() and found.startswith("/") else None
 
