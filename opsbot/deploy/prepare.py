@@ -213,6 +213,24 @@ class Preparation:
             log.warning("release %s is not gone: %s", name, result.tail or result.text)
         return gone
 
+    async def unoccupied(self, names: Sequence[str]) -> list[str]:
+        """Those of these releases that no process of the service works in; none where that cannot be told."""
+        try:
+            steps = await self._steps()
+        except ErrandError as error:
+            log.warning("whether releases are in use is not known: %s", error)
+            return []
+        if not names or not steps.abroad:
+            return list(names)  # `Releases.surplus` has looked
+        folders = [str(self._releases.path(name)) for name in names]
+        output = self._output / "occupied.log"
+        result = await self._small(steps, [sys.executable, "-I", "-m", "opsbot.errand.occupied", *folders], output)
+        busy = result.tail.split()
+        if not result.ok or not all(number.isdecimal() for number in busy):
+            log.warning("whether releases are in use is not known: %s", result.tail or result.text)
+            return []
+        return [name for number, name in enumerate(names) if str(number) not in busy]
+
     # Taking over from the live release
 
     async def _reusable(self, step: InstallStep, commit: str, live: Release) -> tuple[str, ...]:

@@ -51,6 +51,7 @@ _FIXED = {
 }
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])|[\x00-\x08\x0b-\x1f\x7f]")
 _NO_SPACE = re.compile(r"no space left on device|ENOSPC|disk quota exceeded|EDQUOT", re.IGNORECASE)
+_NO_SPACE_RAW = re.compile(_NO_SPACE.pattern.encode(), re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +174,7 @@ class Output:
         self._partial += chunk
         *whole, self._partial = re.split(rb"\r?\n|\r", self._partial)
         self._partial = self._partial[-8 * LINE_MOST :]
-        for line in whole:
-            self._line(line)
+        self._lines_of(whole)
         if self._left > 0:
             kept = chunk[: self._left]
             self._left -= len(kept)
@@ -187,15 +187,22 @@ class Output:
                 # The disk with the state directory is full: the step itself need not fail of it.
                 self._left = 0
 
-    def _line(self, line: bytes) -> None:
-        text = _ESCAPES.sub("", line.decode(errors="replace")).rstrip()
-        if text:
-            self.no_space = self.no_space or _NO_SPACE.search(text) is not None
-            self._lines.append(text[:LINE_MOST])
+    def _lines_of(self, whole: Sequence[bytes]) -> None:
+        """Only the last lines are shown, and a step may print a million of them a second."""
+        self.no_space = self.no_space or _NO_SPACE_RAW.search(b"\n".join(whole)) is not None
+        last: list[str] = []
+        for line in reversed(whole):
+            if len(last) == TAIL_LINES:
+                break
+            text = _ESCAPES.sub("", line.decode(errors="replace")).rstrip()
+            if text:
+                self.no_space = self.no_space or _NO_SPACE.search(text) is not None
+                last.append(text[:LINE_MOST])
+        self._lines.extend(reversed(last))
 
     def tail(self) -> str:
         """Its last lines, colours taken out."""
-        self._line(self._partial)
+        self._lines_of([self._partial])
         self._partial = b""
         return "\n".join(self._lines)
 

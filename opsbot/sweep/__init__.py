@@ -14,7 +14,7 @@ from opsbot.core.access import Origin, itself
 from opsbot.core.globs import Glob, glob
 from opsbot.core.model import NoticeKind
 from opsbot.feed import Feed
-from opsbot.services.errands import Errands
+from opsbot.services.errands import ErrandError, Errands
 from opsbot.store import Store, audit, outbox
 from opsbot.sweep.abroad import sweep_abroad
 from opsbot.sweep.broom import DELETED_MOST, Broom, Deed, File, Problem, Swept, identity
@@ -85,13 +85,13 @@ class Sweeper:
         return self._jobs
 
     async def sweep(self, job: Job) -> Swept:
-        """Do it once. Cancelled, it leaves off after the file at hand.
-
-        Raises:
-            ErrandError: the service's own user cannot be had do it.
-        """
+        """Do it once. Cancelled, it leaves off after the file at hand."""
         now = self._clock()
-        swept = await self._swept(job, now)
+        try:
+            swept = await self._swept(job, now)
+        except ErrandError as error:
+            # Told as any other problem: once, until it is over.
+            swept = Swept(problems={(str(each), Deed.LOOK): Problem(_fixed(each), str(error), 1) for each in job.globs})
         if swept.files:
             log.info(
                 "%s: %d files older than %s deleted, %s%s",
@@ -133,13 +133,17 @@ class Sweeper:
         return broom.swept
 
 
+def _fixed(pattern: Glob) -> str:
+    return "/" + "/".join(pattern.fixed)
+
+
 def _words(pattern: str, deed: Deed, problem: Problem) -> str:
     """What could not be done, and what helps."""
     if deed is Deed.DELETE:
         files = "a file" if problem.times == 1 else f"{problem.times} files"
         return (
-            f"the clean-up of {pattern} cannot delete {files} (in {problem.folder}): {problem.why}; opsbot's user "
-            "needs the right to write in that folder"
+            f"the clean-up of {pattern} cannot delete {files} (in {problem.folder}): {problem.why}; "
+            f"{problem.who} needs the right to write in that folder"
         )
     more = f" and {problem.times - 1} more" if problem.times > 1 else ""
     return f"the clean-up of {pattern} cannot look into {problem.folder}{more}: {problem.why}"

@@ -19,6 +19,7 @@ from opsbot.sweep.broom import SECONDS_MOST, Deed, File, Problem, Swept
 from opsbot.words import clip
 
 ANSWER_MOST = 256 * 1024
+WHO = "the service's user"
 _TEXT_MOST = 300
 _COUNT_MOST = 1 << 60
 _WITHIN = timedelta(seconds=SECONDS_MOST + 60)
@@ -100,7 +101,7 @@ def decoded(said: bytes, patterns: Collection[str]) -> Swept:
     """
     told = json.loads(said)
     problems = {
-        (pattern, Deed(deed)): Problem(clip(str(folder), _TEXT_MOST), clip(str(why), _TEXT_MOST), _count(times))
+        (pattern, Deed(deed)): Problem(clip(str(folder), _TEXT_MOST), clip(str(why), _TEXT_MOST), _count(times), WHO)
         for pattern, deed, folder, why, times in told["problems"]
         if pattern in patterns
     }

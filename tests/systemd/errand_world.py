@@ -158,7 +158,7 @@ class World:
 
     def until_ruled(self, *, allowed: bool) -> None:
         """Wait until polkit has read the rule, or that it is gone."""
-        asked = ("runuser", "-u", "opsbot", "--", "systemctl", "--no-ask-password", "reset-failed", self.errands[0])
+        asked = ("runuser", "-u", "opsbot", "--", "systemctl", "--no-ask-password", "stop", self.errands[0])
         until = time.monotonic() + 20
         while (subprocess.run(asked, capture_output=True, check=False).returncode == 0) is not allowed:
             assert time.monotonic() < until

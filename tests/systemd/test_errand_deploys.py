@@ -1,5 +1,6 @@
 """Whole deploys as user opsbot, of a service that runs as `app`: who owns what, what is taken over, what is pruned."""
 
+import asyncio
 import shutil
 import textwrap
 from collections.abc import Iterator
@@ -153,7 +154,15 @@ async def test_whole_deploys(world: World) -> None:
     assert verify[1], verify
 
     seen = [first["release"]]
-    for version in ("2", "3", "4"):
+    inhabitant = await asyncio.create_subprocess_exec(
+        "setpriv", "--reuid=app", "--regid=app", "--clear-groups", "sleep", "600", cwd=release
+    )
+    for version in ("2", "3", "4", "5"):
+        if version == "5":
+            kept = {path.name for path in (world.directory / "releases").iterdir()} - {".about"}
+            assert kept == {seen[0], *seen[-2:]}, "a process of `app` works in the first one"
+            inhabitant.kill()
+            await inhabitant.wait()
         remote.commit({"version": version})
         publish(remote, bare)
         more = await world.opsbot(story, 120)

@@ -12,6 +12,7 @@ import os
 import pwd
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -206,7 +207,8 @@ class UnitErrands:
         about = await self._bus.properties(unit, SERVICE)
         failed = await self._bus.get(unit, "ActiveState") == "failed"
         if failed:
-            await self._bus.reset_failed(unit)
+            with suppress(BusError):  # only so that it is not listed as failed
+                await self._bus.reset_failed(unit)
         return Ended(late=True) if late else _judged(unit, result, about, stream, failed=failed)
 
     async def _over(self, unit: str) -> None:
