@@ -110,19 +110,9 @@ def publish(remote: Remote, bare: Path) -> None:
     run("chown", "-R", "opsbot:", str(bare))
 
 
-async def test_whole_deploys(world: World) -> None:
-    remote = Remote(Path("/tmp/errt-remote"))
-    remote.commit({**FILES, "version": "1"}, executable=["check.sh"])
-    bare = Path("/srv/errt-remote.git")
-    publish(remote, bare)
-    for name in ("releases", "shared", "mirror.git"):
-        shutil.rmtree(world.directory / name, ignore_errors=True)
-    (world.directory / "current").unlink(missing_ok=True)
-    shared = world.directory / "shared"
-    shared.mkdir()
-    shutil.chown(shared, "opsbot", "app")
-    shared.chmod(0o2770)
-    story = f"""
+def deploying(bare: Path) -> str:
+    """The program that deploys once, as opsbot."""
+    return f"""
         REMOTE = {str(bare)!r}
         {textwrap.indent(DEPLOY, " " * 8).strip()}
 
@@ -131,6 +121,16 @@ async def test_whole_deploys(world: World) -> None:
 
         deploying(story)
         """
+
+
+@pytest.mark.timeout(300)
+async def test_whole_deploys(world: World) -> None:
+    remote = Remote(Path("/tmp/errt-remote"))
+    remote.commit({**FILES, "version": "1"}, executable=["check.sh"])
+    bare = Path("/srv/errt-remote.git")
+    publish(remote, bare)
+    shared = world.directory / "shared"
+    story = deploying(bare)
     first = await world.opsbot(story, 120)
     assert first["phase"] == "live", first
     release = world.directory / "releases" / first["release"]
@@ -177,3 +177,30 @@ async def test_whole_deploys(world: World) -> None:
     assert (newest / "web" / ".venv" / "bin" / "tool").read_text() == f"#!{newest}/web/.venv/bin/python\n"
     kept = {path.name for path in (world.directory / "releases").iterdir()} - {".about"}
     assert kept == set(seen[-2:]), "what is older is gone, what `app` owns in it too"
+
+
+@pytest.mark.timeout(300)
+async def test_an_opsbot_killed_in_the_middle_of_a_step_leaves_nothing_to_the_next() -> None:
+    world = World("errt-cut")
+    remote = Remote(Path("/tmp/errt-cut"))
+    install = "mkdir -m 700 node_modules; touch node_modules/x; echo $$ > shared-pid; exec sleep 77 > /dev/null 2>&1\n"
+    remote.commit({**FILES, "install.sh": install}, executable=["check.sh"])
+    bare = Path("/srv/errt-cut.git")
+    publish(remote, bare)
+    releases = world.directory / "releases"
+    try:
+        await world.begin(deploying(bare))
+        async with asyncio.timeout(60):
+            while not (found := [path for path in releases.glob("2*/shared-pid") if path.read_text()]):
+                await asyncio.sleep(0.1)
+        pid = found[0].read_text().strip()
+        run("systemctl", "kill", "-s", "KILL", f"errt-opsbot-{world.name}")
+        assert Path(f"/proc/{pid}").exists()
+        remote.commit({"install.sh": FILES["install.sh"]})
+        publish(remote, bare)
+        said = await world.opsbot(deploying(bare), 120)
+        assert said["phase"] == "live", said
+        assert not Path(f"/proc/{pid}").exists()
+        assert {path.name for path in releases.iterdir()} - {".about"} == {said["release"]}
+    finally:
+        world.end()

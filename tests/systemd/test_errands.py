@@ -118,6 +118,8 @@ async def test_a_step_gets_at_nothing_that_is_opsbots(world: World) -> None:
     (sealed / "server.js").write_text("the release before")
     run("chown", "-R", "opsbot:app", str(releases))
     run("chmod", "-R", "u=rwX,g=rX,o=", str(releases))
+    (sealed / "node_modules").mkdir()
+    shutil.chown(sealed / "node_modules", "app", "app")
     (world.directory / "current").unlink(missing_ok=True)
     (world.directory / "current").symlink_to(sealed)
     Path("/etc/opsbot").mkdir(exist_ok=True)
@@ -131,6 +133,7 @@ async def test_a_step_gets_at_nothing_that_is_opsbots(world: World) -> None:
         "current": "ln -sfn /tmp current && mv -T current current.x",
         "release": f"echo bad >> {sealed}/server.js",
         "into release": f"touch {sealed}/more",
+        "its own in the live release": f"touch {sealed}/node_modules/more",
         "job": "echo {} > .errands/step/job.json",
         "job's folder": "touch .errands/step/more",
         "etc": "touch /etc/systemd/system/x.service",

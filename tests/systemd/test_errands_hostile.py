@@ -212,7 +212,7 @@ async def test_what_is_missing_or_forbidden_is_said_with_its_mend(world: World) 
             told = {}
             for name, units in (("web", ("errt-foe.service",)), ("root", ("errt-root.service",)),
                                 ("two", ("errt-foe.service", "errt-other.service")), ("none", ("errt-none.service",)),
-                                ("dynamic", ("errt-dynamic.service",))):
+                                ("dynamic", ("errt-dynamic.service",)), ("own", ("errt-own.service",))):
                 service = replace(SERVICE, units=units)
                 try:
                     told[name] = (await steps_of(service, errands)).abroad
@@ -228,6 +228,7 @@ async def test_what_is_missing_or_forbidden_is_said_with_its_mend(world: World) 
     units = Path("/etc/systemd/system")
     (units / "errt-root.service").write_text("[Service]\nExecStart=/bin/true\n")
     (units / "errt-other.service").write_text("[Service]\nUser=nobody\nExecStart=/bin/true\n")
+    (units / "errt-own.service").write_text("[Service]\nUser=opsbot\nExecStart=/bin/true\n")
     (units / "errt-dynamic.service").write_text("[Service]\nDynamicUser=yes\nExecStart=/bin/true\n")
     rule = Path(f"/etc/polkit-1/rules.d/10-{world.name}.rules")
     kept = rule.read_text()
@@ -240,6 +241,7 @@ async def test_what_is_missing_or_forbidden_is_said_with_its_mend(world: World) 
         rule.write_text(kept)
         world.until_ruled(allowed=True)
     assert said["web"] is True
+    assert said["own"] is False
     assert said["root"].startswith("errt-root.service runs as root: whoever may push would be root")
     assert said["two"] == "errt-foe.service and errt-other.service run as different users: make it one (User=, Group=)"
     assert said["none"].startswith("errt-none.service cannot be used: systemd says not-found")
