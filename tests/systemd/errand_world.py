@@ -23,50 +23,8 @@ ProtectSystem=strict
 ReadWritePaths={directory}
 """
 
-ERRAND = """\
-[Unit]
-Description=opsbot: {what} of {name}
-StartLimitIntervalSec=0
-CollectMode=inactive
-[Service]
-Type=oneshot
-User={user}
-Group={group}
-ExecStart={python} -I -m opsbot.errand {directory}/.errands/{slot}
-Environment=PYTHONDONTWRITEBYTECODE=1
-UMask=0007
-KillMode=mixed
-TimeoutStopSec=5
-TimeoutStartSec=2h
-CacheDirectory=opsbot-{slot}-{name}
-CacheDirectoryMode=0700
-LogLevelMax=notice
-NoNewPrivileges=yes
-CapabilityBoundingSet=
-ProtectSystem=strict
-ProtectHome=read-only
-ReadWritePaths={directory}
-ReadOnlyPaths=-{directory}/current
-InaccessiblePaths=-/var/lib/opsbot -/etc/opsbot -/run/opsbot -{directory}/mirror.git
-PrivateTmp=yes
-PrivateDevices=yes
-ProtectKernelTunables=yes
-ProtectKernelModules=yes
-ProtectKernelLogs=yes
-ProtectControlGroups=yes
-ProtectClock=yes
-ProtectHostname=yes
-RestrictNamespaces=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-LockPersonality=yes
-RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
-SystemCallArchitectures=native
-Nice=10
-OOMScoreAdjust=500
-TasksMax=512
-MemoryMax=1G
-"""
+EXAMPLE = "voice-meeting-bot"
+"""Whose errand units stand in the folder systemd; `opsbot install` writes those of other services after them."""
 
 RULE = """\
 polkit.addRule(function(action, subject) {
@@ -180,14 +138,18 @@ class World:
             "user": self.user,
             "group": self.group,
             "directory": self.directory,
-            "name": self.name,
-            "python": sys.executable,
         }
         (units / self.unit).write_text(SERVICE.format(**told))
-        for slot, what in (("step", "install steps"), ("check", "checks")):
-            text = ERRAND.format(slot=slot, what=what, **told)
-            if slot == "check":
-                text = text.replace("KillMode=mixed", "KillMode=mixed\nKillSignal=SIGKILL")
+        for slot in ("step", "check"):
+            text = (HERE / "systemd" / f"opsbot-{slot}-{EXAMPLE}.service").read_text()
+            for old, new in (
+                (f"User={EXAMPLE}", f"User={self.user}"),
+                (f"Group={EXAMPLE}", f"Group={self.group}"),
+                (f"/srv/{EXAMPLE}", str(self.directory)),
+                ("/opt/opsbot/.venv/bin/python", sys.executable),
+            ):
+                assert old in text
+                text = text.replace(old, new)
             (units / f"opsbot-{slot}-{self.name}.service").write_text(text)
         rule = RULE % {"services": json.dumps([self.unit]), "errands": json.dumps(self.errands)}
         Path(f"/etc/polkit-1/rules.d/10-{self.name}.rules").write_text(rule)
