@@ -163,7 +163,7 @@ class Place:
     async def remove(self, release: str) -> None:
         """Remove a release and forget it. What cannot be removed now is left for the next start."""
         try:
-            await asyncio.to_thread(self.releases.discard, release)
+            await self.preparation.remove(release)
             await self.store.write(ledger.forget_release, self.name, release)
             await self.repository.forget(release)
         except (ReleaseError, RemoteError, OSError) as error:
