@@ -17,7 +17,7 @@ from opsbot.config import Config
 from opsbot.core.access import Action, Actor, Origin, Rank
 from opsbot.core.deployment import Deployment, Hold, Kind, Refused, Release, Request, Why
 from opsbot.core.health import CheckHealth, Verdict
-from opsbot.core.model import AuditEntry, Incident, Live, Notice, NoticeKind, Silence, SourceState
+from opsbot.core.model import AuditEntry, Incident, Live, Notice, Silence, SourceState
 from opsbot.deploy.deployer import Deployer
 from opsbot.feed import Feed
 from opsbot.host import HostFigures, ProcessFigures, host_figures, process_figures
@@ -389,15 +389,25 @@ class Engine:
         return held or silenced
 
     async def tell(
-        self, service: str, text: str, *, level: str = "info", key: str | None = None, lines: Sequence[str] = ()
+        self,
+        service: str,
+        text: str,
+        *,
+        level: str = "info",
+        key: str | None = None,
+        lines: Sequence[str] = (),
+        stands_for: Sequence[str] = (),
     ) -> None:
-        """Put a plain sentence into the ops channel, once a key. lines: shown below it, each as it is."""
+        """Put a plain sentence into the ops channel, once a key.
+
+        lines: shown below it, each as it is. stands_for: keys of what is told with it, and not by itself any more.
+        """
         now = self.clock()
         name = key or f"word:{now.timestamp()}"
         body: dict[str, object] = {"text": text, "level": level}
         if lines:
             body["lines"] = list(lines)
-        await self.store.write(outbox.put, name, NoticeKind.WORD, service, now, body=body)
+        await self.store.write(outbox.put_for, name, service, stands_for, now, body=body)
         self.feed.publish("notice")
 
 
