@@ -37,11 +37,12 @@ def _watchdog(unit: UnitFile, _: Facts) -> Iterator[Trap]:
     span = seconds(setting.value) if setting is not None else None
     if setting is None or not span or span == float("inf"):
         return
+    every = show_duration(timedelta(seconds=span))
     if not _notifies(unit):
         yield at(
             unit,
             setting,
-            f"without Type=notify systemd kills a healthy service every {show_duration(timedelta(seconds=span))} for ever, with SIGABRT",
+            f"without Type=notify systemd kills a healthy service every {every} for ever, with SIGABRT",
             "Remove it, or set Type=notify in a service that sends READY=1 and WATCHDOG=1 (sd_notify(3))",
         )
     elif (access := unit.last("Service", "NotifyAccess")) is not None and access.value == "none":
