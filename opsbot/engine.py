@@ -18,6 +18,7 @@ from opsbot.core.deployment import Deployment, Hold, Kind, Refused, Release, Req
 from opsbot.core.health import CheckHealth, Verdict
 from opsbot.core.model import AuditEntry, Incident, Live, Notice, NoticeKind, Silence, SourceState
 from opsbot.deploy.deployer import Deployer
+from opsbot.deploy.rolling import restart_in_turn
 from opsbot.feed import Feed
 from opsbot.host import HostFigures, ProcessFigures, host_figures, process_figures
 from opsbot.services.port import Activity, LogLine, LogQuery, ManagerError, ServiceManager, ServiceState
@@ -310,7 +311,10 @@ class Engine:
         return begun
 
     async def restart(self, actor: Actor, service: str) -> ServiceState | Refused:
-        """Restart a service now, and forget what recovery counted against it."""
+        """Restart a service now, and forget what recovery counted against it.
+
+        Several units are restarted one after the other: the next one when the one before is well again.
+        """
         refusal = await self.admit(actor, Action.RESTART, service)
         if refusal:
             return refusal
@@ -320,13 +324,19 @@ class Engine:
             return busy
         self.watcher.touched(service, f"restarted by {actor.name}")
         try:
-            state = await self.managers[service].restart(service)
+            state = await self._restart(service)
         except ManagerError as error:
             failure = Refused(Why.NOT_READY, f"{service} did not restart: {error}")
             await self._record(actor, Action.RESTART, service, "", failure)
             return failure
         await self._record(actor, Action.RESTART, service, "", f"running, pid {state.pid}")
         return state
+
+    async def _restart(self, service: str) -> ServiceState:
+        manager = self.managers[service]
+        if not manager.parts(service):
+            return await manager.restart(service)
+        return await restart_in_turn(manager, self.deployer.verifier, self.config.services[service])
 
     async def silence(
         self, actor: Actor, service: str, length: timedelta | None = None, reason: str = ""

@@ -271,6 +271,17 @@ class Systemd:
             tracker.facts = facts
         elif interface == UNIT:
             tracker.take(facts)
+            if facts.alive and not facts.cgroup:
+                # No signal tells of it (org.freedesktop.systemd1(5)); once it is known, it stays.
+                self._spawn(self._learn_cgroup(tracker))
+
+    async def _learn_cgroup(self, tracker: Tracker) -> None:
+        try:
+            values = await self.bus.properties(tracker.unit, SERVICE)
+        except BusError as error:
+            log.info("%s: its control group is not known: %s", tracker.unit, error)
+            return
+        tracker.facts = replace(tracker.facts, cgroup=str(values.get("ControlGroup", "")))
 
     def _happened(self, tracker: Tracker, what: Happening) -> None:
         kept = self._owner[tracker.unit]
@@ -281,7 +292,8 @@ class Systemd:
             state = replace(_together(parts), exit=exit_text or _together(parts).exit, run=state.run)
         elif what is Happening.DIED:
             state = replace(state, pid=None)
-        event = ServiceEvent(kept.service.name, what, self._clock(), state, asked=bool(tracker.asked))
+        part = tracker.unit if len(kept.trackers) > 1 else ""
+        event = ServiceEvent(kept.service.name, what, self._clock(), state, asked=bool(tracker.asked), part=part)
         if what is Happening.DIED:
             log.warning("%s died: %s", tracker.unit, state.exit)
         for listener in self._listeners:
@@ -386,7 +398,9 @@ class Systemd:
         async with kept.looking:
             known = kept.releases.get(tracker.unit)
             if known is None or known[0] != facts.run:
-                found = await running_release(kept.service, facts.pid, facts.working_directory, self._prove)
+                found = await running_release(
+                    kept.service, facts.pid, facts.started_at, facts.working_directory, self._prove
+                )
                 known = kept.releases[tracker.unit] = (facts.run, found)
         return known[1]
 
@@ -447,6 +461,7 @@ def _together(parts: Sequence[tuple[str, ServiceState]]) -> ServiceState:
         revivable=worst.revivable,
         release=releases.pop() if len(releases) == 1 else None,
         parts=tuple(parts),
+        groups=tuple(group for state in states for group in state.groups),
     )
 
 

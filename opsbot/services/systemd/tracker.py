@@ -56,6 +56,7 @@ class Tracker:
             exit="" if running else self.exit or ("" if facts.active == "inactive" else facts.exit()),
             stopped_by_hand=self.by_hand and activity is Activity.STOPPED,
             revivable=activity is Activity.FAILED,
+            groups=(facts.cgroup,) if facts.alive and facts.cgroup else (),
         )
 
     def _activity(self) -> Activity:
