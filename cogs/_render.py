@@ -140,7 +140,8 @@ def _release(status: ServiceStatus) -> str:
 def _figures(status: ServiceStatus) -> str:
     if status.figures is None:
         return ""
-    return f"CPU {status.figures.cpu:.0f} % · {size(status.figures.memory)}"
+    tasks = "" if status.figures.tasks is None else f" · {status.figures.tasks} tasks"
+    return f"CPU {status.figures.cpu:.0f} % · {size(status.figures.memory)}{tasks}"
 
 
 def _notes(status: ServiceStatus) -> list[str]:

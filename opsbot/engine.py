@@ -20,7 +20,7 @@ from opsbot.core.model import AuditEntry, Incident, Live, Notice, NoticeKind, Si
 from opsbot.deploy.deployer import Deployer
 from opsbot.deploy.rolling import restart_in_turn
 from opsbot.feed import Feed
-from opsbot.host import HostFigures, ProcessFigures, host_figures, process_figures
+from opsbot.host import HostFigures, ProcessFigures, host_figures, service_figures
 from opsbot.services.port import Activity, LogLine, LogQuery, ManagerError, ServiceManager, ServiceState
 from opsbot.source.poll import Outcome, Polled, Poller
 from opsbot.store import Store, audit, ledger, outbox, watchbook
@@ -155,7 +155,7 @@ class Engine:
             state,
             self.watcher.verdict(service),
             tuple(checks.items()),
-            figures=await asyncio.to_thread(process_figures, state.pid) if state.pid else None,
+            figures=await _figures(state),
             live=live,
             release=next((r for r in releases if live and r.name == live.release), None),
             deploying=latest[0] if latest and not latest[0].finished else None,
@@ -389,6 +389,12 @@ class Engine:
         name = key or f"word:{now.timestamp()}"
         await self.store.write(outbox.put, name, NoticeKind.WORD, service, now, body={"text": text, "level": level})
         self.feed.publish("notice")
+
+
+async def _figures(state: ServiceState) -> ProcessFigures | None:
+    if state.pid is None:
+        return None
+    return await asyncio.to_thread(service_figures, state.pid, state.groups, state.started_at)
 
 
 def _asked(query: LogQuery) -> str:

@@ -4,6 +4,7 @@ The answers have the shapes of the control socket's, with `daemon` false. Health
 process lives is looked up now.
 """
 
+import asyncio
 import logging
 import os
 import socket
@@ -24,11 +25,13 @@ from opsbot.control.snapshot import ALERTS, DEPLOYMENTS, troubles
 from opsbot.core.health import CheckHealth, overall
 from opsbot.core.model import Notice
 from opsbot.engine import ServiceStatus
-from opsbot.host import host_figures, process_figures
+from opsbot.host import host_figures, service_figures
 from opsbot.redaction import Redactor
 from opsbot.services import run_record
+from opsbot.services.journal import Journal
 from opsbot.services.log_reader import read
-from opsbot.services.port import Activity, LogQuery, ManagerError, ServiceState
+from opsbot.services.port import Activity, LogLine, LogQuery, ManagerError, ServiceState
+from opsbot.services.systemd import systemctl
 from opsbot.store import StoreError, audit, ledger, open_readonly, outbox, watchbook
 
 
@@ -85,8 +88,12 @@ class LastKnown:
         return names if service is None else [service]
 
     def _state(self, service: str) -> ServiceState:
-        if self.config.services[service].manager is not ManagerKind.PROCESS:
-            return ServiceState(Activity.STOPPED, exit="its manager is asked by the daemon only")
+        configured = self.config.services[service]
+        if configured.manager is ManagerKind.SYSTEMD:
+            try:
+                return systemctl.look(configured, self.config.systemd.scope, self.config.state.directory / "units.json")
+            except ManagerError as error:
+                return systemctl.unknown(error)
         record = run_record.load(self.config.state.services / service)
         if record is None:
             return ServiceState(Activity.STOPPED)
@@ -118,7 +125,7 @@ class LastKnown:
             state,
             overall([health.verdict for _, health in checks]),
             tuple(checks),
-            figures=process_figures(state.pid) if state.pid else None,
+            figures=service_figures(state.pid, state.groups, state.started_at) if state.pid else None,
             live=live,
             release=next((r for r in ledger.releases(db, service) if live and r.name == live.release), None),
             deploying=latest[0] if latest and not latest[0].finished else None,
@@ -160,7 +167,7 @@ class LastKnown:
             return replies.audit(audit.entries(db, service, member, limit), daemon=False)
 
     def logs(self, asked: Mapping[str, object]) -> Logs:
-        """Lines a service wrote, from the supervisor's own files. `asked`: as the control socket takes it.
+        """Lines a service wrote, from the supervisor's files or the journal. `asked`: as the control socket takes it.
 
         Raises:
             UsageError: what was asked cannot be used, or the log cannot be read.
@@ -170,7 +177,7 @@ class LastKnown:
             service = self.one_service(given.text("service"))
             since = given.moment("since", datetime.now(UTC))
             query = LogQuery(given.number("lines", 50, LINES), since, given.level(), given.grep())
-            lines = read(self.config.state.services / service / "log", query, None)
+            lines = self._lines(service, query)
         except (BadInputError, ManagerError, OSError) as error:
             raise UsageError(str(error)) from error
         from opsbot.wiring import known_secrets  # noqa: PLC0415 - brings the whole daemon, for this alone
@@ -180,6 +187,12 @@ class LastKnown:
         redact = Redactor(known_secrets(self.config))
         clean = [replace(line, text=redact(line.text)) for line in lines]
         return replies.logs(service, clean, daemon=False)
+
+    def _lines(self, service: str, query: LogQuery) -> list[LogLine]:
+        configured = self.config.services[service]
+        if configured.manager is ManagerKind.SYSTEMD:
+            return asyncio.run(Journal(self.config.systemd.scope).lines(configured.units, query))
+        return read(self.config.state.services / service / "log", query, None)
 
     def snapshot(self) -> Snapshot:
         """All that the dashboard shows."""

@@ -22,6 +22,7 @@ from opsbot.services.systemd.bus import BusError, JobResult, Signal, SystemdBus,
 from opsbot.services.systemd.memory import Remembered
 from opsbot.services.systemd.names import MANAGER, PROPERTIES, SERVICE, UNIT, unit_of
 from opsbot.services.systemd.release import Prove, running_release
+from opsbot.services.systemd.several import together
 from opsbot.services.systemd.tracker import Tracker
 from opsbot.services.systemd.unit import UnitFacts
 
@@ -33,9 +34,6 @@ AGAIN = timedelta(minutes=1)
 SPARE = timedelta(seconds=30)
 """What a job is given beside the unit's own limits."""
 _MASKED = "masked"
-_LEAST_WELL = (
-    *(Activity.FAILED, Activity.RETRYING, Activity.STOPPED, Activity.STOPPING, Activity.STARTING, Activity.RUNNING),
-)
 _JOB_WORDS = {
     JobResult.CANCELED: "another job took its place: somebody else starts or stops it at the same time",
     JobResult.TIMEOUT: "its job waited too long for others",
@@ -168,7 +166,7 @@ class Systemd:
         """How it stands, by the last that systemd told; asked of nobody."""
         kept = self._service(service)
         parts = [(unit, await self._unit_state(kept, tracker)) for unit, tracker in kept.trackers.items()]
-        return parts[0][1] if len(parts) == 1 else _together(parts)
+        return parts[0][1] if len(parts) == 1 else together(parts)
 
     async def logs(self, service: str, query: LogQuery) -> list[LogLine]:
         """Lines that its units wrote, and systemd about them, from the journal.
@@ -289,7 +287,7 @@ class Systemd:
         if len(kept.trackers) > 1:
             exit_text = f"{tracker.unit}: {state.exit}" if state.exit else ""
             parts = [(unit, each.state()) for unit, each in kept.trackers.items()]
-            state = replace(_together(parts), exit=exit_text or _together(parts).exit, run=state.run)
+            state = replace(together(parts), exit=exit_text or together(parts).exit, run=state.run)
         elif what is Happening.DIED:
             state = replace(state, pid=None)
         part = tracker.unit if len(kept.trackers) > 1 else ""
@@ -440,29 +438,6 @@ class Systemd:
         if not task.cancelled() and (error := task.exception()) is not None:
             expected = isinstance(error, ManagerError)
             log.log(logging.WARNING if expected else logging.ERROR, "%s", error, exc_info=None if expected else error)
-
-
-def _together(parts: Sequence[tuple[str, ServiceState]]) -> ServiceState:
-    """Several units as one service."""
-    states = [state for _, state in parts]
-    worst = min(states, key=lambda state: _LEAST_WELL.index(state.activity))
-    idle = [state for state in states if state.activity is Activity.STOPPED]
-    releases = {state.release for state in states}
-    started = [state.started_at for state in states if state.started_at is not None]
-    exits = [f"{unit}: {state.exit}" for unit, state in parts if state.exit]
-    return ServiceState(
-        worst.activity,
-        pid=next((state.pid for state in states if state.pid), None),
-        run="+".join(state.run or "" for state in states),
-        started_at=max(started) if worst.activity is Activity.RUNNING and started else None,
-        restarts=sum(state.restarts for state in states),
-        exit="; ".join(exits),
-        stopped_by_hand=bool(idle) and all(state.stopped_by_hand for state in idle),
-        revivable=worst.revivable,
-        release=releases.pop() if len(releases) == 1 else None,
-        parts=tuple(parts),
-        groups=tuple(group for state in states for group in state.groups),
-    )
 
 
 def _told(error: BusError, verb: Verb, tracker: Tracker, scope: Scope) -> ManagerError:
