@@ -70,9 +70,6 @@ class Place:
             raise SetbackError(f"it did not start: {error}", tail=await self.last_words()) from error
         if before.run and after.run == before.run:
             raise SetbackError(f"{part or 'it'} was not started anew: what ran before still runs")
-        if after.restarts:
-            how = f" ({after.exit})" if after.exit else ""
-            raise SetbackError(f"{part or 'it'} died right after its start{how}", tail=await self.last_words())
         return after
 
     async def stop(self) -> None:
