@@ -97,7 +97,11 @@ class Prober:
             # To measure it takes a hundred times as long as to see that it lives: not on the event loop.
             return bad or (None if check.memory_max else (True, "; ".join(words for _, words in seen)))
         if check.kind is CheckKind.UNIT:
-            return state.activity is Activity.RUNNING, _words(state)
+            standing = _each(state, check.unit)
+            down = [(name, one) for name, one in standing if one.activity is not Activity.RUNNING]
+            if not down:
+                return True, str(Activity.RUNNING)
+            return False, "; ".join(f"{name}: {_words(one)}" if name else _words(one) for name, one in down)
         if check.kind is CheckKind.TCP:
             addresses = local(check.host)
             table = self._table() if addresses else None
@@ -176,8 +180,12 @@ class Prober:
 
 
 def _each(state: ServiceState, unit: str) -> Sequence[tuple[str, ServiceState]]:
-    """The units that a check is about, by name; "" for a service that is one."""
-    return state.parts or ((unit, state),)
+    """The units that a check is about, by name; "" for a service that is one.
+
+    Of several, one that a person stopped is left out while others are to run: the service lives on without it.
+    """
+    meant = tuple((name, part) for name, part in state.parts if not part.stopped_by_hand)
+    return meant or state.parts or ((unit, state),)
 
 
 def _within(memory_max: int, pids: Sequence[int]) -> Seen:
