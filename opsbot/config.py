@@ -284,3 +284,5 @@ class Config:
     silence_max: timedelta = timedelta(days=7)
     audit_keep: timedelta = timedelta(days=365)
     history_keep: timedelta = timedelta(days=90)
+    words: Mapping[str, object] = field(default_factory=dict, repr=False, compare=False)
+    """The file as it was read, key by key: for telling what a later one changes."""

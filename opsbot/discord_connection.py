@@ -121,6 +121,18 @@ class PatientBot(commands.Bot):
             PatientBot._identified = time.monotonic()
             return await DiscordWebSocket.from_client(self, gateway=address, initial=before is None)
 
+    def unanswered_seconds(self) -> float:
+        """By how much the answer to a heartbeat is overdue; 0 where none is.
+
+        discord.py tells a heartbeat's latency only once it was answered, so its own marks are read here.
+        """
+        socket: DiscordWebSocket | None = self.ws
+        beat = None if socket is None else socket._keep_alive  # noqa: SLF001 - see above
+        if beat is None:
+            return 0.0
+        late = time.perf_counter() - beat._last_ack - (beat.interval or 0.0)  # noqa: SLF001 - likewise
+        return max(late, 0.0)
+
     async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
         """Nothing: the library's own sleeps 5 s before every IDENTIFY but the first; `_open` has waited what is due."""
 

@@ -9,7 +9,7 @@ managers ─ prober ─ verifier ─ Deployer ─ Watcher ─ Engine
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -113,26 +113,25 @@ async def open_engine(
     redact = redact or Redactor()
     redact.learn(await asyncio.to_thread(lambda: list(known_secrets(config))))
     managers = _managers(config, clock)
-    async with Store(config.state.database) as store:
+    async with Store(config.state.database) as store, AsyncExitStack() as closing:
         feed = Feed()
         prober = Prober(clock=clock)
+        closing.callback(prober.close)
         verifier = Verifier(prober, managers, clock)
         deployer = Deployer(config, store, feed, managers, verifier, clock, redact=redact)
         watcher = Watcher(config.services, store, feed, managers, prober, deployer, clock, redact)
         poller = Poller(config, store, feed, deployer, clock)
+        # Each is to be closed before it is open: one that fails half-way must not hold what the next try needs.
         for manager in set(managers.values()):
+            closing.push_async_callback(manager.close)
             await manager.open()
+        closing.push_async_callback(deployer.close)
         await deployer.settle()
+        closing.push_async_callback(watcher.close)
         await watcher.open()
         engine = Engine(config, store, feed, managers, deployer, watcher, clock, redact)
         engine.poller = poller
+        closing.push_async_callback(poller.close)
         if store.set_aside is not None:
             await _begin_anew(engine, store.set_aside)
-        try:
-            yield Parts(engine, deployer, watcher, poller)
-        finally:
-            await poller.close()
-            await watcher.close()
-            await deployer.close()
-            for manager in set(managers.values()):
-                await manager.close()
+        yield Parts(engine, deployer, watcher, poller)

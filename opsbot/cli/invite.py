@@ -2,23 +2,10 @@
 
 import base64
 import binascii
-from enum import IntFlag
 from urllib.parse import urlencode
 
+from opsbot.core.discord_permissions import NEEDED
 
-class Permission(IntFlag):
-    """The permissions opsbot needs in its channel. Bits: Discord's documentation, "Permissions"."""
-
-    VIEW_CHANNEL = 1 << 10
-    SEND_MESSAGES = 1 << 11
-    EMBED_LINKS = 1 << 14
-    ATTACH_FILES = 1 << 15
-    READ_MESSAGE_HISTORY = 1 << 16
-    CREATE_PUBLIC_THREADS = 1 << 35
-    SEND_MESSAGES_IN_THREADS = 1 << 38
-
-
-NEEDED = Permission(sum(Permission))
 SCOPES = ("bot", "applications.commands")
 
 

@@ -1,4 +1,4 @@
-"""The verbs that are not questions to a daemon: demo, run, check, init."""
+"""The verbs that are not questions to a daemon: demo, run, check, doctor, init."""
 
 import argparse
 import asyncio
@@ -46,6 +46,13 @@ def check(args: argparse.Namespace) -> int:
         return USAGE
     print(f"{path}: fine; services: {', '.join(config.services)}")
     return FINE
+
+
+def doctor(args: argparse.Namespace) -> int:
+    """`opsbot doctor`."""
+    from opsbot.cli import doctor as verb  # noqa: PLC0415 - each verb loads what it needs
+
+    return verb.doctor(args)
 
 
 def init(args: argparse.Namespace) -> int:

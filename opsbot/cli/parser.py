@@ -131,6 +131,14 @@ def _own(verbs: _Verbs) -> None:
         "Each as FILE:LINE: key: what is wrong, and what would be right.",
     )
     _config(check)
+    doctor = verbs.plain(
+        "doctor",
+        "try each thing the configuration relies on, and say what to do",
+        "Token, server, channel, permissions, units and their files, polkit, journal, repositories, folders, commands, "
+        "ports. Changes nothing. Run it as the user opsbot runs as. Exit code 1 when something fails.",
+    )
+    _config(doctor)
+    doctor.add_argument("--json", action="store_true", help="print JSON, for scripts")
     init = verbs.plain(
         "init",
         "ask a few questions and write a configuration",
@@ -165,6 +173,7 @@ def _looking(verbs: _Verbs) -> None:
     logs.add_argument("--since", metavar="WHEN", help="no older than this: 10m, 2h, 7d, or 2026-11-24T10:30 (UTC)")
     logs.add_argument("--level", choices=["error", "warning", "info", "debug"], help="lines at least as grave as this")
     logs.add_argument("--grep", metavar="RE", help="lines in which this regular expression is found, ignoring case")
+    logs.add_argument("--this-run", action="store_true", help="only lines since the service was last started")
     logs.add_argument(
         "-f", "--follow", action="store_true", help="then go on with each line as it is written, until Ctrl-C"
     )
@@ -221,6 +230,12 @@ def _doing(verbs: _Verbs) -> None:
     )
     _reason(rollback)
     _waiting(rollback)
+    verbs.client(
+        "reload",
+        "have the daemon read its configuration anew",
+        "Waits and prints what it changes. A file with problems is not taken: each is printed, and the configuration "
+        "before stays in force. Deployments under way come to their end first.",
+    )
     hold = verbs.client("hold", "no deploys of a service until it is resumed")
     _service(hold)
     _reason(hold)

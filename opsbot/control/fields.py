@@ -70,6 +70,15 @@ class Fields:
             raise BadInputError(f"{name} must be a whole number from 1 to {most}")
         return value
 
+    def flag(self, name: str) -> bool:
+        """Whether something is wanted: `true` or `false`, the latter where it is not given."""
+        value = self._values.pop(name, False)
+        if isinstance(value, str):
+            value = {"true": True, "false": False}.get(value.lower(), value)
+        if not isinstance(value, bool):
+            raise BadInputError(f"{name} must be true or false")
+        return value
+
     def length(self, name: str) -> timedelta | None:
         """A length of time: `90s`, `5m`, `1h30m`, `7d`."""
         value = self.text(name)

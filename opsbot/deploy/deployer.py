@@ -79,6 +79,7 @@ class Deployer:
         self._after: set[asyncio.Task[None]] = set()
         self._callbacks: list[Callable[[Deployment], None]] = []
         self._closing = False
+        self._paused = ""
 
     def _place(
         self, service: Service, source: Source, manager: ServiceManager, verifier: Verifier, margin: int
@@ -114,6 +115,8 @@ class Deployer:
     def _not_at_all(self, request: Request, place: Place | None) -> Refused | None:
         if self._closing:
             return Refused(Why.NOT_READY, "opsbot is being stopped; ask again in a moment")
+        if self._paused:
+            return Refused(Why.NOT_READY, self._paused)
         if place is not None and place.source.strategy is not Strategy.RELEASES:
             text = f'{request.service}: strategy = "{place.source.strategy}" cannot be deployed by this version'
             return Refused(Why.NOT_READY, f'{text}; use strategy = "releases"')
@@ -143,6 +146,19 @@ class Deployer:
     def busy(self, service: str) -> bool:
         """Whether a deployment of this service is under way here."""
         return service in self._tasks
+
+    def pause(self, why: str) -> None:
+        """Begin no more deployments until `unpause`; `why` is said to who asks. Those under way go on."""
+        self._paused = why
+
+    def unpause(self) -> None:
+        """Begin deployments again."""
+        self._paused = ""
+
+    async def idle(self) -> None:
+        """Wait until no deployment is under way."""
+        while self._tasks:
+            await asyncio.wait(self._tasks.values())
 
     def repository(self, service: str) -> Repository:
         """A service's mirror, for who reads its history.

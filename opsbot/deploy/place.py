@@ -12,7 +12,7 @@ from opsbot.deploy.course import Course, SetbackError
 from opsbot.deploy.prepare import Preparation
 from opsbot.deploy.releases import ReleaseError, Releases
 from opsbot.deploy.verify import Verifier
-from opsbot.services.port import Activity, LogQuery, ManagerError, ServiceManager, ServiceState
+from opsbot.services.port import Activity, LogQuery, ManagerError, ServiceManager, ServiceState, spoken
 from opsbot.source.remote import RemoteError
 from opsbot.source.repo import Repository
 from opsbot.store import Store, ledger
@@ -142,11 +142,11 @@ class Place:
     async def last_words(self) -> str:
         """The last lines the service wrote."""
         try:
-            lines = await self.manager.logs(self.name, LogQuery(lines=LOG_LINES, this_run=True))
-            lines = lines or await self.manager.logs(self.name, LogQuery(lines=LOG_LINES))
+            lines = await self.manager.logs(self.name, LogQuery(lines=LOG_LINES * 2, this_run=True))
+            lines = lines or await self.manager.logs(self.name, LogQuery(lines=LOG_LINES * 2))
         except ManagerError:
             return ""
-        return "\n".join(line.text[:LINE_MOST] for line in lines)
+        return "\n".join(line.text[:LINE_MOST] for line in spoken(lines)[-LOG_LINES:])
 
     async def remove(self, release: str) -> None:
         """Remove a release and forget it. What cannot be removed now is left for the next start."""

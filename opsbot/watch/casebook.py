@@ -7,7 +7,7 @@ from datetime import datetime
 
 from opsbot.core.model import Evidence, Incident, NoticeKind
 from opsbot.feed import Feed
-from opsbot.services.port import LogQuery, ManagerError, ServiceManager, ServiceState
+from opsbot.services.port import LogQuery, ManagerError, ServiceManager, ServiceState, spoken
 from opsbot.store import Store, ledger, outbox, watchbook
 from opsbot.watch.watched import Watched
 from opsbot.words import duration
@@ -69,7 +69,7 @@ class Casebook:
                 run = run or (await self._managers[name].state(name)).run
                 found = await self._managers[name].logs(name, LogQuery(LOG_LINES * 4))
                 # The run of several units is all of theirs.
-                ours = [line.text for line in found if not run or line.run in run]
+                ours = [line.text for line in spoken([line for line in found if not run or line.run in run])]
                 lines = tuple(self._redact(text)[:500] for text in ours[-LOG_LINES:])
         except (ManagerError, TimeoutError) as error:
             log.warning("%s: its log cannot be read for the alert: %s", name, error)

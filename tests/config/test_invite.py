@@ -4,7 +4,8 @@ from urllib.parse import parse_qs, urlsplit
 import discord
 import pytest
 
-from opsbot.cli.invite import NEEDED, Permission, application_of, invite_link
+from opsbot.cli.invite import application_of, invite_link
+from opsbot.core.discord_permissions import NEEDED, Permission
 
 
 def test_the_link_asks_for_exactly_the_scopes_and_permissions_needed() -> None:

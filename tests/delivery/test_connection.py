@@ -193,3 +193,20 @@ async def test_the_token_is_in_no_log_line(world: World, caplog: pytest.LogCaptu
     assert world.standin.token not in "\n".join(
         record.getMessage() for record in caplog.records if record.name.startswith(("opsbot", "cogs"))
     )
+
+
+async def test_a_connection_whose_heartbeats_are_not_answered_is_told_and_so_is_its_mending(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("opsbot.bot.LATENCY_SECONDS", 0.1)
+    monkeypatch.setattr("opsbot.bot.LATE_SECONDS", 0.8)
+    async with open_world(tmp_path, heartbeat_seconds=0.3) as world:
+        await world.start()
+        await asyncio.sleep(1.5)
+        assert not any(state.unanswered for state in world.states)
+        world.standin.faults.mute_gateway()
+        await world.until(lambda: world.states[-1].unanswered)
+        assert world.states[-1].connected
+        world.standin.faults.mute_gateway(mute=False)
+        await world.until(lambda: not world.states[-1].unanswered)
+        assert world.states[-1].connected

@@ -21,17 +21,6 @@ def damage(database: Path, kind: str) -> None:
         database.write_bytes(content[:4096] + bytes(8192) + content[12288:])
 
 
-async def test_sighup_does_not_end_opsbot(tmp_path: Path) -> None:
-    async with open_whole(tmp_path) as whole:
-        await whole.serves("1")
-        assert whole.process is not None
-        whole.process.send_signal(signal.SIGHUP)
-        await asyncio.sleep(1)
-        assert whole.process.poll() is None
-        assert "SIGHUP changes nothing" in whole.log.read_text()
-        assert await whole.stop() == 0
-
-
 @pytest.mark.parametrize("kind", ["no database at all", "cut short", "overwritten pages"])
 async def test_a_damaged_database_is_set_aside_and_a_new_one_begun(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "opsbot.sqlite3"

@@ -1,0 +1,153 @@
+"""`opsbot doctor`: the report, calm and aligned on a terminal, or as JSON."""
+
+import argparse
+import asyncio
+import json
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import TypedDict
+
+from opsbot.cli.client import find
+from opsbot.cli.invite import invite_link
+from opsbot.cli.place import config_path
+from opsbot.cli.terminal import Cell, Paint, fit, plain, table, terminal_width, wants_colour, width
+from opsbot.config import Config
+from opsbot.config_file import ConfigError, load
+from opsbot.doctor import Area, Finding, Outcome, Report, examine
+
+FINE, SICK, USAGE = 0, 1, 2
+CREDENTIALS = Path("/run/credentials/opsbot.service")
+"""Where systemd keeps what LoadCredential= of opsbot's unit names (systemd.exec(5)), while it runs."""
+_TITLES = {
+    Area.HOST: "This host",
+    Area.STATE: "opsbot on it",
+    Area.DISCORD: "Discord",
+    Area.SYSTEMD: "systemd",
+    Area.SOURCE: "Repositories",
+    Area.FOLDERS: "Folders",
+    Area.COMMANDS: "Commands",
+    Area.PORTS: "Ports",
+}
+_MARKS = {
+    Outcome.OK: ("ok", "green"),
+    Outcome.WARNING: ("warning", "yellow"),
+    Outcome.FAILED: ("failed", "red"),
+    Outcome.SKIPPED: ("skipped", "dim"),
+}
+_NAME_MOST = 44
+
+
+class FindingReply(TypedDict):
+    """One finding in JSON. service: null where it is about none. mend: "" where nothing is to be done."""
+
+    area: str
+    service: str | None
+    name: str
+    outcome: str
+    seen: str
+    mend: str
+
+
+class ReportReply(TypedDict):
+    """The report in JSON. mend_first: positions in `findings`, in the order in which to mend them."""
+
+    healthy: bool
+    user: str
+    failed: int
+    warnings: int
+    findings: list[FindingReply]
+    mend_first: list[int]
+
+
+def doctor(args: argparse.Namespace) -> int:
+    """`opsbot doctor`."""
+    path = config_path(args)
+    try:
+        config = load(path)
+    except ConfigError as error:
+        for line in str(error).splitlines():
+            print(plain(line), file=sys.stderr)
+        return USAGE
+    if "CREDENTIALS_DIRECTORY" not in os.environ and os.access(CREDENTIALS, os.R_OK | os.X_OK):
+        os.environ["CREDENTIALS_DIRECTORY"] = str(CREDENTIALS)
+    command = f"opsbot doctor -c {shlex.quote(str(path.absolute()))}"
+    report = asyncio.run(_examine(config, command))
+    if args.json:
+        print(json.dumps(reply(report), indent=2, ensure_ascii=False))
+    else:
+        print("\n".join(lines(report, Paint(on=wants_colour(sys.stdout)), terminal_width())))
+    return FINE if report.healthy else SICK
+
+
+async def _examine(config: Config, command: str) -> Report:
+    control = await asyncio.to_thread(find, config.state.directory)
+    return await examine(config, control, invite_link, command)
+
+
+def reply(report: Report) -> ReportReply:
+    """The report as JSON has it; docs/cli.md describes it."""
+    findings = list(report.findings)
+    return {
+        "healthy": report.healthy,
+        "user": report.user,
+        "failed": report.count(Outcome.FAILED),
+        "warnings": report.count(Outcome.WARNING),
+        "findings": [
+            {
+                "area": one.area.value,
+                "service": one.service or None,
+                "name": one.name,
+                "outcome": one.outcome.value,
+                "seen": one.seen,
+                "mend": one.mend,
+            }
+            for one in findings
+        ],
+        "mend_first": [next(at for at, one in enumerate(findings) if one is each) for each in report.mend_first],
+    }
+
+
+def lines(report: Report, paint: Paint, columns: int) -> list[str]:
+    """The report as people read it."""
+    out: list[str] = []
+    for area in Area:
+        found = [one for one in report.findings if one.area is area]
+        if found:
+            out += [paint(_TITLES[area], "bold"), *table(_rows(found, columns), paint, "  "), ""]
+    trouble = report.mend_first
+    if trouble:
+        out.append(paint("Mend first", "bold"))
+        for number, one in enumerate(trouble, 1):
+            word, colour = _MARKS[one.outcome]
+            out.append(f"  {number}. {paint(word, colour)} {plain(_title(one))}: {plain(one.seen)}")
+            if one.mend:
+                out.append(f"     {paint('→', 'cyan')} {plain(one.mend)}")
+        out.append("")
+    out.append(_summary(report, paint))
+    return out
+
+
+def _title(finding: Finding) -> str:
+    return f"{finding.service}, {finding.name}" if finding.service else finding.name
+
+
+def _rows(findings: list[Finding], columns: int) -> list[list[Cell]]:
+    names = [fit(plain(_title(one)), _NAME_MOST) for one in findings]
+    left = max(columns - max(map(width, names)) - 13, 30)
+    # What is wrong stands whole in the list below.
+    return [
+        [_MARKS[one.outcome], (name, ""), (fit(plain(one.seen), left), "dim")]
+        for one, name in zip(findings, names, strict=True)
+    ]
+
+
+def _summary(report: Report, paint: Paint) -> str:
+    counts = {outcome: report.count(outcome) for outcome in Outcome}
+    words = [f"{counts[Outcome.OK]} fine"]
+    words += [f"{counts[Outcome.WARNING]} to look at"] if counts[Outcome.WARNING] else []
+    words += [f"{counts[Outcome.FAILED]} failed"] if counts[Outcome.FAILED] else []
+    words += [f"{counts[Outcome.SKIPPED]} skipped"] if counts[Outcome.SKIPPED] else []
+    colour = "green" if report.healthy else "red"
+    return paint(f"Checked as {plain(report.user)}: {', '.join(words)}.", colour)

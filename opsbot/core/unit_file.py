@@ -1,0 +1,156 @@
+"""A systemd unit as its files say it: fragment first, then its drop-ins, each setting with its file and line.
+
+Syntax: systemd.syntax(7). Which file counts: systemd.unit(5). Values are kept as written; specifiers stay in them.
+"""
+
+import re
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+_SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*([a-zA-Zµμ]*)\s*")
+_SECONDS = {
+    "": 1.0,
+    **dict.fromkeys(("us", "usec", "µs", "μs"), 1e-6),
+    **dict.fromkeys(("ms", "msec"), 1e-3),
+    **dict.fromkeys(("s", "sec", "second", "seconds"), 1.0),
+    **dict.fromkeys(("m", "min", "minute", "minutes"), 60.0),
+    **dict.fromkeys(("h", "hr", "hour", "hours"), 3600.0),
+    **dict.fromkeys(("d", "day", "days"), 86400.0),
+    **dict.fromkeys(("w", "week", "weeks"), 604800.0),
+    **dict.fromkeys(("M", "month", "months"), 2629800.0),
+    **dict.fromkeys(("y", "year", "years"), 31557600.0),
+}
+"""systemd.time(7), "Parsing Time Spans"."""
+_NO_RESET = frozenset(
+    {"Wants", "Requires", "Requisite", "BindsTo", "PartOf", "Upholds", "After", "Before", "Conflicts"}
+)
+"""systemd.unit(5): dependencies cannot be reset by an empty assignment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One assignment. `line` counts from 1; where it goes on over several lines, the first."""
+
+    section: str
+    key: str
+    value: str
+    path: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class UnitText:
+    """One file of a unit."""
+
+    path: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnitFile:
+    """All settings of a unit, in the order in which systemd reads them, and where each section first begins."""
+
+    name: str
+    settings: tuple[Setting, ...] = ()
+    sections: dict[str, tuple[str, int]] = field(default_factory=dict)
+
+    def last(self, section: str, key: str) -> Setting | None:
+        """The assignment that counts of a key with one value; None where it is not set, or last set to nothing."""
+        found = next((s for s in reversed(self.settings) if (s.section, s.key) == (section, key)), None)
+        return found if found is not None and found.value else None
+
+    def every(self, section: str, key: str) -> list[Setting]:
+        """The assignments that count of a key with a list: those after the last empty one."""
+        found: list[Setting] = []
+        for setting in self.settings:
+            if (setting.section, setting.key) != (section, key):
+                continue
+            if setting.value:
+                found.append(setting)
+            elif key not in _NO_RESET:
+                found.clear()
+        return found
+
+    def words(self, section: str, key: str) -> list[tuple[str, Setting]]:
+        """The words of a list, each with its assignment."""
+        return [(word, setting) for setting in self.every(section, key) for word in split(setting.value)]
+
+    def where(self, section: str) -> tuple[str, int]:
+        """The file and line to point at for what the section lacks."""
+        known = self.sections.get(section)
+        if known is not None:
+            return known
+        return (self.settings[0].path if self.settings else self.name), 1
+
+
+def parse(name: str, files: Iterable[UnitText]) -> UnitFile:
+    """The unit of these files, in systemd's order: the fragment, then the drop-ins. Never raises."""
+    settings: list[Setting] = []
+    sections: dict[str, tuple[str, int]] = {}
+    for file in files:
+        section = ""
+        for line, text in logical_lines(file.text):
+            if text.startswith("[") and text.endswith("]"):
+                section = text[1:-1]
+                sections.setdefault(section, (file.path, line))
+                continue
+            key, equals, value = text.partition("=")
+            if equals and section:
+                settings.append(Setting(section, key.strip(), value.strip(), file.path, line))
+    return UnitFile(name, tuple(settings), sections)
+
+
+def logical_lines(text: str) -> Iterator[tuple[int, str]]:
+    """The lines that say something, joined where one goes on, with the number of the first; stripped, no comments."""
+    begun, parts = 0, list[str]()
+    for number, raw in enumerate(text.split("\n"), 1):
+        line = raw.strip(" \t\r")
+        # A comment between the lines of a value is skipped, and does not end it.
+        if line.startswith(("#", ";")) or (not parts and line in {"", "\\"}):
+            continue
+        if not parts:
+            begun = number
+        if (len(line) - len(line.rstrip("\\"))) % 2:
+            parts.append(line[:-1])
+            continue
+        parts.append(line)
+        whole = " ".join(parts).strip()
+        parts.clear()
+        if whole:
+            yield begun, whole
+    if parts and (whole := " ".join(parts).strip()):
+        yield begun, whole
+
+
+def split(value: str) -> list[str]:
+    """The words of a value; where its quotes do not close, split at spaces."""
+    try:
+        return shlex.split(value, comments=False)
+    except ValueError:
+        return value.split()
+
+
+def yes(value: str) -> bool:
+    """Whether a boolean is true (systemd.syntax(7))."""
+    return value.lower() in {"1", "yes", "y", "true", "t", "on"}
+
+
+def seconds(value: str) -> float | None:
+    """A time span in seconds (systemd.time(7)), infinity included; None where it is none."""
+    text = value.strip()
+    if text == "infinity":
+        return float("inf")
+    total, at = 0.0, 0
+    while at < len(text):
+        match = _SPAN.match(text, at)
+        if match is None or match[2] not in _SECONDS:
+            return None
+        total += float(match[1]) * _SECONDS[match[2]]
+        at = match.end()
+    return total if text else None
+
+
+def program(value: str) -> Sequence[str]:
+    """The words of an ExecStart= without the marks before its path (systemd.service(5), "Command lines")."""
+    return split(value.lstrip("@-:+!|"))

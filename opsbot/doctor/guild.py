@@ -1,0 +1,235 @@
+"""Discord, asked as the bot: reachable, token, guild, channel and each permission in it, roles, commands."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from opsbot.config import Config, SecretMissingError
+from opsbot.core.discord_permissions import NEEDED, THREADS, Overwrite, Permission, in_channel, title
+from opsbot.doctor.discord_api import Answer, Api, UnreachableError
+from opsbot.doctor.findings import Area, Finding, fail, skip, warn, well
+from opsbot.words import duration
+
+SLOW_SECONDS = 2.0
+OFF_SECONDS = 5.0
+FEW_STARTS = 50
+TEXT, NEWS = 0, 5
+"""Channel types that can be written to as a channel (Discord's documentation, "Channel Types")."""
+NAMES = ("Discord's API", "clock", "token", "guild", "ops channel", "permissions", "roles", "slash commands")
+_PORTAL = "https://discord.com/developers/applications"
+_UNKNOWN_CHANNEL = 10003
+
+
+Invite = Callable[[str], str]
+"""The link that invites the bot of an application, by its id."""
+
+
+async def look(config: Config, invite: Invite) -> list[Finding]:
+    """Everything about Discord."""
+    token, missing = await _token(config)
+    examined = _Guild(config, invite)
+    async with Api(config.discord.api_url, token) as api:
+        try:
+            await examined.reach(api)
+            if missing is not None:
+                examined.found.append(missing)
+            elif await examined.log_in(api) and await examined.enter(api):
+                await examined.look_round(api)
+        except UnreachableError as error:
+            name = next((one for one in NAMES if one not in examined.names), NAMES[-1])
+            examined.found.append(fail(Area.DISCORD, name, str(error), error.mend))
+    examined.skip_the_rest()
+    return examined.found
+
+
+async def _token(config: Config) -> tuple[str | None, Finding | None]:
+    try:
+        return await asyncio.to_thread(config.discord.token.read), None
+    except SecretMissingError as error:
+        secret = config.discord.token
+        mend = (
+            f"export {secret.env}=... here; for the daemon EnvironmentFile= in its unit ({_PORTAL}, Bot, Reset Token)"
+            if secret.env is not None
+            else f"Put the token (from {_PORTAL}, Bot, Reset Token) into {secret.file}, readable for this user"
+        )
+        return None, fail(Area.DISCORD, "token", str(error), mend)
+
+
+class _Guild:
+    """What is learned on the way, from one question to the next."""
+
+    def __init__(self, config: Config, invite: Invite) -> None:
+        self.config = config
+        self.found: list[Finding] = []
+        self._invite = invite
+        self._bot = ""
+        self._guild: Mapping[str, Any] = {}
+
+    @property
+    def names(self) -> set[str]:
+        return {finding.name for finding in self.found}
+
+    def skip_the_rest(self) -> None:
+        failed = next((finding.name for finding in self.found if finding.outcome == "failed"), "an answer")
+        known = self.names
+        self.found += [skip(Area.DISCORD, name, f"needs the {failed} first") for name in NAMES if name not in known]
+
+    def _well(self, name: str, seen: str) -> None:
+        self.found.append(well(Area.DISCORD, name, seen))
+
+    def _warn(self, name: str, seen: str, mend: str) -> None:
+        self.found.append(warn(Area.DISCORD, name, seen, mend))
+
+    def _fail(self, name: str, seen: str, mend: str) -> bool:
+        self.found.append(fail(Area.DISCORD, name, seen, mend))
+        return False
+
+    async def reach(self, api: Api) -> None:
+        """The API without a log-in, and the clock."""
+        answer = await api.get("/gateway")
+        text = f"{api.url} answers in {duration(answer.seconds)}"
+        if not answer.fine:
+            self._warn("Discord's API", f"{text}, with {answer.words}", "Look at https://discordstatus.com")
+        elif answer.seconds > SLOW_SECONDS:
+            self._warn("Discord's API", text, "Look at this host's network, and at https://discordstatus.com")
+        else:
+            self._well("Discord's API", text)
+        if answer.ahead is None:
+            self.found.append(skip(Area.DISCORD, "clock", "the server does not tell its time"))
+        elif abs(answer.ahead) > OFF_SECONDS:
+            way = "ahead of" if answer.ahead > 0 else "behind"
+            text = f"this host is {duration(abs(answer.ahead))} {way} Discord's time"
+            self._warn("clock", text, "timedatectl set-ntp true")
+        else:
+            self._well("clock", "agrees with Discord's")
+
+    async def log_in(self, api: Api) -> bool:
+        """The token, and how many sessions may still be started today."""
+        answer = await api.get("/users/@me")
+        if answer.status == 401:  # noqa: PLR2004 - HTTP's Unauthorized
+            mend = f"{_PORTAL}: the application, Bot, Reset Token; put the new one where the configuration says"
+            return self._fail("token", "Discord refuses it", mend)
+        if not answer.fine:
+            return self._fail("token", answer.words, "Look at https://discordstatus.com, and run it again")
+        self._bot = str(answer.body["id"])
+        text = f"accepted; the bot is {answer.body.get('username', self._bot)}"
+        starts = await api.get("/gateway/bot")
+        limit = starts.body.get("session_start_limit", {}) if starts.fine and isinstance(starts.body, dict) else {}
+        left = limit.get("remaining")
+        if isinstance(left, int) and left < FEW_STARTS:
+            text += f"; {left} of {limit.get('total')} log-ins of this day are left"
+            self._warn("token", text, "Find what starts a bot with this token again and again: journalctl -u opsbot")
+        else:
+            self._well("token", text)
+        return True
+
+    async def enter(self, api: Api) -> bool:
+        """The guild."""
+        guild = self.config.discord.guild_id
+        answer = await api.get(f"/guilds/{guild}")
+        if not answer.fine:
+            mend = f"Open {self._invite(await self._application(api))}, or mend discord.guild_id"
+            return self._fail("guild", f"the bot is not in guild {guild} ({answer.words})", mend)
+        self._guild = answer.body
+        self._well("guild", str(answer.body.get("name", guild)))
+        return True
+
+    async def look_round(self, api: Api) -> None:
+        """The channel, the permissions, the roles, the commands."""
+        channel = await self._channel(api)
+        if channel is not None:
+            await self._permissions(api, channel)
+        await self._roles(api)
+        await self._commands(api)
+
+    async def _channel(self, api: Api) -> Mapping[str, Any] | None:
+        guild, wanted = self.config.discord.guild_id, str(self.config.discord.ops_channel_id)
+        answer = await api.get(f"/guilds/{guild}/channels")
+        channels = answer.body if answer.fine and isinstance(answer.body, list) else []
+        found = next((one for one in channels if str(one.get("id")) == wanted), None)
+        copy = (
+            "Settings, Advanced, Developer Mode; then right-click the channel, Copy Channel ID: discord.ops_channel_id"
+        )
+        if found is None:
+            alone = await api.get(f"/channels/{wanted}")
+            if alone.fine and str(alone.body.get("guild_id")) != str(guild):
+                self._fail("ops channel", f"channel {wanted} is in another server", copy)
+            elif alone.fine:
+                self._fail("ops channel", f"{wanted} is a thread, not a channel", copy)
+            elif alone.code == _UNKNOWN_CHANNEL or answer.fine:
+                self._fail("ops channel", f"there is no channel {wanted}: it was deleted, or never was", copy)
+            else:
+                self._fail("ops channel", alone.words, copy)
+            return None
+        name = f"#{found.get('name', wanted)}"
+        if found.get("type") not in {TEXT, NEWS}:
+            self._fail("ops channel", f"{name} is no text channel", copy)
+            return None
+        self._well("ops channel", name)
+        return dict(found)
+
+    async def _permissions(self, api: Api, channel: Mapping[str, Any]) -> None:
+        guild = str(self.config.discord.guild_id)
+        member = await api.get(f"/guilds/{guild}/members/{self._bot}")
+        if not member.fine:
+            self._fail("permissions", f"the bot's own membership: {member.words}", "Run it again")
+            return
+        held = in_channel(
+            guild,
+            self._bot,
+            {str(role) for role in member.body.get("roles", ())},
+            [(str(role["id"]), int(role["permissions"])) for role in self._guild.get("roles", ())],
+            [
+                Overwrite(str(one["id"]), int(one.get("allow", 0)), int(one.get("deny", 0)))
+                for one in channel.get("permission_overwrites", ())
+            ],
+        )
+        name = channel.get("name")
+        for permission in NEEDED & ~held:
+            mend = f"#{name}, Edit Channel, Permissions: add the bot's role and allow {title(permission)}"
+            put = self._warn if permission in THREADS else self._fail
+            put(f"permission {title(permission)}", f"the bot lacks it in #{name}", mend)
+        if held == NEEDED:
+            self._well("permissions", f"all {len(list(Permission))} in #{name}")
+        elif held:
+            self._well("permissions", f"the others: {', '.join(title(one) for one in held)}")
+
+    async def _roles(self, api: Api) -> None:
+        ranks = self.config.roles
+        named = {
+            rank: sorted(one for one in getattr(ranks, rank) if not one.startswith("unix:"))
+            for rank in ("viewer", "operator", "deployer", "admin")
+        }
+        roles = {str(role["id"]): str(role.get("name", "")) for role in self._guild.get("roles", ())}
+        others = {one for ids in named.values() for one in ids if one not in roles}
+        known = {one: await api.get(f"/guilds/{self._guild['id']}/members/{one}") for one in sorted(others)}
+        gone = [(rank, one) for rank, ids in named.items() for one in ids if one in known and not known[one].fine]
+        for rank, one in gone:
+            self._fail(
+                "roles",
+                f"{one} in roles.{rank} is neither a role nor a member of the server",
+                f"Take it out of roles.{rank}, or Copy Role ID from Server Settings, Roles",
+            )
+        everyone = [rank for rank, ids in named.items() if str(self._guild["id"]) in ids]
+        for rank in everyone:
+            self._warn("roles", f"roles.{rank} names @everyone: all members have it", f"Name a role in roles.{rank}")
+        if not any(getattr(ranks, rank) for rank in named):
+            self._warn("roles", "nobody has a rank: every command is refused", "Add role ids to [roles]")
+        elif not gone and not everyone:
+            counted = sum(len(ids) for ids in named.values())
+            self._well("roles", f"{counted - len(others)} roles and {len(others)} members, all of them there")
+
+    async def _commands(self, api: Api) -> None:
+        own = await self._application(api)
+        answer: Answer = await api.get(f"/applications/{own}/guilds/{self.config.discord.guild_id}/commands")
+        if not answer.fine:
+            mend = f"Open {self._invite(own)}"
+            self._fail("slash commands", f"the scope applications.commands is missing ({answer.words})", mend)
+        elif not answer.body:
+            self._warn("slash commands", "none is registered yet", "Start opsbot: it registers them when it connects")
+        else:
+            self._well("slash commands", f"{len(answer.body)} registered")
+
+    async def _application(self, api: Api) -> str:
+        application = await api.get("/applications/@me")
+        return str(application.body["id"]) if application.fine else self._bot

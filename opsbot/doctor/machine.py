@@ -1,0 +1,269 @@
+"""The host and opsbot's place on it: Python and its packages, git, memory, the state directory, the daemon."""
+
+import asyncio
+import fcntl
+import grp
+import http.client
+import json
+import os
+import platform
+import pwd
+import re
+import shlex
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from opsbot.config import Config
+from opsbot.control.unix_path import MOST, reachable
+from opsbot.core.access import Rank
+from opsbot.doctor.findings import Area, Finding, fail, skip, warn, well
+from opsbot.doctor.room import room
+from opsbot.host import host_figures
+from opsbot.services.brief_command import CommandError, ask
+from opsbot.store import StoreError, open_readonly
+from opsbot.words import size
+
+GIT_LEAST = (2, 31)
+"""The first to take its settings from GIT_CONFIG_COUNT (git-config(1)): tokens are given to it that way."""
+LITTLE = 96 * 1024**2
+"""opsbot itself may take 64 MiB."""
+_NEED = re.compile(r"(?P<name>[A-Za-z0-9._-]+)\s*(?:\[[^]]*\])?\s*(?P<wanted>[^;]*)(?P<marker>;.*)?")
+_BOUND = re.compile(r"(>=|<=|==|!=|~=|<|>)\s*([0-9][0-9.]*)")
+PING_SECONDS = 5.0
+
+
+async def host(config: Config) -> list[Finding]:
+    """Python, packages, git, memory, who asks."""
+    parts = await asyncio.to_thread(lambda: ([*_python()], [_memory(), *_local_ranks(config)]))
+    return [*parts[0], await _git(config), *parts[1]]
+
+
+def _python() -> Iterator[Finding]:
+    try:
+        needs = metadata.requires("opsbot") or []
+        wanted = metadata.metadata("opsbot")["Requires-Python"] or ">=3.11"
+    except metadata.PackageNotFoundError:
+        yield warn(Area.HOST, "packages", "opsbot is not installed here as a package", "pip install --no-deps .")
+        return
+    version = platform.python_version()
+    if fits(version, wanted):
+        yield well(Area.HOST, "Python", version)
+    else:
+        yield fail(
+            Area.HOST, "Python", f"{version}; opsbot needs {wanted}", "Install a newer Python, and opsbot with it"
+        )
+    wrong = [text for need in needs if (text := _wrong(need))]
+    if wrong:
+        mend = "pip install --require-hashes -r requirements/runtime.txt, in opsbot's own environment"
+        yield fail(Area.HOST, "packages", "; ".join(wrong), mend)
+    else:
+        yield well(Area.HOST, "packages", f"opsbot {metadata.version('opsbot')} and the {len(needs)} it needs")
+
+
+def _wrong(need: str) -> str:
+    match = _NEED.match(need)
+    if match is None or match["marker"]:
+        return ""
+    try:
+        version = metadata.version(match["name"])
+    except metadata.PackageNotFoundError:
+        return f"{match['name']} is missing"
+    return "" if fits(version, match["wanted"]) else f"{match['name']} {version}, wanted {match['wanted'].strip()}"
+
+
+def fits(version: str, wanted: str) -> bool:
+    """Whether a version is within bounds like `>=3.11,<4` (those that opsbot's own requirements use)."""
+    found = _numbers(version)
+    for sign, bound in _BOUND.findall(wanted):
+        other = _numbers(bound)
+        length = max(len(found), len(other))
+        have, limit = (tuple([*each, *[0] * length][:length]) for each in (found, other))
+        holds = {
+            ">=": have >= limit,
+            "<=": have <= limit,
+            "==": have == limit,
+            "!=": have != limit,
+            "<": have < limit,
+            ">": have > limit,
+            "~=": have >= limit and found[: len(other) - 1] == other[:-1],
+        }
+        if not holds[sign]:
+            return False
+    return True
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    match = re.match(r"\d+(\.\d+)*", version)
+    return tuple(int(part) for part in match[0].split(".")) if match else (0,)
+
+
+async def _git(config: Config) -> Finding:
+    if not any(service.source for service in config.services.values()):
+        return skip(Area.HOST, "git", "no service has a source")
+    try:
+        answer = await ask(["git", "version"], 10.0)
+    except CommandError as error:
+        return fail(Area.HOST, "git", str(error), "apt-get install git, or dnf install git")
+    version = answer.out.removeprefix("git version ").strip()
+    least = ".".join(map(str, GIT_LEAST))
+    if _numbers(version) < GIT_LEAST:
+        return fail(Area.HOST, "git", f"{version}; opsbot needs {least}", "Install a newer git")
+    return well(Area.HOST, "git", version)
+
+
+def _memory() -> Finding:
+    figures = host_figures()
+    total, left = figures.memory_total, figures.memory_available
+    if total is None or left is None:
+        return skip(Area.HOST, "memory", "this host does not tell")
+    text = f"{size(left)} of {size(total)} available"
+    if left < LITTLE:
+        return warn(Area.HOST, "memory", text, "Add memory or swap (fallocate -l 1G /swapfile), or end what takes it")
+    return well(Area.HOST, "memory", text)
+
+
+def _local_ranks(config: Config) -> Iterator[Finding]:
+    """Users and groups of this host that a rank names."""
+    for rank in Rank:
+        for name in sorted(getattr(config.roles, rank.name.lower(), ())):
+            kind, _, local = name.partition(":")
+            if kind != "unix" or local.lstrip("@").startswith("#"):
+                continue
+            try:
+                _ = grp.getgrnam(local[1:]) if local.startswith("@") else pwd.getpwnam(local)
+            except KeyError:
+                what = f"group {local[1:]}" if local.startswith("@") else f"user {local}"
+                mend = f"Make it, or take {name} out of roles.{rank.name.lower()}"
+                yield warn(Area.HOST, "local ranks", f"there is no {what} on this host", mend)
+
+
+async def state(config: Config, control: Path, command: str) -> list[Finding]:
+    """The state directory, the database, the daemon. control: its socket. command: how the doctor was called."""
+    found = await asyncio.to_thread(_directory, config, command)
+    found += await asyncio.to_thread(_as_root, config, command)
+    found += await asyncio.to_thread(_database, config)
+    if len(os.fsencode(config.state.socket)) > MOST:
+        text = f"{config.state.socket} is longer than {MOST} bytes: opsbot reaches it, other programs cannot"
+        found.append(warn(Area.STATE, "control socket", text, "Choose a shorter state.directory"))
+    found.append(await asyncio.to_thread(_daemon, config, control))
+    return found
+
+
+def _directory(config: Config, command: str) -> list[Finding]:
+    path = config.state.directory
+    user = pwd.getpwuid(os.geteuid()).pw_name
+    make = f"install -d -m 0750 -o {user} {shlex.quote(str(path))}"
+    try:
+        owner = path.stat().st_uid
+    except FileNotFoundError:
+        if os.access(next(p for p in path.parents if p.exists()), os.W_OK):
+            return [well(Area.STATE, "state directory", f"{path} is not there yet; opsbot makes it")]
+        return [fail(Area.STATE, "state directory", f"{path} is not there, and {user} may not make it", make)]
+    except OSError as error:
+        return [fail(Area.STATE, "state directory", f"{path}: {error.strerror}", f"sudo -u OWNER {command}")]
+    found = _whose(owner, command)
+    try:
+        with tempfile.TemporaryFile(dir=path) as probe:
+            probe.write(b"x")
+    except OSError as error:
+        mend = f"chown -R {user} {shlex.quote(str(path))}, or run the doctor as its owner: {_as(owner, command)}"
+        return [*found, fail(Area.STATE, "state directory", f"{path} cannot be written: {error.strerror}", mend)]
+    return [*found, well(Area.STATE, "state directory", f"{path} can be written"), room(Area.STATE, path)]
+
+
+def _as_root(config: Config, command: str) -> list[Finding]:
+    """root may do everything: what it finds says little about opsbot's own user, where it has one."""
+    with suppress(KeyError):
+        if os.geteuid() == 0 and not config.state.directory.exists():
+            return _whose(pwd.getpwnam("opsbot").pw_uid, command)
+    return []
+
+
+def _whose(owner: int, command: str) -> list[Finding]:
+    """Rights are those of whoever runs the doctor: they tell about the daemon only where it is the same user."""
+    if owner == os.geteuid():
+        return []
+    name = "root" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+    seen = f"these are the rights of {name}; opsbot's own user is {_name(owner)}"
+    return [warn(Area.STATE, "user", seen, _as(owner, command))]
+
+
+def _name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"#{uid}"
+
+
+def _as(owner: int, command: str) -> str:
+    runner = "runuser" if os.geteuid() == 0 else "sudo"
+    return f"{runner} -u {_name(owner)} -- {command}"
+
+
+def _database(config: Config) -> list[Finding]:
+    path = config.state.database
+    with suppress(OSError):
+        if not path.exists():
+            return [well(Area.STATE, "database", "not there yet; opsbot makes it")]
+    try:
+        open_readonly(path).close()
+    except StoreError as error:
+        return [
+            fail(Area.STATE, "database", str(error), "Run the doctor as opsbot's user; a damaged file is set aside")
+        ]
+    return [well(Area.STATE, "database", f"{path} can be read")]
+
+
+def _daemon(config: Config, control: Path) -> Finding:
+    """Whether one runs, and whether it answers."""
+    holder = _holder(config.state.directory / "opsbot.lock")
+    try:
+        answer = _ping(control)
+    except (http.client.HTTPException, OSError, ValueError) as error:
+        if holder is not None:
+            seen = f"an opsbot works on {config.state.directory} ({holder}), but {control} does not answer"
+            return fail(Area.STATE, "daemon", seen, "journalctl -u opsbot -n 50; then systemctl restart opsbot")
+        if isinstance(error, PermissionError):
+            return skip(Area.STATE, "daemon", f"{control} may not be opened by this user")
+        return warn(Area.STATE, "daemon", "it does not run", "systemctl start opsbot, or opsbot run")
+    other = answer.get("state_directory")
+    if other != str(config.state.directory):
+        seen = f"the opsbot at {control} works on {other}"
+        return warn(Area.STATE, "daemon", seen, "Name its configuration with -c, or start one for this configuration")
+    return well(Area.STATE, "daemon", f"version {answer.get('version')} runs, pid {answer.get('pid')}")
+
+
+def _ping(control: Path) -> dict[str, Any]:
+    connection = http.client.HTTPConnection("localhost", timeout=PING_SECONDS)
+    connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.sock.settimeout(PING_SECONDS)
+        with reachable(control) as name:
+            connection.sock.connect(name)
+        connection.request("GET", "/v1/ping")
+        found = json.loads(connection.getresponse().read(65536))
+    finally:
+        connection.close()
+    return found if isinstance(found, dict) else {}
+
+
+def _holder(lock: Path) -> str | None:
+    """Who holds the lock; None where nobody does, or nobody can be told."""
+    try:
+        file = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        with suppress(ValueError, KeyError, TypeError):
+            return f"pid {json.loads(os.pread(file, 4096, 0))['pid']}"
+        return "it has not said who it is"
+    finally:
+        os.close(file)
+    return None

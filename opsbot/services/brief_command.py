@@ -1,0 +1,56 @@
+"""Commands that answer and end: systemctl, journalctl and the like, with a time limit and nothing to ask them back."""
+
+import asyncio
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+PASSED_ON = ("PATH", "HOME", "USER", "LOGNAME", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS")
+OUTPUT_MOST = 4 * 1024 * 1024
+
+
+class CommandError(Exception):
+    """It could not be started, or did not end in time; the text says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How it ended; what it printed is untrusted."""
+
+    status: int
+    out: str
+    err: str
+
+
+def environment() -> dict[str, str]:
+    """Plain words in English, no pager, no colours, and none of opsbot's own secrets."""
+    kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    kept.setdefault("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}")
+    return kept | {"LC_ALL": "C.UTF-8", "SYSTEMD_COLORS": "0", "SYSTEMD_PAGER": "", "SYSTEMD_LESS": ""}
+
+
+async def ask(command: Sequence[str], timeout: float) -> Ended:
+    """Run it to its end, `timeout` seconds at most; killed then, and when the caller is cancelled.
+
+    Raises:
+        CommandError: it cannot be started, or takes longer.
+    """
+    pipe, null = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=null, stdout=pipe, stderr=pipe, env=environment(), limit=OUTPUT_MOST
+        )
+    except OSError as error:
+        raise CommandError(f"{command[0]} cannot be started: {error.strerror}") from error
+    try:
+        async with asyncio.timeout(timeout):
+            out, err = await process.communicate()
+    except TimeoutError as error:
+        raise CommandError(f"{command[0]} did not answer in {timeout:.3g} s") from error
+    finally:
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+    return Ended(process.returncode or 0, out.decode(errors="replace"), err.decode(errors="replace"))

@@ -1,0 +1,165 @@
+"""Units as systemd has loaded them, and the traps in their files.
+
+`systemctl show` tells which files count (fragment and drop-ins, in order); they are read where they lie, so that each
+line number is true. `systemctl cat` would print them into one text.
+"""
+
+import asyncio
+import errno
+import os
+import shlex
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from opsbot.config import Scope
+from opsbot.core.trap import Facts, Trap, within
+from opsbot.core.unit_file import UnitFile, UnitText, parse
+from opsbot.core.unit_places import HOMES, paths_of
+from opsbot.core.unit_traps import traps
+from opsbot.host import host_figures
+from opsbot.services.brief_command import CommandError, ask
+
+SECONDS = 10.0
+FILE_MOST = 1024 * 1024
+_PROPERTIES = (
+    *("Id", "Names", "LoadState", "LoadError", "ActiveState", "SubState", "Result", "UnitFileState"),
+    *(
+        "NeedDaemonReload",
+        "FragmentPath",
+        "DropInPaths",
+        "User",
+        "Group",
+        "WorkingDirectory",
+        "Type",
+        "MainPID",
+        "DynamicUser",
+    ),
+)
+_OTHERWISE_INSIDE = (*HOMES, "/tmp", "/var/tmp", "/dev", "/proc")  # noqa: S108 - looked at, never written
+"""What a hardened unit, opsbot's own among them, may see otherwise than the host has it."""
+
+
+class UnitsError(Exception):
+    """systemd could not be asked; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedUnit:
+    """One unit. The properties are those of systemctl(1), "show", as text."""
+
+    name: str
+    properties: Mapping[str, str]
+
+    def __getitem__(self, name: str) -> str:
+        """A property; "" where systemd does not tell it."""
+        return self.properties.get(name, "")
+
+    @property
+    def files(self) -> list[str]:
+        """The fragment and the drop-ins, in the order in which they count."""
+        try:
+            drop_ins = shlex.split(self["DropInPaths"])
+        except ValueError:
+            drop_ins = self["DropInPaths"].split()
+        return [path for path in (self["FragmentPath"], *drop_ins) if path]
+
+
+def systemctl(scope: Scope, *words: str) -> list[str]:
+    """The command for this systemd."""
+    return ["systemctl", "--user" if scope is Scope.USER else "--system", "--no-pager", "--no-ask-password", *words]
+
+
+async def loaded(units: Sequence[str], scope: Scope) -> dict[str, LoadedUnit]:
+    """The units by the names that were asked for; one that is not there has LoadState `not-found`.
+
+    Raises:
+        UnitsError: systemd does not answer.
+    """
+    if not units:
+        return {}
+    try:
+        answer = await ask(systemctl(scope, "show", f"--property={','.join(_PROPERTIES)}", "--", *units), SECONDS)
+    except CommandError as error:
+        raise UnitsError(str(error)) from error
+    blocks = [block for block in answer.out.split("\n\n") if block.strip()]
+    if answer.status != 0 or len(blocks) != len(units):
+        said = answer.err.strip().splitlines()
+        raise UnitsError(said[0][:300] if said else f"systemctl ended with status {answer.status}")
+    return {
+        unit: LoadedUnit(unit, dict(line.partition("=")[::2] for line in block.strip().split("\n")))
+        for unit, block in zip(units, blocks, strict=True)
+    }
+
+
+async def traps_of(units: Mapping[str, str], scope: Scope) -> list[Trap]:
+    """The traps in the files of these units. Each unit comes with where its releases are kept, "" for nowhere.
+
+    Raises:
+        UnitsError: systemd does not answer.
+    """
+    known = await loaded(list(units), scope)
+    return await asyncio.to_thread(_traps, known, units, scope)
+
+
+def _traps(known: Mapping[str, LoadedUnit], units: Mapping[str, str], scope: Scope) -> list[Trap]:
+    found: list[Trap] = []
+    memory = host_figures().memory_total
+    for name, unit in known.items():
+        text = read(unit)
+        if text.settings:
+            found += traps(text, facts(text, units[name], memory, scope))
+    return found
+
+
+def read(unit: LoadedUnit) -> UnitFile:
+    """The unit's files, parsed; what may not be read is left out. Blocks."""
+    return parse(unit.name, [text for path in unit.files if (text := _text(path)) is not None])
+
+
+def _text(path: str) -> UnitText | None:
+    try:
+        with Path(path).open("rb") as file:
+            return UnitText(path, file.read(FILE_MOST).decode(errors="replace"))
+    except OSError:
+        return None
+
+
+def facts(unit: UnitFile, source: str, memory: int | None, scope: Scope) -> Facts:
+    """What the host says about the paths that the unit names. Blocks."""
+    paths = paths_of(unit)
+    inside = "INVOCATION_ID" in os.environ  # systemd.exec(5): this process is a unit's
+    judged = [path for path in paths if not inside or not any(within(path, one) for one in _OTHERWISE_INSIDE)]
+    return Facts(
+        source=source,
+        missing=frozenset(path for path in judged if _is_missing(path)),
+        interpreters={path: found for path in paths if (found := _interpreter(path))},
+        memory=memory,
+        user=scope is Scope.USER,
+    )
+
+
+def _is_missing(path: str) -> bool:
+    try:
+        Path(path).stat()
+    except OSError as error:
+        return error.errno in {errno.ENOENT, errno.ENOTDIR}
+    return False
+
+
+def _interpreter(path: str) -> str:
+    """The program a script's first line names, the one that `env` looks for included; "" for everything else."""
+    try:
+        if not stat.S_ISREG(Path(path).stat().st_mode):
+            return ""
+        with Path(path).open("rb") as file:
+            first = file.readline(256)
+    except OSError:
+        return ""
+    if not first.startswith(b"#!"):
+        return ""
+    words = [word for word in first[2:].decode(errors="replace").split() if not word.startswith("-")]
+    if words and words[0].endswith("/env"):
+        words = words[1:]
+    return words[0] if words else ""

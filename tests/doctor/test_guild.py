@@ -1,0 +1,157 @@
+"""Discord's side, against the stand-in: what is wrong there is named, with where to click."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+
+from opsbot.config import Config, Secret
+from opsbot.core.access import Ranks
+from opsbot.doctor import Outcome
+from opsbot.standin import Permission, Standin
+from tests.doctor.conftest import Doctor, failed, named
+
+
+async def test_all_is_well(config: Config, doctor: Doctor) -> None:
+    report = await doctor(config)
+    assert failed(report) == []
+    assert report.healthy
+    assert named(report, "permissions").seen == "all 7 in #ops"
+    assert named(report, "token").seen == "accepted; the bot is opsbot"
+    assert named(report, "roles").outcome is Outcome.OK
+    assert named(report, "clock").outcome is Outcome.OK
+    assert named(report, "slash commands").seen == "none is registered yet"
+
+
+async def test_a_token_that_is_not_there_stops_what_needs_it(config: Config, doctor: Doctor) -> None:
+    away = replace(config, discord=replace(config.discord, token=Secret("OPSBOT_NO_SUCH_TOKEN")))
+    report = await doctor(away)
+    (token,) = failed(report)
+    assert token.name == "token"
+    assert "OPSBOT_NO_SUCH_TOKEN" in token.seen
+    assert token.mend.startswith("export OPSBOT_NO_SUCH_TOKEN=")
+    assert named(report, "guild").outcome is Outcome.SKIPPED
+    assert named(report, "guild").seen == "needs the token first"
+    assert named(report, "Discord's API").outcome is Outcome.OK
+
+
+async def test_a_bad_token(config: Config, doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPSBOT_DOCTOR_TOKEN", "another-token")
+    report = await doctor(config)
+    (token,) = failed(report)
+    assert (token.name, token.seen) == ("token", "Discord refuses it")
+    assert "Reset Token" in token.mend
+    assert "another-token" not in str(report)
+
+
+async def test_a_guild_the_bot_is_not_in(config: Config, doctor: Doctor) -> None:
+    report = await doctor(replace(config, discord=replace(config.discord, guild_id=100000000000000099)))
+    (guild,) = failed(report)
+    assert guild.name == "guild"
+    assert "client_id=100000000000000010" in guild.mend
+    assert named(report, "ops channel").outcome is Outcome.SKIPPED
+
+
+async def test_a_channel_that_was_deleted(config: Config, doctor: Doctor, standin: Standin) -> None:
+    standin.remove_channel(standin.ops_channel_id)
+    report = await doctor(config)
+    (channel,) = failed(report)
+    assert channel.name == "ops channel"
+    assert "deleted" in channel.seen
+    assert named(report, "permissions").seen == "needs the ops channel first"
+    assert named(report, "roles").outcome is Outcome.OK
+
+
+async def test_a_channel_that_is_none_for_text(config: Config, doctor: Doctor) -> None:
+    category = replace(config, discord=replace(config.discord, ops_channel_id=100000000000000003))
+    assert [(f.name, f.seen) for f in failed(await doctor(category))] == [
+        ("ops channel", "#Operations is no text channel")
+    ]
+
+
+MISSING: Mapping[int, list[str]] = {
+    Permission.VIEW_CHANNEL: [
+        *("View Channel", "Send Messages", "Embed Links", "Attach Files", "Read Message History"),
+    ],
+    Permission.SEND_MESSAGES: ["Send Messages", "Embed Links", "Attach Files"],
+    Permission.EMBED_LINKS: ["Embed Links"],
+    Permission.READ_MESSAGE_HISTORY: ["Read Message History"],
+    Permission.CREATE_PUBLIC_THREADS: [],
+}
+
+
+@pytest.mark.parametrize("denied", MISSING)
+async def test_each_permission_that_an_overwrite_takes_is_named(
+    config: Config, doctor: Doctor, standin: Standin, denied: int
+) -> None:
+    standin.set_permissions(standin.bot_user_id, standin.ops_channel_id, deny=denied)
+    report = await doctor(config)
+    assert [one.name for one in failed(report)] == [f"permission {name}" for name in MISSING[denied]]
+    assert all("#ops, Edit Channel, Permissions" in one.mend for one in failed(report))
+    if denied == Permission.CREATE_PUBLIC_THREADS:
+        assert named(report, "permission Create Public Threads").outcome is Outcome.WARNING
+
+
+async def test_what_everyone_is_denied_the_bots_role_may_be_given_back(
+    config: Config, doctor: Doctor, standin: Standin
+) -> None:
+    standin.set_permissions(standin.guild_id, standin.ops_channel_id, deny=Permission.VIEW_CHANNEL)
+    assert [one.name for one in failed(await doctor(config))][:1] == ["permission View Channel"]
+    role = int(standin.state.bot.roles[0])
+    standin.set_permissions(role, standin.ops_channel_id, allow=Permission.VIEW_CHANNEL)
+    assert failed(await doctor(config)) == []
+
+
+async def test_a_role_that_is_gone(config: Config, doctor: Doctor) -> None:
+    ranks = Ranks(operator=frozenset({"100000000000000777"}), admin=config.roles.admin)
+    report = await doctor(replace(config, roles=ranks))
+    assert [(one.name, one.seen) for one in failed(report)] == [
+        ("roles", "100000000000000777 in roles.operator is neither a role nor a member of the server")
+    ]
+
+
+async def test_nobody_has_a_rank(config: Config, doctor: Doctor) -> None:
+    report = await doctor(replace(config, roles=Ranks()))
+    assert named(report, "roles").outcome is Outcome.WARNING
+
+
+async def test_everyone_has_a_rank(config: Config, doctor: Doctor, standin: Standin) -> None:
+    report = await doctor(replace(config, roles=Ranks(admin=frozenset({str(standin.guild_id)}))))
+    assert named(report, "roles").seen == "roles.admin names @everyone: all members have it"
+
+
+async def test_the_scope_for_commands_is_missing(config: Config, doctor: Doctor, standin: Standin) -> None:
+    standin.faults.answer("GET", "/commands$", status=403, body={"message": "Missing Access", "code": 50001})
+    (found,) = failed(await doctor(config))
+    assert found.name == "slash commands"
+    assert "applications.commands" in found.mend
+
+
+async def test_the_clock_is_wrong(config: Config, doctor: Doctor, standin: Standin) -> None:
+    date = format_datetime(datetime.now(UTC) - timedelta(minutes=3), usegmt=True)
+    standin.faults.answer("GET", "/gateway$", status=200, body={"url": "x"}, headers={"Date": date})
+    clock = named(await doctor(config), "clock")
+    assert clock.outcome is Outcome.WARNING
+    assert "ahead of Discord's time" in clock.seen
+    assert clock.mend == "timedatectl set-ntp true"
+
+
+async def test_discord_is_away(config: Config, doctor: Doctor) -> None:
+    nobody = replace(config, discord=replace(config.discord, api_url="http://127.0.0.1:9/api/v10"))
+    report = await doctor(nobody)
+    (api,) = failed(report)
+    assert api.name == "Discord's API"
+    assert "onnect" in api.seen
+    assert named(report, "token").outcome is Outcome.SKIPPED
+
+
+async def test_few_log_ins_are_left(config: Config, doctor: Doctor, standin: Standin) -> None:
+    body = {"url": "x", "session_start_limit": {"total": 1000, "remaining": 7}}
+    standin.faults.answer("GET", "/gateway/bot$", status=200, body=body)
+    token = named(await doctor(config), "token")
+    assert (token.outcome, token.seen.rpartition("; ")[2]) == (
+        Outcome.WARNING,
+        "7 of 1000 log-ins of this day are left",
+    )

@@ -1,0 +1,72 @@
+"""opsbot warns at its start of unit files that will bite: in the log each time, in the channel once."""
+
+import asyncio
+import logging
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from opsbot.config import Config, Discord, Http, ManagerKind, Secret, Service, State
+from opsbot.core.access import Ranks
+from opsbot.core.model import Notice
+from opsbot.store import outbox
+from opsbot.unit_warnings import warn_of_traps
+from opsbot.wiring import open_engine
+
+UNIT = Path("/etc/systemd/system/doctw-web.service")
+GOOD = "[Service]\nUser=app\nRestart=always\nExecStart=/bin/sleep 600\n"
+
+
+async def write(text: str) -> None:
+    await asyncio.to_thread(UNIT.write_text, text)
+    await asyncio.to_thread(subprocess.run, ["systemctl", "daemon-reload"], check=True)
+
+
+def configured(folder: Path) -> Config:
+    service = Service("web", ManagerKind.SYSTEMD, units=(UNIT.name,))
+    discord = Discord(Secret("OPSBOT_NO_TOKEN"), 1, 2)
+    return Config(folder / "config.toml", discord, Ranks(), State(folder), Http(None), {"web": service})
+
+
+async def told_at_a_start(config: Config) -> list[Notice]:
+    """The notices about unit files in the outbox, after a start."""
+    async with open_engine(config) as parts:
+        await warn_of_traps(parts.engine)
+        notices = await parts.engine.store.read(outbox.untold, datetime.now(UTC))
+    return [notice for notice in notices if "bite" in str(notice.body.get("text"))]
+
+
+async def test_a_trap_is_told_once_and_again_when_it_is_another(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = configured(tmp_path)
+    caplog.set_level(logging.INFO, "opsbot.unit_warnings")
+    await write(GOOD)
+    assert await told_at_a_start(config) == []
+    assert not any("doctw" in message for message in caplog.messages)
+    await write(GOOD + "WatchdogSec=180\n")
+    (first,) = await told_at_a_start(config)
+    assert first.service == "web"
+    text = str(first.body["text"])
+    assert text.startswith(
+        f"{UNIT.name}: something in its files will bite.\n{UNIT}:5: WatchdogSec=: without Type=notify"
+    )
+    assert len(await told_at_a_start(config)) == 1
+    assert sum("WatchdogSec" in message for message in caplog.messages) == 2
+    await write("# moved by a line\n" + GOOD + "WatchdogSec=180\n")
+    assert len(await told_at_a_start(config)) == 1
+    await write(GOOD + "WatchdogSec=180\nKillMode=none\nProtectHome=yes\nWorkingDirectory=/home/a\nType=forking\n")
+    first, second = await told_at_a_start(config)
+    words = str(second.body["text"]).splitlines()
+    assert words[0] == f"{UNIT.name}: 4 things in its files will bite."
+    assert words[-1].endswith("more: opsbot doctor")
+    assert len(str(second.body["text"])) <= 960
+
+
+async def test_a_note_is_for_the_log_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "opsbot.unit_warnings")
+    await write(GOOD + "StandardOutput=syslog\n")
+    assert await told_at_a_start(configured(tmp_path)) == []
+    assert [record.levelname for record in caplog.records if "syslog" in record.message] == ["INFO"]
