@@ -64,8 +64,10 @@ async def test_the_command_line_tells_state_and_log_of_units(units: Service, tmp
         f"""\
 [discord]
 token_env = "NONE"
-guild_id = 1
-ops_channel_id = 2
+guild_id = 100000000000000001
+ops_channel_id = 100000000000000002
+[roles]
+admin = ["100000000000000003"]
 [state]
 directory = "{state}"
 [services.web]
