@@ -148,7 +148,8 @@ def _still(begun: Mapping[str, ServiceState], state: ServiceState) -> None:
         now = state.of(part)
         if now.run != before.run or now.activity is not Activity.RUNNING:
             how = f" ({now.exit})" if now.exit else ""
-            raise SetbackError(f"{part} did not stay alive in the new release{how}", lasting=True)
+            what = "was stopped by hand" if now.stopped_by_hand else f"did not stay alive in the new release{how}"
+            raise SetbackError(f"{part} {what}", lasting=not now.stopped_by_hand)
 
 
 def _pid(state: ServiceState) -> str:

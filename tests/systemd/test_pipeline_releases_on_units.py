@@ -1,4 +1,4 @@
-"""tests/scenarios/test_pipeline_releases.py once more, where the manager has a part in it: the same bodies, on units."""
+"""tests/scenarios/test_pipeline_releases.py once more, where the manager matters: the same bodies, on units."""
 
 from tests.scenarios.test_pipeline_releases import (
     test_a_link_that_does_not_match_the_ledger_is_put_right_and_told,

@@ -1,4 +1,4 @@
-"""tests/scenarios/test_pipeline_rollback.py once more, where the manager has a part in it: the same bodies, on units."""
+"""tests/scenarios/test_pipeline_rollback.py once more, where the manager matters: the same bodies, on units."""
 
 from tests.scenarios.test_pipeline_rollback import (
     test_a_quarantined_commit_may_be_tried_again_by_hand_and_is_cleared_when_it_is_well,

@@ -3,19 +3,21 @@
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
-from opsbot.config import Check, CheckKind, ManagerKind, Service
+from opsbot.config import Check, CheckKind, ManagerKind, Service, Source
+from opsbot.core.deployment import Phase
 from opsbot.core.health import Policy
 from opsbot.deploy.rolling import restart_in_turn
 from opsbot.deploy.verify import Verifier
 from opsbot.probes import Prober
 from opsbot.services.systemd.manager import Systemd
-from tests.fixtures.sample import free_port
+from tests.fixtures.sample import Remote, free_port
+from tests.fixtures.stage import open_stage
 from tests.systemd.units import systemctl, write_unit
 
 PROGRAM = Path(__file__).parent / "draining.py"
@@ -104,13 +106,13 @@ async def proxy(ports: Sequence[int]) -> AsyncIterator[int]:
         server.close()
 
 
-def unit_text(more: str) -> str:
+def unit_text(more: str, program: str = str(PROGRAM)) -> str:
     return f"""\
 [Unit]
 StartLimitIntervalSec=0
 [Service]
 Type=notify
-ExecStart={sys.executable} -u {PROGRAM}
+ExecStart={sys.executable} -u {program}
 Restart=on-failure
 {more}
 """
@@ -200,3 +202,55 @@ async def test_two_instances_one_by_one_behind_a_proxy_lose_none_where_a_plain_u
             assert len(plainly.lost) > 0
     finally:
         await remove(*units, f"{name}@.service")
+
+
+async def deploys(folder: Path, service: Service, port: int, units: Callable[[Service], Awaitable[None]]) -> Load:
+    """Three deploys under load, each of another commit; what became of the requests."""
+    remote = await asyncio.to_thread(Remote.with_version, folder / "repository")
+    program = await asyncio.to_thread(PROGRAM.read_text)
+    await asyncio.to_thread(remote.version, "1", "", {"server.py": program})
+    source = Source(remote.url, folder / "srv")
+    service = replace(service, source=source, command=(sys.executable, "-u", "server.py"))
+    await units(service)
+    async with open_stage(folder, service, units=False) as stage:
+        first = await stage.deploy()
+        assert first.phase is Phase.LIVE, first
+        async with Load(port).running() as load:
+            for number in (2, 3, 4):
+                await asyncio.to_thread(remote.commit, {"behaviour.json": str(number)}, f"Version {number}")
+                deployment = await stage.deploy()
+                assert deployment.phase is Phase.LIVE, deployment
+    return load
+
+
+async def test_a_socket_activated_unit_loses_none_over_three_deploys(tmp_path: Path) -> None:
+    port, name = free_port(), f"zero-{os.getpid()}-deployed"
+
+    async def units(service: Service) -> None:
+        await write_unit(f"{name}.service", unit_text(f"WorkingDirectory={service.run_directory}", "server.py"))
+        await write_unit(f"{name}.socket", f"[Socket]\nListenStream=127.0.0.1:{port}\nBacklog=4096\n")
+        await systemctl("start", f"{name}.socket")
+
+    try:
+        load = await deploys(tmp_path, a_service((f"{name}.service",), (port,)), port, units)
+        assert load.lost == []
+        assert load.sent > LANES
+    finally:
+        await remove(f"{name}.socket", f"{name}.service")
+
+
+async def test_two_instances_behind_a_proxy_lose_none_over_three_deploys(tmp_path: Path) -> None:
+    ports, name = (free_port(), free_port()), f"zero-{os.getpid()}-both"
+    names = tuple(f"{name}@{port}.service" for port in ports)
+
+    async def units(service: Service) -> None:
+        more = f"Environment=PORT=%i\nWorkingDirectory={service.run_directory}"
+        await write_unit(f"{name}@.service", unit_text(more, "server.py"))
+
+    try:
+        async with proxy(ports) as front:
+            load = await deploys(tmp_path, a_service(names, ports), front, units)
+        assert load.lost == []
+        assert load.sent > LANES
+    finally:
+        await remove(*names, f"{name}@.service")
