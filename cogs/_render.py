@@ -326,7 +326,9 @@ def audit(entries: Sequence[AuditEntry]) -> Shown:
 
 
 def _audited(entry: AuditEntry) -> str:
-    mark = "✅" if entry.allowed else "⛔"
+    # Allowed by rank, and yet refused: by another deploy, a hold, or because it cannot be.
+    refused = "✋" if entry.result.startswith("refused") else "✅"
+    mark = refused if entry.allowed else "⛔"
     of = f" {escape(entry.service, 40)}" if entry.service else ""
     detail = f" {escape(entry.detail, 60)}" if entry.detail else ""
     who = f"{escape(entry.actor_name, 40)} ({escape(entry.actor_id, 30)}, {entry.origin})"

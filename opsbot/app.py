@@ -180,7 +180,7 @@ def _loops(parts: Parts) -> Loops:
 
         # Jitter, and a first time of its own, so that many services and many hosts do not ask at the same moment.
         loops.every(f"poll {job.service}", job.every, poll, jitter=job.jitter, first=job.first, limit=job.limit)
-    sweeper = Sweeper(engine.config, engine.store, engine.feed, engine.clock)
+    sweeper = Sweeper(engine.config, engine.store, engine.feed, engine.clock, errands=parts.errands)
     for cleanup in sweeper.jobs():
         sweep = partial(sweeper.sweep, cleanup)
         loops.every(cleanup.name, cleanup.every, sweep, jitter=JITTER, first=cleanup.first, limit=SWEEP_LIMIT)

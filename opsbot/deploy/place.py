@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from opsbot.config import ManagerKind, Service, Source
-from opsbot.core.deployment import Deployment, Hold, Kind
+from opsbot.config import ManagerKind, Service, Source, Strategy
+from opsbot.core.deployment import Deployment, Hold, Kind, Release
 from opsbot.deploy.course import Course, SetbackError
 from opsbot.deploy.prepare import Preparation
 from opsbot.deploy.releases import ReleaseError, Releases
@@ -43,6 +43,44 @@ class Place:
     def name(self) -> str:
         """The service's name."""
         return self.service.name
+
+    # Where the strategies differ: what is said here is of release folders, see `opsbot.deploy.in_place` for the other
+
+    async def recognise(self) -> None:
+        """Take note of what was changed by hand. Nothing to be done: what is live is opsbot's own."""
+
+    async def recognise_locked(self) -> None:
+        """The same, by who holds the lock."""
+
+    async def prepare(self, course: Course, name: str, commit: str, live: Release | None) -> None:
+        """Have a release's files, beside the live ones.
+
+        Raises:
+            SetbackError: it cannot be made.
+        """
+        await self.preparation.export(course, name, commit, live)
+
+    async def install(self, course: Course, name: str, commit: str, live: Release | None) -> None:
+        """Run its install steps there.
+
+        Raises:
+            SetbackError: one failed.
+        """
+        await self.preparation.install(course, name, commit, live)
+
+    async def ready(self, course: Course, name: str) -> None:
+        """See that an older release can be gone back to. It stands complete: nothing to be done.
+
+        Raises:
+            SetbackError: it cannot.
+        """
+
+    async def lay(self, course: Course, name: str) -> None:
+        """Do what must be done before a switch and changes what is live. Nothing.
+
+        Raises:
+            SetbackError: it went wrong.
+        """
 
     # The live release
 
@@ -130,7 +168,7 @@ class Place:
 
     def _unproven(self, state: ServiceState) -> list[str]:
         """What is to be said where nobody can tell which release a unit runs."""
-        if self.service.manager is not ManagerKind.SYSTEMD:
+        if self.service.manager is not ManagerKind.SYSTEMD or self.source.strategy is not Strategy.RELEASES:
             return []
         return [
             f"which release {unit} runs is not proven: its process does not work in {self.releases.folder}, as it "
@@ -151,7 +189,7 @@ class Place:
     async def remove(self, release: str) -> None:
         """Remove a release and forget it. What cannot be removed now is left for the next start."""
         try:
-            await asyncio.to_thread(self.releases.discard, release)
+            await self.preparation.remove(release)
             await self.store.write(ledger.forget_release, self.name, release)
             await self.repository.forget(release)
         except (ReleaseError, RemoteError, OSError) as error:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
-from opsbot.config import Service
+from opsbot.config import Service, Strategy
 from opsbot.core.deployment import Step
 from opsbot.deploy.course import Course, SetbackError
 from opsbot.deploy.place import Place
@@ -98,7 +98,8 @@ async def restart_in_turn(manager: ServiceManager, verifier: Verifier, service: 
 async def runs(course: Course, place: Place, state: ServiceState, release: str, part: str = "") -> bool:
     """Whether that part runs this release, so that it need not be restarted for it."""
     now = state.of(part)
-    if now.activity is not Activity.RUNNING or now.release is not None:
+    told = now.release is not None or place.source.strategy is not Strategy.RELEASES
+    if now.activity is not Activity.RUNNING or told:
         return await place.runs(now, release)
     return _by_the_story(course, now, release, part)
 

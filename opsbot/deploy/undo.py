@@ -22,11 +22,12 @@ OLDER_TRIED = 2
 async def undo(course: Course, place: Place) -> None:
     """Bring a deployment in UNDOING to its end. Can be cut short at any point, and begun anew."""
     value = course.value
-    # The commit is to blame when it was started and was not well: not when the link could not be put in its place, nor
-    # when a person stopped the service meanwhile (who is not fought: the release before is not started either).
+    # The commit is to blame when it was started and was not well, or its install step failed where it lies: not when
+    # the link could not be put in its place, nor when a person stopped the service meanwhile (who is not fought: the
+    # release before is not started either).
     by_hand = (await place.state()).stopped_by_hand
     started = value.failed_in in {Phase.RESTARTING, Phase.VERIFYING}
-    blamed = value.commit_to if started and not by_hand else None
+    blamed = value.commit_to if (started or course.lasting) and not by_hand else None
     hold = await place.wait_past(value, blamed) if value.kind is Kind.DEPLOY else None
     candidates = await _ways_back(value, place)
     for name in candidates:
@@ -44,6 +45,7 @@ async def undo(course: Course, place: Place) -> None:
     if candidates:
         # Not well, but what was live before: better than the one that was tried last.
         with suppress(SetbackError):
+            await place.lay(course, candidates[0])
             await place.switch(candidates[0])
             await restart_what_is_left(course, place, candidates[0])
     tried = ", ".join(candidates) or "none is left"
@@ -66,6 +68,7 @@ async def _back_to(course: Course, place: Place, name: str, *, start: bool) -> b
     within = min(place.service.verify_timeout, UNDO_WITHIN)
     several = bool(place.manager.parts(place.name))
     try:
+        await place.lay(course, name)
         async with course.step(f"back to {name}") as doing:
             await place.switch(name)
             if not start and not several:

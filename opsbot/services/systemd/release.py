@@ -34,10 +34,10 @@ async def running_release(
     for _ in range(_TRIES):
         try:
             folder = Path(await asyncio.to_thread(os.readlink, f"/proc/{pid}/cwd"))
-        except PermissionError:
-            break
         except OSError:
-            return None
+            if not _lives(pid):
+                return None
+            break
         found = await asyncio.to_thread(_within, folder, releases)
         if found is not None:
             return found
@@ -59,6 +59,17 @@ def _switched_before(current: Path, moment: datetime | None) -> bool:
         return moment is not None and current.lstat().st_ctime <= moment.timestamp()
     except OSError:
         return False
+
+
+def _lives(pid: int) -> bool:
+    """Whether there is such a process: with ProtectProc= in opsbot's unit, /proc hides those of other users."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # it is another user's
+    return True
 
 
 def _within(folder: Path, releases: Path) -> Path | None:
