@@ -203,14 +203,22 @@ class Systemd:
     async def _stop(self, kept: _Kept) -> ServiceState:
         async with kept.lock:
             for tracker in kept.trackers.values():
-                result = await self._job(Verb.STOP, tracker)
-                if not tracker.facts.active.startswith(("inactive", "failed")):
-                    words = _JOB_WORDS.get(result, f"the job ended {result}").format(unit=tracker.unit)
-                    raise ManagerError(f"{tracker.unit} did not stop: {words}", retry=True)
-                tracker.asked += 1
-                tracker.stopped()
-                tracker.asked -= 1
+                tracker.ending = True
+                try:
+                    await self._end(tracker)
+                finally:
+                    tracker.ending = False
         return await self.state(kept.service.name)
+
+    async def _end(self, tracker: Tracker) -> None:
+        result = await self._job(Verb.STOP, tracker)
+        if not tracker.facts.active.startswith(("inactive", "failed")):
+            words = _JOB_WORDS.get(result, f"the job ended {result}").format(unit=tracker.unit)
+            raise ManagerError(f"{tracker.unit} did not stop: {words}", retry=True)
+        tracker.asked += 1
+        tracker.ending = False
+        tracker.stopped()
+        tracker.asked -= 1
 
     async def _bring_up(self, verb: Verb, kept: _Kept, tracker: Tracker) -> None:
         unit = tracker.unit

@@ -28,6 +28,8 @@ class Tracker:
         self.facts = UnitFacts()
         self.asked = 0
         self.by_hand = False
+        self.ending = False
+        """Opsbot stops it; that it was stopped on purpose is known only when that is done."""
         self.exit = ""
         self.lived = ""
         """The run that was seen alive and has not been seen to end."""
@@ -65,7 +67,7 @@ class Tracker:
             return Activity.RUNNING
         if facts.active == "activating":
             return Activity.RETRYING if facts.retrying else Activity.STARTING
-        if facts.active == "deactivating":
+        if facts.active == "deactivating" or (self.ending and facts.load == "loaded"):
             return Activity.STOPPING
         if self._unsettled is not None and self.told_dead:
             return Activity.RETRYING  # systemd may be about to start it again
