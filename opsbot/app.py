@@ -19,7 +19,7 @@ from opsbot.bot import run_bot
 from opsbot.config import Config, SecretMissingError
 from opsbot.control.server import ControlError, start_control
 from opsbot.engine import Engine
-from opsbot.footprint import limit_arenas, settle_collector
+from opsbot.footprint import give_back, limit_arenas, settle_collector
 from opsbot.instance import AlreadyRunningError, InstanceLock
 from opsbot.loops import Loops
 from opsbot.redaction import RedactingFilter, Redactor
@@ -146,6 +146,7 @@ async def _open(house: _House, config: Config) -> InForce:
             stack.push_async_callback(_end, asyncio.create_task(work, name=name))
         house.vigil.over(loops, engine.store)
         settle_collector()
+        give_back()
         return InForce(config, engine, parts.deployer, token, stack.pop_all())
 
 

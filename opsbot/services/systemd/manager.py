@@ -88,6 +88,7 @@ class Systemd:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._saving = asyncio.Lock()
         self._open = False
+        self.bus.watch(self._owner)
         self.bus.listen(self._heard)
         self.bus.on_back(self._read_anew)
 
