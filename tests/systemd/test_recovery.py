@@ -17,7 +17,7 @@ from opsbot.services.port import Activity, Happening, ServiceEvent
 from opsbot.store import outbox, watchbook
 from opsbot.watch import Watcher
 from tests.fixtures import units
-from tests.fixtures.sample import Remote, make_service, tcp_check
+from tests.fixtures.sample import Remote, http_check, make_service, tcp_check
 from tests.fixtures.stage import Stage, clock, open_stage, until
 from tests.systemd.instances import Instances, open_instances
 from tests.systemd.on_units import on_units
@@ -82,7 +82,8 @@ async def watched(stage: Stage) -> AsyncIterator[Watch]:
 @asynccontextmanager
 async def one(folder: Path, remote: Remote, port: int, unit: str = "", **more: object) -> AsyncIterator[Watch]:
     """One unit with version 1 live, watched."""
-    service = replace(make_service(folder, remote.url, port), recovery=QUICK, **more)  # type: ignore[arg-type]
+    checks = (http_check(port, timeout=2.0),)
+    service = quick(replace(make_service(folder, remote.url, port, checks=checks), **more))  # type: ignore[arg-type]
     await asyncio.to_thread(units.write, service, unit)
     async with open_stage(folder, service, units=False) as stage:
         await stage.deploy()
@@ -185,7 +186,8 @@ async def several(folder: Path) -> AsyncIterator[tuple[Instances, Watch]]:
 
 
 def quick(service: Service) -> Service:
-    return replace(service, recovery=QUICK)
+    """Recovery that does not make a test wait, and patience with a busy machine."""
+    return replace(service, recovery=QUICK, startup_grace=timedelta(seconds=20))
 
 
 async def test_of_two_units_only_the_one_that_hangs_is_restarted(tmp_path: Path) -> None:
