@@ -112,11 +112,13 @@ class Systemd:
 
     async def close(self) -> None:
         """Stop watching, once what is being done is done. The services go on running."""
-        self._open = False
+        was_open, self._open = self._open, False
         for kept in self._kept.values():
             async with kept.lock:
                 for tracker in kept.trackers.values():
                     tracker.unsettle()
+        if was_open:
+            await self._save()  # what is still to be written down goes with the tasks that were to do it
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
