@@ -22,15 +22,18 @@ import discord
 from cogs._cards import late
 from cogs._channel import AwayError, ClosedError, GoneError, OpsChannel, RefusedMessageError
 from cogs._tellings import Telling, mark_of, telling
-from opsbot.core.model import Notice
+from cogs._text import moment
+from opsbot.core.model import Notice, NoticeKind
 from opsbot.engine import Engine
-from opsbot.store import outbox
+from opsbot.store import mutes, outbox
 
 if TYPE_CHECKING:
     from opsbot.feed import Subscription
 
 log = logging.getLogger(__name__)
 
+WAIT = frozenset({NoticeKind.INCIDENT, NoticeKind.CALL, NoticeKind.RECOVERED})
+"""Kinds that wait while their service is silenced."""
 OLD = timedelta(minutes=55)
 """Discord counts edits of messages older than an hour apart, and more strictly."""
 SKEW = timedelta(minutes=10)
@@ -152,7 +155,7 @@ class Sender(Rounds):
                 return
         if not await store.write(outbox.trying, notice.id, clock()):
             return
-        shown = replace(found.shown, content=found.shown.content + self._late(notice))
+        shown = replace(found.shown, content=found.shown.content + await self._late(notice))
         message = await self._send(notice, replace(found, shown=shown))
         if message is not None:
             await self._told(notice, message, found.revision)
@@ -179,13 +182,17 @@ class Sender(Rounds):
         # The subject may have moved on while it was sent: the editor is to look.
         self._engine.feed.publish("told", notice.id)
 
-    def _late(self, notice: Notice) -> str:
+    async def _late(self, notice: Notice) -> str:
+        read, now = self._engine.store.read, self._engine.clock()
+        until = await read(mutes.silenced_until, notice.service, notice.at, now) if notice.kind in WAIT else None
+        if until is not None:
+            return f"\n-# was silenced until {moment(until, 'f')}"
         why = ""
         if notice.at < self._started:
             why = "opsbot was not running"
         elif self._away or notice.at < self._reachable_since or notice.tries:
             why = "Discord was away"
-        return late((self._engine.clock() - notice.at).total_seconds(), why)
+        return late((now - notice.at).total_seconds(), why)
 
 
 class Editor(Rounds):

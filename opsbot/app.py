@@ -18,6 +18,7 @@ from functools import partial
 from opsbot.bot import run_bot
 from opsbot.config import Config, SecretMissingError
 from opsbot.control.server import ControlError, start_control
+from opsbot.core.access import Origin
 from opsbot.engine import Engine
 from opsbot.footprint import limit_arenas, settle_collector
 from opsbot.instance import AlreadyRunningError, InstanceLock
@@ -40,6 +41,7 @@ from opsbot.wishes import Wishes
 log = logging.getLogger(__name__)
 
 TICK = timedelta(seconds=1)
+WINDOWS = timedelta(seconds=2)
 PRUNE = timedelta(hours=6)
 JITTER = timedelta(seconds=10)
 SWEEP_LIMIT = timedelta(minutes=10)
@@ -172,6 +174,7 @@ async def _end(task: "asyncio.Task[None]") -> None:
 def _loops(parts: Parts) -> Loops:
     engine = parts.engine
     loops = Loops(engine.clock)
+    loops.every("windows", WINDOWS, partial(_windows, parts), limit=timedelta(seconds=30))
     loops.every("watch", TICK, parts.watcher.tick, limit=timedelta(seconds=30))
     for job in parts.poller.jobs():
 
@@ -186,6 +189,11 @@ def _loops(parts: Parts) -> Loops:
         loops.every(cleanup.name, cleanup.every, sweep, jitter=JITTER, first=cleanup.first, limit=SWEEP_LIMIT)
     loops.every("prune", PRUNE, lambda: _prune(parts), first=timedelta(minutes=10), limit=timedelta(hours=1))
     return loops
+
+
+async def _windows(parts: Parts) -> None:
+    for service in await parts.windows.tick():
+        parts.poller.wake(service, Origin.POLL)
 
 
 async def _prune(parts: Parts) -> None:

@@ -18,6 +18,7 @@ from opsbot.core.access import Action, Actor, Origin, Rank
 from opsbot.core.deployment import Deployment, Hold, Kind, Refused, Release, Request, Why
 from opsbot.core.health import CheckHealth, Verdict
 from opsbot.core.model import AuditEntry, Incident, Live, Notice, NoticeKind, Silence, SourceState
+from opsbot.core.windows import Span, active, coming
 from opsbot.deploy.deployer import Deployer
 from opsbot.feed import Feed
 from opsbot.host import HostFigures, ProcessFigures, host_figures, process_figures
@@ -52,6 +53,14 @@ class ServiceStatus:
     incident: Incident | None = None
     source: SourceState | None = None
     auto: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Maintenance:
+    """What `/windows` shows: the windows that are open, and the next ones."""
+
+    active: tuple[Span, ...] = ()
+    coming: tuple[Span, ...] = ()
 
 
 class Engine:
@@ -178,6 +187,15 @@ class Engine:
         """CPU, memory and disk of this host; the disks are those the services and the store live on."""
         paths = {self.config.state.directory, *(s.source.directory for s in self.config.services.values() if s.source)}
         return host_figures([path for path in sorted(paths) if path.exists()])
+
+    async def maintenance(self, actor: Actor) -> Maintenance | Refused:
+        """The maintenance windows that are open, and the next three."""
+        refusal = await self.admit(actor, Action.WINDOWS)
+        if refusal:
+            return refusal
+        await self._record(actor, Action.WINDOWS, None, "", "shown")
+        windows, now = self.config.windows, self.clock()
+        return Maintenance(tuple(active(windows, now)), tuple(coming(windows, now)))
 
     async def history(
         self, actor: Actor, service: str | None = None, limit: int = 20
@@ -380,7 +398,7 @@ class Engine:
         if refusal:
             return refusal
         held = await self.store.write(ledger.lift_hold, service)
-        silenced = await self.store.write(watchbook.lift_silence, service)
+        silenced = await self.store.write(watchbook.lift_silence, service, self.clock())
         await self.watcher.resumed(service, actor.name)
         await self._record(actor, Action.RESUME, service, reason, "resumed" if held or silenced else "nothing was held")
         self.feed.publish("service")

@@ -28,6 +28,8 @@ from opsbot.services.supervisor import Supervisor
 from opsbot.source.poll import Poller
 from opsbot.store import Store, ledger
 from opsbot.watch import Watcher
+from opsbot.watch.vetoes import Vetoes
+from opsbot.watch.windows import Windows
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +42,7 @@ class Parts:
     deployer: Deployer
     watcher: Watcher
     poller: Poller
+    windows: Windows
 
 
 def now() -> datetime:
@@ -119,14 +122,18 @@ async def open_engine(
         closing.callback(prober.close)
         verifier = Verifier(prober, managers, clock)
         deployer = Deployer(config, store, feed, managers, verifier, clock, redact=redact)
-        watcher = Watcher(config.services, store, feed, managers, prober, deployer, clock, redact)
-        poller = Poller(config, store, feed, deployer, clock)
+        vetoes = Vetoes()
+        windows = Windows(config.windows, config.services, store, feed, clock)
+        windows.object_to(vetoes)
+        watcher = Watcher(config.services, store, feed, managers, prober, deployer, clock, redact, vetoes)
+        poller = Poller(config, store, feed, deployer, clock, vetoes=vetoes)
         # Each is to be closed before it is open: one that fails half-way must not hold what the next try needs.
         for manager in set(managers.values()):
             closing.push_async_callback(manager.close)
             await manager.open()
         closing.push_async_callback(deployer.close)
         await deployer.settle()
+        await windows.open()
         closing.push_async_callback(watcher.close)
         await watcher.open()
         engine = Engine(config, store, feed, managers, deployer, watcher, clock, redact)
@@ -134,4 +141,4 @@ async def open_engine(
         closing.push_async_callback(poller.close)
         if store.set_aside is not None:
             await _begin_anew(engine, store.set_aside)
-        yield Parts(engine, deployer, watcher, poller)
+        yield Parts(engine, deployer, watcher, poller, windows)

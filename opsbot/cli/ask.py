@@ -142,6 +142,14 @@ def audit(args: argparse.Namespace) -> int:
     return FINE
 
 
+def windows(args: argparse.Namespace) -> int:
+    """`opsbot windows`."""
+    session = Session(args)
+    reply = session.client.ask("GET", "windows")
+    session.show(reply, lambda: cli_show.windows(reply, session.now()))
+    return FINE
+
+
 def logs(args: argparse.Namespace) -> int:
     """`opsbot logs`."""
     session = Session(args)

@@ -220,6 +220,7 @@ def _looking(verbs: _Verbs) -> None:
     history.add_argument(
         "-n", "--limit", type=_count(1000), default=20, metavar="N", help="how many of each (default 20)"
     )
+    verbs.client("windows", "the maintenance windows: those that are open, and the next three")
     monitor = verbs.client(
         "monitor",
         "a live dashboard in the terminal",

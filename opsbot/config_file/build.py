@@ -10,9 +10,11 @@ from opsbot.config import (
     Cleanup,
     Config,
     Discord,
+    Heartbeat,
     Http,
     InstallStep,
     ManagerKind,
+    Notifier,
     Secret,
     Service,
     Source,
@@ -23,6 +25,7 @@ from opsbot.config_file.keys import STATE
 from opsbot.core.access import Ranks
 from opsbot.core.health import Policy
 from opsbot.core.recovery import Ladder
+from opsbot.core.windows import Window
 
 Values = Mapping[str, Any]
 
@@ -34,6 +37,7 @@ def build(path: Path, tree: Values) -> Config:
     if "listen" in tree.get("http", {}):
         host, port = tree["http"]["listen"]
         http = {"host": host, "port": port}
+    beat = tree.get("heartbeat")
     top = {key: tree[key] for key in ("host",) if key in tree}
     return Config(
         path=path,
@@ -43,6 +47,9 @@ def build(path: Path, tree: Values) -> Config:
         http=Http(**http),
         systemd=Systemd(**tree.get("systemd", {})),
         services={name: _service(name, values) for name, values in tree["services"].items()},
+        windows=tuple(Window(**window) for window in tree.get("windows", [])),
+        notifiers={name: _notifier(name, values) for name, values in tree.get("notifiers", {}).items()},
+        heartbeat=None if beat is None else Heartbeat(**_with_secrets(beat, "url")),
         **top,
         **tree.get("limits", {}),
     )
@@ -56,6 +63,13 @@ def _with_secrets(values: Values, *names: str) -> dict[str, Any]:
         if env is not None or file is not None:
             out[name] = Secret(env=env, file=file)
     return out
+
+
+def _notifier(name: str, values: Values) -> Notifier:
+    given = _with_secrets(values, "url")
+    if "for" in given:
+        given["told"] = given.pop("for")
+    return Notifier(name=name, **given)
 
 
 def _service(name: str, values: Values) -> Service:

@@ -26,6 +26,8 @@ from opsbot.control.shapes import (
     Status,
     StepReply,
     UpdateReply,
+    WindowReply,
+    WindowsReply,
 )
 
 if TYPE_CHECKING:  # the client prints these shapes and must start fast: it needs none of what they are made from
@@ -33,7 +35,8 @@ if TYPE_CHECKING:  # the client prints these shapes and must start fast: it need
     from opsbot.core.deployment import Commit, Deployment, Hold, Release, Step
     from opsbot.core.health import CheckHealth
     from opsbot.core.model import AuditEntry, Incident, Notice, Silence, SourceState
-    from opsbot.engine import ServiceStatus
+    from opsbot.core.windows import Span
+    from opsbot.engine import Maintenance, ServiceStatus
     from opsbot.host import HostFigures
     from opsbot.services.port import LogLine, ServiceState
     from opsbot.source.poll import Polled
@@ -301,6 +304,29 @@ def host_reply(figures: "HostFigures", name: str) -> HostReply:
         "load": list(figures.load),
         "disks": [{"path": str(disk.path), "total": disk.total, "free": disk.free} for disk in figures.disks],
         "uptime": figures.uptime,
+    }
+
+
+def window_reply(span: "Span") -> WindowReply:
+    """One occurrence of a window."""
+    window = span.window
+    return {
+        "name": window.name,
+        "services": list(window.services),
+        "begin": iso(span.begin),
+        "end": iso(span.end),
+        "timezone": str(window.timezone),
+        "mute": window.mute,
+        "deploys": str(window.deploys),
+        "recovery": window.recovery,
+    }
+
+
+def maintenance(found: "Maintenance") -> WindowsReply:
+    """`windows`."""
+    return {
+        "active": [window_reply(span) for span in found.active],
+        "coming": [window_reply(span) for span in found.coming],
     }
 
 

@@ -7,6 +7,7 @@
     GET  /v1/logs        ?service&lines&since&level&grep&this_run
     GET  /v1/logs/follow ?the same, as NDJSON   POST /v1/hold      {service, reason}
     GET  /v1/audit       ?service&member&limit  POST /v1/resume    {service, reason}
+    GET  /v1/windows
     GET  /v1/deployments/N                      POST /v1/silence   {service, for, reason}
     GET  /v1/deployments/N/follow  (NDJSON)
     GET  /v1/monitor, /v1/monitor/follow  (NDJSON, a snapshot a second)
@@ -113,6 +114,7 @@ class Routes:
             web.get("/v1/logs", self.logs),
             web.get("/v1/logs/follow", self.logs_follow),
             web.get("/v1/audit", self.audit),
+            web.get("/v1/windows", self.windows),
             web.get(r"/v1/deployments/{number:[0-9]{1,15}}", self.deployment),
             web.get(r"/v1/deployments/{number:[0-9]{1,15}}/follow", self.deployment_follow),
             web.get("/v1/monitor", self.monitor),
@@ -185,6 +187,13 @@ class Routes:
         given.done()
         found = await self._engine.audit(who, service, member, limit)
         return _no(found) if isinstance(found, Refused) else web.json_response(replies.audit(found))
+
+    async def windows(self, request: web.Request) -> web.Response:
+        """The maintenance windows that are open, and the next ones."""
+        who, given = await self._asked(request)
+        given.done()
+        found = await self._engine.maintenance(who)
+        return _no(found) if isinstance(found, Refused) else web.json_response(replies.maintenance(found))
 
     async def _query(self, request: web.Request) -> tuple[Actor, str, LogQuery]:
         who, given = await self._asked(request)

@@ -150,6 +150,26 @@ class SourceReply(TypedDict):
     failure: str
 
 
+class WindowReply(TypedDict):
+    """One occurrence of a maintenance window. No `services` means all."""
+
+    name: str
+    services: list[str]
+    begin: str
+    end: str
+    timezone: str
+    mute: bool
+    deploys: str
+    recovery: bool
+
+
+class WindowsReply(TypedDict):
+    """The windows that are open, and the next three."""
+
+    active: list[WindowReply]
+    coming: list[WindowReply]
+
+
 class StateReply(TypedDict):
     """What the manager says of the service."""
 

@@ -32,6 +32,7 @@ class Action(StrEnum):
     HOLD = "hold"
     RESUME = "resume"
     AUDIT = "audit"
+    WINDOWS = "windows"
     RELOAD = "reload"
     """Asked on the host (SIGHUP, `opsbot reload`): there is no slash command of it."""
 
@@ -40,6 +41,7 @@ LEAST_RANK: Mapping[Action, Rank] = {
     Action.STATUS: Rank.VIEWER,
     Action.HEALTH: Rank.VIEWER,
     Action.HISTORY: Rank.VIEWER,
+    Action.WINDOWS: Rank.VIEWER,
     Action.LOGS: Rank.OPERATOR,
     Action.RESTART: Rank.OPERATOR,
     Action.SILENCE: Rank.OPERATOR,

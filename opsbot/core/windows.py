@@ -122,13 +122,18 @@ def until(windows: Iterable[Window], now: datetime, latest: datetime) -> list[Sp
     return found
 
 
+def _clock(window: Window, at: datetime) -> str:
+    """A time as the window's own clock shows it: these words are shown escaped, and on terminals."""
+    return f"{at.astimezone(window.timezone):%Y-%m-%d %H:%M} {window.timezone}"
+
+
 def named(span: Span) -> str:
-    """A window in words for Discord, with its end."""
-    return f"the window {span.window.name} lasts until <t:{span.end.timestamp():.0f}:f>"
+    """An open window in words, with its end."""
+    return f"the window {span.window.name} lasts until {_clock(span.window, span.end)}"
 
 
 def keeps_deploys(windows: Iterable[Window], service: str, now: datetime) -> str | None:
-    """Why an automatic deploy of the service waits, in words for Discord; None where it may begin."""
+    """Why an automatic deploy of the service waits, in words; None where it may begin."""
     ours = [window for window in windows if window.covers(service)]
     for span in active(ours, now):
         if span.window.deploys is Deploys.HOLD:
@@ -140,11 +145,11 @@ def keeps_deploys(windows: Iterable[Window], service: str, now: datetime) -> str
     if not following:
         names = ", ".join(window.name for window in only)
         return f"automatic deploys are for the window {names} only, which does not come again"
-    begins = f"<t:{following[0].begin.timestamp():.0f}:f>"
-    return f"automatic deploys wait for the window {following[0].window.name}, which begins {begins}"
+    window, begins = following[0].window, _clock(following[0].window, following[0].begin)
+    return f"automatic deploys wait for the window {window.name}, which begins {begins}"
 
 
 def keeps_recovery(windows: Iterable[Window], service: str, now: datetime) -> str | None:
-    """Why recovery leaves the service alone, in words for Discord; None where it may act."""
+    """Why recovery leaves the service alone, in words; None where it may act."""
     ours = [window for window in windows if window.covers(service) and not window.recovery]
     return next((f"recovery waits: {named(span)}" for span in active(ours, now)), None)

@@ -53,8 +53,10 @@ def untold(db: sqlite3.Connection, now: datetime, limit: int = 50) -> list[Notic
     rows = db.execute(
         """SELECT * FROM notices WHERE told_at IS NULL AND dropped IS NULL
              AND NOT (kind IN ('incident', 'recovered', 'call')
-                      AND service IN (SELECT service FROM silences WHERE until > ?))
-           ORDER BY id LIMIT ?""",
+                      AND EXISTS (SELECT 1 FROM quiet q WHERE q.at <= ?1 AND q.until > ?1
+                        AND (q.service = notices.service
+                             OR (q.service = 'host:*' AND notices.service LIKE 'host:%'))))
+           ORDER BY id LIMIT ?2""",
         (seconds(now), limit),
     )
     return [_notice(row) for row in rows]

@@ -12,6 +12,7 @@ from opsbot.deploy.deployer import Deployer
 from opsbot.services.port import Activity, ManagerError, ServiceManager, ServiceState
 from opsbot.store import Store, ledger, watchbook
 from opsbot.watch.casebook import Casebook
+from opsbot.watch.vetoes import Vetoes, first
 from opsbot.watch.watched import Watched
 
 log = logging.getLogger(__name__)
@@ -31,8 +32,10 @@ class Climber:
         deployer: Deployer,
         casebook: Casebook,
         clock: Callable[[], datetime],
+        vetoes: Vetoes,
     ) -> None:
         """Take the parts; `watched` is the watcher's own."""
+        self._vetoes = vetoes
         self._watched = watched
         self._store = store
         self._managers = managers
@@ -88,7 +91,18 @@ class Climber:
         )
         await self._take(name, next_rung(trouble, ladder, now), now)
 
+    async def _kept_back(self, name: str, rung: Rung) -> bool:
+        asked = {Rung.RESTART: self._vetoes.restarts}.get(rung, self._vetoes.ladder_ends)
+        why = await first(asked, name)
+        watched = self._watched[name]
+        if why and why != watched.kept_back:
+            await self._casebook.note(name, why)
+        watched.kept_back = why or ""
+        return why is not None
+
     async def _take(self, name: str, step: Next, now: datetime) -> None:
+        if step.rung not in {Rung.WAIT, Rung.NOTHING} and await self._kept_back(name, step.rung):
+            return
         match step.rung:
             case Rung.RESTART:
                 await self._restart(name, step, now)

@@ -30,6 +30,8 @@ class Watched:
     called: bool = False
     acting: bool = False
     last_deed: str = ""
+    kept_back: str = ""
+    """Why the ladder did not act when it was last to; noted once."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     events: asyncio.Lock = field(default_factory=asyncio.Lock)
     """What the manager says is taken in its order: the start that follows a death belongs to the incident it opened."""

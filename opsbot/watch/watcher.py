@@ -30,6 +30,7 @@ from opsbot.services.port import (
 from opsbot.store import Store, ledger, watchbook
 from opsbot.watch.casebook import Casebook
 from opsbot.watch.climber import UNSETTLED, Climber
+from opsbot.watch.vetoes import Vetoes
 from opsbot.watch.watched import Watched
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class Watcher:
         deployer: Deployer,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         redact: Callable[[str], str] = str,
+        vetoes: Vetoes | None = None,
     ) -> None:
         """Take the parts, and listen to the managers; nothing is judged before `open`."""
         self._store = store
@@ -75,7 +77,7 @@ class Watcher:
             for name, service in services.items()
         }
         self._casebook = Casebook(self._watched, store, feed, managers, clock, redact)
-        self._climber = Climber(self._watched, store, managers, deployer, self._casebook, clock)
+        self._climber = Climber(self._watched, store, managers, deployer, self._casebook, clock, vetoes or Vetoes())
 
     # Beginning and end
 

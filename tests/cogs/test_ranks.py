@@ -23,6 +23,7 @@ COMMANDS: dict[str, dict[str, Any]] = {
     "hold": {"service": "api"},
     "resume": {"service": "api"},
     "audit": {},
+    "windows": {},
 }
 # Written out, and not taken from the code: the table is what PRODUCT.md promises.
 ALLOWED = {
@@ -37,6 +38,7 @@ ALLOWED = {
     "hold": "deployer admin",
     "resume": "deployer admin",
     "audit": "admin",
+    "windows": "viewer operator deployer admin",
 }
 BUTTONS = {
     "Logs": "operator deployer admin",
