@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from opsbot.config import Config
 from opsbot.core.access import Action, Actor, Origin, Rank
@@ -22,12 +22,16 @@ from opsbot.core.windows import Span, active, coming
 from opsbot.deploy.deployer import Deployer
 from opsbot.feed import Feed
 from opsbot.host import HostFigures, ProcessFigures, host_figures, process_figures
+from opsbot.notify.courier import Sent
 from opsbot.services.log_levels import at_least
 from opsbot.services.port import Activity, LogLine, LogQuery, ManagerError, ServiceManager, ServiceState
 from opsbot.source.poll import Outcome, Polled, Poller
 from opsbot.store import Store, audit, ledger, outbox, watchbook
 from opsbot.watch import Watcher
 from opsbot.words import duration
+
+if TYPE_CHECKING:
+    from opsbot.notify.notifiers import Notifiers
 
 T = TypeVar("T")
 
@@ -88,6 +92,8 @@ class Engine:
         self._redact = redact
         self.poller: Poller | None = None
         """Asks the remotes; set by the wiring, which makes it after the engine's other parts."""
+        self.notifiers: Notifiers | None = None
+        """Those beside Discord; likewise."""
 
     # Who may do what
 
@@ -405,6 +411,20 @@ class Engine:
         if held and self.poller is not None:
             self.poller.wake(service, Origin.POLL)
         return held or silenced
+
+    async def notify(self, actor: Actor, name: str) -> Sent | Refused:
+        """Try a notifier with a message that says it is a test; what came of it."""
+        refusal = await self.admit(actor, Action.NOTIFY, detail=name)
+        if refusal:
+            return refusal
+        if self.notifiers is None or name not in self.config.notifiers:
+            there = ", ".join(self.config.notifiers) or "none is configured"
+            unknown = Refused(Why.BAD_INPUT, f"There is no notifier {name[:64]!r}. There are: {there}.")
+            await self._record(actor, Action.NOTIFY, None, name, unknown)
+            return unknown
+        sent = await self.notifiers.trial(name, actor.name)
+        await self._record(actor, Action.NOTIFY, None, name, "taken" if sent.ok else f"not taken: {sent.failure}")
+        return sent
 
     async def tell(
         self, service: str, text: str, *, level: str = "info", key: str | None = None, lines: Sequence[str] = ()

@@ -8,6 +8,7 @@ managers ─ prober ─ verifier ─ Deployer ─ Watcher ─ Engine
 
 import asyncio
 import logging
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -20,8 +21,9 @@ from opsbot.deploy.deployer import Deployer
 from opsbot.deploy.verify import Verifier
 from opsbot.engine import Engine
 from opsbot.feed import Feed
+from opsbot.notify.notifiers import Notifiers
 from opsbot.probes import Prober
-from opsbot.redaction import Redactor, telling
+from opsbot.redaction import Redactor, parts_of_url, telling
 from opsbot.services.environment import parse
 from opsbot.services.port import ServiceManager
 from opsbot.services.supervisor import Supervisor
@@ -43,6 +45,7 @@ class Parts:
     watcher: Watcher
     poller: Poller
     windows: Windows
+    notifiers: Notifiers
 
 
 def now() -> datetime:
@@ -74,6 +77,14 @@ def known_secrets(config: Config) -> Iterator[str]:
                 yield secret.read()
             except SecretMissingError as error:
                 log.warning("%s", error)
+    urls = [notifier.url for notifier in config.notifiers.values()]
+    if config.heartbeat is not None:
+        urls.append(config.heartbeat.url)
+    for url in urls:
+        try:
+            yield from parts_of_url(url.read())
+        except (SecretMissingError, ValueError) as error:
+            log.warning("%s", error)
     for service in config.services.values():
         if service.environment_file is not None:
             try:
@@ -138,7 +149,10 @@ async def open_engine(
         await watcher.open()
         engine = Engine(config, store, feed, managers, deployer, watcher, clock, redact)
         engine.poller = poller
+        engine.notifiers = Notifiers(
+            config.notifiers, store, feed, clock, config.host or socket.gethostname(), redact=redact
+        )
         closing.push_async_callback(poller.close)
         if store.set_aside is not None:
             await _begin_anew(engine, store.set_aside)
-        yield Parts(engine, deployer, watcher, poller, windows)
+        yield Parts(engine, deployer, watcher, poller, windows, engine.notifiers)

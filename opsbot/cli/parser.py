@@ -269,6 +269,12 @@ def _doing(verbs: _Verbs) -> None:
     )
     _reason(rollback)
     _waiting(rollback)
+    notify = verbs.client(
+        "notify",
+        "try a notifier beside Discord",
+        "Sends a message that says it is a test, and waits for what comes of it. Exit code 1 when it was not taken.",
+    )
+    notify.add_argument("notifier", metavar="NAME", help="as it is called in the configuration: [notifiers.NAME]")
     verbs.client(
         "reload",
         "have the daemon read its configuration anew",

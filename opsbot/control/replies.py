@@ -17,6 +17,7 @@ from opsbot.control.shapes import (
     LogReply,
     Logs,
     NoticeReply,
+    NotifyReply,
     ReleaseReply,
     ReloadReply,
     ServiceReply,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:  # the client prints these shapes and must start fast: it need
     from opsbot.core.windows import Span
     from opsbot.engine import Maintenance, ServiceStatus
     from opsbot.host import HostFigures
+    from opsbot.notify.courier import Sent
     from opsbot.services.port import LogLine, ServiceState
     from opsbot.source.poll import Polled
     from opsbot.wishes import Answer
@@ -320,6 +322,11 @@ def window_reply(span: "Span") -> WindowReply:
         "deploys": str(window.deploys),
         "recovery": window.recovery,
     }
+
+
+def trial(name: str, sent: "Sent") -> NotifyReply:
+    """What came of trying a notifier."""
+    return {"notifier": name, "ok": sent.ok, "failure": sent.failure, "doubt": sent.doubt}
 
 
 def maintenance(found: "Maintenance") -> WindowsReply:

@@ -163,6 +163,15 @@ class WindowReply(TypedDict):
     recovery: bool
 
 
+class NotifyReply(TypedDict):
+    """What came of trying a notifier. `doubt`: it may have arrived all the same."""
+
+    notifier: str
+    ok: bool
+    failure: str
+    doubt: bool
+
+
 class WindowsReply(TypedDict):
     """The windows that are open, and the next three."""
 

@@ -33,6 +33,8 @@ class Action(StrEnum):
     RESUME = "resume"
     AUDIT = "audit"
     WINDOWS = "windows"
+    NOTIFY = "notify"
+    """Asked on the host: `opsbot notify`, which tries a notifier beside Discord."""
     RELOAD = "reload"
     """Asked on the host (SIGHUP, `opsbot reload`): there is no slash command of it."""
 
@@ -50,6 +52,7 @@ LEAST_RANK: Mapping[Action, Rank] = {
     Action.HOLD: Rank.DEPLOYER,
     Action.RESUME: Rank.DEPLOYER,
     Action.AUDIT: Rank.ADMIN,
+    Action.NOTIFY: Rank.ADMIN,
     Action.RELOAD: Rank.ADMIN,
 }
 
