@@ -3,7 +3,7 @@
 store ─┬───────────────┬───────────┬─────────┐
 feed ──┤               │           │         │
 managers ─ prober ─ verifier ─ Deployer ─ Watcher ─ Engine
-                                  └──── Poller ──────┘
+errands ──────┴───────────────────┴──── Poller ──────┘
 """
 
 import asyncio
@@ -25,8 +25,8 @@ from opsbot.notify.notifiers import Notifiers
 from opsbot.probes import Prober
 from opsbot.redaction import Redactor, parts_of_url, telling
 from opsbot.services.environment import parse
+from opsbot.services.errands import Errands
 from opsbot.services.port import ServiceManager
-from opsbot.services.supervisor import Supervisor
 from opsbot.source.poll import Poller
 from opsbot.store import Store, ledger
 from opsbot.watch import Watcher
@@ -46,6 +46,7 @@ class Parts:
     poller: Poller
     windows: Windows
     notifiers: Notifiers
+    errands: Errands | None = None
 
 
 def now() -> datetime:
@@ -53,17 +54,27 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def _managers(config: Config, clock: Callable[[], datetime]) -> dict[str, ServiceManager]:
+def _managers(config: Config, clock: Callable[[], datetime]) -> tuple[dict[str, ServiceManager], Errands | None]:
+    """Who keeps each service running, and who runs what is deployed as the services' own users."""
     units = {name: service for name, service in config.services.items() if service.manager is ManagerKind.SYSTEMD}
     own = {name: service for name, service in config.services.items() if service.manager is ManagerKind.PROCESS}
-    managers: dict[str, ServiceManager] = dict.fromkeys(own, Supervisor(own, config.state.services, clock))
-    if units:
-        # D-Bus takes 5 MB, which a host without units need not spend.
-        from opsbot.services.systemd.manager import Systemd  # noqa: PLC0415
+    managers: dict[str, ServiceManager] = {}
+    # Each comes only where it is used: half a MB for the supervisor, 3 MB for D-Bus.
+    if own:
+        from opsbot.services.supervisor import Supervisor  # noqa: PLC0415
 
-        systemd = Systemd(units, config.state.directory, clock, scope=config.systemd.scope)
-        managers |= dict.fromkeys(units, systemd)
-    return managers
+        managers |= dict.fromkeys(own, Supervisor(own, config.state.services, clock))
+    if not units:
+        return managers, None
+    from opsbot.services.systemd.bus import SystemdBus  # noqa: PLC0415
+    from opsbot.services.systemd.errands import UnitErrands  # noqa: PLC0415
+    from opsbot.services.systemd.manager import Systemd  # noqa: PLC0415
+
+    scope = config.systemd.scope
+    bus = SystemdBus(scope)
+    errands = UnitErrands(bus, units)
+    systemd = Systemd(units, config.state.directory, clock, bus=bus, scope=scope, prove=errands.cwd_of)
+    return managers | dict.fromkeys(units, systemd), errands
 
 
 def known_secrets(config: Config) -> Iterator[str]:
@@ -126,13 +137,13 @@ async def open_engine(
     """
     redact = redact or Redactor()
     redact.learn(await asyncio.to_thread(lambda: list(known_secrets(config))))
-    managers = _managers(config, clock)
+    managers, errands = _managers(config, clock)
     async with Store(config.state.database) as store, AsyncExitStack() as closing:
         feed = Feed()
-        prober = Prober(clock=clock)
+        prober = Prober(clock=clock, errands=errands)
         closing.callback(prober.close)
         verifier = Verifier(prober, managers, clock)
-        deployer = Deployer(config, store, feed, managers, verifier, clock, redact=redact)
+        deployer = Deployer(config, store, feed, managers, verifier, clock, redact=redact, errands=errands)
         vetoes = Vetoes()
         windows = Windows(config.windows, config.services, store, feed, clock)
         windows.object_to(vetoes)
@@ -155,4 +166,4 @@ async def open_engine(
         closing.push_async_callback(poller.close)
         if store.set_aside is not None:
             await _begin_anew(engine, store.set_aside)
-        yield Parts(engine, deployer, watcher, poller, windows, engine.notifiers)
+        yield Parts(engine, deployer, watcher, poller, windows, engine.notifiers, errands)

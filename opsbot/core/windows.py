@@ -152,4 +152,4 @@ def keeps_deploys(windows: Iterable[Window], service: str, now: datetime) -> str
 def keeps_recovery(windows: Iterable[Window], service: str, now: datetime) -> str | None:
     """Why recovery leaves the service alone, in words; None where it may act."""
     ours = [window for window in windows if window.covers(service) and not window.recovery]
-    return next((f"recovery waits: {named(span)}" for span in active(ours, now)), None)
+    return next((named(span) for span in active(ours, now)), None)

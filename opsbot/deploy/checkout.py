@@ -92,16 +92,18 @@ class Checkout(Releases):
         """Have no live release. The files stay."""
         self._write("live", "")
 
-    def discard(self, name: str) -> None:
-        """Let go of its commit.
+    def discard(self, name: str, *, guarded: bool = False) -> bool:
+        """Let go of its commit; True. The files stay, so that it makes no difference whose they are.
 
         Raises:
             ReleaseError: it is live.
         """
+        del guarded
         if self.live() == name:
             raise ReleaseError(f"{name} is live and is not let go of")
         if self._own() is not None:
             self._git("update-ref", "-d", _ref(name))
+        return True
 
     def surplus(self, good: Iterable[str], spared: Iterable[str], known: Iterable[str]) -> list[str]:
         """The known releases that can go: all but the `keep` newest of `good`, `spared`, and the live one."""

@@ -14,21 +14,25 @@ import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 from opsbot.config import Config, Service, Source, Strategy
 from opsbot.core.access import Origin
 from opsbot.core.deployment import CHANGED, Deployment, Facts, Kind, Phase, Refused, Release, Request, Why, decide
 from opsbot.deploy.checkout import Checkout
 from opsbot.deploy.course import Course, SetbackError
+from opsbot.deploy.errand_steps import steps_of
 from opsbot.deploy.in_place import InPlace
 from opsbot.deploy.occupants import end_marked
 from opsbot.deploy.place import Place
 from opsbot.deploy.prepare import Preparation
 from opsbot.deploy.releases import MARGIN, Releases, told
+from opsbot.deploy.rolling import bring_up
 from opsbot.deploy.settle import end_unknown, known, put_right, tidy
 from opsbot.deploy.undo import undo
 from opsbot.deploy.verify import Verifier
 from opsbot.feed import Feed
+from opsbot.services.errands import Errands
 from opsbot.services.port import ServiceManager
 from opsbot.source.remote import RemoteError
 from opsbot.source.repo import BadRefError, Repository, is_full_id, ref_problem
@@ -55,12 +59,15 @@ class Deployer:
         margin: int = MARGIN,
         again: float = 10.0,
         redact: Callable[[str], str] = str,
+        errands: Errands | None = None,
     ) -> None:
         """`managers` by service name; `margin`: bytes that stay free beside one more release.
 
         again: seconds until a deployment whose end could not be written down is taken up again. redact: takes
-        known secrets out of what is written down.
+        known secrets out of what is written down. errands: runs what is deployed as the services' own users.
         """
+        self.verifier = verifier
+        self._errands = errands
         self._again = again
         self._redact = redact
         self._config = config
@@ -88,7 +95,8 @@ class Deployer:
             return self._checkout(service, source, manager, verifier, margin)
         repository = Repository(source, self._mark)
         releases = Releases(source, margin)
-        preparation = Preparation(repository, releases, self._config.state.output, self._mark)
+        steps = partial(steps_of, service, self._errands)
+        preparation = Preparation(repository, releases, self._config.state.output, self._mark, steps)
         return Place(service, source, repository, releases, preparation, manager, verifier, self._store, self._clock)
 
     def _checkout(
@@ -97,7 +105,8 @@ class Deployer:
         # Not in the checkout, where it would be one more file that git does not know.
         repository = Repository(source, self._mark, self._config.state.directory / "mirrors" / f"{service.name}.git")
         checkout = Checkout(source, repository.mirror, margin, self._mark)
-        preparation = Preparation(repository, checkout, self._config.state.output, self._mark)
+        steps = partial(steps_of, service, self._errands)
+        preparation = Preparation(repository, checkout, self._config.state.output, self._mark, steps)
         parts = (service, source, repository, checkout, preparation, manager, verifier, self._store, self._clock)
         return InPlace(*parts, checkout=checkout, installing=self._installing)
 
@@ -212,6 +221,8 @@ class Deployer:
         ended = await asyncio.to_thread(end_marked, self._mark)
         if ended:
             log.warning("ended %s processes that an earlier opsbot left behind", ended)
+        if self._errands is not None and (ended := await self._errands.end_left()):
+            log.warning("ended %s errands that an earlier opsbot left running", ended)
         unfinished = await self._store.read(ledger.unfinished)
         taken_up = [deployment.id for deployment in unfinished if await self._take_up(deployment)]
         for place in self._places.values():
@@ -396,11 +407,7 @@ class Deployer:
                 await place.switch(name)
         if course.value.phase is Phase.SWITCHING:
             await course.move(Phase.RESTARTING)
-        state = await place.state()
-        if not resumed or not await place.runs(state, name):
-            async with course.step("restart") as doing:
-                state = await place.restart()
-                doing.note = f"pid {state.pid}" if state.pid else ""
+        state = await bring_up(course, place, name, resumed=resumed)
         if course.value.phase is Phase.RESTARTING:
             await course.move(Phase.VERIFYING)
         service = place.service

@@ -85,6 +85,11 @@ class InPlace(Place):
         """
         del live
         async with course.step("look at the checkout"):
+            if self.service.install and (await self.preparation.runner()).abroad:
+                raise SetbackError(
+                    "its install steps would run as the unit's user, in a checkout that is opsbot's: with install "
+                    'steps, strategy = "in-place" needs a unit of opsbot\'s own user. Use strategy = "releases"'
+                )
             try:
                 await self.repository.keep(name, commit)
                 await asyncio.to_thread(self.checkout.bring, name)
@@ -141,7 +146,8 @@ class InPlace(Place):
             results.pop(digest(step), None)
             await asyncio.to_thread(self.checkout.keep_results, results)
             output = self.preparation.output(course, number, step)
-            await self.preparation.run(course, doing, step, commit, self.source.directory, output)
+            steps = await self.preparation.runner()
+            await self.preparation.run(course, doing, steps, step, commit, self.source.directory, output)
             if made_from:
                 await asyncio.to_thread(self.checkout.keep_results, {**results, digest(step): made_from})
 

@@ -49,7 +49,8 @@ async def tidy(place: Place) -> None:
         good = [release.name for release in facts.releases if release.good]
         spared = [name for name in (live, fallback.name if fallback else None) if name]
         names = [release.name for release in facts.releases]
-        for name in await asyncio.to_thread(place.releases.surplus, good, spared, names):
+        surplus = await asyncio.to_thread(place.releases.surplus, good, spared, names)
+        for name in await place.preparation.unoccupied(surplus):
             await place.remove(name)
         await place.repository.tidy()
 

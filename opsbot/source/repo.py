@@ -256,9 +256,10 @@ class Repository:
         *,
         cwd: Path | None = None,
         check: bool = False,
+        umask: int = -1,
     ) -> GitResult:
         environment = {**self._local_environment(), **(extra or {})}
-        result = await run_git(words, cwd=cwd, env=environment, timeout=LOCAL_SECONDS)
+        result = await run_git(words, cwd=cwd, env=environment, timeout=LOCAL_SECONDS, umask=umask)
         if check:
             await self._raise(result)
         return result
@@ -348,10 +349,11 @@ class Repository:
 
     # Making a release of it
 
-    async def export(self, commit: str, folder: Path, index: Path) -> Exported:
+    async def export(self, commit: str, folder: Path, index: Path, umask: int = -1) -> Exported:
         """Write all files of a commit into an empty folder, and look whether all are there.
 
-        `index` is kept beside it: git's own record of what it wrote, by which `touched` knows later.
+        `index` is kept beside it: git's own record of what it wrote, by which `touched` knows later. umask: of the
+        files; -1 is opsbot's own.
 
         Raises:
             UnsupportedTreeError: it has submodules, or files that do not come out as they went in.
@@ -369,9 +371,8 @@ class Repository:
                 raise UnsupportedTreeError(
                     f"{commit[:10]} has submodules ({', '.join(modules[:3])}), which are not deployed"
                 )
-            await self._git(
-                [*plain, "checkout-index", "--all", "--force", "--quiet", "-u"], place, cwd=folder, check=True
-            )
+            words = [*plain, "checkout-index", "--all", "--force", "--quiet", "-u"]
+            await self._git(words, place, cwd=folder, check=True, umask=umask)
             differing = await self._git([*plain, "diff-files", "--name-only", "-z"], place, cwd=folder, check=True)
             if differing.out:
                 names = ", ".join(differing.out.split("\0")[:3])
@@ -396,6 +397,12 @@ class Repository:
         if changed.status or added.status:
             return None
         return _paths(changed.out), _paths(added.out)
+
+    async def look_again(self, folder: Path, index: Path) -> None:
+        """Have git take note of files whose mode or owner was changed, so that they are not taken for changed ones."""
+        place = {"GIT_DIR": str(self.mirror), "GIT_WORK_TREE": str(folder), "GIT_INDEX_FILE": str(index)}
+        if await asyncio.to_thread(self._sound):
+            await self._git(["update-index", "-q", "--refresh"], place, cwd=folder)
 
     async def keep(self, name: str, commit: str) -> None:
         """Hold a release's commit in the mirror, whatever becomes of the branches."""
