@@ -156,7 +156,7 @@ class Notifiers:
         clean = Letter(self._redact(letter.title), self._redact(letter.body), letter.type)
         async with self._children:
             sent = await send(url, clean, self._pace.limit)
-        return Sent(sent.ok, letters.plain(self._redact(sent.failure).replace(url, "[redacted]")), sent.doubt)
+        return Sent(sent.ok, letters.plain(self._redact(sent.failure).replace(url, "[redacted]"), 500), sent.doubt)
 
     async def trial(self, name: str, by: str) -> Sent:
         """Send a message that only tries the way; what came of it."""
