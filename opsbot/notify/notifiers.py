@@ -6,9 +6,10 @@ One that takes nothing holds up nobody but itself. After a long absence what it 
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from opsbot.config import Notifier, SecretMissingError
 from opsbot.core.model import Incident
@@ -29,12 +30,16 @@ STALE = timedelta(minutes=10)
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Seconds. retry: the first and the longest wait after a failure. look: the store is read at least so often."""
+    """Seconds. retry: the first and the longest wait after a failure. look: the store is read at least so often.
+
+    limit: for one message. stop: what a stop leaves to the one that is being handed over.
+    """
 
     retry_first: float = 5.0
     retry_most: float = 300.0
     look: float = 30.0
     limit: float = 45.0
+    stop: float = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +114,25 @@ class Notifiers:
         await store.write(deliveries.forget_silenced, name)
         while due := await store.read(deliveries.due, name, self._clock()):
             many = len(due) > MANY and self._clock() - due[0].notice.at > STALE
-            if not await self._deliver(notifier, due if many else due[:1]):
+            if not await self._to_its_end(self._deliver(notifier, due if many else due[:1])):
                 return False
         return True
+
+    async def _to_its_end(self, work: Coroutine[Any, Any, bool]) -> bool:
+        """A stop waits a moment for what is being handed over: cut short, it would have to come again."""
+        delivery = asyncio.create_task(work)
+        try:
+            return await asyncio.shield(delivery)
+        except asyncio.CancelledError:
+            await asyncio.wait({delivery}, timeout=self._pace.stop)
+            delivery.cancel()
+            await asyncio.gather(delivery, return_exceptions=True)
+            raise
+
+    async def escalate(self, incident: Incident, names: Sequence[str]) -> None:
+        """Tell these notifiers, whatever else they are for, that nobody has acknowledged the incident."""
+        await self._store.write(deliveries.escalation(names), incident.id, self._clock())
+        self._feed.publish("notice")
 
     async def _deliver(self, notifier: Notifier, due: list[Delivery]) -> bool:
         about = [(each, await self._incident(each)) for each in due]
