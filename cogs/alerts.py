@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import discord
@@ -57,6 +57,14 @@ class Pace:
     old: float = 5.0
     tail: float = 2.0
     tail_most: float = 600.0
+
+
+async def silenced_line(engine: Engine, notice: Notice, told_at: datetime) -> str:
+    """A line that says until when a silence or a window kept the notice back; "" where none did."""
+    if notice.kind not in WAIT:
+        return ""
+    until = await engine.store.read(mutes.silenced_until, notice.service, notice.at, told_at)
+    return "" if until is None else f"\n-# was silenced until {moment(until, 'f')}"
 
 
 class Rounds(ABC):
@@ -183,10 +191,10 @@ class Sender(Rounds):
         self._engine.feed.publish("told", notice.id)
 
     async def _late(self, notice: Notice) -> str:
-        read, now = self._engine.store.read, self._engine.clock()
-        until = await read(mutes.silenced_until, notice.service, notice.at, now) if notice.kind in WAIT else None
-        if until is not None:
-            return f"\n-# was silenced until {moment(until, 'f')}"
+        now = self._engine.clock()
+        silenced = await silenced_line(self._engine, notice, now)
+        if silenced:
+            return silenced
         why = ""
         if notice.at < self._started:
             why = "opsbot was not running"
@@ -236,7 +244,8 @@ class Editor(Rounds):
             await self._engine.store.write(outbox.gone, card.id)
             return False
         if card.told_at is not None:
-            after = late((card.told_at - card.at).total_seconds(), "")
+            after = await silenced_line(self._engine, card, card.told_at)
+            after = after or late((card.told_at - card.at).total_seconds(), "")
             current = replace(current, shown=replace(current.shown, content=current.shown.content + after))
         digest = current.shown.digest()
         if self._digests.get(card.id) != digest:
