@@ -118,7 +118,7 @@ async def open_engine(
         prober = Prober(clock=clock)
         verifier = Verifier(prober, managers, clock)
         deployer = Deployer(config, store, feed, managers, verifier, clock, redact=redact)
-        watcher = Watcher(config.services, store, feed, managers, prober, deployer, clock, redact)
+        watcher = Watcher(config.services, store, feed, managers, prober, deployer, clock, redact, config.alerts)
         poller = Poller(config, store, feed, deployer, clock)
         for manager in set(managers.values()):
             await manager.open()

@@ -6,12 +6,12 @@ from datetime import datetime
 
 from opsbot.core.access import Origin, itself
 from opsbot.core.deployment import Kind, Refused, Request, previous_good
-from opsbot.core.health import Verdict
 from opsbot.core.recovery import Next, Rung, Trouble, next_rung
 from opsbot.deploy.deployer import Deployer
 from opsbot.services.port import Activity, ManagerError, ServiceManager, ServiceState
 from opsbot.store import Store, ledger, watchbook
 from opsbot.watch.casebook import Casebook
+from opsbot.watch.family import Family
 from opsbot.watch.watched import Watched
 
 log = logging.getLogger(__name__)
@@ -30,6 +30,7 @@ class Climber:
         managers: Mapping[str, ServiceManager],
         deployer: Deployer,
         casebook: Casebook,
+        family: Family,
         clock: Callable[[], datetime],
     ) -> None:
         """Take the parts; `watched` is the watcher's own."""
@@ -38,6 +39,7 @@ class Climber:
         self._managers = managers
         self._deployer = deployer
         self._casebook = casebook
+        self._family = family
         self._clock = clock
 
     async def act(self, name: str) -> None:
@@ -61,8 +63,7 @@ class Climber:
             return False
         if state.activity in {Activity.FAILED, Activity.STOPPED}:
             return True
-        # Down as it was last seen: one that answers again, or that an earlier opsbot saw, may be well already.
-        return any(health.verdict is Verdict.DOWN and health.streak < 0 for health in watched.checks.values())
+        return watched.down
 
     async def _climb(self, name: str, state: ServiceState) -> None:
         watched = self._watched[name]
@@ -70,6 +71,10 @@ class Climber:
         if incident is None:
             return
         now, ladder = self._clock(), watched.service.recovery
+        needs = self._family.needs_failing(name)
+        if needs and not watched.waits_for:
+            await self._casebook.note(name, f"left alone while {needs}, which it needs, is not well")
+        watched.waits_for = needs
         live = await self._store.read(ledger.live, name)
         releases = await self._store.read(ledger.releases, name)
         quarantined = frozenset(await self._store.read(ledger.quarantined, name))
@@ -84,6 +89,7 @@ class Climber:
             deploying=self._deployer.busy(name),
             stopped_by_hand=state.stopped_by_hand,
             silenced_by_manager=state.activity in UNSETTLED,
+            needs_failing=needs,
             restart_cannot_help=state.activity is Activity.FAILED and not state.revivable,
         )
         await self._take(name, next_rung(trouble, ladder, now), now)
