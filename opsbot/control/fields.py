@@ -61,6 +61,13 @@ class Fields:
             raise BadInputError(f"{name} has control characters in it")
         return value
 
+    def flag(self, name: str) -> bool:
+        """Yes or no, as `true` or `false`; no where it is not given."""
+        value = self._values.pop(name, False)
+        if value not in {True, False, "true", "false"}:
+            raise BadInputError(f"{name} must be true or false")
+        return value in {True, "true"}
+
     def number(self, name: str, default: int, most: int) -> int:
         """A whole number from 1 to `most`."""
         value = self._values.pop(name, default)
