@@ -320,9 +320,14 @@ def incidents(found: Sequence[Incident], service: str | None, *, still_open: boo
     return Shown(content, "Incidents", fit(lines, DESCRIPTION), RED if count else GREEN)
 
 
+def _piece(text: str) -> str:
+    """A piece of a line, escaped; the spaces at its ends stand between it and its neighbours."""
+    return " " * text.startswith(" ") + escape(text, 600) + " " * text.endswith(" ")
+
+
 def why(service: str, account: Account) -> Shown:
     """`/why`: the line, and below it what it rests on."""
-    line = "".join(moment(part, "T") if isinstance(part, datetime) else escape(part, 600) for part in account.parts)
+    line = "".join(moment(part, "T") if isinstance(part, datetime) else _piece(part) for part in account.parts)
     rests_on = [f"{moment(one.at, 'f')} {one.kind}: {escape(one.text, 160)}" for one in account.events]
     title = f"Why: {service}" if rests_on else ""
     return Shown(line, title, fit(reversed(rests_on), DESCRIPTION), BLUE if account.known else GREY)

@@ -39,7 +39,7 @@ DISCORD = Table(
 )
 
 _RANKS = {
-    "viewer": "May look: `/status`, `/health`, `/history`.",
+    "viewer": "May look: `/status`, `/health`, `/history`, `/incidents`, `/why`.",
     "operator": "May also read logs, restart and silence: `/logs`, `/restart`, `/silence`.",
     "deployer": "May also change what runs: `/deploy`, `/rollback`, `/hold`, `/resume`.",
     "admin": "May do everything, `/audit` included. At least one is needed, or nobody could ever look at the audit "

@@ -102,11 +102,16 @@ def incident_of(row: sqlite3.Row) -> Incident:
 
 
 def open_incident(
-    db: sqlite3.Connection, draft: Incident, now: datetime | None = None, fold: Sequence[str] = ()
+    db: sqlite3.Connection,
+    draft: Incident,
+    now: datetime | None = None,
+    fold: Sequence[str] = (),
+    noticed: datetime | None = None,
 ) -> Incident:
     """A new incident with its card in the outbox; or, where its subject has an open one, that one.
 
     fold: subjects whose open incidents turn out to be part of this one: they are closed, and listed in it.
+    noticed: from when on telling it is late; where not given, from now, or else from its beginning.
     """
     row = db.execute("SELECT * FROM incidents WHERE service = ? AND closed_at IS NULL", (draft.service,)).fetchone()
     if row is not None:
@@ -129,7 +134,8 @@ def open_incident(
         ),
     )
     number = int(cursor.lastrowid or 0)
-    outbox.put(db, f"incident:{number}", NoticeKind.INCIDENT, draft.service, draft.opened_at, subject=number)
+    at = noticed or now or draft.opened_at
+    outbox.put(db, f"incident:{number}", NoticeKind.INCIDENT, draft.service, at, subject=number)
     for subject in fold:
         _fold(db, subject, number, now or draft.opened_at)
     opened = incident(db, number)

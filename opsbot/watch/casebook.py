@@ -188,7 +188,9 @@ class Casebook:
                 deployment=live.deployment if live else None,
                 flaps=case.flaps if case.flaps.flapping else Flaps(),
             )
-            await self._write(case, draft, now)
+            # What died while opsbot was away is told late from then on; what a check sees, from when it is judged.
+            noticed = since if pending is not None and pending.dead is not None else now
+            await self._write(case, draft, now, noticed)
         if watched is not None:
             watched.forget_tries()
             watched.last_deed = ""
@@ -196,7 +198,7 @@ class Casebook:
         log.warning("%s: %s", subject, cause)
         self._feed.publish("notice")
 
-    async def _write(self, case: Case, draft: Incident, now: datetime) -> None:
+    async def _write(self, case: Case, draft: Incident, now: datetime, noticed: datetime) -> None:
         """Open the incident, with all that fails below its subject in it."""
         subject = case.subject
         below = {name: self._watched[name] for name in self._family.below(subject)}
@@ -206,7 +208,9 @@ class Casebook:
             for name, one in below.items()
             if one.pending is not None
         ]
-        opened = await self._store.write(watchbook.open_incident, replace(draft, dependents=tuple(waiting)), now, fold)
+        opened = await self._store.write(
+            watchbook.open_incident, replace(draft, dependents=tuple(waiting)), now, fold, noticed
+        )
         case.incident = opened
         self._family.take(subject, opened.id, {one.service: (one.cause, one.failed_at) for one in opened.dependents})
         self._feed.publish("incident", opened.id)

@@ -55,8 +55,8 @@ STORIES = [
         Facts("api", NOW, OVER, deployments=[DEPLOYED], said=OOM),
         (
             "2026-03-01 14:05:00 api was not well: check http: no answer in 3 s; the kernel killed it for lack of "
-            "memory, 22 min after deployment 12 (abc1234567) by alice; restarted by opsbot 14:05:10; well again 14:05:31 "
-            "after 31 s (restarted by opsbot)."
+            "memory, 22 min after deployment 12 (abc1234567) by alice; restarted by opsbot 14:05:10; well again "
+            "14:05:31 after 31 s (restarted by opsbot)."
         ),
     ),
     (

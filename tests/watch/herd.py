@@ -122,6 +122,11 @@ class Herd:
     yard: Yard
     watcher: Watcher
     alerts: Alerts = field(default_factory=Alerts)
+    feed: Feed = field(default_factory=Feed)
+
+    @property
+    def managers(self) -> dict[str, ServiceManager]:
+        return dict.fromkeys(self.services, self.shepherd)
 
     async def settle(self) -> None:
         """Let everything that was begun come to its end."""
@@ -170,12 +175,11 @@ class Herd:
 
 
 def make_watcher(herd: Herd) -> Watcher:
-    managers: dict[str, ServiceManager] = dict.fromkeys(herd.services, herd.shepherd)
     return Watcher(
         herd.services,
         herd.store,
-        Feed(),
-        managers,
+        herd.feed,
+        herd.managers,
         cast("Prober", herd.sight),
         cast("Deployer", herd.yard),
         herd.clock,
