@@ -62,9 +62,13 @@ class Scene:
     async def told(self, seconds: float = 60.0) -> None:
         """Until everything is said, and every card is true."""
         async with asyncio.timeout(seconds):
-            store = self.herd.store
-            while (await store.read(outbox.waiting))[0] or await store.read(outbox.stale_cards):
+            while await self._behind():
                 await asyncio.sleep(0.02)
+
+    async def _behind(self) -> bool:
+        waiting, _ = await self.herd.store.read(outbox.waiting)
+        stale = await self.herd.store.read(outbox.stale_cards)
+        return bool(waiting or stale)
 
     def posted(self) -> list[Json]:
         return self.standin.messages(self.standin.ops_channel_id)
