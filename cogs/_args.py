@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 import discord
 from discord import app_commands
@@ -15,6 +15,9 @@ from opsbot.core.access import Action, Actor, Origin
 from opsbot.core.amounts import parse_duration
 from opsbot.core.deployment import Refused, Why
 from opsbot.engine import Engine
+
+if TYPE_CHECKING:
+    from cogs._tails import Tails
 
 CHOICES = 25
 NAME = 100
@@ -57,6 +60,7 @@ class Bot(Protocol):
 
     engine: Engine
     clicks: Clicks
+    tails: "Tails"
 
     @property
     def redact(self) -> Callable[[str], str]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, cast
@@ -52,6 +53,8 @@ class OpsChannel:
         self._client = client
         self._redact = redact
         self.id = channel_id
+        self.edited = -1e9
+        """When a message was last edited here, on the monotonic clock: edits share one limit of Discord's."""
 
     @property
     def open(self) -> bool:
@@ -103,6 +106,7 @@ class OpsChannel:
             AwayError, ClosedError, RefusedMessageError: as in `send`.
         """
         message, shown = self._channel().get_partial_message(message_id), shown.within(self._redact)
+        self.edited = time.monotonic()
         try:
             async with asyncio.timeout(EDIT_SECONDS):
                 await message.edit(

@@ -13,6 +13,7 @@ import discord
 from cogs._answer import respond
 from cogs._args import Clicks, bot_of
 from cogs._render import Button, Shown, logs, refusal, say
+from cogs._tails import Tails
 from cogs._text import code, escape, moment
 from cogs.deploy import begun
 from opsbot.core.access import Action, Actor
@@ -87,6 +88,20 @@ async def _retry(engine: Engine, actor: Actor, service: str, ident: str) -> Show
     if wanted.kind is Kind.ROLLBACK:
         return await begun(engine, await engine.rollback(actor, service, wanted.release_to, reason))
     return await begun(engine, await engine.deploy(actor, service, wanted.ref, reason))
+
+
+async def _stop(
+    tails: Tails, message: discord.Message | None, engine: Engine, actor: Actor, service: str, ident: str
+) -> Shown:
+    refused = await engine.admit(actor, Action.LOGS, service, "stop the tail")
+    if refused:
+        return refusal(refused)
+    if tails.stop(service, ident, actor):
+        await engine.note(actor, Action.LOGS, service, "stop the tail", "stopped")
+        return say(f"The tail of {escape(service)} was stopped.")
+    if message is not None:
+        await tails.bury(message, service)
+    return await _nothing(engine, actor, Action.LOGS, service, f"This tail of {escape(service)} had ended already.")
 
 
 # Roll back: asked once more, and only what was shown then is rolled back
@@ -187,7 +202,8 @@ ANSWERS = frozenset({"yes", "no"})
 async def press(engine: Engine, interaction: discord.Interaction, action: str, service: str, ident: str) -> None:
     """A button was pressed."""
     restart: Press = partial(_restart, bot_of(interaction).clicks)
-    presses = {**PRESSES, "restart": (Action.RESTART, restart)}
+    stop: Press = partial(_stop, bot_of(interaction).tails, interaction.message)
+    presses = {**PRESSES, "restart": (Action.RESTART, restart), "stop": (Action.LOGS, stop)}
     if action not in presses:
         await outdated(interaction)
         return

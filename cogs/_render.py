@@ -21,12 +21,14 @@ from opsbot.core.subjects import words
 from opsbot.engine import ServiceStatus
 from opsbot.host import HostFigures
 from opsbot.services.port import Activity, LogLine
-from opsbot.words import duration, size
+from opsbot.words import duration, size, whose
 
 CONTENT = 2000
 DESCRIPTION = 4000
 LINE = 400
 """A longer line is clipped in a code block."""
+TAIL_LINE = 200
+"""Shorter, so that a screen full of them fits into one message."""
 GREEN, RED, AMBER, BLUE, GREY = 0x2ECC71, 0xE74C3C, 0xF39C12, 0x3498DB, 0x95A5A6
 
 
@@ -358,7 +360,9 @@ def audit(entries: Sequence[AuditEntry]) -> Shown:
 
 
 def _audited(entry: AuditEntry) -> str:
-    mark = "✅" if entry.allowed else "⛔"
+    # Allowed by rank, and yet refused: by another deploy, a hold, or because it cannot be.
+    refused = "✋" if entry.result.startswith("refused") else "✅"
+    mark = refused if entry.allowed else "⛔"
     of = f" {escape(entry.service, 40)}" if entry.service else ""
     detail = f" {escape(entry.detail, 60)}" if entry.detail else ""
     who = f"{escape(entry.actor_name, 40)} ({escape(entry.actor_id, 30)}, {entry.origin})"
@@ -370,9 +374,28 @@ def logs(service: str, lines: Sequence[LogLine]) -> Shown:
     if not lines:
         return Shown(f"{escape(service)}: no line fits.")
     content = f"{escape(service)}: {len(lines)} lines, {moment(lines[0].at, 'T')} to {moment(lines[-1].at, 'T')}."
-    written = [f"{line.at:%H:%M:%S} {log_line(line.text, 2000)}" for line in lines]
+    written = [_timed(line, 2000) for line in lines]
     block = fence(written, CONTENT - len(content) - 20)
     if block.count("\n") == len(written) + 1 and max(map(len, written)) <= LINE:
         return Shown(f"{content}\n{block}")
-    dated = "\n".join(f"{line.at.isoformat(timespec='milliseconds')} {log_line(line.text, 8000)}" for line in lines)
+    dated = "\n".join(f"{line.at.isoformat(timespec='milliseconds')} {_said(line, 8000)}" for line in lines)
     return Shown(content, file=(f"{service}.log.txt", dated.encode()))
+
+
+def _said(line: LogLine, most: int) -> str:
+    return log_line(whose(line.part, manager=line.manager) + line.text, most)
+
+
+def _timed(line: LogLine, most: int) -> str:
+    return f"{line.at:%H:%M:%S} {_said(line, most)}"
+
+
+def tail(service: str, lines: Sequence[LogLine], heading: str, stop: str | None) -> Shown:
+    """A live tail: its last lines as a code block under a heading of opsbot's own.
+
+    stop: the number of a tail that goes on, None for one that has ended.
+    """
+    content = f"📜 **{escape(service)}** {heading}"
+    block = fence([_timed(line, TAIL_LINE) for line in lines], CONTENT - len(content) - 20)
+    buttons = () if stop is None else (Button("stop", "Stop", service, stop),)
+    return Shown(f"{content}\n{block or '-# No line yet.'}", buttons=buttons)

@@ -42,7 +42,8 @@ class Pace:
     """Seconds. retry: the first and the longest wait while Discord is away. closed: while the channel is.
 
     look: the outbox is read at least so often. young, old: between two edits in the channel; Discord allows about 5 in
-    5 s, and 3 in 6 s of messages older than an hour (error 30046).
+    5 s, and 3 in 6 s of messages older than an hour (error 30046). tail: between two edits of a live tail, which ends
+    by itself after tail_most.
     """
 
     retry_first: float = 0.5
@@ -51,6 +52,8 @@ class Pace:
     look: float = 30.0
     young: float = 1.2
     old: float = 5.0
+    tail: float = 2.0
+    tail_most: float = 600.0
 
 
 class Rounds(ABC):

@@ -8,7 +8,7 @@ from discord import app_commands
 from discord.ext import commands
 
 from cogs._answer import respond, wrongly_asked
-from cogs._args import choose_service, engine_of, since_of
+from cogs._args import bot_of, choose_service, engine_of, since_of
 from cogs._render import Shown, logs, refusal
 from opsbot.core.access import Action, Actor
 from opsbot.core.deployment import Refused, Why
@@ -25,6 +25,8 @@ class Logs(commands.Cog):
         since="Only lines of the last 10m, 2h, 1d",
         level="Only lines of this level",
         grep="Only lines that match this regular expression, ignoring case",
+        this_run="Only lines since the service was last started",
+        follow="Show new lines in the ops channel as they come, for all to see, for ten minutes or until Stop",
     )
     @app_commands.autocomplete(service=choose_service)
     async def logs(
@@ -35,17 +37,25 @@ class Logs(commands.Cog):
         since: app_commands.Range[str, 1, 40] | None = None,
         level: Literal["error", "warning", "info"] | None = None,
         grep: app_commands.Range[str, 1, 200] | None = None,
+        this_run: bool = False,  # noqa: FBT001, FBT002 - an option of the command
+        follow: bool = False,  # noqa: FBT001, FBT002 - likewise
     ) -> None:
-        """Show the log, privately."""
+        """Show the log, privately; or follow it, in the channel."""
 
         async def work(actor: Actor) -> Shown:
             engine = engine_of(interaction)
             after = since_of(since, engine.clock())
             wrong = after if isinstance(after, Refused) else _wrong_pattern(grep)
+            if follow and (since is not None or grep is not None):
+                wrong = Refused(
+                    Why.BAD_INPUT, "A tail shows the last lines and what follows: leave out since and grep."
+                )
             if wrong is not None:
                 return await wrongly_asked(engine, actor, Action.LOGS, service, wrong)
             start = None if isinstance(after, Refused) else after
-            found = await engine.logs(actor, service, LogQuery(lines, start, level, grep))
+            if follow:
+                return await bot_of(interaction).tails.begin(actor, service, level, this_run=this_run)
+            found = await engine.logs(actor, service, LogQuery(lines, start, level, grep, this_run))
             return refusal(found) if isinstance(found, Refused) else logs(service, found)
 
         await respond(interaction, Action.LOGS, work, service=service)

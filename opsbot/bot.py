@@ -24,6 +24,7 @@ from cogs._args import Clicks
 from cogs._channel import OpsChannel
 from cogs._presses import outdated, press
 from cogs._render import Shown, say
+from cogs._tails import Tails
 from cogs._text import escape
 from cogs._views import PREFIX, TEMPLATE, OpsButton
 from cogs.audit import Audit
@@ -41,11 +42,14 @@ from opsbot.redaction import Redactor
 log = logging.getLogger(__name__)
 
 COGS: tuple[Callable[[], commands.Cog], ...] = (Status, Incidents, Logs, Control, Deploy, Audit)
+DISCORD = Route.BASE
 LOGIN_SECONDS = 60.0
 CLOSE_SECONDS = 4.0
 AUTHENTICATION_FAILED = 4004
 BAD_TOKEN = "Discord refuses the bot's token: put a valid one where the configuration says"  # noqa: S105 - no token
 LATENCY_SECONDS = 15.0
+LATE_SECONDS = 10.0
+"""A heartbeat that is not answered for so long most likely never will be: the connection is a zombie."""
 CANNOT_REGISTER = (
     "the slash commands cannot be registered: invite the bot to the configured guild with the scopes bot and "
     "applications.commands"
@@ -69,13 +73,15 @@ class GatewayState:
     """The connection at one moment.
 
     since: when the link became this. latency: seconds from a heartbeat to its answer, None while unknown. problem: what
-    a person has to mend about the connection or the ops channel, "" where nothing.
+    a person has to mend about the connection or the ops channel, "" where nothing. unanswered: Discord does not answer
+    the heartbeats of a connection that looks whole; discord.py closes it about a minute later.
     """
 
     link: Link
     since: datetime
     latency: float | None = None
     problem: str = ""
+    unanswered: bool = False
 
     @property
     def connected(self) -> bool:
@@ -105,12 +111,12 @@ class Reporter:
             self.state = state
             self.tell(state)
 
-    def link(self, link: Link, latency: float | None = None) -> None:
+    def link(self, link: Link, latency: float | None = None, *, unanswered: bool = False) -> None:
         """The link is now this."""
         if link is Link.AWAY and self.state.link is Link.CONNECTING:
             link = Link.CONNECTING
         since = self.state.since if link is self.state.link else self.clock()
-        self._change(replace(self.state, link=link, since=since, latency=latency))
+        self._change(replace(self.state, link=link, since=since, latency=latency, unanswered=unanswered))
 
     def problem(self, about: str, text: str) -> None:
         """What a person has to mend; "" when it is mended."""
@@ -147,6 +153,7 @@ class OpsBot(PatientBot):
         reporter: Reporter,
         pace: Pace,
         awake: Callable[[], None],
+        tails: Tails,
     ) -> None:
         """Make the client; nothing is connected. awake: called whenever Discord is known to be there again."""
         super().__init__(
@@ -164,6 +171,7 @@ class OpsBot(PatientBot):
         self.engine = engine
         self.redact = redact
         self.clicks = clicks
+        self.tails = tails
         self.reporter = reporter
         self.pace = pace
         self.on_trouble = lambda text: reporter.problem("gateway", text)
@@ -269,9 +277,8 @@ async def run_bot(
 
     on_state: told each change of the connection, on the event loop; it must not block.
     """
-    if config.discord.api_url is not None:
-        # The one switch discord.py has for another server; the gateway's address is asked of it.
-        Route.BASE = config.discord.api_url.rstrip("/")
+    # The one switch discord.py has for another server; the gateway's address is asked of it.
+    Route.BASE = DISCORD if config.discord.api_url is None else config.discord.api_url.rstrip("/")
     # A token in a text we send would have its underscores escaped.
     redact = Redactor([token, escape(token, len(token) + 1)])
     reporter = Reporter(engine.clock, on_state)
@@ -289,22 +296,25 @@ async def run_bot(
         editor.nudge()
 
     clicks = Clicks()
+    tails = Tails(engine, channel, channel_pace)
 
     def make() -> OpsBot:
-        return OpsBot(engine, redact, clicks, reporter, pace, awake)
+        return OpsBot(engine, redact, clicks, reporter, pace, awake, tails)
 
     async with asyncio.TaskGroup() as group:
         group.create_task(sender.run(), name="sender")
         group.create_task(editor.run(), name="editor")
         group.create_task(_report_latency(current, reporter), name="latency")
         group.create_task(_stay(make, token, current, reporter, pace), name="gateway")
+        await tails.run()  # in here, so that it ends before the others do
 
 
 async def _report_latency(current: _Current, reporter: Reporter) -> None:
     while True:
         await asyncio.sleep(LATENCY_SECONDS)
         if current.bot is not None and reporter.state.connected:
-            reporter.link(Link.CONNECTED, current.bot.heartbeat_seconds())
+            bot = current.bot
+            reporter.link(Link.CONNECTED, bot.heartbeat_seconds(), unanswered=bot.unanswered_seconds() > LATE_SECONDS)
 
 
 async def _stay(make: Callable[[], OpsBot], token: str, current: _Current, reporter: Reporter, pace: Pace) -> None:

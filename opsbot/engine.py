@@ -6,7 +6,8 @@ asked for, or a `Refused` with the reason. `open_engine` in `opsbot.wiring` puts
 
 import asyncio
 import difflib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -17,11 +18,12 @@ from opsbot.core.access import Action, Actor, Origin, Rank
 from opsbot.core.account import Account, account
 from opsbot.core.deployment import Deployment, Hold, Kind, Refused, Release, Request, Why
 from opsbot.core.health import CheckHealth, Verdict
-from opsbot.core.model import AuditEntry, Incident, Live, Notice, NoticeKind, Silence, SourceState
+from opsbot.core.model import AuditEntry, Incident, Live, Notice, Silence, SourceState
 from opsbot.core.subjects import is_host
 from opsbot.deploy.deployer import Deployer
 from opsbot.feed import Feed
 from opsbot.host import HostFigures, ProcessFigures, host_figures, process_figures
+from opsbot.services.log_levels import at_least
 from opsbot.services.port import Activity, LogLine, LogQuery, ManagerError, ServiceManager, ServiceState
 from opsbot.source.poll import Outcome, Polled, Poller
 from opsbot.store import Store, audit, ledger, outbox, watchbook
@@ -239,6 +241,19 @@ class Engine:
         await self._record(actor, Action.LOGS, service, "follow", "following")
         return self._clean(self.managers[service].follow(service))
 
+    async def tail(self, actor: Actor, service: str, query: LogQuery) -> AsyncIterator[LogLine] | Refused:
+        """The last lines that fit, then those that follow, until the iterator is closed; what both have comes once.
+
+        Those that follow are sifted by level alone: a hostile pattern would take hours.
+        """
+        following = await self.follow(actor, service)
+        if isinstance(following, Refused):
+            return following
+        before = await self.logs(actor, service, query)
+        if isinstance(before, Refused):
+            return before
+        return _joined(before, following, query.level)
+
     async def _clean(self, lines: AsyncIterator[LogLine]) -> AsyncIterator[LogLine]:
         async with aclosing(lines):  # type: ignore[type-var]
             async for line in lines:
@@ -400,12 +415,42 @@ class Engine:
             self.poller.wake(service, Origin.POLL)
         return held or silenced
 
-    async def tell(self, service: str, text: str, *, level: str = "info", key: str | None = None) -> None:
-        """Put a plain sentence into the ops channel, once a key."""
+    async def tell(
+        self,
+        service: str,
+        text: str,
+        *,
+        level: str = "info",
+        key: str | None = None,
+        lines: Sequence[str] = (),
+        stands_for: Sequence[str] = (),
+    ) -> None:
+        """Put a plain sentence into the ops channel, once a key.
+
+        lines: shown below it, each as it is. stands_for: keys of what is told with it, and not by itself any more.
+        """
         now = self.clock()
         name = key or f"word:{now.timestamp()}"
-        await self.store.write(outbox.put, name, NoticeKind.WORD, service, now, body={"text": text, "level": level})
+        body: dict[str, object] = {"text": text, "level": level}
+        if lines:
+            body["lines"] = list(lines)
+        await self.store.write(outbox.put_for, name, service, stands_for, now, body=body)
         self.feed.publish("notice")
+
+
+async def _joined(
+    before: list[LogLine], following: AsyncIterator[LogLine], level: str | None
+) -> AsyncIterator[LogLine]:
+    seen = Counter(before)
+    last = before[-1].at if before else None
+    async with aclosing(following):  # type: ignore[type-var]
+        for line in before:
+            yield line
+        async for line in following:
+            if last is not None and line.at <= last and seen[line] > 0:
+                seen[line] -= 1
+            elif level is None or at_least(line.level, level):
+                yield line
 
 
 def _asked(query: LogQuery) -> str:
@@ -417,4 +462,6 @@ def _asked(query: LogQuery) -> str:
         words.append(f"level {query.level}")
     if query.grep is not None:
         words.append(f"matching {query.grep!r}")
+    if query.this_run:
+        words.append("this run")
     return ", ".join(words)

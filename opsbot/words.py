@@ -32,6 +32,12 @@ def size(count: float) -> str:
     return f"{count:.1f} TiB"
 
 
+def whose(part: str, *, manager: bool) -> str:
+    """What stands before a log line: which of the service's units it is of, and that its manager wrote it."""
+    unit = f"{part.removesuffix('.service')}: " if part else ""
+    return f"{unit}[systemd] " if manager else unit
+
+
 def since(at: datetime, now: datetime) -> str:
     """How long ago: "5 m ago"."""
     return f"{duration(max(now - at, timedelta(0)))} ago"

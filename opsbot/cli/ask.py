@@ -3,6 +3,7 @@
 import argparse
 import json
 import re
+import select
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from opsbot.cli import show as cli_show
 from opsbot.cli.client import AnswerError, Client, NoAnswerError
 from opsbot.cli.place import Place, UsageError, place
 from opsbot.cli.terminal import Paint, plain, terminal_width, wants_colour
-from opsbot.cli.wait import Progress, to_stderr, wait
+from opsbot.cli.wait import Progress, seen_to, to_stderr, wait
 
 if TYPE_CHECKING:
     from opsbot.cli.offline import LastKnown
@@ -170,6 +171,7 @@ def logs(args: argparse.Namespace) -> int:
         "since": args.since,
         "level": args.level,
         "grep": args.grep,
+        "this_run": args.this_run or None,
     }
     if args.follow:
         return _follow_logs(session, asked)
@@ -182,13 +184,25 @@ def logs(args: argparse.Namespace) -> int:
 
 def _follow_logs(session: Session, asked: dict[str, object]) -> int:
     pattern = re.compile(session.args.grep, re.IGNORECASE) if session.args.grep else None
-    for line in session.client.follow("logs/follow", **asked):
+    for line in session.client.follow("logs/follow", when_quiet=_still_read, **asked):
         if pattern is not None and not pattern.search(line["text"]):
             continue
         text = json.dumps(line) if session.args.json else cli_show.log_line(line, session.paint)
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
     raise NoAnswerError(f"the daemon at {session.client.path} went away")
+
+
+def _still_read() -> None:
+    """Whoever read the output may be gone, which else is noticed at the next line only.
+
+    Raises:
+        BrokenPipeError: so it is.
+    """
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), select.POLLERR)
+    if any(event & select.POLLERR for _, event in poll.poll(0)):
+        raise BrokenPipeError
 
 
 def monitor(args: argparse.Namespace) -> int:
@@ -330,3 +344,12 @@ def silence(args: argparse.Namespace) -> int:
     reply = session.client.ask("POST", "silence", **values)
     session.show(reply, lambda: [f"{plain(reply['service'])} is silenced until {cli_show.stamp(reply['until'])} UTC"])
     return FINE
+
+
+def reload(args: argparse.Namespace) -> int:
+    """`opsbot reload`."""
+    session = Session(args)
+    wish: int = session.client.ask("POST", "reload")["wish"]
+    reply = seen_to(session.client, wish)
+    session.show(reply, lambda: [plain(reply["text"]), *(f"  {plain(line)}" for line in reply["lines"])])
+    return FINE if reply["ok"] else FAILED

@@ -101,8 +101,11 @@ class Client:
         with self._request(method, f"/v1/{route}", values, timeout) as response:
             return self._read(response)
 
-    def follow(self, route: str, **values: object) -> Iterator[Any]:
-        """A stream's values, until its end. An end that is not the stream's own raises NoAnswerError."""
+    def follow(self, route: str, *, when_quiet: Callable[[], None] = lambda: None, **values: object) -> Iterator[Any]:
+        """A stream's values, until its end. An end that is not the stream's own raises NoAnswerError.
+
+        when_quiet: called every few seconds while nothing comes.
+        """
         with self._request("GET", f"/v1/{route}", values, STREAM_SECONDS) as response:
             if response.status != _OK:
                 self._read(response)
@@ -114,6 +117,7 @@ class Client:
                 if not line:
                     return
                 if not line.strip():
+                    when_quiet()
                     continue
                 try:
                     value = json.loads(line)

@@ -4,18 +4,20 @@ The answers have the shapes of the control socket's, with `daemon` false. Health
 process lives is looked up now.
 """
 
+import asyncio
 import logging
 import os
 import socket
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from opsbot.cli.place import UsageError
-from opsbot.config import Config, ManagerKind
+from opsbot.config import Config, ManagerKind, Service
 from opsbot.config_file import ConfigError, load
 from opsbot.control import replies
 from opsbot.control.fields import LINES, BadInputError, Fields
@@ -29,8 +31,11 @@ from opsbot.host import host_figures, process_figures
 from opsbot.redaction import Redactor
 from opsbot.services import run_record
 from opsbot.services.log_reader import read
-from opsbot.services.port import Activity, LogQuery, ManagerError, ServiceState
+from opsbot.services.port import Activity, LogLine, LogQuery, ManagerError, ServiceState
 from opsbot.store import StoreError, audit, ledger, open_readonly, outbox, watchbook
+
+if TYPE_CHECKING:
+    from opsbot.services.journal import Journal
 
 
 class NotAllowedError(Exception):
@@ -173,7 +178,7 @@ class LastKnown:
             return replies.audit(audit.entries(db, service, member, limit), daemon=False)
 
     def logs(self, asked: Mapping[str, object]) -> Logs:
-        """Lines a service wrote, from the supervisor's own files. `asked`: as the control socket takes it.
+        """Lines a service wrote, from the supervisor's own files or the journal. `asked`: as the socket takes it.
 
         Raises:
             UsageError: what was asked cannot be used, or the log cannot be read.
@@ -182,8 +187,9 @@ class LastKnown:
             given = Fields({name: value for name, value in asked.items() if value is not None})
             service = self.one_service(given.text("service"))
             since = given.moment("since", datetime.now(UTC))
-            query = LogQuery(given.number("lines", 50, LINES), since, given.level(), given.grep())
-            lines = read(self.config.state.services / service / "log", query, None)
+            lines_wanted, this_run = given.number("lines", 50, LINES), given.flag("this_run")
+            query = LogQuery(lines_wanted, since, given.level(), given.grep(), this_run=this_run)
+            lines = self._lines(self.config.services[service], query)
         except (BadInputError, ManagerError, OSError) as error:
             raise UsageError(str(error)) from error
         from opsbot.wiring import known_secrets  # noqa: PLC0415 - brings the whole daemon, for this alone
@@ -193,6 +199,15 @@ class LastKnown:
         redact = Redactor(known_secrets(self.config))
         clean = [replace(line, text=redact(line.text)) for line in lines]
         return replies.logs(service, clean, daemon=False)
+
+    def _lines(self, service: Service, query: LogQuery) -> list[LogLine]:
+        if service.manager is ManagerKind.SYSTEMD:
+            from opsbot.services.journal import Journal  # noqa: PLC0415 - not every host has one
+
+            return asyncio.run(_of_units(Journal(self.config.systemd.scope), service.units, query))
+        folder = self.config.state.services / service.name
+        record = run_record.load(folder)
+        return read(folder / "log", query, record.run if record else None)
 
     def snapshot(self) -> Snapshot:
         """All that the dashboard shows."""
@@ -220,3 +235,9 @@ def _ill(one: Dependent, service: str) -> bool:
 def _alert(db: sqlite3.Connection, notice: Notice) -> NoticeReply:
     about = notice.subject is not None and notice.kind in {"incident", "recovered", "call"}
     return replies.notice_reply(notice, watchbook.incident(db, notice.subject or 0) if about else None)
+
+
+async def _of_units(journal: "Journal", units: Sequence[str], query: LogQuery) -> list[LogLine]:
+    """Their lines; the run meant by `this_run` is that of the last line each has."""
+    latest = [await journal.lines([unit], LogQuery(lines=1)) for unit in units] if query.this_run else []
+    return await journal.lines(units, query, [line.run for lines in latest for line in lines if line.run])

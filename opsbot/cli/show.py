@@ -21,7 +21,7 @@ from opsbot.control.shapes import (
     WhyReply,
 )
 from opsbot.core.subjects import words
-from opsbot.words import duration, since, size
+from opsbot.words import duration, since, size, whose
 
 GOOD, BAD, ODD = "green", "red", "yellow"
 _COLOUR = {
@@ -169,7 +169,8 @@ def health(reply: Status, paint: Paint, now: datetime) -> list[str]:
 
 def log_line(line: LogReply, paint: Paint) -> str:
     """One line a service wrote."""
-    return f"{paint(stamp(line['at']), 'dim')} {paint(plain(line['text']), colour_of(line['level']))}"
+    text = plain(whose(line["part"], manager=line["manager"]) + line["text"])
+    return f"{paint(stamp(line['at']), 'dim')} {paint(text, colour_of(line['level']))}"
 
 
 def audit(reply: Audit, paint: Paint) -> list[str]:

@@ -61,13 +61,6 @@ class Fields:
             raise BadInputError(f"{name} has control characters in it")
         return value
 
-    def flag(self, name: str) -> bool:
-        """Yes or no, as `true` or `false`; no where it is not given."""
-        value = self._values.pop(name, False)
-        if value not in {True, False, "true", "false"}:
-            raise BadInputError(f"{name} must be true or false")
-        return value in {True, "true"}
-
     def number(self, name: str, default: int, most: int) -> int:
         """A whole number from 1 to `most`."""
         value = self._values.pop(name, default)
@@ -75,6 +68,15 @@ class Fields:
             value = int(value)
         if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
             raise BadInputError(f"{name} must be a whole number from 1 to {most}")
+        return value
+
+    def flag(self, name: str) -> bool:
+        """Whether something is wanted: `true` or `false`, the latter where it is not given."""
+        value = self._values.pop(name, False)
+        if isinstance(value, str):
+            value = {"true": True, "false": False}.get(value.lower(), value)
+        if not isinstance(value, bool):
+            raise BadInputError(f"{name} must be true or false")
         return value
 
     def length(self, name: str) -> timedelta | None:

@@ -19,6 +19,7 @@ from opsbot.control.shapes import (
     Logs,
     NoticeReply,
     ReleaseReply,
+    ReloadReply,
     ServiceReply,
     SilenceReply,
     SourceReply,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:  # the client prints these shapes and must start fast: it need
     from opsbot.host import HostFigures
     from opsbot.services.port import LogLine, ServiceState
     from opsbot.source.poll import Polled
+    from opsbot.wishes import Answer
 
 
 def iso(at: datetime) -> str:
@@ -268,7 +270,14 @@ def why(service: str, account: "Account", *, daemon: bool = True) -> WhyReply:
 
 def log_reply(line: "LogLine") -> LogReply:
     """One line."""
-    return {"at": iso(line.at), "level": line.level, "text": line.text, "run": line.run}
+    return {
+        "at": iso(line.at),
+        "level": line.level,
+        "text": line.text,
+        "run": line.run,
+        "part": line.part,
+        "manager": line.manager,
+    }
 
 
 def logs(service: str, lines: "list[LogLine]", *, daemon: bool = True) -> Logs:
@@ -325,4 +334,17 @@ def host_reply(figures: "HostFigures", name: str) -> HostReply:
         "load": list(figures.load),
         "disks": [{"path": str(disk.path), "total": disk.total, "free": disk.free} for disk in figures.disks],
         "uptime": figures.uptime,
+    }
+
+
+def reload_reply(asked: int, answer: "Answer | None") -> ReloadReply:
+    """What came of a reload."""
+    if answer is None:
+        return {"asked": asked, "answered": 0, "ok": True, "text": "", "lines": []}
+    return {
+        "asked": asked,
+        "answered": answer.answered,
+        "ok": answer.ok,
+        "text": answer.text,
+        "lines": list(answer.lines),
     }

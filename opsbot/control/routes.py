@@ -6,12 +6,13 @@
     GET  /v1/history     ?service&limit         POST /v1/rollback  {service, release, reason}
     GET  /v1/incidents   ?service&open&limit
     GET  /v1/why         ?service
-    GET  /v1/logs        ?service&lines&since&level&grep
+    GET  /v1/logs        ?service&lines&since&level&grep&this_run
     GET  /v1/logs/follow ?the same, as NDJSON   POST /v1/hold      {service, reason}
     GET  /v1/audit       ?service&member&limit  POST /v1/resume    {service, reason}
     GET  /v1/deployments/N                      POST /v1/silence   {service, for, reason}
     GET  /v1/deployments/N/follow  (NDJSON)
     GET  /v1/monitor, /v1/monitor/follow  (NDJSON, a snapshot a second)
+    POST /v1/reload  -> {wish}                  GET  /v1/reload  -> what came of the last wishes
 
 A refusal is `{why, text, deployment}`: 403 for lack of rank, 404 for what there is not, 400 for what cannot be used,
 409 for the rest. `service` may be left out where one is configured. `grep` of logs/follow sifts the lines so far only.
@@ -20,8 +21,8 @@ A refusal is `{why, text, deployment}`: 403 for lack of rank, 404 for what there
 import asyncio
 import logging
 import uuid
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -34,8 +35,8 @@ from opsbot.control.snapshot import Snapshots
 from opsbot.control.stream import send
 from opsbot.core.access import Action, Actor
 from opsbot.core.deployment import Refused, Why
-from opsbot.services.log_levels import at_least
 from opsbot.services.port import LogLine, LogQuery
+from opsbot.wishes import Wishes
 
 if TYPE_CHECKING:
     from opsbot.control.shapes import Ping
@@ -94,8 +95,10 @@ class Routes:
         ping: "Ping",
         snapshots: Snapshots,
         closing: asyncio.Event,
+        wishes: Wishes | None = None,
     ) -> None:
-        """`closing`: set when the daemon goes; streams end then."""
+        """`closing`: set when the daemon goes; streams end then. wishes: takes what is asked of the daemon itself."""
+        self._wishes = wishes
         self._engine = engine
         self._clock = clock
         self._ping = ping
@@ -125,6 +128,8 @@ class Routes:
             web.post("/v1/hold", self.hold),
             web.post("/v1/resume", self.resume),
             web.post("/v1/silence", self.silence),
+            web.post("/v1/reload", self.reload),
+            web.get("/v1/reload", self.reloaded),
         ]
 
     async def _asked(self, request: web.Request) -> tuple[Actor, Fields]:
@@ -207,7 +212,11 @@ class Routes:
         who, given = await self._asked(request)
         service = self._service(who, Action.LOGS, given)
         query = LogQuery(
-            given.number("lines", 50, LINES), given.moment("since", self._clock()), given.level(), given.grep()
+            given.number("lines", 50, LINES),
+            given.moment("since", self._clock()),
+            given.level(),
+            given.grep(),
+            this_run=given.flag("this_run"),
         )
         given.done()
         return who, service, query
@@ -221,13 +230,10 @@ class Routes:
     async def logs_follow(self, request: web.Request) -> web.StreamResponse:
         """The last lines, then each as it is written."""
         who, service, query = await self._query(request)
-        following = await self._engine.follow(who, service)
-        if isinstance(following, Refused):
-            return _no(following)
-        before = await self._engine.logs(who, service, query)
-        if isinstance(before, Refused):
-            return _no(before)
-        return await send(request, _lines(before, following, query.level), self._closing)
+        lines = await self._engine.tail(who, service, query)
+        if isinstance(lines, Refused):
+            return _no(lines)
+        return await send(request, _replies(lines), self._closing)
 
     async def _viewer(self, request: web.Request) -> Refused | None:
         who, given = await self._asked(request)
@@ -358,20 +364,29 @@ class Routes:
         found = await self._engine.silence(who, service, length, reason)
         return _no(found) if isinstance(found, Refused) else web.json_response(replies.silence_reply(found))
 
+    async def reload(self, request: web.Request) -> web.Response:
+        """Have the configuration read anew, as SIGHUP does; comes back at once with the number of the wish."""
+        who, given = await self._asked(request)
+        given.done()
+        refused = await self._engine.admit(who, Action.RELOAD)
+        if refused is not None:
+            return _no(refused)
+        if self._wishes is None:
+            return _no(Refused(Why.NOT_READY, "this daemon cannot read its configuration anew; restart it"))
+        return web.json_response({"wish": self._wishes.reload(who)})
 
-async def _lines(
-    before: list[LogLine], following: AsyncIterator[LogLine], level: str | None
-) -> AsyncIterator[Mapping[str, object]]:
-    """The lines so far, then those that follow; a line that both have is sent once.
+    async def reloaded(self, request: web.Request) -> web.Response:
+        """What came of the last reload; the answer has reached a wish's number once it was seen to."""
+        who, given = await self._asked(request)
+        given.done()
+        refused = await self._engine.admit(who, Action.RELOAD)
+        if refused is not None:
+            return _no(refused)
+        asked, found = (0, None) if self._wishes is None else (self._wishes.asked, self._wishes.answer)
+        return web.json_response(replies.reload_reply(asked, found))
 
-    Those that follow are not searched for a pattern: a hostile one would take hours. Whoever typed it searches himself.
-    """
-    seen = Counter(before)
-    for line in before:
-        yield replies.log_reply(line)
-    last = before[-1].at if before else None
-    async for line in following:
-        if last is not None and line.at <= last and seen[line] > 0:
-            seen[line] -= 1
-        elif level is None or at_least(line.level, level):
+
+async def _replies(lines: AsyncIterator[LogLine]) -> AsyncIterator[Mapping[str, object]]:
+    async with aclosing(lines):  # type: ignore[type-var]
+        async for line in lines:
             yield replies.log_reply(line)

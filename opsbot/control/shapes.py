@@ -207,12 +207,14 @@ class ServiceReply(TypedDict):
 
 
 class LogReply(TypedDict):
-    """One line a service wrote."""
+    """One line a service wrote. `part`: which of its units; `manager`: its manager said it of the service."""
 
     at: str
     level: str
     text: str
     run: str
+    part: str
+    manager: bool
 
 
 class AuditReply(TypedDict):
@@ -334,6 +336,16 @@ class Ping(TypedDict):
     pid: int
     since: str
     state_directory: str
+
+
+class ReloadReply(TypedDict):
+    """What came of a reload. `asked`: how many wishes there were. `answered`: the last it answers, 0 where none was."""
+
+    asked: int
+    answered: int
+    ok: bool
+    text: str
+    lines: list[str]
 
 
 class Snapshot(TypedDict):

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from opsbot.config import Service, Source
-from opsbot.core.deployment import Deployment, Hold, Kind
+from opsbot.core.deployment import Deployment, Hold, Kind, Release
 from opsbot.deploy.course import Course, SetbackError
 from opsbot.deploy.prepare import Preparation
 from opsbot.deploy.releases import ReleaseError, Releases
 from opsbot.deploy.verify import Verifier
-from opsbot.services.port import Activity, LogQuery, ManagerError, ServiceManager, ServiceState
+from opsbot.services.port import Activity, LogQuery, ManagerError, ServiceManager, ServiceState, spoken
 from opsbot.source.remote import RemoteError
 from opsbot.source.repo import Repository
 from opsbot.store import Store, ledger
@@ -43,6 +43,44 @@ class Place:
     def name(self) -> str:
         """The service's name."""
         return self.service.name
+
+    # Where the strategies differ: what is said here is of release folders, see `opsbot.deploy.in_place` for the other
+
+    async def recognise(self) -> None:
+        """Take note of what was changed by hand. Nothing to be done: what is live is opsbot's own."""
+
+    async def recognise_locked(self) -> None:
+        """The same, by who holds the lock."""
+
+    async def prepare(self, course: Course, name: str, commit: str, live: Release | None) -> None:
+        """Have a release's files, beside the live ones.
+
+        Raises:
+            SetbackError: it cannot be made.
+        """
+        await self.preparation.export(course, name, commit, live)
+
+    async def install(self, course: Course, name: str, commit: str, live: Release | None) -> None:
+        """Run its install steps there.
+
+        Raises:
+            SetbackError: one failed.
+        """
+        await self.preparation.install(course, name, commit, live)
+
+    async def ready(self, course: Course, name: str) -> None:
+        """See that an older release can be gone back to. It stands complete: nothing to be done.
+
+        Raises:
+            SetbackError: it cannot.
+        """
+
+    async def lay(self, course: Course, name: str) -> None:
+        """Do what must be done before a switch and changes what is live. Nothing.
+
+        Raises:
+            SetbackError: it went wrong.
+        """
 
     # The live release
 
@@ -116,16 +154,16 @@ class Place:
     async def last_words(self) -> str:
         """The last lines the service wrote."""
         try:
-            lines = await self.manager.logs(self.name, LogQuery(lines=LOG_LINES, this_run=True))
-            lines = lines or await self.manager.logs(self.name, LogQuery(lines=LOG_LINES))
+            lines = await self.manager.logs(self.name, LogQuery(lines=LOG_LINES * 2, this_run=True))
+            lines = lines or await self.manager.logs(self.name, LogQuery(lines=LOG_LINES * 2))
         except ManagerError:
             return ""
-        return "\n".join(line.text[:LINE_MOST] for line in lines)
+        return "\n".join(line.text[:LINE_MOST] for line in spoken(lines)[-LOG_LINES:])
 
     async def remove(self, release: str) -> None:
         """Remove a release and forget it. What cannot be removed now is left for the next start."""
         try:
-            await asyncio.to_thread(self.releases.discard, release)
+            await self.preparation.remove(release)
             await self.store.write(ledger.forget_release, self.name, release)
             await self.repository.forget(release)
         except (ReleaseError, RemoteError, OSError) as error:

@@ -21,11 +21,12 @@ OLDER_TRIED = 2
 async def undo(course: Course, place: Place) -> None:
     """Bring a deployment in UNDOING to its end. Can be cut short at any point, and begun anew."""
     value = course.value
-    # The commit is to blame when it was started and was not well: not when the link could not be put in its place, nor
-    # when a person stopped the service meanwhile (who is not fought: the release before is not started either).
+    # The commit is to blame when it was started and was not well, or its install step failed where it lies: not when
+    # the link could not be put in its place, nor when a person stopped the service meanwhile (who is not fought: the
+    # release before is not started either).
     by_hand = (await place.state()).stopped_by_hand
     started = value.failed_in in {Phase.RESTARTING, Phase.VERIFYING}
-    blamed = value.commit_to if started and not by_hand else None
+    blamed = value.commit_to if (started or course.lasting) and not by_hand else None
     hold = await place.wait_past(value, blamed) if value.kind is Kind.DEPLOY else None
     candidates = await _ways_back(value, place)
     for name in candidates:
@@ -43,6 +44,7 @@ async def undo(course: Course, place: Place) -> None:
     if candidates:
         # Not well, but what was live before: better than the one that was tried last.
         with suppress(SetbackError):
+            await place.lay(course, candidates[0])
             await place.switch(candidates[0])
             await place.restart()
     tried = ", ".join(candidates) or "none is left"
@@ -63,6 +65,7 @@ async def _ways_back(value: Deployment, place: Place) -> list[str]:
 
 async def _back_to(course: Course, place: Place, name: str, *, start: bool) -> bool:
     try:
+        await place.lay(course, name)
         async with course.step(f"back to {name}") as doing:
             await place.switch(name)
             if not start:

@@ -14,6 +14,7 @@ from opsbot.probes import command, http
 from opsbot.probes.listening import Listeners, PortTable, local
 from opsbot.probes.memory import resident
 from opsbot.probes.vitals import Vitals
+from opsbot.services.errands import Errands
 from opsbot.services.port import Activity, ManagerError, ServiceState
 from opsbot.words import clip, duration, size
 
@@ -34,8 +35,9 @@ def _now() -> datetime:
 class Prober:
     """Looks at services. `close` it when done."""
 
-    def __init__(self, clock: Callable[[], datetime] = _now) -> None:
-        """Nothing is looked at yet."""
+    def __init__(self, clock: Callable[[], datetime] = _now, errands: Errands | None = None) -> None:
+        """Nothing is looked at yet. errands: runs the commands of services that run as another user."""
+        self._errands = errands
         self._clock = clock
         self._vitals = Vitals()
         self._ports: PortTable | None = None
@@ -141,7 +143,11 @@ class Prober:
         if check.kind is CheckKind.TCP:
             return await _connect(check.host, check.port)
         try:
-            ran = await command.run(service, check)
+            errands = self._errands
+            if errands is not None and await errands.abroad(service):
+                ran = await command.run_abroad(errands, service, check)
+            else:
+                ran = await command.run(service, check)
         except (command.CannotRunError, ManagerError) as error:
             return False, str(error)
         return ran.ok, f"{ran.exit}: {ran.last}" if ran.last else ran.exit

@@ -7,7 +7,7 @@ from contextlib import ExitStack, aclosing, closing
 from datetime import UTC, datetime, timedelta
 
 from opsbot.config import Scope
-from opsbot.services.journal_entry import Wording, matches, stop_matches, wanted_fields
+from opsbot.services.journal_entry import Wording, matches, stop_matches, texts, wanted_fields
 from opsbot.services.journalctl import Reading, following, searches
 from opsbot.services.log_levels import LEVELS, at_least
 from opsbot.services.log_reader import LINES_AT_MOST
@@ -103,15 +103,13 @@ class Journal:
             options = [*self._options(query, wanted), self._fields]
             batches = stack.enter_context(closing(reading.entries(options, matches(self._scope, units, runs))))
             for batch in batches:
-                lines = [line for entry in batch for line in reversed(tuple(wording.lines(entry)))]
-                if query.since is not None:
-                    since = query.since
-                    lines = [line for line in lines if line.at >= since]
+                pieces = [(entry, text) for entry in batch for text in reversed(texts(entry))]
+                if search is not None:
+                    pieces = search.fitting(pieces, lambda piece: piece[1])
+                lines = [wording.line(*piece) for piece in pieces]
                 if query.level is not None:
                     level = query.level
                     lines = [line for line in lines if at_least(line.level, level)]
-                if search is not None:
-                    lines = search.fitting(lines, lambda line: line.text)
                 found += lines
                 size += sum(len(line.text) for line in lines)
                 if len(found) >= wanted or size > TEXT_AT_MOST:
@@ -147,7 +145,7 @@ class Journal:
                     for entry in batch:
                         for line in wording.lines(entry):
                             yield line
-                        place = f"--after-cursor={entry['__CURSOR'].decode()}"
+                        place = f"--after-cursor={entry[b'__CURSOR'].decode()}"
                     tries = 0
             # It was ended by somebody else: go on where it was.
             tries += 1

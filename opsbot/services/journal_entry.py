@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -77,33 +77,45 @@ class Wording:
 
     def __init__(self, scope: Scope, *, parts: bool) -> None:
         """Keep what to look for."""
-        self._scope = scope
-        self._fields = _FIELDS[scope]
+        fields = _FIELDS[scope]
+        self._user = scope is Scope.USER
+        self._service = (fields.service[0].encode(), fields.service[1].encode())
+        self._systemd = (fields.systemd[0].encode(), fields.systemd[1].encode())
+        self._journald = fields.journald.encode()
         self._parts = parts
 
-    def lines(self, entry: Entry) -> Iterator[LogLine]:
-        """One line for each the message has; none for an entry that has no message."""
-        message, stamp = entry.get("MESSAGE"), entry.get("__REALTIME_TIMESTAMP", b"")
-        if message is None or not stamp.isdigit():
-            return
-        at = datetime.fromtimestamp(int(stamp) / 1e6, UTC)
+    def lines(self, entry: Entry) -> list[LogLine]:
+        """One for each line of its message; none for an entry that has no message."""
+        return [self.line(entry, text) for text in texts(entry)]
+
+    def line(self, entry: Entry, text: str) -> LogLine:
+        """A line of it, given as one of its `texts`."""
         manager = self._by_manager(entry)
-        unit_field, run_field = self._fields.systemd if manager else self._fields.service
-        unit = entry.get(unit_field) or entry.get(self._fields.journald, b"")
+        unit_field, run_field = self._systemd if manager else self._service
+        part = ""
+        if self._parts:
+            part = (entry.get(unit_field) or entry.get(self._journald, b"")).decode("utf-8", "replace")
+        at = datetime.fromtimestamp(int(entry[b"__REALTIME_TIMESTAMP"]) / 1e6, UTC)
         run = entry.get(run_field, b"").decode("ascii", "replace")
-        part = unit.decode("utf-8", "replace") if self._parts else ""
-        text = message.decode("utf-8", "replace")
-        if entry.get("_LINE_BREAK") == b"line-max":
-            text += "…"  # it goes on in the next entry
-        for line in text.split("\n"):
-            yield LogLine(at, line, _level(entry, line, manager=manager), run, part, manager)
+        return LogLine(at, text, _level(entry, text, manager=manager), run, part, manager)
 
     def _by_manager(self, entry: Entry) -> bool:
-        if entry.get("_TRANSPORT") == b"driver":
+        if entry.get(b"_TRANSPORT") == b"driver":
             return True
-        if self._scope is Scope.USER:
-            return entry.get("_SYSTEMD_USER_UNIT") == b"init.scope"
-        return entry.get("_PID") == b"1"
+        if self._user:
+            return entry.get(b"_SYSTEMD_USER_UNIT") == b"init.scope"
+        return entry.get(b"_PID") == b"1"
+
+
+def texts(entry: Entry) -> list[str]:
+    """The lines of an entry's message."""
+    message = entry.get(b"MESSAGE")
+    if message is None or not entry.get(b"__REALTIME_TIMESTAMP", b"").isdigit():
+        return []
+    text = message.decode("utf-8", "replace")
+    if entry.get(b"_LINE_BREAK") == b"line-max":
+        text += "…"  # it goes on in the next entry
+    return text.split("\n")
 
 
 def _level(entry: Entry, text: str, *, manager: bool) -> str:
@@ -111,11 +123,11 @@ def _level(entry: Entry, text: str, *, manager: bool) -> str:
 
     journald gives 6 (info) to whatever a service prints, so that this alone says nothing.
     """
-    priority = entry.get("PRIORITY", b"")
+    priority = entry.get(b"PRIORITY", b"")
     told = _PRIORITIES.get(priority, "")
     if manager:
         return told
-    if priority == b"6" and entry.get("_TRANSPORT") == b"stdout":
+    if priority == b"6" and entry.get(b"_TRANSPORT") == b"stdout":
         told = ""
     said = level_of(_COLOUR.sub("", text) if "\x1b" in text else text)
     return max(told, said, key=lambda level: LEVELS.index(level) if level else -1)

@@ -14,7 +14,7 @@ longer by far."""
 CUT = " … (cut)"
 _LENGTH = 8
 
-Entry = dict[str, bytes]
+Entry = dict[bytes, bytes]
 """The fields of an entry; of one that was written twice the last value."""
 
 
@@ -25,7 +25,7 @@ class ExportReader:
         """Nothing has come yet."""
         self._rest = bytearray()
         self._entry: Entry = {}
-        self._name = ""
+        self._name = b""
         """The field whose value is being read, where it is told by its length."""
         self._left = -1
         """Bytes of that value that are still to come; -1 where there is none."""
@@ -39,16 +39,25 @@ class ExportReader:
         entries: list[Entry] = []
         at = 0
         while True:
-            if self._left >= 0:
-                at, whole = self._counted(at)
-            else:
-                at, whole = self._line(at, entries)
+            if self._left < 0 and not self._skipping and not self._entry:
+                at = self._plain(at, entries)
+            at, whole = self._counted(at) if self._left >= 0 else self._line(at, entries)
             if not whole:
                 break
         del self._rest[:at]
         if self._left < 0 and len(self._rest) > VALUE_AT_MOST + len(CUT):
             self._too_long()
         return entries
+
+    def _plain(self, at: int, entries: list[Entry]) -> int:
+        """Take whole entries with nothing told by its length, as most are: the fast way. Where the rest begins."""
+        while 0 <= (end := self._rest.find(b"\n\n", at)) < at + VALUE_AT_MOST:
+            try:
+                entries.append(dict(line.split(b"=", 1) for line in bytes(self._rest[at:end]).split(b"\n")))
+            except ValueError:
+                break  # a line without "=" is the name of a value told by its length
+            at = end + 2
+        return at
 
     def _line(self, at: int, entries: list[Entry]) -> tuple[int, bool]:
         """Take one line; where the next begins, and whether this one was whole."""
@@ -66,11 +75,11 @@ class ExportReader:
         else:
             name, equals, value = bytes(self._rest[at:end]).partition(b"=")
             if equals:
-                self._entry[name.decode("ascii", "replace")] = _cut(value)
+                self._entry[name] = _cut(value)
             else:
                 if len(self._rest) < end + 1 + _LENGTH:
                     return at, False
-                self._name = name.decode("ascii", "replace")
+                self._name = name
                 self._left = int.from_bytes(self._rest[end + 1 : end + 1 + _LENGTH], "little")
                 self._value.clear()
                 end += _LENGTH
@@ -93,7 +102,7 @@ class ExportReader:
         """A line that has no end yet and need not be kept any further."""
         name, equals, value = bytes(self._rest).partition(b"=")
         if equals and not self._skipping:
-            self._entry[name.decode("ascii", "replace")] = _cut(value)
+            self._entry[name] = _cut(value)
         self._skipping = True
         self._rest.clear()
 

@@ -1,6 +1,6 @@
 """What opsbot asks of whatever keeps a service running: systemd, or its own supervisor."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -91,6 +91,11 @@ class LogLine:
     run: str = ""
     part: str = ""
     manager: bool = False
+
+
+def spoken(lines: Sequence[LogLine]) -> list[LogLine]:
+    """What the service wrote itself; where it wrote nothing, what its manager said of it."""
+    return [line for line in lines if not line.manager] or list(lines)
 
 
 @dataclass(frozen=True, slots=True)

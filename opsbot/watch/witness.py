@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from opsbot.core.layers import Failing, untangle
 from opsbot.core.model import Evidence
-from opsbot.services.port import LogQuery, ManagerError, ServiceManager, ServiceState
+from opsbot.services.port import LogQuery, ManagerError, ServiceManager, ServiceState, spoken
 from opsbot.watch.watched import Watched
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class Witness:
                 run = run or (await self._managers[name].state(name)).run
                 found = await self._managers[name].logs(name, LogQuery(LOG_LINES * 4))
                 # The run of several units is all of theirs.
-                ours = [line.text for line in found if not run or line.run in run]
+                ours = [line.text for line in spoken([line for line in found if not run or line.run in run])]
                 lines = tuple(self._redact(text)[:500] for text in ours[-LOG_LINES:])
         except (ManagerError, TimeoutError) as error:
             log.warning("%s: its log cannot be read for the alert: %s", name, error)

@@ -20,7 +20,7 @@ from opsbot.core.deployment import Kind, Request
 from opsbot.core.health import CheckHealth, ProbeResult, Verdict
 from opsbot.core.model import Evidence, Incident, Live
 from opsbot.services import run_record
-from opsbot.services.process_log import ProcessLog, stamp
+from opsbot.services.process_log import NOTE, ProcessLog, stamp
 from opsbot.services.processes import boot_id, find
 from opsbot.store import audit, ledger, watchbook
 from opsbot.store.database import Store
@@ -67,7 +67,9 @@ def _write_log(folder: Path) -> None:
     log = ProcessLog(folder / "log", timedelta(days=7), 1024 * 1024)
     log.open(None)
     log.turn(now())
-    log.write("".join(f"{stamp(now())} | {text}\n" for text in ("begun", "ERROR it \x1b]0;broke\x07")).encode())
+    for number, texts in (("x-0", ["before"]), ("x-1", ["begun", "ERROR it \x1b]0;broke\x07"])):
+        log.write(f"{stamp(now())} {NOTE} run {number}\n".encode())
+        log.write("".join(f"{stamp(now())} | {text}\n" for text in texts).encode())
     log.close()
 
 
@@ -94,7 +96,13 @@ async def test_a_service_that_died_with_its_daemon_is_unhealthy(left: Config, op
 async def test_logs_are_read_from_the_files_and_sifted(opsbot: Opsbot) -> None:
     ended = await opsbot("logs")
     assert (ended.code, ended.err) == (0, f"opsbot: {SAYS}\n")
-    assert [line.split(" ", 2)[2] for line in ended.out.splitlines()] == ["begun", "ERROR it \\x1b]0;broke\\x07"]
+    assert [line.split(" ", 2)[2] for line in ended.out.splitlines()] == [
+        "before",
+        "begun",
+        "ERROR it \\x1b]0;broke\\x07",
+    ]
+    this_run = (await opsbot("logs", "--this-run")).out.splitlines()
+    assert [line.split(" ", 2)[2] for line in this_run] == ["begun", "ERROR it \\x1b]0;broke\\x07"]
     assert len((await opsbot("logs", "api", "--level", "error")).out.splitlines()) == 1
     assert len((await opsbot("logs", "api", "--grep", "BEG.N", "--since", "1h")).out.splitlines()) == 1
     assert (await opsbot("logs", "--since", "soon")).code == 2

@@ -61,6 +61,7 @@ class Services:
     lines: list[LogLine] = field(default_factory=list)
     followers: list["asyncio.Queue[LogLine]"] = field(default_factory=list)
     fails: str = ""
+    asked: list[LogQuery] = field(default_factory=list)
     restarted: list[str] = field(default_factory=list)
     left: asyncio.Event = field(default_factory=asyncio.Event)
     """A follower went away."""
@@ -96,6 +97,7 @@ class Services:
     async def logs(self, service: str, query: LogQuery) -> list[LogLine]:
         if self.fails:
             raise ManagerError(self.fails)
+        self.asked.append(query)
         fitting = [line for line in self.lines if query.since is None or line.at >= query.since]
         return fitting[-query.lines :]
 

@@ -15,7 +15,7 @@ async def test_every_command_of_the_promised_surface_is_registered_in_the_guild(
         "history": ["service"],
         "incidents": ["service", "open"],
         "why": ["service"],
-        "logs": ["service", "lines", "since", "level", "grep"],
+        "logs": ["service", "lines", "since", "level", "grep", "this_run", "follow"],
         "restart": ["service"],
         "silence": ["service", "for", "reason"],
         "deploy": ["service", "ref"],
@@ -56,6 +56,16 @@ async def test_logs_are_private_and_a_file_where_they_are_long(world: World) -> 
     assert "\x1b" not in content
     long = await world.person("operator").run("logs", service="api", lines=500)
     assert [a["filename"] for a in (await long.final())["attachments"]] == ["api.log.txt"]
+
+
+async def test_logs_can_be_of_the_present_run_and_say_which_unit_and_whose_words_they_are(world: World) -> None:
+    world.manager.write("hello", part="api@1.service")
+    world.manager.write("Main process exited", part="api@2.service", manager=True)
+    response = await world.person("operator").run("logs", service="api", this_run=True)
+    content = (await response.final())["content"]
+    assert world.manager.asked[-1].this_run
+    assert "api@1: hello" in content
+    assert "api@2: [systemd] Main process exited" in content
 
 
 async def test_restart_answers_for_all_to_see(world: World) -> None:

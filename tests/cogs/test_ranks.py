@@ -50,11 +50,12 @@ BUTTONS = {
     "Retry": "deployer admin",
     "Deploy": "deployer admin",
     "Confirm": "deployer admin",
+    "Stop": "operator deployer admin",
 }
 
 
 def test_the_table_has_every_command() -> None:
-    assert set(ALLOWED) == set(COMMANDS) == {str(action) for action in Action}
+    assert set(ALLOWED) == set(COMMANDS) == {str(action) for action in Action} - {Action.RELOAD}
     for name, people in ALLOWED.items():
         assert LEAST_RANK[Action(name)] is Rank[people.split()[0].upper()]
 
@@ -90,6 +91,8 @@ async def scene(world: World, button: str) -> dict[str, Any]:
         world.feed.publish("notice")
     elif button == "Retry":
         await world.deployment(commits=commits("one"), phase=Phase.FAILED, failed_in=Phase.FETCHING)
+    elif button == "Stop":
+        await (await world.person("admin").run("logs", service="api", follow=True)).final()
     else:
         await world.incident()
     label = "Roll back" if button == "Confirm" else button
@@ -111,6 +114,9 @@ async def test_each_rank_may_press_the_buttons_of_its_row_and_no_other(world: Wo
             # Somebody else's private question cannot be seen; its custom id can be forged.
             forged = private["components"][0]["components"][0]["custom_id"]
             response = await press_forged(world, who, message, forged)
+        elif button == "Stop":
+            # The first who may takes it away; its custom id can be forged.
+            response = await press_forged(world, who, message, message["components"][0]["components"][0]["custom_id"])
         else:
             response = await world.person(who).click(message, button)
         shown = text_of(await response.final())

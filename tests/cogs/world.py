@@ -29,7 +29,7 @@ from opsbot.watch import Watcher
 
 START = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
 QUICK = Pace(retry_first=0.02, retry_most=0.3, refused=0.3, identify=0.0, invalidated=0.02, healthy=0.2, connect=5.0)
-BRISK = alerts.Pace(retry_first=0.02, retry_most=0.2, closed=0.3, look=0.3, young=0.05, old=0.3)
+BRISK = alerts.Pace(retry_first=0.02, retry_most=0.2, closed=0.3, look=0.3, young=0.05, old=0.3, tail=0.1)
 RANKS = ("viewer", "operator", "deployer", "admin")
 MIA = Actor(Origin.DISCORD, "1", "Mia")
 Json = dict[str, Any]
@@ -44,6 +44,7 @@ class CalmManager:
     asked: list[LogQuery] = field(default_factory=list)
     breaks: Exception | None = None
     slow: float = 0.0
+    followers: dict["asyncio.Queue[LogLine]", str] = field(default_factory=dict)
 
     async def open(self) -> None:
         return None
@@ -81,9 +82,23 @@ class CalmManager:
         return self.lines[-query.lines :]
 
     async def follow(self, service: str) -> AsyncIterator[LogLine]:
-        del service
-        for line in self.lines:
-            yield line
+        queue: asyncio.Queue[LogLine] = asyncio.Queue()
+        self.followers[queue] = service
+        try:
+            while True:
+                if self.breaks is not None:
+                    raise self.breaks
+                yield await queue.get()
+        finally:
+            del self.followers[queue]
+
+    def write(self, text: str, level: str = "", service: str = "api", **more: Any) -> None:
+        """The service writes a line."""
+        line = LogLine(datetime.now(UTC), text, level, **more)
+        self.lines.append(line)
+        for queue, followed in self.followers.items():
+            if followed == service:
+                queue.put_nowait(line)
 
 
 def config_for(folder: Path, api_url: str, services: tuple[str, ...] = ("api", "worker")) -> Config:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from opsbot.cli.offline import LastKnown
 from opsbot.config import Scope
 from opsbot.services.journal import Journal
 from opsbot.services.journalctl import NO_RIGHT
@@ -91,7 +92,7 @@ def children() -> set[int]:
     return found
 
 
-async def until(true: object, seconds: float = 10.0) -> None:
+async def until(true: object, seconds: float = 30.0) -> None:
     async with asyncio.timeout(seconds):
         while not true():  # type: ignore[operator]
             await asyncio.sleep(0.02)
@@ -314,7 +315,7 @@ async def test_a_hostile_pattern_ends_in_time_and_when_it_is_given_up_at_once(un
     await asyncio.sleep(0.3)
     task.cancel()
     await asyncio.wait([task])
-    await until(lambda: not children(), 3)
+    await until(lambda: not children(), 8)
     with pytest.raises(ManagerError):
         await asyncio.wait_for(JOURNAL.lines([units[0].name], hostile), 30)
     await until(lambda: not children())
@@ -401,3 +402,41 @@ async def test_the_lines_of_a_system_users_own_units_are_found() -> None:
         run("systemctl", "stop", f"user@{uid}.service")
         (folder / "logt-own.service").unlink()
         fake.unlink()
+
+
+# Without a daemon
+
+CONFIG = """
+[discord]
+token_env = "LOGT_TOKEN"
+guild_id = 100000000000000001
+ops_channel_id = 100000000000000002
+
+[roles]
+admin = [100000000000000003]
+
+[state]
+directory = "{state}"
+
+[services.web]
+manager = "systemd"
+unit = "{unit}"
+"""
+
+
+async def test_without_a_daemon_the_command_line_reads_the_journal_itself(units: list[Unit], tmp_path: Path) -> None:
+    units.append(Unit("import time\nprint('up')\ntime.sleep(600)"))
+    first = units[0].start()
+    await until_said(units[0], "up")
+    run("systemctl", "restart", units[0].name)
+    second = invocation(units[0].name)
+    async with asyncio.timeout(20):
+        while "up" not in own(await JOURNAL.lines([units[0].name], LogQuery(this_run=True), [second])):
+            await asyncio.sleep(0.05)
+    config = tmp_path / "config.toml"
+    config.write_text(CONFIG.format(state=tmp_path, unit=units[0].name))
+    known = await asyncio.to_thread(LastKnown, config)
+    every = await asyncio.to_thread(known.logs, {"lines": 100})
+    assert [line["run"] for line in every["lines"] if line["text"] == "up"] == [first, second]
+    present = await asyncio.to_thread(known.logs, {"lines": 100, "this_run": True})
+    assert {line["run"] for line in present["lines"]} == {second}

@@ -7,7 +7,6 @@ kept from signals, and read anew after each reconnection, each daemon-reload, an
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -91,6 +90,7 @@ class Systemd:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._saving = asyncio.Lock()
         self._open = False
+        self.bus.watch(self._owner)
         self.bus.listen(self._heard)
         self.bus.on_back(self._read_anew)
 
@@ -180,12 +180,9 @@ class Systemd:
         runs = [tracker.facts.run for tracker in kept.trackers.values() if tracker.facts.run]
         return await self._journal.lines(list(kept.trackers), query, runs)
 
-    async def follow(self, service: str) -> AsyncIterator[LogLine]:
-        """Lines as they are written, from now on."""
-        lines = self._journal.follow(list(self._service(service).trackers))
-        async with aclosing(lines):  # type: ignore[type-var]
-            async for line in lines:
-                yield line
+    def follow(self, service: str) -> AsyncIterator[LogLine]:
+        """Lines as they are written, from this call on."""
+        return self._journal.follow(list(self._service(service).trackers))
 
     # Doing
 

@@ -30,10 +30,10 @@ async def running_release(service: Service, pid: int, unit_folder: str, prove: P
     for _ in range(_TRIES):
         try:
             folder = Path(await asyncio.to_thread(os.readlink, f"/proc/{pid}/cwd"))
-        except PermissionError:
-            break
         except OSError:
-            return None
+            if not _lives(pid):
+                return None
+            break
         found = await asyncio.to_thread(_within, folder, releases)
         if found is not None:
             return found
@@ -45,6 +45,17 @@ async def running_release(service: Service, pid: int, unit_folder: str, prove: P
         log.info("%s: whose directory process %d works in may not be seen; its unit's is taken", service.name, pid)
         proven = Path(unit_folder.removeprefix("-") or "/")
     return await asyncio.to_thread(_within, proven, releases)
+
+
+def _lives(pid: int) -> bool:
+    """Whether there is such a process: with ProtectProc= in opsbot's unit, /proc hides those of other users."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # it is another user's
+    return True
 
 
 def _within(folder: Path, releases: Path) -> Path | None:
