@@ -5,66 +5,29 @@ and nothing below them. One root cause is one incident: what fails because of it
 again and again is one incident, too.
 """
 
-import asyncio
 import logging
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from opsbot.core.dependencies import Part, Wait
-from opsbot.core.flapping import BY_TURNS, FlapPolicy, Flaps, changed, is_calm
-from opsbot.core.layers import cause_of, is_checks, untangle
-from opsbot.core.model import Deed, Dependent, Evidence, Incident, NoticeKind
+from opsbot.core.flapping import Flaps, changed
+from opsbot.core.model import Deed, Dependent, Evidence, Incident
 from opsbot.core.subjects import is_host
-from opsbot.feed import Feed
 from opsbot.services.port import ServiceState
-from opsbot.store import Store, incidents, ledger, outbox, watchbook
+from opsbot.store import incidents, ledger, watchbook
 from opsbot.watch.case import Case, Pending
-from opsbot.watch.family import Family
+from opsbot.watch.ends import Ends
 from opsbot.watch.watched import Watched
-from opsbot.watch.witness import Witness, checks_of
 from opsbot.words import duration
 
 log = logging.getLogger(__name__)
 
-COUNTED = timedelta(seconds=10)
-"""How often the count of what flaps is written down, at most."""
 AWAY = timedelta(minutes=2)
 """opsbot's sign of life is written once a minute: a longer silence means that it was away."""
 
 
-class Casebook:
+class Casebook(Ends):
     """The incidents of all subjects: at most one open at a time for each."""
-
-    def __init__(
-        self,
-        watched: Mapping[str, Watched],
-        family: Family,
-        witness: Witness,
-        store: Store,
-        feed: Feed,
-        clock: Callable[[], datetime],
-        flapping: FlapPolicy,
-    ) -> None:
-        """Take the parts; `watched` is the watcher's own."""
-        self._watched = watched
-        self._family = family
-        self._witness = witness
-        self._store = store
-        self._feed = feed
-        self._clock = clock
-        self._flapping = flapping
-        self._others: dict[str, Case] = {}
-        self._deciding = asyncio.Lock()
-        """Whose trouble something is, is settled and written down in one go."""
-        self.away: timedelta | None = None
-        """How long opsbot was not running before this start, where that is known."""
-
-    def case(self, subject: str) -> Case:
-        """What is remembered of a subject's trouble."""
-        if subject in self._watched:
-            return self._watched[subject].case
-        return self._others.setdefault(subject, Case(subject))
 
     # Beginning
 
@@ -150,14 +113,6 @@ class Casebook:
         log.warning("%s: %s, because of %s", name, pending.cause, root)
         return True
 
-    def _keep(self, case: Case, incident: Incident | None) -> None:
-        """An incident as it is now in the store."""
-        if incident is None:
-            return
-        if case.incident is not None and case.incident.id == incident.id:
-            case.incident = incident
-        self._feed.publish("incident", incident.id)
-
     async def _open(
         self, case: Case, cause: str, since: datetime, evidence: Evidence, pending: Pending | None = None
     ) -> None:
@@ -215,99 +170,6 @@ class Casebook:
         self._family.take(subject, opened.id, {one.service: (one.cause, one.failed_at) for one in opened.dependents})
         self._feed.publish("incident", opened.id)
 
-    async def more(self, name: str) -> None:
-        """Another check of a service in trouble is down: the evidence has it, and what is root-most names the cause."""
-        watched = self._watched[name]
-        incident = watched.incident
-        if incident is None:
-            return
-        evidence, cause = checks_of(watched, incident.evidence), None
-        causes, _ = untangle(watched.failing)
-        if causes and is_checks(incident.cause):
-            cause = cause_of(causes[0])
-        found = await self._store.write(
-            watchbook.change_incident, incident.id, self._clock(), evidence=evidence, cause=cause
-        )
-        self._keep(watched.case, found)
-
-    # Its story
-
-    async def note(self, subject: str, deed: str, at: datetime | None = None) -> None:
-        """Add a deed to the open incident's story. at: when it was done, where not now."""
-        case = self.case(subject)
-        noted = case.incident
-        if noted is not None:
-            self._keep(
-                case, await self._store.write(watchbook.change_incident, noted.id, at or self._clock(), deed=deed)
-            )
-
-    async def afresh(self, service: str, deed: str) -> None:
-        """A person took a hand in it: recovery begins anew, and may call again."""
-        watched = self._watched[service]
-        watched.forget_tries()
-        if watched.incident is not None:
-            await self._store.write(watchbook.uncall, watched.incident.id)
-            await self.note(service, deed)
-
-    async def call(self, name: str, why: str, now: datetime) -> None:
-        """Call for a human, with what is seen now."""
-        watched = self._watched[name]
-        watched.called = True
-        incident = watched.incident
-        if incident is None:
-            return
-        evidence = await self._witness.evidence(watched, exit_text=incident.evidence.exit)
-        await self._store.write(watchbook.change_incident, incident.id, now, evidence=evidence)
-        await self._store.write(watchbook.call_human, incident.id, why, now)
-        log.error("%s: a human is needed: %s", name, why)
-        self._feed.publish("incident", incident.id)
-        self._feed.publish("notice")
-
-    async def tell(self, service: str, key: str, text: str, now: datetime) -> None:
-        """Put a sentence into the ops channel, once a key."""
-        body: dict[str, object] = {"text": text, "level": "warning"}
-        await self._store.write(outbox.put, key, NoticeKind.WORD, service, now, body=body)
-        self._feed.publish("notice")
-
-    # Its end
-
-    async def end(self, subject: str, ended_by: str, *, surely: bool = False) -> None:
-        """It is well again: close the open incident, and tell it.
-
-        What flaps is only counted, until it is calm. surely: it is over whether it flaps or not.
-        """
-        case = self.case(subject)
-        async with case.lock:
-            incident = case.incident
-            if incident is None:
-                return
-            if case.flaps.flapping and not surely:
-                if not case.well:
-                    self._turn(case, well=True)
-                return
-            now = self._clock()
-            flaps = Flaps() if surely else changed(case.flaps, now, self._flapping)
-            if flaps.flapping:
-                await self._begin_flapping(case, incident, flaps, now)
-            else:
-                await self._close(case, ended_by, flaps)
-
-    async def _close(self, case: Case, ended_by: str, flaps: Flaps) -> None:
-        now = self._clock()
-        closed = await self._store.write(watchbook.close_incident, case.subject, ended_by, now)
-        case.incident, case.flaps, case.flaps_written = None, flaps, None
-        self._forget(case.subject)
-        if closed is not None:
-            log.info("%s: incident %d is over after %s", case.subject, closed.id, duration(now - closed.opened_at))
-            self._feed.publish("incident", closed.id)
-            self._feed.publish("notice")
-
-    def _forget(self, subject: str) -> None:
-        watched = self._watched.get(subject)
-        if watched is not None:
-            watched.forget_tries()
-            watched.last_deed = ""
-
     async def well(self, name: str) -> None:
         """A service that is listed in another's incident is well again: that one says so."""
         watched = self._watched[name]
@@ -332,35 +194,6 @@ class Casebook:
             text = f"{under.cause}; {under.root} is well again since"
             await self._attribute(watched, Pending(text, under.failed_at, self._clock()))
 
-    # What flaps
-
-    def _turn(self, case: Case, *, well: bool) -> None:
-        case.well = well
-        case.flaps = changed(case.flaps, self._clock(), self._flapping)
-        case.flaps_written = case.flaps_written or self._clock()
-
-    async def _begin_flapping(self, case: Case, before: Incident, flaps: Flaps, now: datetime) -> None:
-        draft = replace(
-            before,
-            id=0,
-            opened_at=flaps.since or now,
-            deeds=(),
-            called_at=None,
-            flaps=flaps,
-            dependents=tuple(one for one in before.dependents if one.well_at is None),
-            revision=0,
-        )
-        opened = await self._store.write(incidents.begin_flapping, draft, now)
-        case.incident, case.flaps, case.well, case.flaps_written = opened, flaps, True, None
-        self._forget(case.subject)
-        self._family.take(
-            case.subject, opened.id, {one.service: (one.cause, one.failed_at) for one in opened.dependents}
-        )
-        log.warning("%s flaps: %d changes", case.subject, flaps.count)
-        self._feed.publish("incident", before.id)
-        self._feed.publish("incident", opened.id)
-        self._feed.publish("notice")
-
     async def alternates(self, name: str, cause: str, count: int) -> None:
         """A check fails and passes by turns, and would never be down: the service flaps."""
         watched = self._watched[name]
@@ -378,37 +211,3 @@ class Casebook:
                     case.flaps = Flaps((), now, count, now)
                     await self._open(case, cause, now, evidence)
                     case.well = True
-
-    def turned(self, name: str) -> None:
-        """A check that fails and passes by turns turned once more."""
-        case = self._watched[name].case
-        if case.flaps.flapping and case.incident is not None and BY_TURNS in case.incident.cause:
-            self._turn(case, well=case.well)
-
-    async def tick(self) -> None:
-        """Write down the counts of what flaps, and end what is calm."""
-        now = self._clock()
-        cases = [*(one.case for one in self._watched.values()), *self._others.values()]
-        for case in cases:
-            if not case.flaps.flapping or case.incident is None:
-                continue
-            if is_calm(case.flaps, now, self._flapping):
-                await self._calm(case)
-            elif case.flaps_written is not None and not timedelta(0) <= now - case.flaps_written < COUNTED:
-                case.flaps_written = None
-                self._keep(case, await self._store.write(incidents.flap, case.incident.id, case.flaps))
-
-    async def _calm(self, case: Case) -> None:
-        async with case.lock:
-            incident, watched = case.incident, self._watched.get(case.subject)
-            if incident is None:
-                return
-            length = duration(self._flapping.calm)
-            count = case.flaps.count
-            found = await self._store.write(incidents.flap, incident.id, Flaps((), None, count, case.flaps.last))
-            self._keep(case, found)
-            if case.well and not (watched is not None and watched.down):
-                await self._close(case, f"calm for {length} after {count} changes", Flaps())
-                return
-            case.flaps, case.flaps_written = Flaps(), None
-        await self.note(case.subject, f"it stays down for {length} now, after {count} changes: no longer flapping")
