@@ -31,15 +31,21 @@ def begin_flapping(db: sqlite3.Connection, draft: Incident, now: datetime) -> In
     return watchbook.open_incident(db, draft, now)
 
 
-def changes(db: sqlite3.Connection, subject: str, after: datetime) -> tuple[datetime, ...]:
-    """When its incidents were opened and closed since then, oldest first; those folded into others do not count."""
+def changes(db: sqlite3.Connection, after: datetime) -> dict[str, tuple[datetime, ...]]:
+    """By subject: when its incidents were opened and closed since then, oldest first.
+
+    Those folded into others do not count.
+    """
     rows = db.execute(
-        """SELECT opened_at AS at FROM incidents WHERE service = ?1 AND opened_at > ?2 AND part_of IS NULL
+        """SELECT service, opened_at AS at FROM incidents WHERE opened_at > ?1 AND part_of IS NULL
            UNION ALL
-           SELECT closed_at FROM incidents WHERE service = ?1 AND closed_at > ?2 AND part_of IS NULL ORDER BY at""",
-        (subject, seconds(after)),
+           SELECT service, closed_at FROM incidents WHERE closed_at > ?1 AND part_of IS NULL ORDER BY at""",
+        (seconds(after),),
     )
-    return tuple(moment(row["at"]) for row in rows)
+    found: dict[str, tuple[datetime, ...]] = {}
+    for row in rows:
+        found[row["service"]] = (*found.get(row["service"], ()), moment(row["at"]))
+    return found
 
 
 def concerning(db: sqlite3.Connection, service: str, limit: int = 5) -> list[Incident]:

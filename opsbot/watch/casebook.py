@@ -47,11 +47,11 @@ class Casebook(Ends):
             for one in incident.dependents:
                 if one.well_at is None and one.service not in found:
                     self._family.take(subject, incident.id, {one.service: (one.cause, one.failed_at)})
-        for name in self._watched:
-            case = self.case(name)
+        changes = await self._store.read(incidents.changes, now - self._flapping.window)
+        for subject, times in changes.items():
+            case = self.case(subject)
             if not case.flaps.flapping:
-                changes = await self._store.read(incidents.changes, name, now - self._flapping.window)
-                case.flaps = Flaps(changes[-self._flapping.changes + 1 :], last=changes[-1] if changes else None)
+                case.flaps = Flaps(times[-self._flapping.changes + 1 :], last=times[-1])
 
     # Trouble
 

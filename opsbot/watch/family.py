@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from opsbot.core.dependencies import PATIENCE, Needs, Own, Part, Standing, Wait, above, attribute, below
+from opsbot.core.flapping import Flaps
 from opsbot.watch.case import Pending, Under
 from opsbot.watch.watched import Watched
 
@@ -69,7 +70,7 @@ class Family:
             if name in self._watched:
                 watched = self._watched[name]
                 watched.pending, watched.under = None, Under(root, number, cause, failed_at)
-                watched.case.incident = None
+                watched.case.incident, watched.case.flaps = None, Flaps()
                 watched.forget_tries()
 
     def is_over(self, under: Under) -> bool:

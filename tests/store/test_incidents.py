@@ -78,7 +78,7 @@ async def test_changes_are_openings_and_ends_but_not_what_was_folded(tmp_path: P
         await store.write(watchbook.close_incident, "api", "by itself", at(2))
         await store.write(watchbook.open_incident, draft("api", 3))
         await store.write(watchbook.open_incident, draft("postgres", 4), at(5), ("api",))
-        assert await store.read(incidents.changes, "api", NOW) == (at(1), at(2))
+        assert await store.read(incidents.changes, NOW) == {"api": (at(1), at(2)), "postgres": (at(4),)}
 
 
 async def test_the_last_sign_of_life_is_kept(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Many services at once, over hand-written ports, a real store, and a clock that the test moves."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -53,6 +53,7 @@ class Shepherd:
     states: dict[str, ServiceState] = field(default_factory=dict)
     restarts: list[str] = field(default_factory=list)
     lines: dict[str, list[LogLine]] = field(default_factory=dict)
+    before_logs: dict[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
     _listeners: list[Callable[[ServiceEvent], None]] = field(default_factory=list)
 
     async def open(self) -> None: ...
@@ -82,6 +83,8 @@ class Shepherd:
         return self.states.setdefault(service, running)
 
     async def logs(self, service: str, query: LogQuery) -> list[LogLine]:
+        if service in self.before_logs:
+            await self.before_logs[service]()
         return self.lines.get(service, [])[-query.lines :]
 
     async def follow(self, service: str) -> AsyncIterator[LogLine]:

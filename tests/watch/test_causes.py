@@ -1,5 +1,6 @@
 """One root cause, one incident: checks by layer, services by what they need (PEERS: one cause, fifty messages)."""
 
+import asyncio
 from datetime import timedelta
 from pathlib import Path
 
@@ -205,3 +206,39 @@ async def test_a_child_that_falls_again_while_its_root_is_down_is_one_line(tmp_p
         (one,) = (await herd.incident("postgres")).dependents
         assert one.well_at is None
         assert "incident api" not in await herd.told()
+
+
+async def test_a_root_that_dies_while_its_childs_evidence_is_gathered_is_still_one_message(tmp_path: Path) -> None:
+    async with open_herd(tmp_path, TREE) as herd:
+        await herd.run(10)
+        root = herd.watcher.casebook.case("postgres")
+
+        async def root_dies() -> None:
+            if root.incident is None:
+                herd.shepherd.happens("postgres", Happening.DIED, ServiceState(Activity.RETRYING, exit="exit status 1"))
+                while root.incident is None:
+                    await asyncio.sleep(0)
+
+        herd.shepherd.before_logs["api"] = root_dies
+        herd.fails("api")
+        await herd.run(20)
+        assert await herd.told() == ["incident postgres"]
+        assert [one.service for one in (await herd.incident("postgres")).dependents] == ["api"]
+
+
+async def test_a_child_that_flapped_before_its_root_failed_flaps_no_more(tmp_path: Path) -> None:
+    async with open_herd(tmp_path, TREE) as herd:
+        await herd.run(10)
+        for _ in range(4):
+            herd.fails("api")
+            await herd.run(16)
+            herd.mends("api")
+            await herd.run(16)
+        assert (await herd.incident("api")).flaps.flapping
+        herd.fails("api", "postgres")
+        await herd.run(30)
+        herd.mends("postgres")
+        await herd.run(100)
+        incident = await herd.incident("api")
+        assert not incident.flaps.flapping
+        assert "postgres is well again since" in incident.cause
