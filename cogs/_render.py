@@ -20,7 +20,7 @@ from opsbot.core.model import AuditEntry, Incident, Silence
 from opsbot.core.subjects import words
 from opsbot.engine import ServiceStatus
 from opsbot.host import HostFigures
-from opsbot.services.port import Activity, LogLine
+from opsbot.services.port import Activity, LogLine, ServiceState
 from opsbot.words import duration, size, whose
 
 CONTENT = 2000
@@ -115,10 +115,14 @@ ACTIVITY = {
 
 
 def _state(status: ServiceStatus) -> str:
-    if status.state.stopped_by_hand:
+    without = _without(status.state)
+    if status.state.stopped_by_hand and not without:
         return "was stopped on purpose"
     if status.deploying is not None:
         return f"is being deployed ({status.deploying.phase})"
+    if without:
+        well = status.incident is None and status.verdict is not Verdict.DOWN
+        return f"{'runs' if well else 'is not well, and runs'} without {without}, stopped on purpose"
     if status.incident is not None or status.verdict is Verdict.DOWN:
         return "is not well" if status.state.activity is Activity.RUNNING else ACTIVITY[status.state.activity]
     if status.state.activity is Activity.RUNNING and status.verdict is Verdict.UP:
@@ -126,9 +130,17 @@ def _state(status: ServiceStatus) -> str:
     return ACTIVITY[status.state.activity]
 
 
+def _without(state: ServiceState) -> str:
+    """The units that a person stopped, of a service whose others are to run."""
+    stopped = [code(name) for name, part in state.parts if part.stopped_by_hand]
+    return ", ".join(stopped) if len(stopped) < len(state.parts) else ""
+
+
 def _mark(status: ServiceStatus) -> str:
     if status.deploying is not None:
         return "🔵"
+    if _without(status.state):
+        return MARKS[status.verdict]
     if status.state.stopped_by_hand:
         return "⏹️"
     if status.state.activity in {Activity.FAILED, Activity.STOPPED, Activity.RETRYING}:
@@ -145,7 +157,8 @@ def _release(status: ServiceStatus) -> str:
 def _figures(status: ServiceStatus) -> str:
     if status.figures is None:
         return ""
-    return f"CPU {status.figures.cpu:.0f} % · {size(status.figures.memory)}"
+    tasks = "" if status.figures.tasks is None else f" · {status.figures.tasks} tasks"
+    return f"CPU {status.figures.cpu:.0f} % · {size(status.figures.memory)}{tasks}"
 
 
 def _notes(status: ServiceStatus) -> list[str]:
@@ -218,9 +231,9 @@ def silence_line(silence: Silence) -> str:
 def details(status: ServiceStatus) -> Shown:
     """`/status service`: everything known of one service."""
     state = status.state
-    lines = []
-    if state.pid and state.started_at:
-        lines.append(f"Process {state.pid}, started {moment(state.started_at)}, {state.restarts} restarts by itself")
+    lines = [f"{code(name)} {'process ' if part.pid else ''}{_process(part)}" for name, part in state.parts]
+    if not lines and state.pid and state.started_at:
+        lines.append(f"Process {_process(state)}")
     if state.exit:
         lines.append(f"Last run: {escape(state.exit, 200)}")
     if status.figures is not None:
@@ -244,6 +257,12 @@ def details(status: ServiceStatus) -> Shown:
     down = status.verdict is Verdict.DOWN or status.incident is not None
     content = f"{escape(status.service)} {_state(status)}."
     return Shown(content, status.service, fit(lines, DESCRIPTION), RED if down else GREEN)
+
+
+def _process(state: ServiceState) -> str:
+    if state.pid and state.started_at:
+        return f"{state.pid}, started {moment(state.started_at)}, {state.restarts} restarts by itself"
+    return "was stopped on purpose" if state.stopped_by_hand else ACTIVITY[state.activity]
 
 
 def _source(status: ServiceStatus) -> str:

@@ -27,6 +27,7 @@ from opsbot.deploy.occupants import end_marked
 from opsbot.deploy.place import Place
 from opsbot.deploy.prepare import Preparation
 from opsbot.deploy.releases import MARGIN, Releases, told
+from opsbot.deploy.rolling import bring_up
 from opsbot.deploy.settle import end_unknown, known, put_right, tidy
 from opsbot.deploy.undo import undo
 from opsbot.deploy.verify import Verifier
@@ -65,6 +66,7 @@ class Deployer:
         again: seconds until a deployment whose end could not be written down is taken up again. redact: takes
         known secrets out of what is written down. errands: runs what is deployed as the services' own users.
         """
+        self.verifier = verifier
         self._errands = errands
         self._again = again
         self._redact = redact
@@ -405,11 +407,7 @@ class Deployer:
                 await place.switch(name)
         if course.value.phase is Phase.SWITCHING:
             await course.move(Phase.RESTARTING)
-        state = await place.state()
-        if not resumed or not await place.runs(state, name):
-            async with course.step("restart") as doing:
-                state = await place.restart()
-                doing.note = f"pid {state.pid}" if state.pid else ""
+        state = await bring_up(course, place, name, resumed=resumed)
         if course.value.phase is Phase.RESTARTING:
             await course.move(Phase.VERIFYING)
         service = place.service

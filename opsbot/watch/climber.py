@@ -1,7 +1,7 @@
 """Recovery: asks the ladder what to do about a service in trouble, and does it."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from opsbot.core.access import Origin, itself
@@ -12,12 +12,10 @@ from opsbot.services.port import Activity, ManagerError, ServiceManager, Service
 from opsbot.store import Store, ledger, watchbook
 from opsbot.watch.casebook import Casebook
 from opsbot.watch.family import Family
+from opsbot.watch.parts import UNSETTLED, in_trouble, left_alone, meant_to_run, troubled
 from opsbot.watch.watched import Watched
 
 log = logging.getLogger(__name__)
-
-UNSETTLED = frozenset({Activity.STARTING, Activity.STOPPING, Activity.RETRYING})
-"""The manager itself is at it."""
 
 
 class Climber:
@@ -50,20 +48,12 @@ class Climber:
         watched.acting = True
         try:
             state = await self._managers[name].state(name)
-            if self._in_trouble(watched, state):
+            if watched.incident is not None and in_trouble(watched, state):
                 await self._climb(name, state)
         except ManagerError as error:
             log.warning("%s: its state cannot be read: %s", name, error)
         finally:
             watched.acting = False
-
-    def _in_trouble(self, watched: Watched, state: ServiceState) -> bool:
-        """Whether something should be done now: it is down by a check, or not running; not only being watched anew."""
-        if watched.incident is None:
-            return False
-        if state.activity in {Activity.FAILED, Activity.STOPPED}:
-            return True
-        return watched.down
 
     async def _climb(self, name: str, state: ServiceState) -> None:
         watched = self._watched[name]
@@ -75,6 +65,10 @@ class Climber:
         if needs and not watched.waits_for:
             await self._casebook.note(name, f"left alone while {needs}, which it needs, is not well")
         watched.waits_for = needs
+        # Of several units only those that are down are dealt with, and of these only what systemd is not at itself.
+        down = troubled(watched, state)
+        settled = [part for part in down if state.of(part).activity not in UNSETTLED]
+        concerned = [state.of(part) for part in settled or down] or [part for _, part in meant_to_run(state)]
         live = await self._store.read(ledger.live, name)
         releases = await self._store.read(ledger.releases, name)
         quarantined = frozenset(await self._store.read(ledger.quarantined, name))
@@ -87,17 +81,18 @@ class Climber:
             rolled_back=watched.rolled_back,
             called=watched.called,
             deploying=self._deployer.busy(name),
-            stopped_by_hand=state.stopped_by_hand,
-            silenced_by_manager=state.activity in UNSETTLED,
+            stopped_by_hand=left_alone(state),
+            silenced_by_manager=any(each.activity in UNSETTLED for each in concerned),
             needs_failing=needs,
-            restart_cannot_help=state.activity is Activity.FAILED and not state.revivable,
+            restart_cannot_help=any(each.activity is Activity.FAILED and not each.revivable for each in concerned),
         )
-        await self._take(name, next_rung(trouble, ladder, now), now)
+        parts = settled or [part for part, _ in meant_to_run(state)]
+        await self._take(name, next_rung(trouble, ladder, now), now, parts)
 
-    async def _take(self, name: str, step: Next, now: datetime) -> None:
+    async def _take(self, name: str, step: Next, now: datetime, parts: Sequence[str]) -> None:
         match step.rung:
             case Rung.RESTART:
-                await self._restart(name, step, now)
+                await self._restart(name, step, now, parts)
             case Rung.ROLL_BACK:
                 await self._roll_back(name, step)
             case Rung.CALL_HUMAN:
@@ -105,20 +100,24 @@ class Climber:
             case Rung.WAIT | Rung.NOTHING:
                 return
 
-    async def _restart(self, name: str, step: Next, now: datetime) -> None:
+    async def _restart(self, name: str, step: Next, now: datetime, parts: Sequence[str]) -> None:
+        """Restart it; of several units those that are named, one after the other."""
         watched = self._watched[name]
         # Written down before it is done: a restart of opsbot in between must not make the budget forget it.
         await self._store.write(watchbook.add_recovery, name, now)
         watched.restarts = (*watched.restarts, now)
-        watched.last_deed = "restarted by opsbot"
-        await self._casebook.note(name, step.why)
+        named = ", ".join(part for part in parts if part)
+        watched.last_deed = f"{named} restarted by opsbot" if named else "restarted by opsbot"
+        await self._casebook.note(name, f"{step.why}: {named}" if named else step.why)
         watched.judge_anew()
-        try:
-            state = await self._managers[name].restart(name)
-        except ManagerError as error:
-            await self._casebook.note(name, f"the restart failed: {error}")
-            return
-        watched.run, watched.answered = state.run, set()
+        for part in parts:
+            try:
+                state = await self._managers[name].restart(name, part or None)
+            except ManagerError as error:
+                await self._casebook.note(name, f"the restart failed: {error}")
+                continue
+            watched.see_run("", state.run)
+            watched.see_run(part, state.of(part).run)
         watched.hurry(self._clock())
 
     async def _roll_back(self, name: str, step: Next) -> None:

@@ -26,8 +26,9 @@ class Watched:
     meant_to_run: bool = False
     """It has a release to run; before its first deploy there is nothing to watch."""
     looking: set[str] = field(default_factory=set)
-    run: str | None = None
-    """The run whose failures are in grace until it has once answered well."""
+    runs: dict[str, str | None] = field(default_factory=dict)
+    """By the unit that checks are about ("": the service): the run whose failures are in grace until it has once
+    answered well."""
     answered: set[str] = field(default_factory=set)
     """Checks that were well once in this run."""
     seen_well: bool = False
@@ -74,6 +75,12 @@ class Watched:
         One that answers again, or that an earlier opsbot saw, may be well already.
         """
         return any(health.verdict is Verdict.DOWN and health.streak < 0 for health in self.checks.values())
+
+    def see_run(self, unit: str, run: str | None) -> None:
+        """What checks about this unit look at: another run has to answer well anew."""
+        if unit not in self.runs or self.runs[unit] != run:
+            self.runs[unit] = run
+            self.answered -= {check.name for check in self.service.checks if check.unit == unit}
 
     def hurry(self, now: datetime) -> None:
         """Every check is due."""

@@ -212,7 +212,7 @@ async def test_folders_of_an_unknown_state_are_taken_over_and_not_cleared_away(
     shutil.rmtree(tmp_path / "state")
     async with open_stage(tmp_path, service) as stage:
         assert stage.folders() == {first.release_to, second.release_to}
-        await stage.supervisor.start("web")
+        await stage.manager.start("web")
         await until(lambda: _answers(stage, "2"))
         await stage.assert_well("2")
         remote.version("3")

@@ -192,7 +192,7 @@ class ManagerContract:
         assert again.state.activity is Activity.RUNNING
 
     async def test_an_exit_is_told_with_its_status(self, world: World) -> None:
-        world.program("import sys, time; time.sleep(0.1); sys.exit(3)")
+        world.program("import sys, time; time.sleep(0.7); sys.exit(3)")
         await world.manager.start("web")
         assert (await world.happens(Happening.DIED)).state.exit == "exit status 3"
 
