@@ -130,7 +130,7 @@ async def open_engine(
         closing.callback(prober.close)
         verifier = Verifier(prober, managers, clock)
         deployer = Deployer(config, store, feed, managers, verifier, clock, redact=redact, errands=errands)
-        watcher = Watcher(config.services, store, feed, managers, prober, deployer, clock, redact)
+        watcher = Watcher(config.services, store, feed, managers, prober, deployer, clock, redact, config.alerts)
         poller = Poller(config, store, feed, deployer, clock)
         # Each is to be closed before it is open: one that fails half-way must not hold what the next try needs.
         for manager in set(managers.values()):
