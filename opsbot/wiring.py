@@ -147,7 +147,9 @@ async def open_engine(
         vetoes = Vetoes()
         windows = Windows(config.windows, config.services, store, feed, clock)
         windows.object_to(vetoes)
-        watcher = Watcher(config.services, store, feed, managers, prober, deployer, clock, redact, vetoes)
+        watcher = Watcher(
+            config.services, store, feed, managers, prober, deployer, clock, redact, config.alerts, vetoes=vetoes
+        )
         poller = Poller(config, store, feed, deployer, clock, vetoes=vetoes)
         # Each is to be closed before it is open: one that fails half-way must not hold what the next try needs.
         for manager in set(managers.values()):

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from opsbot.config import (
+    Alerts,
     Check,
     CheckKind,
     Cleanup,
@@ -46,6 +47,7 @@ def build(path: Path, tree: Values) -> Config:
         state=State(**state),
         http=Http(**http),
         systemd=Systemd(**tree.get("systemd", {})),
+        alerts=Alerts(**tree.get("alerts", {})),
         services={name: _service(name, values) for name, values in tree["services"].items()},
         windows=tuple(Window(**window) for window in tree.get("windows", [])),
         notifiers={name: _notifier(name, values) for name, values in tree.get("notifiers", {}).items()},
@@ -105,7 +107,7 @@ def _checks(checks: Sequence[Values]) -> tuple[Check, ...]:
         if "name" not in given:
             given["name"] = _free_name(given["kind"], taken)
             taken.add(given["name"])
-        policy = Policy(**{key: given.pop(key) for key in ("fall", "rise") if key in given})
+        policy = Policy(**{key: given.pop(key) for key in ("fall", "rise", "of") if key in given})
         check = Check(policy=policy, **given)
         if "timeout" not in given and check.timeout > check.interval:
             check = Check(policy=policy, **given, timeout=check.interval)
