@@ -11,11 +11,11 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from opsbot.config import Config
 from opsbot.core.access import Action, Actor, Origin, Rank
-from opsbot.core.deployment import Deployment, Hold, Kind, Refused, Release, Request, Why
+from opsbot.core.deployment import Deployment, Hold, Kind, Phase, Refused, Release, Request, Why
 from opsbot.core.health import CheckHealth, Verdict
 from opsbot.core.model import AuditEntry, Incident, Live, Notice, NoticeKind, Silence, SourceState
 from opsbot.deploy.deployer import Deployer
@@ -26,7 +26,11 @@ from opsbot.services.port import Activity, LogLine, LogQuery, ManagerError, Serv
 from opsbot.source.poll import Outcome, Polled, Poller
 from opsbot.store import Store, audit, ledger, outbox, watchbook
 from opsbot.watch import Watcher
+from opsbot.watch.vetoes import Vetoes
 from opsbot.words import duration
+
+if TYPE_CHECKING:
+    from opsbot.watch.aware import Aware
 
 T = TypeVar("T")
 
@@ -52,6 +56,12 @@ class ServiceStatus:
     incident: Incident | None = None
     source: SourceState | None = None
     auto: bool = False
+    waits: str = ""
+    """What its recovery or its deployment waits for, in words; times in it are Discord's `<t:…>`."""
+    logins: tuple[int, int] | None = None
+    """Of a Discord bot: its starts in the last 24 hours, and how many logins Discord allows."""
+    discord_away: datetime | None = None
+    """Of a Discord bot: since when Discord is away, None while it is not."""
 
 
 class Engine:
@@ -79,6 +89,10 @@ class Engine:
         self._redact = redact
         self.poller: Poller | None = None
         """Asks the remotes; set by the wiring, which makes it after the engine's other parts."""
+        self.vetoes = Vetoes()
+        """What recovery and deploys ask before they act; set by the wiring, as what follows."""
+        self.aware: Aware | None = None
+        """What goes by Discord; None where no service is a Discord bot."""
 
     # Who may do what
 
@@ -151,6 +165,8 @@ class Engine:
         latest = await self.store.read(ledger.deployments, service, 1)
         incidents = await self.store.read(watchbook.open_incidents)
         checks = self.watcher.healths(service)
+        deploying = latest[0] if latest and not latest[0].finished else None
+        starts = await self.aware.starts(service) if self.aware is not None else None
         return ServiceStatus(
             service,
             state,
@@ -159,13 +175,16 @@ class Engine:
             figures=await asyncio.to_thread(process_figures, state.pid) if state.pid else None,
             live=live,
             release=next((r for r in releases if live and r.name == live.release), None),
-            deploying=latest[0] if latest and not latest[0].finished else None,
+            deploying=deploying,
             last_deployment=latest[0] if latest else None,
             hold=await self.store.read(ledger.hold, service),
             silence=await self.store.read(watchbook.silence, service, now),
             incident=incidents.get(service),
             source=await self.store.read(watchbook.source, service) if configured.source else None,
             auto=configured.source.auto if configured.source else False,
+            waits=self.watcher.waits(service) or _waiting_for(deploying),
+            logins=None if starts is None else (starts[0].count, starts[1]),
+            discord_away=self.aware.away(service) if self.aware is not None else None,
         )
 
     async def _state(self, service: str) -> ServiceState:
@@ -324,8 +343,24 @@ class Engine:
         )
         return begun
 
+    async def now(self, actor: Actor, service: str, number: int) -> bool | Refused:
+        """End what a deployment waits for before it replaces what runs; False where it does not wait."""
+        refusal = await self.admit(actor, Action.DEPLOY, service, f"now {number}")
+        if refusal:
+            return refusal
+        deployment = await self.deployment(number)
+        ours = deployment is not None and deployment.service == service
+        hurried = ours and self.deployer.hurry(number, actor.name)
+        result = f"deployment {number} waits no longer" if hurried else f"deployment {number} does not wait"
+        await self._record(actor, Action.DEPLOY, service, f"now {number}", result)
+        return hurried
+
+    async def advice(self, service: str) -> str | None:
+        """What speaks against a restart of the service at this moment, for a person who asks for one; None: nothing."""
+        return await self.vetoes.advice(service) if service in self.config.services else None
+
     async def restart(self, actor: Actor, service: str) -> ServiceState | Refused:
-        """Restart a service now, and forget what recovery counted against it."""
+        """Restart a service now, and forget what recovery counted against it. What speaks against it is advice only."""
         refusal = await self.admit(actor, Action.RESTART, service)
         if refusal:
             return refusal
@@ -333,7 +368,8 @@ class Engine:
             busy = Refused(Why.BUSY, f"{service} is being deployed; it is restarted by that.")
             await self._record(actor, Action.RESTART, service, "", busy)
             return busy
-        self.watcher.touched(service, f"restarted by {actor.name}")
+        against = await self.advice(service)
+        self.watcher.touched(service, f"restarted by {actor.name}{f', against advice: {against}' if against else ''}")
         try:
             state = await self.managers[service].restart(service)
         except ManagerError as error:
@@ -414,6 +450,11 @@ async def _joined(
                 seen[line] -= 1
             elif level is None or at_least(line.level, level):
                 yield line
+
+
+def _waiting_for(deployment: Deployment | None) -> str:
+    waits = deployment is not None and deployment.phase is Phase.WAITING and deployment.steps
+    return deployment.steps[-1].note if deployment is not None and waits else ""
 
 
 def _asked(query: LogQuery) -> str:

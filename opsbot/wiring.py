@@ -3,7 +3,8 @@
 store ─┬───────────────┬───────────┬─────────┐
 feed ──┤               │           │         │
 managers ─ prober ─ verifier ─ Deployer ─ Watcher ─ Engine
-                                  └──── Poller ──────┘
+                                  ├──── Poller ──────┘
+                               vetoes ←── Aware (where a service is a Discord bot)
 """
 
 import asyncio
@@ -13,8 +14,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from opsbot.config import Config, ManagerKind, Secret, SecretMissingError
+from opsbot.config import CheckKind, Config, ManagerKind, Secret, SecretMissingError
 from opsbot.core.deployment import Hold
 from opsbot.deploy.deployer import Deployer
 from opsbot.deploy.verify import Verifier
@@ -28,6 +30,10 @@ from opsbot.services.supervisor import Supervisor
 from opsbot.source.poll import Poller
 from opsbot.store import Store, ledger
 from opsbot.watch import Watcher
+from opsbot.watch.vetoes import Vetoes
+
+if TYPE_CHECKING:
+    from opsbot.watch.aware import Aware
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +46,7 @@ class Parts:
     deployer: Deployer
     watcher: Watcher
     poller: Poller
+    aware: "Aware | None" = None
 
 
 def now() -> datetime:
@@ -58,6 +65,28 @@ def _managers(config: Config, clock: Callable[[], datetime]) -> dict[str, Servic
         systemd = Systemd(units, config.state.directory, clock, scope=config.systemd.scope)
         managers |= dict.fromkeys(units, systemd)
     return managers
+
+
+def _aware(
+    config: Config,
+    store: Store,
+    feed: Feed,
+    managers: dict[str, ServiceManager],
+    clock: Callable[[], datetime],
+) -> "Aware | None":
+    """What goes by Discord; None where nothing of it is configured, so that nothing of it is even imported."""
+    services = config.services.values()
+    checks = [check for service in services for check in service.checks]
+    wanted = any(service.discord_bot or service.drain for service in services)
+    if not wanted and not any(check.kind is CheckKind.PRESENCE for check in checks):
+        return None
+    from opsbot.watch.aware import Aware, bots, sightings_of  # noqa: PLC0415
+
+    aware = Aware(bots(config), store, feed, managers, clock, sightings_of(config, clock))
+    for manager in managers.values():
+        if isinstance(manager, Supervisor):
+            manager.held = aware.held
+    return aware
 
 
 def known_secrets(config: Config) -> Iterator[str]:
@@ -115,23 +144,31 @@ async def open_engine(
     managers = _managers(config, clock)
     async with Store(config.state.database) as store, AsyncExitStack() as closing:
         feed = Feed()
-        prober = Prober(clock=clock)
+        aware, vetoes = _aware(config, store, feed, managers, clock), Vetoes()
+        sightings = aware.sightings if aware is not None else None
+        prober = Prober(clock=clock, presence=sightings.look if sightings is not None else None)
         closing.callback(prober.close)
         verifier = Verifier(prober, managers, clock)
-        deployer = Deployer(config, store, feed, managers, verifier, clock, redact=redact)
-        watcher = Watcher(config.services, store, feed, managers, prober, deployer, clock, redact)
+        deployer = Deployer(config, store, feed, managers, verifier, clock, redact=redact, vetoes=vetoes)
+        watcher = Watcher(config.services, store, feed, managers, prober, deployer, clock, redact, vetoes)
+        if aware is not None:
+            aware.join(watcher, vetoes)
+            await aware.triage.open()
         poller = Poller(config, store, feed, deployer, clock)
         # Each is to be closed before it is open: one that fails half-way must not hold what the next try needs.
         for manager in set(managers.values()):
             closing.push_async_callback(manager.close)
             await manager.open()
+        if aware is not None:
+            closing.push_async_callback(aware.close)
+            await aware.open()
         closing.push_async_callback(deployer.close)
         await deployer.settle()
         closing.push_async_callback(watcher.close)
         await watcher.open()
         engine = Engine(config, store, feed, managers, deployer, watcher, clock, redact)
-        engine.poller = poller
+        engine.poller, engine.vetoes, engine.aware = poller, vetoes, aware
         closing.push_async_callback(poller.close)
         if store.set_aside is not None:
             await _begin_anew(engine, store.set_aside)
-        yield Parts(engine, deployer, watcher, poller)
+        yield Parts(engine, deployer, watcher, poller, aware)

@@ -27,6 +27,7 @@ from opsbot.control.shapes import (
     StepReply,
     UpdateReply,
 )
+from opsbot.words import plain_times
 
 if TYPE_CHECKING:  # the client prints these shapes and must start fast: it needs none of what they are made from
     from opsbot.core.access import Actor
@@ -62,7 +63,7 @@ def check_reply(name: str, health: "CheckHealth") -> CheckReply:
         "name": name,
         "verdict": str(health.verdict),
         "since": maybe_iso(health.since),
-        "ok": last.ok if last else None,
+        "ok": last.ok if last and last.known else None,
         "seen": last.seen if last else "",
         "at": iso(last.at) if last else None,
         "took": last.took if last else None,
@@ -94,7 +95,7 @@ def step_reply(step: "Step") -> StepReply:
         "started_at": iso(step.started_at),
         "ended_at": maybe_iso(step.ended_at),
         "ok": step.ok,
-        "note": step.note,
+        "note": plain_times(step.note),
         "tail": step.tail,
         "output": step.output,
     }
@@ -168,7 +169,7 @@ def incident_reply(incident: "Incident") -> IncidentReply:
         "checks": list(incident.evidence.checks),
         "exit": incident.evidence.exit,
         "log": list(incident.evidence.log),
-        "deeds": [{"at": iso(deed.at), "text": deed.text} for deed in incident.deeds],
+        "deeds": [{"at": iso(deed.at), "text": plain_times(deed.text)} for deed in incident.deeds],
         "deployment": incident.deployment,
     }
 
@@ -217,6 +218,9 @@ def service_reply(status: "ServiceStatus") -> ServiceReply:
         "incident": incident_reply(status.incident) if status.incident else None,
         "source": source_reply(status.source) if status.source else None,
         "auto": status.auto,
+        "waits": plain_times(status.waits),
+        "logins": {"starts": status.logins[0], "limit": status.logins[1]} if status.logins else None,
+        "discord_away": maybe_iso(status.discord_away),
     }
 
 

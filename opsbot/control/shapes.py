@@ -161,10 +161,18 @@ class StateReply(TypedDict):
     stopped_by_hand: bool
 
 
+class LoginsReply(TypedDict):
+    """The login budget of a Discord bot: its starts in the last 24 hours, and how many logins Discord allows."""
+
+    starts: int
+    limit: int
+
+
 class ServiceReply(TypedDict):
     """How one service stands. `healthy`: it runs (or is starting) and no check holds it for down.
 
-    `cpu` is percent of one core, `memory` bytes; both null where no process is known.
+    `cpu` is percent of one core, `memory` bytes; both null where no process is known. `waits`: what its recovery or its
+    deployment waits for. `discord_away`: since when Discord is away, null while it is not, and for what is no bot.
     """
 
     service: str
@@ -184,6 +192,9 @@ class ServiceReply(TypedDict):
     incident: IncidentReply | None
     source: SourceReply | None
     auto: bool
+    waits: str
+    logins: LoginsReply | None
+    discord_away: str | None
 
 
 class LogReply(TypedDict):

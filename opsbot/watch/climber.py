@@ -1,9 +1,11 @@
 """Recovery: asks the ladder what to do about a service in trouble, and does it."""
 
 import logging
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
+from opsbot.config import ManagerKind
 from opsbot.core.access import Origin, itself
 from opsbot.core.deployment import Kind, Refused, Request, previous_good
 from opsbot.core.health import Verdict
@@ -12,12 +14,14 @@ from opsbot.deploy.deployer import Deployer
 from opsbot.services.port import Activity, ManagerError, ServiceManager, ServiceState
 from opsbot.store import Store, ledger, watchbook
 from opsbot.watch.casebook import Casebook
+from opsbot.watch.vetoes import Veto, Vetoes, first
 from opsbot.watch.watched import Watched
 
 log = logging.getLogger(__name__)
 
 UNSETTLED = frozenset({Activity.STARTING, Activity.STOPPING, Activity.RETRYING})
 """The manager itself is at it."""
+_FIGURES = re.compile(r"\d+")
 
 
 class Climber:
@@ -31,8 +35,10 @@ class Climber:
         deployer: Deployer,
         casebook: Casebook,
         clock: Callable[[], datetime],
+        vetoes: Vetoes | None = None,
     ) -> None:
-        """Take the parts; `watched` is the watcher's own."""
+        """Take the parts; `watched` is the watcher's own. vetoes: asked before each step."""
+        self._vetoes = vetoes or Vetoes()
         self._watched = watched
         self._store = store
         self._managers = managers
@@ -48,8 +54,13 @@ class Climber:
         watched.acting = True
         try:
             state = await self._managers[name].state(name)
+            if await self._spent(name, state):
+                return
             if self._in_trouble(watched, state):
                 await self._climb(name, state)
+            elif state.activity is Activity.RETRYING and watched.service.manager is ManagerKind.PROCESS:
+                # opsbot's own supervisor asks the same before it starts it again; here the card is told.
+                await self._kept_back(name, self._vetoes.restarts)
         except ManagerError as error:
             log.warning("%s: its state cannot be read: %s", name, error)
         finally:
@@ -63,6 +74,21 @@ class Climber:
             return True
         # Down as it was last seen: one that answers again, or that an earlier opsbot saw, may be well already.
         return any(health.verdict is Verdict.DOWN and health.streak < 0 for health in watched.checks.values())
+
+    async def _spent(self, name: str, state: ServiceState) -> bool:
+        """Whether a veto forbids recovery, not only for now: then a human is called, once, until it is lifted."""
+        watched = self._watched[name]
+        if watched.incident is None or state.stopped_by_hand or (watched.called and not watched.spent):
+            return False
+        if state.activity is Activity.RUNNING and not self._in_trouble(watched, state):
+            return False
+        words = await first(self._vetoes.spent, name)
+        if words and not watched.spent:
+            watched.spent = True
+            await self._casebook.call(name, words, self._clock())
+        elif not words and watched.spent:
+            await self._casebook.afresh(name, "what kept recovery back is over: it goes on")
+        return bool(words)
 
     async def _climb(self, name: str, state: ServiceState) -> None:
         watched = self._watched[name]
@@ -84,27 +110,40 @@ class Climber:
             deploying=self._deployer.busy(name),
             stopped_by_hand=state.stopped_by_hand,
             silenced_by_manager=state.activity in UNSETTLED,
-            restart_cannot_help=state.activity is Activity.FAILED and not state.revivable,
+            restart_cannot_help=state.activity is Activity.FAILED and not state.revivable and not watched.revive,
         )
         await self._take(name, next_rung(trouble, ladder, now), now)
 
     async def _take(self, name: str, step: Next, now: datetime) -> None:
         match step.rung:
             case Rung.RESTART:
-                await self._restart(name, step, now)
+                if not await self._kept_back(name, self._vetoes.restarts):
+                    await self._restart(name, step, now)
             case Rung.ROLL_BACK:
-                await self._roll_back(name, step)
+                if not await self._kept_back(name, self._vetoes.ladder_ends):
+                    await self._roll_back(name, step)
             case Rung.CALL_HUMAN:
-                await self._casebook.call(name, step.why, now)
+                if not await self._kept_back(name, self._vetoes.ladder_ends):
+                    await self._casebook.call(name, step.why, now)
             case Rung.WAIT | Rung.NOTHING:
                 return
+
+    async def _kept_back(self, name: str, vetoes: Sequence[Veto]) -> bool:
+        """Whether a veto has this step wait. It is asked again at the next tick; the card tells each reason once."""
+        watched, words = self._watched[name], await first(vetoes, name) or ""
+        # The figures in a reason change all the time; another reason is another sentence.
+        if words and _FIGURES.sub("", words) != _FIGURES.sub("", watched.waits):
+            log.info("%s: recovery waits: %s", name, words)
+            await self._casebook.note(name, f"waits: {words}")
+        watched.waits = words
+        return bool(words)
 
     async def _restart(self, name: str, step: Next, now: datetime) -> None:
         watched = self._watched[name]
         # Written down before it is done: a restart of opsbot in between must not make the budget forget it.
         await self._store.write(watchbook.add_recovery, name, now)
         watched.restarts = (*watched.restarts, now)
-        watched.last_deed = "restarted by opsbot"
+        watched.last_deed, watched.revive = "restarted by opsbot", False
         await self._casebook.note(name, step.why)
         watched.judge_anew()
         try:

@@ -28,6 +28,12 @@ class Watched:
     """Restarts made for the open incident, since a person last had a hand in it."""
     rolled_back: bool = False
     called: bool = False
+    spent: bool = False
+    """A human was called since a veto forbids what recovery would do: when that is lifted, it goes on."""
+    waits: str = ""
+    """What recovery waits for, in words; "" while it does not."""
+    revive: bool = False
+    """What made its manager give up is over: a restart can help again."""
     acting: bool = False
     last_deed: str = ""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -47,3 +53,4 @@ class Watched:
     def forget_tries(self) -> None:
         """The ladder begins at its first rung."""
         self.restarts, self.rolled_back, self.called = (), False, False
+        self.spent, self.waits = False, ""

@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from opsbot.config import Check, Service
+from opsbot.config import Check, CheckKind, Service
 from opsbot.core.deployment import Deployment, Phase
 from opsbot.core.health import Change, CheckHealth, ProbeResult, Verdict, observe, overall
 from opsbot.deploy.deployer import Deployer
@@ -30,6 +30,7 @@ from opsbot.services.port import (
 from opsbot.store import Store, ledger, watchbook
 from opsbot.watch.casebook import Casebook
 from opsbot.watch.climber import UNSETTLED, Climber
+from opsbot.watch.vetoes import Vetoes, first
 from opsbot.watch.watched import Watched
 
 log = logging.getLogger(__name__)
@@ -51,8 +52,13 @@ class Watcher:
         deployer: Deployer,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         redact: Callable[[str], str] = str,
+        vetoes: Vetoes | None = None,
     ) -> None:
-        """Take the parts, and listen to the managers; nothing is judged before `open`."""
+        """Take the parts, and listen to the managers; nothing is judged before `open`.
+
+        vetoes: asked before recovery does anything.
+        """
+        self._vetoes = vetoes or Vetoes()
         self._store = store
         self._feed = feed
         self._managers = managers
@@ -75,7 +81,7 @@ class Watcher:
             for name, service in services.items()
         }
         self._casebook = Casebook(self._watched, store, feed, managers, clock, redact)
-        self._climber = Climber(self._watched, store, managers, deployer, self._casebook, clock)
+        self._climber = Climber(self._watched, store, managers, deployer, self._casebook, clock, self._vetoes)
 
     # Beginning and end
 
@@ -119,6 +125,9 @@ class Watcher:
         try:
             state = await self._managers[name].state(name)
             if state.activity is Activity.STOPPED and not state.stopped_by_hand:
+                if words := await first(self._vetoes.spent, name):
+                    await self._casebook.trouble(name, f"it does not run: {words}", self._clock())
+                    return
                 log.info("%s does not run: starting it", name)
                 await self._managers[name].start(name)
         except ManagerError as error:
@@ -144,7 +153,27 @@ class Watcher:
         watched = self._watched[service]
         if watched.incident is not None:
             return Verdict.DOWN
-        return overall([health.verdict for health in watched.checks.values()])
+        # A check that cannot be asked says nothing of the service.
+        asked = [one for one in watched.checks.values() if one.verdict is Verdict.DOWN or not _unknown(one)]
+        return overall([health.verdict for health in asked])
+
+    @property
+    def watched(self) -> Mapping[str, Watched]:
+        """What is remembered of each service, for those who judge whether it may be restarted. Only to be read."""
+        return self._watched
+
+    def waits(self, service: str) -> str:
+        """What its recovery waits for, in words; "" while it does not."""
+        watched = self._watched[service]
+        return watched.waits if watched.incident is not None else ""
+
+    async def back_from(self, services: Iterable[str], deed: str) -> None:
+        """What excused these services is over: the recovery of those in trouble begins anew."""
+        for name in services:
+            watched = self._watched[name]
+            if watched.incident is not None:
+                watched.revive = True
+                await self._casebook.afresh(name, deed)
 
     # Looking
 
@@ -166,7 +195,9 @@ class Watcher:
     def _begin(self, name: str, watched: Watched, due: list[Check], now: datetime) -> None:
         hurry = watched.incident is not None
         for check in due:
-            watched.due[check.name] = now + (min(check.interval, HURRY) if hurry else check.interval)
+            # A presence comes late: to look at it more often would only count its failures faster.
+            slow = check.kind is CheckKind.PRESENCE and not _well(watched.checks[check.name])
+            watched.due[check.name] = now + (min(check.interval, HURRY) if hurry and not slow else check.interval)
             watched.looking.add(check.name)
         self._spawn(asyncio.create_task(self._look(name, due), name=f"look:{name}"))
 
@@ -224,6 +255,8 @@ class Watcher:
     def _counts(self, watched: Watched, check: Check, state: ServiceState, result: ProbeResult) -> bool:
         """Whether this result may change the verdict: not during a deploy, a start, a stop, or the grace after one."""
         if self._deployer.busy(watched.service.name) or state.stopped_by_hand or state.activity in UNSETTLED:
+            return False
+        if not result.known:
             return False
         if state.run != watched.run:
             watched.run, watched.answered = state.run, set()
@@ -327,7 +360,7 @@ class Watcher:
             return
         for check in watched.service.checks:
             health = watched.checks[check.name]
-            if health.streak < check.policy.rise or health.verdict is Verdict.DOWN:
+            if health.verdict is Verdict.DOWN or (health.streak < check.policy.rise and not _unknown(health)):
                 return
         deeds = watched.incident.deeds if watched.incident else ()
         await self._casebook.end(name, watched.last_deed or (deeds[-1].text if deeds else "by itself"))
@@ -362,3 +395,12 @@ class Watcher:
             watched.last_deed = f"deployment {deployment.id} ended {deployment.phase}"
             self._spawn(asyncio.create_task(self._casebook.note(deployment.service, watched.last_deed)))
         watched.hurry(self._clock())
+
+
+def _unknown(health: CheckHealth) -> bool:
+    """Whether the check could not be asked when it was last looked at."""
+    return health.last is not None and not health.last.known
+
+
+def _well(health: CheckHealth) -> bool:
+    return health.last is not None and health.last.ok

@@ -129,6 +129,10 @@ class Watching:
     def healths(self, service: str) -> Mapping[str, CheckHealth]:
         return self.checks.get(service, {})
 
+    def waits(self, service: str) -> str:
+        assert service
+        return ""
+
     def verdict(self, service: str) -> Verdict:
         return overall([health.verdict for health in self.healths(service).values()])
 
