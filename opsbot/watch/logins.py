@@ -84,7 +84,9 @@ class Logins:
         }
         if not runs:
             return
-        started = await self._store.write(discord.saw_runs, name, runs, now)
+        began = state.started_at
+        at = began if began is not None and began < now else now
+        started = await self._store.write(discord.saw_runs, name, runs, at)
         if started:
             await self._warn(name, await self.starts(name), now)
 

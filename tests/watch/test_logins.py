@@ -18,6 +18,7 @@ from tests.watch.bot_stage import SERVICE, BotStage, open_stage
 @pytest.fixture
 async def stage(tmp_path: Path) -> AsyncIterator[BotStage]:
     async with open_stage(tmp_path) as opened:
+        opened.aware.triage.gateway(up=True)
         yield opened
 
 
