@@ -79,7 +79,7 @@ async def test_what_was_started_a_day_ago_counts_no_more(stage: BotStage) -> Non
 async def test_from_a_fifth_on_restarts_keep_a_growing_distance(stage: BotStage) -> None:
     await spend(stage, 350)
     stage.eyes.failing["http"] = "answered 503"
-    await stage.run(60)
+    await stage.run(12)
     # The last start was hours ago: the first restart comes at once, the second not after 10 s but after 4 min.
     assert len(stage.manager.restarts_asked) == 1
     stage.manager.happens(Happening.STARTED, stage.manager.now_state, asked=True)

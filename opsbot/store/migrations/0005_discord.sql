@@ -1,8 +1,7 @@
 -- Services that are Discord bots (discord_bot = true): their starts, each held to be one login, and Discord's outages.
 
 -- starts: how many until that time (systemd may have made several between two looks). by_manager: of these, those that
--- the manager made by itself. at: when the last of them was made, or
--- seen where that is not known.
+-- the manager made by itself. at: when the last of them was made, or was seen where that is not known.
 CREATE TABLE discord_starts (
     service    TEXT NOT NULL,
     at         REAL NOT NULL,
