@@ -88,8 +88,9 @@ async def test_from_a_fifth_on_restarts_keep_a_growing_distance(stage: BotStage)
     (waits,) = [text for text in await stage.deeds() if text.startswith("waits")]
     assert "its logins run low (351 of 1000 in 24 hours); it may be started <t:" in waits
     assert stage.watcher.waits("api") in waits
-    await stage.run(240)
+    await stage.run(120)
     assert len(stage.manager.restarts_asked) == 2
+    assert stage.manager.restarts_asked[1] - stage.manager.restarts_asked[0] == timedelta(minutes=4)
 
 
 async def test_at_the_half_restarts_stop_and_a_human_is_called_with_the_figures(stage: BotStage) -> None:
