@@ -3,7 +3,7 @@
 store ─┬───────────────┬───────────┬─────────┐
 feed ──┤               │           │         │
 managers ─ prober ─ verifier ─ Deployer ─ Watcher ─ Engine
-                                  ├──── Poller ──────┘
+errands ──────┴───────────────────┼──── Poller ──────┘
                                vetoes ←── Aware (where a service is a Discord bot)
 """
 
@@ -25,8 +25,8 @@ from opsbot.feed import Feed
 from opsbot.probes import Prober
 from opsbot.redaction import Redactor, telling
 from opsbot.services.environment import parse
+from opsbot.services.errands import Errands
 from opsbot.services.port import ServiceManager
-from opsbot.services.supervisor import Supervisor
 from opsbot.source.poll import Poller
 from opsbot.store import Store, ledger
 from opsbot.watch import Watcher
@@ -46,6 +46,7 @@ class Parts:
     deployer: Deployer
     watcher: Watcher
     poller: Poller
+    errands: Errands | None = None
     aware: "Aware | None" = None
 
 
@@ -54,17 +55,27 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def _managers(config: Config, clock: Callable[[], datetime]) -> dict[str, ServiceManager]:
+def _managers(config: Config, clock: Callable[[], datetime]) -> tuple[dict[str, ServiceManager], Errands | None]:
+    """Who keeps each service running, and who runs what is deployed as the services' own users."""
     units = {name: service for name, service in config.services.items() if service.manager is ManagerKind.SYSTEMD}
     own = {name: service for name, service in config.services.items() if service.manager is ManagerKind.PROCESS}
-    managers: dict[str, ServiceManager] = dict.fromkeys(own, Supervisor(own, config.state.services, clock))
-    if units:
-        # D-Bus takes 5 MB, which a host without units need not spend.
-        from opsbot.services.systemd.manager import Systemd  # noqa: PLC0415
+    managers: dict[str, ServiceManager] = {}
+    # Each comes only where it is used: half a MB for the supervisor, 3 MB for D-Bus.
+    if own:
+        from opsbot.services.supervisor import Supervisor  # noqa: PLC0415
 
-        systemd = Systemd(units, config.state.directory, clock, scope=config.systemd.scope)
-        managers |= dict.fromkeys(units, systemd)
-    return managers
+        managers |= dict.fromkeys(own, Supervisor(own, config.state.services, clock))
+    if not units:
+        return managers, None
+    from opsbot.services.systemd.bus import SystemdBus  # noqa: PLC0415
+    from opsbot.services.systemd.errands import UnitErrands  # noqa: PLC0415
+    from opsbot.services.systemd.manager import Systemd  # noqa: PLC0415
+
+    scope = config.systemd.scope
+    bus = SystemdBus(scope)
+    errands = UnitErrands(bus, units)
+    systemd = Systemd(units, config.state.directory, clock, bus=bus, scope=scope, prove=errands.cwd_of)
+    return managers | dict.fromkeys(units, systemd), errands
 
 
 def _aware(
@@ -83,9 +94,13 @@ def _aware(
     from opsbot.watch.aware import Aware, bots, sightings_of  # noqa: PLC0415
 
     aware = Aware(bots(config), store, feed, managers, clock, sightings_of(config, clock))
-    for manager in managers.values():
-        if isinstance(manager, Supervisor):
-            manager.held = aware.held
+    own = [name for name, service in config.services.items() if service.manager is ManagerKind.PROCESS]
+    if own:
+        from opsbot.services.supervisor import Supervisor  # noqa: PLC0415 - loaded already, where it is needed
+
+        for manager in managers.values():
+            if isinstance(manager, Supervisor):
+                manager.held = aware.held
     return aware
 
 
@@ -141,15 +156,17 @@ async def open_engine(
     """
     redact = redact or Redactor()
     redact.learn(await asyncio.to_thread(lambda: list(known_secrets(config))))
-    managers = _managers(config, clock)
+    managers, errands = _managers(config, clock)
     async with Store(config.state.database) as store, AsyncExitStack() as closing:
         feed = Feed()
         aware, vetoes = _aware(config, store, feed, managers, clock), Vetoes()
         sightings = aware.sightings if aware is not None else None
-        prober = Prober(clock=clock, presence=sightings.look if sightings is not None else None)
+        prober = Prober(clock=clock, errands=errands, presence=sightings.look if sightings is not None else None)
         closing.callback(prober.close)
         verifier = Verifier(prober, managers, clock)
-        deployer = Deployer(config, store, feed, managers, verifier, clock, redact=redact, vetoes=vetoes)
+        deployer = Deployer(
+            config, store, feed, managers, verifier, clock, redact=redact, errands=errands, vetoes=vetoes
+        )
         watcher = Watcher(config.services, store, feed, managers, prober, deployer, clock, redact, vetoes)
         if aware is not None:
             aware.join(watcher, vetoes)
@@ -171,4 +188,4 @@ async def open_engine(
         closing.push_async_callback(poller.close)
         if store.set_aside is not None:
             await _begin_anew(engine, store.set_aside)
-        yield Parts(engine, deployer, watcher, poller, aware)
+        yield Parts(engine, deployer, watcher, poller, errands, aware)

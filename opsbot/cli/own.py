@@ -35,7 +35,10 @@ def run(args: argparse.Namespace) -> int:
     except ConfigError as error:
         _print_problems(error)
         return USAGE
-    from opsbot.app import run as run_app  # noqa: PLC0415 - a configuration that cannot be used is told at once
+    from opsbot.footprint import lean_imports  # noqa: PLC0415 - each verb loads what it needs
+
+    with lean_imports():
+        from opsbot.app import run as run_app  # noqa: PLC0415 - a configuration that cannot be used is told at once
 
     _log_to_stderr(logging.INFO)
     return asyncio.run(run_app(config))

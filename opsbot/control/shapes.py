@@ -171,8 +171,9 @@ class LoginsReply(TypedDict):
 class ServiceReply(TypedDict):
     """How one service stands. `healthy`: it runs (or is starting) and no check holds it for down.
 
-    `cpu` is percent of one core, `memory` bytes; both null where no process is known. `waits`: what its recovery or its
-    deployment waits for. `discord_away`: since when Discord is away, null while it is not, and for what is no bot.
+    `cpu` is percent of one core, `memory` bytes; both null where no process is known. `tasks` counts the processes and
+    threads of its unit, null where it has none. `waits`: what its recovery or its deployment waits for. `discord_away`:
+    since when Discord is away, null while it is not, and for what is no bot.
     """
 
     service: str
@@ -181,6 +182,7 @@ class ServiceReply(TypedDict):
     state: StateReply
     cpu: float | None
     memory: int | None
+    tasks: int | None
     checks: list[CheckReply]
     live: str | None
     live_since: str | None

@@ -87,7 +87,7 @@ def _rule(config: Config, facts: Facts, housed: Sequence[Tenant]) -> str:
 
 def _errands(config: Config, facts: Facts, tenant: Tenant) -> dict[Path, str]:
     top = tenant.source.directory
-    hidden = words(f"-{path}" for path in _secret_places(config, facts))
+    hidden = words(f"-{path}" for path in (*_secret_places(config, facts), top / "mirror.git"))
     found = {}
     for unit, kind, more in zip(errand_units(tenant), ("step", "check"), ((), ("/tmp", "/var/tmp")), strict=True):  # noqa: S108
         article = "an install step" if kind == "step" else "a check"
@@ -99,6 +99,8 @@ def _errands(config: Config, facts: Facts, tenant: Tenant) -> dict[Path, str]:
             "ReadWritePaths": [words((top, *more))],
             "InaccessiblePaths": [hidden],
         }
+        if kind == "step":
+            values["ReadOnlyPaths"] = [words([f"-{top / 'current'}"])]
         found[UNITS / unit] = with_keys(text(f"opsbot-{kind}-{_EXAMPLE}"), values)
     return found
 
