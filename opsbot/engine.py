@@ -479,8 +479,10 @@ async def _joined(
 
 
 def _waiting_for(deployment: Deployment | None) -> str:
-    waits = deployment is not None and deployment.phase is Phase.WAITING and deployment.steps
-    return deployment.steps[-1].note if deployment is not None and waits else ""
+    if deployment is None or deployment.phase is not Phase.WAITING or not deployment.steps:
+        return ""
+    last = deployment.steps[-1]
+    return last.note if last.phase is Phase.WAITING else ""
 
 
 def _asked(query: LogQuery) -> str:

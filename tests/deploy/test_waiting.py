@@ -32,7 +32,9 @@ class Room:
 
 async def waits(stage: Stage, number: int) -> bool:
     found = await stage.store.read(ledger.deployment, number)
-    return found is not None and found.phase is Phase.WAITING and bool(found.steps[-1].note)
+    if found is None or found.phase is not Phase.WAITING:
+        return False
+    return found.steps[-1].phase is Phase.WAITING and found.steps[-1].note == WORDS
 
 
 async def begin(stage: Stage) -> int:
