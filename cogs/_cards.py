@@ -7,10 +7,22 @@ from datetime import UTC, datetime
 import discord
 
 from cogs._forge import commit_link, compare_link
-from cogs._render import AMBER, BLUE, DESCRIPTION, GREEN, GREY, RED, Button, Shown, deployment_line, hold_line
+from cogs._render import (
+    AMBER,
+    BLUE,
+    DESCRIPTION,
+    GREEN,
+    GREY,
+    RED,
+    Button,
+    Shown,
+    deployment_line,
+    hold_line,
+    silence_line,
+)
 from cogs._text import code, escape, fence, fit, moment
 from opsbot.core.deployment import Commit, Deployment, Hold, Kind, Phase, Step
-from opsbot.core.model import Incident, Notice
+from opsbot.core.model import Acknowledgement, Incident, Notice, Silence
 from opsbot.core.updates import Because
 from opsbot.store.ledger import TROUBLE
 from opsbot.words import duration
@@ -59,6 +71,9 @@ class Around:
     quarantined: bool = False
     hold: Hold | None = None
     previous: Deployment | None = None
+    acknowledged: Acknowledgement | None = None
+    silence: Silence | None = None
+    thread: int | None = None
 
 
 def mark(letter: str, number: int, host: str) -> str:
@@ -303,17 +318,49 @@ def outcome(notice: Notice, deployment: Deployment, around: Around) -> Shown:
 # Incidents
 
 
-def _incident_buttons(incident: Incident) -> tuple[Button, ...]:
-    service, ident = incident.service, f"i{incident.id}"
+HOST = "host:"
+"""A subject that is the host itself, and no service: nothing to restart, to roll back or to read the log of."""
+
+
+def incident_buttons(incident: Incident, acknowledged: Acknowledgement | None) -> tuple[Button, ...]:
+    """What can be done about it now; of the host's own troubles: acknowledge."""
+    of_host = incident.service.startswith(HOST)
+    service, ident = "" if of_host else incident.service, f"i{incident.id}"
     logs = Button("logs", "Logs", service, ident)
     if incident.closed_at is not None:
-        return (logs,)
+        return () if of_host else (logs,)
+    taken = acknowledged is not None and acknowledged.void_at is None
+    take = () if taken else (Button("ack", "Acknowledge", service, ident, discord.ButtonStyle.success),)
+    if of_host:
+        return take
     return (
+        *take,
+        Button("silence", "Silence 1 h", service, ident),
         Button("restart", "Restart", service, ident, discord.ButtonStyle.primary),
         Button("rollback", "Roll back", service, ident, discord.ButtonStyle.danger),
         logs,
-        Button("silence", "Silence 1 h", service, ident),
     )
+
+
+def _who_has_it(incident: Incident, around: Around) -> str:
+    """Who acknowledged it, when and why; until when it is silenced."""
+    lines = []
+    taken = around.acknowledged
+    if taken is not None:
+        who = f"{escape(taken.actor, 60)} {moment(taken.at, 't')}: {escape(taken.reason, 200)}"
+        if taken.void_at is None:
+            lines.append(f"👀 **Acknowledged** by {who}")
+        else:
+            lines.append(
+                f"⚠️ Acknowledged by {who}. Void since {moment(taken.void_at, 't')}: {escape(taken.void_why, 150)}"
+            )
+    elif incident.closed_at is None:
+        lines.append("👀 Nobody has acknowledged it yet.")
+    if around.silence is not None and incident.closed_at is None:
+        lines.append(silence_line(around.silence))
+    if around.thread is not None:
+        lines.append(f"🧵 Timeline: <#{around.thread}>")
+    return "\n".join(lines)
 
 
 def incident_sentence(incident: Incident) -> str:
@@ -347,7 +394,7 @@ def _proof(incident: Incident, around: Around) -> list[str]:
     last = f"**Last deploy:** {deployment_line(previous)}" if previous is not None else "**Last deploy:** none known"
     if previous is not None and previous.commits:
         last += f"\n{escape(previous.commits[0].title, 80)} · {escape(previous.commits[0].author, 30)}"
-    return [facts, "**Seen**\n" + fit(lines, 900) if lines else "", last]
+    return [facts, _who_has_it(incident, around), "**Seen**\n" + fit(lines, 900) if lines else "", last]
 
 
 def incident_card(incident: Incident, around: Around) -> Shown:
@@ -371,7 +418,7 @@ def incident_card(incident: Incident, around: Around) -> Shown:
         _join(blocks),
         GREEN if over else RED,
         mark("i", incident.id, around.host),
-        _incident_buttons(incident),
+        incident_buttons(incident, around.acknowledged),
     )
 
 
@@ -387,15 +434,20 @@ def call(notice: Notice, incident: Incident, around: Around) -> Shown:
         _join(blocks),
         RED,
         mark("n", notice.id, around.host),
-        _incident_buttons(incident),
+        incident_buttons(incident, around.acknowledged),
     )
 
 
 def recovered(notice: Notice, incident: Incident, around: Around) -> Shown:
-    """An incident is over."""
+    """An incident is over: how long, what it was, what ended it."""
     closed = incident.closed_at or notice.at
-    text = f"{moment(incident.opened_at, 'T')} to {moment(closed, 'T')}: {escape(incident.cause, 200)}"
-    return Shown(well_again(incident), "", text, GREEN, mark("n", notice.id, around.host))
+    lines = [f"{moment(incident.opened_at, 'T')} to {moment(closed, 'T')}: {escape(incident.cause, 200)}"]
+    if incident.ended_by:
+        lines.append(f"**Ended by:** {escape(incident.ended_by, 200)}")
+    taken = around.acknowledged
+    if taken is not None and taken.void_at is None:
+        lines.append(f"Acknowledged by {escape(taken.actor, 60)}: {escape(taken.reason, 200)}")
+    return Shown(well_again(incident), "", "\n".join(lines), GREEN, mark("n", notice.id, around.host))
 
 
 # Plain notices

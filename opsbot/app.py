@@ -36,6 +36,7 @@ from opsbot.wiring import Parts, open_engine
 log = logging.getLogger(__name__)
 
 TICK = timedelta(seconds=1)
+PAGING = timedelta(seconds=5)
 PRUNE = timedelta(hours=6)
 JITTER = timedelta(seconds=10)
 SWEEP_LIMIT = timedelta(minutes=10)
@@ -147,6 +148,7 @@ def _loops(parts: Parts) -> Loops:
     engine = parts.engine
     loops = Loops(engine.clock)
     loops.every("watch", TICK, parts.watcher.tick, limit=timedelta(seconds=30))
+    loops.every("pager", PAGING, parts.pager.tick, limit=timedelta(seconds=30))
     for job in parts.poller.jobs():
 
         async def poll(name: str = job.service) -> None:

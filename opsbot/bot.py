@@ -19,13 +19,17 @@ from discord.ext import commands
 from discord.http import Route
 
 import cogs.alerts
+from cogs._acks import submitted
 from cogs._answer import respond
 from cogs._args import Clicks
 from cogs._channel import OpsChannel
+from cogs._editor import Editor
+from cogs._elsewhere import Elsewhere
 from cogs._presses import outdated, press
 from cogs._render import Shown, say
 from cogs._tails import Tails
 from cogs._text import escape
+from cogs._threads import Threads
 from cogs._views import PREFIX, TEMPLATE, OpsButton
 from cogs.audit import Audit
 from cogs.control import Control
@@ -230,12 +234,19 @@ class OpsBot(PatientBot):
         await press(self.engine, interaction, action, service, ident)
 
     async def on_interaction(self, interaction: discord.Interaction) -> None:
-        """Buttons that look like ours and fit no template: from another version of opsbot."""
-        if interaction.type is discord.InteractionType.component:
-            data: Mapping[str, object] = dict(interaction.data or {})
-            custom_id = str(data.get("custom_id", ""))
-            if custom_id.startswith(PREFIX) and not TEMPLATE.fullmatch(custom_id):
+        """Forms that were sent, and buttons that look like ours and fit no template: of another version of opsbot.
+
+        discord.py knows a form only while the process lives that has shown it, and drops it after; so all come here.
+        """
+        data: Mapping[str, object] = dict(interaction.data or {})
+        custom_id = str(data.get("custom_id", ""))
+        if not custom_id.startswith(PREFIX):
+            return
+        if interaction.type is discord.InteractionType.modal_submit:
+            if not await submitted(self.engine, interaction, custom_id):
                 await outdated(interaction)
+        elif interaction.type is discord.InteractionType.component and not TEMPLATE.fullmatch(custom_id):
+            await outdated(interaction)
 
     async def close(self) -> None:
         """End the session, within seconds."""
@@ -280,11 +291,10 @@ async def run_bot(
     current = _Current()
     channel = OpsChannel(current.get, config.discord.ops_channel_id, redact)
 
-    def problem(text: str) -> None:
-        reporter.problem("channel", text)
-
-    sender = cogs.alerts.Sender(engine, channel, channel_pace, problem)
-    editor = cogs.alerts.Editor(engine, channel, channel_pace, problem)
+    threads = Threads(engine, channel, channel_pace.closed, reporter.problem)
+    elsewhere = Elsewhere(engine, channel, current.get)
+    sender = cogs.alerts.Sender(engine, channel, channel_pace, reporter.problem, threads, elsewhere)
+    editor = Editor(engine, channel, channel_pace, reporter.problem)
 
     def awake() -> None:
         sender.nudge()

@@ -119,6 +119,16 @@ class Systemd:
 
 
 @dataclass(frozen=True, slots=True)
+class Alerts:
+    """`[alerts]`: how people are reminded of an incident that nobody acknowledges."""
+
+    remind: tuple[timedelta, ...] = (timedelta(minutes=30), timedelta(hours=1), timedelta(hours=2), timedelta(hours=4))
+    """Before the first reminder, the second and so on; the last is repeated. None: no reminders."""
+    escalate_after: timedelta = timedelta(minutes=15)
+    escalate_role: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class InstallStep:
     """`[[services.X.install]]`: one command run in the new release before anything live changes."""
 
@@ -279,6 +289,7 @@ class Config:
     http: Http
     services: Mapping[str, Service]
     systemd: Systemd = field(default_factory=Systemd)
+    alerts: Alerts = field(default_factory=Alerts)
     host: str = ""
     """The name this host is called by in messages; its hostname where not given."""
     silence_max: timedelta = timedelta(days=7)

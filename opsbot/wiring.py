@@ -28,6 +28,7 @@ from opsbot.services.supervisor import Supervisor
 from opsbot.source.poll import Poller
 from opsbot.store import Store, ledger
 from opsbot.watch import Watcher
+from opsbot.watch.pager import Pager
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ class Parts:
     deployer: Deployer
     watcher: Watcher
     poller: Poller
+    pager: Pager
 
 
 def now() -> datetime:
@@ -129,7 +131,7 @@ async def open_engine(
         if store.set_aside is not None:
             await _begin_anew(engine, store.set_aside)
         try:
-            yield Parts(engine, deployer, watcher, poller)
+            yield Parts(engine, deployer, watcher, poller, Pager(config.alerts, store, feed, clock))
         finally:
             await poller.close()
             await watcher.close()

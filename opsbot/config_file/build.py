@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from opsbot.config import (
+    Alerts,
     Check,
     CheckKind,
     Cleanup,
@@ -41,6 +42,7 @@ def build(path: Path, tree: Values) -> Config:
         roles=Ranks(**tree["roles"]),
         state=State(**state),
         http=Http(**http),
+        alerts=Alerts(**tree.get("alerts", {})),
         systemd=Systemd(**tree.get("systemd", {})),
         services={name: _service(name, values) for name, values in tree["services"].items()},
         **top,

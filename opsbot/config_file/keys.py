@@ -40,7 +40,7 @@ DISCORD = Table(
 
 _RANKS = {
     "viewer": "May look: `/status`, `/health`, `/history`.",
-    "operator": "May also read logs, restart and silence: `/logs`, `/restart`, `/silence`.",
+    "operator": "May also read logs, restart, silence and acknowledge: `/logs`, `/restart`, `/silence`.",
     "deployer": "May also change what runs: `/deploy`, `/rollback`, `/hold`, `/resume`.",
     "admin": "May do everything, `/audit` included. At least one is needed, or nobody could ever look at the audit "
     "log.",
@@ -102,6 +102,36 @@ SYSTEMD = Table(
     of=(config.Systemd,),
 )
 
+ALERTS = Table(
+    "alerts",
+    "How people are told of an incident that goes on and that nobody has acknowledged.",
+    (
+        Key(
+            "remind",
+            kinds.listed(
+                kinds.duration(MINUTE, 30 * DAY, "30m"), "an array of durations from 1m to 30d", '["30m", "1h", "4h"]'
+            ),
+            "How long after the alarm the first reminder comes, then the second and so on; the last is repeated. `[]` "
+            "turns reminders off. The distances grow: what half an hour of people has not mended is not mended by a "
+            "message every half hour, but it must not be forgotten either.",
+        ),
+        Key(
+            "escalate_after",
+            kinds.duration(MINUTE, 7 * DAY, "15m"),
+            "How long an incident may go unacknowledged before it is escalated, once. A quarter of an hour leaves time "
+            "to wake up and to look, and recovery has mostly ended by then.",
+        ),
+        Key(
+            "escalate_role",
+            names.snowflake("the id of a role"),
+            "The role that is pinged then, the only ping opsbot ever makes. The role must be mentionable, or the bot "
+            "have the permission Mention Everyone. Right-click the role > Copy Role ID.",
+            unset="nobody is pinged",
+        ),
+    ),
+    of=(config.Alerts,),
+)
+
 LIMITS = Table(
     "limits",
     "How long things last at most.",
@@ -137,6 +167,6 @@ ROOT = Table(
             unset="its hostname",
         ),
     ),
-    (DISCORD, ROLES, STATE, HTTP, SYSTEMD, LIMITS, SERVICE),
+    (DISCORD, ROLES, STATE, HTTP, SYSTEMD, ALERTS, LIMITS, SERVICE),
     of=(config.Config,),
 )

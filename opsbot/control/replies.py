@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from opsbot.control.shapes import (
+    AcknowledgementReply,
     Audit,
     AuditReply,
     By,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:  # the client prints these shapes and must start fast: it need
     from opsbot.core.access import Actor
     from opsbot.core.deployment import Commit, Deployment, Hold, Release, Step
     from opsbot.core.health import CheckHealth
-    from opsbot.core.model import AuditEntry, Incident, Notice, Silence, SourceState
+    from opsbot.core.model import Acknowledgement, AuditEntry, Incident, Notice, Silence, SourceState
     from opsbot.engine import ServiceStatus
     from opsbot.host import HostFigures
     from opsbot.services.port import LogLine, ServiceState
@@ -150,6 +151,18 @@ def silence_reply(silence: "Silence") -> SilenceReply:
         "reason": silence.reason,
         "at": iso(silence.at),
         "until": iso(silence.until),
+    }
+
+
+def acknowledgement_reply(service: str, value: "Acknowledgement") -> AcknowledgementReply:
+    """Who has taken an incident."""
+    return {
+        "service": service,
+        "incident": value.incident,
+        "actor": value.actor,
+        "reason": value.reason,
+        "at": iso(value.at),
+        "void_at": maybe_iso(value.void_at),
     }
 
 

@@ -8,7 +8,7 @@
     GET  /v1/logs/follow ?the same, as NDJSON   POST /v1/hold      {service, reason}
     GET  /v1/audit       ?service&member&limit  POST /v1/resume    {service, reason}
     GET  /v1/deployments/N                      POST /v1/silence   {service, for, reason}
-    GET  /v1/deployments/N/follow  (NDJSON)
+    GET  /v1/deployments/N/follow  (NDJSON)     POST /v1/ack       {service, reason}
     GET  /v1/monitor, /v1/monitor/follow  (NDJSON, a snapshot a second)
 
 A refusal is `{why, text, deployment}`: 403 for lack of rank, 404 for what there is not, 400 for what cannot be used,
@@ -44,6 +44,7 @@ _STATUS = {
     Why.NO_RANK: 403,
     Why.UNKNOWN_SERVICE: 404,
     Why.NO_RELEASE: 404,
+    Why.NO_INCIDENT: 404,
     Why.BAD_REF: 400,
     Why.BAD_INPUT: 400,
     Why.NOT_READY: 503,
@@ -120,6 +121,7 @@ class Routes:
             web.post("/v1/hold", self.hold),
             web.post("/v1/resume", self.resume),
             web.post("/v1/silence", self.silence),
+            web.post("/v1/ack", self.ack),
         ]
 
     async def _asked(self, request: web.Request) -> tuple[Actor, Fields]:
@@ -326,6 +328,17 @@ class Routes:
         given.done()
         found = await self._engine.resume(who, service, reason)
         return _no(found) if isinstance(found, Refused) else web.json_response({"service": service, "was_held": found})
+
+    async def ack(self, request: web.Request) -> web.Response:
+        """Take the open incident of a service upon oneself."""
+        who, given = await self._asked(request)
+        service = self._service(who, Action.ACK, given)
+        reason = given.text("reason") or ""
+        given.done()
+        found = await self._engine.acknowledge(who, service, reason)
+        if isinstance(found, Refused):
+            return _no(found)
+        return web.json_response(replies.acknowledgement_reply(service, found))
 
     async def silence(self, request: web.Request) -> web.Response:
         """No alerts for a while."""

@@ -116,6 +116,17 @@ class SilenceReply(TypedDict):
     until: str
 
 
+class AcknowledgementReply(TypedDict):
+    """Who has taken an incident. `void_at`: when it got worse, from when on it does not count."""
+
+    service: str
+    incident: int
+    actor: str
+    reason: str
+    at: str
+    void_at: str | None
+
+
 class DeedReply(TypedDict):
     """Something done about an incident."""
 

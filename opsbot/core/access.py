@@ -27,6 +27,7 @@ class Action(StrEnum):
     LOGS = "logs"
     RESTART = "restart"
     SILENCE = "silence"
+    ACK = "ack"
     DEPLOY = "deploy"
     ROLLBACK = "rollback"
     HOLD = "hold"
@@ -41,6 +42,7 @@ LEAST_RANK: Mapping[Action, Rank] = {
     Action.LOGS: Rank.OPERATOR,
     Action.RESTART: Rank.OPERATOR,
     Action.SILENCE: Rank.OPERATOR,
+    Action.ACK: Rank.OPERATOR,
     Action.DEPLOY: Rank.DEPLOYER,
     Action.ROLLBACK: Rank.DEPLOYER,
     Action.HOLD: Rank.DEPLOYER,

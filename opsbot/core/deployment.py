@@ -194,6 +194,7 @@ class Why(StrEnum):
     BAD_INPUT = "bad-input"
     STOPPED_BY_HAND = "stopped-by-hand"
     NOT_READY = "not-ready"
+    NO_INCIDENT = "no-incident"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from opsbot.core.health import CheckHealth, ProbeResult, Verdict
 from opsbot.core.model import Deed, Evidence, Incident, NoticeKind, Silence, SourceState
-from opsbot.store import outbox
+from opsbot.store import acks, outbox
 from opsbot.store.rows import dump, load, maybe_moment, maybe_seconds, moment, seconds
 
 
@@ -81,13 +81,24 @@ def open_incident(db: sqlite3.Connection, draft: Incident) -> Incident:
     )
     number = int(cursor.lastrowid or 0)
     outbox.put(db, f"incident:{number}", NoticeKind.INCIDENT, draft.service, draft.opened_at, subject=number)
+    outbox.line(db, number, draft.service, draft.opened_at, draft.cause, "🔴")
     return replace(draft, id=number)
 
 
 def change_incident(
-    db: sqlite3.Connection, number: int, now: datetime, *, deed: str | None = None, evidence: Evidence | None = None
+    db: sqlite3.Connection,
+    number: int,
+    now: datetime,
+    *,
+    deed: str | None = None,
+    evidence: Evidence | None = None,
+    sign: str = "",
+    worse: bool = False,
 ) -> Incident | None:
-    """Add a deed to an incident's story, or newer evidence; the incident afterwards, None where it is unknown."""
+    """Add a deed to an incident's story and its timeline, or newer evidence; the incident afterwards, None if unknown.
+
+    sign: an emoji for the timeline. worse: the trouble has grown: an acknowledgement of it is void.
+    """
     row = db.execute("SELECT * FROM incidents WHERE id = ?", (number,)).fetchone()
     if row is None:
         return None
@@ -101,7 +112,18 @@ def change_incident(
         "UPDATE incidents SET actions = ?, evidence = ?, revision = revision + 1 WHERE id = ?",
         (dump(actions), proof, number),
     )
+    if deed is not None:
+        outbox.line(db, number, row["service"], now, deed, sign or ("🔴" if worse else ""))
+        if worse:
+            acks.void(db, number, deed, now)
     return incident(db, number)
+
+
+def observe(db: sqlite3.Connection, number: int, text: str, now: datetime, sign: str = "") -> None:
+    """Add to an incident's timeline what is no deed and not for its card: a check that is well again, a silence."""
+    row = db.execute("SELECT service FROM incidents WHERE id = ? AND closed_at IS NULL", (number,)).fetchone()
+    if row is not None:
+        outbox.line(db, number, row["service"], now, text, sign)
 
 
 def call_human(db: sqlite3.Connection, number: int, why: str, now: datetime) -> bool:
@@ -113,7 +135,8 @@ def call_human(db: sqlite3.Connection, number: int, why: str, now: datetime) -> 
     )
     if cursor.rowcount != 1:
         return False
-    change_incident(db, number, now, deed=f"called for a human: {why}")
+    change_incident(db, number, now, deed=f"called for a human: {why}", sign="🚨")
+    acks.void(db, number, f"opsbot has come to its end: {why}", now, remind=False)
     service = db.execute("SELECT service FROM incidents WHERE id = ?", (number,)).fetchone()["service"]
     outbox.put(
         db, f"call:{number}:{now.timestamp():.0f}", NoticeKind.CALL, service, now, subject=number, body={"why": why}
@@ -144,7 +167,9 @@ def close_incident(db: sqlite3.Connection, service: str, ended_by: str, now: dat
     if silenced and card is not None and card.told_at is None:
         outbox.drop(db, card.id, "it came and went while the service was silenced")
         db.execute(
-            "UPDATE notices SET dropped = 'silenced' WHERE kind = 'call' AND subject = ? AND told_at IS NULL", (number,)
+            """UPDATE notices SET dropped = 'silenced' WHERE kind IN ('call', 'timeline', 'reminder', 'escalation')
+                 AND subject = ? AND told_at IS NULL""",
+            (number,),
         )
     else:
         outbox.put(db, f"recovered:{number}", NoticeKind.RECOVERED, service, now, subject=number)
@@ -188,6 +213,16 @@ def put_silence(db: sqlite3.Connection, value: Silence) -> None:
         "INSERT OR REPLACE INTO silences (service, actor, reason, at, until) VALUES (?, ?, ?, ?, ?)",
         (value.service, value.actor, value.reason, seconds(value.at), seconds(value.until)),
     )
+    text = f"silenced by {value.actor}{f': {value.reason}' if value.reason else ''}, until"
+    _noted_open(db, value.service, value.at, text, value.until)
+
+
+def _noted_open(db: sqlite3.Connection, service: str, now: datetime, text: str, until: datetime | None = None) -> None:
+    """Add to the timeline of a service's open incident, and have its card drawn anew."""
+    row = db.execute("SELECT id FROM incidents WHERE service = ? AND closed_at IS NULL", (service,)).fetchone()
+    if row is not None:
+        outbox.line(db, row["id"], service, now, text, "🔕", until)
+        db.execute("UPDATE incidents SET revision = revision + 1 WHERE id = ?", (row["id"],))
 
 
 def lift_silence(db: sqlite3.Connection, service: str) -> bool:

@@ -75,17 +75,27 @@ class Casebook:
             log.warning("%s: its log cannot be read for the alert: %s", name, error)
         return Evidence(failing, exit_text, lines)
 
-    async def note(self, name: str, deed: str) -> None:
-        """Add a deed to the open incident's story."""
+    async def note(self, name: str, deed: str, *, sign: str = "", worse: bool = False) -> None:
+        """Add a deed to the open incident's story. worse: it has grown, so an acknowledgement of it is void."""
         watched = self._watched[name]
         noted = watched.incident
         if noted is None:
             return
-        changed = await self._store.write(watchbook.change_incident, noted.id, self._clock(), deed=deed)
+        changed = await self._store.write(
+            watchbook.change_incident, noted.id, self._clock(), deed=deed, sign=sign, worse=worse
+        )
         still_open = watched.incident
         if changed is not None and still_open is not None and still_open.id == changed.id:
             watched.incident = changed
             self._feed.publish("incident", changed.id)
+            self._feed.publish("notice")
+
+    async def observe(self, name: str, text: str, sign: str = "") -> None:
+        """Add to the open incident's timeline what is no deed: it is not on the card, and ends nothing."""
+        noted = self._watched[name].incident
+        if noted is not None:
+            await self._store.write(watchbook.observe, noted.id, text, self._clock(), sign)
+            self._feed.publish("notice")
 
     async def end(self, name: str, ended_by: str) -> None:
         """Close the open incident, and tell it."""
@@ -94,7 +104,7 @@ class Casebook:
             if watched.incident is None:
                 return
             closed = await self._store.write(watchbook.close_incident, name, ended_by, self._clock())
-            watched.incident = None
+            watched.incident, watched.fallen = None, set()
             watched.forget_tries()
             watched.last_deed = ""
         if closed is not None:

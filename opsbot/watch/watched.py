@@ -24,6 +24,8 @@ class Watched:
     answered: set[str] = field(default_factory=set)
     """Checks that were well once in this run."""
     incident: Incident | None = None
+    fallen: set[str] = field(default_factory=set)
+    """Checks that were down at any time of the open incident."""
     restarts: tuple[datetime, ...] = ()
     """Restarts made for the open incident, since a person last had a hand in it."""
     rolled_back: bool = False

@@ -92,6 +92,7 @@ class Watcher:
             watched.incident = incidents.get(name)
             if watched.incident is not None:
                 watched.called = watched.incident.called_at is not None
+                watched.fallen = {check for check, health in watched.checks.items() if health.verdict is Verdict.DOWN}
                 # What was tried before opsbot was restarted has been tried.
                 watched.restarts = await self._store.read(watchbook.recoveries, name, watched.incident.opened_at)
         self._deployer.on_finish(self._deployed)
@@ -261,15 +262,22 @@ class Watcher:
             self._feed.publish("service")
             if change.after is Verdict.DOWN:
                 await self._down(name, check, change, result)
+            elif check.name in watched.fallen:
+                await self._casebook.observe(name, f"check {check.name} is well: {result.seen}", "🟢")
         if result.ok and watched.incident is not None:
             await self._maybe_well(name, state)
 
     async def _down(self, name: str, check: Check, change: Change, result: ProbeResult) -> None:
         watched = self._watched[name]
         if watched.incident is None:
+            watched.fallen = {check.name}
             await self._casebook.trouble(name, f"check {check.name}: {result.seen}", change.since)
         else:
-            await self._casebook.note(name, f"check {check.name} is down too: {result.seen}")
+            known = {*watched.fallen, *(seen for seen, _ in watched.incident.evidence.checks)}
+            watched.fallen.add(check.name)
+            worse = check.name not in known
+            text = f"check {check.name} is down {'too' if worse else 'again'}: {result.seen}"
+            await self._casebook.note(name, text, sign="🔴", worse=worse)
         await self._climber.act(name)
 
     # What the managers say
@@ -318,7 +326,7 @@ class Watcher:
         if watched.incident is None:
             await self._casebook.trouble(name, f"it died ({exit_text})", event.at, event.state)
         else:
-            await self._casebook.note(name, f"died again ({exit_text})")
+            await self._casebook.note(name, f"died again ({exit_text})", sign="🔴")
 
     async def _maybe_well(self, name: str, state: ServiceState) -> None:
         """End the incident once every check has been well `rise` times in a row in the present run."""

@@ -16,10 +16,10 @@ from opsbot.control.server import start_control
 from opsbot.core.access import Actor, Origin
 from opsbot.core.deployment import Hold, Phase
 from opsbot.core.health import CheckHealth, ProbeResult, Verdict
-from opsbot.core.model import Live
+from opsbot.core.model import Evidence, Incident, Live
 from opsbot.services.port import Activity, LogLine
 from opsbot.source.poll import Outcome
-from opsbot.store import ledger, watchbook
+from opsbot.store import acks, ledger, watchbook
 from tests.cli.conftest import Opsbot
 from tests.cli.world import COMMIT, World, now
 
@@ -262,6 +262,19 @@ async def test_silence_takes_a_length_and_refuses_an_endless_one(opsbot: Opsbot)
     assert (await opsbot("silence", "--for", "30d")).code == 2
     ended = await opsbot("silence", "--for", "ever")
     assert (ended.code, "is no length of time" in ended.err) == (2, True)
+
+
+async def test_ack_takes_the_open_incident_of_a_service_and_nothing_else(daemon: World, opsbot: Opsbot) -> None:
+    ended = await opsbot("ack", "--reason", "on it")
+    assert (ended.code, "no open incident" in ended.err) == (4, True)
+    draft = Incident(0, "api", "check http: answered 500", daemon.engine.clock(), Evidence())
+    await daemon.store.write(watchbook.open_incident, draft)
+    assert (await opsbot("ack", "--reason", " ")).code == 2
+    ended = await opsbot("ack", "--reason", "on it")
+    assert (ended.code, "incident 1 is yours" in ended.out) == (0, True)
+    found = await daemon.store.read(acks.acknowledgement, 1)
+    assert found is not None
+    assert found.reason == "on it"
 
 
 async def test_history_shows_deployments_with_the_note_of_a_failed_one(daemon: World, opsbot: Opsbot) -> None:

@@ -214,6 +214,10 @@ class World:
     def posted(self) -> list[Json]:
         return self.standin.messages(self.standin.ops_channel_id)
 
+    def thread(self, card: Json) -> list[Json]:
+        """What stands in the thread of a message; first what Discord itself puts there."""
+        return self.standin.messages(int(card["id"]))
+
     def person(self, rank: str) -> Any:
         return self.standin.member(self.people[rank])
 
