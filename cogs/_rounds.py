@@ -26,7 +26,8 @@ class Pace:
 
     look: the outbox is read at least so often. young, old: between two edits in the channel; Discord allows about 5 in
     5 s, and 3 in 6 s of messages older than an hour (error 30046). tail: between two edits of a live tail, which ends
-    by itself after tail_most.
+    by itself after tail_most. proof_first: from the start to the first proof of the alert path, which lets alarms go
+    first; proof_settle: from a change to the next.
     """
 
     retry_first: float = 0.5
@@ -37,6 +38,8 @@ class Pace:
     old: float = 5.0
     tail: float = 2.0
     tail_most: float = 600.0
+    proof_first: float = 15.0
+    proof_settle: float = 5.0
 
 
 class Rounds(ABC):

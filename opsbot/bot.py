@@ -26,6 +26,7 @@ from cogs._channel import OpsChannel
 from cogs._editor import Editor
 from cogs._elsewhere import Elsewhere
 from cogs._presses import outdated, press
+from cogs._proof import Prover
 from cogs._render import Shown, say
 from cogs._tails import Tails
 from cogs._text import escape
@@ -152,8 +153,13 @@ class OpsBot(PatientBot):
         pace: Pace,
         awake: Callable[[], None],
         tails: Tails,
+        path_changed: Callable[[], None],
     ) -> None:
-        """Make the client; nothing is connected. awake: called whenever Discord is known to be there again."""
+        """Make the client; nothing is connected.
+
+        awake: called whenever Discord is known to be there again. path_changed: when the ops channel has changed, or
+        what opsbot may do in it.
+        """
         super().__init__(
             command_prefix=commands.when_mentioned,
             help_command=None,
@@ -174,6 +180,7 @@ class OpsBot(PatientBot):
         self.pace = pace
         self.on_trouble = lambda text: reporter.problem("gateway", text)
         self._awake = awake
+        self._path_changed = path_changed
         self._registering: asyncio.Task[None] | None = None
 
     async def setup_hook(self) -> None:
@@ -189,6 +196,27 @@ class OpsBot(PatientBot):
         if self._registering is None:
             # Once a log-in, and after the connection: Discord being away must not keep the bot from starting.
             self._registering = asyncio.create_task(self._register(), name="register commands")
+
+    async def on_guild_role_update(self, before: discord.Role, after: discord.Role) -> None:
+        """A role may do more or less; opsbot may hold it. All these events come with the intent GUILDS."""
+        if before.permissions != after.permissions:
+            self._path_changed()
+
+    async def on_guild_channel_update(self, _: discord.abc.GuildChannel, after: discord.abc.GuildChannel) -> None:
+        """The ops channel, or the category whose permissions it may share."""
+        ops = after.guild.get_channel(self.engine.config.discord.ops_channel_id)
+        if ops is None or after.id in {ops.id, ops.category_id}:
+            self._path_changed()
+
+    async def on_guild_channel_delete(self, channel: discord.abc.GuildChannel) -> None:
+        """Perhaps the ops channel."""
+        if channel.id == self.engine.config.discord.ops_channel_id:
+            self._path_changed()
+
+    async def on_member_update(self, _: discord.Member, after: discord.Member) -> None:
+        """opsbot itself has other roles: of other members nothing is told without a privileged intent."""
+        if self.user is not None and after.id == self.user.id:
+            self._path_changed()
 
     async def on_resumed(self) -> None:
         """The old session goes on; what was missed has been replayed."""
@@ -300,15 +328,17 @@ async def run_bot(
         sender.nudge()
         editor.nudge()
 
+    prover = Prover(engine, channel, current.get, channel_pace, reporter.problem, elsewhere)
     clicks = Clicks()
     tails = Tails(engine, channel, channel_pace)
 
     def make() -> OpsBot:
-        return OpsBot(engine, redact, clicks, reporter, pace, awake, tails)
+        return OpsBot(engine, redact, clicks, reporter, pace, awake, tails, prover.changed)
 
     async with asyncio.TaskGroup() as group:
         group.create_task(sender.run(), name="sender")
         group.create_task(editor.run(), name="editor")
+        group.create_task(prover.run(), name="prover")
         group.create_task(_report_latency(current, reporter), name="latency")
         group.create_task(_stay(make, token, current, reporter, pace), name="gateway")
         await tails.run()  # in here, so that it ends before the others do

@@ -17,14 +17,24 @@ from opsbot.config import Config
 from opsbot.core.access import Action, Actor, Origin, Rank
 from opsbot.core.deployment import Deployment, Hold, Kind, Refused, Release, Request, Why
 from opsbot.core.health import CheckHealth, Verdict
-from opsbot.core.model import Acknowledgement, AuditEntry, Incident, Live, Notice, NoticeKind, Silence, SourceState
+from opsbot.core.model import (
+    Acknowledgement,
+    AuditEntry,
+    Incident,
+    Live,
+    Notice,
+    NoticeKind,
+    Proof,
+    Silence,
+    SourceState,
+)
 from opsbot.deploy.deployer import Deployer
 from opsbot.feed import Feed
 from opsbot.host import HostFigures, ProcessFigures, host_figures, process_figures
 from opsbot.services.log_levels import at_least
 from opsbot.services.port import Activity, LogLine, LogQuery, ManagerError, ServiceManager, ServiceState
 from opsbot.source.poll import Outcome, Polled, Poller
-from opsbot.store import Store, acks, audit, ledger, outbox, watchbook
+from opsbot.store import Store, acks, audit, channel_state, ledger, outbox, watchbook
 from opsbot.watch import Watcher
 from opsbot.words import duration
 
@@ -256,6 +266,10 @@ class Engine:
     async def incident(self, number: int) -> Incident | None:
         """One incident, for its card."""
         return await self.store.read(watchbook.incident, number)
+
+    async def proof(self) -> Proof | None:
+        """When it was last proven that alerts arrive; None where it was never tried."""
+        return await self.store.read(channel_state.proof, self.config.discord.ops_channel_id)
 
     async def alerts(self, limit: int = 10) -> list[Notice]:
         """The latest notices about trouble, newest first, for the dashboard."""

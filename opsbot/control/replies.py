@@ -18,6 +18,7 @@ from opsbot.control.shapes import (
     LogReply,
     Logs,
     NoticeReply,
+    ProofReply,
     ReleaseReply,
     ServiceReply,
     SilenceReply,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:  # the client prints these shapes and must start fast: it need
     from opsbot.core.access import Actor
     from opsbot.core.deployment import Commit, Deployment, Hold, Release, Step
     from opsbot.core.health import CheckHealth
-    from opsbot.core.model import Acknowledgement, AuditEntry, Incident, Notice, Silence, SourceState
+    from opsbot.core.model import Acknowledgement, AuditEntry, Incident, Notice, Proof, Silence, SourceState
     from opsbot.engine import ServiceStatus
     from opsbot.host import HostFigures
     from opsbot.services.port import LogLine, ServiceState
@@ -231,10 +232,20 @@ def service_reply(status: "ServiceStatus") -> ServiceReply:
     }
 
 
-def status(services: "list[ServiceStatus]", *, daemon: bool = True) -> Status:
+def proof_reply(proof: "Proof") -> ProofReply:
+    """Whether alerts arrive."""
+    return {"tried_at": iso(proof.tried_at), "proven_at": maybe_iso(proof.proven_at), "failure": proof.failure}
+
+
+def status(services: "list[ServiceStatus]", proof: "Proof | None" = None, *, daemon: bool = True) -> Status:
     """`status` and `health`."""
     replies = [service_reply(one) for one in services]
-    return {"daemon": daemon, "healthy": all(one["healthy"] for one in replies), "services": replies}
+    return {
+        "daemon": daemon,
+        "healthy": all(one["healthy"] for one in replies),
+        "services": replies,
+        "alert_path": None if proof is None else proof_reply(proof),
+    }
 
 
 def history(deployments: "list[Deployment]", incidents: "list[Incident]", *, daemon: bool = True) -> History:

@@ -153,7 +153,9 @@ class Routes:
         service = given.text("service", SERVICE)
         given.done()
         found = await self._engine.status(who, service)
-        return _no(found) if isinstance(found, Refused) else web.json_response(replies.status(found))
+        if isinstance(found, Refused):
+            return _no(found)
+        return web.json_response(replies.status(found, await self._engine.proof()))
 
     async def health(self, request: web.Request) -> web.Response:
         """Run the checks now."""
@@ -161,7 +163,9 @@ class Routes:
         service = given.text("service", SERVICE)
         given.done()
         found = await self._engine.health(who, service)
-        return _no(found) if isinstance(found, Refused) else web.json_response(replies.status(found))
+        if isinstance(found, Refused):
+            return _no(found)
+        return web.json_response(replies.status(found, await self._engine.proof()))
 
     async def history(self, request: web.Request) -> web.Response:
         """Deployments and incidents."""

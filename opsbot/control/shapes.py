@@ -264,12 +264,24 @@ class GatewayReply(TypedDict):
     waiting: int
 
 
+class ProofReply(TypedDict):
+    """Whether alerts arrive: when that was last tried, when it last went well, and what is wrong, or ""."""
+
+    tried_at: str
+    proven_at: str | None
+    failure: str
+
+
 class Status(TypedDict):
-    """`status` and `health`. `daemon` false: read from the store because no daemon answered."""
+    """`status` and `health`. `daemon` false: read from the store because no daemon answered.
+
+    `alert_path` is null where it is not known.
+    """
 
     daemon: bool
     healthy: bool
     services: list[ServiceReply]
+    alert_path: ProofReply | None
 
 
 class History(TypedDict):

@@ -86,7 +86,7 @@ async def test_status_shows_hold_silence_and_a_failing_source(daemon: World, ops
 async def test_the_shape_of_status_in_json_is_kept(daemon: World, opsbot: Opsbot) -> None:
     await daemon.store.write(ledger.set_live, Live("api", "api-old", now(), None))
     reply = json.loads((await opsbot("status", "--json")).out)
-    assert set(reply) == {"daemon", "healthy", "services"}
+    assert set(reply) == {"daemon", "healthy", "services", "alert_path"}
     assert reply["daemon"] is True
     (service,) = reply["services"]
     assert set(service) == {
