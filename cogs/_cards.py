@@ -23,6 +23,7 @@ from cogs._render import (
 from cogs._text import code, escape, fence, fit, moment
 from opsbot.core.deployment import Commit, Deployment, Hold, Kind, Phase, Step
 from opsbot.core.model import Acknowledgement, Incident, Notice, Silence
+from opsbot.core.recovery import Ladder
 from opsbot.core.updates import Because
 from opsbot.store.ledger import TROUBLE
 from opsbot.words import duration
@@ -74,6 +75,7 @@ class Around:
     acknowledged: Acknowledgement | None = None
     silence: Silence | None = None
     thread: int | None = None
+    recovery: Ladder | None = None
 
 
 def mark(letter: str, number: int, host: str) -> str:
@@ -390,6 +392,8 @@ def _proof(incident: Incident, around: Around) -> list[str]:
         facts = f"Since {moment(began, 'T')} ({moment(began)}) on {host}"
     else:
         facts = f"{moment(began, 'D')}, {moment(began, 'T')} to {moment(incident.closed_at, 'T')} on {host}"
+        if incident.ended_by:
+            facts += f"\n**Ended by:** {escape(incident.ended_by, 150)}"
     previous = around.previous
     last = f"**Last deploy:** {deployment_line(previous)}" if previous is not None else "**Last deploy:** none known"
     if previous is not None and previous.commits:
@@ -397,18 +401,27 @@ def _proof(incident: Incident, around: Around) -> list[str]:
     return [facts, _who_has_it(incident, around), "**Seen**\n" + fit(lines, 900) if lines else "", last]
 
 
+def _next(incident: Incident, ladder: Ladder | None) -> str:
+    """What opsbot will do about it by itself."""
+    if incident.called_at is not None:
+        return "nothing by itself, until somebody restarts, rolls back or resumes it."
+    if ladder is None:
+        return "nothing by itself."
+    steps = [f"up to {ladder.attempts} restart{'s' if ladder.attempts != 1 else ''}"] if ladder.restart else []
+    if ladder.roll_back:
+        steps.append(f"a rollback if it began within {duration(ladder.blame)} of a release")
+    return ", then ".join([*steps, "a call for a human"]) + "."
+
+
 def incident_card(incident: Incident, around: Around) -> Shown:
     """The card of an incident, from alarm to end."""
     over = incident.closed_at is not None
     deeds = [f"{moment(deed.at, 'T')} {escape(deed.text, 160)}" for deed in incident.deeds[-DEEDS:]]
-    if not over and incident.called_at is not None:
-        deeds.append("opsbot does nothing more by itself until somebody restarts, rolls back or resumes it.")
-    elif not over and not deeds:
-        deeds.append("opsbot is about to act: restarts first, then a rollback if a release is to blame, then a call.")
     last_words = fence(incident.evidence.log[-TAIL:], _LOG_ROOM)
     blocks = [
         *_proof(incident, around),
         "**Done**\n" + "\n".join(deeds) if deeds else "",
+        "" if over else f"**Next:** {_next(incident, around.recovery)}",
         f"**Its last lines**\n{last_words}" if last_words else "",
     ]
     lasted = duration((incident.closed_at or incident.opened_at) - incident.opened_at)

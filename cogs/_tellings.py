@@ -62,12 +62,14 @@ async def _around_deployment(engine: Engine, deployment: Deployment) -> _cards.A
 async def _around_incident(engine: Engine, incident: Incident) -> _cards.Around:
     read = engine.store.read
     thread = await read(channel_state.thread, incident.id)
+    service = engine.config.services.get(incident.service)
     return _cards.Around(
         host_of(engine),
         _repository(engine, incident.service),
         previous=await engine.deployment(incident.deployment) if incident.deployment is not None else None,
         acknowledged=await read(acks.acknowledgement, incident.id),
         silence=await read(watchbook.silence, incident.service, engine.clock()),
+        recovery=service.recovery if service is not None else None,
         thread=thread if thread != await _card_message(engine, NoticeKind.INCIDENT, incident.id) else None,
     )
 
