@@ -465,6 +465,7 @@ def recovered(notice: Notice, incident: Incident, around: Around) -> Shown:
 
 # Plain notices
 
+_LINES_ROOM = 3500
 LEVELS = {"info": (BLUE, "ℹ️"), "warning": (AMBER, "⚠️"), "error": (RED, "❗")}
 
 
@@ -475,10 +476,12 @@ def word(notice: Notice, host: str) -> Shown:
     colour, sign = LEVELS.get(level, LEVELS["info"])
     since = body.get("since")
     at = datetime.fromtimestamp(float(since), UTC) if isinstance(since, int | float) else notice.at
+    lines = body.get("lines")
+    block = fence([str(each) for each in lines], _LINES_ROOM) + "\n" if isinstance(lines, list) else ""
     return Shown(
         f"{sign} {escape(str(body.get('text', '')), 900)}",
         "",
-        f"{escape(notice.service)} · {moment(at, 'f')}" if notice.service else moment(at, "f"),
+        block + (f"{escape(notice.service)} · {moment(at, 'f')}" if notice.service else moment(at, "f")),
         colour,
         mark("n", notice.id, host),
     )

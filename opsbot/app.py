@@ -3,35 +3,39 @@
     lock → engine (store, managers, unfinished deployments settled, services running) → loops → control socket → HTTP
          → READY=1 → the bot, which waits for Discord by itself
 
-Stopping goes the other way and leaves the services running. What could not be told stays in the outbox.
+Stopping goes the other way and leaves the services running. What could not be told stays in the outbox. A reload stops
+all but the lock and starts it by the new configuration (`opsbot.reload`).
 """
 
 import asyncio
+import faulthandler
 import logging
-import signal
-from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
-from opsbot.bot import GatewayState, Link, run_bot
+from opsbot.bot import run_bot
 from opsbot.config import Config, SecretMissingError
 from opsbot.control.server import ControlError, start_control
-from opsbot.control.snapshot import Gateway
 from opsbot.engine import Engine
-from opsbot.footprint import limit_arenas, settle_collector
+from opsbot.footprint import give_back, limit_arenas, settle_collector
 from opsbot.instance import AlreadyRunningError, InstanceLock
 from opsbot.loops import Loops
 from opsbot.redaction import RedactingFilter, Redactor
-from opsbot.sdnotify import notify
+from opsbot.reload import InForce, Reloader
+from opsbot.sdnotify import READY, STOPPING, notify, watchdog_seconds
 from opsbot.services.port import ManagerError
+from opsbot.status_line import StatusLine
 from opsbot.store import StoreError, audit, ledger, outbox, watchbook
 from opsbot.sweep import Sweeper
 from opsbot.unit_warnings import units_of, warn_of_traps
+from opsbot.vigil import Vigil
 from opsbot.web.hooks import Hooks
 from opsbot.web.live import LiveSources
 from opsbot.web.server import start_web
-from opsbot.wiring import Parts, open_engine
+from opsbot.wiring import Parts, now, open_engine
+from opsbot.wishes import Wishes
 
 log = logging.getLogger(__name__)
 
@@ -42,27 +46,24 @@ JITTER = timedelta(seconds=10)
 SWEEP_LIMIT = timedelta(minutes=10)
 STOP_SECONDS = 8.0
 """What systemd gives a stop is more; whatever is not over by then is cancelled."""
-HANGUP = (
-    "SIGHUP changes nothing: the configuration is read at the start. Restart opsbot to read it anew; "
-    "the services go on running meanwhile"
-)
 
 
 async def run(config: Config) -> int:
-    """Run until SIGTERM or SIGINT; the exit code.
+    """Run until SIGTERM or SIGINT; the exit code. SIGHUP reloads the configuration.
 
     0 stopped in order, 1 it could not start, 2 the configuration asks for what it cannot do.
     """
     limit_arenas()
+    # The watchdog ends what hangs with SIGABRT: where each thread stood is then in the log.
+    faulthandler.enable()
     try:
-        token = config.discord.token.read()
-        redact = Redactor([token])
+        redact = Redactor([config.discord.token.read()])
         for handler in logging.getLogger().handlers:
             handler.addFilter(RedactingFilter(redact))
         lock = InstanceLock(config.state.directory)
         await asyncio.to_thread(lock.take)
         try:
-            await _serve(config, token, redact, lock.cut_short)
+            await _serve(config, redact, lock.cut_short)
         finally:
             lock.release()
     except AlreadyRunningError as error:
@@ -77,56 +78,82 @@ async def run(config: Config) -> int:
     return 0
 
 
-async def _serve(config: Config, token: str, redact: Redactor, cut_short: str | None) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    # A handler and not SIG_IGN, which the services would inherit.
-    loop.add_signal_handler(signal.SIGHUP, log.warning, "%s", HANGUP)
+@dataclass(frozen=True, slots=True)
+class _House:
+    """What one configuration leaves to the next."""
+
+    redact: Redactor
+    status: StatusLine
+    vigil: Vigil
+    wishes: Wishes
+    started: datetime
+
+
+def _stopping() -> None:
+    log.info("stopping; the services go on running")
+    notify(STOPPING)
+
+
+async def _serve(config: Config, redact: Redactor, cut_short: str | None) -> None:
+    wishes = Wishes(_stopping)
+    wishes.listen()
+    status = StatusLine(now)
+    house = _House(redact, status, Vigil(watchdog_seconds(), status.not_well), wishes, now())
+    open_ = partial(_open, house)
     async with AsyncExitStack() as stack:
-        parts = await stack.enter_async_context(open_engine(config, redact=redact))
-        engine = parts.engine
-        if cut_short is not None:
-            text = f"opsbot is back. The one before ({cut_short}) was killed or crashed, or the host went down."
-            await engine.tell("", text, key=f"cut-short:{cut_short}")
+        stack.callback(status.close)
+        # Watched to the very end: a stop that hangs is ended, too.
+        stack.push_async_callback(_end, asyncio.create_task(house.vigil.run(), name="vigil"))
+        first = await open_(config)
+        daemon: InForce | None = first
+        try:
+            if cut_short is not None:
+                await _tell_cut_short(first.engine, cut_short)
+            notify(READY)
+            log.info("opsbot watches %s", ", ".join(config.services))
+            reloader = Reloader(wishes, open_, redact, partial(status.note, "configuration"), house.vigil.between)
+            while daemon is not None and await wishes.until_reload():
+                daemon = await reloader.reload(daemon)
+        finally:
+            house.vigil.between()
+            if daemon is not None:
+                await daemon.close()
+
+
+async def _open(house: _House, config: Config) -> InForce:
+    """Bring a configuration into force."""
+    async with AsyncExitStack() as stack:
+        token = await asyncio.to_thread(config.discord.token.read)
+        house.redact.learn([token])
+        parts = await stack.enter_async_context(open_engine(config, redact=house.redact))
+        engine, status = parts.engine, house.status
         if units_of(config):
             stack.push_async_callback(_end, asyncio.create_task(_warned(engine), name="unit files"))
-        link = _Link(engine.clock)
         loops = _loops(parts)
         loops.open()
         stack.callback(loops.close)
-        control = await start_control(engine, config.state.socket, engine.clock, gateway=link.for_dashboard)
+        control = await start_control(
+            engine, config.state.socket, engine.clock, gateway=status.for_dashboard, wishes=house.wishes
+        )
         stack.push_async_callback(control.close)
-        sources = LiveSources(engine, parts.poller, loops, link.for_web, engine.clock())
+        sources = LiveSources(engine, parts.poller, loops, status.for_web, house.started)
         hooks = Hooks(config.services, engine.store, parts.poller.wake, engine.clock)
         web = await start_web(config.http, sources, hooks)
         stack.push_async_callback(web.close)
-        bot = asyncio.create_task(run_bot(engine, config, token, on_state=link.told), name="bot")
-        stack.push_async_callback(_end, bot)
+        for work, name in (
+            (status.follow(engine), "status line"),
+            (run_bot(engine, config, token, on_state=status.discord), "bot"),
+        ):
+            stack.push_async_callback(_end, asyncio.create_task(work, name=name))
+        house.vigil.over(loops, engine.store)
         settle_collector()
-        notify("READY=1")
-        log.info("opsbot watches %s", ", ".join(config.services))
-        await stop.wait()
-        log.info("stopping; the services go on running")
-        notify("STOPPING=1")
+        give_back()
+        return InForce(config, engine, parts.deployer, token, stack.pop_all())
 
 
-class _Link:
-    """Keeps the last word about the connection to Discord, for those who show it."""
-
-    def __init__(self, clock: Callable[[], datetime]) -> None:
-        self._state = GatewayState(Link.CONNECTING, clock())
-
-    def told(self, state: GatewayState) -> None:
-        self._state = state
-        notify(f"STATUS=Discord: {state.link}{f', {state.problem}' if state.problem else ''}")
-
-    def for_dashboard(self) -> Gateway:
-        return Gateway(self._state.connected, self._state.since, self._state.latency)
-
-    def for_web(self) -> tuple[bool, float | None, str]:
-        return self._state.connected, self._state.latency, self._state.problem
+async def _tell_cut_short(engine: Engine, before: str) -> None:
+    text = f"opsbot is back. The one before ({before}) was killed or crashed, or the host went down."
+    await engine.tell("", text, key=f"cut-short:{before}")
 
 
 async def _warned(engine: Engine) -> None:
@@ -156,7 +183,7 @@ def _loops(parts: Parts) -> Loops:
 
         # Jitter, and a first time of its own, so that many services and many hosts do not ask at the same moment.
         loops.every(f"poll {job.service}", job.every, poll, jitter=job.jitter, first=job.first, limit=job.limit)
-    sweeper = Sweeper(engine.config, engine.store, engine.feed, engine.clock)
+    sweeper = Sweeper(engine.config, engine.store, engine.feed, engine.clock, errands=parts.errands)
     for cleanup in sweeper.jobs():
         sweep = partial(sweeper.sweep, cleanup)
         loops.every(cleanup.name, cleanup.every, sweep, jitter=JITTER, first=cleanup.first, limit=SWEEP_LIMIT)

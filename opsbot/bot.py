@@ -46,11 +46,14 @@ from opsbot.redaction import Redactor
 log = logging.getLogger(__name__)
 
 COGS: tuple[Callable[[], commands.Cog], ...] = (Status, Logs, Control, Deploy, Audit)
+DISCORD = Route.BASE
 LOGIN_SECONDS = 60.0
 CLOSE_SECONDS = 4.0
 AUTHENTICATION_FAILED = 4004
 BAD_TOKEN = "Discord refuses the bot's token: put a valid one where the configuration says"  # noqa: S105 - no token
 LATENCY_SECONDS = 15.0
+LATE_SECONDS = 10.0
+"""A heartbeat that is not answered for so long most likely never will be: the connection is a zombie."""
 CANNOT_REGISTER = (
     "the slash commands cannot be registered: invite the bot to the configured guild with the scopes bot and "
     "applications.commands"
@@ -74,13 +77,15 @@ class GatewayState:
     """The connection at one moment.
 
     since: when the link became this. latency: seconds from a heartbeat to its answer, None while unknown. problem: what
-    a person has to mend about the connection or the ops channel, "" where nothing.
+    a person has to mend about the connection or the ops channel, "" where nothing. unanswered: Discord does not answer
+    the heartbeats of a connection that looks whole; discord.py closes it about a minute later.
     """
 
     link: Link
     since: datetime
     latency: float | None = None
     problem: str = ""
+    unanswered: bool = False
 
     @property
     def connected(self) -> bool:
@@ -110,12 +115,12 @@ class Reporter:
             self.state = state
             self.tell(state)
 
-    def link(self, link: Link, latency: float | None = None) -> None:
+    def link(self, link: Link, latency: float | None = None, *, unanswered: bool = False) -> None:
         """The link is now this."""
         if link is Link.AWAY and self.state.link is Link.CONNECTING:
             link = Link.CONNECTING
         since = self.state.since if link is self.state.link else self.clock()
-        self._change(replace(self.state, link=link, since=since, latency=latency))
+        self._change(replace(self.state, link=link, since=since, latency=latency, unanswered=unanswered))
 
     def problem(self, about: str, text: str) -> None:
         """What a person has to mend; "" when it is mended."""
@@ -310,9 +315,8 @@ async def run_bot(
 
     on_state: told each change of the connection, on the event loop; it must not block.
     """
-    if config.discord.api_url is not None:
-        # The one switch discord.py has for another server; the gateway's address is asked of it.
-        Route.BASE = config.discord.api_url.rstrip("/")
+    # The one switch discord.py has for another server; the gateway's address is asked of it.
+    Route.BASE = DISCORD if config.discord.api_url is None else config.discord.api_url.rstrip("/")
     # A token in a text we send would have its underscores escaped.
     redact = Redactor([token, escape(token, len(token) + 1)])
     reporter = Reporter(engine.clock, on_state)
@@ -348,7 +352,8 @@ async def _report_latency(current: _Current, reporter: Reporter) -> None:
     while True:
         await asyncio.sleep(LATENCY_SECONDS)
         if current.bot is not None and reporter.state.connected:
-            reporter.link(Link.CONNECTED, current.bot.heartbeat_seconds())
+            bot = current.bot
+            reporter.link(Link.CONNECTED, bot.heartbeat_seconds(), unanswered=bot.unanswered_seconds() > LATE_SECONDS)
 
 
 async def _stay(make: Callable[[], OpsBot], token: str, current: _Current, reporter: Reporter, pace: Pace) -> None:

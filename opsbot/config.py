@@ -269,8 +269,11 @@ class Service:
 
     @property
     def root(self) -> Path | None:
-        """The folder the service is started from: `current`, its live release."""
-        return None if self.source is None else self.source.directory / "current"
+        """The folder the service is started from: `current`, its live release; or its checkout."""
+        if self.source is None:
+            return None
+        in_place = self.source.strategy is Strategy.IN_PLACE
+        return self.source.directory if in_place else self.source.directory / "current"
 
     @property
     def run_directory(self) -> Path:
@@ -295,3 +298,5 @@ class Config:
     silence_max: timedelta = timedelta(days=7)
     audit_keep: timedelta = timedelta(days=365)
     history_keep: timedelta = timedelta(days=90)
+    words: Mapping[str, object] = field(default_factory=dict, repr=False, compare=False)
+    """The file as it was read, key by key: for telling what a later one changes."""

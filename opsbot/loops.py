@@ -9,6 +9,7 @@ no loop would run for an hour. So the plans are looked at now and then by a time
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,8 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 log = logging.getLogger(__name__)
+# `_guarded` tells of what fails; APScheduler would tell of a run that `close` cancels, as an error.
+logging.getLogger("apscheduler.executors").setLevel(logging.CRITICAL)
 
 Job = Callable[[], Awaitable[object]]
 
@@ -34,16 +37,23 @@ class Pulse:
     ended: datetime | None = None
     failures: int = 0
     failure: str = ""
+    due: float = 0.0
+    """When its next end is due at the latest, by a clock that nobody sets; 0.0 before it was opened."""
 
 
 class Loops:
     """Runs the jobs it was given, from `open` to `close`."""
 
     def __init__(
-        self, clock: Callable[[], datetime] = lambda: datetime.now(UTC), *, mind: float = MIND_SECONDS
+        self,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        *,
+        mind: float = MIND_SECONDS,
+        steady: Callable[[], float] = time.monotonic,
     ) -> None:
-        """No jobs yet. mind: seconds between two looks at the plans."""
+        """No jobs yet. mind: seconds between two looks at the plans. steady: a clock that nobody sets."""
         self._clock = clock
+        self._steady = steady
         self._mind_seconds = mind
         self._minder: asyncio.TimerHandle | None = None
         self._furthest: dict[str, timedelta] = {}
@@ -92,19 +102,25 @@ class Loops:
             log.exception("the %s loop failed; it goes on", name)
         finally:
             pulse.ended = self._clock()
+            pulse.due = self._steady() + _patience(pulse)
+
+    def late(self) -> dict[str, float]:
+        """Loops that have not come to their end in time, and by how many seconds; also one that never began.
+
+        Not by the host's clock: set forward a day, it would make every loop late that runs a few times a day.
+        """
+        now = self._steady()
+        return {name: now - pulse.due for name, pulse in self.pulses.items() if 0.0 < pulse.due < now}
 
     def stuck(self) -> list[str]:
         """Names of loops that have not come to their end in time."""
-        now = self._clock()
-        late = []
-        for name, pulse in self.pulses.items():
-            last = pulse.ended or pulse.begun
-            if last is not None and now - last > pulse.every * 2 + pulse.limit:
-                late.append(name)
-        return late
+        return list(self.late())
 
     def open(self) -> None:
         """Begin."""
+        now = self._steady()
+        for name, pulse in self.pulses.items():
+            pulse.due = now + self._furthest[name].total_seconds() + _patience(pulse)
         self._scheduler.start()
         self._mind()
 
@@ -125,3 +141,8 @@ class Loops:
             self._minder = None
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
+
+
+def _patience(pulse: Pulse) -> float:
+    """Seconds from one end of a loop to the next, at the most."""
+    return (pulse.every * 2 + pulse.limit).total_seconds()

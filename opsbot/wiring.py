@@ -3,13 +3,13 @@
 store ─┬───────────────┬───────────┬─────────┐
 feed ──┤               │           │         │
 managers ─ prober ─ verifier ─ Deployer ─ Watcher ─ Engine
-                                  └──── Poller ──────┘
+errands ──────┴───────────────────┴──── Poller ──────┘
 """
 
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,8 +23,8 @@ from opsbot.feed import Feed
 from opsbot.probes import Prober
 from opsbot.redaction import Redactor, telling
 from opsbot.services.environment import parse
+from opsbot.services.errands import Errands
 from opsbot.services.port import ServiceManager
-from opsbot.services.supervisor import Supervisor
 from opsbot.source.poll import Poller
 from opsbot.store import Store, ledger
 from opsbot.watch import Watcher
@@ -42,6 +42,7 @@ class Parts:
     watcher: Watcher
     poller: Poller
     pager: Pager
+    errands: Errands | None = None
 
 
 def now() -> datetime:
@@ -49,17 +50,27 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def _managers(config: Config, clock: Callable[[], datetime]) -> dict[str, ServiceManager]:
+def _managers(config: Config, clock: Callable[[], datetime]) -> tuple[dict[str, ServiceManager], Errands | None]:
+    """Who keeps each service running, and who runs what is deployed as the services' own users."""
     units = {name: service for name, service in config.services.items() if service.manager is ManagerKind.SYSTEMD}
     own = {name: service for name, service in config.services.items() if service.manager is ManagerKind.PROCESS}
-    managers: dict[str, ServiceManager] = dict.fromkeys(own, Supervisor(own, config.state.services, clock))
-    if units:
-        # D-Bus takes 5 MB, which a host without units need not spend.
-        from opsbot.services.systemd.manager import Systemd  # noqa: PLC0415
+    managers: dict[str, ServiceManager] = {}
+    # Each comes only where it is used: half a MB for the supervisor, 3 MB for D-Bus.
+    if own:
+        from opsbot.services.supervisor import Supervisor  # noqa: PLC0415
 
-        systemd = Systemd(units, config.state.directory, clock, scope=config.systemd.scope)
-        managers |= dict.fromkeys(units, systemd)
-    return managers
+        managers |= dict.fromkeys(own, Supervisor(own, config.state.services, clock))
+    if not units:
+        return managers, None
+    from opsbot.services.systemd.bus import SystemdBus  # noqa: PLC0415
+    from opsbot.services.systemd.errands import UnitErrands  # noqa: PLC0415
+    from opsbot.services.systemd.manager import Systemd  # noqa: PLC0415
+
+    scope = config.systemd.scope
+    bus = SystemdBus(scope)
+    errands = UnitErrands(bus, units)
+    systemd = Systemd(units, config.state.directory, clock, bus=bus, scope=scope, prove=errands.cwd_of)
+    return managers | dict.fromkeys(units, systemd), errands
 
 
 def known_secrets(config: Config) -> Iterator[str]:
@@ -114,27 +125,26 @@ async def open_engine(
     """
     redact = redact or Redactor()
     redact.learn(await asyncio.to_thread(lambda: list(known_secrets(config))))
-    managers = _managers(config, clock)
-    async with Store(config.state.database) as store:
+    managers, errands = _managers(config, clock)
+    async with Store(config.state.database) as store, AsyncExitStack() as closing:
         feed = Feed()
-        prober = Prober(clock=clock)
+        prober = Prober(clock=clock, errands=errands)
+        closing.callback(prober.close)
         verifier = Verifier(prober, managers, clock)
-        deployer = Deployer(config, store, feed, managers, verifier, clock, redact=redact)
+        deployer = Deployer(config, store, feed, managers, verifier, clock, redact=redact, errands=errands)
         watcher = Watcher(config.services, store, feed, managers, prober, deployer, clock, redact)
         poller = Poller(config, store, feed, deployer, clock)
+        # Each is to be closed before it is open: one that fails half-way must not hold what the next try needs.
         for manager in set(managers.values()):
+            closing.push_async_callback(manager.close)
             await manager.open()
+        closing.push_async_callback(deployer.close)
         await deployer.settle()
+        closing.push_async_callback(watcher.close)
         await watcher.open()
         engine = Engine(config, store, feed, managers, deployer, watcher, clock, redact)
         engine.poller = poller
+        closing.push_async_callback(poller.close)
         if store.set_aside is not None:
             await _begin_anew(engine, store.set_aside)
-        try:
-            yield Parts(engine, deployer, watcher, poller, Pager(config.alerts, store, feed, clock))
-        finally:
-            await poller.close()
-            await watcher.close()
-            await deployer.close()
-            for manager in set(managers.values()):
-                await manager.close()
+        yield Parts(engine, deployer, watcher, poller, Pager(config.alerts, store, feed, clock), errands)

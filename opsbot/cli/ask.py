@@ -13,7 +13,7 @@ from opsbot.cli import show as cli_show
 from opsbot.cli.client import AnswerError, Client, NoAnswerError
 from opsbot.cli.place import Place, UsageError, place
 from opsbot.cli.terminal import Paint, plain, terminal_width, wants_colour
-from opsbot.cli.wait import Progress, to_stderr, wait
+from opsbot.cli.wait import Progress, seen_to, to_stderr, wait
 
 if TYPE_CHECKING:
     from opsbot.cli.offline import LastKnown
@@ -333,3 +333,12 @@ def silence(args: argparse.Namespace) -> int:
     reply = session.client.ask("POST", "silence", **values)
     session.show(reply, lambda: [f"{plain(reply['service'])} is silenced until {cli_show.stamp(reply['until'])} UTC"])
     return FINE
+
+
+def reload(args: argparse.Namespace) -> int:
+    """`opsbot reload`."""
+    session = Session(args)
+    wish: int = session.client.ask("POST", "reload")["wish"]
+    reply = seen_to(session.client, wish)
+    session.show(reply, lambda: [plain(reply["text"]), *(f"  {plain(line)}" for line in reply["lines"])])
+    return FINE if reply["ok"] else FAILED

@@ -1,11 +1,16 @@
-"""Waits for a deployment and tells each of its steps: a line each; on a terminal the last one lives."""
+"""Waits for a deployment and tells each of its steps: a line each; on a terminal the last one lives.
+
+And for a reload, which takes the control socket away for a moment.
+"""
 
 import sys
+import time
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import TextIO
+from typing import Any, TextIO
 
 from opsbot.cli import show as cli_show
+from opsbot.cli.client import AnswerError, Client, NoAnswerError
 from opsbot.cli.terminal import Paint, terminal_width
 from opsbot.control.shapes import DeploymentReply
 
@@ -67,6 +72,31 @@ def wait(changes: Iterable[DeploymentReply], progress: Progress) -> DeploymentRe
     if last is None:
         raise RuntimeError("a deployment was followed and none was seen")
     return last
+
+
+def seen_to(client: Client, wish: int, *, patience: float = 30.0, sleep: Callable[[float], None] = time.sleep) -> Any:
+    """What came of a reload (`ReloadReply`). The control socket goes and comes with it: it is waited for, so long.
+
+    Raises:
+        NoAnswerError: the daemon has not been there for `patience` seconds.
+        AnswerError: it was started anew meanwhile, or the caller's rank is gone with the old configuration.
+    """
+    gone: float | None = None
+    while True:
+        try:
+            reply = client.ask("GET", "reload")
+        except NoAnswerError:
+            gone = time.monotonic() if gone is None else gone
+            if time.monotonic() - gone > patience:
+                raise
+        else:
+            gone = None
+            if reply["answered"] >= wish:
+                return reply
+            if reply["asked"] < wish:
+                text = "opsbot was started anew meanwhile, and has read its configuration at that"
+                raise AnswerError("not-ready", text)
+        sleep(0.2)
 
 
 def to_stderr(text: str) -> None:

@@ -6,7 +6,7 @@ problems = check(Path("/etc/opsbot/config.toml"))   # the same, as a list
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +54,10 @@ def load(path: Path) -> Config:
     Raises:
         ConfigError: it cannot be read, or something in it is wrong.
     """
-    problems, tree = _read(path)
+    problems, tree, document = _read(path)
     if problems:
         raise ConfigError(problems)
-    return build(path, tree)
+    return replace(build(path, tree), words=document)
 
 
 def check(path: Path) -> list[Problem]:
@@ -70,35 +70,48 @@ def check_text(text: str, path: Path) -> list[Problem]:
     return _examine(text, path)[0]
 
 
-def _read(path: Path) -> tuple[list[Problem], dict[str, Any]]:
+def problem_at(path: Path, key: KeyPath, said: str) -> Problem:
+    """A problem with a key of the file that shows itself only against what is in force."""
+    try:
+        lines = key_lines(path.read_text())
+    except (OSError, UnicodeDecodeError):
+        return Problem(path, 0, dotted(key), said)
+    return Problem(path, _line(lines, key), dotted(key), said)
+
+
+_Read = tuple[list[Problem], dict[str, Any], dict[str, Any]]
+"""Problems; the values where there are none; the document as it is written."""
+
+
+def _read(path: Path) -> _Read:
     try:
         raw = path.read_bytes()
     except OSError as error:
         hint = "; `opsbot init` writes one" if isinstance(error, FileNotFoundError) else ""
-        return [Problem(path, 0, "", f"cannot be read: {error.strerror}{hint}")], {}
+        return [Problem(path, 0, "", f"cannot be read: {error.strerror}{hint}")], {}, {}
     try:
         text = raw.decode()
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        return [Problem(path, line, "", "is not UTF-8 text; save the file as UTF-8")], {}
+        return [Problem(path, line, "", "is not UTF-8 text; save the file as UTF-8")], {}, {}
     return _examine(text, path)
 
 
-def _examine(text: str, path: Path) -> tuple[list[Problem], dict[str, Any]]:
+def _examine(text: str, path: Path) -> _Read:
     try:
         document = tomli.loads(text)
     except tomli.TOMLDecodeError as error:
         faults = [(number, "", said) for number, said in stray_secrets(text, [])]
         faults.append(_syntax(error))
-        return _problems(path, faults), {}
+        return _problems(path, faults), {}, {}
     except (ValueError, RecursionError) as error:
         # Python's own limits: the digits of a number, the depth of a nest. They come without a place.
-        return [Problem(path, 0, "", f"cannot be read as TOML: {_first_words(error)}")], {}
+        return [Problem(path, 0, "", f"cannot be read as TOML: {_first_words(error)}")], {}, {}
     lines = key_lines(text)
     tree, found = examine(document)
     faults = [(_line(lines, where), dotted(where), said) for where, said in found.faults]
     faults += [(number, "", said) for number, said in stray_secrets(text, found.secrets)]
-    return _problems(path, faults), tree
+    return _problems(path, faults), tree, document
 
 
 def _problems(path: Path, faults: list[tuple[int, str, str]]) -> list[Problem]:

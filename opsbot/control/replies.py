@@ -20,6 +20,7 @@ from opsbot.control.shapes import (
     NoticeReply,
     ProofReply,
     ReleaseReply,
+    ReloadReply,
     ServiceReply,
     SilenceReply,
     SourceReply,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:  # the client prints these shapes and must start fast: it need
     from opsbot.host import HostFigures
     from opsbot.services.port import LogLine, ServiceState
     from opsbot.source.poll import Polled
+    from opsbot.wishes import Answer
 
 
 def iso(at: datetime) -> str:
@@ -218,6 +220,7 @@ def service_reply(status: "ServiceStatus") -> ServiceReply:
         "state": state_reply(status.state),
         "cpu": figures.cpu if figures else None,
         "memory": figures.memory if figures else None,
+        "tasks": figures.tasks if figures else None,
         "checks": [check_reply(name, health) for name, health in status.checks],
         "live": status.live.release if status.live else None,
         "live_since": iso(status.live.since) if status.live else None,
@@ -323,4 +326,17 @@ def host_reply(figures: "HostFigures", name: str) -> HostReply:
         "load": list(figures.load),
         "disks": [{"path": str(disk.path), "total": disk.total, "free": disk.free} for disk in figures.disks],
         "uptime": figures.uptime,
+    }
+
+
+def reload_reply(asked: int, answer: "Answer | None") -> ReloadReply:
+    """What came of a reload."""
+    if answer is None:
+        return {"asked": asked, "answered": 0, "ok": True, "text": "", "lines": []}
+    return {
+        "asked": asked,
+        "answered": answer.answered,
+        "ok": answer.ok,
+        "text": answer.text,
+        "lines": list(answer.lines),
     }

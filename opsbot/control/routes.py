@@ -10,6 +10,7 @@
     GET  /v1/deployments/N                      POST /v1/silence   {service, for, reason}
     GET  /v1/deployments/N/follow  (NDJSON)     POST /v1/ack       {service, reason}
     GET  /v1/monitor, /v1/monitor/follow  (NDJSON, a snapshot a second)
+    POST /v1/reload  -> {wish}                  GET  /v1/reload  -> what came of the last wishes
 
 A refusal is `{why, text, deployment}`: 403 for lack of rank, 404 for what there is not, 400 for what cannot be used,
 409 for the rest. `service` may be left out where one is configured. `grep` of logs/follow sifts the lines so far only.
@@ -33,6 +34,7 @@ from opsbot.control.stream import send
 from opsbot.core.access import Action, Actor
 from opsbot.core.deployment import Refused, Why
 from opsbot.services.port import LogLine, LogQuery
+from opsbot.wishes import Wishes
 
 if TYPE_CHECKING:
     from opsbot.control.shapes import Ping
@@ -92,8 +94,10 @@ class Routes:
         ping: "Ping",
         snapshots: Snapshots,
         closing: asyncio.Event,
+        wishes: Wishes | None = None,
     ) -> None:
-        """`closing`: set when the daemon goes; streams end then."""
+        """`closing`: set when the daemon goes; streams end then. wishes: takes what is asked of the daemon itself."""
+        self._wishes = wishes
         self._engine = engine
         self._clock = clock
         self._ping = ping
@@ -122,6 +126,8 @@ class Routes:
             web.post("/v1/resume", self.resume),
             web.post("/v1/silence", self.silence),
             web.post("/v1/ack", self.ack),
+            web.post("/v1/reload", self.reload),
+            web.get("/v1/reload", self.reloaded),
         ]
 
     async def _asked(self, request: web.Request) -> tuple[Actor, Fields]:
@@ -352,6 +358,27 @@ class Routes:
         given.done()
         found = await self._engine.silence(who, service, length, reason)
         return _no(found) if isinstance(found, Refused) else web.json_response(replies.silence_reply(found))
+
+    async def reload(self, request: web.Request) -> web.Response:
+        """Have the configuration read anew, as SIGHUP does; comes back at once with the number of the wish."""
+        who, given = await self._asked(request)
+        given.done()
+        refused = await self._engine.admit(who, Action.RELOAD)
+        if refused is not None:
+            return _no(refused)
+        if self._wishes is None:
+            return _no(Refused(Why.NOT_READY, "this daemon cannot read its configuration anew; restart it"))
+        return web.json_response({"wish": self._wishes.reload(who)})
+
+    async def reloaded(self, request: web.Request) -> web.Response:
+        """What came of the last reload; the answer has reached a wish's number once it was seen to."""
+        who, given = await self._asked(request)
+        given.done()
+        refused = await self._engine.admit(who, Action.RELOAD)
+        if refused is not None:
+            return _no(refused)
+        asked, found = (0, None) if self._wishes is None else (self._wishes.asked, self._wishes.answer)
+        return web.json_response(replies.reload_reply(asked, found))
 
 
 async def _replies(lines: AsyncIterator[LogLine]) -> AsyncIterator[Mapping[str, object]]:

@@ -22,6 +22,7 @@ from opsbot.control import replies
 from opsbot.control.routes import Routes, errors_as_json
 from opsbot.control.snapshot import Gateway, Snapshots
 from opsbot.control.unix_path import reachable
+from opsbot.wishes import Wishes
 
 if TYPE_CHECKING:
     from opsbot.control.shapes import Ping
@@ -113,10 +114,11 @@ async def start_control(
     clock: Callable[[], datetime],
     *,
     gateway: Callable[[], Gateway] | None = None,
+    wishes: Wishes | None = None,
 ) -> Control:
     """Open the control socket at `path` and answer on it until `Control.close`.
 
-    gateway: how the connection to Discord stands, for the dashboard.
+    gateway: how the connection to Discord stands, for the dashboard. wishes: takes what is asked of the daemon itself.
 
     Raises:
         ControlError: a live daemon answers there, or the socket cannot be made.
@@ -128,7 +130,7 @@ async def start_control(
         "state_directory": str(engine.config.state.directory),
     }
     closing = asyncio.Event()
-    routes = Routes(engine, clock, ping, Snapshots(engine, clock, ping, gateway), closing)
+    routes = Routes(engine, clock, ping, Snapshots(engine, clock, ping, gateway), closing, wishes)
     app = web.Application(client_max_size=BODY_BYTES, middlewares=[errors_as_json])
     app.add_routes(routes.table())
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSE_SECONDS, keepalive_timeout=5.0)

@@ -175,7 +175,8 @@ class StateReply(TypedDict):
 class ServiceReply(TypedDict):
     """How one service stands. `healthy`: it runs (or is starting) and no check holds it for down.
 
-    `cpu` is percent of one core, `memory` bytes; both null where no process is known.
+    `cpu` is percent of one core, `memory` bytes; both null where no process is known. `tasks` counts the processes and
+    threads of its unit, null where it has none.
     """
 
     service: str
@@ -184,6 +185,7 @@ class ServiceReply(TypedDict):
     state: StateReply
     cpu: float | None
     memory: int | None
+    tasks: int | None
     checks: list[CheckReply]
     live: str | None
     live_since: str | None
@@ -314,6 +316,16 @@ class Ping(TypedDict):
     pid: int
     since: str
     state_directory: str
+
+
+class ReloadReply(TypedDict):
+    """What came of a reload. `asked`: how many wishes there were. `answered`: the last it answers, 0 where none was."""
+
+    asked: int
+    answered: int
+    ok: bool
+    text: str
+    lines: list[str]
 
 
 class Snapshot(TypedDict):

@@ -33,6 +33,8 @@ class Action(StrEnum):
     HOLD = "hold"
     RESUME = "resume"
     AUDIT = "audit"
+    RELOAD = "reload"
+    """Asked on the host (SIGHUP, `opsbot reload`): there is no slash command of it."""
 
 
 LEAST_RANK: Mapping[Action, Rank] = {
@@ -48,6 +50,7 @@ LEAST_RANK: Mapping[Action, Rank] = {
     Action.HOLD: Rank.DEPLOYER,
     Action.RESUME: Rank.DEPLOYER,
     Action.AUDIT: Rank.ADMIN,
+    Action.RELOAD: Rank.ADMIN,
 }
 
 

@@ -120,6 +120,10 @@ class Faults:
         """End `refuse_gateway`."""
         self._gateway.refused = False
 
+    def mute_gateway(self, *, mute: bool = True) -> None:
+        """Answer no heartbeats, on connections that look whole otherwise."""
+        self._gateway.mute = mute
+
     def hold_gateway(self) -> None:
         """Cut the gateway and keep whoever reconnects waiting for HELLO, while events collect for RESUME to replay."""
         self._gateway.open.clear()

@@ -88,6 +88,8 @@ class Gateway:
         self._allowed_privileged = allowed_privileged
         self._identify_interval = identify_interval
         self._heartbeat = heartbeat_seconds
+        self.mute = False
+        """Heartbeats are taken and not answered."""
         self._last_identify = -1e9
         state.listeners.append(self._dispatch_event)
 
@@ -181,7 +183,8 @@ class Gateway:
     def _receive(self, connection: Connection, op: object, data: object) -> tuple[int, str] | None:
         if op == HEARTBEAT:
             connection.last_heartbeat = time.monotonic()
-            connection.send_op(ACK, None)
+            if not self.mute:
+                connection.send_op(ACK, None)
             return None
         fields = data if isinstance(data, dict) else {}
         if op == IDENTIFY:

@@ -184,7 +184,7 @@ async def test_who_used_sudo_is_named_beside_root() -> None:
 async def test_a_user_in_no_rank_is_refused_and_that_is_written_down(tmp_path: Path, anyones: Path) -> None:
     nobody = pwd.getpwnam("nobody")
     async with world(configuration(tmp_path), anyones / "control.sock") as here:
-        for verb in ("status", "health", "history", "monitor", "audit"):
+        for verb in ("status", "health", "history", "monitor", "audit", "reload"):
             ended = await run(verb, "--socket", str(here.socket), uid=nobody.pw_uid)
             assert (ended.code, ended.out) == (4, ""), verb
             assert "You may not use" in ended.err
@@ -208,7 +208,7 @@ async def test_a_user_in_no_rank_is_refused_and_that_is_written_down(tmp_path: P
             {"status": 0, "health": 0, "history": 0, "monitor": 0, "logs": 4, "restart": 4, "deploy": 4, "audit": 4},
         ),
         ("operator", {"status": 0, "logs": 0, "restart": 0, "silence": 0, "deploy": 4, "hold": 4, "audit": 4}),
-        ("deployer", {"restart": 0, "hold": 0, "resume": 0, "deploy": 0, "audit": 4}),
+        ("deployer", {"restart": 0, "hold": 0, "resume": 0, "deploy": 0, "audit": 4, "reload": 4}),
         ("admin", {"hold": 0, "resume": 0, "audit": 0}),
     ],
 )

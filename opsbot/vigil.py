@@ -1,0 +1,122 @@
+"""The vigil over opsbot itself: the service manager's watchdog is fed while all is well, and only then.
+
+Well means: the event loop turns (this runs on it, and on no thread that could outlive it), every loop comes to its end
+in time, the store's thread answers. What is not well is said, in the log and in the status line, when it is seen: half
+of `WatchdogSec=` before the service manager ends this process (SIGABRT, see systemd.service(5)) and starts another.
+Discord being away is no trouble here: to be started anew would not bring it back.
+"""
+
+import asyncio
+import logging
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+
+from opsbot.loops import Loops
+from opsbot.sdnotify import WATCHDOG, notify
+from opsbot.store import Store
+from opsbot.words import duration
+
+log = logging.getLogger(__name__)
+
+UNWATCHED_SECONDS = 10.0
+"""Between two looks where no watchdog waits: what is wrong is said all the same."""
+BETWEEN_SECONDS = 120.0
+"""How long opsbot may take from one configuration to the next."""
+
+
+def _answer(db: sqlite3.Connection) -> None:
+    db.execute("SELECT 1").fetchone()
+
+
+class Vigil:
+    """Looks at opsbot twice in each of the watchdog's spans."""
+
+    def __init__(
+        self,
+        limit: float | None,
+        say: Callable[[Sequence[str]], None],
+        *,
+        tell: Callable[[str], object] = notify,
+        steady: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """limit: seconds the watchdog waits, None where there is none. say: told what is not well, when it changes.
+
+        tell: takes states for the service manager. steady: a clock that nobody sets.
+        """
+        self._period = UNWATCHED_SECONDS if limit is None else limit / 2
+        self._tell = tell if limit is not None else _ignore
+        self._say = say
+        self._steady = steady
+        self._loops: Loops | None = None
+        self._store: Store | None = None
+        self._between = steady()
+        self._asking: asyncio.Task[None] | None = None
+        self._asked_at = 0.0
+        self._reasons: list[str] = []
+
+    def over(self, loops: Loops, store: Store) -> None:
+        """Watch over these from now on."""
+        self._loops, self._store, self._asking = loops, store, None
+
+    def between(self) -> None:
+        """One configuration ends and another is not in force yet: only the event loop is watched, for a while."""
+        self._loops, self._store, self._asking, self._between = None, None, None, self._steady()
+
+    async def run(self) -> None:
+        """Look and feed until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            begun = loop.time()
+            self._judge(await self.look())
+            await asyncio.sleep(max(begun + self._period - loop.time(), 0.0))
+
+    def _judge(self, reasons: list[str]) -> None:
+        if not reasons:
+            self._tell(WATCHDOG)
+        if list(map(_lasting, reasons)) == list(map(_lasting, self._reasons)):
+            return
+        self._reasons = reasons
+        self._say(reasons)
+        if reasons:
+            log.error("opsbot is not well, and does not say to the service manager that it is: %s", "; ".join(reasons))
+        else:
+            log.warning("opsbot is well again")
+
+    async def look(self) -> list[str]:
+        """What is not well, each in words; none while all is."""
+        if self._loops is None or self._store is None:
+            took = self._steady() - self._between
+            late = took > BETWEEN_SECONDS
+            return [f"no configuration has come into force (for {duration(took)})"] if late else []
+        stuck = [f"the {name} loop is stuck (for {duration(late)})" for name, late in self._loops.late().items()]
+        return stuck + await self._of_store(self._store)
+
+    async def _of_store(self, store: Store) -> list[str]:
+        if self._asking is None:
+            self._asking, self._asked_at = asyncio.create_task(store.read(_answer), name="vigil"), self._steady()
+        asking = self._asking
+        done, _ = await asyncio.wait({asking}, timeout=self._period * 0.9)
+        if self._store is not store:  # closed meanwhile, as it should be
+            asking.add_done_callback(_forget)
+            return []
+        if not done:
+            return [f"the database does not answer (for {duration(self._steady() - self._asked_at)})"]
+        self._asking = None
+        error = asking.exception()
+        return [] if error is None else [f"the database cannot be asked: {error}"]
+
+
+def _ignore(_: str) -> None:
+    return None
+
+
+def _forget(task: "asyncio.Task[None]") -> None:
+    """Nobody wants to know any more how it went."""
+    if not task.cancelled():
+        task.exception()
+
+
+def _lasting(reason: str) -> str:
+    """A reason without for how long: what grows by itself is no news."""
+    return reason.partition(" (for ")[0]
