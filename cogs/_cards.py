@@ -7,10 +7,23 @@ from datetime import UTC, datetime, timedelta
 import discord
 
 from cogs._forge import commit_link, compare_link
-from cogs._render import AMBER, BLUE, DESCRIPTION, GREEN, GREY, RED, Button, Shown, deployment_line, hold_line
+from cogs._render import (
+    AMBER,
+    BLUE,
+    DESCRIPTION,
+    GREEN,
+    GREY,
+    RED,
+    Button,
+    Shown,
+    deployment_line,
+    hold_line,
+    silence_line,
+)
 from cogs._text import code, escape, fence, fit, moment, told
 from opsbot.core.deployment import Commit, Deployment, Hold, Kind, Phase, Step
-from opsbot.core.model import Incident, Notice
+from opsbot.core.model import Acknowledgement, Incident, Notice, Silence
+from opsbot.core.recovery import Ladder
 from opsbot.core.subjects import is_host, words
 from opsbot.core.updates import Because
 from opsbot.store.ledger import TROUBLE
@@ -63,6 +76,10 @@ class Around:
     quarantined: bool = False
     hold: Hold | None = None
     previous: Deployment | None = None
+    acknowledged: Acknowledgement | None = None
+    silence: Silence | None = None
+    thread: int | None = None
+    recovery: Ladder | None = None
 
 
 def mark(letter: str, number: int, host: str) -> str:
@@ -311,18 +328,23 @@ def outcome(notice: Notice, deployment: Deployment, around: Around) -> Shown:
 # Incidents
 
 
-def _incident_buttons(incident: Incident) -> tuple[Button, ...]:
-    if is_host(incident.service):
-        return ()  # nobody restarts a disk
-    service, ident = incident.service, f"i{incident.id}"
+def incident_buttons(incident: Incident, acknowledged: Acknowledgement | None) -> tuple[Button, ...]:
+    """What can be done about it now; of the host's own troubles: acknowledge."""
+    of_host = is_host(incident.service)
+    service, ident = "" if of_host else incident.service, f"i{incident.id}"
     logs = Button("logs", "Logs", service, ident)
     if incident.closed_at is not None:
-        return (logs,)
+        return () if of_host else (logs,)
+    taken = acknowledged is not None and acknowledged.void_at is None
+    take = () if taken else (Button("ack", "Acknowledge", service, ident, discord.ButtonStyle.success),)
+    if of_host:
+        return take
     return (
+        *take,
+        Button("silence", "Silence 1 h", service, ident),
         Button("restart", "Restart", service, ident, discord.ButtonStyle.primary),
         Button("rollback", "Roll back", service, ident, discord.ButtonStyle.danger),
         logs,
-        Button("silence", "Silence 1 h", service, ident),
     )
 
 
@@ -345,6 +367,27 @@ def _with_it(incident: Incident) -> str:
     if count > FEW:
         names = f"{count} services"
     return f" Also not well because of it: {names}."
+
+
+def _who_has_it(incident: Incident, around: Around) -> str:
+    """Who acknowledged it, when and why; until when it is silenced."""
+    lines = []
+    taken = around.acknowledged
+    if taken is not None:
+        who = f"{escape(taken.actor, 60)} {moment(taken.at, 't')}: {escape(taken.reason, 200)}"
+        if taken.void_at is None:
+            lines.append(f"👀 **Acknowledged** by {who}")
+        else:
+            lines.append(
+                f"⚠️ Acknowledged by {who}. Void since {moment(taken.void_at, 't')}: {escape(taken.void_why, 150)}"
+            )
+    elif incident.closed_at is None:
+        lines.append("👀 Nobody has acknowledged it yet.")
+    if around.silence is not None and incident.closed_at is None:
+        lines.append(silence_line(around.silence))
+    if around.thread is not None:
+        lines.append(f"🧵 Timeline: <#{around.thread}>")
+    return "\n".join(lines)
 
 
 def incident_sentence(incident: Incident) -> str:
@@ -379,9 +422,12 @@ def _proof(incident: Incident, around: Around) -> list[str]:
         facts = f"Since {moment(began, 'T')} ({moment(began)}) on {host}"
     else:
         facts = f"{moment(began, 'D')}, {moment(began, 'T')} to {moment(incident.closed_at, 'T')} on {host}"
+        if incident.ended_by:
+            facts += f"\n**Ended by:** {escape(incident.ended_by, 150)}"
     if incident.flaps.count:
         facts += f", {incident.flaps.count} changes, the last {moment(incident.flaps.last or began)}"
-    blocks = [facts, "**Seen**\n" + fit(lines, 900) if lines else "", _dependents(incident)]
+    seen = "**Seen**\n" + fit(lines, 900) if lines else ""
+    blocks = [facts, _who_has_it(incident, around), seen, _dependents(incident)]
     return blocks if is_host(incident.service) else [*blocks, _last_deploy(around)]
 
 
@@ -404,15 +450,18 @@ def _dependents(incident: Incident) -> str:
     return "**Also not well because of it**\n" + fit(lines, 900) if lines else ""
 
 
-def _next(incident: Incident) -> str:
-    """What opsbot does from here on; "" where its deeds say so."""
+def _next(incident: Incident, ladder: Ladder | None) -> str:
+    """What opsbot will do about it by itself."""
     if incident.called_at is not None:
-        return "opsbot does nothing more by itself until somebody restarts, rolls back or resumes it."
+        return "nothing by itself, until somebody restarts, rolls back or resumes it."
     if incident.flaps.flapping:
-        return "Ups and downs are only counted here, until it is calm."
-    if incident.deeds or is_host(incident.service):
-        return ""
-    return "opsbot is about to act: restarts first, then a rollback if a release is to blame, then a call."
+        return "ups and downs are only counted here, until it is calm."
+    if ladder is None or is_host(incident.service):
+        return "nothing by itself."
+    steps = [f"up to {ladder.attempts} restart{'s' if ladder.attempts != 1 else ''}"] if ladder.restart else []
+    if ladder.roll_back:
+        steps.append(f"a rollback if it began within {duration(ladder.blame)} of a release")
+    return ", then ".join([*steps, "a call for a human"]) + "."
 
 
 def _colour(incident: Incident) -> int:
@@ -427,12 +476,11 @@ def incident_card(incident: Incident, around: Around) -> Shown:
     """The card of an incident, from alarm to end."""
     over = incident.closed_at is not None
     deeds = [f"{moment(deed.at, 'T')} {told(deed.text, 200)}" for deed in incident.deeds[-DEEDS:]]
-    if not over and (following := _next(incident)):
-        deeds.append(following)
     last_words = fence(incident.evidence.log[-TAIL:], _LOG_ROOM)
     blocks = [
         *_proof(incident, around),
         "**Done**\n" + "\n".join(deeds) if deeds else "",
+        "" if over else f"**Next:** {_next(incident, around.recovery)}",
         f"**Its last lines**\n{last_words}" if last_words else "",
     ]
     name = words(incident.service)
@@ -449,7 +497,7 @@ def incident_card(incident: Incident, around: Around) -> Shown:
         _join(blocks),
         _colour(incident),
         mark("i", incident.id, around.host),
-        _incident_buttons(incident),
+        incident_buttons(incident, around.acknowledged),
     )
 
 
@@ -465,21 +513,26 @@ def call(notice: Notice, incident: Incident, around: Around) -> Shown:
         _join(blocks),
         RED,
         mark("n", notice.id, around.host),
-        _incident_buttons(incident),
+        incident_buttons(incident, around.acknowledged),
     )
 
 
 def recovered(notice: Notice, incident: Incident, around: Around) -> Shown:
-    """An incident is over, and what stands with those that were not well because of it."""
+    """An incident is over: how long, what it was, what ended it; what stands with those that failed because of it."""
     closed = incident.closed_at or notice.at
-    text = f"{moment(incident.opened_at, 'T')} to {moment(closed, 'T')}: {escape(incident.cause, 200)}"
+    lines = [f"{moment(incident.opened_at, 'T')} to {moment(closed, 'T')}: {escape(incident.cause, 200)}"]
+    if incident.ended_by:
+        lines.append(f"**Ended by:** {escape(incident.ended_by, 200)}")
     still = [escape(one.service, 40) for one in incident.dependents if one.well_at is None]
     if still:
         few = ", ".join(still) if len(still) <= FEW else f"{len(still)} services"
-        text += f"\nNot well yet: {few}. What stays so gets an incident of its own."
+        lines.append(f"Not well yet: {few}. What stays so gets an incident of its own.")
     elif incident.dependents:
-        text += f"\nWith it {len(incident.dependents)} that failed because of it."
-    return Shown(well_again(incident), "", text, GREEN, mark("n", notice.id, around.host))
+        lines.append(f"With it {len(incident.dependents)} that failed because of it.")
+    taken = around.acknowledged
+    if taken is not None and taken.void_at is None:
+        lines.append(f"Acknowledged by {escape(taken.actor, 60)}: {escape(taken.reason, 200)}")
+    return Shown(well_again(incident), "", "\n".join(lines), GREEN, mark("n", notice.id, around.host))
 
 
 # Plain notices

@@ -10,6 +10,7 @@ from functools import partial
 
 import discord
 
+from cogs._acks import ask_why
 from cogs._answer import respond
 from cogs._args import Clicks, bot_of
 from cogs._render import Button, Shown, against_advice, logs, refusal, say
@@ -220,6 +221,9 @@ async def press(engine: Engine, interaction: discord.Interaction, action: str, s
     restart: Press = partial(_restart, bot_of(interaction).clicks)
     stop: Press = partial(_stop, bot_of(interaction).tails, interaction.message)
     presses = {**PRESSES, "restart": (Action.RESTART, restart), "stop": (Action.LOGS, stop)}
+    if action == "ack":
+        await ask_why(engine, interaction, service, ident)
+        return
     if action not in presses:
         await outdated(interaction)
         return

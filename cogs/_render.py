@@ -16,7 +16,7 @@ from cogs._text import clip, code, escape, fence, fit, log_line, moment, told
 from opsbot.core.account import Account
 from opsbot.core.deployment import Deployment, Hold, Kind, Phase, Refused
 from opsbot.core.health import CheckHealth, Verdict
-from opsbot.core.model import AuditEntry, Incident, Silence
+from opsbot.core.model import AuditEntry, Incident, Proof, Silence
 from opsbot.core.subjects import words
 from opsbot.engine import ServiceStatus
 from opsbot.host import HostFigures
@@ -204,7 +204,17 @@ def host_line(host: HostFigures, name: str) -> str:
     return f"🖥️ **{escape(name)}** · " + " · ".join(part for part in parts if part)
 
 
-def overview(statuses: Sequence[ServiceStatus], host: HostFigures, name: str) -> Shown:
+def proof_line(proof: Proof | None) -> str:
+    """When it was last proven that alerts arrive, and what is wrong with it now."""
+    if proof is None:
+        return "📣 It has not been tried yet whether alerts arrive here."
+    proven = "never proven" if proof.proven_at is None else f"last proven {moment(proof.proven_at)}"
+    if not proof.failure:
+        return f"📣 alert path {proven}"
+    return f"⚠️ alert path {proven}; {moment(proof.tried_at)}: {escape(proof.failure, 300)}"
+
+
+def overview(statuses: Sequence[ServiceStatus], host: HostFigures, name: str, proof: Proof | None = None) -> Shown:
     """`/status`: a line a service and one for the host."""
     bad = [status for status in statuses if status.verdict is Verdict.DOWN or status.incident is not None]
     if bad:
@@ -212,7 +222,7 @@ def overview(statuses: Sequence[ServiceStatus], host: HostFigures, name: str) ->
     else:
         content = f"{len(statuses)} services, no trouble known." if len(statuses) != 1 else "No trouble known."
     lines = [status_line(status).rstrip(" ·") for status in statuses]
-    text = fit(lines, DESCRIPTION - 400) + "\n" + host_line(host, name)
+    text = fit(lines, DESCRIPTION - 800) + f"\n{host_line(host, name)}\n{proof_line(proof)}"
     return Shown(content, "Status", text, RED if bad else GREEN)
 
 

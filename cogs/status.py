@@ -31,7 +31,7 @@ class Status(commands.Cog):
                 return refusal(statuses)
             if service is not None:
                 return details(statuses[0])
-            return overview(statuses, await asyncio.to_thread(engine.host), host_of(engine))
+            return overview(statuses, await asyncio.to_thread(engine.host), host_of(engine), await engine.proof())
 
         await respond(interaction, Action.STATUS, work, service=service)
 

@@ -44,6 +44,7 @@ log = logging.getLogger(__name__)
 
 TICK = timedelta(seconds=1)
 WINDOWS = timedelta(seconds=2)
+PAGING = timedelta(seconds=5)
 PRUNE = timedelta(hours=6)
 JITTER = timedelta(seconds=10)
 SWEEP_LIMIT = timedelta(minutes=10)
@@ -195,6 +196,7 @@ def _loops(parts: Parts) -> Loops:
     loops.every("watch", TICK, parts.watcher.tick, limit=timedelta(seconds=30))
     if parts.aware is not None:
         loops.every("discord", TICK, parts.aware.tick, limit=timedelta(seconds=30))
+    loops.every("pager", PAGING, parts.pager.tick, limit=timedelta(seconds=30))
     for job in parts.poller.jobs():
 
         async def poll(name: str = job.service) -> None:

@@ -19,13 +19,18 @@ from discord.ext import commands
 from discord.http import Route
 
 import cogs.alerts
+from cogs._acks import submitted
 from cogs._answer import respond
 from cogs._args import Clicks
 from cogs._channel import OpsChannel
+from cogs._editor import Editor
+from cogs._elsewhere import Elsewhere
 from cogs._presses import outdated, press
+from cogs._proof import Prover
 from cogs._render import Shown, say
 from cogs._tails import Tails
 from cogs._text import escape
+from cogs._threads import Threads
 from cogs._views import PREFIX, TEMPLATE, OpsButton
 from cogs.audit import Audit
 from cogs.control import Control
@@ -166,11 +171,13 @@ class OpsBot(PatientBot):
         pace: Pace,
         awake: Callable[[], None],
         tails: Tails,
+        path_changed: Callable[[], None],
         sightings: Sightings | None = None,
     ) -> None:
-        """Make the client; nothing is connected. awake: called whenever Discord is known to be there again.
+        """Make the client; nothing is connected.
 
-        sightings: kept true from the gateway's events.
+        awake: called whenever Discord is known to be there again. path_changed: when the ops channel has changed, or
+        what opsbot may do in it. sightings: kept true from the gateway's events.
         """
         super().__init__(
             command_prefix=commands.when_mentioned,
@@ -193,6 +200,7 @@ class OpsBot(PatientBot):
         self.on_trouble = lambda text: reporter.problem("gateway", text)
         self.on_rest = reporter.rest
         self._awake = awake
+        self._path_changed = path_changed
         self._registering: asyncio.Task[None] | None = None
         self._sightings = sightings
         if sightings is not None:
@@ -211,6 +219,27 @@ class OpsBot(PatientBot):
         if self._registering is None:
             # Once a log-in, and after the connection: Discord being away must not keep the bot from starting.
             self._registering = asyncio.create_task(self._register(), name="register commands")
+
+    async def on_guild_role_update(self, before: discord.Role, after: discord.Role) -> None:
+        """A role may do more or less; opsbot may hold it. All these events come with the intent GUILDS."""
+        if before.permissions != after.permissions:
+            self._path_changed()
+
+    async def on_guild_channel_update(self, _: discord.abc.GuildChannel, after: discord.abc.GuildChannel) -> None:
+        """The ops channel, or the category whose permissions it may share."""
+        ops = after.guild.get_channel(self.engine.config.discord.ops_channel_id)
+        if ops is None or after.id in {ops.id, ops.category_id}:
+            self._path_changed()
+
+    async def on_guild_channel_delete(self, channel: discord.abc.GuildChannel) -> None:
+        """Perhaps the ops channel."""
+        if channel.id == self.engine.config.discord.ops_channel_id:
+            self._path_changed()
+
+    async def on_member_update(self, _: discord.Member, after: discord.Member) -> None:
+        """opsbot itself has other roles: of other members nothing is told without a privileged intent."""
+        if self.user is not None and after.id == self.user.id:
+            self._path_changed()
 
     async def on_resumed(self) -> None:
         """The old session goes on; what was missed has been replayed."""
@@ -260,12 +289,19 @@ class OpsBot(PatientBot):
         await press(self.engine, interaction, action, service, ident)
 
     async def on_interaction(self, interaction: discord.Interaction) -> None:
-        """Buttons that look like ours and fit no template: from another version of opsbot."""
-        if interaction.type is discord.InteractionType.component:
-            data: Mapping[str, object] = dict(interaction.data or {})
-            custom_id = str(data.get("custom_id", ""))
-            if custom_id.startswith(PREFIX) and not TEMPLATE.fullmatch(custom_id):
+        """Forms that were sent, and buttons that look like ours and fit no template: of another version of opsbot.
+
+        discord.py knows a form only while the process lives that has shown it, and drops it after; so all come here.
+        """
+        data: Mapping[str, object] = dict(interaction.data or {})
+        custom_id = str(data.get("custom_id", ""))
+        if not custom_id.startswith(PREFIX):
+            return
+        if interaction.type is discord.InteractionType.modal_submit:
+            if not await submitted(self.engine, interaction, custom_id):
                 await outdated(interaction)
+        elif interaction.type is discord.InteractionType.component and not TEMPLATE.fullmatch(custom_id):
+            await outdated(interaction)
 
     async def close(self) -> None:
         """End the session, within seconds."""
@@ -324,26 +360,26 @@ async def run_bot(
     channel = OpsChannel(current.get, config.discord.ops_channel_id, redact)
 
     channel.on_rest = rest
-
-    def problem(text: str) -> None:
-        reporter.problem("channel", text)
-
-    sender = cogs.alerts.Sender(engine, channel, channel_pace, problem)
-    editor = cogs.alerts.Editor(engine, channel, channel_pace, problem)
+    threads = Threads(engine, channel, channel_pace.closed, reporter.problem)
+    elsewhere = Elsewhere(engine, channel, current.get)
+    sender = cogs.alerts.Sender(engine, channel, channel_pace, reporter.problem, threads, elsewhere)
+    editor = Editor(engine, channel, channel_pace, reporter.problem)
 
     def awake() -> None:
         sender.nudge()
         editor.nudge()
 
+    prover = Prover(engine, channel, current.get, channel_pace, reporter.problem, elsewhere)
     clicks = Clicks()
     tails = Tails(engine, channel, channel_pace)
 
     def make() -> OpsBot:
-        return OpsBot(engine, redact, clicks, reporter, pace, awake, tails, sightings)
+        return OpsBot(engine, redact, clicks, reporter, pace, awake, tails, prover.changed, sightings)
 
     async with asyncio.TaskGroup() as group:
         group.create_task(sender.run(), name="sender")
         group.create_task(editor.run(), name="editor")
+        group.create_task(prover.run(), name="prover")
         group.create_task(_report_latency(current, reporter), name="latency")
         group.create_task(_stay(make, token, current, reporter, pace, sightings), name="gateway")
         await tails.run()  # in here, so that it ends before the others do

@@ -323,13 +323,19 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True)
 class Alerts:
-    """`[alerts]`: when what comes and goes counts as flapping, and how long dependents are given."""
+    """`[alerts]`: when what comes and goes counts as flapping, and how people are reminded of what goes on."""
 
     flap_changes: int = 6
     flap_window: timedelta = timedelta(minutes=10)
     flap_calm: timedelta = timedelta(minutes=5)
     dependents_grace: timedelta = timedelta(minutes=1)
     """From the end of a root's incident until what depends on it, and is still down, gets one of its own."""
+    remind: tuple[timedelta, ...] = (timedelta(minutes=30), timedelta(hours=1), timedelta(hours=2), timedelta(hours=4))
+    """Before the first reminder, the second and so on; the last is repeated. None: no reminders."""
+    escalate_after: timedelta = timedelta(minutes=15)
+    escalate_role: int | None = None
+    escalate_to: tuple[str, ...] = ()
+    """Names of notifiers."""
 
     @property
     def flapping(self) -> FlapPolicy:

@@ -18,7 +18,16 @@ from opsbot.core.access import Action, Actor, Origin, Rank
 from opsbot.core.account import Account, account
 from opsbot.core.deployment import Deployment, Hold, Kind, Phase, Refused, Release, Request, Why
 from opsbot.core.health import CheckHealth, Verdict
-from opsbot.core.model import AuditEntry, Incident, Live, Notice, Silence, SourceState
+from opsbot.core.model import (
+    Acknowledgement,
+    AuditEntry,
+    Incident,
+    Live,
+    Notice,
+    Proof,
+    Silence,
+    SourceState,
+)
 from opsbot.core.subjects import is_host
 from opsbot.core.windows import Span, active, coming
 from opsbot.deploy.deployer import Deployer
@@ -29,7 +38,7 @@ from opsbot.notify.courier import Sent
 from opsbot.services.log_levels import at_least
 from opsbot.services.port import Activity, LogLine, LogQuery, ManagerError, ServiceManager, ServiceState
 from opsbot.source.poll import Outcome, Polled, Poller
-from opsbot.store import Store, audit, ledger, outbox, watchbook
+from opsbot.store import Store, acks, audit, channel_state, ledger, outbox, watchbook
 from opsbot.watch import Watcher
 from opsbot.watch.inquiry import facts
 from opsbot.watch.vetoes import Vetoes
@@ -326,6 +335,10 @@ class Engine:
         """One incident, for its card."""
         return await self.store.read(watchbook.incident, number)
 
+    async def proof(self) -> Proof | None:
+        """When it was last proven that alerts arrive; None where it was never tried."""
+        return await self.store.read(channel_state.proof, self.config.discord.ops_channel_id)
+
     async def alerts(self, limit: int = 10) -> list[Notice]:
         """The latest notices about trouble, newest first, for the dashboard."""
         return await self.store.read(outbox.recent, limit)
@@ -456,7 +469,43 @@ class Engine:
         await self.store.write(watchbook.put_silence, silence)
         await self._record(actor, Action.SILENCE, service, reason, f"until {silence.until:%Y-%m-%d %H:%M} UTC")
         self.feed.publish("service")
+        self.feed.publish("incident")
         return silence
+
+    async def acknowledge(
+        self, actor: Actor, service: str | None, reason: str, incident: int | None = None
+    ) -> Acknowledgement | Refused:
+        """Take an open incident upon oneself: no reminders and no escalation until it is over or gets worse.
+
+        incident: the one that was looked at; refused where that one is over by now. None: the service's open one.
+        """
+        refusal = await self.admit(actor, Action.ACK, service, reason)
+        if refusal:
+            return refusal
+        now = self.clock()
+        opened = await self._to_acknowledge(service, incident)
+        if not reason.strip():
+            opened = Refused(Why.BAD_INPUT, "An acknowledgement needs a reason: what are you going to do about it?")
+        if isinstance(opened, Incident):
+            value = Acknowledgement(opened.id, actor.name, self._redact(reason.strip())[:300], now)
+            if await self.store.write(acks.acknowledge, value):
+                self.feed.publish("incident", opened.id)
+                self.feed.publish("notice")
+                await self._record(actor, Action.ACK, opened.service, reason, f"incident {opened.id}")
+                return value
+            opened = Refused(Why.NO_INCIDENT, f"{opened.service} is well again: there is nothing to acknowledge.")
+        await self._record(actor, Action.ACK, service, reason, opened)
+        return opened
+
+    async def _to_acknowledge(self, service: str | None, number: int | None) -> Incident | Refused:
+        if number is not None:
+            found = await self.store.read(watchbook.incident, number)
+        else:
+            found = (await self.store.read(watchbook.open_incidents)).get(service or "")
+        if found is None or found.closed_at is not None:
+            name = found.service if found is not None else service or "It"
+            return Refused(Why.NO_INCIDENT, f"{name} has no open incident: there is nothing to acknowledge.")
+        return found
 
     async def hold(self, actor: Actor, service: str, reason: str = "") -> Hold | Refused:
         """No deploys until resumed."""

@@ -30,8 +30,9 @@ from opsbot.services.environment import parse
 from opsbot.services.errands import Errands
 from opsbot.services.port import ServiceManager
 from opsbot.source.poll import Poller
-from opsbot.store import Store, ledger
+from opsbot.store import Store, deliveries, ledger
 from opsbot.watch import Watcher
+from opsbot.watch.pager import Pager
 from opsbot.watch.vetoes import Vetoes
 from opsbot.watch.windows import Windows
 
@@ -51,6 +52,7 @@ class Parts:
     poller: Poller
     windows: Windows
     notifiers: Notifiers
+    pager: Pager
     errands: Errands | None = None
     aware: "Aware | None" = None
 
@@ -209,4 +211,7 @@ async def open_engine(
         closing.push_async_callback(poller.close)
         if store.set_aside is not None:
             await _begin_anew(engine, store.set_aside)
-        yield Parts(engine, deployer, watcher, poller, windows, engine.notifiers, errands, aware)
+        pager = Pager(config.alerts, store, feed, clock)
+        if config.alerts.escalate_to:
+            pager.also.append(deliveries.escalation(config.alerts.escalate_to))
+        yield Parts(engine, deployer, watcher, poller, windows, engine.notifiers, pager, errands, aware)

@@ -355,6 +355,15 @@ def resume(args: argparse.Namespace) -> int:
     return FINE
 
 
+def ack(args: argparse.Namespace) -> int:
+    """`opsbot ack`."""
+    session = Session(args)
+    reply = session.client.ask("POST", "ack", service=args.service, reason=args.reason)
+    text = f"{plain(reply['service'])}: incident {reply['incident']} is yours: no reminders, no escalation"
+    session.show(reply, lambda: [text])
+    return FINE
+
+
 def silence(args: argparse.Namespace) -> int:
     """`opsbot silence`."""
     session = Session(args)

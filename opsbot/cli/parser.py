@@ -304,6 +304,13 @@ def _doing(verbs: _Verbs) -> None:
     resume = verbs.client("resume", "end a hold, the wait after a rollback, and a silence")
     _service(resume)
     _reason(resume)
+    ack = verbs.client(
+        "ack",
+        "acknowledge the open incident of a service",
+        "Stops reminders and escalation until it is over or gets worse.",
+    )
+    _service(ack)
+    ack.add_argument("--reason", required=True, metavar="TEXT", help="why, or what you are going to do about it")
     silence = verbs.client("silence", "no alerts of a service for a while")
     _service(silence)
     silence.add_argument("--for", dest="length", metavar="LENGTH", help="how long: 30m, 2h, 1d (default 1h)")

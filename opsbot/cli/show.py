@@ -14,6 +14,7 @@ from opsbot.control.shapes import (
     IncidentReply,
     Incidents,
     LogReply,
+    ProofReply,
     ServiceReply,
     StateReply,
     Status,
@@ -94,7 +95,15 @@ def status(reply: Status, paint: Paint, now: datetime, columns: int) -> list[str
     rows += [_status_row(one, now) for one in reply["services"]]
     lines = table(rows, paint)
     below = [[f"  {paint(text, colour)}" for text, colour in notes(one, now, columns - 2)] for one in reply["services"]]
-    return [lines[0], *(line for row, extra in zip(lines[1:], below, strict=True) for line in (row, *extra))]
+    shown = [lines[0], *(line for row, extra in zip(lines[1:], below, strict=True) for line in (row, *extra))]
+    return shown if reply["alert_path"] is None else [*shown, _alert_path(reply["alert_path"], paint, now, columns)]
+
+
+def _alert_path(proof: ProofReply, paint: Paint, now: datetime, columns: int) -> str:
+    proven = f"last proven {ago(proof['proven_at'], now)}" if proof["proven_at"] else "never proven"
+    if not proof["failure"]:
+        return fit(f"alert path {proven}", columns)
+    return paint(fit(f"alert path {proven}; {ago(proof['tried_at'], now)}: {plain(proof['failure'])}", columns), BAD)
 
 
 def _status_row(one: ServiceReply, now: datetime) -> list[Cell]:

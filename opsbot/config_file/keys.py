@@ -41,7 +41,7 @@ DISCORD = Table(
 
 _RANKS = {
     "viewer": "May look: `/status`, `/health`, `/history`, `/incidents`, `/why`.",
-    "operator": "May also read logs, restart and silence: `/logs`, `/restart`, `/silence`.",
+    "operator": "May also read logs, restart, silence and acknowledge: `/logs`, `/restart`, `/silence`.",
     "deployer": "May also change what runs: `/deploy`, `/rollback`, `/hold`, `/resume`.",
     "admin": "May do everything, `/audit` included. At least one is needed, or nobody could ever look at the audit "
     "log.",
@@ -105,7 +105,7 @@ SYSTEMD = Table(
 
 ALERTS = Table(
     "alerts",
-    "How trouble is told: one message for one cause.",
+    "How trouble is told: one message for one cause; and what happens while nobody has acknowledged it.",
     (
         Key(
             "flap_changes",
@@ -124,6 +124,33 @@ ALERTS = Table(
             kinds.duration(NO_TIME, HOUR, "1m"),
             "How long what depends on a service (`depends_on`) may stay down after that one is well again, before it "
             "gets an incident of its own. A minute lets it connect anew.",
+        ),
+        Key(
+            "remind",
+            kinds.listed(
+                kinds.duration(MINUTE, 30 * DAY, "30m"), "an array of durations from 1m to 30d", '["30m", "1h", "4h"]'
+            ),
+            "How long after the alarm the first reminder comes, then the second and so on; the last is repeated. `[]` "
+            "turns reminders off. The distances grow: what half an hour of people has not mended is not mended by a "
+            "message every half hour, but it must not be forgotten either.",
+        ),
+        Key(
+            "escalate_after",
+            kinds.duration(MINUTE, 7 * DAY, "15m"),
+            "How long an incident may go unacknowledged before it is escalated, once. A quarter of an hour leaves time "
+            "to wake up and to look, and recovery has mostly ended by then.",
+        ),
+        Key(
+            "escalate_role",
+            names.snowflake("the id of a role"),
+            "The role that is pinged then, the only ping opsbot ever makes. The role must be mentionable, or the bot "
+            "have the permission Mention Everyone. Right-click the role > Copy Role ID.",
+            unset="nobody is pinged",
+        ),
+        Key(
+            "escalate_to",
+            kinds.listed(kinds.text("the name of a notifier", '"phone"', most=64), "an array of names", '["phone"]'),
+            "Notifiers (`[notifiers.NAME]`) that are told then, beside the channel.",
         ),
     ),
     of=(config.Alerts,),

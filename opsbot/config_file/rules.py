@@ -57,6 +57,11 @@ def _notices(tree: Values, services: Values) -> Iterator[Breach]:
     for name, notifier in (_part(tree, "notifiers") or {}).items():
         yield from _secret(notifier, ("notifiers", name), "url", needed=True)
         yield from named_services(_sound(notifier), ("notifiers", name), services)
+    known = _part(tree, "notifiers") or {}
+    for index, name in enumerate(_get(_part(tree, "alerts") or {}, "escalate_to") or ()):
+        if name not in known:
+            there = f"there are: {', '.join(known)}" if known else f"add [notifiers.{name}]"
+            yield ("alerts", "escalate_to", index), f'"{name}" is not a notifier; {there}'
     heartbeat = _part(tree, "heartbeat")
     if heartbeat is not None:
         yield from _secret(heartbeat, ("heartbeat",), "url", needed=True)

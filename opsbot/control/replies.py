@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from opsbot.control.shapes import (
+    AcknowledgementReply,
     Audit,
     AuditReply,
     By,
@@ -19,6 +20,7 @@ from opsbot.control.shapes import (
     Logs,
     NoticeReply,
     NotifyReply,
+    ProofReply,
     ReleaseReply,
     ReloadReply,
     ServiceReply,
@@ -39,7 +41,7 @@ if TYPE_CHECKING:  # the client prints these shapes and must start fast: it need
     from opsbot.core.account import Account
     from opsbot.core.deployment import Commit, Deployment, Hold, Release, Step
     from opsbot.core.health import CheckHealth
-    from opsbot.core.model import AuditEntry, Incident, Notice, Silence, SourceState
+    from opsbot.core.model import Acknowledgement, AuditEntry, Incident, Notice, Proof, Silence, SourceState
     from opsbot.core.windows import Span
     from opsbot.engine import Maintenance, ServiceStatus
     from opsbot.host import HostFigures
@@ -164,6 +166,18 @@ def silence_reply(silence: "Silence") -> SilenceReply:
     }
 
 
+def acknowledgement_reply(service: str, value: "Acknowledgement") -> AcknowledgementReply:
+    """Who has taken an incident."""
+    return {
+        "service": service,
+        "incident": value.incident,
+        "actor": value.actor,
+        "reason": value.reason,
+        "at": iso(value.at),
+        "void_at": maybe_iso(value.void_at),
+    }
+
+
 def incident_reply(incident: "Incident") -> IncidentReply:
     """One trouble."""
     return {
@@ -247,10 +261,20 @@ def service_reply(status: "ServiceStatus") -> ServiceReply:
     }
 
 
-def status(services: "list[ServiceStatus]", *, daemon: bool = True) -> Status:
+def proof_reply(proof: "Proof") -> ProofReply:
+    """Whether alerts arrive."""
+    return {"tried_at": iso(proof.tried_at), "proven_at": maybe_iso(proof.proven_at), "failure": proof.failure}
+
+
+def status(services: "list[ServiceStatus]", proof: "Proof | None" = None, *, daemon: bool = True) -> Status:
     """`status` and `health`."""
     replies = [service_reply(one) for one in services]
-    return {"daemon": daemon, "healthy": all(one["healthy"] for one in replies), "services": replies}
+    return {
+        "daemon": daemon,
+        "healthy": all(one["healthy"] for one in replies),
+        "services": replies,
+        "alert_path": None if proof is None else proof_reply(proof),
+    }
 
 
 def history(deployments: "list[Deployment]", incidents: "list[Incident]", *, daemon: bool = True) -> History:

@@ -11,7 +11,7 @@
     GET  /v1/audit       ?service&member&limit  POST /v1/resume    {service, reason}
     GET  /v1/windows                            POST /v1/notify    {notifier}
     GET  /v1/deployments/N                      POST /v1/silence   {service, for, reason}
-    GET  /v1/deployments/N/follow  (NDJSON)
+    GET  /v1/deployments/N/follow  (NDJSON)     POST /v1/ack       {service, reason}
     GET  /v1/monitor, /v1/monitor/follow  (NDJSON, a snapshot a second)
     POST /v1/reload  -> {wish}                  GET  /v1/reload  -> what came of the last wishes
 
@@ -49,6 +49,7 @@ _STATUS = {
     Why.NO_RANK: 403,
     Why.UNKNOWN_SERVICE: 404,
     Why.NO_RELEASE: 404,
+    Why.NO_INCIDENT: 404,
     Why.BAD_REF: 400,
     Why.BAD_INPUT: 400,
     Why.NOT_READY: 503,
@@ -130,6 +131,7 @@ class Routes:
             web.post("/v1/hold", self.hold),
             web.post("/v1/resume", self.resume),
             web.post("/v1/silence", self.silence),
+            web.post("/v1/ack", self.ack),
             web.post("/v1/reload", self.reload),
             web.post("/v1/notify", self.notify),
             web.get("/v1/reload", self.reloaded),
@@ -164,7 +166,9 @@ class Routes:
         service = given.text("service", SERVICE)
         given.done()
         found = await self._engine.status(who, service)
-        return _no(found) if isinstance(found, Refused) else web.json_response(replies.status(found))
+        if isinstance(found, Refused):
+            return _no(found)
+        return web.json_response(replies.status(found, await self._engine.proof()))
 
     async def health(self, request: web.Request) -> web.Response:
         """Run the checks now."""
@@ -172,7 +176,9 @@ class Routes:
         service = given.text("service", SERVICE)
         given.done()
         found = await self._engine.health(who, service)
-        return _no(found) if isinstance(found, Refused) else web.json_response(replies.status(found))
+        if isinstance(found, Refused):
+            return _no(found)
+        return web.json_response(replies.status(found, await self._engine.proof()))
 
     async def history(self, request: web.Request) -> web.Response:
         """Deployments and incidents."""
@@ -372,6 +378,17 @@ class Routes:
         given.done()
         found = await self._engine.resume(who, service, reason)
         return _no(found) if isinstance(found, Refused) else web.json_response({"service": service, "was_held": found})
+
+    async def ack(self, request: web.Request) -> web.Response:
+        """Take the open incident of a service upon oneself."""
+        who, given = await self._asked(request)
+        service = self._service(who, Action.ACK, given)
+        reason = given.text("reason") or ""
+        given.done()
+        found = await self._engine.acknowledge(who, service, reason)
+        if isinstance(found, Refused):
+            return _no(found)
+        return web.json_response(replies.acknowledgement_reply(service, found))
 
     async def silence(self, request: web.Request) -> web.Response:
         """No alerts for a while."""

@@ -116,6 +116,17 @@ class SilenceReply(TypedDict):
     until: str
 
 
+class AcknowledgementReply(TypedDict):
+    """Who has taken an incident. `void_at`: when it got worse, from when on it does not count."""
+
+    service: str
+    incident: int
+    actor: str
+    reason: str
+    at: str
+    void_at: str | None
+
+
 class DeedReply(TypedDict):
     """Something done about an incident."""
 
@@ -315,12 +326,24 @@ class GatewayReply(TypedDict):
     waiting: int
 
 
+class ProofReply(TypedDict):
+    """Whether alerts arrive: when that was last tried, when it last went well, and what is wrong, or ""."""
+
+    tried_at: str
+    proven_at: str | None
+    failure: str
+
+
 class Status(TypedDict):
-    """`status` and `health`. `daemon` false: read from the store because no daemon answered."""
+    """`status` and `health`. `daemon` false: read from the store because no daemon answered.
+
+    `alert_path` is null where it is not known.
+    """
 
     daemon: bool
     healthy: bool
     services: list[ServiceReply]
+    alert_path: ProofReply | None
 
 
 class History(TypedDict):

@@ -29,6 +29,7 @@ class Action(StrEnum):
     LOGS = "logs"
     RESTART = "restart"
     SILENCE = "silence"
+    ACK = "ack"
     DEPLOY = "deploy"
     ROLLBACK = "rollback"
     HOLD = "hold"
@@ -51,6 +52,7 @@ LEAST_RANK: Mapping[Action, Rank] = {
     Action.LOGS: Rank.OPERATOR,
     Action.RESTART: Rank.OPERATOR,
     Action.SILENCE: Rank.OPERATOR,
+    Action.ACK: Rank.OPERATOR,
     Action.DEPLOY: Rank.DEPLOYER,
     Action.ROLLBACK: Rank.DEPLOYER,
     Action.HOLD: Rank.DEPLOYER,

@@ -201,6 +201,7 @@ class Why(StrEnum):
     STOPPED_BY_HAND = "stopped-by-hand"
     NOT_READY = "not-ready"
     NOT_NOW = "not-now"
+    NO_INCIDENT = "no-incident"
 
 
 @dataclass(frozen=True, slots=True)

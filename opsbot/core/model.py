@@ -20,6 +20,14 @@ class NoticeKind(StrEnum):
     """An incident is over. `subject` is the incident's id."""
     CALL = "call"
     """opsbot gave up and calls for a human. `subject` is the incident's id."""
+    TIMELINE = "timeline"
+    """A short line in an incident's thread. `subject` is the incident's id; `body`: text, sign."""
+    REMINDER = "reminder"
+    """An incident is still open and nobody has acknowledged it. `subject` is its id; `body`: count, why."""
+    ESCALATION = "escalation"
+    """Nobody acknowledged an incident in time: a role is pinged. `subject` is its id; `body`: role."""
+    DIGEST = "digest"
+    """What came and went during a long outage, in one message. `body`: members, the ids of the notices it tells."""
     SOURCE = "source"
     """No news from a repository, or news again. `body`: text, ok."""
     UPDATE = "update"
@@ -45,6 +53,9 @@ class Notice:
     channel_id: int | None = None
     message_id: int | None = None
     shown: int = -1
+    dropped: bool = False
+    digest: int | None = None
+    """The digest that tells it, instead of a message of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +115,33 @@ class Incident:
     dependents: tuple[Dependent, ...] = ()
     flaps: Flaps = field(default_factory=Flaps)
     """While it flaps, and after it did: how often it changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """Somebody has taken an incident upon them: no reminders, no escalation.
+
+    void_at: when it got worse, from when on it does not count; void_why: how.
+    """
+
+    incident: int
+    actor: str
+    reason: str
+    at: datetime
+    void_at: datetime | None = None
+    void_why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """The last try of the alert path. proven_at: when one last went well. failure: what was wrong this time, or ""."""
+
+    channel: int
+    tried_at: datetime
+    proven_at: datetime | None = None
+    failure: str = ""
+    probe: int | None = None
+    """The message that was posted for it and may still be there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -232,6 +232,10 @@ class Standin:
         self.state.emit(Event("GUILD_ROLE_CREATE", {"guild_id": str(GUILD_ID), "role": role.json()}))
         return role.id
 
+    def set_role_permissions(self, role_id: int, permissions: int) -> None:
+        """Change what a role may do in the guild at large."""
+        self.state.set_role_permissions(role_id, permissions)
+
     def add_channel(self, name: str) -> int:
         """A new text channel; returns the id."""
         return self.state.add_channel(name).id

@@ -203,6 +203,14 @@ class State:
         intent = Intent.NONE if member_id == BOT_USER_ID else Intent.MEMBERS
         self.emit(Event("GUILD_MEMBER_UPDATE", member.json() | {"guild_id": str(GUILD_ID)}, intent))
 
+    def set_role_permissions(self, role_id: int, permissions: int) -> None:
+        """Change what a role may do."""
+        if role_id not in self.roles:
+            raise refuse("unknown_role")
+        role = self.roles[role_id]
+        role.permissions = int(permissions)
+        self.emit(Event("GUILD_ROLE_UPDATE", {"guild_id": str(GUILD_ID), "role": role.json()}))
+
     def _known(self, roles: Iterable[int]) -> list[int]:
         wanted = [int(role) for role in roles]
         if any(role not in self.roles for role in wanted):

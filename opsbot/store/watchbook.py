@@ -8,8 +8,11 @@ from datetime import datetime
 from opsbot.core.flapping import Flaps
 from opsbot.core.health import CheckHealth, ProbeResult, Verdict
 from opsbot.core.model import Deed, Dependent, Evidence, Incident, NoticeKind, Silence, SourceState
-from opsbot.store import mutes, outbox
+from opsbot.store import acks, mutes, outbox
 from opsbot.store.rows import dump, load, maybe_moment, maybe_seconds, moment, seconds
+
+LISTED_MOST = 5
+"""Dependents that have lines of their own in a timeline."""
 
 
 def save_health(db: sqlite3.Connection, service: str, name: str, health: CheckHealth) -> None:
@@ -136,6 +139,7 @@ def open_incident(
     number = int(cursor.lastrowid or 0)
     at = noticed or now or draft.opened_at
     outbox.put(db, f"incident:{number}", NoticeKind.INCIDENT, draft.service, at, subject=number)
+    outbox.line(db, number, draft.service, at, draft.cause, "🔴")
     for subject in fold:
         _fold(db, subject, number, now or draft.opened_at)
     opened = incident(db, number)
@@ -153,10 +157,27 @@ def _fold(db: sqlite3.Connection, subject: str, into: int, now: datetime) -> Non
         return
     why = f"it is part of incident {into}"
     for each in db.execute(
-        "SELECT id FROM notices WHERE kind IN ('incident', 'call') AND subject = ? AND tried_at IS NULL", (row["id"],)
+        f"SELECT id FROM notices WHERE kind IN {outbox.OF_INCIDENTS} AND subject = ? AND tried_at IS NULL",  # noqa: S608
+        (row["id"],),
     ).fetchall():
         outbox.drop(db, each["id"], why)
     put_dependents(db, into, [Dependent(subject, row["cause"], moment(row["opened_at"]))])
+
+
+def _dependent_line(db: sqlite3.Connection, root: Incident, one: Dependent, *, known: bool, count: int) -> None:
+    """Say in the timeline that another service joins, or is well again; of many the card alone tells."""
+    if known and one.well_at is None:
+        return
+    if one.well_at is not None:
+        if count <= LISTED_MOST:
+            outbox.line(db, root.id, root.service, one.well_at, f"{one.service} is well again", "🟢")
+        return
+    if count < LISTED_MOST:
+        text = f"{one.service} is not well because of it: {one.cause}"
+        outbox.line(db, root.id, root.service, one.failed_at, text, "🔴")
+    elif count == LISTED_MOST:
+        outbox.line(db, root.id, root.service, one.failed_at, "more services are not well: the card has them all", "🔴")
+    acks.void(db, root.id, f"{one.service} is not well because of it", one.failed_at)
 
 
 def put_dependents(db: sqlite3.Connection, number: int, news: Iterable[Dependent]) -> Incident | None:
@@ -170,6 +191,7 @@ def put_dependents(db: sqlite3.Connection, number: int, news: Iterable[Dependent
     listed = {each.service: each for each in found.dependents}
     for one in news:
         before = listed.get(one.service, one)
+        _dependent_line(db, found, one, known=one.service in listed, count=len(listed))
         listed[one.service] = replace(one, failed_at=min(one.failed_at, before.failed_at))
     db.execute(
         "UPDATE incidents SET dependents = ?, revision = revision + 1 WHERE id = ?",
@@ -186,10 +208,13 @@ def change_incident(
     deed: str | None = None,
     evidence: Evidence | None = None,
     cause: str | None = None,
+    sign: str = "",
+    worse: bool = False,
 ) -> Incident | None:
-    """Add a deed to an incident's story, newer evidence, or the cause it turned out to have; the incident afterwards.
+    """Add a deed to an incident's story and its timeline, newer evidence, or the cause it turned out to have.
 
-    None where it is unknown.
+    The incident afterwards; None where it is unknown. sign: an emoji for the timeline. worse: the trouble has grown: an
+    acknowledgement of it is void.
     """
     row = db.execute("SELECT * FROM incidents WHERE id = ?", (number,)).fetchone()
     if row is None:
@@ -206,7 +231,25 @@ def change_incident(
             number,
         ),
     )
+    if deed is not None:
+        outbox.line(db, number, row["service"], now, deed, sign or ("🔴" if worse else ""))
+        if worse:
+            acks.void(db, number, deed, now)
     return incident(db, number)
+
+
+def observe(
+    db: sqlite3.Connection, number: int, text: str, now: datetime, sign: str = "", *, worse: bool = False
+) -> None:
+    """Add to an incident's timeline what is no deed and not for its card: a check that is well again, a silence.
+
+    worse: the trouble has grown: an acknowledgement of it is void.
+    """
+    row = db.execute("SELECT service FROM incidents WHERE id = ? AND closed_at IS NULL", (number,)).fetchone()
+    if row is not None:
+        outbox.line(db, number, row["service"], now, text, sign)
+        if worse:
+            acks.void(db, number, text, now)
 
 
 def call_human(db: sqlite3.Connection, number: int, why: str, now: datetime) -> bool:
@@ -218,7 +261,8 @@ def call_human(db: sqlite3.Connection, number: int, why: str, now: datetime) -> 
     )
     if cursor.rowcount != 1:
         return False
-    change_incident(db, number, now, deed=f"called for a human: {why}")
+    change_incident(db, number, now, deed=f"called for a human: {why}", sign="🚨")
+    acks.void(db, number, f"opsbot has come to its end: {why}", now, remind=False)
     service = db.execute("SELECT service FROM incidents WHERE id = ?", (number,)).fetchone()["service"]
     outbox.put(
         db, f"call:{number}:{now.timestamp():.0f}", NoticeKind.CALL, service, now, subject=number, body={"why": why}
@@ -249,7 +293,9 @@ def close_incident(db: sqlite3.Connection, service: str, ended_by: str, now: dat
     if silenced and card is not None and card.told_at is None:
         outbox.drop(db, card.id, "it came and went while the service was silenced")
         db.execute(
-            "UPDATE notices SET dropped = 'silenced' WHERE kind = 'call' AND subject = ? AND told_at IS NULL", (number,)
+            """UPDATE notices SET dropped = 'silenced' WHERE kind IN ('call', 'timeline', 'reminder', 'escalation')
+                 AND subject = ? AND told_at IS NULL""",
+            (number,),
         )
     else:
         outbox.put(db, f"recovered:{number}", NoticeKind.RECOVERED, service, now, subject=number)
@@ -297,6 +343,16 @@ def put_silence(db: sqlite3.Connection, value: Silence) -> None:
         "INSERT OR REPLACE INTO silences (service, actor, reason, at, until) VALUES (?, ?, ?, ?, ?)",
         (value.service, value.actor, value.reason, seconds(value.at), seconds(value.until)),
     )
+    text = f"silenced by {value.actor}{f': {value.reason}' if value.reason else ''}, until"
+    _noted_open(db, value.service, value.at, text, value.until)
+
+
+def _noted_open(db: sqlite3.Connection, service: str, now: datetime, text: str, until: datetime | None = None) -> None:
+    """Add to the timeline of a service's open incident, and have its card drawn anew."""
+    row = db.execute("SELECT id FROM incidents WHERE service = ? AND closed_at IS NULL", (service,)).fetchone()
+    if row is not None:
+        outbox.line(db, row["id"], service, now, text, "🔕", until)
+        db.execute("UPDATE incidents SET revision = revision + 1 WHERE id = ?", (row["id"],))
 
 
 def lift_silence(db: sqlite3.Connection, service: str, now: datetime) -> bool:

@@ -56,6 +56,7 @@ class Ends(Story):
         if watched is not None:
             watched.forget_tries()
             watched.last_deed = ""
+            watched.fallen = set()
 
     # What flaps
 

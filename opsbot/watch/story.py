@@ -76,14 +76,30 @@ class Story:
 
     # Its story
 
-    async def note(self, subject: str, deed: str, at: datetime | None = None) -> None:
-        """Add a deed to the open incident's story. at: when it was done, where not now."""
+    async def note(
+        self, subject: str, deed: str, at: datetime | None = None, *, sign: str = "", worse: bool = False
+    ) -> None:
+        """Add a deed to the open incident's story.
+
+        at: when it was done, where not now. sign: an emoji for its timeline. worse: it has grown, so that an
+        acknowledgement of it is void.
+        """
         case = self.case(subject)
         noted = case.incident
         if noted is not None:
-            self._keep(
-                case, await self._store.write(watchbook.change_incident, noted.id, at or self._clock(), deed=deed)
+            moment = at or self._clock()
+            changed = await self._store.write(
+                watchbook.change_incident, noted.id, moment, deed=deed, sign=sign, worse=worse
             )
+            self._keep(case, changed)
+            self._feed.publish("notice")
+
+    async def observe(self, subject: str, text: str, sign: str = "", *, worse: bool = False) -> None:
+        """Add to the open incident's timeline what is no deed: it is not on the card, and ends nothing."""
+        noted = self.case(subject).incident
+        if noted is not None:
+            await self._store.write(watchbook.observe, noted.id, text, self._clock(), sign, worse=worse)
+            self._feed.publish("notice")
 
     async def afresh(self, service: str, deed: str) -> None:
         """A person took a hand in it: recovery begins anew, and may call again."""

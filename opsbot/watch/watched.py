@@ -33,6 +33,8 @@ class Watched:
     """Checks that were well once in this run."""
     seen_well: bool = False
     """A check of it was well since opsbot was started."""
+    fallen: set[str] = field(default_factory=set)
+    """Checks that were down at any time of the open incident."""
     restarts: tuple[datetime, ...] = ()
     """Restarts made for the open incident, since a person last had a hand in it."""
     rolled_back: bool = False

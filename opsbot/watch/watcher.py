@@ -121,6 +121,7 @@ class Watcher:
                 await self._store.write(watchbook.forget_health, name, gone)
             if watched.incident is not None:
                 watched.called = watched.incident.called_at is not None
+                watched.fallen = {check for check, health in watched.checks.items() if health.verdict is Verdict.DOWN}
                 # What was tried before opsbot was restarted has been tried.
                 watched.restarts = await self._store.read(watchbook.recoveries, name, watched.incident.opened_at)
             elif not watched.unwell:
@@ -394,6 +395,8 @@ class Watcher:
             self._feed.publish("service")
             if change.after is Verdict.DOWN:
                 await self._down(name, check, change, result)
+            elif check.name in watched.fallen and not watched.case.flaps.flapping:
+                await self.casebook.observe(name, f"check {check.name} is well: {result.seen}", "🟢")
         if result.ok and watched.unwell:
             await self._maybe_well(name, state)
 
@@ -401,12 +404,18 @@ class Watcher:
         """A check is down. What it hangs below, and fails too, names the cause."""
         watched = self._watched[name]
         if watched.incident is None or watched.case.flaps.flapping:
+            watched.fallen = {check.name}
             causes, _ = untangle(watched.failing)
             root = causes[0] if causes else Failing(check.name, check.kind, check.unit, result.seen)
             began = watched.checks[root.name].streak_since if watched.checks[root.name].streak < 0 else None
             await self.casebook.trouble(name, cause_of(root), min(change.since, began or change.since))
         else:
+            known = {*watched.fallen, *(seen for seen, _ in watched.incident.evidence.checks)}
+            watched.fallen.add(check.name)
+            worse = check.name not in known
             await self.casebook.more(name)
+            text = f"check {check.name} is down {'too' if worse else 'again'}: {result.seen}"
+            await self.casebook.observe(name, text, "🔴", worse=worse)
         await self._climber.act(name)
 
     # What the managers say
@@ -462,7 +471,7 @@ class Watcher:
         if watched.incident is None or watched.case.flaps.flapping:
             await self.casebook.trouble(name, f"it died ({exit_text})", event.at, event.state)
         else:
-            await self.casebook.note(name, f"died again ({exit_text})")
+            await self.casebook.note(name, f"died again ({exit_text})", sign="🔴")
 
     async def _maybe_well(self, name: str, state: ServiceState) -> None:
         """It is well again once every check has been well `rise` times in a row in the present run."""

@@ -23,7 +23,7 @@ from opsbot.core.windows import WEEK, Window
 from opsbot.notify.notifiers import Notifiers
 from opsbot.services.port import Activity, LogLine
 from opsbot.source.poll import Outcome
-from opsbot.store import ledger, watchbook
+from opsbot.store import acks, ledger, watchbook
 from tests.cli.conftest import Opsbot
 from tests.cli.world import COMMIT, World, now
 
@@ -90,7 +90,7 @@ async def test_status_shows_hold_silence_and_a_failing_source(daemon: World, ops
 async def test_the_shape_of_status_in_json_is_kept(daemon: World, opsbot: Opsbot) -> None:
     await daemon.store.write(ledger.set_live, Live("api", "api-old", now(), None))
     reply = json.loads((await opsbot("status", "--json")).out)
-    assert set(reply) == {"daemon", "healthy", "services"}
+    assert set(reply) == {"daemon", "healthy", "services", "alert_path"}
     assert reply["daemon"] is True
     (service,) = reply["services"]
     assert set(service) == {
@@ -301,6 +301,19 @@ async def test_a_notifier_is_tried_and_what_comes_of_it_is_told(daemon: World, o
     assert ended.code == 1
     assert ended.out.startswith("phone did not take it: ")
     assert "refused" in ended.out
+
+
+async def test_ack_takes_the_open_incident_of_a_service_and_nothing_else(daemon: World, opsbot: Opsbot) -> None:
+    ended = await opsbot("ack", "--reason", "on it")
+    assert (ended.code, "no open incident" in ended.err) == (4, True)
+    draft = Incident(0, "api", "check http: answered 500", daemon.engine.clock(), Evidence())
+    await daemon.store.write(watchbook.open_incident, draft)
+    assert (await opsbot("ack", "--reason", " ")).code == 2
+    ended = await opsbot("ack", "--reason", "on it")
+    assert (ended.code, "incident 1 is yours" in ended.out) == (0, True)
+    found = await daemon.store.read(acks.acknowledgement, 1)
+    assert found is not None
+    assert found.reason == "on it"
 
 
 async def test_history_shows_deployments_with_the_note_of_a_failed_one(daemon: World, opsbot: Opsbot) -> None:
