@@ -560,7 +560,7 @@ SERVICE_CASES = [
                 "for example user = 100000000000000001"
             ),
             (
-                '11: services.bot.drain.limit: "10s" is out of range; expected a duration from "1m" to "1d", for '
+                '11: services.bot.drain.limit: "10s" is out of range; expected a duration from 1m to 1d, for '
                 'example "30m"'
             ),
         ],

@@ -12,7 +12,7 @@ import pytest
 
 from opsbot.config import Check, CheckKind, ManagerKind, Service
 from opsbot.core.health import Policy
-from opsbot.core.model import NoticeKind, Silence
+from opsbot.core.model import Notice, NoticeKind, Silence
 from opsbot.core.recovery import Ladder
 from opsbot.core.windows import WEEK, Deploys, Window
 from opsbot.feed import Feed
@@ -59,12 +59,17 @@ class Stage:
                     await asyncio.wait(set(self.watcher._tasks))
 
     async def due(self) -> list[NoticeKind]:
-        return [notice.kind for notice in await self.store.read(outbox.untold, self.clock())]
+        return [notice.kind for notice in await self._untold()]
+
+    async def _untold(self) -> list[Notice]:
+        """But for the lines of timelines: those are in a thread, and wake nobody."""
+        notices = await self.store.read(outbox.untold, self.clock())
+        return [notice for notice in notices if notice.kind is not NoticeKind.TIMELINE]
 
     async def told(self) -> list[str]:
         """All that is due is told; plain sentences word for word."""
         said = []
-        for notice in await self.store.read(outbox.untold, self.clock()):
+        for notice in await self._untold():
             await self.store.write(outbox.told, notice.id, self.clock(), channel=1, message=notice.id)
             said.append(str(notice.body.get("text") or notice.kind))
         return said
