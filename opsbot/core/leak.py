@@ -5,8 +5,8 @@ with level minima is none and one with rising minima is; a cache that levels off
 What is judged is one run of a service: a restart begins anew.
 
 When it is said depends on what is at stake: once a limit will be reached within twice the span that was seen. A fast
-leak is told within hours, a slow one after days; either way while two thirds of the way are still ahead. What rises, but
-has taken up less than a third of the room it has, is never called a leak: most of what rises stops by itself.
+leak is told within hours, a slow one after days; either way while two thirds of the way are still ahead. What rises,
+but has taken up less than a third of the room it has, is never called a leak: most of what rises stops by itself.
 """
 
 from collections.abc import Sequence
