@@ -4,6 +4,7 @@ from pathlib import Path
 
 from opsbot import config
 from opsbot.config_file import kinds, names, places
+from opsbot.config_file.host_keys import HOST_CHECKS
 from opsbot.config_file.kinds import DAY, MINUTE
 from opsbot.config_file.schema import Key, Table, secret_keys
 from opsbot.config_file.service_keys import SERVICE
@@ -137,6 +138,6 @@ ROOT = Table(
             unset="its hostname",
         ),
     ),
-    (DISCORD, ROLES, STATE, HTTP, SYSTEMD, LIMITS, SERVICE),
+    (DISCORD, ROLES, STATE, HTTP, SYSTEMD, LIMITS, HOST_CHECKS, SERVICE),
     of=(config.Config,),
 )

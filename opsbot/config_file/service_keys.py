@@ -406,6 +406,13 @@ SERVICE = Table(
             kinds.size(64 << 10, 1 << 40, "50MiB"),
             "How much of that output is kept at most, rotated files included.",
         ),
+        Key(
+            "leak",
+            kinds.boolean(),
+            "Tell people, once a run, when its memory grows steadily towards its limit (`memory_max`, the unit's "
+            "`MemoryMax=`, else the host's memory). On, since it never restarts anything, and says nothing about a "
+            "cache, a step or a sawtooth.",
+        ),
     ),
     (SOURCE, INSTALL, CHECKS, RECOVERY, CLEANUP),
     form=Form.NAMED,
