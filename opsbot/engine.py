@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import TypeVar, TYPE_CHECKING
 
 from opsbot.config import Config
 from opsbot.core.access import Action, Actor, Origin, Rank
@@ -27,6 +27,10 @@ from opsbot.source.poll import Outcome, Polled, Poller
 from opsbot.store import Store, audit, ledger, outbox, watchbook
 from opsbot.watch import Watcher
 from opsbot.words import duration
+
+if TYPE_CHECKING:
+    from opsbot.core.gauge import Gauge
+    from opsbot.watch.leaks import Growth
 
 T = TypeVar("T")
 
@@ -79,6 +83,12 @@ class Engine:
         self._redact = redact
         self.poller: Poller | None = None
         """Asks the remotes; set by the wiring, which makes it after the engine's other parts."""
+        self.growth: Mapping[str, Growth] = {}
+        """How the memory of each service was last judged. This and what follows is the wiring's, too."""
+        self.gauges: Callable[[], Sequence[Gauge]] = tuple
+        """The figures of the host that are watched, as last measured."""
+        self.certificates: Mapping[str, datetime] = {}
+        """When the certificate of each server expires that is watched."""
 
     # Who may do what
 

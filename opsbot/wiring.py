@@ -28,6 +28,10 @@ from opsbot.services.supervisor import Supervisor
 from opsbot.source.poll import Poller
 from opsbot.store import Store, ledger
 from opsbot.watch import Watcher
+from opsbot.watch.certwatch import CertificateWatch
+from opsbot.watch.hostbook import HostBook
+from opsbot.watch.hostwatch import FailedUnits, HostWatch
+from opsbot.watch.leaks import LeakWatch
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +44,8 @@ class Parts:
     deployer: Deployer
     watcher: Watcher
     poller: Poller
+    host: HostWatch
+    certificates: CertificateWatch
 
 
 def now() -> datetime:
@@ -58,6 +64,17 @@ def _managers(config: Config, clock: Callable[[], datetime]) -> dict[str, Servic
         systemd = Systemd(units, config.state.directory, clock, scope=config.systemd.scope)
         managers |= dict.fromkeys(units, systemd)
     return managers
+
+
+def _failed_units(config: Config, closing: AsyncExitStack) -> FailedUnits | None:
+    if not config.host_checks.failed_units:
+        return None
+    # As above: D-Bus takes memory.
+    from opsbot.services.systemd.failed import FailedUnits as Asking  # noqa: PLC0415
+
+    asking = Asking(config.systemd.scope)
+    closing.push_async_callback(asking.close)
+    return asking
 
 
 def known_secrets(config: Config) -> Iterator[str]:
@@ -134,4 +151,11 @@ async def open_engine(
         closing.push_async_callback(poller.close)
         if store.set_aside is not None:
             await _begin_anew(engine, store.set_aside)
-        yield Parts(engine, deployer, watcher, poller)
+        book, leaks = HostBook(store, feed, clock), LeakWatch(config, store, feed, clock)
+        failed = _failed_units(config, closing)
+        host = HostWatch(config, store, book, managers, leaks, clock, failed_units=failed)
+        certificates = CertificateWatch(config, store, book, clock)
+        engine.growth = leaks.growth
+        engine.gauges = lambda: host.gauges
+        engine.certificates = certificates.expires
+        yield Parts(engine, deployer, watcher, poller, host, certificates)

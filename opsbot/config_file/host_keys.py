@@ -14,9 +14,9 @@ def _percent(name: str, doc: str) -> Key:
 
 HOST_CHECKS = Table(
     "host_checks",
-    "What is watched of the host itself. On by default is what ends services and can be foretold: full disks, no memory "
-    "left, certificates that expire. The rest is on where you set it. An alarm needs a figure that stays bad, and ends "
-    "only when it stays well by a margin: a twentieth of the whole, or a fifth of the threshold.",
+    "What is watched of the host itself. On by default is what ends services and can be foretold: full disks, no "
+    "memory left, certificates that expire. The rest is on where you set it. An alarm needs a figure that stays bad, "
+    "and ends only when it stays well by a margin: five points of percentage, or a fifth of a smaller threshold.",
     (
         Key(
             "interval",
@@ -36,8 +36,8 @@ HOST_CHECKS = Table(
         ),
         _percent(
             "disk",
-            "Percent of a file system in use, of those that hold the state, the services and `/`. At 90 there is mostly "
-            f"time left to act. {_OFF}, the forecast as well.",
+            "Percent of a file system in use, of those that hold the state, the services and `/`. At 90 there is "
+            f"mostly time left to act. {_OFF}, the forecast as well.",
         ),
         Key(
             "disk_ahead",
@@ -57,13 +57,14 @@ HOST_CHECKS = Table(
         _percent(
             "pressure",
             "Percent of the last minute in which some task waited for memory (`/proc/pressure/memory`, where the "
-            f"kernel has it). Off: it is the best sign of a host that thrashes, but not every kernel tells. {_OFF}; try 20.",
+            "kernel has it). Off: it is the best sign of a host that thrashes, but not every kernel tells. "
+            f"{_OFF}; try 20.",
         ),
         Key(
             "load",
             kinds.integer(0, 1000, 4, "a number of processes, or 0 for off,"),
-            "Runnable processes a core, over five minutes. Off: a busy host that answers is no trouble. 0 turns it off; "
-            "try 4.",
+            "Runnable processes a core, over five minutes. Off: a busy host that answers is no trouble. "
+            f"{_OFF}; try 4.",
         ),
         _percent(
             "steal",
@@ -72,15 +73,15 @@ HOST_CHECKS = Table(
         ),
         _percent(
             "fds",
-            f"Percent of the open files that the host, or opsbot itself, may have. Off: hosts seldom have a bound. {_OFF}; "
-            "try 80.",
+            "Percent of the open files that the host, or opsbot itself, may have. Off: hosts seldom have a bound. "
+            f"{_OFF}; try 80.",
         ),
         Key(
             "clock",
             kinds.duration(NO_TIME, HOUR, "5s"),
-            "By how much the clock may be wrong, as the kernel reckons (adjtimex(2)): where nobody keeps it, that grows "
-            "to 16 s within hours. Off: containers and many small hosts keep it from outside. `0s` turns it off; try "
-            "`5s`.",
+            "By how much the clock may be wrong, as the kernel reckons (adjtimex(2)): where nobody keeps it, that "
+            "grows to 16 s within hours. Off: containers and many small hosts keep it from outside. `0s` turns it off; "
+            "try `5s`.",
         ),
         Key(
             "failed_units",
@@ -91,8 +92,8 @@ HOST_CHECKS = Table(
         Key(
             "certificate",
             kinds.duration(NO_TIME, 365 * DAY, "14d"),
-            "How long before a certificate expires there is an alarm. What renews them does so 30 days before: at 14 it "
-            "has failed for two weeks. `0s` turns it off.",
+            "How long before a certificate expires there is an alarm. What renews them does so 30 days before: at 14 "
+            "it has failed for two weeks. `0s` turns it off.",
         ),
         Key(
             "certificates",

@@ -1,7 +1,7 @@
 """When a server's certificate expires, asked of the server itself by a handshake.
 
-Nothing is verified: an expired, self-signed or foreign certificate has its dates too, and those are asked for here. So no
-store of root certificates is loaded, and nothing is ever sent over the connection.
+Nothing is verified: an expired, self-signed or foreign certificate has its dates too, and those are asked for here. So
+no store of root certificates is loaded, and nothing is ever sent over the connection.
 """
 
 import asyncio

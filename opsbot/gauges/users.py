@@ -1,4 +1,4 @@
-"""Who uses it: the processes that take most memory, the folders that take most of a disk. Blocks, and takes its time."""
+"""Who uses it: the processes that take most memory, the folders that take most of a disk. Blocks, for seconds."""
 
 import os
 import time

@@ -118,18 +118,6 @@ def run_starts(db: sqlite3.Connection, subject: str, after: datetime) -> list[da
     return [moment(row["since"]) for row in rows]
 
 
-def standings(db: sqlite3.Connection) -> dict[str, tuple[bool, datetime]]:
-    """Whether each figure of the host was bad when it last turned, and when that was."""
-    return {
-        row["subject"]: (bool(row["bad"]), moment(row["since"])) for row in db.execute("SELECT * FROM host_standings")
-    }
-
-
-def save_standing(db: sqlite3.Connection, subject: str, since: datetime, *, bad: bool) -> None:
-    """It turned."""
-    db.execute("INSERT OR REPLACE INTO host_standings VALUES (?, ?, ?)", (subject, bad, seconds(since)))
-
-
 def tell_leak(db: sqlite3.Connection, subject: str, run: str, now: datetime) -> bool:
     """The leak of this run is about to be told; False where it was before."""
     row = db.execute("SELECT run FROM leaks WHERE subject = ?", (subject,)).fetchone()

@@ -560,7 +560,7 @@ SERVICE_CASES = [
             (
                 "10: services.bot.frobnicate: is not a known key; known here are manager, unit, units, command, "
                 "working_directory, environment_file, environment, soak, verify_timeout, startup_grace, "
-                "stop_timeout, log_keep, log_size, source, install, checks, recovery, cleanup"
+                "stop_timeout, log_keep, log_size, leak, source, install, checks, recovery, cleanup"
             )
         ],
     ),

@@ -25,13 +25,6 @@ CREATE TABLE runs (
     PRIMARY KEY (subject, since)
 ) STRICT, WITHOUT ROWID;
 
--- What is held of each figure of the host, so that a restart of opsbot neither forgets an alarm nor raises it again.
-CREATE TABLE host_standings (
-    subject TEXT PRIMARY KEY,
-    bad     INTEGER NOT NULL,
-    since   REAL NOT NULL
-) STRICT, WITHOUT ROWID;
-
 -- Leaks that were told: once a run.
 CREATE TABLE leaks (
     subject TEXT PRIMARY KEY,
