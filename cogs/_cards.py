@@ -10,6 +10,7 @@ from cogs._forge import commit_link, compare_link
 from cogs._render import AMBER, BLUE, DESCRIPTION, GREEN, GREY, RED, Button, Shown, deployment_line, hold_line
 from cogs._text import code, escape, fence, fit, moment
 from opsbot.core.deployment import Commit, Deployment, Hold, Kind, Phase, Step
+from opsbot.core.gauge import HOST
 from opsbot.core.model import Incident, Notice
 from opsbot.core.updates import Because
 from opsbot.store.ledger import TROUBLE
@@ -304,6 +305,8 @@ def outcome(notice: Notice, deployment: Deployment, around: Around) -> Shown:
 
 
 def _incident_buttons(incident: Incident) -> tuple[Button, ...]:
+    if incident.service.startswith(HOST):
+        return ()  # nothing to restart, to roll back or to read the log of
     service, ident = incident.service, f"i{incident.id}"
     logs = Button("logs", "Logs", service, ident)
     if incident.closed_at is not None:
@@ -335,7 +338,8 @@ def well_again(incident: Incident) -> str:
 
 def _proof(incident: Incident, around: Around) -> list[str]:
     evidence = incident.evidence
-    lines = [f"• {escape(name, 60)}: {escape(seen, 150)}" for name, seen in evidence.checks]
+    most = 300 if incident.service.startswith(HOST) else 150  # what can be done about it stands there too
+    lines = [f"• {escape(name, 60)}: {escape(seen, most)}" for name, seen in evidence.checks]
     if evidence.exit and evidence.exit not in incident.cause:
         lines.append(f"• process: {escape(evidence.exit, 150)}")
     began, host = incident.opened_at, escape(around.host, 60)
@@ -347,22 +351,23 @@ def _proof(incident: Incident, around: Around) -> list[str]:
     last = f"**Last deploy:** {deployment_line(previous)}" if previous is not None else "**Last deploy:** none known"
     if previous is not None and previous.commits:
         last += f"\n{escape(previous.commits[0].title, 80)} · {escape(previous.commits[0].author, 30)}"
+    last = "" if incident.service.startswith(HOST) else last
     return [facts, "**Seen**\n" + fit(lines, 900) if lines else "", last]
 
 
 def incident_card(incident: Incident, around: Around) -> Shown:
     """The card of an incident, from alarm to end."""
-    over = incident.closed_at is not None
+    over, of_host = incident.closed_at is not None, incident.service.startswith(HOST)
     deeds = [f"{moment(deed.at, 'T')} {escape(deed.text, 160)}" for deed in incident.deeds[-DEEDS:]]
     if not over and incident.called_at is not None:
         deeds.append("opsbot does nothing more by itself until somebody restarts, rolls back or resumes it.")
-    elif not over and not deeds:
+    elif not over and not deeds and not of_host:
         deeds.append("opsbot is about to act: restarts first, then a rollback if a release is to blame, then a call.")
     last_words = fence(incident.evidence.log[-TAIL:], _LOG_ROOM)
     blocks = [
         *_proof(incident, around),
         "**Done**\n" + "\n".join(deeds) if deeds else "",
-        f"**Its last lines**\n{last_words}" if last_words else "",
+        f"**{'Who uses it' if of_host else 'Its last lines'}**\n{last_words}" if last_words else "",
     ]
     lasted = duration((incident.closed_at or incident.opened_at) - incident.opened_at)
     return Shown(

@@ -11,8 +11,9 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TypeVar, TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from opsbot.chart import Memory
 from opsbot.config import Config
 from opsbot.core.access import Action, Actor, Origin, Rank
 from opsbot.core.deployment import Deployment, Hold, Kind, Refused, Release, Request, Why
@@ -26,6 +27,7 @@ from opsbot.services.port import Activity, LogLine, LogQuery, ManagerError, Serv
 from opsbot.source.poll import Outcome, Polled, Poller
 from opsbot.store import Store, audit, ledger, outbox, watchbook
 from opsbot.watch import Watcher
+from opsbot.watch.memory_story import drawn_again, memory_of
 from opsbot.words import duration
 
 if TYPE_CHECKING:
@@ -183,6 +185,16 @@ class Engine:
             return await self.managers[service].state(service)
         except ManagerError as error:
             return ServiceState(Activity.FAILED, exit=str(error))
+
+    async def memory(self, service: str, span: timedelta = timedelta(hours=24)) -> Memory | None:
+        """What is to be drawn of a service's memory; None where too little is known. For who was shown its status."""
+        now = self.clock()
+        return await memory_of(self.store, service, now - span, now, self.growth.get(service))
+
+    async def kept_memory(self, notice: Notice) -> Memory | None:
+        """What is to be drawn beside a notice; None where it has no chart."""
+        kept = notice.body.get("chart")
+        return await drawn_again(self.store, notice.service, kept) if isinstance(kept, dict) and kept else None
 
     def host(self) -> HostFigures:
         """CPU, memory and disk of this host; the disks are those the services and the store live on."""

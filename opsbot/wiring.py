@@ -32,6 +32,7 @@ from opsbot.watch.certwatch import CertificateWatch
 from opsbot.watch.hostbook import HostBook
 from opsbot.watch.hostwatch import FailedUnits, HostWatch
 from opsbot.watch.leaks import LeakWatch
+from opsbot.watch.memory_story import charted
 
 log = logging.getLogger(__name__)
 
@@ -151,7 +152,7 @@ async def open_engine(
         closing.push_async_callback(poller.close)
         if store.set_aside is not None:
             await _begin_anew(engine, store.set_aside)
-        book, leaks = HostBook(store, feed, clock), LeakWatch(config, store, feed, clock)
+        book, leaks = HostBook(store, feed, clock), LeakWatch(config, store, feed, clock, charted)
         failed = _failed_units(config, closing)
         host = HostWatch(config, store, book, managers, leaks, clock, failed_units=failed)
         certificates = CertificateWatch(config, store, book, clock)

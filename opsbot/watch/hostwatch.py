@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from opsbot.config import Config
 from opsbot.core.gauge import HOST, Gauge, Users, filling
@@ -27,7 +28,6 @@ from opsbot.watch.hostbook import Book
 from opsbot.watch.leaks import LeakWatch
 from opsbot.watch.measure import Measured, Meter
 from opsbot.words import size
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from opsbot.core.trend import Forecast

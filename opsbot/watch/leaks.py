@@ -55,12 +55,14 @@ class LeakWatch:
         store: Store,
         feed: Feed,
         clock: Callable[[], datetime],
+        charted: Callable[["Growth", datetime], dict[str, object]] = lambda growth, now: {},  # noqa: ARG005
     ) -> None:
-        """Nothing was judged yet."""
+        """Nothing was judged yet. charted: what a notice keeps for its chart."""
         self._config = config
         self._store = store
         self._feed = feed
         self._clock = clock
+        self._charted = charted
         self._looked: datetime | None = None
         self._row: dict[str, int] = {}
         self.growth: dict[str, Growth] = {}
@@ -95,7 +97,7 @@ class LeakWatch:
 
     async def _tell(self, name: str, run: str, growth: Growth, now: datetime) -> None:
         text = await self._said(name, growth)
-        if await self._store.write(_tell, name, run, text, now):
+        if await self._store.write(_tell, name, run, text, self._charted(growth, now), now):
             log.warning("%s", text)
             self._feed.publish("notice")
 
@@ -126,10 +128,10 @@ class LeakWatch:
         return f"since its start{f' ({deploy} is live)' if deploy else ''}"
 
 
-def _tell(db: sqlite3.Connection, name: str, run: str, text: str, now: datetime) -> bool:
+def _tell(db: sqlite3.Connection, name: str, run: str, text: str, chart: dict[str, object], now: datetime) -> bool:
     if not samples.tell_leak(db, name, run, now):
         return False
-    body: dict[str, object] = {"text": text, "level": "warning", "chart": "memory"}
+    body: dict[str, object] = {"text": text, "level": "warning", "chart": chart}
     return outbox.put(db, f"leak:{name}:{run}", NoticeKind.WORD, name, now, body=body)
 
 
