@@ -4,9 +4,10 @@ A leak is a steady rise of the lower edge, in a straight line, to where the run 
 with level minima is none and one with rising minima is; a cache that levels off is none, nor a step, a wave or noise.
 What is judged is one run of a service: a restart begins anew.
 
-When it is said depends on what is at stake: once a limit will be reached within twice the span that was seen. A fast
-leak is told within hours, a slow one after days; either way while two thirds of the way are still ahead. What rises,
-but has taken up less than a third of the room it has, is never called a leak: most of what rises stops by itself.
+When it is said depends on what is at stake: once a limit will be reached within twice the span that was seen, while two
+thirds of the way are still ahead. Until a whole day was seen, within half of it: a morning's rise looks just like a
+leak until the evening. What rises, but has taken up less than a third of the room it has, is never called a leak: most
+of what rises stops by itself.
 """
 
 from collections.abc import Sequence
@@ -19,11 +20,15 @@ HOUR = 3600.0
 WARM_UP = 0.25 * HOUR
 """After its start a service loads what it needs: that is not judged."""
 LEAST_SPAN = 1.75 * HOUR
-SPANS = (96 * HOUR, 24 * HOUR, 6 * HOUR, 2 * HOUR)
+SPANS = (96 * HOUR, 48 * HOUR, 24 * HOUR, 12 * HOUR, 6 * HOUR, 2 * HOUR)
 """How far back is looked beside the whole run: the longest first, for it is the surest."""
 _SHORTER = 0.7
 """Of the whole run: a span that is hardly shorter says nothing new."""
-_REACH = 2.0
+_DAY = 23 * HOUR
+_REACH, _REACH_WITHIN_A_DAY = 2.0, 0.5
+"""How many times the span that was seen the end may lie ahead."""
+_STRAIGHT = 0.95
+"""What levels off over a long span looks nearly straight over a short one, where little of the bend is: not quite."""
 _MATERIAL = 0.05
 """Of the level, the least that a rise must make up."""
 _NEW_HEIGHT = 0.02
@@ -70,11 +75,12 @@ def judge(points: Sequence[Point], started: float, limit: float | None, within: 
         found = _rise(run, run[-1][0] - span)
         if found is None:
             continue
-        if found.levels_off or slowing is not None:
-            slowing = slowing or found  # straight within a shorter span only because little of the bend is in it
+        if found.levels_off or (slowing is not None and found.slowing < _STRAIGHT):
+            slowing = slowing or found
             continue
         ahead = None if limit is None else forecast(found, limit, reach=_REACH)
-        near = ahead is not None and ahead.likely <= within
+        reach = _REACH if found.span >= _DAY else _REACH_WITHIN_A_DAY
+        near = ahead is not None and ahead.likely <= min(within, reach * found.span)
         return Judgement(Shape.LEAKS if near else Shape.GROWS, found, ahead)
     return Judgement(Shape.LEVEL) if slowing is None else Judgement(Shape.LEVELS_OFF, slowing)
 

@@ -130,10 +130,11 @@ def trend(points: Sequence[Point], *, floors: bool = False) -> Trend | None:
     begun, until = ordered[0][0], ordered[-1][0]
     width = (until - begun) / PARTS
     rates = sorted(rise / width for rise in rises)
-    edge = [(begun + width * (number + 0.5), level) for number, level in enumerate(levels)]
-    rate = slope(edge)
     half = len(rises) // 2
     first, second = sum(rises[:half]), sum(rises[-half:])
+    rate = slope([(begun + width * (number + 0.5), level) for number, level in enumerate(levels)])
+    if first < second * _SLOWING:
+        rate = second / half / width  # it goes faster and faster: what counts is how fast it goes by now
     return Trend(
         rate,
         rates[1],

@@ -48,12 +48,12 @@ def wandering(seed: int) -> Memory:
 
 
 LEAKS: dict[str, tuple[Memory, float, float]] = {
-    "a steady leak": (lambda t: 80 + 10 * t, 10, 20),
-    "a fast leak": (lambda t: 80 + 60 * t, 2, 5),
-    "a leak under a garbage collector": (lambda t: 100 + 60 * ((t * 1.7) % 1) + 8 * t, 10, 24),
+    "a steady leak": (lambda t: 80 + 10 * t, 10, 25),
+    "a fast leak": (lambda t: 80 + 60 * t, 2, 6),
+    "a leak under a garbage collector": (lambda t: 100 + 60 * ((t * 1.7) % 1) + 8 * t, 10, 25),
     "a leak that goes faster and faster": (lambda t: 80 + 0.6 * t * t, 8, 24),
-    "a leak that begins after half a day": (lambda t: 80 + 25 * max(0, t - 12), 13, 24),
-    "a leak in many small steps": (lambda t: 80 + 12 * math.floor(t / 0.7), 8, 18),
+    "a leak that begins after half a day": (lambda t: 80 + 25 * max(0, t - 12), 13, 25),
+    "a leak in many small steps": (lambda t: 80 + 12 * math.floor(t / 0.7), 8, 20),
 }
 SOUND: dict[str, Memory] = {
     "level": lambda _: 100,
@@ -66,10 +66,11 @@ SOUND: dict[str, Memory] = {
     "a cache that fills within a day": lambda t: 80 + 250 * (1 - math.exp(-t / 12)),
     "a cache that fills slowly, nearly to the limit": lambda t: 80 + 400 * (1 - math.exp(-t / 24)),
     "a cache of ever rarer keys": lambda t: 80 + 40 * math.log1p(4 * t),
-    "a cache that fills in a straight line, and is full": lambda t: 80 + min(100, 20 * t),
+    "a cache that fills in a straight line, and is full": lambda t: 80 + min(200, 20 * t),
     "one step": lambda t: 80 + (150 if t > 10 else 0),
     "three steps": lambda t: 80 + 60 * sum(t > at for at in (5, 14, 30)),
     "the wave of the day": lambda t: 120 + 60 * math.sin(2 * math.pi * (t - 6) / 24),
+    "a great wave of the day": lambda t: 170 + 110 * math.sin(2 * math.pi * (t - 6) / 24),
     "a spike now and then": lambda t: 100 + (300 if t % 5 < 0.1 else 0),
     "a fall": lambda t: 400 - 5 * t,
 }
@@ -103,7 +104,7 @@ def test_a_restart_in_between_begins_anew() -> None:
     """Before it, the same memory rose towards the limit; after it, it is level again."""
     before = series(lambda t: 80 + 10 * t, 20)
     after = [(at + 20 * HOUR, value) for at, value in series(lambda _: 80.0, 10)]
-    assert judge(before, 0, LIMIT).shape is Shape.LEAKS
+    assert judge(before, 0, 350 * MIB).shape is Shape.LEAKS
     assert all(each.shape in {Shape.UNKNOWN, Shape.LEVEL} for each in said(before + after, started=20 * HOUR)[66:])
 
 

@@ -91,10 +91,10 @@ async def test_a_leak_is_told_once_with_its_rate_its_origin_and_its_end(stage: S
     done = replace(began, phase=Phase.LIVE, live_at=stage.clock(), finished_at=stage.clock())
     await stage.store.write(ledger.save, done)
     await stage.store.write(ledger.set_live, Live("bot", "r", stage.clock(), done.id))
-    await stage.run(14, lambda t: 80 + 12 * t)
+    await stage.run(14, lambda t: 80 + 20 * t)
     (notice,) = [each for each in await stage.told() if each.key.startswith("leak:")]
     text = str(notice.body["text"])
-    assert text.startswith("bot grows like a leak: 12.")
+    assert text.startswith("bot grows like a leak: 20.0")
     assert "MiB an hour for" in text
     assert "since deployment 1 started it" in text
     assert "it reaches the limit of its process check (400 MiB) in about" in text
@@ -111,15 +111,15 @@ async def test_a_leak_is_told_once_with_its_rate_its_origin_and_its_end(stage: S
 
 
 async def test_the_next_run_is_told_anew_and_a_restart_of_opsbot_does_not_repeat(stage: Stage, tmp_path: Path) -> None:
-    await stage.run(12, lambda t: 80 + 15 * t)
+    await stage.run(12, lambda t: 80 + 25 * t)
     assert len(await stage.told()) == 1
     stage.watch = watch(stage.store, stage.clock, tmp_path)
-    await stage.run(2, lambda t: 80 + 15 * t)
+    await stage.run(2, lambda t: 80 + 25 * t)
     assert len(await stage.told()) == 1
     stage.restart("r2")
-    await stage.run(3, lambda t: 80 + 15 * t)
+    await stage.run(3, lambda t: 80 + 25 * t)
     assert len(await stage.told()) == 1
-    await stage.run(9, lambda t: 80 + 15 * t)
+    await stage.run(9, lambda t: 80 + 25 * t)
     assert len(await stage.told()) == 2
 
 
@@ -140,14 +140,14 @@ async def test_what_is_no_leak_is_not_told(stage: Stage, memory: Memory) -> None
 
 async def test_it_can_be_turned_off(stage: Stage, tmp_path: Path) -> None:
     stage.watch = watch(stage.store, stage.clock, tmp_path, replace(SERVICE, leak=False))
-    await stage.run(14, lambda t: 80 + 12 * t)
+    await stage.run(14, lambda t: 80 + 20 * t)
     assert await stage.told() == []
 
 
 async def test_what_the_host_has_left_is_the_limit_where_no_other_is_nearer(stage: Stage, tmp_path: Path) -> None:
     stage.watch = watch(stage.store, stage.clock, tmp_path, replace(SERVICE, checks=()))
     stage.available = 100 << 20
-    await stage.run(14, lambda t: 80 + 12 * t)
+    await stage.run(14, lambda t: 80 + 20 * t)
     (notice,) = await stage.told()
     assert "all that the host has left" in str(notice.body["text"])
 
