@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from opsbot.config import Config
+from opsbot.config import Config, ManagerKind
 from opsbot.config_file import load
 from opsbot.services import run_record
 from opsbot.services.supervisor import Supervisor
@@ -145,9 +145,10 @@ async def open_bed(folder: Path, services: str, *, standin: Standin | None = Non
 
 
 async def _stop_services(config: Config) -> None:
-    supervisor = Supervisor(config.services, config.state.services, lambda: datetime.now(UTC), resume=False)
+    own = {name: service for name, service in config.services.items() if service.manager is ManagerKind.PROCESS}
+    supervisor = Supervisor(own, config.state.services, lambda: datetime.now(UTC), resume=False)
     await supervisor.open()
-    await asyncio.gather(*(supervisor.stop(name) for name in config.services))
+    await asyncio.gather(*(supervisor.stop(name) for name in own))
     await supervisor.close()
 
 

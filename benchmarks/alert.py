@@ -6,7 +6,6 @@ by mail; for the answer, a parent that waits for its child and starts it again a
 """
 
 import asyncio
-import json
 import os
 import random
 import signal
@@ -14,14 +13,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from contextlib import AsyncExitStack
 from pathlib import Path
 
-from benchmarks import Row, Scale, quantile, row, skipped
+from benchmarks import Row, Scale, skipped
 from benchmarks._bed import SERVER, Bed, end, free_ports, open_bed, serving
 from benchmarks._monit import available, open_monit
+from benchmarks._told import Inbox, Times, answering, listening, mail_server, rows_of
 from opsbot.standin import Standin
 
 KILLS = 30
@@ -74,67 +72,6 @@ while True:
 """
 
 
-@dataclass(slots=True)
-class Times:
-    """Seconds from each kill to the word about it, and to the next answer."""
-
-    told: list[float] = field(default_factory=list)
-    answered: list[float] = field(default_factory=list)
-
-    async def kill(self, pid: int, port: int, message: "asyncio.Future[float]") -> None:
-        """Kill it once. `message` is the moment of the word about it."""
-        began = time.perf_counter()
-        os.kill(pid, signal.SIGKILL)
-        self.answered.append(await _answering(port) - began)
-        async with asyncio.timeout(20):
-            self.told.append(await message - began)
-
-
-async def _answering(port: int) -> float:
-    """The moment at which it answers again; it is asked each 2 ms."""
-    async with asyncio.timeout(20):
-        while True:
-            try:
-                reader, writer = await asyncio.open_connection("127.0.0.1", port)
-                try:
-                    if writer.get_extra_info("sockname") != writer.get_extra_info("peername"):
-                        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-                        if (await reader.read(100)).startswith(b"HTTP/1.1 200"):
-                            return time.perf_counter()
-                finally:
-                    writer.transport.abort()
-            except OSError:
-                pass
-            await asyncio.sleep(0.002)
-
-
-class Inbox:
-    """Hands out the moment of the first message that fits; messages are offered by whoever receives them."""
-
-    def __init__(self) -> None:
-        self._waiting: list[tuple[str, asyncio.Future[float]]] = []
-
-    def next(self, word: str) -> "asyncio.Future[float]":
-        future: asyncio.Future[float] = asyncio.get_running_loop().create_future()
-        self._waiting.append((word, future))
-        return future
-
-    def offer(self, text: str) -> None:
-        now = time.perf_counter()
-        for word, future in self._waiting:
-            if word in text and not future.done():
-                future.set_result(now)
-        self._waiting = [each for each in self._waiting if not each[1].done()]
-
-
-def _listening(standin: Standin) -> Inbox:
-    inbox = Inbox()
-    standin.state.listeners.append(
-        lambda event: inbox.offer(json.dumps(event.data)) if event.name == "MESSAGE_CREATE" else None
-    )
-    return inbox
-
-
 async def _opsbot(folder: Path, kills: int) -> Times:
     ports = free_ports(kills)
     (folder / "server.py").write_text(SERVER)
@@ -146,7 +83,7 @@ async def _opsbot(folder: Path, kills: int) -> Times:
     async with open_bed(folder, services) as bed:
         await serving(ports)
         await asyncio.sleep(7)  # every check was well once, the start's grace is over
-        inbox = _listening(bed.standin)
+        inbox = listening(bed.standin)
         for number, port in enumerate(ports):
             await times.kill(_pid(bed, number), port, inbox.next(f"s{number} "))
             await asyncio.sleep(REST + random.random())  # noqa: S311 - any phase of the ticks
@@ -170,7 +107,7 @@ async def _loop(folder: Path, kills: int) -> Times:
             stdout=asyncio.subprocess.PIPE,
         )
         assert process.stdout is not None
-        inbox = _listening(standin)
+        inbox = listening(standin)
         pid = 0
         try:
             for _ in range(kills):
@@ -187,27 +124,6 @@ async def _loop(folder: Path, kills: int) -> Times:
     return times
 
 
-@asynccontextmanager
-async def _mail(inbox: Inbox) -> AsyncIterator[int]:
-    """A mail server that hands each mail to the inbox; its port."""
-
-    async def session(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"220 bench\r\n")
-        while line := await reader.readline():
-            word = line.strip().upper()
-            if word == b"DATA":
-                writer.write(b"354 go on\r\n")
-                text = await reader.readuntil(b"\r\n.\r\n")
-                inbox.offer(text.decode(errors="replace"))
-            writer.write(b"221 bye\r\n" if word == b"QUIT" else b"250 fine\r\n")
-            if word == b"QUIT":
-                break
-        writer.close()
-
-    async with await asyncio.start_server(session, "127.0.0.1", 0) as server:
-        yield int(server.sockets[0].getsockname()[1])
-
-
 async def _monit(folder: Path, kills: int) -> Times:
     (port,) = free_ports(1)
     times, inbox = Times(), Inbox()
@@ -216,7 +132,7 @@ async def _monit(folder: Path, kills: int) -> Times:
     pid_file = folder / "web.pid"
     async with AsyncExitStack() as stack:
         stack.callback(lambda: os.kill(int(pid_file.read_text()), signal.SIGKILL))
-        mail = await stack.enter_async_context(_mail(inbox))
+        mail = await stack.enter_async_context(mail_server(inbox))
         checks = MONIT.format(mail=mail, folder=folder)
         await stack.enter_async_context(open_monit(folder / "monit", checks, 1))
         for _ in range(kills):
@@ -246,25 +162,10 @@ async def _respawn(folder: Path, kills: int) -> list[float]:
             child.kill()
             await asyncio.to_thread(child.wait)
             child = start()
-            times.append(await _answering(port) - began)
+            times.append(await answering(port) - began)
     finally:
         await asyncio.to_thread(end, child)
     return times
-
-
-def _rows(name: str, ours: list[float], theirs: str, baseline: list[float], aim: str = "") -> list[Row]:
-    return [
-        row(
-            f"{name}, p{share * 100:.0f}",
-            quantile(ours, share) * 1000,
-            "ms",
-            theirs,
-            quantile(baseline, share) * 1000,
-            aim if share == 0.5 else "",
-            f"n = {len(ours)}",
-        )
-        for share in (0.5, 0.9)
-    ]
 
 
 async def run(scale: Scale) -> list[Row]:
@@ -276,12 +177,12 @@ async def run(scale: Scale) -> list[Row]:
         ours = await _opsbot(folder, kills)
         bare = await _respawn(folder, kills)
         loop = await _loop(folder, kills)
-        rows = _rows(told, ours.told, "a look each second", loop.told, "≤ 50 ms")
-        rows += _rows(answer, ours.answered, "bare respawn", bare)
-        rows += _rows(answer, ours.answered, "a look each second", loop.answered)
+        rows = rows_of(told, ours.told, "a look each second", loop.told, "≤ 50 ms")
+        rows += rows_of(answer, ours.answered, "bare respawn", bare)
+        rows += rows_of(answer, ours.answered, "a look each second", loop.answered)
         if not available():
             return [*rows, skipped(f"{told}, against Monit", "monit is not installed")]
         monit = await _monit(folder, kills)
-        rows += _rows(told, ours.told, "Monit, 1 s cycle", monit.told, "≤ 50 ms")
-        rows += _rows(answer, ours.answered, "Monit, 1 s cycle", monit.answered)
+        rows += rows_of(told, ours.told, "Monit, 1 s cycle", monit.told, "≤ 50 ms")
+        rows += rows_of(answer, ours.answered, "Monit, 1 s cycle", monit.answered)
     return rows

@@ -18,7 +18,7 @@ from opsbot.core.health import CheckHealth, Verdict
 from opsbot.core.model import AuditEntry, Incident, Silence
 from opsbot.engine import ServiceStatus
 from opsbot.host import HostFigures
-from opsbot.services.port import Activity, LogLine
+from opsbot.services.port import Activity, LogLine, ServiceState
 from opsbot.watch.leaks import Growth
 from opsbot.watch.memory_story import in_short
 from opsbot.words import duration, size, whose
@@ -121,10 +121,14 @@ ACTIVITY = {
 
 
 def _state(status: ServiceStatus) -> str:
-    if status.state.stopped_by_hand:
+    without = _without(status.state)
+    if status.state.stopped_by_hand and not without:
         return "was stopped on purpose"
     if status.deploying is not None:
         return f"is being deployed ({status.deploying.phase})"
+    if without:
+        well = status.incident is None and status.verdict is not Verdict.DOWN
+        return f"{'runs' if well else 'is not well, and runs'} without {without}, stopped on purpose"
     if status.incident is not None or status.verdict is Verdict.DOWN:
         return "is not well" if status.state.activity is Activity.RUNNING else ACTIVITY[status.state.activity]
     if status.state.activity is Activity.RUNNING and status.verdict is Verdict.UP:
@@ -132,9 +136,17 @@ def _state(status: ServiceStatus) -> str:
     return ACTIVITY[status.state.activity]
 
 
+def _without(state: ServiceState) -> str:
+    """The units that a person stopped, of a service whose others are to run."""
+    stopped = [code(name) for name, part in state.parts if part.stopped_by_hand]
+    return ", ".join(stopped) if len(stopped) < len(state.parts) else ""
+
+
 def _mark(status: ServiceStatus) -> str:
     if status.deploying is not None:
         return "🔵"
+    if _without(status.state):
+        return MARKS[status.verdict]
     if status.state.stopped_by_hand:
         return "⏹️"
     if status.state.activity in {Activity.FAILED, Activity.STOPPED, Activity.RETRYING}:
@@ -151,7 +163,8 @@ def _release(status: ServiceStatus) -> str:
 def _figures(status: ServiceStatus) -> str:
     if status.figures is None:
         return ""
-    return f"CPU {status.figures.cpu:.0f} % · {size(status.figures.memory)}"
+    tasks = "" if status.figures.tasks is None else f" · {status.figures.tasks} tasks"
+    return f"CPU {status.figures.cpu:.0f} % · {size(status.figures.memory)}{tasks}"
 
 
 def _notes(status: ServiceStatus) -> list[str]:
@@ -232,9 +245,9 @@ def growth_line(growth: Growth) -> str:
 def details(status: ServiceStatus, growth: Growth | None = None) -> Shown:
     """`/status service`: everything known of one service. growth: how its memory is judged."""
     state = status.state
-    lines = []
-    if state.pid and state.started_at:
-        lines.append(f"Process {state.pid}, started {moment(state.started_at)}, {state.restarts} restarts by itself")
+    lines = [f"{code(name)} {'process ' if part.pid else ''}{_process(part)}" for name, part in state.parts]
+    if not lines and state.pid and state.started_at:
+        lines.append(f"Process {_process(state)}")
     if state.exit:
         lines.append(f"Last run: {escape(state.exit, 200)}")
     if status.figures is not None:
@@ -260,6 +273,12 @@ def details(status: ServiceStatus, growth: Growth | None = None) -> Shown:
     down = status.verdict is Verdict.DOWN or status.incident is not None
     content = f"{escape(status.service)} {_state(status)}."
     return Shown(content, status.service, fit(lines, DESCRIPTION), RED if down else GREEN)
+
+
+def _process(state: ServiceState) -> str:
+    if state.pid and state.started_at:
+        return f"{state.pid}, started {moment(state.started_at)}, {state.restarts} restarts by itself"
+    return "was stopped on purpose" if state.stopped_by_hand else ACTIVITY[state.activity]
 
 
 def _source(status: ServiceStatus) -> str:
@@ -347,7 +366,9 @@ def audit(entries: Sequence[AuditEntry]) -> Shown:
 
 
 def _audited(entry: AuditEntry) -> str:
-    mark = "✅" if entry.allowed else "⛔"
+    # Allowed by rank, and yet refused: by another deploy, a hold, or because it cannot be.
+    refused = "✋" if entry.result.startswith("refused") else "✅"
+    mark = refused if entry.allowed else "⛔"
     of = f" {escape(entry.service, 40)}" if entry.service else ""
     detail = f" {escape(entry.detail, 60)}" if entry.detail else ""
     who = f"{escape(entry.actor_name, 40)} ({escape(entry.actor_id, 30)}, {entry.origin})"

@@ -19,7 +19,7 @@ from opsbot.bot import run_bot
 from opsbot.config import Config, SecretMissingError
 from opsbot.control.server import ControlError, start_control
 from opsbot.engine import Engine
-from opsbot.footprint import limit_arenas, settle_collector
+from opsbot.footprint import give_back, limit_arenas, settle_collector
 from opsbot.instance import AlreadyRunningError, InstanceLock
 from opsbot.loops import Loops
 from opsbot.redaction import RedactingFilter, Redactor
@@ -147,6 +147,7 @@ async def _open(house: _House, config: Config) -> InForce:
             stack.push_async_callback(_end, asyncio.create_task(work, name=name))
         house.vigil.over(loops, engine.store)
         settle_collector()
+        give_back()
         return InForce(config, engine, parts.deployer, token, stack.pop_all())
 
 
@@ -181,7 +182,7 @@ def _loops(parts: Parts) -> Loops:
 
         # Jitter, and a first time of its own, so that many services and many hosts do not ask at the same moment.
         loops.every(f"poll {job.service}", job.every, poll, jitter=job.jitter, first=job.first, limit=job.limit)
-    sweeper = Sweeper(engine.config, engine.store, engine.feed, engine.clock)
+    sweeper = Sweeper(engine.config, engine.store, engine.feed, engine.clock, errands=parts.errands)
     for cleanup in sweeper.jobs():
         sweep = partial(sweeper.sweep, cleanup)
         loops.every(cleanup.name, cleanup.every, sweep, jitter=JITTER, first=cleanup.first, limit=SWEEP_LIMIT)

@@ -294,8 +294,11 @@ class Service:
 
     @property
     def root(self) -> Path | None:
-        """The folder the service is started from: `current`, its live release."""
-        return None if self.source is None else self.source.directory / "current"
+        """The folder the service is started from: `current`, its live release; or its checkout."""
+        if self.source is None:
+            return None
+        in_place = self.source.strategy is Strategy.IN_PLACE
+        return self.source.directory if in_place else self.source.directory / "current"
 
     @property
     def run_directory(self) -> Path:

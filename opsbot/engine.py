@@ -18,10 +18,11 @@ from opsbot.config import Config
 from opsbot.core.access import Action, Actor, Origin, Rank
 from opsbot.core.deployment import Deployment, Hold, Kind, Refused, Release, Request, Why
 from opsbot.core.health import CheckHealth, Verdict
-from opsbot.core.model import AuditEntry, Incident, Live, Notice, NoticeKind, Silence, SourceState
+from opsbot.core.model import AuditEntry, Incident, Live, Notice, Silence, SourceState
 from opsbot.deploy.deployer import Deployer
+from opsbot.deploy.rolling import restart_in_turn
 from opsbot.feed import Feed
-from opsbot.host import HostFigures, ProcessFigures, host_figures, process_figures
+from opsbot.host import HostFigures, ProcessFigures, host_figures, service_figures
 from opsbot.services.log_levels import at_least
 from opsbot.services.port import Activity, LogLine, LogQuery, ManagerError, ServiceManager, ServiceState
 from opsbot.source.poll import Outcome, Polled, Poller
@@ -168,7 +169,7 @@ class Engine:
             state,
             self.watcher.verdict(service),
             tuple(checks.items()),
-            figures=await asyncio.to_thread(process_figures, state.pid) if state.pid else None,
+            figures=await _figures(state),
             live=live,
             release=next((r for r in releases if live and r.name == live.release), None),
             deploying=latest[0] if latest and not latest[0].finished else None,
@@ -347,7 +348,10 @@ class Engine:
         return begun
 
     async def restart(self, actor: Actor, service: str) -> ServiceState | Refused:
-        """Restart a service now, and forget what recovery counted against it."""
+        """Restart a service now, and forget what recovery counted against it.
+
+        Several units are restarted one after the other: the next one when the one before is well again.
+        """
         refusal = await self.admit(actor, Action.RESTART, service)
         if refusal:
             return refusal
@@ -357,13 +361,19 @@ class Engine:
             return busy
         self.watcher.touched(service, f"restarted by {actor.name}")
         try:
-            state = await self.managers[service].restart(service)
+            state = await self._restart(service)
         except ManagerError as error:
             failure = Refused(Why.NOT_READY, f"{service} did not restart: {error}")
             await self._record(actor, Action.RESTART, service, "", failure)
             return failure
         await self._record(actor, Action.RESTART, service, "", f"running, pid {state.pid}")
         return state
+
+    async def _restart(self, service: str) -> ServiceState:
+        manager = self.managers[service]
+        if not manager.parts(service):
+            return await manager.restart(service)
+        return await restart_in_turn(manager, self.deployer.verifier, self.config.services[service])
 
     async def silence(
         self, actor: Actor, service: str, length: timedelta | None = None, reason: str = ""
@@ -411,16 +421,32 @@ class Engine:
         return held or silenced
 
     async def tell(
-        self, service: str, text: str, *, level: str = "info", key: str | None = None, lines: Sequence[str] = ()
+        self,
+        service: str,
+        text: str,
+        *,
+        level: str = "info",
+        key: str | None = None,
+        lines: Sequence[str] = (),
+        stands_for: Sequence[str] = (),
     ) -> None:
-        """Put a plain sentence into the ops channel, once a key. lines: shown below it, each as it is."""
+        """Put a plain sentence into the ops channel, once a key.
+
+        lines: shown below it, each as it is. stands_for: keys of what is told with it, and not by itself any more.
+        """
         now = self.clock()
         name = key or f"word:{now.timestamp()}"
         body: dict[str, object] = {"text": text, "level": level}
         if lines:
             body["lines"] = list(lines)
-        await self.store.write(outbox.put, name, NoticeKind.WORD, service, now, body=body)
+        await self.store.write(outbox.put_for, name, service, stands_for, now, body=body)
         self.feed.publish("notice")
+
+
+async def _figures(state: ServiceState) -> ProcessFigures | None:
+    if state.pid is None:
+        return None
+    return await asyncio.to_thread(service_figures, state.pid, state.groups, state.started_at)
 
 
 async def _joined(

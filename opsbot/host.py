@@ -9,11 +9,13 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
+
+from opsbot.control_groups import group_figures
 
 _PROCESSES_AT_MOST = 256
 _CHILDREN_FOR = 5.0
@@ -66,7 +68,9 @@ class ProcessFigures:
     started_at: datetime
     children: int
     cpu_seconds: float = 0.0
-    """CPU the main process has used since its start."""
+    """CPU the main process has used since its start; where it has a control group, all that was in it."""
+    tasks: int | None = None
+    """Processes and threads in its control group, where that is told."""
 
 
 def host_figures(paths: Sequence[Path] = ()) -> HostFigures:
@@ -216,3 +220,26 @@ _meter = ProcessMeter()
 def process_figures(pid: int) -> ProcessFigures | None:
     """The figures of a process and its children since the last look of anyone here; None when it is gone."""
     return _meter.figures(pid)
+
+
+def service_figures(pid: int, groups: Sequence[str], started_at: datetime | None) -> ProcessFigures | None:
+    """The figures of a service: those of its control groups, and of its main process what these do not tell.
+
+    None when the process is gone, or may not be seen and has no control group that tells what it uses.
+    """
+    main = process_figures(pid)
+    if not groups:
+        return main
+    found = group_figures(groups)
+    if main is None:
+        # A hardened opsbot may not see other users' processes (ProtectProc=invisible); their control groups it may.
+        if found.cpu is None or found.memory is None or started_at is None:
+            return None
+        main = ProcessFigures(0.0, 0, None, None, started_at, 0)
+    return replace(
+        main,
+        cpu=main.cpu if found.cpu is None else found.cpu,
+        cpu_seconds=main.cpu_seconds if found.cpu_seconds is None else found.cpu_seconds,
+        memory=main.memory if found.memory is None else found.memory,
+        tasks=found.tasks,
+    )

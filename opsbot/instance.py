@@ -97,5 +97,6 @@ class InstanceLock:
 def _holder(raw: bytes) -> str:
     with contextlib.suppress(ValueError, KeyError, TypeError):
         held = json.loads(raw)
-        return f"pid {held['pid']}, running since {held['since']}"
+        since = datetime.fromisoformat(held["since"])
+        return f"pid {held['pid']}, running since {since:%Y-%m-%d %H:%M:%S} UTC"
     return "it has not said who it is yet"

@@ -2,18 +2,21 @@
 
 import hashlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from opsbot.config import Config, ManagerKind
 from opsbot.core.trap import Severity, Trap
 from opsbot.engine import Engine
 from opsbot.services.unit_files import UnitsError, traps_of
+from opsbot.store import outbox
 from opsbot.words import clip
 
 log = logging.getLogger(__name__)
 
-TRAP_MOST, NOTICE_MOST = 380, 850
+TRAP_MOST, NOTICE_MOST, LINE_MOST = 380, 750, 140
 """Letters. A notice holds 900."""
+EACH_MOST = 3
+"""Units with a message each; more have one together."""
 
 
 def units_of(config: Config) -> dict[str, str]:
@@ -37,12 +40,39 @@ async def warn_of_traps(engine: Engine) -> None:
         return
     for trap in found:
         log.log(logging.WARNING if trap.severity is Severity.TRAP else logging.INFO, "%s", trap)
-    for service in config.services.values():
-        for unit in service.units:
-            severe = [trap for trap in found if trap.unit == unit and trap.severity is Severity.TRAP]
-            if severe:
-                key = f"traps:{unit}:{_digest(severe)}"
-                await engine.tell(service.name, "\n".join(_words(unit, severe)), level="warning", key=key)
+    severe: dict[str, list[Trap]] = {}
+    for trap in found:
+        if trap.severity is Severity.TRAP:
+            severe.setdefault(trap.unit, []).append(trap)
+    keys = {unit: f"traps:{unit}:{_digest(traps)}" for unit, traps in severe.items()}
+    news = await engine.store.read(outbox.unknown, list(keys.values()))
+    fresh = [unit for unit, key in keys.items() if key in news]
+    if len(fresh) > EACH_MOST:
+        # Not a message for each: Discord takes five in five seconds, and an alarm would wait behind them.
+        text = "\n".join(_overview(fresh, severe))
+        key = hashlib.sha256("".join(keys[unit] for unit in fresh).encode()).hexdigest()[:16]
+        await engine.tell("", text, level="warning", key=f"traps:{key}", stands_for=[keys[unit] for unit in fresh])
+        return
+    for unit in fresh:
+        await engine.tell(_owner(config, unit), "\n".join(_words(unit, severe[unit])), level="warning", key=keys[unit])
+
+
+def _owner(config: Config, unit: str) -> str:
+    return next((service.name for service in config.services.values() if unit in service.units), "")
+
+
+def _overview(units: Sequence[str], severe: Mapping[str, Sequence[Trap]]) -> Iterator[str]:
+    yield f"The files of {len(units)} units have something in them that will bite. All of it: opsbot doctor"
+    left = NOTICE_MOST
+    for number, unit in enumerate(units):
+        first, *others = severe[unit]
+        more = f" (and {len(others)} more)" if others else ""
+        line = clip(f"{unit}: {first.key}: {first.what}{more}", LINE_MOST)
+        left -= len(line) + 1
+        if left < 0:
+            yield f"And {len(units) - number} more units."
+            return
+        yield line
 
 
 def _digest(traps: Sequence[Trap]) -> str:

@@ -3,7 +3,7 @@
 store ─┬───────────────┬───────────┬─────────┐
 feed ──┤               │           │         │
 managers ─ prober ─ verifier ─ Deployer ─ Watcher ─ Engine
-                                  └──── Poller ──────┘
+errands ──────┴───────────────────┴──── Poller ──────┘
 """
 
 import asyncio
@@ -23,8 +23,8 @@ from opsbot.feed import Feed
 from opsbot.probes import Prober
 from opsbot.redaction import Redactor, telling
 from opsbot.services.environment import parse
+from opsbot.services.errands import Errands
 from opsbot.services.port import ServiceManager
-from opsbot.services.supervisor import Supervisor
 from opsbot.source.poll import Poller
 from opsbot.store import Store, ledger
 from opsbot.watch import Watcher
@@ -47,6 +47,7 @@ class Parts:
     poller: Poller
     host: HostWatch
     certificates: CertificateWatch
+    errands: Errands | None = None
 
 
 def now() -> datetime:
@@ -54,17 +55,27 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def _managers(config: Config, clock: Callable[[], datetime]) -> dict[str, ServiceManager]:
+def _managers(config: Config, clock: Callable[[], datetime]) -> tuple[dict[str, ServiceManager], Errands | None]:
+    """Who keeps each service running, and who runs what is deployed as the services' own users."""
     units = {name: service for name, service in config.services.items() if service.manager is ManagerKind.SYSTEMD}
     own = {name: service for name, service in config.services.items() if service.manager is ManagerKind.PROCESS}
-    managers: dict[str, ServiceManager] = dict.fromkeys(own, Supervisor(own, config.state.services, clock))
-    if units:
-        # D-Bus takes 5 MB, which a host without units need not spend.
-        from opsbot.services.systemd.manager import Systemd  # noqa: PLC0415
+    managers: dict[str, ServiceManager] = {}
+    # Each comes only where it is used: half a MB for the supervisor, 3 MB for D-Bus.
+    if own:
+        from opsbot.services.supervisor import Supervisor  # noqa: PLC0415
 
-        systemd = Systemd(units, config.state.directory, clock, scope=config.systemd.scope)
-        managers |= dict.fromkeys(units, systemd)
-    return managers
+        managers |= dict.fromkeys(own, Supervisor(own, config.state.services, clock))
+    if not units:
+        return managers, None
+    from opsbot.services.systemd.bus import SystemdBus  # noqa: PLC0415
+    from opsbot.services.systemd.errands import UnitErrands  # noqa: PLC0415
+    from opsbot.services.systemd.manager import Systemd  # noqa: PLC0415
+
+    scope = config.systemd.scope
+    bus = SystemdBus(scope)
+    errands = UnitErrands(bus, units)
+    systemd = Systemd(units, config.state.directory, clock, bus=bus, scope=scope, prove=errands.cwd_of)
+    return managers | dict.fromkeys(units, systemd), errands
 
 
 def _failed_units(config: Config, closing: AsyncExitStack) -> FailedUnits | None:
@@ -130,13 +141,13 @@ async def open_engine(
     """
     redact = redact or Redactor()
     redact.learn(await asyncio.to_thread(lambda: list(known_secrets(config))))
-    managers = _managers(config, clock)
+    managers, errands = _managers(config, clock)
     async with Store(config.state.database) as store, AsyncExitStack() as closing:
         feed = Feed()
-        prober = Prober(clock=clock)
+        prober = Prober(clock=clock, errands=errands)
         closing.callback(prober.close)
         verifier = Verifier(prober, managers, clock)
-        deployer = Deployer(config, store, feed, managers, verifier, clock, redact=redact)
+        deployer = Deployer(config, store, feed, managers, verifier, clock, redact=redact, errands=errands)
         watcher = Watcher(config.services, store, feed, managers, prober, deployer, clock, redact)
         poller = Poller(config, store, feed, deployer, clock)
         # Each is to be closed before it is open: one that fails half-way must not hold what the next try needs.
@@ -159,4 +170,4 @@ async def open_engine(
         engine.growth = leaks.growth
         engine.gauges = lambda: host.gauges
         engine.certificates = certificates.expires
-        yield Parts(engine, deployer, watcher, poller, host, certificates)
+        yield Parts(engine, deployer, watcher, poller, host, certificates, errands)

@@ -1,12 +1,18 @@
 """What every test may use: see `tests/fixtures/`."""
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
 from blockbuster import blockbuster_ctx
 
 pytest_plugins = ["tests.fixtures.sample"]
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Started in the background of a script, whose shell has it ignored: child processes would inherit that, and those
+    # that tests end with Ctrl-C would go on.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

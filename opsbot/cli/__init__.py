@@ -14,7 +14,7 @@ INTERRUPTED = 130
 BROKEN_PIPE = 141
 """What a shell says of a command that SIGPIPE ended (128 + 13)."""
 
-_OWN = frozenset({"demo", "run", "check", "doctor", "init"})
+_OWN = frozenset({"demo", "run", "check", "doctor", "init", "install", "uninstall"})
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -27,6 +27,8 @@ from opsbot.config_file.service_keys import SERVICE_NAME
 
 FINE, WRONG = 0, 2
 _MODE = 0o640
+_CREDENTIAL = re.compile(r"[a-z]+(?:-[a-z]+)+")
+"""No variable has such a name, and no token looks like it."""
 
 
 class _ClosedError(Exception):
@@ -134,7 +136,9 @@ def _init(path: Path, talk: _Dialogue, environ: Mapping[str, str]) -> int:
         talk.tell(f"  {invite_link(application)}")
     else:
         talk.tell("For the invite link, run this again with the application id at hand.")
-    talk.tell(f"Then: opsbot check -c {shlex.quote(str(path))}, and opsbot run -c {shlex.quote(str(path))}")
+    named = shlex.quote(str(path))
+    talk.tell(f"Then: opsbot check -c {named}, and opsbot run -c {named}")
+    talk.tell(f"  or, to have systemd start it: opsbot install -c {named}, see docs/installing.md")
     return FINE
 
 
@@ -142,7 +146,8 @@ def _questions(talk: _Dialogue) -> Answers:
     talk.tell(
         "\nDiscord. The token (discord.com/developers/applications > your application > Bot > Reset Token) never goes"
     )
-    talk.tell("into the file: say which environment variable holds it, or which file (an absolute path).")
+    talk.tell("into the file: say which environment variable holds it, or which file (an absolute path). Where systemd")
+    talk.tell("starts opsbot, discord-token is best: a credential, kept in /etc/opsbot/discord-token.")
     token = talk.ask("The bot's token is in", _secret_place, "OPSBOT_DISCORD_TOKEN")
     talk.tell("Ids: in Discord, switch on Settings > Advanced > Developer Mode, then right-click > Copy ID.")
     guild = talk.ask("Server id (right-click the server)", _snowflake("the id of the server"))
@@ -213,7 +218,7 @@ def _yes_or_no(answer: str) -> bool:
 
 
 def _secret_place(answer: str) -> Secret:
-    if answer.startswith("/"):
+    if answer.startswith("/") or _CREDENTIAL.fullmatch(answer):
         return Secret(file=names.secret_file("/etc/opsbot/discord-token").read(answer))
     return Secret(env=names.variable("OPSBOT_DISCORD_TOKEN").read(answer))
 

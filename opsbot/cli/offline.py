@@ -26,11 +26,12 @@ from opsbot.control.snapshot import ALERTS, DEPLOYMENTS, troubles
 from opsbot.core.health import CheckHealth, overall
 from opsbot.core.model import Notice
 from opsbot.engine import ServiceStatus
-from opsbot.host import host_figures, process_figures
+from opsbot.host import host_figures, service_figures
 from opsbot.redaction import Redactor
 from opsbot.services import run_record
 from opsbot.services.log_reader import read
 from opsbot.services.port import Activity, LogLine, LogQuery, ManagerError, ServiceState
+from opsbot.services.systemd import systemctl
 from opsbot.store import StoreError, audit, ledger, open_readonly, outbox, watchbook
 
 if TYPE_CHECKING:
@@ -90,8 +91,12 @@ class LastKnown:
         return names if service is None else [service]
 
     def _state(self, service: str) -> ServiceState:
-        if self.config.services[service].manager is not ManagerKind.PROCESS:
-            return ServiceState(Activity.STOPPED, exit="its manager is asked by the daemon only")
+        configured = self.config.services[service]
+        if configured.manager is ManagerKind.SYSTEMD:
+            try:
+                return systemctl.look(configured, self.config.systemd.scope, self.config.state.directory / "units.json")
+            except ManagerError as error:
+                return systemctl.unknown(error)
         record = run_record.load(self.config.state.services / service)
         if record is None:
             return ServiceState(Activity.STOPPED)
@@ -123,7 +128,7 @@ class LastKnown:
             state,
             overall([health.verdict for _, health in checks]),
             tuple(checks),
-            figures=process_figures(state.pid) if state.pid else None,
+            figures=service_figures(state.pid, state.groups, state.started_at) if state.pid else None,
             live=live,
             release=next((r for r in ledger.releases(db, service) if live and r.name == live.release), None),
             deploying=latest[0] if latest and not latest[0].finished else None,

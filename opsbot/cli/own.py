@@ -1,14 +1,21 @@
-"""The verbs that are not questions to a daemon: demo, run, check, doctor, init."""
+"""The verbs that are not questions to a daemon: demo, run, check, doctor, init, install, uninstall."""
 
 import argparse
 import asyncio
 import logging
 import os
 import sys
+from typing import TYPE_CHECKING
 
-from opsbot.cli.ask import FINE, USAGE
-from opsbot.cli.place import config_path
+from opsbot.cli.ask import FAILED, FINE, USAGE
+from opsbot.cli.place import UsageError, config_path
 from opsbot.cli.terminal import plain
+from opsbot.cli.wait import to_stderr
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from opsbot.cli.talk import Talk
 
 
 def demo(args: argparse.Namespace) -> int:
@@ -28,7 +35,10 @@ def run(args: argparse.Namespace) -> int:
     except ConfigError as error:
         _print_problems(error)
         return USAGE
-    from opsbot.app import run as run_app  # noqa: PLC0415 - a configuration that cannot be used is told at once
+    from opsbot.footprint import lean_imports  # noqa: PLC0415 - each verb loads what it needs
+
+    with lean_imports():
+        from opsbot.app import run as run_app  # noqa: PLC0415 - a configuration that cannot be used is told at once
 
     _log_to_stderr(logging.INFO)
     return asyncio.run(run_app(config))
@@ -60,6 +70,39 @@ def init(args: argparse.Namespace) -> int:
     from opsbot.cli.init import run_init  # noqa: PLC0415 - each verb loads what it needs
 
     return run_init(args.config)
+
+
+def install(args: argparse.Namespace) -> int:
+    """`opsbot install`."""
+    from opsbot.cli.install import run_install  # noqa: PLC0415 - each verb loads what it needs
+
+    return _on_the_host(run_install, args)
+
+
+def uninstall(args: argparse.Namespace) -> int:
+    """`opsbot uninstall`."""
+    from opsbot.cli.uninstall import run_uninstall  # noqa: PLC0415 - each verb loads what it needs
+
+    return _on_the_host(run_uninstall, args)
+
+
+def _on_the_host(verb: "Callable[[argparse.Namespace, Talk], int]", args: argparse.Namespace) -> int:
+    """Run a verb that changes the host, on this terminal."""
+    from opsbot.cli.talk import Talk  # noqa: PLC0415 - each verb loads what it needs
+    from opsbot.install.host import HostError  # noqa: PLC0415
+    from opsbot.install.texts import TextError  # noqa: PLC0415
+
+    try:
+        return verb(args, Talk(sys.stdin, sys.stdout, args.yes))
+    except TextError as error:
+        raise UsageError(str(error)) from error
+    except BrokenPipeError:
+        raise  # whoever reads has seen enough
+    except HostError as error:
+        to_stderr(plain(str(error)))
+    except OSError as error:
+        to_stderr(plain(f"{error.filename}: {error.strerror}"))
+    return FAILED
 
 
 def _print_problems(error: Exception) -> None:

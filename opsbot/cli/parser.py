@@ -1,6 +1,7 @@
 """The verbs and their options. `--help` must be enough to live on; docs/cli.md is checked against this."""
 
 import argparse
+import re
 import shutil
 import textwrap
 from collections.abc import Callable
@@ -41,6 +42,12 @@ def _count(most: int) -> Callable[[str], int]:
         return int(text)
 
     return number
+
+
+def _user(text: str) -> str:
+    if not re.fullmatch(r"[a-z_][a-z0-9_-]{0,30}", text) or text == "root":
+        raise argparse.ArgumentTypeError(f"{text!r} is no user opsbot could run as; for example opsbot")
+    return text
 
 
 def parser() -> argparse.ArgumentParser:
@@ -153,6 +160,37 @@ def _own(verbs: _Verbs) -> None:
         metavar="FILE",
         help="the file to write (default config.toml)",
     )
+    _installing(verbs)
+
+
+def _installing(verbs: _Verbs) -> None:
+    install = verbs.plain(
+        "install",
+        "write opsbot's unit, its rights, its user and its folders",
+        "For exactly the services that are configured. Shows what changes and asks; takes root, this once. What it "
+        "wrote before is brought up to date, what others wrote is never touched. Starts nothing.",
+    )
+    _config(install)
+    install.add_argument("--dry-run", action="store_true", help="print the files and write none; needs no root")
+    install.add_argument(
+        "--user", type=_user, default="opsbot", metavar="NAME", help="who opsbot runs as (default opsbot)"
+    )
+    _yes(install)
+    uninstall = verbs.plain(
+        "uninstall",
+        "undo install",
+        "Stops opsbot and removes what install wrote. The services go on running. Their folders, the configuration, "
+        "and without --purge what opsbot remembers and its user, are left.",
+    )
+    _config(uninstall)
+    uninstall.add_argument(
+        "--purge", action="store_true", help="also remove the state directory and the user that opsbot ran as"
+    )
+    _yes(uninstall)
+
+
+def _yes(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--yes", action="store_true", help="do not ask; a file that was edited by hand is kept")
 
 
 def _looking(verbs: _Verbs) -> None:

@@ -34,13 +34,21 @@ def config_path(args: argparse.Namespace) -> Path:
     named = os.environ.get("OPSBOT_CONFIG")
     if named:
         return Path(named)
-    if HERE.is_file() and _is_ours(HERE):
+    if _is_there(HERE) and _is_ours(HERE):
         return HERE
-    if SYSTEM.exists():
+    if _is_there(SYSTEM):
         return SYSTEM
     raise UsageError(
         f"no configuration: neither ./{HERE} nor {SYSTEM} is there. Name one with -c FILE; init writes one."
     )
+
+
+def _is_there(path: Path) -> bool:
+    """A file in a folder that is closed to this user counts: its daemon may be asked all the same."""
+    try:
+        return path.is_file()
+    except PermissionError:
+        return path == SYSTEM
 
 
 def _is_ours(path: Path) -> bool:

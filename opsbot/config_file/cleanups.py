@@ -7,8 +7,8 @@ from opsbot.config_file.kinds import Kind, WrongError, kind_of, listed, shown, s
 from opsbot.core.globs import glob, malformed, parts_of, too_wide, wild
 
 _EXAMPLE = '"/tmp/voice-meeting-bot/temp/*.pcm"'
-_OWN = ("releases", "current", "mirror.git")
-"""In a source's directory, where opsbot keeps what it deploys (`opsbot.deploy.releases`)."""
+_OWN = ("releases", "current", "mirror.git", ".git")
+"""In a source's directory, where opsbot keeps what it deploys (`opsbot.deploy.releases`, `opsbot.deploy.checkout`)."""
 
 
 def patterns() -> Kind:

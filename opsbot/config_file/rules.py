@@ -9,7 +9,7 @@ from itertools import combinations
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from opsbot.config import Check, CheckKind, ManagerKind
+from opsbot.config import Check, CheckKind, ManagerKind, Strategy
 from opsbot.config_file import cleanups
 from opsbot.config_file.keys import STATE
 from opsbot.config_file.lines import Path as KeyPath
@@ -306,5 +306,9 @@ def _cleanups(tree: Values, services: Values) -> Iterator[Breach]:
             continue  # wrong by itself, so that what a relative pattern means is not known
         for number, each in enumerate(_get(service, "cleanup") or ()):
             paths, shared = _get(each, "paths") or (), _get(source, "shared") or ()
+            if _get(source, "strategy") is Strategy.IN_PLACE:
+                for index in (index for index, path in enumerate(paths) if not path.startswith("/")):
+                    said = "is relative to shared/, which an in-place checkout has not; write it from the root"
+                    yield ("services", name, "cleanup", number, "paths", index), said
             for index, said in cleanups.breaches(paths, _get(source, "directory"), shared, state, directories):
                 yield ("services", name, "cleanup", number, "paths", index), said

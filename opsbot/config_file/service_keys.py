@@ -28,14 +28,18 @@ SOURCE = Table(
         Key(
             "directory",
             places.directory("/srv/voice-meeting-bot"),
-            "The folder of this service: `releases/`, `current` and `shared/` live here. Each service needs its own.",
+            "The folder of this service: `releases/`, `current` and `shared/` live here; with `in-place`, the checkout "
+            "itself. Each service needs its own.",
             required=True,
         ),
         Key(
             "strategy",
             kinds.choice(config.Strategy),
             '`"releases"`: each deploy gets a folder of its own and `current` is switched to it at once, so '
-            'nothing live changes until all is ready. `"in-place"`: an existing checkout is updated where it lies.',
+            'nothing live changes until all is ready. `"in-place"`: an existing checkout, cloned by you, is updated '
+            "where it lies: looked at first (what is changed or in the way is named, nothing touched), then checked "
+            "out, never merged, and installed there. What git does not track is left alone. While it is installed the "
+            "live service runs in changed files: prefer releases.",
         ),
         Key(
             "poll",
@@ -55,7 +59,8 @@ SOURCE = Table(
         Key(
             "shared",
             kinds.listed(places.inside("the release", "node-bot/.env"), "an array of paths", '["node-bot/.env"]'),
-            "Files and folders that outlive releases: kept in `shared/`, linked into each release.",
+            "Files and folders that outlive releases: kept in `shared/`, linked into each release. Not needed with "
+            "`in-place`, where they stay in the checkout.",
         ),
         Key(
             "ignore",

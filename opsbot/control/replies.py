@@ -206,6 +206,7 @@ def service_reply(status: "ServiceStatus") -> ServiceReply:
         "state": state_reply(status.state),
         "cpu": figures.cpu if figures else None,
         "memory": figures.memory if figures else None,
+        "tasks": figures.tasks if figures else None,
         "checks": [check_reply(name, health) for name, health in status.checks],
         "live": status.live.release if status.live else None,
         "live_since": iso(status.live.since) if status.live else None,

@@ -164,7 +164,8 @@ class StateReply(TypedDict):
 class ServiceReply(TypedDict):
     """How one service stands. `healthy`: it runs (or is starting) and no check holds it for down.
 
-    `cpu` is percent of one core, `memory` bytes; both null where no process is known.
+    `cpu` is percent of one core, `memory` bytes; both null where no process is known. `tasks` counts the processes and
+    threads of its unit, null where it has none.
     """
 
     service: str
@@ -173,6 +174,7 @@ class ServiceReply(TypedDict):
     state: StateReply
     cpu: float | None
     memory: int | None
+    tasks: int | None
     checks: list[CheckReply]
     live: str | None
     live_since: str | None

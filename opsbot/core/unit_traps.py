@@ -4,8 +4,10 @@ Everything here was seen on systemd 252 or is said by the manual page named besi
 """
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import PurePosixPath
 
+from opsbot.core.amounts import show_duration
 from opsbot.core.trap import Facts, Severity, Trap, at, lacks, value
 from opsbot.core.unit_deprecated import deprecated, misplaced
 from opsbot.core.unit_file import UnitFile, program, seconds, yes
@@ -35,11 +37,12 @@ def _watchdog(unit: UnitFile, _: Facts) -> Iterator[Trap]:
     span = seconds(setting.value) if setting is not None else None
     if setting is None or not span or span == float("inf"):
         return
+    every = show_duration(timedelta(seconds=span))
     if not _notifies(unit):
         yield at(
             unit,
             setting,
-            f"without Type=notify systemd kills a healthy service every {setting.value} for ever, with SIGABRT",
+            f"without Type=notify systemd kills a healthy service every {every} for ever, with SIGABRT",
             "Remove it, or set Type=notify in a service that sends READY=1 and WATCHDOG=1 (sd_notify(3))",
         )
     elif (access := unit.last("Service", "NotifyAccess")) is not None and access.value == "none":

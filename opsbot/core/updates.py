@@ -134,7 +134,7 @@ def weigh(sight: Sight) -> Deploy | Note | Wait | Quiet:
     if not sight.auto:
         return Note(Because.MANUAL, "automatic deploys are off for this service")
     if sight.only:
-        return Note(Because.IGNORED, f"noted: only {', '.join(sight.only)}")
+        return Note(Because.IGNORED, f"it changes only {', '.join(sight.only)}")
     if sight.attention.words:
         return Note(Because.NEEDS_LOOK, f"{sight.attention.words}: a person should look")
     return _again(sight)

@@ -54,6 +54,8 @@ class Course:
         self.service = service
         self.remarks: list[str] = []
         """What the one who reads the outcome should know besides."""
+        self.lasting = False
+        """Of a deployment that is being undone: whether the commit is to blame, as far as this process saw it."""
         self._store = store
         self._feed = feed
         self._clock = clock

@@ -14,19 +14,25 @@ import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
 from opsbot.config import Config, Service, Source, Strategy
 from opsbot.core.access import Origin
 from opsbot.core.deployment import CHANGED, Deployment, Facts, Kind, Phase, Refused, Release, Request, Why, decide
+from opsbot.deploy.checkout import Checkout
 from opsbot.deploy.course import Course, SetbackError
+from opsbot.deploy.errand_steps import steps_of
+from opsbot.deploy.in_place import InPlace
 from opsbot.deploy.occupants import end_marked
 from opsbot.deploy.place import Place
 from opsbot.deploy.prepare import Preparation
 from opsbot.deploy.releases import MARGIN, Releases, told
+from opsbot.deploy.rolling import bring_up
 from opsbot.deploy.settle import end_unknown, known, put_right, tidy
 from opsbot.deploy.undo import undo
 from opsbot.deploy.verify import Verifier
 from opsbot.feed import Feed
+from opsbot.services.errands import Errands
 from opsbot.services.port import ServiceManager
 from opsbot.source.remote import RemoteError
 from opsbot.source.repo import BadRefError, Repository, is_full_id, ref_problem
@@ -53,12 +59,15 @@ class Deployer:
         margin: int = MARGIN,
         again: float = 10.0,
         redact: Callable[[str], str] = str,
+        errands: Errands | None = None,
     ) -> None:
         """`managers` by service name; `margin`: bytes that stay free beside one more release.
 
         again: seconds until a deployment whose end could not be written down is taken up again. redact: takes
-        known secrets out of what is written down.
+        known secrets out of what is written down. errands: runs what is deployed as the services' own users.
         """
+        self.verifier = verifier
+        self._errands = errands
         self._again = again
         self._redact = redact
         self._config = config
@@ -66,12 +75,12 @@ class Deployer:
         self._feed = feed
         self._clock = clock
         self._mark = str(config.state.directory)
+        self._installing = asyncio.Semaphore(1)
         self._places = {
             service.name: self._place(service, service.source, managers[service.name], verifier, margin)
             for service in config.services.values()
             if service.source is not None
         }
-        self._installing = asyncio.Semaphore(1)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._courses: dict[str, Course] = {}
         self._after: set[asyncio.Task[None]] = set()
@@ -82,18 +91,34 @@ class Deployer:
     def _place(
         self, service: Service, source: Source, manager: ServiceManager, verifier: Verifier, margin: int
     ) -> Place:
+        if source.strategy is Strategy.IN_PLACE:
+            return self._checkout(service, source, manager, verifier, margin)
         repository = Repository(source, self._mark)
         releases = Releases(source, margin)
-        preparation = Preparation(repository, releases, self._config.state.output, self._mark)
+        steps = partial(steps_of, service, self._errands)
+        preparation = Preparation(repository, releases, self._config.state.output, self._mark, steps)
         return Place(service, source, repository, releases, preparation, manager, verifier, self._store, self._clock)
+
+    def _checkout(
+        self, service: Service, source: Source, manager: ServiceManager, verifier: Verifier, margin: int
+    ) -> Place:
+        # Not in the checkout, where it would be one more file that git does not know.
+        repository = Repository(source, self._mark, self._config.state.directory / "mirrors" / f"{service.name}.git")
+        checkout = Checkout(source, repository.mirror, margin, self._mark)
+        steps = partial(steps_of, service, self._errands)
+        preparation = Preparation(repository, checkout, self._config.state.output, self._mark, steps)
+        parts = (service, source, repository, checkout, preparation, manager, verifier, self._store, self._clock)
+        return InPlace(*parts, checkout=checkout, installing=self._installing)
 
     # What others call
 
     async def start(self, request: Request) -> Deployment | Refused:
         """Begin a deployment and return at once; it goes on by itself."""
         place = self._places.get(request.service)
-        if refusal := self._not_at_all(request, place):
+        if refusal := self._not_at_all(request):
             return refusal
+        if place is not None and not self.busy(request.service):
+            await place.recognise()
         facts = await self._facts(request)
         verdict = decide(request, facts)
         if isinstance(verdict, Refused):
@@ -110,14 +135,11 @@ class Deployer:
         self._launch(claimed)
         return claimed
 
-    def _not_at_all(self, request: Request, place: Place | None) -> Refused | None:
+    def _not_at_all(self, request: Request) -> Refused | None:
         if self._closing:
             return Refused(Why.NOT_READY, "opsbot is being stopped; ask again in a moment")
         if self._paused:
             return Refused(Why.NOT_READY, self._paused)
-        if place is not None and place.source.strategy is not Strategy.RELEASES:
-            text = f'{request.service}: strategy = "{place.source.strategy}" cannot be deployed by this version'
-            return Refused(Why.NOT_READY, f'{text}; use strategy = "releases"')
         if request.kind is Kind.DEPLOY and request.ref is not None and (problem := ref_problem(request.ref)):
             return Refused(Why.BAD_REF, problem)
         return None
@@ -199,6 +221,8 @@ class Deployer:
         ended = await asyncio.to_thread(end_marked, self._mark)
         if ended:
             log.warning("ended %s processes that an earlier opsbot left behind", ended)
+        if self._errands is not None and (ended := await self._errands.end_left()):
+            log.warning("ended %s errands that an earlier opsbot left running", ended)
         unfinished = await self._store.read(ledger.unfinished)
         taken_up = [deployment.id for deployment in unfinished if await self._take_up(deployment)]
         for place in self._places.values():
@@ -311,6 +335,7 @@ class Deployer:
         """A deploy: its commit is fetched and a release made of it."""
         value = course.value
         await course.move(Phase.FETCHING)
+        await place.recognise_locked()
         wanted = value.ref or place.source.branch
         async with course.step(f"fetch {wanted[:10] if is_full_id(wanted) else wanted}") as doing:
             commit = await self._fetch(place, value.ref)
@@ -349,19 +374,26 @@ class Deployer:
             commits=commits,
             commits_total=total,
         )
-        await place.preparation.export(course, name, commit, live)
+        await place.prepare(course, name, commit, live)
         await course.move(Phase.INSTALLING)
-        await place.preparation.install(course, name, commit, live)
+        await place.install(course, name, commit, live)
         shown = await place.repository.commit(commit)
         return Release(name, commit, self._clock(), good=False, title=shown.title if shown else "")
 
     async def _return(self, course: Course, place: Place) -> None:
         """A rollback: its release stands on disk already."""
-        releases = await self._store.read(ledger.releases, place.name)
-        back = next((release for release in releases if release.name == course.value.release_to), None)
+        await place.recognise_locked()
+        facts = await self._store.read(known, place.name)
+        back = next((release for release in facts.releases if release.name == course.value.release_to), None)
         if back is None or not await asyncio.to_thread(place.releases.stands, back.name):
             raise SetbackError(f"the folder of release {course.value.release_to} is gone")
-        await course.change(commit_to=back.commit)
+        live = facts.live
+        await course.change(
+            commit_to=back.commit,
+            commit_from=live.commit if live else None,
+            release_from=live.name if live else None,
+        )
+        await place.ready(course, back.name)
         await self._swing(course, place)
 
     async def _swing(self, course: Course, place: Place, *, resumed: bool = False) -> None:
@@ -370,15 +402,12 @@ class Deployer:
         if course.value.phase not in CHANGED:
             await course.move(Phase.SWITCHING)
         if course.value.phase is Phase.SWITCHING or await asyncio.to_thread(place.releases.live) != name:
+            await place.lay(course, name)
             async with course.step(f"switch to {name}"):
                 await place.switch(name)
         if course.value.phase is Phase.SWITCHING:
             await course.move(Phase.RESTARTING)
-        state = await place.state()
-        if not resumed or not await place.runs(state, name):
-            async with course.step("restart") as doing:
-                state = await place.restart()
-                doing.note = f"pid {state.pid}" if state.pid else ""
+        state = await bring_up(course, place, name, resumed=resumed)
         if course.value.phase is Phase.RESTARTING:
             await course.move(Phase.VERIFYING)
         service = place.service
@@ -405,6 +434,7 @@ class Deployer:
         if course.value.phase is Phase.UNDOING:
             await course.end(Phase.STUCK, f"{course.value.note} Going back failed: {setback}. A human is needed.")
         elif course.value.phase in CHANGED:
+            course.lasting = setback.lasting
             await course.move(Phase.UNDOING, note=_sentence(str(setback)))
             await self._go(course, place, resumed=True)
         else:

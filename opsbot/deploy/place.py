@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from opsbot.config import Service, Source
-from opsbot.core.deployment import Deployment, Hold, Kind
+from opsbot.config import ManagerKind, Service, Source, Strategy
+from opsbot.core.deployment import Deployment, Hold, Kind, Release
 from opsbot.deploy.course import Course, SetbackError
 from opsbot.deploy.prepare import Preparation
 from opsbot.deploy.releases import ReleaseError, Releases
@@ -44,6 +44,44 @@ class Place:
         """The service's name."""
         return self.service.name
 
+    # Where the strategies differ: what is said here is of release folders, see `opsbot.deploy.in_place` for the other
+
+    async def recognise(self) -> None:
+        """Take note of what was changed by hand. Nothing to be done: what is live is opsbot's own."""
+
+    async def recognise_locked(self) -> None:
+        """The same, by who holds the lock."""
+
+    async def prepare(self, course: Course, name: str, commit: str, live: Release | None) -> None:
+        """Have a release's files, beside the live ones.
+
+        Raises:
+            SetbackError: it cannot be made.
+        """
+        await self.preparation.export(course, name, commit, live)
+
+    async def install(self, course: Course, name: str, commit: str, live: Release | None) -> None:
+        """Run its install steps there.
+
+        Raises:
+            SetbackError: one failed.
+        """
+        await self.preparation.install(course, name, commit, live)
+
+    async def ready(self, course: Course, name: str) -> None:
+        """See that an older release can be gone back to. It stands complete: nothing to be done.
+
+        Raises:
+            SetbackError: it cannot.
+        """
+
+    async def lay(self, course: Course, name: str) -> None:
+        """Do what must be done before a switch and changes what is live. Nothing.
+
+        Raises:
+            SetbackError: it went wrong.
+        """
+
     # The live release
 
     async def switch(self, release: str) -> None:
@@ -57,16 +95,20 @@ class Place:
         except ReleaseError as error:
             raise SetbackError(str(error)) from error
 
-    async def restart(self) -> ServiceState:
-        """Start the service in what `current` points to.
+    async def restart(self, part: str = "") -> ServiceState:
+        """Start the service, or one part of it, in what `current` points to; how that stands.
 
         Raises:
-            SetbackError: it does not start.
+            SetbackError: it does not start, or what runs is not what this has started.
         """
+        before = (await self.state()).of(part)
         try:
-            return await self.manager.restart(self.name)
+            after = (await self.manager.restart(self.name, part or None)).of(part)
         except ManagerError as error:
             raise SetbackError(f"it did not start: {error}", tail=await self.last_words()) from error
+        if before.run and after.run == before.run:
+            raise SetbackError(f"{part or 'it'} was not started anew: what ran before still runs")
+        return after
 
     async def stop(self) -> None:
         """Stop the service, and have no live release.
@@ -95,23 +137,45 @@ class Place:
         return state.release == folder and live == release
 
     async def verify(
-        self, course: Course, state: ServiceState, release: str, *, soak: timedelta, within: timedelta
+        self,
+        course: Course,
+        state: ServiceState,
+        release: str,
+        *,
+        soak: timedelta,
+        within: timedelta,
+        part: str = "",
     ) -> None:
-        """Look whether what was just started is well, as a step.
+        """Look whether what was just started is well, as a step. part: only that one, and the checks about it.
 
         Raises:
             SetbackError: it is not.
         """
-        async with course.step("verify" if soak else f"verify {release}") as doing:
+        async with course.step(f"verify {part}" if part else "verify" if soak else f"verify {release}") as doing:
 
             async def report(text: str) -> None:
                 await course.say(doing, text)
 
             folder = self.releases.path(release)
-            judged = await self.verifier.verify(self.service, state, folder, soak=soak, within=within, report=report)
+            judged = await self.verifier.verify(
+                self.service, state, folder, soak=soak, within=within, report=report, part=part
+            )
             if not judged.ok:
                 raise SetbackError(judged.text, lasting=True, tail=await self.last_words())
             doing.note = judged.text
+        if not part:
+            course.remarks += [text for text in self._unproven(await self.state()) if text not in course.remarks]
+
+    def _unproven(self, state: ServiceState) -> list[str]:
+        """What is to be said where nobody can tell which release a unit runs."""
+        if self.service.manager is not ManagerKind.SYSTEMD or self.source.strategy is not Strategy.RELEASES:
+            return []
+        return [
+            f"which release {unit} runs is not proven: its process does not work in {self.releases.folder}, as it "
+            f"would with WorkingDirectory={self.releases.current}"
+            for unit, now in state.parts or ((self.service.unit, state),)
+            if now.activity is Activity.RUNNING and now.release is None
+        ]
 
     async def last_words(self) -> str:
         """The last lines the service wrote."""
@@ -125,7 +189,7 @@ class Place:
     async def remove(self, release: str) -> None:
         """Remove a release and forget it. What cannot be removed now is left for the next start."""
         try:
-            await asyncio.to_thread(self.releases.discard, release)
+            await self.preparation.remove(release)
             await self.store.write(ledger.forget_release, self.name, release)
             await self.repository.forget(release)
         except (ReleaseError, RemoteError, OSError) as error:

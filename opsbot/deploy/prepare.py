@@ -3,40 +3,62 @@
 Nothing here touches what is live. A step whose `when_changed` files are the same, by content, as those of the live
 release takes over what it made there instead of running again. A virtual environment (`.venv`) is taken over only where
 `keep` names it: the paths inside it are rewritten then, as far as Python itself writes them.
+
+Where the service runs as another user than opsbot, its code is installed as that user: the release is exported into a
+folder that nobody else can go into, opened to the service's group for the steps, and sealed after them.
 """
 
 import asyncio
 import hashlib
 import json
+import logging
 import re
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 
 from opsbot.config import InstallStep
 from opsbot.core.deployment import Release
 from opsbot.core.patterns import fits
-from opsbot.deploy.course import Course, SetbackError
+from opsbot.deploy.course import Course, Doing, SetbackError
 from opsbot.deploy.disk import file_system, remove
 from opsbot.deploy.occupants import MARK
 from opsbot.deploy.releases import About, ReleaseError, Releases
-from opsbot.deploy.steps import StepResult, environment, run_step
+from opsbot.deploy.steps import StepResult, Steps
+from opsbot.deploy.two_owners import OPEN_UMASK
+from opsbot.errand.moved import move_environment
+from opsbot.services.errands import ErrandError
 from opsbot.source.remote import RemoteError
 from opsbot.source.repo import DamagedError, Exported, Repository, UnsupportedTreeError
+
+log = logging.getLogger(__name__)
 
 TAKEN_OVER = ("node_modules", "vendor")
 """What a step is taken to make where its `keep` says nothing."""
 SHOWN_PATHS = 8
 COPY_LIMIT = timedelta(minutes=10)
-REWRITTEN_MOST = 1024 * 1024
+SMALL_LIMIT = timedelta(minutes=2)
+"""For what is done to files by errand."""
 _MADE_BY_RUNNING = re.compile(r"(?:^|/)__pycache__/|\.py[co]$")
 
 
 class Preparation:
     """How the releases of one service are made."""
 
-    def __init__(self, repository: Repository, releases: Releases, output: Path, mark: str) -> None:
-        """`output` is the folder for what the steps print; `mark` see `opsbot.deploy.occupants`."""
+    def __init__(
+        self,
+        repository: Repository,
+        releases: Releases,
+        output: Path,
+        mark: str,
+        steps: Callable[[], Awaitable[Steps]],
+    ) -> None:
+        """`output` is the folder for what the steps print; `mark` see `opsbot.deploy.occupants`.
+
+        steps: tells who runs the steps, or raises ErrandError.
+        """
+        self._steps = steps
         self._repository = repository
         self._releases = releases
         self._output = output
@@ -50,14 +72,15 @@ class Preparation:
         """
         async with course.step("prepare the release") as doing:
             try:
+                abroad = (await self._steps()).abroad
                 await asyncio.to_thread(self._releases.room, live.name if live else None)
                 if live is not None:
                     doing.note = await self._left_behind(course, live)
-                folder = await asyncio.to_thread(self._releases.begin, name)
-                exported = await self._export(commit, folder, name)
-                remarks = await asyncio.to_thread(self._releases.share, name)
+                folder = await asyncio.to_thread(self._releases.begin, name, closed=abroad)
+                exported = await self._export(commit, folder, name, OPEN_UMASK if abroad else -1)
+                remarks = await asyncio.to_thread(self._releases.share, name, guarded=abroad)
                 await self._repository.keep(name, commit)
-            except (ReleaseError, UnsupportedTreeError, RemoteError, DamagedError) as error:
+            except (ReleaseError, UnsupportedTreeError, RemoteError, DamagedError, ErrandError) as error:
                 raise _setback(error) from error
             if exported.lfs:
                 remarks.append(
@@ -66,15 +89,15 @@ class Preparation:
             course.remarks += remarks
             doing.note = "; ".join([f"{exported.files} files", *remarks, *([doing.note] if doing.note else [])])
 
-    async def _export(self, commit: str, folder: Path, name: str) -> Exported:
+    async def _export(self, commit: str, folder: Path, name: str, umask: int) -> Exported:
         index = self._releases.index(name)
         try:
-            return await self._repository.export(commit, folder, index)
+            return await self._repository.export(commit, folder, index, umask)
         except DamagedError:
             await self._repository.discard()
             await self._repository.bring(commit)
             await asyncio.to_thread(index.unlink, missing_ok=True)
-            return await self._repository.export(commit, folder, index)
+            return await self._repository.export(commit, folder, index, umask)
 
     async def _left_behind(self, course: Course, live: Release) -> str:
         """What people did by hand to the live release: a switch leaves it there, so it is said."""
@@ -103,49 +126,137 @@ class Preparation:
             SetbackError: a step failed, or there is no space.
         """
         done = {}
+        steps = await self._let_in(name)
         for number, step in enumerate(course.service.install):
-            done[_digest(step)] = await self._step(course, number, step, name, commit, live)
+            done[digest(step)] = await self._step(course, steps, number, step, name, commit, live)
         try:
+            if steps.abroad:
+                await asyncio.to_thread(self._releases.seal, name)
+                await self._repository.look_again(self._releases.path(name), self._releases.index(name))
             made = await self._repository.touched(self._releases.path(name), self._releases.index(name))
             changed, added = made or (frozenset(), frozenset())
             about = About(done, tuple(sorted(changed)), tuple(sorted(added)))
             await asyncio.to_thread(self._releases.complete, name, about)
+        except (ReleaseError, RemoteError) as error:
+            raise SetbackError(str(error)) from error
+
+    async def _let_in(self, name: str) -> Steps:
+        steps = await self.runner()
+        try:
+            if steps.abroad:
+                await asyncio.to_thread(self._releases.let_in, name)
         except ReleaseError as error:
+            raise SetbackError(str(error)) from error
+        return steps
+
+    async def runner(self) -> Steps:
+        """Who runs the steps.
+
+        Raises:
+            SetbackError: nobody may, or it cannot be told.
+        """
+        try:
+            return await self._steps()
+        except ErrandError as error:
             raise SetbackError(str(error)) from error
 
     async def _step(
-        self, course: Course, number: int, step: InstallStep, name: str, commit: str, live: Release | None
+        self,
+        course: Course,
+        steps: Steps,
+        number: int,
+        step: InstallStep,
+        name: str,
+        commit: str,
+        live: Release | None,
     ) -> str:
         folder = self._releases.path(name) / step.directory
-        async with course.step(_shown(step)) as doing:
-            output = self._output / str(course.value.id) / f"{number + 1}-{_slug(step.run[0])}.log"
+        async with course.step(shown(step)) as doing:
+            output = self.output(course, number, step)
             doing.output = str(output)
             kept = await self._reusable(step, commit, live) if live is not None else ()
-            if live is not None and kept and await self._take_over(kept, step, live, folder, output):
+            if live is not None and kept and await self._take_over(steps, kept, step, live, folder, output):
                 doing.output = ""
-                doing.note = f"{_changed_names(step)} unchanged since {live.commit[:10]}: reused {', '.join(kept)}"
+                doing.note = f"{changed_names(step)} unchanged since {live.commit[:10]}: reused {', '.join(kept)}"
                 return "reused"
-            await course.say(doing, "")
-            extra = {
-                **course.service.environment,
-                "OPSBOT_SERVICE": course.service.name,
-                "OPSBOT_COMMIT": commit,
-                "OPSBOT_RELEASE": str(self._releases.path(name)),
-                MARK: self._mark,
-            }
-            result = await run_step(
-                step.run, directory=folder, env=environment(extra), timeout=step.timeout, output=output
-            )
-            doing.tail = result.tail if not result.ok else ""
-            if not result.ok:
-                raise await self._failed(step, result)
+            await self.run(course, doing, steps, step, commit, self._releases.path(name), output)
             return "ran"
+
+    def output(self, course: Course, number: int, step: InstallStep) -> Path:
+        """The file that keeps what a step prints; `number` counts from 0."""
+        return self._output / str(course.value.id) / f"{number + 1}-{_slug(step.run[0])}.log"
+
+    async def run(
+        self, course: Course, doing: Doing, steps: Steps, step: InstallStep, commit: str, release: Path, output: Path
+    ) -> None:
+        """Run one install step in a release's folder, shown as what is being done.
+
+        Raises:
+            SetbackError: it failed, or there is no space.
+        """
+        doing.output = str(output)
+        await course.say(doing, "")
+        extra = {
+            **course.service.environment,
+            "OPSBOT_SERVICE": course.service.name,
+            "OPSBOT_COMMIT": commit,
+            "OPSBOT_RELEASE": str(release),
+            MARK: self._mark,
+        }
+        folder = release / step.directory
+        result = await steps.run(step.run, directory=folder, extra=extra, timeout=step.timeout, output=output)
+        doing.tail = result.tail if not result.ok else ""
+        if not result.ok:
+            raise await self._failed(step, result)
 
     async def _failed(self, step: InstallStep, result: StepResult) -> SetbackError:
         if result.no_space:
             where = await asyncio.to_thread(file_system, self._releases.directory)
             return SetbackError(f"{step.run[0]}: no space left on {where}: {result.text}", tail=result.tail)
-        return SetbackError(f"{_shown(step)}: {result.text}", lasting=result.lasting, tail=result.tail)
+        return SetbackError(f"{shown(step)}: {result.text}", lasting=result.lasting, tail=result.tail)
+
+    async def remove(self, name: str) -> bool:
+        """Remove a release's folder; whether it is gone. What cannot be removed is left for the next time.
+
+        Raises:
+            ReleaseError: it is live.
+        """
+        try:
+            steps = await self._steps()
+        except ErrandError as error:
+            log.warning("who has files in release %s is not known: %s", name, error)
+            return await asyncio.to_thread(self._releases.discard, name, guarded=True)
+        if await asyncio.to_thread(self._releases.discard, name, guarded=steps.abroad):
+            return True
+        if not steps.abroad:
+            return False
+        # What is left is the service's user's, in folders where opsbot may not write.
+        path = self._releases.path(name)
+        output = self._output / f"remove-{name}.log"
+        result = await self._small(steps, _removal(path), output, COPY_LIMIT)
+        await asyncio.to_thread(output.unlink, missing_ok=True)
+        gone = await asyncio.to_thread(self._releases.discard, name, guarded=True)
+        if not gone:
+            log.warning("release %s is not gone: %s", name, result.tail or result.text)
+        return gone
+
+    async def unoccupied(self, names: Sequence[str]) -> list[str]:
+        """Those of these releases that no process of the service works in; none where that cannot be told."""
+        try:
+            steps = await self._steps()
+        except ErrandError as error:
+            log.warning("whether releases are in use is not known: %s", error)
+            return []
+        if not names or not steps.abroad:
+            return list(names)  # `Releases.surplus` has looked
+        folders = [str(self._releases.path(name)) for name in names]
+        output = self._output / "occupied.log"
+        result = await self._small(steps, [sys.executable, "-I", "-m", "opsbot.errand.occupied", *folders], output)
+        busy = result.tail.split()
+        if not result.ok or not all(number.isdecimal() for number in busy):
+            log.warning("whether releases are in use is not known: %s", result.tail or result.text)
+            return []
+        return [name for number, name in enumerate(names) if str(number) not in busy]
 
     # Taking over from the live release
 
@@ -154,13 +265,13 @@ class Preparation:
         if not step.when_changed:
             return ()
         about = await asyncio.to_thread(self._releases.about, live.name)
-        if _digest(step) not in about.steps:
+        if digest(step) not in about.steps:
             return ()
         before, after = await self._repository.tree(live.commit), await self._repository.tree(commit)
         if before is None or after is None:
             return ()
-        wanted = _picked(after, step.when_changed)
-        if not wanted or wanted != _picked(before, step.when_changed):
+        wanted = picked(after, step.when_changed)
+        if not wanted or wanted != picked(before, step.when_changed):
             return ()
         return await asyncio.to_thread(self._present, step, live)
 
@@ -171,28 +282,46 @@ class Preparation:
         return names if all((folder / name).exists() for name in names) else ()
 
     async def _take_over(
-        self, names: Sequence[str], step: InstallStep, live: Release, folder: Path, output: Path
+        self, steps: Steps, names: Sequence[str], step: InstallStep, live: Release, folder: Path, output: Path
     ) -> bool:
         """Copy it (by hard links the live service would write into the new release); whether that went well."""
         source = self._releases.path(live.name) / step.directory
         for name in names:
-            if not await asyncio.to_thread(_clear, folder / name):
+            if not await self._clear(steps, folder / name, output):
                 return False
-            result = await run_step(
-                ["cp", "-a", "--reflink=auto", "--", str(source / name), str(folder / name)],
-                directory=self._releases.folder,
-                env=environment({MARK: self._mark}),
-                timeout=COPY_LIMIT,
-                output=output,
-            )
+            words = ["cp", "-a", "--reflink=auto", "--", str(source / name), str(folder / name)]
+            result = await self._small(steps, words, output, COPY_LIMIT)
             if result.no_space:
                 where = await asyncio.to_thread(file_system, self._releases.directory)
                 raise SetbackError(f"no space left on {where}", tail=result.tail)
-            if not result.ok:
-                await asyncio.to_thread(_clear, folder / name)
+            if not result.ok or not await self._move_environment(steps, folder / name, source / name, output):
+                await self._clear(steps, folder / name, output)
                 return False
-            await asyncio.to_thread(_move_environment, folder / name, source / name)
         return True
+
+    async def _small(
+        self, steps: Steps, words: Sequence[str], output: Path, limit: timedelta = SMALL_LIMIT
+    ) -> StepResult:
+        return await steps.run(
+            words, directory=self._releases.folder, extra={MARK: self._mark}, timeout=limit, output=output
+        )
+
+    async def _clear(self, steps: Steps, place: Path, output: Path) -> bool:
+        if not steps.abroad:
+            return await asyncio.to_thread(_clear, place)
+        for words in (["mkdir", "-p", "--", str(place.parent)], _removal(place)):
+            if not (await self._small(steps, words, output)).ok:
+                return False
+        return True
+
+    async def _move_environment(self, steps: Steps, folder: Path, before: Path, output: Path) -> bool:
+        if not steps.abroad:
+            await asyncio.to_thread(move_environment, folder, before)
+            return True
+        if not await asyncio.to_thread((folder / "pyvenv.cfg").is_file):
+            return True
+        words = [sys.executable, "-I", "-m", "opsbot.errand.moved", str(folder), str(before)]
+        return (await self._small(steps, words, output)).ok
 
 
 def _setback(error: Exception) -> SetbackError:
@@ -206,41 +335,22 @@ def _clear(place: Path) -> bool:
     return remove(place)
 
 
-def _move_environment(folder: Path, before: Path) -> None:
-    """Rewrite the paths in a copied virtual environment: in scripts, pyvenv.cfg, .pth files and editable installs."""
-    if not (folder / "pyvenv.cfg").is_file():
-        return
-    patterns = (
-        *("pyvenv.cfg", "bin/*", "lib/python*/site-packages/*.pth", "lib/python*/site-packages/__editable__*"),
-        "lib/python*/site-packages/*.dist-info/direct_url.json",
-    )
-    # The release's own path, not only the environment's: an editable install points to the source beside it.
-    old, new = (_release_path(path) for path in (before, folder))
-    for path in (found for pattern in patterns for found in folder.glob(pattern)):
-        if path.is_symlink() or not path.is_file() or path.stat().st_size > REWRITTEN_MOST:
-            continue
-        content = path.read_bytes()
-        if old in content:
-            path.write_bytes(content.replace(old, new))
+def _removal(place: Path) -> list[str]:
+    return [sys.executable, "-I", "-m", "opsbot.errand.removal", str(place)]
 
 
-def _release_path(path: Path) -> bytes:
-    parts = path.parts
-    at = len(parts) - 1 - parts[::-1].index("releases")
-    return str(Path(*parts[: at + 2])).encode()
-
-
-def _picked(tree: Mapping[str, str], patterns: Sequence[str]) -> dict[str, str]:
+def picked(tree: Mapping[str, str], patterns: Sequence[str]) -> dict[str, str]:
+    """The files of a tree that patterns name, and the ids of their contents."""
     return {path: content for path, content in tree.items() if any(fits(path, pattern) for pattern in patterns)}
 
 
-def _digest(step: InstallStep) -> str:
+def digest(step: InstallStep) -> str:
     """How a step is configured: one that is configured otherwise is another step."""
     told = json.dumps([step.run, step.directory, step.keep, step.when_changed])
     return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
-def _shown(step: InstallStep) -> str:
+def shown(step: InstallStep) -> str:
     """The command as people call it: where its program lies says nothing to them."""
     return " ".join([Path(step.run[0]).name, *step.run[1:]])
 
@@ -249,7 +359,8 @@ def _slug(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", Path(text).name)[:40] or "step"
 
 
-def _changed_names(step: InstallStep) -> str:
+def changed_names(step: InstallStep) -> str:
+    """The files a step goes by, as they are shown."""
     return _some([Path(pattern).name if "*" not in pattern else pattern for pattern in step.when_changed])
 
 

@@ -12,6 +12,7 @@ built, has the path in it. A folder counts as a release only when its `.part` is
 Everything here blocks: call it in a thread.
 """
 
+import errno
 import json
 import os
 import re
@@ -24,8 +25,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from opsbot.config import Source
+from opsbot.deploy import two_owners
 from opsbot.deploy.disk import file_system, is_full, remove, sync_file_system, sync_folder, used
 from opsbot.deploy.occupants import occupants
+from opsbot.errand.removal import remove_own
 from opsbot.words import size
 
 MARGIN = 100 * 1024 * 1024
@@ -89,8 +92,10 @@ class Releases:
 
     # Making one
 
-    def begin(self, name: str) -> Path:
+    def begin(self, name: str, *, closed: bool = False) -> Path:
         """An empty folder for a release, marked as not complete.
+
+        closed: nobody but opsbot can go into it before `let_in`.
 
         Raises:
             ReleaseError: it cannot be made.
@@ -100,8 +105,29 @@ class Releases:
             self._part(name).touch()
             sync_folder(self.folder)
             path = self.path(name)
-            path.mkdir()
+            if closed:
+                two_owners.make_closed(path)
+            else:
+                path.mkdir()
             return path
+
+    def let_in(self, name: str) -> None:
+        """Let the service's user write in a release that was begun closed; `complete` ends that.
+
+        Raises:
+            ReleaseError: it cannot be.
+        """
+        with _told(self.directory):
+            two_owners.open_to_group(self.path(name))
+
+    def seal(self, name: str) -> None:
+        """Let the service's user write no more to what is opsbot's in a release.
+
+        Raises:
+            ReleaseError: it cannot be.
+        """
+        with _told(self.directory):
+            two_owners.seal(self.path(name))
 
     def room(self, live: str | None) -> None:
         """See that one more release like the live one fits, and that it can be switched to.
@@ -118,8 +144,10 @@ class Releases:
             text = f"not enough space on {file_system(self.directory)}: a release needs {size(needed)}"
             raise ReleaseError(text, no_space=True)
 
-    def share(self, name: str) -> list[str]:
+    def share(self, name: str, *, guarded: bool = False) -> list[str]:
         """Link the shared paths into a new release; remarks for people.
+
+        guarded: another user writes in `shared/`, so that no link is followed there.
 
         What is not in `shared/` yet is taken over from the release, where the commit has it; else an empty folder is
         made. A file (a name with a dot in it) cannot be made up: it is left out, and said to be missing.
@@ -130,24 +158,17 @@ class Releases:
         remarks = []
         with _told(self.directory):
             for wanted in self.source.shared:
-                remarks += self._share(self.path(name), PurePosixPath(wanted))
+                remarks += self._share(self.path(name), PurePosixPath(wanted), guarded=guarded)
         return remarks
 
-    def _share(self, release: Path, wanted: PurePosixPath) -> list[str]:
+    def _share(self, release: Path, wanted: PurePosixPath, *, guarded: bool) -> list[str]:
         store, place = self.shared / wanted, release / wanted
         if not place.parent.resolve().is_relative_to(release.resolve()):
             raise ReleaseError(f"{wanted.parent} is a link that leads out of the release: {wanted} cannot be shared")
-        remarks = []
-        if not os.path.lexists(store):
-            store.parent.mkdir(parents=True, exist_ok=True)
-            if os.path.lexists(place):
-                shutil.move(place, store)
-                remarks.append(f"shared/{wanted} was made from the commit's own")
-            elif "." in wanted.name:
-                return [f"{store} is missing: put it there, it is linked by the next deploy"]
-            else:
-                store.mkdir()
-                remarks.append(f"shared/{wanted} was made, an empty folder")
+        keep = self._kept_guarded if guarded else self._kept
+        there, remarks = keep(release, wanted)
+        if not there:
+            return remarks
         if place.is_dir() and not place.is_symlink():
             remove(place)
         else:
@@ -155,6 +176,39 @@ class Releases:
         place.parent.mkdir(parents=True, exist_ok=True)
         place.symlink_to(os.path.relpath(store, place.parent.resolve()))
         return remarks
+
+    def _kept(self, release: Path, wanted: PurePosixPath) -> tuple[bool, list[str]]:
+        """See that it is in `shared/`; whether it is, and remarks."""
+        store, place = self.shared / wanted, release / wanted
+        if os.path.lexists(store):
+            return True, []
+        store.parent.mkdir(parents=True, exist_ok=True)
+        if os.path.lexists(place):
+            shutil.move(place, store)
+            return True, [_taken_over(wanted)]
+        if "." in wanted.name:
+            return False, [_missing(store)]
+        store.mkdir()
+        return True, [_made(wanted)]
+
+    def _kept_guarded(self, release: Path, wanted: PurePosixPath) -> tuple[bool, list[str]]:
+        """The same where the service's user may have put links and other things in `shared/`."""
+        try:
+            stood = two_owners.keep_shared(self.shared, release, wanted)
+            if stood is not False:
+                return True, [_taken_over(wanted)] if stood else []
+            if "." in wanted.name:
+                return False, [_missing(self.shared / wanted)]
+            two_owners.make_shared(self.shared, wanted)
+        except two_owners.LedAstrayError as error:
+            raise ReleaseError(f"{wanted} cannot be shared: {error}; put a folder there") from error
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            raise ReleaseError(
+                f"{self.shared} is on another file system: put {wanted} there yourself, as the service's user"
+            ) from error
+        return True, [_made(wanted)]
 
     def complete(self, name: str, about: About) -> None:
         """All of it is there: on the disk, should the power fail now, and not marked any more.
@@ -180,17 +234,22 @@ class Releases:
         """Whether it is there, complete."""
         return name is not None and self.path(name).is_dir() and not self._part(name).exists()
 
-    def discard(self, name: str) -> None:
-        """Remove a release and all that was written down of it. What cannot be removed is left for the next time."""
+    def discard(self, name: str, *, guarded: bool = False) -> bool:
+        """Remove a release and all that was written down of it; whether it is gone.
+
+        What cannot be removed is left for the next time. guarded: another user may write in it meanwhile.
+        """
         if self.live() == name:
             raise ReleaseError(f"{name} is live and is not removed")
         with suppress(OSError):  # on a full disk there may be no room for the mark
             if self.path(name).exists():
                 self._part(name).touch()
-        if remove(self.path(name)):
-            for trace in (self.index(name), self.about_folder / f"{name}.json", self._part(name)):
-                trace.unlink(missing_ok=True)
-            self.index(name).with_suffix(".index.lock").unlink(missing_ok=True)
+        if not (remove_own if guarded else remove)(self.path(name)):
+            return False
+        for trace in (self.index(name), self.about_folder / f"{name}.json", self._part(name)):
+            trace.unlink(missing_ok=True)
+        self.index(name).with_suffix(".index.lock").unlink(missing_ok=True)
+        return True
 
     # The switch
 
@@ -255,6 +314,18 @@ class Releases:
         """Remove the half-made `current` links of a process that was killed."""
         for link in self.directory.glob(".current.*"):
             link.unlink(missing_ok=True)
+
+
+def _taken_over(wanted: PurePosixPath) -> str:
+    return f"shared/{wanted} was made from the commit's own"
+
+
+def _missing(store: Path) -> str:
+    return f"{store} is missing: put it there, it is linked by the next deploy"
+
+
+def _made(wanted: PurePosixPath) -> str:
+    return f"shared/{wanted} was made, an empty folder"
 
 
 class _told:  # noqa: N801 - reads as a statement

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Mapping
 from datetime import datetime
 
+from opsbot.config import Strategy
 from opsbot.core.deployment import CHANGED, Deployment, Facts, Phase, Release, advance, previous_good
 from opsbot.core.model import Live, NoticeKind
 from opsbot.deploy.course import SetbackError
@@ -48,7 +49,8 @@ async def tidy(place: Place) -> None:
         good = [release.name for release in facts.releases if release.good]
         spared = [name for name in (live, fallback.name if fallback else None) if name]
         names = [release.name for release in facts.releases]
-        for name in await asyncio.to_thread(place.releases.surplus, good, spared, names):
+        surplus = await asyncio.to_thread(place.releases.surplus, good, spared, names)
+        for name in await place.preparation.unoccupied(surplus):
             await place.remove(name)
         await place.repository.tidy()
 
@@ -58,6 +60,9 @@ async def put_right(place: Place, *, busy: bool) -> None:
 
     busy: a deployment has been taken up, which sees to `current` itself.
     """
+    if place.source.strategy is Strategy.IN_PLACE:
+        await place.recognise()
+        return
     facts = await place.store.read(known, place.name)
     await asyncio.to_thread(place.releases.sweep_links)
     if not facts.releases and facts.live is None and not busy:

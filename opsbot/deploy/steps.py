@@ -7,7 +7,6 @@ nicer than the service beside it, and the first to go when memory runs out.
 import asyncio
 import os
 import re
-import shutil
 import signal
 from asyncio.subprocess import Process
 from collections import deque
@@ -17,7 +16,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from io import BufferedWriter
 from pathlib import Path
+from typing import Protocol
 
+from opsbot.errand.job import cannot_start
+from opsbot.services.pipes import pump
 from opsbot.words import duration, size
 
 OUTPUT_MOST = 10 * 1024 * 1024
@@ -49,6 +51,7 @@ _FIXED = {
 }
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])|[\x00-\x08\x0b-\x1f\x7f]")
 _NO_SPACE = re.compile(r"no space left on device|ENOSPC|disk quota exceeded|EDQUOT", re.IGNORECASE)
+_NO_SPACE_RAW = re.compile(_NO_SPACE.pattern.encode(), re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,30 @@ def environment(extra: Mapping[str, str]) -> dict[str, str]:
     return {**host, **_FIXED, **extra}
 
 
+class Steps(Protocol):
+    """Who runs what is deployed: opsbot's own user, or the service's."""
+
+    abroad: bool
+    """Whether it is another user than opsbot's, so that the files have two owners."""
+
+    async def run(
+        self, command: Sequence[str], *, directory: Path, extra: Mapping[str, str], timeout: timedelta, output: Path
+    ) -> StepResult:
+        """Run a step in the environment for steps and `extra`; nothing of it is left when this returns."""
+
+
+class ChildSteps:
+    """Steps as children of opsbot, of its own user."""
+
+    abroad = False
+
+    async def run(
+        self, command: Sequence[str], *, directory: Path, extra: Mapping[str, str], timeout: timedelta, output: Path
+    ) -> StepResult:
+        """See `Steps`."""
+        return await run_step(command, directory=directory, env=environment(extra), timeout=timeout, output=output)
+
+
 async def run_step(
     command: Sequence[str],
     *,
@@ -87,10 +114,10 @@ async def run_step(
 
     output: the file that keeps what it printed, `most` bytes of it.
     """
-    problem = await asyncio.to_thread(_cannot_start, command[0], directory, env)
+    problem = await asyncio.to_thread(cannot_start, command[0], str(directory), env)
     if problem:
         return StepResult(ok=False, text=problem, lasting=True)
-    file = await asyncio.to_thread(_open, output)
+    file = await asyncio.to_thread(open_output, output)
     # A pipe of its own: asyncio's would have `wait` last until every process that holds the other end is gone.
     reading, writing = os.pipe()
     try:
@@ -112,27 +139,15 @@ async def run_step(
             raise
         finally:
             os.close(writing)
-        return await _attend(process, reading, _Output(file, most), timeout)
+        return await _attend(process, reading, Output(file, most), timeout)
     finally:
         await asyncio.to_thread(file.close)
 
 
-def _open(output: Path) -> BufferedWriter:
+def open_output(output: Path) -> BufferedWriter:
+    """The file for what a step prints, empty. Blocks."""
     output.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
     return os.fdopen(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb")
-
-
-def _cannot_start(name: str, directory: Path, env: Mapping[str, str]) -> str | None:
-    if not directory.is_dir():
-        return f"there is no folder {directory.name} in the release"
-    if "/" in name:
-        path = directory / name
-        if not path.exists():
-            return f"there is no {name} in the release"
-        return None if os.access(path, os.X_OK) else f"{name} is not executable"
-    if shutil.which(name, path=env.get("PATH")) is None:
-        return f"there is no command {name} on PATH ({env.get('PATH', '')})"
-    return None
 
 
 def _lower(pid: int) -> None:
@@ -142,10 +157,11 @@ def _lower(pid: int) -> None:
         Path(f"/proc/{pid}/oom_score_adj").write_text(str(OOM_SCORE))
 
 
-class _Output:
+class Output:
     """Keeps what comes in the file, up to the limit, and its last lines in memory."""
 
     def __init__(self, file: BufferedWriter, most: int) -> None:
+        """`most`: bytes that are kept in the file."""
         self._file = file
         self._left = most
         self._most = most
@@ -158,8 +174,7 @@ class _Output:
         self._partial += chunk
         *whole, self._partial = re.split(rb"\r?\n|\r", self._partial)
         self._partial = self._partial[-8 * LINE_MOST :]
-        for line in whole:
-            self._line(line)
+        self._lines_of(whole)
         if self._left > 0:
             kept = chunk[: self._left]
             self._left -= len(kept)
@@ -172,20 +187,28 @@ class _Output:
                 # The disk with the state directory is full: the step itself need not fail of it.
                 self._left = 0
 
-    def _line(self, line: bytes) -> None:
-        text = _ESCAPES.sub("", line.decode(errors="replace")).rstrip()
-        if text:
-            self.no_space = self.no_space or _NO_SPACE.search(text) is not None
-            self._lines.append(text[:LINE_MOST])
+    def _lines_of(self, whole: Sequence[bytes]) -> None:
+        """Only the last lines are shown, and a step may print a million of them a second."""
+        self.no_space = self.no_space or _NO_SPACE_RAW.search(b"\n".join(whole)) is not None
+        last: list[str] = []
+        for line in reversed(whole):
+            if len(last) == TAIL_LINES:
+                break
+            text = _ESCAPES.sub("", line.decode(errors="replace")).rstrip()
+            if text:
+                self.no_space = self.no_space or _NO_SPACE.search(text) is not None
+                last.append(text[:LINE_MOST])
+        self._lines.extend(reversed(last))
 
     def tail(self) -> str:
-        self._line(self._partial)
+        """Its last lines, colours taken out."""
+        self._lines_of([self._partial])
         self._partial = b""
         return "\n".join(self._lines)
 
 
-async def _attend(process: Process, pipe: int, out: _Output, timeout: timedelta) -> StepResult:
-    reading = asyncio.create_task(_pump(pipe, out))
+async def _attend(process: Process, pipe: int, out: Output, timeout: timedelta) -> StepResult:
+    reading = asyncio.create_task(pump(pipe, out.take))
     timed_out = False
     try:
         try:
@@ -202,11 +225,15 @@ async def _attend(process: Process, pipe: int, out: _Output, timeout: timedelta)
         await asyncio.wait([reading], timeout=LAST_WORDS_SECONDS)
         reading.cancel()
         await asyncio.gather(reading, return_exceptions=True)
+    return judged(None if timed_out else process.returncode or 0, out, timeout)
+
+
+def judged(status: int | None, out: Output, timeout: timedelta) -> StepResult:
+    """How a step ended, by its status (a signal as a negative number); None: it was killed when its time was up."""
     tail = out.tail()
-    if timed_out:
+    if status is None:
         text = f"it was not done after {duration(timeout)} and was killed with all its processes"
         return StepResult(ok=False, text=text, tail=tail, no_space=out.no_space)
-    status = process.returncode or 0
     if status == 0:
         return StepResult(ok=True, text="done", tail=tail)
     return StepResult(
@@ -220,18 +247,6 @@ def _ending(status: int) -> str:
     name = signal.Signals(-status).name if -status in set(signal.Signals) else f"signal {-status}"
     why = " (out of memory, or somebody killed it)" if status == -signal.SIGKILL else ""
     return f"killed by {name}{why}"
-
-
-async def _pump(pipe: int, out: _Output) -> None:
-    reader = asyncio.StreamReader()
-    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(pipe, "rb", buffering=0)
-    )
-    try:
-        while chunk := await reader.read(65536):
-            await asyncio.to_thread(out.take, chunk)
-    finally:
-        transport.close()
 
 
 def _signal(process: Process, number: signal.Signals) -> None:

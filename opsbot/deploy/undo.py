@@ -8,6 +8,7 @@ from datetime import timedelta
 from opsbot.core.deployment import Deployment, Kind, Phase
 from opsbot.deploy.course import Course, SetbackError
 from opsbot.deploy.place import Place
+from opsbot.deploy.rolling import bring_back, restart_what_is_left
 from opsbot.store import ledger
 
 log = logging.getLogger(__name__)
@@ -21,11 +22,12 @@ OLDER_TRIED = 2
 async def undo(course: Course, place: Place) -> None:
     """Bring a deployment in UNDOING to its end. Can be cut short at any point, and begun anew."""
     value = course.value
-    # The commit is to blame when it was started and was not well: not when the link could not be put in its place, nor
-    # when a person stopped the service meanwhile (who is not fought: the release before is not started either).
+    # The commit is to blame when it was started and was not well, or its install step failed where it lies: not when
+    # the link could not be put in its place, nor when a person stopped the service meanwhile (who is not fought: the
+    # release before is not started either).
     by_hand = (await place.state()).stopped_by_hand
     started = value.failed_in in {Phase.RESTARTING, Phase.VERIFYING}
-    blamed = value.commit_to if started and not by_hand else None
+    blamed = value.commit_to if (started or course.lasting) and not by_hand else None
     hold = await place.wait_past(value, blamed) if value.kind is Kind.DEPLOY else None
     candidates = await _ways_back(value, place)
     for name in candidates:
@@ -43,8 +45,9 @@ async def undo(course: Course, place: Place) -> None:
     if candidates:
         # Not well, but what was live before: better than the one that was tried last.
         with suppress(SetbackError):
+            await place.lay(course, candidates[0])
             await place.switch(candidates[0])
-            await place.restart()
+            await restart_what_is_left(course, place, candidates[0])
     tried = ", ".join(candidates) or "none is left"
     note = f"{value.note} No release before is well either (tried: {tried}). A human is needed."
     await course.end(Phase.STUCK, note, quarantined=blamed, hold=hold)
@@ -62,17 +65,23 @@ async def _ways_back(value: Deployment, place: Place) -> list[str]:
 
 
 async def _back_to(course: Course, place: Place, name: str, *, start: bool) -> bool:
+    within = min(place.service.verify_timeout, UNDO_WITHIN)
+    several = bool(place.manager.parts(place.name))
     try:
+        await place.lay(course, name)
         async with course.step(f"back to {name}") as doing:
             await place.switch(name)
-            if not start:
+            if not start and not several:
                 doing.note = "the service was stopped by hand and is left so"
                 return True
             state = await place.state()
-            if not await place.runs(state, name):
+            if not several and not await place.runs(state, name):
                 state = await place.restart()
-            doing.note = f"pid {state.pid}" if state.pid else ""
-        within = min(place.service.verify_timeout, UNDO_WITHIN)
+            if not several:
+                doing.note = f"pid {state.pid}" if state.pid else ""
+        if several and not await bring_back(course, place, name, within):
+            return True  # a person stopped some of it: there is no whole to look at
+        state = await place.state() if several else state
         await place.verify(course, state, name, soak=timedelta(0), within=within)
     except SetbackError as setback:
         log.warning("going back to %s of %s: %s", name, place.name, setback)

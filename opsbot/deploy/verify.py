@@ -1,5 +1,8 @@
 """Verified means: every check passes, and goes on passing, in one and the same run, for a soak time.
 
+That run is the one that was started for it, and its main process works in the release that it is to be: another start,
+by systemd or by a person, and another release are no success however well they answer.
+
 What is heard (a check's result, a look at the service, an event of its manager) comes into one inbox and is judged in
 order. A failing look in the soak does not yet condemn a release, `fall` of them in a row do; a death does at once.
 """
@@ -11,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
-from opsbot.config import Check, Service
+from opsbot.config import Check, ManagerKind, Service
 from opsbot.core.health import ProbeResult
 from opsbot.services.port import Activity, ManagerError, ServiceEvent, ServiceManager, ServiceState
 from opsbot.words import duration
@@ -44,10 +47,12 @@ class Judgement:
 
 @dataclass(slots=True)
 class _Trial:
-    """What has been seen of one run so far."""
+    """What has been seen of one run so far: of the service's, or of one of its parts' where one is named."""
 
-    service: Service
-    run: str | None
+    part: str
+    checks: tuple[Check, ...]
+    runs: dict[str, str | None]
+    """By part; under "" that of a service which is one."""
     begun: float
     running: bool = False
     passing_since: float | None = None
@@ -70,12 +75,11 @@ class _Trial:
 
     @property
     def all_pass(self) -> bool:
-        checks = self.service.checks
-        return self.running and all(c.name in self.passed and not self.failures.get(c.name) for c in checks)
+        return self.running and all(c.name in self.passed and not self.failures.get(c.name) for c in self.checks)
 
     def missing(self) -> str:
         """The checks that do not pass, and what they saw."""
-        names = [c.name for c in self.service.checks if c.name not in self.passed or self.failures.get(c.name)]
+        names = [c.name for c in self.checks if c.name not in self.passed or self.failures.get(c.name)]
         return "; ".join(f"{name}: {self.seen.get(name, 'no answer yet')}" for name in names) or "it does not run"
 
 
@@ -106,29 +110,40 @@ class Verifier:
         self,
         service: Service,
         started: ServiceState,
-        folder: Path,
+        folder: Path | None,
         *,
         soak: timedelta,
         within: timedelta,
         report: Report | None = None,
+        part: str = "",
     ) -> Judgement:
-        """Watch the run that `started` describes until it is verified or cannot be any more.
+        """Watch what was just started until it is proven, or not well any more.
 
-        folder: the release it must run. within: how long the checks may take to pass at first.
+        folder: the release it must run, None where that does not matter. within: how long the checks may take to pass
+        at first. part: only this part of the service and the checks that are about it; `started` may be its own state.
         """
         inbox: asyncio.Queue[tuple[Check, ProbeResult] | ServiceState] = asyncio.Queue()
         wake = asyncio.Event()
         self._heard.setdefault(service.name, []).append(wake)
-        latest = [started]
+        latest = [await self._now(service)] if part else [started]
+        checks = tuple(check for check in service.checks if not part or check.unit == part)
+        runs = {name: state.run for name, state in _views(started, part)}
+        trial = _Trial(part, checks, runs, asyncio.get_running_loop().time())
         tasks = [asyncio.create_task(self._attend(service, wake, latest, inbox))]
-        tasks += [asyncio.create_task(self._look(service, check, latest, inbox)) for check in service.checks]
+        tasks += [asyncio.create_task(self._look(service, check, latest, inbox)) for check in checks]
         try:
-            return await self._judge(service, started, folder, soak, within, inbox, tasks, report)
+            return await self._judge(service, trial, started, folder, soak, within, inbox, tasks, report)
         finally:
             self._heard[service.name].remove(wake)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _now(self, service: Service) -> ServiceState:
+        try:
+            return await self._managers[service.name].state(service.name)
+        except ManagerError as error:
+            return ServiceState(Activity.STARTING, exit=str(error))
 
     async def _attend(
         self,
@@ -138,10 +153,7 @@ class Verifier:
         inbox: "asyncio.Queue[tuple[Check, ProbeResult] | ServiceState]",
     ) -> None:
         while True:
-            try:
-                latest[0] = await self._managers[service.name].state(service.name)
-            except ManagerError as error:
-                latest[0] = ServiceState(Activity.STARTING, exit=str(error))
+            latest[0] = await self._now(service)
             inbox.put_nowait(latest[0])
             wake.clear()
             pause = asyncio.ensure_future(self._sleep(BEAT))
@@ -167,8 +179,9 @@ class Verifier:
     async def _judge(
         self,
         service: Service,
+        trial: _Trial,
         started: ServiceState,
-        folder: Path,
+        folder: Path | None,
         soak: timedelta,
         within: timedelta,
         inbox: "asyncio.Queue[tuple[Check, ProbeResult] | ServiceState]",
@@ -176,14 +189,13 @@ class Verifier:
         report: Report | None,
     ) -> Judgement:
         loop = asyncio.get_running_loop()
-        real = await asyncio.to_thread(folder.resolve)
-        trial = _Trial(service, started.run, loop.time())
+        real = None if folder is None else await asyncio.to_thread(folder.resolve)
         teller = _Teller(report, soak)
         while True:
             heard = await inbox.get()
             now = loop.time()
             if isinstance(heard, ServiceState):
-                verdict = self._run_verdict(trial, heard, started, real)
+                verdict = self._run_verdict(trial, heard, started, real, service)
                 for task in tasks:
                     if task.done():
                         task.result()  # a mistake in a probe must not look like a service that is not well
@@ -198,24 +210,55 @@ class Verifier:
             elif trial.passing_since is None:
                 trial.passing_since = now
             if trial.all_pass and trial.passing_since is not None and now - trial.passing_since >= soak.total_seconds():
-                return Judgement(ok=True, text=_praise(service, soak))
+                return Judgement(ok=True, text=_praise(len(trial.checks), soak))
             await teller.tell(trial, now)
 
-    def _run_verdict(self, trial: _Trial, state: ServiceState, started: ServiceState, real: Path) -> str | None:
-        if state.activity is Activity.STARTING or (state.activity is Activity.STOPPING and state.run == trial.run):
-            return None
-        another = trial.run is not None and state.run is not None and state.run != trial.run
-        if another or state.activity is not Activity.RUNNING:
-            lived = (
-                "" if started.started_at is None else f" {duration(self._clock() - started.started_at)} after its start"
-            )
-            how = f" ({state.exit})" if state.exit else ""
-            return f"it was stopped by hand{lived}" if state.stopped_by_hand else f"it died{lived}{how}"
-        if state.release is not None and state.release != real:
-            return f"it runs {state.release.name} and not {real.name}"
-        trial.run = trial.run or state.run
-        trial.running = True
+    def _run_verdict(
+        self, trial: _Trial, state: ServiceState, started: ServiceState, real: Path | None, service: Service
+    ) -> str | None:
+        running = True
+        for name, now in _views(state, trial.part):
+            if now.activity is Activity.STARTING or (
+                now.activity is Activity.STOPPING and now.run == trial.runs.get(name)
+            ):
+                running = False
+                continue
+            verdict = self._ended(name, now, started.of(name), trial.runs.get(name))
+            if verdict is None and real is not None and now.release is not None and now.release != real:
+                verdict = _other_release(name, now.release, real, service)
+            if verdict is not None:
+                return verdict
+            trial.runs[name] = trial.runs.get(name) or now.run
+        trial.running = trial.running or running
         return None
+
+    def _ended(self, name: str, now: ServiceState, started: ServiceState, run: str | None) -> str | None:
+        """How the run that was started has come to its end, where it has."""
+        another = run is not None and now.run is not None and now.run != run
+        if not another and now.activity is Activity.RUNNING:
+            return None
+        lived = "" if started.started_at is None else f" {duration(self._clock() - started.started_at)} after its start"
+        who = name or "it"
+        if now.stopped_by_hand:
+            return f"{who} was stopped by hand{lived}"
+        if now.activity is Activity.RUNNING and now.restarts <= started.restarts:
+            return f"{who} does not run what this deploy started any more: somebody else restarted it{lived}"
+        how = f" ({now.exit})" if now.exit else ""
+        return f"{who} died{lived}{how}"
+
+
+def _views(state: ServiceState, part: str) -> tuple[tuple[str, ServiceState], ...]:
+    """What is looked at: the one part, or each, or the service where it has none."""
+    if part:
+        return ((part, state.of(part)),)
+    return state.parts or (("", state),)
+
+
+def _other_release(name: str, runs: Path, real: Path, service: Service) -> str:
+    text = f"{name or 'it'} runs {runs.name} and not {real.name}"
+    if service.manager is not ManagerKind.SYSTEMD or service.root is None:
+        return text
+    return f"{text}: WorkingDirectory= of {name or service.unit} has to go through {service.root}"
 
 
 class _Teller:
@@ -240,7 +283,6 @@ class _Teller:
         await self._report(text)
 
 
-def _praise(service: Service, soak: timedelta) -> str:
-    count = len(service.checks)
+def _praise(count: int, soak: timedelta) -> str:
     what = "it stayed alive" if not count else "its check passed" if count == 1 else f"all {count} checks passed"
     return f"{what} for {duration(soak)}" if soak else what

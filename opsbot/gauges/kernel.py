@@ -3,9 +3,9 @@
 A figure is None where this kernel, or this container, does not tell it.
 """
 
-import ctypes
 import os
 import resource
+import struct
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,18 +58,10 @@ def own_files() -> tuple[int, int] | None:
     return None
 
 
-class _Timex(ctypes.Structure):
-    """The first fields of struct timex (adjtimex(2)), with room for the rest."""
-
-    _fields_ = (
-        ("modes", ctypes.c_uint),
-        ("offset", ctypes.c_long),
-        ("freq", ctypes.c_long),
-        ("maxerror", ctypes.c_long),
-        ("esterror", ctypes.c_long),
-        ("status", ctypes.c_int),
-        ("rest", ctypes.c_byte * 256),
-    )
+_MAXERROR = 24
+"""Where struct timex has it: after an int and two longs of eight bytes, the int padded (adjtimex(2))."""
+_TIMEX_BYTES = 512
+"""More than the structure has."""
 
 
 def clock_error() -> float | None:
@@ -77,8 +69,12 @@ def clock_error() -> float | None:
 
     It is told by who keeps the clock (chrony, systemd-timesyncd); without one it grows to 16 s and stays there.
     """
-    timex = _Timex()
+    if struct.calcsize("l") != 8:  # noqa: PLR2004 - laid out otherwise on 32 bits
+        return None
+    import ctypes  # noqa: PLC0415 - half a megabyte, and this is off by default
+
+    timex = ctypes.create_string_buffer(_TIMEX_BYTES)  # modes 0: only read
     with suppress(OSError, AttributeError):
-        if ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(timex)) >= 0:
-            return float(timex.maxerror) / 1e6
+        if ctypes.CDLL(None, use_errno=True).adjtimex(timex) >= 0:
+            return float(struct.unpack_from("l", timex, _MAXERROR)[0]) / 1e6
     return None

@@ -14,6 +14,7 @@ from opsbot.probes import command, http
 from opsbot.probes.listening import Listeners, PortTable, local
 from opsbot.probes.memory import resident
 from opsbot.probes.vitals import Vitals
+from opsbot.services.errands import Errands
 from opsbot.services.port import Activity, ManagerError, ServiceState
 from opsbot.words import clip, duration, size
 
@@ -34,8 +35,9 @@ def _now() -> datetime:
 class Prober:
     """Looks at services. `close` it when done."""
 
-    def __init__(self, clock: Callable[[], datetime] = _now) -> None:
-        """Nothing is looked at yet."""
+    def __init__(self, clock: Callable[[], datetime] = _now, errands: Errands | None = None) -> None:
+        """Nothing is looked at yet. errands: runs the commands of services that run as another user."""
+        self._errands = errands
         self._clock = clock
         self._vitals = Vitals()
         self._ports: PortTable | None = None
@@ -86,26 +88,42 @@ class Prober:
     # Without waiting
 
     def _at_once(self, service: Service, check: Check, state: ServiceState) -> Seen | None:
-        """The result, if the kernel or the manager can be asked for it directly."""
+        """The result, if the kernel or the manager can be asked for it directly.
+
+        A check of one unit is about that one; one of the service as a whole, where it is several, about each of them.
+        """
+        state = state.of(check.unit)
         if check.kind is CheckKind.PROCESS:
-            if state.pid is None:
-                return False, _words(state)
-            vital = self._vitals.look(service.name, state.run, state.pid)
+            seen = [self._process(service, name, one) for name, one in _each(state, check.unit)]
+            bad = next((each for each in seen if not each[0]), None)
             # To measure it takes a hundred times as long as to see that it lives: not on the event loop.
-            return None if vital.ok and check.memory_max else (vital.ok, vital.seen)
+            return bad or (None if check.memory_max else (True, "; ".join(words for _, words in seen)))
         if check.kind is CheckKind.UNIT:
-            return state.activity is Activity.RUNNING, _words(state)
+            standing = _each(state, check.unit)
+            down = [(name, one) for name, one in standing if one.activity is not Activity.RUNNING]
+            if not down:
+                return True, str(Activity.RUNNING)
+            return False, "; ".join(f"{name}: {_words(one)}" if name else _words(one) for name, one in down)
         if check.kind is CheckKind.TCP:
             addresses = local(check.host)
             table = self._table() if addresses else None
             if table is None:
                 return None
-            ok, seen = _listening(table, addresses, check)
-            if ok and state.pid and self._vitals.look(service.name, state.run, state.pid).frozen:
+            ok, seen_there = _listening(table, addresses, check)
+            # Of several units it is not known which one has the port.
+            pid = None if state.parts else state.pid
+            if ok and pid and self._vitals.look(f"{service.name}/{check.unit}", state.run, pid).frozen:
                 # The kernel goes on taking connections for a process that will never hear of them.
-                return False, f"{seen}, but process {state.pid} is frozen by a signal (SIGSTOP)"
-            return ok, seen
+                return False, f"{seen_there}, but process {pid} is frozen by a signal (SIGSTOP)"
+            return ok, seen_there
         return None
+
+    def _process(self, service: Service, unit: str, state: ServiceState) -> Seen:
+        who = f"{unit}: " if unit else ""
+        if state.pid is None:
+            return False, f"{who}{_words(state)}"
+        vital = self._vitals.look(f"{service.name}/{unit}", state.run, state.pid)
+        return vital.ok, f"{who}{vital.seen}"
 
     def _table(self) -> Listeners | None:
         """Who listens now; None where the kernel may not be asked (systemd's RestrictAddressFamilies)."""
@@ -136,12 +154,18 @@ class Prober:
             return await self._other(service, check, state)
 
     async def _other(self, service: Service, check: Check, state: ServiceState) -> Seen:
+        state = state.of(check.unit)
         if check.kind is CheckKind.PROCESS and check.memory_max and state.pid:
-            return await asyncio.to_thread(_within, check.memory_max, state.pid)
+            pids = [one.pid for _, one in _each(state, check.unit) if one.pid]
+            return await asyncio.to_thread(_within, check.memory_max, pids)
         if check.kind is CheckKind.TCP:
             return await _connect(check.host, check.port)
         try:
-            ran = await command.run(service, check)
+            errands = self._errands
+            if errands is not None and await errands.abroad(service):
+                ran = await command.run_abroad(errands, service, check)
+            else:
+                ran = await command.run(service, check)
         except (command.CannotRunError, ManagerError) as error:
             return False, str(error)
         return ran.ok, f"{ran.exit}: {ran.last}" if ran.last else ran.exit
@@ -161,11 +185,23 @@ class Prober:
         return known[1]
 
 
-def _within(memory_max: int, pid: int) -> Seen:
-    taken = resident(pid)
+def _each(state: ServiceState, unit: str) -> Sequence[tuple[str, ServiceState]]:
+    """The units that a check is about, by name; "" for a service that is one.
+
+    Of several, one that a person stopped is left out while others are to run: the service lives on without it.
+    """
+    meant = tuple((name, part) for name, part in state.parts if not part.stopped_by_hand)
+    return meant or state.parts or ((unit, state),)
+
+
+def _within(memory_max: int, pids: Sequence[int]) -> Seen:
+    taken = sum(resident(pid) for pid in pids)
+    named = f"process {pids[0]}" if len(pids) == 1 else f"processes {', '.join(map(str, pids))}"
+    one = len(pids) == 1
     if taken > memory_max:
-        return False, f"process {pid} and its children take {size(taken)} of memory, more than {size(memory_max)}"
-    return True, f"process {pid} runs, {size(taken)} of memory"
+        children = f"{named} and {'its' if one else 'their'} children take {size(taken)} of memory"
+        return False, f"{children}, more than {size(memory_max)}"
+    return True, f"{named} {'runs' if one else 'run'}, {size(taken)} of memory"
 
 
 def _result(seen: Seen, at: datetime, began: float) -> ProbeResult:

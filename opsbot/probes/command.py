@@ -6,9 +6,11 @@ import signal
 import subprocess
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from opsbot.config import Check, Service
 from opsbot.services.environment import of_service
+from opsbot.services.errands import Errands, Slot
 from opsbot.services.processes import exit_status, exit_words
 
 _TAIL = 8 * 1024
@@ -47,8 +49,46 @@ class _Tail:
         self.read()
         asyncio.get_running_loop().remove_reader(self._fd)
         os.close(self._fd)
-        lines = self._kept.decode("utf-8", "replace").replace("\0", "").split("\n")
-        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+        return _last_line(self._kept)
+
+
+def _last_line(said: bytes) -> str:
+    lines = said.decode("utf-8", "replace").replace("\0", "").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+async def run_abroad(errands: Errands, service: Service, check: Check) -> Ran:
+    """The same as the service's own user. Cancelled, it ends all of it.
+
+    Raises:
+        CannotRunError: the command or its folder is not there.
+        ErrandError: it could not be run as that user.
+    """
+    folder, environment = await asyncio.to_thread(_where, service, check)
+    for name in ("HOME", "USER", "LOGNAME"):  # opsbot's own
+        if name not in service.environment:
+            environment.pop(name, None)
+    kept = bytearray()
+
+    def take(chunk: bytes) -> None:
+        kept.extend(chunk)
+        del kept[:-_TAIL]
+
+    ended = await errands.run(
+        service,
+        Slot.CHECK,
+        check.run,
+        directory=folder,
+        environment=environment,
+        within=check.timeout,
+        take=take,
+    )
+    if ended.refused:
+        raise CannotRunError(ended.refused)
+    if ended.late:
+        raise TimeoutError
+    status = ended.signal or ended.status << 8
+    return Ran(status == 0, exit_words(status), _last_line(bytes(kept)))
 
 
 async def run(service: Service, check: Check) -> Ran:
@@ -75,16 +115,26 @@ async def run(service: Service, check: Check) -> Ran:
     return Ran(status == 0, exit_words(status), last)
 
 
-def _start(service: Service, check: Check, output: int) -> int:
+def _where(service: Service, check: Check) -> tuple[Path, dict[str, str]]:
+    """The folder a check's command runs in, and its environment."""
     folder = service.root or service.run_directory
     try:
         release = service.root.resolve(strict=True) if service.root is not None else None
         folder = (release or folder).resolve(strict=True)
+    except OSError as error:
+        raise CannotRunError(f"{check.run[0]} cannot be run in {folder}: {error.strerror}") from error
+    environment = of_service(service, "", release)
+    del environment["OPSBOT_RUN"]  # it belongs to no run of the service
+    return folder, environment
+
+
+def _start(service: Service, check: Check, output: int) -> int:
+    folder = service.root or service.run_directory
+    try:
+        folder, environment = _where(service, check)
         command = list(check.run)
         if "/" in command[0]:
             command[0] = str(folder / command[0])
-        environment = of_service(service, "", release)
-        del environment["OPSBOT_RUN"]  # it belongs to no run of the service
         child = subprocess.Popen(
             command,
             cwd=folder,

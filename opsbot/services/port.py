@@ -46,6 +46,12 @@ class ServiceState:
     revivable: bool = False
     """It failed, and the manager leaves it so, but has not tried as often as recovery may: a restart can help."""
     parts: tuple[tuple[str, "ServiceState"], ...] = ()
+    groups: tuple[str, ...] = ()
+    """The control groups that its processes live in (`/system.slice/web.service`), where it has some of its own."""
+
+    def of(self, part: str) -> "ServiceState":
+        """How one of its parts stands; the whole where no part is named, or it has none of that name."""
+        return dict(self.parts).get(part, self) if part else self
 
 
 class Happening(StrEnum):
@@ -59,13 +65,17 @@ class Happening(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ServiceEvent:
-    """Something happened to a service; `state` is how it stands afterwards. `asked`: opsbot had asked for it."""
+    """Something happened to a service; `state` is how it stands afterwards. `asked`: opsbot had asked for it.
+
+    part: which of its parts it happened to; "" where it is one.
+    """
 
     service: str
     what: Happening
     at: datetime
     state: ServiceState
     asked: bool = False
+    part: str = ""
 
 
 class ManagerError(Exception):

@@ -188,10 +188,12 @@ async def run_git(
     timeout: float,
     check: bool = False,
     most: int = OUTPUT_MOST,
+    umask: int = -1,
 ) -> GitResult:
     """Run `git ARGS` in a session of its own; killed with all its children at the time limit (seconds) or on cancel.
 
-    check: a status other than 0 is raised, explained. most: bytes of output kept at most.
+    check: a status other than 0 is raised, explained. most: bytes of output kept at most. umask: for what it writes;
+    -1 leaves opsbot's own.
 
     Raises:
         RemoteError: TIMEOUT at the limit; OTHER when git cannot be started or prints more than `most`; with `check`,
@@ -199,7 +201,7 @@ async def run_git(
     """
     secrets = secrets_in(env)
     try:
-        process = await _begin(args, cwd, env)
+        process = await _begin(args, cwd, env, umask)
     except OSError as error:
         raise RemoteError(Trouble.OTHER, f"git cannot be started: {error.strerror}", retry=False) from error
     try:
@@ -221,7 +223,9 @@ async def run_git(
     return result
 
 
-async def _begin(args: Sequence[str], cwd: Path | None, env: Mapping[str, str]) -> asyncio.subprocess.Process:
+async def _begin(
+    args: Sequence[str], cwd: Path | None, env: Mapping[str, str], umask: int
+) -> asyncio.subprocess.Process:
     beginning = asyncio.ensure_future(
         asyncio.create_subprocess_exec(
             "git",
@@ -232,6 +236,7 @@ async def _begin(args: Sequence[str], cwd: Path | None, env: Mapping[str, str]) 
             stdout=PIPE,
             stderr=PIPE,
             start_new_session=True,
+            umask=umask,
         )
     )
     try:

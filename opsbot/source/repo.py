@@ -98,10 +98,13 @@ class Exported:
 class Repository:
     """One service's mirror."""
 
-    def __init__(self, source: Source, mark: str = "") -> None:
-        """Remember where; nothing is touched yet. `mark` is handed to every git, see `opsbot.deploy.occupants`."""
+    def __init__(self, source: Source, mark: str = "", mirror: Path | None = None) -> None:
+        """Remember where; nothing is touched yet. `mark` is handed to every git, see `opsbot.deploy.occupants`.
+
+        mirror: where it stands, when not in the source's directory.
+        """
         self.source = source
-        self.mirror = source.directory / "mirror.git"
+        self.mirror = mirror or source.directory / "mirror.git"
         self._mark = mark
         self._lock = asyncio.Lock()
 
@@ -161,7 +164,7 @@ class Repository:
             await asyncio.to_thread(self._unlock)
             return False
         await asyncio.to_thread(shutil.rmtree, self.mirror, ignore_errors=True)
-        await asyncio.to_thread(self.source.directory.mkdir, parents=True, exist_ok=True)
+        await asyncio.to_thread(self.mirror.parent.mkdir, parents=True, exist_ok=True)
         await self._git(["init", "--quiet", "--bare", "--template=", "--", str(self.mirror)], check=True)
         return True
 
@@ -238,8 +241,8 @@ class Repository:
     async def _raise(self, result: GitResult) -> None:
         if result.status == 0:
             return
-        if await asyncio.to_thread(exhausted, self.source.directory):
-            where = await asyncio.to_thread(file_system, self.source.directory)
+        if await asyncio.to_thread(exhausted, self.mirror.parent):
+            where = await asyncio.to_thread(file_system, self.mirror.parent)
             raise RemoteError(Trouble.DISK, f"no space left on {where}")
         trouble = explain(result)
         if trouble.kind in {Trouble.OTHER, Trouble.NO_REPOSITORY} and _DAMAGE.search(result.err):
@@ -253,9 +256,10 @@ class Repository:
         *,
         cwd: Path | None = None,
         check: bool = False,
+        umask: int = -1,
     ) -> GitResult:
         environment = {**self._local_environment(), **(extra or {})}
-        result = await run_git(words, cwd=cwd, env=environment, timeout=LOCAL_SECONDS)
+        result = await run_git(words, cwd=cwd, env=environment, timeout=LOCAL_SECONDS, umask=umask)
         if check:
             await self._raise(result)
         return result
@@ -345,10 +349,11 @@ class Repository:
 
     # Making a release of it
 
-    async def export(self, commit: str, folder: Path, index: Path) -> Exported:
+    async def export(self, commit: str, folder: Path, index: Path, umask: int = -1) -> Exported:
         """Write all files of a commit into an empty folder, and look whether all are there.
 
-        `index` is kept beside it: git's own record of what it wrote, by which `touched` knows later.
+        `index` is kept beside it: git's own record of what it wrote, by which `touched` knows later. umask: of the
+        files; -1 is opsbot's own.
 
         Raises:
             UnsupportedTreeError: it has submodules, or files that do not come out as they went in.
@@ -366,9 +371,8 @@ class Repository:
                 raise UnsupportedTreeError(
                     f"{commit[:10]} has submodules ({', '.join(modules[:3])}), which are not deployed"
                 )
-            await self._git(
-                [*plain, "checkout-index", "--all", "--force", "--quiet", "-u"], place, cwd=folder, check=True
-            )
+            words = [*plain, "checkout-index", "--all", "--force", "--quiet", "-u"]
+            await self._git(words, place, cwd=folder, check=True, umask=umask)
             differing = await self._git([*plain, "diff-files", "--name-only", "-z"], place, cwd=folder, check=True)
             if differing.out:
                 names = ", ".join(differing.out.split("\0")[:3])
@@ -393,6 +397,12 @@ class Repository:
         if changed.status or added.status:
             return None
         return _paths(changed.out), _paths(added.out)
+
+    async def look_again(self, folder: Path, index: Path) -> None:
+        """Have git take note of files whose mode or owner was changed, so that they are not taken for changed ones."""
+        place = {"GIT_DIR": str(self.mirror), "GIT_WORK_TREE": str(folder), "GIT_INDEX_FILE": str(index)}
+        if await asyncio.to_thread(self._sound):
+            await self._git(["update-index", "-q", "--refresh"], place, cwd=folder)
 
     async def keep(self, name: str, commit: str) -> None:
         """Hold a release's commit in the mirror, whatever becomes of the branches."""

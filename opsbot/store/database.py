@@ -9,6 +9,7 @@ transaction behind, and nothing blocks the event loop.
 
 import asyncio
 import logging
+import os
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -94,6 +95,9 @@ def _connect(path: Path) -> tuple[sqlite3.Connection, Path | None]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
         aside = _set_aside(path)
+        # Made here for its mode, which SQLite gives to its log too: whoever may enter the directory for the control
+        # socket in it may not read the history.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640))
         return _open(path), aside
     except (sqlite3.Error, OSError) as error:
         raise StoreError(f"{path}: {error}. Check the directory's owner and free space.") from error

@@ -6,6 +6,7 @@ channel's history before it is sent again.
 """
 
 import sqlite3
+from collections.abc import Sequence
 from datetime import datetime
 
 from opsbot.core.model import Notice, NoticeKind
@@ -46,6 +47,24 @@ def put(
         (key, kind, service, subject, dump(body or {}), seconds(now)),
     )
     return cursor.rowcount == 1
+
+
+def unknown(db: sqlite3.Connection, keys: Sequence[str]) -> set[str]:
+    """Those of these keys that no notice has or had."""
+    rows = db.execute("SELECT key FROM notices WHERE key IN (SELECT value FROM json_each(?))", (dump(list(keys)),))
+    return set(keys) - {str(row["key"]) for row in rows}
+
+
+def put_for(
+    db: sqlite3.Connection, key: str, service: str, stands_for: Sequence[str], now: datetime, *, body: dict[str, object]
+) -> bool:
+    """Add a plain notice that tells what these others would: their keys count as told with it."""
+    if not put(db, key, NoticeKind.WORD, service, now, body=body):
+        return False
+    for other in stands_for:
+        if put(db, other, NoticeKind.WORD, "", now):
+            db.execute("UPDATE notices SET dropped = ? WHERE key = ?", (f"told with {key}", other))
+    return True
 
 
 def untold(db: sqlite3.Connection, now: datetime, limit: int = 50) -> list[Notice]:

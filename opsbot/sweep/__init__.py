@@ -14,8 +14,10 @@ from opsbot.core.access import Origin, itself
 from opsbot.core.globs import Glob, glob
 from opsbot.core.model import NoticeKind
 from opsbot.feed import Feed
+from opsbot.services.errands import ErrandError, Errands
 from opsbot.store import Store, audit, outbox
-from opsbot.sweep.broom import DELETED_MOST, Broom, Deed, Problem, Swept, identity
+from opsbot.sweep.abroad import sweep_abroad
+from opsbot.sweep.broom import DELETED_MOST, Broom, Deed, File, Problem, Swept, identity
 from opsbot.words import duration, size
 
 log = logging.getLogger(__name__)
@@ -45,9 +47,18 @@ class Sweeper:
     """Cleans up, and tells what came of it."""
 
     def __init__(
-        self, config: Config, store: Store, feed: Feed, clock: Callable[[], datetime], *, most: int = DELETED_MOST
+        self,
+        config: Config,
+        store: Store,
+        feed: Feed,
+        clock: Callable[[], datetime],
+        *,
+        most: int = DELETED_MOST,
+        errands: Errands | None = None,
     ) -> None:
-        """Take the parts. `most`: files that one run may delete."""
+        """Take the parts. `most`: files that one run may delete. errands: sweeps as a service's own user."""
+        self._services = config.services
+        self._errands = errands
         self._store = store
         self._feed = feed
         self._clock = clock
@@ -67,7 +78,7 @@ class Sweeper:
         self._own = [config.state.directory]
         for service in config.services.values():
             if service.source is not None:
-                self._own += [service.source.directory / name for name in ("releases", "mirror.git")]
+                self._own += [service.source.directory / name for name in ("releases", "mirror.git", ".git")]
 
     def jobs(self) -> tuple[Job, ...]:
         """When each clean-up is to be done."""
@@ -76,11 +87,11 @@ class Sweeper:
     async def sweep(self, job: Job) -> Swept:
         """Do it once. Cancelled, it leaves off after the file at hand."""
         now = self._clock()
-        stop = threading.Event()
         try:
-            swept = await asyncio.to_thread(self._sweep, job, now, stop)
-        finally:
-            stop.set()
+            swept = await self._swept(job, now)
+        except ErrandError as error:
+            # Told as any other problem: once, until it is over.
+            swept = Swept(problems={(str(each), Deed.LOOK): Problem(_fixed(each), str(error), 1) for each in job.globs})
         if swept.files:
             log.info(
                 "%s: %d files older than %s deleted, %s%s",
@@ -96,15 +107,34 @@ class Sweeper:
             self._feed.publish("notice")
         return swept
 
-    def _sweep(self, job: Job, now: datetime, stop: threading.Event) -> Swept:
+    async def _swept(self, job: Job, now: datetime) -> Swept:
+        before = (now - job.older_than).timestamp()
+        service, errands = self._services[job.service], self._errands
+        if errands is not None and await errands.abroad(service):
+            keep_out = await asyncio.to_thread(self._keep_out)
+            return await sweep_abroad(errands, service, job.globs, before=before, most=self._most, keep_out=keep_out)
+        stop = threading.Event()
+        try:
+            return await asyncio.to_thread(self._sweep, job, before, stop)
+        finally:
+            stop.set()
+
+    def _keep_out(self) -> set[File]:
         keep_out = set()
         for folder in self._own:
             with suppress(OSError):
                 keep_out.add(identity(folder.stat()))
-        broom = Broom((now - job.older_than).timestamp(), keep_out, stop, self._most)
+        return keep_out
+
+    def _sweep(self, job: Job, before: float, stop: threading.Event) -> Swept:
+        broom = Broom(before, self._keep_out(), stop, self._most)
         for pattern in job.globs:
             broom.sweep(pattern)
         return broom.swept
+
+
+def _fixed(pattern: Glob) -> str:
+    return "/" + "/".join(pattern.fixed)
 
 
 def _words(pattern: str, deed: Deed, problem: Problem) -> str:
@@ -112,8 +142,8 @@ def _words(pattern: str, deed: Deed, problem: Problem) -> str:
     if deed is Deed.DELETE:
         files = "a file" if problem.times == 1 else f"{problem.times} files"
         return (
-            f"the clean-up of {pattern} cannot delete {files} (in {problem.folder}): {problem.why}; opsbot's user "
-            "needs the right to write in that folder"
+            f"the clean-up of {pattern} cannot delete {files} (in {problem.folder}): {problem.why}; "
+            f"{problem.who} needs the right to write in that folder"
         )
     more = f" and {problem.times - 1} more" if problem.times > 1 else ""
     return f"the clean-up of {pattern} cannot look into {problem.folder}{more}: {problem.why}"

@@ -48,6 +48,8 @@ class Problem:
     folder: str
     why: str
     times: int = 0
+    who: str = "opsbot's user"
+    """Who could not do it."""
 
 
 @dataclass(slots=True)

@@ -1,23 +1,20 @@
 """Recovery: asks the ladder what to do about a service in trouble, and does it."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from opsbot.core.access import Origin, itself
 from opsbot.core.deployment import Kind, Refused, Request, previous_good
-from opsbot.core.health import Verdict
 from opsbot.core.recovery import Next, Rung, Trouble, next_rung
 from opsbot.deploy.deployer import Deployer
 from opsbot.services.port import Activity, ManagerError, ServiceManager, ServiceState
 from opsbot.store import Store, ledger, watchbook
 from opsbot.watch.casebook import Casebook
+from opsbot.watch.parts import UNSETTLED, in_trouble, left_alone, meant_to_run, troubled
 from opsbot.watch.watched import Watched
 
 log = logging.getLogger(__name__)
-
-UNSETTLED = frozenset({Activity.STARTING, Activity.STOPPING, Activity.RETRYING})
-"""The manager itself is at it."""
 
 
 class Climber:
@@ -48,21 +45,12 @@ class Climber:
         watched.acting = True
         try:
             state = await self._managers[name].state(name)
-            if self._in_trouble(watched, state):
+            if watched.incident is not None and in_trouble(watched, state):
                 await self._climb(name, state)
         except ManagerError as error:
             log.warning("%s: its state cannot be read: %s", name, error)
         finally:
             watched.acting = False
-
-    def _in_trouble(self, watched: Watched, state: ServiceState) -> bool:
-        """Whether something should be done now: it is down by a check, or not running; not only being watched anew."""
-        if watched.incident is None:
-            return False
-        if state.activity in {Activity.FAILED, Activity.STOPPED}:
-            return True
-        # Down as it was last seen: one that answers again, or that an earlier opsbot saw, may be well already.
-        return any(health.verdict is Verdict.DOWN and health.streak < 0 for health in watched.checks.values())
 
     async def _climb(self, name: str, state: ServiceState) -> None:
         watched = self._watched[name]
@@ -70,6 +58,10 @@ class Climber:
         if incident is None:
             return
         now, ladder = self._clock(), watched.service.recovery
+        # Of several units only those that are down are dealt with, and of these only what systemd is not at itself.
+        down = troubled(watched, state)
+        settled = [part for part in down if state.of(part).activity not in UNSETTLED]
+        concerned = [state.of(part) for part in settled or down] or [part for _, part in meant_to_run(state)]
         live = await self._store.read(ledger.live, name)
         releases = await self._store.read(ledger.releases, name)
         quarantined = frozenset(await self._store.read(ledger.quarantined, name))
@@ -82,16 +74,17 @@ class Climber:
             rolled_back=watched.rolled_back,
             called=watched.called,
             deploying=self._deployer.busy(name),
-            stopped_by_hand=state.stopped_by_hand,
-            silenced_by_manager=state.activity in UNSETTLED,
-            restart_cannot_help=state.activity is Activity.FAILED and not state.revivable,
+            stopped_by_hand=left_alone(state),
+            silenced_by_manager=any(each.activity in UNSETTLED for each in concerned),
+            restart_cannot_help=any(each.activity is Activity.FAILED and not each.revivable for each in concerned),
         )
-        await self._take(name, next_rung(trouble, ladder, now), now)
+        parts = settled or [part for part, _ in meant_to_run(state)]
+        await self._take(name, next_rung(trouble, ladder, now), now, parts)
 
-    async def _take(self, name: str, step: Next, now: datetime) -> None:
+    async def _take(self, name: str, step: Next, now: datetime, parts: Sequence[str]) -> None:
         match step.rung:
             case Rung.RESTART:
-                await self._restart(name, step, now)
+                await self._restart(name, step, now, parts)
             case Rung.ROLL_BACK:
                 await self._roll_back(name, step)
             case Rung.CALL_HUMAN:
@@ -99,20 +92,24 @@ class Climber:
             case Rung.WAIT | Rung.NOTHING:
                 return
 
-    async def _restart(self, name: str, step: Next, now: datetime) -> None:
+    async def _restart(self, name: str, step: Next, now: datetime, parts: Sequence[str]) -> None:
+        """Restart it; of several units those that are named, one after the other."""
         watched = self._watched[name]
         # Written down before it is done: a restart of opsbot in between must not make the budget forget it.
         await self._store.write(watchbook.add_recovery, name, now)
         watched.restarts = (*watched.restarts, now)
-        watched.last_deed = "restarted by opsbot"
-        await self._casebook.note(name, step.why)
+        named = ", ".join(part for part in parts if part)
+        watched.last_deed = f"{named} restarted by opsbot" if named else "restarted by opsbot"
+        await self._casebook.note(name, f"{step.why}: {named}" if named else step.why)
         watched.judge_anew()
-        try:
-            state = await self._managers[name].restart(name)
-        except ManagerError as error:
-            await self._casebook.note(name, f"the restart failed: {error}")
-            return
-        watched.run, watched.answered = state.run, set()
+        for part in parts:
+            try:
+                state = await self._managers[name].restart(name, part or None)
+            except ManagerError as error:
+                await self._casebook.note(name, f"the restart failed: {error}")
+                continue
+            watched.see_run("", state.run)
+            watched.see_run(part, state.of(part).run)
         watched.hurry(self._clock())
 
     async def _roll_back(self, name: str, step: Next) -> None:

@@ -19,7 +19,7 @@ from opsbot.core.gauge import HOST, Gauge, Users, filling
 from opsbot.core.model import Evidence
 from opsbot.core.threshold import GAP, Standing, judge
 from opsbot.gauges import users
-from opsbot.host import ProcessFigures, process_figures
+from opsbot.host import ProcessFigures, service_figures
 from opsbot.services.port import ManagerError, ServiceManager, ServiceState
 from opsbot.store import Store, samples, watchbook
 from opsbot.store.samples import Figure, Sample
@@ -204,7 +204,11 @@ def known_folders(config: Config) -> list[Path]:
 
 
 def _figures_of(states: Mapping[str, ServiceState]) -> dict[str, ProcessFigures]:
-    found = {name: process_figures(state.pid) for name, state in states.items() if state.pid is not None}
+    found = {
+        name: service_figures(state.pid, state.groups, state.started_at)
+        for name, state in states.items()
+        if state.pid is not None
+    }
     return {name: figures for name, figures in found.items() if figures is not None}
 
 
@@ -212,8 +216,9 @@ def _of_services(figures: Mapping[str, ProcessFigures]) -> list[Sample]:
     found = []
     for name, each in figures.items():
         found += [Sample(name, Figure.MEMORY, each.memory), Sample(name, Figure.CPU, each.cpu * 10)]
-        if each.threads is not None:
-            found.append(Sample(name, Figure.TASKS, each.threads + each.children))
+        tasks = each.tasks or (each.threads + each.children if each.threads is not None else None)
+        if tasks is not None:
+            found.append(Sample(name, Figure.TASKS, tasks))
         if each.fds is not None:
             found.append(Sample(name, Figure.FDS, each.fds))
     return found

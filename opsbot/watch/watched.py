@@ -19,8 +19,9 @@ class Watched:
     meant_to_run: bool = False
     """It has a release to run; before its first deploy there is nothing to watch."""
     looking: set[str] = field(default_factory=set)
-    run: str | None = None
-    """The run whose failures are in grace until it has once answered well."""
+    runs: dict[str, str | None] = field(default_factory=dict)
+    """By the unit that checks are about ("": the service): the run whose failures are in grace until it has once
+    answered well."""
     answered: set[str] = field(default_factory=set)
     """Checks that were well once in this run."""
     incident: Incident | None = None
@@ -33,6 +34,12 @@ class Watched:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     events: asyncio.Lock = field(default_factory=asyncio.Lock)
     """What the manager says is taken in its order: the start that follows a death belongs to the incident it opened."""
+
+    def see_run(self, unit: str, run: str | None) -> None:
+        """What checks about this unit look at: another run has to answer well anew."""
+        if unit not in self.runs or self.runs[unit] != run:
+            self.runs[unit] = run
+            self.answered -= {check.name for check in self.service.checks if check.unit == unit}
 
     def hurry(self, now: datetime) -> None:
         """Every check is due."""

@@ -29,7 +29,8 @@ from opsbot.services.port import (
 )
 from opsbot.store import Store, ledger, watchbook
 from opsbot.watch.casebook import Casebook
-from opsbot.watch.climber import UNSETTLED, Climber
+from opsbot.watch.climber import Climber
+from opsbot.watch.parts import UNSETTLED, idle, left_alone, meant_to_run, troubled
 from opsbot.watch.watched import Watched
 
 log = logging.getLogger(__name__)
@@ -118,9 +119,10 @@ class Watcher:
             return
         try:
             state = await self._managers[name].state(name)
-            if state.activity is Activity.STOPPED and not state.stopped_by_hand:
-                log.info("%s does not run: starting it", name)
-                await self._managers[name].start(name)
+            for part in idle(state):
+                log.info("%s does not run: starting it", part or name)
+                # `start` would also start those of its units that a person stopped.
+                await (self._managers[name].restart(name, part) if part else self._managers[name].start(name))
         except ManagerError as error:
             await self._casebook.trouble(name, f"{name} could not be started: {error}", self._clock())
 
@@ -223,10 +225,10 @@ class Watcher:
 
     def _counts(self, watched: Watched, check: Check, state: ServiceState, result: ProbeResult) -> bool:
         """Whether this result may change the verdict: not during a deploy, a start, a stop, or the grace after one."""
-        if self._deployer.busy(watched.service.name) or state.stopped_by_hand or state.activity in UNSETTLED:
+        state = state.of(check.unit)
+        if self._deployer.busy(watched.service.name) or left_alone(state) or state.activity in UNSETTLED:
             return False
-        if state.run != watched.run:
-            watched.run, watched.answered = state.run, set()
+        watched.see_run(check.unit, state.run)
         if result.ok:
             watched.answered.add(check.name)
             return True
@@ -305,16 +307,19 @@ class Watcher:
                     await self._casebook.note(name, f"not started again: {event.state.exit}")
                 await self._climber.act(name)
             case Happening.STOPPED:
-                await self._casebook.end(name, "stopped by hand")
-                text = f"{name} was stopped by hand. It is left alone until somebody starts it."
+                if not troubled(watched, event.state):
+                    await self._casebook.end(name, "stopped by hand")
+                who = f"{event.part} of {name}" if event.part else name
+                text = f"{who} was stopped by hand. It is left alone until somebody starts it."
                 await self._casebook.tell(name, f"stopped:{name}:{event.at.timestamp()}", text, event.at)
 
     async def _died(self, event: ServiceEvent) -> None:
         name, watched = event.service, self._watched[event.service]
         exit_text = event.state.exit or "it is not known how"
-        for check, health in watched.checks.items():
+        for check in watched.service.checks:
             # What was seen of the dead process says nothing of the next one: each check has to be well anew.
-            watched.checks[check] = replace(health, streak=0, streak_since=None)
+            if check.unit in {"", event.part} or not event.part:
+                watched.checks[check.name] = replace(watched.checks[check.name], streak=0, streak_since=None)
         if watched.incident is None:
             await self._casebook.trouble(name, f"it died ({exit_text})", event.at, event.state)
         else:
@@ -323,9 +328,12 @@ class Watcher:
     async def _maybe_well(self, name: str, state: ServiceState) -> None:
         """End the incident once every check has been well `rise` times in a row in the present run."""
         watched = self._watched[name]
-        if state.activity is not Activity.RUNNING or self._deployer.busy(name):
+        running = dict(meant_to_run(state))
+        if self._deployer.busy(name) or any(part.activity is not Activity.RUNNING for part in running.values()):
             return
         for check in watched.service.checks:
+            if state.parts and check.unit and check.unit not in running:
+                continue  # a person stopped that unit
             health = watched.checks[check.name]
             if health.streak < check.policy.rise or health.verdict is Verdict.DOWN:
                 return

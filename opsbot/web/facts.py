@@ -19,7 +19,10 @@ class CheckFigures:
 
 @dataclass(frozen=True, slots=True)
 class ServiceFigures:
-    """One service. `memory` in bytes, `cpu` in seconds since its process started, both None where it has none."""
+    """One service. `memory` in bytes, `cpu` in seconds since its process started, both None where it has none.
+
+    tasks: processes and threads, None where its manager has no control group for it.
+    """
 
     service: str
     verdict: Verdict
@@ -27,6 +30,7 @@ class ServiceFigures:
     checks: tuple[CheckFigures, ...] = ()
     memory: int | None = None
     cpu: float | None = None
+    tasks: int | None = None
     deployed_at: datetime | None = None
     incident: bool = False
     held: bool = False

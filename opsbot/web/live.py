@@ -92,6 +92,7 @@ class LiveSources:
             ),
             memory=status.figures.memory if status.figures else None,
             cpu=status.figures.cpu_seconds if status.figures else None,
+            tasks=status.figures.tasks if status.figures else None,
             deployed_at=(await self._live_since(name)),
             incident=status.incident is not None,
             held=status.hold is not None,

@@ -93,8 +93,11 @@ def _services(figures: Figures) -> Iterator[Family]:
     yield "check_up", "1 when the check passes.", ("service", "check"), checks
     took: Samples = [((s.service, c.name), c.took) for s in services for c in s.checks]
     yield "check_duration_seconds", "How long its last look took.", ("service", "check"), took
-    yield "service_resident_memory_bytes", "Its main process.", one, each(lambda n: services[n].memory)
-    yield "service_cpu_seconds", "CPU its main process has used.", one, each(lambda n: services[n].cpu)
+    memory = "Its unit's memory, or that of its processes where it has no control group."
+    yield "service_resident_memory_bytes", memory, one, each(lambda n: services[n].memory)
+    cpu = "CPU its unit has used, or its main process where it has no control group."
+    yield "service_cpu_seconds", cpu, one, each(lambda n: services[n].cpu)
+    yield "service_tasks", "Processes and threads of its unit.", one, each(lambda n: services[n].tasks)
     times = each(lambda n: at.timestamp() if (at := services[n].deployed_at) else None)
     yield "last_deploy_timestamp_seconds", "When a deployment last went live.", one, times
     yield "incidents_open", "1 while the service has an open incident.", one, each(lambda n: services[n].incident)

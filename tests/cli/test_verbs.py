@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
 from dataclasses import replace
@@ -48,7 +49,7 @@ async def test_status_exits_1_and_says_why_when_a_check_is_down(daemon: World, o
     daemon.watching.checks["api"]["web"] = CheckHealth(Verdict.DOWN, now() - timedelta(minutes=5), -3, now(), bad)
     ended = await opsbot("status")
     assert ended.code == 1
-    assert "web down for 5 m: answered 500" in ended.out
+    assert re.search(r"web down for 5 m( \d+ s)?: answered 500", ended.out)
     assert harmless(ended.out)
 
 
@@ -79,7 +80,7 @@ async def test_status_shows_hold_silence_and_a_failing_source(daemon: World, ops
     ended = await opsbot("status")
     assert "held by alice" in ended.out
     assert "silenced by bob for another" in ended.out
-    assert "no news from the source for 3 m: no such host" in ended.out
+    assert re.search(r"no news from the source for 3 m( \d+ s)?: no such host", ended.out)
     assert harmless(ended.out)
 
 
@@ -90,8 +91,8 @@ async def test_the_shape_of_status_in_json_is_kept(daemon: World, opsbot: Opsbot
     assert reply["daemon"] is True
     (service,) = reply["services"]
     assert set(service) == {
-        *("service", "healthy", "verdict", "state", "cpu", "memory", "checks", "live", "live_since", "release"),
-        *("deploying", "last_deployment", "hold", "silence", "incident", "source", "auto"),
+        *("service", "healthy", "verdict", "state", "cpu", "memory", "tasks", "checks", "live", "live_since"),
+        *("release", "deploying", "last_deployment", "hold", "silence", "incident", "source", "auto"),
     }
     assert set(service["state"]) == {"activity", "pid", "started_at", "restarts", "exit", "stopped_by_hand"}
     assert set(service["checks"][0]) == {"name", "verdict", "since", "ok", "seen", "at", "took", "streak"}

@@ -86,6 +86,7 @@ def test_a_folder_of_the_service_s_own_may_be_cleaned(tmp_path: Path, pattern: s
         ("/srv/bot/current/temp/*.pcm", "where opsbot keeps what it deploys"),
         ("/srv/bot/releases/x/temp/*.pcm", "where opsbot keeps what it deploys"),
         ("/srv/bot/mirror.git/objects/**/*", "where opsbot keeps what it deploys"),
+        ("/srv/bot/.git/objects/**/*", "where opsbot keeps what it deploys"),
         ("/var/lib/opsbot/services/*.log", "state.directory"),
         ("/var/lib/opsbot/*", "state.directory"),
     ],
@@ -106,6 +107,12 @@ def test_the_releases_of_every_service_and_a_state_directory_elsewhere_are_kept(
 
 def test_a_relative_pattern_needs_a_source(tmp_path: Path) -> None:
     assert "no source" in said(tmp_path, "data/*.pcm", source="")[0]
+
+
+def test_a_relative_pattern_means_nothing_in_a_checkout(tmp_path: Path) -> None:
+    source = f'{SOURCE}strategy = "in-place"\n'
+    assert "which an in-place checkout has not" in said(tmp_path, "data/*/*.pcm", source=source)[0]
+    assert said(tmp_path, "/srv/bot/data/*.pcm", source=source) == []
 
 
 def test_times_and_unknown_keys_are_checked(tmp_path: Path) -> None:

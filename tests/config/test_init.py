@@ -41,6 +41,15 @@ def run(path: Path, answers: list[str], environ: dict[str, str] | None = None) -
     return code, said.getvalue()
 
 
+def test_the_token_may_be_a_credential_but_never_the_token_itself(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    code, said = run(path, [TOKEN, "discord-token", *DEPLOYED[1:]])
+    assert code == 0
+    assert "a secret itself" in said
+    assert load(path).discord.token == Secret(file=Path("discord-token"))
+    assert f"opsbot install -c {path}" in said
+
+
 def test_the_answers_become_a_file_without_problems(tmp_path: Path) -> None:
     path = tmp_path / "etc" / "config.toml"
     code, said = run(path, DEPLOYED)

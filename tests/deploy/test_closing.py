@@ -109,7 +109,7 @@ async def test_a_known_secret_in_a_services_last_words_is_not_written_down(
     config = make_config(tmp_path, make_service(tmp_path, remote.url, port))
     async with Store(config.state.database) as store:
         stage = Stage(config, store, redact=Redactor(["hunter2-hunter2"]))
-        await stage.supervisor.open()
+        await stage.manager.open()
         ended = await stage.deploy()
         assert ended.phase is Phase.UNDONE
         assert "cannot log in with " in ended.steps[-2].tail
@@ -117,5 +117,5 @@ async def test_a_known_secret_in_a_services_last_words_is_not_written_down(
         assert len(written) > 1  # the write-ahead log too
         assert not any(b"hunter2-hunter2" in content for content in written)
         await stage.deployer.close()
-        await stage.supervisor.close()
+        await stage.manager.close()
         stage.prober.close()

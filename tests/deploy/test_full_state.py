@@ -51,7 +51,7 @@ async def test_a_full_state_directory_delays_the_end_and_does_not_lose_it(
     config = make_config(tmp_path, make_service(tmp_path, remote.url, port, soak=0.1, verify_timeout=2))
     async with FullStore(config.state.database, phase, 4) as store:
         stage = Stage(config, store)
-        await stage.supervisor.open()
+        await stage.manager.open()
         try:
             begun = await stage.ask(actor=person())
             assert isinstance(begun, Deployment)
@@ -62,6 +62,6 @@ async def test_a_full_state_directory_delays_the_end_and_does_not_lose_it(
             await stage.assert_well("2")
         finally:
             await stage.deployer.close()
-            await stage.supervisor.stop("web")
-            await stage.supervisor.close()
+            await stage.manager.stop("web")
+            await stage.manager.close()
             stage.prober.close()

@@ -47,7 +47,7 @@ async def test_a_step_over_its_time_dies_with_all_its_children(tmp_path: Path, t
     began = time.monotonic()
     script = f"{trap}sleep 77 & echo $!; sleep 77"
     result = await run(tmp_path, "sh", "-c", script, seconds=0.3)
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 60
     assert not result.ok
     assert not result.lasting
     assert result.text == "it was not done after 300 ms and was killed with all its processes"
@@ -69,9 +69,9 @@ async def test_what_a_step_leaves_in_the_background_goes_with_it(tmp_path: Path)
 
 async def test_a_child_in_a_session_of_its_own_does_not_hold_the_step(tmp_path: Path) -> None:
     began = time.monotonic()
-    result = await run(tmp_path, "sh", "-c", "setsid -f sh -c 'echo $$; exec sleep 6'; sleep 0.5")
+    result = await run(tmp_path, "sh", "-c", "setsid -f sh -c 'echo $$; exec sleep 77'; sleep 0.5")
     assert result.ok
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 60
     os.kill(int(result.tail), 9)
 
 

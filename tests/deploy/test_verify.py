@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from opsbot.config import Check, CheckKind, ManagerKind, Service
+from opsbot.config import Check, CheckKind, ManagerKind, Service, Source
 from opsbot.core.health import Policy, ProbeResult
 from opsbot.deploy.verify import Judgement, Verifier
 from opsbot.services.port import Activity, Happening, LogLine, LogQuery, ServiceEvent, ServiceState
@@ -121,16 +123,71 @@ async def test_a_death_ends_it_at_once() -> None:
 
 async def test_another_run_is_a_death_though_it_runs_now() -> None:
     manager = Played()
-    manager.now = ServiceState(Activity.RUNNING, 78, "run 2", datetime.now(UTC))
+    manager.now = ServiceState(Activity.RUNNING, 78, "run 2", datetime.now(UTC), restarts=1)
     judged = await judge("", manager=manager)
     assert not judged.ok
     assert "it died" in judged.text
+
+
+async def test_another_run_that_the_manager_did_not_make_is_not_what_this_deploy_started() -> None:
+    manager = Played()
+    manager.now = ServiceState(Activity.RUNNING, 78, "run 2", datetime.now(UTC))
+    judged = await judge("", manager=manager)
+    assert not judged.ok
+    assert "does not run what this deploy started any more: somebody else restarted it" in judged.text
 
 
 async def test_a_process_of_another_release_is_not_the_new_one() -> None:
     manager = Played()
     manager.now = ServiceState(Activity.RUNNING, 77, "run 1", datetime.now(UTC), release=Path("/srv/old"))
     assert (await judge("", manager=manager)).text == "it runs old and not "
+
+
+def several(**second: Any) -> ServiceState:
+    """app@1 runs; app@2 is as it is told."""
+    one = ServiceState(Activity.RUNNING, 71, "a", datetime.now(UTC))
+    two = replace(ServiceState(Activity.RUNNING, 72, "b", datetime.now(UTC)), **second)
+    parts = (("app@1.service", one), ("app@2.service", two))
+    return ServiceState(two.activity, 71, f"a+{two.run}", exit=two.exit, parts=parts)
+
+
+UNITS = ("app@1.service", "app@2.service")
+SERVICE = Service(
+    "web",
+    ManagerKind.SYSTEMD,
+    units=UNITS,
+    source=Source("file:///none", Path("/srv/web")),
+    checks=tuple(replace(CHECK, name=unit[:5], unit=unit) for unit in UNITS),
+)
+
+
+async def judge_units(now: ServiceState, looks: str = "", part: str = "") -> Judgement:
+    manager = Played()
+    manager.now = now
+    return await Verifier(Script(looks), {"web": manager}).verify(
+        SERVICE, several(), Path("/r2"), soak=timedelta(seconds=0.3), within=timedelta(seconds=1), part=part
+    )
+
+
+async def test_each_unit_has_to_stay_in_its_run_and_the_one_that_does_not_is_named() -> None:
+    assert (await judge_units(several())).text == "all 2 checks passed for 300 ms"
+    judged = await judge_units(several(run="c", restarts=1, exit="exit status 3"))
+    assert judged.text.startswith("app@2.service died ")
+    assert judged.text.endswith("after its start (exit status 3)")
+
+
+async def test_a_unit_is_looked_at_alone_by_its_own_checks() -> None:
+    sick = several(activity=Activity.FAILED, exit="exit status 3")
+    assert (await judge_units(sick, part=UNITS[0])).text == "its check passed for 300 ms"
+    assert not (await judge_units(sick, part=UNITS[1])).ok
+    judged = await judge_units(several(), "-" * 100, part=UNITS[1])
+    assert judged.text == "not well 1 s after its start: app@2: answered 500"
+
+
+async def test_a_unit_that_runs_another_release_fails_it_with_the_mend() -> None:
+    judged = await judge_units(several(release=Path("/srv/web/releases/r1")), part=UNITS[1])
+    mend = "WorkingDirectory= of app@2.service has to go through /srv/web/current"
+    assert judged.text == f"app@2.service runs r1 and not r2: {mend}"
 
 
 async def test_a_mistake_in_a_probe_is_raised_and_not_taken_for_a_sick_service() -> None:

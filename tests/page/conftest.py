@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, async_playwright, expect
 
 from tests.page.sample_server import SampleServer
 
@@ -19,6 +19,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+expect.set_options(timeout=20_000)  # on a machine that is busy with other things
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -42,7 +43,7 @@ async def server() -> AsyncIterator[SampleServer]:
 async def page(browser: Browser, server: SampleServer) -> AsyncIterator[Page]:
     """The page on the sample's ops channel, as Ada; any error in its console fails the test."""
     page = await browser.new_page(viewport={"width": 1440, "height": 900}, locale="en-US", timezone_id="UTC")
-    page.set_default_timeout(5000)
+    page.set_default_timeout(30_000)
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on(

@@ -47,6 +47,23 @@ async def test_a_command_is_found_completed_and_run_by_keyboard_alone(page: Page
     assert asked["data"]["options"] == [{"name": "service", "type": 3, "value": "o", "focused": True}]
 
 
+async def test_what_was_chosen_before_the_completion_came_stays_chosen(page: Page, server: SampleServer) -> None:
+    server.delays["o"] = 0.6
+    await page.get_by_test_id("composer").fill("/restart ")
+    service = page.get_by_test_id("option-service")
+    options = page.get_by_test_id("picker").locator("visible=true").get_by_role("option")
+    await expect(options).to_have_text(["api", "voice-meeting-bot", "worker"])
+    async with page.expect_response(
+        lambda response: '"value":"o","focused":true' in (response.request.post_data or "")
+    ):
+        await service.press("o")
+        await expect(options).to_have_text(["voice-meeting-bot", "worker"])
+        await service.press("ArrowDown")
+    await page.wait_for_timeout(800)
+    await service.press("Enter")
+    await expect(service).to_have_value("worker")
+
+
 async def test_a_stale_completion_is_dropped(page: Page, server: SampleServer) -> None:
     server.delays[""] = 0.6
     await page.get_by_test_id("composer").fill("/restart ")

@@ -89,7 +89,7 @@ async def test_what_is_ignored_altogether_is_said_to_be_ignored(tmp_path: Path, 
         await lookout.deploys.end()
         remote.commit({"docs/package.json": "{}"})
         assert await lookout.look() == "noted"
-        assert "noted: only docs/**" in (await lookout.texts("update"))[0]
+        assert "it changes only docs/**" in (await lookout.texts("update"))[0]
 
 
 async def test_a_live_commit_that_is_gone_from_the_repository_makes_it_ask(tmp_path: Path, remote: Remote) -> None:

@@ -188,7 +188,7 @@ async def test_commits_of_ignored_files_are_noted_and_come_with_the_next_deploy(
         readme = remote.commit({"sub/README.md": "1"})
         assert [await lookout.look() for _ in range(2)] == ["noted"] * 2
         assert await lookout.texts("update") == [
-            f"web: new commit {readme[:10]} on main, not deployed: noted: only docs/**, *.md"
+            f"web: new commit {readme[:10]} on main, not deployed: it changes only docs/**, *.md"
         ]
         both = remote.commit({"docs/b.txt": "1", "code.py": "1"})
         assert await lookout.look() == "deploying"

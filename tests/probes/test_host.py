@@ -7,7 +7,8 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from opsbot.host import ProcessMeter, host_figures, process_figures
+from opsbot.control_groups import GroupFigures, GroupMeter
+from opsbot.host import ProcessMeter, host_figures, process_figures, service_figures
 
 FAMILY = """
 import subprocess, sys, time
@@ -60,3 +61,29 @@ def test_a_process_is_measured_with_its_children_and_is_none_when_gone() -> None
 
 def test_a_process_that_never_was_has_no_figures() -> None:
     assert process_figures(2**22 + 5) is None
+
+
+def test_control_groups_are_measured_together_and_what_they_do_not_tell_is_none(tmp_path: Path) -> None:
+    for number, name in enumerate(("a.service", "b.service"), 1):
+        folder = tmp_path / "system.slice" / name
+        folder.mkdir(parents=True)
+        (folder / "cpu.stat").write_text(f"usage_usec {number}500000\nuser_usec 1\n")
+        (folder / "memory.current").write_text(f"{number}000\n")
+    meter, groups = GroupMeter(tmp_path), ("/system.slice/a.service", "/system.slice/b.service")
+    assert meter.figures(groups) == GroupFigures(cpu=0.0, cpu_seconds=4.0, memory=3000, tasks=None)
+    for name in ("a.service", "b.service"):
+        (tmp_path / "system.slice" / name / "pids.current").write_text("4\n")
+        (tmp_path / "system.slice" / name / "cpu.stat").write_text("usage_usec 9000000\n")
+    after = meter.figures(groups)
+    assert after.tasks == 8
+    assert after.cpu is not None
+    assert after.cpu > 0
+    assert meter.figures(("/gone.service",)) == GroupFigures(None, None, None, None)
+
+
+def test_a_service_without_a_control_group_is_measured_by_its_process() -> None:
+    found = service_figures(os.getpid(), (), None)
+    assert found is not None
+    assert found.tasks is None
+    assert found.memory > 1_000_000
+    assert service_figures(2**22, ("/no/such/group",), datetime.now(UTC)) is None

@@ -3,11 +3,13 @@
 import asyncio
 import signal
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from opsbot.store import Store, StoreError
+from opsbot.core.access import Origin, itself
+from opsbot.store import Store, StoreError, audit
 from tests.fixtures.whole import Whole, open_whole
 
 
@@ -91,3 +93,11 @@ async def test_sigterm_ends_opsbot_in_time_though_a_service_takes_its_own_to_sto
         whole.start()
         await whole.standin.wait_connected(20)
         assert (await whole.serves("2"))["pid"] == before
+
+
+async def test_nobody_else_reads_the_database_of_a_directory_that_is_open_to_all(tmp_path: Path) -> None:
+    async with Store(tmp_path / "opsbot.sqlite3") as store:
+        await store.write(audit.record, itself(Origin.POLL), "deploy", "web", datetime.now(UTC), allowed=True)
+        modes = {file.name: file.stat().st_mode & 0o007 for file in tmp_path.iterdir()}
+    assert "opsbot.sqlite3-wal" in modes
+    assert set(modes.values()) == {0}

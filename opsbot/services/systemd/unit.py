@@ -48,6 +48,8 @@ class UnitFacts:
     started_at: datetime | None = None
     working_directory: str = ""
     user: str = ""
+    cgroup: str = ""
+    """Its control group's path below the root of their tree."""
     patience: timedelta = _LONGEST
     """How long it may take to stop and start, by its own limits."""
 
@@ -134,6 +136,8 @@ def _service(values: Mapping[str, Any]) -> dict[str, Any]:
     for key, field in (("Result", "result"), ("WorkingDirectory", "working_directory"), ("User", "user")):
         if key in values:
             found[field] = str(values[key])
+    if values.get("ControlGroup"):
+        found["cgroup"] = str(values["ControlGroup"])
     if "ExecMainStartTimestamp" in values:
         found["started_at"] = _moment(values["ExecMainStartTimestamp"])
     limits = [values[key] for key in ("TimeoutStartUSec", "TimeoutStopUSec") if key in values]

@@ -143,14 +143,17 @@ export class CommandForm {
     if (this.asked?.nonce !== nonce) return; // an answer to what was typed before
     const { field } = this.asked;
     this.asked = null;
+    // what was chosen with the arrows before the answer came stays chosen, wherever it stands now
+    const chosen = this.shown?.field === field ? this.shown.choices[this.picker.active]?.value : undefined;
     field.choices = choices ?? [];
-    if (this.current === field) this.show(field, field.choices, choices === null ? "Loading options failed" : "No options match your search");
+    const active = Math.max(0, field.choices.findIndex((c) => c.value === chosen));
+    if (this.current === field) this.show(field, field.choices, choices === null ? "Loading options failed" : "No options match your search", active);
   }
 
-  show(field, choices, empty) {
+  show(field, choices, empty, active = 0) {
     this.shown = { field, choices, pick: (c) => this.choose(field, c) };
     const items = choices.map((c) => h("span", { class: "choice" }, h("span", null, c.name), c.hint ? h("small", null, c.hint) : null));
-    this.picker.show({ head: this.head(field), items, empty, owner: field.input });
+    this.picker.show({ head: this.head(field), items, empty, owner: field.input, active });
     for (const f of this.fields) f.input.setAttribute("aria-expanded", String(f === field && items.length > 0));
   }
 

@@ -1,0 +1,161 @@
+"""`opsbot install`: what is shown, what is asked, what is said at the end."""
+
+import argparse
+import getpass
+import shlex
+import sys
+from collections.abc import Sequence
+
+from opsbot.cli.ask import FAILED, FINE, USAGE
+from opsbot.cli.place import config_path
+from opsbot.cli.talk import Talk, right_person, tell_kept
+from opsbot.cli.terminal import plain
+from opsbot.config import Config, Scope
+from opsbot.config_file import ConfigError, load
+from opsbot.install import host
+from opsbot.install.facts import Facts, look
+from opsbot.install.files import Change, Standing, carry_out, compared, left_over
+from opsbot.install.plan import Plan, plan
+
+
+def run_install(args: argparse.Namespace, talk: Talk) -> int:
+    """Show, ask, write, make the host take note; the exit code."""
+    try:
+        config = load(config_path(args))
+    except ConfigError as error:
+        for line in str(error).splitlines():
+            print(plain(line), file=sys.stderr)
+        return USAGE
+    if not args.dry_run:
+        right_person(config.systemd.scope, "install", config.path)
+    facts = look(config, args.user)
+    wanted = plan(config, facts)
+    if args.dry_run:
+        return _dry_run(wanted, talk)
+    return _install(config, facts, wanted, talk)
+
+
+def _dry_run(wanted: Plan, talk: Talk) -> int:
+    for file in wanted.files:
+        talk.tell(f"==> {file.path}")
+        talk.tell(file.whole)
+        talk.tell()
+    for said in (*wanted.refusals, *wanted.warnings):
+        print(f"opsbot: {plain(said)}", file=sys.stderr)
+    return FAILED if wanted.refusals else FINE
+
+
+def _install(config: Config, facts: Facts, wanted: Plan, talk: Talk) -> int:
+    refusals = list(wanted.refusals)
+    if not facts.program.exists():
+        refusals.append(f"there is no {facts.program} for the unit to start; see docs/installing.md")
+    if not facts.runs_systemd:
+        refusals.append("systemd is not the first process here (a container?); nothing could take note of these files")
+    elif not host.answers(wanted.scope):
+        refusals.append(_no_session() if wanted.scope is Scope.USER else "systemd does not answer: systemctl status")
+    changes = [compared(file) for file in wanted.files]
+    refusals += [
+        f"{change.path} is there and was not written by `opsbot install`; move it away first"
+        for change in changes
+        if change.standing is Standing.FOREIGN
+    ]
+    _hear(talk, wanted.warnings)
+    if refusals:
+        for said in refusals:
+            print(f"opsbot: {plain(said)}", file=sys.stderr)
+        talk.tell("Nothing was written.")
+        return FAILED
+    there = {change.path for change in changes}
+    changes += left_over([path for path in host.candidates(wanted.scope, facts.home) if path not in there])
+    changes = [change for change in changes if change.standing is not Standing.SAME]
+    _show(changes, talk)
+    if not changes:
+        host.take_note(wanted.scope, units=False, new_rules=False)
+        talk.tell("Nothing to do: every file is as it should be.")
+    else:
+        agreed = _agreed(changes, talk)
+        if agreed is None:
+            talk.tell("Nothing was written.")
+            return FAILED
+        _carry_out(wanted.scope, agreed)
+        kept = [change for change in changes if change not in agreed]
+        tell_kept(kept, talk)
+        if kept:
+            _next(config, facts, wanted, talk, changed=bool(agreed))
+            return FAILED
+    _next(config, facts, wanted, talk, changed=bool(changes))
+    return FINE
+
+
+def _no_session() -> str:
+    user = getpass.getuser()
+    return (
+        f"your own systemd cannot be reached: {user} has no session here (su and sudo bring none). Have an admin type "
+        f"sudo loginctl enable-linger {user}, then log in as {user}, over ssh for example, and run this again"
+    )
+
+
+def _hear(talk: Talk, warnings: Sequence[str]) -> None:
+    for said in warnings:
+        talk.tell(f"Take note. {said}.")
+    if warnings:
+        talk.tell()
+
+
+def _show(changes: Sequence[Change], talk: Talk) -> None:
+    """New files by their name (`--dry-run` shows them), everything else as a diff."""
+    for change in changes:
+        talk.tell(f"{change.standing:<20} {change.path}")
+        if change.standing is not Standing.NEW:
+            for line in change.diff():
+                talk.tell(line)
+            talk.tell()
+
+
+def _agreed(changes: Sequence[Change], talk: Talk) -> list[Change] | None:
+    """The changes that are to be made; None where they were declined."""
+    sure = [change for change in changes if change.standing is not Standing.EDITED]
+    files = "this file" if len(sure) == 1 else f"these {len(sure)} files"
+    if sure and not talk.agreed(f"Write or remove {files}?"):
+        return None
+    return sure + [change for change in changes if change.standing is Standing.EDITED and talk.gives_up(change)]
+
+
+def _carry_out(scope: Scope, changes: Sequence[Change]) -> None:
+    new_rules = host.lacks_rules_folder()
+    gone = [change for change in changes if not change.after]
+    if gone:
+        host.stop(scope, gone)
+    for change in changes:
+        carry_out(change)
+    units = any(change.path.suffix == ".service" for change in changes)
+    new_rules = new_rules and any(change.path.suffix == ".rules" for change in changes)
+    host.take_note(scope, units=units, new_rules=new_rules)
+
+
+def _next(config: Config, facts: Facts, wanted: Plan, talk: Talk, *, changed: bool) -> None:
+    """What is left for a person to type."""
+    program, path = shlex.quote(str(facts.program)), shlex.quote(str(config.path.absolute()))
+    system = wanted.scope is Scope.SYSTEM
+    commands = [
+        f"install -m 0600 /dev/stdin {shlex.quote(str(secret))}    # paste it, Enter, Ctrl-D"
+        for secret in wanted.secrets
+        if not secret.is_file()
+    ]
+    if wanted.variables and wanted.environment is not None and not wanted.environment.is_file():
+        names = ", ".join(f"{name}=..." for name in wanted.variables)
+        commands.append(f"install -m 0600 /dev/stdin {shlex.quote(str(wanted.environment))}    # {names}")
+    systemctl = "systemctl" if system else "systemctl --user"
+    if not host.is_active(wanted.scope):
+        commands.append(f"{systemctl} enable --now opsbot")
+    elif changed:
+        commands.append(f"{systemctl} restart opsbot")
+    if not system and not host.lingers(getpass.getuser()):
+        commands.append(f"sudo loginctl enable-linger {shlex.quote(getpass.getuser())}    # once, by an admin")
+    if not commands:
+        return
+    # As opsbot's user: it is that one's rights that matter, and the token is shown to no other.
+    commands.append(f"{f'runuser -u {facts.user} -- ' if system else ''}{program} doctor -c {path}")
+    talk.tell(f"\nTo type next{', as root' if system else ''}:")
+    for line in commands:
+        talk.tell(f"  {line}")

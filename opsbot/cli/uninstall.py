@@ -1,0 +1,83 @@
+"""`opsbot uninstall`: takes away what install wrote, and says what is left."""
+
+import argparse
+import os
+from pathlib import Path
+
+from opsbot.cli.ask import FAILED, FINE
+from opsbot.cli.place import UsageError, config_path
+from opsbot.cli.talk import Talk, right_person, tell_kept
+from opsbot.config import Config, Scope
+from opsbot.config_file import ConfigError, load
+from opsbot.install import host
+from opsbot.install.files import Change, Standing, carry_out, left_over
+from opsbot.install.plan import DAEMON
+
+
+def run_uninstall(args: argparse.Namespace, talk: Talk) -> int:
+    """Undo it; the exit code."""
+    config = _config_if_any(args)
+    scope = Scope.SYSTEM if os.geteuid() == 0 else Scope.USER
+    scope = config.systemd.scope if config is not None else scope
+    right_person(scope, "uninstall", config.path if config is not None else None)
+    going = left_over(host.candidates(scope, Path.home()))
+    user = host.user_of(going)
+    state = config.state.directory if config is not None else host.state_of(going)
+    if not going:
+        talk.tell("Nothing to do: no file that `opsbot install` wrote is there.")
+        return FINE
+    for change in going:
+        talk.tell(f"{change.standing if change.standing is Standing.EDITED else 'goes':<20} {change.path}")
+    for more in (state, f"the user {user}" if user else None) if args.purge else ():
+        if more is not None:
+            talk.tell(f"{'goes':<20} {more}")
+    if not talk.agreed("Stop opsbot and remove these? The services go on running"):
+        talk.tell("Nothing was removed.")
+        return FAILED
+    agreed = [change for change in going if change.standing is not Standing.EDITED or talk.gives_up(change)]
+    host.stop(scope, agreed)
+    for change in agreed:
+        carry_out(Change(change.path, change.standing, change.before, ""))
+    host.reload(scope, agreed)
+    kept = [change for change in going if change not in agreed]
+    tell_kept(kept, talk)
+    gone, left = host.purge(state, user) if args.purge else ([], [])
+    talk.tell("Removed." if not gone else f"Removed, with {', '.join(gone)}.")
+    _what_is_left(config, scope, state, user, purged=args.purge, talk=talk)
+    for said in left:
+        talk.tell(f"  {said}")
+    return FAILED if kept or left else FINE
+
+
+def _config_if_any(args: argparse.Namespace) -> Config | None:
+    """The configuration; None where there is none any more. One that was named has to be right."""
+    try:
+        return load(config_path(args))
+    except UsageError:
+        return None
+    except ConfigError as error:
+        if args.config is not None:
+            raise UsageError(str(error)) from error
+        return None
+
+
+def _what_is_left(
+    config: Config | None, scope: Scope, state: Path | None, user: str, *, purged: bool, talk: Talk
+) -> None:
+    talk.tell("What is left:")
+    if purged and user:
+        talk.tell(f"  (what was {user}'s in there belongs to a number now: find /srv /etc -nouser)")
+    talk.tell(f"  {'/etc/opsbot' if scope is Scope.SYSTEM else '~/.config/opsbot'}: the configuration and its secrets")
+    if config is not None:
+        for service in config.services.values():
+            if service.source is not None:
+                talk.tell(f"  {service.source.directory}: what {service.name} runs from, and its data")
+    else:
+        talk.tell("  the folders that the services run from, in /srv where nothing else was configured")
+    if not purged:
+        for kept in (f"{state}: what opsbot remembers" if state else "", f"the user {user}" if user else ""):
+            if kept:
+                talk.tell(f"  {kept}; --purge removes it" if kept else "")
+    dropins = DAEMON.with_name(DAEMON.name + ".d")
+    if scope is Scope.SYSTEM and dropins.exists():
+        talk.tell(f"  {dropins}: drop-ins, not written by install")

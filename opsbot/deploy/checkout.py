@@ -1,0 +1,376 @@
+"""A checkout that is updated where it lies (`strategy = "in-place"`), asked the same questions as release folders.
+
+    DIRECTORY/.git/refs/opsbot/releases/NAME    the commit of each release that can be returned to
+    DIRECTORY/.git/opsbot/live                  the release that is wholly laid; written last
+    DIRECTORY/.git/opsbot/made.json             what its install steps did to tracked files
+    DIRECTORY/.git/opsbot/installed.json        from what each install step's result was made
+
+A release is a commit here, and only one is laid at a time: it is checked out detached, never merged. What git does not
+track is left alone. `check` looks, before anything is changed, that nothing of a person's would be overwritten; `lay`
+may then be repeated after a crash at any moment, as it forces what `check` found to be opsbot's own to overwrite.
+
+Everything here blocks: call it in a thread.
+"""
+
+import hashlib
+import json
+import os
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from opsbot.config import Source
+from opsbot.deploy.disk import exhausted, file_system, sync_file_system
+from opsbot.deploy.occupants import MARK, occupants
+from opsbot.deploy.releases import MARGIN, ReleaseError, Releases
+from opsbot.source.remote import git_environment
+from opsbot.source.repo import LOCAL_SECONDS, UnsupportedTreeError, is_full_id
+from opsbot.words import size
+
+SHOWN_PATHS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What is checked out: the commit, and its title (untrusted)."""
+
+    commit: str
+    title: str
+
+
+class Checkout(Releases):
+    """One service's checkout."""
+
+    def __init__(self, source: Source, mirror: Path, margin: int = MARGIN, mark: str = "") -> None:
+        """Remember where; nothing is touched yet. `mark` is handed to every git, see `opsbot.deploy.occupants`."""
+        super().__init__(source, margin)
+        self._mirror = mirror
+        self._mark = mark
+
+    # Asked as of release folders
+
+    def path(self, name: str) -> Path:
+        """The same folder for every release."""
+        del name
+        return self.directory
+
+    def name(self, commit: str, now: datetime) -> str:
+        """A new name: the time and the commit."""
+        return f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{commit[:10]}"
+
+    def stands(self, name: str | None) -> bool:
+        """Whether its commit is there."""
+        return name is not None and self._commit(_ref(name)) is not None
+
+    def live(self) -> str | None:
+        """The release that is laid, and checked out still."""
+        own = self._own()
+        if own is None:
+            return None
+        try:
+            name = (own / "live").read_text().strip()
+        except OSError:
+            return None
+        commit = self._commit(_ref(name)) if name else None
+        return name if commit is not None and commit == self._commit("HEAD") else None
+
+    def switch(self, name: str) -> None:
+        """Write down that this release is wholly laid: to be called last.
+
+        Raises:
+            ReleaseError: it is not what is checked out, or it cannot be written.
+        """
+        commit = self._commit(_ref(name))
+        if commit is None or commit != self._commit("HEAD"):
+            raise ReleaseError(f"{self.directory} is not at release {name}")
+        sync_file_system(self.directory)
+        self._write("live", name)
+
+    def take_away(self) -> None:
+        """Have no live release. The files stay."""
+        self._write("live", "")
+
+    def discard(self, name: str, *, guarded: bool = False) -> bool:
+        """Let go of its commit; True. The files stay, so that it makes no difference whose they are.
+
+        Raises:
+            ReleaseError: it is live.
+        """
+        del guarded
+        if self.live() == name:
+            raise ReleaseError(f"{name} is live and is not let go of")
+        if self._own() is not None:
+            self._git("update-ref", "-d", _ref(name))
+        return True
+
+    def surplus(self, good: Iterable[str], spared: Iterable[str], known: Iterable[str]) -> list[str]:
+        """The known releases that can go: all but the `keep` newest of `good`, `spared`, and the live one."""
+        kept = {*list(good)[: self.source.keep], *spared, self.live()}
+        return [name for name in known if name not in kept]
+
+    def leftovers(self, known: Iterable[str]) -> list[str]:
+        """None: a release that did not come to be has left nothing but a name."""
+        del known
+        return []
+
+    def sweep_links(self) -> None:
+        """Nothing: there are no links."""
+
+    # Looking
+
+    def head(self) -> Head:
+        """What is checked out.
+
+        Raises:
+            ReleaseError: there is no checkout, or it has no commit.
+        """
+        self._see_checkout()
+        commit = self._commit("HEAD")
+        if commit is None:
+            raise ReleaseError(f"the checkout at {self.directory} has no commit yet")
+        return Head(commit, _printable(self._git("log", "-1", "--format=%s", commit).strip()))
+
+    def commit(self, name: str) -> str | None:
+        """A release's commit; None where it is not held."""
+        return self._commit(_ref(name))
+
+    def check(self, commit: str) -> None:
+        """See that this commit, which `bring` brought, can be laid without a loss.
+
+        Raises:
+            ReleaseError: something of a person's is in the way; the text names it.
+            UnsupportedTreeError: the commit has what cannot be laid.
+        """
+        now = self.head().commit
+        figures = os.statvfs(self.directory)
+        if figures.f_bavail * figures.f_frsize < self.margin:
+            where = file_system(self.directory)
+            raise ReleaseError(f"not enough space on {where}: {size(self.margin)} must be free", no_space=True)
+        if changed := self._changed_by_hand():
+            raise ReleaseError(
+                f"{self.directory} has changes that are in no commit: {_some(changed)}. Nothing was touched. Push "
+                f"them, or take them back (git -C {self.directory} restore -SW FILE), then deploy again"
+            )
+        modules = [row.split("\t", 1)[1] for row in self._list("ls-tree", "-r", commit) if row.startswith("160000 ")]
+        if modules:
+            raise UnsupportedTreeError(f"{commit[:10]} has submodules ({_some(modules)}), which are not deployed")
+        if in_the_way := self._in_the_way(now, commit):
+            raise ReleaseError(
+                f"{self.directory} has files that are in no commit, where {commit[:10]} brings its own: "
+                f"{_some(in_the_way)}. Nothing was touched. Move them away, then deploy again"
+            )
+
+    def _changed_by_hand(self) -> list[str]:
+        made = self._read("made.json")
+        return [path for path, content in self._changed().items() if path not in made or made[path] != content]
+
+    def _changed(self) -> dict[str, str]:
+        """The tracked files that differ from HEAD, and a digest of what they hold now."""
+        paths = self._list("diff", "--name-only", "--no-renames", "--no-ext-diff", "--ignore-submodules=none", "HEAD")
+        return {path: _digest(self.directory / path) for path in paths}
+
+    def _read(self, name: str) -> dict[str, str]:
+        own = self._own()
+        try:
+            return dict(json.loads((own / name).read_text())) if own is not None else {}
+        except (OSError, ValueError):
+            return {}
+
+    def _in_the_way(self, now: str, commit: str) -> list[str]:
+        tracked = set(self._list("ls-tree", "-r", "--name-only", now))
+        found = []
+        for path in self._list("ls-tree", "-r", "--name-only", commit):
+            if path in tracked:
+                continue
+            above = [str(each) for each in list(Path(path).parents)[:-1]]
+            if any(each in tracked for each in above):
+                continue  # a tracked file or link gives way to a folder
+            found += [each for each in above if _is_no_folder(self.directory / each)]
+            # A folder gives way where all that is in it is tracked.
+            if _is_no_folder(self.directory / path) or self._others(path):
+                found.append(path)
+        return sorted(set(found))
+
+    def _others(self, path: str) -> bool:
+        return (self.directory / path).is_dir() and bool(self._list("ls-files", "--others", "--", path))
+
+    # Laying
+
+    def bring(self, name: str) -> None:
+        """Fetch a release's commit from the mirror, and hold on to it. Nothing that is checked out changes.
+
+        Raises:
+            ReleaseError: it cannot be.
+        """
+        self._see_checkout()
+        words = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--force"]
+        self._git(*words, "--", str(self._mirror), f"+{_ref(name)}:{_ref(name)}")
+
+    def hold(self, name: str, commit: str) -> None:
+        """Hold on to a commit that is there already.
+
+        Raises:
+            ReleaseError: it cannot be.
+        """
+        self._git("update-ref", _ref(name), commit)
+
+    def lay(self, name: str) -> None:
+        """Check a release out, whatever a killed one has left behind. Only after `check`.
+
+        Raises:
+            ReleaseError: it cannot be.
+        """
+        self._unlock()
+        self._write("made.json", "{}")
+        quiet = ["-c", "advice.detachedHead=false", "-c", "core.symlinks=true", "-c", "filter.lfs.required=false"]
+        self._git(*quiet, "checkout", "--quiet", "--force", "--no-recurse-submodules", "--detach", _ref(name))
+
+    def installed(self) -> None:
+        """Write down what the install steps did to tracked files, so that it is not taken for a person's doing.
+
+        Raises:
+            ReleaseError: it cannot be written.
+        """
+        self._write("made.json", json.dumps(self._changed()))
+
+    def results(self) -> dict[str, str]:
+        """From what each install step's result was made: a digest of the step's configuration, and one of the files."""
+        return self._read("installed.json")
+
+    def keep_results(self, results: Mapping[str, str]) -> None:
+        """Write that down.
+
+        Raises:
+            ReleaseError: it cannot be written.
+        """
+        self._write("installed.json", json.dumps(dict(results)))
+
+    def _unlock(self) -> None:
+        """Remove the lock of a git that was killed; one that is at work is let alone."""
+        git = self._folder()
+        lock = None if git is None else git / "index.lock"
+        if lock is None or not lock.exists():
+            return
+        busy = sorted(pid for pid in occupants([self.directory])[self.directory] if _is_git(pid))
+        if busy:
+            raise ReleaseError(f"another git works in {self.directory} (pid {busy[0]})")
+        lock.unlink(missing_ok=True)
+
+    # git
+
+    def _see_checkout(self) -> None:
+        if self._folder() is None:
+            raise ReleaseError(
+                f"there is no git checkout at {self.directory}: clone the repository there, or use "
+                'strategy = "releases"'
+            )
+
+    def _folder(self) -> Path | None:
+        """Its `.git`; None where the directory is not the top of a checkout."""
+        found = self._ask("rev-parse", "--absolute-git-dir", "--show-toplevel")
+        if found.returncode != 0:
+            return None
+        git, _, top = found.stdout.rstrip("\n").partition("\n")
+        return Path(git) if top and Path(top).resolve() == self.directory.resolve() else None
+
+    def _own(self) -> Path | None:
+        git = self._folder()
+        return None if git is None else git / "opsbot"
+
+    def _write(self, name: str, text: str) -> None:
+        own = self._own()
+        if own is None:
+            return
+        try:
+            own.mkdir(exist_ok=True)
+            fresh = own / f".{name}.{os.getpid()}"
+            with fresh.open("w") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.replace(own / name)
+        except OSError as error:
+            raise ReleaseError(f"{own / name}: {error.strerror}") from error
+
+    def _commit(self, name: str) -> str | None:
+        found = self._ask("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}").stdout.strip()
+        return found if is_full_id(found) else None
+
+    def _list(self, *words: str) -> list[str]:
+        verb, *rest = words
+        return [entry for entry in self._git(verb, "-z", *rest).split("\0") if entry]
+
+    def _git(self, *words: str) -> str:
+        """What git printed.
+
+        Raises:
+            ReleaseError: it failed.
+        """
+        done = self._ask(*words)
+        if done.returncode == 0:
+            return done.stdout
+        if exhausted(self.directory):
+            raise ReleaseError(f"no space left on {file_system(self.directory)}", no_space=True)
+        said = _printable(" ".join(done.stderr.split()))[-500:] or f"status {done.returncode}"
+        raise ReleaseError(f"git in {self.directory}: {said}")
+
+    def _ask(self, *words: str) -> "subprocess.CompletedProcess[str]":
+        if not self.directory.is_dir():
+            return subprocess.CompletedProcess(words, 128, "", f"{self.directory} is not there")
+        try:
+            return subprocess.run(
+                ["git", *words],
+                cwd=self.directory,
+                env=self._environment(),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=LOCAL_SECONDS,
+                errors="surrogateescape",
+                check=False,
+                start_new_session=True,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise ReleaseError(f"git in {self.directory}: {error}") from error
+
+    def _environment(self) -> Mapping[str, str]:
+        # No token: nothing here talks to the remote.
+        plain = replace(self.source, token=None)
+        return {**git_environment(plain, self._mirror), MARK: self._mark, "GIT_LFS_SKIP_SMUDGE": "1"}
+
+
+def _ref(name: str) -> str:
+    return f"refs/opsbot/releases/{name}"
+
+
+def _is_no_folder(path: Path) -> bool:
+    return os.path.lexists(path) and (path.is_symlink() or not path.is_dir())
+
+
+def _digest(path: Path) -> str:
+    """What a path holds, "" where there is nothing."""
+    if path.is_symlink():
+        return f"link:{path.readlink()}"
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
+
+
+def _printable(text: str) -> str:
+    """A file's name need not be text, what is kept in the store must be."""
+    return text.encode(errors="surrogateescape").decode(errors="replace")
+
+
+def _is_git(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip().startswith("git")
+    except OSError:
+        return False
+
+
+def _some(paths: Sequence[str]) -> str:
+    more = len(paths) - SHOWN_PATHS
+    return ", ".join(map(_printable, paths[:SHOWN_PATHS])) + (f" and {more} more" if more > 0 else "")

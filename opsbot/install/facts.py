@@ -1,0 +1,187 @@
+"""What the host says: whose the units are, whether polkit takes rules, who the users are."""
+
+import grp
+import pwd
+import re
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from opsbot.config import Config, Scope
+
+_SECONDS = 30
+_POLKITDS = ("/usr/lib/polkit-1/polkitd", "/usr/libexec/polkitd", "/usr/lib/polkit-1/polkit/polkitd")
+_RULES_SINCE = 106
+"""polkit 0.106 brought rules in JavaScript; Debian up to 11 and Ubuntu 22.04 have 0.105. 121 followed 0.120."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A unit as systemd has it loaded. `found` False: it knows none of that name."""
+
+    name: str
+    found: bool = False
+    user: str = "root"
+    group: str = ""
+    dynamic: bool = False
+    fragment: str = ""
+    """The file it comes from."""
+    known_user: bool = True
+    """Whether there is such a user and such a group."""
+    primary: str = ""
+    """The name polkit is asked about, where the one that is configured is an alias."""
+    load: str = "not-found"
+    """Where it is not found, what systemd says instead: not-found, masked, bad-setting, error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Polkit:
+    """Whether polkit is there, and in which version: None where it does not say."""
+
+    present: bool = False
+    version: str | None = None
+
+    @property
+    def takes_rules(self) -> bool:
+        """Whether it reads rules.d at all."""
+        if self.version is None:
+            return self.present
+        parts = [int(part) for part in re.findall(r"\d+", self.version)]
+        return bool(parts) and (parts[0] > 0 or (len(parts) > 1 and parts[1] >= _RULES_SINCE))
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that a plan needs beside the configuration."""
+
+    user: str
+    """The user opsbot runs as."""
+    group: str
+    """Its own group."""
+    home: Path
+    """Of the one who asks; matters for a user's own units."""
+    config: Path
+    """The configuration's absolute path."""
+    program: Path
+    """The `opsbot` command, an absolute path."""
+    python: Path
+    """The interpreter it runs in, an absolute path."""
+    reaches: tuple[Path, ...] = ()
+    """Where the two lead, links followed."""
+    loose: tuple[Path, ...] = ()
+    """Which of these another than root could exchange."""
+    polkit: Polkit = field(default_factory=Polkit)
+    units: Mapping[str, Unit] = field(default_factory=dict)
+    runs_systemd: bool = True
+    """Whether systemd is the first process here."""
+
+
+def look(config: Config, user: str) -> Facts:
+    """Ask the host. `user`: who opsbot is to run as; of no meaning for a user's own units. Blocks for a moment."""
+    python = Path(sys.executable)
+    program = python.parent / "opsbot"
+    system = config.systemd.scope is Scope.SYSTEM
+    names = [unit for service in config.services.values() for unit in service.units]
+    return Facts(
+        user=user,
+        group=primary_group(user) or user,
+        home=Path.home(),
+        config=config.path.absolute(),
+        program=program,
+        python=python,
+        reaches=(program.resolve(), python.resolve()),
+        loose=tuple(path for path in (program, python.resolve()) if system and _others_may_write(path)),
+        polkit=polkit() if system else Polkit(),
+        units=units(names) if system else {},
+        runs_systemd=Path("/run/systemd/system").is_dir(),  # sd_booted(3)
+    )
+
+
+def _others_may_write(path: Path) -> bool:
+    """Whether somebody but root may write the file, or put another in its place."""
+    for each in (path, *path.parents):
+        try:
+            found = each.stat()
+        except OSError:
+            continue
+        sticky = each != path and found.st_mode & stat.S_ISVTX
+        if found.st_uid != 0 or (found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not sticky):
+            return True
+    return False
+
+
+def output(*command: str) -> str | None:
+    """What a command prints; None where it fails or is missing."""
+    if shutil.which(command[0]) is None:
+        return None
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_SECONDS)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
+def polkit() -> Polkit:
+    """The polkit of this host."""
+    said = output("pkaction", "--version")
+    found = re.search(r"version (\d+(?:\.\d+)?)", said or "")
+    present = found is not None or any(Path(path).exists() for path in _POLKITDS)
+    return Polkit(present, found[1] if found else None)
+
+
+def units(names: Iterable[str]) -> dict[str, Unit]:
+    """Each unit as systemd has it; not found where there is no systemd to ask."""
+    return {name: _unit(name) for name in names}
+
+
+def _unit(name: str) -> Unit:
+    said = output(
+        "systemctl", "show", "--no-pager", "-p", "Id,LoadState,User,Group,DynamicUser,FragmentPath", "--", name
+    )
+    values = dict(line.split("=", 1) for line in (said or "").splitlines() if "=" in line)
+    load = values.get("LoadState", "not-found")
+    if load != "loaded":
+        return Unit(name, load=load)
+    user = values.get("User") or "root"
+    dynamic = values.get("DynamicUser") == "yes"
+    named, wanted = user_name(user), values.get("Group", "")
+    group = group_name(wanted) if wanted else primary_group(named or "")
+    return Unit(
+        name,
+        found=True,
+        user=named or user,
+        group=group or "",
+        dynamic=dynamic,
+        fragment=values.get("FragmentPath", ""),
+        known_user=named is not None and group is not None,
+        primary=values.get("Id", ""),
+        load=load,
+    )
+
+
+def user_name(user: str) -> str | None:
+    """The name of a user given by name or number; None where there is none."""
+    try:
+        return (pwd.getpwuid(int(user)) if user.isdecimal() else pwd.getpwnam(user)).pw_name
+    except KeyError:
+        return None
+
+
+def group_name(group: str) -> str | None:
+    """The name of a group given by name or number; None where there is none."""
+    try:
+        return (grp.getgrgid(int(group)) if group.isdecimal() else grp.getgrnam(group)).gr_name
+    except KeyError:
+        return None
+
+
+def primary_group(user: str) -> str | None:
+    """The name of a user's own group."""
+    try:
+        return grp.getgrgid(pwd.getpwnam(user).pw_gid).gr_name
+    except KeyError:
+        return None

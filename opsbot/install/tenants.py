@@ -1,0 +1,86 @@
+"""Whose the services are: for each one that systemd starts, the user its code runs as, or why there is none."""
+
+from dataclasses import dataclass
+
+from opsbot.config import Config, Service, Source
+from opsbot.install import needs
+from opsbot.install.facts import Facts, Unit
+
+AGAIN = "then run `opsbot install` again"
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """A service whose folders opsbot keeps. `group` is who may read them; "" where everybody must.
+
+    `user` is who its install steps and command checks run as: "" where there is no such user and nothing can run.
+    """
+
+    service: Service
+    source: Source
+    user: str
+    group: str
+
+
+def tenants(config: Config, facts: Facts) -> tuple[list[Tenant], list[str]]:
+    """The services with a source, and what an admin has to know about the others' units."""
+    found, said = [], []
+    for service in needs.with_units(config):
+        units = [facts.units.get(name, Unit(name)) for name in service.units]
+        wrong = _wrong(service, units, facts)
+        said += wrong
+        first = units[0]
+        trusted = first.found and first.known_user and not first.dynamic and first.group != "root"
+        if service.source is not None:
+            named = trusted and first.user not in {"root", facts.user}
+            found.append(Tenant(service, service.source, first.user if named else "", first.group if trusted else ""))
+    return found, said
+
+
+def _wrong(service: Service, units: list[Unit], facts: Facts) -> list[str]:
+    said = [text for unit in units if (text := _unit(service, unit, facts))]
+    users = {(unit.user, unit.group) for unit in units if unit.found}
+    if len(users) > 1:
+        mixed = ", ".join(f"{unit.name} as {unit.user}:{unit.group}" for unit in units if unit.found)
+        said.append(f"{service.name}: its units run as different users ({mixed}); the first one's is taken for all")
+    return said
+
+
+def _unit(service: Service, unit: Unit, facts: Facts) -> str:
+    if not unit.found and unit.load != "not-found":
+        return (
+            f"{service.name}: systemd says of {unit.name}: {unit.load}. Mend it (systemctl status {unit.name}), {AGAIN}"
+        )
+    if not unit.found:
+        return (
+            f"{service.name}: systemd knows no {unit.name} yet. Write it (voice-meeting-discord-bot.service in the "
+            f"folder systemd is an example), systemctl daemon-reload, {AGAIN}: its install steps run as the user it "
+            "names"
+        )
+    where = unit.fragment or unit.name
+    if unit.dynamic:
+        return (
+            f"{service.name}: {where} has DynamicUser=yes, a user that exists only while it runs: no install step or "
+            f"command check can run as it. Remove that line, write User=NAME in its place, {AGAIN}"
+        )
+    if not unit.known_user:
+        return (
+            f"{service.name}: {where} names the user {unit.user} and there is no such user, or no such group. "
+            f"useradd --system --user-group {unit.user}, {AGAIN}"
+        )
+    if unit.user == "root":
+        return (
+            f"{service.name}: {unit.name} runs as root, and so would its install steps: opsbot refuses those. Add "
+            f"User=NAME to [Service] in {where}, {AGAIN}"
+        )
+    if unit.group == "root":
+        return (
+            f"{service.name}: {unit.name} runs in the group root, which opsbot is not made a member of. Add Group=NAME "
+            f"to [Service] in {where}, {AGAIN}"
+        )
+    if unit.user == facts.user:
+        return (
+            f"{service.name}: {unit.name} runs as {unit.user}, which is opsbot's own user: it can read the token and "
+            f"the database. Give it a user of its own with User=NAME in {where}, {AGAIN}"
+        )
+    return ""

@@ -1,0 +1,141 @@
+"""The folder through which a job is handed to the service's user: `.errands/SLOT` in the source's directory.
+
+It is opsbot's, and the service's user may only read in it: nothing planted there can lead opsbot elsewhere. `.errands`
+itself may be less strict, so each folder is opened relative to the one before, never through a link, and looked at.
+Everything here blocks.
+"""
+
+import os
+import stat
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from opsbot.errand.job import JOB, PIPE
+from opsbot.services.errands import ErrandError, Slot
+
+FOLDER = ".errands"
+_ENTER = stat.S_IRGRP | stat.S_IXGRP
+
+_OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@dataclass(slots=True)
+class Ends:
+    """Both ends of the pipe; the writing one is held so that the pipe has no end before the errand has one."""
+
+    reading: int
+    writing: int
+
+    def close(self) -> None:
+        """Close what is open."""
+        for fd in (self.reading, self.writing):
+            if fd >= 0:
+                os.close(fd)
+        self.reading = self.writing = -1
+
+
+class ErrandFolder:
+    """One slot's folder."""
+
+    def __init__(self, directory: Path, slot: Slot) -> None:
+        """Remember where; `directory` is the source's."""
+        self._directory = directory
+        self._slot = slot
+
+    @property
+    def path(self) -> Path:
+        """Where it is: what the errand unit is told."""
+        return self._directory / FOLDER / self._slot
+
+    def put(self, job: bytes, group: int) -> Ends:
+        """Lay the job there, and a new pipe, both for this group to read and to write to.
+
+        Raises:
+            ErrandError: that cannot be done safely.
+        """
+        try:
+            fd = self._open()
+            try:
+                self._empty(fd)
+                self._lay(fd, job, group)
+                return _pipe(fd)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise ErrandError(f"{self.path} cannot be used: {error.filename or ''} {error.strerror}") from error
+
+    def clear(self) -> None:
+        """Take the job and the pipe away."""
+        with suppress(OSError, ErrandError):
+            fd = self._open()
+            try:
+                self._empty(fd)
+            finally:
+                os.close(fd)
+
+    def _open(self) -> int:
+        # Where it is, is the administrator's choice, links and all; what is in it, is not.
+        fd = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        for name in (FOLDER, str(self._slot)):
+            try:
+                inner = _made(fd, name)
+            finally:
+                os.close(fd)
+            fd = inner
+            self._look(fd, inmost=name != FOLDER)
+        return fd
+
+    def _look(self, fd: int, *, inmost: bool) -> None:
+        about = os.fstat(fd)
+        problem = ""
+        if about.st_uid != os.geteuid():
+            problem = "belongs to another user"
+        elif inmost and about.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            problem = "can be written to by others than opsbot"
+        if problem:
+            os.close(fd)
+            where = self.path if inmost else self.path.parent
+            raise ErrandError(f"{where} {problem}: remove it, opsbot makes it anew")
+
+    def _empty(self, fd: int) -> None:
+        for name in (JOB, PIPE):
+            with suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=fd)
+
+    def _lay(self, fd: int, job: bytes, group: int) -> None:
+        file = os.open(JOB, _NEW, 0o640, dir_fd=fd)
+        with open(file, "wb") as out:  # noqa: PTH123 - relative to its folder
+            if os.fstat(file).st_gid != group:
+                raise ErrandError(
+                    f"{self.path} is not of the group that the service's unit runs as (gid {group}): "
+                    f"chgrp -R that group {self._directory}, chmod 2750 {self._directory}, "
+                    f"and remove {self.path.parent}"
+                )
+            os.fchmod(file, 0o640)  # whatever opsbot's umask is
+            out.write(job)
+
+
+def _made(fd: int, name: str) -> int:
+    """Open a folder, which is made where there is none; the one around it passes on its group (inode(7), S_ISGID)."""
+    try:
+        os.mkdir(name, 0o750, dir_fd=fd)
+    except FileExistsError:
+        return os.open(name, _OPEN, dir_fd=fd)
+    inner = os.open(name, _OPEN, dir_fd=fd)
+    mode = stat.S_IMODE(os.fstat(inner).st_mode)
+    if mode & _ENTER != _ENTER:  # opsbot's umask is stricter than the one in its unit
+        os.fchmod(inner, mode | _ENTER)
+    return inner
+
+
+def _pipe(fd: int) -> Ends:
+    os.mkfifo(PIPE, 0o600, dir_fd=fd)
+    os.chmod(PIPE, 0o620, dir_fd=fd)  # in a folder where nobody else can put anything in its place
+    reading = os.open(PIPE, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
+    try:
+        return Ends(reading, os.open(PIPE, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd))
+    except OSError:
+        os.close(reading)
+        raise

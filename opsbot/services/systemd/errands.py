@@ -1,0 +1,339 @@
+"""Errands by systemd: what runs as a service's own user is started as a unit of its own, without root.
+
+Each systemd service with a source has two, `opsbot-step-NAME.service` and `opsbot-check-NAME.service`: plain oneshot
+units that `opsbot install` writes, with the User= of the service's unit. opsbot lays a job in the folder that such a
+unit looks into (`opsbot.errand`), and has systemd start it.
+"""
+
+import asyncio
+import grp
+import logging
+import os
+import pwd
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from opsbot.config import ManagerKind, Scope, Service
+from opsbot.errand.job import BEGUN, NOT_STARTED, NOT_TAKEN, REFUSED, encoded
+from opsbot.services.errands import Ended, ErrandError, Slot
+from opsbot.services.pipes import pump
+from opsbot.services.systemd.bus import BusError, JobResult, SystemdBus, Verb
+from opsbot.services.systemd.errand_folder import Ends, ErrandFolder
+from opsbot.services.systemd.names import SERVICE
+
+log = logging.getLogger(__name__)
+
+UMASK = 0o007
+"""What is made is for the service's group to change too, which opsbot is in: it can take away most of it by itself."""
+STOP = timedelta(seconds=20)
+"""A stop: longer than the TimeoutStopSec= of the units."""
+STOP_TRIES = 30
+"""Tries to stop one, a second apart, while the bus is away."""
+LOOK = timedelta(seconds=10)
+"""For one look at a process."""
+MARGIN = timedelta(seconds=60)
+LAST_WORDS_SECONDS = 1.0
+_EXITED = 1
+"""CLD_EXITED of `ExecMainCode` (waitid(2)); what is more was a signal."""
+_SYSTEMD_STATUS = range(200, 260)
+"""Exit statuses by which systemd says that it could not set up a process (systemd.exec(5))."""
+_OVER = {"inactive", "failed"}
+
+
+def unit_name(service: str, slot: Slot) -> str:
+    """The unit through which errands of a service run."""
+    return f"opsbot-{slot}-{service}.service"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Who a unit runs as, in numbers."""
+
+    uid: int
+    gid: int
+
+
+class _Stream:
+    """What comes through the pipe, the first bytes taken off that say whether the command was begun."""
+
+    def __init__(self, take: Callable[[bytes], None]) -> None:
+        self._take = take
+        self.begun = False
+        self.reason = b""
+        self._first = self._nothing_yet = True
+
+    def take(self, chunk: bytes) -> None:
+        """In a thread."""
+        if self._first:
+            self._first = False
+            self.begun = chunk.startswith(BEGUN)
+            chunk = chunk.removeprefix(BEGUN)
+        if chunk and self._nothing_yet:
+            self._nothing_yet = False
+            if chunk.startswith(REFUSED):
+                self.reason = chunk.removeprefix(REFUSED)[:500]
+        if chunk:
+            self._take(chunk)
+
+
+class UnitErrands:
+    """See `opsbot.services.errands.Errands`."""
+
+    def __init__(self, bus: SystemdBus, services: Mapping[str, Service]) -> None:
+        """`bus` is opened and closed by who made it."""
+        self._bus = bus
+        self._services = services
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._ending: set[asyncio.Task[None]] = set()
+
+    # Who runs it
+
+    async def abroad(self, service: Service) -> bool:
+        """Whether its code runs as another user than opsbot.
+
+        Raises:
+            ErrandError: it runs as root, or who it runs as cannot be told.
+        """
+        if service.manager is not ManagerKind.SYSTEMD or service.source is None or self._bus.scope is Scope.USER:
+            return False
+        try:
+            return (await self._account(service)).uid != os.geteuid()
+        except BusError as error:
+            raise ErrandError(str(error), retry=error.retry) from error
+
+    async def _account(self, service: Service) -> Account:
+        accounts = {unit: await self._of_unit(unit) for unit in service.units}
+        first = accounts[service.unit]
+        for unit, account in accounts.items():
+            if account.uid == 0 and os.geteuid() != 0:
+                raise ErrandError(
+                    f"{unit} runs as root: whoever may push would be root. Give it a user of its own (User= and "
+                    "Group= in the unit), and run `opsbot install` again"
+                )
+            if account != first:
+                raise ErrandError(f"{service.unit} and {unit} run as different users: make it one (User=, Group=)")
+        return first
+
+    async def _of_unit(self, unit: str) -> Account:
+        loaded = await self._bus.get(unit, "LoadState")
+        if loaded != "loaded":
+            raise ErrandError(f"{unit} cannot be used: systemd says {loaded} (systemctl status {unit})")
+        if await self._bus.get(unit, "DynamicUser", SERVICE):
+            raise ErrandError(f"{unit} has DynamicUser=, which owns no files for long: give it a user of its own")
+        user, group = await self._bus.get(unit, "User", SERVICE), await self._bus.get(unit, "Group", SERVICE)
+        try:
+            return await asyncio.to_thread(_numbers, user, group)
+        except KeyError as error:
+            raise ErrandError(f"{unit} runs as a user or group that is not there: {error.args[0]}") from error
+
+    async def _ready(self, service: Service, unit: str) -> Account:
+        """See that the errand unit is there, is of the right user and does not run."""
+        account = await self._account(service)
+        if await self._bus.get(unit, "LoadState") == "not-found":
+            raise ErrandError(
+                f"the unit {unit}, through which code of {service.name} runs as its own user, is not there: "
+                "run `opsbot install` as root"
+            )
+        if await self._of_unit(unit) != account:
+            raise ErrandError(f"{unit} runs as another user than {service.unit}: run `opsbot install` again as root")
+        if await self._bus.get(unit, "ActiveState") not in _OVER:
+            log.warning("%s was left running; it is ended", unit)
+            await self._bus.job(Verb.STOP, unit, within=STOP)
+        return account
+
+    # Running it
+
+    async def run(
+        self,
+        service: Service,
+        slot: Slot,
+        command: Sequence[str],
+        *,
+        directory: Path,
+        environment: Mapping[str, str],
+        within: timedelta,
+        take: Callable[[bytes], None],
+    ) -> Ended:
+        """Run it; nothing of it is left when this returns or is cancelled.
+
+        Raises:
+            ErrandError: it could not be run, or it is not known how it went.
+        """
+        if service.source is None:
+            raise ErrandError(f"{service.name} has no source, and so no folder for errands")
+        unit = unit_name(service.name, slot)
+        job = encoded(command, str(directory), environment, UMASK)
+        async with self._locks[unit]:
+            try:
+                account = await self._ready(service, unit)
+                folder = ErrandFolder(service.source.directory, slot)
+                ends = await _put(folder, job, account.gid)
+                try:
+                    return await self._attend(unit, ends, _Stream(take), within)
+                finally:
+                    await asyncio.shield(asyncio.to_thread(folder.clear))
+            except BusError as error:
+                raise self._told(unit, error) from error
+
+    def _told(self, unit: str, error: BusError) -> ErrandError:
+        if error.denied:
+            return ErrandError(f"polkit does not let opsbot start {unit} ({error}): run `opsbot install` as root")
+        return ErrandError(f"{unit}: {error}", retry=error.retry)
+
+    async def _attend(self, unit: str, ends: Ends, stream: _Stream, within: timedelta) -> Ended:
+        reading = asyncio.create_task(pump(ends.reading, stream.take))
+        ends.reading = -1  # the task's to close now
+        late = False
+        result = JobResult.UNKNOWN
+        try:
+            try:
+                async with asyncio.timeout(within.total_seconds()):
+                    result = await self._bus.job(Verb.START, unit, within=within + MARGIN)
+                    # A job is over before what the command left behind is.
+                    await self._over(unit)
+            except TimeoutError:
+                late = True
+        finally:
+            await self._stopped(unit)
+            ends.close()
+            await asyncio.wait([reading], timeout=LAST_WORDS_SECONDS)
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+        about = await self._bus.properties(unit, SERVICE)
+        failed = await self._bus.get(unit, "ActiveState") == "failed"
+        if failed:
+            with suppress(BusError):  # only so that it is not listed as failed
+                await self._bus.reset_failed(unit)
+        return Ended(late=True) if late else _judged(unit, result, about, stream, failed=failed)
+
+    async def _over(self, unit: str) -> None:
+        pause = 0.01
+        while await self._bus.get(unit, "ActiveState") not in _OVER:
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 0.2)
+
+    async def _stopped(self, unit: str) -> None:
+        """Have it stopped, however often this is cancelled."""
+        ending = asyncio.create_task(self._end(unit), name=f"end {unit}")
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
+        await asyncio.shield(ending)
+
+    async def _end(self, unit: str) -> None:
+        for _ in range(STOP_TRIES):
+            try:
+                if await self._bus.get(unit, "ActiveState") not in _OVER:
+                    await self._bus.job(Verb.STOP, unit, within=STOP)
+            except BusError as error:
+                log.warning("%s could not be stopped: %s", unit, error)
+                if not error.retry:
+                    return
+                await asyncio.sleep(1)
+            else:
+                return
+
+    async def end_left(self) -> int:
+        """End what an earlier opsbot left running; how many errands that were."""
+        ended = 0
+        for service in self._services.values():
+            if service.manager is not ManagerKind.SYSTEMD or service.source is None:
+                continue
+            for slot in Slot:
+                unit = unit_name(service.name, slot)
+                try:
+                    if await self._bus.get(unit, "ActiveState") not in _OVER:
+                        await self._bus.job(Verb.STOP, unit, within=STOP)
+                        ended += 1
+                except BusError as error:
+                    log.warning("whether %s was left running is not known: %s", unit, error)
+        return ended
+
+    # Looking at a process of another user
+
+    async def cwd_of(self, service: str, pid: int) -> Path | None:
+        """The working directory of a process of the service; None where it is gone, or could not be looked at.
+
+        Another user's processes cannot be looked at (proc_pid_cwd(5)), so it is that user who looks.
+        """
+        configured = self._services[service]
+        link = f"/proc/{pid}/cwd"
+        said = bytearray()
+        try:
+            if not await self.abroad(configured):
+                return await asyncio.to_thread(_target, link)
+            ended = await self.run(
+                configured,
+                Slot.CHECK,
+                ["readlink", "--", link],
+                directory=Path("/"),
+                environment={"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"},
+                within=LOOK,
+                take=said.extend,
+            )
+        except ErrandError as error:
+            log.warning("where process %d of %s works could not be looked at: %s", pid, service, error)
+            return None
+        found = os.fsdecode(bytes(said).removesuffix(b"\n"))
+        return Path(found) if ended == Ended() and found.startswith("/") else None
+
+
+def _target(link: str) -> Path | None:
+    try:
+        return Path(link).readlink()
+    except OSError:
+        return None
+
+
+def _numbers(user: str, group: str) -> Account:
+    """User= and Group= as systemd has them: names or numbers, "" where they are not given."""
+    if not user:
+        return Account(0, 0 if not group else grp.getgrnam(group).gr_gid)
+    entry = pwd.getpwuid(int(user)) if user.isdecimal() else pwd.getpwnam(user)
+    if not group:
+        return Account(entry.pw_uid, entry.pw_gid)
+    return Account(entry.pw_uid, int(group) if group.isdecimal() else grp.getgrnam(group).gr_gid)
+
+
+async def _put(folder: ErrandFolder, job: bytes, group: int) -> Ends:
+    putting = asyncio.create_task(asyncio.to_thread(folder.put, job, group))
+    try:
+        return await asyncio.shield(putting)
+    except asyncio.CancelledError:
+        # The thread cannot be called back.
+        putting.add_done_callback(_close)
+        raise
+
+
+def _close(putting: "asyncio.Task[Ends]") -> None:
+    if not putting.cancelled() and putting.exception() is None:
+        putting.result().close()
+
+
+def _judged(unit: str, result: JobResult, about: Mapping[str, Any], stream: _Stream, *, failed: bool) -> Ended:
+    code, status = about["ExecMainCode"], about["ExecMainStatus"]
+    if stream.reason and status == NOT_STARTED:
+        return Ended(NOT_STARTED, refused=stream.reason.decode(errors="replace").strip())
+    if not stream.begun:
+        raise ErrandError(f"{unit} could not begin: {_why(code, status, about)}")
+    if not failed:
+        # Stopped by somebody else, it is inactive as after its end: the job tells which.
+        return Ended(signal=15) if result is JobResult.CANCELED else Ended()
+    if about["Result"] == "oom-kill":
+        return Ended(signal=9, out_of_memory=True)
+    if code != _EXITED:
+        return Ended(signal=status)
+    return Ended(status)
+
+
+def _why(code: int, status: int, about: Mapping[str, Any]) -> str:
+    where = "see `journalctl -u` of it; was it written by this version's `opsbot install`?"
+    if status == NOT_TAKEN:
+        return f"it did not take the job; {where}"
+    if code == _EXITED and status in _SYSTEMD_STATUS:
+        return f"systemd could not set it up (status {status}, systemd.exec(5)); {where}"
+    return f"{about['Result']}, status {status}; {where}"

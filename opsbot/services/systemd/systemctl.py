@@ -1,0 +1,87 @@
+"""How units stand, asked of `systemctl show`: for the command line while no daemon listens to systemd. Blocks."""
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from opsbot.config import Scope, Service
+from opsbot.services.port import Activity, ManagerError, ServiceState
+from opsbot.services.systemd import memory
+from opsbot.services.systemd.several import together
+from opsbot.services.systemd.tracker import Tracker
+from opsbot.services.systemd.unit import UnitFacts
+
+TIME_LIMIT = 5.0
+"""Seconds that systemctl may take; it answers in some ten milliseconds."""
+_ASKED = (
+    *("Id", "LoadState", "ActiveState", "SubState", "Job", "InvocationID", "ActiveEnterTimestamp", "MainPID"),
+    *("NRestarts", "ExecMainCode", "ExecMainStatus", "ExecMainStartTimestamp", "Result", "ControlGroup"),
+)
+
+
+def look(service: Service, scope: Scope, remembered: Path) -> ServiceState:
+    """How a service's units stand now. remembered: what the daemon wrote down of them, who stopped one for instance.
+
+    Raises:
+        ManagerError: systemctl cannot be run, or systemd does not answer it.
+    """
+    last = memory.load(remembered)
+    parts = []
+    for unit, found in zip(service.units, _show(service.units, scope), strict=True):
+        tracker, facts = Tracker(unit, lambda *_: None), _facts(found)
+        known = last.get(unit)
+        by_hand = known is not None and known.by_hand and (known.run == facts.run or not facts.ever_active)
+        tracker.begin(facts, by_hand=by_hand or facts.load == "masked")
+        parts.append((unit, tracker.state()))
+    return parts[0][1] if len(parts) == 1 else together(parts)
+
+
+def _show(units: Sequence[str], scope: Scope) -> list[Mapping[str, str]]:
+    """What systemctl says of each, in the same order: a block of lines a unit, with an empty line between two."""
+    own = ["--user"] if scope is Scope.USER else []
+    command = ["systemctl", *own, "show", "--timestamp=unix", f"--property={','.join(_ASKED)}", "--", *units]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TIME_LIMIT, check=False)
+    except FileNotFoundError as error:
+        raise ManagerError("there is no systemctl on this host") from error
+    except subprocess.TimeoutExpired as error:
+        raise ManagerError(f"systemctl did not answer within {TIME_LIMIT:.0f} s", retry=True) from error
+    blocks = [block for block in done.stdout.split("\n\n") if block.strip()]
+    if done.returncode != 0 or len(blocks) != len(units):
+        said = done.stderr.strip().splitlines()
+        raise ManagerError(f"systemctl does not tell: {said[-1] if said else f'exit status {done.returncode}'}")
+    return [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in blocks]
+
+
+def _facts(found: Mapping[str, str]) -> UnitFacts:
+    at = found.get("ExecMainStartTimestamp", "")
+    facts = UnitFacts(
+        load=found.get("LoadState", ""),
+        active=found.get("ActiveState", ""),
+        sub=found.get("SubState", ""),
+        job=found.get("Job", "0") not in {"", "0"},
+        run=found.get("InvocationID", ""),
+        ever_active=found.get("ActiveEnterTimestamp", "") not in {"", "0", "@0"},
+        result=found.get("Result", "success"),
+        cgroup=found.get("ControlGroup", ""),
+        started_at=datetime.fromtimestamp(int(at[1:]), UTC) if at.startswith("@") and at != "@0" else None,
+    )
+    return replace(
+        facts,
+        pid=_number(found, "MainPID"),
+        restarts=_number(found, "NRestarts"),
+        code=_number(found, "ExecMainCode"),
+        status=_number(found, "ExecMainStatus"),
+    )
+
+
+def _number(found: Mapping[str, str], name: str) -> int:
+    text = found.get(name, "")
+    return int(text) if text.isdecimal() else 0
+
+
+def unknown(error: ManagerError) -> ServiceState:
+    """What is shown of a service whose state cannot be had."""
+    return ServiceState(Activity.STOPPED, exit=f"how it stands is not known: {error}")

@@ -1,0 +1,53 @@
+"""What the daemon does not load: each is memory on a small host."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+LEAN = """
+import os, sys
+from opsbot.footprint import give_back, lean_imports
+with lean_imports():
+    import opsbot.app
+give_back()
+assert "FROZENLIST_NO_EXTENSIONS" not in os.environ
+assert "libstdc++" not in open("/proc/self/maps").read()
+"""
+WIRED = """
+import sys
+from pathlib import Path
+from opsbot.config_file import load
+from opsbot.wiring import _managers, now
+_managers(load(Path(sys.argv[1])), now)
+print(*sorted({"dbus_fast", "opsbot.services.supervisor"} & set(sys.modules)))
+"""
+CONFIG = """
+[discord]
+token_env = "NONE"
+guild_id = 100000000000000001
+ops_channel_id = 100000000000000002
+[roles]
+admin = [100000000000000003]
+[state]
+directory = "{folder}"
+[services.web]
+"""
+
+
+def said(program: str, *args: str) -> str:
+    done = subprocess.run([sys.executable, "-c", program, *args], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_the_daemon_comes_without_libstdcxx_and_leaves_no_switch_to_its_children() -> None:
+    said(LEAN)
+
+
+def test_a_host_loads_only_the_managers_that_it_uses(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    text = CONFIG.format(folder=tmp_path)
+    file.write_text(text + 'manager = "systemd"\nunit = "web.service"\n')
+    assert said(WIRED, str(file)) == "dbus_fast"
+    file.write_text(text + 'manager = "process"\ncommand = ["sleep", "1"]\nworking_directory = "/"\n')
+    assert said(WIRED, str(file)) == "opsbot.services.supervisor"
