@@ -20,7 +20,7 @@ class Figure(StrEnum):
     """What is measured."""
 
     MEMORY = "memory"
-    """Bytes: of a service, resident, with its children's; of the host, what is not available."""
+    """Bytes: of a service, what it holds on to (of its control group, else resident); of the host, what is taken."""
     CPU = "cpu"
     """Thousandths of one core; of the host, of all cores together."""
     TASKS = "tasks"

@@ -10,6 +10,7 @@ import os
 import sqlite3
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from opsbot.core.gauge import HOST, Gauge, Users, filling
 from opsbot.core.model import Evidence
 from opsbot.core.threshold import GAP, Standing, judge
 from opsbot.gauges import users
+from opsbot.gauges.held import held
 from opsbot.host import ProcessFigures, service_figures
 from opsbot.services.port import ManagerError, ServiceManager, ServiceState
 from opsbot.store import Store, samples, watchbook
@@ -204,12 +206,13 @@ def known_folders(config: Config) -> list[Path]:
 
 
 def _figures_of(states: Mapping[str, ServiceState]) -> dict[str, ProcessFigures]:
-    found = {
-        name: service_figures(state.pid, state.groups, state.started_at)
-        for name, state in states.items()
-        if state.pid is not None
-    }
-    return {name: figures for name, figures in found.items() if figures is not None}
+    found = {}
+    for name, state in states.items():
+        figures = service_figures(state.pid, state.groups, state.started_at) if state.pid is not None else None
+        if figures is not None:
+            memory = held(state.groups)
+            found[name] = figures if memory is None else replace(figures, memory=memory)
+    return found
 
 
 def _of_services(figures: Mapping[str, ProcessFigures]) -> list[Sample]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from opsbot.config import Config, ManagerKind, Service
+from opsbot.config import Config, Service
 from opsbot.core.gauge import HOUR, in_about
 from opsbot.core.leak import Judgement, Shape, judge
 from opsbot.core.model import NoticeKind
@@ -86,7 +86,7 @@ class LeakWatch:
         since = await self._store.write(samples.saw_run, name, run, state.started_at or now)
         points = await self._store.read(samples.points, name, Figure.MEMORY, max(since, now - KEPT_FOR))
         level = points[-1][1] if points else 0.0
-        limit = await asyncio.to_thread(limit_of, service, state.pid, level, host)
+        limit = await asyncio.to_thread(limit_of, service, state, level, host)
         within = self._config.host_checks.leak_within.total_seconds()
         size_ = None if limit is None else limit.size
         found = await asyncio.to_thread(judge, points, since.timestamp(), size_, within)
@@ -135,29 +135,23 @@ def _tell(db: sqlite3.Connection, name: str, run: str, text: str, chart: dict[st
     return outbox.put(db, f"leak:{name}:{run}", NoticeKind.WORD, name, now, body=body)
 
 
-def limit_of(service: Service, pid: int | None, level: float, host: HostFigures) -> Limit | None:
+def limit_of(service: Service, state: ServiceState, level: float, host: HostFigures) -> Limit | None:
     """What will end the growth: the least of the check's limit, the unit's and what the host has left. Blocks."""
     found = [
         Limit(check.memory_max, f"the limit of its {check.name} check") for check in service.checks if check.memory_max
     ]
-    if service.manager is ManagerKind.SYSTEMD and pid is not None:
-        unit = _group_limit(pid)
-        if unit is not None:
-            found.append(Limit(unit, "the unit's MemoryMax="))
+    limits = [most for group in state.groups if (most := group_limit(group)) is not None]
+    if limits:
+        found.append(Limit(sum(limits), "the unit's MemoryMax="))
     if host.memory_available is not None:
         found.append(Limit(level + host.memory_available, "all that the host has left"))
     return min(found, key=lambda limit: limit.size, default=None)
 
 
-def _group_limit(pid: int, cgroups: Path = _CGROUPS) -> int | None:
-    """The least memory.max of the process's control group and those above it (cgroup v2)."""
-    try:
-        lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
-        group = next(line.removeprefix("0::/") for line in lines if line.startswith("0::/"))
-    except (OSError, StopIteration):
-        return None
+def group_limit(group: str, cgroups: Path = _CGROUPS) -> int | None:
+    """The least memory.max of a control group and those above it (cgroup v2)."""
     found = []
-    folder = cgroups / group
+    folder = cgroups / group.lstrip("/")
     while folder != cgroups and folder.is_relative_to(cgroups):
         try:
             text = (folder / "memory.max").read_text().strip()
