@@ -1,5 +1,6 @@
 """`/metrics` in Prometheus' text format. Labels are names from the configuration, and where file systems are
-mounted, so their number is bounded."""
+mounted, so their number is bounded.
+"""
 
 import asyncio
 from collections.abc import Callable, Iterator
