@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from statistics import median
 
 from opsbot.chart import font
 from opsbot.chart.canvas import Canvas, Colour
@@ -167,7 +166,8 @@ def _stretches(points: Sequence[Point], cuts: Sequence[float], scale: _Scale) ->
     """In pixels; parted where nothing was measured, and where the service was started anew."""
     if not points:
         return []
-    usual = median([b - a for (a, _), (b, _) in pairwise(points)] or [60.0])
+    steps = sorted(b - a for (a, _), (b, _) in pairwise(points))
+    usual = steps[len(steps) // 2] if steps else 60.0
     gap = max(_GAPS * usual, timedelta(minutes=25).total_seconds())
     found: list[list[Point]] = [[points[0]]]
     for before, point in pairwise(points):

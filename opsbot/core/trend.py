@@ -7,10 +7,9 @@ rising less than its first. All of it is the same whatever the unit, and whateve
 
 import math
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
-from statistics import median
 
 Point = tuple[float, float]
 """Seconds, and the figure then."""
@@ -107,7 +106,14 @@ def floor(points: Sequence[Point]) -> float:
 
 def middle(points: Sequence[Point]) -> float:
     """The median level."""
-    return float(median(value for _, value in points))
+    return median(value for _, value in points)
+
+
+def median(values: Iterable[float]) -> float:
+    """The middle one of them. The standard library's brings fractions and decimals with it, 2 MB."""
+    ordered = sorted(values)
+    half = len(ordered) // 2
+    return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
 
 
 def trend(points: Sequence[Point], *, floors: bool = False) -> Trend | None:
