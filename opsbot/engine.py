@@ -22,6 +22,7 @@ from opsbot.core.model import AuditEntry, Incident, Live, Notice, Silence, Sourc
 from opsbot.deploy.deployer import Deployer
 from opsbot.deploy.rolling import restart_in_turn
 from opsbot.feed import Feed
+from opsbot.gauges.drift import Drift
 from opsbot.host import HostFigures, ProcessFigures, host_figures, service_figures
 from opsbot.services.log_levels import at_least
 from opsbot.services.port import Activity, LogLine, LogQuery, ManagerError, ServiceManager, ServiceState
@@ -90,6 +91,8 @@ class Engine:
         """How the memory of each service was last judged. This and what follows is the wiring's, too."""
         self.gauges: Callable[[], Sequence[Gauge]] = tuple
         """The figures of the host that are watched, as last measured."""
+        self.drift = Drift()
+        """How this host's clock stands to Discord's."""
         self.certificates: Mapping[str, datetime] = {}
         """When the certificate of each server expires that is watched."""
 

@@ -165,7 +165,7 @@ async def open_engine(
             await _begin_anew(engine, store.set_aside)
         book, leaks = HostBook(store, feed, clock), LeakWatch(config, store, feed, clock, charted)
         failed = _failed_units(config, closing)
-        host = HostWatch(config, store, book, managers, leaks, clock, failed_units=failed)
+        host = HostWatch(config, store, book, managers, leaks, clock, failed_units=failed, drift=engine.drift)
         certificates = CertificateWatch(config, store, book, clock)
         engine.growth = leaks.growth
         engine.gauges = lambda: host.gauges

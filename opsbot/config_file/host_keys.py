@@ -79,9 +79,9 @@ HOST_CHECKS = Table(
         Key(
             "clock",
             kinds.duration(NO_TIME, HOUR, "5s"),
-            "By how much the clock may be wrong, as the kernel reckons (adjtimex(2)): where nobody keeps it, that "
-            "grows to 16 s within hours. Off: containers and many small hosts keep it from outside. `0s` turns it off; "
-            "try `5s`.",
+            "By how much the clock may be wrong: by the `Date` of Discord's answers, and as the kernel reckons "
+            "(adjtimex(2); where nobody keeps the clock that grows to 16 s within hours; the hardened unit may not "
+            "ask). Off: containers and many small hosts have it kept from outside. `0s` turns it off; try `5s`.",
         ),
         Key(
             "failed_units",

@@ -153,6 +153,6 @@ def _kernel(checks: HostChecks, measured: Measured) -> Iterator[Gauge]:
             measured.clock_error,
             _above(checks, bad),
             f"the clock may be wrong by {measured.clock_error:.1f} s",
-            f"by {measured.clock_error:.1f} s at most, as the kernel reckons",
+            f"by {measured.clock_error:.1f} s, as the kernel reckons or Discord's clock tells",
             "Nobody keeps the clock: `timedatectl set-ntp true`, or install chrony.",
         )

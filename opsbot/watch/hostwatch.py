@@ -20,6 +20,7 @@ from opsbot.core.gauge import HOST, Gauge, Users, filling
 from opsbot.core.model import Evidence
 from opsbot.core.threshold import GAP, Standing, judge
 from opsbot.gauges import users
+from opsbot.gauges.drift import Drift
 from opsbot.gauges.held import held
 from opsbot.host import ProcessFigures, service_figures
 from opsbot.services.port import ManagerError, ServiceManager, ServiceState
@@ -59,8 +60,12 @@ class HostWatch:
         *,
         measure: Callable[[], Measured] | None = None,
         failed_units: FailedUnits | None = None,
+        drift: Drift | None = None,
     ) -> None:
-        """Take the parts. measure: looks at the host; a test's own host else. failed_units: those of systemd."""
+        """Take the parts. measure: looks at the host; a test's own host else. failed_units: those of systemd.
+
+        drift: how the clock stands to Discord's.
+        """
         self._config = config
         self._checks = config.host_checks
         self._store = store
@@ -70,6 +75,7 @@ class HostWatch:
         self._clock = clock
         self._measure = measure or Meter(watched_paths(config), clock=bool(self._checks.clock)).measure
         self._failed_units = failed_units
+        self._drift = drift or Drift()
         self._standings: dict[str, Standing] | None = None
         self._ahead: dict[str, Forecast | None] = {}
         self._foreseen: datetime | None = None
@@ -80,7 +86,7 @@ class HostWatch:
     async def tick(self) -> None:
         """Measure everything once, keep it, and judge it."""
         now = self._clock()
-        measured = await asyncio.to_thread(self._measure)
+        measured = self._with_drift(await asyncio.to_thread(self._measure), now)
         states = await self._states()
         figures = await asyncio.to_thread(_figures_of, states)
         await self._store.write(_keep, now, [*_of_host(measured), *_of_services(figures)], states)
@@ -90,6 +96,11 @@ class HostWatch:
         if self._thinned is None or not timedelta(0) <= now - self._thinned < THIN:
             self._thinned = now
             await self._store.write(samples.thin, now)
+
+    def _with_drift(self, measured: Measured, now: datetime) -> Measured:
+        """The clock may be wrong by what the kernel reckons, and is by what Discord's tells."""
+        told = [error for error in (measured.clock_error, self._drift.seconds(now)) if error is not None]
+        return replace(measured, clock_error=max(told, default=None))
 
     async def _states(self) -> dict[str, ServiceState]:
         found = {}

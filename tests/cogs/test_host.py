@@ -77,3 +77,11 @@ async def test_status_of_a_service_says_how_its_memory_grows_and_draws_it(world:
     assert [each["filename"] for each in answer["attachments"]] == ["memory.png"]
     calm = await (await world.person("viewer").run("status", service="worker")).final()
     assert calm["attachments"] == []
+
+
+async def test_discords_answers_tell_how_the_clock_stands(world: World) -> None:
+    await world.until(lambda: world.engine.drift.seconds(world.now()) is not None)
+    assert world.engine.drift.seconds(world.now()) == 0.0
+    world.parts.shift = timedelta(seconds=30)
+    await (await world.person("viewer").run("status")).final()
+    await world.until(lambda: (world.engine.drift.seconds(world.now()) or 0) > 25)

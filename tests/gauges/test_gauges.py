@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from opsbot.gauges import kernel, users
 from opsbot.gauges.certificates import CertificateError, Server, expiry, not_after
+from opsbot.gauges.drift import Drift
 from opsbot.gauges.filesystems import file_systems
 from opsbot.gauges.held import held
 from opsbot.watch.leaks import group_limit
@@ -178,3 +179,16 @@ def test_a_server_is_written_as_people_do() -> None:
         "a.example:8443",
         "[::1]:465",
     ]
+
+
+def test_the_clock_differs_by_what_neither_whole_seconds_nor_the_way_explain() -> None:
+    now = datetime(2026, 3, 1, 12, 0, 10, 300_000, tzinfo=UTC)
+    drift = Drift()
+    assert drift.seconds(now) is None
+    drift.saw(now - timedelta(milliseconds=200), now, "Sun, 01 Mar 2026 12:00:10 GMT")
+    assert drift.seconds(now) == 0.0
+    drift.saw(now - timedelta(milliseconds=200), now, "Sun, 01 Mar 2026 12:00:02 GMT")
+    assert drift.seconds(now) == pytest.approx(7.1, abs=0.01)
+    drift.saw(now, now, "yesterday")
+    assert drift.seconds(now) == pytest.approx(7.1, abs=0.01)
+    assert drift.seconds(now + timedelta(hours=7)) is None
