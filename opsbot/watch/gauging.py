@@ -77,7 +77,9 @@ def _inodes(checks: HostChecks, disk: FileSystem, ahead: Forecast | None) -> Gau
 
 def _memory(checks: HostChecks, measured: Measured, ahead: Forecast | None) -> Iterator[Gauge]:
     host = measured.host
-    if checks.memory_available and host.memory_total and host.memory_available is not None:
+    # Where /proc/meminfo is hidden, swap is not told either, and what is free is told without what caches would give.
+    known = host.swap_total is not None
+    if checks.memory_available and known and host.memory_total and host.memory_available is not None:
         percent = 100 * host.memory_available / host.memory_total
         bad = float(checks.memory_available)
         words = f"{percent:.0f} % available, {size(host.memory_available)} of {size(host.memory_total)}"

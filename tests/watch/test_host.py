@@ -52,12 +52,13 @@ class Machine:
     pressure: float | None = 0.0
     steal: float | None = 0.0
     own_files: tuple[int, int] = (50, 1024)
+    meminfo: bool = True
 
     def measure(self) -> Measured:
         memory, free = 100 * GIB, int((100 - self.used) * GIB)
         host = HostFigures(
             10.0, 2, (1.0, self.load, 1.0), memory - int(self.available * GIB), memory, int(self.available * GIB),
-            int(self.swap * GIB), 10 * GIB, (), datetime(2026, 1, 1, tzinfo=UTC), 1000.0,
+            int(self.swap * GIB) if self.meminfo else None, 10 * GIB if self.meminfo else None, (), datetime(2026, 1, 1, tzinfo=UTC), 1000.0,
         )  # fmt: skip
         disk = FileSystem(Path("/"), 100 * GIB, int(self.used * GIB), free, 10_000, self.inodes)
         return Measured(host, (disk,), self.pressure, self.steal, (100, 1000), self.own_files, self.clock_error)
@@ -217,6 +218,12 @@ async def test_each_of_the_others(
         setattr(stage.machine, name, getattr(well, name))
     await on.run(10)
     assert (await on.incidents())[0].closed_at is not None
+
+
+async def test_where_what_is_available_is_not_told_what_is_free_is_not_taken_for_it(stage: Stage) -> None:
+    stage.machine.available, stage.machine.meminfo = 2, False
+    await stage.run(20)
+    assert await stage.incidents() == []
 
 
 async def test_failed_units_are_told_and_over(stage: Stage) -> None:
