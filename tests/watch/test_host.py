@@ -56,9 +56,10 @@ class Machine:
 
     def measure(self) -> Measured:
         memory, free = 100 * GIB, int((100 - self.used) * GIB)
+        used, total = (int(self.swap * GIB), 10 * GIB) if self.meminfo else (None, None)
         host = HostFigures(
             10.0, 2, (1.0, self.load, 1.0), memory - int(self.available * GIB), memory, int(self.available * GIB),
-            int(self.swap * GIB) if self.meminfo else None, 10 * GIB if self.meminfo else None, (), datetime(2026, 1, 1, tzinfo=UTC), 1000.0,
+            used, total, (), datetime(2026, 1, 1, tzinfo=UTC), 1000.0,
         )  # fmt: skip
         disk = FileSystem(Path("/"), 100 * GIB, int(self.used * GIB), free, 10_000, self.inodes)
         return Measured(host, (disk,), self.pressure, self.steal, (100, 1000), self.own_files, self.clock_error)
