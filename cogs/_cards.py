@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import discord
 
@@ -10,8 +10,8 @@ from cogs._forge import commit_link, compare_link
 from cogs._render import AMBER, BLUE, DESCRIPTION, GREEN, GREY, RED, Button, Shown, deployment_line, hold_line
 from cogs._text import code, escape, fence, fit, moment
 from opsbot.core.deployment import Commit, Deployment, Hold, Kind, Phase, Step
-from opsbot.core.gauge import HOST
 from opsbot.core.model import Incident, Notice
+from opsbot.core.subjects import is_host, words
 from opsbot.core.updates import Because
 from opsbot.store.ledger import TROUBLE
 from opsbot.words import duration
@@ -19,6 +19,8 @@ from opsbot.words import duration
 TAIL = 15
 COMMITS = 10
 DEEDS = 10
+FEW = 8
+"""So many services are named in a sentence; more are counted."""
 _TAIL_ROOM, _LOG_ROOM = 1500, 1300
 
 STORY = (
@@ -305,8 +307,8 @@ def outcome(notice: Notice, deployment: Deployment, around: Around) -> Shown:
 
 
 def _incident_buttons(incident: Incident) -> tuple[Button, ...]:
-    if incident.service.startswith(HOST):
-        return ()  # nothing to restart, to roll back or to read the log of
+    if is_host(incident.service):
+        return ()  # nobody restarts a disk
     service, ident = incident.service, f"i{incident.id}"
     logs = Button("logs", "Logs", service, ident)
     if incident.closed_at is not None:
@@ -319,27 +321,53 @@ def _incident_buttons(incident: Incident) -> tuple[Button, ...]:
     )
 
 
+def _named(incident: Incident) -> str:
+    return escape(words(incident.service), 100)
+
+
+def _changes(incident: Incident) -> str:
+    flaps = incident.flaps
+    length = (incident.closed_at or flaps.last or incident.opened_at) - (flaps.since or incident.opened_at)
+    return f"{flaps.count} changes in {duration(max(length, timedelta(0)))}"
+
+
+def _with_it(incident: Incident) -> str:
+    """How many others are not well because of it."""
+    count = sum(one.well_at is None for one in incident.dependents)
+    if not count:
+        return ""
+    names = ", ".join(escape(one.service, 40) for one in incident.dependents if one.well_at is None)
+    if count > FEW:
+        names = f"{count} services"
+    return f" Also not well because of it: {names}."
+
+
 def incident_sentence(incident: Incident) -> str:
     """The incident in one sentence."""
-    service = escape(incident.service)
+    name, cause = _named(incident), escape(incident.cause, 200)
+    if incident.part_of is not None:
+        return f"↪️ {name} was not well: {cause}. This is part of incident {incident.part_of}.".replace("..", ".")
     if incident.closed_at is not None:
         lasted = duration(incident.closed_at - incident.opened_at)
-        return f"🟢 {service} was not well for {lasted}: {escape(incident.cause, 200)}."
+        return f"🟢 {name} was not well for {lasted}: {cause}."
     called = " A human is needed." if incident.called_at is not None else ""
-    return f"🔴 {service} is not well: {escape(incident.cause, 200)}.{called}".replace("..", ".")
+    if incident.flaps.flapping:
+        return f"🟠 {name} is flapping: {_changes(incident)}. {cause}.{called}{_with_it(incident)}".replace("..", ".")
+    return f"🔴 {name} is not well: {cause}.{called}{_with_it(incident)}".replace("..", ".")
 
 
 def well_again(incident: Incident) -> str:
     """Its end in one sentence."""
     lasted = duration((incident.closed_at or incident.opened_at) - incident.opened_at)
     how = f": {escape(incident.ended_by, 120)}" if incident.ended_by else ""
-    return f"🟢 {escape(incident.service)} is well again after {lasted}{how}."
+    return f"🟢 {_named(incident)} is well again after {lasted}{how}."
 
 
 def _proof(incident: Incident, around: Around) -> list[str]:
     evidence = incident.evidence
-    most = 300 if incident.service.startswith(HOST) else 150  # what can be done about it stands there too
+    most = 300 if is_host(incident.service) else 150  # what can be done about it stands there too
     lines = [f"• {escape(name, 60)}: {escape(seen, most)}" for name, seen in evidence.checks]
+    lines += [f"　↳ so too {escape(name, 60)}: {escape(seen, 150)}" for name, seen in evidence.consequences]
     if evidence.exit and evidence.exit not in incident.cause:
         lines.append(f"• process: {escape(evidence.exit, 150)}")
     began, host = incident.opened_at, escape(around.host, 60)
@@ -347,34 +375,75 @@ def _proof(incident: Incident, around: Around) -> list[str]:
         facts = f"Since {moment(began, 'T')} ({moment(began)}) on {host}"
     else:
         facts = f"{moment(began, 'D')}, {moment(began, 'T')} to {moment(incident.closed_at, 'T')} on {host}"
+    if incident.flaps.count:
+        facts += f", {incident.flaps.count} changes, the last {moment(incident.flaps.last or began)}"
+    blocks = [facts, "**Seen**\n" + fit(lines, 900) if lines else "", _dependents(incident)]
+    return blocks if is_host(incident.service) else [*blocks, _last_deploy(around)]
+
+
+def _last_deploy(around: Around) -> str:
     previous = around.previous
     last = f"**Last deploy:** {deployment_line(previous)}" if previous is not None else "**Last deploy:** none known"
     if previous is not None and previous.commits:
         last += f"\n{escape(previous.commits[0].title, 80)} · {escape(previous.commits[0].author, 30)}"
-    last = "" if incident.service.startswith(HOST) else last
-    return [facts, "**Seen**\n" + fit(lines, 900) if lines else "", last]
+    return last
+
+
+def _dependents(incident: Incident) -> str:
+    """What is not well because of it; those that still are not come first."""
+    ordered = sorted(incident.dependents, key=lambda one: one.well_at is not None)
+    lines = [
+        f"{'•' if one.well_at is None else '✓'} {escape(one.service, 60)}: {escape(one.cause, 80)} "
+        f"{moment(one.failed_at, 'T')}" + (f" to {moment(one.well_at, 'T')}" if one.well_at is not None else "")
+        for one in ordered
+    ]
+    return "**Also not well because of it**\n" + fit(lines, 900) if lines else ""
+
+
+def _next(incident: Incident) -> str:
+    """What opsbot does from here on; "" where its deeds say so."""
+    if incident.called_at is not None:
+        return "opsbot does nothing more by itself until somebody restarts, rolls back or resumes it."
+    if incident.flaps.flapping:
+        return "Ups and downs are only counted here, until it is calm."
+    if incident.deeds or is_host(incident.service):
+        return ""
+    return "opsbot is about to act: restarts first, then a rollback if a release is to blame, then a call."
+
+
+def _colour(incident: Incident) -> int:
+    if incident.part_of is not None:
+        return GREY
+    if incident.closed_at is not None:
+        return GREEN
+    return AMBER if incident.flaps.flapping else RED
 
 
 def incident_card(incident: Incident, around: Around) -> Shown:
     """The card of an incident, from alarm to end."""
-    over, of_host = incident.closed_at is not None, incident.service.startswith(HOST)
+    over, of_host = incident.closed_at is not None, is_host(incident.service)
     deeds = [f"{moment(deed.at, 'T')} {escape(deed.text, 160)}" for deed in incident.deeds[-DEEDS:]]
-    if not over and incident.called_at is not None:
-        deeds.append("opsbot does nothing more by itself until somebody restarts, rolls back or resumes it.")
-    elif not over and not deeds and not of_host:
-        deeds.append("opsbot is about to act: restarts first, then a rollback if a release is to blame, then a call.")
+    if not over and (following := _next(incident)):
+        deeds.append(following)
     last_words = fence(incident.evidence.log[-TAIL:], _LOG_ROOM)
     blocks = [
         *_proof(incident, around),
         "**Done**\n" + "\n".join(deeds) if deeds else "",
         f"**{'Who uses it' if of_host else 'Its last lines'}**\n{last_words}" if last_words else "",
     ]
+    name = words(incident.service)
     lasted = duration((incident.closed_at or incident.opened_at) - incident.opened_at)
+    if incident.part_of is not None:
+        title = f"{name}: part of incident {incident.part_of}"
+    elif over:
+        title = f"{name} was not well for {lasted}"
+    else:
+        title = f"{name} is flapping" if incident.flaps.flapping else f"{name} is not well"
     return Shown(
         incident_sentence(incident),
-        f"{incident.service} was not well for {lasted}" if over else f"{incident.service} is not well",
+        title,
         _join(blocks),
-        GREEN if over else RED,
+        _colour(incident),
         mark("i", incident.id, around.host),
         _incident_buttons(incident),
     )
@@ -387,8 +456,8 @@ def call(notice: Notice, incident: Incident, around: Around) -> Shown:
     blocks = [*_proof(incident, around), "**Done**\n" + "\n".join(deeds) if deeds else ""]
     blocks.append(fence(incident.evidence.log[-TAIL:], _LOG_ROOM))
     return Shown(
-        f"🚨 A human is needed for {escape(incident.service)}{f': {why}' if why else ''}.",
-        f"{incident.service}: opsbot has come to its end",
+        f"🚨 A human is needed for {_named(incident)}{f': {why}' if why else ''}.",
+        f"{words(incident.service)}: opsbot has come to its end",
         _join(blocks),
         RED,
         mark("n", notice.id, around.host),
@@ -397,9 +466,15 @@ def call(notice: Notice, incident: Incident, around: Around) -> Shown:
 
 
 def recovered(notice: Notice, incident: Incident, around: Around) -> Shown:
-    """An incident is over."""
+    """An incident is over, and what stands with those that were not well because of it."""
     closed = incident.closed_at or notice.at
     text = f"{moment(incident.opened_at, 'T')} to {moment(closed, 'T')}: {escape(incident.cause, 200)}"
+    still = [escape(one.service, 40) for one in incident.dependents if one.well_at is None]
+    if still:
+        few = ", ".join(still) if len(still) <= FEW else f"{len(still)} services"
+        text += f"\nNot well yet: {few}. What stays so gets an incident of its own."
+    elif incident.dependents:
+        text += f"\nWith it {len(incident.dependents)} that failed because of it."
     return Shown(well_again(incident), "", text, GREEN, mark("n", notice.id, around.host))
 
 

@@ -8,14 +8,17 @@ import hashlib
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 import discord
 
 from cogs._text import clip, code, escape, fence, fit, log_line, moment
+from opsbot.core.account import Account
 from opsbot.core.deployment import Deployment, Hold, Kind, Phase, Refused
 from opsbot.core.gauge import in_about
 from opsbot.core.health import CheckHealth, Verdict
 from opsbot.core.model import AuditEntry, Incident, Silence
+from opsbot.core.subjects import words
 from opsbot.engine import ServiceStatus
 from opsbot.host import HostFigures
 from opsbot.services.port import Activity, LogLine, ServiceState
@@ -170,7 +173,10 @@ def _figures(status: ServiceStatus) -> str:
 def _notes(status: ServiceStatus) -> list[str]:
     notes = []
     if status.incident is not None:
-        notes.append(f"down since {moment(status.incident.opened_at, 'f')}")
+        how = "flapping" if status.incident.flaps.flapping else "down"
+        notes.append(f"{how} since {moment(status.incident.opened_at, 'f')}")
+    if status.because_of:
+        notes.append(f"not well because of {escape(status.because_of, 60)}")
     if status.hold is not None:
         notes.append("waits after a rollback" if status.hold.waits else "held")
     if status.silence is not None:
@@ -334,11 +340,40 @@ def deployment_line(deployment: Deployment) -> str:
 
 def incident_line(incident: Incident) -> str:
     """One incident on one line."""
+    also = f" (and {len(incident.dependents)} because of it)" if incident.dependents else ""
     if incident.closed_at is None:
-        return f"🔴 incident {incident.id} since {moment(incident.opened_at, 'f')}: {escape(incident.cause, 100)}"
+        sign, how = ("🟠", f"flapping, {incident.flaps.count} changes, ") if incident.flaps.flapping else ("🔴", "")
+        since = moment(incident.opened_at, "f")
+        return f"{sign} incident {incident.id} {how}since {since}: {escape(incident.cause, 100)}{also}"
     lasted = duration(incident.closed_at - incident.opened_at)
     ended = f", {escape(incident.ended_by, 60)}" if incident.ended_by else ""
-    return f"🟠 incident {incident.id} {moment(incident.opened_at)} for {lasted}: {escape(incident.cause, 80)}{ended}"
+    sign = "↪️" if incident.part_of is not None else "🟢"
+    cause = escape(incident.cause, 80)
+    return f"{sign} incident {incident.id} {moment(incident.opened_at)} for {lasted}: {cause}{also}{ended}"
+
+
+def incidents(found: Sequence[Incident], service: str | None, *, still_open: bool) -> Shown:
+    """`/incidents`: newest first."""
+    of = f" of {escape(service)}" if service else ""
+    if not found:
+        return Shown(f"No incident{of} is open." if still_open else f"No incident{of} is known.")
+    lines = [f"**{escape(words(each.service), 100)}** {incident_line(each)}" for each in found]
+    count = sum(each.closed_at is None for each in found)
+    content = f"{count} open of the last {len(found)} incidents{of}." if not still_open else f"{count} open{of}."
+    return Shown(content, "Incidents", fit(lines, DESCRIPTION), RED if count else GREEN)
+
+
+def _piece(text: str) -> str:
+    """A piece of a line, escaped; the spaces at its ends stand between it and its neighbours."""
+    return " " * text.startswith(" ") + escape(text, 600) + " " * text.endswith(" ")
+
+
+def why(service: str, account: Account) -> Shown:
+    """`/why`: the line, and below it what it rests on."""
+    line = "".join(moment(part, "T") if isinstance(part, datetime) else _piece(part) for part in account.parts)
+    rests_on = [f"{moment(one.at, 'f')} {one.kind}: {escape(one.text, 160)}" for one in account.events]
+    title = f"Why: {service}" if rests_on else ""
+    return Shown(line, title, fit(reversed(rests_on), DESCRIPTION), BLUE if account.known else GREY)
 
 
 def history(deployments: Sequence[Deployment], incidents: Sequence[Incident], service: str | None) -> Shown:

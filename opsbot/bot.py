@@ -30,6 +30,7 @@ from cogs._views import PREFIX, TEMPLATE, OpsButton
 from cogs.audit import Audit
 from cogs.control import Control
 from cogs.deploy import Deploy
+from cogs.incidents import Incidents
 from cogs.logs import Logs
 from cogs.status import Status
 from opsbot.config import Config
@@ -41,7 +42,7 @@ from opsbot.redaction import Redactor
 
 log = logging.getLogger(__name__)
 
-COGS: tuple[Callable[[], commands.Cog], ...] = (Status, Logs, Control, Deploy, Audit)
+COGS: tuple[Callable[[], commands.Cog], ...] = (Status, Incidents, Logs, Control, Deploy, Audit)
 DISCORD = Route.BASE
 LOGIN_SECONDS = 60.0
 CLOSE_SECONDS = 4.0

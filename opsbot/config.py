@@ -12,6 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from opsbot.core.access import Ranks
+from opsbot.core.flapping import FlapPolicy
 from opsbot.core.health import Policy
 from opsbot.core.recovery import Ladder
 
@@ -279,6 +280,8 @@ class Service:
     """Failures this soon after a start do not count, until the first success."""
     stop_timeout: timedelta = timedelta(seconds=15)
     """From SIGTERM to SIGKILL."""
+    depends_on: tuple[str, ...] = ()
+    """Services it cannot be well without. What fails below one that fails is part of its incident."""
     recovery: Ladder = field(default_factory=Ladder)
     cleanup: tuple[Cleanup, ...] = ()
     log_keep: timedelta = timedelta(days=7)
@@ -307,6 +310,22 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True)
+class Alerts:
+    """`[alerts]`: when what comes and goes counts as flapping, and how long dependents are given."""
+
+    flap_changes: int = 6
+    flap_window: timedelta = timedelta(minutes=10)
+    flap_calm: timedelta = timedelta(minutes=5)
+    dependents_grace: timedelta = timedelta(minutes=1)
+    """From the end of a root's incident until what depends on it, and is still down, gets one of its own."""
+
+    @property
+    def flapping(self) -> FlapPolicy:
+        """When something flaps."""
+        return FlapPolicy(self.flap_changes, self.flap_window, self.flap_calm)
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """Everything `config.toml` says. `services` keeps the order of the file."""
 
@@ -318,6 +337,7 @@ class Config:
     services: Mapping[str, Service]
     systemd: Systemd = field(default_factory=Systemd)
     host_checks: HostChecks = field(default_factory=HostChecks)
+    alerts: Alerts = field(default_factory=Alerts)
     host: str = ""
     """The name this host is called by in messages; its hostname where not given."""
     silence_max: timedelta = timedelta(days=7)

@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, TypeVar
 from opsbot.chart import Memory
 from opsbot.config import Config
 from opsbot.core.access import Action, Actor, Origin, Rank
+from opsbot.core.account import Account, account
 from opsbot.core.deployment import Deployment, Hold, Kind, Refused, Release, Request, Why
 from opsbot.core.health import CheckHealth, Verdict
 from opsbot.core.model import AuditEntry, Incident, Live, Notice, Silence, SourceState
+from opsbot.core.subjects import is_host
 from opsbot.deploy.deployer import Deployer
 from opsbot.deploy.rolling import restart_in_turn
 from opsbot.feed import Feed
@@ -29,6 +31,7 @@ from opsbot.services.port import Activity, LogLine, LogQuery, ManagerError, Serv
 from opsbot.source.poll import Outcome, Polled, Poller
 from opsbot.store import Store, audit, ledger, outbox, watchbook
 from opsbot.watch import Watcher
+from opsbot.watch.inquiry import facts
 from opsbot.watch.memory_story import drawn_again, memory_of
 from opsbot.words import duration
 
@@ -60,6 +63,8 @@ class ServiceStatus:
     incident: Incident | None = None
     source: SourceState | None = None
     auto: bool = False
+    because_of: str = ""
+    """The service in whose incident this one is listed as not well."""
 
 
 class Engine:
@@ -182,6 +187,7 @@ class Engine:
             incident=incidents.get(service),
             source=await self.store.read(watchbook.source, service) if configured.source else None,
             auto=configured.source.auto if configured.source else False,
+            because_of=self.watcher.because_of(service),
         )
 
     async def _state(self, service: str) -> ServiceState:
@@ -217,6 +223,27 @@ class Engine:
             await self.store.read(ledger.deployments, service, limit),
             await self.store.read(watchbook.incidents, service, limit),
         )
+
+    async def incidents(
+        self, actor: Actor, service: str | None = None, limit: int = 20, *, still_open: bool = False
+    ) -> list[Incident] | Refused:
+        """The latest incidents, newest first; `still_open`: only those that are not over."""
+        # What is of the host has incidents, too, and is no service: it is asked for by its subject.
+        known = service is not None and is_host(service)
+        refusal = await self.admit(actor, Action.INCIDENTS, None if known else service)
+        if refusal:
+            return refusal
+        await self._record(actor, Action.INCIDENTS, service, "open" if still_open else "", "shown")
+        return await self.store.read(watchbook.incidents, service, limit, still_open=still_open)
+
+    async def why(self, actor: Actor, service: str) -> Account | Refused:
+        """Why a service stands as it does: one causal line, and what it rests on."""
+        refusal = await self.admit(actor, Action.WHY, service)
+        if refusal:
+            return refusal
+        found = account(await facts(self.store, self.managers[service], service, self.clock(), self._redact))
+        await self._record(actor, Action.WHY, service, "", "shown")
+        return found
 
     async def logs(self, actor: Actor, service: str, query: LogQuery) -> list[LogLine] | Refused:
         """Lines a service wrote, oldest first."""

@@ -29,7 +29,6 @@ from opsbot.source.poll import Poller
 from opsbot.store import Store, ledger
 from opsbot.watch import Watcher
 from opsbot.watch.certwatch import CertificateWatch
-from opsbot.watch.hostbook import HostBook
 from opsbot.watch.hostwatch import FailedUnits, HostWatch
 from opsbot.watch.leaks import LeakWatch
 from opsbot.watch.memory_story import charted
@@ -148,7 +147,7 @@ async def open_engine(
         closing.callback(prober.close)
         verifier = Verifier(prober, managers, clock)
         deployer = Deployer(config, store, feed, managers, verifier, clock, redact=redact, errands=errands)
-        watcher = Watcher(config.services, store, feed, managers, prober, deployer, clock, redact)
+        watcher = Watcher(config.services, store, feed, managers, prober, deployer, clock, redact, config.alerts)
         poller = Poller(config, store, feed, deployer, clock)
         # Each is to be closed before it is open: one that fails half-way must not hold what the next try needs.
         for manager in set(managers.values()):
@@ -163,7 +162,7 @@ async def open_engine(
         closing.push_async_callback(poller.close)
         if store.set_aside is not None:
             await _begin_anew(engine, store.set_aside)
-        book, leaks = HostBook(store, feed, clock), LeakWatch(config, store, feed, clock, charted)
+        book, leaks = watcher.casebook, LeakWatch(config, store, feed, clock, charted)
         failed = _failed_units(config, closing)
         host = HostWatch(config, store, book, managers, leaks, clock, failed_units=failed, drift=engine.drift)
         certificates = CertificateWatch(config, store, book, clock)

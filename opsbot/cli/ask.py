@@ -131,6 +131,26 @@ def history(args: argparse.Namespace) -> int:
     return FINE
 
 
+def incidents(args: argparse.Namespace) -> int:
+    """`opsbot incidents`."""
+    session = Session(args)
+    asked = {"service": args.service, "open": "true" if args.open else None, "limit": int(args.limit)}
+    reply = session.or_last_known(
+        lambda: session.client.ask("GET", "incidents", **asked),
+        lambda known: known.incidents(args.service, int(args.limit), still_open=args.open),
+    )
+    session.show(reply, lambda: cli_show.incidents(reply, session.paint, session.now()))
+    return UNHEALTHY if any(one["closed_at"] is None for one in reply["incidents"]) else FINE
+
+
+def why(args: argparse.Namespace) -> int:
+    """`opsbot why`."""
+    session = Session(args)
+    reply = session.client.ask("GET", "why", timeout=60.0, service=args.service)
+    session.show(reply, lambda: cli_show.why(reply, session.paint))
+    return FINE
+
+
 def audit(args: argparse.Namespace) -> int:
     """`opsbot audit`."""
     session = Session(args)

@@ -220,6 +220,23 @@ def _looking(verbs: _Verbs) -> None:
     history.add_argument(
         "-n", "--limit", type=_count(1000), default=20, metavar="N", help="how many of each (default 20)"
     )
+    incidents = verbs.client(
+        "incidents",
+        "the latest incidents, newest first",
+        "With what failed because of each, what was done, and how it ended. Exit code 1 when one is open.",
+    )
+    _service(incidents, "one service, or one thing of the host as host:disk:/ (default: all)")
+    incidents.add_argument("--open", action="store_true", help="only those that are not over")
+    incidents.add_argument(
+        "-n", "--limit", type=_count(1000), default=20, metavar="N", help="how many at most (default 20)"
+    )
+    why = verbs.client(
+        "why",
+        "why a service stands as it does, in one line",
+        "From the store, the journal and the deployments: what happened, after what, what was done, when it was well "
+        "again; and what that rests on. What is not known is said to be so.",
+    )
+    _service(why)
     monitor = verbs.client(
         "monitor",
         "a live dashboard in the terminal",

@@ -12,12 +12,15 @@ from opsbot.control.shapes import (
     DeploymentReply,
     History,
     IncidentReply,
+    Incidents,
     LogReply,
     ServiceReply,
     StateReply,
     Status,
     StepReply,
+    WhyReply,
 )
+from opsbot.core.subjects import words
 from opsbot.words import duration, since, size, whose
 
 GOOD, BAD, ODD = "green", "red", "yellow"
@@ -119,6 +122,8 @@ def notes(one: ServiceReply, now: datetime, columns: int = 120) -> Iterator[Cell
         called = "; a human has been called" if incident["called_at"] else ""
         text = f"incident {incident['id']} for {age(incident['opened_at'], now)}: {plain(incident['cause'])}{called}"
         yield fit(text, columns), BAD
+    if one["because_of"]:
+        yield fit(f"not well because of {plain(one['because_of'])}", columns), BAD
     if one["deploying"] is not None:
         yield fit(deploying_words(one["deploying"], now), columns), "cyan"
     if one["hold"] is not None:
@@ -288,13 +293,32 @@ def history(reply: History, paint: Paint, now: datetime, columns: int) -> list[s
     return lines
 
 
+def incidents(reply: Incidents, paint: Paint, now: datetime) -> list[str]:
+    """`incidents`: each with what hangs below it."""
+    lines = [line for one in reply["incidents"] for line in incident_lines(one, paint, now)]
+    return lines or ["  none"]
+
+
+def why(reply: WhyReply, paint: Paint) -> list[str]:
+    """`why`: the line, and what it rests on."""
+    lines = [paint(plain(reply["line"]), "bold" if reply["known"] else ODD)]
+    return lines + [
+        f"  {paint(stamp(one['at']), 'dim')}  {one['kind']:<8}{plain(one['text'])}" for one in reply["events"]
+    ]
+
+
 def incident_lines(one: IncidentReply, paint: Paint, now: datetime) -> list[str]:
-    """One incident: what, from when to when, and what was done."""
+    """One incident: what, from when to when, what failed because of it, and what was done."""
     if one["closed_at"]:
         length = duration(max(when(one["closed_at"]) - when(one["opened_at"]), timedelta(0)))
         ended = f"over after {length}" + (f" ({plain(one['ended_by'])})" if one["ended_by"] else "")
         colour = ""
     else:
-        ended, colour = f"open for {age(one['opened_at'], now)}", BAD
-    head = f"  #{one['id']}  {stamp(one['opened_at'])}  {plain(one['service'])}  {plain(one['cause'])}  {ended}"
-    return [paint(head, colour), *(f"        {stamp(deed['at'])}  {plain(deed['text'])}" for deed in one["deeds"][-5:])]
+        flapping = f", flapping, {one['changes']} changes" if one["flapping"] else ""
+        ended, colour = f"open for {age(one['opened_at'], now)}{flapping}", BAD
+    subject = plain(words(one["service"]))
+    lines = [paint(f"  #{one['id']}  {stamp(one['opened_at'])}  {subject}  {plain(one['cause'])}  {ended}", colour)]
+    for child in one["dependents"]:
+        to = f" to {stamp(child['well_at'])}" if child["well_at"] else ", not well yet"
+        lines.append(f"        and {plain(child['service'])}: {plain(child['cause'])}, {stamp(child['failed_at'])}{to}")
+    return lines + [f"        {stamp(deed['at'])}  {plain(deed['text'])}" for deed in one["deeds"][-5:]]

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from opsbot.config import (
+    Alerts,
     Check,
     CheckKind,
     Cleanup,
@@ -44,6 +45,7 @@ def build(path: Path, tree: Values) -> Config:
         http=Http(**http),
         systemd=Systemd(**tree.get("systemd", {})),
         host_checks=HostChecks(**tree.get("host_checks", {})),
+        alerts=Alerts(**tree.get("alerts", {})),
         services={name: _service(name, values) for name, values in tree["services"].items()},
         **top,
         **tree.get("limits", {}),
@@ -93,7 +95,7 @@ def _checks(checks: Sequence[Values]) -> tuple[Check, ...]:
         if "name" not in given:
             given["name"] = _free_name(given["kind"], taken)
             taken.add(given["name"])
-        policy = Policy(**{key: given.pop(key) for key in ("fall", "rise") if key in given})
+        policy = Policy(**{key: given.pop(key) for key in ("fall", "rise", "of") if key in given})
         check = Check(policy=policy, **given)
         if "timeout" not in given and check.timeout > check.interval:
             check = Check(policy=policy, **given, timeout=check.interval)

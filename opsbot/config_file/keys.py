@@ -5,7 +5,7 @@ from pathlib import Path
 from opsbot import config
 from opsbot.config_file import kinds, names, places
 from opsbot.config_file.host_keys import HOST_CHECKS
-from opsbot.config_file.kinds import DAY, MINUTE
+from opsbot.config_file.kinds import DAY, HOUR, MINUTE, NO_TIME
 from opsbot.config_file.schema import Key, Table, secret_keys
 from opsbot.config_file.service_keys import SERVICE
 from opsbot.core.access import Ranks
@@ -40,7 +40,7 @@ DISCORD = Table(
 )
 
 _RANKS = {
-    "viewer": "May look: `/status`, `/health`, `/history`.",
+    "viewer": "May look: `/status`, `/health`, `/history`, `/incidents`, `/why`.",
     "operator": "May also read logs, restart and silence: `/logs`, `/restart`, `/silence`.",
     "deployer": "May also change what runs: `/deploy`, `/rollback`, `/hold`, `/resume`.",
     "admin": "May do everything, `/audit` included. At least one is needed, or nobody could ever look at the audit "
@@ -103,6 +103,32 @@ SYSTEMD = Table(
     of=(config.Systemd,),
 )
 
+ALERTS = Table(
+    "alerts",
+    "How trouble is told: one message for one cause.",
+    (
+        Key(
+            "flap_changes",
+            kinds.integer(3, 1000, 6),
+            "Openings and closings of trouble within `flap_window` that make it flapping: one message, edited as it "
+            "goes on, instead of one for each. Six are three times down within ten minutes.",
+        ),
+        Key("flap_window", kinds.duration(MINUTE, DAY, "10m"), "The time `flap_changes` is counted over."),
+        Key(
+            "flap_calm",
+            kinds.duration(MINUTE, DAY, "5m"),
+            "What flaps counts as well, or as down, once nothing has changed for this long.",
+        ),
+        Key(
+            "dependents_grace",
+            kinds.duration(NO_TIME, HOUR, "1m"),
+            "How long what depends on a service (`depends_on`) may stay down after that one is well again, before it "
+            "gets an incident of its own. A minute lets it connect anew.",
+        ),
+    ),
+    of=(config.Alerts,),
+)
+
 LIMITS = Table(
     "limits",
     "How long things last at most.",
@@ -138,6 +164,6 @@ ROOT = Table(
             unset="its hostname",
         ),
     ),
-    (DISCORD, ROLES, STATE, HTTP, SYSTEMD, LIMITS, HOST_CHECKS, SERVICE),
+    (DISCORD, ROLES, STATE, HTTP, SYSTEMD, ALERTS, LIMITS, HOST_CHECKS, SERVICE),
     of=(config.Config,),
 )

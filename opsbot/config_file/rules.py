@@ -12,9 +12,12 @@ from typing import Any
 from opsbot.config import Check, CheckKind, ManagerKind, Strategy
 from opsbot.config_file import cleanups
 from opsbot.config_file.keys import STATE
+from opsbot.config_file.kinds import nearest
 from opsbot.config_file.lines import Path as KeyPath
 from opsbot.config_file.service_keys import CHECKS
 from opsbot.core.amounts import show_duration
+from opsbot.core.dependencies import ways_back
+from opsbot.core.health import Policy
 
 Breach = tuple[KeyPath, str]
 Values = Mapping[str, Any]
@@ -42,6 +45,7 @@ def breaches(tree: Values) -> Iterator[Breach]:
     for name, service in services.items():
         yield from _service(service, ("services", name))
     yield from _between(tree, services)
+    yield from _dependencies(services)
     yield from _cleanups(tree, services)
 
 
@@ -237,6 +241,9 @@ def _check(check: Values, where: KeyPath, manager: ManagerKind | None) -> Iterat
         yield (*where, needed), f'is missing; kind = "{kind}" needs it, for example {needed} = {example}'
     if kind is CheckKind.UNIT and manager is ManagerKind.PROCESS:
         yield (*where, "kind"), '"unit" asks systemd, and this service has manager = "process"; write kind = "process"'
+    of, fall = _get(check, "of"), _get(check, "fall") or Policy().fall
+    if of is not None and of < fall:
+        yield (*where, "of"), f"is less than fall, which is {fall}; so many looks cannot fail that often: write more"
     interval, timeout = _get(check, "interval"), _get(check, "timeout")
     if timeout is not None and "interval" not in check:
         interval = Check.__dataclass_fields__["interval"].default
@@ -293,6 +300,21 @@ def _between(tree: Values, services: Values) -> Iterator[Breach]:
         state = _get(_part(tree, "state") or {}, "directory")
         if state is not None and state.is_relative_to(folder):
             yield where, f"holds opsbot's own state.directory, {state}; give the service a folder of its own"
+
+
+def _dependencies(services: Values) -> Iterator[Breach]:
+    needs = {name: tuple(_get(service, "depends_on") or ()) for name, service in services.items()}
+    for name, others in needs.items():
+        for index, other in enumerate(others):
+            where = ("services", name, "depends_on", index)
+            if other not in services:
+                yield where, f'"{other}" is no service of this file{nearest(other, services)}'
+            elif other in others[:index]:
+                yield where, f'"{other}" is named twice; keep one of them'
+    for way in ways_back(needs):
+        index = needs[way[0]].index(way[1])
+        said = "is the service itself" if way[0] == way[1] else f"leads back to it: {' → '.join(way)}"
+        yield ("services", way[0], "depends_on", index), f"{said}; leave out one of these dependencies"
 
 
 def _cleanups(tree: Values, services: Values) -> Iterator[Breach]:

@@ -6,7 +6,7 @@ from opsbot import config
 from opsbot.config_file import cleanups, kinds, names, places
 from opsbot.config_file.kinds import DAY, HOUR, MINUTE, NO_TIME, SECOND
 from opsbot.config_file.schema import Form, Key, Table, secret_keys
-from opsbot.core.health import Policy
+from opsbot.core.health import KEEP, Policy
 from opsbot.core.recovery import Ladder
 
 MILLISECOND = SECOND / 1000
@@ -186,6 +186,13 @@ CHECKS = Table(
             "fall",
             kinds.integer(1, 1000, 3),
             "Failures in a row before it counts as down. Three forgive a hiccup.",
+        ),
+        Key(
+            "of",
+            kinds.integer(2, KEEP, 5),
+            "`fall` failures among the last so many looks count as down as well, though none of them in a row: with "
+            "`fall = 3` and `of = 5`, three of the last five. For what fails now and then, and is not well.",
+            unset="only failures in a row count",
         ),
         Key("rise", kinds.integer(1, 1000, 2), "Successes in a row before it counts as up again."),
         Key("host", places.host(), "The host to connect to.", only=(_TCP,)),
@@ -379,6 +386,14 @@ SERVICE = Table(
                 "the name of an environment variable",
             ),
             "Environment variables for the command that are no secrets.",
+        ),
+        Key(
+            "depends_on",
+            kinds.listed(
+                kinds.text("the name of a service", '"postgres"', most=64), "an array of services", '["postgres"]'
+            ),
+            "Services of this file that it cannot be well without. What fails because one of them fails is listed in "
+            "that one's incident, is not restarted meanwhile, and is not told separately.",
         ),
         Key(
             "soak",

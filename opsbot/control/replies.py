@@ -14,6 +14,7 @@ from opsbot.control.shapes import (
     HoldReply,
     HostReply,
     IncidentReply,
+    Incidents,
     LogReply,
     Logs,
     NoticeReply,
@@ -26,10 +27,12 @@ from opsbot.control.shapes import (
     Status,
     StepReply,
     UpdateReply,
+    WhyReply,
 )
 
 if TYPE_CHECKING:  # the client prints these shapes and must start fast: it needs none of what they are made from
     from opsbot.core.access import Actor
+    from opsbot.core.account import Account
     from opsbot.core.deployment import Commit, Deployment, Hold, Release, Step
     from opsbot.core.health import CheckHealth
     from opsbot.core.model import AuditEntry, Incident, Notice, Silence, SourceState
@@ -170,6 +173,19 @@ def incident_reply(incident: "Incident") -> IncidentReply:
         "log": list(incident.evidence.log),
         "deeds": [{"at": iso(deed.at), "text": deed.text} for deed in incident.deeds],
         "deployment": incident.deployment,
+        "consequences": list(incident.evidence.consequences),
+        "dependents": [
+            {
+                "service": one.service,
+                "cause": one.cause,
+                "failed_at": iso(one.failed_at),
+                "well_at": maybe_iso(one.well_at),
+            }
+            for one in incident.dependents
+        ],
+        "part_of": incident.part_of,
+        "flapping": incident.flaps.flapping,
+        "changes": incident.flaps.count,
     }
 
 
@@ -218,6 +234,7 @@ def service_reply(status: "ServiceStatus") -> ServiceReply:
         "incident": incident_reply(status.incident) if status.incident else None,
         "source": source_reply(status.source) if status.source else None,
         "auto": status.auto,
+        "because_of": status.because_of,
     }
 
 
@@ -233,6 +250,22 @@ def history(deployments: "list[Deployment]", incidents: "list[Incident]", *, dae
         "daemon": daemon,
         "deployments": [deployment_reply(one) for one in deployments],
         "incidents": [incident_reply(one) for one in incidents],
+    }
+
+
+def incidents(found: "list[Incident]", *, daemon: bool = True) -> Incidents:
+    """`incidents`."""
+    return {"daemon": daemon, "incidents": [incident_reply(one) for one in found]}
+
+
+def why(service: str, account: "Account", *, daemon: bool = True) -> WhyReply:
+    """`why`."""
+    return {
+        "daemon": daemon,
+        "service": service,
+        "known": account.known,
+        "line": account.line,
+        "events": [{"at": iso(one.at), "kind": str(one.kind), "text": one.text} for one in account.events],
     }
 
 

@@ -4,6 +4,8 @@
     GET  /v1/status      ?service               POST /v1/deploy    {service, ref, reason}
     POST /v1/health      {service}              POST /v1/update    {service}
     GET  /v1/history     ?service&limit         POST /v1/rollback  {service, release, reason}
+    GET  /v1/incidents   ?service&open&limit
+    GET  /v1/why         ?service
     GET  /v1/logs        ?service&lines&since&level&grep&this_run
     GET  /v1/logs/follow ?the same, as NDJSON   POST /v1/hold      {service, reason}
     GET  /v1/audit       ?service&member&limit  POST /v1/resume    {service, reason}
@@ -110,6 +112,8 @@ class Routes:
             web.get("/v1/status", self.status),
             web.post("/v1/health", self.health),
             web.get("/v1/history", self.history),
+            web.get("/v1/incidents", self.incidents),
+            web.get("/v1/why", self.why),
             web.get("/v1/logs", self.logs),
             web.get("/v1/logs/follow", self.logs_follow),
             web.get("/v1/audit", self.audit),
@@ -175,6 +179,24 @@ class Routes:
         given.done()
         found = await self._engine.history(who, service, limit)
         return _no(found) if isinstance(found, Refused) else web.json_response(replies.history(*found))
+
+    async def incidents(self, request: web.Request) -> web.Response:
+        """Incidents."""
+        who, given = await self._asked(request)
+        service = given.text("service", SERVICE)
+        still_open = given.flag("open")
+        limit = given.number("limit", 20, ENTRIES)
+        given.done()
+        found = await self._engine.incidents(who, service, limit, still_open=still_open)
+        return _no(found) if isinstance(found, Refused) else web.json_response(replies.incidents(found))
+
+    async def why(self, request: web.Request) -> web.Response:
+        """Why a service stands as it does."""
+        who, given = await self._asked(request)
+        service = self._service(who, Action.WHY, given)
+        given.done()
+        found = await self._engine.why(who, service)
+        return _no(found) if isinstance(found, Refused) else web.json_response(replies.why(service, found))
 
     async def audit(self, request: web.Request) -> web.Response:
         """The audit log."""

@@ -123,8 +123,21 @@ class DeedReply(TypedDict):
     text: str
 
 
+class DependentReply(TypedDict):
+    """A service that was not well because of an incident; `well_at` is null while it is not."""
+
+    service: str
+    cause: str
+    failed_at: str
+    well_at: str | None
+
+
 class IncidentReply(TypedDict):
-    """One trouble of one service."""
+    """One trouble of one subject: `service` is a service's name, or `host:WHAT`.
+
+    `consequences`: checks that fail because one of `checks` does. `part_of`: the incident it was folded into.
+    `flapping`: whether it flaps now; `changes`: how often it changed while it did.
+    """
 
     id: int
     service: str
@@ -138,6 +151,11 @@ class IncidentReply(TypedDict):
     log: list[str]
     deeds: list[DeedReply]
     deployment: int | None
+    consequences: list[tuple[str, str]]
+    dependents: list[DependentReply]
+    part_of: int | None
+    flapping: bool
+    changes: int
 
 
 class SourceReply(TypedDict):
@@ -186,6 +204,8 @@ class ServiceReply(TypedDict):
     incident: IncidentReply | None
     source: SourceReply | None
     auto: bool
+    because_of: str
+    """The service in whose incident this one is listed as not well; "" where it is in none."""
 
 
 class LogReply(TypedDict):
@@ -269,6 +289,31 @@ class History(TypedDict):
     daemon: bool
     deployments: list[DeploymentReply]
     incidents: list[IncidentReply]
+
+
+class Incidents(TypedDict):
+    """`incidents`: newest first."""
+
+    daemon: bool
+    incidents: list[IncidentReply]
+
+
+class WhyEvent(TypedDict):
+    """One thing that happened, and what kind of thing it was."""
+
+    at: str
+    kind: str
+    text: str
+
+
+class WhyReply(TypedDict):
+    """`why`: the one line, what it rests on (oldest first), and whether it is known at all."""
+
+    daemon: bool
+    service: str
+    known: bool
+    line: str
+    events: list[WhyEvent]
 
 
 class Logs(TypedDict):

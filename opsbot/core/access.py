@@ -24,6 +24,8 @@ class Action(StrEnum):
     STATUS = "status"
     HEALTH = "health"
     HISTORY = "history"
+    INCIDENTS = "incidents"
+    WHY = "why"
     LOGS = "logs"
     RESTART = "restart"
     SILENCE = "silence"
@@ -40,6 +42,8 @@ LEAST_RANK: Mapping[Action, Rank] = {
     Action.STATUS: Rank.VIEWER,
     Action.HEALTH: Rank.VIEWER,
     Action.HISTORY: Rank.VIEWER,
+    Action.INCIDENTS: Rank.VIEWER,
+    Action.WHY: Rank.VIEWER,
     Action.LOGS: Rank.OPERATOR,
     Action.RESTART: Rank.OPERATOR,
     Action.SILENCE: Rank.OPERATOR,

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
+from opsbot.core.subjects import HOST as HOST  # noqa: PLC0414 - gauges are named by it
 from opsbot.core.threshold import Threshold
 from opsbot.core.trend import Forecast, Point, forecast, trend
 
-HOST = "host:"
 MARGIN = 5.0
 """Points of percentage between bad and well again."""
 _FIFTH = 5

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from opsbot.core.flapping import Flaps
+
 
 class NoticeKind(StrEnum):
     """What a notice in the outbox is about."""
@@ -49,13 +51,15 @@ class Notice:
 class Evidence:
     """What an incident rests on, taken when it was opened. All strings but `check` may be untrusted.
 
-    checks: each failing check's name and what it saw. exit: how the process ended, where it did. log: the last lines
-    the service wrote.
+    checks: each failing check's name and what it saw, the root-most first. consequences: likewise, those that hang
+    below one of `checks` (`opsbot.core.layers`) and fail because of it. exit: how the process ended, where it did.
+    log: the last lines the service wrote.
     """
 
     checks: tuple[tuple[str, str], ...] = ()
     exit: str = ""
     log: tuple[str, ...] = ()
+    consequences: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +71,21 @@ class Deed:
 
 
 @dataclass(frozen=True, slots=True)
+class Dependent:
+    """A service that is not well because of another's incident. `cause` is what was seen of it, untrusted."""
+
+    service: str
+    cause: str
+    failed_at: datetime
+    well_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Incident:
-    """One trouble of one service, from its first failure to its end."""
+    """One trouble of one subject, from its first failure to its end.
+
+    `service` is its subject: a service's name, or `host:WHAT` (`opsbot.core.subjects`).
+    """
 
     id: int
     service: str
@@ -82,6 +99,11 @@ class Incident:
     closed_at: datetime | None = None
     ended_by: str = ""
     revision: int = 0
+    part_of: int | None = None
+    """The incident it turned out to be part of, and was folded into."""
+    dependents: tuple[Dependent, ...] = ()
+    flaps: Flaps = field(default_factory=Flaps)
+    """While it flaps, and after it did: how often it changed."""
 
 
 @dataclass(frozen=True, slots=True)

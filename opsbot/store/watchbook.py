@@ -1,11 +1,13 @@
 """Health, incidents, recovery's restarts, silences, and what is known of the remotes."""
 
 import sqlite3
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from opsbot.core.flapping import Flaps
 from opsbot.core.health import CheckHealth, ProbeResult, Verdict
-from opsbot.core.model import Deed, Evidence, Incident, NoticeKind, Silence, SourceState
+from opsbot.core.model import Deed, Dependent, Evidence, Incident, NoticeKind, Silence, SourceState
 from opsbot.store import outbox
 from opsbot.store.rows import dump, load, maybe_moment, maybe_seconds, moment, seconds
 
@@ -13,7 +15,8 @@ from opsbot.store.rows import dump, load, maybe_moment, maybe_seconds, moment, s
 def save_health(db: sqlite3.Connection, service: str, name: str, health: CheckHealth) -> None:
     """Keep a check's verdict. Written when it changes, not at every look."""
     db.execute(
-        "INSERT OR REPLACE INTO health (service, name, verdict, since, seen, at) VALUES (?, ?, ?, ?, ?, ?)",
+        """INSERT OR REPLACE INTO health (service, name, verdict, since, seen, at, recent, failing_since)
+           VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
         (
             service,
             name,
@@ -21,6 +24,8 @@ def save_health(db: sqlite3.Connection, service: str, name: str, health: CheckHe
             maybe_seconds(health.since),
             health.last.seen if health.last else "",
             maybe_seconds(health.last.at if health.last else None),
+            health.recent,
+            maybe_seconds(health.failing_since),
         ),
     )
 
@@ -33,7 +38,13 @@ def healths(db: sqlite3.Connection, service: str | None = None) -> dict[tuple[st
         verdict = Verdict(row["verdict"])
         at = maybe_moment(row["at"])
         last = None if at is None else ProbeResult(verdict is not Verdict.DOWN, row["seen"], at)
-        found[row["service"], row["name"]] = CheckHealth(verdict, maybe_moment(row["since"]), last=last)
+        found[row["service"], row["name"]] = CheckHealth(
+            verdict,
+            maybe_moment(row["since"]),
+            last=last,
+            recent=row["recent"],
+            failing_since=maybe_moment(row["failing_since"]),
+        )
     return found
 
 
@@ -42,64 +53,158 @@ def forget_health(db: sqlite3.Connection, service: str, names: list[str]) -> Non
     db.executemany("DELETE FROM health WHERE service = ? AND name = ?", [(service, name) for name in names])
 
 
-def _incident(row: sqlite3.Row) -> Incident:
-    evidence = load(row["evidence"])
+def _evidence_row(evidence: Evidence) -> str:
+    return dump(
+        {
+            "checks": evidence.checks,
+            "exit": evidence.exit,
+            "log": evidence.log,
+            "consequences": evidence.consequences,
+        }
+    )
+
+
+def _evidence(text: str) -> Evidence:
+    found = load(text)
+    return Evidence(
+        tuple((name, seen) for name, seen in found.get("checks", [])),
+        found.get("exit", ""),
+        tuple(found.get("log", [])),
+        tuple((name, seen) for name, seen in found.get("consequences", [])),
+    )
+
+
+def _dependents_row(dependents: Iterable[Dependent]) -> str:
+    return dump([[one.service, one.cause, seconds(one.failed_at), maybe_seconds(one.well_at)] for one in dependents])
+
+
+def incident_of(row: sqlite3.Row) -> Incident:
+    """A row as a value."""
     return Incident(
         id=row["id"],
         service=row["service"],
         cause=row["cause"],
         opened_at=moment(row["opened_at"]),
-        evidence=Evidence(
-            tuple((name, seen) for name, seen in evidence.get("checks", [])),
-            evidence.get("exit", ""),
-            tuple(evidence.get("log", [])),
-        ),
+        evidence=_evidence(row["evidence"]),
         deeds=tuple(Deed(moment(at), text) for at, text in load(row["actions"])),
         deployment=row["deployment"],
         called_at=maybe_moment(row["called_at"]),
         closed_at=maybe_moment(row["closed_at"]),
         ended_by=row["ended_by"],
         revision=row["revision"],
+        part_of=row["part_of"],
+        dependents=tuple(
+            Dependent(service, cause, moment(failed), maybe_moment(well))
+            for service, cause, failed, well in load(row["dependents"])
+        ),
+        flaps=Flaps((), maybe_moment(row["flaps_since"]), row["flaps"], maybe_moment(row["flapped_at"])),
     )
 
 
-def open_incident(db: sqlite3.Connection, draft: Incident) -> Incident:
-    """A new incident with its card in the outbox; or, where the service has an open one, that one."""
+def open_incident(
+    db: sqlite3.Connection,
+    draft: Incident,
+    now: datetime | None = None,
+    fold: Sequence[str] = (),
+    noticed: datetime | None = None,
+) -> Incident:
+    """A new incident with its card in the outbox; or, where its subject has an open one, that one.
+
+    fold: subjects whose open incidents turn out to be part of this one: they are closed, and listed in it.
+    noticed: from when on telling it is late; where not given, from now, or else from its beginning.
+    """
     row = db.execute("SELECT * FROM incidents WHERE service = ? AND closed_at IS NULL", (draft.service,)).fetchone()
     if row is not None:
-        return _incident(row)
+        return incident_of(row)
     cursor = db.execute(
-        "INSERT INTO incidents (service, cause, opened_at, evidence, actions, deployment) VALUES (?, ?, ?, ?, ?, ?)",
+        """INSERT INTO incidents (service, cause, opened_at, evidence, actions, deployment, dependents, flaps_since,
+                                  flaps, flapped_at)
+           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
         (
             draft.service,
             draft.cause,
             seconds(draft.opened_at),
-            dump({"checks": draft.evidence.checks, "exit": draft.evidence.exit, "log": draft.evidence.log}),
+            _evidence_row(draft.evidence),
             dump([[seconds(deed.at), deed.text] for deed in draft.deeds]),
             draft.deployment,
+            _dependents_row(draft.dependents),
+            maybe_seconds(draft.flaps.since),
+            draft.flaps.count,
+            maybe_seconds(draft.flaps.last),
         ),
     )
     number = int(cursor.lastrowid or 0)
-    outbox.put(db, f"incident:{number}", NoticeKind.INCIDENT, draft.service, draft.opened_at, subject=number)
-    return replace(draft, id=number)
+    at = noticed or now or draft.opened_at
+    outbox.put(db, f"incident:{number}", NoticeKind.INCIDENT, draft.service, at, subject=number)
+    for subject in fold:
+        _fold(db, subject, number, now or draft.opened_at)
+    opened = incident(db, number)
+    return opened if opened is not None else replace(draft, id=number)
+
+
+def _fold(db: sqlite3.Connection, subject: str, into: int, now: datetime) -> None:
+    """Close an incident as part of another. Nobody is told that it is over: it is not. Untold, it is never told."""
+    row = db.execute(
+        """UPDATE incidents SET closed_at = ?, ended_by = ?, part_of = ?, flaps_since = NULL, revision = revision + 1
+           WHERE service = ? AND closed_at IS NULL RETURNING id, cause, opened_at""",
+        (seconds(now), f"part of incident {into}", into, subject),
+    ).fetchone()
+    if row is None:
+        return
+    why = f"it is part of incident {into}"
+    for each in db.execute(
+        "SELECT id FROM notices WHERE kind IN ('incident', 'call') AND subject = ? AND tried_at IS NULL", (row["id"],)
+    ).fetchall():
+        outbox.drop(db, each["id"], why)
+    put_dependents(db, into, [Dependent(subject, row["cause"], moment(row["opened_at"]))])
+
+
+def put_dependents(db: sqlite3.Connection, number: int, news: Iterable[Dependent]) -> Incident | None:
+    """List services as not well because of an incident; or change what is said of them there. The incident afterwards.
+
+    One that fails again after it was well keeps the time of its first failure.
+    """
+    found = incident(db, number)
+    if found is None:
+        return None
+    listed = {each.service: each for each in found.dependents}
+    for one in news:
+        before = listed.get(one.service, one)
+        listed[one.service] = replace(one, failed_at=min(one.failed_at, before.failed_at))
+    db.execute(
+        "UPDATE incidents SET dependents = ?, revision = revision + 1 WHERE id = ?",
+        (_dependents_row(listed.values()), number),
+    )
+    return replace(found, dependents=tuple(listed.values()), revision=found.revision + 1)
 
 
 def change_incident(
-    db: sqlite3.Connection, number: int, now: datetime, *, deed: str | None = None, evidence: Evidence | None = None
+    db: sqlite3.Connection,
+    number: int,
+    now: datetime,
+    *,
+    deed: str | None = None,
+    evidence: Evidence | None = None,
+    cause: str | None = None,
 ) -> Incident | None:
-    """Add a deed to an incident's story, or newer evidence; the incident afterwards, None where it is unknown."""
+    """Add a deed to an incident's story, newer evidence, or the cause it turned out to have; the incident afterwards.
+
+    None where it is unknown.
+    """
     row = db.execute("SELECT * FROM incidents WHERE id = ?", (number,)).fetchone()
     if row is None:
         return None
     actions = load(row["actions"])
     if deed is not None:
         actions.append([seconds(now), deed])
-    proof = row["evidence"]
-    if evidence is not None:
-        proof = dump({"checks": evidence.checks, "exit": evidence.exit, "log": evidence.log})
     db.execute(
-        "UPDATE incidents SET actions = ?, evidence = ?, revision = revision + 1 WHERE id = ?",
-        (dump(actions), proof, number),
+        "UPDATE incidents SET actions = ?, evidence = ?, cause = ?, revision = revision + 1 WHERE id = ?",
+        (
+            dump(actions),
+            row["evidence"] if evidence is None else _evidence_row(evidence),
+            row["cause"] if cause is None else cause,
+            number,
+        ),
     )
     return incident(db, number)
 
@@ -132,7 +237,7 @@ def close_incident(db: sqlite3.Connection, service: str, ended_by: str, now: dat
     An incident that nobody was told of (it came and went in a silence) is not told now either.
     """
     row = db.execute(
-        """UPDATE incidents SET closed_at = ?, ended_by = ?, revision = revision + 1
+        """UPDATE incidents SET closed_at = ?, ended_by = ?, flaps_since = NULL, revision = revision + 1
            WHERE service = ? AND closed_at IS NULL RETURNING id""",
         (seconds(now), ended_by, service),
     ).fetchone()
@@ -154,21 +259,25 @@ def close_incident(db: sqlite3.Connection, service: str, ended_by: str, now: dat
 def incident(db: sqlite3.Connection, number: int) -> Incident | None:
     """One incident."""
     row = db.execute("SELECT * FROM incidents WHERE id = ?", (number,)).fetchone()
-    return None if row is None else _incident(row)
+    return None if row is None else incident_of(row)
 
 
 def open_incidents(db: sqlite3.Connection) -> dict[str, Incident]:
     """The open incidents by service."""
     rows = db.execute("SELECT * FROM incidents WHERE closed_at IS NULL")
-    return {row["service"]: _incident(row) for row in rows}
+    return {row["service"]: incident_of(row) for row in rows}
 
 
-def incidents(db: sqlite3.Connection, service: str | None = None, limit: int = 20) -> list[Incident]:
-    """The latest incidents, newest first."""
+def incidents(
+    db: sqlite3.Connection, service: str | None = None, limit: int = 20, *, still_open: bool = False
+) -> list[Incident]:
+    """The latest incidents, newest first. still_open: only those that are not over."""
     rows = db.execute(
-        "SELECT * FROM incidents WHERE ?1 IS NULL OR service = ?1 ORDER BY id DESC LIMIT ?2", (service, limit)
+        """SELECT * FROM incidents WHERE (?1 IS NULL OR service = ?1) AND (closed_at IS NULL OR NOT ?3)
+           ORDER BY id DESC LIMIT ?2""",
+        (service, limit, still_open),
     )
-    return [_incident(row) for row in rows]
+    return [incident_of(row) for row in rows]
 
 
 def add_recovery(db: sqlite3.Connection, service: str, now: datetime) -> None:

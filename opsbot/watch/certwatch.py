@@ -14,7 +14,7 @@ from opsbot.core.gauge import HOST
 from opsbot.core.model import Evidence
 from opsbot.gauges.certificates import CertificateError, Server, expiry
 from opsbot.store import Store, watchbook
-from opsbot.watch.hostbook import Book
+from opsbot.watch.book import Book
 from opsbot.words import duration
 
 log = logging.getLogger(__name__)

@@ -11,6 +11,7 @@ from opsbot.deploy.deployer import Deployer
 from opsbot.services.port import Activity, ManagerError, ServiceManager, ServiceState
 from opsbot.store import Store, ledger, watchbook
 from opsbot.watch.casebook import Casebook
+from opsbot.watch.family import Family
 from opsbot.watch.parts import UNSETTLED, in_trouble, left_alone, meant_to_run, troubled
 from opsbot.watch.watched import Watched
 
@@ -27,6 +28,7 @@ class Climber:
         managers: Mapping[str, ServiceManager],
         deployer: Deployer,
         casebook: Casebook,
+        family: Family,
         clock: Callable[[], datetime],
     ) -> None:
         """Take the parts; `watched` is the watcher's own."""
@@ -35,6 +37,7 @@ class Climber:
         self._managers = managers
         self._deployer = deployer
         self._casebook = casebook
+        self._family = family
         self._clock = clock
 
     async def act(self, name: str) -> None:
@@ -58,6 +61,10 @@ class Climber:
         if incident is None:
             return
         now, ladder = self._clock(), watched.service.recovery
+        needs = self._family.needs_failing(name)
+        if needs and not watched.waits_for:
+            await self._casebook.note(name, f"left alone while {needs}, which it needs, is not well")
+        watched.waits_for = needs
         # Of several units only those that are down are dealt with, and of these only what systemd is not at itself.
         down = troubled(watched, state)
         settled = [part for part in down if state.of(part).activity not in UNSETTLED]
@@ -76,6 +83,7 @@ class Climber:
             deploying=self._deployer.busy(name),
             stopped_by_hand=left_alone(state),
             silenced_by_manager=any(each.activity in UNSETTLED for each in concerned),
+            needs_failing=needs,
             restart_cannot_help=any(each.activity is Activity.FAILED and not each.revivable for each in concerned),
         )
         parts = settled or [part for part, _ in meant_to_run(state)]

@@ -26,8 +26,8 @@ from opsbot.host import ProcessFigures, service_figures
 from opsbot.services.port import ManagerError, ServiceManager, ServiceState
 from opsbot.store import Store, samples, watchbook
 from opsbot.store.samples import Figure, Sample
+from opsbot.watch.book import Book
 from opsbot.watch.gauging import gauges
-from opsbot.watch.hostbook import Book
 from opsbot.watch.leaks import LeakWatch
 from opsbot.watch.measure import Measured, Meter
 from opsbot.words import size

@@ -17,7 +17,7 @@ from opsbot.control.server import start_control
 from opsbot.core.access import Actor, Origin
 from opsbot.core.deployment import Hold, Phase
 from opsbot.core.health import CheckHealth, ProbeResult, Verdict
-from opsbot.core.model import Live
+from opsbot.core.model import Dependent, Evidence, Incident, Live
 from opsbot.services.port import Activity, LogLine
 from opsbot.source.poll import Outcome
 from opsbot.store import ledger, watchbook
@@ -92,7 +92,7 @@ async def test_the_shape_of_status_in_json_is_kept(daemon: World, opsbot: Opsbot
     (service,) = reply["services"]
     assert set(service) == {
         *("service", "healthy", "verdict", "state", "cpu", "memory", "tasks", "checks", "live", "live_since"),
-        *("release", "deploying", "last_deployment", "hold", "silence", "incident", "source", "auto"),
+        *("release", "deploying", "last_deployment", "hold", "silence", "incident", "source", "auto", "because_of"),
     }
     assert set(service["state"]) == {"activity", "pid", "started_at", "restarts", "exit", "stopped_by_hand"}
     assert set(service["checks"][0]) == {"name", "verdict", "since", "ok", "seen", "at", "took", "streak"}
@@ -274,6 +274,45 @@ async def test_history_shows_deployments_with_the_note_of_a_failed_one(daemon: W
     assert "npm ci ended with status 1" in ended.out
     reply = json.loads((await opsbot("history", "--json", "-n", "1")).out)
     assert set(reply) == {"daemon", "deployments", "incidents"}
+
+
+async def test_incidents_are_told_with_what_hangs_below_and_exit_1_while_one_is_open(
+    daemon: World, opsbot: Opsbot
+) -> None:
+    assert ((await opsbot("incidents")).code, (await opsbot("incidents")).out) == (0, "  none\n")
+    dependents = (Dependent("bot", f"no answer {HOSTILE}", now()),)
+    draft = Incident(0, "api", "check web: answered 500", now(), Evidence(), dependents=dependents)
+    await daemon.store.write(watchbook.open_incident, draft)
+    disk = Incident(0, "host:disk:/", "93 % full", now(), Evidence())
+    await daemon.store.write(watchbook.open_incident, disk)
+    daemon.watching.listed["api"] = "postgres"
+    ended = await opsbot("incidents")
+    assert ended.code == 1
+    assert "check web: answered 500  open for" in ended.out
+    assert "and bot: no answer" in ended.out
+    assert "the host's disk /" in ended.out
+    assert harmless(ended.out)
+    assert "not well because of postgres" in (await opsbot("status")).out
+    assert "api" not in (await opsbot("incidents", "host:disk:/")).out
+    await daemon.store.write(watchbook.close_incident, "api", "by itself", now())
+    assert "check web" not in (await opsbot("incidents", "--open")).out
+    reply = json.loads((await opsbot("incidents", "api", "--json")).out)
+    assert [one["dependents"][0]["service"] for one in reply["incidents"]] == ["bot"]
+
+
+async def test_why_is_one_line_and_what_it_rests_on(daemon: World, opsbot: Opsbot) -> None:
+    ended = await opsbot("why")
+    assert (ended.code, ended.out.startswith("No trouble of api is known.")) == (0, True)
+    await daemon.store.write(watchbook.open_incident, Incident(0, "api", f"check web: {HOSTILE}", now(), Evidence()))
+    daemon.services.lines = [LogLine(now(), "api.service: Failed with result 'oom-kill'.", manager=True)]
+    ended = await opsbot("why", "api")
+    first, *rest = ended.out.splitlines()
+    assert "; the kernel killed it for lack of memory; not well yet" in first
+    assert any("oom-kill" in line for line in rest)
+    assert harmless(ended.out)
+    reply = json.loads((await opsbot("why", "--json")).out)
+    assert (reply["known"], set(reply)) == (True, {"daemon", "service", "known", "line", "events"})
+    assert (await opsbot("why", "nothing")).code == 2
 
 
 @pytest.mark.usefixtures("daemon")

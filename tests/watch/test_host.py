@@ -17,10 +17,10 @@ from opsbot.host import HostFigures
 from opsbot.services.port import ManagerError
 from opsbot.store import Store, outbox, watchbook
 from opsbot.watch.certwatch import CertificateWatch
-from opsbot.watch.hostbook import HostBook
 from opsbot.watch.hostwatch import HostWatch
 from opsbot.watch.leaks import LeakWatch
 from opsbot.watch.measure import Measured
+from tests.fixtures.hostbook import HostBook
 from tests.fixtures.puppets import Clock
 
 GIB = 1 << 30
