@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import discord
@@ -22,15 +22,18 @@ import discord
 from cogs._cards import late
 from cogs._channel import AwayError, ClosedError, GoneError, OpsChannel, RefusedMessageError
 from cogs._tellings import Telling, mark_of, telling
-from opsbot.core.model import Notice
+from cogs._text import moment
+from opsbot.core.model import Notice, NoticeKind
 from opsbot.engine import Engine
-from opsbot.store import outbox
+from opsbot.store import mutes, outbox
 
 if TYPE_CHECKING:
     from opsbot.feed import Subscription
 
 log = logging.getLogger(__name__)
 
+WAIT = frozenset({NoticeKind.INCIDENT, NoticeKind.CALL, NoticeKind.RECOVERED})
+"""Kinds that wait while their service is silenced."""
 OLD = timedelta(minutes=55)
 """Discord counts edits of messages older than an hour apart, and more strictly."""
 SKEW = timedelta(minutes=10)
@@ -54,6 +57,14 @@ class Pace:
     old: float = 5.0
     tail: float = 2.0
     tail_most: float = 600.0
+
+
+async def silenced_line(engine: Engine, notice: Notice, told_at: datetime) -> str:
+    """A line that says until when a silence or a window kept the notice back; "" where none did."""
+    if notice.kind not in WAIT:
+        return ""
+    until = await engine.store.read(mutes.silenced_until, notice.service, notice.at, told_at)
+    return "" if until is None else f"\n-# was silenced until {moment(until, 'f')}"
 
 
 class Rounds(ABC):
@@ -152,7 +163,7 @@ class Sender(Rounds):
                 return
         if not await store.write(outbox.trying, notice.id, clock()):
             return
-        shown = replace(found.shown, content=found.shown.content + self._late(notice))
+        shown = replace(found.shown, content=found.shown.content + await self._late(notice))
         message = await self._send(notice, replace(found, shown=shown))
         if message is not None:
             await self._told(notice, message, found.revision)
@@ -179,13 +190,17 @@ class Sender(Rounds):
         # The subject may have moved on while it was sent: the editor is to look.
         self._engine.feed.publish("told", notice.id)
 
-    def _late(self, notice: Notice) -> str:
+    async def _late(self, notice: Notice) -> str:
+        now = self._engine.clock()
+        silenced = await silenced_line(self._engine, notice, now)
+        if silenced:
+            return silenced
         why = ""
         if notice.at < self._started:
             why = "opsbot was not running"
         elif self._away or notice.at < self._reachable_since or notice.tries:
             why = "Discord was away"
-        return late((self._engine.clock() - notice.at).total_seconds(), why)
+        return late((now - notice.at).total_seconds(), why)
 
 
 class Editor(Rounds):
@@ -229,7 +244,8 @@ class Editor(Rounds):
             await self._engine.store.write(outbox.gone, card.id)
             return False
         if card.told_at is not None:
-            after = late((card.told_at - card.at).total_seconds(), "")
+            after = await silenced_line(self._engine, card, card.told_at)
+            after = after or late((card.told_at - card.at).total_seconds(), "")
             current = replace(current, shown=replace(current.shown, content=current.shown.content + after))
         digest = current.shown.digest()
         if self._digests.get(card.id) != digest:

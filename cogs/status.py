@@ -1,4 +1,4 @@
-"""/status, /health and /history: looking, for whoever may."""
+"""/status, /health, /windows and /history: looking, for whoever may."""
 
 import asyncio
 
@@ -11,6 +11,7 @@ from cogs._args import choose_service, engine_of
 from cogs._chart import with_chart
 from cogs._render import Shown, details, health, history, overview, refusal
 from cogs._tellings import host_of
+from cogs._windows import windows
 from opsbot.core.access import Action, Actor
 from opsbot.core.deployment import Refused
 
@@ -47,6 +48,16 @@ class Status(commands.Cog):
             return refusal(statuses) if isinstance(statuses, Refused) else health(statuses)
 
         await respond(interaction, Action.HEALTH, work, service=service)
+
+    @app_commands.command(description="The maintenance windows: those that are open, and the next ones")
+    async def windows(self, interaction: discord.Interaction) -> None:
+        """Show when nobody is woken, or nothing deployed."""
+
+        async def work(actor: Actor) -> Shown:
+            found = await engine_of(interaction).maintenance(actor)
+            return refusal(found) if isinstance(found, Refused) else windows(found)
+
+        await respond(interaction, Action.WINDOWS, work)
 
     @app_commands.command(description="The latest deployments and incidents")
     @app_commands.describe(service="Only this service")

@@ -11,15 +11,17 @@ import asyncio
 import faulthandler
 import logging
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 
 from opsbot.bot import run_bot
 from opsbot.config import Config, SecretMissingError
 from opsbot.control.server import ControlError, start_control
+from opsbot.core.access import Origin
 from opsbot.engine import Engine
 from opsbot.footprint import give_back, limit_arenas, settle_collector
+from opsbot.heartbeat import Heartbeat, deaf
 from opsbot.instance import AlreadyRunningError, InstanceLock
 from opsbot.loops import Loops
 from opsbot.redaction import RedactingFilter, Redactor
@@ -27,11 +29,12 @@ from opsbot.reload import InForce, Reloader
 from opsbot.sdnotify import READY, STOPPING, notify, watchdog_seconds
 from opsbot.services.port import ManagerError
 from opsbot.status_line import StatusLine
-from opsbot.store import StoreError, audit, ledger, outbox, watchbook
+from opsbot.store import StoreError, audit, deliveries, ledger, outbox, watchbook
 from opsbot.sweep import Sweeper
 from opsbot.unit_warnings import units_of, warn_of_traps
 from opsbot.vigil import Vigil
 from opsbot.watch.certwatch import EVERY as CERTIFICATES
+from opsbot.web.facts import Beats
 from opsbot.web.hooks import Hooks
 from opsbot.web.live import LiveSources
 from opsbot.web.server import start_web
@@ -41,6 +44,7 @@ from opsbot.wishes import Wishes
 log = logging.getLogger(__name__)
 
 TICK = timedelta(seconds=1)
+WINDOWS = timedelta(seconds=2)
 PRUNE = timedelta(hours=6)
 JITTER = timedelta(seconds=10)
 SWEEP_LIMIT = timedelta(minutes=10)
@@ -87,6 +91,7 @@ class _House:
     vigil: Vigil
     wishes: Wishes
     started: datetime
+    beats: Beats = field(default_factory=Beats)
 
 
 def _stopping() -> None:
@@ -136,10 +141,18 @@ async def _open(house: _House, config: Config) -> InForce:
             engine, config.state.socket, engine.clock, gateway=status.for_dashboard, wishes=house.wishes
         )
         stack.push_async_callback(control.close)
-        sources = LiveSources(engine, parts.poller, loops, status.for_web, house.started)
+        sources = LiveSources(engine, parts.poller, loops, status.for_web, house.started, house.beats)
         hooks = Hooks(config.services, engine.store, parts.poller.wake, engine.clock)
         web = await start_web(config.http, sources, hooks)
         stack.push_async_callback(web.close)
+        if config.heartbeat is not None:
+            heartbeat = Heartbeat(
+                config.heartbeat, house.beats, partial(_trouble, house, engine), engine.clock, house.redact
+            )
+            stack.push_async_callback(_end, asyncio.create_task(heartbeat.run(), name="heartbeat"))
+        if config.notifiers:
+            notifying = asyncio.create_task(parts.notifiers.run(), name="notifiers")
+            stack.push_async_callback(_end, notifying)
         for work, name in (
             (status.follow(engine), "status line"),
             (run_bot(engine, config, token, on_state=status.discord), "bot"),
@@ -149,6 +162,11 @@ async def _open(house: _House, config: Config) -> InForce:
         settle_collector()
         give_back()
         return InForce(config, engine, parts.deployer, token, stack.pop_all())
+
+
+def _trouble(house: _House, engine: Engine) -> list[str]:
+    """Why the dead-man's switch should not hear that all is well."""
+    return [*house.vigil.reasons(), *filter(None, [deaf(house.status.gateway(), engine.clock())])]
 
 
 async def _tell_cut_short(engine: Engine, before: str) -> None:
@@ -174,6 +192,7 @@ async def _end(task: "asyncio.Task[None]") -> None:
 def _loops(parts: Parts) -> Loops:
     engine = parts.engine
     loops = Loops(engine.clock)
+    loops.every("windows", WINDOWS, partial(_windows, parts), limit=timedelta(seconds=30))
     loops.every("watch", TICK, parts.watcher.tick, limit=timedelta(seconds=30))
     for job in parts.poller.jobs():
 
@@ -194,6 +213,11 @@ def _loops(parts: Parts) -> Loops:
     return loops
 
 
+async def _windows(parts: Parts) -> None:
+    for service in await parts.windows.tick():
+        parts.poller.wake(service, Origin.POLL)
+
+
 async def _prune(parts: Parts) -> None:
     """Forget what is older than the configuration keeps."""
     engine = parts.engine
@@ -203,4 +227,5 @@ async def _prune(parts: Parts) -> None:
     await asyncio.to_thread(parts.deployer.forget_output, numbers)
     await engine.store.write(watchbook.prune, old)
     await engine.store.write(outbox.prune, old)
+    await engine.store.write(deliveries.prune, old)
     await engine.store.write(audit.prune, now - engine.config.audit_keep)

@@ -15,6 +15,7 @@ from opsbot.core.access import Ranks
 from opsbot.core.flapping import FlapPolicy
 from opsbot.core.health import Policy
 from opsbot.core.recovery import Ladder
+from opsbot.core.windows import Window
 
 
 class SecretMissingError(Exception):
@@ -309,6 +310,34 @@ class Service:
         return (self.root or Path("/")) / self.working_directory
 
 
+class Told(StrEnum):
+    """What a notifier beside Discord may be told of."""
+
+    INCIDENT = "incident"
+    CALL = "call"
+    RECOVERED = "recovered"
+
+
+@dataclass(frozen=True, slots=True)
+class Notifier:
+    """`[notifiers.NAME]`: another way to reach people, by a URL that the `apprise` package understands."""
+
+    name: str
+    url: Secret
+    told: tuple[Told, ...] = tuple(Told)
+    """`for` in the file."""
+    services: tuple[str, ...] = ()
+    """None named means all, and the host's own troubles."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """`[heartbeat]`: an outside dead-man's switch that is told that all is well, as long as it is."""
+
+    url: Secret
+    interval: timedelta = timedelta(minutes=1)
+
+
 @dataclass(frozen=True, slots=True)
 class Alerts:
     """`[alerts]`: when what comes and goes counts as flapping, and how long dependents are given."""
@@ -337,6 +366,9 @@ class Config:
     services: Mapping[str, Service]
     systemd: Systemd = field(default_factory=Systemd)
     host_checks: HostChecks = field(default_factory=HostChecks)
+    windows: tuple[Window, ...] = ()
+    notifiers: Mapping[str, Notifier] = field(default_factory=dict)
+    heartbeat: Heartbeat | None = None
     alerts: Alerts = field(default_factory=Alerts)
     host: str = ""
     """The name this host is called by in messages; its hostname where not given."""

@@ -21,11 +21,13 @@ from opsbot.core.deployment import Deployment, Hold, Kind, Refused, Release, Req
 from opsbot.core.health import CheckHealth, Verdict
 from opsbot.core.model import AuditEntry, Incident, Live, Notice, Silence, SourceState
 from opsbot.core.subjects import is_host
+from opsbot.core.windows import Span, active, coming
 from opsbot.deploy.deployer import Deployer
 from opsbot.deploy.rolling import restart_in_turn
 from opsbot.feed import Feed
 from opsbot.gauges.drift import Drift
 from opsbot.host import HostFigures, ProcessFigures, host_figures, service_figures
+from opsbot.notify.courier import Sent
 from opsbot.services.log_levels import at_least
 from opsbot.services.port import Activity, LogLine, LogQuery, ManagerError, ServiceManager, ServiceState
 from opsbot.source.poll import Outcome, Polled, Poller
@@ -37,6 +39,7 @@ from opsbot.words import duration
 
 if TYPE_CHECKING:
     from opsbot.core.gauge import Gauge
+    from opsbot.notify.notifiers import Notifiers
     from opsbot.watch.leaks import Growth
 
 T = TypeVar("T")
@@ -65,6 +68,14 @@ class ServiceStatus:
     auto: bool = False
     because_of: str = ""
     """The service in whose incident this one is listed as not well."""
+
+
+@dataclass(frozen=True, slots=True)
+class Maintenance:
+    """What `/windows` shows: the windows that are open, and the next ones."""
+
+    active: tuple[Span, ...] = ()
+    coming: tuple[Span, ...] = ()
 
 
 class Engine:
@@ -100,6 +111,8 @@ class Engine:
         """How this host's clock stands to Discord's."""
         self.certificates: Mapping[str, datetime] = {}
         """When the certificate of each server expires that is watched."""
+        self.notifiers: Notifiers | None = None
+        """Those beside Discord; likewise."""
 
     # Who may do what
 
@@ -210,6 +223,15 @@ class Engine:
         """CPU, memory and disk of this host; the disks are those the services and the store live on."""
         paths = {self.config.state.directory, *(s.source.directory for s in self.config.services.values() if s.source)}
         return host_figures([path for path in sorted(paths) if path.exists()])
+
+    async def maintenance(self, actor: Actor) -> Maintenance | Refused:
+        """The maintenance windows that are open, and the next three."""
+        refusal = await self.admit(actor, Action.WINDOWS)
+        if refusal:
+            return refusal
+        await self._record(actor, Action.WINDOWS, None, "", "shown")
+        windows, now = self.config.windows, self.clock()
+        return Maintenance(tuple(active(windows, now)), tuple(coming(windows, now)))
 
     async def history(
         self, actor: Actor, service: str | None = None, limit: int = 20
@@ -442,13 +464,27 @@ class Engine:
         if refusal:
             return refusal
         held = await self.store.write(ledger.lift_hold, service)
-        silenced = await self.store.write(watchbook.lift_silence, service)
+        silenced = await self.store.write(watchbook.lift_silence, service, self.clock())
         await self.watcher.resumed(service, actor.name)
         await self._record(actor, Action.RESUME, service, reason, "resumed" if held or silenced else "nothing was held")
         self.feed.publish("service")
         if held and self.poller is not None:
             self.poller.wake(service, Origin.POLL)
         return held or silenced
+
+    async def notify(self, actor: Actor, name: str) -> Sent | Refused:
+        """Try a notifier with a message that says it is a test; what came of it."""
+        refusal = await self.admit(actor, Action.NOTIFY, detail=name)
+        if refusal:
+            return refusal
+        if self.notifiers is None or name not in self.config.notifiers:
+            there = ", ".join(self.config.notifiers) or "none is configured"
+            unknown = Refused(Why.BAD_INPUT, f"There is no notifier {name[:64]!r}. There are: {there}.")
+            await self._record(actor, Action.NOTIFY, None, name, unknown)
+            return unknown
+        sent = await self.notifiers.trial(name, actor.name)
+        await self._record(actor, Action.NOTIFY, None, name, "taken" if sent.ok else f"not taken: {sent.failure}")
+        return sent
 
     async def tell(
         self,

@@ -8,6 +8,7 @@ errands ──────┴─────────────────
 
 import asyncio
 import logging
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -20,8 +21,9 @@ from opsbot.deploy.deployer import Deployer
 from opsbot.deploy.verify import Verifier
 from opsbot.engine import Engine
 from opsbot.feed import Feed
+from opsbot.notify.notifiers import Notifiers
 from opsbot.probes import Prober
-from opsbot.redaction import Redactor, telling
+from opsbot.redaction import Redactor, parts_of_url, telling
 from opsbot.services.environment import parse
 from opsbot.services.errands import Errands
 from opsbot.services.port import ServiceManager
@@ -32,6 +34,8 @@ from opsbot.watch.certwatch import CertificateWatch
 from opsbot.watch.hostwatch import FailedUnits, HostWatch
 from opsbot.watch.leaks import LeakWatch
 from opsbot.watch.memory_story import charted
+from opsbot.watch.vetoes import Vetoes
+from opsbot.watch.windows import Windows
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +48,8 @@ class Parts:
     deployer: Deployer
     watcher: Watcher
     poller: Poller
+    windows: Windows
+    notifiers: Notifiers
     host: HostWatch
     certificates: CertificateWatch
     errands: Errands | None = None
@@ -99,6 +105,14 @@ def known_secrets(config: Config) -> Iterator[str]:
                 yield secret.read()
             except SecretMissingError as error:
                 log.warning("%s", error)
+    urls = [notifier.url for notifier in config.notifiers.values()]
+    if config.heartbeat is not None:
+        urls.append(config.heartbeat.url)
+    for url in urls:
+        try:
+            yield from parts_of_url(url.read())
+        except (SecretMissingError, ValueError) as error:
+            log.warning("%s", error)
     for service in config.services.values():
         if service.environment_file is not None:
             try:
@@ -147,18 +161,27 @@ async def open_engine(
         closing.callback(prober.close)
         verifier = Verifier(prober, managers, clock)
         deployer = Deployer(config, store, feed, managers, verifier, clock, redact=redact, errands=errands)
-        watcher = Watcher(config.services, store, feed, managers, prober, deployer, clock, redact, config.alerts)
-        poller = Poller(config, store, feed, deployer, clock)
+        vetoes = Vetoes()
+        windows = Windows(config.windows, config.services, store, feed, clock)
+        windows.object_to(vetoes)
+        watcher = Watcher(
+            config.services, store, feed, managers, prober, deployer, clock, redact, config.alerts, vetoes=vetoes
+        )
+        poller = Poller(config, store, feed, deployer, clock, vetoes=vetoes)
         # Each is to be closed before it is open: one that fails half-way must not hold what the next try needs.
         for manager in set(managers.values()):
             closing.push_async_callback(manager.close)
             await manager.open()
         closing.push_async_callback(deployer.close)
         await deployer.settle()
+        await windows.open()
         closing.push_async_callback(watcher.close)
         await watcher.open()
         engine = Engine(config, store, feed, managers, deployer, watcher, clock, redact)
         engine.poller = poller
+        engine.notifiers = Notifiers(
+            config.notifiers, store, feed, clock, config.host or socket.gethostname(), redact=redact
+        )
         closing.push_async_callback(poller.close)
         if store.set_aside is not None:
             await _begin_anew(engine, store.set_aside)
@@ -169,4 +192,4 @@ async def open_engine(
         engine.growth = leaks.growth
         engine.gauges = lambda: host.gauges
         engine.certificates = certificates.expires
-        yield Parts(engine, deployer, watcher, poller, host, certificates, errands)
+        yield Parts(engine, deployer, watcher, poller, windows, engine.notifiers, host, certificates, errands)

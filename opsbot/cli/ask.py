@@ -162,6 +162,24 @@ def audit(args: argparse.Namespace) -> int:
     return FINE
 
 
+def notify(args: argparse.Namespace) -> int:
+    """`opsbot notify`."""
+    session = Session(args)
+    reply = session.client.ask("POST", "notify", timeout=LONG, notifier=args.notifier)
+    words = "took the message" if reply["ok"] else f"did not take it: {plain(reply['failure'])}"
+    doubt = " (it may have arrived all the same)" if reply["doubt"] else ""
+    session.show(reply, lambda: [f"{plain(reply['notifier'])} {words}{doubt}"])
+    return FINE if reply["ok"] else FAILED
+
+
+def windows(args: argparse.Namespace) -> int:
+    """`opsbot windows`."""
+    session = Session(args)
+    reply = session.client.ask("GET", "windows")
+    session.show(reply, lambda: cli_show.windows(reply, session.now()))
+    return FINE
+
+
 def logs(args: argparse.Namespace) -> int:
     """`opsbot logs`."""
     session = Session(args)

@@ -220,6 +220,7 @@ def _looking(verbs: _Verbs) -> None:
     history.add_argument(
         "-n", "--limit", type=_count(1000), default=20, metavar="N", help="how many of each (default 20)"
     )
+    verbs.client("windows", "the maintenance windows: those that are open, and the next three")
     incidents = verbs.client(
         "incidents",
         "the latest incidents, newest first",
@@ -285,6 +286,12 @@ def _doing(verbs: _Verbs) -> None:
     )
     _reason(rollback)
     _waiting(rollback)
+    notify = verbs.client(
+        "notify",
+        "try a notifier beside Discord",
+        "Sends a message that says it is a test, and waits for what comes of it. Exit code 1 when it was not taken.",
+    )
+    notify.add_argument("notifier", metavar="NAME", help="as it is called in the configuration: [notifiers.NAME]")
     verbs.client(
         "reload",
         "have the daemon read its configuration anew",

@@ -19,6 +19,8 @@ from opsbot.control.shapes import (
     Status,
     StepReply,
     WhyReply,
+    WindowReply,
+    WindowsReply,
 )
 from opsbot.core.subjects import words
 from opsbot.words import duration, since, size, whose
@@ -256,6 +258,28 @@ def outcome(one: DeploymentReply, paint: Paint, now: datetime) -> list[str]:
             if failed["output"]:
                 lines.append(paint(f"  all of it: {plain(failed['output'])}", "dim"))
     return lines
+
+
+def windows(reply: WindowsReply, now: datetime) -> list[str]:
+    """`windows`: those that are open, then those to come."""
+    lines = [
+        f"now      {plain(one['name'])}: for another {duration(max(when(one['end']) - now, timedelta(0)))}, "
+        f"until {stamp(one['end'])} UTC; {_does(one)}"
+        for one in reply["active"]
+    ]
+    lines += [
+        f"in {duration(max(when(one['begin']) - now, timedelta(0)))}   {plain(one['name'])}: {stamp(one['begin'])} to "
+        f"{stamp(one['end'])} UTC; {_does(one)}"
+        for one in reply["coming"]
+    ]
+    return lines or ["no maintenance window is open, and none is to come"]
+
+
+def _does(one: WindowReply) -> str:
+    words = {"allow": "", "hold": "automatic deploys wait", "only": "automatic deploys are for it only"}
+    does = ("alerts wait" if one["mute"] else "", words[one["deploys"]], "" if one["recovery"] else "recovery waits")
+    about = ", ".join(map(plain, one["services"])) or "everything"
+    return f"{about}; {', '.join(filter(None, does)) or 'nothing is kept back'}"
 
 
 def history(reply: History, paint: Paint, now: datetime, columns: int) -> list[str]:

@@ -11,10 +11,12 @@ from opsbot.config import (
     Cleanup,
     Config,
     Discord,
+    Heartbeat,
     HostChecks,
     Http,
     InstallStep,
     ManagerKind,
+    Notifier,
     Secret,
     Service,
     Source,
@@ -25,6 +27,7 @@ from opsbot.config_file.keys import STATE
 from opsbot.core.access import Ranks
 from opsbot.core.health import Policy
 from opsbot.core.recovery import Ladder
+from opsbot.core.windows import Window
 
 Values = Mapping[str, Any]
 
@@ -36,6 +39,7 @@ def build(path: Path, tree: Values) -> Config:
     if "listen" in tree.get("http", {}):
         host, port = tree["http"]["listen"]
         http = {"host": host, "port": port}
+    beat = tree.get("heartbeat")
     top = {key: tree[key] for key in ("host",) if key in tree}
     return Config(
         path=path,
@@ -47,6 +51,9 @@ def build(path: Path, tree: Values) -> Config:
         host_checks=HostChecks(**tree.get("host_checks", {})),
         alerts=Alerts(**tree.get("alerts", {})),
         services={name: _service(name, values) for name, values in tree["services"].items()},
+        windows=tuple(Window(**window) for window in tree.get("windows", [])),
+        notifiers={name: _notifier(name, values) for name, values in tree.get("notifiers", {}).items()},
+        heartbeat=None if beat is None else Heartbeat(**_with_secrets(beat, "url")),
         **top,
         **tree.get("limits", {}),
     )
@@ -60,6 +67,13 @@ def _with_secrets(values: Values, *names: str) -> dict[str, Any]:
         if env is not None or file is not None:
             out[name] = Secret(env=env, file=file)
     return out
+
+
+def _notifier(name: str, values: Values) -> Notifier:
+    given = _with_secrets(values, "url")
+    if "for" in given:
+        given["told"] = given.pop("for")
+    return Notifier(name=name, **given)
 
 
 def _service(name: str, values: Values) -> Service:

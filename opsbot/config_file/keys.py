@@ -6,6 +6,7 @@ from opsbot import config
 from opsbot.config_file import kinds, names, places
 from opsbot.config_file.host_keys import HOST_CHECKS
 from opsbot.config_file.kinds import DAY, HOUR, MINUTE, NO_TIME
+from opsbot.config_file.notice_keys import HEARTBEAT, NOTIFIERS, WINDOWS
 from opsbot.config_file.schema import Key, Table, secret_keys
 from opsbot.config_file.service_keys import SERVICE
 from opsbot.core.access import Ranks
@@ -164,6 +165,6 @@ ROOT = Table(
             unset="its hostname",
         ),
     ),
-    (DISCORD, ROLES, STATE, HTTP, SYSTEMD, ALERTS, LIMITS, HOST_CHECKS, SERVICE),
+    (DISCORD, ROLES, STATE, HTTP, SYSTEMD, ALERTS, LIMITS, HOST_CHECKS, WINDOWS, NOTIFIERS, HEARTBEAT, SERVICE),
     of=(config.Config,),
 )

@@ -14,6 +14,7 @@ from opsbot.config_file import cleanups
 from opsbot.config_file.keys import STATE
 from opsbot.config_file.kinds import nearest
 from opsbot.config_file.lines import Path as KeyPath
+from opsbot.config_file.notice_rules import named_services, window_breaches
 from opsbot.config_file.service_keys import CHECKS
 from opsbot.core.amounts import show_duration
 from opsbot.core.dependencies import ways_back
@@ -44,9 +45,26 @@ def breaches(tree: Values) -> Iterator[Breach]:
     services = _part(tree, "services") or {}
     for name, service in services.items():
         yield from _service(service, ("services", name))
+    yield from _notices(tree, services)
     yield from _between(tree, services)
     yield from _dependencies(services)
     yield from _cleanups(tree, services)
+
+
+def _notices(tree: Values, services: Values) -> Iterator[Breach]:
+    windows = _get(tree, "windows") or []
+    yield from window_breaches([_sound(window) for window in windows], services)
+    for name, notifier in (_part(tree, "notifiers") or {}).items():
+        yield from _secret(notifier, ("notifiers", name), "url", needed=True)
+        yield from named_services(_sound(notifier), ("notifiers", name), services)
+    heartbeat = _part(tree, "heartbeat")
+    if heartbeat is not None:
+        yield from _secret(heartbeat, ("heartbeat",), "url", needed=True)
+
+
+def _sound(values: Values) -> Values:
+    """What is wrong by itself counts as given, without a value."""
+    return {key: None if value is BROKEN else value for key, value in values.items()}
 
 
 def _get(values: Values, key: str) -> Any:
@@ -65,10 +83,8 @@ def _secret(values: Values, where: KeyPath, name: str, *, needed: bool = False) 
     if env in values and file in values:
         yield (*where, file), f"is given beside {env}; keep one of the two"
     elif needed and not {name, env, file} & set(values):
-        yield (
-            (*where, env),
-            f'is missing, and so is {file}; name where the secret is, for example {env} = "OPSBOT_DISCORD_TOKEN"',
-        )
+        example = f'{env} = "OPSBOT_{"DISCORD_TOKEN" if name == "token" else name.upper()}"'
+        yield (*where, env), f"is missing, and so is {file}; name where the secret is, for example {example}"
 
 
 def _ranks(tree: Values) -> Iterator[Breach]:

@@ -18,6 +18,7 @@ from opsbot.control.shapes import (
     LogReply,
     Logs,
     NoticeReply,
+    NotifyReply,
     ReleaseReply,
     ReloadReply,
     ServiceReply,
@@ -28,6 +29,8 @@ from opsbot.control.shapes import (
     StepReply,
     UpdateReply,
     WhyReply,
+    WindowReply,
+    WindowsReply,
 )
 
 if TYPE_CHECKING:  # the client prints these shapes and must start fast: it needs none of what they are made from
@@ -36,8 +39,10 @@ if TYPE_CHECKING:  # the client prints these shapes and must start fast: it need
     from opsbot.core.deployment import Commit, Deployment, Hold, Release, Step
     from opsbot.core.health import CheckHealth
     from opsbot.core.model import AuditEntry, Incident, Notice, Silence, SourceState
-    from opsbot.engine import ServiceStatus
+    from opsbot.core.windows import Span
+    from opsbot.engine import Maintenance, ServiceStatus
     from opsbot.host import HostFigures
+    from opsbot.notify.courier import Sent
     from opsbot.services.port import LogLine, ServiceState
     from opsbot.source.poll import Polled
     from opsbot.wishes import Answer
@@ -335,6 +340,34 @@ def host_reply(figures: "HostFigures", name: str) -> HostReply:
         "load": list(figures.load),
         "disks": [{"path": str(disk.path), "total": disk.total, "free": disk.free} for disk in figures.disks],
         "uptime": figures.uptime,
+    }
+
+
+def window_reply(span: "Span") -> WindowReply:
+    """One occurrence of a window."""
+    window = span.window
+    return {
+        "name": window.name,
+        "services": list(window.services),
+        "begin": iso(span.begin),
+        "end": iso(span.end),
+        "timezone": str(window.timezone),
+        "mute": window.mute,
+        "deploys": str(window.deploys),
+        "recovery": window.recovery,
+    }
+
+
+def trial(name: str, sent: "Sent") -> NotifyReply:
+    """What came of trying a notifier."""
+    return {"notifier": name, "ok": sent.ok, "failure": sent.failure, "doubt": sent.doubt}
+
+
+def maintenance(found: "Maintenance") -> WindowsReply:
+    """`windows`."""
+    return {
+        "active": [window_reply(span) for span in found.active],
+        "coming": [window_reply(span) for span in found.coming],
     }
 
 

@@ -9,6 +9,7 @@
     GET  /v1/logs        ?service&lines&since&level&grep&this_run
     GET  /v1/logs/follow ?the same, as NDJSON   POST /v1/hold      {service, reason}
     GET  /v1/audit       ?service&member&limit  POST /v1/resume    {service, reason}
+    GET  /v1/windows                            POST /v1/notify    {notifier}
     GET  /v1/deployments/N                      POST /v1/silence   {service, for, reason}
     GET  /v1/deployments/N/follow  (NDJSON)
     GET  /v1/monitor, /v1/monitor/follow  (NDJSON, a snapshot a second)
@@ -117,6 +118,7 @@ class Routes:
             web.get("/v1/logs", self.logs),
             web.get("/v1/logs/follow", self.logs_follow),
             web.get("/v1/audit", self.audit),
+            web.get("/v1/windows", self.windows),
             web.get(r"/v1/deployments/{number:[0-9]{1,15}}", self.deployment),
             web.get(r"/v1/deployments/{number:[0-9]{1,15}}/follow", self.deployment_follow),
             web.get("/v1/monitor", self.monitor),
@@ -129,6 +131,7 @@ class Routes:
             web.post("/v1/resume", self.resume),
             web.post("/v1/silence", self.silence),
             web.post("/v1/reload", self.reload),
+            web.post("/v1/notify", self.notify),
             web.get("/v1/reload", self.reloaded),
         ]
 
@@ -207,6 +210,21 @@ class Routes:
         given.done()
         found = await self._engine.audit(who, service, member, limit)
         return _no(found) if isinstance(found, Refused) else web.json_response(replies.audit(found))
+
+    async def windows(self, request: web.Request) -> web.Response:
+        """The maintenance windows that are open, and the next ones."""
+        who, given = await self._asked(request)
+        given.done()
+        found = await self._engine.maintenance(who)
+        return _no(found) if isinstance(found, Refused) else web.json_response(replies.maintenance(found))
+
+    async def notify(self, request: web.Request) -> web.Response:
+        """Try a notifier; what came of it."""
+        who, given = await self._asked(request)
+        name = given.text("notifier", 100) or ""
+        given.done()
+        found = await self._engine.notify(who, name)
+        return _no(found) if isinstance(found, Refused) else web.json_response(replies.trial(name, found))
 
     async def _query(self, request: web.Request) -> tuple[Actor, str, LogQuery]:
         who, given = await self._asked(request)

@@ -168,6 +168,35 @@ class SourceReply(TypedDict):
     failure: str
 
 
+class WindowReply(TypedDict):
+    """One occurrence of a maintenance window. No `services` means all."""
+
+    name: str
+    services: list[str]
+    begin: str
+    end: str
+    timezone: str
+    mute: bool
+    deploys: str
+    recovery: bool
+
+
+class NotifyReply(TypedDict):
+    """What came of trying a notifier. `doubt`: it may have arrived all the same."""
+
+    notifier: str
+    ok: bool
+    failure: str
+    doubt: bool
+
+
+class WindowsReply(TypedDict):
+    """The windows that are open, and the next three."""
+
+    active: list[WindowReply]
+    coming: list[WindowReply]
+
+
 class StateReply(TypedDict):
     """What the manager says of the service."""
 

@@ -34,6 +34,9 @@ class Action(StrEnum):
     HOLD = "hold"
     RESUME = "resume"
     AUDIT = "audit"
+    WINDOWS = "windows"
+    NOTIFY = "notify"
+    """Asked on the host: `opsbot notify`, which tries a notifier beside Discord."""
     RELOAD = "reload"
     """Asked on the host (SIGHUP, `opsbot reload`): there is no slash command of it."""
 
@@ -42,6 +45,7 @@ LEAST_RANK: Mapping[Action, Rank] = {
     Action.STATUS: Rank.VIEWER,
     Action.HEALTH: Rank.VIEWER,
     Action.HISTORY: Rank.VIEWER,
+    Action.WINDOWS: Rank.VIEWER,
     Action.INCIDENTS: Rank.VIEWER,
     Action.WHY: Rank.VIEWER,
     Action.LOGS: Rank.OPERATOR,
@@ -52,6 +56,7 @@ LEAST_RANK: Mapping[Action, Rank] = {
     Action.HOLD: Rank.DEPLOYER,
     Action.RESUME: Rank.DEPLOYER,
     Action.AUDIT: Rank.ADMIN,
+    Action.NOTIFY: Rank.ADMIN,
     Action.RELOAD: Rank.ADMIN,
 }
 

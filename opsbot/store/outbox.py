@@ -13,7 +13,8 @@ from opsbot.core.model import Notice, NoticeKind
 from opsbot.store.rows import dump, load, maybe_moment, moment, seconds
 
 
-def _notice(row: sqlite3.Row) -> Notice:
+def notice(row: sqlite3.Row) -> Notice:
+    """A row as a value."""
     return Notice(
         id=row["id"],
         key=row["key"],
@@ -72,11 +73,13 @@ def untold(db: sqlite3.Connection, now: datetime, limit: int = 50) -> list[Notic
     rows = db.execute(
         """SELECT * FROM notices WHERE told_at IS NULL AND dropped IS NULL
              AND NOT (kind IN ('incident', 'recovered', 'call')
-                      AND service IN (SELECT service FROM silences WHERE until > ?))
-           ORDER BY id LIMIT ?""",
+                      AND EXISTS (SELECT 1 FROM quiet q WHERE q.at <= ?1 AND q.until > ?1
+                        AND (q.service = notices.service
+                             OR (q.service = 'host:*' AND notices.service LIKE 'host:%'))))
+           ORDER BY id LIMIT ?2""",
         (seconds(now), limit),
     )
-    return [_notice(row) for row in rows]
+    return [notice(row) for row in rows]
 
 
 def trying(db: sqlite3.Connection, number: int, now: datetime) -> bool:
@@ -126,7 +129,7 @@ def stale_cards(db: sqlite3.Connection, limit: int = 50) -> list[Notice]:
            ORDER BY n.id LIMIT ?""",
         (limit,),
     )
-    return [_notice(row) for row in rows]
+    return [notice(row) for row in rows]
 
 
 def shown(db: sqlite3.Connection, number: int, revision: int) -> None:
@@ -142,7 +145,7 @@ def gone(db: sqlite3.Connection, number: int) -> None:
 def card(db: sqlite3.Connection, kind: NoticeKind, subject: int) -> Notice | None:
     """The card of a deployment or an incident."""
     row = db.execute("SELECT * FROM notices WHERE kind = ? AND subject = ?", (kind, subject)).fetchone()
-    return None if row is None else _notice(row)
+    return None if row is None else notice(row)
 
 
 def waiting(db: sqlite3.Connection) -> tuple[int, datetime | None]:
@@ -156,7 +159,7 @@ def waiting(db: sqlite3.Connection) -> tuple[int, datetime | None]:
 def recent(db: sqlite3.Connection, limit: int = 20) -> list[Notice]:
     """The latest notices about trouble, newest first."""
     rows = db.execute("SELECT * FROM notices WHERE kind <> 'deployment' ORDER BY id DESC LIMIT ?", (limit,))
-    return [_notice(row) for row in rows]
+    return [notice(row) for row in rows]
 
 
 def prune(db: sqlite3.Connection, before: datetime) -> int:

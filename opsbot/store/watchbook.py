@@ -8,7 +8,7 @@ from datetime import datetime
 from opsbot.core.flapping import Flaps
 from opsbot.core.health import CheckHealth, ProbeResult, Verdict
 from opsbot.core.model import Deed, Dependent, Evidence, Incident, NoticeKind, Silence, SourceState
-from opsbot.store import outbox
+from opsbot.store import mutes, outbox
 from opsbot.store.rows import dump, load, maybe_moment, maybe_seconds, moment, seconds
 
 
@@ -299,16 +299,18 @@ def put_silence(db: sqlite3.Connection, value: Silence) -> None:
     )
 
 
-def lift_silence(db: sqlite3.Connection, service: str) -> bool:
-    """End a silence early; whether there was one."""
-    return db.execute("DELETE FROM silences WHERE service = ?", (service,)).rowcount > 0
+def lift_silence(db: sqlite3.Connection, service: str, now: datetime) -> bool:
+    """End a silence, or the mute of a window, early; whether there was one. It is remembered until when it lasted."""
+    ended = db.execute("UPDATE silences SET until = ?1 WHERE service = ?2 AND until > ?1", (seconds(now), service))
+    return mutes.lift(db, service, now) or ended.rowcount > 0
 
 
 def silence(db: sqlite3.Connection, service: str, now: datetime) -> Silence | None:
-    """The silence a service is under at that time."""
+    """The silence a service is under at that time, or the window that mutes it: whichever ends later."""
     row = db.execute("SELECT * FROM silences WHERE service = ? AND until > ?", (service, seconds(now))).fetchone()
-    if row is None:
-        return None
+    muting = mutes.muting(db, service, now)
+    if row is None or (muting is not None and seconds(muting.until) > row["until"]):
+        return muting
     return Silence(row["service"], row["actor"], row["reason"], moment(row["at"]), moment(row["until"]))
 
 
@@ -352,3 +354,4 @@ def prune(db: sqlite3.Connection, before: datetime) -> None:
     db.execute("DELETE FROM incidents WHERE closed_at < ?", (seconds(before),))
     db.execute("DELETE FROM recoveries WHERE at < ?", (seconds(before),))
     db.execute("DELETE FROM silences WHERE until < ?", (seconds(before),))
+    mutes.prune(db, before)

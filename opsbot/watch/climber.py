@@ -13,6 +13,7 @@ from opsbot.store import Store, ledger, watchbook
 from opsbot.watch.casebook import Casebook
 from opsbot.watch.family import Family
 from opsbot.watch.parts import UNSETTLED, in_trouble, left_alone, meant_to_run, troubled
+from opsbot.watch.vetoes import Veto, Vetoes, first
 from opsbot.watch.watched import Watched
 
 log = logging.getLogger(__name__)
@@ -30,8 +31,10 @@ class Climber:
         casebook: Casebook,
         family: Family,
         clock: Callable[[], datetime],
+        vetoes: Vetoes,
     ) -> None:
         """Take the parts; `watched` is the watcher's own."""
+        self._vetoes = vetoes
         self._watched = watched
         self._store = store
         self._managers = managers
@@ -89,14 +92,26 @@ class Climber:
         parts = settled or [part for part, _ in meant_to_run(state)]
         await self._take(name, next_rung(trouble, ladder, now), now, parts)
 
+    async def _kept_back(self, name: str, vetoes: Sequence[Veto]) -> bool:
+        """Whether a veto has this step wait. It is asked again at the next tick; the card tells each reason once."""
+        watched, words = self._watched[name], await first(vetoes, name) or ""
+        if words and words != watched.waits:
+            log.info("%s: recovery waits: %s", name, words)
+            await self._casebook.note(name, f"waits: {words}")
+        watched.waits = words
+        return bool(words)
+
     async def _take(self, name: str, step: Next, now: datetime, parts: Sequence[str]) -> None:
         match step.rung:
             case Rung.RESTART:
-                await self._restart(name, step, now, parts)
+                if not await self._kept_back(name, self._vetoes.restarts):
+                    await self._restart(name, step, now, parts)
             case Rung.ROLL_BACK:
-                await self._roll_back(name, step)
+                if not await self._kept_back(name, self._vetoes.ladder_ends):
+                    await self._roll_back(name, step)
             case Rung.CALL_HUMAN:
-                await self._casebook.call(name, step.why, now)
+                if not await self._kept_back(name, self._vetoes.ladder_ends):
+                    await self._casebook.call(name, step.why, now)
             case Rung.WAIT | Rung.NOTHING:
                 return
 

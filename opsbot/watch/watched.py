@@ -42,6 +42,8 @@ class Watched:
     waits_for: str = ""
     """The service it needs that fails, too, so that it is not restarted."""
     last_deed: str = ""
+    waits: str = ""
+    """What recovery waits for, in words; "" while it does not."""
     events: asyncio.Lock = field(default_factory=asyncio.Lock)
     """What the manager says is taken in its order: the start that follows a death belongs to the incident it opened."""
 

@@ -45,6 +45,7 @@ from opsbot.watch.casebook import Casebook
 from opsbot.watch.climber import Climber
 from opsbot.watch.family import Family
 from opsbot.watch.parts import UNSETTLED, idle, left_alone, meant_to_run, troubled
+from opsbot.watch.vetoes import Vetoes
 from opsbot.watch.watched import Watched
 from opsbot.watch.witness import Witness
 
@@ -69,6 +70,7 @@ class Watcher:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         redact: Callable[[str], str] = str,
         alerts: Alerts = Alerts(),  # noqa: B008 - frozen
+        vetoes: Vetoes | None = None,
     ) -> None:
         """Take the parts, and listen to the managers; nothing is judged before `open`."""
         self._store = store
@@ -97,7 +99,9 @@ class Watcher:
         self._family = Family(self._watched, deployer.busy)
         witness = Witness(managers, redact)
         self.casebook = Casebook(self._watched, self._family, witness, store, feed, clock, alerts.flapping)
-        self._climber = Climber(self._watched, store, managers, deployer, self.casebook, self._family, clock)
+        self._climber = Climber(
+            self._watched, store, managers, deployer, self.casebook, self._family, clock, vetoes or Vetoes()
+        )
 
     # Beginning and end
 

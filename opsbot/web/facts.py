@@ -37,6 +37,17 @@ class ServiceFigures:
     source_failing: bool = False
 
 
+@dataclass(slots=True)
+class Beats:
+    """How the heartbeat fared since the process started; outlives a reload. told_at: the last that was heard."""
+
+    started: bool = False
+    told_at: datetime | None = None
+    sent: int = 0
+    failures: int = 0
+    failure: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class HostGauge:
     """One figure of the host that is watched, in its check's unit. ahead: seconds until it is used up, if foretold."""
@@ -64,6 +75,13 @@ class Figures:
     outbox_waiting: int = 0
     outbox_oldest: float = 0.0
     """Seconds the oldest untold notice waits."""
+    heartbeat_at: datetime | None = None
+    """When the outside dead-man's switch last heard that opsbot is there; None where there is none, or never."""
+    heartbeat_failures_total: int = 0
+    notifications_total: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """By notifier and how it went: `sent` or `failed`."""
+    notifications_waiting: Mapping[str, int] = field(default_factory=dict)
+    """By notifier."""
     gateway_connected: bool = False
     gateway_latency: float | None = None
     """Seconds."""

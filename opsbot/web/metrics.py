@@ -79,6 +79,11 @@ def _own(figures: Figures) -> Iterator[Family]:
     yield "outbox_waiting", "Notices Discord was not told yet.", (), [((), figures.outbox_waiting)]
     yield "outbox_oldest_seconds", "How long the oldest of them waits.", (), [((), figures.outbox_oldest)]
     yield "gateway_connected", "1 while connected to Discord.", (), [((), float(figures.gateway_connected))]
+    beat = figures.heartbeat_at
+    heard: Samples = [] if beat is None else [((), beat.timestamp())]
+    yield "heartbeat_timestamp_seconds", "When the outside dead-man's switch was last told.", (), heard
+    waiting: Samples = [((name,), float(count)) for name, count in figures.notifications_waiting.items()]
+    yield "notifications_waiting", "Messages a notifier beside Discord was not told yet.", ("notifier",), waiting
     latency = figures.gateway_latency
     yield "gateway_latency_seconds", "Heartbeat to its answer.", (), [] if latency is None else [((), latency)]
 
@@ -129,6 +134,10 @@ def _host(figures: Figures) -> Iterator[Family]:
 def _counters(figures: Figures) -> Iterator[Family]:
     ended: Samples = [(pair, float(count)) for pair, count in figures.deployments_total.items()]
     yield "deployments", "Deployments by how they ended.", ("service", "outcome"), ended
+    told: Samples = [(pair, float(count)) for pair, count in figures.notifications_total.items()]
+    yield "notifications", "Messages to notifiers beside Discord.", ("notifier", "outcome"), told
+    failures = float(figures.heartbeat_failures_total)
+    yield "heartbeat_failures", "Heartbeats the switch did not hear.", (), [((), failures)]
     for name, text, label, counts in (
         ("recoveries", "Restarts that recovery made.", "service", figures.recoveries_total),
         ("poll_failures", "Polls the repository did not answer.", "service", figures.poll_failures_total),

@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from opsbot.config import Notifier, Secret
 from opsbot.control.server import start_control
 from opsbot.core.access import Actor, Origin
 from opsbot.core.deployment import Hold, Phase
 from opsbot.core.health import CheckHealth, ProbeResult, Verdict
 from opsbot.core.model import Dependent, Evidence, Incident, Live
+from opsbot.core.windows import WEEK, Window
+from opsbot.notify.notifiers import Notifiers
 from opsbot.services.port import Activity, LogLine
 from opsbot.source.poll import Outcome
 from opsbot.store import ledger, watchbook
@@ -263,6 +266,41 @@ async def test_silence_takes_a_length_and_refuses_an_endless_one(opsbot: Opsbot)
     assert (await opsbot("silence", "--for", "30d")).code == 2
     ended = await opsbot("silence", "--for", "ever")
     assert (ended.code, "is no length of time" in ended.err) == (2, True)
+
+
+async def test_windows_are_told_and_where_there_is_none_that_too(daemon: World, opsbot: Opsbot) -> None:
+    assert (await opsbot("windows")).out == "no maintenance window is open, and none is to come\n"
+    engine, at = daemon.engine, now().replace(second=0, microsecond=0)
+    open_ = Window(HOSTILE, at.time(), timedelta(hours=2), date=at.date())
+    daily = Window("daily", (at - timedelta(hours=3)).time(), timedelta(hours=1), days=WEEK, mute=False)
+    engine.config = replace(engine.config, windows=(open_, daily))
+    ended = await opsbot("windows")
+    assert ended.code == 0
+    first, *rest = ended.out.splitlines()
+    assert first.startswith("now ")
+    assert first.endswith("everything; alerts wait")
+    assert [
+        f"daily: {at - timedelta(hours=3) + timedelta(days=day):%Y-%m-%d %H:%M}" in line
+        for day, line in enumerate(rest, 1)
+    ] == [True] * 3
+    assert harmless(ended.out)
+    reply = json.loads((await opsbot("windows", "--json")).out)
+    assert [len(reply["active"]), len(reply["coming"])] == [1, 3]
+    assert reply["coming"][0]["timezone"] == "UTC"
+
+
+async def test_a_notifier_is_tried_and_what_comes_of_it_is_told(daemon: World, opsbot: Opsbot, tmp_path: Path) -> None:
+    unknown = await opsbot("notify", "phone")
+    assert (unknown.code, "There is no notifier 'phone'" in unknown.err) == (2, True)
+    (tmp_path / "url").write_text("json://127.0.0.1:1/")
+    phone = Notifier("phone", Secret(file=tmp_path / "url"))
+    engine = daemon.engine
+    engine.config = replace(engine.config, notifiers={"phone": phone})
+    engine.notifiers = Notifiers({"phone": phone}, engine.store, engine.feed, engine.clock, "blue")
+    ended = await opsbot("notify", "phone")
+    assert ended.code == 1
+    assert ended.out.startswith("phone did not take it: ")
+    assert "refused" in ended.out
 
 
 async def test_history_shows_deployments_with_the_note_of_a_failed_one(daemon: World, opsbot: Opsbot) -> None:

@@ -1,7 +1,9 @@
+from dataclasses import replace
 from datetime import timedelta
 
 from opsbot.core.deployment import Phase
 from opsbot.core.model import Dependent, Evidence
+from opsbot.core.windows import WEEK, Deploys, Window
 from opsbot.services.port import LogLine
 from opsbot.store import watchbook
 from tests.cogs.world import START, World, buttons_of, text_of
@@ -13,6 +15,7 @@ async def test_every_command_of_the_promised_surface_is_registered_in_the_guild(
         "status": ["service"],
         "health": ["service"],
         "history": ["service"],
+        "windows": [],
         "incidents": ["service", "open"],
         "why": ["service"],
         "logs": ["service", "lines", "since", "level", "grep", "this_run", "follow"],
@@ -24,6 +27,25 @@ async def test_every_command_of_the_promised_surface_is_registered_in_the_guild(
         "resume": ["service", "reason"],
         "audit": ["service", "member"],
     }
+
+
+async def test_windows_tells_the_open_one_and_the_next_three_as_timestamps(world: World) -> None:
+    engine = world.parts.engine
+    at = engine.clock().replace(second=0, microsecond=0)
+    hour = timedelta(hours=1)
+    now = Window("now*", at.time(), hour, date=at.date(), services=("api",), deploys=Deploys.HOLD, recovery=False)
+    daily = Window("daily", (at - hour).time(), timedelta(minutes=30), days=WEEK)
+    engine.config = replace(engine.config, windows=(now, daily))
+    response = await world.person("viewer").run("windows")
+    shown = text_of(await response.final())
+    assert response.ephemeral
+    end = int((at + hour).timestamp())
+    assert (
+        f"**now\\*** until <t:{end}:F> (<t:{end}:R>): api; alerts wait, automatic deploys wait, recovery waits" in shown
+    )
+    for day in (1, 2, 3):
+        begin = int((at - hour + timedelta(days=day)).timestamp())
+        assert f"**daily** <t:{begin}:F> (<t:{begin}:R>)" in shown
 
 
 async def test_status_shows_a_line_for_each_service_and_one_for_the_host(world: World) -> None:

@@ -191,7 +191,7 @@ class World:
         )
         if wait:
             await self.standin.wait_connected()
-            await self.until(lambda: len(self.standin.commands) == 13)
+            await self.until(lambda: len(self.standin.commands) >= 11)
 
     async def kill(self) -> None:
         """End the bot as a dead process would: no good-bye, nothing finished."""

@@ -180,7 +180,12 @@ async def test_a_silenced_alarm_comes_when_the_silence_ends_and_deployments_do_n
     await world.deployment()
     await world.standin.wait_for_message(lambda m: "#d1" in text_of(m))
     assert len(world.posted()) == 1
-    await world.standin.wait_for_message(lambda m: "#i1" in text_of(m))
+    said = f"-# was silenced until <t:{int(until.timestamp())}:f>"
+    card = await world.standin.wait_for_message(lambda m: "#i1" in text_of(m) and said in m["content"])
+    await world.store.write(watchbook.change_incident, 1, world.now(), deed="a deed after it")
+    world.feed.publish("incident", 1)
+    edited = await world.standin.wait_for_message(lambda m: m["id"] == card["id"] and "a deed after it" in text_of(m))
+    assert said in edited["content"]
 
 
 async def test_a_deployment_that_went_wrong_is_told_in_a_message_of_its_own_and_one_that_went_well_is_not(
