@@ -8,7 +8,7 @@ import discord
 
 from cogs._forge import commit_link, compare_link
 from cogs._render import AMBER, BLUE, DESCRIPTION, GREEN, GREY, RED, Button, Shown, deployment_line, hold_line
-from cogs._text import code, escape, fence, fit, moment
+from cogs._text import code, escape, fence, fit, moment, told
 from opsbot.core.deployment import Commit, Deployment, Hold, Kind, Phase, Step
 from opsbot.core.model import Incident, Notice
 from opsbot.core.subjects import is_host, words
@@ -36,6 +36,7 @@ NAMES = {
     Phase.FETCHING: "fetch",
     Phase.PREPARING: "prepare",
     Phase.INSTALLING: "install",
+    Phase.WAITING: "wait",
     Phase.SWITCHING: "switch",
     Phase.RESTARTING: "restart",
     Phase.VERIFYING: "verify",
@@ -155,8 +156,8 @@ def _step_line(deployment: Deployment, step: Step) -> str:
     took = f" {duration(step.ended_at - step.started_at)}" if step.ended_at else f", begun {moment(step.started_at)}"
     sign = {True: "✓", False: "✗", None: "▶" if step.ended_at is None else "·"}[step.ok]
     # Why a step failed stands below the list, in full; a commit that its name tells already is not told again.
-    told = not step.note or step.ok is False or step.name.endswith(f" {step.note}")
-    note = "" if told else f" · {escape(_short(deployment, step.note), 120)}"
+    known = not step.note or step.ok is False or step.name.endswith(f" {step.note}")
+    note = "" if known else f" · {told(_short(deployment, step.note), 160)}"
     return f"{sign} {escape(_short(deployment, step.name), 80)}{took}{note}"
 
 
@@ -169,7 +170,9 @@ def _phases(deployment: Deployment) -> list[str]:
     story = STORY if deployment.kind is Kind.DEPLOY else STORY[3:]
     if deployment.phase in NAMES and deployment.phase not in seen and deployment.phase is not Phase.PENDING:
         lines.append(f"▶ {NAMES[deployment.phase]}")
-    at = story.index(deployment.phase) if deployment.phase in story else -1
+    # Seldom, so no part of the story: it stands where the switch is next.
+    phase = Phase.INSTALLING if deployment.phase is Phase.WAITING else deployment.phase
+    at = story.index(phase) if phase in story else -1
     return lines + [f"○ {NAMES[phase]}" for phase in story[at + 1 :] if phase not in seen]
 
 
@@ -278,6 +281,8 @@ def _why(deployment: Deployment, step: Step | None) -> str:
 def _deployment_buttons(deployment: Deployment) -> tuple[Button, ...]:
     service, ident = deployment.service, str(deployment.id)
     logs = Button("logs", "Logs", service, ident)
+    if deployment.phase is Phase.WAITING:
+        return (Button("now", "Now", service, ident, discord.ButtonStyle.primary), logs)
     if deployment.phase is Phase.LIVE:
         back = Button("rollback", "Roll back", service, ident, discord.ButtonStyle.danger)
         return (back, logs) if deployment.commit_from or deployment.release_from else (logs,)
@@ -422,7 +427,7 @@ def _colour(incident: Incident) -> int:
 def incident_card(incident: Incident, around: Around) -> Shown:
     """The card of an incident, from alarm to end."""
     over, of_host = incident.closed_at is not None, is_host(incident.service)
-    deeds = [f"{moment(deed.at, 'T')} {escape(deed.text, 160)}" for deed in incident.deeds[-DEEDS:]]
+    deeds = [f"{moment(deed.at, 'T')} {told(deed.text, 200)}" for deed in incident.deeds[-DEEDS:]]
     if not over and (following := _next(incident)):
         deeds.append(following)
     last_words = fence(incident.evidence.log[-TAIL:], _LOG_ROOM)
@@ -452,7 +457,7 @@ def incident_card(incident: Incident, around: Around) -> Shown:
 def call(notice: Notice, incident: Incident, around: Around) -> Shown:
     """A human is needed: a message of its own, below the card."""
     why = escape(str(notice.body.get("why", "")), 200)
-    deeds = [f"{moment(deed.at, 'T')} {escape(deed.text, 160)}" for deed in incident.deeds[-DEEDS:]]
+    deeds = [f"{moment(deed.at, 'T')} {told(deed.text, 200)}" for deed in incident.deeds[-DEEDS:]]
     blocks = [*_proof(incident, around), "**Done**\n" + "\n".join(deeds) if deeds else ""]
     blocks.append(fence(incident.evidence.log[-TAIL:], _LOG_ROOM))
     return Shown(

@@ -20,6 +20,7 @@ FIND_MESSAGES = 1000
 NO_MENTIONS = discord.AllowedMentions.none()
 UNKNOWN_MESSAGE = 10008
 BANNED_SECONDS = 60.0
+TOO_MANY = 429
 
 
 class AwayError(Exception):
@@ -53,6 +54,8 @@ class OpsChannel:
         self._client = client
         self._redact = redact
         self.id = channel_id
+        self.on_rest: Callable[[bool], None] = lambda _: None
+        """Told whether Discord took, or might have taken, what was sent."""
         self.edited = -1e9
         """When a message was last edited here, on the monotonic clock: edits share one limit of Discord's."""
 
@@ -93,9 +96,13 @@ class OpsChannel:
                     allowed_mentions=NO_MENTIONS,
                 )
         except discord.HTTPException as error:
-            raise _meaning(error) from error
+            meaning = _meaning(error)
+            self.on_rest(not isinstance(meaning, AwayError) or error.status == TOO_MANY)
+            raise meaning from error
         except (aiohttp.ClientError, OSError, TimeoutError, discord.DiscordException) as error:
+            self.on_rest(False)  # noqa: FBT003 - a callback's one argument
             raise _lost(error) from error
+        self.on_rest(True)  # noqa: FBT003 - likewise
         return message.id
 
     async def edit(self, message_id: int, shown: Shown) -> None:
@@ -154,7 +161,7 @@ def _meaning(error: discord.HTTPException) -> Exception:
         return ClosedError(f"{error.text or error} (code {error.code})")
     if error.status == 400 or error.status == 413:  # noqa: PLR1714, PLR2004 - HTTP's Bad Request, Content Too Large
         return RefusedMessageError(str(error))
-    if error.status == 429:  # noqa: PLR2004 - HTTP's Too Many Requests
+    if error.status == TOO_MANY:
         # Not one that discord.py waits out: from Cloudflare, or the fifth in a row. Each more counts towards a ban.
         return AwayError(f"too many requests: {error.text}", _seconds(error.response.headers.get("Retry-After")))
     return AwayError(f"HTTP {error.status}: {error.text}")

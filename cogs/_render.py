@@ -12,7 +12,7 @@ from datetime import datetime
 
 import discord
 
-from cogs._text import clip, code, escape, fence, fit, log_line, moment
+from cogs._text import clip, code, escape, fence, fit, log_line, moment, told
 from opsbot.core.account import Account
 from opsbot.core.deployment import Deployment, Hold, Kind, Phase, Refused
 from opsbot.core.gauge import in_about
@@ -112,6 +112,11 @@ def refusal(refused: Refused) -> Shown:
     return Shown(f"✋ {escape(refused.text, 900)}")
 
 
+def against_advice(against: str | None) -> str:
+    """What a person who restarted a service by hand should know: why opsbot itself would not have."""
+    return f"\n⚠️ opsbot itself would not have: {told(against, 300)}" if against else ""
+
+
 MARKS = {Verdict.UP: "🟢", Verdict.DOWN: "🔴", Verdict.UNKNOWN: "⚪"}
 ACTIVITY = {
     Activity.STARTING: "is starting",
@@ -177,6 +182,10 @@ def _notes(status: ServiceStatus) -> list[str]:
         notes.append(f"{how} since {moment(status.incident.opened_at, 'f')}")
     if status.because_of:
         notes.append(f"not well because of {escape(status.because_of, 60)}")
+    if status.discord_away is not None:
+        notes.append(f"Discord is away since {moment(status.discord_away, 't')}")
+    if status.waits:
+        notes.append(f"waits: {told(status.waits, 160)}")
     if status.hold is not None:
         notes.append("waits after a rollback" if status.hold.waits else "held")
     if status.silence is not None:
@@ -219,7 +228,9 @@ def overview(statuses: Sequence[ServiceStatus], host: HostFigures, name: str) ->
 def _check(name: str, health: CheckHealth) -> str:
     seen = f": {escape(health.last.seen, 120)}" if health.last is not None and health.last.seen else ""
     since = f" since {moment(health.since, 'f')}" if health.since is not None else ""
-    return f"{MARKS[health.verdict]} {escape(name)} {health.verdict}{since}{seen}"
+    unasked = health.last is not None and not health.last.known and health.verdict is not Verdict.DOWN
+    verdict = Verdict.UNKNOWN if unasked else health.verdict
+    return f"{MARKS[verdict]} {escape(name)} {verdict}{'' if unasked else since}{seen}"
 
 
 def hold_line(hold: Hold) -> str:
@@ -269,6 +280,7 @@ def details(status: ServiceStatus, growth: Growth | None = None) -> Shown:
         lines.append(deployment_line(status.last_deployment))
     if status.incident is not None:
         lines.append(f"🔴 Trouble since {moment(status.incident.opened_at, 'f')}: {escape(status.incident.cause)}")
+    lines += _of_bot(status)
     if status.hold is not None:
         lines.append(hold_line(status.hold))
     if status.silence is not None:
@@ -279,6 +291,18 @@ def details(status: ServiceStatus, growth: Growth | None = None) -> Shown:
     down = status.verdict is Verdict.DOWN or status.incident is not None
     content = f"{escape(status.service)} {_state(status)}."
     return Shown(content, status.service, fit(lines, DESCRIPTION), RED if down else GREEN)
+
+
+def _of_bot(status: ServiceStatus) -> list[str]:
+    """What a Discord bot waits for, and how its login budget stands."""
+    lines = []
+    if status.discord_away is not None:
+        lines.append(f"🌩️ Discord is away since {moment(status.discord_away, 'f')}")
+    if status.waits:
+        lines.append(f"⏳ Waits: {told(status.waits)}")
+    if status.logins is not None:
+        lines.append(f"Started {status.logins[0]} times in 24 hours; Discord allows {status.logins[1]} logins")
+    return lines
 
 
 def _process(state: ServiceState) -> str:
@@ -300,7 +324,7 @@ def _source(status: ServiceStatus) -> str:
 
 def health(statuses: Sequence[ServiceStatus]) -> Shown:
     """`/health`: what the checks just saw."""
-    bad = [status for status in statuses if any(h.last is not None and not h.last.ok for _, h in status.checks)]
+    bad = [status for status in statuses if any(_fails(check) for _, check in status.checks)]
     lines = []
     for status in statuses:
         lines.append(f"**{escape(status.service)}** {_state(status)}")
@@ -309,10 +333,14 @@ def health(statuses: Sequence[ServiceStatus]) -> Shown:
     return Shown(content, "Health", fit(lines, DESCRIPTION), RED if bad else GREEN)
 
 
+def _fails(check: CheckHealth) -> bool:
+    return check.last is not None and check.last.known and not check.last.ok
+
+
 def _seen(name: str, check: CheckHealth) -> str:
     if check.last is None:
         return f"⚪ {escape(name)}: not looked at yet"
-    sign = "🟢" if check.last.ok else "🔴"
+    sign = "⚪" if not check.last.known else "🟢" if check.last.ok else "🔴"
     return f"{sign} {escape(name)}: {escape(check.last.seen, 150)} ({duration(check.last.took)})"
 
 

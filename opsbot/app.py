@@ -29,7 +29,7 @@ from opsbot.reload import InForce, Reloader
 from opsbot.sdnotify import READY, STOPPING, notify, watchdog_seconds
 from opsbot.services.port import ManagerError
 from opsbot.status_line import StatusLine
-from opsbot.store import StoreError, audit, deliveries, ledger, outbox, watchbook
+from opsbot.store import StoreError, audit, deliveries, discord, ledger, outbox, watchbook
 from opsbot.sweep import Sweeper
 from opsbot.unit_warnings import units_of, warn_of_traps
 from opsbot.vigil import Vigil
@@ -194,6 +194,8 @@ def _loops(parts: Parts) -> Loops:
     loops = Loops(engine.clock)
     loops.every("windows", WINDOWS, partial(_windows, parts), limit=timedelta(seconds=30))
     loops.every("watch", TICK, parts.watcher.tick, limit=timedelta(seconds=30))
+    if parts.aware is not None:
+        loops.every("discord", TICK, parts.aware.tick, limit=timedelta(seconds=30))
     for job in parts.poller.jobs():
 
         async def poll(name: str = job.service) -> None:
@@ -226,6 +228,7 @@ async def _prune(parts: Parts) -> None:
     numbers = await engine.store.write(ledger.prune, old)
     await asyncio.to_thread(parts.deployer.forget_output, numbers)
     await engine.store.write(watchbook.prune, old)
+    await engine.store.write(discord.prune, now, old)
     await engine.store.write(outbox.prune, old)
     await engine.store.write(deliveries.prune, old)
     await engine.store.write(audit.prune, now - engine.config.audit_keep)

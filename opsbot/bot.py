@@ -37,8 +37,10 @@ from opsbot.config import Config
 from opsbot.core.access import Action, Actor
 from opsbot.discord_clock import clock_trace
 from opsbot.discord_connection import LOST, Pace, PatientBot
+from opsbot.discord_sightings import PRESENCE_REFUSED, feed_sightings, intents_for
 from opsbot.engine import Engine
 from opsbot.redaction import Redactor
+from opsbot.watch.sightings import Sightings
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +95,10 @@ class GatewayState:
 OnState = Callable[[GatewayState], None]
 
 
+def _unheard(_: bool) -> None:  # noqa: FBT001 - a callback's one argument
+    return None
+
+
 @dataclass(slots=True)
 class Reporter:
     """Keeps the state and tells each change of it."""
@@ -101,6 +107,8 @@ class Reporter:
     tell: OnState
     state: GatewayState = field(init=False)
     problems: dict[str, str] = field(default_factory=dict)
+    rest: Callable[[bool], None] = _unheard
+    """Told of each request by which REST shows itself there or away."""
 
     def __post_init__(self) -> None:
         """Begin, and say so."""
@@ -144,7 +152,11 @@ class OpsTree(app_commands.CommandTree["OpsBot"]):
 
 
 class OpsBot(PatientBot):
-    """The client of one log-in. Needs no privileged intent: GUILDS alone; who asks comes with each interaction."""
+    """The client of one log-in.
+
+    GUILDS alone is needed: who asks comes with each interaction. Presences (privileged) and voice states are asked for
+    only where a check or a drain goes by them.
+    """
 
     def __init__(
         self,
@@ -155,13 +167,17 @@ class OpsBot(PatientBot):
         pace: Pace,
         awake: Callable[[], None],
         tails: Tails,
+        sightings: Sightings | None = None,
     ) -> None:
-        """Make the client; nothing is connected. awake: called whenever Discord is known to be there again."""
+        """Make the client; nothing is connected. awake: called whenever Discord is known to be there again.
+
+        sightings: kept true from the gateway's events.
+        """
         super().__init__(
             command_prefix=commands.when_mentioned,
             help_command=None,
             tree_cls=OpsTree,
-            intents=discord.Intents(guilds=True),
+            intents=intents_for(sightings),
             allowed_mentions=discord.AllowedMentions.none(),
             max_messages=None,
             member_cache_flags=discord.MemberCacheFlags.none(),
@@ -177,8 +193,12 @@ class OpsBot(PatientBot):
         self.reporter = reporter
         self.pace = pace
         self.on_trouble = lambda text: reporter.problem("gateway", text)
+        self.on_rest = reporter.rest
         self._awake = awake
         self._registering: asyncio.Task[None] | None = None
+        self._sightings = sightings
+        if sightings is not None:
+            feed_sightings(self, sightings)
 
     async def setup_hook(self) -> None:
         """Commands and buttons, known before the first event comes. Nothing here asks Discord."""
@@ -196,10 +216,14 @@ class OpsBot(PatientBot):
 
     async def on_resumed(self) -> None:
         """The old session goes on; what was missed has been replayed."""
+        if self._sightings is not None:
+            self._sightings.resumed()
         self._connected()
 
     async def on_disconnect(self) -> None:
         """The connection is lost, or a try to connect failed."""
+        if self._sightings is not None:
+            self._sightings.lost()
         if not self.is_closed():
             self.reporter.link(Link.AWAY)
 
@@ -283,9 +307,25 @@ async def run_bot(
     Route.BASE = DISCORD if config.discord.api_url is None else config.discord.api_url.rstrip("/")
     # A token in a text we send would have its underscores escaped.
     redact = Redactor([token, escape(token, len(token) + 1)])
-    reporter = Reporter(engine.clock, on_state)
+    aware = engine.aware
+    sightings = aware.sightings if aware is not None else None
+
+    def tell(state: GatewayState) -> None:
+        if aware is not None:
+            aware.triage.gateway(up=state.connected and not state.unanswered, refused=state.link is Link.REFUSED)
+        if sightings is not None and state.unanswered:
+            sightings.lost()
+        on_state(state)
+
+    def rest(ok: bool) -> None:  # noqa: FBT001 - a callback's one argument
+        if aware is not None:
+            aware.triage.rest(ok=ok)
+
+    reporter = Reporter(engine.clock, tell, rest=rest)
     current = _Current()
     channel = OpsChannel(current.get, config.discord.ops_channel_id, redact)
+
+    channel.on_rest = rest
 
     def problem(text: str) -> None:
         reporter.problem("channel", text)
@@ -301,13 +341,13 @@ async def run_bot(
     tails = Tails(engine, channel, channel_pace)
 
     def make() -> OpsBot:
-        return OpsBot(engine, redact, clicks, reporter, pace, awake, tails)
+        return OpsBot(engine, redact, clicks, reporter, pace, awake, tails, sightings)
 
     async with asyncio.TaskGroup() as group:
         group.create_task(sender.run(), name="sender")
         group.create_task(editor.run(), name="editor")
         group.create_task(_report_latency(current, reporter), name="latency")
-        group.create_task(_stay(make, token, current, reporter, pace), name="gateway")
+        group.create_task(_stay(make, token, current, reporter, pace, sightings), name="gateway")
         await tails.run()  # in here, so that it ends before the others do
 
 
@@ -319,7 +359,14 @@ async def _report_latency(current: _Current, reporter: Reporter) -> None:
             reporter.link(Link.CONNECTED, bot.heartbeat_seconds(), unanswered=bot.unanswered_seconds() > LATE_SECONDS)
 
 
-async def _stay(make: Callable[[], OpsBot], token: str, current: _Current, reporter: Reporter, pace: Pace) -> None:
+async def _stay(
+    make: Callable[[], OpsBot],
+    token: str,
+    current: _Current,
+    reporter: Reporter,
+    pace: Pace,
+    sightings: Sightings | None,
+) -> None:
     """Log in and stay connected, with a new client after each end."""
     failures = 0
     while True:
@@ -328,13 +375,19 @@ async def _stay(make: Callable[[], OpsBot], token: str, current: _Current, repor
             async with asyncio.timeout(LOGIN_SECONDS):
                 await bot.login(token)
             failures, current.bot = 0, bot
+            reporter.rest(True)  # noqa: FBT003 - see Reporter.rest
             bot._awake()  # noqa: SLF001 - REST answers from here on, the gateway is not needed to send
             await bot.connect()
             wait = pace.wait(1)
         except discord.LoginFailure:
             wait = _refused(reporter, pace, BAD_TOKEN)
         except discord.PrivilegedIntentsRequired:
-            wait = _refused(reporter, pace, "Discord refuses an intent (4014), though opsbot needs no privileged one")
+            if sightings is not None and sightings.presences and not sightings.refused:
+                wait = _without_presences(reporter, sightings)
+            else:
+                wait = _refused(
+                    reporter, pace, "Discord refuses an intent (4014), though opsbot needs no privileged one"
+                )
         except discord.ConnectionClosed as error:
             bad_token = error.code == AUTHENTICATION_FAILED
             wait = _refused(
@@ -344,6 +397,7 @@ async def _stay(make: Callable[[], OpsBot], token: str, current: _Current, repor
             failures += 1
             wait = max(pace.wait(failures), 0.05)
             reporter.link(Link.AWAY)
+            reporter.rest(False)  # noqa: FBT003 - see Reporter.rest
             log.warning("Discord is away, the next log-in in %.1f s: %r", wait, error)
         except Exception:
             # The edge: a mistake in the library or in here must not leave opsbot without its channel for ever.
@@ -355,6 +409,14 @@ async def _stay(make: Callable[[], OpsBot], token: str, current: _Current, repor
             current.bot = None
             await _close(bot)
         await asyncio.sleep(wait)
+
+
+def _without_presences(reporter: Reporter, sightings: Sightings) -> float:
+    """The presences are what is refused: opsbot goes on without them, and the checks that need them say so."""
+    log.error("%s", PRESENCE_REFUSED)
+    sightings.refused = PRESENCE_REFUSED
+    reporter.problem("presence", PRESENCE_REFUSED)
+    return 0.0
 
 
 def _refused(reporter: Reporter, pace: Pace, text: str) -> float:

@@ -206,6 +206,7 @@ class CheckKind(StrEnum):
     HTTP = "http"
     UNIT = "unit"
     COMMAND = "command"
+    PRESENCE = "presence"
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +238,18 @@ class Check:
     """Which of the service's units it looks at; "" where it is about the service as a whole."""
     memory_max: int | None = None
     """`process`: bytes of resident memory the service's processes may take together; None sets no limit."""
+    user: int = 0
+    """`presence`: the user id of the bot that must be seen online."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """`[services.X.drain]`: what a deploy waits for before it replaces what runs, and for how long at most."""
+
+    user: int = 0
+    """The user id of the bot whose voice channel is looked at."""
+    voice: bool = True
+    limit: timedelta = timedelta(minutes=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +303,11 @@ class Service:
     """Bytes of log kept at most, rotated files included."""
     leak: bool = True
     """Tell people, once a run, when its memory grows in the way of a leak."""
+    discord_bot: bool = False
+    """It logs in to Discord: its starts are counted, and Discord's outages are not held against it."""
+    login_limit: int = 1000
+    """Logins that Discord allows its token in 24 hours."""
+    drain: Drain | None = None
 
     @property
     def unit(self) -> str:

@@ -17,7 +17,7 @@ from opsbot.chart import Memory
 from opsbot.config import Config
 from opsbot.core.access import Action, Actor, Origin, Rank
 from opsbot.core.account import Account, account
-from opsbot.core.deployment import Deployment, Hold, Kind, Refused, Release, Request, Why
+from opsbot.core.deployment import Deployment, Hold, Kind, Phase, Refused, Release, Request, Why
 from opsbot.core.health import CheckHealth, Verdict
 from opsbot.core.model import AuditEntry, Incident, Live, Notice, Silence, SourceState
 from opsbot.core.subjects import is_host
@@ -35,11 +35,13 @@ from opsbot.store import Store, audit, ledger, outbox, watchbook
 from opsbot.watch import Watcher
 from opsbot.watch.inquiry import facts
 from opsbot.watch.memory_story import drawn_again, memory_of
+from opsbot.watch.vetoes import Vetoes
 from opsbot.words import duration
 
 if TYPE_CHECKING:
     from opsbot.core.gauge import Gauge
     from opsbot.notify.notifiers import Notifiers
+    from opsbot.watch.aware import Aware
     from opsbot.watch.leaks import Growth
 
 T = TypeVar("T")
@@ -68,6 +70,12 @@ class ServiceStatus:
     auto: bool = False
     because_of: str = ""
     """The service in whose incident this one is listed as not well."""
+    waits: str = ""
+    """What its recovery or its deployment waits for, in words; times in it are Discord's `<t:…>`."""
+    logins: tuple[int, int] | None = None
+    """Of a Discord bot: its starts in the last 24 hours, and how many logins Discord allows."""
+    discord_away: datetime | None = None
+    """Of a Discord bot: since when Discord is away, None while it is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +121,10 @@ class Engine:
         """When the certificate of each server expires that is watched."""
         self.notifiers: Notifiers | None = None
         """Those beside Discord; likewise."""
+        self.vetoes = Vetoes()
+        """What recovery and deploys ask before they act; set by the wiring, as what follows."""
+        self.aware: Aware | None = None
+        """What goes by Discord; None where no service is a Discord bot."""
 
     # Who may do what
 
@@ -185,6 +197,8 @@ class Engine:
         latest = await self.store.read(ledger.deployments, service, 1)
         incidents = await self.store.read(watchbook.open_incidents)
         checks = self.watcher.healths(service)
+        deploying = latest[0] if latest and not latest[0].finished else None
+        starts = await self.aware.starts(service) if self.aware is not None else None
         return ServiceStatus(
             service,
             state,
@@ -193,7 +207,7 @@ class Engine:
             figures=await _figures(state),
             live=live,
             release=next((r for r in releases if live and r.name == live.release), None),
-            deploying=latest[0] if latest and not latest[0].finished else None,
+            deploying=deploying,
             last_deployment=latest[0] if latest else None,
             hold=await self.store.read(ledger.hold, service),
             silence=await self.store.read(watchbook.silence, service, now),
@@ -201,6 +215,9 @@ class Engine:
             source=await self.store.read(watchbook.source, service) if configured.source else None,
             auto=configured.source.auto if configured.source else False,
             because_of=self.watcher.because_of(service),
+            waits=self.watcher.waits(service) or _waiting_for(deploying),
+            logins=None if starts is None else (starts[0].count, starts[1]),
+            discord_away=self.aware.away(service) if self.aware is not None else None,
         )
 
     async def _state(self, service: str) -> ServiceState:
@@ -399,8 +416,24 @@ class Engine:
         )
         return begun
 
+    async def now(self, actor: Actor, service: str, number: int) -> bool | Refused:
+        """End what a deployment waits for before it replaces what runs; False where it does not wait."""
+        refusal = await self.admit(actor, Action.DEPLOY, service, f"now {number}")
+        if refusal:
+            return refusal
+        deployment = await self.deployment(number)
+        ours = deployment is not None and deployment.service == service
+        hurried = ours and self.deployer.hurry(number, actor.name)
+        result = f"deployment {number} waits no longer" if hurried else f"deployment {number} does not wait"
+        await self._record(actor, Action.DEPLOY, service, f"now {number}", result)
+        return hurried
+
+    async def advice(self, service: str) -> str | None:
+        """What speaks against a restart of the service at this moment, for a person who asks for one; None: nothing."""
+        return await self.vetoes.advice(service) if service in self.config.services else None
+
     async def restart(self, actor: Actor, service: str) -> ServiceState | Refused:
-        """Restart a service now, and forget what recovery counted against it.
+        """Restart a service now, and forget what recovery counted against it. What speaks against it is advice only.
 
         Several units are restarted one after the other: the next one when the one before is well again.
         """
@@ -411,7 +444,8 @@ class Engine:
             busy = Refused(Why.BUSY, f"{service} is being deployed; it is restarted by that.")
             await self._record(actor, Action.RESTART, service, "", busy)
             return busy
-        self.watcher.touched(service, f"restarted by {actor.name}")
+        against = await self.advice(service)
+        self.watcher.touched(service, f"restarted by {actor.name}{f', against advice: {against}' if against else ''}")
         try:
             state = await self._restart(service)
         except ManagerError as error:
@@ -528,6 +562,13 @@ async def _joined(
                 seen[line] -= 1
             elif level is None or at_least(line.level, level):
                 yield line
+
+
+def _waiting_for(deployment: Deployment | None) -> str:
+    if deployment is None or deployment.phase is not Phase.WAITING or not deployment.steps:
+        return ""
+    last = deployment.steps[-1]
+    return last.note if last.phase is Phase.WAITING else ""
 
 
 def _asked(query: LogQuery) -> str:

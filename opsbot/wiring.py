@@ -3,7 +3,8 @@
 store ─┬───────────────┬───────────┬─────────┐
 feed ──┤               │           │         │
 managers ─ prober ─ verifier ─ Deployer ─ Watcher ─ Engine
-errands ──────┴───────────────────┴──── Poller ──────┘
+errands ──────┴───────────────────┼──── Poller ──────┘
+                               vetoes ←── Aware (where a service is a Discord bot)
 """
 
 import asyncio
@@ -14,8 +15,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from opsbot.config import Config, ManagerKind, Secret, SecretMissingError
+from opsbot.config import CheckKind, Config, ManagerKind, Secret, SecretMissingError
 from opsbot.core.deployment import Hold
 from opsbot.deploy.deployer import Deployer
 from opsbot.deploy.verify import Verifier
@@ -37,6 +39,9 @@ from opsbot.watch.memory_story import charted
 from opsbot.watch.vetoes import Vetoes
 from opsbot.watch.windows import Windows
 
+if TYPE_CHECKING:
+    from opsbot.watch.aware import Aware
+
 log = logging.getLogger(__name__)
 
 
@@ -53,6 +58,7 @@ class Parts:
     host: HostWatch
     certificates: CertificateWatch
     errands: Errands | None = None
+    aware: "Aware | None" = None
 
 
 def now() -> datetime:
@@ -92,6 +98,32 @@ def _failed_units(config: Config, closing: AsyncExitStack) -> FailedUnits | None
     asking = Asking(config.systemd.scope)
     closing.push_async_callback(asking.close)
     return asking
+
+
+def _aware(
+    config: Config,
+    store: Store,
+    feed: Feed,
+    managers: dict[str, ServiceManager],
+    clock: Callable[[], datetime],
+) -> "Aware | None":
+    """What goes by Discord; None where nothing of it is configured, so that nothing of it is even imported."""
+    services = config.services.values()
+    checks = [check for service in services for check in service.checks]
+    wanted = any(service.discord_bot or service.drain for service in services)
+    if not wanted and not any(check.kind is CheckKind.PRESENCE for check in checks):
+        return None
+    from opsbot.watch.aware import Aware, bots, sightings_of  # noqa: PLC0415
+
+    aware = Aware(bots(config), store, feed, managers, clock, sightings_of(config, clock))
+    own = [name for name, service in config.services.items() if service.manager is ManagerKind.PROCESS]
+    if own:
+        from opsbot.services.supervisor import Supervisor  # noqa: PLC0415 - loaded already, where it is needed
+
+        for manager in managers.values():
+            if isinstance(manager, Supervisor):
+                manager.held = aware.held
+    return aware
 
 
 def known_secrets(config: Config) -> Iterator[str]:
@@ -157,28 +189,37 @@ async def open_engine(
     managers, errands = _managers(config, clock)
     async with Store(config.state.database) as store, AsyncExitStack() as closing:
         feed = Feed()
-        prober = Prober(clock=clock, errands=errands)
+        aware, vetoes = _aware(config, store, feed, managers, clock), Vetoes()
+        sightings = aware.sightings if aware is not None else None
+        prober = Prober(clock=clock, errands=errands, presence=sightings.look if sightings is not None else None)
         closing.callback(prober.close)
         verifier = Verifier(prober, managers, clock)
-        deployer = Deployer(config, store, feed, managers, verifier, clock, redact=redact, errands=errands)
-        vetoes = Vetoes()
+        deployer = Deployer(
+            config, store, feed, managers, verifier, clock, redact=redact, errands=errands, vetoes=vetoes
+        )
         windows = Windows(config.windows, config.services, store, feed, clock)
         windows.object_to(vetoes)
         watcher = Watcher(
             config.services, store, feed, managers, prober, deployer, clock, redact, config.alerts, vetoes=vetoes
         )
+        if aware is not None:
+            aware.join(watcher, vetoes)
+            await aware.triage.open()
         poller = Poller(config, store, feed, deployer, clock, vetoes=vetoes)
         # Each is to be closed before it is open: one that fails half-way must not hold what the next try needs.
         for manager in set(managers.values()):
             closing.push_async_callback(manager.close)
             await manager.open()
+        if aware is not None:
+            closing.push_async_callback(aware.close)
+            await aware.open()
         closing.push_async_callback(deployer.close)
         await deployer.settle()
         await windows.open()
         closing.push_async_callback(watcher.close)
         await watcher.open()
         engine = Engine(config, store, feed, managers, deployer, watcher, clock, redact)
-        engine.poller = poller
+        engine.poller, engine.vetoes, engine.aware = poller, vetoes, aware
         engine.notifiers = Notifiers(
             config.notifiers, store, feed, clock, config.host or socket.gethostname(), redact=redact
         )
@@ -192,4 +233,4 @@ async def open_engine(
         engine.growth = leaks.growth
         engine.gauges = lambda: host.gauges
         engine.certificates = certificates.expires
-        yield Parts(engine, deployer, watcher, poller, windows, engine.notifiers, host, certificates, errands)
+        yield Parts(engine, deployer, watcher, poller, windows, engine.notifiers, host, certificates, errands, aware)

@@ -128,6 +128,17 @@ def notes(one: ServiceReply, now: datetime, columns: int = 120) -> Iterator[Cell
         yield fit(f"not well because of {plain(one['because_of'])}", columns), BAD
     if one["deploying"] is not None:
         yield fit(deploying_words(one["deploying"], now), columns), "cyan"
+    if one["discord_away"] is not None:
+        yield fit(f"Discord is away for {age(one['discord_away'], now)}", columns), ODD
+    if one["waits"]:
+        yield fit(f"waits: {plain(one['waits'])}", columns), ODD
+    if one["logins"] is not None and one["logins"]["starts"] * 5 >= one["logins"]["limit"]:
+        yield fit(f"started {one['logins']['starts']} times in 24 h of {one['logins']['limit']} logins", columns), ODD
+    yield from _kept(one, now, columns)
+
+
+def _kept(one: ServiceReply, now: datetime, columns: int) -> Iterator[Cell]:
+    """What people, and the source, keep from happening."""
     if one["hold"] is not None:
         hold = one["hold"]
         reason = f": {plain(hold['reason'])}" if hold["reason"] else ""

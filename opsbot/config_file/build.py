@@ -11,6 +11,7 @@ from opsbot.config import (
     Cleanup,
     Config,
     Discord,
+    Drain,
     Heartbeat,
     HostChecks,
     Http,
@@ -30,6 +31,9 @@ from opsbot.core.recovery import Ladder
 from opsbot.core.windows import Window
 
 Values = Mapping[str, Any]
+
+PRESENCE_FALL = 10
+"""A late and weak sign has to hold for five minutes, at the default interval, before it counts."""
 
 
 def build(path: Path, tree: Values) -> Config:
@@ -87,6 +91,8 @@ def _service(name: str, values: Values) -> Service:
         given["install"] = tuple(InstallStep(**step) for step in given["install"])
     if "cleanup" in given:
         given["cleanup"] = tuple(Cleanup(**each) for each in given["cleanup"])
+    if "drain" in given:
+        given["drain"] = Drain(**given["drain"])
     if "recovery" in given:
         given["recovery"] = _ladder(given["recovery"])
     if not checks:
@@ -109,6 +115,8 @@ def _checks(checks: Sequence[Values]) -> tuple[Check, ...]:
         if "name" not in given:
             given["name"] = _free_name(given["kind"], taken)
             taken.add(given["name"])
+        if given["kind"] is CheckKind.PRESENCE:
+            given.setdefault("fall", PRESENCE_FALL)
         policy = Policy(**{key: given.pop(key) for key in ("fall", "rise", "of") if key in given})
         check = Check(policy=policy, **given)
         if "timeout" not in given and check.timeout > check.interval:

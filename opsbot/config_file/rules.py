@@ -136,6 +136,8 @@ def _service(service: Values, where: KeyPath) -> Iterator[Breach]:
         yield from _check(each, (*where, "checks", index), manager)
         yield from _check_unit(each, (*where, "checks", index), service, manager)
     yield from _check_names(service, where)
+    if "login_limit" in service and service.get("discord_bot") not in {True, BROKEN}:
+        yield (*where, "login_limit"), "means nothing without discord_bot = true; add that, or remove it"
     recovery = _part(service, "recovery") or {}
     backoff, most = _get(recovery, "backoff"), _get(recovery, "backoff_max")
     if backoff is not None and most is not None and most < backoff:
@@ -251,7 +253,9 @@ def _check(check: Values, where: KeyPath, manager: ManagerKind | None) -> Iterat
     for key in CHECKS.keys:
         if key.only and key.name in check and kind not in key.only:
             yield (*where, key.name), f'means nothing for kind = "{kind}"; remove it, or write kind = "{key.only[0]}"'
-    needed = {CheckKind.HTTP: "url", CheckKind.TCP: "port", CheckKind.COMMAND: "run"}.get(kind)
+    needed = {CheckKind.HTTP: "url", CheckKind.TCP: "port", CheckKind.COMMAND: "run", CheckKind.PRESENCE: "user"}.get(
+        kind
+    )
     if needed and needed not in check:
         example = next(key.kind.example for key in CHECKS.keys if key.name == needed)
         yield (*where, needed), f'is missing; kind = "{kind}" needs it, for example {needed} = {example}'

@@ -32,6 +32,7 @@ from opsbot.control.shapes import (
     WindowReply,
     WindowsReply,
 )
+from opsbot.words import plain_times
 
 if TYPE_CHECKING:  # the client prints these shapes and must start fast: it needs none of what they are made from
     from opsbot.core.access import Actor
@@ -70,7 +71,7 @@ def check_reply(name: str, health: "CheckHealth") -> CheckReply:
         "name": name,
         "verdict": str(health.verdict),
         "since": maybe_iso(health.since),
-        "ok": last.ok if last else None,
+        "ok": last.ok if last and last.known else None,
         "seen": last.seen if last else "",
         "at": iso(last.at) if last else None,
         "took": last.took if last else None,
@@ -102,7 +103,7 @@ def step_reply(step: "Step") -> StepReply:
         "started_at": iso(step.started_at),
         "ended_at": maybe_iso(step.ended_at),
         "ok": step.ok,
-        "note": step.note,
+        "note": plain_times(step.note),
         "tail": step.tail,
         "output": step.output,
     }
@@ -176,7 +177,7 @@ def incident_reply(incident: "Incident") -> IncidentReply:
         "checks": list(incident.evidence.checks),
         "exit": incident.evidence.exit,
         "log": list(incident.evidence.log),
-        "deeds": [{"at": iso(deed.at), "text": deed.text} for deed in incident.deeds],
+        "deeds": [{"at": iso(deed.at), "text": plain_times(deed.text)} for deed in incident.deeds],
         "deployment": incident.deployment,
         "consequences": list(incident.evidence.consequences),
         "dependents": [
@@ -240,6 +241,9 @@ def service_reply(status: "ServiceStatus") -> ServiceReply:
         "source": source_reply(status.source) if status.source else None,
         "auto": status.auto,
         "because_of": status.because_of,
+        "waits": plain_times(status.waits),
+        "logins": {"starts": status.logins[0], "limit": status.logins[1]} if status.logins else None,
+        "discord_away": maybe_iso(status.discord_away),
     }
 
 

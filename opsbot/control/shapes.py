@@ -208,11 +208,19 @@ class StateReply(TypedDict):
     stopped_by_hand: bool
 
 
+class LoginsReply(TypedDict):
+    """The login budget of a Discord bot: its starts in the last 24 hours, and how many logins Discord allows."""
+
+    starts: int
+    limit: int
+
+
 class ServiceReply(TypedDict):
     """How one service stands. `healthy`: it runs (or is starting) and no check holds it for down.
 
     `cpu` is percent of one core, `memory` bytes; both null where no process is known. `tasks` counts the processes and
-    threads of its unit, null where it has none.
+    threads of its unit, null where it has none. `waits`: what its recovery or its deployment waits for. `discord_away`:
+    since when Discord is away, null while it is not, and for what is no bot.
     """
 
     service: str
@@ -235,6 +243,9 @@ class ServiceReply(TypedDict):
     auto: bool
     because_of: str
     """The service in whose incident this one is listed as not well; "" where it is in none."""
+    waits: str
+    logins: LoginsReply | None
+    discord_away: str | None
 
 
 class LogReply(TypedDict):

@@ -32,6 +32,8 @@ class ProbeResult:
     at: datetime
     took: float = 0.0
     """Seconds."""
+    known: bool = True
+    """False: what it looks at cannot be asked at present. Such a result is shown and never folded."""
 
 
 KEEP = 50

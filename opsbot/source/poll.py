@@ -340,6 +340,8 @@ class Poller:
         if begun.why is Why.BUSY:
             self._waiting.add(service)
             return Polled(Outcome.LATER, begun.text, head, begun.deployment)
+        if begun.why is Why.NOT_NOW:
+            return Polled(Outcome.WAITING, begun.text, head)
         if begun.why is Why.ALREADY_LIVE:
             return Polled(Outcome.NO_NEWS, begun.text, head)
         return await self._note(known, history, head, Note(Because.REFUSED, begun.text))

@@ -16,7 +16,7 @@ from opsbot.standin.errors import Json
 from opsbot.standin.faults import Faults
 from opsbot.standin.files import Files
 from opsbot.standin.gateway import Gateway
-from opsbot.standin.guild import Role
+from opsbot.standin.guild import VOICE, Role
 from opsbot.standin.interaction import DEADLINE
 from opsbot.standin.interactions import Interactions
 from opsbot.standin.messages import Messages
@@ -212,6 +212,18 @@ class Standin:
     def set_presence(self, member_id: int, status: str) -> None:
         """Change a member's status."""
         self.state.set_presence(member_id, status)
+
+    def add_bot(self, name: str) -> int:
+        """Another bot in the server, offline at first; returns its user id."""
+        return self.state.add_member(name, bot=True).id
+
+    def add_voice_channel(self, name: str) -> int:
+        """A new voice channel; returns the id."""
+        return self.state.add_channel(name, kind=VOICE).id
+
+    def set_voice(self, member_id: int, channel_id: int | None) -> None:
+        """A member joins a voice channel; None: leaves it."""
+        self.state.set_voice(member_id, channel_id)
 
     def add_role(self, name: str, *, permissions: int = 0, mentionable: bool = False) -> int:
         """A new role; returns the id."""

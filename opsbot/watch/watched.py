@@ -37,13 +37,17 @@ class Watched:
     """Restarts made for the open incident, since a person last had a hand in it."""
     rolled_back: bool = False
     called: bool = False
+    spent: bool = False
+    """A human was called since a veto forbids what recovery would do: when that is lifted, it goes on."""
+    waits: str = ""
+    """What recovery waits for, in words; "" while it does not."""
+    revive: bool = False
+    """What made its manager give up is over: a restart can help again."""
     acting: bool = False
     settling: bool = False
     waits_for: str = ""
     """The service it needs that fails, too, so that it is not restarted."""
     last_deed: str = ""
-    waits: str = ""
-    """What recovery waits for, in words; "" while it does not."""
     events: asyncio.Lock = field(default_factory=asyncio.Lock)
     """What the manager says is taken in its order: the start that follows a death belongs to the incident it opened."""
 
@@ -97,3 +101,4 @@ class Watched:
     def forget_tries(self) -> None:
         """The ladder begins at its first rung."""
         self.restarts, self.rolled_back, self.called, self.waits_for = (), False, False, ""
+        self.spent, self.waits = False, ""

@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from opsbot.config import Alerts, Check, Service
+from opsbot.config import Alerts, Check, CheckKind, Service
 from opsbot.core.dependencies import pace
 from opsbot.core.deployment import Deployment, Phase
 from opsbot.core.flapping import BY_TURNS, LOOKS, alternates
@@ -45,7 +45,7 @@ from opsbot.watch.casebook import Casebook
 from opsbot.watch.climber import Climber
 from opsbot.watch.family import Family
 from opsbot.watch.parts import UNSETTLED, idle, left_alone, meant_to_run, troubled
-from opsbot.watch.vetoes import Vetoes
+from opsbot.watch.vetoes import Vetoes, first
 from opsbot.watch.watched import Watched
 from opsbot.watch.witness import Witness
 
@@ -72,7 +72,11 @@ class Watcher:
         alerts: Alerts = Alerts(),  # noqa: B008 - frozen
         vetoes: Vetoes | None = None,
     ) -> None:
-        """Take the parts, and listen to the managers; nothing is judged before `open`."""
+        """Take the parts, and listen to the managers; nothing is judged before `open`.
+
+        vetoes: asked before recovery does anything.
+        """
+        self._vetoes = vetoes or Vetoes()
         self._store = store
         self._feed = feed
         self._managers = managers
@@ -100,7 +104,7 @@ class Watcher:
         witness = Witness(managers, redact)
         self.casebook = Casebook(self._watched, self._family, witness, store, feed, clock, alerts.flapping)
         self._climber = Climber(
-            self._watched, store, managers, deployer, self.casebook, self._family, clock, vetoes or Vetoes()
+            self._watched, store, managers, deployer, self.casebook, self._family, clock, self._vetoes
         )
 
     # Beginning and end
@@ -165,7 +169,11 @@ class Watcher:
             return
         try:
             state = await self._managers[name].state(name)
-            for part in idle(state):
+            down = idle(state)
+            if down and (words := await first(self._vetoes.spent, name)):
+                await self.casebook.trouble(name, f"it does not run: {words}", self._clock())
+                return
+            for part in down:
                 log.info("%s does not run: starting it", part or name)
                 # `start` would also start those of its units that a person stopped.
                 await (self._managers[name].restart(name, part) if part else self._managers[name].start(name))
@@ -192,7 +200,27 @@ class Watcher:
         watched = self._watched[service]
         if watched.unwell:
             return Verdict.DOWN
-        return overall([health.verdict for health in watched.checks.values()])
+        # A check that cannot be asked says nothing of the service.
+        asked = [one for one in watched.checks.values() if one.verdict is Verdict.DOWN or not _unknown(one)]
+        return overall([health.verdict for health in asked]) if asked or not watched.checks else Verdict.UNKNOWN
+
+    @property
+    def watched(self) -> Mapping[str, Watched]:
+        """What is remembered of each service, for those who judge whether it may be restarted. Only to be read."""
+        return self._watched
+
+    def waits(self, service: str) -> str:
+        """What its recovery waits for, in words; "" while it does not."""
+        watched = self._watched[service]
+        return watched.waits if watched.incident is not None else ""
+
+    async def back_from(self, services: Iterable[str], deed: str) -> None:
+        """What excused these services is over: the recovery of those in trouble begins anew."""
+        for name in services:
+            watched = self._watched[name]
+            if watched.incident is not None:
+                watched.revive = True
+                await self.casebook.afresh(name, deed)
 
     def because_of(self, service: str) -> str:
         """The service in whose incident this one is listed as not well; "" where it is in none."""
@@ -249,10 +277,12 @@ class Watcher:
         left = watched.under is not None and watched.under.until is not None
         in_trouble = watched.incident is not None and not watched.case.flaps.flapping
         for check in due:
+            # A presence comes late: to look at it more often would only count its failures faster.
+            slow = check.kind is CheckKind.PRESENCE and not _well(watched.checks[check.name])
             interval = check.interval
-            if in_trouble or left:
+            if (in_trouble or left) and not slow:
                 interval = min(interval, HURRY)
-            elif awaited:
+            elif awaited and not slow:
                 interval = pace(interval, check.policy.fall)
             watched.due[check.name] = now + interval
             watched.looking.add(check.name)
@@ -313,6 +343,8 @@ class Watcher:
         """Whether this result may change the verdict: not during a deploy, a start, a stop, or the grace after one."""
         state = state.of(check.unit)
         if self._deployer.busy(watched.service.name) or left_alone(state) or state.activity in UNSETTLED:
+            return False
+        if not result.known:
             return False
         watched.see_run(check.unit, state.run)
         if result.ok:
@@ -442,7 +474,7 @@ class Watcher:
             if state.parts and check.unit and check.unit not in running:
                 continue  # a person stopped that unit
             health = watched.checks[check.name]
-            if health.streak < check.policy.rise or health.verdict is Verdict.DOWN:
+            if health.verdict is Verdict.DOWN or (health.streak < check.policy.rise and not _unknown(health)):
                 return
         if watched.under is not None:
             await self.casebook.well(name)
@@ -480,3 +512,12 @@ class Watcher:
             watched.last_deed = f"deployment {deployment.id} ended {deployment.phase}"
             self._spawn(asyncio.create_task(self.casebook.note(deployment.service, watched.last_deed)))
         watched.hurry(self._clock())
+
+
+def _unknown(health: CheckHealth) -> bool:
+    """Whether the check could not be asked when it was last looked at."""
+    return health.last is not None and not health.last.known
+
+
+def _well(health: CheckHealth) -> bool:
+    return health.last is not None and health.last.ok

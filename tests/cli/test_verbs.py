@@ -96,6 +96,7 @@ async def test_the_shape_of_status_in_json_is_kept(daemon: World, opsbot: Opsbot
     assert set(service) == {
         *("service", "healthy", "verdict", "state", "cpu", "memory", "tasks", "checks", "live", "live_since"),
         *("release", "deploying", "last_deployment", "hold", "silence", "incident", "source", "auto", "because_of"),
+        *("waits", "logins", "discord_away"),
     }
     assert set(service["state"]) == {"activity", "pid", "started_at", "restarts", "exit", "stopped_by_hand"}
     assert set(service["checks"][0]) == {"name", "verdict", "since", "ok", "seen", "at", "took", "streak"}

@@ -133,6 +133,10 @@ class Watching:
     def because_of(self, service: str) -> str:
         return self.listed.get(service, "")
 
+    def waits(self, service: str) -> str:
+        assert service
+        return ""
+
     def verdict(self, service: str) -> Verdict:
         return overall([health.verdict for health in self.healths(service).values()])
 

@@ -21,11 +21,13 @@ from opsbot.discord_connection import Pace
 from opsbot.engine import Engine
 from opsbot.feed import Feed
 from opsbot.probes import Prober
-from opsbot.services.port import Activity, LogLine, LogQuery, ServiceEvent, ServiceState
+from opsbot.services.port import Activity, LogLine, LogQuery, ServiceEvent, ServiceManager, ServiceState
 from opsbot.standin import Standin
 from opsbot.standin.state import GUILD_ID, OPS_CHANNEL_ID, ROLE_IDS
 from opsbot.store import Store, ledger, outbox, watchbook
 from opsbot.watch import Watcher
+from opsbot.watch.vetoes import Vetoes
+from opsbot.wiring import _aware
 
 START = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
 QUICK = Pace(retry_first=0.02, retry_most=0.3, refused=0.3, identify=0.0, invalidated=0.02, healthy=0.2, connect=5.0)
@@ -141,11 +143,18 @@ async def open_parts(config: Config) -> AsyncIterator[Parts]:
 
     async with Store(config.state.database) as store:
         feed, manager = Feed(), CalmManager()
-        managers = dict.fromkeys(config.services, manager)
-        prober = Prober(clock=clock)
-        deployer = Deployer(config, store, feed, managers, Verifier(prober, managers, clock), clock)
-        watcher = Watcher(config.services, store, feed, managers, prober, deployer, clock)
-        opened.append(Parts(store, feed, manager, Engine(config, store, feed, managers, deployer, watcher, clock)))
+        managers: dict[str, ServiceManager] = dict.fromkeys(config.services, manager)
+        aware, vetoes = _aware(config, store, feed, managers, clock), Vetoes()
+        sightings = aware.sightings if aware else None
+        prober = Prober(clock=clock, presence=sightings.look if sightings else None)
+        verifier = Verifier(prober, managers, clock)
+        deployer = Deployer(config, store, feed, managers, verifier, clock, vetoes=vetoes)
+        watcher = Watcher(config.services, store, feed, managers, prober, deployer, clock, vetoes=vetoes)
+        engine = Engine(config, store, feed, managers, deployer, watcher, clock)
+        engine.vetoes, engine.aware = vetoes, aware
+        if aware is not None:
+            aware.join(watcher, vetoes)
+        opened.append(Parts(store, feed, manager, engine))
         try:
             yield opened[0]
         finally:
@@ -261,10 +270,12 @@ class World:
 
 
 @asynccontextmanager
-async def open_world(folder: Path, **options: Any) -> AsyncIterator[World]:
-    """A world whose bot is not started yet."""
+async def open_world(
+    folder: Path, *, changed: Callable[[Config], Config] = lambda config: config, **options: Any
+) -> AsyncIterator[World]:
+    """A world whose bot is not started yet. changed: makes its configuration another one."""
     async with Standin(**options) as standin:
-        config = config_for(folder, standin.api_url)
+        config = changed(config_for(folder, standin.api_url))
         async with open_parts(config) as parts:
             world = World(standin, config, parts)
             world.people = {rank: standin.add_member(rank, [standin.roles[rank]]) for rank in RANKS}

@@ -549,6 +549,23 @@ SERVICE_CASES = [
         ['10: services.bot.log_size: "50 megs" is not a size; write it like "512KiB", "50MiB" or "2GiB"'],
     ),
     (
+        ('manager = "process"\ncommand = ["node"]\nlogin_limit = 500\n'),
+        ["10: services.bot.login_limit: means nothing without discord_bot = true; add that, or remove it"],
+    ),
+    (
+        ('manager = "process"\ncommand = ["node"]\n[services.bot.drain]\nlimit = "10s"\n'),
+        [
+            (
+                "10: services.bot.drain.user: is missing; expected the user id of the service's bot without quotes, "
+                "for example user = 100000000000000001"
+            ),
+            (
+                '11: services.bot.drain.limit: "10s" is out of range; expected a duration from 1m to 1d, for '
+                'example "30m"'
+            ),
+        ],
+    ),
+    (
         ('manager = "process"\ncommand = ["node"]\npoll = "5m"\nfall = 3\n'),
         [
             "10: services.bot.poll: does not belong here; it belongs in [services.NAME.source]",
@@ -561,7 +578,8 @@ SERVICE_CASES = [
             (
                 "10: services.bot.frobnicate: is not a known key; known here are manager, unit, units, command, "
                 "working_directory, environment_file, environment, depends_on, soak, verify_timeout, startup_grace, "
-                "stop_timeout, log_keep, log_size, leak, source, install, checks, recovery, cleanup"
+                "stop_timeout, log_keep, log_size, leak, discord_bot, login_limit, source, install, checks, recovery, "
+                "cleanup, drain"
             )
         ],
     ),
@@ -923,11 +941,26 @@ def test_what_is_wrong_with_steps_and_between_services_is_said(tmp_path: Path, t
 
 CHECK_CASES = [
     (
+        'kind = "presence"\n',
+        [
+            (
+                '10: services.bot.checks[1].user: is missing; kind = "presence" needs it, for example user = '
+                "100000000000000001"
+            )
+        ],
+    ),
+    (
+        'kind = "tcp"\nport = 80\nuser = 100000000000000001\n',
+        [
+            '13: services.bot.checks[1].user: means nothing for kind = "tcp"; remove it, or write kind = "presence"',
+        ],
+    ),
+    (
         "",
         [
             (
                 '10: services.bot.checks[1].kind: is missing; expected one of "process", "tcp", "http", '
-                '"unit", "command", for example kind = "process"'
+                '"unit", "command", "presence", for example kind = "process"'
             )
         ],
     ),
@@ -936,7 +969,7 @@ CHECK_CASES = [
         [
             (
                 '11: services.bot.checks[1].kind: "https" is not known; did you mean "http"?; expected '
-                'one of "process", "tcp", "http", "unit", "command"'
+                'one of "process", "tcp", "http", "unit", "command", "presence"'
             )
         ],
     ),
