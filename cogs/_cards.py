@@ -413,7 +413,8 @@ def well_again(incident: Incident) -> str:
 
 def _proof(incident: Incident, around: Around) -> list[str]:
     evidence = incident.evidence
-    lines = [f"• {escape(name, 60)}: {escape(seen, 150)}" for name, seen in evidence.checks]
+    most = 300 if is_host(incident.service) else 150  # what can be done about it stands there too
+    lines = [f"• {escape(name, 60)}: {escape(seen, most)}" for name, seen in evidence.checks]
     lines += [f"　↳ so too {escape(name, 60)}: {escape(seen, 150)}" for name, seen in evidence.consequences]
     if evidence.exit and evidence.exit not in incident.cause:
         lines.append(f"• process: {escape(evidence.exit, 150)}")
@@ -474,14 +475,14 @@ def _colour(incident: Incident) -> int:
 
 def incident_card(incident: Incident, around: Around) -> Shown:
     """The card of an incident, from alarm to end."""
-    over = incident.closed_at is not None
+    over, of_host = incident.closed_at is not None, is_host(incident.service)
     deeds = [f"{moment(deed.at, 'T')} {told(deed.text, 200)}" for deed in incident.deeds[-DEEDS:]]
     last_words = fence(incident.evidence.log[-TAIL:], _LOG_ROOM)
     blocks = [
         *_proof(incident, around),
         "**Done**\n" + "\n".join(deeds) if deeds else "",
         "" if over else f"**Next:** {_next(incident, around.recovery)}",
-        f"**Its last lines**\n{last_words}" if last_words else "",
+        f"**{'Who uses it' if of_host else 'Its last lines'}**\n{last_words}" if last_words else "",
     ]
     name = words(incident.service)
     lasted = duration((incident.closed_at or incident.opened_at) - incident.opened_at)

@@ -15,12 +15,15 @@ import discord
 from cogs._text import clip, code, escape, fence, fit, log_line, moment, told
 from opsbot.core.account import Account
 from opsbot.core.deployment import Deployment, Hold, Kind, Phase, Refused
+from opsbot.core.gauge import in_about
 from opsbot.core.health import CheckHealth, Verdict
 from opsbot.core.model import AuditEntry, Incident, Proof, Silence
 from opsbot.core.subjects import words
 from opsbot.engine import ServiceStatus
 from opsbot.host import HostFigures
 from opsbot.services.port import Activity, LogLine, ServiceState
+from opsbot.watch.leaks import Growth
+from opsbot.watch.memory_story import in_short
 from opsbot.words import duration, size, whose
 
 CONTENT = 2000
@@ -85,12 +88,18 @@ class Shown:
             title=redact(self.title),
             text=redact(self.text),
             footer=redact(self.footer),
-            file=self.file and (self.file[0], redact(self.file[1].decode("utf-8", "replace")).encode()),
+            file=self.file and (self.file[0], _redacted(self.file, redact)),
         )
 
     def plainly(self) -> "Shown":
         """Only its sentence: for when Discord refuses the rest."""
         return Shown(clip(self.content, 500) + (f"\n-# {self.footer}" if self.footer else ""))
+
+
+def _redacted(file: tuple[str, bytes], redact: Callable[[str], str]) -> bytes:
+    name, data = file
+    # A picture is no text: taken for one, it would be broken.
+    return data if name.endswith(".png") else redact(data.decode("utf-8", "replace")).encode()
 
 
 def say(text: str) -> Shown:
@@ -249,8 +258,19 @@ def silence_line(silence: Silence) -> str:
     return f"🔕 Silenced by {escape(silence.actor, 60)} until {moment(silence.until, 'f')}{why}"
 
 
-def details(status: ServiceStatus) -> Shown:
-    """`/status service`: everything known of one service."""
+def growth_line(growth: Growth) -> str:
+    """How the memory of a service is judged; empty where it is not known yet."""
+    words = in_short(growth)
+    if not words:
+        return ""
+    ahead, limit = growth.judgement.ahead, growth.limit
+    if ahead is not None and limit is not None:
+        words += f"; at this rate it reaches {limit.name} ({size(limit.size)}) {in_about(ahead)}"
+    return f"Memory: {words}"
+
+
+def details(status: ServiceStatus, growth: Growth | None = None) -> Shown:
+    """`/status service`: everything known of one service. growth: how its memory is judged."""
     state = status.state
     lines = [f"{code(name)} {'process ' if part.pid else ''}{_process(part)}" for name, part in state.parts]
     if not lines and state.pid and state.started_at:
@@ -259,6 +279,8 @@ def details(status: ServiceStatus) -> Shown:
         lines.append(f"Last run: {escape(state.exit, 200)}")
     if status.figures is not None:
         lines.append(_figures(status))
+    if growth is not None and (line := growth_line(growth)):
+        lines.append(line)
     if status.live is not None:
         title = f" {escape(status.release.title, 80)}" if status.release is not None else ""
         lines.append(f"Release {code(status.live.release)}{title}, live {moment(status.live.since)}")

@@ -4,6 +4,7 @@ import socket
 from dataclasses import dataclass
 
 from cogs import _cards, _paging_cards
+from cogs._chart import with_chart
 from cogs._render import Shown
 from opsbot.core.deployment import Deployment, Phase
 from opsbot.core.model import Incident, Notice, NoticeKind
@@ -98,7 +99,8 @@ async def telling(engine: Engine, notice: Notice) -> Telling | None:
             return Telling(_cards.update(notice, around))
         case NoticeKind.SOURCE | NoticeKind.WORD:
             calm = notice.body.get("ok") is True or notice.body.get("level") == "info"
-            return Telling(_cards.word(notice, host_of(engine)), silent=calm)
+            shown = _cards.word(notice, host_of(engine))
+            return Telling(await with_chart(shown, await engine.kept_memory(notice)), silent=calm)
 
 
 async def _of_deployment(engine: Engine, notice: Notice, deployment: Deployment) -> Telling:

@@ -8,6 +8,7 @@ from discord.ext import commands
 
 from cogs._answer import respond
 from cogs._args import choose_service, engine_of
+from cogs._chart import with_chart
 from cogs._render import Shown, details, health, history, overview, refusal
 from cogs._tellings import host_of
 from cogs._windows import windows
@@ -30,7 +31,8 @@ class Status(commands.Cog):
             if isinstance(statuses, Refused):
                 return refusal(statuses)
             if service is not None:
-                return details(statuses[0])
+                shown = details(statuses[0], engine.growth.get(service))
+                return await with_chart(shown, await engine.memory(service))
             return overview(statuses, await asyncio.to_thread(engine.host), host_of(engine), await engine.proof())
 
         await respond(interaction, Action.STATUS, work, service=service)

@@ -33,6 +33,7 @@ from opsbot.store import StoreError, audit, deliveries, discord, ledger, outbox,
 from opsbot.sweep import Sweeper
 from opsbot.unit_warnings import units_of, warn_of_traps
 from opsbot.vigil import Vigil
+from opsbot.watch.certwatch import EVERY as CERTIFICATES
 from opsbot.web.facts import Beats
 from opsbot.web.hooks import Hooks
 from opsbot.web.live import LiveSources
@@ -208,6 +209,10 @@ def _loops(parts: Parts) -> Loops:
     for cleanup in sweeper.jobs():
         sweep = partial(sweeper.sweep, cleanup)
         loops.every(cleanup.name, cleanup.every, sweep, jitter=JITTER, first=cleanup.first, limit=SWEEP_LIMIT)
+    # Half a minute after the start: what a start takes is not what the host takes.
+    every = engine.config.host_checks.interval
+    loops.every("host", every, parts.host.tick, first=timedelta(seconds=30), limit=timedelta(minutes=2))
+    loops.every("certificates", CERTIFICATES, parts.certificates.look, first=timedelta(minutes=1), jitter=JITTER)
     loops.every("prune", PRUNE, lambda: _prune(parts), first=timedelta(minutes=10), limit=timedelta(hours=1))
     return loops
 

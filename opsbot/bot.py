@@ -40,6 +40,7 @@ from cogs.logs import Logs
 from cogs.status import Status
 from opsbot.config import Config
 from opsbot.core.access import Action, Actor
+from opsbot.discord_clock import clock_trace
 from opsbot.discord_connection import LOST, Pace, PatientBot
 from opsbot.discord_sightings import PRESENCE_REFUSED, feed_sightings, intents_for
 from opsbot.engine import Engine
@@ -190,6 +191,7 @@ class OpsBot(PatientBot):
             chunk_guilds_at_startup=False,
             guild_ready_timeout=1.0,
             max_ratelimit_timeout=30.0,
+            http_trace=clock_trace(engine.drift, engine.clock),
         )
         self.engine = engine
         self.redact = redact

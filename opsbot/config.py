@@ -121,6 +121,39 @@ class Systemd:
 
 
 @dataclass(frozen=True, slots=True)
+class HostChecks:
+    """`[host_checks]`: what is watched of the host itself. A threshold of 0, or "0s", turns its check off.
+
+    disk, inodes, swap, pressure, steal, fds: percent, bad above. memory_available: percent, bad below. load: runnable
+    processes a core, over five minutes.
+    """
+
+    interval: timedelta = timedelta(minutes=1)
+    sustained: timedelta = timedelta(minutes=5)
+    """How long a figure must be bad before it counts."""
+    settled: timedelta = timedelta(minutes=5)
+    """How long it must be well again before it is over."""
+    disk: int = 90
+    disk_ahead: timedelta = timedelta(hours=6)
+    """A file system that is steadily filling counts as bad so long before it is full."""
+    inodes: int = 90
+    memory_available: int = 5
+    swap: int = 0
+    pressure: int = 0
+    load: int = 0
+    steal: int = 0
+    fds: int = 0
+    clock: timedelta = timedelta(0)
+    """By how much the kernel says the clock may be wrong."""
+    failed_units: bool = False
+    certificate: timedelta = timedelta(days=14)
+    """How long before it expires."""
+    certificates: tuple[tuple[str, int], ...] = ()
+    """Hosts and ports beside those of the https checks."""
+    leak_within: timedelta = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
 class InstallStep:
     """`[[services.X.install]]`: one command run in the new release before anything live changes."""
 
@@ -268,6 +301,8 @@ class Service:
     log_keep: timedelta = timedelta(days=7)
     log_size: int = 50 * 1024 * 1024
     """Bytes of log kept at most, rotated files included."""
+    leak: bool = True
+    """Tell people, once a run, when its memory grows in the way of a leak."""
     discord_bot: bool = False
     """It logs in to Discord: its starts are counted, and Discord's outages are not held against it."""
     login_limit: int = 1000
@@ -354,6 +389,7 @@ class Config:
     http: Http
     services: Mapping[str, Service]
     systemd: Systemd = field(default_factory=Systemd)
+    host_checks: HostChecks = field(default_factory=HostChecks)
     windows: tuple[Window, ...] = ()
     notifiers: Mapping[str, Notifier] = field(default_factory=dict)
     heartbeat: Heartbeat | None = None

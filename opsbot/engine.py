@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
+from opsbot.chart import Memory
 from opsbot.config import Config
 from opsbot.core.access import Action, Actor, Origin, Rank
 from opsbot.core.account import Account, account
@@ -33,6 +34,7 @@ from opsbot.core.windows import Span, active, coming
 from opsbot.deploy.deployer import Deployer
 from opsbot.deploy.rolling import restart_in_turn
 from opsbot.feed import Feed
+from opsbot.gauges.drift import Drift
 from opsbot.host import HostFigures, ProcessFigures, host_figures, service_figures
 from opsbot.notify.courier import Sent
 from opsbot.services.log_levels import at_least
@@ -41,12 +43,15 @@ from opsbot.source.poll import Outcome, Polled, Poller
 from opsbot.store import Store, acks, audit, channel_state, ledger, outbox, watchbook
 from opsbot.watch import Watcher
 from opsbot.watch.inquiry import facts
+from opsbot.watch.memory_story import drawn_again, memory_of
 from opsbot.watch.vetoes import Vetoes
 from opsbot.words import duration
 
 if TYPE_CHECKING:
+    from opsbot.core.gauge import Gauge
     from opsbot.notify.notifiers import Notifiers
     from opsbot.watch.aware import Aware
+    from opsbot.watch.leaks import Growth
 
 T = TypeVar("T")
 
@@ -115,6 +120,14 @@ class Engine:
         self._redact = redact
         self.poller: Poller | None = None
         """Asks the remotes; set by the wiring, which makes it after the engine's other parts."""
+        self.growth: Mapping[str, Growth] = {}
+        """How the memory of each service was last judged. This and what follows is the wiring's, too."""
+        self.gauges: Callable[[], Sequence[Gauge]] = tuple
+        """The figures of the host that are watched, as last measured."""
+        self.drift = Drift()
+        """How this host's clock stands to Discord's."""
+        self.certificates: Mapping[str, datetime] = {}
+        """When the certificate of each server expires that is watched."""
         self.notifiers: Notifiers | None = None
         """Those beside Discord; likewise."""
         self.vetoes = Vetoes()
@@ -221,6 +234,16 @@ class Engine:
             return await self.managers[service].state(service)
         except ManagerError as error:
             return ServiceState(Activity.FAILED, exit=str(error))
+
+    async def memory(self, service: str, span: timedelta = timedelta(hours=24)) -> Memory | None:
+        """What is to be drawn of a service's memory; None where too little is known. For who was shown its status."""
+        now = self.clock()
+        return await memory_of(self.store, service, now - span, now, self.growth.get(service))
+
+    async def kept_memory(self, notice: Notice) -> Memory | None:
+        """What is to be drawn beside a notice; None where it has no chart."""
+        kept = notice.body.get("chart")
+        return await drawn_again(self.store, notice.service, kept) if isinstance(kept, dict) and kept else None
 
     def host(self) -> HostFigures:
         """CPU, memory and disk of this host; the disks are those the services and the store live on."""

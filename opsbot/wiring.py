@@ -32,6 +32,10 @@ from opsbot.services.port import ServiceManager
 from opsbot.source.poll import Poller
 from opsbot.store import Store, deliveries, ledger
 from opsbot.watch import Watcher
+from opsbot.watch.certwatch import CertificateWatch
+from opsbot.watch.hostwatch import FailedUnits, HostWatch
+from opsbot.watch.leaks import LeakWatch
+from opsbot.watch.memory_story import charted
 from opsbot.watch.pager import Pager
 from opsbot.watch.vetoes import Vetoes
 from opsbot.watch.windows import Windows
@@ -53,6 +57,8 @@ class Parts:
     windows: Windows
     notifiers: Notifiers
     pager: Pager
+    host: HostWatch
+    certificates: CertificateWatch
     errands: Errands | None = None
     aware: "Aware | None" = None
 
@@ -83,6 +89,17 @@ def _managers(config: Config, clock: Callable[[], datetime]) -> tuple[dict[str, 
     errands = UnitErrands(bus, units)
     systemd = Systemd(units, config.state.directory, clock, bus=bus, scope=scope, prove=errands.cwd_of)
     return managers | dict.fromkeys(units, systemd), errands
+
+
+def _failed_units(config: Config, closing: AsyncExitStack) -> FailedUnits | None:
+    if not config.host_checks.failed_units:
+        return None
+    # As above: D-Bus takes memory.
+    from opsbot.services.systemd.failed import FailedUnits as Asking  # noqa: PLC0415
+
+    asking = Asking(config.systemd.scope)
+    closing.push_async_callback(asking.close)
+    return asking
 
 
 def _aware(
@@ -214,4 +231,12 @@ async def open_engine(
         pager = Pager(config.alerts, store, feed, clock)
         if config.alerts.escalate_to:
             pager.also.append(deliveries.escalation(config.alerts.escalate_to))
-        yield Parts(engine, deployer, watcher, poller, windows, engine.notifiers, pager, errands, aware)
+        book, leaks = watcher.casebook, LeakWatch(config, store, feed, clock, charted)
+        failed = _failed_units(config, closing)
+        host = HostWatch(config, store, book, managers, leaks, clock, failed_units=failed, drift=engine.drift)
+        certificates = CertificateWatch(config, store, book, clock)
+        engine.growth = leaks.growth
+        engine.gauges = lambda: host.gauges
+        engine.certificates = certificates.expires
+        parts = (windows, engine.notifiers, pager, host, certificates, errands, aware)
+        yield Parts(engine, deployer, watcher, poller, *parts)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from opsbot import config
 from opsbot.config_file import kinds, names, places
+from opsbot.config_file.host_keys import HOST_CHECKS
 from opsbot.config_file.kinds import DAY, HOUR, MINUTE, NO_TIME
 from opsbot.config_file.notice_keys import HEARTBEAT, NOTIFIERS, WINDOWS
 from opsbot.config_file.schema import Key, Table, secret_keys
@@ -191,6 +192,6 @@ ROOT = Table(
             unset="its hostname",
         ),
     ),
-    (DISCORD, ROLES, STATE, HTTP, SYSTEMD, ALERTS, LIMITS, WINDOWS, NOTIFIERS, HEARTBEAT, SERVICE),
+    (DISCORD, ROLES, STATE, HTTP, SYSTEMD, ALERTS, LIMITS, HOST_CHECKS, WINDOWS, NOTIFIERS, HEARTBEAT, SERVICE),
     of=(config.Config,),
 )

@@ -464,6 +464,13 @@ SERVICE = Table(
             "How much of that output is kept at most, rotated files included.",
         ),
         Key(
+            "leak",
+            kinds.boolean(),
+            "Tell people, once a run, when its memory grows steadily towards its limit (`memory_max`, the unit's "
+            "`MemoryMax=`, else the host's memory). On, since it never restarts anything, and says nothing about a "
+            "cache, a step or a sawtooth.",
+        ),
+        Key(
             "discord_bot",
             kinds.boolean(),
             "It logs in to Discord. Its starts are counted: from a fifth of `login_limit` on opsbot's restarts keep "

@@ -49,6 +49,16 @@ class Beats:
 
 
 @dataclass(frozen=True, slots=True)
+class HostGauge:
+    """One figure of the host that is watched, in its check's unit. ahead: seconds until it is used up, if foretold."""
+
+    subject: str
+    value: float
+    threshold: float
+    ahead: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Figures:
     """Everything `/metrics` shows, at one moment. What ends in `_total` counts since this process started.
 
@@ -75,6 +85,11 @@ class Figures:
     gateway_connected: bool = False
     gateway_latency: float | None = None
     """Seconds."""
+    host: tuple[HostGauge, ...] = ()
+    certificates: Mapping[str, datetime] = field(default_factory=dict)
+    """When the certificate of each server expires."""
+    growth: Mapping[str, float] = field(default_factory=dict)
+    """By service, bytes a second that its memory grows steadily; 0 where it does not."""
 
 
 class WebSources(Protocol):

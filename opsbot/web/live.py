@@ -6,12 +6,14 @@ from datetime import datetime
 
 from opsbot import __version__
 from opsbot.core.deployment import Deployment
+from opsbot.core.gauge import HOST
 from opsbot.engine import Engine
 from opsbot.loops import Loops
 from opsbot.services.port import Activity
 from opsbot.source.poll import Poller
 from opsbot.store import StoreError, ledger, outbox, watchbook
-from opsbot.web.facts import Beats, CheckFigures, Figures, ServiceFigures
+from opsbot.watch.leaks import Growth
+from opsbot.web.facts import Beats, CheckFigures, Figures, HostGauge, ServiceFigures
 from opsbot.words import duration
 
 Gateway = Callable[[], tuple[bool, float | None, str]]
@@ -96,6 +98,17 @@ class LiveSources:
             outbox_oldest=(engine.clock() - oldest).total_seconds() if oldest else 0.0,
             gateway_connected=connected,
             gateway_latency=latency,
+            host=tuple(
+                HostGauge(
+                    gauge.subject.removeprefix(HOST),
+                    gauge.value,
+                    gauge.threshold.bad,
+                    gauge.ahead.likely if gauge.ahead is not None else None,
+                )
+                for gauge in engine.gauges()
+            ),
+            certificates=dict(engine.certificates),
+            growth={name: _rate(growth) for name, growth in engine.growth.items()},
         )
 
     async def _service(self, name: str) -> ServiceFigures:
@@ -120,3 +133,7 @@ class LiveSources:
     async def _live_since(self, name: str) -> datetime | None:
         live = await self._engine.store.read(ledger.live, name)
         return live.since if live else None
+
+
+def _rate(growth: Growth) -> float:
+    return growth.judgement.trend.rate if growth.judgement.trend is not None else 0.0

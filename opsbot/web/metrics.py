@@ -1,4 +1,6 @@
-"""`/metrics` in Prometheus' text format. Labels are names from the configuration only, so their number is bounded."""
+"""`/metrics` in Prometheus' text format. Labels are names from the configuration, and where file systems are
+mounted, so their number is bounded.
+"""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -51,7 +53,11 @@ class LiveCollector:
         """Every family, each once."""
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily  # noqa: PLC0415 - see Metrics
 
-        for name, text, labels, samples in [*_own(self._figures), *_services(self._figures)]:
+        for name, text, labels, samples in [
+            *_own(self._figures),
+            *_services(self._figures),
+            *_host(self._figures),
+        ]:
             gauge = GaugeMetricFamily(f"opsbot_{name}", text, labels=labels)
             for values, value in samples:
                 gauge.add_metric(values, value)
@@ -108,6 +114,21 @@ def _services(figures: Figures) -> Iterator[Family]:
     yield "incidents_open", "1 while the service has an open incident.", one, each(lambda n: services[n].incident)
     yield "service_held", "1 while automatic deploys are held.", one, each(lambda n: services[n].held)
     yield "source_failing", "1 while its repository does not answer.", one, each(lambda n: services[n].source_failing)
+
+
+def _host(figures: Figures) -> Iterator[Family]:
+    what = ("what",)
+    values: Samples = [((one.subject,), one.value) for one in figures.host]
+    yield "host_figure", "A figure of the host that is watched, in its check's unit.", what, values
+    bad: Samples = [((one.subject,), one.threshold) for one in figures.host]
+    yield "host_threshold", "Where it begins to be bad.", what, bad
+    ahead: Samples = [((one.subject,), one.ahead) for one in figures.host if one.ahead is not None]
+    yield "host_used_up_seconds", "Until it is used up at this rate, where that can be foretold.", what, ahead
+    expires: Samples = [((server,), at.timestamp()) for server, at in figures.certificates.items()]
+    yield "certificate_expiry_timestamp_seconds", "When a server's certificate expires.", ("server",), expires
+    growth: Samples = [((name,), rate) for name, rate in figures.growth.items()]
+    name = "service_memory_growth_bytes_per_second"
+    yield name, "How fast its memory grows steadily; 0 where it does not.", ("service",), growth
 
 
 def _counters(figures: Figures) -> Iterator[Family]:

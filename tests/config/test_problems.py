@@ -578,7 +578,7 @@ SERVICE_CASES = [
             (
                 "10: services.bot.frobnicate: is not a known key; known here are manager, unit, units, command, "
                 "working_directory, environment_file, environment, depends_on, soak, verify_timeout, startup_grace, "
-                "stop_timeout, log_keep, log_size, discord_bot, login_limit, source, install, checks, recovery, "
+                "stop_timeout, log_keep, log_size, leak, discord_bot, login_limit, source, install, checks, recovery, "
                 "cleanup, drain"
             )
         ],
