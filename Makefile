@@ -58,7 +58,9 @@ lock:
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.11 \
 	  pyproject.toml -o requirements/runtime.txt
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.11 \
-	  pyproject.toml --group dev -o requirements/dev.txt
+	  pyproject.toml --extra notify -o requirements/notify.txt
+	uv pip compile --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --python-version 3.11 \
+	  pyproject.toml --extra notify --group dev -o requirements/dev.txt
 
 clean:
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache

@@ -2,15 +2,29 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import discord
 
 from cogs._forge import commit_link, compare_link
-from cogs._render import AMBER, BLUE, DESCRIPTION, GREEN, GREY, RED, Button, Shown, deployment_line, hold_line
-from cogs._text import code, escape, fence, fit, moment
+from cogs._render import (
+    AMBER,
+    BLUE,
+    DESCRIPTION,
+    GREEN,
+    GREY,
+    RED,
+    Button,
+    Shown,
+    deployment_line,
+    hold_line,
+    silence_line,
+)
+from cogs._text import code, escape, fence, fit, moment, told
 from opsbot.core.deployment import Commit, Deployment, Hold, Kind, Phase, Step
-from opsbot.core.model import Incident, Notice
+from opsbot.core.model import Acknowledgement, Incident, Notice, Silence
+from opsbot.core.recovery import Ladder
+from opsbot.core.subjects import is_host, words
 from opsbot.core.updates import Because
 from opsbot.store.ledger import TROUBLE
 from opsbot.words import duration
@@ -18,6 +32,8 @@ from opsbot.words import duration
 TAIL = 15
 COMMITS = 10
 DEEDS = 10
+FEW = 8
+"""So many services are named in a sentence; more are counted."""
 _TAIL_ROOM, _LOG_ROOM = 1500, 1300
 
 STORY = (
@@ -33,6 +49,7 @@ NAMES = {
     Phase.FETCHING: "fetch",
     Phase.PREPARING: "prepare",
     Phase.INSTALLING: "install",
+    Phase.WAITING: "wait",
     Phase.SWITCHING: "switch",
     Phase.RESTARTING: "restart",
     Phase.VERIFYING: "verify",
@@ -59,6 +76,10 @@ class Around:
     quarantined: bool = False
     hold: Hold | None = None
     previous: Deployment | None = None
+    acknowledged: Acknowledgement | None = None
+    silence: Silence | None = None
+    thread: int | None = None
+    recovery: Ladder | None = None
 
 
 def mark(letter: str, number: int, host: str) -> str:
@@ -152,8 +173,8 @@ def _step_line(deployment: Deployment, step: Step) -> str:
     took = f" {duration(step.ended_at - step.started_at)}" if step.ended_at else f", begun {moment(step.started_at)}"
     sign = {True: "✓", False: "✗", None: "▶" if step.ended_at is None else "·"}[step.ok]
     # Why a step failed stands below the list, in full; a commit that its name tells already is not told again.
-    told = not step.note or step.ok is False or step.name.endswith(f" {step.note}")
-    note = "" if told else f" · {escape(_short(deployment, step.note), 120)}"
+    known = not step.note or step.ok is False or step.name.endswith(f" {step.note}")
+    note = "" if known else f" · {told(_short(deployment, step.note), 160)}"
     return f"{sign} {escape(_short(deployment, step.name), 80)}{took}{note}"
 
 
@@ -166,7 +187,9 @@ def _phases(deployment: Deployment) -> list[str]:
     story = STORY if deployment.kind is Kind.DEPLOY else STORY[3:]
     if deployment.phase in NAMES and deployment.phase not in seen and deployment.phase is not Phase.PENDING:
         lines.append(f"▶ {NAMES[deployment.phase]}")
-    at = story.index(deployment.phase) if deployment.phase in story else -1
+    # Seldom, so no part of the story: it stands where the switch is next.
+    phase = Phase.INSTALLING if deployment.phase is Phase.WAITING else deployment.phase
+    at = story.index(phase) if phase in story else -1
     return lines + [f"○ {NAMES[phase]}" for phase in story[at + 1 :] if phase not in seen]
 
 
@@ -275,6 +298,8 @@ def _why(deployment: Deployment, step: Step | None) -> str:
 def _deployment_buttons(deployment: Deployment) -> tuple[Button, ...]:
     service, ident = deployment.service, str(deployment.id)
     logs = Button("logs", "Logs", service, ident)
+    if deployment.phase is Phase.WAITING:
+        return (Button("now", "Now", service, ident, discord.ButtonStyle.primary), logs)
     if deployment.phase is Phase.LIVE:
         back = Button("rollback", "Roll back", service, ident, discord.ButtonStyle.danger)
         return (back, logs) if deployment.commit_from or deployment.release_from else (logs,)
@@ -303,39 +328,94 @@ def outcome(notice: Notice, deployment: Deployment, around: Around) -> Shown:
 # Incidents
 
 
-def _incident_buttons(incident: Incident) -> tuple[Button, ...]:
-    service, ident = incident.service, f"i{incident.id}"
+def incident_buttons(incident: Incident, acknowledged: Acknowledgement | None) -> tuple[Button, ...]:
+    """What can be done about it now; of the host's own troubles: acknowledge."""
+    of_host = is_host(incident.service)
+    service, ident = "" if of_host else incident.service, f"i{incident.id}"
     logs = Button("logs", "Logs", service, ident)
     if incident.closed_at is not None:
-        return (logs,)
+        return () if of_host else (logs,)
+    taken = acknowledged is not None and acknowledged.void_at is None
+    take = () if taken else (Button("ack", "Acknowledge", service, ident, discord.ButtonStyle.success),)
+    if of_host:
+        return take
     return (
+        *take,
+        Button("silence", "Silence 1 h", service, ident),
         Button("restart", "Restart", service, ident, discord.ButtonStyle.primary),
         Button("rollback", "Roll back", service, ident, discord.ButtonStyle.danger),
         logs,
-        Button("silence", "Silence 1 h", service, ident),
     )
+
+
+def _named(incident: Incident) -> str:
+    return escape(words(incident.service), 100)
+
+
+def _changes(incident: Incident) -> str:
+    flaps = incident.flaps
+    length = (incident.closed_at or flaps.last or incident.opened_at) - (flaps.since or incident.opened_at)
+    return f"{flaps.count} changes in {duration(max(length, timedelta(0)))}"
+
+
+def _with_it(incident: Incident) -> str:
+    """How many others are not well because of it."""
+    count = sum(one.well_at is None for one in incident.dependents)
+    if not count:
+        return ""
+    names = ", ".join(escape(one.service, 40) for one in incident.dependents if one.well_at is None)
+    if count > FEW:
+        names = f"{count} services"
+    return f" Also not well because of it: {names}."
+
+
+def _who_has_it(incident: Incident, around: Around) -> str:
+    """Who acknowledged it, when and why; until when it is silenced."""
+    lines = []
+    taken = around.acknowledged
+    if taken is not None:
+        who = f"{escape(taken.actor, 60)} {moment(taken.at, 't')}: {escape(taken.reason, 200)}"
+        if taken.void_at is None:
+            lines.append(f"👀 **Acknowledged** by {who}")
+        else:
+            lines.append(
+                f"⚠️ Acknowledged by {who}. Void since {moment(taken.void_at, 't')}: {escape(taken.void_why, 150)}"
+            )
+    elif incident.closed_at is None:
+        lines.append("👀 Nobody has acknowledged it yet.")
+    if around.silence is not None and incident.closed_at is None:
+        lines.append(silence_line(around.silence))
+    if around.thread is not None:
+        lines.append(f"🧵 Timeline: <#{around.thread}>")
+    return "\n".join(lines)
 
 
 def incident_sentence(incident: Incident) -> str:
     """The incident in one sentence."""
-    service = escape(incident.service)
+    name, cause = _named(incident), escape(incident.cause, 200)
+    if incident.part_of is not None:
+        return f"↪️ {name} was not well: {cause}. This is part of incident {incident.part_of}.".replace("..", ".")
     if incident.closed_at is not None:
         lasted = duration(incident.closed_at - incident.opened_at)
-        return f"🟢 {service} was not well for {lasted}: {escape(incident.cause, 200)}."
+        return f"🟢 {name} was not well for {lasted}: {cause}."
     called = " A human is needed." if incident.called_at is not None else ""
-    return f"🔴 {service} is not well: {escape(incident.cause, 200)}.{called}".replace("..", ".")
+    if incident.flaps.flapping:
+        return f"🟠 {name} is flapping: {_changes(incident)}. {cause}.{called}{_with_it(incident)}".replace("..", ".")
+    return f"🔴 {name} is not well: {cause}.{called}{_with_it(incident)}".replace("..", ".")
 
 
 def well_again(incident: Incident) -> str:
     """Its end in one sentence."""
     lasted = duration((incident.closed_at or incident.opened_at) - incident.opened_at)
     how = f": {escape(incident.ended_by, 120)}" if incident.ended_by else ""
-    return f"🟢 {escape(incident.service)} is well again after {lasted}{how}."
+    return f"🟢 {_named(incident)} is well again after {lasted}{how}."
 
 
 def _proof(incident: Incident, around: Around) -> list[str]:
     evidence = incident.evidence
-    lines = [f"• {escape(name, 60)}: {escape(seen, 150)}" for name, seen in evidence.checks]
+    most = 300 if is_host(incident.service) else 150  # what can be done about it stands there too
+    lines = [f"• {escape(name, 60)}: {escape(seen, most)}" for name, seen in evidence.checks]
+    lines += [f"　↳ so too {escape(name, 60)}: {escape(seen, 150)}" for name, seen in evidence.consequences]
     if evidence.exit and evidence.exit not in incident.cause:
         lines.append(f"• process: {escape(evidence.exit, 150)}")
     began, host = incident.opened_at, escape(around.host, 60)
@@ -343,59 +423,117 @@ def _proof(incident: Incident, around: Around) -> list[str]:
         facts = f"Since {moment(began, 'T')} ({moment(began)}) on {host}"
     else:
         facts = f"{moment(began, 'D')}, {moment(began, 'T')} to {moment(incident.closed_at, 'T')} on {host}"
+        if incident.ended_by:
+            facts += f"\n**Ended by:** {escape(incident.ended_by, 150)}"
+    if incident.flaps.count:
+        facts += f", {incident.flaps.count} changes, the last {moment(incident.flaps.last or began)}"
+    seen = "**Seen**\n" + fit(lines, 900) if lines else ""
+    blocks = [facts, _who_has_it(incident, around), seen, _dependents(incident)]
+    return blocks if is_host(incident.service) else [*blocks, _last_deploy(around)]
+
+
+def _last_deploy(around: Around) -> str:
     previous = around.previous
     last = f"**Last deploy:** {deployment_line(previous)}" if previous is not None else "**Last deploy:** none known"
     if previous is not None and previous.commits:
         last += f"\n{escape(previous.commits[0].title, 80)} · {escape(previous.commits[0].author, 30)}"
-    return [facts, "**Seen**\n" + fit(lines, 900) if lines else "", last]
+    return last
+
+
+def _dependents(incident: Incident) -> str:
+    """What is not well because of it; those that still are not come first."""
+    ordered = sorted(incident.dependents, key=lambda one: one.well_at is not None)
+    lines = [
+        f"{'•' if one.well_at is None else '✓'} {escape(one.service, 60)}: {escape(one.cause, 80)} "
+        f"{moment(one.failed_at, 'T')}" + (f" to {moment(one.well_at, 'T')}" if one.well_at is not None else "")
+        for one in ordered
+    ]
+    return "**Also not well because of it**\n" + fit(lines, 900) if lines else ""
+
+
+def _next(incident: Incident, ladder: Ladder | None) -> str:
+    """What opsbot will do about it by itself."""
+    if incident.called_at is not None:
+        return "nothing by itself, until somebody restarts, rolls back or resumes it."
+    if incident.flaps.flapping:
+        return "ups and downs are only counted here, until it is calm."
+    if ladder is None or is_host(incident.service):
+        return "nothing by itself."
+    steps = [f"up to {ladder.attempts} restart{'s' if ladder.attempts != 1 else ''}"] if ladder.restart else []
+    if ladder.roll_back:
+        steps.append(f"a rollback if it began within {duration(ladder.blame)} of a release")
+    return ", then ".join([*steps, "a call for a human"]) + "."
+
+
+def _colour(incident: Incident) -> int:
+    if incident.part_of is not None:
+        return GREY
+    if incident.closed_at is not None:
+        return GREEN
+    return AMBER if incident.flaps.flapping else RED
 
 
 def incident_card(incident: Incident, around: Around) -> Shown:
     """The card of an incident, from alarm to end."""
-    over = incident.closed_at is not None
-    deeds = [f"{moment(deed.at, 'T')} {escape(deed.text, 160)}" for deed in incident.deeds[-DEEDS:]]
-    if not over and incident.called_at is not None:
-        deeds.append("opsbot does nothing more by itself until somebody restarts, rolls back or resumes it.")
-    elif not over and not deeds:
-        deeds.append("opsbot is about to act: restarts first, then a rollback if a release is to blame, then a call.")
+    over, of_host = incident.closed_at is not None, is_host(incident.service)
+    deeds = [f"{moment(deed.at, 'T')} {told(deed.text, 200)}" for deed in incident.deeds[-DEEDS:]]
     last_words = fence(incident.evidence.log[-TAIL:], _LOG_ROOM)
     blocks = [
         *_proof(incident, around),
         "**Done**\n" + "\n".join(deeds) if deeds else "",
-        f"**Its last lines**\n{last_words}" if last_words else "",
+        "" if over else f"**Next:** {_next(incident, around.recovery)}",
+        f"**{'Who uses it' if of_host else 'Its last lines'}**\n{last_words}" if last_words else "",
     ]
+    name = words(incident.service)
     lasted = duration((incident.closed_at or incident.opened_at) - incident.opened_at)
+    if incident.part_of is not None:
+        title = f"{name}: part of incident {incident.part_of}"
+    elif over:
+        title = f"{name} was not well for {lasted}"
+    else:
+        title = f"{name} is flapping" if incident.flaps.flapping else f"{name} is not well"
     return Shown(
         incident_sentence(incident),
-        f"{incident.service} was not well for {lasted}" if over else f"{incident.service} is not well",
+        title,
         _join(blocks),
-        GREEN if over else RED,
+        _colour(incident),
         mark("i", incident.id, around.host),
-        _incident_buttons(incident),
+        incident_buttons(incident, around.acknowledged),
     )
 
 
 def call(notice: Notice, incident: Incident, around: Around) -> Shown:
     """A human is needed: a message of its own, below the card."""
     why = escape(str(notice.body.get("why", "")), 200)
-    deeds = [f"{moment(deed.at, 'T')} {escape(deed.text, 160)}" for deed in incident.deeds[-DEEDS:]]
+    deeds = [f"{moment(deed.at, 'T')} {told(deed.text, 200)}" for deed in incident.deeds[-DEEDS:]]
     blocks = [*_proof(incident, around), "**Done**\n" + "\n".join(deeds) if deeds else ""]
     blocks.append(fence(incident.evidence.log[-TAIL:], _LOG_ROOM))
     return Shown(
-        f"🚨 A human is needed for {escape(incident.service)}{f': {why}' if why else ''}.",
-        f"{incident.service}: opsbot has come to its end",
+        f"🚨 A human is needed for {_named(incident)}{f': {why}' if why else ''}.",
+        f"{words(incident.service)}: opsbot has come to its end",
         _join(blocks),
         RED,
         mark("n", notice.id, around.host),
-        _incident_buttons(incident),
+        incident_buttons(incident, around.acknowledged),
     )
 
 
 def recovered(notice: Notice, incident: Incident, around: Around) -> Shown:
-    """An incident is over."""
+    """An incident is over: how long, what it was, what ended it; what stands with those that failed because of it."""
     closed = incident.closed_at or notice.at
-    text = f"{moment(incident.opened_at, 'T')} to {moment(closed, 'T')}: {escape(incident.cause, 200)}"
-    return Shown(well_again(incident), "", text, GREEN, mark("n", notice.id, around.host))
+    lines = [f"{moment(incident.opened_at, 'T')} to {moment(closed, 'T')}: {escape(incident.cause, 200)}"]
+    if incident.ended_by:
+        lines.append(f"**Ended by:** {escape(incident.ended_by, 200)}")
+    still = [escape(one.service, 40) for one in incident.dependents if one.well_at is None]
+    if still:
+        few = ", ".join(still) if len(still) <= FEW else f"{len(still)} services"
+        lines.append(f"Not well yet: {few}. What stays so gets an incident of its own.")
+    elif incident.dependents:
+        lines.append(f"With it {len(incident.dependents)} that failed because of it.")
+    taken = around.acknowledged
+    if taken is not None and taken.void_at is None:
+        lines.append(f"Acknowledged by {escape(taken.actor, 60)}: {escape(taken.reason, 200)}")
+    return Shown(well_again(incident), "", "\n".join(lines), GREEN, mark("n", notice.id, around.host))
 
 
 # Plain notices

@@ -3,23 +3,31 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Coroutine
+from contextlib import suppress
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, Final, TypeVar, cast
 
 import aiohttp
 import discord
 
 from cogs._render import Shown
+from cogs._text import one_line
 from cogs._views import view_of
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 SEND_SECONDS, EDIT_SECONDS, FIND_SECONDS = 20.0, 60.0, 60.0
 FIND_MESSAGES = 1000
 NO_MENTIONS = discord.AllowedMentions.none()
-UNKNOWN_MESSAGE = 10008
+UNKNOWN_CHANNEL, UNKNOWN_MESSAGE, THREAD_ARCHIVED, THREAD_EXISTS = 10003, 10008, 50083, 160004
+ARCHIVE_MINUTES: Final = 1440
+"""A thread nobody writes in leaves the list after a day; writing brings it back."""
+PUBLIC_THREAD: Final = 11
 BANNED_SECONDS = 60.0
+TOO_MANY = 429
 
 
 class AwayError(Exception):
@@ -40,7 +48,7 @@ class RefusedMessageError(Exception):
 
 
 class GoneError(Exception):
-    """The message to edit was deleted."""
+    """The message to edit, or the thread to write in, was deleted."""
 
 
 class OpsChannel:
@@ -53,6 +61,8 @@ class OpsChannel:
         self._client = client
         self._redact = redact
         self.id = channel_id
+        self.on_rest: Callable[[bool], None] = lambda _: None
+        """Told whether Discord took, or might have taken, what was sent."""
         self.edited = -1e9
         """When a message was last edited here, on the monotonic clock: edits share one limit of Discord's."""
 
@@ -61,42 +71,108 @@ class OpsChannel:
         """Whether anything can be sent at all."""
         return self._client() is not None
 
-    def _channel(self) -> discord.PartialMessageable:
+    def clean(self, text: str) -> str:
+        """The text without known secrets."""
+        return self._redact(text)
+
+    def _client_now(self) -> discord.Client:
         client = self._client()
         if client is None:
             raise AwayError("opsbot is not logged in to Discord")
-        return client.get_partial_messageable(self.id)
+        return client
 
-    async def send(self, shown: Shown, *, nonce: str, reply_to: int | None, silent: bool) -> int:
+    def _channel(self, where: int | None = None) -> discord.PartialMessageable:
+        return self._client_now().get_partial_messageable(where or self.id)
+
+    def why_no_ping(self, role: int) -> str:
+        """What keeps a role from being pinged here; "" where nothing does, or it is not known."""
+        channel = self._client_now().get_channel(self.id)
+        if not isinstance(channel, discord.TextChannel):
+            return ""
+        found = channel.guild.get_role(role)
+        if found is None:
+            return f"the role {role} to escalate to cannot be pinged: the server has no such role"
+        if found.mentionable or channel.permissions_for(channel.guild.me).mention_everyone:
+            return ""
+        return (
+            f"the role {one_line(found.name, 40)} to escalate to cannot be pinged: make it mentionable, or grant the "
+            "bot Mention Everyone"
+        )
+
+    async def send(
+        self,
+        shown: Shown,
+        *,
+        nonce: str,
+        reply_to: int | None,
+        silent: bool,
+        where: int | None = None,
+        role: int | None = None,
+    ) -> int:
         """Post a message; its id. The same nonce within a few minutes gives the same message.
+
+        where: a thread or another channel, instead of the ops channel. role: the one role that the message may ping.
 
         Raises:
             AwayError: Discord did not answer.
-            ClosedError: the channel cannot be written to.
+            ClosedError: it cannot be written to.
+            GoneError: `where` was deleted.
             RefusedMessageError: Discord refuses this message.
         """
-        channel, shown = self._channel(), shown.within(self._redact)
+        channel, shown = self._channel(where), shown.within(self._redact)
         reference = None
         if reply_to is not None:
             reference = discord.MessageReference(message_id=reply_to, channel_id=self.id, fail_if_not_exists=False)
+        mentions = NO_MENTIONS if role is None else _only(role)
+        # To `send` None means absent; its stubs do not say so.
+        request = cast("Any", channel).send(
+            shown.content,
+            embed=shown.embed(),
+            view=view_of(shown.buttons),
+            file=shown.attachment(),
+            nonce=nonce,
+            reference=reference,
+            silent=silent,
+            allowed_mentions=mentions,
+        )
         try:
-            async with asyncio.timeout(SEND_SECONDS):
-                # To `send` None means absent; its stubs do not say so.
-                message: discord.Message = await cast("Any", channel).send(
-                    shown.content,
-                    embed=shown.embed(),
-                    view=view_of(shown.buttons),
-                    file=shown.attachment(),
-                    nonce=nonce,
-                    reference=reference,
-                    silent=silent,
-                    allowed_mentions=NO_MENTIONS,
-                )
-        except discord.HTTPException as error:
-            raise _meaning(error) from error
-        except (aiohttp.ClientError, OSError, TimeoutError, discord.DiscordException) as error:
-            raise _lost(error) from error
+            message: discord.Message = await _asked(
+                request, SEND_SECONDS, gone=UNKNOWN_CHANNEL if where is not None else None
+            )
+        except AwayError as error:
+            # Who asks to be left alone for a while is there.
+            self.on_rest(error.after > 0)
+            raise
+        except (ClosedError, GoneError, RefusedMessageError):
+            self.on_rest(True)  # noqa: FBT003 - a callback's one argument
+            raise
+        self.on_rest(True)  # noqa: FBT003 - likewise
         return message.id
+
+    async def start_thread(self, message_id: int, name: str, *, bare: bool = False) -> int:
+        """Make a public thread from a message; its id. One that there is already is as good.
+
+        bare: not from the message, for a message whose thread was deleted and that can have no other.
+
+        Raises:
+            GoneError: the message was deleted.
+            AwayError, ClosedError, RefusedMessageError: as in `send`.
+        """
+        http = self._client_now().http
+        if bare:
+            made = http.start_thread_without_message(
+                self.id, name=name, auto_archive_duration=ARCHIVE_MINUTES, type=PUBLIC_THREAD
+            )
+        else:
+            made = http.start_thread_with_message(self.id, message_id, name=name, auto_archive_duration=ARCHIVE_MINUTES)
+        try:
+            thread = await _asked(cast("Any", made), SEND_SECONDS, gone=UNKNOWN_MESSAGE)
+        except RefusedMessageError as error:
+            cause = error.__cause__
+            if isinstance(cause, discord.HTTPException) and cause.code == THREAD_EXISTS:
+                return message_id  # a thread from a message has the message's id
+            raise
+        return int(thread["id"])
 
     async def edit(self, message_id: int, shown: Shown) -> None:
         """Make a message show this.
@@ -107,39 +183,84 @@ class OpsChannel:
         """
         message, shown = self._channel().get_partial_message(message_id), shown.within(self._redact)
         self.edited = time.monotonic()
-        try:
-            async with asyncio.timeout(EDIT_SECONDS):
-                await message.edit(
-                    content=shown.content,
-                    embed=shown.embed(),
-                    view=view_of(shown.buttons),
-                    allowed_mentions=NO_MENTIONS,
-                )
-        except discord.HTTPException as error:
-            if error.status == 404 and error.code == UNKNOWN_MESSAGE:  # noqa: PLR2004 - HTTP's Not Found
-                raise GoneError(str(error)) from error
-            raise _meaning(error) from error
-        except (aiohttp.ClientError, OSError, TimeoutError, discord.DiscordException) as error:
-            raise _lost(error) from error
+        await _asked(
+            message.edit(
+                content=shown.content,
+                embed=shown.embed(),
+                view=view_of(shown.buttons),
+                allowed_mentions=NO_MENTIONS,
+            ),
+            EDIT_SECONDS,
+            gone=UNKNOWN_MESSAGE,
+        )
 
-    async def find(self, mark: str, after: datetime) -> int | None:
+    async def delete(self, message_id: int) -> None:
+        """Delete a message of our own; one that is gone already is as good.
+
+        Raises:
+            AwayError, ClosedError, RefusedMessageError: as in `send`.
+        """
+        with suppress(GoneError):
+            message = self._channel().get_partial_message(message_id)
+            await _asked(message.delete(), SEND_SECONDS, gone=UNKNOWN_MESSAGE)
+
+    async def reach(self) -> None:
+        """Ask Discord for the channel, to see whether it answers.
+
+        Raises:
+            AwayError, ClosedError: as in `send`.
+        """
+        await _asked(cast("Any", self._client_now().http.get_channel(self.id)), SEND_SECONDS)
+
+    async def find(
+        self,
+        mark: str,
+        after: datetime,
+        *,
+        where: int | None = None,
+        line: str | None = None,
+        but: Collection[int] = (),
+    ) -> int | None:
         """The id of our own message since then whose footer ends with this mark; None where there is none.
+
+        where: a thread instead of the ops channel. line: look for a message whose first line is this, instead of for
+        the mark. but: messages that are known to be others.
 
         Raises:
             AwayError: Discord did not answer.
         """
-        channel, client = self._channel(), self._client()
-        me = client.user.id if client is not None and client.user is not None else 0
+        channel, client = self._channel(where), self._client_now()
+        me = client.user.id if client.user is not None else 0
+        wanted = None if line is None else self._redact(line).strip()
         try:
             async with asyncio.timeout(FIND_SECONDS):
                 async for message in channel.history(limit=FIND_MESSAGES, after=after, oldest_first=False):
-                    if message.author.id == me and _marked(message, mark):
+                    if message.author.id != me or message.id in but:
+                        continue
+                    if _marked(message, mark) if wanted is None else message.content.split("\n")[0].strip() == wanted:
                         return message.id
         except (discord.Forbidden, discord.NotFound) as error:
             log.warning("the channel's history cannot be read, so what was sent cannot be looked for: %s", error)
         except (aiohttp.ClientError, OSError, TimeoutError, discord.DiscordException) as error:
             raise _lost(error) from error
         return None
+
+
+def _only(role: int) -> discord.AllowedMentions:
+    return discord.AllowedMentions(everyone=False, users=False, roles=[discord.Object(role)], replied_user=False)
+
+
+async def _asked(work: Coroutine[Any, Any, T], seconds: float, gone: int | None = None) -> T:
+    """Await a request. gone: the code of a 404 that means a `GoneError`."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await work
+    except discord.HTTPException as error:
+        if error.status == 404 and error.code == gone:  # noqa: PLR2004 - HTTP's Not Found
+            raise GoneError(str(error)) from error
+        raise _meaning(error) from error
+    except (aiohttp.ClientError, OSError, TimeoutError, discord.DiscordException) as error:
+        raise _lost(error) from error
 
 
 def _marked(message: discord.Message, mark: str) -> bool:
@@ -152,9 +273,11 @@ def _meaning(error: discord.HTTPException) -> Exception:
     if error.status in {401, 403, 404}:
         # Asked again seldom: 10 000 such answers in ten minutes, and Discord bans the address.
         return ClosedError(f"{error.text or error} (code {error.code})")
+    if error.code == THREAD_ARCHIVED:
+        return ClosedError(f"{error.text} (code {error.code})")
     if error.status == 400 or error.status == 413:  # noqa: PLR1714, PLR2004 - HTTP's Bad Request, Content Too Large
         return RefusedMessageError(str(error))
-    if error.status == 429:  # noqa: PLR2004 - HTTP's Too Many Requests
+    if error.status == TOO_MANY:
         # Not one that discord.py waits out: from Cloudflare, or the fifth in a row. Each more counts towards a ban.
         return AwayError(f"too many requests: {error.text}", _seconds(error.response.headers.get("Retry-After")))
     return AwayError(f"HTTP {error.status}: {error.text}")

@@ -10,9 +10,10 @@ from functools import partial
 
 import discord
 
+from cogs._acks import ask_why
 from cogs._answer import respond
 from cogs._args import Clicks, bot_of
-from cogs._render import Button, Shown, logs, refusal, say
+from cogs._render import Button, Shown, against_advice, logs, refusal, say
 from cogs._tails import Tails
 from cogs._text import code, escape, moment
 from cogs.deploy import begun
@@ -54,11 +55,12 @@ async def _restart(clicks: Clicks, engine: Engine, actor: Actor, service: str, i
     if before is not None:
         text = f"{escape(service)} was restarted a moment ago by {escape(before)}."
         return await _nothing(engine, actor, Action.RESTART, service, text)
+    against = await engine.advice(service)
     state = await engine.restart(actor, service)
     if isinstance(state, Refused):
         clicks.failed(f"restart:{service}")
         return refusal(state)
-    return say(f"{escape(service)} was restarted; it runs as process {state.pid}.")
+    return say(f"{escape(service)} was restarted; it runs as process {state.pid}.{against_advice(against)}")
 
 
 async def _silence(engine: Engine, actor: Actor, service: str, _: str) -> Shown:
@@ -88,6 +90,20 @@ async def _retry(engine: Engine, actor: Actor, service: str, ident: str) -> Show
     if wanted.kind is Kind.ROLLBACK:
         return await begun(engine, await engine.rollback(actor, service, wanted.release_to, reason))
     return await begun(engine, await engine.deploy(actor, service, wanted.ref, reason))
+
+
+async def _now(engine: Engine, actor: Actor, service: str, ident: str) -> Shown:
+    refused = await engine.admit(actor, Action.DEPLOY, service, f"now {ident}")
+    if refused:
+        return refusal(refused)
+    if not ident.isdecimal():
+        return await _nothing(engine, actor, Action.DEPLOY, service, "This button stands for no deployment.")
+    hurried = await engine.now(actor, service, int(ident))
+    if isinstance(hurried, Refused):
+        return refusal(hurried)
+    if hurried:
+        return say(f"Deployment {ident} of {escape(service)} waits no longer.")
+    return say(f"Deployment {ident} of {escape(service)} does not wait any more.")
 
 
 async def _stop(
@@ -191,6 +207,7 @@ PRESSES: Mapping[str, tuple[Action, Press]] = {
     "silence": (Action.SILENCE, _silence),
     "deploy": (Action.DEPLOY, _deploy),
     "retry": (Action.DEPLOY, _retry),
+    "now": (Action.DEPLOY, _now),
     "rollback": (Action.ROLLBACK, _rollback),
     "yes": (Action.ROLLBACK, _yes),
     "no": (Action.ROLLBACK, _no),
@@ -204,6 +221,9 @@ async def press(engine: Engine, interaction: discord.Interaction, action: str, s
     restart: Press = partial(_restart, bot_of(interaction).clicks)
     stop: Press = partial(_stop, bot_of(interaction).tails, interaction.message)
     presses = {**PRESSES, "restart": (Action.RESTART, restart), "stop": (Action.LOGS, stop)}
+    if action == "ack":
+        await ask_why(engine, interaction, service, ident)
+        return
     if action not in presses:
         await outdated(interaction)
         return

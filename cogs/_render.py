@@ -8,16 +8,22 @@ import hashlib
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 import discord
 
-from cogs._text import clip, code, escape, fence, fit, log_line, moment
+from cogs._text import clip, code, escape, fence, fit, log_line, moment, told
+from opsbot.core.account import Account
 from opsbot.core.deployment import Deployment, Hold, Kind, Phase, Refused
+from opsbot.core.gauge import in_about
 from opsbot.core.health import CheckHealth, Verdict
-from opsbot.core.model import AuditEntry, Incident, Silence
+from opsbot.core.model import AuditEntry, Incident, Proof, Silence
+from opsbot.core.subjects import words
 from opsbot.engine import ServiceStatus
 from opsbot.host import HostFigures
 from opsbot.services.port import Activity, LogLine, ServiceState
+from opsbot.watch.leaks import Growth
+from opsbot.watch.memory_story import in_short
 from opsbot.words import duration, size, whose
 
 CONTENT = 2000
@@ -82,12 +88,18 @@ class Shown:
             title=redact(self.title),
             text=redact(self.text),
             footer=redact(self.footer),
-            file=self.file and (self.file[0], redact(self.file[1].decode("utf-8", "replace")).encode()),
+            file=self.file and (self.file[0], _redacted(self.file, redact)),
         )
 
     def plainly(self) -> "Shown":
         """Only its sentence: for when Discord refuses the rest."""
         return Shown(clip(self.content, 500) + (f"\n-# {self.footer}" if self.footer else ""))
+
+
+def _redacted(file: tuple[str, bytes], redact: Callable[[str], str]) -> bytes:
+    name, data = file
+    # A picture is no text: taken for one, it would be broken.
+    return data if name.endswith(".png") else redact(data.decode("utf-8", "replace")).encode()
 
 
 def say(text: str) -> Shown:
@@ -98,6 +110,11 @@ def say(text: str) -> Shown:
 def refusal(refused: Refused) -> Shown:
     """Why not. Its text may repeat what was typed."""
     return Shown(f"✋ {escape(refused.text, 900)}")
+
+
+def against_advice(against: str | None) -> str:
+    """What a person who restarted a service by hand should know: why opsbot itself would not have."""
+    return f"\n⚠️ opsbot itself would not have: {told(against, 300)}" if against else ""
 
 
 MARKS = {Verdict.UP: "🟢", Verdict.DOWN: "🔴", Verdict.UNKNOWN: "⚪"}
@@ -161,7 +178,14 @@ def _figures(status: ServiceStatus) -> str:
 def _notes(status: ServiceStatus) -> list[str]:
     notes = []
     if status.incident is not None:
-        notes.append(f"down since {moment(status.incident.opened_at, 'f')}")
+        how = "flapping" if status.incident.flaps.flapping else "down"
+        notes.append(f"{how} since {moment(status.incident.opened_at, 'f')}")
+    if status.because_of:
+        notes.append(f"not well because of {escape(status.because_of, 60)}")
+    if status.discord_away is not None:
+        notes.append(f"Discord is away since {moment(status.discord_away, 't')}")
+    if status.waits:
+        notes.append(f"waits: {told(status.waits, 160)}")
     if status.hold is not None:
         notes.append("waits after a rollback" if status.hold.waits else "held")
     if status.silence is not None:
@@ -189,7 +213,17 @@ def host_line(host: HostFigures, name: str) -> str:
     return f"🖥️ **{escape(name)}** · " + " · ".join(part for part in parts if part)
 
 
-def overview(statuses: Sequence[ServiceStatus], host: HostFigures, name: str) -> Shown:
+def proof_line(proof: Proof | None) -> str:
+    """When it was last proven that alerts arrive, and what is wrong with it now."""
+    if proof is None:
+        return "📣 It has not been tried yet whether alerts arrive here."
+    proven = "never proven" if proof.proven_at is None else f"last proven {moment(proof.proven_at)}"
+    if not proof.failure:
+        return f"📣 alert path {proven}"
+    return f"⚠️ alert path {proven}; {moment(proof.tried_at)}: {escape(proof.failure, 300)}"
+
+
+def overview(statuses: Sequence[ServiceStatus], host: HostFigures, name: str, proof: Proof | None = None) -> Shown:
     """`/status`: a line a service and one for the host."""
     bad = [status for status in statuses if status.verdict is Verdict.DOWN or status.incident is not None]
     if bad:
@@ -197,14 +231,16 @@ def overview(statuses: Sequence[ServiceStatus], host: HostFigures, name: str) ->
     else:
         content = f"{len(statuses)} services, no trouble known." if len(statuses) != 1 else "No trouble known."
     lines = [status_line(status).rstrip(" ·") for status in statuses]
-    text = fit(lines, DESCRIPTION - 400) + "\n" + host_line(host, name)
+    text = fit(lines, DESCRIPTION - 800) + f"\n{host_line(host, name)}\n{proof_line(proof)}"
     return Shown(content, "Status", text, RED if bad else GREEN)
 
 
 def _check(name: str, health: CheckHealth) -> str:
     seen = f": {escape(health.last.seen, 120)}" if health.last is not None and health.last.seen else ""
     since = f" since {moment(health.since, 'f')}" if health.since is not None else ""
-    return f"{MARKS[health.verdict]} {escape(name)} {health.verdict}{since}{seen}"
+    unasked = health.last is not None and not health.last.known and health.verdict is not Verdict.DOWN
+    verdict = Verdict.UNKNOWN if unasked else health.verdict
+    return f"{MARKS[verdict]} {escape(name)} {verdict}{'' if unasked else since}{seen}"
 
 
 def hold_line(hold: Hold) -> str:
@@ -222,8 +258,19 @@ def silence_line(silence: Silence) -> str:
     return f"🔕 Silenced by {escape(silence.actor, 60)} until {moment(silence.until, 'f')}{why}"
 
 
-def details(status: ServiceStatus) -> Shown:
-    """`/status service`: everything known of one service."""
+def growth_line(growth: Growth) -> str:
+    """How the memory of a service is judged; empty where it is not known yet."""
+    words = in_short(growth)
+    if not words:
+        return ""
+    ahead, limit = growth.judgement.ahead, growth.limit
+    if ahead is not None and limit is not None:
+        words += f"; at this rate it reaches {limit.name} ({size(limit.size)}) {in_about(ahead)}"
+    return f"Memory: {words}"
+
+
+def details(status: ServiceStatus, growth: Growth | None = None) -> Shown:
+    """`/status service`: everything known of one service. growth: how its memory is judged."""
     state = status.state
     lines = [f"{code(name)} {'process ' if part.pid else ''}{_process(part)}" for name, part in state.parts]
     if not lines and state.pid and state.started_at:
@@ -232,6 +279,8 @@ def details(status: ServiceStatus) -> Shown:
         lines.append(f"Last run: {escape(state.exit, 200)}")
     if status.figures is not None:
         lines.append(_figures(status))
+    if growth is not None and (line := growth_line(growth)):
+        lines.append(line)
     if status.live is not None:
         title = f" {escape(status.release.title, 80)}" if status.release is not None else ""
         lines.append(f"Release {code(status.live.release)}{title}, live {moment(status.live.since)}")
@@ -241,6 +290,7 @@ def details(status: ServiceStatus) -> Shown:
         lines.append(deployment_line(status.last_deployment))
     if status.incident is not None:
         lines.append(f"🔴 Trouble since {moment(status.incident.opened_at, 'f')}: {escape(status.incident.cause)}")
+    lines += _of_bot(status)
     if status.hold is not None:
         lines.append(hold_line(status.hold))
     if status.silence is not None:
@@ -251,6 +301,18 @@ def details(status: ServiceStatus) -> Shown:
     down = status.verdict is Verdict.DOWN or status.incident is not None
     content = f"{escape(status.service)} {_state(status)}."
     return Shown(content, status.service, fit(lines, DESCRIPTION), RED if down else GREEN)
+
+
+def _of_bot(status: ServiceStatus) -> list[str]:
+    """What a Discord bot waits for, and how its login budget stands."""
+    lines = []
+    if status.discord_away is not None:
+        lines.append(f"🌩️ Discord is away since {moment(status.discord_away, 'f')}")
+    if status.waits:
+        lines.append(f"⏳ Waits: {told(status.waits)}")
+    if status.logins is not None:
+        lines.append(f"Started {status.logins[0]} times in 24 hours; Discord allows {status.logins[1]} logins")
+    return lines
 
 
 def _process(state: ServiceState) -> str:
@@ -272,7 +334,7 @@ def _source(status: ServiceStatus) -> str:
 
 def health(statuses: Sequence[ServiceStatus]) -> Shown:
     """`/health`: what the checks just saw."""
-    bad = [status for status in statuses if any(h.last is not None and not h.last.ok for _, h in status.checks)]
+    bad = [status for status in statuses if any(_fails(check) for _, check in status.checks)]
     lines = []
     for status in statuses:
         lines.append(f"**{escape(status.service)}** {_state(status)}")
@@ -281,10 +343,14 @@ def health(statuses: Sequence[ServiceStatus]) -> Shown:
     return Shown(content, "Health", fit(lines, DESCRIPTION), RED if bad else GREEN)
 
 
+def _fails(check: CheckHealth) -> bool:
+    return check.last is not None and check.last.known and not check.last.ok
+
+
 def _seen(name: str, check: CheckHealth) -> str:
     if check.last is None:
         return f"⚪ {escape(name)}: not looked at yet"
-    sign = "🟢" if check.last.ok else "🔴"
+    sign = "⚪" if not check.last.known else "🟢" if check.last.ok else "🔴"
     return f"{sign} {escape(name)}: {escape(check.last.seen, 150)} ({duration(check.last.took)})"
 
 
@@ -312,11 +378,40 @@ def deployment_line(deployment: Deployment) -> str:
 
 def incident_line(incident: Incident) -> str:
     """One incident on one line."""
+    also = f" (and {len(incident.dependents)} because of it)" if incident.dependents else ""
     if incident.closed_at is None:
-        return f"🔴 incident {incident.id} since {moment(incident.opened_at, 'f')}: {escape(incident.cause, 100)}"
+        sign, how = ("🟠", f"flapping, {incident.flaps.count} changes, ") if incident.flaps.flapping else ("🔴", "")
+        since = moment(incident.opened_at, "f")
+        return f"{sign} incident {incident.id} {how}since {since}: {escape(incident.cause, 100)}{also}"
     lasted = duration(incident.closed_at - incident.opened_at)
     ended = f", {escape(incident.ended_by, 60)}" if incident.ended_by else ""
-    return f"🟠 incident {incident.id} {moment(incident.opened_at)} for {lasted}: {escape(incident.cause, 80)}{ended}"
+    sign = "↪️" if incident.part_of is not None else "🟢"
+    cause = escape(incident.cause, 80)
+    return f"{sign} incident {incident.id} {moment(incident.opened_at)} for {lasted}: {cause}{also}{ended}"
+
+
+def incidents(found: Sequence[Incident], service: str | None, *, still_open: bool) -> Shown:
+    """`/incidents`: newest first."""
+    of = f" of {escape(service)}" if service else ""
+    if not found:
+        return Shown(f"No incident{of} is open." if still_open else f"No incident{of} is known.")
+    lines = [f"**{escape(words(each.service), 100)}** {incident_line(each)}" for each in found]
+    count = sum(each.closed_at is None for each in found)
+    content = f"{count} open of the last {len(found)} incidents{of}." if not still_open else f"{count} open{of}."
+    return Shown(content, "Incidents", fit(lines, DESCRIPTION), RED if count else GREEN)
+
+
+def _piece(text: str) -> str:
+    """A piece of a line, escaped; the spaces at its ends stand between it and its neighbours."""
+    return " " * text.startswith(" ") + escape(text, 600) + " " * text.endswith(" ")
+
+
+def why(service: str, account: Account) -> Shown:
+    """`/why`: the line, and below it what it rests on."""
+    line = "".join(moment(part, "T") if isinstance(part, datetime) else _piece(part) for part in account.parts)
+    rests_on = [f"{moment(one.at, 'f')} {one.kind}: {escape(one.text, 160)}" for one in account.events]
+    title = f"Why: {service}" if rests_on else ""
+    return Shown(line, title, fit(reversed(rests_on), DESCRIPTION), BLUE if account.known else GREY)
 
 
 def history(deployments: Sequence[Deployment], incidents: Sequence[Incident], service: str | None) -> Shown:

@@ -15,8 +15,8 @@ from datetime import timedelta
 
 from cogs._channel import AwayError, ClosedError, GoneError, OpsChannel, RefusedMessageError
 from cogs._render import Shown, tail
+from cogs._rounds import Pace
 from cogs._text import escape, moment
-from cogs.alerts import Pace
 from opsbot.core.access import Actor
 from opsbot.engine import Engine
 from opsbot.services.port import LogLine, ManagerError

@@ -12,9 +12,9 @@ import discord
 
 from cogs._channel import AwayError, ClosedError, GoneError, OpsChannel, RefusedMessageError
 from cogs._render import Shown, refusal, say
+from cogs._rounds import Pace
 from cogs._tail import LINES, OVER, Tail
 from cogs._text import escape
-from cogs.alerts import Pace
 from opsbot.core.access import Actor
 from opsbot.core.deployment import Refused
 from opsbot.engine import Engine

@@ -3,22 +3,27 @@
 import socket
 from dataclasses import dataclass
 
-from cogs import _cards
+from cogs import _cards, _paging_cards
+from cogs._chart import with_chart
 from cogs._render import Shown
 from opsbot.core.deployment import Deployment, Phase
 from opsbot.core.model import Incident, Notice, NoticeKind
 from opsbot.engine import Engine
-from opsbot.store import ledger, outbox
+from opsbot.store import acks, channel_state, digests, ledger, outbox, watchbook
 
 
 @dataclass(frozen=True, slots=True)
 class Telling:
-    """A message to send. revision: of the subject it shows. reply_to: the message it answers. silent: wakes nobody."""
+    """A message to send.
+
+    revision: of the subject it shows. reply_to: the message it answers. silent: wakes nobody. role: the one it pings.
+    """
 
     shown: Shown
     revision: int = -1
     reply_to: int | None = None
     silent: bool = False
+    role: int | None = None
 
 
 _HOST = socket.gethostname()
@@ -56,8 +61,18 @@ async def _around_deployment(engine: Engine, deployment: Deployment) -> _cards.A
 
 
 async def _around_incident(engine: Engine, incident: Incident) -> _cards.Around:
-    previous = await engine.deployment(incident.deployment) if incident.deployment is not None else None
-    return _cards.Around(host_of(engine), _repository(engine, incident.service), previous=previous)
+    read = engine.store.read
+    thread = await read(channel_state.thread, incident.id)
+    service = engine.config.services.get(incident.service)
+    return _cards.Around(
+        host_of(engine),
+        _repository(engine, incident.service),
+        previous=await engine.deployment(incident.deployment) if incident.deployment is not None else None,
+        acknowledged=await read(acks.acknowledgement, incident.id),
+        silence=await read(watchbook.silence, incident.service, engine.clock()),
+        recovery=service.recovery if service is not None else None,
+        thread=thread if thread != await _card_message(engine, NoticeKind.INCIDENT, incident.id) else None,
+    )
 
 
 async def _card_message(engine: Engine, kind: NoticeKind, subject: int) -> int | None:
@@ -72,7 +87,11 @@ async def telling(engine: Engine, notice: Notice) -> Telling | None:
         case NoticeKind.DEPLOYMENT | NoticeKind.OUTCOME:
             deployment = await engine.deployment(subject)
             return None if deployment is None else await _of_deployment(engine, notice, deployment)
-        case NoticeKind.INCIDENT | NoticeKind.CALL | NoticeKind.RECOVERED:
+        case NoticeKind.TIMELINE:
+            return Telling(_paging_cards.line(notice), silent=True)
+        case NoticeKind.DIGEST:
+            return await _of_digest(engine, notice)
+        case NoticeKind.INCIDENT | NoticeKind.CALL | NoticeKind.RECOVERED | NoticeKind.REMINDER | NoticeKind.ESCALATION:
             incident = await engine.incident(subject)
             return None if incident is None else await _of_incident(engine, notice, incident)
         case NoticeKind.UPDATE:
@@ -80,7 +99,8 @@ async def telling(engine: Engine, notice: Notice) -> Telling | None:
             return Telling(_cards.update(notice, around))
         case NoticeKind.SOURCE | NoticeKind.WORD:
             calm = notice.body.get("ok") is True or notice.body.get("level") == "info"
-            return Telling(_cards.word(notice, host_of(engine)), silent=calm)
+            shown = _cards.word(notice, host_of(engine))
+            return Telling(await with_chart(shown, await engine.kept_memory(notice)), silent=calm)
 
 
 async def _of_deployment(engine: Engine, notice: Notice, deployment: Deployment) -> Telling:
@@ -92,11 +112,38 @@ async def _of_deployment(engine: Engine, notice: Notice, deployment: Deployment)
     return Telling(_cards.outcome(notice, deployment, around), reply_to=card)
 
 
-async def _of_incident(engine: Engine, notice: Notice, incident: Incident) -> Telling:
+async def _of_incident(engine: Engine, notice: Notice, incident: Incident) -> Telling | None:
     around = await _around_incident(engine, incident)
     if notice.kind is NoticeKind.INCIDENT:
         return Telling(_cards.incident_card(incident, around), incident.revision)
     card = await _card_message(engine, NoticeKind.INCIDENT, incident.id)
     if notice.kind is NoticeKind.CALL:
         return Telling(_cards.call(notice, incident, around), reply_to=card)
+    if notice.kind is NoticeKind.REMINDER or notice.kind is NoticeKind.ESCALATION:
+        return _of_paging(notice, incident, around, card)
     return Telling(_cards.recovered(notice, incident, around), reply_to=card, silent=True)
+
+
+def _of_paging(notice: Notice, incident: Incident, around: _cards.Around, card: int | None) -> Telling | None:
+    """A reminder or an escalation; None once somebody has taken the incident or it is over, however late it comes."""
+    taken = around.acknowledged
+    if incident.closed_at is not None or (taken is not None and taken.void_at is None):
+        return None
+    if notice.kind is NoticeKind.REMINDER:
+        return Telling(_paging_cards.reminder(notice, incident, around), reply_to=card)
+    role = str(notice.body.get("role", ""))
+    shown = _paging_cards.escalation(notice, incident, around, role)
+    return Telling(shown, reply_to=card, role=int(role) if role.isdecimal() else None)
+
+
+async def _of_digest(engine: Engine, notice: Notice) -> Telling:
+    told = []
+    for member in await engine.store.read(digests.members, notice.id):
+        subject = member.subject or 0
+        if member.kind is NoticeKind.INCIDENT:
+            told.append(_paging_cards.Told(member, incident=await engine.incident(subject)))
+        elif member.kind is NoticeKind.DEPLOYMENT:
+            told.append(_paging_cards.Told(member, deployment=await engine.deployment(subject)))
+        elif member.kind is not NoticeKind.OUTCOME:  # that is the line of its deployment
+            told.append(_paging_cards.Told(member))
+    return Telling(_paging_cards.digest(notice, told, host_of(engine)), silent=True)

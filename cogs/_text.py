@@ -25,6 +25,7 @@ _REMOVED = frozenset({"Cf", "Cs", "Cn", "Co"})
 _MARKUP = re.compile(r"[\\*_~|`\[\]<>]")
 _LINE_START = re.compile(r"^(?:[#+-]|\d+(?=[.)]))")
 _MENTION = re.compile(r"<[@#]|@(?:everyone|here)")
+_TIMES = re.compile(r"(<t:\d{1,11}:[tTdDfFR]>)")
 _TICKS = re.compile(r"`{2,}")
 
 
@@ -54,6 +55,17 @@ def escape(text: str, most: int = 300) -> str:
     # The server looks for mentions in the raw text: the backslash alone would not stop it.
     line = line.replace("<", "<" + ZWSP).replace("@", "@" + ZWSP).replace("://", ":/" + ZWSP + "/")
     return ZWSP + line if _LINE_START.match(line) else line
+
+
+def told(text: str, most: int = 300) -> str:
+    """Escaped like any other text, but for Discord's timestamps, which only ever show a time."""
+    parts = _TIMES.split(one_line(text, most))
+    return "".join(part if index % 2 else _piece(part) for index, part in enumerate(parts))
+
+
+def _piece(text: str) -> str:
+    before, after = " " * text.startswith(" "), " " * (text.endswith(" ") and len(text) > 1)
+    return f"{before}{escape(text, len(text) + 1)}{after}"
 
 
 def code(text: str, most: int = 80) -> str:

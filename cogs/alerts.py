@@ -1,277 +1,247 @@
-"""The channel is told everything in the outbox, in order, each once; and its cards are kept true.
+"""The sender: the channel is told everything in the outbox, in order, each once.
 
-The sender writes a notice down as tried before it sends it and as told after. One found tried but not told is in doubt:
-it is looked for in the channel by the mark in its footer, and sent again, with the same nonce, only if it is missing.
-Nothing overtakes: while one notice cannot be sent, those after it wait. The editor works beside the sender, so that an
-edit never holds up an alarm; it edits no more often than Discord allows and always ends with the last state.
+A notice is written down as tried before it is sent and as told after. One found tried but not told is in doubt: it is
+looked for by the mark in its footer (a line of a timeline by its text), and sent again, with the same nonce, only if it
+is missing. Nothing overtakes: while one notice cannot be sent, those after it wait; and before an incident's end come
+the lines of its timeline. Lines alone wait for everything else, for they wake nobody.
+
+After a long outage with many notices, what came and went is told in one digest (`cogs._digest`).
 """
 
-import asyncio
 import hashlib
 import logging
-import time
-from abc import ABC, abstractmethod
-from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
-
-import discord
 
 from cogs._cards import late
 from cogs._channel import AwayError, ClosedError, GoneError, OpsChannel, RefusedMessageError
+from cogs._digest import gather
+from cogs._elsewhere import Elsewhere
+from cogs._rounds import OnProblem, Pace, Rounds
+from cogs._silenced import silenced_line
 from cogs._tellings import Telling, mark_of, telling
-from opsbot.core.model import Notice
+from cogs._threads import CardGoneError, Threads
+from opsbot.core.model import Incident, Notice, NoticeKind
 from opsbot.engine import Engine
 from opsbot.store import outbox
 
-if TYPE_CHECKING:
-    from opsbot.feed import Subscription
+__all__ = ["Pace", "Sender"]
 
 log = logging.getLogger(__name__)
 
-OLD = timedelta(minutes=55)
-"""Discord counts edits of messages older than an hour apart, and more strictly."""
 SKEW = timedelta(minutes=10)
 """How far the clocks of this host and of Discord may differ when a message is looked for."""
+THREADED = frozenset({NoticeKind.TIMELINE, NoticeKind.RECOVERED})
+
+
+class AgainError(Exception):
+    """Something has to be told before this one: the round begins anew."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
-    """Seconds. retry: the first and the longest wait while Discord is away. closed: while the channel is.
+class Place:
+    """Where a notice goes: thread None is the ops channel. incident: whose thread it is."""
 
-    look: the outbox is read at least so often. young, old: between two edits in the channel; Discord allows about 5 in
-    5 s, and 3 in 6 s of messages older than an hour (error 30046). tail: between two edits of a live tail, which ends
-    by itself after tail_most.
-    """
-
-    retry_first: float = 0.5
-    retry_most: float = 15.0
-    closed: float = 60.0
-    look: float = 30.0
-    young: float = 1.2
-    old: float = 5.0
-    tail: float = 2.0
-    tail_most: float = 600.0
-
-
-class Rounds(ABC):
-    """Does its round again and again: when something changed, when it is nudged, after the wait the round asks for."""
-
-    def __init__(self, engine: Engine, channel: OpsChannel, pace: Pace, on_problem: Callable[[str], None]) -> None:
-        """`on_problem` hears what a person has to mend, and "" when it is well again."""
-        self._engine = engine
-        self._channel = channel
-        self._pace = pace
-        self._on_problem = on_problem
-        self._nudged = asyncio.Event()
-        self._changes: Subscription | None = None
-        self._failures = 0
-
-    def nudge(self) -> None:
-        """Discord is there again: do not wait any longer."""
-        self._nudged.set()
-        if self._changes is not None:
-            self._changes.mark(("notice", 0))
-
-    async def run(self) -> None:
-        """Until it is cancelled."""
-        with self._engine.feed.subscribe() as self._changes:
-            while True:
-                try:
-                    wait = await self._round() if self._channel.open else self._pace.look
-                except Exception:
-                    # The edge of this loop: whatever goes wrong with one round, the next one comes.
-                    log.exception("%s failed; it goes on", type(self).__name__)
-                    wait = self._backoff()
-                await self._rest(wait)
-
-    @abstractmethod
-    async def _round(self) -> float | None:
-        """One round. Seconds until the next, whatever changes meanwhile; None: when something changes."""
-
-    def _backoff(self) -> float:
-        self._failures += 1
-        return float(min(self._pace.retry_first * 2 ** min(self._failures - 1, 20), self._pace.retry_most))
-
-    async def _rest(self, wait: float | None) -> None:
-        if wait is None:
-            if self._changes is not None:
-                await self._changes.wait(self._pace.look)
-        else:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(wait):
-                    await self._nudged.wait()
-        self._nudged.clear()
+    thread: int | None = None
+    incident: Incident | None = None
+    nowhere: str = ""
+    """Why it is not told at all, or "": a line without a thread is on the card anyway."""
 
 
 class Sender(Rounds):
     """Sends what is untold."""
 
-    def __init__(self, engine: Engine, channel: OpsChannel, pace: Pace, on_problem: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        channel: OpsChannel,
+        pace: Pace,
+        on_problem: OnProblem,
+        threads: Threads,
+        elsewhere: Elsewhere,
+    ) -> None:
         """Everything sent from now on is measured against now for being late."""
         super().__init__(engine, channel, pace, on_problem)
+        self._threads = threads
+        self._elsewhere = elsewhere
         self._started = self._reachable_since = engine.clock()
         self._away = True
+        self._closed = False
 
     async def _round(self) -> float | None:
-        notices = await self._engine.store.read(outbox.untold, self._engine.clock())
+        try:
+            await gather(self._engine, self._channel)
+            notices = await self._engine.store.read(outbox.untold, self._engine.clock())
+        except (AwayError, ClosedError) as error:
+            return await self._failed(None, error)
         for notice in notices:
             try:
-                await self._deliver(notice)
-            except AwayError as error:
-                self._away = True
-                wait = max(self._backoff(), error.after)
-                log.warning("notice %s waits, Discord is away: %s; again in %.1f s", notice.key, error, wait)
-                await self._engine.store.write(outbox.failed, notice.id, str(error)[:300])
-                return wait
-            except ClosedError as error:
-                self._on_problem(f"the ops channel {self._channel.id} cannot be written to: {error}")
-                log.warning("notice %s waits: the ops channel cannot be written to: %s", notice.key, error)
-                await self._engine.store.write(outbox.failed, notice.id, str(error)[:300])
-                return self._pace.closed
-            if self._away:
-                self._away, self._reachable_since = False, self._engine.clock()
+                await self._in_turn(notice)
+            except AgainError:
+                return 0.0
+            except (AwayError, ClosedError) as error:
+                return await self._failed(notice, error)
+            if self._away or self._closed:
+                self._away = self._closed = False
+                self._reachable_since = self._engine.clock()
             if self._failures or notice is notices[0]:
                 self._failures = 0
-                self._on_problem("")
+                self._on_problem("channel", "")
+                await self._elsewhere.mended()
+            if notice.kind is NoticeKind.TIMELINE:
+                return 0.0  # an alarm may have come meanwhile: lines wait for it
         return 0.0 if notices else None
+
+    async def _failed(self, notice: Notice | None, error: AwayError | ClosedError) -> float:
+        key = notice.key if notice is not None else "digest"
+        if notice is not None:
+            await self._engine.store.write(outbox.failed, notice.id, str(error)[:300])
+        if isinstance(error, AwayError):
+            self._away = True
+            wait = max(self._backoff(), error.after)
+            log.warning("notice %s waits, Discord is away: %s; again in %.1f s", key, error, wait)
+            return wait
+        self._closed = True
+        self._on_problem("channel", f"the ops channel {self._channel.id} cannot be written to: {error}")
+        log.warning("notice %s waits: the ops channel cannot be written to: %s", key, error)
+        await self._elsewhere.closed(str(error))
+        return self._pace.closed
+
+    async def _in_turn(self, notice: Notice) -> None:
+        """Deliver it; before the end of an incident, its timeline."""
+        if notice.kind is NoticeKind.RECOVERED:
+            for line in await self._engine.store.read(outbox.lines, notice.subject or 0):
+                await self._deliver(line)
+        await self._deliver(notice)
 
     async def _deliver(self, notice: Notice) -> None:
         found = await telling(self._engine, notice)
         store, clock = self._engine.store, self._engine.clock
         if found is None:
-            await store.write(outbox.drop, notice.id, "what it told of is forgotten")
+            await store.write(outbox.drop, notice.id, "what it told of is over or forgotten")
+            return
+        place = await self._place(notice)
+        if place.nowhere:
+            await store.write(outbox.drop, notice.id, place.nowhere)
             return
         if notice.tries:
-            message = await self._channel.find(mark_of(notice), notice.at - SKEW)
+            message = await self._find(notice, found, place)
             if message is not None:
-                # It shows what was known when it was sent: revision -1 has the editor bring it up to date.
-                await self._told(notice, message, -1)
                 return
         if not await store.write(outbox.trying, notice.id, clock()):
             return
-        shown = replace(found.shown, content=found.shown.content + self._late(notice))
-        message = await self._send(notice, replace(found, shown=shown))
-        if message is not None:
-            await self._told(notice, message, found.revision)
+        shown = replace(found.shown, content=found.shown.content + await self._late(notice))
+        await self._send(notice, replace(found, shown=shown), place)
 
-    async def _send(self, notice: Notice, found: Telling) -> int | None:
-        nonce = hashlib.sha256(f"{notice.id} {notice.key} {notice.at.timestamp()}".encode()).hexdigest()[:24]
-        shown = found.shown
+    # Where
+
+    async def _place(self, notice: Notice) -> Place:
+        if notice.kind not in THREADED:
+            return Place()
+        line = notice.kind is NoticeKind.TIMELINE
+        incident = await self._engine.incident(notice.subject or 0)
+        card = await self._engine.store.read(outbox.card, NoticeKind.INCIDENT, notice.subject or 0)
+        if incident is None or card is None or card.told_at is None or card.digest is not None:
+            return Place(nowhere="its card was never told" if line else "")
+        if card.channel_id != self._channel.id:
+            return Place(nowhere="its card is in another channel" if line else "")
         try:
-            return await self._channel.send(shown, nonce=nonce, reply_to=found.reply_to, silent=found.silent)
+            thread = await self._threads.of(incident, card)
+        except CardGoneError:
+            if incident.closed_at is None:
+                await self._engine.store.write(outbox.anew, card.id)
+                raise AgainError from None
+            thread = None
+        if thread is None:
+            return Place(nowhere="it has no thread" if line else "")
+        return Place(thread, incident)
+
+    async def _find(self, notice: Notice, found: Telling, place: Place) -> int | None:
+        """The message of a notice in doubt; it is told then."""
+        channel, after = self._channel, notice.at - SKEW
+        if notice.kind is NoticeKind.TIMELINE:
+            known = await self._engine.store.read(outbox.messages, place.thread or 0)
+            line = found.shown.content
+            message = await channel.find("", after, where=place.thread, line=line, but=known)
+        else:
+            message = await channel.find(mark_of(notice), after, where=place.thread)
+        where = place.thread
+        if message is None and place.thread is not None and notice.kind is not NoticeKind.TIMELINE:
+            # Tried when there was no thread: then it went to the channel.
+            message, where = await channel.find(mark_of(notice), after), None
+        if message is not None:
+            # It shows what was known when it was sent: revision -1 has the editor bring it up to date.
+            await self._told(notice, message, -1, where)
+        return message
+
+    # Sending
+
+    async def _send(self, notice: Notice, found: Telling, place: Place) -> None:
+        try:
+            message = await self._post(notice, found, place.thread)
+        except GoneError:
+            if place.incident is not None:
+                await self._threads.deleted(place.incident)
+            raise AgainError from None
+        except ClosedError as error:
+            if place.thread is None or place.incident is None:
+                raise
+            await self._threads.shut(place.incident, place.thread, str(error))
+            if notice.kind is NoticeKind.TIMELINE:
+                await self._engine.store.write(outbox.drop, notice.id, f"its thread is shut: {error}"[:300])
+                return
+            place = Place()
+            message = await self._post(notice, found, None)
+        if message is not None:
+            await self._told(notice, message, found.revision, place.thread)
+
+    async def _post(self, notice: Notice, found: Telling, where: int | None) -> int | None:
+        if found.role is not None:
+            self._on_problem("escalation", self._channel.why_no_ping(found.role))
+        again = notice.body.get("anew", "")
+        nonce = hashlib.sha256(f"{notice.id} {notice.key} {notice.at.timestamp()}{again}".encode()).hexdigest()[:24]
+        shown = found.shown
+        reply_to = found.reply_to if where is None else None
+        # Who follows a thread wants to hear of it; in the channel the end of a trouble wakes nobody.
+        silent = found.silent and (where is None or notice.kind is NoticeKind.TIMELINE)
+        try:
+            return await self._channel.send(
+                shown, nonce=nonce, reply_to=reply_to, silent=silent, where=where, role=found.role
+            )
         except RefusedMessageError as error:
             log.exception("Discord refuses notice %s; its sentence alone is sent", notice.key)
             reason = str(error)
         try:
-            return await self._channel.send(shown.plainly(), nonce=nonce, reply_to=None, silent=found.silent)
+            return await self._channel.send(
+                shown.plainly(), nonce=nonce, reply_to=None, silent=silent, where=where, role=found.role
+            )
         except RefusedMessageError as error:
             log.exception("Discord refuses the sentence of notice %s, too: it is given up", notice.key)
             await self._engine.store.write(outbox.drop, notice.id, f"Discord refuses it: {reason}; {error}"[:500])
             return None
 
-    async def _told(self, notice: Notice, message: int, revision: int) -> None:
+    async def _told(self, notice: Notice, message: int, revision: int, where: int | None) -> None:
+        channel = where or self._channel.id
         await self._engine.store.write(
-            outbox.told, notice.id, self._engine.clock(), channel=self._channel.id, message=message, shown=revision
+            outbox.told, notice.id, self._engine.clock(), channel=channel, message=message, shown=revision
         )
         # The subject may have moved on while it was sent: the editor is to look.
         self._engine.feed.publish("told", notice.id)
 
-    def _late(self, notice: Notice) -> str:
+    async def _late(self, notice: Notice) -> str:
+        if notice.body.get("anew"):
+            return "\n-# posted anew: the message before this one was deleted"
+        if notice.kind is NoticeKind.DIGEST:
+            return ""
+        now = self._engine.clock()
+        silenced = await silenced_line(self._engine, notice, now)
+        if silenced:
+            return silenced
         why = ""
         if notice.at < self._started:
             why = "opsbot was not running"
+        elif self._closed:
+            why = "the channel could not be written to"
         elif self._away or notice.at < self._reachable_since or notice.tries:
             why = "Discord was away"
-        return late((self._engine.clock() - notice.at).total_seconds(), why)
-
-
-class Editor(Rounds):
-    """Brings cards up to date whose deployment or incident has moved on."""
-
-    def __init__(self, engine: Engine, channel: OpsChannel, pace: Pace, on_problem: Callable[[str], None]) -> None:
-        """Nothing was edited yet."""
-        super().__init__(engine, channel, pace, on_problem)
-        self._digests: dict[int, str] = {}
-        self._given_up: dict[int, int] = {}
-        self._edited: dict[int, float] = {}
-        self._last = self._last_old = -1e9
-
-    async def _round(self) -> float | None:
-        cards = await self._engine.store.read(outbox.stale_cards, 200)
-        # Whoever was edited longest ago comes first: a card that changes all the time starves no other.
-        for card in sorted(cards, key=lambda each: self._edited.get(each.id, 0.0)):
-            try:
-                if await self._bring_up_to_date(card):
-                    return 0.0
-            except AwayError as error:
-                wait = max(self._backoff(), error.after)
-                log.info("the card of %s waits, Discord is away: %s", card.key, error)
-                return wait
-            self._failures = 0
-        return None
-
-    async def _bring_up_to_date(self, card: Notice) -> bool:
-        """Whether a request was made: then there may be something newer to show already."""
-        if card.message_id is None or card.channel_id != self._channel.id:
-            # The configured channel is another now: the old card is left as it is.
-            await self._engine.store.write(outbox.gone, card.id)
-            return False
-        if card.id in self._given_up:
-            current = await telling(self._engine, card)
-            if current is not None and current.revision == self._given_up[card.id]:
-                return False
-        await self._pace_for(card.message_id)
-        current = await telling(self._engine, card)  # read after the wait: what came meanwhile is shown in one go
-        if current is None:
-            await self._engine.store.write(outbox.gone, card.id)
-            return False
-        if card.told_at is not None:
-            after = late((card.told_at - card.at).total_seconds(), "")
-            current = replace(current, shown=replace(current.shown, content=current.shown.content + after))
-        digest = current.shown.digest()
-        if self._digests.get(card.id) != digest:
-            if not await self._edit(card, current):
-                return True
-            self._remember(card.id, digest)
-        await self._engine.store.write(outbox.shown, card.id, current.revision)
-        return True
-
-    async def _edit(self, card: Notice, current: Telling) -> bool:
-        message = card.message_id or 0
-        self._last = self._edited[card.id] = time.monotonic()
-        if self._is_old(message):
-            self._last_old = self._last
-        try:
-            await self._channel.edit(message, current.shown)
-        except GoneError:
-            log.info("the card of %s was deleted; it is not edited any more", card.key)
-            await self._engine.store.write(outbox.gone, card.id)
-            return False
-        except ClosedError as error:
-            # Asking again and again for what is forbidden gets an address banned: not before the card changes again.
-            log.warning("the card of %s cannot be edited: %s", card.key, error)
-            self._given_up[card.id] = current.revision
-            return False
-        except RefusedMessageError:
-            log.exception("Discord refuses the card of %s", card.key)
-        self._given_up.pop(card.id, None)
-        return True
-
-    def _remember(self, number: int, digest: str) -> None:
-        self._digests.pop(number, None)
-        self._digests[number] = digest
-        for old in list(self._digests)[:-100]:
-            del self._digests[old]
-            self._edited.pop(old, None)
-
-    def _is_old(self, message: int) -> bool:
-        return self._engine.clock() - discord.utils.snowflake_time(message) > OLD
-
-    async def _pace_for(self, message: int) -> None:
-        due = self._last + self._pace.young
-        if self._is_old(message):
-            due = max(due, self._last_old + self._pace.old)
-        await asyncio.sleep(max(0.0, due - time.monotonic()))
+        return late((now - notice.at).total_seconds(), why)

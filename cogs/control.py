@@ -6,7 +6,7 @@ from discord.ext import commands
 
 from cogs._answer import respond, wrongly_asked
 from cogs._args import choose_service, engine_of, length_of
-from cogs._render import Shown, refusal, say, silence_line
+from cogs._render import Shown, against_advice, refusal, say, silence_line
 from cogs._text import escape
 from opsbot.core.access import Action, Actor
 from opsbot.core.deployment import Refused
@@ -22,10 +22,13 @@ class Control(commands.Cog):
         """Restart a service."""
 
         async def work(actor: Actor) -> Shown:
-            state = await engine_of(interaction).restart(actor, service)
+            engine = engine_of(interaction)
+            against = await engine.advice(service)
+            state = await engine.restart(actor, service)
             if isinstance(state, Refused):
                 return refusal(state)
-            return say(f"🔁 {escape(service)} was restarted by {escape(actor.name)}; it runs as process {state.pid}.")
+            by, note = escape(actor.name), against_advice(against)
+            return say(f"🔁 {escape(service)} was restarted by {by}; it runs as process {state.pid}.{note}")
 
         await respond(interaction, Action.RESTART, work, service=service, public=True)
 

@@ -1,4 +1,4 @@
-"""/status, /health and /history: looking, for whoever may."""
+"""/status, /health, /windows and /history: looking, for whoever may."""
 
 import asyncio
 
@@ -8,8 +8,10 @@ from discord.ext import commands
 
 from cogs._answer import respond
 from cogs._args import choose_service, engine_of
+from cogs._chart import with_chart
 from cogs._render import Shown, details, health, history, overview, refusal
 from cogs._tellings import host_of
+from cogs._windows import windows
 from opsbot.core.access import Action, Actor
 from opsbot.core.deployment import Refused
 
@@ -29,8 +31,9 @@ class Status(commands.Cog):
             if isinstance(statuses, Refused):
                 return refusal(statuses)
             if service is not None:
-                return details(statuses[0])
-            return overview(statuses, await asyncio.to_thread(engine.host), host_of(engine))
+                shown = details(statuses[0], engine.growth.get(service))
+                return await with_chart(shown, await engine.memory(service))
+            return overview(statuses, await asyncio.to_thread(engine.host), host_of(engine), await engine.proof())
 
         await respond(interaction, Action.STATUS, work, service=service)
 
@@ -45,6 +48,16 @@ class Status(commands.Cog):
             return refusal(statuses) if isinstance(statuses, Refused) else health(statuses)
 
         await respond(interaction, Action.HEALTH, work, service=service)
+
+    @app_commands.command(description="The maintenance windows: those that are open, and the next ones")
+    async def windows(self, interaction: discord.Interaction) -> None:
+        """Show when nobody is woken, or nothing deployed."""
+
+        async def work(actor: Actor) -> Shown:
+            found = await engine_of(interaction).maintenance(actor)
+            return refusal(found) if isinstance(found, Refused) else windows(found)
+
+        await respond(interaction, Action.WINDOWS, work)
 
     @app_commands.command(description="The latest deployments and incidents")
     @app_commands.describe(service="Only this service")

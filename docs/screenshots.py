@@ -1,7 +1,7 @@
 """Regenerates the pictures of README and docs from the running demo: `make screenshots`. Needs Chromium.
 
 It starts `opsbot demo`, presses its buttons as a newcomer would, and takes docs/demo.png (the whole page),
-docs/deploy-card.png and docs/alert-card.png (one message each).
+docs/deploy-card.png and docs/alert-card.png (one message each), and docs/alert-thread.png (the thread of that alert).
 """
 
 import asyncio
@@ -35,17 +35,21 @@ async def play(page: Page) -> None:
     await expect(messages(page, "hello: deployment 3").first).to_contain_text("was undone", timeout=PATIENCE_MS)
     await expect(messages(page, "↩️ hello: deployment 3 of").last).to_be_visible()
     await page.get_by_test_id("panel-kill").click()
-    await expect(messages(page, "hello is well again after").first).to_be_visible(timeout=PATIENCE_MS)
-    await expect(messages(page, "hello was not well for").first).to_be_visible()
+    await expect(messages(page, "hello was not well for").first).to_be_visible(timeout=PATIENCE_MS)
 
 
 async def take(page: Page) -> None:
-    """The three pictures: the page at the foot of its channel, the undone deploy, the alert that is over."""
+    """The pictures: the page at the foot of its channel, the undone deploy, the alert that is over and its thread."""
     await page.mouse.move(0, 0)
     await page.wait_for_timeout(500)
     await page.screenshot(path=HERE / "demo.png", animations="disabled")
     await picture(messages(page, "hello: deployment 3").first, "deploy-card.png")
-    await picture(messages(page, "hello was not well for").first, "alert-card.png")
+    card = messages(page, "hello was not well for").first
+    await picture(card, "alert-card.png")
+    await card.locator(".thread-chip").click()
+    await expect(messages(page, "hello is well again after").first).to_be_visible(timeout=PATIENCE_MS)
+    await page.wait_for_timeout(500)
+    await page.screenshot(path=HERE / "alert-thread.png", animations="disabled")
 
 
 async def picture(message: Locator, name: str) -> None:
@@ -90,7 +94,7 @@ async def main() -> int:
         async with asyncio.timeout(STOP_SECONDS):
             await demo.wait()
     large = 0
-    for name in ("demo.png", "deploy-card.png", "alert-card.png"):
+    for name in ("demo.png", "deploy-card.png", "alert-card.png", "alert-thread.png"):
         size = (HERE / name).stat().st_size
         print(f"docs/{name}: {size // 1024} KiB")
         large += size > SIZE_MOST

@@ -11,7 +11,7 @@ import asyncio
 import faulthandler
 import logging
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -19,8 +19,10 @@ from opsbot.bot import run_bot
 from opsbot.bus_watch import EVERY, BusWatch
 from opsbot.config import Config, SecretMissingError
 from opsbot.control.server import ControlError, start_control
+from opsbot.core.access import Origin
 from opsbot.engine import Engine
 from opsbot.footprint import give_back, limit_arenas, settle_collector
+from opsbot.heartbeat import Heartbeat, deaf
 from opsbot.instance import AlreadyRunningError, InstanceLock
 from opsbot.loops import Loops
 from opsbot.redaction import RedactingFilter, Redactor
@@ -28,10 +30,12 @@ from opsbot.reload import InForce, Reloader
 from opsbot.sdnotify import READY, STOPPING, notify, watchdog_seconds
 from opsbot.services.port import ManagerError
 from opsbot.status_line import StatusLine
-from opsbot.store import StoreError, audit, ledger, outbox, watchbook
+from opsbot.store import StoreError, audit, deliveries, discord, ledger, outbox, watchbook
 from opsbot.sweep import Sweeper
 from opsbot.unit_warnings import units_of, warn_of_traps
 from opsbot.vigil import Vigil
+from opsbot.watch.certwatch import EVERY as CERTIFICATES
+from opsbot.web.facts import Beats
 from opsbot.web.hooks import Hooks
 from opsbot.web.live import LiveSources
 from opsbot.web.server import start_web
@@ -41,6 +45,8 @@ from opsbot.wishes import Wishes
 log = logging.getLogger(__name__)
 
 TICK = timedelta(seconds=1)
+WINDOWS = timedelta(seconds=2)
+PAGING = timedelta(seconds=5)
 PRUNE = timedelta(hours=6)
 JITTER = timedelta(seconds=10)
 SWEEP_LIMIT = timedelta(minutes=10)
@@ -87,6 +93,7 @@ class _House:
     vigil: Vigil
     wishes: Wishes
     started: datetime
+    beats: Beats = field(default_factory=Beats)
 
 
 def _stopping() -> None:
@@ -139,10 +146,18 @@ async def _open(house: _House, config: Config) -> InForce:
             engine, config.state.socket, engine.clock, gateway=status.for_dashboard, wishes=house.wishes
         )
         stack.push_async_callback(control.close)
-        sources = LiveSources(engine, parts.poller, loops, status.for_web, house.started)
+        sources = LiveSources(engine, parts.poller, loops, status.for_web, house.started, house.beats)
         hooks = Hooks(config.services, engine.store, parts.poller.wake, engine.clock)
         web = await start_web(config.http, sources, hooks)
         stack.push_async_callback(web.close)
+        if config.heartbeat is not None:
+            heartbeat = Heartbeat(
+                config.heartbeat, house.beats, partial(_trouble, house, engine), engine.clock, house.redact
+            )
+            stack.push_async_callback(_end, asyncio.create_task(heartbeat.run(), name="heartbeat"))
+        if config.notifiers:
+            notifying = asyncio.create_task(parts.notifiers.run(), name="notifiers")
+            stack.push_async_callback(_end, notifying)
         for work, name in (
             (status.follow(engine), "status line"),
             (run_bot(engine, config, token, on_state=status.discord), "bot"),
@@ -152,6 +167,11 @@ async def _open(house: _House, config: Config) -> InForce:
         settle_collector()
         give_back()
         return InForce(config, engine, parts.deployer, token, stack.pop_all())
+
+
+def _trouble(house: _House, engine: Engine) -> list[str]:
+    """Why the dead-man's switch should not hear that all is well."""
+    return [*house.vigil.reasons(), *filter(None, [deaf(house.status.gateway(), engine.clock())])]
 
 
 async def _tell_cut_short(engine: Engine, before: str) -> None:
@@ -177,7 +197,11 @@ async def _end(task: "asyncio.Task[None]") -> None:
 def _loops(parts: Parts) -> Loops:
     engine = parts.engine
     loops = Loops(engine.clock)
+    loops.every("windows", WINDOWS, partial(_windows, parts), limit=timedelta(seconds=30))
     loops.every("watch", TICK, parts.watcher.tick, limit=timedelta(seconds=30))
+    if parts.aware is not None:
+        loops.every("discord", TICK, parts.aware.tick, limit=timedelta(seconds=30))
+    loops.every("pager", PAGING, parts.pager.tick, limit=timedelta(seconds=30))
     for job in parts.poller.jobs():
 
         async def poll(name: str = job.service) -> None:
@@ -189,8 +213,17 @@ def _loops(parts: Parts) -> Loops:
     for cleanup in sweeper.jobs():
         sweep = partial(sweeper.sweep, cleanup)
         loops.every(cleanup.name, cleanup.every, sweep, jitter=JITTER, first=cleanup.first, limit=SWEEP_LIMIT)
+    # Half a minute after the start: what a start takes is not what the host takes.
+    every = engine.config.host_checks.interval
+    loops.every("host", every, parts.host.tick, first=timedelta(seconds=30), limit=timedelta(minutes=2))
+    loops.every("certificates", CERTIFICATES, parts.certificates.look, first=timedelta(minutes=1), jitter=JITTER)
     loops.every("prune", PRUNE, lambda: _prune(parts), first=timedelta(minutes=10), limit=timedelta(hours=1))
     return loops
+
+
+async def _windows(parts: Parts) -> None:
+    for service in await parts.windows.tick():
+        parts.poller.wake(service, Origin.POLL)
 
 
 async def _prune(parts: Parts) -> None:
@@ -201,5 +234,7 @@ async def _prune(parts: Parts) -> None:
     numbers = await engine.store.write(ledger.prune, old)
     await asyncio.to_thread(parts.deployer.forget_output, numbers)
     await engine.store.write(watchbook.prune, old)
+    await engine.store.write(discord.prune, now, old)
     await engine.store.write(outbox.prune, old)
+    await engine.store.write(deliveries.prune, old)
     await engine.store.write(audit.prune, now - engine.config.audit_keep)

@@ -19,28 +19,37 @@ from discord.ext import commands
 from discord.http import Route
 
 import cogs.alerts
+from cogs._acks import submitted
 from cogs._answer import respond
 from cogs._args import Clicks
 from cogs._channel import OpsChannel
+from cogs._editor import Editor
+from cogs._elsewhere import Elsewhere
 from cogs._presses import outdated, press
+from cogs._proof import Prover
 from cogs._render import Shown, say
 from cogs._tails import Tails
 from cogs._text import escape
+from cogs._threads import Threads
 from cogs._views import PREFIX, TEMPLATE, OpsButton
 from cogs.audit import Audit
 from cogs.control import Control
 from cogs.deploy import Deploy
+from cogs.incidents import Incidents
 from cogs.logs import Logs
 from cogs.status import Status
 from opsbot.config import Config
 from opsbot.core.access import Action, Actor
+from opsbot.discord_clock import clock_trace
 from opsbot.discord_connection import LOST, Pace, PatientBot
+from opsbot.discord_sightings import PRESENCE_REFUSED, feed_sightings, intents_for
 from opsbot.engine import Engine
 from opsbot.redaction import Redactor
+from opsbot.watch.sightings import Sightings
 
 log = logging.getLogger(__name__)
 
-COGS: tuple[Callable[[], commands.Cog], ...] = (Status, Logs, Control, Deploy, Audit)
+COGS: tuple[Callable[[], commands.Cog], ...] = (Status, Incidents, Logs, Control, Deploy, Audit)
 DISCORD = Route.BASE
 LOGIN_SECONDS = 60.0
 CLOSE_SECONDS = 4.0
@@ -91,6 +100,10 @@ class GatewayState:
 OnState = Callable[[GatewayState], None]
 
 
+def _unheard(_: bool) -> None:  # noqa: FBT001 - a callback's one argument
+    return None
+
+
 @dataclass(slots=True)
 class Reporter:
     """Keeps the state and tells each change of it."""
@@ -99,6 +112,8 @@ class Reporter:
     tell: OnState
     state: GatewayState = field(init=False)
     problems: dict[str, str] = field(default_factory=dict)
+    rest: Callable[[bool], None] = _unheard
+    """Told of each request by which REST shows itself there or away."""
 
     def __post_init__(self) -> None:
         """Begin, and say so."""
@@ -142,7 +157,11 @@ class OpsTree(app_commands.CommandTree["OpsBot"]):
 
 
 class OpsBot(PatientBot):
-    """The client of one log-in. Needs no privileged intent: GUILDS alone; who asks comes with each interaction."""
+    """The client of one log-in.
+
+    GUILDS alone is needed: who asks comes with each interaction. Presences (privileged) and voice states are asked for
+    only where a check or a drain goes by them.
+    """
 
     def __init__(
         self,
@@ -153,19 +172,26 @@ class OpsBot(PatientBot):
         pace: Pace,
         awake: Callable[[], None],
         tails: Tails,
+        path_changed: Callable[[], None],
+        sightings: Sightings | None = None,
     ) -> None:
-        """Make the client; nothing is connected. awake: called whenever Discord is known to be there again."""
+        """Make the client; nothing is connected.
+
+        awake: called whenever Discord is known to be there again. path_changed: when the ops channel has changed, or
+        what opsbot may do in it. sightings: kept true from the gateway's events.
+        """
         super().__init__(
             command_prefix=commands.when_mentioned,
             help_command=None,
             tree_cls=OpsTree,
-            intents=discord.Intents(guilds=True),
+            intents=intents_for(sightings),
             allowed_mentions=discord.AllowedMentions.none(),
             max_messages=None,
             member_cache_flags=discord.MemberCacheFlags.none(),
             chunk_guilds_at_startup=False,
             guild_ready_timeout=1.0,
             max_ratelimit_timeout=30.0,
+            http_trace=clock_trace(engine.drift, engine.clock),
         )
         self.engine = engine
         self.redact = redact
@@ -174,8 +200,13 @@ class OpsBot(PatientBot):
         self.reporter = reporter
         self.pace = pace
         self.on_trouble = lambda text: reporter.problem("gateway", text)
+        self.on_rest = reporter.rest
         self._awake = awake
+        self._path_changed = path_changed
         self._registering: asyncio.Task[None] | None = None
+        self._sightings = sightings
+        if sightings is not None:
+            feed_sightings(self, sightings)
 
     async def setup_hook(self) -> None:
         """Commands and buttons, known before the first event comes. Nothing here asks Discord."""
@@ -191,12 +222,37 @@ class OpsBot(PatientBot):
             # Once a log-in, and after the connection: Discord being away must not keep the bot from starting.
             self._registering = asyncio.create_task(self._register(), name="register commands")
 
+    async def on_guild_role_update(self, before: discord.Role, after: discord.Role) -> None:
+        """A role may do more or less; opsbot may hold it. All these events come with the intent GUILDS."""
+        if before.permissions != after.permissions:
+            self._path_changed()
+
+    async def on_guild_channel_update(self, _: discord.abc.GuildChannel, after: discord.abc.GuildChannel) -> None:
+        """The ops channel, or the category whose permissions it may share."""
+        ops = after.guild.get_channel(self.engine.config.discord.ops_channel_id)
+        if ops is None or after.id in {ops.id, ops.category_id}:
+            self._path_changed()
+
+    async def on_guild_channel_delete(self, channel: discord.abc.GuildChannel) -> None:
+        """Perhaps the ops channel."""
+        if channel.id == self.engine.config.discord.ops_channel_id:
+            self._path_changed()
+
+    async def on_member_update(self, _: discord.Member, after: discord.Member) -> None:
+        """opsbot itself has other roles: of other members nothing is told without a privileged intent."""
+        if self.user is not None and after.id == self.user.id:
+            self._path_changed()
+
     async def on_resumed(self) -> None:
         """The old session goes on; what was missed has been replayed."""
+        if self._sightings is not None:
+            self._sightings.resumed()
         self._connected()
 
     async def on_disconnect(self) -> None:
         """The connection is lost, or a try to connect failed."""
+        if self._sightings is not None:
+            self._sightings.lost()
         if not self.is_closed():
             self.reporter.link(Link.AWAY)
 
@@ -235,12 +291,19 @@ class OpsBot(PatientBot):
         await press(self.engine, interaction, action, service, ident)
 
     async def on_interaction(self, interaction: discord.Interaction) -> None:
-        """Buttons that look like ours and fit no template: from another version of opsbot."""
-        if interaction.type is discord.InteractionType.component:
-            data: Mapping[str, object] = dict(interaction.data or {})
-            custom_id = str(data.get("custom_id", ""))
-            if custom_id.startswith(PREFIX) and not TEMPLATE.fullmatch(custom_id):
+        """Forms that were sent, and buttons that look like ours and fit no template: of another version of opsbot.
+
+        discord.py knows a form only while the process lives that has shown it, and drops it after; so all come here.
+        """
+        data: Mapping[str, object] = dict(interaction.data or {})
+        custom_id = str(data.get("custom_id", ""))
+        if not custom_id.startswith(PREFIX):
+            return
+        if interaction.type is discord.InteractionType.modal_submit:
+            if not await submitted(self.engine, interaction, custom_id):
                 await outdated(interaction)
+        elif interaction.type is discord.InteractionType.component and not TEMPLATE.fullmatch(custom_id):
+            await outdated(interaction)
 
     async def close(self) -> None:
         """End the session, within seconds."""
@@ -280,31 +343,47 @@ async def run_bot(
     Route.BASE = DISCORD if config.discord.api_url is None else config.discord.api_url.rstrip("/")
     # A token in a text we send would have its underscores escaped.
     redact = Redactor([token, escape(token, len(token) + 1)])
-    reporter = Reporter(engine.clock, on_state)
+    aware = engine.aware
+    sightings = aware.sightings if aware is not None else None
+
+    def tell(state: GatewayState) -> None:
+        if aware is not None:
+            aware.triage.gateway(up=state.connected and not state.unanswered, refused=state.link is Link.REFUSED)
+        if sightings is not None and state.unanswered:
+            sightings.lost()
+        on_state(state)
+
+    def rest(ok: bool) -> None:  # noqa: FBT001 - a callback's one argument
+        if aware is not None:
+            aware.triage.rest(ok=ok)
+
+    reporter = Reporter(engine.clock, tell, rest=rest)
     current = _Current()
     channel = OpsChannel(current.get, config.discord.ops_channel_id, redact)
 
-    def problem(text: str) -> None:
-        reporter.problem("channel", text)
-
-    sender = cogs.alerts.Sender(engine, channel, channel_pace, problem)
-    editor = cogs.alerts.Editor(engine, channel, channel_pace, problem)
+    channel.on_rest = rest
+    threads = Threads(engine, channel, channel_pace.closed, reporter.problem)
+    elsewhere = Elsewhere(engine, channel, current.get)
+    sender = cogs.alerts.Sender(engine, channel, channel_pace, reporter.problem, threads, elsewhere)
+    editor = Editor(engine, channel, channel_pace, reporter.problem)
 
     def awake() -> None:
         sender.nudge()
         editor.nudge()
 
+    prover = Prover(engine, channel, current.get, channel_pace, reporter.problem, elsewhere)
     clicks = Clicks()
     tails = Tails(engine, channel, channel_pace)
 
     def make() -> OpsBot:
-        return OpsBot(engine, redact, clicks, reporter, pace, awake, tails)
+        return OpsBot(engine, redact, clicks, reporter, pace, awake, tails, prover.changed, sightings)
 
     async with asyncio.TaskGroup() as group:
         group.create_task(sender.run(), name="sender")
         group.create_task(editor.run(), name="editor")
+        group.create_task(prover.run(), name="prover")
         group.create_task(_report_latency(current, reporter), name="latency")
-        group.create_task(_stay(make, token, current, reporter, pace), name="gateway")
+        group.create_task(_stay(make, token, current, reporter, pace, sightings), name="gateway")
         await tails.run()  # in here, so that it ends before the others do
 
 
@@ -316,7 +395,14 @@ async def _report_latency(current: _Current, reporter: Reporter) -> None:
             reporter.link(Link.CONNECTED, bot.heartbeat_seconds(), unanswered=bot.unanswered_seconds() > LATE_SECONDS)
 
 
-async def _stay(make: Callable[[], OpsBot], token: str, current: _Current, reporter: Reporter, pace: Pace) -> None:
+async def _stay(
+    make: Callable[[], OpsBot],
+    token: str,
+    current: _Current,
+    reporter: Reporter,
+    pace: Pace,
+    sightings: Sightings | None,
+) -> None:
     """Log in and stay connected, with a new client after each end."""
     failures = 0
     while True:
@@ -325,13 +411,19 @@ async def _stay(make: Callable[[], OpsBot], token: str, current: _Current, repor
             async with asyncio.timeout(LOGIN_SECONDS):
                 await bot.login(token)
             failures, current.bot = 0, bot
+            reporter.rest(True)  # noqa: FBT003 - see Reporter.rest
             bot._awake()  # noqa: SLF001 - REST answers from here on, the gateway is not needed to send
             await bot.connect()
             wait = pace.wait(1)
         except discord.LoginFailure:
             wait = _refused(reporter, pace, BAD_TOKEN)
         except discord.PrivilegedIntentsRequired:
-            wait = _refused(reporter, pace, "Discord refuses an intent (4014), though opsbot needs no privileged one")
+            if sightings is not None and sightings.presences and not sightings.refused:
+                wait = _without_presences(reporter, sightings)
+            else:
+                wait = _refused(
+                    reporter, pace, "Discord refuses an intent (4014), though opsbot needs no privileged one"
+                )
         except discord.ConnectionClosed as error:
             bad_token = error.code == AUTHENTICATION_FAILED
             wait = _refused(
@@ -341,6 +433,7 @@ async def _stay(make: Callable[[], OpsBot], token: str, current: _Current, repor
             failures += 1
             wait = max(pace.wait(failures), 0.05)
             reporter.link(Link.AWAY)
+            reporter.rest(False)  # noqa: FBT003 - see Reporter.rest
             log.warning("Discord is away, the next log-in in %.1f s: %r", wait, error)
         except Exception:
             # The edge: a mistake in the library or in here must not leave opsbot without its channel for ever.
@@ -352,6 +445,14 @@ async def _stay(make: Callable[[], OpsBot], token: str, current: _Current, repor
             current.bot = None
             await _close(bot)
         await asyncio.sleep(wait)
+
+
+def _without_presences(reporter: Reporter, sightings: Sightings) -> float:
+    """The presences are what is refused: opsbot goes on without them, and the checks that need them say so."""
+    log.error("%s", PRESENCE_REFUSED)
+    sightings.refused = PRESENCE_REFUSED
+    reporter.problem("presence", PRESENCE_REFUSED)
+    return 0.0
 
 
 def _refused(reporter: Reporter, pace: Pace, text: str) -> float:

@@ -12,8 +12,10 @@ from enum import StrEnum
 from pathlib import Path
 
 from opsbot.core.access import Ranks
+from opsbot.core.flapping import FlapPolicy
 from opsbot.core.health import Policy
 from opsbot.core.recovery import Ladder
+from opsbot.core.windows import Window
 
 
 class SecretMissingError(Exception):
@@ -119,6 +121,39 @@ class Systemd:
 
 
 @dataclass(frozen=True, slots=True)
+class HostChecks:
+    """`[host_checks]`: what is watched of the host itself. A threshold of 0, or "0s", turns its check off.
+
+    disk, inodes, swap, pressure, steal, fds: percent, bad above. memory_available: percent, bad below. load: runnable
+    processes a core, over five minutes.
+    """
+
+    interval: timedelta = timedelta(minutes=1)
+    sustained: timedelta = timedelta(minutes=5)
+    """How long a figure must be bad before it counts."""
+    settled: timedelta = timedelta(minutes=5)
+    """How long it must be well again before it is over."""
+    disk: int = 90
+    disk_ahead: timedelta = timedelta(hours=6)
+    """A file system that is steadily filling counts as bad so long before it is full."""
+    inodes: int = 90
+    memory_available: int = 5
+    swap: int = 0
+    pressure: int = 0
+    load: int = 0
+    steal: int = 0
+    fds: int = 0
+    clock: timedelta = timedelta(0)
+    """By how much the kernel says the clock may be wrong."""
+    failed_units: bool = False
+    certificate: timedelta = timedelta(days=14)
+    """How long before it expires."""
+    certificates: tuple[tuple[str, int], ...] = ()
+    """Hosts and ports beside those of the https checks."""
+    leak_within: timedelta = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
 class InstallStep:
     """`[[services.X.install]]`: one command run in the new release before anything live changes."""
 
@@ -171,6 +206,7 @@ class CheckKind(StrEnum):
     HTTP = "http"
     UNIT = "unit"
     COMMAND = "command"
+    PRESENCE = "presence"
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +238,18 @@ class Check:
     """Which of the service's units it looks at; "" where it is about the service as a whole."""
     memory_max: int | None = None
     """`process`: bytes of resident memory the service's processes may take together; None sets no limit."""
+    user: int = 0
+    """`presence`: the user id of the bot that must be seen online."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """`[services.X.drain]`: what a deploy waits for before it replaces what runs, and for how long at most."""
+
+    user: int = 0
+    """The user id of the bot whose voice channel is looked at."""
+    voice: bool = True
+    limit: timedelta = timedelta(minutes=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,11 +294,20 @@ class Service:
     """Failures this soon after a start do not count, until the first success."""
     stop_timeout: timedelta = timedelta(seconds=15)
     """From SIGTERM to SIGKILL."""
+    depends_on: tuple[str, ...] = ()
+    """Services it cannot be well without. What fails below one that fails is part of its incident."""
     recovery: Ladder = field(default_factory=Ladder)
     cleanup: tuple[Cleanup, ...] = ()
     log_keep: timedelta = timedelta(days=7)
     log_size: int = 50 * 1024 * 1024
     """Bytes of log kept at most, rotated files included."""
+    leak: bool = True
+    """Tell people, once a run, when its memory grows in the way of a leak."""
+    discord_bot: bool = False
+    """It logs in to Discord: its starts are counted, and Discord's outages are not held against it."""
+    login_limit: int = 1000
+    """Logins that Discord allows its token in 24 hours."""
+    drain: Drain | None = None
 
     @property
     def unit(self) -> str:
@@ -271,6 +328,56 @@ class Service:
         return (self.root or Path("/")) / self.working_directory
 
 
+class Told(StrEnum):
+    """What a notifier beside Discord may be told of."""
+
+    INCIDENT = "incident"
+    CALL = "call"
+    RECOVERED = "recovered"
+
+
+@dataclass(frozen=True, slots=True)
+class Notifier:
+    """`[notifiers.NAME]`: another way to reach people, by a URL that the `apprise` package understands."""
+
+    name: str
+    url: Secret
+    told: tuple[Told, ...] = tuple(Told)
+    """`for` in the file."""
+    services: tuple[str, ...] = ()
+    """None named means all, and the host's own troubles."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """`[heartbeat]`: an outside dead-man's switch that is told that all is well, as long as it is."""
+
+    url: Secret
+    interval: timedelta = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Alerts:
+    """`[alerts]`: when what comes and goes counts as flapping, and how people are reminded of what goes on."""
+
+    flap_changes: int = 6
+    flap_window: timedelta = timedelta(minutes=10)
+    flap_calm: timedelta = timedelta(minutes=5)
+    dependents_grace: timedelta = timedelta(minutes=1)
+    """From the end of a root's incident until what depends on it, and is still down, gets one of its own."""
+    remind: tuple[timedelta, ...] = (timedelta(minutes=30), timedelta(hours=1), timedelta(hours=2), timedelta(hours=4))
+    """Before the first reminder, the second and so on; the last is repeated. None: no reminders."""
+    escalate_after: timedelta = timedelta(minutes=15)
+    escalate_role: int | None = None
+    escalate_to: tuple[str, ...] = ()
+    """Names of notifiers."""
+
+    @property
+    def flapping(self) -> FlapPolicy:
+        """When something flaps."""
+        return FlapPolicy(self.flap_changes, self.flap_window, self.flap_calm)
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
     """Everything `config.toml` says. `services` keeps the order of the file."""
@@ -282,6 +389,11 @@ class Config:
     http: Http
     services: Mapping[str, Service]
     systemd: Systemd = field(default_factory=Systemd)
+    host_checks: HostChecks = field(default_factory=HostChecks)
+    windows: tuple[Window, ...] = ()
+    notifiers: Mapping[str, Notifier] = field(default_factory=dict)
+    heartbeat: Heartbeat | None = None
+    alerts: Alerts = field(default_factory=Alerts)
     host: str = ""
     """The name this host is called by in messages; its hostname where not given."""
     silence_max: timedelta = timedelta(days=7)

@@ -82,6 +82,8 @@ class PatientBot(commands.Bot):
 
     pace: Pace = Pace()
     on_trouble: Callable[[str], None] = staticmethod(lambda _: None)
+    on_rest: Callable[[bool], None] = staticmethod(lambda _: None)
+    """Told whether REST answered when the gateway's address was asked for."""
     _identified = -1e9
 
     async def connect(self, *, reconnect: bool = True) -> None:
@@ -154,8 +156,13 @@ class PatientBot(commands.Bot):
     async def _address(self, *, identify: bool = False) -> yarl.URL:
         """Where the gateway is; for an IDENTIFY only once one is left. On overrun Discord resets the token."""
         while True:
-            async with asyncio.timeout(self.pace.connect):
-                _, url, limit = await self.http.get_bot_gateway()
+            try:
+                async with asyncio.timeout(self.pace.connect):
+                    _, url, limit = await self.http.get_bot_gateway()
+            except LOST:
+                self.on_rest(False)  # noqa: FBT003 - a callback's one argument
+                raise
+            self.on_rest(True)  # noqa: FBT003 - likewise
             if not identify or limit["remaining"] > 0:
                 return yarl.URL(url)
             wait = max(limit["reset_after"] / 1000, 1.0)

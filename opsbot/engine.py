@@ -11,23 +11,47 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
+from opsbot.chart import Memory
 from opsbot.config import Config
 from opsbot.core.access import Action, Actor, Origin, Rank
-from opsbot.core.deployment import Deployment, Hold, Kind, Refused, Release, Request, Why
+from opsbot.core.account import Account, account
+from opsbot.core.deployment import Deployment, Hold, Kind, Phase, Refused, Release, Request, Why
 from opsbot.core.health import CheckHealth, Verdict
-from opsbot.core.model import AuditEntry, Incident, Live, Notice, Silence, SourceState
+from opsbot.core.model import (
+    Acknowledgement,
+    AuditEntry,
+    Incident,
+    Live,
+    Notice,
+    Proof,
+    Silence,
+    SourceState,
+)
+from opsbot.core.subjects import is_host
+from opsbot.core.windows import Span, active, coming
 from opsbot.deploy.deployer import Deployer
 from opsbot.deploy.rolling import restart_in_turn
 from opsbot.feed import Feed
+from opsbot.gauges.drift import Drift
 from opsbot.host import HostFigures, ProcessFigures, host_figures, service_figures
+from opsbot.notify.courier import Sent
 from opsbot.services.log_levels import at_least
 from opsbot.services.port import Activity, LogLine, LogQuery, ManagerError, ServiceManager, ServiceState
 from opsbot.source.poll import Outcome, Polled, Poller
-from opsbot.store import Store, audit, ledger, outbox, watchbook
+from opsbot.store import Store, acks, audit, channel_state, ledger, outbox, watchbook
 from opsbot.watch import Watcher
+from opsbot.watch.inquiry import facts
+from opsbot.watch.memory_story import drawn_again, memory_of
+from opsbot.watch.vetoes import Vetoes
 from opsbot.words import duration
+
+if TYPE_CHECKING:
+    from opsbot.core.gauge import Gauge
+    from opsbot.notify.notifiers import Notifiers
+    from opsbot.watch.aware import Aware
+    from opsbot.watch.leaks import Growth
 
 T = TypeVar("T")
 
@@ -53,6 +77,22 @@ class ServiceStatus:
     incident: Incident | None = None
     source: SourceState | None = None
     auto: bool = False
+    because_of: str = ""
+    """The service in whose incident this one is listed as not well."""
+    waits: str = ""
+    """What its recovery or its deployment waits for, in words; times in it are Discord's `<t:…>`."""
+    logins: tuple[int, int] | None = None
+    """Of a Discord bot: its starts in the last 24 hours, and how many logins Discord allows."""
+    discord_away: datetime | None = None
+    """Of a Discord bot: since when Discord is away, None while it is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Maintenance:
+    """What `/windows` shows: the windows that are open, and the next ones."""
+
+    active: tuple[Span, ...] = ()
+    coming: tuple[Span, ...] = ()
 
 
 class Engine:
@@ -80,6 +120,20 @@ class Engine:
         self._redact = redact
         self.poller: Poller | None = None
         """Asks the remotes; set by the wiring, which makes it after the engine's other parts."""
+        self.growth: Mapping[str, Growth] = {}
+        """How the memory of each service was last judged. This and what follows is the wiring's, too."""
+        self.gauges: Callable[[], Sequence[Gauge]] = tuple
+        """The figures of the host that are watched, as last measured."""
+        self.drift = Drift()
+        """How this host's clock stands to Discord's."""
+        self.certificates: Mapping[str, datetime] = {}
+        """When the certificate of each server expires that is watched."""
+        self.notifiers: Notifiers | None = None
+        """Those beside Discord; likewise."""
+        self.vetoes = Vetoes()
+        """What recovery and deploys ask before they act; set by the wiring, as what follows."""
+        self.aware: Aware | None = None
+        """What goes by Discord; None where no service is a Discord bot."""
 
     # Who may do what
 
@@ -152,6 +206,8 @@ class Engine:
         latest = await self.store.read(ledger.deployments, service, 1)
         incidents = await self.store.read(watchbook.open_incidents)
         checks = self.watcher.healths(service)
+        deploying = latest[0] if latest and not latest[0].finished else None
+        starts = await self.aware.starts(service) if self.aware is not None else None
         return ServiceStatus(
             service,
             state,
@@ -160,13 +216,17 @@ class Engine:
             figures=await _figures(state),
             live=live,
             release=next((r for r in releases if live and r.name == live.release), None),
-            deploying=latest[0] if latest and not latest[0].finished else None,
+            deploying=deploying,
             last_deployment=latest[0] if latest else None,
             hold=await self.store.read(ledger.hold, service),
             silence=await self.store.read(watchbook.silence, service, now),
             incident=incidents.get(service),
             source=await self.store.read(watchbook.source, service) if configured.source else None,
             auto=configured.source.auto if configured.source else False,
+            because_of=self.watcher.because_of(service),
+            waits=self.watcher.waits(service) or _waiting_for(deploying),
+            logins=None if starts is None else (starts[0].count, starts[1]),
+            discord_away=self.aware.away(service) if self.aware is not None else None,
         )
 
     async def _state(self, service: str) -> ServiceState:
@@ -175,10 +235,29 @@ class Engine:
         except ManagerError as error:
             return ServiceState(Activity.FAILED, exit=str(error))
 
+    async def memory(self, service: str, span: timedelta = timedelta(hours=24)) -> Memory | None:
+        """What is to be drawn of a service's memory; None where too little is known. For who was shown its status."""
+        now = self.clock()
+        return await memory_of(self.store, service, now - span, now, self.growth.get(service))
+
+    async def kept_memory(self, notice: Notice) -> Memory | None:
+        """What is to be drawn beside a notice; None where it has no chart."""
+        kept = notice.body.get("chart")
+        return await drawn_again(self.store, notice.service, kept) if isinstance(kept, dict) and kept else None
+
     def host(self) -> HostFigures:
         """CPU, memory and disk of this host; the disks are those the services and the store live on."""
         paths = {self.config.state.directory, *(s.source.directory for s in self.config.services.values() if s.source)}
         return host_figures([path for path in sorted(paths) if path.exists()])
+
+    async def maintenance(self, actor: Actor) -> Maintenance | Refused:
+        """The maintenance windows that are open, and the next three."""
+        refusal = await self.admit(actor, Action.WINDOWS)
+        if refusal:
+            return refusal
+        await self._record(actor, Action.WINDOWS, None, "", "shown")
+        windows, now = self.config.windows, self.clock()
+        return Maintenance(tuple(active(windows, now)), tuple(coming(windows, now)))
 
     async def history(
         self, actor: Actor, service: str | None = None, limit: int = 20
@@ -192,6 +271,27 @@ class Engine:
             await self.store.read(ledger.deployments, service, limit),
             await self.store.read(watchbook.incidents, service, limit),
         )
+
+    async def incidents(
+        self, actor: Actor, service: str | None = None, limit: int = 20, *, still_open: bool = False
+    ) -> list[Incident] | Refused:
+        """The latest incidents, newest first; `still_open`: only those that are not over."""
+        # What is of the host has incidents, too, and is no service: it is asked for by its subject.
+        known = service is not None and is_host(service)
+        refusal = await self.admit(actor, Action.INCIDENTS, None if known else service)
+        if refusal:
+            return refusal
+        await self._record(actor, Action.INCIDENTS, service, "open" if still_open else "", "shown")
+        return await self.store.read(watchbook.incidents, service, limit, still_open=still_open)
+
+    async def why(self, actor: Actor, service: str) -> Account | Refused:
+        """Why a service stands as it does: one causal line, and what it rests on."""
+        refusal = await self.admit(actor, Action.WHY, service)
+        if refusal:
+            return refusal
+        found = account(await facts(self.store, self.managers[service], service, self.clock(), self._redact))
+        await self._record(actor, Action.WHY, service, "", "shown")
+        return found
 
     async def logs(self, actor: Actor, service: str, query: LogQuery) -> list[LogLine] | Refused:
         """Lines a service wrote, oldest first."""
@@ -257,6 +357,10 @@ class Engine:
     async def incident(self, number: int) -> Incident | None:
         """One incident, for its card."""
         return await self.store.read(watchbook.incident, number)
+
+    async def proof(self) -> Proof | None:
+        """When it was last proven that alerts arrive; None where it was never tried."""
+        return await self.store.read(channel_state.proof, self.config.discord.ops_channel_id)
 
     async def alerts(self, limit: int = 10) -> list[Notice]:
         """The latest notices about trouble, newest first, for the dashboard."""
@@ -325,8 +429,24 @@ class Engine:
         )
         return begun
 
+    async def now(self, actor: Actor, service: str, number: int) -> bool | Refused:
+        """End what a deployment waits for before it replaces what runs; False where it does not wait."""
+        refusal = await self.admit(actor, Action.DEPLOY, service, f"now {number}")
+        if refusal:
+            return refusal
+        deployment = await self.deployment(number)
+        ours = deployment is not None and deployment.service == service
+        hurried = ours and self.deployer.hurry(number, actor.name)
+        result = f"deployment {number} waits no longer" if hurried else f"deployment {number} does not wait"
+        await self._record(actor, Action.DEPLOY, service, f"now {number}", result)
+        return hurried
+
+    async def advice(self, service: str) -> str | None:
+        """What speaks against a restart of the service at this moment, for a person who asks for one; None: nothing."""
+        return await self.vetoes.advice(service) if service in self.config.services else None
+
     async def restart(self, actor: Actor, service: str) -> ServiceState | Refused:
-        """Restart a service now, and forget what recovery counted against it.
+        """Restart a service now, and forget what recovery counted against it. What speaks against it is advice only.
 
         Several units are restarted one after the other: the next one when the one before is well again.
         """
@@ -337,7 +457,8 @@ class Engine:
             busy = Refused(Why.BUSY, f"{service} is being deployed; it is restarted by that.")
             await self._record(actor, Action.RESTART, service, "", busy)
             return busy
-        self.watcher.touched(service, f"restarted by {actor.name}")
+        against = await self.advice(service)
+        self.watcher.touched(service, f"restarted by {actor.name}{f', against advice: {against}' if against else ''}")
         try:
             state = await self._restart(service)
         except ManagerError as error:
@@ -371,7 +492,43 @@ class Engine:
         await self.store.write(watchbook.put_silence, silence)
         await self._record(actor, Action.SILENCE, service, reason, f"until {silence.until:%Y-%m-%d %H:%M} UTC")
         self.feed.publish("service")
+        self.feed.publish("incident")
         return silence
+
+    async def acknowledge(
+        self, actor: Actor, service: str | None, reason: str, incident: int | None = None
+    ) -> Acknowledgement | Refused:
+        """Take an open incident upon oneself: no reminders and no escalation until it is over or gets worse.
+
+        incident: the one that was looked at; refused where that one is over by now. None: the service's open one.
+        """
+        refusal = await self.admit(actor, Action.ACK, service, reason)
+        if refusal:
+            return refusal
+        now = self.clock()
+        opened = await self._to_acknowledge(service, incident)
+        if not reason.strip():
+            opened = Refused(Why.BAD_INPUT, "An acknowledgement needs a reason: what are you going to do about it?")
+        if isinstance(opened, Incident):
+            value = Acknowledgement(opened.id, actor.name, self._redact(reason.strip())[:300], now)
+            if await self.store.write(acks.acknowledge, value):
+                self.feed.publish("incident", opened.id)
+                self.feed.publish("notice")
+                await self._record(actor, Action.ACK, opened.service, reason, f"incident {opened.id}")
+                return value
+            opened = Refused(Why.NO_INCIDENT, f"{opened.service} is well again: there is nothing to acknowledge.")
+        await self._record(actor, Action.ACK, service, reason, opened)
+        return opened
+
+    async def _to_acknowledge(self, service: str | None, number: int | None) -> Incident | Refused:
+        if number is not None:
+            found = await self.store.read(watchbook.incident, number)
+        else:
+            found = (await self.store.read(watchbook.open_incidents)).get(service or "")
+        if found is None or found.closed_at is not None:
+            name = found.service if found is not None else service or "It"
+            return Refused(Why.NO_INCIDENT, f"{name} has no open incident: there is nothing to acknowledge.")
+        return found
 
     async def hold(self, actor: Actor, service: str, reason: str = "") -> Hold | Refused:
         """No deploys until resumed."""
@@ -390,13 +547,27 @@ class Engine:
         if refusal:
             return refusal
         held = await self.store.write(ledger.lift_hold, service)
-        silenced = await self.store.write(watchbook.lift_silence, service)
+        silenced = await self.store.write(watchbook.lift_silence, service, self.clock())
         await self.watcher.resumed(service, actor.name)
         await self._record(actor, Action.RESUME, service, reason, "resumed" if held or silenced else "nothing was held")
         self.feed.publish("service")
         if held and self.poller is not None:
             self.poller.wake(service, Origin.POLL)
         return held or silenced
+
+    async def notify(self, actor: Actor, name: str) -> Sent | Refused:
+        """Try a notifier with a message that says it is a test; what came of it."""
+        refusal = await self.admit(actor, Action.NOTIFY, detail=name)
+        if refusal:
+            return refusal
+        if self.notifiers is None or name not in self.config.notifiers:
+            there = ", ".join(self.config.notifiers) or "none is configured"
+            unknown = Refused(Why.BAD_INPUT, f"There is no notifier {name[:64]!r}. There are: {there}.")
+            await self._record(actor, Action.NOTIFY, None, name, unknown)
+            return unknown
+        sent = await self.notifiers.trial(name, actor.name)
+        await self._record(actor, Action.NOTIFY, None, name, "taken" if sent.ok else f"not taken: {sent.failure}")
+        return sent
 
     async def tell(
         self,
@@ -440,6 +611,13 @@ async def _joined(
                 seen[line] -= 1
             elif level is None or at_least(line.level, level):
                 yield line
+
+
+def _waiting_for(deployment: Deployment | None) -> str:
+    if deployment is None or deployment.phase is not Phase.WAITING or not deployment.steps:
+        return ""
+    last = deployment.steps[-1]
+    return last.note if last.phase is Phase.WAITING else ""
 
 
 def _asked(query: LogQuery) -> str:

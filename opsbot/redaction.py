@@ -8,6 +8,7 @@ way one gets into a channel.
 import logging
 import re
 from collections.abc import Iterable
+from urllib.parse import unquote, urlsplit
 
 SHORTEST = 8
 """Shorter values are left: they would be found in every other word."""
@@ -21,6 +22,14 @@ _TELLING = re.compile(
 def telling(name: str) -> bool:
     """Whether a variable of this name is likely to hold a secret."""
     return _TELLING.search(name) is not None or name.upper().endswith("KEY")
+
+
+def parts_of_url(url: str) -> list[str]:
+    """The URL, and whatever of it may stand alone in an error: user, password, path, each longer piece of it."""
+    found = urlsplit(url)
+    pieces = [found.username, found.password, found.path, *found.path.split("/"), found.query, *found.query.split("&")]
+    kept = [url, *(piece for piece in pieces if piece and len(piece) >= SHORTEST)]
+    return [*kept, *(unquote(piece) for piece in kept if "%" in piece)]
 
 
 class Redactor:

@@ -128,6 +128,10 @@ class StatusLine:
         """The connection, for the terminal's dashboard."""
         return Gateway(self._discord.connected, self._discord.since, self._discord.latency)
 
+    def gateway(self) -> GatewayState:
+        """The connection, as it was last told."""
+        return self._discord
+
     def for_web(self) -> tuple[bool, float | None, str]:
         """The connection, for the HTTP endpoint."""
         return self._discord.connected, self._discord.latency, self._discord.problem

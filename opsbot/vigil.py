@@ -54,6 +54,7 @@ class Vigil:
         self._asking: asyncio.Task[None] | None = None
         self._asked_at = 0.0
         self._reasons: list[str] = []
+        self._looked_at = steady()
 
     def over(self, loops: Loops, store: Store) -> None:
         """Watch over these from now on."""
@@ -71,7 +72,15 @@ class Vigil:
             self._judge(await self.look())
             await asyncio.sleep(max(begun + self._period - loop.time(), 0.0))
 
+    def reasons(self) -> list[str]:
+        """What was not well at the last look, each in words; also that there was none in time."""
+        silent = self._steady() - self._looked_at
+        if silent > self._period * 3:
+            return [f"the vigil over opsbot has not looked for {duration(silent)}"]
+        return list(self._reasons)
+
     def _judge(self, reasons: list[str]) -> None:
+        self._looked_at = self._steady()
         if not reasons:
             self._tell(WATCHDOG)
         if list(map(_lasting, reasons)) == list(map(_lasting, self._reasons)):

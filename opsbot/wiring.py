@@ -3,31 +3,45 @@
 store ─┬───────────────┬───────────┬─────────┐
 feed ──┤               │           │         │
 managers ─ prober ─ verifier ─ Deployer ─ Watcher ─ Engine
-errands ──────┴───────────────────┴──── Poller ──────┘
+errands ──────┴───────────────────┼──── Poller ──────┘
+                               vetoes ←── Aware (where a service is a Discord bot)
 """
 
 import asyncio
 import logging
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from opsbot.config import Config, ManagerKind, Secret, SecretMissingError
+from opsbot.config import CheckKind, Config, ManagerKind, Secret, SecretMissingError
 from opsbot.core.deployment import Hold
 from opsbot.deploy.deployer import Deployer
 from opsbot.deploy.verify import Verifier
 from opsbot.engine import Engine
 from opsbot.feed import Feed
+from opsbot.notify.notifiers import Notifiers
 from opsbot.probes import Prober
-from opsbot.redaction import Redactor, telling
+from opsbot.redaction import Redactor, parts_of_url, telling
 from opsbot.services.environment import parse
 from opsbot.services.errands import Errands
 from opsbot.services.port import ServiceManager
 from opsbot.source.poll import Poller
-from opsbot.store import Store, ledger
+from opsbot.store import Store, deliveries, ledger
 from opsbot.watch import Watcher
+from opsbot.watch.certwatch import CertificateWatch
+from opsbot.watch.hostwatch import FailedUnits, HostWatch
+from opsbot.watch.leaks import LeakWatch
+from opsbot.watch.memory_story import charted
+from opsbot.watch.pager import Pager
+from opsbot.watch.vetoes import Vetoes
+from opsbot.watch.windows import Windows
+
+if TYPE_CHECKING:
+    from opsbot.watch.aware import Aware
 
 log = logging.getLogger(__name__)
 
@@ -40,9 +54,15 @@ class Parts:
     deployer: Deployer
     watcher: Watcher
     poller: Poller
+    windows: Windows
+    notifiers: Notifiers
+    pager: Pager
+    host: HostWatch
+    certificates: CertificateWatch
     errands: Errands | None = None
     connected: Callable[[], bool] | None = None
     """Whether systemd can be asked; None where it keeps no service."""
+    aware: "Aware | None" = None
 
 
 def now() -> datetime:
@@ -76,6 +96,43 @@ def _managers(config: Config, clock: Callable[[], datetime]) -> _Hands:
     return managers | dict.fromkeys(units, systemd), errands, lambda: bus.connected
 
 
+def _failed_units(config: Config, closing: AsyncExitStack) -> FailedUnits | None:
+    if not config.host_checks.failed_units:
+        return None
+    # As above: D-Bus takes memory.
+    from opsbot.services.systemd.failed import FailedUnits as Asking  # noqa: PLC0415
+
+    asking = Asking(config.systemd.scope)
+    closing.push_async_callback(asking.close)
+    return asking
+
+
+def _aware(
+    config: Config,
+    store: Store,
+    feed: Feed,
+    managers: dict[str, ServiceManager],
+    clock: Callable[[], datetime],
+) -> "Aware | None":
+    """What goes by Discord; None where nothing of it is configured, so that nothing of it is even imported."""
+    services = config.services.values()
+    checks = [check for service in services for check in service.checks]
+    wanted = any(service.discord_bot or service.drain for service in services)
+    if not wanted and not any(check.kind is CheckKind.PRESENCE for check in checks):
+        return None
+    from opsbot.watch.aware import Aware, bots, sightings_of  # noqa: PLC0415
+
+    aware = Aware(bots(config), store, feed, managers, clock, sightings_of(config, clock))
+    own = [name for name, service in config.services.items() if service.manager is ManagerKind.PROCESS]
+    if own:
+        from opsbot.services.supervisor import Supervisor  # noqa: PLC0415 - loaded already, where it is needed
+
+        for manager in managers.values():
+            if isinstance(manager, Supervisor):
+                manager.held = aware.held
+    return aware
+
+
 def known_secrets(config: Config) -> Iterator[str]:
     """Values that must never be stored, logged or said: what the configuration names, and what services are given."""
     sources = [service.source for service in config.services.values() if service.source]
@@ -87,6 +144,14 @@ def known_secrets(config: Config) -> Iterator[str]:
                 yield secret.read()
             except SecretMissingError as error:
                 log.warning("%s", error)
+    urls = [notifier.url for notifier in config.notifiers.values()]
+    if config.heartbeat is not None:
+        urls.append(config.heartbeat.url)
+    for url in urls:
+        try:
+            yield from parts_of_url(url.read())
+        except (SecretMissingError, ValueError) as error:
+            log.warning("%s", error)
     for service in config.services.values():
         if service.environment_file is not None:
             try:
@@ -131,23 +196,52 @@ async def open_engine(
     managers, errands, connected = _managers(config, clock)
     async with Store(config.state.database) as store, AsyncExitStack() as closing:
         feed = Feed()
-        prober = Prober(clock=clock, errands=errands)
+        aware, vetoes = _aware(config, store, feed, managers, clock), Vetoes()
+        sightings = aware.sightings if aware is not None else None
+        prober = Prober(clock=clock, errands=errands, presence=sightings.look if sightings is not None else None)
         closing.callback(prober.close)
         verifier = Verifier(prober, managers, clock)
-        deployer = Deployer(config, store, feed, managers, verifier, clock, redact=redact, errands=errands)
-        watcher = Watcher(config.services, store, feed, managers, prober, deployer, clock, redact)
-        poller = Poller(config, store, feed, deployer, clock)
+        deployer = Deployer(
+            config, store, feed, managers, verifier, clock, redact=redact, errands=errands, vetoes=vetoes
+        )
+        windows = Windows(config.windows, config.services, store, feed, clock)
+        windows.object_to(vetoes)
+        watcher = Watcher(
+            config.services, store, feed, managers, prober, deployer, clock, redact, config.alerts, vetoes=vetoes
+        )
+        if aware is not None:
+            aware.join(watcher, vetoes)
+            await aware.triage.open()
+        poller = Poller(config, store, feed, deployer, clock, vetoes=vetoes)
         # Each is to be closed before it is open: one that fails half-way must not hold what the next try needs.
         for manager in set(managers.values()):
             closing.push_async_callback(manager.close)
             await manager.open()
+        if aware is not None:
+            closing.push_async_callback(aware.close)
+            await aware.open()
         closing.push_async_callback(deployer.close)
         await deployer.settle()
+        await windows.open()
         closing.push_async_callback(watcher.close)
         await watcher.open()
         engine = Engine(config, store, feed, managers, deployer, watcher, clock, redact)
-        engine.poller = poller
+        engine.poller, engine.vetoes, engine.aware = poller, vetoes, aware
+        engine.notifiers = Notifiers(
+            config.notifiers, store, feed, clock, config.host or socket.gethostname(), redact=redact
+        )
         closing.push_async_callback(poller.close)
         if store.set_aside is not None:
             await _begin_anew(engine, store.set_aside)
-        yield Parts(engine, deployer, watcher, poller, errands, connected)
+        pager = Pager(config.alerts, store, feed, clock)
+        if config.alerts.escalate_to:
+            pager.also.append(deliveries.escalation(config.alerts.escalate_to))
+        book, leaks = watcher.casebook, LeakWatch(config, store, feed, clock, charted)
+        failed = _failed_units(config, closing)
+        host = HostWatch(config, store, book, managers, leaks, clock, failed_units=failed, drift=engine.drift)
+        certificates = CertificateWatch(config, store, book, clock)
+        engine.growth = leaks.growth
+        engine.gauges = lambda: host.gauges
+        engine.certificates = certificates.expires
+        parts = (windows, engine.notifiers, pager, host, certificates, errands, connected, aware)
+        yield Parts(engine, deployer, watcher, poller, *parts)

@@ -1,7 +1,9 @@
 """Values in words, the same in Discord, on the command line and in the logs."""
 
-from datetime import datetime, timedelta
+import re
+from datetime import UTC, datetime, timedelta
 
+_TIMES = re.compile(r"<t:(\d{1,11}):[tTdDfFR]>")
 _UNITS = (("d", 86400.0), ("h", 3600.0), ("m", 60.0), ("s", 1.0))
 
 
@@ -36,6 +38,11 @@ def whose(part: str, *, manager: bool) -> str:
     """What stands before a log line: which of the service's units it is of, and that its manager wrote it."""
     unit = f"{part.removesuffix('.service')}: " if part else ""
     return f"{unit}[systemd] " if manager else unit
+
+
+def plain_times(text: str) -> str:
+    """The text with Discord's timestamps (`<t:1772366400:R>`) written out, for those who are not on Discord."""
+    return _TIMES.sub(lambda found: f"{datetime.fromtimestamp(int(found[1]), UTC):%Y-%m-%d %H:%M} UTC", text)
 
 
 def since(at: datetime, now: datetime) -> str:

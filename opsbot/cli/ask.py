@@ -131,6 +131,26 @@ def history(args: argparse.Namespace) -> int:
     return FINE
 
 
+def incidents(args: argparse.Namespace) -> int:
+    """`opsbot incidents`."""
+    session = Session(args)
+    asked = {"service": args.service, "open": "true" if args.open else None, "limit": int(args.limit)}
+    reply = session.or_last_known(
+        lambda: session.client.ask("GET", "incidents", **asked),
+        lambda known: known.incidents(args.service, int(args.limit), still_open=args.open),
+    )
+    session.show(reply, lambda: cli_show.incidents(reply, session.paint, session.now()))
+    return UNHEALTHY if any(one["closed_at"] is None for one in reply["incidents"]) else FINE
+
+
+def why(args: argparse.Namespace) -> int:
+    """`opsbot why`."""
+    session = Session(args)
+    reply = session.client.ask("GET", "why", timeout=60.0, service=args.service)
+    session.show(reply, lambda: cli_show.why(reply, session.paint))
+    return FINE
+
+
 def audit(args: argparse.Namespace) -> int:
     """`opsbot audit`."""
     session = Session(args)
@@ -139,6 +159,24 @@ def audit(args: argparse.Namespace) -> int:
         lambda known: known.audit(args.service, args.member, int(args.limit)),
     )
     session.show(reply, lambda: cli_show.audit(reply, session.paint))
+    return FINE
+
+
+def notify(args: argparse.Namespace) -> int:
+    """`opsbot notify`."""
+    session = Session(args)
+    reply = session.client.ask("POST", "notify", timeout=LONG, notifier=args.notifier)
+    words = "took the message" if reply["ok"] else f"did not take it: {plain(reply['failure'])}"
+    doubt = " (it may have arrived all the same)" if reply["doubt"] else ""
+    session.show(reply, lambda: [f"{plain(reply['notifier'])} {words}{doubt}"])
+    return FINE if reply["ok"] else FAILED
+
+
+def windows(args: argparse.Namespace) -> int:
+    """`opsbot windows`."""
+    session = Session(args)
+    reply = session.client.ask("GET", "windows")
+    session.show(reply, lambda: cli_show.windows(reply, session.now()))
     return FINE
 
 
@@ -314,6 +352,15 @@ def resume(args: argparse.Namespace) -> int:
     reply = session.client.ask("POST", "resume", service=args.service, reason=args.reason)
     words = "is resumed" if reply["was_held"] else "was neither held nor silenced"
     session.show(reply, lambda: [f"{plain(reply['service'])} {words}"])
+    return FINE
+
+
+def ack(args: argparse.Namespace) -> int:
+    """`opsbot ack`."""
+    session = Session(args)
+    reply = session.client.ask("POST", "ack", service=args.service, reason=args.reason)
+    text = f"{plain(reply['service'])}: incident {reply['incident']} is yours: no reminders, no escalation"
+    session.show(reply, lambda: [text])
     return FINE
 
 

@@ -21,10 +21,11 @@ from opsbot.config import Config, ManagerKind, Service
 from opsbot.config_file import ConfigError, load
 from opsbot.control import replies
 from opsbot.control.fields import LINES, BadInputError, Fields
-from opsbot.control.shapes import Audit, History, Logs, NoticeReply, Snapshot, Status
+from opsbot.control.shapes import Audit, History, Incidents, Logs, NoticeReply, Snapshot, Status
 from opsbot.control.snapshot import ALERTS, DEPLOYMENTS, troubles
 from opsbot.core.health import CheckHealth, overall
-from opsbot.core.model import Notice
+from opsbot.core.model import Dependent, Notice
+from opsbot.core.subjects import is_host
 from opsbot.engine import ServiceStatus
 from opsbot.host import host_figures, service_figures
 from opsbot.redaction import Redactor
@@ -123,6 +124,7 @@ class LastKnown:
         live = ledger.live(db, service)
         latest = ledger.deployments(db, service, 1)
         source = self.config.services[service].source
+        listed = watchbook.open_incidents(db)
         return ServiceStatus(
             service,
             state,
@@ -135,9 +137,12 @@ class LastKnown:
             last_deployment=latest[0] if latest else None,
             hold=ledger.hold(db, service),
             silence=watchbook.silence(db, service, datetime.now(UTC)),
-            incident=watchbook.open_incidents(db).get(service),
+            incident=listed.get(service),
             source=watchbook.source(db, service) if source else None,
             auto=source.auto if source else False,
+            because_of=next(
+                (root for root, one in listed.items() if any(_ill(each, service) for each in one.dependents)), ""
+            ),
         )
 
     def status(self, service: str | None) -> Status:
@@ -153,6 +158,14 @@ class LastKnown:
             return replies.history(
                 ledger.deployments(db, service, limit), watchbook.incidents(db, service, limit), daemon=False
             )
+
+    def incidents(self, service: str | None, limit: int, *, still_open: bool) -> Incidents:
+        """Incidents."""
+        if service is not None and not is_host(service):
+            self._names(service)
+        with self._store() as db:
+            found = watchbook.incidents(db, service, limit, still_open=still_open)
+            return replies.incidents(found, daemon=False)
 
     def audit(self, service: str | None, member: str | None, limit: int) -> Audit:
         """The audit log, for root and the owner of the store: nobody is there to ask for a rank.
@@ -218,6 +231,10 @@ class LastKnown:
                 "alerts": [_alert(db, notice) for notice in troubles(outbox.recent(db, ALERTS * 4))],
                 "gateway": None,
             }
+
+
+def _ill(one: Dependent, service: str) -> bool:
+    return one.service == service and one.well_at is None
 
 
 def _alert(db: sqlite3.Connection, notice: Notice) -> NoticeReply:

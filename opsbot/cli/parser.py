@@ -220,6 +220,24 @@ def _looking(verbs: _Verbs) -> None:
     history.add_argument(
         "-n", "--limit", type=_count(1000), default=20, metavar="N", help="how many of each (default 20)"
     )
+    verbs.client("windows", "the maintenance windows: those that are open, and the next three")
+    incidents = verbs.client(
+        "incidents",
+        "the latest incidents, newest first",
+        "With what failed because of each, what was done, and how it ended. Exit code 1 when one is open.",
+    )
+    _service(incidents, "one service, or one thing of the host as host:disk:/ (default: all)")
+    incidents.add_argument("--open", action="store_true", help="only those that are not over")
+    incidents.add_argument(
+        "-n", "--limit", type=_count(1000), default=20, metavar="N", help="how many at most (default 20)"
+    )
+    why = verbs.client(
+        "why",
+        "why a service stands as it does, in one line",
+        "From the store, the journal and the deployments: what happened, after what, what was done, when it was well "
+        "again; and what that rests on. What is not known is said to be so.",
+    )
+    _service(why)
     monitor = verbs.client(
         "monitor",
         "a live dashboard in the terminal",
@@ -268,6 +286,12 @@ def _doing(verbs: _Verbs) -> None:
     )
     _reason(rollback)
     _waiting(rollback)
+    notify = verbs.client(
+        "notify",
+        "try a notifier beside Discord",
+        "Sends a message that says it is a test, and waits for what comes of it. Exit code 1 when it was not taken.",
+    )
+    notify.add_argument("notifier", metavar="NAME", help="as it is called in the configuration: [notifiers.NAME]")
     verbs.client(
         "reload",
         "have the daemon read its configuration anew",
@@ -280,6 +304,13 @@ def _doing(verbs: _Verbs) -> None:
     resume = verbs.client("resume", "end a hold, the wait after a rollback, and a silence")
     _service(resume)
     _reason(resume)
+    ack = verbs.client(
+        "ack",
+        "acknowledge the open incident of a service",
+        "Stops reminders and escalation until it is over or gets worse.",
+    )
+    _service(ack)
+    ack.add_argument("--reason", required=True, metavar="TEXT", help="why, or what you are going to do about it")
     silence = verbs.client("silence", "no alerts of a service for a while")
     _service(silence)
     silence.add_argument("--for", dest="length", metavar="LENGTH", help="how long: 30m, 2h, 1d (default 1h)")

@@ -12,12 +12,18 @@ from opsbot.control.shapes import (
     DeploymentReply,
     History,
     IncidentReply,
+    Incidents,
     LogReply,
+    ProofReply,
     ServiceReply,
     StateReply,
     Status,
     StepReply,
+    WhyReply,
+    WindowReply,
+    WindowsReply,
 )
+from opsbot.core.subjects import words
 from opsbot.words import duration, since, size, whose
 
 GOOD, BAD, ODD = "green", "red", "yellow"
@@ -90,7 +96,15 @@ def status(reply: Status, paint: Paint, now: datetime, columns: int) -> list[str
     rows += [_status_row(one, now) for one in reply["services"]]
     lines = table(rows, paint)
     below = [[f"  {paint(text, colour)}" for text, colour in notes(one, now, columns - 2)] for one in reply["services"]]
-    return [lines[0], *(line for row, extra in zip(lines[1:], below, strict=True) for line in (row, *extra))]
+    shown = [lines[0], *(line for row, extra in zip(lines[1:], below, strict=True) for line in (row, *extra))]
+    return shown if reply["alert_path"] is None else [*shown, _alert_path(reply["alert_path"], paint, now, columns)]
+
+
+def _alert_path(proof: ProofReply, paint: Paint, now: datetime, columns: int) -> str:
+    proven = f"last proven {ago(proof['proven_at'], now)}" if proof["proven_at"] else "never proven"
+    if not proof["failure"]:
+        return fit(f"alert path {proven}", columns)
+    return paint(fit(f"alert path {proven}; {ago(proof['tried_at'], now)}: {plain(proof['failure'])}", columns), BAD)
 
 
 def _status_row(one: ServiceReply, now: datetime) -> list[Cell]:
@@ -130,8 +144,21 @@ def notes(one: ServiceReply, now: datetime, columns: int = 120) -> Iterator[Cell
         called = "; a human has been called" if incident["called_at"] else ""
         text = f"incident {incident['id']} for {age(incident['opened_at'], now)}: {plain(incident['cause'])}{called}"
         yield fit(text, columns), BAD
+    if one["because_of"]:
+        yield fit(f"not well because of {plain(one['because_of'])}", columns), BAD
     if one["deploying"] is not None:
         yield fit(deploying_words(one["deploying"], now), columns), "cyan"
+    if one["discord_away"] is not None:
+        yield fit(f"Discord is away for {age(one['discord_away'], now)}", columns), ODD
+    if one["waits"]:
+        yield fit(f"waits: {plain(one['waits'])}", columns), ODD
+    if one["logins"] is not None and one["logins"]["starts"] * 5 >= one["logins"]["limit"]:
+        yield fit(f"started {one['logins']['starts']} times in 24 h of {one['logins']['limit']} logins", columns), ODD
+    yield from _kept(one, now, columns)
+
+
+def _kept(one: ServiceReply, now: datetime, columns: int) -> Iterator[Cell]:
+    """What people, and the source, keep from happening."""
     if one["hold"] is not None:
         hold = one["hold"]
         reason = f": {plain(hold['reason'])}" if hold["reason"] else ""
@@ -264,6 +291,28 @@ def outcome(one: DeploymentReply, paint: Paint, now: datetime) -> list[str]:
     return lines
 
 
+def windows(reply: WindowsReply, now: datetime) -> list[str]:
+    """`windows`: those that are open, then those to come."""
+    lines = [
+        f"now      {plain(one['name'])}: for another {duration(max(when(one['end']) - now, timedelta(0)))}, "
+        f"until {stamp(one['end'])} UTC; {_does(one)}"
+        for one in reply["active"]
+    ]
+    lines += [
+        f"in {duration(max(when(one['begin']) - now, timedelta(0)))}   {plain(one['name'])}: {stamp(one['begin'])} to "
+        f"{stamp(one['end'])} UTC; {_does(one)}"
+        for one in reply["coming"]
+    ]
+    return lines or ["no maintenance window is open, and none is to come"]
+
+
+def _does(one: WindowReply) -> str:
+    words = {"allow": "", "hold": "automatic deploys wait", "only": "automatic deploys are for it only"}
+    does = ("alerts wait" if one["mute"] else "", words[one["deploys"]], "" if one["recovery"] else "recovery waits")
+    about = ", ".join(map(plain, one["services"])) or "everything"
+    return f"{about}; {', '.join(filter(None, does)) or 'nothing is kept back'}"
+
+
 def history(reply: History, paint: Paint, now: datetime, columns: int) -> list[str]:
     """`history`: deployments, then incidents."""
     rows: list[list[Cell]] = [
@@ -299,13 +348,32 @@ def history(reply: History, paint: Paint, now: datetime, columns: int) -> list[s
     return lines
 
 
+def incidents(reply: Incidents, paint: Paint, now: datetime) -> list[str]:
+    """`incidents`: each with what hangs below it."""
+    lines = [line for one in reply["incidents"] for line in incident_lines(one, paint, now)]
+    return lines or ["  none"]
+
+
+def why(reply: WhyReply, paint: Paint) -> list[str]:
+    """`why`: the line, and what it rests on."""
+    lines = [paint(plain(reply["line"]), "bold" if reply["known"] else ODD)]
+    return lines + [
+        f"  {paint(stamp(one['at']), 'dim')}  {one['kind']:<8}{plain(one['text'])}" for one in reply["events"]
+    ]
+
+
 def incident_lines(one: IncidentReply, paint: Paint, now: datetime) -> list[str]:
-    """One incident: what, from when to when, and what was done."""
+    """One incident: what, from when to when, what failed because of it, and what was done."""
     if one["closed_at"]:
         length = duration(max(when(one["closed_at"]) - when(one["opened_at"]), timedelta(0)))
         ended = f"over after {length}" + (f" ({plain(one['ended_by'])})" if one["ended_by"] else "")
         colour = ""
     else:
-        ended, colour = f"open for {age(one['opened_at'], now)}", BAD
-    head = f"  #{one['id']}  {stamp(one['opened_at'])}  {plain(one['service'])}  {plain(one['cause'])}  {ended}"
-    return [paint(head, colour), *(f"        {stamp(deed['at'])}  {plain(deed['text'])}" for deed in one["deeds"][-5:])]
+        flapping = f", flapping, {one['changes']} changes" if one["flapping"] else ""
+        ended, colour = f"open for {age(one['opened_at'], now)}{flapping}", BAD
+    subject = plain(words(one["service"]))
+    lines = [paint(f"  #{one['id']}  {stamp(one['opened_at'])}  {subject}  {plain(one['cause'])}  {ended}", colour)]
+    for child in one["dependents"]:
+        to = f" to {stamp(child['well_at'])}" if child["well_at"] else ", not well yet"
+        lines.append(f"        and {plain(child['service'])}: {plain(child['cause'])}, {stamp(child['failed_at'])}{to}")
+    return lines + [f"        {stamp(deed['at'])}  {plain(deed['text'])}" for deed in one["deeds"][-5:]]

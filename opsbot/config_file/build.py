@@ -5,14 +5,19 @@ from pathlib import Path
 from typing import Any
 
 from opsbot.config import (
+    Alerts,
     Check,
     CheckKind,
     Cleanup,
     Config,
     Discord,
+    Drain,
+    Heartbeat,
+    HostChecks,
     Http,
     InstallStep,
     ManagerKind,
+    Notifier,
     Secret,
     Service,
     Source,
@@ -23,8 +28,12 @@ from opsbot.config_file.keys import STATE
 from opsbot.core.access import Ranks
 from opsbot.core.health import Policy
 from opsbot.core.recovery import Ladder
+from opsbot.core.windows import Window
 
 Values = Mapping[str, Any]
+
+PRESENCE_FALL = 10
+"""A late and weak sign has to hold for five minutes, at the default interval, before it counts."""
 
 
 def build(path: Path, tree: Values) -> Config:
@@ -34,6 +43,7 @@ def build(path: Path, tree: Values) -> Config:
     if "listen" in tree.get("http", {}):
         host, port = tree["http"]["listen"]
         http = {"host": host, "port": port}
+    beat = tree.get("heartbeat")
     top = {key: tree[key] for key in ("host",) if key in tree}
     return Config(
         path=path,
@@ -42,7 +52,12 @@ def build(path: Path, tree: Values) -> Config:
         state=State(**state),
         http=Http(**http),
         systemd=Systemd(**tree.get("systemd", {})),
+        host_checks=HostChecks(**tree.get("host_checks", {})),
+        alerts=Alerts(**tree.get("alerts", {})),
         services={name: _service(name, values) for name, values in tree["services"].items()},
+        windows=tuple(Window(**window) for window in tree.get("windows", [])),
+        notifiers={name: _notifier(name, values) for name, values in tree.get("notifiers", {}).items()},
+        heartbeat=None if beat is None else Heartbeat(**_with_secrets(beat, "url")),
         **top,
         **tree.get("limits", {}),
     )
@@ -58,6 +73,13 @@ def _with_secrets(values: Values, *names: str) -> dict[str, Any]:
     return out
 
 
+def _notifier(name: str, values: Values) -> Notifier:
+    given = _with_secrets(values, "url")
+    if "for" in given:
+        given["told"] = given.pop("for")
+    return Notifier(name=name, **given)
+
+
 def _service(name: str, values: Values) -> Service:
     given = dict(values)
     checks = given.pop("checks", [])
@@ -69,6 +91,8 @@ def _service(name: str, values: Values) -> Service:
         given["install"] = tuple(InstallStep(**step) for step in given["install"])
     if "cleanup" in given:
         given["cleanup"] = tuple(Cleanup(**each) for each in given["cleanup"])
+    if "drain" in given:
+        given["drain"] = Drain(**given["drain"])
     if "recovery" in given:
         given["recovery"] = _ladder(given["recovery"])
     if not checks:
@@ -91,7 +115,9 @@ def _checks(checks: Sequence[Values]) -> tuple[Check, ...]:
         if "name" not in given:
             given["name"] = _free_name(given["kind"], taken)
             taken.add(given["name"])
-        policy = Policy(**{key: given.pop(key) for key in ("fall", "rise") if key in given})
+        if given["kind"] is CheckKind.PRESENCE:
+            given.setdefault("fall", PRESENCE_FALL)
+        policy = Policy(**{key: given.pop(key) for key in ("fall", "rise", "of") if key in given})
         check = Check(policy=policy, **given)
         if "timeout" not in given and check.timeout > check.interval:
             check = Check(policy=policy, **given, timeout=check.interval)

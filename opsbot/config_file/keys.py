@@ -4,7 +4,9 @@ from pathlib import Path
 
 from opsbot import config
 from opsbot.config_file import kinds, names, places
-from opsbot.config_file.kinds import DAY, MINUTE
+from opsbot.config_file.host_keys import HOST_CHECKS
+from opsbot.config_file.kinds import DAY, HOUR, MINUTE, NO_TIME
+from opsbot.config_file.notice_keys import HEARTBEAT, NOTIFIERS, WINDOWS
 from opsbot.config_file.schema import Key, Table, secret_keys
 from opsbot.config_file.service_keys import SERVICE
 from opsbot.core.access import Ranks
@@ -39,8 +41,8 @@ DISCORD = Table(
 )
 
 _RANKS = {
-    "viewer": "May look: `/status`, `/health`, `/history`.",
-    "operator": "May also read logs, restart and silence: `/logs`, `/restart`, `/silence`.",
+    "viewer": "May look: `/status`, `/health`, `/history`, `/incidents`, `/why`.",
+    "operator": "May also read logs, restart, silence and acknowledge: `/logs`, `/restart`, `/silence`.",
     "deployer": "May also change what runs: `/deploy`, `/rollback`, `/hold`, `/resume`.",
     "admin": "May do everything, `/audit` included. At least one is needed, or nobody could ever look at the audit "
     "log.",
@@ -102,6 +104,59 @@ SYSTEMD = Table(
     of=(config.Systemd,),
 )
 
+ALERTS = Table(
+    "alerts",
+    "How trouble is told: one message for one cause; and what happens while nobody has acknowledged it.",
+    (
+        Key(
+            "flap_changes",
+            kinds.integer(3, 1000, 6),
+            "Openings and closings of trouble within `flap_window` that make it flapping: one message, edited as it "
+            "goes on, instead of one for each. Six are three times down within ten minutes.",
+        ),
+        Key("flap_window", kinds.duration(MINUTE, DAY, "10m"), "The time `flap_changes` is counted over."),
+        Key(
+            "flap_calm",
+            kinds.duration(MINUTE, DAY, "5m"),
+            "What flaps counts as well, or as down, once nothing has changed for this long.",
+        ),
+        Key(
+            "dependents_grace",
+            kinds.duration(NO_TIME, HOUR, "1m"),
+            "How long what depends on a service (`depends_on`) may stay down after that one is well again, before it "
+            "gets an incident of its own. A minute lets it connect anew.",
+        ),
+        Key(
+            "remind",
+            kinds.listed(
+                kinds.duration(MINUTE, 30 * DAY, "30m"), "an array of durations from 1m to 30d", '["30m", "1h", "4h"]'
+            ),
+            "How long after the alarm the first reminder comes, then the second and so on; the last is repeated. `[]` "
+            "turns reminders off. The distances grow: what half an hour of people has not mended is not mended by a "
+            "message every half hour, but it must not be forgotten either.",
+        ),
+        Key(
+            "escalate_after",
+            kinds.duration(MINUTE, 7 * DAY, "15m"),
+            "How long an incident may go unacknowledged before it is escalated, once. A quarter of an hour leaves time "
+            "to wake up and to look, and recovery has mostly ended by then.",
+        ),
+        Key(
+            "escalate_role",
+            names.snowflake("the id of a role"),
+            "The role that is pinged then, the only ping opsbot ever makes. The role must be mentionable, or the bot "
+            "have the permission Mention Everyone. Right-click the role > Copy Role ID.",
+            unset="nobody is pinged",
+        ),
+        Key(
+            "escalate_to",
+            kinds.listed(kinds.text("the name of a notifier", '"phone"', most=64), "an array of names", '["phone"]'),
+            "Notifiers (`[notifiers.NAME]`) that are told then, beside the channel.",
+        ),
+    ),
+    of=(config.Alerts,),
+)
+
 LIMITS = Table(
     "limits",
     "How long things last at most.",
@@ -137,6 +192,6 @@ ROOT = Table(
             unset="its hostname",
         ),
     ),
-    (DISCORD, ROLES, STATE, HTTP, SYSTEMD, LIMITS, SERVICE),
+    (DISCORD, ROLES, STATE, HTTP, SYSTEMD, ALERTS, LIMITS, HOST_CHECKS, WINDOWS, NOTIFIERS, HEARTBEAT, SERVICE),
     of=(config.Config,),
 )

@@ -150,6 +150,29 @@ def listen() -> Kind:
     return kind_of('HOST:PORT, or "off"', example, read, show)
 
 
+def tls_server() -> Kind:
+    """HOST or HOST:PORT as a pair; port 443 where none is given."""
+
+    def read(_: Kind, value: object) -> tuple[str, int]:
+        string = string_of(_, value)
+        name, digits = string, "443"
+        if string.startswith("[") or string.count(":") == 1:
+            name, _colon, digits = string.rpartition(":") if not string.endswith("]") else (string, "", "443")
+        bare = name.removeprefix("[").removesuffix("]")
+        if not is_host(bare) or not (digits.isascii() and digits.isdigit()) or not 1 <= int(digits) <= _PORTS:
+            raise WrongError(
+                f'{shown(value)} is not a server; expected a host, or host:port, for example "example.org:8443"'
+            )
+        return bare, int(digits)
+
+    def show(value: tuple[str, int]) -> str:
+        name, number = value
+        bare = f"[{name}]" if ":" in name else name
+        return quoted(bare if number == 443 else f"{bare}:{number}")  # noqa: PLR2004 - https
+
+    return kind_of("a host, or host:port", '"example.org"', read, show)
+
+
 _SCP = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9_.-]*@)?[A-Za-z0-9_][A-Za-z0-9_.-]*:(?!/?/)[^\s]+")
 
 

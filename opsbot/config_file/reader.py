@@ -53,6 +53,8 @@ def _advice(what: str, where: Path) -> str:
     key = str(where[-1]) if where else ""
     if key in _NAMEABLE:
         place = f"name it by {key}_env or {key}_file instead"
+    elif key == "url" and where[0] in {"notifiers", "heartbeat"}:
+        place = "name it by url_env or url_file instead"
     elif key in {"url", "api_url"}:
         place = "leave it out of the address"
     elif "environment" in where:
@@ -153,7 +155,7 @@ def _inner(table: Table, value: Any, where: Path, findings: Findings) -> Any:
 def _named(table: Table, value: Mapping[str, Any], where: Path, findings: Findings) -> Any:
     tree: dict[str, Any] = {}
     if not value:
-        findings.fault(where, f"holds no service; add [{table.name}.NAME]")
+        findings.fault(where, f"holds no {table.name.removesuffix('s')}; add [{table.name}.NAME]")
     for name, each in value.items():
         place = (*where, name)
         if place in findings.tainted:
@@ -161,8 +163,8 @@ def _named(table: Table, value: Mapping[str, Any], where: Path, findings: Findin
         if not SERVICE_NAME.fullmatch(name):
             findings.fault(
                 place,
-                "is not a name for a service; 1 to 64 small letters, digits, '.', '_' and '-', beginning with a "
-                "letter or digit, for example voice-meeting-bot",
+                f"is not a name for a {table.name.removesuffix('s')}; 1 to 64 small letters, digits, '.', '_' and '-', "
+                "beginning with a letter or digit, for example voice-meeting-bot",
             )
         if isinstance(each, dict):
             tree[name] = _table(table, each, place, findings)

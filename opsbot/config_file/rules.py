@@ -12,9 +12,13 @@ from typing import Any
 from opsbot.config import Check, CheckKind, ManagerKind, Strategy
 from opsbot.config_file import cleanups
 from opsbot.config_file.keys import STATE
+from opsbot.config_file.kinds import nearest
 from opsbot.config_file.lines import Path as KeyPath
+from opsbot.config_file.notice_rules import named_services, window_breaches
 from opsbot.config_file.service_keys import CHECKS
 from opsbot.core.amounts import show_duration
+from opsbot.core.dependencies import ways_back
+from opsbot.core.health import Policy
 
 Breach = tuple[KeyPath, str]
 Values = Mapping[str, Any]
@@ -41,8 +45,31 @@ def breaches(tree: Values) -> Iterator[Breach]:
     services = _part(tree, "services") or {}
     for name, service in services.items():
         yield from _service(service, ("services", name))
+    yield from _notices(tree, services)
     yield from _between(tree, services)
+    yield from _dependencies(services)
     yield from _cleanups(tree, services)
+
+
+def _notices(tree: Values, services: Values) -> Iterator[Breach]:
+    windows = _get(tree, "windows") or []
+    yield from window_breaches([_sound(window) for window in windows], services)
+    for name, notifier in (_part(tree, "notifiers") or {}).items():
+        yield from _secret(notifier, ("notifiers", name), "url", needed=True)
+        yield from named_services(_sound(notifier), ("notifiers", name), services)
+    known = _part(tree, "notifiers") or {}
+    for index, name in enumerate(_get(_part(tree, "alerts") or {}, "escalate_to") or ()):
+        if name not in known:
+            there = f"there are: {', '.join(known)}" if known else f"add [notifiers.{name}]"
+            yield ("alerts", "escalate_to", index), f'"{name}" is not a notifier; {there}'
+    heartbeat = _part(tree, "heartbeat")
+    if heartbeat is not None:
+        yield from _secret(heartbeat, ("heartbeat",), "url", needed=True)
+
+
+def _sound(values: Values) -> Values:
+    """What is wrong by itself counts as given, without a value."""
+    return {key: None if value is BROKEN else value for key, value in values.items()}
 
 
 def _get(values: Values, key: str) -> Any:
@@ -61,10 +88,8 @@ def _secret(values: Values, where: KeyPath, name: str, *, needed: bool = False) 
     if env in values and file in values:
         yield (*where, file), f"is given beside {env}; keep one of the two"
     elif needed and not {name, env, file} & set(values):
-        yield (
-            (*where, env),
-            f'is missing, and so is {file}; name where the secret is, for example {env} = "OPSBOT_DISCORD_TOKEN"',
-        )
+        example = f'{env} = "OPSBOT_{"DISCORD_TOKEN" if name == "token" else name.upper()}"'
+        yield (*where, env), f"is missing, and so is {file}; name where the secret is, for example {example}"
 
 
 def _ranks(tree: Values) -> Iterator[Breach]:
@@ -116,6 +141,8 @@ def _service(service: Values, where: KeyPath) -> Iterator[Breach]:
         yield from _check(each, (*where, "checks", index), manager)
         yield from _check_unit(each, (*where, "checks", index), service, manager)
     yield from _check_names(service, where)
+    if "login_limit" in service and service.get("discord_bot") not in {True, BROKEN}:
+        yield (*where, "login_limit"), "means nothing without discord_bot = true; add that, or remove it"
     recovery = _part(service, "recovery") or {}
     backoff, most = _get(recovery, "backoff"), _get(recovery, "backoff_max")
     if backoff is not None and most is not None and most < backoff:
@@ -231,12 +258,17 @@ def _check(check: Values, where: KeyPath, manager: ManagerKind | None) -> Iterat
     for key in CHECKS.keys:
         if key.only and key.name in check and kind not in key.only:
             yield (*where, key.name), f'means nothing for kind = "{kind}"; remove it, or write kind = "{key.only[0]}"'
-    needed = {CheckKind.HTTP: "url", CheckKind.TCP: "port", CheckKind.COMMAND: "run"}.get(kind)
+    needed = {CheckKind.HTTP: "url", CheckKind.TCP: "port", CheckKind.COMMAND: "run", CheckKind.PRESENCE: "user"}.get(
+        kind
+    )
     if needed and needed not in check:
         example = next(key.kind.example for key in CHECKS.keys if key.name == needed)
         yield (*where, needed), f'is missing; kind = "{kind}" needs it, for example {needed} = {example}'
     if kind is CheckKind.UNIT and manager is ManagerKind.PROCESS:
         yield (*where, "kind"), '"unit" asks systemd, and this service has manager = "process"; write kind = "process"'
+    of, fall = _get(check, "of"), _get(check, "fall") or Policy().fall
+    if of is not None and of < fall:
+        yield (*where, "of"), f"is less than fall, which is {fall}; so many looks cannot fail that often: write more"
     interval, timeout = _get(check, "interval"), _get(check, "timeout")
     if timeout is not None and "interval" not in check:
         interval = Check.__dataclass_fields__["interval"].default
@@ -293,6 +325,21 @@ def _between(tree: Values, services: Values) -> Iterator[Breach]:
         state = _get(_part(tree, "state") or {}, "directory")
         if state is not None and state.is_relative_to(folder):
             yield where, f"holds opsbot's own state.directory, {state}; give the service a folder of its own"
+
+
+def _dependencies(services: Values) -> Iterator[Breach]:
+    needs = {name: tuple(_get(service, "depends_on") or ()) for name, service in services.items()}
+    for name, others in needs.items():
+        for index, other in enumerate(others):
+            where = ("services", name, "depends_on", index)
+            if other not in services:
+                yield where, f'"{other}" is no service of this file{nearest(other, services)}'
+            elif other in others[:index]:
+                yield where, f'"{other}" is named twice; keep one of them'
+    for way in ways_back(needs):
+        index = needs[way[0]].index(way[1])
+        said = "is the service itself" if way[0] == way[1] else f"leads back to it: {' → '.join(way)}"
+        yield ("services", way[0], "depends_on", index), f"{said}; leave out one of these dependencies"
 
 
 def _cleanups(tree: Values, services: Values) -> Iterator[Breach]:

@@ -6,7 +6,7 @@ from opsbot import config
 from opsbot.config_file import cleanups, kinds, names, places
 from opsbot.config_file.kinds import DAY, HOUR, MINUTE, NO_TIME, SECOND
 from opsbot.config_file.schema import Form, Key, Table, secret_keys
-from opsbot.core.health import Policy
+from opsbot.core.health import KEEP, Policy
 from opsbot.core.recovery import Ladder
 
 MILLISECOND = SECOND / 1000
@@ -152,7 +152,7 @@ INSTALL = Table(
     of=(config.InstallStep,),
 )
 
-_PROCESS, _TCP, _HTTP, _UNIT, _COMMAND = config.CheckKind
+_PROCESS, _TCP, _HTTP, _UNIT, _COMMAND, _PRESENCE = config.CheckKind
 
 CHECKS = Table(
     "checks",
@@ -162,7 +162,9 @@ CHECKS = Table(
             "kind",
             kinds.choice(config.CheckKind),
             '`"process"`: it runs. `"tcp"`: a port accepts connections. `"http"`: an address answers as it should. '
-            '`"unit"`: systemd calls the unit active. `"command"`: a command ends with status 0.',
+            '`"unit"`: systemd calls the unit active. `"command"`: a command ends with status 0. `"presence"`: the '
+            "service's bot is seen online in the server; needs the Presence Intent of opsbot's own application, and "
+            "catches a bot that is up and deaf. A late sign: who is killed stays online for some minutes.",
             required=True,
         ),
         Key(
@@ -185,7 +187,15 @@ CHECKS = Table(
         Key(
             "fall",
             kinds.integer(1, 1000, 3),
-            "Failures in a row before it counts as down. Three forgive a hiccup.",
+            "Failures in a row before it counts as down. Three forgive a hiccup; with `presence` the default is 10, "
+            "since a bot that loses its connection may take minutes to come back by itself.",
+        ),
+        Key(
+            "of",
+            kinds.integer(2, KEEP, 5),
+            "`fall` failures among the last so many looks count as down as well, though none of them in a row: with "
+            "`fall = 3` and `of = 5`, three of the last five. For what fails now and then, and is not well.",
+            unset="only failures in a row count",
         ),
         Key("rise", kinds.integer(1, 1000, 2), "Successes in a row before it counts as up again."),
         Key("host", places.host(), "The host to connect to.", only=(_TCP,)),
@@ -256,6 +266,13 @@ CHECKS = Table(
             "leak is found and recovered like any other trouble.",
             unset="no limit",
             only=(_PROCESS,),
+        ),
+        Key(
+            "user",
+            names.snowflake("the user id of the service's bot"),
+            "The user id of the bot that must be seen online. Right-click the bot in the member list > Copy User ID.",
+            unset='required with `kind = "presence"`',
+            only=(_PRESENCE,),
         ),
     ),
     form=Form.ARRAY,
@@ -328,6 +345,33 @@ CLEANUP = Table(
     of=(config.Cleanup,),
 )
 
+DRAIN = Table(
+    "drain",
+    "What a deploy waits for, once all is prepared, before it replaces a release that runs and is well. The card says "
+    "what it waits for, and has a button that ends the wait. An undo waits for nothing, nor does the recovery of a "
+    "service that is not well; that of one which only takes too much memory does.",
+    (
+        Key(
+            "voice",
+            kinds.boolean(),
+            "Wait while the bot sits in a voice channel with people: a restart would throw it out of their meeting.",
+        ),
+        Key(
+            "user",
+            names.snowflake("the user id of the service's bot"),
+            "The user id of the service's bot. Right-click the bot in the member list > Copy User ID.",
+            required=True,
+        ),
+        Key(
+            "limit",
+            kinds.duration(MINUTE, DAY, "30m"),
+            "The longest wait; then the release is replaced all the same. Half an hour sees most meetings out, and "
+            "keeps a fix from waiting for a bot that somebody forgot in a channel.",
+        ),
+    ),
+    of=(config.Drain,),
+)
+
 SERVICE = Table(
     "services",
     "One service and all that is done for it. Its name is made of small letters, digits, `.`, `_` and `-`.",
@@ -381,6 +425,14 @@ SERVICE = Table(
             "Environment variables for the command that are no secrets.",
         ),
         Key(
+            "depends_on",
+            kinds.listed(
+                kinds.text("the name of a service", '"postgres"', most=64), "an array of services", '["postgres"]'
+            ),
+            "Services of this file that it cannot be well without. What fails because one of them fails is listed in "
+            "that one's incident, is not restarted meanwhile, and is not told separately.",
+        ),
+        Key(
             "soak",
             kinds.duration(NO_TIME, HOUR, "15s"),
             "How long every check must go on passing before a release counts as verified. The old system looked "
@@ -411,8 +463,28 @@ SERVICE = Table(
             kinds.size(64 << 10, 1 << 40, "50MiB"),
             "How much of that output is kept at most, rotated files included.",
         ),
+        Key(
+            "leak",
+            kinds.boolean(),
+            "Tell people, once a run, when its memory grows steadily towards its limit (`memory_max`, the unit's "
+            "`MemoryMax=`, else the host's memory). On, since it never restarts anything, and says nothing about a "
+            "cache, a step or a sawtooth.",
+        ),
+        Key(
+            "discord_bot",
+            kinds.boolean(),
+            "It logs in to Discord. Its starts are counted: from a fifth of `login_limit` on opsbot's restarts keep "
+            "a growing distance, at the half they stop and a human is called. While Discord is away it is not "
+            "restarted for what the outage explains.",
+        ),
+        Key(
+            "login_limit",
+            kinds.integer(10, 1_000_000, 1000, "a number of logins"),
+            "Logins that Discord allows this bot's token in 24 hours before it resets the token. 1000 is what Discord "
+            "allows a bot; less where others log in with the same token.",
+        ),
     ),
-    (SOURCE, INSTALL, CHECKS, RECOVERY, CLEANUP),
+    (SOURCE, INSTALL, CHECKS, RECOVERY, CLEANUP, DRAIN),
     form=Form.NAMED,
     of=(config.Service,),
     required=True,

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from opsbot.control.shapes import (
+    AcknowledgementReply,
     Audit,
     AuditReply,
     By,
@@ -14,9 +15,12 @@ from opsbot.control.shapes import (
     HoldReply,
     HostReply,
     IncidentReply,
+    Incidents,
     LogReply,
     Logs,
     NoticeReply,
+    NotifyReply,
+    ProofReply,
     ReleaseReply,
     ReloadReply,
     ServiceReply,
@@ -26,15 +30,22 @@ from opsbot.control.shapes import (
     Status,
     StepReply,
     UpdateReply,
+    WhyReply,
+    WindowReply,
+    WindowsReply,
 )
+from opsbot.words import plain_times
 
 if TYPE_CHECKING:  # the client prints these shapes and must start fast: it needs none of what they are made from
     from opsbot.core.access import Actor
+    from opsbot.core.account import Account
     from opsbot.core.deployment import Commit, Deployment, Hold, Release, Step
     from opsbot.core.health import CheckHealth
-    from opsbot.core.model import AuditEntry, Incident, Notice, Silence, SourceState
-    from opsbot.engine import ServiceStatus
+    from opsbot.core.model import Acknowledgement, AuditEntry, Incident, Notice, Proof, Silence, SourceState
+    from opsbot.core.windows import Span
+    from opsbot.engine import Maintenance, ServiceStatus
     from opsbot.host import HostFigures
+    from opsbot.notify.courier import Sent
     from opsbot.services.port import LogLine, ServiceState
     from opsbot.source.poll import Polled
     from opsbot.wishes import Answer
@@ -62,7 +73,7 @@ def check_reply(name: str, health: "CheckHealth") -> CheckReply:
         "name": name,
         "verdict": str(health.verdict),
         "since": maybe_iso(health.since),
-        "ok": last.ok if last else None,
+        "ok": last.ok if last and last.known else None,
         "seen": last.seen if last else "",
         "at": iso(last.at) if last else None,
         "took": last.took if last else None,
@@ -94,7 +105,7 @@ def step_reply(step: "Step") -> StepReply:
         "started_at": iso(step.started_at),
         "ended_at": maybe_iso(step.ended_at),
         "ok": step.ok,
-        "note": step.note,
+        "note": plain_times(step.note),
         "tail": step.tail,
         "output": step.output,
     }
@@ -155,6 +166,18 @@ def silence_reply(silence: "Silence") -> SilenceReply:
     }
 
 
+def acknowledgement_reply(service: str, value: "Acknowledgement") -> AcknowledgementReply:
+    """Who has taken an incident."""
+    return {
+        "service": service,
+        "incident": value.incident,
+        "actor": value.actor,
+        "reason": value.reason,
+        "at": iso(value.at),
+        "void_at": maybe_iso(value.void_at),
+    }
+
+
 def incident_reply(incident: "Incident") -> IncidentReply:
     """One trouble."""
     return {
@@ -168,8 +191,21 @@ def incident_reply(incident: "Incident") -> IncidentReply:
         "checks": list(incident.evidence.checks),
         "exit": incident.evidence.exit,
         "log": list(incident.evidence.log),
-        "deeds": [{"at": iso(deed.at), "text": deed.text} for deed in incident.deeds],
+        "deeds": [{"at": iso(deed.at), "text": plain_times(deed.text)} for deed in incident.deeds],
         "deployment": incident.deployment,
+        "consequences": list(incident.evidence.consequences),
+        "dependents": [
+            {
+                "service": one.service,
+                "cause": one.cause,
+                "failed_at": iso(one.failed_at),
+                "well_at": maybe_iso(one.well_at),
+            }
+            for one in incident.dependents
+        ],
+        "part_of": incident.part_of,
+        "flapping": incident.flaps.flapping,
+        "changes": incident.flaps.count,
     }
 
 
@@ -218,13 +254,27 @@ def service_reply(status: "ServiceStatus") -> ServiceReply:
         "incident": incident_reply(status.incident) if status.incident else None,
         "source": source_reply(status.source) if status.source else None,
         "auto": status.auto,
+        "because_of": status.because_of,
+        "waits": plain_times(status.waits),
+        "logins": {"starts": status.logins[0], "limit": status.logins[1]} if status.logins else None,
+        "discord_away": maybe_iso(status.discord_away),
     }
 
 
-def status(services: "list[ServiceStatus]", *, daemon: bool = True) -> Status:
+def proof_reply(proof: "Proof") -> ProofReply:
+    """Whether alerts arrive."""
+    return {"tried_at": iso(proof.tried_at), "proven_at": maybe_iso(proof.proven_at), "failure": proof.failure}
+
+
+def status(services: "list[ServiceStatus]", proof: "Proof | None" = None, *, daemon: bool = True) -> Status:
     """`status` and `health`."""
     replies = [service_reply(one) for one in services]
-    return {"daemon": daemon, "healthy": all(one["healthy"] for one in replies), "services": replies}
+    return {
+        "daemon": daemon,
+        "healthy": all(one["healthy"] for one in replies),
+        "services": replies,
+        "alert_path": None if proof is None else proof_reply(proof),
+    }
 
 
 def history(deployments: "list[Deployment]", incidents: "list[Incident]", *, daemon: bool = True) -> History:
@@ -233,6 +283,22 @@ def history(deployments: "list[Deployment]", incidents: "list[Incident]", *, dae
         "daemon": daemon,
         "deployments": [deployment_reply(one) for one in deployments],
         "incidents": [incident_reply(one) for one in incidents],
+    }
+
+
+def incidents(found: "list[Incident]", *, daemon: bool = True) -> Incidents:
+    """`incidents`."""
+    return {"daemon": daemon, "incidents": [incident_reply(one) for one in found]}
+
+
+def why(service: str, account: "Account", *, daemon: bool = True) -> WhyReply:
+    """`why`."""
+    return {
+        "daemon": daemon,
+        "service": service,
+        "known": account.known,
+        "line": account.line,
+        "events": [{"at": iso(one.at), "kind": str(one.kind), "text": one.text} for one in account.events],
     }
 
 
@@ -302,6 +368,34 @@ def host_reply(figures: "HostFigures", name: str) -> HostReply:
         "load": list(figures.load),
         "disks": [{"path": str(disk.path), "total": disk.total, "free": disk.free} for disk in figures.disks],
         "uptime": figures.uptime,
+    }
+
+
+def window_reply(span: "Span") -> WindowReply:
+    """One occurrence of a window."""
+    window = span.window
+    return {
+        "name": window.name,
+        "services": list(window.services),
+        "begin": iso(span.begin),
+        "end": iso(span.end),
+        "timezone": str(window.timezone),
+        "mute": window.mute,
+        "deploys": str(window.deploys),
+        "recovery": window.recovery,
+    }
+
+
+def trial(name: str, sent: "Sent") -> NotifyReply:
+    """What came of trying a notifier."""
+    return {"notifier": name, "ok": sent.ok, "failure": sent.failure, "doubt": sent.doubt}
+
+
+def maintenance(found: "Maintenance") -> WindowsReply:
+    """`windows`."""
+    return {
+        "active": [window_reply(span) for span in found.active],
+        "coming": [window_reply(span) for span in found.coming],
     }
 
 

@@ -4,11 +4,14 @@
     GET  /v1/status      ?service               POST /v1/deploy    {service, ref, reason}
     POST /v1/health      {service}              POST /v1/update    {service}
     GET  /v1/history     ?service&limit         POST /v1/rollback  {service, release, reason}
+    GET  /v1/incidents   ?service&open&limit
+    GET  /v1/why         ?service
     GET  /v1/logs        ?service&lines&since&level&grep&this_run
     GET  /v1/logs/follow ?the same, as NDJSON   POST /v1/hold      {service, reason}
     GET  /v1/audit       ?service&member&limit  POST /v1/resume    {service, reason}
+    GET  /v1/windows                            POST /v1/notify    {notifier}
     GET  /v1/deployments/N                      POST /v1/silence   {service, for, reason}
-    GET  /v1/deployments/N/follow  (NDJSON)
+    GET  /v1/deployments/N/follow  (NDJSON)     POST /v1/ack       {service, reason}
     GET  /v1/monitor, /v1/monitor/follow  (NDJSON, a snapshot a second)
     POST /v1/reload  -> {wish}                  GET  /v1/reload  -> what came of the last wishes
 
@@ -46,6 +49,7 @@ _STATUS = {
     Why.NO_RANK: 403,
     Why.UNKNOWN_SERVICE: 404,
     Why.NO_RELEASE: 404,
+    Why.NO_INCIDENT: 404,
     Why.BAD_REF: 400,
     Why.BAD_INPUT: 400,
     Why.NOT_READY: 503,
@@ -110,9 +114,12 @@ class Routes:
             web.get("/v1/status", self.status),
             web.post("/v1/health", self.health),
             web.get("/v1/history", self.history),
+            web.get("/v1/incidents", self.incidents),
+            web.get("/v1/why", self.why),
             web.get("/v1/logs", self.logs),
             web.get("/v1/logs/follow", self.logs_follow),
             web.get("/v1/audit", self.audit),
+            web.get("/v1/windows", self.windows),
             web.get(r"/v1/deployments/{number:[0-9]{1,15}}", self.deployment),
             web.get(r"/v1/deployments/{number:[0-9]{1,15}}/follow", self.deployment_follow),
             web.get("/v1/monitor", self.monitor),
@@ -124,7 +131,9 @@ class Routes:
             web.post("/v1/hold", self.hold),
             web.post("/v1/resume", self.resume),
             web.post("/v1/silence", self.silence),
+            web.post("/v1/ack", self.ack),
             web.post("/v1/reload", self.reload),
+            web.post("/v1/notify", self.notify),
             web.get("/v1/reload", self.reloaded),
         ]
 
@@ -157,7 +166,9 @@ class Routes:
         service = given.text("service", SERVICE)
         given.done()
         found = await self._engine.status(who, service)
-        return _no(found) if isinstance(found, Refused) else web.json_response(replies.status(found))
+        if isinstance(found, Refused):
+            return _no(found)
+        return web.json_response(replies.status(found, await self._engine.proof()))
 
     async def health(self, request: web.Request) -> web.Response:
         """Run the checks now."""
@@ -165,7 +176,9 @@ class Routes:
         service = given.text("service", SERVICE)
         given.done()
         found = await self._engine.health(who, service)
-        return _no(found) if isinstance(found, Refused) else web.json_response(replies.status(found))
+        if isinstance(found, Refused):
+            return _no(found)
+        return web.json_response(replies.status(found, await self._engine.proof()))
 
     async def history(self, request: web.Request) -> web.Response:
         """Deployments and incidents."""
@@ -176,6 +189,24 @@ class Routes:
         found = await self._engine.history(who, service, limit)
         return _no(found) if isinstance(found, Refused) else web.json_response(replies.history(*found))
 
+    async def incidents(self, request: web.Request) -> web.Response:
+        """Incidents."""
+        who, given = await self._asked(request)
+        service = given.text("service", SERVICE)
+        still_open = given.flag("open")
+        limit = given.number("limit", 20, ENTRIES)
+        given.done()
+        found = await self._engine.incidents(who, service, limit, still_open=still_open)
+        return _no(found) if isinstance(found, Refused) else web.json_response(replies.incidents(found))
+
+    async def why(self, request: web.Request) -> web.Response:
+        """Why a service stands as it does."""
+        who, given = await self._asked(request)
+        service = self._service(who, Action.WHY, given)
+        given.done()
+        found = await self._engine.why(who, service)
+        return _no(found) if isinstance(found, Refused) else web.json_response(replies.why(service, found))
+
     async def audit(self, request: web.Request) -> web.Response:
         """The audit log."""
         who, given = await self._asked(request)
@@ -185,6 +216,21 @@ class Routes:
         given.done()
         found = await self._engine.audit(who, service, member, limit)
         return _no(found) if isinstance(found, Refused) else web.json_response(replies.audit(found))
+
+    async def windows(self, request: web.Request) -> web.Response:
+        """The maintenance windows that are open, and the next ones."""
+        who, given = await self._asked(request)
+        given.done()
+        found = await self._engine.maintenance(who)
+        return _no(found) if isinstance(found, Refused) else web.json_response(replies.maintenance(found))
+
+    async def notify(self, request: web.Request) -> web.Response:
+        """Try a notifier; what came of it."""
+        who, given = await self._asked(request)
+        name = given.text("notifier", 100) or ""
+        given.done()
+        found = await self._engine.notify(who, name)
+        return _no(found) if isinstance(found, Refused) else web.json_response(replies.trial(name, found))
 
     async def _query(self, request: web.Request) -> tuple[Actor, str, LogQuery]:
         who, given = await self._asked(request)
@@ -332,6 +378,17 @@ class Routes:
         given.done()
         found = await self._engine.resume(who, service, reason)
         return _no(found) if isinstance(found, Refused) else web.json_response({"service": service, "was_held": found})
+
+    async def ack(self, request: web.Request) -> web.Response:
+        """Take the open incident of a service upon oneself."""
+        who, given = await self._asked(request)
+        service = self._service(who, Action.ACK, given)
+        reason = given.text("reason") or ""
+        given.done()
+        found = await self._engine.acknowledge(who, service, reason)
+        if isinstance(found, Refused):
+            return _no(found)
+        return web.json_response(replies.acknowledgement_reply(service, found))
 
     async def silence(self, request: web.Request) -> web.Response:
         """No alerts for a while."""

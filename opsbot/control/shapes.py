@@ -116,6 +116,17 @@ class SilenceReply(TypedDict):
     until: str
 
 
+class AcknowledgementReply(TypedDict):
+    """Who has taken an incident. `void_at`: when it got worse, from when on it does not count."""
+
+    service: str
+    incident: int
+    actor: str
+    reason: str
+    at: str
+    void_at: str | None
+
+
 class DeedReply(TypedDict):
     """Something done about an incident."""
 
@@ -123,8 +134,21 @@ class DeedReply(TypedDict):
     text: str
 
 
+class DependentReply(TypedDict):
+    """A service that was not well because of an incident; `well_at` is null while it is not."""
+
+    service: str
+    cause: str
+    failed_at: str
+    well_at: str | None
+
+
 class IncidentReply(TypedDict):
-    """One trouble of one service."""
+    """One trouble of one subject: `service` is a service's name, or `host:WHAT`.
+
+    `consequences`: checks that fail because one of `checks` does. `part_of`: the incident it was folded into.
+    `flapping`: whether it flaps now; `changes`: how often it changed while it did.
+    """
 
     id: int
     service: str
@@ -138,6 +162,11 @@ class IncidentReply(TypedDict):
     log: list[str]
     deeds: list[DeedReply]
     deployment: int | None
+    consequences: list[tuple[str, str]]
+    dependents: list[DependentReply]
+    part_of: int | None
+    flapping: bool
+    changes: int
 
 
 class SourceReply(TypedDict):
@@ -148,6 +177,35 @@ class SourceReply(TypedDict):
     answered_at: str | None
     failing_since: str | None
     failure: str
+
+
+class WindowReply(TypedDict):
+    """One occurrence of a maintenance window. No `services` means all."""
+
+    name: str
+    services: list[str]
+    begin: str
+    end: str
+    timezone: str
+    mute: bool
+    deploys: str
+    recovery: bool
+
+
+class NotifyReply(TypedDict):
+    """What came of trying a notifier. `doubt`: it may have arrived all the same."""
+
+    notifier: str
+    ok: bool
+    failure: str
+    doubt: bool
+
+
+class WindowsReply(TypedDict):
+    """The windows that are open, and the next three."""
+
+    active: list[WindowReply]
+    coming: list[WindowReply]
 
 
 class StateReply(TypedDict):
@@ -161,11 +219,19 @@ class StateReply(TypedDict):
     stopped_by_hand: bool
 
 
+class LoginsReply(TypedDict):
+    """The login budget of a Discord bot: its starts in the last 24 hours, and how many logins Discord allows."""
+
+    starts: int
+    limit: int
+
+
 class ServiceReply(TypedDict):
     """How one service stands. `healthy`: it runs (or is starting) and no check holds it for down.
 
     `cpu` is percent of one core, `memory` bytes; both null where no process is known. `tasks` counts the processes and
-    threads of its unit, null where it has none.
+    threads of its unit, null where it has none. `waits`: what its recovery or its deployment waits for. `discord_away`:
+    since when Discord is away, null while it is not, and for what is no bot.
     """
 
     service: str
@@ -186,6 +252,11 @@ class ServiceReply(TypedDict):
     incident: IncidentReply | None
     source: SourceReply | None
     auto: bool
+    because_of: str
+    """The service in whose incident this one is listed as not well; "" where it is in none."""
+    waits: str
+    logins: LoginsReply | None
+    discord_away: str | None
 
 
 class LogReply(TypedDict):
@@ -255,12 +326,24 @@ class GatewayReply(TypedDict):
     waiting: int
 
 
+class ProofReply(TypedDict):
+    """Whether alerts arrive: when that was last tried, when it last went well, and what is wrong, or ""."""
+
+    tried_at: str
+    proven_at: str | None
+    failure: str
+
+
 class Status(TypedDict):
-    """`status` and `health`. `daemon` false: read from the store because no daemon answered."""
+    """`status` and `health`. `daemon` false: read from the store because no daemon answered.
+
+    `alert_path` is null where it is not known.
+    """
 
     daemon: bool
     healthy: bool
     services: list[ServiceReply]
+    alert_path: ProofReply | None
 
 
 class History(TypedDict):
@@ -269,6 +352,31 @@ class History(TypedDict):
     daemon: bool
     deployments: list[DeploymentReply]
     incidents: list[IncidentReply]
+
+
+class Incidents(TypedDict):
+    """`incidents`: newest first."""
+
+    daemon: bool
+    incidents: list[IncidentReply]
+
+
+class WhyEvent(TypedDict):
+    """One thing that happened, and what kind of thing it was."""
+
+    at: str
+    kind: str
+    text: str
+
+
+class WhyReply(TypedDict):
+    """`why`: the one line, what it rests on (oldest first), and whether it is known at all."""
+
+    daemon: bool
+    service: str
+    known: bool
+    line: str
+    events: list[WhyEvent]
 
 
 class Logs(TypedDict):

@@ -24,14 +24,20 @@ class Action(StrEnum):
     STATUS = "status"
     HEALTH = "health"
     HISTORY = "history"
+    INCIDENTS = "incidents"
+    WHY = "why"
     LOGS = "logs"
     RESTART = "restart"
     SILENCE = "silence"
+    ACK = "ack"
     DEPLOY = "deploy"
     ROLLBACK = "rollback"
     HOLD = "hold"
     RESUME = "resume"
     AUDIT = "audit"
+    WINDOWS = "windows"
+    NOTIFY = "notify"
+    """Asked on the host: `opsbot notify`, which tries a notifier beside Discord."""
     RELOAD = "reload"
     """Asked on the host (SIGHUP, `opsbot reload`): there is no slash command of it."""
 
@@ -40,14 +46,19 @@ LEAST_RANK: Mapping[Action, Rank] = {
     Action.STATUS: Rank.VIEWER,
     Action.HEALTH: Rank.VIEWER,
     Action.HISTORY: Rank.VIEWER,
+    Action.WINDOWS: Rank.VIEWER,
+    Action.INCIDENTS: Rank.VIEWER,
+    Action.WHY: Rank.VIEWER,
     Action.LOGS: Rank.OPERATOR,
     Action.RESTART: Rank.OPERATOR,
     Action.SILENCE: Rank.OPERATOR,
+    Action.ACK: Rank.OPERATOR,
     Action.DEPLOY: Rank.DEPLOYER,
     Action.ROLLBACK: Rank.DEPLOYER,
     Action.HOLD: Rank.DEPLOYER,
     Action.RESUME: Rank.DEPLOYER,
     Action.AUDIT: Rank.ADMIN,
+    Action.NOTIFY: Rank.ADMIN,
     Action.RELOAD: Rank.ADMIN,
 }
 

@@ -4,8 +4,9 @@ A deployment goes
 
     PENDING → FETCHING → PREPARING → INSTALLING → SWITCHING → RESTARTING → VERIFYING → LIVE
 
-and a rollback, whose release already stands on disk, PENDING → SWITCHING → RESTARTING → VERIFYING → LIVE.
-Up to INSTALLING nothing live has changed: a failure ends in FAILED and there is nothing to undo. From SWITCHING on, a
+and a rollback, whose release already stands on disk, PENDING → SWITCHING → RESTARTING → VERIFYING → LIVE. Either may
+stand in WAITING before SWITCHING, where what runs is not to be replaced yet: a bot in a voice channel with people.
+Up to WAITING nothing live has changed: a failure ends in FAILED and there is nothing to undo. From SWITCHING on, a
 failure goes through UNDOING: the release before is switched back, restarted and looked at, and the deployment ends
 UNDONE (where there was no release before, the service is stopped); when even that fails it ends STUCK and a human is
 called. SKIPPED is the end of one whose commit, once fetched, turned out to need no deploying.
@@ -36,6 +37,7 @@ class Phase(StrEnum):
     FETCHING = "fetching"
     PREPARING = "preparing"
     INSTALLING = "installing"
+    WAITING = "waiting"
     SWITCHING = "switching"
     RESTARTING = "restarting"
     VERIFYING = "verifying"
@@ -53,11 +55,15 @@ ENDS = frozenset({Phase.LIVE, Phase.FAILED, Phase.UNDONE, Phase.STUCK, Phase.SKI
 CHANGED = frozenset({Phase.SWITCHING, Phase.RESTARTING, Phase.VERIFYING, Phase.UNDOING})
 """Unfinished phases in which something live may have changed."""
 
+TAKEN_UP = CHANGED | {Phase.WAITING}
+"""Unfinished phases that the next opsbot goes on from: all is prepared."""
+
 MOVES: Mapping[Phase, frozenset[Phase]] = {
-    Phase.PENDING: frozenset({Phase.FETCHING, Phase.SWITCHING, Phase.FAILED}),
+    Phase.PENDING: frozenset({Phase.FETCHING, Phase.WAITING, Phase.SWITCHING, Phase.FAILED}),
     Phase.FETCHING: frozenset({Phase.PREPARING, Phase.FAILED, Phase.SKIPPED}),
     Phase.PREPARING: frozenset({Phase.INSTALLING, Phase.FAILED}),
-    Phase.INSTALLING: frozenset({Phase.SWITCHING, Phase.FAILED}),
+    Phase.INSTALLING: frozenset({Phase.WAITING, Phase.SWITCHING, Phase.FAILED}),
+    Phase.WAITING: frozenset({Phase.SWITCHING, Phase.FAILED}),
     Phase.SWITCHING: frozenset({Phase.RESTARTING, Phase.UNDOING}),
     Phase.RESTARTING: frozenset({Phase.VERIFYING, Phase.UNDOING}),
     Phase.VERIFYING: frozenset({Phase.LIVE, Phase.UNDOING}),
@@ -194,6 +200,8 @@ class Why(StrEnum):
     BAD_INPUT = "bad-input"
     STOPPED_BY_HAND = "stopped-by-hand"
     NOT_READY = "not-ready"
+    NOT_NOW = "not-now"
+    NO_INCIDENT = "no-incident"
 
 
 @dataclass(frozen=True, slots=True)

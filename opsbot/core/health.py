@@ -1,12 +1,13 @@
 """Health: a fold over check results.
 
 `observe` takes what is known of one check and one new result and gives what is known afterwards, and whether the
-verdict changed. A check is DOWN after `fall` failures in a row, UP after `rise` successes in a row; in between it keeps
-its verdict. Results seen while the service is starting, stopping or being deployed are not folded at all (the shell
-does not ask), so that a check cannot count against a start.
+verdict changed. A check is DOWN after `fall` failures in a row, or after `fall` failures of the last `of`; UP after
+`rise` successes in a row, once fewer than `fall` of the last `of` failed; in between it keeps its verdict. Results seen
+while the service is starting, stopping or being deployed are not folded at all (the shell does not ask), so that a
+check cannot count against a start.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -31,14 +32,22 @@ class ProbeResult:
     at: datetime
     took: float = 0.0
     """Seconds."""
+    known: bool = True
+    """False: what it looks at cannot be asked at present. Such a result is shown and never folded."""
+
+
+KEEP = 50
+"""How many of the last results are kept: the most that `of` can be."""
+NONE_SEEN = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How many results in a row change the verdict."""
+    """How many results change the verdict. of: `fall` failures among so many count as well; None: only in a row."""
 
     fall: int = 3
     rise: int = 2
+    of: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +60,10 @@ class CheckHealth:
     """Results in a row that agree with each other: positive successes, negative failures."""
     streak_since: datetime | None = None
     last: ProbeResult | None = None
+    recent: int = NONE_SEEN
+    """The last results as bits, the newest lowest, 1 for a failure; the highest bit that is set only marks the end."""
+    failing_since: datetime | None = None
+    """The first of the failures that are among the last `of` results (where no `of` is given, of the streak)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,22 +75,52 @@ class Change:
     since: datetime
 
 
+def looks(recent: int) -> int:
+    """How many results are known."""
+    return recent.bit_length() - 1
+
+
+def failures(recent: int, last: int) -> int:
+    """How many of the last so many results were failures."""
+    count = min(last, looks(recent))
+    return (recent & ((1 << count) - 1)).bit_count()
+
+
+def alternations(recent: int, last: int) -> int:
+    """How often, among the last so many results, one differs from the one before it."""
+    count = min(last, looks(recent))
+    if count < 2:  # noqa: PLR2004 - nothing to compare
+        return 0
+    return ((recent ^ (recent >> 1)) & ((1 << (count - 1)) - 1)).bit_count()
+
+
+def _push(recent: int, *, failed: bool) -> int:
+    longer = recent << 1 | failed
+    return longer if looks(longer) <= KEEP else longer & ((1 << KEEP) - 1) | 1 << KEEP
+
+
 def observe(health: CheckHealth, result: ProbeResult, policy: Policy) -> tuple[CheckHealth, Change | None]:
     """What is known after one more result, and the change of verdict if there was one."""
     same = (health.streak > 0) == result.ok and health.streak != 0
     step = 1 if result.ok else -1
     streak = health.streak + step if same else step
     streak_since = health.streak_since if same and health.streak_since else result.at
+    recent = _push(health.recent, failed=not result.ok)
+    failed = failures(recent, policy.of) if policy.of else -min(streak, 0)
+    since = (health.failing_since or (result.at if policy.of else streak_since)) if failed else None
     verdict = health.verdict
-    if streak >= policy.rise or (verdict is Verdict.UNKNOWN and streak > 0):
+    if verdict is Verdict.UNKNOWN and streak > 0:
         # A first success is enough where nothing is known yet: there is nothing to recover from.
         verdict = Verdict.UP
-    elif -streak >= policy.fall:
+    elif streak >= policy.rise and failed < policy.fall:
+        verdict = Verdict.UP
+    elif failed >= policy.fall and not result.ok:
         verdict = Verdict.DOWN
+    after = CheckHealth(verdict, health.since, streak, streak_since, result, recent, since)
     if verdict is health.verdict:
-        return CheckHealth(verdict, health.since, streak, streak_since, result), None
-    after = CheckHealth(verdict, streak_since, streak, streak_since, result)
-    return after, Change(health.verdict, verdict, streak_since)
+        return after, None
+    began = since if verdict is Verdict.DOWN and since is not None else streak_since
+    return replace(after, since=began), Change(health.verdict, verdict, began)
 
 
 def overall(verdicts: list[Verdict]) -> Verdict:

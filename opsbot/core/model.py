@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from opsbot.core.flapping import Flaps
+
 
 class NoticeKind(StrEnum):
     """What a notice in the outbox is about."""
@@ -18,6 +20,14 @@ class NoticeKind(StrEnum):
     """An incident is over. `subject` is the incident's id."""
     CALL = "call"
     """opsbot gave up and calls for a human. `subject` is the incident's id."""
+    TIMELINE = "timeline"
+    """A short line in an incident's thread. `subject` is the incident's id; `body`: text, sign."""
+    REMINDER = "reminder"
+    """An incident is still open and nobody has acknowledged it. `subject` is its id; `body`: count, why."""
+    ESCALATION = "escalation"
+    """Nobody acknowledged an incident in time: a role is pinged. `subject` is its id; `body`: role."""
+    DIGEST = "digest"
+    """What came and went during a long outage, in one message. `body`: members, the ids of the notices it tells."""
     SOURCE = "source"
     """No news from a repository, or news again. `body`: text, ok."""
     UPDATE = "update"
@@ -43,19 +53,24 @@ class Notice:
     channel_id: int | None = None
     message_id: int | None = None
     shown: int = -1
+    dropped: bool = False
+    digest: int | None = None
+    """The digest that tells it, instead of a message of its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """What an incident rests on, taken when it was opened. All strings but `check` may be untrusted.
 
-    checks: each failing check's name and what it saw. exit: how the process ended, where it did. log: the last lines
-    the service wrote.
+    checks: each failing check's name and what it saw, the root-most first. consequences: likewise, those that hang
+    below one of `checks` (`opsbot.core.layers`) and fail because of it. exit: how the process ended, where it did.
+    log: the last lines the service wrote.
     """
 
     checks: tuple[tuple[str, str], ...] = ()
     exit: str = ""
     log: tuple[str, ...] = ()
+    consequences: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +82,21 @@ class Deed:
 
 
 @dataclass(frozen=True, slots=True)
+class Dependent:
+    """A service that is not well because of another's incident. `cause` is what was seen of it, untrusted."""
+
+    service: str
+    cause: str
+    failed_at: datetime
+    well_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Incident:
-    """One trouble of one service, from its first failure to its end."""
+    """One trouble of one subject, from its first failure to its end.
+
+    `service` is its subject: a service's name, or `host:WHAT` (`opsbot.core.subjects`).
+    """
 
     id: int
     service: str
@@ -82,6 +110,38 @@ class Incident:
     closed_at: datetime | None = None
     ended_by: str = ""
     revision: int = 0
+    part_of: int | None = None
+    """The incident it turned out to be part of, and was folded into."""
+    dependents: tuple[Dependent, ...] = ()
+    flaps: Flaps = field(default_factory=Flaps)
+    """While it flaps, and after it did: how often it changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """Somebody has taken an incident upon them: no reminders, no escalation.
+
+    void_at: when it got worse, from when on it does not count; void_why: how.
+    """
+
+    incident: int
+    actor: str
+    reason: str
+    at: datetime
+    void_at: datetime | None = None
+    void_why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """The last try of the alert path. proven_at: when one last went well. failure: what was wrong this time, or ""."""
+
+    channel: int
+    tried_at: datetime
+    proven_at: datetime | None = None
+    failure: str = ""
+    probe: int | None = None
+    """The message that was posted for it and may still be there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,8 @@ class Trouble:
     stopped_by_hand: bool = False
     silenced_by_manager: bool = False
     """The manager itself is about to start it again (systemd's auto-restart, the supervisor's own delay)."""
+    needs_failing: str = ""
+    """A service it needs that is not well."""
     restart_cannot_help: bool = False
     """The manager gave up starting it: the same start would fail again."""
 
@@ -68,16 +70,26 @@ class Next:
     at: datetime
 
 
-def next_rung(trouble: Trouble, ladder: Ladder, now: datetime) -> Next:
-    """What to do about this trouble at `now`."""
+def _left_alone(trouble: Trouble, now: datetime) -> Next | None:
+    """Why nothing is done at the moment; None where something may be."""
     if trouble.deploying:
         return Next(Rung.NOTHING, "a deploy is in progress", now)
     if trouble.stopped_by_hand:
         return Next(Rung.NOTHING, "it was stopped on purpose", now)
+    if trouble.needs_failing:
+        return Next(Rung.WAIT, f"{trouble.needs_failing}, which it needs, is not well", now)
     if trouble.called:
         return Next(Rung.NOTHING, "a human has been called", now)
     if trouble.silenced_by_manager:
         return Next(Rung.WAIT, "it is being started again", now)
+    return None
+
+
+def next_rung(trouble: Trouble, ladder: Ladder, now: datetime) -> Next:
+    """What to do about this trouble at `now`."""
+    left_alone = _left_alone(trouble, now)
+    if left_alone is not None:
+        return left_alone
     tried = len(trouble.restarts)
     spent = [at for at in trouble.recent if now - at < ladder.window]
     within_budget = len(spent) < ladder.budget

@@ -27,6 +27,8 @@ class Because(StrEnum):
     MANUAL = "manual"
     IGNORED = "ignored"
     NEEDS_LOOK = "needs-look"
+    KEPT = "kept"
+    """Something asks that nothing be deployed by itself now, a maintenance window for one."""
     REFUSED = "refused"
 
 
@@ -59,7 +61,8 @@ class Sight:
 
     live: the commit that runs. older_than_hold: the commit is an ancestor of the one a rollback waits past. unchanged:
     the branch pointed there at the last look already. only: the ignore patterns that cover every file that differs from
-    the live commit, none where they do not. attention: what else differs from it that is not deployed unseen.
+    the live commit, none where they do not. attention: what else differs from it that is not deployed unseen. kept: why
+    nothing is deployed by itself now, in words.
     """
 
     head: str
@@ -72,6 +75,7 @@ class Sight:
     unchanged: bool = False
     only: tuple[str, ...] = ()
     attention: Attention = Attention()
+    kept: str = ""
     deployments: tuple[Deployment, ...] = ()
 
 
@@ -137,7 +141,8 @@ def weigh(sight: Sight) -> Deploy | Note | Wait | Quiet:
         return Note(Because.IGNORED, f"it changes only {', '.join(sight.only)}")
     if sight.attention.words:
         return Note(Because.NEEDS_LOOK, f"{sight.attention.words}: a person should look")
-    return _again(sight)
+    again = _again(sight)
+    return Note(Because.KEPT, sight.kept) if sight.kept and isinstance(again, Deploy) else again
 
 
 def _some(names: Sequence[str]) -> str:

@@ -25,9 +25,11 @@ class Chaos:
     """What each button does."""
 
     def __init__(
-        self, standin: Standin, repository: Repository, daemon: Daemon, service_port: int, config: Config
+        self, standin: Standin, repository: Repository, daemon: Daemon, service_port: int, config: Config, bot: int
     ) -> None:
-        """Take what the buttons act on."""
+        """Take what the buttons act on. bot: the user id that stands for the service in Discord."""
+        self._bot = bot
+        self._room: int | None = None
         self._standin = standin
         self._repository = repository
         self._daemon = daemon
@@ -52,6 +54,14 @@ class Chaos:
             ("500", hurt, "Answer 500", "Restarted once its check is down", True, self._switch("500")),
             ("leak", hurt, "Leak memory", "Restarted when it grows past 192 MiB", True, self._switch("leak")),
             ("away", around, "Discord away", "For a minute; all is told afterwards", True, self._away),
+            (
+                "meeting",
+                around,
+                "Meeting",
+                "Its bot talks with Aiko: deploys wait. Again: it leaves",
+                False,
+                self._meet,
+            ),
             ("drop", around, "Drop the socket", "The gateway resumes", False, self._drop),
             (
                 "kill-opsbot",
@@ -91,6 +101,18 @@ class Chaos:
     async def _away(self) -> str:
         self._standin.faults.away(AWAY_SECONDS)
         return f"Discord is away for {AWAY_SECONDS:.0f} s; opsbot goes on by itself"
+
+    async def _meet(self) -> str:
+        member = self._standin.member("Aiko").id
+        if self._room is None:
+            self._room = self._standin.add_voice_channel("meeting")
+        elif self._standin.state.member(self._bot).voice is not None:
+            for one in (self._bot, member):
+                self._standin.set_voice(one, None)
+            return "the meeting is over; a deploy that waits goes on"
+        for one in (self._bot, member):
+            self._standin.set_voice(one, self._room)
+        return "the service's bot sits in #meeting with Aiko: a deploy waits for the end, or for [Now] on its card"
 
     async def _drop(self) -> str:
         self._standin.faults.drop_gateway(resumable=True)

@@ -94,6 +94,9 @@ timeout = "1s"
 fall = 2
 rise = 2
 
+[services.hello.drain]
+user = {bot}
+
 [services.hello.recovery]
 backoff = "5s"
 blame = "2m"
@@ -174,7 +177,7 @@ async def _set(stack: AsyncExitStack, standin: Standin, folder: Path) -> Daemon:
     """The repository with its first commit, the configuration, and the daemon, started."""
     repository = Repository(folder)
     await repository.open()
-    service_port = free_port()
+    service_port, bot = free_port(), standin.add_bot("hello")
     file = folder / "config.toml"
     texts = {
         "token_variable": TOKEN_VARIABLE,
@@ -189,11 +192,11 @@ async def _set(stack: AsyncExitStack, standin: Standin, folder: Path) -> Daemon:
     # A JSON string is a TOML string: whatever stands in a path is escaped.
     quoted = {name: json.dumps(text, ensure_ascii=False) for name, text in texts.items()}
     file.write_text(
-        CONFIG.format(guild=standin.guild_id, channel=standin.ops_channel_id, port=service_port, **quoted),
+        CONFIG.format(guild=standin.guild_id, channel=standin.ops_channel_id, port=service_port, bot=bot, **quoted),
         encoding="utf-8",
     )
     daemon = Daemon(file, folder / "opsbot.log", {TOKEN_VARIABLE: standin.token})
-    standin.panel = Chaos(standin, repository, daemon, service_port, load(file)).panel()
+    standin.panel = Chaos(standin, repository, daemon, service_port, load(file), bot).panel()
     stack.push_async_callback(daemon.close)
     daemon.open()
     return daemon

@@ -1,11 +1,11 @@
 """Deployer: deploy and roll back, the story from top to bottom; what to do about one cut short.
 
-    fetch → prepare → install → switch → restart → verify → live, or back to the release before
+    fetch → prepare → install → (wait) → switch → restart → verify → live, or back to the release before
 
 `start` decides and claims; a task that belongs to the Deployer, not to who asked, does the rest. Each phase is in the
 store before its work begins (`opsbot.deploy.course`), so that `settle`, in the next process, knows the most that can
-have happened: before the switch nothing live has changed and the deployment has failed; from the switch on it is
-taken up where it stands and finished, or undone.
+have happened: before the switch nothing live has changed and the deployment has failed; one that waits to switch, and
+from the switch on, it is taken up where it stands and finished, or undone.
 """
 
 import asyncio
@@ -18,7 +18,19 @@ from functools import partial
 
 from opsbot.config import Config, Service, Source, Strategy
 from opsbot.core.access import Origin
-from opsbot.core.deployment import CHANGED, Deployment, Facts, Kind, Phase, Refused, Release, Request, Why, decide
+from opsbot.core.deployment import (
+    CHANGED,
+    TAKEN_UP,
+    Deployment,
+    Facts,
+    Kind,
+    Phase,
+    Refused,
+    Release,
+    Request,
+    Why,
+    decide,
+)
 from opsbot.deploy.checkout import Checkout
 from opsbot.deploy.course import Course, SetbackError
 from opsbot.deploy.errand_steps import steps_of
@@ -31,6 +43,8 @@ from opsbot.deploy.rolling import bring_up
 from opsbot.deploy.settle import end_unknown, known, put_right, tidy
 from opsbot.deploy.undo import undo
 from opsbot.deploy.verify import Verifier
+from opsbot.deploy.vetoes import Vetoes, first
+from opsbot.deploy.waiting import Waits
 from opsbot.feed import Feed
 from opsbot.services.errands import Errands
 from opsbot.services.port import ServiceManager
@@ -60,14 +74,18 @@ class Deployer:
         again: float = 10.0,
         redact: Callable[[str], str] = str,
         errands: Errands | None = None,
+        vetoes: Vetoes | None = None,
     ) -> None:
         """`managers` by service name; `margin`: bytes that stay free beside one more release.
 
         again: seconds until a deployment whose end could not be written down is taken up again. redact: takes
-        known secrets out of what is written down. errands: runs what is deployed as the services' own users.
+        known secrets out of what is written down. errands: runs what is deployed as the services' own users. vetoes:
+        asked before a deploy begins by itself, and before any replaces what runs.
         """
         self.verifier = verifier
         self._errands = errands
+        self._vetoes = vetoes or Vetoes()
+        self._waits = Waits(self._vetoes, lambda: self._paused)
         self._again = again
         self._redact = redact
         self._config = config
@@ -123,6 +141,8 @@ class Deployer:
         verdict = decide(request, facts)
         if isinstance(verdict, Refused):
             return verdict
+        if request.actor.automatic and (words := await first(self._vetoes.deploys, request.service)):
+            return Refused(Why.NOT_NOW, words)
         # A caller that is cancelled in between must not leave a claim behind that nobody works on.
         return await asyncio.shield(asyncio.create_task(self._claim(request, facts.live, verdict.release)))
 
@@ -164,8 +184,12 @@ class Deployer:
                     await changes.wait(1.0)
 
     def busy(self, service: str) -> bool:
-        """Whether a deployment of this service is under way here."""
-        return service in self._tasks
+        """Whether a deployment of this service is under way here. One that waits is not: what runs is looked after."""
+        return service in self._tasks and self._courses[service].value.phase is not Phase.WAITING
+
+    def hurry(self, number: int, by: str) -> bool:
+        """End the wait of a deployment before its switch; False where it does not wait."""
+        return self._waits.hurry(number, by)
 
     def pause(self, why: str) -> None:
         """Begin no more deployments until `unpause`; `why` is said to who asks. Those under way go on."""
@@ -177,8 +201,8 @@ class Deployer:
 
     async def idle(self) -> None:
         """Wait until no deployment is under way."""
-        while self._tasks:
-            await asyncio.wait(self._tasks.values())
+        while busy := [task for service, task in self._tasks.items() if self.busy(service)]:
+            await asyncio.wait(busy)
 
     def repository(self, service: str) -> Repository:
         """A service's mirror, for who reads its history.
@@ -200,7 +224,7 @@ class Deployer:
     async def close(self, grace: float = 5.0) -> None:
         """Stop. What has changed nothing yet ends as failed; a verification gets `grace` seconds to come to its end.
 
-        One that does not is left unfinished, its release running, for the next process to take up.
+        One that does not is left unfinished, its release running, for the next process to take up; one that waits, too.
         """
         self._closing = True
         for service, task in self._tasks.items():
@@ -240,7 +264,7 @@ class Deployer:
             return False
         course = Course(deployment, place.service, self._store, self._feed, self._clock, self._redact)
         await course.cut(RESTARTED)
-        if deployment.phase in CHANGED:
+        if deployment.phase in TAKEN_UP:
             self._launch(course.value, resumed=True)
             return True
         await self._abandon(course, place, f"opsbot was restarted while {_doing(deployment.phase)}")
@@ -264,7 +288,7 @@ class Deployer:
         except StaleError:
             log.exception("another process moved on deployment %s of %s", course.value.id, place.name)
         except asyncio.CancelledError:
-            if course.value.phase not in CHANGED and not course.value.finished:
+            if course.value.phase not in TAKEN_UP and not course.value.finished:
                 await self._abandon(course, place, f"opsbot was stopped while {_doing(course.value.phase)}")
             raise
         finally:
@@ -277,7 +301,7 @@ class Deployer:
         """Bring it to its end; False where even that could not be written down, and is to be tried again."""
         try:
             async with place.lock:
-                if resumed and course.value.phase not in CHANGED:
+                if resumed and course.value.phase not in TAKEN_UP:
                     await self._abandon(course, place, "opsbot could not go on: its own state could not be written")
                 else:
                     await self._go(course, place, resumed=resumed)
@@ -400,6 +424,7 @@ class Deployer:
         """Switch, restart, verify; where it was cut short, from the phase that it stands in."""
         name = course.value.release_to or ""
         if course.value.phase not in CHANGED:
+            await self._waits.quiet(course)
             await course.move(Phase.SWITCHING)
         if course.value.phase is Phase.SWITCHING or await asyncio.to_thread(place.releases.live) != name:
             await place.lay(course, name)

@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from opsbot.config import Config, Secret, SecretMissingError, Service
-from opsbot.doctor import folders, guild, machine, ports, repositories, units
+from opsbot.doctor import folders, guild, machine, notices, ports, repositories, units
 from opsbot.doctor.findings import Area, Finding, Outcome, Report, bounded, report
 from opsbot.doctor.owners import NoSuchOwnerError, owners
-from opsbot.redaction import Redactor
+from opsbot.redaction import Redactor, parts_of_url
 from opsbot.services.unit_files import LoadedUnit, UnitsError
 
 __all__ = ["Area", "Finding", "Outcome", "Report", "examine"]
@@ -35,6 +35,7 @@ async def examine(config: Config, control: Path, invite: Callable[[str], str], c
         bounded(Area.STATE, "state directory", lambda: machine.state(config, control, command), BRIEF),
         bounded(Area.DISCORD, "Discord's API", lambda: guild.look(config, invite), DISCORD),
         bounded(Area.SYSTEMD, "systemd", lambda: units.look(config, known), SYSTEMD),
+        bounded(Area.NOTICES, "notifiers", lambda: notices.look(config), REMOTE),
         *(_remote(service) for service in services),
         *(_places(config, service, known) for service in services),
         *(_ports(service) for service in services),
@@ -76,7 +77,14 @@ def _secrets(config: Config) -> list[str]:
     """What must not be shown; what cannot be read is told of by the look that needs it."""
     sources = [service.source for service in config.services.values() if service.source]
     named: list[Secret | None] = [config.discord.token, *(source.token for source in sources)]
-    found = []
+    urls = [notifier.url for notifier in config.notifiers.values()]
+    urls += [config.heartbeat.url] if config.heartbeat is not None else []
+    found: list[str] = []
+    for url in urls:
+        try:
+            found += parts_of_url(url.read())
+        except (SecretMissingError, ValueError):
+            continue
     for secret in named:
         try:
             found += [secret.read()] if secret is not None else []

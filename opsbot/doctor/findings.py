@@ -30,6 +30,8 @@ class Area(StrEnum):
     FOLDERS = "folders"
     COMMANDS = "commands"
     PORTS = "ports"
+    NOTICES = "notices"
+    """Ways to reach people beside Discord."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from opsbot.config import Config, SecretMissingError
+from opsbot.config import CheckKind, Config, SecretMissingError
 from opsbot.core.discord_permissions import NEEDED, THREADS, Overwrite, Permission, in_channel, title
 from opsbot.doctor.discord_api import Answer, Api, UnreachableError
 from opsbot.doctor.findings import Area, Finding, fail, skip, warn, well
@@ -16,6 +16,8 @@ FEW_STARTS = 50
 TEXT, NEWS = 0, 5
 """Channel types that can be written to as a channel (Discord's documentation, "Channel Types")."""
 NAMES = ("Discord's API", "clock", "token", "guild", "ops channel", "permissions", "roles", "slash commands")
+PRESENCE_FLAGS = 1 << 12 | 1 << 13
+"""GATEWAY_PRESENCE, and its form for bots in few servers (Discord's documentation, "Application Flags")."""
 _PORTAL = "https://discord.com/developers/applications"
 _UNKNOWN_CHANNEL = 10003
 
@@ -145,6 +147,7 @@ class _Guild:
             await self._permissions(api, channel)
         await self._roles(api)
         await self._commands(api)
+        await self._presence(api)
 
     async def _channel(self, api: Api) -> Mapping[str, Any] | None:
         guild, wanted = self.config.discord.guild_id, str(self.config.discord.ops_channel_id)
@@ -233,6 +236,23 @@ class _Guild:
             self._warn("slash commands", "none is registered yet", "Start opsbot: it registers them when it connects")
         else:
             self._well("slash commands", f"{len(answer.body)} registered")
+
+    async def _presence(self, api: Api) -> None:
+        """The one privileged intent, where a check needs it."""
+        checks = [check for service in self.config.services.values() for check in service.checks]
+        if not any(check.kind is CheckKind.PRESENCE for check in checks):
+            return
+        application = await api.get("/applications/@me")
+        flags = application.body.get("flags") if application.fine else None
+        if not isinstance(flags, int):
+            self.found.append(skip(Area.DISCORD, "presence intent", "Discord does not say which intents are on"))
+        elif flags & PRESENCE_FLAGS:
+            self._well("presence intent", "switched on")
+        else:
+            seen = 'it is off, so no check of kind = "presence" can be asked'
+            self._fail(
+                "presence intent", seen, f"{_PORTAL}: the application, Bot, Presence Intent; then restart opsbot"
+            )
 
     async def _application(self, api: Api) -> str:
         application = await api.get("/applications/@me")

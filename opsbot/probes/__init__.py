@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 Look = tuple[Service, Check, ServiceState]
 Seen = tuple[bool, str]
+Presence = Callable[[int], tuple[bool | None, str]]
+"""Whether the bot with this user id is seen online, None where nobody can tell; and in words."""
 
 _FRESH = 0.02
 """Seconds that a table of the listening ports is good for: the checks of one tick share it."""
@@ -35,10 +37,19 @@ def _now() -> datetime:
 class Prober:
     """Looks at services. `close` it when done."""
 
-    def __init__(self, clock: Callable[[], datetime] = _now, errands: Errands | None = None) -> None:
-        """Nothing is looked at yet. errands: runs the commands of services that run as another user."""
+    def __init__(
+        self,
+        clock: Callable[[], datetime] = _now,
+        errands: Errands | None = None,
+        presence: Presence | None = None,
+    ) -> None:
+        """Nothing is looked at yet. errands: runs the commands of services that run as another user.
+
+        presence: asked for a bot's presence.
+        """
         self._errands = errands
         self._clock = clock
+        self._presence = presence
         self._vitals = Vitals()
         self._ports: PortTable | None = None
         self._ports_refused = False
@@ -61,6 +72,9 @@ class Prober:
     def quick(self, service: Service, check: Check, state: ServiceState) -> ProbeResult | None:
         """The result, if it can be had without waiting; None where `patient` has to be asked for it."""
         at, began = self._clock(), time.perf_counter()
+        if check.kind is CheckKind.PRESENCE:
+            online, words = self._presence(check.user) if self._presence else (None, "cannot be asked: no Discord here")
+            return ProbeResult(bool(online), words, at, time.perf_counter() - began, known=online is not None)
         try:
             seen = self._at_once(service, check, state)
         except Exception as error:  # noqa: BLE001 - the edge, see `_fault`

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import secrets
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -26,6 +26,10 @@ _TOLD_AFTER = (0.0, 0.01, 0.05)
 """Seconds between looks at how an adopted process ended: its new parent has to reap it first."""
 _LEAVE_SECONDS = 3.0
 """For what is being done to a service when opsbot ends; less than 10 s, with the grace that a deployment gets."""
+_HELD_SECONDS = 2.0
+"""Between two looks whether a service that may not be started yet may be."""
+Held = Callable[[str], Awaitable[str | None]]
+"""Why a service may not be started again yet, in words; None where it may."""
 _LEFT_BEHIND = 2.0
 """Seconds that what a dead main process left behind has to go by itself."""
 
@@ -53,8 +57,10 @@ class Keeper:
         patience: Patience,
         spools: SpoolWatch,
         tell: Callable[[ServiceEvent], None],
+        held: Held,
     ) -> None:
-        """`directory` is the service's own, made by `find`."""
+        """`directory` is the service's own, made by `find`. held: asked before it is started again by itself."""
+        self._held = held
         self.service = service
         self.state = ServiceState(Activity.STOPPED)
         self.transcript = Transcript(service, directory, clock, spools)
@@ -68,6 +74,7 @@ class Keeper:
         self._living: Living | None = None
         self._stopping = False
         self._again: asyncio.TimerHandle | None = None
+        self._waits = False
         self._lock = asyncio.Lock()
         self._deeds: set[asyncio.Task[Any]] = set()
 
@@ -223,14 +230,21 @@ class Keeper:
         log.error("%s %s and is left alone", self.service.name, self._falls.told)
         self._emit(Happening.GAVE_UP, asked=False)
 
-    def _schedule(self) -> None:
-        self._again = asyncio.get_running_loop().call_later(self._falls.delay, lambda: self._do(self._start_again()))
+    def _schedule(self, delay: float | None = None) -> None:
+        wait = self._falls.delay if delay is None else delay
+        self._again = asyncio.get_running_loop().call_later(wait, lambda: self._do(self._start_again()))
 
     async def _start_again(self) -> None:
         async with self._lock:
             if self._again is None:  # somebody asked for something meanwhile
                 return
             self._again = None
+            if words := await self._held(self.service.name):
+                log.log(logging.DEBUG if self._waits else logging.WARNING, "%s: %s", self.service.name, words)
+                self._waits = True
+                self._schedule(_HELD_SECONDS)
+                return
+            self._waits = False
             await self._relaunch()
 
     async def _relaunch(self) -> None:
@@ -406,7 +420,11 @@ class Keeper:
             self._emit(Happening.DIED, asked=False)
         if resume and (not record.gave_up or record.other_boot):
             await self._save(gave_up=False)
-            await self._relaunch()
+            if await self._held(self.service.name):
+                self.state = replace(self.state, activity=Activity.RETRYING)
+                self._schedule(_HELD_SECONDS)
+            else:
+                await self._relaunch()
 
     async def leave(self) -> None:
         """Watch it no more; it goes on running. What is being done to it gets a moment to be finished.

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from opsbot.config import Service
 from opsbot.services import run_record
-from opsbot.services.keeper import Keeper
+from opsbot.services.keeper import Held, Keeper
 from opsbot.services.patience import Patience
 from opsbot.services.port import LogLine, LogQuery, ManagerError, ServiceEvent, ServiceState
 from opsbot.services.processes import by_run, find
@@ -51,6 +51,8 @@ class Supervisor:
         self._resume = resume
         self._listeners: list[Callable[[ServiceEvent], None]] = []
         self._keepers: dict[str, Keeper] = {}
+        self.held: Held = _free
+        """Asked before a service that died is started again: why not yet, in words, or None."""
         self._spools: SpoolWatch | None = None
         self._draining: set[asyncio.Task[None]] = set()
         self._lock = -1
@@ -65,7 +67,9 @@ class Supervisor:
         self._spools = SpoolWatch(self._grown)
         runs = await asyncio.to_thread(by_run)
         self._keepers = {
-            name: Keeper(service, self._directory / name, self._clock, self._patience, self._spools, self._tell)
+            name: Keeper(
+                service, self._directory / name, self._clock, self._patience, self._spools, self._tell, self._is_held
+            )
             for name, service in self._services.items()
         }
         await asyncio.to_thread(self._tell_of_strays)
@@ -150,6 +154,9 @@ class Supervisor:
             if main is not None:
                 log.warning("%s is not configured any more, but still runs as process %d", folder.name, main.pid)
 
+    async def _is_held(self, service: str) -> str | None:
+        return await self.held(service)
+
     def _keeper(self, service: str) -> Keeper:
         try:
             return self._keepers[service]
@@ -170,6 +177,10 @@ class Supervisor:
                 task = asyncio.create_task(self._keepers[service].transcript.drain())
                 self._draining.add(task)
                 task.add_done_callback(self._draining.discard)
+
+
+async def _free(_: str) -> None:
+    return None
 
 
 def _lock(fd: int) -> bool:

@@ -19,6 +19,7 @@ from opsbot.core.access import Actor, Origin, itself
 from opsbot.core.deployment import Commit, Deployment, Kind, Refused, Request, Why
 from opsbot.core.model import SourceState
 from opsbot.core.updates import Attention, Because, Note, Quiet, Sight, Wait, about, weigh
+from opsbot.deploy.vetoes import Vetoes, first
 from opsbot.feed import Feed
 from opsbot.source.attention import attention
 from opsbot.source.heads import HeadProblem, Heads
@@ -142,6 +143,7 @@ class Poller:
         deployer: Deploys,
         clock: Callable[[], datetime],
         rng: random.Random | None = None,
+        vetoes: Vetoes | None = None,
     ) -> None:
         """Take the parts; the first poll is for the loops to ask for, see `jobs`."""
         self._sources = {name: each.source for name, each in config.services.items() if each.source is not None}
@@ -149,6 +151,7 @@ class Poller:
         self._feed = feed
         self._deployer = deployer
         self._clock = clock
+        self._vetoes = vetoes or Vetoes()
         self._rng = rng or random.Random()  # noqa: S311 - spreads requests, guards nothing
         self._heads = Heads()
         self._running: dict[str, asyncio.Task[Polled]] = {}
@@ -288,6 +291,7 @@ class Poller:
             # Whoever asks for it has looked.
             attention=Attention() if asked else await self._attention(known, source, history, head),
             deployments=known.deployments,
+            kept="" if asked else await first(self._vetoes.deploys, known.state.service) or "",
         )
 
     async def _only(self, known: Known, source: Source, history: History, head: str) -> tuple[str, ...]:
@@ -336,6 +340,8 @@ class Poller:
         if begun.why is Why.BUSY:
             self._waiting.add(service)
             return Polled(Outcome.LATER, begun.text, head, begun.deployment)
+        if begun.why is Why.NOT_NOW:
+            return Polled(Outcome.WAITING, begun.text, head)
         if begun.why is Why.ALREADY_LIVE:
             return Polled(Outcome.NO_NEWS, begun.text, head)
         return await self._note(known, history, head, Note(Because.REFUSED, begun.text))

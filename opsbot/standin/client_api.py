@@ -11,7 +11,7 @@ from aiohttp import web
 
 from opsbot.standin.client_input import InputError
 from opsbot.standin.errors import ApiError, Json
-from opsbot.standin.guild import CATEGORY, Channel, Member, iso
+from opsbot.standin.guild import CATEGORY, VOICE, Channel, Member, iso
 from opsbot.standin.interaction import AUTOCOMPLETE, COMMAND, COMPONENT, MODAL_SUBMIT
 from opsbot.standin.permissions import ALL, Permission
 from opsbot.standin.plumbing import answer, nothing
@@ -106,7 +106,7 @@ class ClientApi:
     def snapshot(self, me: Member) -> Json:
         """Everything one member sees."""
         state = self._standin.state
-        channels = [c for c in state.channels.values() if self._sees(me, c)]
+        channels = [c for c in state.channels.values() if self._sees(me, c) and c.type != VOICE]
         written = [c.id for c in channels if c.type != CATEGORY]
         return {
             "guild": {"id": str(GUILD_ID), "name": state.guild_name},
@@ -152,6 +152,8 @@ class ClientApi:
             self.broadcast(name, data, event.channel_id)
         elif name in _CHANNELS:
             channel = self._standin.state.channels.get(int(data["id"]))
+            if data.get("type") == VOICE:  # nothing is written there that the page could show
+                return
             shown = shown_channel(channel) if channel is not None else {k: data.get(k) for k in ("id", "parent_id")}
             self.broadcast(name, shown, channel.id if channel is not None else None)
         elif name in ("MESSAGE_REACTION_ADD", "MESSAGE_REACTION_REMOVE"):

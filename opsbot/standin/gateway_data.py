@@ -26,8 +26,11 @@ def ready(state: State, session_id: str, url: str, application_flags: int) -> Js
 
 
 def guild_create(state: State, intents: int) -> Json:
-    """The guild; without the members intent only the bot itself, archived threads never."""
-    everyone = list(state.members.values()) if intents & Intent.MEMBERS else [state.bot]
+    """The guild. Without the presences intent only the bot itself and who sits in a voice channel; archived threads
+    never (Discord's documentation, "Guild Create").
+    """
+    seated = [m for m in state.members.values() if m.voice is not None]
+    everyone = list(state.members.values()) if intents & Intent.MEMBERS else [state.bot, *seated]
     online = [m for m in state.members.values() if m.status != "offline"]
     threads = [
         c.json(GUILD_ID, me=BOT_USER_ID)
@@ -39,7 +42,7 @@ def guild_create(state: State, intents: int) -> Json:
         "large": False,
         "unavailable": False,
         "member_count": len(state.members),
-        "voice_states": [],
+        "voice_states": [state.voice_state(m) for m in seated] if intents & Intent.VOICE_STATES else [],
         "members": [member.json() for member in everyone],
         "channels": [c.json(GUILD_ID) for c in state.channels.values() if not c.is_thread],
         "threads": threads,

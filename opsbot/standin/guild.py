@@ -8,7 +8,7 @@ from opsbot.standin.errors import Json
 from opsbot.standin.permissions import Overwrite
 
 EPOCH_MS = 1_420_070_400_000
-TEXT, CATEGORY, PUBLIC_THREAD, PRIVATE_THREAD = 0, 4, 11, 12
+TEXT, VOICE, CATEGORY, PUBLIC_THREAD, PRIVATE_THREAD = 0, 2, 4, 11, 12
 THREADS = (PUBLIC_THREAD, PRIVATE_THREAD)
 
 
@@ -73,6 +73,8 @@ class Member:
     nick: str | None = None
     roles: list[int] = field(default_factory=list)
     status: str = "online"
+    voice: int | None = None
+    """The voice channel they sit in."""
 
     def user(self) -> Json:
         """The user object."""
@@ -164,6 +166,8 @@ class Channel:
             if me is not None and me in self.members:
                 shown["member"] = thread_member(self.id, me, self.members[me])
             return shown
+        if self.type == VOICE:
+            shown |= {"bitrate": 64000, "user_limit": 0, "rtc_region": None, "video_quality_mode": 1}
         return shown | {
             "position": self.position,
             "topic": self.topic,

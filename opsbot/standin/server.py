@@ -16,7 +16,7 @@ from opsbot.standin.errors import Json
 from opsbot.standin.faults import Faults
 from opsbot.standin.files import Files
 from opsbot.standin.gateway import Gateway
-from opsbot.standin.guild import Role
+from opsbot.standin.guild import VOICE, Role
 from opsbot.standin.interaction import DEADLINE
 from opsbot.standin.interactions import Interactions
 from opsbot.standin.messages import Messages
@@ -213,12 +213,28 @@ class Standin:
         """Change a member's status."""
         self.state.set_presence(member_id, status)
 
+    def add_bot(self, name: str) -> int:
+        """Another bot in the server, offline at first; returns its user id."""
+        return self.state.add_member(name, bot=True).id
+
+    def add_voice_channel(self, name: str) -> int:
+        """A new voice channel; returns the id."""
+        return self.state.add_channel(name, kind=VOICE).id
+
+    def set_voice(self, member_id: int, channel_id: int | None) -> None:
+        """A member joins a voice channel; None: leaves it."""
+        self.state.set_voice(member_id, channel_id)
+
     def add_role(self, name: str, *, permissions: int = 0, mentionable: bool = False) -> int:
         """A new role; returns the id."""
         role = Role(self.state.new_id(), name, len(self.state.roles), permissions, mentionable=mentionable)
         self.state.roles[role.id] = role
         self.state.emit(Event("GUILD_ROLE_CREATE", {"guild_id": str(GUILD_ID), "role": role.json()}))
         return role.id
+
+    def set_role_permissions(self, role_id: int, permissions: int) -> None:
+        """Change what a role may do in the guild at large."""
+        self.state.set_role_permissions(role_id, permissions)
 
     def add_channel(self, name: str) -> int:
         """A new text channel; returns the id."""

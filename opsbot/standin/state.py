@@ -14,6 +14,7 @@ from opsbot.standin.guild import (
     PRIVATE_THREAD,
     PUBLIC_THREAD,
     TEXT,
+    VOICE,
     Channel,
     Member,
     Role,
@@ -48,6 +49,7 @@ class Intent:
     NONE = 0
     GUILDS = 1 << 0
     MEMBERS = 1 << 1
+    VOICE_STATES = 1 << 7
     PRESENCES = 1 << 8
     MESSAGES = 1 << 9
     REACTIONS = 1 << 10
@@ -183,9 +185,11 @@ class State:
 
     # changing the guild
 
-    def add_member(self, name: str, roles: Iterable[int] = ()) -> Member:
-        """A new member; `name` becomes the user name (lower case) and the display name."""
-        member = Member(self._next_member, name.lower().replace(" ", "_"), name, self.clock(), roles=self._known(roles))
+    def add_member(self, name: str, roles: Iterable[int] = (), *, bot: bool = False) -> Member:
+        """A new member; `name` becomes the user name (lower case) and the display name. A bot begins offline."""
+        shown = name.lower().replace(" ", "_")
+        member = Member(self._next_member, shown, name, self.clock(), roles=self._known(roles), bot=bot)
+        member.status = "offline" if bot else "online"
         self._next_member += 1
         self.members[member.id] = member
         self.emit(Event("GUILD_MEMBER_ADD", member.json() | {"guild_id": str(GUILD_ID)}, Intent.MEMBERS))
@@ -198,6 +202,14 @@ class State:
         # The bot is told about itself whatever its intents.
         intent = Intent.NONE if member_id == BOT_USER_ID else Intent.MEMBERS
         self.emit(Event("GUILD_MEMBER_UPDATE", member.json() | {"guild_id": str(GUILD_ID)}, intent))
+
+    def set_role_permissions(self, role_id: int, permissions: int) -> None:
+        """Change what a role may do."""
+        if role_id not in self.roles:
+            raise refuse("unknown_role")
+        role = self.roles[role_id]
+        role.permissions = int(permissions)
+        self.emit(Event("GUILD_ROLE_UPDATE", {"guild_id": str(GUILD_ID), "role": role.json()}))
 
     def _known(self, roles: Iterable[int]) -> list[int]:
         wanted = [int(role) for role in roles]
@@ -213,6 +225,32 @@ class State:
         member.status = status
         self.emit(Event("PRESENCE_UPDATE", self.presence(member), Intent.PRESENCES))
 
+    def set_voice(self, member_id: int, channel_id: int | None) -> None:
+        """A member joins a voice channel, changes to another, or leaves (None)."""
+        member = self.member(member_id)
+        if channel_id is not None and self.channel(channel_id).type != VOICE:
+            raise refuse("wrong_channel_type")
+        if member.voice == channel_id:
+            return
+        member.voice = channel_id
+        data = self.voice_state(member) | {"guild_id": str(GUILD_ID), "member": member.json()}
+        self.emit(Event("VOICE_STATE_UPDATE", data, Intent.VOICE_STATES))
+
+    def voice_state(self, member: Member) -> Json:
+        """The voice state object, without the guild's id and the member, as GUILD_CREATE has it."""
+        return {
+            "channel_id": None if member.voice is None else str(member.voice),
+            "user_id": str(member.id),
+            "session_id": f"voice-{member.id}",
+            "deaf": False,
+            "mute": False,
+            "self_deaf": False,
+            "self_mute": False,
+            "self_video": False,
+            "suppress": False,
+            "request_to_speak_timestamp": None,
+        }
+
     def presence(self, member: Member) -> Json:
         """The presence update object."""
         online = member.status != "offline"
@@ -224,10 +262,12 @@ class State:
             "client_status": {"web" if member.bot else "desktop": member.status} if online else {},
         }
 
-    def add_channel(self, name: str, *, topic: str | None = None, parent_id: int | None = CATEGORY_ID) -> Channel:
-        """A new text channel."""
+    def add_channel(
+        self, name: str, *, topic: str | None = None, parent_id: int | None = CATEGORY_ID, kind: int = TEXT
+    ) -> Channel:
+        """A new text or voice channel."""
         position = max((c.position for c in self.channels.values()), default=0) + 1
-        channel = Channel(self.new_id(), name, TEXT, parent_id, topic, position)
+        channel = Channel(self.new_id(), name, kind, parent_id, topic, position)
         self.channels[channel.id] = channel
         self.emit(Event("CHANNEL_CREATE", channel.json(GUILD_ID)))
         return channel
@@ -238,6 +278,9 @@ class State:
         for thread in self.threads_of(channel_id):
             self.channels.pop(thread.id)
         self.channels.pop(channel_id)
+        for member in self.members.values():
+            if member.voice == channel_id:
+                self.set_voice(member.id, None)
         if channel.is_thread:
             gone = {k: channel.json(GUILD_ID)[k] for k in ("id", "guild_id", "parent_id", "type")}
             self.emit(Event("THREAD_DELETE", gone))

@@ -36,21 +36,34 @@ def entries(
            ORDER BY id DESC LIMIT ?3""",
         (service, actor_id, limit),
     )
-    return [
-        AuditEntry(
-            row["id"],
-            moment(row["at"]),
-            row["origin"],
-            row["actor_id"],
-            row["actor_name"],
-            row["action"],
-            row["service"],
-            row["detail"],
-            bool(row["allowed"]),
-            row["result"],
-        )
-        for row in rows
-    ]
+    return [_entry(row) for row in rows]
+
+
+def _entry(row: sqlite3.Row) -> AuditEntry:
+    return AuditEntry(
+        row["id"],
+        moment(row["at"]),
+        row["origin"],
+        row["actor_id"],
+        row["actor_name"],
+        row["action"],
+        row["service"],
+        row["detail"],
+        bool(row["allowed"]),
+        row["result"],
+    )
+
+
+def deeds(db: sqlite3.Connection, service: str, after: datetime, limit: int = 20) -> list[AuditEntry]:
+    """What people did to a service since then that may have changed how it runs, newest first."""
+    rows = db.execute(
+        """SELECT * FROM audit
+           WHERE service = ? AND at > ? AND allowed AND action IN ('restart', 'deploy', 'rollback')
+             AND result NOT LIKE 'refused%' AND result NOT LIKE 'nothing done%' AND result NOT LIKE 'asked%'
+           ORDER BY id DESC LIMIT ?""",
+        (service, seconds(after), limit),
+    )
+    return [_entry(row) for row in rows]
 
 
 def prune(db: sqlite3.Connection, before: datetime) -> int:

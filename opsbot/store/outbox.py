@@ -13,7 +13,8 @@ from opsbot.core.model import Notice, NoticeKind
 from opsbot.store.rows import dump, load, maybe_moment, moment, seconds
 
 
-def _notice(row: sqlite3.Row) -> Notice:
+def notice(row: sqlite3.Row) -> Notice:
+    """A row as a value."""
     return Notice(
         id=row["id"],
         key=row["key"],
@@ -28,6 +29,8 @@ def _notice(row: sqlite3.Row) -> Notice:
         channel_id=row["channel_id"],
         message_id=row["message_id"],
         shown=row["shown"],
+        dropped=row["dropped"] is not None,
+        digest=row["digest"],
     )
 
 
@@ -67,16 +70,64 @@ def put_for(
     return True
 
 
+WAKING = "('incident', 'recovered', 'call', 'reminder', 'escalation')"
+"""Kinds that wait while their service is silenced."""
+OF_INCIDENTS = "('incident', 'recovered', 'call', 'reminder', 'escalation', 'timeline')"
+
+
 def untold(db: sqlite3.Connection, now: datetime, limit: int = 50) -> list[Notice]:
-    """What is still to be sent, in order. While a service is silenced, its incidents wait (deployments do not)."""
+    """What is still to be sent, in order. While a service is silenced, its incidents wait (deployments do not).
+
+    What may be in the channel already comes first, then a digest, then all the rest in the order in which it happened.
+    Lines of timelines come last, and only once their incident's card is told (or never will be).
+    """
     rows = db.execute(
-        """SELECT * FROM notices WHERE told_at IS NULL AND dropped IS NULL
-             AND NOT (kind IN ('incident', 'recovered', 'call')
-                      AND service IN (SELECT service FROM silences WHERE until > ?))
-           ORDER BY id LIMIT ?""",
+        f"""SELECT n.* FROM notices n WHERE told_at IS NULL AND dropped IS NULL AND digest IS NULL
+              AND NOT (kind IN {WAKING}
+                       AND EXISTS (SELECT 1 FROM quiet q WHERE q.at <= ?1 AND q.until > ?1
+                         AND (q.service = n.service OR (q.service = 'host:*' AND n.service LIKE 'host:%'))))
+              AND (kind <> 'timeline' OR NOT EXISTS (
+                  SELECT 1 FROM notices c WHERE c.kind = 'incident' AND c.subject = n.subject
+                    AND c.told_at IS NULL AND c.dropped IS NULL))
+            ORDER BY kind = 'timeline', tries = 0, kind <> 'digest', id LIMIT ?2""",  # noqa: S608 - a constant
         (seconds(now), limit),
     )
-    return [_notice(row) for row in rows]
+    return [notice(row) for row in rows]
+
+
+def lines(db: sqlite3.Connection, incident: int) -> list[Notice]:
+    """The untold lines of an incident's timeline, in order."""
+    rows = db.execute(
+        """SELECT * FROM notices WHERE kind = 'timeline' AND subject = ?
+             AND told_at IS NULL AND dropped IS NULL AND digest IS NULL ORDER BY id""",
+        (incident,),
+    )
+    return [notice(row) for row in rows]
+
+
+def line(
+    db: sqlite3.Connection,
+    incident: int,
+    service: str,
+    now: datetime,
+    text: str,
+    sign: str = "",
+    until: datetime | None = None,
+) -> None:
+    """Add a line to an incident's timeline. sign: an emoji that says what it is about. until: a time it ends with."""
+    query = "SELECT count(*) FROM notices WHERE kind = 'timeline' AND subject = ?"
+    (count,) = db.execute(query, (incident,)).fetchone()
+    key = f"line:{incident}:{seconds(now):.6f}:{count}"
+    body: dict[str, object] = {"text": text, "sign": sign}
+    if until is not None:
+        body["until"] = seconds(until)
+    put(db, key, NoticeKind.TIMELINE, service, now, subject=incident, body=body)
+
+
+def messages(db: sqlite3.Connection, channel: int) -> set[int]:
+    """The messages of a channel or thread that are known to tell something."""
+    rows = db.execute("SELECT message_id FROM notices WHERE channel_id = ? AND message_id IS NOT NULL", (channel,))
+    return {int(row["message_id"]) for row in rows}
 
 
 def trying(db: sqlite3.Connection, number: int, now: datetime) -> bool:
@@ -95,7 +146,27 @@ def told(db: sqlite3.Connection, number: int, now: datetime, *, channel: int, me
            WHERE id = ? AND told_at IS NULL""",
         (seconds(now), channel, message, shown, number),
     )
+    # A digest tells its members with it; they are no cards, and never edited.
+    db.execute(
+        """UPDATE notices SET told_at = ?, channel_id = ?, message_id = ?, gone = 1
+           WHERE digest = ? AND told_at IS NULL""",
+        (seconds(now), channel, message, number),
+    )
     return cursor.rowcount == 1
+
+
+def anew(db: sqlite3.Connection, number: int) -> None:
+    """Its message was deleted: it is to be told once more, as a new message."""
+    row = db.execute("SELECT body FROM notices WHERE id = ?", (number,)).fetchone()
+    if row is None:
+        return
+    body = load(row["body"])
+    body["anew"] = int(body.get("anew", 0)) + 1
+    db.execute(
+        """UPDATE notices SET told_at = NULL, tried_at = NULL, tries = 0, channel_id = NULL, message_id = NULL,
+             shown = -1, gone = 0, body = ? WHERE id = ? AND told_at IS NOT NULL""",
+        (dump(body), number),
+    )
 
 
 def failed(db: sqlite3.Connection, number: int, failure: str) -> None:
@@ -106,6 +177,8 @@ def failed(db: sqlite3.Connection, number: int, failure: str) -> None:
 def drop(db: sqlite3.Connection, number: int, why: str) -> None:
     """It needs no telling any more (its subject came and went in silence), or Discord will never take it."""
     db.execute("UPDATE notices SET dropped = ? WHERE id = ? AND told_at IS NULL", (why, number))
+    # A digest that cannot be told: each of its members is told by itself, and not gathered again.
+    db.execute("UPDATE notices SET digest = NULL, tries = 1 WHERE digest = ? AND told_at IS NULL", (number,))
 
 
 def over(db: sqlite3.Connection, key: str) -> None:
@@ -126,7 +199,7 @@ def stale_cards(db: sqlite3.Connection, limit: int = 50) -> list[Notice]:
            ORDER BY n.id LIMIT ?""",
         (limit,),
     )
-    return [_notice(row) for row in rows]
+    return [notice(row) for row in rows]
 
 
 def shown(db: sqlite3.Connection, number: int, revision: int) -> None:
@@ -142,7 +215,7 @@ def gone(db: sqlite3.Connection, number: int) -> None:
 def card(db: sqlite3.Connection, kind: NoticeKind, subject: int) -> Notice | None:
     """The card of a deployment or an incident."""
     row = db.execute("SELECT * FROM notices WHERE kind = ? AND subject = ?", (kind, subject)).fetchone()
-    return None if row is None else _notice(row)
+    return None if row is None else notice(row)
 
 
 def waiting(db: sqlite3.Connection) -> tuple[int, datetime | None]:
@@ -156,7 +229,7 @@ def waiting(db: sqlite3.Connection) -> tuple[int, datetime | None]:
 def recent(db: sqlite3.Connection, limit: int = 20) -> list[Notice]:
     """The latest notices about trouble, newest first."""
     rows = db.execute("SELECT * FROM notices WHERE kind <> 'deployment' ORDER BY id DESC LIMIT ?", (limit,))
-    return [_notice(row) for row in rows]
+    return [notice(row) for row in rows]
 
 
 def prune(db: sqlite3.Connection, before: datetime) -> int:

@@ -1,130 +1,213 @@
-"""The casebook: opens incidents with their evidence, keeps their story, closes them; each is told to the channel."""
+"""The casebook: opens incidents with their evidence, keeps their story, closes them; each is told to the channel.
 
-import asyncio
+An incident's subject is a service, or something of the host (`opsbot.core.subjects`): those have no ladder, no checks
+and nothing below them. One root cause is one incident: what fails because of it is listed in it. What comes and goes
+again and again is one incident, too.
+"""
+
 import logging
-from collections.abc import Callable, Mapping
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 
-from opsbot.core.model import Evidence, Incident, NoticeKind
-from opsbot.feed import Feed
-from opsbot.services.port import LogQuery, ManagerError, ServiceManager, ServiceState, spoken
-from opsbot.store import Store, ledger, outbox, watchbook
+from opsbot.core.dependencies import Part, Wait
+from opsbot.core.flapping import Flaps, changed
+from opsbot.core.model import Deed, Dependent, Evidence, Incident
+from opsbot.core.subjects import is_host
+from opsbot.services.port import ServiceState
+from opsbot.store import incidents, ledger, watchbook
+from opsbot.watch.case import Case, Pending
+from opsbot.watch.ends import Ends
 from opsbot.watch.watched import Watched
 from opsbot.words import duration
 
 log = logging.getLogger(__name__)
 
-LOG_LINES = 15
-LOG_SECONDS = 1.0
+AWAY = timedelta(minutes=2)
+"""opsbot's sign of life is written once a minute: a longer silence means that it was away."""
 
 
-class Casebook:
-    """The incidents of all watched services: at most one open at a time for each."""
+class Casebook(Ends):
+    """The incidents of all subjects: at most one open at a time for each."""
 
-    def __init__(
+    # Beginning
+
+    async def open(self) -> None:
+        """Remember the incidents that are open, and how often each subject changed of late."""
+        now = self._clock()
+        last = await self._store.read(incidents.last_alive)
+        if last is not None and now - last > AWAY:
+            self.away = now - last
+        found = await self._store.read(watchbook.open_incidents)
+        for subject, incident in found.items():
+            if subject not in self._watched and not is_host(subject):
+                await self._store.write(watchbook.close_incident, subject, "it is not configured any more", now)
+                continue
+            case = self.case(subject)
+            case.incident, case.flaps = incident, incident.flaps if incident.flaps.flapping else Flaps()
+            for one in incident.dependents:
+                if one.well_at is None and one.service not in found:
+                    self._family.take(subject, incident.id, {one.service: (one.cause, one.failed_at)})
+        changes = await self._store.read(incidents.changes, now - self._flapping.window)
+        for subject, times in changes.items():
+            case = self.case(subject)
+            if not case.flaps.flapping:
+                case.flaps = Flaps(times[-self._flapping.changes + 1 :], last=times[-1])
+
+    # Trouble
+
+    async def trouble(
         self,
-        watched: Mapping[str, Watched],
-        store: Store,
-        feed: Feed,
-        managers: Mapping[str, ServiceManager],
-        clock: Callable[[], datetime],
-        redact: Callable[[str], str],
+        subject: str,
+        cause: str,
+        since: datetime,
+        dead: ServiceState | None = None,
+        evidence: Evidence | None = None,
     ) -> None:
-        """Take the parts; `watched` is the watcher's own."""
-        self._watched = watched
-        self._store = store
-        self._feed = feed
-        self._managers = managers
-        self._clock = clock
-        self._redact = redact
+        """A subject is not well: open an incident, or list it in that of the service it needs.
 
-    async def trouble(self, name: str, cause: str, since: datetime, dead: ServiceState | None = None) -> None:
-        """Open an incident. dead: the service as its manager found it dead."""
-        watched = self._watched[name]
-        async with watched.lock:
-            if watched.incident is not None:
+        dead: the service as its manager found it dead. evidence: what was seen, for a subject that is no service.
+        Where it has an incident already nothing is done, but that one more change of what flaps is counted.
+        """
+        case, watched = self.case(subject), self._watched.get(subject)
+        async with case.lock:
+            if case.incident is not None:
+                if case.flaps.flapping and case.well:
+                    self._turn(case, well=False)
                 return
-            live = await self._store.read(ledger.live, name)
-            evidence = await self._evidence(name, dead.exit if dead else "", dead.run if dead else None)
-            draft = Incident(0, name, cause, since, evidence, deployment=live.deployment if live else None)
-            watched.incident = await self._store.write(watchbook.open_incident, draft)
+            if watched is None:
+                await self._open(case, cause, since, evidence or Evidence())
+                return
+            in_grace = watched.under is not None and self._family.is_over(watched.under)
+            if watched.pending is None and not in_grace:
+                await self._attribute(watched, Pending(cause, since, self._clock(), dead))
+
+    async def settle(self, name: str) -> None:
+        """Ask again whose trouble it is, of a service that waits for the verdict on those it needs."""
+        watched = self._watched[name]
+        async with watched.case.lock:
+            if watched.pending is not None:
+                await self._attribute(watched, watched.pending)
+
+    async def _attribute(self, watched: Watched, pending: Pending) -> None:
+        name, now = watched.service.name, self._clock()
+        match self._family.whose(name, pending.asked, now):
+            case Wait(on):
+                self._family.wait(watched, pending, on, now)
+            case Part(root) if await self._list(root, watched, pending):
+                return
+            case _:
+                evidence = await self._witness.evidence(watched, pending.dead)
+                await self._open(watched.case, pending.cause, pending.since, evidence, pending)
+
+    async def _list(self, root: str, watched: Watched, pending: Pending) -> bool:
+        """Put a service into the open incident of the one that is to blame; False where that one is over meanwhile."""
+        name = watched.service.name
+        async with self._deciding:
+            incident = self.case(root).incident
+            if incident is None:
+                return False
+            one = Dependent(name, pending.cause, pending.since)
+            listed = await self._store.write(watchbook.put_dependents, incident.id, [one])
+            self._family.take(root, incident.id, {name: (pending.cause, pending.since)})
+            self._keep(self.case(root), listed)
+        log.warning("%s: %s, because of %s", name, pending.cause, root)
+        return True
+
+    async def _open(
+        self, case: Case, cause: str, since: datetime, evidence: Evidence, pending: Pending | None = None
+    ) -> None:
+        subject, watched = case.subject, self._watched.get(case.subject)
+        live = await self._store.read(ledger.live, subject)
+        deeds: tuple[Deed, ...] = ()
+        if watched is not None and not watched.seen_well and self.away is not None:
+            text = f"opsbot was not running for {duration(self.away)} before it saw this: it may have begun then"
+            deeds = (Deed(self._clock(), text),)
+        async with self._deciding:
+            now = self._clock()
+            if pending is not None and watched is not None:
+                whose = self._family.whose(subject, pending.asked, now)
+                if isinstance(whose, Part) and self.case(whose.root).incident is not None:
+                    # The root was opened while the evidence was gathered.
+                    watched.pending = pending
+                    return
+                watched.pending = watched.under = None
+            case.flaps = case.flaps if case.flaps.flapping else changed(case.flaps, since, self._flapping)
+            case.well, case.flaps_written = False, None
+            draft = Incident(
+                0,
+                subject,
+                cause,
+                case.flaps.since or since,
+                evidence,
+                deeds,
+                deployment=live.deployment if live else None,
+                flaps=case.flaps if case.flaps.flapping else Flaps(),
+            )
+            # What died while opsbot was away is told late from then on; what a check sees, from when it is judged.
+            noticed = since if pending is not None and pending.dead is not None else now
+            await self._write(case, draft, now, noticed)
+        if watched is not None:
             watched.forget_tries()
             watched.last_deed = ""
-        log.warning("%s: %s", name, cause)
-        self._feed.publish("incident", watched.incident.id)
+            watched.hurry(self._clock())
+        log.warning("%s: %s", subject, cause)
         self._feed.publish("notice")
-        watched.hurry(self._clock())
 
-    async def _evidence(self, name: str, exit_text: str = "", run: str | None = None) -> Evidence:
-        """What was seen. Its log is that of one run alone, the present one where none is named."""
-        watched = self._watched[name]
-        failing = tuple(
-            (check, health.last.seen)
-            for check, health in watched.checks.items()
-            if health.last is not None and not health.last.ok
+    async def _write(self, case: Case, draft: Incident, now: datetime, noticed: datetime) -> None:
+        """Open the incident, with all that fails below its subject in it."""
+        subject = case.subject
+        below = {name: self._watched[name] for name in self._family.below(subject)}
+        fold = [name for name, one in below.items() if one.incident is not None]
+        waiting = [
+            Dependent(name, one.pending.cause, one.pending.since)
+            for name, one in below.items()
+            if one.pending is not None
+        ]
+        opened = await self._store.write(
+            watchbook.open_incident, replace(draft, dependents=tuple(waiting)), now, fold, noticed
         )
-        lines: tuple[str, ...] = ()
-        try:
-            async with asyncio.timeout(LOG_SECONDS):
-                run = run or (await self._managers[name].state(name)).run
-                found = await self._managers[name].logs(name, LogQuery(LOG_LINES * 4))
-                # The run of several units is all of theirs.
-                ours = [line.text for line in spoken([line for line in found if not run or line.run in run])]
-                lines = tuple(self._redact(text)[:500] for text in ours[-LOG_LINES:])
-        except (ManagerError, TimeoutError) as error:
-            log.warning("%s: its log cannot be read for the alert: %s", name, error)
-        return Evidence(failing, exit_text, lines)
+        case.incident = opened
+        self._family.take(subject, opened.id, {one.service: (one.cause, one.failed_at) for one in opened.dependents})
+        self._feed.publish("incident", opened.id)
 
-    async def note(self, name: str, deed: str) -> None:
-        """Add a deed to the open incident's story."""
+    async def well(self, name: str) -> None:
+        """A service that is listed in another's incident is well again: that one says so."""
         watched = self._watched[name]
-        noted = watched.incident
-        if noted is None:
-            return
-        changed = await self._store.write(watchbook.change_incident, noted.id, self._clock(), deed=deed)
-        still_open = watched.incident
-        if changed is not None and still_open is not None and still_open.id == changed.id:
-            watched.incident = changed
-            self._feed.publish("incident", changed.id)
-
-    async def end(self, name: str, ended_by: str) -> None:
-        """Close the open incident, and tell it."""
-        watched = self._watched[name]
-        async with watched.lock:
-            if watched.incident is None:
+        async with watched.case.lock:
+            under = watched.under
+            if under is None or under.well:
                 return
-            closed = await self._store.write(watchbook.close_incident, name, ended_by, self._clock())
-            watched.incident = None
-            watched.forget_tries()
-            watched.last_deed = ""
-        if closed is not None:
-            log.info("%s: incident %d is over after %s", name, closed.id, duration(self._clock() - closed.opened_at))
-            self._feed.publish("incident", closed.id)
-            self._feed.publish("notice")
+            under.well = True
+            one = Dependent(name, under.cause, under.failed_at, self._clock())
+            found = await self._store.write(watchbook.put_dependents, under.incident, [one])
+            self._keep(self.case(under.root), found)
+            if watched.under is under:
+                watched.under = None
 
-    async def afresh(self, service: str, deed: str) -> None:
-        """A person took a hand in it: recovery begins anew, and may call again."""
-        watched = self._watched[service]
-        watched.forget_tries()
-        if watched.incident is not None:
-            await self._store.write(watchbook.uncall, watched.incident.id)
-            await self.note(service, deed)
-
-    async def call(self, name: str, why: str, now: datetime) -> None:
-        """Call for a human, with what is seen now."""
+    async def leave(self, name: str) -> None:
+        """What it hung below is over, and it is still down: the trouble is its own from here on."""
         watched = self._watched[name]
-        watched.called = True
-        if watched.incident is None:
-            return
-        evidence = await self._evidence(name, watched.incident.evidence.exit)
-        await self._store.write(watchbook.change_incident, watched.incident.id, now, evidence=evidence)
-        await self._store.write(watchbook.call_human, watched.incident.id, why, now)
-        log.error("%s: a human is needed: %s", name, why)
-        self._feed.publish("incident", watched.incident.id)
-        self._feed.publish("notice")
+        async with watched.case.lock:
+            under = watched.under
+            if under is None or not self._family.is_over(under):
+                return
+            text = f"{under.cause}; {under.root} is well again since"
+            await self._attribute(watched, Pending(text, under.failed_at, self._clock()))
 
-    async def tell(self, service: str, key: str, text: str, now: datetime) -> None:
-        """Put a sentence into the ops channel, once a key."""
-        body: dict[str, object] = {"text": text, "level": "warning"}
-        await self._store.write(outbox.put, key, NoticeKind.WORD, service, now, body=body)
-        self._feed.publish("notice")
+    async def alternates(self, name: str, cause: str, count: int) -> None:
+        """A check fails and passes by turns, and would never be down: the service flaps."""
+        watched = self._watched[name]
+        case, now = watched.case, self._clock()
+        async with case.lock:
+            if watched.unwell or watched.pending is not None:
+                return
+            match self._family.whose(name, now, now):
+                case Wait(_):
+                    return  # it is asked again at its next look
+                case Part(root):
+                    await self._list(root, watched, Pending(cause, now, now))
+                case _:
+                    evidence = await self._witness.evidence(watched)
+                    case.flaps = Flaps((), now, count, now)
+                    await self._open(case, cause, now, evidence)
+                    case.well = True

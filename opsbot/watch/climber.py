@@ -1,9 +1,11 @@
 """Recovery: asks the ladder what to do about a service in trouble, and does it."""
 
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
+from opsbot.config import ManagerKind
 from opsbot.core.access import Origin, itself
 from opsbot.core.deployment import Kind, Refused, Request, previous_good
 from opsbot.core.recovery import Next, Rung, Trouble, next_rung
@@ -11,10 +13,14 @@ from opsbot.deploy.deployer import Deployer
 from opsbot.services.port import Activity, ManagerError, ServiceManager, ServiceState
 from opsbot.store import Store, ledger, watchbook
 from opsbot.watch.casebook import Casebook
+from opsbot.watch.family import Family
 from opsbot.watch.parts import UNSETTLED, in_trouble, left_alone, meant_to_run, troubled
+from opsbot.watch.vetoes import Veto, Vetoes, first
 from opsbot.watch.watched import Watched
 
 log = logging.getLogger(__name__)
+
+_FIGURES = re.compile(r"\d+")
 
 
 class Climber:
@@ -27,14 +33,18 @@ class Climber:
         managers: Mapping[str, ServiceManager],
         deployer: Deployer,
         casebook: Casebook,
+        family: Family,
         clock: Callable[[], datetime],
+        vetoes: Vetoes | None = None,
     ) -> None:
-        """Take the parts; `watched` is the watcher's own."""
+        """Take the parts; `watched` is the watcher's own. vetoes: asked before each step."""
+        self._vetoes = vetoes or Vetoes()
         self._watched = watched
         self._store = store
         self._managers = managers
         self._deployer = deployer
         self._casebook = casebook
+        self._family = family
         self._clock = clock
 
     async def act(self, name: str) -> None:
@@ -45,12 +55,32 @@ class Climber:
         watched.acting = True
         try:
             state = await self._managers[name].state(name)
+            if await self._spent(name, state):
+                return
             if watched.incident is not None and in_trouble(watched, state):
                 await self._climb(name, state)
+            elif state.activity is Activity.RETRYING and watched.service.manager is ManagerKind.PROCESS:
+                # opsbot's own supervisor asks the same before it starts it again; here the card is told.
+                await self._kept_back(name, self._vetoes.restarts)
         except ManagerError as error:
             log.warning("%s: its state cannot be read: %s", name, error)
         finally:
             watched.acting = False
+
+    async def _spent(self, name: str, state: ServiceState) -> bool:
+        """Whether a veto forbids recovery, not only for now: then a human is called, once, until it is lifted."""
+        watched = self._watched[name]
+        if watched.incident is None or left_alone(state) or (watched.called and not watched.spent):
+            return False
+        if state.activity is Activity.RUNNING and not in_trouble(watched, state):
+            return False
+        words = await first(self._vetoes.spent, name)
+        if words and not watched.spent:
+            watched.spent = True
+            await self._casebook.call(name, words, self._clock())
+        elif not words and watched.spent:
+            await self._casebook.afresh(name, "what kept recovery back is over: it goes on")
+        return bool(words)
 
     async def _climb(self, name: str, state: ServiceState) -> None:
         watched = self._watched[name]
@@ -58,6 +88,10 @@ class Climber:
         if incident is None:
             return
         now, ladder = self._clock(), watched.service.recovery
+        needs = self._family.needs_failing(name)
+        if needs and not watched.waits_for:
+            await self._casebook.note(name, f"left alone while {needs}, which it needs, is not well")
+        watched.waits_for = needs
         # Of several units only those that are down are dealt with, and of these only what systemd is not at itself.
         down = troubled(watched, state)
         settled = [part for part in down if state.of(part).activity not in UNSETTLED]
@@ -76,7 +110,9 @@ class Climber:
             deploying=self._deployer.busy(name),
             stopped_by_hand=left_alone(state),
             silenced_by_manager=any(each.activity in UNSETTLED for each in concerned),
-            restart_cannot_help=any(each.activity is Activity.FAILED and not each.revivable for each in concerned),
+            needs_failing=needs,
+            restart_cannot_help=not watched.revive
+            and any(each.activity is Activity.FAILED and not each.revivable for each in concerned),
         )
         parts = settled or [part for part, _ in meant_to_run(state)]
         await self._take(name, next_rung(trouble, ladder, now), now, parts)
@@ -84,13 +120,26 @@ class Climber:
     async def _take(self, name: str, step: Next, now: datetime, parts: Sequence[str]) -> None:
         match step.rung:
             case Rung.RESTART:
-                await self._restart(name, step, now, parts)
+                if not await self._kept_back(name, self._vetoes.restarts):
+                    await self._restart(name, step, now, parts)
             case Rung.ROLL_BACK:
-                await self._roll_back(name, step)
+                if not await self._kept_back(name, self._vetoes.ladder_ends):
+                    await self._roll_back(name, step)
             case Rung.CALL_HUMAN:
-                await self._casebook.call(name, step.why, now)
+                if not await self._kept_back(name, self._vetoes.ladder_ends):
+                    await self._casebook.call(name, step.why, now)
             case Rung.WAIT | Rung.NOTHING:
                 return
+
+    async def _kept_back(self, name: str, vetoes: Sequence[Veto]) -> bool:
+        """Whether a veto has this step wait. It is asked again at the next tick; the card tells each reason once."""
+        watched, words = self._watched[name], await first(vetoes, name) or ""
+        # The figures in a reason change all the time; another reason is another sentence.
+        if words and _FIGURES.sub("", words) != _FIGURES.sub("", watched.waits):
+            log.info("%s: recovery waits: %s", name, words)
+            await self._casebook.note(name, f"waits: {words}")
+        watched.waits = words
+        return bool(words)
 
     async def _restart(self, name: str, step: Next, now: datetime, parts: Sequence[str]) -> None:
         """Restart it; of several units those that are named, one after the other."""
@@ -99,6 +148,7 @@ class Climber:
         await self._store.write(watchbook.add_recovery, name, now)
         watched.restarts = (*watched.restarts, now)
         named = ", ".join(part for part in parts if part)
+        watched.revive = False
         watched.last_deed = f"{named} restarted by opsbot" if named else "restarted by opsbot"
         await self._casebook.note(name, f"{step.why}: {named}" if named else step.why)
         watched.judge_anew()

@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from opsbot.config import Service
-from opsbot.core.health import CheckHealth
+from opsbot.core.health import CheckHealth, Verdict
+from opsbot.core.layers import Failing
 from opsbot.core.model import Incident
+from opsbot.watch.case import Case, Pending, Under
 
 
 @dataclass(slots=True)
@@ -16,6 +18,11 @@ class Watched:
     service: Service
     checks: dict[str, CheckHealth]
     due: dict[str, datetime]
+    case: Case = field(init=False)
+    pending: Pending | None = None
+    under: Under | None = None
+    awaited: datetime | None = None
+    """Until when others wait for the verdict on it: its checks are run often enough for one."""
     meant_to_run: bool = False
     """It has a release to run; before its first deploy there is nothing to watch."""
     looking: set[str] = field(default_factory=set)
@@ -24,16 +31,58 @@ class Watched:
     answered well."""
     answered: set[str] = field(default_factory=set)
     """Checks that were well once in this run."""
-    incident: Incident | None = None
+    seen_well: bool = False
+    """A check of it was well since opsbot was started."""
+    fallen: set[str] = field(default_factory=set)
+    """Checks that were down at any time of the open incident."""
     restarts: tuple[datetime, ...] = ()
     """Restarts made for the open incident, since a person last had a hand in it."""
     rolled_back: bool = False
     called: bool = False
+    spent: bool = False
+    """A human was called since a veto forbids what recovery would do: when that is lifted, it goes on."""
+    waits: str = ""
+    """What recovery waits for, in words; "" while it does not."""
+    revive: bool = False
+    """What made its manager give up is over: a restart can help again."""
     acting: bool = False
+    settling: bool = False
+    waits_for: str = ""
+    """The service it needs that fails, too, so that it is not restarted."""
     last_deed: str = ""
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     events: asyncio.Lock = field(default_factory=asyncio.Lock)
     """What the manager says is taken in its order: the start that follows a death belongs to the incident it opened."""
+
+    def __post_init__(self) -> None:
+        """Nothing is known of its trouble yet."""
+        self.case = Case(self.service.name)
+
+    @property
+    def incident(self) -> Incident | None:
+        """Its open incident."""
+        return self.case.incident
+
+    @property
+    def unwell(self) -> bool:
+        """Whether it has an incident, or is listed in another's as not well."""
+        return self.case.incident is not None or (self.under is not None and not self.under.well)
+
+    @property
+    def failing(self) -> list[Failing]:
+        """The checks whose last look saw a failure."""
+        return [
+            Failing(check.name, check.kind, check.unit, health.last.seen)
+            for check in self.service.checks
+            if (health := self.checks[check.name]).last is not None and not health.last.ok
+        ]
+
+    @property
+    def down(self) -> bool:
+        """Whether a check is down as it was last seen.
+
+        One that answers again, or that an earlier opsbot saw, may be well already.
+        """
+        return any(health.verdict is Verdict.DOWN and health.streak < 0 for health in self.checks.values())
 
     def see_run(self, unit: str, run: str | None) -> None:
         """What checks about this unit look at: another run has to answer well anew."""
@@ -53,4 +102,5 @@ class Watched:
 
     def forget_tries(self) -> None:
         """The ladder begins at its first rung."""
-        self.restarts, self.rolled_back, self.called = (), False, False
+        self.restarts, self.rolled_back, self.called, self.waits_for = (), False, False, ""
+        self.spent, self.waits = False, ""

@@ -37,6 +37,27 @@ class ServiceFigures:
     source_failing: bool = False
 
 
+@dataclass(slots=True)
+class Beats:
+    """How the heartbeat fared since the process started; outlives a reload. told_at: the last that was heard."""
+
+    started: bool = False
+    told_at: datetime | None = None
+    sent: int = 0
+    failures: int = 0
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HostGauge:
+    """One figure of the host that is watched, in its check's unit. ahead: seconds until it is used up, if foretold."""
+
+    subject: str
+    value: float
+    threshold: float
+    ahead: float | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Figures:
     """Everything `/metrics` shows, at one moment. What ends in `_total` counts since this process started.
@@ -54,9 +75,21 @@ class Figures:
     outbox_waiting: int = 0
     outbox_oldest: float = 0.0
     """Seconds the oldest untold notice waits."""
+    heartbeat_at: datetime | None = None
+    """When the outside dead-man's switch last heard that opsbot is there; None where there is none, or never."""
+    heartbeat_failures_total: int = 0
+    notifications_total: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """By notifier and how it went: `sent` or `failed`."""
+    notifications_waiting: Mapping[str, int] = field(default_factory=dict)
+    """By notifier."""
     gateway_connected: bool = False
     gateway_latency: float | None = None
     """Seconds."""
+    host: tuple[HostGauge, ...] = ()
+    certificates: Mapping[str, datetime] = field(default_factory=dict)
+    """When the certificate of each server expires."""
+    growth: Mapping[str, float] = field(default_factory=dict)
+    """By service, bytes a second that its memory grows steadily; 0 where it does not."""
 
 
 class WebSources(Protocol):

@@ -6,12 +6,14 @@ from datetime import datetime
 
 from opsbot import __version__
 from opsbot.core.deployment import Deployment
+from opsbot.core.gauge import HOST
 from opsbot.engine import Engine
 from opsbot.loops import Loops
 from opsbot.services.port import Activity
 from opsbot.source.poll import Poller
 from opsbot.store import StoreError, ledger, outbox, watchbook
-from opsbot.web.facts import CheckFigures, Figures, ServiceFigures
+from opsbot.watch.leaks import Growth
+from opsbot.web.facts import Beats, CheckFigures, Figures, HostGauge, ServiceFigures
 from opsbot.words import duration
 
 Gateway = Callable[[], tuple[bool, float | None, str]]
@@ -21,13 +23,22 @@ Gateway = Callable[[], tuple[bool, float | None, str]]
 class LiveSources:
     """Implements `opsbot.web.facts.WebSources` over the daemon's own parts."""
 
-    def __init__(self, engine: Engine, poller: Poller, loops: Loops, gateway: Gateway, started: datetime) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        poller: Poller,
+        loops: Loops,
+        gateway: Gateway,
+        started: datetime,
+        beats: Beats | None = None,
+    ) -> None:
         """Take the parts, and count deployments from now on."""
         self._engine = engine
         self._poller = poller
         self._loops = loops
         self._gateway = gateway
         self._started = started
+        self._beats = beats
         self._ended: Counter[tuple[str, str]] = Counter()
         engine.deployer.on_finish(self._count)
 
@@ -66,7 +77,16 @@ class LiveSources:
         recoveries = {}
         for name in engine.config.services:
             recoveries[name] = len(await engine.store.read(watchbook.recoveries, name, self._started))
+        notifiers = await engine.notifiers.figures() if engine.notifiers is not None else ()
         return Figures(
+            heartbeat_at=self._beats.told_at if self._beats else None,
+            heartbeat_failures_total=self._beats.failures if self._beats else 0,
+            notifications_total={
+                (each.name, how): count
+                for each in notifiers
+                for how, count in (("sent", each.sent), ("failed", each.failed))
+            },
+            notifications_waiting={each.name: each.waiting for each in notifiers},
             version=__version__,
             started_at=self._started,
             services=tuple([await self._service(name) for name in engine.config.services]),
@@ -78,6 +98,17 @@ class LiveSources:
             outbox_oldest=(engine.clock() - oldest).total_seconds() if oldest else 0.0,
             gateway_connected=connected,
             gateway_latency=latency,
+            host=tuple(
+                HostGauge(
+                    gauge.subject.removeprefix(HOST),
+                    gauge.value,
+                    gauge.threshold.bad,
+                    gauge.ahead.likely if gauge.ahead is not None else None,
+                )
+                for gauge in engine.gauges()
+            ),
+            certificates=dict(engine.certificates),
+            growth={name: _rate(growth) for name, growth in engine.growth.items()},
         )
 
     async def _service(self, name: str) -> ServiceFigures:
@@ -102,3 +133,7 @@ class LiveSources:
     async def _live_since(self, name: str) -> datetime | None:
         live = await self._engine.store.read(ledger.live, name)
         return live.since if live else None
+
+
+def _rate(growth: Growth) -> float:
+    return growth.judgement.trend.rate if growth.judgement.trend is not None else 0.0

@@ -1,4 +1,6 @@
-"""`/metrics` in Prometheus' text format. Labels are names from the configuration only, so their number is bounded."""
+"""`/metrics` in Prometheus' text format. Labels are names from the configuration, and where file systems are
+mounted, so their number is bounded.
+"""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -51,7 +53,11 @@ class LiveCollector:
         """Every family, each once."""
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily  # noqa: PLC0415 - see Metrics
 
-        for name, text, labels, samples in [*_own(self._figures), *_services(self._figures)]:
+        for name, text, labels, samples in [
+            *_own(self._figures),
+            *_services(self._figures),
+            *_host(self._figures),
+        ]:
             gauge = GaugeMetricFamily(f"opsbot_{name}", text, labels=labels)
             for values, value in samples:
                 gauge.add_metric(values, value)
@@ -73,6 +79,11 @@ def _own(figures: Figures) -> Iterator[Family]:
     yield "outbox_waiting", "Notices Discord was not told yet.", (), [((), figures.outbox_waiting)]
     yield "outbox_oldest_seconds", "How long the oldest of them waits.", (), [((), figures.outbox_oldest)]
     yield "gateway_connected", "1 while connected to Discord.", (), [((), float(figures.gateway_connected))]
+    beat = figures.heartbeat_at
+    heard: Samples = [] if beat is None else [((), beat.timestamp())]
+    yield "heartbeat_timestamp_seconds", "When the outside dead-man's switch was last told.", (), heard
+    waiting: Samples = [((name,), float(count)) for name, count in figures.notifications_waiting.items()]
+    yield "notifications_waiting", "Messages a notifier beside Discord was not told yet.", ("notifier",), waiting
     latency = figures.gateway_latency
     yield "gateway_latency_seconds", "Heartbeat to its answer.", (), [] if latency is None else [((), latency)]
 
@@ -105,9 +116,28 @@ def _services(figures: Figures) -> Iterator[Family]:
     yield "source_failing", "1 while its repository does not answer.", one, each(lambda n: services[n].source_failing)
 
 
+def _host(figures: Figures) -> Iterator[Family]:
+    what = ("what",)
+    values: Samples = [((one.subject,), one.value) for one in figures.host]
+    yield "host_figure", "A figure of the host that is watched, in its check's unit.", what, values
+    bad: Samples = [((one.subject,), one.threshold) for one in figures.host]
+    yield "host_threshold", "Where it begins to be bad.", what, bad
+    ahead: Samples = [((one.subject,), one.ahead) for one in figures.host if one.ahead is not None]
+    yield "host_used_up_seconds", "Until it is used up at this rate, where that can be foretold.", what, ahead
+    expires: Samples = [((server,), at.timestamp()) for server, at in figures.certificates.items()]
+    yield "certificate_expiry_timestamp_seconds", "When a server's certificate expires.", ("server",), expires
+    growth: Samples = [((name,), rate) for name, rate in figures.growth.items()]
+    name = "service_memory_growth_bytes_per_second"
+    yield name, "How fast its memory grows steadily; 0 where it does not.", ("service",), growth
+
+
 def _counters(figures: Figures) -> Iterator[Family]:
     ended: Samples = [(pair, float(count)) for pair, count in figures.deployments_total.items()]
     yield "deployments", "Deployments by how they ended.", ("service", "outcome"), ended
+    told: Samples = [(pair, float(count)) for pair, count in figures.notifications_total.items()]
+    yield "notifications", "Messages to notifiers beside Discord.", ("notifier", "outcome"), told
+    failures = float(figures.heartbeat_failures_total)
+    yield "heartbeat_failures", "Heartbeats the switch did not hear.", (), [((), failures)]
     for name, text, label, counts in (
         ("recoveries", "Restarts that recovery made.", "service", figures.recoveries_total),
         ("poll_failures", "Polls the repository did not answer.", "service", figures.poll_failures_total),

@@ -118,6 +118,15 @@ async def test_history_and_audit_are_told(opsbot: Opsbot) -> None:
     assert "alice" in ended.out
 
 
+async def test_incidents_are_told_from_the_database(left: Config, opsbot: Opsbot) -> None:
+    async with Store(left.state.database) as store:
+        await store.write(watchbook.open_incident, Incident(0, "api", "web answered 500", now(), Evidence()))
+    ended = await opsbot("incidents", "--open")
+    assert (ended.code, ended.err) == (1, f"opsbot: {SAYS}\n")
+    assert "web answered 500" in ended.out
+    assert (await opsbot("incidents", "nothing")).code == 2
+
+
 async def test_monitor_is_drawn_once_with_the_trouble_in_it(left: Config, opsbot: Opsbot) -> None:
     async with Store(left.state.database) as store:
         incident = Incident(0, "api", "web answered 500 \x1b[2J", now(), Evidence())

@@ -13,14 +13,17 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from opsbot.config import Notifier, Secret
 from opsbot.control.server import start_control
 from opsbot.core.access import Actor, Origin
 from opsbot.core.deployment import Hold, Phase
 from opsbot.core.health import CheckHealth, ProbeResult, Verdict
-from opsbot.core.model import Live
+from opsbot.core.model import Dependent, Evidence, Incident, Live
+from opsbot.core.windows import WEEK, Window
+from opsbot.notify.notifiers import Notifiers
 from opsbot.services.port import Activity, LogLine
 from opsbot.source.poll import Outcome
-from opsbot.store import ledger, watchbook
+from opsbot.store import acks, ledger, watchbook
 from tests.cli.conftest import Opsbot
 from tests.cli.world import COMMIT, World, now
 
@@ -87,12 +90,13 @@ async def test_status_shows_hold_silence_and_a_failing_source(daemon: World, ops
 async def test_the_shape_of_status_in_json_is_kept(daemon: World, opsbot: Opsbot) -> None:
     await daemon.store.write(ledger.set_live, Live("api", "api-old", now(), None))
     reply = json.loads((await opsbot("status", "--json")).out)
-    assert set(reply) == {"daemon", "healthy", "services"}
+    assert set(reply) == {"daemon", "healthy", "services", "alert_path"}
     assert reply["daemon"] is True
     (service,) = reply["services"]
     assert set(service) == {
         *("service", "healthy", "verdict", "state", "cpu", "memory", "tasks", "checks", "live", "live_since"),
-        *("release", "deploying", "last_deployment", "hold", "silence", "incident", "source", "auto"),
+        *("release", "deploying", "last_deployment", "hold", "silence", "incident", "source", "auto", "because_of"),
+        *("waits", "logins", "discord_away"),
     }
     assert set(service["state"]) == {"activity", "pid", "started_at", "restarts", "exit", "stopped_by_hand"}
     assert set(service["checks"][0]) == {"name", "verdict", "since", "ok", "seen", "at", "took", "streak"}
@@ -265,6 +269,54 @@ async def test_silence_takes_a_length_and_refuses_an_endless_one(opsbot: Opsbot)
     assert (ended.code, "is no length of time" in ended.err) == (2, True)
 
 
+async def test_windows_are_told_and_where_there_is_none_that_too(daemon: World, opsbot: Opsbot) -> None:
+    assert (await opsbot("windows")).out == "no maintenance window is open, and none is to come\n"
+    engine, at = daemon.engine, now().replace(second=0, microsecond=0)
+    open_ = Window(HOSTILE, at.time(), timedelta(hours=2), date=at.date())
+    daily = Window("daily", (at - timedelta(hours=3)).time(), timedelta(hours=1), days=WEEK, mute=False)
+    engine.config = replace(engine.config, windows=(open_, daily))
+    ended = await opsbot("windows")
+    assert ended.code == 0
+    first, *rest = ended.out.splitlines()
+    assert first.startswith("now ")
+    assert first.endswith("everything; alerts wait")
+    assert [
+        f"daily: {at - timedelta(hours=3) + timedelta(days=day):%Y-%m-%d %H:%M}" in line
+        for day, line in enumerate(rest, 1)
+    ] == [True] * 3
+    assert harmless(ended.out)
+    reply = json.loads((await opsbot("windows", "--json")).out)
+    assert [len(reply["active"]), len(reply["coming"])] == [1, 3]
+    assert reply["coming"][0]["timezone"] == "UTC"
+
+
+async def test_a_notifier_is_tried_and_what_comes_of_it_is_told(daemon: World, opsbot: Opsbot, tmp_path: Path) -> None:
+    unknown = await opsbot("notify", "phone")
+    assert (unknown.code, "There is no notifier 'phone'" in unknown.err) == (2, True)
+    (tmp_path / "url").write_text("json://127.0.0.1:1/")
+    phone = Notifier("phone", Secret(file=tmp_path / "url"))
+    engine = daemon.engine
+    engine.config = replace(engine.config, notifiers={"phone": phone})
+    engine.notifiers = Notifiers({"phone": phone}, engine.store, engine.feed, engine.clock, "blue")
+    ended = await opsbot("notify", "phone")
+    assert ended.code == 1
+    assert ended.out.startswith("phone did not take it: ")
+    assert "refused" in ended.out
+
+
+async def test_ack_takes_the_open_incident_of_a_service_and_nothing_else(daemon: World, opsbot: Opsbot) -> None:
+    ended = await opsbot("ack", "--reason", "on it")
+    assert (ended.code, "no open incident" in ended.err) == (4, True)
+    draft = Incident(0, "api", "check http: answered 500", daemon.engine.clock(), Evidence())
+    await daemon.store.write(watchbook.open_incident, draft)
+    assert (await opsbot("ack", "--reason", " ")).code == 2
+    ended = await opsbot("ack", "--reason", "on it")
+    assert (ended.code, "incident 1 is yours" in ended.out) == (0, True)
+    found = await daemon.store.read(acks.acknowledgement, 1)
+    assert found is not None
+    assert found.reason == "on it"
+
+
 async def test_history_shows_deployments_with_the_note_of_a_failed_one(daemon: World, opsbot: Opsbot) -> None:
     daemon.deploying.fails_in = Phase.INSTALLING
     await opsbot("deploy")
@@ -274,6 +326,45 @@ async def test_history_shows_deployments_with_the_note_of_a_failed_one(daemon: W
     assert "npm ci ended with status 1" in ended.out
     reply = json.loads((await opsbot("history", "--json", "-n", "1")).out)
     assert set(reply) == {"daemon", "deployments", "incidents"}
+
+
+async def test_incidents_are_told_with_what_hangs_below_and_exit_1_while_one_is_open(
+    daemon: World, opsbot: Opsbot
+) -> None:
+    assert ((await opsbot("incidents")).code, (await opsbot("incidents")).out) == (0, "  none\n")
+    dependents = (Dependent("bot", f"no answer {HOSTILE}", now()),)
+    draft = Incident(0, "api", "check web: answered 500", now(), Evidence(), dependents=dependents)
+    await daemon.store.write(watchbook.open_incident, draft)
+    disk = Incident(0, "host:disk:/", "93 % full", now(), Evidence())
+    await daemon.store.write(watchbook.open_incident, disk)
+    daemon.watching.listed["api"] = "postgres"
+    ended = await opsbot("incidents")
+    assert ended.code == 1
+    assert "check web: answered 500  open for" in ended.out
+    assert "and bot: no answer" in ended.out
+    assert "the host's disk /" in ended.out
+    assert harmless(ended.out)
+    assert "not well because of postgres" in (await opsbot("status")).out
+    assert "api" not in (await opsbot("incidents", "host:disk:/")).out
+    await daemon.store.write(watchbook.close_incident, "api", "by itself", now())
+    assert "check web" not in (await opsbot("incidents", "--open")).out
+    reply = json.loads((await opsbot("incidents", "api", "--json")).out)
+    assert [one["dependents"][0]["service"] for one in reply["incidents"]] == ["bot"]
+
+
+async def test_why_is_one_line_and_what_it_rests_on(daemon: World, opsbot: Opsbot) -> None:
+    ended = await opsbot("why")
+    assert (ended.code, ended.out.startswith("No trouble of api is known.")) == (0, True)
+    await daemon.store.write(watchbook.open_incident, Incident(0, "api", f"check web: {HOSTILE}", now(), Evidence()))
+    daemon.services.lines = [LogLine(now(), "api.service: Failed with result 'oom-kill'.", manager=True)]
+    ended = await opsbot("why", "api")
+    first, *rest = ended.out.splitlines()
+    assert "; the kernel killed it for lack of memory; not well yet" in first
+    assert any("oom-kill" in line for line in rest)
+    assert harmless(ended.out)
+    reply = json.loads((await opsbot("why", "--json")).out)
+    assert (reply["known"], set(reply)) == (True, {"daemon", "service", "known", "line", "events"})
+    assert (await opsbot("why", "nothing")).code == 2
 
 
 @pytest.mark.usefixtures("daemon")

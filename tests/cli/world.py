@@ -125,9 +125,17 @@ class Watching:
 
     checks: dict[str, dict[str, CheckHealth]] = field(default_factory=dict)
     looked: list[str] = field(default_factory=list)
+    listed: dict[str, str] = field(default_factory=dict)
 
     def healths(self, service: str) -> Mapping[str, CheckHealth]:
         return self.checks.get(service, {})
+
+    def because_of(self, service: str) -> str:
+        return self.listed.get(service, "")
+
+    def waits(self, service: str) -> str:
+        assert service
+        return ""
 
     def verdict(self, service: str) -> Verdict:
         return overall([health.verdict for health in self.healths(service).values()])

@@ -1,7 +1,11 @@
+from dataclasses import replace
 from datetime import timedelta
 
 from opsbot.core.deployment import Phase
+from opsbot.core.model import Dependent, Evidence
+from opsbot.core.windows import WEEK, Deploys, Window
 from opsbot.services.port import LogLine
+from opsbot.store import watchbook
 from tests.cogs.world import START, World, buttons_of, text_of
 
 
@@ -11,6 +15,9 @@ async def test_every_command_of_the_promised_surface_is_registered_in_the_guild(
         "status": ["service"],
         "health": ["service"],
         "history": ["service"],
+        "windows": [],
+        "incidents": ["service", "open"],
+        "why": ["service"],
         "logs": ["service", "lines", "since", "level", "grep", "this_run", "follow"],
         "restart": ["service"],
         "silence": ["service", "for", "reason"],
@@ -20,6 +27,25 @@ async def test_every_command_of_the_promised_surface_is_registered_in_the_guild(
         "resume": ["service", "reason"],
         "audit": ["service", "member"],
     }
+
+
+async def test_windows_tells_the_open_one_and_the_next_three_as_timestamps(world: World) -> None:
+    engine = world.parts.engine
+    at = engine.clock().replace(second=0, microsecond=0)
+    hour = timedelta(hours=1)
+    now = Window("now*", at.time(), hour, date=at.date(), services=("api",), deploys=Deploys.HOLD, recovery=False)
+    daily = Window("daily", (at - hour).time(), timedelta(minutes=30), days=WEEK)
+    engine.config = replace(engine.config, windows=(now, daily))
+    response = await world.person("viewer").run("windows")
+    shown = text_of(await response.final())
+    assert response.ephemeral
+    end = int((at + hour).timestamp())
+    assert (
+        f"**now\\*** until <t:{end}:F> (<t:{end}:R>): api; alerts wait, automatic deploys wait, recovery waits" in shown
+    )
+    for day in (1, 2, 3):
+        begin = int((at - hour + timedelta(days=day)).timestamp())
+        assert f"**daily** <t:{begin}:F> (<t:{begin}:R>)" in shown
 
 
 async def test_status_shows_a_line_for_each_service_and_one_for_the_host(world: World) -> None:
@@ -135,3 +161,43 @@ async def test_health_shows_what_the_checks_saw(world: World) -> None:
 async def test_a_service_that_does_not_exist_is_refused_with_the_nearest_name(world: World) -> None:
     response = await world.person("viewer").run("status", service="apl")
     assert "Did you mean api?" in (await response.final())["content"]
+
+
+async def test_incidents_are_listed_with_what_hangs_below_them(world: World) -> None:
+    opened = await world.incident()
+    listed = [Dependent("worker", "check http: no answer", world.now())]
+    await world.store.write(watchbook.put_dependents, opened.id, listed)
+    shown = text_of(await (await world.person("viewer").run("incidents")).final())
+    assert "1 open of the last 1 incidents." in shown
+    assert "(and 1 because of it)" in shown
+    await world.recover()
+    nothing = await (await world.person("viewer").run("incidents", open=True)).final()
+    assert nothing["content"] == "No incident is open."
+
+
+async def test_why_is_one_line_with_discords_own_times_and_what_it_rests_on(world: World) -> None:
+    at = world.now()
+    world.manager.lines = [
+        LogLine(at, "api.service: Failed with result 'oom-kill'.", manager=True),
+        LogLine(at, "a line of the service: OOM killer `rm -rf`"),
+    ]
+    await world.incident()
+    answer = await (await world.person("viewer").run("why", service="api")).final()
+    assert answer["content"].startswith(f"<t:{int(at.timestamp())}:T> api was not well: http: answered 500; the kernel")
+    assert "oom-kill" in text_of(answer)
+    assert "rm -rf" not in text_of(answer), "what the service writes is for operators"
+
+
+async def test_why_says_so_where_nothing_is_known(world: World) -> None:
+    answer = await (await world.person("viewer").run("why", service="worker")).final()
+    assert answer["content"].startswith("No trouble of worker is known.")
+
+
+async def test_an_incident_of_the_host_can_be_acknowledged_and_nothing_else(world: World) -> None:
+    await world.incident("host:disk:/", "93 % full", evidence=Evidence((("disk", "93 % full"),)))
+    card = await world.standin.wait_for_message(lambda m: "#i1" in text_of(m))
+    assert card["content"] == "🔴 the host's disk / is not well: 93 % full."
+    assert list(buttons_of(card)) == ["Acknowledge"]
+    assert "Last deploy" not in text_of(card)
+    shown = text_of(await (await world.person("viewer").run("incidents", service="host:disk:/")).final())
+    assert "the host's disk /" in shown

@@ -21,15 +21,19 @@ from opsbot.discord_connection import Pace
 from opsbot.engine import Engine
 from opsbot.feed import Feed
 from opsbot.probes import Prober
-from opsbot.services.port import Activity, LogLine, LogQuery, ServiceEvent, ServiceState
+from opsbot.services.port import Activity, LogLine, LogQuery, ServiceEvent, ServiceManager, ServiceState
 from opsbot.standin import Standin
 from opsbot.standin.state import GUILD_ID, OPS_CHANNEL_ID, ROLE_IDS
 from opsbot.store import Store, ledger, outbox, watchbook
 from opsbot.watch import Watcher
+from opsbot.watch.vetoes import Vetoes
+from opsbot.wiring import _aware
 
 START = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
 QUICK = Pace(retry_first=0.02, retry_most=0.3, refused=0.3, identify=0.0, invalidated=0.02, healthy=0.2, connect=5.0)
-BRISK = alerts.Pace(retry_first=0.02, retry_most=0.2, closed=0.3, look=0.3, young=0.05, old=0.3, tail=0.1)
+BRISK = alerts.Pace(
+    retry_first=0.02, retry_most=0.2, closed=0.3, look=0.3, young=0.05, old=0.3, tail=0.1, proof_first=600
+)
 RANKS = ("viewer", "operator", "deployer", "admin")
 MIA = Actor(Origin.DISCORD, "1", "Mia")
 Json = dict[str, Any]
@@ -141,11 +145,18 @@ async def open_parts(config: Config) -> AsyncIterator[Parts]:
 
     async with Store(config.state.database) as store:
         feed, manager = Feed(), CalmManager()
-        managers = dict.fromkeys(config.services, manager)
-        prober = Prober(clock=clock)
-        deployer = Deployer(config, store, feed, managers, Verifier(prober, managers, clock), clock)
-        watcher = Watcher(config.services, store, feed, managers, prober, deployer, clock)
-        opened.append(Parts(store, feed, manager, Engine(config, store, feed, managers, deployer, watcher, clock)))
+        managers: dict[str, ServiceManager] = dict.fromkeys(config.services, manager)
+        aware, vetoes = _aware(config, store, feed, managers, clock), Vetoes()
+        sightings = aware.sightings if aware else None
+        prober = Prober(clock=clock, presence=sightings.look if sightings else None)
+        verifier = Verifier(prober, managers, clock)
+        deployer = Deployer(config, store, feed, managers, verifier, clock, vetoes=vetoes)
+        watcher = Watcher(config.services, store, feed, managers, prober, deployer, clock, vetoes=vetoes)
+        engine = Engine(config, store, feed, managers, deployer, watcher, clock)
+        engine.vetoes, engine.aware = vetoes, aware
+        if aware is not None:
+            aware.join(watcher, vetoes)
+        opened.append(Parts(store, feed, manager, engine))
         try:
             yield opened[0]
         finally:
@@ -191,7 +202,7 @@ class World:
         )
         if wait:
             await self.standin.wait_connected()
-            await self.until(lambda: len(self.standin.commands) == 11)
+            await self.until(lambda: len(self.standin.commands) >= 11)
 
     async def kill(self) -> None:
         """End the bot as a dead process would: no good-bye, nothing finished."""
@@ -213,6 +224,10 @@ class World:
 
     def posted(self) -> list[Json]:
         return self.standin.messages(self.standin.ops_channel_id)
+
+    def thread(self, card: Json) -> list[Json]:
+        """What stands in the thread of a message; first what Discord itself puts there."""
+        return self.standin.messages(int(card["id"]))
 
     def person(self, rank: str) -> Any:
         return self.standin.member(self.people[rank])
@@ -261,10 +276,12 @@ class World:
 
 
 @asynccontextmanager
-async def open_world(folder: Path, **options: Any) -> AsyncIterator[World]:
-    """A world whose bot is not started yet."""
+async def open_world(
+    folder: Path, *, changed: Callable[[Config], Config] = lambda config: config, **options: Any
+) -> AsyncIterator[World]:
+    """A world whose bot is not started yet. changed: makes its configuration another one."""
     async with Standin(**options) as standin:
-        config = config_for(folder, standin.api_url)
+        config = changed(config_for(folder, standin.api_url))
         async with open_parts(config) as parts:
             world = World(standin, config, parts)
             world.people = {rank: standin.add_member(rank, [standin.roles[rank]]) for rank in RANKS}

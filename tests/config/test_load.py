@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from opsbot.config import (
+    Alerts,
     Check,
     CheckKind,
     Config,
@@ -77,6 +78,10 @@ admin = [100000000000000003]
 directory = "/tmp/opsbot/"
 [http]
 listen = "[::1]:0"
+[alerts]
+remind = ["10m", "1d"]
+escalate_after = "5m"
+escalate_role = 100000000000000006
 [limits]
 silence_max = "1d"
 audit_keep = "30d"
@@ -163,6 +168,11 @@ unit = "a@1.service"
         ),
         state=State(Path("/tmp/opsbot")),
         http=Http("::1", 0),
+        alerts=Alerts(
+            remind=(timedelta(minutes=10), timedelta(days=1)),
+            escalate_after=timedelta(minutes=5),
+            escalate_role=100000000000000006,
+        ),
         silence_max=timedelta(days=1),
         audit_keep=timedelta(days=30),
         history_keep=timedelta(days=10),

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from opsbot.config import Alerts
 from opsbot.config_file import ConfigError, check, load
 
 DISCORD = """\
@@ -548,6 +549,23 @@ SERVICE_CASES = [
         ['10: services.bot.log_size: "50 megs" is not a size; write it like "512KiB", "50MiB" or "2GiB"'],
     ),
     (
+        ('manager = "process"\ncommand = ["node"]\nlogin_limit = 500\n'),
+        ["10: services.bot.login_limit: means nothing without discord_bot = true; add that, or remove it"],
+    ),
+    (
+        ('manager = "process"\ncommand = ["node"]\n[services.bot.drain]\nlimit = "10s"\n'),
+        [
+            (
+                "10: services.bot.drain.user: is missing; expected the user id of the service's bot without quotes, "
+                "for example user = 100000000000000001"
+            ),
+            (
+                '11: services.bot.drain.limit: "10s" is out of range; expected a duration from 1m to 1d, for '
+                'example "30m"'
+            ),
+        ],
+    ),
+    (
         ('manager = "process"\ncommand = ["node"]\npoll = "5m"\nfall = 3\n'),
         [
             "10: services.bot.poll: does not belong here; it belongs in [services.NAME.source]",
@@ -559,8 +577,9 @@ SERVICE_CASES = [
         [
             (
                 "10: services.bot.frobnicate: is not a known key; known here are manager, unit, units, command, "
-                "working_directory, environment_file, environment, soak, verify_timeout, startup_grace, "
-                "stop_timeout, log_keep, log_size, source, install, checks, recovery, cleanup"
+                "working_directory, environment_file, environment, depends_on, soak, verify_timeout, startup_grace, "
+                "stop_timeout, log_keep, log_size, leak, discord_bot, login_limit, source, install, checks, recovery, "
+                "cleanup, drain"
             )
         ],
     ),
@@ -922,11 +941,26 @@ def test_what_is_wrong_with_steps_and_between_services_is_said(tmp_path: Path, t
 
 CHECK_CASES = [
     (
+        'kind = "presence"\n',
+        [
+            (
+                '10: services.bot.checks[1].user: is missing; kind = "presence" needs it, for example user = '
+                "100000000000000001"
+            )
+        ],
+    ),
+    (
+        'kind = "tcp"\nport = 80\nuser = 100000000000000001\n',
+        [
+            '13: services.bot.checks[1].user: means nothing for kind = "tcp"; remove it, or write kind = "presence"',
+        ],
+    ),
+    (
         "",
         [
             (
                 '10: services.bot.checks[1].kind: is missing; expected one of "process", "tcp", "http", '
-                '"unit", "command", for example kind = "process"'
+                '"unit", "command", "presence", for example kind = "process"'
             )
         ],
     ),
@@ -935,7 +969,7 @@ CHECK_CASES = [
         [
             (
                 '11: services.bot.checks[1].kind: "https" is not known; did you mean "http"?; expected '
-                'one of "process", "tcp", "http", "unit", "command"'
+                'one of "process", "tcp", "http", "unit", "command", "presence"'
             )
         ],
     ),
@@ -1274,3 +1308,73 @@ def test_loading_a_bad_file_raises_with_all_its_problems(tmp_path: Path) -> None
         load(file)
     assert caught.value.problems == check(file)
     assert str(caught.value).splitlines() == [str(problem) for problem in check(file)]
+
+
+def three(*needs: str) -> str:
+    """Three services; what each depends on, as TOML."""
+    names = ("postgres", "api", "web")
+    return HEAD + "".join(
+        f'[services.{name}]\nmanager = "process"\ncommand = ["x"]\nworking_directory = "/srv"\ndepends_on = {each}\n'
+        for name, each in zip(names, needs, strict=True)
+    )
+
+
+DEPENDENCY_CASES = [
+    (three("[]", '["postgres"]', '["api", "postgres"]'), []),
+    (
+        three("[]", '["postgress"]', "[]"),
+        ['16: services.api.depends_on[1]: "postgress" is no service of this file; did you mean postgres?'],
+    ),
+    (
+        three("[]", '["postgres", "postgres"]', "[]"),
+        ['16: services.api.depends_on[2]: "postgres" is named twice; keep one of them'],
+    ),
+    (
+        three('["postgres"]', "[]", "[]"),
+        ["11: services.postgres.depends_on[1]: is the service itself; leave out one of these dependencies"],
+    ),
+    (
+        three('["web"]', '["postgres"]', '["api"]'),
+        [
+            (
+                "11: services.postgres.depends_on[1]: leads back to it: postgres → web → api → postgres; leave out "
+                "one of these dependencies"
+            )
+        ],
+    ),
+    (three("[]", '"postgres"', "[]"), None),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), DEPENDENCY_CASES)
+def test_what_is_wrong_with_dependencies_is_said_with_its_line(
+    tmp_path: Path, text: str, expected: list[str] | None
+) -> None:
+    found = problems(tmp_path, text)
+    if expected is None:
+        assert len(found) == 1
+        assert found[0].startswith("16: services.api.depends_on: ")
+    else:
+        assert found == expected
+
+
+def test_n_of_m_is_read_and_what_cannot_be_is_said(tmp_path: Path) -> None:
+    text = SERVICE + '[[services.bot.checks]]\nkind = "process"\nfall = 3\nof = {}\n'
+    assert problems(tmp_path, text.format(5)) == []
+    policy = load(tmp_path / "config.toml").services["bot"].checks[0].policy
+    assert (policy.fall, policy.of) == (3, 5)
+    assert problems(tmp_path, text.format(2)) == [
+        "13: services.bot.checks[1].of: is less than fall, which is 3; so many looks cannot fail that often: write more"
+    ]
+
+
+def test_alerts_are_read(tmp_path: Path) -> None:
+    assert problems(tmp_path, HEAD + '[alerts]\nflap_changes = 4\nflap_calm = "2m"\n' + BOT) == []
+    alerts = load(tmp_path / "config.toml").alerts
+    assert (alerts.flapping.changes, alerts.flapping.calm.total_seconds()) == (4, 120)
+    assert load_default(tmp_path).flap_changes == 6
+
+
+def load_default(folder: Path) -> Alerts:
+    (folder / "config.toml").write_text(SERVICE)
+    return load(folder / "config.toml").alerts

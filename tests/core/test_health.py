@@ -6,7 +6,19 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opsbot.core.health import Change, CheckHealth, Policy, ProbeResult, Verdict, observe, overall
+from opsbot.core.health import (
+    KEEP,
+    Change,
+    CheckHealth,
+    Policy,
+    ProbeResult,
+    Verdict,
+    alternations,
+    failures,
+    looks,
+    observe,
+    overall,
+)
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -71,3 +83,47 @@ def test_a_service_is_down_when_one_check_is() -> None:
     assert overall([Verdict.UP, Verdict.DOWN, Verdict.UNKNOWN]) is Verdict.DOWN
     assert overall([Verdict.UP, Verdict.UNKNOWN]) is Verdict.UNKNOWN
     assert overall([Verdict.UP]) is Verdict.UP
+
+
+def marks(text: str) -> list[bool]:
+    """Results written as letters: `.` is well, `x` is not."""
+    return [letter == "." for letter in text]
+
+
+def test_three_of_the_last_five_are_down_though_never_three_in_a_row() -> None:
+    policy = Policy(3, 2, 5)
+    health, changes = fold(marks(".x.x.x"), policy)
+    assert health.verdict is Verdict.DOWN
+    assert changes[-1] == Change(Verdict.UP, Verdict.DOWN, T0 + timedelta(seconds=1)), "since the first of them"
+    assert fold(marks(".x..x..x"), policy)[0].verdict is Verdict.UP
+    assert fold(marks(".x.x.x"), Policy(3, 2))[0].verdict is Verdict.UP, "in a row, as before"
+
+
+def test_it_is_up_again_only_once_too_few_of_the_last_five_failed() -> None:
+    policy = Policy(3, 2, 5)
+    down, _ = fold(marks("xxx"), policy)
+    assert fold(marks(".."), policy, down)[0].verdict is Verdict.DOWN, "3 of xxx.. failed"
+    assert fold(marks("..."), policy, down)[0].verdict is Verdict.UP
+    assert fold(marks("...x"), policy, down)[0].verdict is Verdict.UP, "and one more failure does not bring it down"
+
+
+@given(st.lists(st.booleans(), max_size=120), st.integers(1, 5), st.integers(1, 4), st.integers(0, 20))
+def test_fall_of_the_last_so_many(results: list[bool], fall: int, rise: int, more: int) -> None:
+    of = fall + more
+    policy = Policy(fall, rise, of)
+    health = CheckHealth()
+    for number in range(len(results)):
+        health, _ = fold(results[number : number + 1], policy, health)
+        seen = results[max(0, number + 1 - of) : number + 1]
+        assert failures(health.recent, of) == seen.count(False)
+        if seen.count(False) >= fall and not results[number]:
+            assert health.verdict is Verdict.DOWN
+    assert looks(health.recent) == min(len(results), KEEP)
+    assert health.recent < 2 ** (KEEP + 1), "it fits a column of the store"
+
+
+@given(st.lists(st.booleans(), max_size=80), st.integers(1, KEEP))
+def test_alternations_are_counted(results: list[bool], last: int) -> None:
+    health, _ = fold(results, Policy())
+    seen = results[-last:]
+    assert alternations(health.recent, last) == sum(a is not b for a, b in itertools.pairwise(seen))

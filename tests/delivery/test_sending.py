@@ -18,21 +18,33 @@ def contents(world: World) -> list[str]:
     return [message["content"] for message in world.posted()]
 
 
-async def test_an_alarm_and_its_end_are_a_card_and_a_silent_reply(world: World) -> None:
+async def test_an_alarm_is_a_card_and_its_end_stands_in_its_thread(world: World) -> None:
     await world.start()
     await world.incident()
     card = await world.standin.wait_for_message(lambda m: "api is not well" in m["content"])
-    assert buttons_of(card) == ["Restart", "Roll back", "Logs", "Silence 1 h"]
+    assert buttons_of(card) == ["Acknowledge", "Silence 1 h", "Restart", "Roll back", "Logs"]
     assert "answered 500" in text_of(card)
     assert "bang" in text_of(card)
     await world.recover()
-    reply = await world.standin.wait_for_message(lambda m: m["type"] == 19)
-    assert "api is well again after" in reply["content"]
-    assert "restarted by opsbot" in reply["content"]
-    assert reply["flags"] & 1 << 12, "the end of a trouble wakes nobody"
+    end = await world.standin.wait_for_message(lambda m: "well again" in m["content"], channel_id=int(card["id"]))
+    assert "api is well again after" in end["content"]
+    assert "restarted by opsbot" in end["content"]
     assert not card["flags"] & 1 << 12
     await world.standin.wait_for_message(lambda m: m["id"] == card["id"] and buttons_of(m) == ["Logs"])
+    assert len(world.posted()) == 1
+
+
+async def test_without_the_right_to_make_threads_the_end_is_a_silent_reply(world: World) -> None:
+    world.standin.set_permissions(world.standin.bot_user_id, world.standin.ops_channel_id, deny=1 << 35)
+    await world.start()
+    await world.incident()
+    await world.recover()
+    reply = await world.standin.wait_for_message(lambda m: m["type"] == 19)
+    assert "api is well again after" in reply["content"]
+    assert reply["flags"] & 1 << 12, "the end of a trouble wakes nobody"
+    await world.all_told()
     assert len(world.posted()) == 2
+    assert "threads" in world.states[-1].problem
 
 
 async def test_what_came_and_went_while_discord_was_away_is_told_in_order_and_says_how_late(world: World) -> None:
@@ -46,11 +58,12 @@ async def test_what_came_and_went_while_discord_was_away_is_told_in_order_and_sa
     assert world.posted() == []
     world.standin.faults.back()
     await world.all_told()
-    first, second, third = world.posted()
+    first, second = world.posted()
     assert "#i1" in text_of(first)
     assert "a word between" in second["content"]
+    _, opened, third = world.thread(first)
+    assert "http: answered 500" in opened["content"]
     assert "well again" in third["content"]
-    assert third["message_reference"]["message_id"] == first["id"]
     assert all("sent 14 m late: Discord was away" in m["content"] for m in (second, third))
     assert "sent 14 m" in first["content"]
 
@@ -99,7 +112,7 @@ async def test_opsbot_killed_before_sending_sends_it_at_the_next_start(world: Wo
     await asyncio.sleep(0.2)
     await world.kill()
     world.standin.faults.clear()
-    assert (await world.store.read(outbox.waiting))[0] == 1
+    assert (await world.store.read(outbox.waiting))[0] == 2, "the card, and the first line of its thread"
     await world.start()
     await world.all_told()
     assert len(world.posted()) == 1
@@ -180,7 +193,12 @@ async def test_a_silenced_alarm_comes_when_the_silence_ends_and_deployments_do_n
     await world.deployment()
     await world.standin.wait_for_message(lambda m: "#d1" in text_of(m))
     assert len(world.posted()) == 1
-    await world.standin.wait_for_message(lambda m: "#i1" in text_of(m))
+    said = f"-# was silenced until <t:{int(until.timestamp())}:f>"
+    card = await world.standin.wait_for_message(lambda m: "#i1" in text_of(m) and said in m["content"])
+    await world.store.write(watchbook.change_incident, 1, world.now(), deed="a deed after it")
+    world.feed.publish("incident", 1)
+    edited = await world.standin.wait_for_message(lambda m: m["id"] == card["id"] and "a deed after it" in text_of(m))
+    assert said in edited["content"]
 
 
 async def test_a_deployment_that_went_wrong_is_told_in_a_message_of_its_own_and_one_that_went_well_is_not(

@@ -7,7 +7,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from opsbot.config import Config, Secret
+from opsbot.config import Check, CheckKind, Config, Secret
 from opsbot.core.access import Ranks
 from opsbot.doctor import Outcome
 from opsbot.standin import Permission, Standin
@@ -155,3 +155,20 @@ async def test_few_log_ins_are_left(config: Config, doctor: Doctor, standin: Sta
         Outcome.WARNING,
         "7 of 1000 log-ins of this day are left",
     )
+
+
+def asks_for_presence(config: Config) -> Config:
+    name, service = next(iter(config.services.items()))
+    checks = (Check("seen", CheckKind.PRESENCE, user=100000000000000020),)
+    return replace(config, services={**config.services, name: replace(service, checks=checks)})
+
+
+async def test_a_presence_check_without_the_intent(config: Config, doctor: Doctor) -> None:
+    found = named(await doctor(asks_for_presence(config)), "presence intent")
+    assert found.outcome is Outcome.FAILED
+    assert "Presence Intent" in found.mend
+
+
+async def test_a_presence_check_with_the_intent(config: Config, doctor: Doctor, standin: Standin) -> None:
+    standin.faults.answer("GET", "/applications/@me$", status=200, body={"id": "1", "flags": 1 << 13}, times=9)
+    assert named(await doctor(asks_for_presence(config)), "presence intent").outcome is Outcome.OK

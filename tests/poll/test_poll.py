@@ -12,8 +12,11 @@ import pytest
 from opsbot.config import Service
 from opsbot.core.access import Origin
 from opsbot.core.deployment import Phase
+from opsbot.core.windows import Deploys, Window
+from opsbot.deploy.vetoes import Vetoes
 from opsbot.source.poll import Poller
 from opsbot.store import ledger
+from opsbot.watch.windows import Windows
 from tests.fixtures.git_http import git_server
 from tests.fixtures.sample import Remote, make_config, make_service, person
 from tests.poll.lookout import Lookout, held, open_lookout
@@ -47,6 +50,29 @@ async def test_what_is_new_is_deployed_once_and_nothing_new_is_nothing(lookout: 
     await lookout.deploys.end()
     assert await lookout.look() == "no-news"
     assert lookout.deployed == [first, second]
+
+
+async def test_in_a_window_that_holds_a_commit_is_told_once_and_deployed_after_it(
+    lookout: Lookout, remote: Remote
+) -> None:
+    await live(lookout)
+    begin = lookout.clock()
+    window = Window("night", begin.time(), timedelta(minutes=30), date=begin.date(), deploys=Deploys.HOLD)
+    vetoes = Vetoes()
+    Windows([window], [lookout.service], lookout.store, lookout.feed, lookout.clock).object_to(vetoes)
+    poller = Poller(lookout.config, lookout.store, lookout.feed, lookout.deploys, lookout.clock, vetoes=vetoes)
+    await lookout.poller.close()
+    lookout.poller = poller
+    remote.commit({"a": "b"})
+    assert [await lookout.look(minutes=9) for _ in range(3)] == ["noted"] * 3
+    (text,) = await lookout.texts("update")
+    assert "automatic deploys wait: the window night lasts until 2026-03-01 12:35 UTC" in text
+    by_hand = await poller.poll(lookout.service, Origin.CLI, person())
+    assert str(by_hand.outcome) == "deploying"
+    await lookout.deploys.end()
+    third = remote.commit({"a": "c"})
+    assert await lookout.look(minutes=9) == "deploying"
+    assert lookout.deployed[-1] == third
 
 
 async def test_a_push_during_a_deployment_follows_it_newest_only(lookout: Lookout, remote: Remote) -> None:

@@ -11,6 +11,7 @@ import discord
 import pytest
 
 from opsbot.standin import Permission, Standin
+from opsbot.standin.errors import ApiError
 from opsbot.standin.state import Intent
 from tests.standin.client import Bot
 from tests.standin.conftest import Rest, StartBot, pointed_at
@@ -231,3 +232,36 @@ async def test_the_gateway_is_told_by_rest_with_what_is_left_of_the_identifies(s
         found = await rest("GET", "/gateway/bot")
     assert found["url"] == standin.gateway_url
     assert found["session_start_limit"]["remaining"] == 999
+
+
+async def test_voice_states_come_with_the_guild_and_as_they_change_to_who_asked(standin: Standin) -> None:
+    room, bot = standin.add_voice_channel("meeting"), standin.add_bot("recorder")
+    standin.set_voice(bot, room)
+    async with ready(standin, 1) as (none, _), ready(standin, 1 | Intent.VOICE_STATES) as (some, _):
+        unasked = await none.next("GUILD_CREATE")
+        assert unasked["voice_states"] == []
+        guild = await some.next("GUILD_CREATE")
+        (state,) = guild["voice_states"]
+        assert (state["user_id"], state["channel_id"]) == (str(bot), str(room))
+        # As Discord has it: partial, without the member, who stands among the members instead.
+        assert not {"guild_id", "member"} & set(state)
+        assert [m["user"]["bot"] for m in guild["members"] if m["user"]["id"] == str(bot)] == [True]
+        standin.set_voice(bot, None)
+        change = await some.next("VOICE_STATE_UPDATE")
+        assert change["channel_id"] is None
+        assert change["member"]["user"]["bot"] is True
+        standin.add_channel("later")
+        assert (await none.next())["t"] == "CHANNEL_CREATE"
+
+
+async def test_nobody_sits_in_a_text_channel(standin: Standin) -> None:
+    with pytest.raises(ApiError):
+        standin.set_voice(standin.owner_id, standin.ops_channel_id)
+
+
+async def test_a_voice_channel_that_is_deleted_is_left_by_all(standin: Standin) -> None:
+    room = standin.add_voice_channel("meeting")
+    standin.set_voice(standin.owner_id, room)
+    async with ready(standin, 1 | Intent.VOICE_STATES) as (socket, _):
+        standin.remove_channel(room)
+        assert (await socket.next("VOICE_STATE_UPDATE"))["channel_id"] is None

@@ -17,7 +17,7 @@ from opsbot.config import Http, Secret, Service
 from opsbot.core.health import Verdict
 from opsbot.core.model import AuditEntry
 from opsbot.store import Store, audit
-from opsbot.web.facts import CheckFigures, Figures, ServiceFigures
+from opsbot.web.facts import CheckFigures, Figures, HostGauge, ServiceFigures
 from opsbot.web.hooks import BODY_MOST, WRONG_MOST, Hooks
 from opsbot.web.server import start_web
 from tests.fixtures.sample import make_service
@@ -227,6 +227,9 @@ async def test_metrics_show_every_figure_in_prometheus_format(endpoint: Endpoint
         outbox_oldest=60.0,
         gateway_connected=True,
         gateway_latency=0.04,
+        host=(HostGauge("disk:/", 91.5, 90.0, 3600.0), HostGauge("memory", 40.0, 5.0)),
+        certificates={"a.example": NOON},
+        growth={"web": 3072.0},
     )
     status, text = await endpoint.get("/metrics")
     assert status == 200
@@ -251,6 +254,11 @@ async def test_metrics_show_every_figure_in_prometheus_format(endpoint: Endpoint
         "opsbot_outbox_oldest_seconds 60.0",
         "opsbot_gateway_connected 1.0",
         "opsbot_gateway_latency_seconds 0.04",
+        'opsbot_host_figure{what="disk:/"} 91.5',
+        'opsbot_host_threshold{what="memory"} 5.0',
+        'opsbot_host_used_up_seconds{what="disk:/"} 3600.0',
+        'opsbot_certificate_expiry_timestamp_seconds{server="a.example"} 1.7723664e+09',
+        'opsbot_service_memory_growth_bytes_per_second{service="web"} 3072.0',
     ):
         assert line in lines, text
     assert any(line.startswith("process_resident_memory_bytes ") for line in lines)

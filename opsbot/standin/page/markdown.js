@@ -225,10 +225,10 @@ function balanced(url) {
 }
 
 /** The same text without its marks, for previews and labels. */
-export function plain(source) {
+export function plain(source, moment = () => null) {
   const flat = (nodes) =>
     nodes
-      .map((n) => n.text ?? n.raw ?? (n.items ? n.items.map(flat).join(" ") : n.children ? flat(n.children) : ""))
+      .map((n) => (n.kind === "timestamp" ? moment(n.seconds, n.style) : null) ?? n.text ?? n.raw ?? (n.items ? n.items.map(flat).join(" ") : n.children ? flat(n.children) : ""))
       .join("");
   return flat(parse(source)).replace(/\s+/g, " ").trim();
 }

@@ -7,7 +7,7 @@ import { embed } from "./embed.js";
 import { markdown } from "./markdown-dom.js";
 import { plain } from "./markdown.js";
 import { FLAG } from "./store.js";
-import { fullTime, messageTime, shortTime } from "./time.js";
+import { fullTime, messageTime, shortTime, shown } from "./time.js";
 import { dots, isPrivate } from "./view.js";
 
 const TOKEN_LIFE = 15 * 60 * 1000; // a deferred answer cannot come later
@@ -48,7 +48,7 @@ function context(view, message) {
   if (!message.message_reference || message.type === 18 || message.type === 6 || message.type === 21) return null;
   const source = message.referenced_message ?? view.store.find(message.message_reference.message_id);
   if (!source) return spine(h("span", { class: "gone" }, "Original message was deleted"));
-  const words = source.content ? plain(source.content).slice(0, 200) : null;
+  const words = source.content ? plain(source.content, shown).slice(0, 200) : null;
   const jump = () => document.getElementById(`message-${source.id}`)?.scrollIntoView({ block: "center", behavior: "smooth" });
   return spine(view.avatar(source.author, 16), source.author.bot ? view.appTag() : null, view.authorName(source.author), " ",
     h("button", { type: "button", class: "reply-text", on: { click: jump } }, words ?? h("em", null, source.embeds?.length || source.attachments?.length ? "Click to see attachment" : "Click to see message")));
@@ -63,7 +63,7 @@ function threadChip(view, message) {
     h("span", { class: "thread-top" }, h("strong", null, thread.name), h("span", { class: "thread-count" }, `${count} Message${count === 1 ? "" : "s"} ›`)),
     last
       ? h("span", { class: "thread-last" }, view.avatar(last.author, 16), view.authorName(last.author),
-        h("span", { class: "thread-words" }, plain(last.content ?? "") || "sent an embed"), h("time", null, messageTime(last.timestamp)))
+        h("span", { class: "thread-words" }, plain(last.content ?? "", shown) || "sent an embed"), h("time", null, messageTime(last.timestamp)))
       : h("span", { class: "thread-last" }, "There are no recent messages in this thread."));
 }
 

@@ -24,7 +24,8 @@ export function relative(seconds, now = Date.now()) {
   return "";
 }
 
-function shown(seconds, style) {
+/** The words of `<t:SECONDS:STYLE>`, for where there is only text. */
+export function shown(seconds, style) {
   return style === "R" ? relative(seconds) : FORMATS[style].format(new Date(seconds * 1000));
 }
 

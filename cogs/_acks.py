@@ -1,0 +1,97 @@
+"""Acknowledge: the button opens a form that asks why; the form, sent at any time after, acknowledges.
+
+All that the form means stands in its custom id, `ops:1:ack:SERVICE:iNUMBER` as for the button: it may come to an opsbot
+that was restarted since it was opened. The rank counts that is held when it is sent.
+"""
+
+import logging
+
+import discord
+
+from cogs._answer import CONNECTION, respond
+from cogs._args import actor_of, bot_of
+from cogs._render import Shown, refusal, say
+from cogs._text import escape, moment
+from cogs._views import TEMPLATE
+from opsbot.core.access import Action, Actor
+from opsbot.core.deployment import Refused
+from opsbot.engine import Engine
+
+log = logging.getLogger(__name__)
+
+REASON = 300
+FORM_SECONDS = 900.0
+"""discord.py forgets the form after that; opsbot does not need it to know it."""
+
+
+def _form(custom_id: str, name: str) -> discord.ui.Modal:
+    form = discord.ui.Modal(title=f"Acknowledge {name}"[:45], custom_id=custom_id, timeout=FORM_SECONDS)
+    form.add_item(
+        discord.ui.TextInput[discord.ui.Modal](
+            label="Why, or what are you going to do about it?",
+            custom_id="reason",
+            placeholder="Looking at it; the disk is full",
+            max_length=REASON,
+        )
+    )
+    return form
+
+
+async def ask_why(engine: Engine, interaction: discord.Interaction, service: str, ident: str) -> None:
+    """Open the form; say why not to who may not, and where the incident is over."""
+    actor = actor_of(interaction)
+    incident = await engine.incident(int(ident[1:])) if ident[1:].isdecimal() else None
+    if not engine.config.roles.allow(actor, Action.ACK) or incident is None or incident.closed_at is not None:
+
+        async def work(who: Actor) -> Shown:
+            refused = await engine.admit(who, Action.ACK, service or None, f"button {ident}")
+            if refused is not None:
+                return refusal(refused)
+            if incident is None or incident.closed_at is None:
+                return say("opsbot does not remember this incident any more.")
+            text = f"{escape(incident.service)} is well again since {moment(incident.closed_at)}."
+            await engine.note(who, Action.ACK, incident.service, "button", f"nothing done: {text}")
+            return say(text)
+
+        await respond(interaction, Action.ACK, work, service=service or None)
+        return
+    if not bot_of(interaction).clicks.first(interaction.id):
+        return
+    try:
+        await interaction.response.send_modal(_form(f"ops:1:ack:{service}:{ident}", incident.service))
+    except (discord.HTTPException, *CONNECTION) as error:
+        log.info("the form to acknowledge could not be shown: %r", error)
+
+
+async def submitted(engine: Engine, interaction: discord.Interaction, custom_id: str) -> bool:
+    """A form was sent; False where it is none of ours."""
+    match = TEMPLATE.fullmatch(custom_id)
+    if match is None or match["action"] != "ack" or not match["ident"][1:].isdecimal():
+        return False
+    service, number = match["service"], int(match["ident"][1:])
+    reason = _written(dict(interaction.data or {}).get("components"))
+
+    async def work(actor: Actor) -> Shown:
+        done = await engine.acknowledge(actor, service or None, reason, number)
+        if isinstance(done, Refused):
+            return refusal(done)
+        return say(
+            "It is yours: no reminders and no escalation. That ends when it is over, and when it gets worse: "
+            "then all are told again."
+        )
+
+    await respond(interaction, Action.ACK, work, service=service or None)
+    return True
+
+
+def _written(components: object) -> str:
+    """What was typed, wherever in the rows or labels of the form its field stands."""
+    for item in components if isinstance(components, list) else []:
+        if not isinstance(item, dict):
+            continue
+        if item.get("custom_id") == "reason":
+            return str(item.get("value") or "")
+        inner = item.get("components") or ([item["component"]] if "component" in item else [])
+        if found := _written(inner):
+            return found
+    return ""

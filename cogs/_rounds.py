@@ -1,0 +1,92 @@
+"""What the sender and the editor of the ops channel have in common: rounds, waits, and their pace."""
+
+import asyncio
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cogs._channel import OpsChannel
+from opsbot.engine import Engine
+
+if TYPE_CHECKING:
+    from opsbot.feed import Subscription
+
+log = logging.getLogger(__name__)
+
+OnProblem = Callable[[str, str], None]
+"""Hears about what there is a problem that a person has to mend, and which; "" when it is well again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Seconds. retry: the first and the longest wait while Discord is away. closed: while the channel is.
+
+    look: the outbox is read at least so often. young, old: between two edits in the channel; Discord allows about 5 in
+    5 s, and 3 in 6 s of messages older than an hour (error 30046). tail: between two edits of a live tail, which ends
+    by itself after tail_most. proof_first: from the start to the first proof of the alert path, which lets alarms go
+    first; proof_settle: from a change to the next.
+    """
+
+    retry_first: float = 0.5
+    retry_most: float = 15.0
+    closed: float = 60.0
+    look: float = 30.0
+    young: float = 1.2
+    old: float = 5.0
+    tail: float = 2.0
+    tail_most: float = 600.0
+    proof_first: float = 15.0
+    proof_settle: float = 5.0
+
+
+class Rounds(ABC):
+    """Does its round again and again: when something changed, when it is nudged, after the wait the round asks for."""
+
+    def __init__(self, engine: Engine, channel: OpsChannel, pace: Pace, on_problem: OnProblem) -> None:
+        """Take the parts."""
+        self._engine = engine
+        self._channel = channel
+        self._pace = pace
+        self._on_problem = on_problem
+        self._nudged = asyncio.Event()
+        self._changes: Subscription | None = None
+        self._failures = 0
+
+    def nudge(self) -> None:
+        """Discord is there again: do not wait any longer."""
+        self._nudged.set()
+        if self._changes is not None:
+            self._changes.mark(("notice", 0))
+
+    async def run(self) -> None:
+        """Until it is cancelled."""
+        with self._engine.feed.subscribe() as self._changes:
+            while True:
+                try:
+                    wait = await self._round() if self._channel.open else self._pace.look
+                except Exception:
+                    # The edge of this loop: whatever goes wrong with one round, the next one comes.
+                    log.exception("%s failed; it goes on", type(self).__name__)
+                    wait = self._backoff()
+                await self._rest(wait)
+
+    @abstractmethod
+    async def _round(self) -> float | None:
+        """One round. Seconds until the next, whatever changes meanwhile; None: when something changes."""
+
+    def _backoff(self) -> float:
+        self._failures += 1
+        return float(min(self._pace.retry_first * 2 ** min(self._failures - 1, 20), self._pace.retry_most))
+
+    async def _rest(self, wait: float | None) -> None:
+        if wait is None:
+            if self._changes is not None:
+                await self._changes.wait(self._pace.look)
+        else:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._nudged.wait()
+        self._nudged.clear()

@@ -1,0 +1,77 @@
+"""One figure of the host against its threshold, and what is said of it. `host:WHAT` is its subject in incidents."""
+
+from dataclasses import dataclass
+
+from opsbot.core.subjects import HOST as HOST  # noqa: PLC0414 - gauges are named by it
+from opsbot.core.threshold import Threshold
+from opsbot.core.trend import Forecast, Point, forecast, trend
+
+MARGIN = 5.0
+"""Points of percentage between bad and well again."""
+_FIFTH = 5
+HOUR = 3600.0
+FILLING = (24 * HOUR, 6 * HOUR, HOUR)
+"""How far back is looked for what fills up."""
+_WHOLE = 0.8
+
+
+@dataclass(frozen=True, slots=True)
+class Gauge:
+    """A figure as it stands. value is in the threshold's unit.
+
+    cause: the trouble in words, where it is one. words: the figure, for whoever looks. mend: what can be done.
+    """
+
+    subject: str
+    value: float
+    threshold: Threshold
+    cause: str
+    words: str
+    mend: str
+    ahead: Forecast | None = None
+    users: "Users | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Users:
+    """Whom to ask about when it is bad: the host's processes, or the folders of one file system."""
+
+    memory: bool = False
+    disk: str = ""
+    """Where the file system is mounted."""
+
+
+def lines_of(bad: float) -> tuple[float, float]:
+    """Bad above and well below, for what must not become too great."""
+    return bad, bad - min(MARGIN, bad / _FIFTH)
+
+
+def filling(points: list[Point], limit: float, now: float) -> Forecast | None:
+    """When a figure that fills up steadily reaches its limit: the soonest of what the last hour and day foretell."""
+    if not points:
+        return None
+    last = points[-1][0]
+    found = []
+    for span in FILLING:
+        window = [point for point in points if point[0] >= last - span]
+        if window[-1][0] - window[0][0] >= span * _WHOLE:
+            found.append(forecast(trend(window), limit, now))
+    return min((each for each in found if each is not None), key=lambda each: each.likely, default=None)
+
+
+def about(seconds: float) -> str:
+    """A length of time as it may be foretold: "about 9 hours", "about 40 minutes", "about 3 days"."""
+    for unit, size in (("day", 24 * HOUR), ("hour", HOUR), ("minute", 60.0)):
+        count = seconds / size
+        if count >= 1.5:  # noqa: PLR2004 - below, the smaller unit says more
+            return f"about {count:.0f} {unit}s"
+    return "about a minute"
+
+
+def in_about(ahead: Forecast) -> str:
+    """A forecast in words, with its uncertainty where that is more than rounding."""
+    words = f"in {about(ahead.likely)}"
+    soonest, latest = about(ahead.soonest), about(ahead.latest)
+    if soonest == latest:
+        return words
+    return f"{words} ({soonest.removeprefix('about ')} to {latest.removeprefix('about ')})"

@@ -1,0 +1,49 @@
+"""The checks of a service hang together: unit → process → port → HTTP → command. What is nearest the root is the cause.
+
+A port that refuses makes every HTTP check on it fail; that is one trouble, and the port names it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+ORDER = ("unit", "process", "tcp", "http", "command")
+"""Kinds of checks from the root up; a kind that is not named here stands above them all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failing:
+    """A check that fails: its name, its kind, the unit it is about ("" for the whole service), what it saw."""
+
+    name: str
+    kind: str
+    unit: str
+    seen: str
+
+
+def depth(kind: str) -> int:
+    """How near the root: 0 is nearest."""
+    return ORDER.index(kind) if kind in ORDER else len(ORDER)
+
+
+def _hangs_below(one: Failing, root: Failing) -> bool:
+    return depth(root.kind) < depth(one.kind) and (not root.unit or not one.unit or root.unit == one.unit)
+
+
+def untangle(failing: Sequence[Failing]) -> tuple[tuple[Failing, ...], tuple[Failing, ...]]:
+    """The causes, root-most first, and the consequences; in the given order where they stand equal."""
+    ordered = sorted(failing, key=lambda each: depth(each.kind))
+    consequences = tuple(one for one in ordered if any(_hangs_below(one, root) for root in ordered))
+    return tuple(one for one in ordered if one not in consequences), consequences
+
+
+_CHECK = "check "
+
+
+def cause_of(failing: Failing) -> str:
+    """A failing check as the cause of an incident."""
+    return f"{_CHECK}{failing.name}: {failing.seen}"
+
+
+def is_checks(cause: str) -> bool:
+    """Whether a cause was made by `cause_of`: what is nearer the root may take its place."""
+    return cause.startswith(_CHECK)

@@ -1,0 +1,62 @@
+"""Is it us or Discord? Goes by opsbot's own connection, and says when an outage of Discord begins and ends.
+
+Two signs are needed before Discord (or this host's way to it) counts as away: the gateway is lost and REST fails too;
+or the gateway alone is lost for longer than any reconnection takes. A refused token or intent is opsbot's own trouble.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+BOTH_LOST = timedelta(seconds=10)
+"""The gateway is lost so long, and REST fails."""
+GATEWAY_LOST = timedelta(seconds=60)
+"""The gateway is lost so long, whatever REST says: Discord's gateway fails by itself often enough."""
+STEADY = timedelta(seconds=10)
+"""The gateway is there again for so long before the outage counts as over."""
+AFTERMATH = timedelta(minutes=2)
+"""What a bot gets after an outage to come back by itself: libraries wait between their tries."""
+DEAD_FIRST, DEAD_MOST = timedelta(seconds=30), timedelta(minutes=5)
+"""Between two starts of a bot that dies in an outage: doubled each time, up to that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """What opsbot sees of Discord. up: events arrive, heartbeats are answered. since: when `up` became this.
+
+    rest_fails: the last request failed as in an outage. refused: Discord answers, and refuses the token or an intent.
+    """
+
+    up: bool
+    since: datetime
+    rest_fails: bool = False
+    refused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """Discord away, from the loss of the gateway to its return. ended: None while it lasts."""
+
+    began: datetime
+    ended: datetime | None = None
+
+    def shadows(self, now: datetime) -> bool:
+        """Whether a bot that is not well may be so for this outage: while it lasts, and a little longer."""
+        return self.ended is None or now - self.ended < AFTERMATH
+
+
+def judge(outage: Outage | None, signs: Signs, now: datetime) -> Outage | None:
+    """The outage after one more look: the last one, ended or not; None where there was none."""
+    lasted = now - signs.since
+    if outage is not None and outage.ended is None:
+        if signs.refused:
+            return replace(outage, ended=now)
+        return replace(outage, ended=signs.since) if signs.up and lasted >= STEADY else outage
+    if signs.up or signs.refused:
+        return outage
+    away = lasted >= GATEWAY_LOST or (signs.rest_fails and lasted >= BOTH_LOST)
+    return Outage(signs.since) if away else outage
+
+
+def dead_spacing(starts: int) -> timedelta:
+    """How long after its last start a bot that died in an outage is started again. starts: those in this outage."""
+    return min(DEAD_FIRST * 2 ** min(max(starts - 1, 0), 10), DEAD_MOST) if starts else timedelta(0)

@@ -1,0 +1,18 @@
+"""What an incident is about: a service, by its name, or something of the host, as `host:WHAT`.
+
+A service's name holds no colon, so the two never meet. `host:disk:/`, `host:memory`, `host:cert:example.org`.
+"""
+
+HOST = "host:"
+
+
+def is_host(subject: str) -> bool:
+    """Whether it is something of the host, which nobody restarts or rolls back."""
+    return subject.startswith(HOST)
+
+
+def words(subject: str) -> str:
+    """The subject for people: "api", "the host's disk /", "the host's memory"."""
+    if not is_host(subject):
+        return subject
+    return "the host's " + subject.removeprefix(HOST).replace(":", " ", 1)

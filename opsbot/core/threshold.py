@@ -1,0 +1,54 @@
+"""A threshold that does not flap: bad after a while over one line, well after a while under another.
+
+`judge` folds one figure after another into a `Standing`. Between the two lines a standing stays what it is.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+GAP = timedelta(minutes=5)
+"""Nobody looked for this long: what was over before may have been under meanwhile, so the while begins anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """Bad where the figure is at `bad` or beyond for `sustained`, well where it is at `well` or on the good side of it
+    for `settled`. Beyond means above, or below where `well` is the greater one.
+    """
+
+    bad: float
+    well: float
+    sustained: timedelta = timedelta(minutes=5)
+    settled: timedelta = timedelta(minutes=2)
+
+    def is_bad(self, value: float) -> bool:
+        """Whether the figure is on the bad side."""
+        return value <= self.bad if self.well > self.bad else value >= self.bad
+
+    def is_well(self, value: float) -> bool:
+        """Whether the figure is on the good side."""
+        return value >= self.well if self.well > self.bad else value <= self.well
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is held of one figure. since: when a stretch began that may turn it; seen: when it was last looked at."""
+
+    bad: bool = False
+    since: datetime | None = None
+    seen: datetime | None = None
+
+
+def judge(standing: Standing, value: float, at: datetime, threshold: Threshold, gap: timedelta = GAP) -> Standing:
+    """What is held after one more figure. Compare `bad` before and after to find a turn.
+
+    gap: the longest time between two figures that counts as having looked all the while.
+    """
+    turning = threshold.is_well(value) if standing.bad else threshold.is_bad(value)
+    if not turning:
+        return Standing(standing.bad, None, at)
+    watched = standing.seen is not None and timedelta(0) <= at - standing.seen <= gap
+    since = standing.since if standing.since is not None and watched else at
+    if at - since >= (threshold.settled if standing.bad else threshold.sustained):
+        return Standing(not standing.bad, None, at)
+    return Standing(standing.bad, since, at)

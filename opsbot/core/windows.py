@@ -1,0 +1,155 @@
+"""Maintenance windows: when each begins and ends, and what it keeps back meanwhile. Pure.
+
+A window begins at a time of day in its zone and lasts so long by any clock. A beginning that the day skips or has twice
+(a change to or from summer time) is read as RFC 5545, 3.3.5, reads one: a skipped time by the offset that held before
+the gap, a doubled one as the first of the two. `fold=0` of `datetime` means just that (PEP 495).
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from enum import StrEnum
+from heapq import merge
+from itertools import islice
+
+DAY = timedelta(days=1)
+CalendarDay = date
+"""`date` under a name that the field of that name does not hide."""
+
+
+class Weekday(StrEnum):
+    """Days of the week, as `date.weekday` counts them."""
+
+    MON = "mon"
+    TUE = "tue"
+    WED = "wed"
+    THU = "thu"
+    FRI = "fri"
+    SAT = "sat"
+    SUN = "sun"
+
+
+WEEK = tuple(Weekday)
+
+
+class Deploys(StrEnum):
+    """What a window does to automatic deploys of its services."""
+
+    ALLOW = "allow"
+    HOLD = "hold"
+    """None while it lasts."""
+    ONLY = "only"
+    """None but while it lasts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """`[[windows]]`: every week on `days`, or once on `date`. services: none named means all."""
+
+    name: str
+    start: time
+    duration: timedelta
+    timezone: tzinfo = UTC
+    days: tuple[Weekday, ...] = ()
+    date: CalendarDay | None = None
+    services: tuple[str, ...] = ()
+    mute: bool = True
+    deploys: Deploys = Deploys.ALLOW
+    recovery: bool = True
+
+    def covers(self, service: str) -> bool:
+        """Whether it is about this service."""
+        return not self.services or service in self.services
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One occurrence of a window: from `begin`, up to and without `end`; both UTC."""
+
+    window: Window
+    begin: datetime
+    end: datetime
+
+    def holds(self, now: datetime) -> bool:
+        """Whether that moment is within it."""
+        return self.begin <= now < self.end
+
+
+def spans(window: Window, now: datetime) -> Iterator[Span]:
+    """The occurrences that are not over at `now`, in order; of a weekly window there is no end."""
+    previous: datetime | None = None
+    for day in _days(window, now):
+        begin = datetime.combine(day, window.start, window.timezone).astimezone(UTC)
+        end = begin + window.duration
+        # Where a whole day was skipped (Samoa, 30 December 2011), two dates are the same moment.
+        if end > now and begin != previous:
+            yield Span(window, begin, end)
+        previous = begin
+
+
+def _days(window: Window, now: datetime) -> Iterator[date]:
+    if window.date is not None:
+        yield window.date
+        return
+    # A day earlier than need be: no offset moves a beginning further than that.
+    day = (now - window.duration).astimezone(window.timezone).date() - DAY
+    while window.days:
+        if WEEK[day.weekday()] in window.days:
+            yield day
+        day += DAY
+
+
+def active(windows: Iterable[Window], now: datetime) -> list[Span]:
+    """The windows that are open at `now`, as they stand in the configuration."""
+    found = (next(spans(window, now), None) for window in windows)
+    return [span for span in found if span is not None and span.holds(now)]
+
+
+def coming(windows: Iterable[Window], now: datetime, count: int = 3) -> list[Span]:
+    """The next occurrences that have not begun, soonest first."""
+    every = merge(*(spans(window, now) for window in windows), key=lambda span: span.begin)
+    return list(islice((span for span in every if span.begin > now), count))
+
+
+def until(windows: Iterable[Window], now: datetime, latest: datetime) -> list[Span]:
+    """Every occurrence that is open or begins up to `latest`, by window."""
+    found = []
+    for window in windows:
+        for span in spans(window, now):
+            if span.begin > latest:
+                break
+            found.append(span)
+    return found
+
+
+def _clock(window: Window, at: datetime) -> str:
+    """A time as the window's own clock shows it: these words are shown escaped, and on terminals."""
+    return f"{at.astimezone(window.timezone):%Y-%m-%d %H:%M} {window.timezone}"
+
+
+def named(span: Span) -> str:
+    """An open window in words, with its end."""
+    return f"the window {span.window.name} lasts until {_clock(span.window, span.end)}"
+
+
+def keeps_deploys(windows: Iterable[Window], service: str, now: datetime) -> str | None:
+    """Why an automatic deploy of the service waits, in words; None where it may begin."""
+    ours = [window for window in windows if window.covers(service)]
+    for span in active(ours, now):
+        if span.window.deploys is Deploys.HOLD:
+            return f"automatic deploys wait: {named(span)}"
+    only = [window for window in ours if window.deploys is Deploys.ONLY]
+    if not only or active(only, now):
+        return None
+    following = coming(only, now, 1)
+    if not following:
+        names = ", ".join(window.name for window in only)
+        return f"automatic deploys are for the window {names} only, which does not come again"
+    window, begins = following[0].window, _clock(following[0].window, following[0].begin)
+    return f"automatic deploys wait for the window {window.name}, which begins {begins}"
+
+
+def keeps_recovery(windows: Iterable[Window], service: str, now: datetime) -> str | None:
+    """Why recovery leaves the service alone, in words; None where it may act."""
+    ours = [window for window in windows if window.covers(service) and not window.recovery]
+    return next((named(span) for span in active(ours, now)), None)

@@ -1,0 +1,27 @@
+"""Has every answer of Discord's tell what time it is there."""
+
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from types import SimpleNamespace
+
+import aiohttp
+
+from opsbot.gauges.drift import Drift
+
+
+def clock_trace(drift: Drift, clock: Callable[[], datetime]) -> aiohttp.TraceConfig:
+    """For discord.py's `http_trace`."""
+    trace = aiohttp.TraceConfig()
+
+    async def began(_: aiohttp.ClientSession, context: SimpleNamespace, __: aiohttp.TraceRequestStartParams) -> None:
+        context.sent = time.monotonic()
+
+    async def ended(_: aiohttp.ClientSession, context: SimpleNamespace, params: aiohttp.TraceRequestEndParams) -> None:
+        date, now = params.response.headers.get("Date"), clock()
+        if date:
+            drift.saw(now - timedelta(seconds=time.monotonic() - context.sent), now, date)
+
+    trace.on_request_start.append(began)
+    trace.on_request_end.append(ended)
+    return trace

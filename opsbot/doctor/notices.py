@@ -1,0 +1,46 @@
+"""Ways to reach people beside Discord: that each address is there and understood. Nothing is sent."""
+
+import asyncio
+
+from yarl import URL
+
+from opsbot.config import Config, Heartbeat, Notifier, SecretMissingError
+from opsbot.doctor.findings import Area, Finding, fail, well
+from opsbot.notify.child import MISSING
+from opsbot.notify.courier import understood
+
+
+async def look(config: Config) -> list[Finding]:
+    """Every notifier and the heartbeat."""
+    looks = [_notifier(each) for each in config.notifiers.values()]
+    found = list(await asyncio.gather(*looks))
+    if config.heartbeat is not None:
+        found.append(await asyncio.to_thread(_heartbeat, config.heartbeat))
+    return found
+
+
+async def _notifier(notifier: Notifier) -> Finding:
+    name = f"notifier {notifier.name}"
+    try:
+        url = await asyncio.to_thread(notifier.url.read)
+    except SecretMissingError as error:
+        return fail(Area.NOTICES, name, str(error), "Put the notifier's URL there")
+    answer = await understood(url)
+    if answer.ok:
+        return well(Area.NOTICES, name, f"the URL is understood; `opsbot notify {notifier.name}` tries it")
+    if answer.failure == MISSING:
+        return fail(Area.NOTICES, name, "apprise is not installed", "pip install 'opsbot[notify]'")
+    return fail(Area.NOTICES, name, answer.failure, "See apprise's documentation for the URL of this service")
+
+
+def _heartbeat(heartbeat: Heartbeat) -> Finding:
+    try:
+        url = URL(heartbeat.url.read())
+    except SecretMissingError as error:
+        return fail(Area.NOTICES, "heartbeat", str(error), "Put the address of the dead-man's switch there")
+    except ValueError:
+        url = URL()
+    if url.scheme not in {"http", "https"} or not url.host:
+        mend = "Give the address that the switch shows, beginning with https://"
+        return fail(Area.NOTICES, "heartbeat", "the address is no http(s) URL", mend)
+    return well(Area.NOTICES, "heartbeat", f"the address of a switch at {url.host} can be read")

@@ -1,0 +1,63 @@
+"""File systems: how full they are, in bytes and in inodes. Blocks: a dead network mount may even hang."""
+
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class FileSystem:
+    """One file system. total, used, free: bytes; what only root may still write counts as used.
+
+    inodes: how many there are; 0 where they are made as needed (btrfs, some network file systems).
+    """
+
+    path: Path
+    """Where it is mounted."""
+    total: int
+    used: int
+    free: int
+    inodes: int
+    inodes_used: int
+
+    @property
+    def percent(self) -> float:
+        """How full it is, as df(1) says it."""
+        return 100 * self.used / self.total if self.total else 0.0
+
+    @property
+    def inodes_percent(self) -> float:
+        """Likewise, in inodes."""
+        return 100 * self.inodes_used / self.inodes if self.inodes else 0.0
+
+
+def file_systems(paths: Iterable[Path]) -> tuple[FileSystem, ...]:
+    """The file systems that these paths lie on, each once. What is not there, or cannot fill up, is left out."""
+    found: dict[int, FileSystem] = {}
+    for path in paths:
+        with suppress(OSError):
+            there = _nearest(path)
+            device = there.stat().st_dev
+            stat = os.statvfs(there)
+            if device in found or not stat.f_blocks or stat.f_flag & os.ST_RDONLY:
+                continue
+            free = stat.f_bavail * stat.f_frsize
+            taken = (stat.f_blocks - stat.f_bfree) * stat.f_frsize
+            # Inodes: f_favail leaves out what is root's, like f_bavail.
+            found[device] = FileSystem(
+                _mount(there, device), taken + free, taken, free, stat.f_files, max(0, stat.f_files - stat.f_favail)
+            )
+    return tuple(found.values())
+
+
+def _nearest(path: Path) -> Path:
+    return next(each for each in (path, *path.parents) if each.exists())
+
+
+def _mount(path: Path, device: int) -> Path:
+    place = path.resolve()
+    while place != place.parent and place.parent.stat().st_dev == device:
+        place = place.parent
+    return place

@@ -1,0 +1,88 @@
+"""What a notifier is told of a notice: plain text for a phone, an e-mail or a chat. Pure.
+
+All that comes from outside is one line, without what does not print; mentions, which a chat may know, are broken up.
+"""
+
+import re
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from opsbot.core.model import Incident, Notice, NoticeKind
+from opsbot.notify.courier import Letter
+from opsbot.words import clip, duration
+
+LATE = timedelta(minutes=2)
+LOG_LINES = 5
+DIGEST_LINES = 20
+_ZWSP = "\u200b"
+_MENTION = re.compile(r"@(?=\w)|<(?=[!@#])")
+_TYPES = {NoticeKind.INCIDENT: "failure", NoticeKind.CALL: "failure", NoticeKind.RECOVERED: "success"}
+
+
+def plain(text: str, most: int = 300) -> str:
+    """One harmless line."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return _MENTION.sub(lambda found: found[0] + _ZWSP, clip(line, most))
+
+
+def _time(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M} UTC"
+
+
+def _headline(notice: Notice, incident: Incident | None, why: str) -> str:
+    service = plain(notice.service, 80)
+    cause = plain(incident.cause, 150) if incident is not None else ""
+    if why:
+        return f"📣 {service}: nobody has acknowledged: {cause}"
+    match notice.kind:
+        case NoticeKind.RECOVERED:
+            return f"🟢 {service} is well again: {cause}"
+        case NoticeKind.CALL:
+            return f"🚨 {service}: a human is needed: {cause}"
+    return f"🔴 {service}: {cause}"
+
+
+def letter(
+    notice: Notice, incident: Incident | None, host: str, now: datetime, *, why: str = "", again: bool
+) -> Letter:
+    """One notice. why: what else than the configuration brought it about. again: it may have been sent before."""
+    title = f"{'(again) ' if again else ''}[{plain(host, 60)}] {_headline(notice, incident, why)}"
+    lines = [] if incident is None else _story(notice, incident)
+    if now - notice.at >= LATE and not why:
+        lines.append(f"This comes {duration(now - notice.at)} late.")
+    return Letter(title, "\n".join(lines) or title, "warning" if why else _TYPES.get(notice.kind, "info"))
+
+
+def _story(notice: Notice, incident: Incident) -> list[str]:
+    lines = [f"Since {_time(incident.opened_at)}."]
+    if notice.kind is NoticeKind.RECOVERED:
+        end = incident.closed_at or notice.at
+        by = f", {plain(incident.ended_by)}" if incident.ended_by else ""
+        return [f"From {_time(incident.opened_at)} to {_time(end)}, {duration(end - incident.opened_at)}{by}."]
+    if notice.body.get("why"):
+        lines.append(plain(str(notice.body["why"])))
+    lines += [f"Check {plain(name, 64)}: {plain(seen)}" for name, seen in incident.evidence.checks]
+    if incident.evidence.exit:
+        lines.append(f"It ended: {plain(incident.evidence.exit)}")
+    lines += [f"{_time(deed.at)}: {plain(deed.text)}" for deed in incident.deeds[-5:]]
+    log = [plain(text) for text in incident.evidence.log[-LOG_LINES:]]
+    return [*lines, *(["The end of its log:", *log] if log else [])]
+
+
+def digest(told: Sequence[tuple[Notice, Incident | None]], host: str, now: datetime, *, again: bool) -> Letter:
+    """Many notices as one message: after a long absence nobody reads fifty."""
+    first = min(notice.at for notice, _ in told)
+    title = f"{'(again) ' if again else ''}[{plain(host, 60)}] {len(told)} messages since {_time(first)}, this one late"
+    shown = told[-DIGEST_LINES:]
+    lines = [f"{_time(notice.at)} {_headline(notice, incident, '')}" for notice, incident in shown]
+    if len(told) > len(shown):
+        lines.insert(0, f"{len(told) - len(shown)} before these are left out.")
+    open_ = any(incident is not None and incident.closed_at is None for _, incident in told)
+    lines.append(f"The oldest comes {duration(now - first)} late.")
+    return Letter(title, "\n".join(lines), "failure" if open_ else "info")
+
+
+def trial(host: str, by: str) -> Letter:
+    """A message that only tries the way."""
+    title = f"[{plain(host, 60)}] a test from opsbot"
+    return Letter(title, f"{plain(by, 60)} asked for this test. Alerts arrive the same way.")

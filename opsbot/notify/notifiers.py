@@ -1,0 +1,192 @@
+"""Notifiers: tells each notifier beside Discord what it is to be told, in order, each by itself.
+
+One that takes nothing holds up nobody but itself. After a long absence what it missed comes as one message.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from opsbot.config import Notifier, SecretMissingError
+from opsbot.core.model import Incident
+from opsbot.feed import Feed
+from opsbot.notify import letters
+from opsbot.notify.courier import Letter, Sent, send
+from opsbot.store import Store, deliveries, watchbook
+from opsbot.store.deliveries import Delivery
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 2
+"""So many children at a time: each takes some 60 MB for a second or two."""
+MANY = 5
+"""More than so many, the oldest older than STALE: they come as one message."""
+STALE = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Seconds. retry: the first and the longest wait after a failure. look: the store is read at least so often.
+
+    limit: for one message. stop: what a stop leaves to the one that is being handed over.
+    """
+
+    retry_first: float = 5.0
+    retry_most: float = 300.0
+    look: float = 30.0
+    limit: float = 45.0
+    stop: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class NotifierFigures:
+    """One notifier, for the figures: messages since the start, and how it stands."""
+
+    name: str
+    sent: int
+    failed: int
+    waiting: int = 0
+    failing_since: datetime | None = None
+
+
+class Notifiers:
+    """All configured notifiers."""
+
+    def __init__(
+        self,
+        notifiers: Mapping[str, Notifier],
+        store: Store,
+        feed: Feed,
+        clock: Callable[[], datetime],
+        host: str,
+        redact: Callable[[str], str] = str,
+        pace: Pace = Pace(),
+    ) -> None:
+        """Take the parts. host: what this host is called in messages."""
+        self._notifiers = dict(notifiers)
+        self._store = store
+        self._feed = feed
+        self._clock = clock
+        self._host = host
+        self._redact = redact
+        self._pace = pace
+        self._children = asyncio.Semaphore(AT_ONCE)
+        self._sent = dict.fromkeys(notifiers, 0)
+        self._failed = dict.fromkeys(notifiers, 0)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        await self._store.write(deliveries.keep_only, list(self._notifiers))
+        async with asyncio.TaskGroup() as group:
+            for notifier in self._notifiers.values():
+                group.create_task(self._serve(notifier), name=f"notifier {notifier.name}")
+
+    async def _serve(self, notifier: Notifier) -> None:
+        failures = 0
+        with self._feed.subscribe() as changes:
+            while True:
+                try:
+                    well = await self.round(notifier.name)
+                except Exception:
+                    # The edge of this loop: whatever goes wrong with one round, the next one comes.
+                    log.exception("the notifier %s failed; it goes on", notifier.name)
+                    well = False
+                if well:
+                    failures = 0
+                    await changes.wait(self._pace.look)
+                else:
+                    failures += 1
+                    await asyncio.sleep(self._backoff(failures))
+
+    def _backoff(self, failures: int) -> float:
+        most: float = min(self._pace.retry_first * 2 ** min(failures - 1, 20), self._pace.retry_most)
+        return most * random.uniform(0.7, 1.0)  # noqa: S311 - no secret
+
+    async def round(self, name: str) -> bool:
+        """Hand over all that is due; whether all of it was taken."""
+        notifier, store = self._notifiers[name], self._store
+        told = [str(event) for event in notifier.told]
+        await store.write(deliveries.enroll, name, told, notifier.services, self._clock())
+        await store.write(deliveries.forget_silenced, name)
+        while due := await store.read(deliveries.due, name, self._clock()):
+            many = len(due) > MANY and self._clock() - due[0].notice.at > STALE
+            if not await self._to_its_end(self._deliver(notifier, due if many else due[:1])):
+                return False
+        return True
+
+    async def _to_its_end(self, work: Coroutine[Any, Any, bool]) -> bool:
+        """A stop waits a moment for what is being handed over: cut short, it would have to come again."""
+        delivery = asyncio.create_task(work)
+        try:
+            return await asyncio.shield(delivery)
+        except asyncio.CancelledError:
+            await asyncio.wait({delivery}, timeout=self._pace.stop)
+            delivery.cancel()
+            await asyncio.gather(delivery, return_exceptions=True)
+            raise
+
+    async def escalate(self, incident: Incident, names: Sequence[str]) -> None:
+        """Tell these notifiers, whatever else they are for, that nobody has acknowledged the incident."""
+        await self._store.write(deliveries.escalation(names), incident.id, self._clock())
+        self._feed.publish("notice")
+
+    async def _deliver(self, notifier: Notifier, due: list[Delivery]) -> bool:
+        about = [(each, await self._incident(each)) for each in due]
+        for each, incident in about:
+            if each.why and incident is not None and incident.closed_at is not None:
+                await self._store.write(deliveries.drop, each.id, "it was over before it was escalated")
+        about = [(each, incident) for each, incident in about if not (each.why and incident and incident.closed_at)]
+        if not about:
+            return True
+        again = any(each.doubt for each, _ in about)
+        now = self._clock()
+        if len(about) > 1:
+            told = [(each.notice, incident) for each, incident in about]
+            letter = letters.digest(told, self._host, now, again=again)
+        else:
+            each, incident = about[0]
+            letter = letters.letter(each.notice, incident, self._host, now, why=each.why, again=again)
+        numbers = [each.id for each, _ in about]
+        await self._store.write(deliveries.trying, numbers, now)
+        sent = await self._send(notifier, letter)
+        if sent.ok:
+            self._sent[notifier.name] += 1
+            await self._store.write(deliveries.told, notifier.name, numbers, self._clock())
+            self._feed.publish("notice")  # that it works again may have to be told
+            return True
+        self._failed[notifier.name] += 1
+        log.warning("the notifier %s did not take a message, it waits: %s", notifier.name, sent.failure)
+        doubt = {each.id: each.doubt or sent.doubt for each, _ in about}
+        await self._store.write(deliveries.failed, notifier.name, numbers, sent.failure, self._clock(), doubt=doubt)
+        self._feed.publish("notice")
+        return False
+
+    async def _incident(self, delivery: Delivery) -> Incident | None:
+        subject = delivery.notice.subject
+        return None if subject is None else await self._store.read(watchbook.incident, subject)
+
+    async def _send(self, notifier: Notifier, letter: Letter) -> Sent:
+        try:
+            url = await asyncio.to_thread(notifier.url.read)
+        except SecretMissingError as error:
+            return Sent(ok=False, failure=str(error))
+        clean = Letter(self._redact(letter.title), self._redact(letter.body), letter.type)
+        async with self._children:
+            sent = await send(url, clean, self._pace.limit)
+        return Sent(sent.ok, letters.plain(self._redact(sent.failure).replace(url, "[redacted]"), 500), sent.doubt)
+
+    async def trial(self, name: str, by: str) -> Sent:
+        """Send a message that only tries the way; what came of it."""
+        return await self._send(self._notifiers[name], letters.trial(self._host, by))
+
+    async def figures(self) -> tuple[NotifierFigures, ...]:
+        """How each stands."""
+        waiting = await self._store.read(deliveries.waiting)
+        return tuple(
+            NotifierFigures(name, self._sent[name], self._failed[name], *waiting.get(name, (0, None)))
+            for name in self._notifiers
+        )

@@ -1,0 +1,177 @@
+"""Acknowledgements of incidents, and how often people were reminded of those that have none."""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from opsbot.core.model import Acknowledgement, NoticeKind
+from opsbot.core.paging import Paging, escalated, reminded
+from opsbot.store import outbox
+from opsbot.store.rows import maybe_moment, moment, seconds
+
+Also = Callable[[sqlite3.Connection, int, datetime], None]
+"""What else is to be done in the transaction of an escalation: the incident's id, and when."""
+
+
+def acknowledgement(db: sqlite3.Connection, incident: int) -> Acknowledgement | None:
+    """Who acknowledged an incident last; it may be void."""
+    row = db.execute("SELECT * FROM acknowledgements WHERE incident = ?", (incident,)).fetchone()
+    if row is None:
+        return None
+    at, void_at = moment(row["at"]), maybe_moment(row["void_at"])
+    return Acknowledgement(incident, row["actor"], row["reason"], at, void_at, row["void_why"])
+
+
+def _open_service(db: sqlite3.Connection, incident: int) -> str | None:
+    row = db.execute("SELECT service FROM incidents WHERE id = ? AND closed_at IS NULL", (incident,)).fetchone()
+    return None if row is None else str(row["service"])
+
+
+def _moved_on(db: sqlite3.Connection, incident: int) -> None:
+    db.execute("UPDATE incidents SET revision = revision + 1 WHERE id = ?", (incident,))
+
+
+def acknowledge(db: sqlite3.Connection, value: Acknowledgement) -> bool:
+    """Keep it, and put it into the timeline; False where the incident is over."""
+    service = _open_service(db, value.incident)
+    if service is None:
+        return False
+    db.execute(
+        "INSERT OR REPLACE INTO acknowledgements (incident, actor, reason, at) VALUES (?, ?, ?, ?)",
+        (value.incident, value.actor, value.reason, seconds(value.at)),
+    )
+    _moved_on(db, value.incident)
+    outbox.line(db, value.incident, service, value.at, f"acknowledged by {value.actor}: {value.reason}", "👀")
+    return True
+
+
+def void(db: sqlite3.Connection, incident: int, why: str, now: datetime, *, remind: bool = True) -> bool:
+    """It got worse: an acknowledgement does not count any more, and people are told. False where there was none.
+
+    remind: put a reminder into the channel at once; not needed where something else wakes people anyway.
+    """
+    cursor = db.execute(
+        "UPDATE acknowledgements SET void_at = ?, void_why = ? WHERE incident = ? AND void_at IS NULL",
+        (seconds(now), why, incident),
+    )
+    service = _open_service(db, incident)
+    if cursor.rowcount != 1 or service is None:
+        return False
+    _moved_on(db, incident)
+    save(db, Paging(incident, now))
+    outbox.line(db, incident, service, now, f"it got worse, the acknowledgement is void: {why}", "⚠️")
+    if remind:
+        body: dict[str, object] = {"why": why}
+        key = f"reminder:{incident}:void:{seconds(now):.3f}"
+        outbox.put(db, key, NoticeKind.REMINDER, service, now, subject=incident, body=body)
+    return True
+
+
+def paging(db: sqlite3.Connection, incident: int, opened_at: datetime) -> Paging:
+    """How often people were reminded of an incident."""
+    row = db.execute("SELECT * FROM pagings WHERE incident = ?", (incident,)).fetchone()
+    if row is None:
+        return Paging(incident, opened_at)
+    escalated = maybe_moment(row["escalated_at"])
+    return Paging(incident, moment(row["since"]), row["reminders"], maybe_moment(row["reminded_at"]), escalated)
+
+
+def save(db: sqlite3.Connection, value: Paging) -> None:
+    """Keep how often people were reminded."""
+    reminded = None if value.reminded_at is None else seconds(value.reminded_at)
+    escalated = None if value.escalated_at is None else seconds(value.escalated_at)
+    db.execute(
+        """INSERT OR REPLACE INTO pagings (incident, since, reminders, reminded_at, escalated_at)
+           VALUES (?, ?, ?, ?, ?)""",
+        (value.incident, seconds(value.since), value.reminders, reminded, escalated),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The `[alerts]` table, as far as it is about reminders and escalation. role: whom to ping, None for nobody."""
+
+    remind: tuple[timedelta, ...]
+    escalate_after: timedelta
+    role: int | None
+
+
+def page(db: sqlite3.Connection, rules: Rules, now: datetime, also: Sequence[Also] = ()) -> int:
+    """Put into the outbox what is due about the open incidents; how many things that were."""
+    done = 0
+    for row in db.execute("SELECT id, service, opened_at FROM incidents WHERE closed_at IS NULL").fetchall():
+        number, service = int(row["id"]), str(row["service"])
+        found = acknowledgement(db, number)
+        if found is not None and found.void_at is None:
+            continue
+        quiet = _quiet_until(db, service, now)
+        if quiet is not None and quiet > now:
+            continue
+        known = paging(db, number, moment(row["opened_at"]))
+        done += _remind(db, known, service, rules, quiet, now)
+        done += _escalate(db, paging(db, number, moment(row["opened_at"])), service, rules, quiet, now, also)
+    return done
+
+
+def _quiet_until(db: sqlite3.Connection, service: str, now: datetime) -> datetime | None:
+    """When the last silence of a subject, or window that mutes it, ends or ended; None where it had none."""
+    row = db.execute(
+        """SELECT max(until) AS until FROM quiet WHERE at <= ?2
+             AND (service = ?1 OR (service = 'host:*' AND ?1 LIKE 'host:%'))""",
+        (service, seconds(now)),
+    ).fetchone()
+    return maybe_moment(row["until"])
+
+
+def _remind(
+    db: sqlite3.Connection, known: Paging, service: str, rules: Rules, quiet: datetime | None, now: datetime
+) -> bool:
+    after = reminded(known, rules.remind, _told_at(db, known.incident), quiet, now)
+    if after is None or _pending(db, known.incident):
+        return False
+    save(db, after)
+    key = f"reminder:{known.incident}:{known.since.timestamp():.3f}:{after.reminders}"
+    body: dict[str, object] = {"count": after.reminders}
+    return outbox.put(db, key, NoticeKind.REMINDER, service, now, subject=known.incident, body=body)
+
+
+def _escalate(
+    db: sqlite3.Connection,
+    known: Paging,
+    service: str,
+    rules: Rules,
+    quiet: datetime | None,
+    now: datetime,
+    also: Sequence[Also],
+) -> bool:
+    after = escalated(known, rules.escalate_after, quiet, now)
+    if after is None or (rules.role is None and not also):
+        return False
+    save(db, after)
+    if rules.role is not None:
+        key = f"escalation:{known.incident}:{known.since.timestamp():.3f}"
+        body: dict[str, object] = {"role": str(rules.role)}
+        outbox.put(db, key, NoticeKind.ESCALATION, service, now, subject=known.incident, body=body)
+    outbox.line(db, known.incident, service, now, "nobody acknowledged it in time: escalated", "📣")
+    for deed in also:
+        deed(db, known.incident, now)
+    return True
+
+
+def _pending(db: sqlite3.Connection, incident: int) -> bool:
+    """Whether the alarm, a call or a reminder of this incident is still to be told: then no further one is added."""
+    row = db.execute(
+        """SELECT 1 FROM notices WHERE subject = ? AND kind IN ('incident', 'call', 'reminder')
+             AND told_at IS NULL AND dropped IS NULL""",
+        (incident,),
+    ).fetchone()
+    return row is not None
+
+
+def _told_at(db: sqlite3.Connection, incident: int) -> datetime | None:
+    """When people were last woken for an incident: its alarm, its call."""
+    row = db.execute(
+        "SELECT max(told_at) AS at FROM notices WHERE subject = ? AND kind IN ('incident', 'call')", (incident,)
+    ).fetchone()
+    return maybe_moment(row["at"])

@@ -1,0 +1,68 @@
+"""Gathers what `/why` is answered from: the store, what the service's manager said, and how it stands."""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from opsbot.core.account import AROUND, Facts
+from opsbot.core.manager_words import PATTERN
+from opsbot.core.model import Incident
+from opsbot.services.port import Activity, LogQuery, ManagerError, ServiceManager, ServiceState
+from opsbot.store import Store, audit, incidents, ledger, watchbook
+
+log = logging.getLogger(__name__)
+
+BEFORE = timedelta(days=1)
+LINES = 400
+
+
+async def facts(
+    store: Store, manager: ServiceManager, service: str, now: datetime, redact: Callable[[str], str]
+) -> Facts:
+    """Everything known that may explain how a service stands. What cannot be read is left out, and logged."""
+    own, root = await _incidents(store, service)
+    began = own.opened_at if own is not None else root.opened_at if root is not None else now
+    state = await _state(manager, service)
+    return Facts(
+        service,
+        now,
+        own,
+        root,
+        await store.read(ledger.deployments, service, 10),
+        await store.read(audit.deeds, service, began - BEFORE),
+        await _said(manager, service, now - BEFORE if state.stopped_by_hand else began - AROUND, redact),
+        running=state.activity in {Activity.RUNNING, Activity.STARTING},
+        stopped_by_hand=state.stopped_by_hand,
+        started_at=state.started_at,
+        exit=redact(state.exit),
+    )
+
+
+async def _incidents(store: Store, service: str) -> tuple[Incident | None, Incident | None]:
+    """Its latest own incident, and the one it was part of; of one that was another's alone, only that."""
+    found = await store.read(incidents.concerning, service, 1)
+    if not found:
+        return None, None
+    if found[0].service != service:
+        return None, found[0]
+    own = found[0]
+    root = await store.read(watchbook.incident, own.part_of) if own.part_of is not None else None
+    return own, root
+
+
+async def _state(manager: ServiceManager, service: str) -> ServiceState:
+    try:
+        return await manager.state(service)
+    except ManagerError as error:
+        return ServiceState(Activity.FAILED, exit=str(error))
+
+
+async def _said(
+    manager: ServiceManager, service: str, since: datetime, redact: Callable[[str], str]
+) -> list[tuple[datetime, str]] | None:
+    try:
+        lines = await manager.logs(service, LogQuery(LINES, since=since, grep=PATTERN))
+    except ManagerError as error:
+        log.warning("%s: what its manager said cannot be read: %s", service, error)
+        return None
+    return [(line.at, redact(line.text)[:300]) for line in lines if line.manager]

@@ -1,0 +1,71 @@
+"""Is it us or Discord? Hears of opsbot's own connection and requests, and keeps Discord's outages.
+
+A bot that is not well while Discord is away is most likely as well as it can be: to restart it brings nothing, and each
+start is a login more once Discord is back.
+"""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+
+from opsbot.core.outage import Outage, Signs, judge
+from opsbot.feed import Feed
+from opsbot.store import Store, discord
+from opsbot.words import duration
+
+log = logging.getLogger(__name__)
+
+
+class Triage:
+    """The outage there is, or was last."""
+
+    def __init__(self, store: Store, feed: Feed, clock: Callable[[], datetime]) -> None:
+        """Nothing is known of Discord yet."""
+        self._store = store
+        self._feed = feed
+        self._clock = clock
+        self._up = self._refused = self._rest_fails = False
+        self._since = clock()
+        self._after: list[Callable[[Outage], None]] = []
+        self.outage: Outage | None = None
+
+    async def open(self) -> None:
+        """Remember the last outage; one that had not ended goes on until opsbot's own connection says otherwise."""
+        self.outage = await self._store.read(discord.last_outage)
+
+    def on_end(self, callback: Callable[[Outage], None]) -> None:
+        """Call this, on the event loop, when an outage is over. It must not block."""
+        self._after.append(callback)
+
+    def gateway(self, *, up: bool, refused: bool = False) -> None:
+        """How opsbot's own gateway connection stands: up means that events arrive and heartbeats are answered."""
+        if up != self._up:
+            self._up, self._since = up, self._clock()
+        self._refused = refused
+        if up:
+            self._rest_fails = False
+
+    def rest(self, *, ok: bool) -> None:
+        """A request to Discord was answered, or failed as in an outage."""
+        self._rest_fails = not ok
+
+    @property
+    def away(self) -> datetime | None:
+        """Since when Discord is away; None while it is not."""
+        return self.outage.began if self.outage is not None and self.outage.ended is None else None
+
+    async def tick(self) -> None:
+        """Judge anew, and keep what changed."""
+        before = self.outage
+        after = judge(before, Signs(self._up, self._since, self._rest_fails, self._refused), self._clock())
+        if after is None or after == before:
+            return
+        await self._store.write(discord.save_outage, after)
+        self.outage = after
+        if after.ended is None:
+            log.warning("Discord is away: bots are not restarted for what that explains")
+        else:
+            log.warning("Discord is back after %s", duration(after.ended - after.began))
+            for callback in self._after:
+                callback(after)
+        self._feed.publish("service")

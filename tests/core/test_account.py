@@ -1,0 +1,232 @@
+"""/why: stories, each with the one line that is told of it."""
+
+import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from opsbot.core.access import Actor, Origin
+from opsbot.core.account import Facts, Matter, account
+from opsbot.core.deployment import Deployment, Kind, Phase
+from opsbot.core.flapping import Flaps
+from opsbot.core.manager_words import PATTERN, reasons, stop
+from opsbot.core.model import AuditEntry, Deed, Dependent, Evidence, Incident
+
+T0 = datetime(2026, 3, 1, 14, 5, tzinfo=UTC)
+
+
+def at(seconds: float) -> datetime:
+    return T0 + timedelta(seconds=seconds)
+
+
+ALICE = Actor(Origin.DISCORD, "1", "alice")
+POLL = Actor(Origin.POLL, "opsbot:poll", "opsbot")
+DEPLOYED = Deployment(
+    12, "api", Kind.DEPLOY, Phase.LIVE, ALICE, at(-1400), at(-1320), commit_to="abc1234567890", live_at=at(-1320)
+)
+OWN = Incident(5, "api", "check http: no answer in 3 s", at(0), Evidence())
+OVER = replace(
+    OWN,
+    deeds=(Deed(at(10), "restart 1 of 3"),),
+    closed_at=at(31),
+    ended_by="restarted by opsbot",
+)
+DIED = Incident(5, "api", "it died (killed by SIGKILL)", at(0), Evidence(exit="killed by SIGKILL"))
+ROOT = Incident(
+    4, "postgres", "check tcp: connection refused", at(-5), Evidence(),
+    dependents=(Dependent("api", "check http: no answer", at(0)), Dependent("web", "check http: no answer", at(2))),
+)  # fmt: skip
+OOM = (
+    (at(0), "api.service: A process of this unit has been killed by the OOM killer."),
+    (at(0), "api.service: Main process exited, code=killed, status=9/KILL"),
+    (at(0), "api.service: Failed with result 'oom-kill'."),
+)
+NOW = at(600)
+
+
+def pressed(action: str, seconds: float) -> AuditEntry:
+    return AuditEntry(1, at(seconds), "discord", "1", "alice", action, "api", "", True, "running, pid 5")
+
+
+STORIES = [
+    (
+        "killed for lack of memory after a deploy",
+        Facts("api", NOW, OVER, deployments=[DEPLOYED], said=OOM),
+        (
+            "2026-03-01 14:05:00 api was not well: check http: no answer in 3 s; the kernel killed it for lack of "
+            "memory, 22 min after deployment 12 (abc1234567) by alice; restarted by opsbot 14:05:10; well again "
+            "14:05:31 after 31 s (restarted by opsbot)."
+        ),
+    ),
+    (
+        "a deploy by opsbot itself, not mended yet",
+        Facts("api", NOW, OWN, deployments=[replace(DEPLOYED, actor=POLL)]),
+        (
+            "2026-03-01 14:05:00 api was not well: check http: no answer in 3 s, 22 min after deployment 12 "
+            "(abc1234567) by opsbot itself; not well yet, 10 min on."
+        ),
+    ),
+    (
+        "an old deploy is not to blame",
+        Facts("api", NOW, OWN, deployments=[replace(DEPLOYED, live_at=at(-90_000))]),
+        "2026-03-01 14:05:00 api was not well: check http: no answer in 3 s; not well yet, 10 min on.",
+    ),
+    (
+        "a watchdog",
+        Facts("api", NOW, DIED, said=[(at(-1), "api.service: Watchdog timeout (limit 30s)!"), *OOM[1:2]]),
+        (
+            "2026-03-01 14:05:00 api was not well: it died (killed by SIGKILL); systemd's watchdog had not heard of it "
+            "in time; not well yet, 10 min on."
+        ),
+    ),
+    (
+        "started too often",
+        Facts(
+            "api",
+            NOW,
+            replace(OWN, cause="it died again and again (exit status 1)"),
+            said=[
+                (at(1), "api.service: Main process exited, code=exited, status=1/FAILURE"),
+                (at(2), "api.service: Start request repeated too quickly."),
+            ],
+        ),
+        (
+            "2026-03-01 14:05:00 api was not well: it died again and again (exit status 1); it was started too often "
+            "too fast; not well yet, 10 min on."
+        ),
+    ),
+    (
+        "a person restarted it a moment before",
+        Facts("api", NOW, OWN, deployments=[DEPLOYED], deeds=[pressed("restart", -40)]),
+        (
+            "2026-03-01 14:05:00 api was not well: check http: no answer in 3 s, 40 s after alice restarted it; not "
+            "well yet, 10 min on."
+        ),
+    ),
+    (
+        "what it needs was down",
+        Facts("api", NOW, None, ROOT, deployments=[DEPLOYED]),
+        (
+            "2026-03-01 14:05:00 api was not well (check http: no answer) because of postgres: check tcp: connection "
+            "refused (incident 4), since 14:04:55; neither is well yet, 10 min on."
+        ),
+    ),
+    (
+        "what it needs was down, and both are well",
+        Facts(
+            "api",
+            NOW,
+            None,
+            replace(ROOT, closed_at=at(60), dependents=(Dependent("api", "check http: no answer", at(0), at(66)),)),
+        ),
+        (
+            "2026-03-01 14:05:00 api was not well (check http: no answer) because of postgres: check tcp: connection "
+            "refused (incident 4), since 14:04:55; well again 14:06:06."
+        ),
+    ),
+    (
+        "its own incident turned out to be part of another",
+        Facts("api", NOW, replace(OWN, part_of=4, closed_at=at(5)), ROOT),
+        (
+            "2026-03-01 14:05:00 api was not well (check http: no answer in 3 s) because of postgres: check tcp: "
+            "connection refused (incident 4), since 14:04:55; neither is well yet, 10 min on."
+        ),
+    ),
+    (
+        "flapping",
+        Facts("api", NOW, replace(OWN, flaps=Flaps((), at(0), 9, at(500)))),
+        "2026-03-01 14:05:00 api flapped, 9 changes in 8 min: check http: no answer in 3 s; not well yet, 10 min on.",
+    ),
+    (
+        "restarts that did not help",
+        Facts(
+            "api",
+            NOW,
+            replace(
+                OWN,
+                deeds=(
+                    Deed(at(10), "restart 1 of 3"),
+                    Deed(at(40), "restart 2 of 3"),
+                    Deed(at(90), "called for a human: enough"),
+                ),
+            ),
+        ),
+        (
+            "2026-03-01 14:05:00 api was not well: check http: no answer in 3 s; restarted 2 times by opsbot, last "
+            "14:05:40; called for a human: enough 14:06:30; not well yet, 10 min on."
+        ),
+    ),
+    (
+        "stopped by hand, and the journal says when",
+        Facts(
+            "api", NOW, OVER, stopped_by_hand=True, running=False, said=[(at(100), "Stopped api.service - The API.")]
+        ),
+        "api was stopped by hand at 2026-03-01 14:06:40: it is left alone until somebody starts it.",
+    ),
+    (
+        "stopped by hand, nobody knows when",
+        Facts("api", NOW, stopped_by_hand=True, running=False),
+        "api was stopped by hand; when is not known: it is left alone until somebody starts it.",
+    ),
+    (
+        "nothing ever happened",
+        Facts("api", NOW, started_at=at(-1318), deployments=[DEPLOYED]),
+        "No trouble of api is known. It runs, started 2026-03-01 13:43:02 by deployment 12 (abc1234567) by alice.",
+    ),
+    (
+        "it does not run, and nobody knows why",
+        Facts("api", NOW, running=False, exit="exit status 3", said=None),
+        "api does not run, and why is not known. Its last run: exit status 3.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("facts", "line"), [story[1:] for story in STORIES], ids=[story[0] for story in STORIES])
+def test_each_story_is_told_in_one_line(facts: Facts, line: str) -> None:
+    assert account(facts).line == line
+
+
+def test_what_the_line_rests_on_is_told_in_order() -> None:
+    found = account(Facts("api", NOW, OVER, deployments=[DEPLOYED], deeds=[pressed("restart", -40)], said=OOM))
+    assert [event.kind for event in found.events] == [
+        Matter.DEPLOY,
+        Matter.PERSON,
+        Matter.MANAGER,
+        Matter.MANAGER,
+        Matter.MANAGER,
+        Matter.TROUBLE,
+        Matter.DEED,
+        Matter.WELL,
+    ]
+    assert found.known
+    assert not account(Facts("api", NOW)).known
+
+
+def test_what_systemd_said_long_before_is_no_reason() -> None:
+    old = [(moment - timedelta(hours=1), text) for moment, text in OOM]
+    assert "memory" not in account(Facts("api", NOW, OWN, said=old)).line
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("x.service: Failed with result 'watchdog'.", "systemd's watchdog had not heard of it in time"),
+        ("x.service: Failed with result 'timeout'.", "it took too long to start or to stop"),
+        ("x.service: start operation timed out. Terminating.", "it took too long to start or to stop"),
+        ("x.service: Main process exited, code=dumped, status=11/SEGV", "it crashed and dumped its core"),
+        ("x.service: Main process exited, code=killed, status=9/KILL", "its process was killed by SIGKILL"),
+        ("x.service: Main process exited, code=exited, status=3/NOTIMPLEMENTED", "its process ended with status 3"),
+        ("x.service: Failed with result 'start-limit-hit'.", "it was started too often too fast"),
+        ("x.service: Failed with result 'protocol'.", "it did not say that it is ready as its unit promises"),
+        ("x.service: Scheduled restart job, restart counter is at 5.", None),
+    ],
+)
+def test_the_words_of_systemd_are_reasons(text: str, reason: str | None) -> None:
+    assert next((found for _, found in reasons([(T0, text)])), None) == reason
+
+
+def test_the_log_is_searched_for_all_that_is_understood() -> None:
+    for _, text in (*OOM, (T0, "Stopped x.service - X."), (T0, "Stopping x.service - X...")):
+        assert re.search(PATTERN, text)
+    assert stop([(at(1), "Stopping x.service - X..."), (at(2), "Stopped x.service - X.")]) == at(2)

@@ -1,0 +1,67 @@
+"""Whose trouble is whose."""
+
+import itertools
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from opsbot.core.dependencies import PATIENCE, Own, Part, Standing, Wait, above, attribute, below, pace, ways_back
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+NEEDS = {"postgres": (), "redis": (), "api": ("postgres", "redis"), "web": ("api",), "mail": ()}
+DOWN, FAILING, UNSEEN, WELL = Standing.DOWN, Standing.FAILING, Standing.UNSEEN, Standing.WELL
+
+
+def test_what_is_above_and_below() -> None:
+    assert above(NEEDS, "web") == ("api", "postgres", "redis")
+    assert below(NEEDS, "postgres") == ("api", "web")
+    assert above(NEEDS, "mail") == below(NEEDS, "mail") == ()
+
+
+@pytest.mark.parametrize(
+    ("service", "standings", "whose"),
+    [
+        ("web", {}, Own()),
+        ("web", {"postgres": DOWN}, Part("postgres")),
+        ("web", {"postgres": DOWN, "api": DOWN}, Part("postgres")),
+        ("web", {"api": DOWN, "redis": FAILING}, Part("api")),
+        ("web", {"redis": FAILING}, Wait(("redis",))),
+        ("web", {"api": UNSEEN, "postgres": FAILING}, Wait(("api", "postgres"))),
+        ("web", {"api": WELL, "postgres": WELL, "redis": WELL}, Own()),
+        ("postgres", {"api": DOWN, "web": FAILING}, Own()),
+        ("mail", {"postgres": DOWN}, Own()),
+    ],
+)
+def test_whose_trouble_it_is(service: str, standings: dict[str, Standing], whose: Own | Part | Wait) -> None:
+    assert attribute(service, NEEDS, standings, NOW, NOW) == whose
+
+
+def test_nobody_waits_longer_than_the_patience() -> None:
+    late = NOW + PATIENCE
+    assert attribute("web", NEEDS, {"api": FAILING}, NOW, late) == Own()
+    assert attribute("web", NEEDS, {"api": FAILING}, NOW, late - timedelta(seconds=1)) == Wait(("api",))
+    assert attribute("web", NEEDS, {"api": FAILING}, NOW, NOW - timedelta(hours=1)) == Own(), "a clock set back"
+
+
+def test_what_others_wait_for_can_be_judged_while_they_do() -> None:
+    for fall in (1, 3, 10):
+        assert pace(timedelta(minutes=5), fall) * (fall + 1) < PATIENCE
+    assert pace(timedelta(seconds=1), 3) == timedelta(seconds=1), "never less often than it is run anyway"
+
+
+def test_rings_are_found_once() -> None:
+    assert list(ways_back(NEEDS)) == []
+    assert list(ways_back({"a": ("b",), "b": ("c",), "c": ("a",), "d": ("a",)})) == [("a", "b", "c", "a")]
+    assert list(ways_back({"a": ("a",)})) == [("a", "a")]
+
+
+@given(st.dictionaries(st.sampled_from("abcdef"), st.lists(st.sampled_from("abcdef"), max_size=3).map(tuple)))
+def test_any_graph_is_gone_through_to_its_end(needs: dict[str, tuple[str, ...]]) -> None:
+    for name in needs:
+        assert name not in above(needs, name)
+        assert all(name in above(needs, each) for each in below(needs, name))
+    for way in ways_back(needs):
+        assert way[0] == way[-1]
+        assert all(after in needs[before] for before, after in itertools.pairwise(way))

@@ -1,0 +1,84 @@
+"""The login budget: how starts are counted, and what is left to opsbot's own restarts."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from opsbot.core.identify import Allowance, Mark, Standing, Starts, allowance, figures, spacing, starts_since
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("spent", "since_last", "standing", "wait"),
+    [
+        (0, None, Standing.FREE, None),
+        (199, 0, Standing.FREE, None),
+        (200, 0, Standing.SLOW, 30),
+        (200, 31, Standing.SLOW, None),
+        (249, 0, Standing.SLOW, 30),
+        (250, 0, Standing.SLOW, 60),
+        (300, 10, Standing.SLOW, 110),
+        (400, 0, Standing.SLOW, 8 * 60),
+        (499, 0, Standing.SLOW, 16 * 60),
+        (500, 86000, Standing.SPENT, None),
+        (1000, 0, Standing.SPENT, None),
+        (5000, 0, Standing.SPENT, None),
+        (300, None, Standing.SLOW, None),
+        (300, -3600, Standing.SLOW, None),  # by a clock that was set back since
+    ],
+)
+def test_the_budget_slows_down_and_stops(
+    spent: int, since_last: int | None, standing: Standing, wait: int | None
+) -> None:
+    last = None if since_last is None else NOW - timedelta(seconds=since_last)
+    found = allowance(Starts(spent, 0, last), 1000, NOW)
+    assert found == Allowance(standing, None if wait is None else NOW + timedelta(seconds=wait))
+
+
+def test_a_smaller_limit_counts_in_shares() -> None:
+    assert allowance(Starts(20, 0, NOW), 100, NOW).standing is Standing.SLOW
+    assert allowance(Starts(50, 0, NOW), 100, NOW).standing is Standing.SPENT
+
+
+def test_a_crash_loop_cannot_burn_the_budget_in_a_day() -> None:
+    """Started as often as it is allowed to, by nobody but opsbot, it never comes near Discord's limit."""
+    starts: list[datetime] = []
+    now = NOW
+    for _ in range(24 * 3600 // 5):
+        recent = [at for at in starts if now - at < timedelta(hours=24)]
+        allowed = allowance(Starts(len(recent), 0, starts[-1] if starts else None), 1000, now)
+        if allowed.standing is Standing.FREE or (allowed.standing is Standing.SLOW and allowed.due is None):
+            starts.append(now)
+        now += timedelta(seconds=5)
+    assert 200 < len(starts) <= 500
+
+
+def test_the_spacing_only_grows() -> None:
+    found = [spacing(share / 1000) for share in range(500)]
+    assert found == sorted(found)
+    assert found[199] == timedelta(0)
+    assert found[499] <= timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "expected"),
+    [
+        (None, Mark("a", 0), (1, 0)),
+        (None, Mark("a", 70), (1, 0)),  # when those were, nobody knows
+        (Mark("a", 0), Mark("a", 0), (0, 0)),
+        (Mark("a", 3), Mark("a", 4), (0, 0)),  # counted by systemd, not yet begun
+        (Mark("a", 0), Mark("b", 0), (1, 0)),
+        (Mark("a", 0), Mark("b", 1), (1, 1)),
+        (Mark("a", 2), Mark("b", 40), (38, 38)),  # while opsbot was away
+        (Mark("a", 40), Mark("b", 0), (1, 0)),
+        (Mark("a", 40), Mark("b", 3), (4, 3)),  # started by hand, and restarted thrice since
+    ],
+)
+def test_starts_are_counted_between_two_looks(before: Mark | None, now: Mark, expected: tuple[int, int]) -> None:
+    assert starts_since(before, now) == expected
+
+
+def test_the_figures_say_who_made_them() -> None:
+    assert figures(Starts(512, 500), 1000).startswith("512 starts in 24 hours, 500 of them by the service manager")
+    assert "by the service manager" not in figures(Starts(3), 1000)

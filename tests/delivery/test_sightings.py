@@ -1,0 +1,144 @@
+"""Complaint: a bot is alive and deaf, and nobody is told. And: a restart throws a bot out of a meeting.
+
+The real client on the stand-in: presences and voice states of another bot, through cuts, new sessions and refusals.
+"""
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from opsbot.bot import Link
+from opsbot.config import Check, CheckKind, Config, Drain
+from opsbot.core.deployment import Phase
+from opsbot.core.health import Verdict
+from opsbot.standin.state import Intent
+from opsbot.watch.sightings import Sightings
+from tests.cogs.world import World, buttons_of, open_world, text_of
+
+BOT = 100000000000000105  # the first member after the five of the world
+
+
+def with_bot(config: Config) -> Config:
+    service = config.services["api"]
+    checks = (Check("seen", CheckKind.PRESENCE, timedelta(seconds=30), user=BOT),)
+    api = replace(service, checks=checks, drain=Drain(BOT), discord_bot=True)
+    return replace(config, services={**config.services, "api": api})
+
+
+def sightings(world: World) -> Sightings:
+    assert world.engine.aware is not None
+    assert world.engine.aware.sightings is not None
+    return world.engine.aware.sightings
+
+
+def bot_in(world: World) -> None:
+    assert world.standin.add_bot("recorder") == BOT
+
+
+async def test_a_bots_presence_is_seen_from_the_first_session_and_as_it_changes(tmp_path: Path) -> None:
+    async with open_world(tmp_path, changed=with_bot, privileged_intents=Intent.PRESENCES) as world:
+        bot_in(world)
+        world.standin.set_presence(BOT, "online")
+        assert sightings(world).look(BOT)[0] is None
+        await world.start()
+        await world.until(lambda: sightings(world).look(BOT)[0] is True)
+        world.standin.set_presence(BOT, "offline")
+        await world.until(lambda: sightings(world).look(BOT)[0] is False)
+        world.standin.set_presence(BOT, "dnd")
+        await world.until(lambda: sightings(world).look(BOT) == (True, "seen dnd in the server"))
+
+
+@pytest.mark.parametrize("resumable", [True, False])
+async def test_what_changed_while_opsbot_was_cut_off_is_known_afterwards(tmp_path: Path, resumable: bool) -> None:
+    async with open_world(tmp_path, changed=with_bot, privileged_intents=Intent.PRESENCES) as world:
+        bot_in(world)
+        world.standin.set_presence(BOT, "online")
+        await world.start()
+        await world.until(lambda: sightings(world).look(BOT)[0] is True)
+        world.standin.faults.refuse_gateway(0.6)
+        world.standin.faults.drop_gateway(resumable=resumable)
+        await world.until(lambda: sightings(world).look(BOT)[0] is None)
+        world.standin.set_presence(BOT, "offline")
+        await world.until(lambda: sightings(world).look(BOT)[0] is False)
+
+
+async def test_without_the_intent_opsbot_says_so_and_goes_on(tmp_path: Path) -> None:
+    async with open_world(tmp_path, changed=with_bot) as world:
+        bot_in(world)
+        await world.start()
+        await world.until(lambda: world.link is Link.CONNECTED)
+        assert "Developer Portal" in world.states[-1].problem
+        assert "Presence Intent" in world.states[-1].problem
+        online, words = sightings(world).look(BOT)
+        assert online is None
+        assert words.startswith("cannot be asked: the Presence Intent is not switched on")
+        await world.engine.watcher.look(["api"])
+        ((_, health),) = (await world.engine.status_of("api")).checks
+        assert health.verdict is Verdict.UNKNOWN
+        response = await world.person("viewer").run("status", service="api")
+        assert "cannot be asked" in text_of(await response.final())
+        # Once refused, it is not asked for again with each new session.
+        world.standin.faults.drop_gateway(resumable=False)
+        await world.until(lambda: world.standin.gateway.starts >= 2)
+        await world.until(lambda: world.link is Link.CONNECTED)
+
+
+async def test_no_intent_is_asked_for_that_nothing_needs(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        await world.start()
+        assert [session.intents for session in world.standin.gateway.sessions.values()] == [Intent.GUILDS]
+        assert world.engine.aware is None
+
+
+async def test_the_people_beside_a_bot_are_counted_and_bots_are_not(tmp_path: Path) -> None:
+    async with open_world(tmp_path, changed=with_bot, privileged_intents=Intent.PRESENCES) as world:
+        bot_in(world)
+        other = world.standin.add_bot("music")
+        room = world.standin.add_voice_channel("meeting")
+        for one in (BOT, other, world.people["viewer"]):
+            world.standin.set_voice(one, room)
+        await world.start()
+        await world.until(lambda: sightings(world).company(BOT) is not None)
+        company = sightings(world).company(BOT)
+        assert company is not None
+        assert (company.channel, company.people) == ("meeting", 1)
+        world.standin.set_voice(world.people["admin"], room)
+        await world.until(lambda: (sightings(world).company(BOT) or company).people == 2)
+        for rank in ("viewer", "admin"):
+            world.standin.set_voice(world.people[rank], None)
+        await world.until(lambda: sightings(world).company(BOT) is None)
+
+
+async def test_an_outage_of_discord_is_seen_and_ends(tmp_path: Path) -> None:
+    async with open_world(tmp_path, changed=with_bot, privileged_intents=Intent.PRESENCES) as world:
+        await world.start()
+        assert world.engine.aware is not None
+        triage = world.engine.aware.triage
+        await world.until(lambda: world.link is Link.CONNECTED)
+        world.standin.faults.away()
+        await world.until(lambda: triage._rest_fails and not triage._up)
+        world.parts.shift = timedelta(seconds=11)
+        await triage.tick()
+        assert triage.away is not None
+        status = await world.engine.status_of("api")
+        assert status.discord_away == triage.away
+        world.standin.faults.back()
+        await world.until(lambda: triage._up)
+        world.parts.shift += timedelta(seconds=11)
+        await triage.tick()
+        assert triage.away is None
+
+
+async def test_the_card_of_one_that_waits_has_a_button_that_ends_the_wait(tmp_path: Path) -> None:
+    async with open_world(tmp_path, changed=with_bot, privileged_intents=Intent.PRESENCES) as world:
+        await world.start()
+        value = await world.deployment(phase=Phase.WAITING)
+        message = await world.standin.wait_for_message(lambda m: "#d1" in text_of(m))
+        assert "Now" in buttons_of(message)
+        refused = await world.person("operator").click(message, "Now")
+        assert "may not use deploy" in text_of(await refused.final())
+        pressed = await world.person("deployer").click(message, "Now")
+        # Nothing works on this one: it was only written down.
+        assert f"Deployment {value.id} of api does not wait any more" in text_of(await pressed.final())

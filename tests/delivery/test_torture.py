@@ -1,0 +1,203 @@
+"""Exactly once, under torture: the process that tells is killed at random points, Discord loses its answers after it
+has stored, refuses, resets, cuts the gateway, goes away; meanwhile incidents come and go.
+
+At the end every alert is in the channel once, in order; every line is in its thread once, in order; and what was put
+into a digest is told by it and nowhere else. `OPSBOT_TORTURE_ROUNDS` sets how many rounds there are (some dozens where
+nothing is said); `OPSBOT_TORTURE_SEED` repeats a run.
+"""
+
+import asyncio
+import os
+import random
+import sys
+from collections import Counter
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from opsbot.core.model import NoticeKind
+from opsbot.store import outbox, watchbook
+from tests.cogs.world import Json, World, text_of
+
+ROUNDS = int(os.environ.get("OPSBOT_TORTURE_ROUNDS", "30"))
+SEED = int(os.environ.get("OPSBOT_TORTURE_SEED", "7"))
+MANY, ONE, THREADS = r"/channels/\d+/messages$", r"/messages/\d+$", r"/messages/\d+/threads$"
+
+
+class Torture:
+    """A process that tells, its killer, and what happens meanwhile."""
+
+    def __init__(self, world: World, seed: int) -> None:
+        self.world = world
+        self.chance = random.Random(seed)  # noqa: S311 - no secret
+        self.child: asyncio.subprocess.Process | None = None
+        self.words = 0
+        self.lines: dict[int, list[str]] = {}
+
+    async def start(self) -> None:
+        self.child = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "tests.delivery.child",
+            str(self.world.config.path.parent),
+            self.world.standin.api_url,
+            self.world.standin.token,
+        )
+
+    async def kill(self) -> None:
+        if self.child is not None:
+            self.child.kill()
+            await self.child.wait()
+            self.child = None
+
+    async def happen(self) -> None:
+        """Something that is to be told."""
+        world, what = self.world, self.chance.random()
+        opened = await world.store.read(watchbook.open_incidents)
+        service = self.chance.choice(("api", "worker"))
+        if what < 0.3:
+            self.words += 1
+            await world.engine.tell("api", f"word {self.words}", level="warning", key=f"w{self.words}")
+        elif what < 0.6 and service not in opened:
+            incident = await world.incident(service, f"cause {self.chance.random():.9f}")
+            self.lines[incident.id] = [incident.cause]
+        elif what < 0.8 and service in opened:
+            await world.recover(service)
+        elif service in opened:
+            number = opened[service].id
+            text = f"deed {len(self.lines[number])}"
+            self.lines[number].append(text)
+            await world.store.write(watchbook.change_incident, number, world.now(), deed=text)
+
+    def break_something(self) -> None:
+        faults, draw = self.world.standin.faults, self.chance
+        path = draw.choice((MANY, MANY, ONE, THREADS))
+        after = draw.random() < 0.6
+        match draw.randrange(8):
+            case 0:
+                faults.answer("*", path, reset=True, after_store=after)
+            case 1:
+                faults.answer("*", path, status=draw.choice((500, 502, 503)), after_store=after)
+            case 2:
+                faults.delay(path, draw.uniform(0.0, 0.3))
+            case 3:
+                faults.rate_limit(path, 0.2)
+            case 4:
+                faults.drop_gateway(resumable=draw.random() < 0.5)
+            case 5:
+                faults.away(draw.uniform(0.05, 0.3))
+            case 6:
+                self.world.standin.store._nonces.clear()  # as minutes later: only the history can tell
+            case _:
+                pass
+
+    async def round(self) -> None:
+        if self.child is None:
+            await self.start()
+        for _ in range(self.chance.randrange(4)):
+            await self.happen()
+        for _ in range(self.chance.randrange(3)):
+            self.break_something()
+        # Most of a child's first second is its start: the kill is to fall on its work.
+        with suppress(TimeoutError):
+            await self.world.standin.wait_for_message(lambda _: False, self.chance.uniform(0.05, 0.5))
+        if self.chance.random() < 0.5:
+            await self.kill_at_work()
+
+    async def kill_at_work(self) -> None:
+        """Kill it while it sends, most often with the message stored and its answer lost."""
+        world = self.world
+        if self.chance.random() < 0.7:
+            world.standin.faults.answer("POST", MANY, reset=True, after_store=True)
+        await self.happen()
+        seen = self._sent()
+        with suppress(TimeoutError):
+            await world.until(lambda: self._sent() > seen, 3)
+        await asyncio.sleep(self.chance.choice((0.0, 0.0, self.chance.uniform(0.0, 0.05))))
+        await self.kill()
+        if self.chance.random() < 0.7:
+            world.standin.store._nonces.clear()  # it is started minutes later: only the history can tell
+
+    def _sent(self) -> int:
+        return sum(request.method == "POST" and "/messages" in request.path for request in self.world.standin.requests)
+
+
+def _number(message: Json) -> str:
+    return text_of(message).rsplit("#", 1)[-1].split("\n")[0]
+
+
+def _rows(db: Any) -> list[Any]:
+    return [outbox.notice(row) for row in db.execute("SELECT * FROM notices ORDER BY id")]
+
+
+@pytest.mark.timeout(120 + 6 * ROUNDS)
+async def test_every_alert_is_told_once_and_in_order_whatever_is_killed_lost_or_refused(world: World) -> None:
+    torture = Torture(world, SEED)
+    try:
+        for _ in range(ROUNDS):
+            await torture.round()
+    finally:
+        await torture.kill()
+    world.standin.faults.clear()
+    world.standin.faults.back()
+    for service in await world.store.read(watchbook.open_incidents):
+        await world.recover(service)
+    await world.start()
+    await world.all_told(60 + ROUNDS)
+    await asyncio.sleep(0.5)
+    rows = await world.store.read(_rows)
+    assert not [row.key for row in rows if row.told_at is None and not row.dropped]
+
+    posted = world.posted()
+    marks = [_number(message) for message in posted]
+    assert [mark for mark, times in Counter(marks).items() if times > 1] == []
+    cards = {f"i{row.subject}": row.id for row in rows if row.kind is NoticeKind.INCIDENT}
+    told = [cards.get(mark, int(mark[1:]) if mark[0] == "n" else 0) for mark in marks]
+    assert told == sorted(told), "in the order in which it happened"
+    words = [message["content"].split("word ")[1].split("\n")[0] for message in posted if "word " in message["content"]]
+    assert words == [str(number + 1) for number in range(torture.words)]
+
+    for number, lines in torture.lines.items():
+        card = next(message for message in posted if _number(message) == f"i{number}")
+        thread = [message["content"].split("\n")[0] for message in world.thread(card)[1:]]
+        said = [text.split("> ")[-1] for text in thread if "well again" not in text]
+        assert said == lines, f"the thread of incident {number}"
+        ends = [index for index, text in enumerate(thread) if "well again" in text]
+        assert ends == [len(thread) - 1], f"the end of incident {number} is there once, and last"
+
+
+async def test_an_outage_between_two_kills_ends_in_digests_that_tell_each_thing_once(world: World) -> None:
+    world.standin.faults.away()
+    for number in range(14):
+        await world.incident(cause=f"cause-{number:02d}")
+        await world.recover()
+        await world.engine.tell("api", f"word-{number:02d}", level="warning", key=f"w{number}")
+    await world.store.write(_older, timedelta(minutes=20))
+    torture = Torture(world, SEED)
+    world.standin.faults.back()
+    try:
+        for _ in range(max(3, ROUNDS // 10)):
+            world.standin.faults.answer("POST", MANY, reset=True, after_store=torture.chance.random() < 0.7)
+            await torture.start()
+            await world.until(lambda: world.standin.connected, 20)
+            await asyncio.sleep(torture.chance.uniform(0.0, 0.2))
+            await torture.kill()
+            world.standin.store._nonces.clear()
+    finally:
+        await torture.kill()
+    world.standin.faults.clear()
+    await world.start()
+    await world.all_told(30)
+    everything = "\n".join(text_of(message) for message in world.posted())
+    for number in range(14):
+        assert everything.count(f"cause-{number:02d}") == 1
+        assert everything.count(f"word-{number:02d}") == 1
+
+
+def _older(db: Any, age: timedelta) -> None:
+    """All of it happened that much earlier."""
+    seconds = age.total_seconds()
+    db.execute("UPDATE notices SET at = at - ?", (seconds,))
+    db.execute("UPDATE incidents SET opened_at = opened_at - ?, closed_at = closed_at - ?", (seconds, seconds))

@@ -1,0 +1,34 @@
+"""Other ways to reach people, as the doctor looks at them; nothing is sent."""
+
+from dataclasses import replace
+
+import pytest
+
+from opsbot.config import Config, Heartbeat, Notifier, Secret
+from tests.doctor.conftest import Doctor, failed, named
+
+KEY = "s3cret-topic-of-the-phone"
+
+
+async def test_addresses_are_read_and_tried_for_their_form(
+    config: Config, doctor: Doctor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {
+        "GOOD": f"json://127.0.0.1/{KEY}",
+        "ODD": f"no-such-thing://{KEY}",
+        "BEAT": f"https://hc.example.org/{KEY}",
+    }
+    for name, value in given.items():
+        monkeypatch.setenv(f"OPSBOT_TEST_{name}", value)
+    notifiers = {name: Notifier(name, Secret(env=f"OPSBOT_TEST_{name.upper()}")) for name in ("good", "odd", "none")}
+    asked = replace(config, notifiers=notifiers, heartbeat=Heartbeat(Secret(env="OPSBOT_TEST_BEAT")))
+    report = await doctor(asked)
+    assert named(report, "notifier good").seen == "the URL is understood; `opsbot notify good` tries it"
+    assert named(report, "heartbeat").seen == "the address of a switch at hc.example.org can be read"
+    assert {found.name: found.seen.split(";")[0] for found in failed(report)} == {
+        "notifier odd": "apprise does not understand the URL",
+        "notifier none": "the environment variable OPSBOT_TEST_NONE is not set",
+    }
+    assert KEY not in str(report)
+    monkeypatch.setenv("OPSBOT_TEST_BEAT", "hc.example.org")
+    assert named(await doctor(asked), "heartbeat").seen == "the address is no http(s) URL"

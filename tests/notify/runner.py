@@ -1,0 +1,22 @@
+"""Runs one notifier over a store until it is killed: `python -m tests.notify.runner STORE URL_FILE`."""
+
+import asyncio
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from opsbot.config import Notifier, Secret
+from opsbot.feed import Feed
+from opsbot.notify.notifiers import Notifiers, Pace
+from opsbot.store import Store
+
+
+async def main(store: Path, url: Path) -> None:
+    async with Store(store) as opened:
+        pace = Pace(retry_first=0.05, retry_most=0.2, look=0.1)
+        phone = Notifier("phone", Secret(file=url))
+        await Notifiers({"phone": phone}, opened, Feed(), lambda: datetime.now(UTC), "blue", pace=pace).run()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2])))

@@ -1,0 +1,95 @@
+"""Services whose checks the test decides, watched by a clock the test moves; and the real channel, on the stand-in."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from opsbot.bot import run_bot
+from opsbot.config import Alerts, Service
+from opsbot.engine import Engine
+from opsbot.standin import Standin
+from opsbot.store import outbox
+from tests.cogs.world import BRISK, QUICK, Json, config_for, text_of
+from tests.watch.herd import Herd, open_herd
+
+if TYPE_CHECKING:
+    from opsbot.deploy.deployer import Deployer
+
+
+@dataclass
+class Scene:
+    """A herd and its channel."""
+
+    herd: Herd
+    standin: Standin
+    folder: Path
+    bot: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """The bot logs in and begins to tell."""
+        logging.getLogger("discord").setLevel(logging.CRITICAL)
+        herd = self.herd
+        config = replace(config_for(self.folder, self.standin.api_url), services=herd.services)
+        yard = cast("Deployer", herd.yard)
+        engine = Engine(config, herd.store, herd.feed, herd.managers, yard, herd.watcher, herd.clock)
+        self.bot = asyncio.create_task(
+            run_bot(engine, config, self.standin.token, pace=QUICK, channel_pace=BRISK), name="bot"
+        )
+        await self.standin.wait_connected()
+
+    async def end(self) -> None:
+        """As a dead process would: nothing finished."""
+        if self.bot is not None:
+            self.bot.cancel()
+            await asyncio.gather(self.bot, return_exceptions=True)
+            self.bot = None
+
+    async def again(self, away: int = 0) -> None:
+        """opsbot is killed and started anew after so many seconds."""
+        await self.end()
+        await self.herd.again(away)
+        await self.start()
+
+    async def run(self, seconds: int, each: Callable[[int], None] = lambda _: None) -> None:
+        """Let so many seconds pass, and the channel catch up."""
+        await self.herd.run(seconds, each)
+        await self.told()
+
+    async def told(self, seconds: float = 60.0) -> None:
+        """Until everything is said, and every card is true."""
+        async with asyncio.timeout(seconds):
+            while await self._behind():
+                await asyncio.sleep(0.02)
+
+    async def _behind(self) -> bool:
+        waiting, _ = await self.herd.store.read(outbox.waiting)
+        stale = await self.herd.store.read(outbox.stale_cards)
+        return bool(waiting or stale)
+
+    def posted(self) -> list[Json]:
+        return self.standin.messages(self.standin.ops_channel_id)
+
+    def contents(self) -> list[str]:
+        return [message["content"] for message in self.posted()]
+
+    def text(self, number: int) -> str:
+        return text_of(self.posted()[number])
+
+    def requests(self, method: str) -> int:
+        return sum(each.method == method and "/channels/" in each.path for each in self.standin.requests)
+
+
+@asynccontextmanager
+async def open_scene(folder: Path, services: Iterable[Service], alerts: Alerts = Alerts()) -> AsyncIterator[Scene]:  # noqa: B008
+    """All of it; every service is well."""
+    async with Standin() as standin, open_herd(folder, services, alerts) as herd:
+        scene = Scene(herd, standin, folder)
+        await scene.start()
+        try:
+            yield scene
+        finally:
+            await scene.end()

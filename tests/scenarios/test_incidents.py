@@ -1,0 +1,159 @@
+"""What people complain of in every tool of this kind (PEERS, section 3), as it looks in the channel here.
+
+The numbers in the names are those of the rows.
+"""
+
+import re
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+from opsbot.core.recovery import Ladder
+from opsbot.services.port import Activity, Happening, ServiceState
+from tests.scenarios.channel import open_scene
+from tests.watch.herd import HTTP, PROCESS, TCP, service
+
+TREE = (service("web", "api"), service("api", "postgres"), service("postgres", checks=(TCP, HTTP)), service("mail"))
+
+
+async def test_row_3_a_restart_tells_only_what_changed(tmp_path: Path) -> None:
+    async with open_scene(tmp_path, TREE) as scene:
+        await scene.run(70)
+        scene.herd.fails("mail", "postgres")
+        await scene.run(40)
+        before = scene.contents()
+        await scene.again(600)
+        await scene.run(60)
+        assert scene.contents() == before, "no storm of what was known"
+        scene.herd.mends("mail")
+        scene.herd.fails("api")
+        await scene.again(600)
+        await scene.run(30)
+        (after,) = scene.contents()[len(before) :]
+        assert "mail is well again" in after, "and what changed meanwhile is told: no blanket suppression"
+        root = next(text for text in scene.contents() if "postgres is not well" in text)
+        assert "Also not well because of it: api." in root
+
+
+async def test_row_4_one_cause_is_one_message(tmp_path: Path) -> None:
+    async with open_scene(tmp_path, TREE) as scene:
+        await scene.run(10)
+        scene.herd.sight.failing |= {"postgres.tcp": "connection refused", "postgres.http": "no answer"}
+        scene.herd.fails("api", "web")
+        await scene.run(40)
+        card, call = scene.contents()
+        assert card.startswith("🔴 postgres is not well: check tcp: connection refused.")
+        assert card.endswith("Also not well because of it: web, api.")
+        assert "A human is needed for postgres" in call
+        assert "↳ so too http: no answer" in scene.text(0)
+        assert "• api: check http: no answer <t:" in scene.text(0)
+        scene.herd.mends()
+        await scene.run(30)
+        assert len(scene.contents()) == 3
+        assert "✓ api: check http: no answer <t:" in scene.text(0)
+        assert "Not well yet: web, api." in scene.text(2), "at that moment"
+
+
+async def test_row_4_a_childs_card_says_what_it_became_part_of(tmp_path: Path) -> None:
+    async with open_scene(tmp_path, TREE) as scene:
+        await scene.run(10)
+        scene.herd.fails("api")
+        await scene.run(20)
+        scene.herd.fails("postgres")
+        await scene.run(20)
+        assert scene.contents()[0].startswith("↪️ api was not well: check http: no answer. This is part of incident 2.")
+        assert scene.posted()[0]["embeds"][0]["title"] == "api: part of incident 2"
+
+
+async def test_row_5_blips_say_nothing_and_flapping_is_one_message(tmp_path: Path) -> None:
+    async with open_scene(tmp_path, [service("api")]) as scene:
+
+        def blip(second: int) -> None:
+            (scene.herd.fails if second % 60 < 5 else scene.herd.mends)("api")
+
+        await scene.run(300, blip)
+        assert scene.contents() == []
+
+        def up_and_down(second: int) -> None:
+            (scene.herd.fails if second % 32 < 16 else scene.herd.mends)("api")
+
+        await scene.run(32 * 3, up_and_down)
+        before = len(scene.contents())
+        assert scene.contents()[-1].startswith("🟠 api is flapping: 6 changes in ")
+        await scene.run(32 * 20, up_and_down)
+        called = sum("A human is needed" in text for text in scene.contents()[before:])
+        assert len(scene.contents()) - before == called <= 1, "one message, edited"
+        flapping = next(text for text in scene.contents() if "is flapping" in text)
+        assert re.search(r"4\d changes in", flapping)
+        assert "late" not in flapping
+        scene.herd.mends()
+        await scene.run(330)
+        assert "api is well again" in scene.contents()[-1]
+        assert "calm for 5 m after 46 changes" in scene.contents()[-1]
+
+
+async def test_row_5_alternation_that_thresholds_miss_is_told_once(tmp_path: Path) -> None:
+    async with open_scene(tmp_path, [service("api")]) as scene:
+
+        def by_turns(second: int) -> None:
+            (scene.herd.fails if second // 5 % 2 else scene.herd.mends)("api")
+
+        await scene.run(900, by_turns)
+        (text,) = scene.contents()
+        assert text.startswith("🟠 api is flapping: ")
+        assert "check http fails and passes by turns: no answer" in text
+
+
+async def test_row_8_what_is_down_is_restarted_and_the_card_says_so(tmp_path: Path) -> None:
+    async with open_scene(tmp_path, [service("api", recovery=Ladder())]) as scene:
+        await scene.run(10)
+        scene.herd.fails("api")
+        await scene.run(17)
+        assert scene.herd.shepherd.restarts == ["api"]
+        assert "restart 1 of 3" in scene.text(0)
+        scene.herd.mends()
+        await scene.run(20)
+        assert "api is well again after" in scene.contents()[1]
+        assert "restarted by opsbot" in scene.contents()[1]
+
+
+async def test_row_9_recovery_ends_loudly_and_never_loops(tmp_path: Path) -> None:
+    ladder = Ladder(attempts=2, backoff=timedelta(seconds=5))
+    async with open_scene(tmp_path, [service("api", recovery=ladder)]) as scene:
+        await scene.run(10)
+        scene.herd.fails("api")
+        await scene.run(1800)
+        assert scene.herd.shepherd.restarts == ["api", "api"]
+        assert [text for text in scene.contents() if "🚨" in text] == [
+            "🚨 A human is needed for api: 2 restarts did not help."
+        ]
+        assert "opsbot does nothing more by itself" in scene.text(0)
+
+
+async def test_row_10_nothing_is_done_to_what_is_starting_or_being_deployed(tmp_path: Path) -> None:
+    starting = replace(service("api", checks=(HTTP, PROCESS), recovery=Ladder()), startup_grace=timedelta(seconds=30))
+    async with open_scene(tmp_path, [starting]) as scene:
+        herd = scene.herd
+        await scene.run(10)
+        herd.yard.deploying.add("api")
+        herd.fails("api")
+        await scene.run(120)
+        herd.yard.deploying.clear()
+        herd.shepherd.states["api"] = ServiceState(Activity.RUNNING, pid=2, run="2", started_at=herd.clock())
+        await scene.run(25)
+        assert scene.contents() == []
+        assert herd.shepherd.restarts == []
+        herd.mends()
+        await scene.run(10)
+        herd.fails("api")
+        await scene.run(16)
+        assert len(scene.contents()) == 1, "the grace ended with its first success"
+
+
+async def test_a_start_limit_is_told_as_what_it_is_and_asked_why(tmp_path: Path) -> None:
+    async with open_scene(tmp_path, [service("api", recovery=Ladder())]) as scene:
+        await scene.run(10)
+        state = ServiceState(Activity.FAILED, exit="exit status 1")
+        scene.herd.shepherd.happens("api", Happening.GAVE_UP, state)
+        await scene.run(5)
+        assert scene.contents()[0].startswith("🔴 api is not well: it died again and again (exit status 1).")

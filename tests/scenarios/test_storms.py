@@ -1,0 +1,49 @@
+"""A storm stays one message, or few: 200 services under one root, and 500 that flap."""
+
+from datetime import timedelta
+from pathlib import Path
+
+from opsbot.config import Alerts, Check, CheckKind
+from opsbot.core.health import Policy
+from opsbot.store import watchbook
+from tests.scenarios.channel import open_scene
+from tests.watch.herd import open_herd, service
+
+CHILDREN = 200
+FLAPPING = 500
+SLOW = Check("tcp", CheckKind.TCP, timedelta(seconds=30), policy=Policy(fall=3))
+
+
+async def test_two_hundred_services_under_one_root_are_one_message(tmp_path: Path) -> None:
+    names = [f"s{number}" for number in range(CHILDREN)]
+    services = [*(service(name, "postgres") for name in names), service("postgres", checks=(SLOW,))]
+    async with open_scene(tmp_path, services) as scene:
+        await scene.run(35)
+        scene.herd.fails("postgres", *names)
+        await scene.run(60)
+        posted = [text for text in scene.contents() if "A human is needed for" not in text]
+        assert "".join(posted) == (
+            "🔴 postgres is not well: check tcp: no answer. A human is needed. "
+            "Also not well because of it: 200 services."
+        )
+        scene.herd.mends()
+        await scene.run(70)
+        assert len(scene.contents()) == 3, "the alarm, the call for the root, its end"
+        incident = await scene.herd.latest("postgres")
+        assert len(incident.dependents) == CHILDREN
+        assert all(one.well_at is not None for one in incident.dependents)
+        assert scene.requests("PATCH") < 40
+
+
+async def test_five_hundred_flapping_checks_say_one_thing_each_and_seldom_edit(tmp_path: Path) -> None:
+    services = [service(f"s{number}") for number in range(FLAPPING)]
+    async with open_herd(tmp_path, services, Alerts()) as herd:
+
+        def by_turns(second: int) -> None:
+            herd.sight.failing = dict.fromkeys(herd.services, "no answer") if second // 5 % 2 else {}
+
+        await herd.run(180, by_turns)
+        told = await herd.told()
+        assert sorted(told) == sorted(f"incident s{number}" for number in range(FLAPPING))
+        revisions = sum(one.revision for one in (await herd.store.read(watchbook.open_incidents)).values())
+        assert revisions < FLAPPING * 10, "counts are written down seldom, not at each look"

@@ -1,0 +1,36 @@
+"""A database that an earlier opsbot made is brought up to date, with all that is in it."""
+
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from importlib import resources
+from pathlib import Path
+
+from opsbot.core.model import NoticeKind
+from opsbot.store import Store, mutes, outbox, watchbook
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def first(path: Path) -> None:
+    """As the first version made it, with a silence, an incident and its untold alarm."""
+    sql = (resources.files("opsbot.store") / "migrations" / "0001_first.sql").read_text()
+    at = NOW.timestamp()
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.executescript(f"BEGIN;{sql}PRAGMA user_version = 1;COMMIT;")
+        db.execute("INSERT INTO silences VALUES ('api', 'ann', '', ?, ?)", (at, at + 60))
+        db.execute("INSERT INTO incidents (service, cause, opened_at) VALUES ('api', 'gone', ?)", (at,))
+        db.execute(
+            "INSERT INTO notices (key, kind, service, subject, at) VALUES ('incident:1', 'incident', 'api', 1, ?)",
+            (at,),
+        )
+
+
+async def test_silences_and_alarms_of_the_first_version_are_kept(tmp_path: Path) -> None:
+    first(tmp_path / "s.db")
+    async with Store(tmp_path / "s.db") as store:
+        assert await store.read(outbox.untold, NOW) == []
+        later = NOW + timedelta(seconds=61)
+        assert [notice.kind for notice in await store.read(outbox.untold, later)] == [NoticeKind.INCIDENT]
+        assert await store.read(mutes.silenced_until, "api", NOW, later) == NOW + timedelta(seconds=60)
+        assert await store.read(watchbook.silence, "api", later) is None

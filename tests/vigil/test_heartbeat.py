@@ -1,0 +1,145 @@
+"""The heartbeat, against a real switch on loopback."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from aiohttp import web
+
+from opsbot import config
+from opsbot.bot import GatewayState, Link
+from opsbot.config import Secret
+from opsbot.heartbeat import LONG_AWAY, Heartbeat, deaf
+from opsbot.redaction import Redactor, parts_of_url
+from opsbot.vigil import Vigil
+from opsbot.web.facts import Beats
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+NAME = "OPSBOT_TEST_HEARTBEAT"
+UUID = "5f0c1a52-switch-key"
+
+
+@dataclass
+class Switch:
+    heard: list[tuple[str, str]] = field(default_factory=list)
+    status: int = 200
+    silent: bool = False
+    url: str = ""
+
+    async def hear(self, request: web.Request) -> web.Response:
+        if self.silent:
+            await asyncio.sleep(30)
+        self.heard.append((request.path.removeprefix(f"/{UUID}"), await request.text()))
+        return web.Response(status=self.status)
+
+
+@asynccontextmanager
+async def open_switch() -> AsyncIterator[Switch]:
+    switch = Switch()
+    app = web.Application()
+    app.router.add_route("*", "/{tail:.*}", switch.hear)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    switch.url = f"http://127.0.0.1:{runner.addresses[0][1]}/{UUID}"
+    try:
+        yield switch
+    finally:
+        await runner.cleanup()
+
+
+@pytest.fixture
+async def switch(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Switch]:
+    async with open_switch() as made:
+        monkeypatch.setenv(NAME, made.url)
+        yield made
+
+
+def heartbeat(beats: Beats, reasons: list[str], limit: float = 10.0, url: str = "") -> Heartbeat:
+    given = config.Heartbeat(Secret(env=NAME), timedelta(seconds=1))
+    return Heartbeat(given, beats, lambda: reasons, lambda: NOW, Redactor(parts_of_url(url)), limit)
+
+
+async def test_it_begins_once_and_then_tells_how_things_are(switch: Switch) -> None:
+    beats, reasons = Beats(), list[str]()
+    for _ in range(2):  # a reload begins a second one over the same beats
+        running = asyncio.create_task(heartbeat(beats, reasons).run())
+        before = beats.sent
+        while beats.sent < before + 2:
+            await asyncio.sleep(0.02)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert [path for path, _ in switch.heard].count("/start") == 1
+    assert switch.heard[0] == ("/start", "")
+    assert {path for path, _ in switch.heard[1:]} == {""}
+    assert (beats.told_at, beats.failures) == (NOW, 0)
+
+
+async def test_what_is_not_well_is_told_as_a_failure_with_the_reason(switch: Switch) -> None:
+    beats = Beats()
+    reasons = ["the watch loop is stuck", f"Discord refuses opsbot: {UUID}"]
+    assert await heartbeat(beats, reasons, url=switch.url).beat()
+    assert switch.heard == [("/fail", "the watch loop is stuck; Discord refuses opsbot: [redacted]")]
+    reasons.clear()
+    assert await heartbeat(beats, reasons).beat()
+    assert switch.heard[-1] == ("", "")
+
+
+async def test_a_switch_that_refuses_hangs_or_is_gone_is_counted_and_waited_for_no_longer_than_allowed(
+    switch: Switch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beats = Beats()
+    switch.status = 503
+    assert not await heartbeat(beats, []).beat()
+    assert beats.failure == "the switch answered 503"
+    switch.silent = True
+    assert not await heartbeat(beats, [], limit=0.2).beat()
+    assert beats.failure == "no answer in 0.2 s"
+    switch.silent, switch.status = False, 200
+    monkeypatch.setenv(NAME, f"http://127.0.0.1:1/{UUID}")
+    assert not await heartbeat(beats, [], url=f"http://127.0.0.1:1/{UUID}").beat()
+    assert UUID not in beats.failure
+    monkeypatch.setenv(NAME, "nonsense")
+    assert not await heartbeat(beats, []).beat()
+    monkeypatch.delenv(NAME)
+    assert not await heartbeat(beats, []).beat()
+    assert NAME in beats.failure
+    assert (beats.failures, beats.sent, beats.told_at) == (5, 0, None)
+    monkeypatch.setenv(NAME, switch.url)
+    assert await heartbeat(beats, []).beat()
+    assert (beats.failures, beats.sent, beats.failure) == (5, 1, "")
+
+
+async def test_an_address_with_a_question_keeps_it(switch: Switch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(NAME, f"{switch.url}/?create=1")
+    assert await heartbeat(Beats(), ["why"]).beat()
+    assert switch.heard == [("/fail", "why")]
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        (GatewayState(Link.CONNECTED, NOW), ""),
+        (GatewayState(Link.AWAY, NOW - LONG_AWAY + timedelta(seconds=1)), ""),
+        (GatewayState(Link.AWAY, NOW - LONG_AWAY), "Discord has been out of reach for 1 h: alerts wait"),
+        (GatewayState(Link.CONNECTING, NOW - 2 * LONG_AWAY), "Discord has been out of reach for 2 h: alerts wait"),
+        (GatewayState(Link.REFUSED, NOW, problem="bad token"), "Discord refuses opsbot: bad token"),
+        (GatewayState(Link.CONNECTED, NOW, problem="the ops channel is gone"), "the ops channel is gone"),
+    ],
+)
+def test_a_short_absence_is_discords_own_and_a_refusal_is_ours(state: GatewayState, said: str) -> None:
+    assert deaf(state, NOW) == said
+
+
+def test_a_vigil_that_looks_no_more_is_not_taken_for_well() -> None:
+    time = [0.0]
+    vigil = Vigil(20.0, lambda _: None, tell=lambda _: None, steady=lambda: time[0])
+    vigil._judge([])
+    assert vigil.reasons() == []
+    vigil._judge(["the watch loop is stuck"])
+    assert vigil.reasons() == ["the watch loop is stuck"]
+    time[0] = 31.0
+    assert vigil.reasons() == ["the vigil over opsbot has not looked for 31 s"]

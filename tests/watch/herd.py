@@ -1,0 +1,205 @@
+"""Many services at once, over hand-written ports, a real store, and a clock that the test moves."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from opsbot.config import Alerts, Check, CheckKind, ManagerKind, Service
+from opsbot.core.health import Policy, ProbeResult
+from opsbot.core.model import Incident, Notice
+from opsbot.core.recovery import Ladder
+from opsbot.feed import Feed
+from opsbot.services.port import Activity, Happening, LogLine, LogQuery, ServiceEvent, ServiceManager, ServiceState
+from opsbot.store import Store, outbox, watchbook
+from opsbot.watch import Watcher
+from tests.fixtures.puppets import Clock, Yard
+
+if TYPE_CHECKING:
+    from opsbot.deploy.deployer import Deployer
+    from opsbot.probes import Prober
+
+HTTP = Check("http", CheckKind.HTTP, timedelta(seconds=5), policy=Policy(fall=3, rise=2))
+TCP = Check("tcp", CheckKind.TCP, timedelta(seconds=5), policy=Policy(fall=3, rise=2))
+PROCESS = Check("process", CheckKind.PROCESS, timedelta(seconds=5), policy=Policy(fall=1, rise=1))
+
+
+def service(
+    name: str,
+    *needs: str,
+    checks: tuple[Check, ...] = (HTTP,),
+    recovery: Ladder = Ladder(restart=False),  # noqa: B008
+) -> Service:
+    """A service that needs others. Recovery only calls for a human, unless another ladder is given."""
+    return Service(
+        name,
+        ManagerKind.PROCESS,
+        ("x",),
+        depends_on=needs,
+        checks=checks,
+        recovery=recovery,
+        startup_grace=timedelta(0),
+    )
+
+
+@dataclass(eq=False)
+class Shepherd:
+    """A manager of many services, whose strings the test pulls."""
+
+    clock: Clock
+    states: dict[str, ServiceState] = field(default_factory=dict)
+    restarts: list[str] = field(default_factory=list)
+    lines: dict[str, list[LogLine]] = field(default_factory=dict)
+    before_logs: dict[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
+    _listeners: list[Callable[[ServiceEvent], None]] = field(default_factory=list)
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    def listen(self, listener: Callable[[ServiceEvent], None]) -> None:
+        self._listeners.append(listener)
+
+    async def start(self, service: str) -> ServiceState:
+        return await self.state(service)
+
+    async def stop(self, service: str) -> ServiceState:
+        return await self.state(service)
+
+    def parts(self, service: str) -> tuple[str, ...]:
+        assert service
+        return ()
+
+    async def restart(self, service: str, part: str | None = None) -> ServiceState:
+        assert part is None
+        self.restarts.append(service)
+        return await self.state(service)
+
+    async def state(self, service: str) -> ServiceState:
+        running = ServiceState(Activity.RUNNING, pid=1, run="1", started_at=self.clock() - timedelta(hours=1))
+        return self.states.setdefault(service, running)
+
+    async def logs(self, service: str, query: LogQuery) -> list[LogLine]:
+        if service in self.before_logs:
+            await self.before_logs[service]()
+        return self.lines.get(service, [])[-query.lines :]
+
+    async def follow(self, service: str) -> AsyncIterator[LogLine]:
+        for line in self.lines.get(service, []):
+            yield line
+
+    def happens(self, name: str, what: Happening, state: ServiceState) -> None:
+        """Tell the listeners of something."""
+        self.states[name] = state
+        for listener in self._listeners:
+            listener(ServiceEvent(name, what, self.clock(), state))
+
+
+@dataclass(eq=False)
+class Sight:
+    """A prober that sees what the test says: what each service's checks fail with, by service or service.check."""
+
+    clock: Clock
+    failing: dict[str, str] = field(default_factory=dict)
+    looks: int = 0
+
+    def quick(self, service: Service, check: Check, state: ServiceState) -> ProbeResult:
+        assert state.activity
+        self.looks += 1
+        seen = self.failing.get(f"{service.name}.{check.name}", self.failing.get(service.name))
+        return ProbeResult(seen is None, seen or "well", self.clock())
+
+
+@dataclass
+class Herd:
+    """Services, watched."""
+
+    services: dict[str, Service]
+    clock: Clock
+    store: Store
+    shepherd: Shepherd
+    sight: Sight
+    yard: Yard
+    watcher: Watcher
+    alerts: Alerts = field(default_factory=Alerts)
+    feed: Feed = field(default_factory=Feed)
+
+    @property
+    def managers(self) -> dict[str, ServiceManager]:
+        return dict.fromkeys(self.services, self.shepherd)
+
+    async def settle(self) -> None:
+        """Let everything that was begun come to its end."""
+        for _ in range(20):
+            await asyncio.sleep(0)
+            while self.watcher._tasks:
+                await asyncio.wait(set(self.watcher._tasks))
+
+    async def run(self, seconds: int, each: Callable[[int], None] = lambda _: None) -> None:
+        """Let so many seconds pass, with a tick at each; `each` is told which one it is before it."""
+        for number in range(seconds):
+            each(number)
+            self.clock.pass_by(1)
+            await self.watcher.tick()
+            await self.settle()
+
+    def fails(self, *names: str, seen: str = "no answer") -> None:
+        self.sight.failing |= dict.fromkeys(names, seen)
+
+    def mends(self, *names: str) -> None:
+        for name in names or tuple(self.sight.failing):
+            self.sight.failing.pop(name, None)
+
+    async def told(self) -> list[str]:
+        """What is in the outbox, in its order: kind, service and subject of each."""
+        notices: list[Notice] = await self.store.read(outbox.untold, self.clock(), 10_000)
+        return [f"{notice.kind} {notice.service}" for notice in notices]
+
+    async def incident(self, name: str) -> Incident:
+        """The open incident of a service."""
+        return (await self.store.read(watchbook.open_incidents))[name]
+
+    async def latest(self, name: str) -> Incident:
+        """The latest incident of a service, over or not."""
+        return (await self.store.read(watchbook.incidents, name, 1))[0]
+
+    def seconds(self, at: datetime, since: datetime) -> float:
+        return (at - since).total_seconds()
+
+    async def again(self, away: int = 0) -> None:
+        """opsbot ends, and starts anew over the same store after so many seconds."""
+        await self.watcher.close()
+        self.clock.pass_by(away)
+        self.watcher = make_watcher(self)
+        await self.watcher.open()
+
+
+def make_watcher(herd: Herd) -> Watcher:
+    return Watcher(
+        herd.services,
+        herd.store,
+        herd.feed,
+        herd.managers,
+        cast("Prober", herd.sight),
+        cast("Deployer", herd.yard),
+        herd.clock,
+        str,
+        herd.alerts,
+    )
+
+
+@asynccontextmanager
+async def open_herd(folder: Path, services: Iterable[Service], alerts: Alerts = Alerts()) -> AsyncIterator[Herd]:  # noqa: B008
+    """These services, watched, all well."""
+    clock = Clock()
+    async with Store(folder / "s.db") as store:
+        by_name = {one.name: one for one in services}
+        shepherd, sight, yard = Shepherd(clock), Sight(clock), Yard(clock)
+        herd = Herd(by_name, clock, store, shepherd, sight, yard, cast("Watcher", None), alerts)
+        herd.watcher = make_watcher(herd)
+        await herd.watcher.open()
+        yield herd
+        await herd.watcher.close()

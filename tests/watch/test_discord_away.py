@@ -1,0 +1,153 @@
+"""Complaint: Discord has an outage, and the watcher restarts healthy bots again and again."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from opsbot.config import Check, CheckKind
+from opsbot.core.health import Policy
+from opsbot.core.model import NoticeKind
+from opsbot.services.port import Activity, Happening
+from opsbot.store import discord
+from opsbot.watch.vetoes import first
+from tests.watch.bot_stage import SERVICE, BotStage, open_stage
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> AsyncIterator[BotStage]:
+    async with open_stage(tmp_path) as opened:
+        opened.aware.triage.gateway(up=True)
+        yield opened
+
+
+async def goes_away(stage: BotStage) -> None:
+    stage.aware.triage.gateway(up=False)
+    stage.aware.triage.rest(ok=False)
+    await stage.run(12)
+    assert stage.aware.triage.away is not None
+
+
+async def test_a_bot_that_fails_for_want_of_discord_is_left_running(stage: BotStage) -> None:
+    await goes_away(stage)
+    stage.eyes.failing["http"] = "answered 503"
+    await stage.run(1800)
+    assert stage.manager.restarts_asked == []
+    assert [notice.kind for notice in await stage.notices()] == [NoticeKind.INCIDENT]  # no call either
+    (waits,) = await stage.deeds()
+    assert waits.startswith("waits: Discord is away since <t:")
+    assert stage.watcher.waits("api").startswith("Discord is away since")
+
+
+async def test_after_the_outage_it_gets_a_while_and_then_recovery_goes_on(stage: BotStage) -> None:
+    await goes_away(stage)
+    stage.eyes.failing["http"] = "answered 503"
+    await stage.run(300)
+    stage.aware.triage.gateway(up=True)
+    back = stage.clock()
+    await stage.run(100)
+    assert stage.aware.triage.away is None
+    assert stage.manager.restarts_asked == []
+    deeds = await stage.deeds()
+    assert any(text.startswith("Discord is back since <t:") for text in deeds)
+    assert "to come back by itself" in stage.watcher.waits("api")
+    await stage.run(60)
+    assert stage.manager.restarts_asked
+    assert stage.manager.restarts_asked[0] - back >= timedelta(minutes=2)
+
+
+async def test_one_that_comes_back_by_itself_was_never_restarted(stage: BotStage) -> None:
+    await goes_away(stage)
+    stage.eyes.failing["http"] = "answered 503"
+    await stage.run(300)
+    stage.aware.triage.gateway(up=True)
+    await stage.run(20)
+    stage.eyes.failing.clear()
+    await stage.run(10)
+    assert await stage.incident() is None
+    assert stage.manager.restarts_asked == []
+
+
+async def test_one_that_died_is_started_again_but_ever_more_seldom(stage: BotStage) -> None:
+    await goes_away(stage)
+    dead = replace(stage.manager.now_state, activity=Activity.FAILED, pid=None, exit="exit status 1", revivable=True)
+    for _ in range(3600):
+        if stage.manager.now_state.activity is Activity.RUNNING:  # it dies of Discord's absence at once
+            stage.manager.happens(Happening.STARTED, stage.manager.now_state, asked=True)
+            await stage.settle()
+            died = replace(dead, run=stage.manager.now_state.run)
+            stage.manager.happens(Happening.DIED, died)
+        await stage.run(1)
+    # Three tries of the ladder, with 30 s, 1 and 2 min between them, then it waits for Discord: no call, no rollback.
+    assert len(stage.manager.restarts_asked) == 3
+    gaps = [b - a for a, b in zip(stage.manager.restarts_asked, stage.manager.restarts_asked[1:], strict=False)]
+    assert gaps == sorted(gaps)
+    assert gaps[0] >= timedelta(seconds=30)
+    assert NoticeKind.CALL not in [notice.kind for notice in await stage.notices()]
+    stage.aware.triage.gateway(up=True)
+    await stage.run(15)
+    assert len(stage.manager.restarts_asked) == 4
+
+
+async def test_what_discord_does_not_explain_is_recovered_all_the_same(tmp_path: Path) -> None:
+    checks = (*SERVICE.checks, Check("tcp", CheckKind.TCP, timedelta(seconds=5), policy=Policy(fall=2, rise=1)))
+    async with open_stage(tmp_path, replace(SERVICE, checks=checks)) as stage:
+        stage.aware.triage.gateway(up=True)
+        await stage.run(200)
+        await goes_away(stage)
+        stage.eyes.failing["tcp"] = "connection refused"
+        await stage.run(60)
+        assert len(stage.manager.restarts_asked) >= 1
+
+
+async def test_a_reconnection_is_no_outage(stage: BotStage) -> None:
+    stage.aware.triage.gateway(up=False)
+    await stage.run(30)
+    assert stage.aware.triage.away is None
+    stage.aware.triage.gateway(up=True)
+    stage.eyes.failing["http"] = "answered 503"
+    await stage.run(20)
+    assert len(stage.manager.restarts_asked) == 1
+
+
+async def test_a_refused_token_of_opsbots_own_excuses_no_bot(stage: BotStage) -> None:
+    stage.aware.triage.gateway(up=False, refused=True)
+    stage.eyes.failing["http"] = "answered 503"
+    await stage.run(120)
+    assert stage.aware.triage.away is None
+    assert stage.manager.restarts_asked != []
+
+
+async def test_an_outage_outlives_opsbot_and_is_kept(tmp_path: Path) -> None:
+    async with open_stage(tmp_path) as stage:
+        stage.aware.triage.gateway(up=True)
+        await goes_away(stage)
+        began, clock = stage.aware.triage.away, stage.clock
+    async with open_stage(tmp_path, clock=clock) as stage:
+        assert stage.aware.triage.away == began
+        await stage.run(30)
+        assert stage.aware.triage.away == began
+        stage.aware.triage.gateway(up=True)
+        await stage.run(30)
+        assert stage.aware.triage.away is None
+        (outage,) = await stage.store.read(discord.outages, began or clock())
+        assert outage.began == began
+        assert outage.ended is not None
+
+
+async def test_no_release_is_replaced_while_discord_is_away(stage: BotStage) -> None:
+    stage.company()
+    assert await first(stage.vetoes.swings, "api") is None
+    await goes_away(stage)
+    assert "Discord is away since" in str(await first(stage.vetoes.swings, "api"))
+
+
+async def test_a_service_that_is_no_bot_is_restarted_as_ever(tmp_path: Path) -> None:
+    async with open_stage(tmp_path, replace(SERVICE, discord_bot=False)) as stage:
+        stage.aware.triage.gateway(up=False)
+        stage.aware.triage.rest(ok=False)
+        stage.eyes.failing["http"] = "answered 503"
+        await stage.run(60)
+        assert stage.manager.restarts_asked != []

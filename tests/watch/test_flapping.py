@@ -1,0 +1,145 @@
+"""What comes and goes is one state of its own, and one message (PEERS: 402 mails of one host)."""
+
+from datetime import timedelta
+from pathlib import Path
+
+from opsbot.config import Alerts, Check, CheckKind
+from opsbot.core.health import Policy
+from opsbot.services.port import Activity, Happening, ServiceState
+from tests.watch.herd import Herd, open_herd, service
+
+
+async def down_and_up(herd: Herd, times: int, name: str = "api") -> None:
+    """Down for 16 s, well for 16 s."""
+    for _ in range(times):
+        herd.fails(name)
+        await herd.run(16)
+        herd.mends(name)
+        await herd.run(16)
+
+
+async def test_at_six_changes_one_message_stands_for_all_that_follow(tmp_path: Path) -> None:
+    async with open_herd(tmp_path, [service("api")]) as herd:
+        await herd.run(10)
+        began = herd.clock()
+        await down_and_up(herd, 12)
+        told = [each for each in await herd.told() if not each.startswith("call")]
+        assert told == ["incident api", "recovered api"] * 2 + ["incident api", "incident api"]
+        flapping = await herd.incident("api")
+        assert flapping.flaps.flapping
+        assert flapping.flaps.count >= 22
+        assert herd.seconds(flapping.opened_at, began) < 6, "since the first of the changes"
+
+
+async def test_it_is_over_once_it_is_calm_and_that_is_told_once(tmp_path: Path) -> None:
+    async with open_herd(tmp_path, [service("api")]) as herd:
+        await herd.run(10)
+        await down_and_up(herd, 5)
+        assert (await herd.incident("api")).flaps.flapping
+        before = len(await herd.told())
+        await herd.run(310)
+        assert (await herd.told())[before:] == ["recovered api"]
+        over = await herd.latest("api")
+        assert over.ended_by == "calm for 5 m after 10 changes"
+        assert (over.flaps.flapping, over.flaps.count) == (False, 10)
+        await down_and_up(herd, 1)
+        assert (await herd.told())[before + 1 :] == ["incident api", "call api", "recovered api"], "as ever from here"
+
+
+async def test_what_stays_down_does_not_flap_any_more(tmp_path: Path) -> None:
+    async with open_herd(tmp_path, [service("api")]) as herd:
+        await herd.run(10)
+        await down_and_up(herd, 5)
+        herd.fails("api")
+        await herd.run(320)
+        incident = await herd.incident("api")
+        assert not incident.flaps.flapping
+        assert incident.deeds[-1].text == "it stays down for 5 m now, after 11 changes: no longer flapping"
+        herd.mends("api")
+        await herd.run(16)
+        assert (await herd.told())[-1] == "recovered api"
+
+
+async def test_alternation_that_no_streak_finds_is_flapping(tmp_path: Path) -> None:
+    async with open_herd(tmp_path, [service("api")]) as herd:
+        await herd.run(10)
+
+        def by_turns(second: int) -> None:
+            (herd.fails if second // 5 % 2 else herd.mends)("api")
+
+        await herd.run(300, by_turns)
+        assert await herd.told() == ["incident api"]
+        incident = await herd.incident("api")
+        assert incident.flaps.flapping
+        assert incident.cause == "check http fails and passes by turns: no answer"
+        before = incident.flaps.count
+        await herd.run(100, by_turns)
+        assert (await herd.incident("api")).flaps.count > before
+        assert await herd.told() == ["incident api"]
+        herd.mends()
+        await herd.run(320)
+        assert await herd.told() == ["incident api", "recovered api"]
+
+
+async def test_blips_raise_nothing(tmp_path: Path) -> None:
+    async with open_herd(tmp_path, [service("api")]) as herd:
+        await herd.run(10)
+
+        def blip(second: int) -> None:
+            (herd.fails if second % 60 < 5 else herd.mends)("api")
+
+        await herd.run(1800, blip)
+        assert await herd.told() == []
+
+
+async def test_three_of_the_last_five_alarm_without_three_in_a_row(tmp_path: Path) -> None:
+    check = Check("http", CheckKind.HTTP, timedelta(seconds=5), policy=Policy(fall=3, rise=2, of=5))
+    async with open_herd(tmp_path, [service("api", checks=(check,))]) as herd:
+        await herd.run(10)
+
+        def by_turns(second: int) -> None:
+            (herd.fails if second // 5 % 2 == 0 else herd.mends)("api")
+
+        await herd.run(26, by_turns)
+        assert (await herd.told())[0] == "incident api"
+        assert (await herd.incident("api")).cause == "check http: no answer"
+
+
+async def test_flapping_goes_on_over_a_restart_of_opsbot(tmp_path: Path) -> None:
+    async with open_herd(tmp_path, [service("api")]) as herd:
+        await herd.run(10)
+        await down_and_up(herd, 4)
+        before = await herd.told()
+        await herd.again()
+        await down_and_up(herd, 4)
+        assert await herd.told() == before
+        assert (await herd.incident("api")).flaps.count >= 12
+
+
+async def test_changes_before_a_restart_of_opsbot_count(tmp_path: Path) -> None:
+    async with open_herd(tmp_path, [service("api")]) as herd:
+        await herd.run(10)
+        await down_and_up(herd, 2)
+        await herd.again()
+        await down_and_up(herd, 1)
+        assert (await herd.incident("api")).flaps.flapping
+
+
+async def test_what_is_stopped_by_hand_does_not_flap_on(tmp_path: Path) -> None:
+    async with open_herd(tmp_path, [service("api")]) as herd:
+        await herd.run(10)
+        await down_and_up(herd, 4)
+        herd.shepherd.happens("api", Happening.STOPPED, ServiceState(Activity.STOPPED, stopped_by_hand=True))
+        await herd.settle()
+        assert (await herd.latest("api")).ended_by == "stopped by hand"
+
+
+async def test_how_many_changes_it_takes_is_configured(tmp_path: Path) -> None:
+    async with open_herd(tmp_path, [service("api")], Alerts(flap_changes=3)) as herd:
+        await herd.run(10)
+        await down_and_up(herd, 1)
+        herd.fails("api")
+        await herd.run(16)
+        assert (await herd.incident("api")).flaps.flapping
+        told = [each for each in await herd.told() if not each.startswith("call")]
+        assert told == ["incident api", "recovered api", "incident api"]

@@ -1,0 +1,59 @@
+"""Incidents of what is no service: they open, go on and end, without a ladder."""
+
+from pathlib import Path
+
+from opsbot.core.model import Evidence
+from opsbot.core.subjects import is_host, words
+from tests.watch.herd import open_herd, service
+
+DISK = "host:disk:/"
+
+
+def test_subjects_in_words() -> None:
+    assert [words(each) for each in ("api", DISK, "host:memory", "host:cert:example.org")] == [
+        "api",
+        "the host's disk /",
+        "the host's memory",
+        "the host's cert example.org",
+    ]
+    assert is_host(DISK)
+    assert not is_host("hostess")
+
+
+async def test_an_incident_of_the_host_opens_goes_on_and_ends(tmp_path: Path) -> None:
+    async with open_herd(tmp_path, [service("api")]) as herd:
+        book = herd.watcher.casebook
+        await book.trouble(DISK, "93 % full", herd.clock(), evidence=Evidence((("disk", "93 % full"),)))
+        await book.trouble(DISK, "94 % full", herd.clock())
+        await book.note(DISK, "old logs were deleted")
+        await herd.run(120)
+        incident = await herd.incident(DISK)
+        assert (incident.cause, incident.evidence.checks) == ("93 % full", (("disk", "93 % full"),))
+        assert [deed.text for deed in incident.deeds] == ["old logs were deleted"]
+        await book.end(DISK, "88 % full")
+        await book.end(DISK, "88 % full")
+        assert await herd.told() == [f"incident {DISK}", f"recovered {DISK}"], "no ladder, no call"
+
+
+async def test_an_incident_of_the_host_is_remembered_over_a_restart(tmp_path: Path) -> None:
+    async with open_herd(tmp_path, [service("api")]) as herd:
+        await herd.watcher.casebook.trouble(DISK, "93 % full", herd.clock())
+        await herd.again()
+        await herd.watcher.casebook.trouble(DISK, "93 % full", herd.clock())
+        assert await herd.told() == [f"incident {DISK}"]
+        await herd.watcher.casebook.end(DISK, "88 % full")
+        assert (await herd.latest(DISK)).ended_by == "88 % full"
+
+
+async def test_the_host_flaps_too(tmp_path: Path) -> None:
+    async with open_herd(tmp_path, [service("api")]) as herd:
+        book = herd.watcher.casebook
+        for _ in range(8):
+            await book.trouble(DISK, "93 % full", herd.clock())
+            await herd.run(20)
+            await book.end(DISK, "88 % full")
+            await herd.run(20)
+        assert (await herd.incident(DISK)).flaps.flapping
+        assert len(await herd.told()) == 6
+        await herd.run(320)
+        assert (await herd.latest(DISK)).closed_at is not None
