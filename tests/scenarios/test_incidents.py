@@ -10,6 +10,7 @@ from pathlib import Path
 
 from opsbot.core.recovery import Ladder
 from opsbot.services.port import Activity, Happening, ServiceState
+from tests.cogs.world import text_of
 from tests.scenarios.channel import open_scene
 from tests.watch.herd import HTTP, PROCESS, TCP, service
 
@@ -100,6 +101,8 @@ async def test_row_5_blips_say_nothing_and_flapping_is_one_message(tmp_path: Pat
         ending = scene.ending(number)
         assert ending == scene.thread(number)[-1]
         assert "calm for 5 m after 46 changes" in ending
+        (facts,) = (line for line in text_of(scene.card(number)).splitlines() if "46 changes, the last" in line)
+        assert "Ended by" not in facts
 
 
 async def test_row_5_alternation_that_thresholds_miss_is_told_once(tmp_path: Path) -> None:
