@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from opsbot.bot import run_bot
+from opsbot.bus_watch import EVERY, BusWatch
 from opsbot.config import Config, SecretMissingError
 from opsbot.control.server import ControlError, start_control
 from opsbot.core.access import Origin
@@ -136,6 +137,9 @@ async def _open(house: _House, config: Config) -> InForce:
         if units_of(config):
             stack.push_async_callback(_end, asyncio.create_task(_warned(engine), name="unit files"))
         loops = _loops(parts)
+        if parts.connected is not None:
+            watch = BusWatch(engine, parts.connected, partial(status.note, "bus"))
+            loops.every("bus", EVERY, watch.look)
         loops.open()
         stack.callback(loops.close)
         control = await start_control(

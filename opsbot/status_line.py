@@ -16,6 +16,7 @@ from opsbot.control.snapshot import Gateway
 from opsbot.core.health import Verdict
 from opsbot.engine import Engine
 from opsbot.sdnotify import notify, status
+from opsbot.services.port import ManagerError
 from opsbot.store import StoreError, ledger, outbox, watchbook
 
 log = logging.getLogger(__name__)
@@ -29,10 +30,12 @@ NAMED = 4
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What the line tells of the services. down, deploying: names."""
+    """What the line tells of the services; none is known yet where `services` is 0. down, stopped, deploying: names."""
 
     services: int = 0
     down: tuple[str, ...] = ()
+    stopped: tuple[str, ...] = ()
+    """By hand: nobody will start them."""
     deploying: tuple[str, ...] = ()
     held: int = 0
     silenced: int = 0
@@ -43,8 +46,11 @@ class Standing:
 def line(standing: Standing, discord: GatewayState | None, notes: Sequence[str] = ()) -> str:
     """The line. notes: what comes first; what is not well with opsbot itself."""
     parts = list(notes)
-    count = f"{standing.services} service{'' if standing.services == 1 else 's'}"
-    parts.append(f"{count}, {len(standing.down)} down: {_names(standing.down)}" if standing.down else count)
+    if standing.services:
+        count = f"{standing.services} service{'' if standing.services == 1 else 's'}"
+        parts.append(f"{count}, {len(standing.down)} down: {_names(standing.down)}" if standing.down else count)
+    if standing.stopped:
+        parts.append(f"{len(standing.stopped)} stopped by hand: {_names(standing.stopped)}")
     if standing.deploying:
         parts.append(f"deploying {_names(standing.deploying)}")
     if standing.held:
@@ -87,9 +93,17 @@ async def standing_of(engine: Engine) -> Standing:
     """How the services stand now."""
     names = tuple(engine.config.services)
     held, silenced, untold = await engine.store.read(_counts, names, engine.clock())
-    down = tuple(name for name in names if engine.watcher.verdict(name) is Verdict.DOWN)
+    stopped = tuple([name for name in names if await _stopped(engine, name)])
+    down = tuple(name for name in names if engine.watcher.verdict(name) is Verdict.DOWN and name not in stopped)
     deploying = tuple(name for name in names if engine.deployer.busy(name))
-    return Standing(len(names), down, deploying, held, silenced, untold)
+    return Standing(len(names), down, stopped, deploying, held, silenced, untold)
+
+
+async def _stopped(engine: Engine, name: str) -> bool:
+    try:
+        return (await engine.managers[name].state(name)).stopped_by_hand
+    except ManagerError:
+        return False  # what keeps the manager from being asked is told by the checks
 
 
 class StatusLine:

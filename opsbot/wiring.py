@@ -60,6 +60,8 @@ class Parts:
     host: HostWatch
     certificates: CertificateWatch
     errands: Errands | None = None
+    connected: Callable[[], bool] | None = None
+    """Whether systemd can be asked; None where it keeps no service."""
     aware: "Aware | None" = None
 
 
@@ -68,8 +70,11 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def _managers(config: Config, clock: Callable[[], datetime]) -> tuple[dict[str, ServiceManager], Errands | None]:
-    """Who keeps each service running, and who runs what is deployed as the services' own users."""
+_Hands = tuple[dict[str, ServiceManager], Errands | None, Callable[[], bool] | None]
+
+
+def _managers(config: Config, clock: Callable[[], datetime]) -> _Hands:
+    """Who keeps each service running, who runs what is deployed as the services' own users, and `Parts.connected`."""
     units = {name: service for name, service in config.services.items() if service.manager is ManagerKind.SYSTEMD}
     own = {name: service for name, service in config.services.items() if service.manager is ManagerKind.PROCESS}
     managers: dict[str, ServiceManager] = {}
@@ -79,7 +84,7 @@ def _managers(config: Config, clock: Callable[[], datetime]) -> tuple[dict[str, 
 
         managers |= dict.fromkeys(own, Supervisor(own, config.state.services, clock))
     if not units:
-        return managers, None
+        return managers, None, None
     from opsbot.services.systemd.bus import SystemdBus  # noqa: PLC0415
     from opsbot.services.systemd.errands import UnitErrands  # noqa: PLC0415
     from opsbot.services.systemd.manager import Systemd  # noqa: PLC0415
@@ -88,7 +93,7 @@ def _managers(config: Config, clock: Callable[[], datetime]) -> tuple[dict[str, 
     bus = SystemdBus(scope)
     errands = UnitErrands(bus, units)
     systemd = Systemd(units, config.state.directory, clock, bus=bus, scope=scope, prove=errands.cwd_of)
-    return managers | dict.fromkeys(units, systemd), errands
+    return managers | dict.fromkeys(units, systemd), errands, lambda: bus.connected
 
 
 def _failed_units(config: Config, closing: AsyncExitStack) -> FailedUnits | None:
@@ -188,7 +193,7 @@ async def open_engine(
     """
     redact = redact or Redactor()
     redact.learn(await asyncio.to_thread(lambda: list(known_secrets(config))))
-    managers, errands = _managers(config, clock)
+    managers, errands, connected = _managers(config, clock)
     async with Store(config.state.database) as store, AsyncExitStack() as closing:
         feed = Feed()
         aware, vetoes = _aware(config, store, feed, managers, clock), Vetoes()
@@ -238,5 +243,5 @@ async def open_engine(
         engine.growth = leaks.growth
         engine.gauges = lambda: host.gauges
         engine.certificates = certificates.expires
-        parts = (windows, engine.notifiers, pager, host, certificates, errands, aware)
+        parts = (windows, engine.notifiers, pager, host, certificates, errands, connected, aware)
         yield Parts(engine, deployer, watcher, poller, *parts)

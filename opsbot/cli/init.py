@@ -137,8 +137,11 @@ def _init(path: Path, talk: _Dialogue, environ: Mapping[str, str]) -> int:
     else:
         talk.tell("For the invite link, run this again with the application id at hand.")
     named = shlex.quote(str(path))
-    talk.tell(f"Then: opsbot check -c {named}, and opsbot run -c {named}")
-    talk.tell(f"  or, to have systemd start it: opsbot install -c {named}, see docs/installing.md")
+    if answers.manager is ManagerKind.SYSTEMD:
+        talk.tell(f"Then: opsbot check -c {named}, and opsbot install -c {named}; see docs/installing.md")
+    else:
+        talk.tell(f"Then: opsbot check -c {named}, and opsbot run -c {named}")
+        talk.tell(f"  or, to have systemd start it: opsbot install -c {named}, see docs/installing.md")
     return FINE
 
 
@@ -185,6 +188,11 @@ def _questions(talk: _Dialogue) -> Answers:
     install: tuple[str, ...] = ()
     if repository:
         install = talk.ask("Command that installs what it needs, such as npm ci (- for none)", _optional_command, "-")
+        if install and manager is ManagerKind.SYSTEMD:
+            # A unit says itself where the service runs; nothing says yet where its package.json lies.
+            working_directory = talk.ask(
+                "Folder of the repository that command runs in", places.inside("the repository", "node-bot").read, "."
+            )
     health = talk.ask(
         "Port or address that answers when it is well, such as 3003 or http://127.0.0.1:3003/health (- for none)",
         _health,

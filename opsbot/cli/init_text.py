@@ -104,11 +104,10 @@ directory = {quoted(str(answers.directory))}
 
 
 def _install(answers: Answers) -> str:
-    folder = answers.working_directory if answers.manager is ManagerKind.PROCESS else "."
     return f"""\
 [[{_header(answers, ".install")}]]
 run = {_array(answers.install)}
-directory = {quoted(folder)}
+directory = {quoted(answers.working_directory)}
 # when_changed = ["package.json", "package-lock.json"]   # else its result is taken from the live release
 """
 

@@ -82,7 +82,8 @@ def state_words(state: StateReply, now: datetime) -> str:
     """What the manager says, with how long it has been so."""
     words = state["activity"]
     if state["activity"] == "stopped" and state["stopped_by_hand"]:
-        words += " on purpose"
+        # Of several units some may run: then there is a process.
+        words = "stopped in part, on purpose" if state["pid"] else "stopped on purpose"
     if state["started_at"] and state["activity"] == "running":
         words += f" for {age(state['started_at'], now)}"
     return words
@@ -110,7 +111,7 @@ def _status_row(one: ServiceReply, now: datetime) -> list[Cell]:
     return [
         (plain(one["service"]), "bold"),
         (state_words(one["state"], now), colour_of(one["state"]["activity"])),
-        (one["verdict"], colour_of(one["verdict"])),
+        _health_cell(one),
         (str(one["state"]["pid"] or "-"), ""),
         ("-" if one["cpu"] is None else f"{one['cpu']:.1f} %", ""),
         ("-" if one["memory"] is None else size(one["memory"]), ""),
@@ -118,15 +119,25 @@ def _status_row(one: ServiceReply, now: datetime) -> list[Cell]:
     ]
 
 
+def _stopped(one: ServiceReply) -> bool:
+    """Whether all of it stands still because somebody wanted that: its checks are not counted then, and say nothing."""
+    return one["state"]["stopped_by_hand"] and one["state"]["activity"] == "stopped" and not one["state"]["pid"]
+
+
+def _health_cell(one: ServiceReply) -> Cell:
+    return ("-", "") if _stopped(one) else (one["verdict"], colour_of(one["verdict"]))
+
+
 def notes(one: ServiceReply, now: datetime, columns: int = 120) -> Iterator[Cell]:
     """What is out of the ordinary about a service, each on a line with its colour."""
+    stopped = _stopped(one)
     for check in one["checks"]:
-        if check["verdict"] != "up" or check["ok"] is False:
+        if not stopped and (check["verdict"] != "up" or check["ok"] is False):
             yield (
                 fit(check_words(check, now), columns),
                 colour_of(check["verdict"]) if check["verdict"] != "up" else ODD,
             )
-    if one["state"]["exit"] and one["state"]["activity"] != "running":
+    if one["state"]["exit"] and one["state"]["activity"] != "running" and not one["state"]["stopped_by_hand"]:
         yield fit(f"ended: {plain(one['state']['exit'])}", columns), BAD
     if one["incident"] is not None:
         incident = one["incident"]

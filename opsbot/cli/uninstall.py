@@ -23,7 +23,10 @@ def run_uninstall(args: argparse.Namespace, talk: Talk) -> int:
     going = left_over(host.candidates(scope, Path.home()))
     user = host.user_of(going)
     state = config.state.directory if config is not None else host.state_of(going)
-    if not going:
+    if args.purge and not going:
+        # After an uninstall that left it there, and said that --purge removes it.
+        state, user = host.remembered(state, scope)
+    if not going and not (args.purge and state is not None):
         talk.tell("Nothing to do: no file that `opsbot install` wrote is there.")
         return FINE
     for change in going:

@@ -49,10 +49,14 @@ async def _token(config: Config) -> tuple[str | None, Finding | None]:
         return await asyncio.to_thread(config.discord.token.read), None
     except SecretMissingError as error:
         secret = config.discord.token
+        place = secret.file
+        if place is not None and not place.is_absolute():
+            place = config.path.absolute().parent / place  # a credential, which `opsbot install` takes from there
         mend = (
             f"export {secret.env}=... here; for the daemon EnvironmentFile= in its unit ({_PORTAL}, Bot, Reset Token)"
             if secret.env is not None
-            else f"Put the token (from {_PORTAL}, Bot, Reset Token) into {secret.file}, readable for this user"
+            else f"Put the token (from {_PORTAL}, Bot, Reset Token) into {place}"
+            + (", readable for this user" if place == secret.file else ", mode 0600: systemd hands it over")
         )
         return None, fail(Area.DISCORD, "token", str(error), mend)
 

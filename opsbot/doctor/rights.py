@@ -16,6 +16,7 @@ from pathlib import Path
 from dbus_fast import Variant
 
 from opsbot.services.systemd.bus import BusError, SystemdBus
+from opsbot.services.systemd.names import UNIT, unit_path
 
 ACTION = "org.freedesktop.systemd1.manage-units"
 SERVICE_VERBS = ("start", "stop", "restart", "reset-failed")
@@ -45,7 +46,9 @@ async def _own(bus: SystemdBus, unit: str, active: str) -> Right:
     if active == _FAILED:
         return Right(unit, verb, problem="it stands failed, and to ask would clear that; start it, and ask again")
     try:
-        await bus.call("ResetFailedUnit", "s", [unit], within=SECONDS)
+        # Asked of the unit, not of the manager: that loads one which systemd has unloaded since it last ran, and the
+        # manager would say "not loaded" before it asked polkit.
+        await bus.call("ResetFailed", interface=UNIT, path=unit_path(unit), within=SECONDS)
     except BusError as error:
         return Right(unit, verb, refused=verb) if error.denied else Right(unit, verb, problem=str(error))
     return Right(unit, verb)

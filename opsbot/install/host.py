@@ -1,5 +1,6 @@
 """The commands that make the host take note of what was written, and those that undo it."""
 
+import pwd
 import re
 import shutil
 import subprocess
@@ -12,6 +13,9 @@ from opsbot.install.plan import CHECK, DAEMON, RULE, STEP, SYSUSERS, TMPFILES, U
 
 _SECONDS = 120
 _CACHES = Path("/var/cache")
+_STATE = Path("/var/lib/opsbot")
+_PEOPLE_FROM = 1000
+"""Numbers below are those of system users, see sysusers.d(5)."""
 _IN_STATE = ("opsbot.lock", "opsbot.sqlite3")
 """What shows that a folder is a state directory of opsbot's."""
 
@@ -119,6 +123,23 @@ def state_of(changes: list[Change]) -> Path | None:
     text = next((change.before for change in changes if change.path.name == DAEMON.name), "")
     match = re.search(r'^Environment="?HOME=(/[^"\n]+)"?$', text, re.MULTILINE)
     return Path(match[1]) if match else None
+
+
+def remembered(state: Path | None, scope: Scope) -> tuple[Path | None, str]:
+    """Where no file of install's is left: the state directory where it is opsbot's, and the system user that owns it.
+
+    state: the one of the configuration; None where there is none.
+    """
+    state = state or (_STATE if scope is Scope.SYSTEM else None)
+    if state is None or not any((state / name).exists() for name in _IN_STATE):
+        return None, ""
+    owner = state.stat().st_uid
+    if scope is not Scope.SYSTEM or not 0 < owner < _PEOPLE_FROM:
+        return state, ""
+    try:
+        return state, pwd.getpwuid(owner).pw_name
+    except KeyError:
+        return state, ""
 
 
 def purge(state: Path | None, user: str) -> tuple[list[str], list[str]]:

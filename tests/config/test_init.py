@@ -86,6 +86,19 @@ def test_a_service_that_is_only_watched_needs_few_answers(tmp_path: Path) -> Non
     assert invite_link(APPLICATION) in said
 
 
+def test_a_unit_whose_package_lies_in_a_folder_is_installed_there(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    answers = [
+        *("discord-token", GUILD, CHANNEL, ADMIN, "https://example.org/team/bot.git", "", "", "", "systemd", ""),
+        *("npm ci --omit=dev", "../elsewhere", "node-bot", "-", "", APPLICATION),
+    ]
+    code, said = run(path, answers)
+    assert (code, check(path)) == (0, []), said
+    assert load(path).services["bot"].install == (InstallStep(("npm", "ci", "--omit=dev"), directory="node-bot"),)
+    assert f"opsbot install -c {path}" in said
+    assert "opsbot run" not in said
+
+
 def test_a_supervised_service_without_a_repository_runs_in_a_folder_of_its_own(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     answers = [

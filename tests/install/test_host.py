@@ -443,3 +443,15 @@ def test_purge_takes_its_memory_and_its_user_too(lived_in: Lab) -> None:
     for path in ("/var/lib/opsbot", "/var/cache/opsbot-step-inst"):
         assert lived_in.tries("test", "-e", path).returncode != 0, path
     assert lived_in.does("cat", "/srv/inst/releases/r1/x", user="app") == "code"
+
+
+def test_purge_is_not_too_late_after_an_uninstall(lived_in: Lab) -> None:
+    lived_in.does(*INSTALL, "--yes")
+    lived_in.does("install", "-d", "-o", "opsbot", "-g", "opsbot", "/var/lib/opsbot")
+    lived_in.does("touch", "/var/lib/opsbot/opsbot.sqlite3")
+    assert "--purge removes it" in lived_in.does(OPSBOT, "uninstall", "--yes")
+    said = lived_in.does(OPSBOT, "uninstall", "--yes", "--purge")
+    assert "Removed, with /var/lib/opsbot" in said
+    assert "the user opsbot" in said
+    assert lived_in.tries("id", "opsbot").returncode != 0
+    assert "Nothing to do" in lived_in.does(OPSBOT, "uninstall", "--yes", "--purge")

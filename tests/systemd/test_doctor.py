@@ -138,6 +138,14 @@ def test_a_unit_that_polkit_refuses(tmp_path: Path) -> None:
     assert refused["mend"].startswith("opsbot install -c ")
 
 
+def test_polkit_is_asked_about_a_unit_that_systemd_has_unloaded(tmp_path: Path) -> None:
+    """As the errand units mostly are: where a service stands failed, they alone can tell that the rule is gone."""
+    unit = write("doct-idle", GOOD.partition("[Install]")[0])
+    run("systemctl", "daemon-reload")
+    refused = of(doctor(tmp_path, {"idle": unit}), f"polkit: {unit}")
+    assert (refused["outcome"], refused["seen"]) == ("failed", "opsbot may not: reset-failed")
+
+
 def test_root_asks_for_each_verb_of_opsbots_user(tmp_path: Path) -> None:
     found = doctor(tmp_path, {"web": "doct-web.service", "half": "doct-half.service"}, user="root")
     assert of(found, "polkit: doct-web.service")["seen"] == "opsbot may: start, stop, restart, reset-failed"

@@ -238,6 +238,22 @@ async def test_a_restart_by_systemd_while_opsbot_was_away_is_told(world: World) 
     assert (await world.state()).activity is Activity.RUNNING
 
 
+async def test_a_death_whose_restart_is_still_to_come_when_opsbot_begins_is_told() -> None:
+    await write_unit(UNIT, text(service="Restart=always\nRestartSec=8"))
+    async with open_world() as world:
+        await world.manager.start("web")
+
+        def crash() -> None:
+            run("systemctl", "kill", "-s", "KILL", UNIT)()
+            run("sleep", "0.5")()
+
+        await world.again(crash)
+        assert world.told == [Happening.DIED]
+        assert "SIGKILL" in world.events[0].state.exit
+        await world.until(lambda: Happening.STARTED in world.told, 40)
+        assert world.told == [Happening.DIED, Happening.STARTED]
+
+
 # Several units
 
 

@@ -17,11 +17,11 @@ def test_all_well() -> None:
 
 
 def test_what_is_out_of_the_ordinary_is_told_shortly() -> None:
-    standing = Standing(7, ("a", "b", "c", "d", "e", "f"), ("web",), held=1, silenced=2, untold=1)
+    standing = Standing(7, ("a", "b", "c", "d", "e", "f"), ("api",), ("web",), held=1, silenced=2, untold=1)
     away = GatewayState(Link.AWAY, AT)
     assert line(standing, away, ["not well: the watch loop is stuck"]) == (
-        "not well: the watch loop is stuck; 7 services, 6 down: a, b, c, d and 2 more; deploying web; 1 held; "
-        "2 silenced; Discord away since 2026-11-25 14:03 UTC; 1 message waiting for it"
+        "not well: the watch loop is stuck; 7 services, 6 down: a, b, c, d and 2 more; 1 stopped by hand: api; "
+        "deploying web; 1 held; 2 silenced; Discord away since 2026-11-25 14:03 UTC; 1 message waiting for it"
     )
 
 
@@ -56,7 +56,7 @@ async def test_what_is_not_well_is_told_at_once() -> None:
     shown = StatusLine(lambda: AT, told.append)
     shown.discord(CONNECTED)
     shown.not_well(["the database does not answer"])
-    assert told == [status("not well: the database does not answer; 0 services; Discord connected")]
+    assert told == [status("not well: the database does not answer; Discord connected")]
     shown.not_well([])
     assert "not well" not in told[-1]
     shown.close()

@@ -360,6 +360,9 @@ class Systemd:
                 tracker.told(Happening.DIED)
                 tracker.exit = ""
                 tracker.told(Happening.STARTED)
+        elif facts.retrying:
+            if was_alive:
+                tracker.told(Happening.DIED)  # while opsbot was away; its start is still to come
         elif facts.active == "failed":
             if was_alive or last is None:
                 tracker.told(Happening.DIED)
