@@ -423,10 +423,10 @@ def _proof(incident: Incident, around: Around) -> list[str]:
         facts = f"Since {moment(began, 'T')} ({moment(began)}) on {host}"
     else:
         facts = f"{moment(began, 'D')}, {moment(began, 'T')} to {moment(incident.closed_at, 'T')} on {host}"
-        if incident.ended_by:
-            facts += f"\n**Ended by:** {escape(incident.ended_by, 150)}"
     if incident.flaps.count:
         facts += f", {incident.flaps.count} changes, the last {moment(incident.flaps.last or began)}"
+    if incident.closed_at is not None and incident.ended_by:
+        facts += f"\n**Ended by:** {escape(incident.ended_by, 150)}"
     seen = "**Seen**\n" + fit(lines, 900) if lines else ""
     blocks = [facts, _who_has_it(incident, around), seen, _dependents(incident)]
     return blocks if is_host(incident.service) else [*blocks, _last_deploy(around)]

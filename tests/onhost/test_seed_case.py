@@ -35,6 +35,10 @@ api_url = "{api}"
 [roles]
 admin = [{admin}]
 
+[alerts]
+# Each fault is to have an incident of its own, though they come within minutes.
+flap_changes = 100
+
 [http]
 listen = "127.0.0.1:{http}"
 
@@ -105,11 +109,21 @@ class World:
     port: int
     heard: int = 0
     """How many messages of the channel have been looked at: each step hears of itself alone."""
+    ended: int = 0
+    """How many incidents were waited for."""
     commits: dict[int, str] = field(default_factory=dict)
 
     def texts(self) -> list[str]:
         """The text line of each message in the ops channel."""
-        return [str(message["content"]) for message in self.standin.messages(self.standin.ops_channel_id)]
+        found = [str(message["content"]) for message in self.standin.messages(self.standin.ops_channel_id)]
+        # The probe of the alert path comes and goes.
+        return [text for text in found if not text.startswith("🔎")]
+
+    def endings(self) -> list[str]:
+        """The end of each incident, as its thread tells it."""
+        threads = self.standin.state.threads_of(self.standin.ops_channel_id)
+        lines = [str(message["content"]) for thread in threads for message in self.standin.messages(thread.id)]
+        return [line for line in lines if "is well again after" in line]
 
     async def until(self, fact: Callable[[], Any], what: str, seconds: float = 90.0) -> Any:
         """Wait for something to be so; what it was."""
@@ -178,7 +192,9 @@ class World:
         return service["release"]["name"] if service["release"] is not None else None
 
     async def well_again(self) -> None:
-        await self.says("is well again after")
+        """Wait for one more incident to be over."""
+        await self.until(lambda: len(self.endings()) > self.ended, "said is well again after")
+        self.ended += 1
 
 
 def install(host: Host, config: str, port: int, token: str) -> None:

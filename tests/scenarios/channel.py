@@ -19,6 +19,10 @@ from tests.watch.herd import Herd, open_herd
 if TYPE_CHECKING:
     from opsbot.deploy.deployer import Deployer
 
+ENDED = "is well again after"
+THREAD_STARTER = 21
+"""The type of the message that Discord itself puts at the top of a thread made from a message."""
+
 
 @dataclass
 class Scene:
@@ -78,6 +82,23 @@ class Scene:
 
     def text(self, number: int) -> str:
         return text_of(self.posted()[number])
+
+    def card(self, incident: int) -> Json:
+        """The one card of an incident."""
+        (card,) = (message for message in self.posted() if text_of(message).endswith(f"· #i{incident}"))
+        return card
+
+    def thread(self, incident: int) -> list[str]:
+        """What the thread of an incident says, oldest first."""
+        said = self.standin.messages(int(self.card(incident)["id"]))
+        return [text_of(message) for message in said if message["type"] != THREAD_STARTER]
+
+    def ending(self, incident: int) -> str:
+        """The message of an incident's end: told once, in its thread and not in the channel, and its card is green."""
+        (ending,) = (text for text in self.thread(incident) if ENDED in text)
+        assert not any(ENDED in text for text in self.contents())
+        assert self.card(incident)["content"].startswith("🟢 ")
+        return ending
 
     def requests(self, method: str) -> int:
         return sum(each.method == method and "/channels/" in each.path for each in self.standin.requests)

@@ -92,6 +92,7 @@ async def test_trouble_while_discord_is_away_is_mended_at_once_and_told_later_in
         await whole.said("well again", seconds=60)
         await asyncio.sleep(1)
         assert len(whole.texts()) == before + 1, whole.texts()
+        assert sum("well again" in line for line in whole.lines()) == 1, whole.lines()
 
 
 async def test_opsbot_killed_while_it_deploys_finishes_or_undoes_it_at_its_next_start(tmp_path: Path) -> None:

@@ -117,8 +117,18 @@ class Unit:
     def texts(self) -> list[str]:
         return [str(message["content"]) for message in self.standin.messages(self.standin.ops_channel_id)]
 
+    def lines(self) -> list[str]:
+        """What the threads of incidents say."""
+        threads = self.standin.state.threads_of(self.standin.ops_channel_id)
+        return [str(message["content"]) for thread in threads for message in self.standin.messages(thread.id)]
+
     async def said(self, *words: str) -> None:
-        await self.until(lambda: any(all(word in text for word in words) for text in self.texts()), f"said {words}")
+        """Wait for a message that holds all these words, in the ops channel or in the thread of an incident."""
+
+        def fact() -> bool:
+            return any(all(word in text for word in words) for text in [*self.texts(), *self.lines()])
+
+        await self.until(fact, f"said {words}")
 
     async def service(self) -> int:
         """The main process of the service that opsbot keeps, once it runs."""
@@ -281,7 +291,8 @@ async def test_it_stops_within_10_seconds_though_discord_is_slow_and_what_was_no
         found.standin.faults.clear()
         await found.ctl("start")
         await found.said("unitt-web", "well again")
-        assert len([text for text in found.texts() if "unitt-web" in text]) == 2, found.texts()
+        assert len([text for text in found.texts() if "unitt-web" in text]) == 1, found.texts()
+        assert len([text for text in found.lines() if "unitt-web is well again" in text]) == 1, found.lines()
 
 
 async def test_a_second_one_on_the_same_state_is_refused_with_the_firsts_pid() -> None:
