@@ -13,13 +13,14 @@ from opsbot.cli.client import find
 from opsbot.cli.invite import invite_link
 from opsbot.cli.place import config_path
 from opsbot.cli.terminal import Cell, Paint, fit, plain, table, terminal_width, wants_colour, width
-from opsbot.config import Config
+from opsbot.config import Config, Scope
 from opsbot.config_file import ConfigError, load
 from opsbot.doctor import Area, Finding, Outcome, Report, examine
 
 FINE, SICK, USAGE = 0, 1, 2
-CREDENTIALS = Path("/run/credentials/opsbot.service")
-"""Where systemd keeps what LoadCredential= of opsbot's unit names (systemd.exec(5)), while it runs."""
+CREDENTIALS = "credentials/opsbot.service"
+"""Where systemd keeps what LoadCredential= of opsbot's unit names, while it runs: below /run, or the user's own
+run-time directory (systemd.exec(5))."""
 _TITLES = {
     Area.HOST: "This host",
     Area.STATE: "opsbot on it",
@@ -61,6 +62,13 @@ class ReportReply(TypedDict):
     mend_first: list[int]
 
 
+def credentials(config: Config) -> Path:
+    """Where the credentials of a running opsbot are."""
+    if config.systemd.scope is Scope.SYSTEM:
+        return Path("/run") / CREDENTIALS
+    return Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}") / CREDENTIALS
+
+
 def doctor(args: argparse.Namespace) -> int:
     """`opsbot doctor`."""
     path = config_path(args)
@@ -70,8 +78,9 @@ def doctor(args: argparse.Namespace) -> int:
         for line in str(error).splitlines():
             print(plain(line), file=sys.stderr)
         return USAGE
-    if "CREDENTIALS_DIRECTORY" not in os.environ and os.access(CREDENTIALS, os.R_OK | os.X_OK):
-        os.environ["CREDENTIALS_DIRECTORY"] = str(CREDENTIALS)
+    handed_over = credentials(config)
+    if "CREDENTIALS_DIRECTORY" not in os.environ and os.access(handed_over, os.R_OK | os.X_OK):
+        os.environ["CREDENTIALS_DIRECTORY"] = str(handed_over)
     command = f"opsbot doctor -c {shlex.quote(str(path.absolute()))}"
     report = asyncio.run(_examine(config, command))
     if args.json:

@@ -44,7 +44,7 @@ def run_uninstall(args: argparse.Namespace, talk: Talk) -> int:
     host.reload(scope, agreed)
     kept = [change for change in going if change not in agreed]
     tell_kept(kept, talk)
-    gone, left = host.purge(state, user) if args.purge else ([], [])
+    gone, left = host.purge(state, user, scope) if args.purge else ([], [])
     talk.tell("Removed." if not gone else f"Removed, with {', '.join(gone)}.")
     _what_is_left(config, scope, state, user, purged=args.purge, talk=talk)
     for said in left:

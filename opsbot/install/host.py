@@ -142,11 +142,12 @@ def remembered(state: Path | None, scope: Scope) -> tuple[Path | None, str]:
         return state, ""
 
 
-def purge(state: Path | None, user: str) -> tuple[list[str], list[str]]:
+def purge(state: Path | None, user: str, scope: Scope = Scope.SYSTEM) -> tuple[list[str], list[str]]:
     """Remove what opsbot kept, and its user; what is gone, and what is left with the reason."""
     gone: list[str] = []
     left: list[str] = []
-    for path in [*([state] if state is not None else []), *sorted(_CACHES.glob(f"{STEP}*"))]:
+    caches = sorted(_CACHES.glob(f"{STEP}*")) if scope is Scope.SYSTEM else []  # of the system's errand units
+    for path in [*([state] if state is not None else []), *caches]:
         if path == state and not any((path / name).exists() for name in _IN_STATE):
             if path.exists():
                 left.append(f"{path}: it does not look like opsbot's state; look, and rm -r it")

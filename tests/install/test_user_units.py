@@ -98,6 +98,13 @@ def test_the_unit_starts_with_its_token_and_steers_its_neighbours_without_a_righ
     session.does("systemctl", "--user", "daemon-reload")
     session.does("systemctl", "--user", "start", "opsbot")
     assert session.does("cat", f"{HOME}/out").splitlines() == ["the-token", "active"]
+    stays = "[Service]\nType=exec\nExecStart=\nExecStart=/bin/sleep infinity\n"
+    session.does("bash", "-c", f"cat >> {UNIT}.d/probe.conf <<'E'\n{stays}\nE")
+    session.does("systemctl", "--user", "daemon-reload")
+    session.does("systemctl", "--user", "start", "opsbot")
+    _, said = session.tries(OPSBOT, "doctor", "-c", f"{HOME}/.config/opsbot/config.toml")
+    assert "discord-token cannot be read" not in said, "it is in the user's own /run"
+    session.does("systemctl", "--user", "stop", "opsbot")
     session.does("rm", "-r", f"{UNIT}.d")
 
 
