@@ -13,7 +13,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,6 +65,10 @@ class Parts:
     aware: "Aware | None" = None
 
 
+BUS_PATIENCE = timedelta(seconds=8)
+"""How long a D-Bus that is just being started is waited for; less than a stop may take. Then the unit starts anew."""
+
+
 def now() -> datetime:
     """The clock of the daemon."""
     return datetime.now(UTC)
@@ -92,7 +96,9 @@ def _managers(config: Config, clock: Callable[[], datetime]) -> _Hands:
     scope = config.systemd.scope
     bus = SystemdBus(scope)
     errands = UnitErrands(bus, units)
-    systemd = Systemd(units, config.state.directory, clock, bus=bus, scope=scope, prove=errands.cwd_of)
+    systemd = Systemd(
+        units, config.state.directory, clock, bus=bus, scope=scope, prove=errands.cwd_of, patience=BUS_PATIENCE
+    )
     return managers | dict.fromkeys(units, systemd), errands, lambda: bus.connected
 
 

@@ -139,18 +139,26 @@ class SystemdBus:
         """Await this after each reconnection: what was signalled meanwhile was missed, so state is to be read anew."""
         self._backs.append(callback)
 
-    async def open(self) -> None:
-        """Connect and subscribe.
+    async def open(self, patience: timedelta = timedelta(0)) -> None:
+        """Connect and subscribe. patience: how long a bus that is not there yet is waited for.
 
         Raises:
             BusError: the bus is not there, or systemd is not on it; the text says what to do.
         """
-        try:
-            async with asyncio.timeout(CONNECT.total_seconds()):
-                await self._connect()
-        except (OSError, EOFError, TimeoutError, DBusFastError, BusError) as error:
-            await self._drop()
-            raise BusError(f"{self._whose()} cannot be asked: {_words(error)}. {self._mend()}", retry=True) from error
+        loop = asyncio.get_running_loop()
+        until = loop.time() + patience.total_seconds()
+        for number in range(1 << 30):
+            try:
+                async with asyncio.timeout(CONNECT.total_seconds()):
+                    await self._connect()
+                break
+            except (OSError, EOFError, TimeoutError, DBusFastError, BusError) as error:
+                await self._drop()
+                text = f"{self._whose()} cannot be asked: {_words(error)}. {self._mend()}"
+                if loop.time() >= until:
+                    raise BusError(text, retry=True) from error
+                log.log(logging.DEBUG if number else logging.WARNING, "%s It is waited for", text)
+            await asyncio.sleep(BACK_OFF[min(number, len(BACK_OFF) - 1)])
         self._keeping = asyncio.create_task(self._keep(), name="systemd bus")
 
     async def close(self) -> None:

@@ -69,13 +69,18 @@ class Systemd:
         bus: SystemdBus | None = None,
         scope: Scope = Scope.SYSTEM,
         prove: Prove | None = None,
+        patience: timedelta = timedelta(0),
     ) -> None:
-        """directory: opsbot's state directory. prove: see `opsbot.services.systemd.release`."""
+        """directory: opsbot's state directory. prove: see `opsbot.services.systemd.release`.
+
+        patience: how long `open` waits for a bus that is not there yet.
+        """
         self.bus = bus or SystemdBus(scope)
         self._scope = scope
         self._path = directory / "units.json"
         self._clock = clock
         self._prove = prove
+        self._patience = patience
         self._journal = Journal(scope)
         self._listeners: list[Callable[[ServiceEvent], None]] = []
         self._kept = {
@@ -102,7 +107,7 @@ class Systemd:
         """
         self._boot = await asyncio.to_thread(boot_id)
         self._remembered = await asyncio.to_thread(memory.load, self._path)
-        await self.bus.open()
+        await self.bus.open(self._patience)
         for kept in self._kept.values():
             for tracker in kept.trackers.values():
                 await self._find(kept, tracker)

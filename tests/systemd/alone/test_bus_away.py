@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import pytest
 
@@ -60,4 +61,16 @@ async def test_a_bus_that_is_restarted_is_connected_to_anew_and_told() -> None:
         await back.wait()
     assert await bus.job(Verb.START, "bust-web.service", within=LIMIT) is JobResult.DONE
     await bus.job(Verb.STOP, "bust-web.service", within=LIMIT)
+    await bus.close()
+
+
+async def test_a_bus_that_is_just_being_started_is_waited_for() -> None:
+    await systemctl("stop", "dbus.socket", "dbus.service")
+    bus = SystemdBus()
+    opening = asyncio.create_task(bus.open(timedelta(seconds=30)))
+    await asyncio.sleep(0.5)
+    assert not opening.done()
+    await systemctl("start", "dbus.socket", "dbus.service")
+    await opening
+    assert bus.connected
     await bus.close()
