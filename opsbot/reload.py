@@ -15,7 +15,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from opsbot.config import Config, ManagerKind, SecretMissingError, Service
+from opsbot.config import Config, ManagerKind, Scope, SecretMissingError, Service
 from opsbot.config_file import ConfigError, load, problem_at
 from opsbot.config_file.differences import differences
 from opsbot.core.access import Action, Actor
@@ -88,6 +88,11 @@ def consequences(old: Config, new: Config) -> list[str]:
             said.append(f"{name} is looked after no more: a process of it that runs goes on running")
         elif _started_with(service) != _started_with(new.services[name]):
             said.append(f"{name} goes on as it was started: restart it for its new settings")
+    known = {unit for service in old.services.values() for unit in service.units}
+    for name, service in new.services.items():
+        fresh = [unit for unit in service.units if unit not in known]
+        if fresh and new.systemd.scope is Scope.SYSTEM:
+            said.append(f"{name}: opsbot may not start or restart {', '.join(fresh)} before `opsbot install` was run")
     return said
 
 
