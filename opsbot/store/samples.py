@@ -106,7 +106,7 @@ def saw_run(db: sqlite3.Connection, subject: str, run: str, since: datetime) -> 
     row = db.execute("SELECT * FROM runs WHERE subject = ? ORDER BY since DESC LIMIT 1", (subject,)).fetchone()
     if row is not None and row["run"] == run:
         return moment(row["since"])
-    db.execute("INSERT OR REPLACE INTO runs VALUES (?, ?, ?)", (subject, run, seconds(since)))
+    db.execute("INSERT OR REPLACE INTO runs (subject, run, since) VALUES (?, ?, ?)", (subject, run, seconds(since)))
     return since
 
 

@@ -51,7 +51,7 @@ async def test_a_step_over_its_time_dies_with_all_its_children(tmp_path: Path, t
     assert not result.ok
     assert not result.lasting
     assert result.text == "it was not done after 300 ms and was killed with all its processes"
-    assert gone(int(result.tail.split()[0]))
+    assert await gone_soon(int(result.tail.split()[0]))
 
 
 def gone(pid: int) -> bool:
@@ -61,10 +61,19 @@ def gone(pid: int) -> bool:
         return True
 
 
+async def gone_soon(pid: int) -> bool:
+    """Whether it is gone: what was killed goes once it is its turn on the processor."""
+    for _ in range(200):
+        if await asyncio.to_thread(gone, pid):
+            return True
+        await asyncio.sleep(0.05)
+    return False
+
+
 async def test_what_a_step_leaves_in_the_background_goes_with_it(tmp_path: Path) -> None:
     result = await run(tmp_path, "sh", "-c", "sleep 77 & echo $!")
     assert result.ok
-    assert gone(int(result.tail))
+    assert await gone_soon(int(result.tail))
 
 
 async def test_a_child_in_a_session_of_its_own_does_not_hold_the_step(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from opsbot.core.deployment import Commit, Deployment, Hold, Kind, Phase, Releas
 from opsbot.core.model import Evidence, Incident, NoticeKind, Silence
 from opsbot.store import Store, StoreError, audit, ledger, open_readonly, outbox, watchbook
 
+MIGRATIONS = Path(__file__).parents[2] / "opsbot" / "store" / "migrations"
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 ALICE = Actor(Origin.DISCORD, "42", "alice")
 REQUEST = Request("api", Kind.DEPLOY, ALICE, ref="main")
@@ -237,3 +238,18 @@ async def test_a_file_that_cannot_be_opened_is_a_clear_error(tmp_path: Path) -> 
     (tmp_path / "s.db").mkdir()
     with pytest.raises(StoreError, match=r"s\.db"):
         await Store(tmp_path / "s.db").open()
+
+
+def test_no_table_is_taken_for_damaged_by_where_its_key_stands() -> None:
+    """SQLite 3.40 finds NULL values in sound tables WITHOUT ROWID whose key does not come first."""
+    with closing(sqlite3.connect(":memory:")) as db:
+        for script in sorted(MIGRATIONS.glob("*.sql")):
+            db.executescript(script.read_text())
+        tables = [name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE sql LIKE '%WITHOUT ROWID%'")]
+        assert tables
+        for table in tables:
+            columns = db.execute(f"SELECT name, type FROM pragma_table_info('{table}')").fetchall()  # noqa: S608
+            values = ["x" if kind == "TEXT" else 1 for _, kind in columns]
+            marks = ", ".join("?" * len(values))
+            db.execute(f"INSERT INTO {table} VALUES ({marks})", values)  # noqa: S608 - names of our own
+        assert db.execute("PRAGMA quick_check").fetchall() == [("ok",)]

@@ -18,10 +18,12 @@ CREATE TABLE samples (
 ) STRICT, WITHOUT ROWID;
 
 -- When each service's present run was first seen: its memory is judged from there.
+-- The key comes first: where another column stands between, SQLite 3.40 takes a sound table WITHOUT ROWID for damaged
+-- (PRAGMA quick_check: "NULL value in runs.run").
 CREATE TABLE runs (
     subject TEXT NOT NULL,
-    run     TEXT NOT NULL,
     since   REAL NOT NULL,
+    run     TEXT NOT NULL,
     PRIMARY KEY (subject, since)
 ) STRICT, WITHOUT ROWID;
 
