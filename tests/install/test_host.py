@@ -341,6 +341,7 @@ def test_the_daemon_itself_runs_in_its_unit_and_restarts_what_it_may(lived_in: L
         done = lived_in.tries(OPSBOT, "restart", "inst", user="app")
         assert done.returncode == 4, done.stderr
     finally:
+        lived_in.does("rm", "-rf", "/etc/systemd/system/opsbot.service.d")
         lived_in.does("systemctl", "stop", "opsbot.service")
     assert lived_in.does("systemctl", "is-active", "inst-app.service") == "active"
 

@@ -86,6 +86,12 @@ SystemCallErrorNumber=EPERM
 HERE = Path(__file__).resolve().parents[2]
 
 
+def seen(unit: str) -> str:
+    """A unit's text; where this checkout lies below /tmp, as one that sees it there."""
+    below = HERE.is_relative_to("/tmp")
+    return unit.replace("PrivateTmp=yes", "PrivateTmp=no") if below else unit
+
+
 def run(*command: str, check: bool = True) -> str:
     """A command, and what it printed."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -150,7 +156,7 @@ class World:
             ):
                 assert old in text
                 text = text.replace(old, new)
-            (units / f"opsbot-{slot}-{self.name}.service").write_text(text)
+            (units / f"opsbot-{slot}-{self.name}.service").write_text(seen(text))
         rule = RULE % {"services": json.dumps([self.unit]), "errands": json.dumps(self.errands)}
         Path(f"/etc/polkit-1/rules.d/10-{self.name}.rules").write_text(rule)
         run("systemctl", "daemon-reload")
@@ -181,9 +187,8 @@ class World:
         out.write_text("")
         unit = Path(f"/etc/systemd/system/errt-opsbot-{self.name}.service")
         scratch = f"-{self.scratch}"
-        unit.write_text(
-            OPSBOT.format(here=HERE, python=sys.executable, script=self.script(text), out=out, scratch=scratch)
-        )
+        told = {"here": HERE, "python": sys.executable, "script": self.script(text), "out": out, "scratch": scratch}
+        unit.write_text(seen(OPSBOT.format(**told)))
         run("systemctl", "daemon-reload")
         run("systemctl", "reset-failed", unit.name, check=False)
         run("systemctl", "start", unit.name)

@@ -282,7 +282,7 @@ async def test_opsbots_user_can_start_its_errands_and_nothing_else(world: World)
 async def test_a_unit_that_cannot_be_set_up_is_not_the_commits_fault(world: World) -> None:
     unit = Path(f"/etc/systemd/system/opsbot-step-{world.name}.service")
     kept = unit.read_text()
-    unit.write_text(kept.replace("PrivateTmp=yes", "PrivateTmp=yes\nReadWritePaths=/srv/is/not/there"))
+    unit.write_text(kept.replace("\nPrivateTmp=", "\nReadWritePaths=/srv/is/not/there\nPrivateTmp="))
     run("systemctl", "daemon-reload")
     try:
         said = await world.opsbot(STEP)
