@@ -306,3 +306,20 @@ async def test_limits_of_the_unit_itself_bound_how_long_its_jobs_are_awaited(wor
     await world.manager.restart("web")
     assert world.manager._kept["web"].trackers[UNIT].facts.patience == timedelta(seconds=7)
     assert await show(UNIT, "ActiveState") == "active"
+
+
+async def test_a_unit_that_is_renamed_is_told_apart_from_one_that_died(world: World) -> None:
+    await world.manager.start("web")
+    other = Path("/etc/systemd/system/mant-renamed.service")
+    await asyncio.to_thread(Path(f"/etc/systemd/system/{UNIT}").rename, other)
+    try:
+        await systemctl("daemon-reload")
+        # What runs goes on under its old name until it is stopped.
+        assert (await world.state()).activity is Activity.RUNNING
+        await systemctl("stop", UNIT)
+        await world.happens(Happening.STOPPED)
+        assert Happening.DIED not in world.told
+        with pytest.raises(ManagerError, match=f"no unit {UNIT}"):
+            await world.manager.start("web")
+    finally:
+        await asyncio.to_thread(other.unlink)
