@@ -178,8 +178,15 @@ def test_what_systemd_has_not_read_and_will_not_start(tmp_path: Path) -> None:
     run("systemctl", "daemon-reload")
     run("systemctl", "show", "doct-stale")
     run("systemctl", "start", "doct-stale")
-    os.utime(UNITS / "doct-stale.service", (2_000_000_000, 2_000_000_000))
-    found = [one["seen"] for one in doctor(tmp_path, {"stale": "doct-stale.service"}) if one["outcome"] == "warning"]
+    found = []
+    for number in range(10):
+        # Tests beside this one have systemd read all files again: each time the file has to be newer than that.
+        newer = 2_000_000_000 + number
+        os.utime(UNITS / "doct-stale.service", (newer, newer))
+        looked = doctor(tmp_path, {"stale": "doct-stale.service"})
+        found = [one["seen"] for one in looked if one["outcome"] == "warning"]
+        if len(found) > 1:
+            break
     assert found == [
         "its files changed after systemd read them",
         "it is not enabled: it does not come back after a boot",
