@@ -20,8 +20,8 @@ async def gather(engine: Engine, channel: OpsChannel) -> None:
         AwayError, ClosedError: Discord does not answer, or the channel is closed.
     """
     now = engine.clock()
-    before = now - OLD
-    if await engine.store.read(digests.spooled, before, now) <= MANY:
+    if await engine.store.read(digests.spooled, now - OLD, now) <= MANY:
         return
     await channel.reach()
-    await engine.store.write(digests.gather, before, now)
+    now = engine.clock()  # Discord may have let us wait
+    await engine.store.write(digests.gather, now - OLD, now)
