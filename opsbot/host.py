@@ -7,7 +7,7 @@ all but the processes), a figure is None, or taken from a system call that tells
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ from opsbot.control_groups import group_figures
 
 _PROCESSES_AT_MOST = 256
 _CHILDREN_FOR = 5.0
-"""Seconds that the list of a process's children is good for: to find them, all processes are looked at."""
+"""Seconds that the tree of processes is good for: to find anyone's children, all processes are looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,8 @@ class ProcessMeter:
         """No process was looked at yet."""
         self._lock = threading.Lock()
         self._known: dict[int, psutil.Process] = {}
-        self._children: dict[int, tuple[float, list[int]]] = {}
+        self._children: Mapping[int, Sequence[int]] = {}
+        self._children_until = 0.0
 
     def figures(self, pid: int) -> ProcessFigures | None:
         """The figures of a process and its children; None when it is gone, or a zombie. Any thread may ask."""
@@ -181,7 +182,6 @@ class ProcessMeter:
                 return known
             if len(self._known) >= _PROCESSES_AT_MOST:
                 self._known.clear()
-                self._children.clear()
             process = psutil.Process(pid)
             process.cpu_percent()  # the first look only sets the mark
         except (psutil.Error, OSError):
@@ -192,18 +192,29 @@ class ProcessMeter:
 
     def _children_of(self, main: psutil.Process) -> list[psutil.Process]:
         now = time.monotonic()
-        until, pids = self._children.get(main.pid, (0.0, []))
-        if now >= until:
-            try:
-                pids = [child.pid for child in main.children(recursive=True)]
-            except (psutil.Error, OSError):
-                pids = []
-            self._children[main.pid] = (now + _CHILDREN_FOR, pids)
+        if now >= self._children_until:
+            self._children, self._children_until = _by_parent(), now + _CHILDREN_FOR
+        pids = list(self._children.get(main.pid, ()))
+        for pid in pids:  # it grows while it is gone through: children's children
+            pids += self._children.get(pid, ())
         return [child for child in map(self._process, pids) if child is not None]
 
     def _forget(self, pid: int) -> None:
         self._known.pop(pid, None)
-        self._children.pop(pid, None)
+
+
+def _by_parent() -> dict[int, list[int]]:
+    """The processes of each parent, of all that may be seen."""
+    found: dict[int, list[int]] = {}
+    for pid in psutil.pids():
+        with suppress(OSError, ValueError):
+            fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                stat = os.read(fd, 512)
+            finally:
+                os.close(fd)
+            found.setdefault(int(stat[stat.rfind(b")") + 1 :].split(None, 2)[1]), []).append(pid)
+    return found
 
 
 def _fds(pid: int) -> int | None:

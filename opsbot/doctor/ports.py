@@ -50,7 +50,7 @@ async def _listens(host: str, port: int) -> bool:
             pass  # netlink is not allowed here: a connection tells as well
         else:
             try:
-                return any(one.takes(each) for one in table.listeners().get(port, []) for each in wanted)
+                return any(one.takes(each) for one in table.listeners(port) for each in wanted)
             finally:
                 table.close()
     try:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from opsbot.config import Check, CheckKind, Service
 from opsbot.core.health import ProbeResult
 from opsbot.probes import command, http
-from opsbot.probes.listening import Listeners, PortTable, local
+from opsbot.probes.listening import Listener, PortTable, local
 from opsbot.probes.memory import resident
 from opsbot.probes.vitals import Vitals
 from opsbot.services.errands import Errands
@@ -25,8 +25,6 @@ Seen = tuple[bool, str]
 Presence = Callable[[int], tuple[bool | None, str]]
 """Whether the bot with this user id is seen online, None where nobody can tell; and in words."""
 
-_FRESH = 0.02
-"""Seconds that a table of the listening ports is good for: the checks of one tick share it."""
 _SEEN_AT_MOST = 200
 
 
@@ -53,8 +51,6 @@ class Prober:
         self._vitals = Vitals()
         self._ports: PortTable | None = None
         self._ports_refused = False
-        self._listeners: Listeners = {}
-        self._listeners_at = 0.0
         self._targets: dict[tuple[str, str], tuple[Check, http.Target]] = {}
 
     async def tick(self, looks: Sequence[Look]) -> list[ProbeResult]:
@@ -120,10 +116,10 @@ class Prober:
             return False, "; ".join(f"{name}: {_words(one)}" if name else _words(one) for name, one in down)
         if check.kind is CheckKind.TCP:
             addresses = local(check.host)
-            table = self._table() if addresses else None
-            if table is None:
+            listening = self._listening(addresses, check.port) if addresses else None
+            if listening is None:
                 return None
-            ok, seen_there = _listening(table, addresses, check)
+            ok, seen_there = listening
             # Of several units it is not known which one has the port.
             pid = None if state.parts else state.pid
             if ok and pid and self._vitals.look(f"{service.name}/{check.unit}", state.run, pid).frozen:
@@ -139,25 +135,22 @@ class Prober:
         vital = self._vitals.look(f"{service.name}/{unit}", state.run, state.pid)
         return vital.ok, f"{who}{vital.seen}"
 
-    def _table(self) -> Listeners | None:
-        """Who listens now; None where the kernel may not be asked (systemd's RestrictAddressFamilies)."""
-        now = time.monotonic()
-        if now - self._listeners_at < _FRESH:
-            return self._listeners
+    def _listening(self, addresses: Sequence[bytes], port: int) -> Seen | None:
+        """Whether somebody listens; None where the kernel may not be asked (systemd's RestrictAddressFamilies)."""
         if self._ports_refused:
             return None
         try:
             if self._ports is None:
                 self._ports = PortTable()
-            self._listeners = self._ports.listeners()
+            if self._ports.taken(addresses[0], port):
+                return True, f"port {port} is listened on"
+            return _listening(self._ports.listeners(port), addresses, port)
         except BlockingIOError:
             return None
         except OSError as error:
             log.info("listening ports are tried by connecting: %s", error)
             self._ports_refused = True
             return None
-        self._listeners_at = now
-        return self._listeners
 
     # Waiting
 
@@ -242,13 +235,13 @@ def _judge(check: Check, answer: http.Answer, words: str) -> Seen:
     return True, words
 
 
-def _listening(table: Listeners, addresses: Sequence[bytes], check: Check) -> Seen:
-    found = [one for one in table.get(check.port, []) if any(map(one.takes, addresses))]
+def _listening(listeners: Sequence[Listener], addresses: Sequence[bytes], port: int) -> Seen:
+    found = [one for one in listeners if any(map(one.takes, addresses))]
     if not found:
-        return False, f"nobody listens on port {check.port}"
+        return False, f"nobody listens on port {port}"
     if all(one.full for one in found):
-        return False, f"port {check.port} is listened on, but {found[0].waiting} connections wait to be accepted"
-    return True, f"port {check.port} is listened on"
+        return False, f"port {port} is listened on, but {found[0].waiting} connections wait to be accepted"
+    return True, f"port {port} is listened on"
 
 
 async def _connect(host: str, port: int) -> Seen:
