@@ -27,7 +27,8 @@ class Pace:
     look: the outbox is read at least so often. young, old: between two edits in the channel; Discord allows about 5 in
     5 s, and 3 in 6 s of messages older than an hour (error 30046). tail: between two edits of a live tail, which ends
     by itself after tail_most. proof_first: from the start to the first proof of the alert path, which lets alarms go
-    first; proof_settle: from a change to the next.
+    first; proof_settle: from a change to the next. board: between two edits of the board. board_first: from the start
+    to the first look at it; board_settle: from a change to a look. board_look: so often is looked whether it is there.
     """
 
     retry_first: float = 0.5
@@ -40,6 +41,10 @@ class Pace:
     tail_most: float = 600.0
     proof_first: float = 15.0
     proof_settle: float = 5.0
+    board: float = 60.0
+    board_first: float = 10.0
+    board_settle: float = 2.0
+    board_look: float = 600.0
 
 
 class Rounds(ABC):

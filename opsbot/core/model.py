@@ -145,6 +145,24 @@ class Proof:
 
 
 @dataclass(frozen=True, slots=True)
+class Board:
+    """The message that shows how things stand, in one channel.
+
+    tried_at: when it was first tried to be posted; with message None it is in doubt whether it was. changed_at: when
+    what it shows last changed. edited_at: when it was last posted or edited. shown: a digest of what it shows.
+    """
+
+    channel: int
+    tried_at: datetime
+    changed_at: datetime
+    edited_at: datetime
+    message: int | None = None
+    pinned: bool = False
+    """It was pinned once: whoever takes the pin away wants it so."""
+    shown: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Silence:
     """No alerts of a service until then."""
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from opsbot.config import CheckKind, Config, SecretMissingError
-from opsbot.core.discord_permissions import NEEDED, THREADS, Overwrite, Permission, in_channel, title
+from opsbot.core.discord_permissions import NEEDED, OPTIONAL, Overwrite, Permission, in_channel, title
 from opsbot.doctor.discord_api import Answer, Api, UnreachableError
 from opsbot.doctor.findings import Area, Finding, fail, skip, warn, well
 from opsbot.words import duration
@@ -192,12 +192,13 @@ class _Guild:
             ],
         )
         name = channel.get("name")
-        for permission in NEEDED & ~held:
+        wanted = NEEDED if self.config.discord.board else NEEDED & ~Permission.PIN_MESSAGES
+        for permission in wanted & ~held:
             mend = f"#{name}, Edit Channel, Permissions: add the bot's role and allow {title(permission)}"
-            put = self._warn if permission in THREADS else self._fail
+            put = self._warn if permission in OPTIONAL else self._fail
             put(f"permission {title(permission)}", f"the bot lacks it in #{name}", mend)
-        if held == NEEDED:
-            self._well("permissions", f"all {len(list(Permission))} in #{name}")
+        if not wanted & ~held:
+            self._well("permissions", f"all {len(list(wanted))} in #{name}")
         elif held:
             self._well("permissions", f"the others: {', '.join(title(one) for one in held)}")
 
