@@ -30,6 +30,8 @@ EPOCH = datetime.fromtimestamp(0, UTC)
 """Stands for when it last changed, where two states are compared."""
 ALARM_SECONDS = 1.0
 """From one look whether an alarm waits to the next."""
+WAITING_SECONDS = 5.0
+"""From one look to the next while an edit has to wait: the board says when what it shows last changed."""
 APART = 1.25
 """How much longer than a card the board waits after an edit in the channel."""
 
@@ -44,8 +46,9 @@ class Boards(Rounds):
         self._checked = -1e9
         self._cannot_pin = ""
         self._figures: dict[str, int] = {}
+        self._seen = ""
         self._changed: datetime | None = None
-        """Since when there is something else to show than what is shown."""
+        """When what is to be shown last changed, as far as it is not shown yet."""
 
     def nudge(self) -> None:
         """Discord is there again: what was deleted meanwhile was not told."""
@@ -156,11 +159,12 @@ class Boards(Rounds):
             self._changed = None
             return None
         now = self._engine.clock()
-        self._changed = self._changed or now
+        if self._changed is None or digest != self._seen:
+            self._seen, self._changed = digest, now
         # A clock that was set back holds up nothing for longer than it would be.
         left = min(self._pace.board - (now - ours.edited_at).total_seconds(), self._pace.board)
         if left > 0:
-            return min(left, self._pace.look)
+            return min(left, self._pace.look, WAITING_SECONDS)
         await asyncio.sleep(max(0.0, self._channel.edited + self._pace.young * APART - time.monotonic()))
         tried = replace(ours, edited_at=now)
         await self._engine.store.write(boards.keep, tried)

@@ -16,7 +16,7 @@ from cogs._windows import open_line
 from opsbot.core.gauge import Gauge
 from opsbot.core.health import Verdict
 from opsbot.core.model import Incident
-from opsbot.core.subjects import HOST, words
+from opsbot.core.subjects import HOST, heading, words
 from opsbot.engine import Overview, ServiceStatus
 
 MARK = "· #board"
@@ -195,8 +195,9 @@ def _notes(status: ServiceStatus) -> list[str]:
     if status.discord_away is not None:
         notes.append(f"🌩️ Discord is away since {moment(status.discord_away)}")
     if status.hold is not None:
-        who = f"by {escape(status.hold.actor, 40)} " if not status.hold.waits else "after a rollback "
-        notes.append(f"⏸ held {who}{moment(status.hold.at)}")
+        who = f"held by {escape(status.hold.actor, 40)}"
+        why = "automatic deploys wait since a rollback" if status.hold.waits else who
+        notes.append(f"⏸ {why} {moment(status.hold.at)}")
     if status.silence is not None:
         notes.append(f"🔕 silenced until {moment(status.silence.until, 'f')}")
     return notes
@@ -208,7 +209,7 @@ def _notes(status: ServiceStatus) -> list[str]:
 def _below(seen: Overview, look: Look, changed: datetime) -> Iterable[str]:
     yield ""
     for incident in seen.host:
-        yield f"🔴 **{escape(words(incident.service), 60)}** {_of_incident(seen, incident, look, Detail.ALL)}"
+        yield f"🔴 **{escape(heading(incident.service), 60)}** {_of_incident(seen, incident, look, Detail.ALL)}"
     yield clip(_host(look), 300)
     yield from (open_line(span) for span in seen.open[:5])
     yield f"-# last change {moment(changed)}"

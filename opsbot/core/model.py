@@ -58,6 +58,10 @@ class Notice:
     """The digest that tells it, instead of a message of its own."""
 
 
+ADVICE = "the mend"
+"""The name under which a trouble of the host carries what can be done about it, beside what was seen."""
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """What an incident rests on, taken when it was opened. All strings but `check` may be untrusted.

@@ -88,7 +88,7 @@ def test_everything_that_is_not_as_ever_is_said() -> None:
     assert text[3] == f"🟢 **quiet** · {live} · 🔕 silenced until <t:{int((NOW + HOUR).timestamp())}:f>"
     assert text[4] == f"⚪ **new** runs · started {at}"
     assert text[5].startswith("🟢 **api** ·")
-    assert text[7].startswith(f"🔴 **the host's disk /** not well since {at}: / is full in about 9 hours")
+    assert text[7].startswith(f"🔴 **The host's disk /** not well since {at}: / is full in about 9 hours")
     assert text[8] == "🖥️ **blue** · / 91 % used · 60 % of the memory available"
     assert text[9].startswith("🟦 **backup** until ")
     assert shown.content == "🔴 2 of 6 services not well: postgres, web, the host's disk /."
