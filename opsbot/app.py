@@ -155,7 +155,7 @@ async def _open(house: _House, config: Config) -> InForce:
                 config.heartbeat, house.beats, partial(_trouble, house, engine), engine.clock, house.redact
             )
             stack.push_async_callback(_end, asyncio.create_task(heartbeat.run(), name="heartbeat"))
-        if config.notifiers:
+        if parts.notifiers is not None:
             notifying = asyncio.create_task(parts.notifiers.run(), name="notifiers")
             stack.push_async_callback(_end, notifying)
         for work, name in (

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from opsbot.cli import show as cli_show
 from opsbot.cli.client import AnswerError, Client, NoAnswerError
 from opsbot.cli.place import Place, UsageError, place
-from opsbot.cli.terminal import Paint, plain, terminal_width, wants_colour
-from opsbot.cli.wait import Progress, seen_to, to_stderr, wait
+from opsbot.cli.terminal import Paint, plain, terminal_width, to_stderr, wants_colour
+from opsbot.cli.wait import Progress, seen_to, wait
 
 if TYPE_CHECKING:
     from opsbot.cli.offline import LastKnown

@@ -31,10 +31,8 @@ from opsbot.core.deployment import (
     Why,
     decide,
 )
-from opsbot.deploy.checkout import Checkout
 from opsbot.deploy.course import Course, SetbackError
 from opsbot.deploy.errand_steps import steps_of
-from opsbot.deploy.in_place import InPlace
 from opsbot.deploy.occupants import end_marked
 from opsbot.deploy.place import Place
 from opsbot.deploy.prepare import Preparation
@@ -120,6 +118,10 @@ class Deployer:
     def _checkout(
         self, service: Service, source: Source, manager: ServiceManager, verifier: Verifier, margin: int
     ) -> Place:
+        # Two modules that most hosts have no use for.
+        from opsbot.deploy.checkout import Checkout  # noqa: PLC0415
+        from opsbot.deploy.in_place import InPlace  # noqa: PLC0415
+
         # Not in the checkout, where it would be one more file that git does not know.
         repository = Repository(source, self._mark, self._config.state.directory / "mirrors" / f"{service.name}.git")
         checkout = Checkout(source, repository.mirror, margin, self._mark)
