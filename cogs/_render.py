@@ -360,6 +360,7 @@ OUTCOME = {
     Phase.UNDONE: "↩️",
     Phase.STUCK: "🚨",
     Phase.SKIPPED: "⏭️",
+    Phase.REPLACED: "⏭️",
 }
 
 
