@@ -105,7 +105,8 @@ async def _serve(config: Config, redact: Redactor, cut_short: str | None) -> Non
     wishes = Wishes(_stopping)
     wishes.listen()
     status = StatusLine(now)
-    house = _House(redact, status, Vigil(watchdog_seconds(), status.not_well), wishes, now())
+    vigil = Vigil(watchdog_seconds(), status.not_well, zombie=lambda: status.gateway().unanswered)
+    house = _House(redact, status, vigil, wishes, now())
     open_ = partial(_open, house)
     async with AsyncExitStack() as stack:
         stack.callback(status.close)
