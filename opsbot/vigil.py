@@ -4,7 +4,8 @@ Well means: the event loop turns (this runs on it, and on no thread that could o
 in time, the store's thread answers, and no connection to Discord looks whole for minutes whose heartbeats nobody
 acknowledges: discord.py should have closed that one after one. What is not well is said, in the log and in the status
 line, when it is seen: half of `WatchdogSec=` before the service manager ends this process (SIGABRT, see
-systemd.service(5)) and starts another. Discord being away is no trouble here: to be started anew would not bring it back.
+systemd.service(5)) and starts another. Discord being away is no trouble here: to be started anew would not bring it
+back.
 """
 
 import asyncio
