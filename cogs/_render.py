@@ -359,6 +359,7 @@ OUTCOME = {
     Phase.UNDONE: "↩️",
     Phase.STUCK: "🚨",
     Phase.SKIPPED: "⏭️",
+    Phase.REPLACED: "⏭️",
 }
 
 

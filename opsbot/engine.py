@@ -433,17 +433,29 @@ class Engine:
         )
         return begun
 
-    async def now(self, actor: Actor, service: str, number: int) -> bool | Refused:
-        """End what a deployment waits for before it replaces what runs; False where it does not wait."""
-        refusal = await self.admit(actor, Action.DEPLOY, service, f"now {number}")
+    async def now(self, actor: Actor, service: str, number: int | None = None) -> Deployment | Refused:
+        """End what a deployment waits for before it replaces what runs; it goes on by itself.
+
+        number: the one that was looked at; refused where that one does not wait. None: the service's that waits.
+        """
+        detail = "" if number is None else str(number)
+        refusal = await self.admit(actor, Action.NOW, service, detail)
         if refusal:
             return refusal
-        deployment = await self.deployment(number)
-        ours = deployment is not None and deployment.service == service
-        hurried = ours and self.deployer.hurry(number, actor.name)
-        result = f"deployment {number} waits no longer" if hurried else f"deployment {number} does not wait"
-        await self._record(actor, Action.DEPLOY, service, f"now {number}", result)
-        return hurried
+        found = self.deployer.waiting(service)
+        if found is None or number not in {None, found.id} or not self.deployer.hurry(found.id, actor.name):
+            refusal = Refused(Why.NOT_WAITING, await self._not_waiting(service, number))
+            await self._record(actor, Action.NOW, service, detail, refusal)
+            return refusal
+        await self._record(actor, Action.NOW, service, detail, f"deployment {found.id} waits no longer")
+        return found
+
+    async def _not_waiting(self, service: str, number: int | None) -> str:
+        if number is not None:
+            return f"Deployment {number} of {service} does not wait any more."
+        if kept := self.watcher.waits(service):
+            return f"No deployment of {service} waits, but its recovery does ({kept}): restart does it now."
+        return f"No deployment of {service} waits for anything."
 
     async def advice(self, service: str) -> str | None:
         """What speaks against a restart of the service at this moment, for a person who asks for one; None: nothing."""

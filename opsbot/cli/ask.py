@@ -271,6 +271,12 @@ def deploy(args: argparse.Namespace) -> int:
     return _see_through(session, begun)
 
 
+def now(args: argparse.Namespace) -> int:
+    """`opsbot now`."""
+    session = Session(args)
+    return _see_through(session, session.client.ask("POST", "now", service=args.service))
+
+
 def rollback(args: argparse.Namespace) -> int:
     """`opsbot rollback`."""
     session = Session(args)
