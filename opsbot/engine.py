@@ -35,8 +35,9 @@ from opsbot.deploy.deployer import Deployer
 from opsbot.deploy.rolling import restart_in_turn
 from opsbot.feed import Feed
 from opsbot.gauges.drift import Drift
-from opsbot.host import HostFigures, ProcessFigures, host_figures, service_figures
+from opsbot.host import HostFigures, host_figures
 from opsbot.notify.courier import Sent
+from opsbot.processes import ProcessFigures, service_figures
 from opsbot.services.log_levels import at_least
 from opsbot.services.port import Activity, LogLine, LogQuery, ManagerError, ServiceManager, ServiceState
 from opsbot.source.poll import Outcome, Polled, Poller

@@ -1,25 +1,18 @@
-"""What the host and a service's processes use: CPU, memory, disks, by psutil.
+"""What the host uses: CPU, memory, disks, by psutil.
 
 All of it reads files, if those of /proc: call it in a thread. Where /proc is restricted (systemd's ProcSubset=pid hides
 all but the processes), a figure is None, or taken from a system call that tells it as well.
 """
 
 import os
-import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
-
-from opsbot.control_groups import group_figures
-
-_PROCESSES_AT_MOST = 256
-_CHILDREN_FOR = 5.0
-"""Seconds that the tree of processes is good for: to find anyone's children, all processes are looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,26 +44,6 @@ class HostFigures:
     disks: tuple[Disk, ...]
     boot_time: datetime
     uptime: float
-
-
-@dataclass(frozen=True, slots=True)
-class ProcessFigures:
-    """A service's main process and its children, at one moment.
-
-    cpu: percent of one core since the last look, of all of them. memory: bytes resident, of all of them. threads, fds:
-    of the main process; None where they may not be read. children: how many there are, children's children counted.
-    """
-
-    cpu: float
-    memory: int
-    threads: int | None
-    fds: int | None
-    started_at: datetime
-    children: int
-    cpu_seconds: float = 0.0
-    """CPU the main process has used since its start; where it has a control group, all that was in it."""
-    tasks: int | None = None
-    """Processes and threads in its control group, where that is told."""
 
 
 def host_figures(paths: Sequence[Path] = ()) -> HostFigures:
@@ -136,121 +109,3 @@ def _disks(paths: Sequence[Path]) -> tuple[Disk, ...]:
                 total, free = stat.f_blocks * stat.f_frsize, stat.f_bavail * stat.f_frsize
                 seen[device] = Disk(path, total, (stat.f_blocks - stat.f_bfree) * stat.f_frsize, free)
     return tuple(seen.values())
-
-
-class ProcessMeter:
-    """Measures processes; it remembers the last look at each, for CPU since then."""
-
-    def __init__(self) -> None:
-        """No process was looked at yet."""
-        self._lock = threading.Lock()
-        self._known: dict[int, psutil.Process] = {}
-        self._children: Mapping[int, Sequence[int]] = {}
-        self._children_until = 0.0
-
-    def figures(self, pid: int) -> ProcessFigures | None:
-        """The figures of a process and its children; None when it is gone, or a zombie. Any thread may ask."""
-        with self._lock:
-            return self._figures(pid)
-
-    def _figures(self, pid: int) -> ProcessFigures | None:
-        main = self._process(pid)
-        if main is None:
-            return None
-        try:
-            with main.oneshot():
-                if main.status() == psutil.STATUS_ZOMBIE:
-                    self._forget(pid)
-                    return None
-                cpu, memory = main.cpu_percent(), main.memory_info().rss
-                threads, times = main.num_threads(), main.cpu_times()
-                started_at = datetime.fromtimestamp(main.create_time(), UTC)
-        except (psutil.Error, OSError):
-            self._forget(pid)
-            return None
-        children = self._children_of(main)
-        for child in children:
-            with suppress(psutil.Error, OSError), child.oneshot():
-                cpu += child.cpu_percent()
-                memory += child.memory_info().rss
-        return ProcessFigures(cpu, memory, threads, _fds(pid), started_at, len(children), times.user + times.system)
-
-    def _process(self, pid: int) -> psutil.Process | None:
-        known = self._known.get(pid)
-        try:
-            if known is not None and known.is_running():
-                return known
-            if len(self._known) >= _PROCESSES_AT_MOST:
-                self._known.clear()
-            process = psutil.Process(pid)
-            process.cpu_percent()  # the first look only sets the mark
-        except (psutil.Error, OSError):
-            self._forget(pid)
-            return None
-        self._known[pid] = process
-        return process
-
-    def _children_of(self, main: psutil.Process) -> list[psutil.Process]:
-        now = time.monotonic()
-        if now >= self._children_until:
-            self._children, self._children_until = _by_parent(), now + _CHILDREN_FOR
-        pids = list(self._children.get(main.pid, ()))
-        for pid in pids:  # it grows while it is gone through: children's children
-            pids += self._children.get(pid, ())
-        return [child for child in map(self._process, pids) if child is not None]
-
-    def _forget(self, pid: int) -> None:
-        self._known.pop(pid, None)
-
-
-def _by_parent() -> dict[int, list[int]]:
-    """The processes of each parent, of all that may be seen."""
-    found: dict[int, list[int]] = {}
-    for pid in psutil.pids():
-        with suppress(OSError, ValueError):
-            fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                stat = os.read(fd, 512)
-            finally:
-                os.close(fd)
-            found.setdefault(int(stat[stat.rfind(b")") + 1 :].split(None, 2)[1]), []).append(pid)
-    return found
-
-
-def _fds(pid: int) -> int | None:
-    try:
-        with os.scandir(f"/proc/{pid}/fd") as entries:
-            return sum(1 for _ in entries)
-    except OSError:
-        return None
-
-
-_meter = ProcessMeter()
-
-
-def process_figures(pid: int) -> ProcessFigures | None:
-    """The figures of a process and its children since the last look of anyone here; None when it is gone."""
-    return _meter.figures(pid)
-
-
-def service_figures(pid: int, groups: Sequence[str], started_at: datetime | None) -> ProcessFigures | None:
-    """The figures of a service: those of its control groups, and of its main process what these do not tell.
-
-    None when the process is gone, or may not be seen and has no control group that tells what it uses.
-    """
-    main = process_figures(pid)
-    if not groups:
-        return main
-    found = group_figures(groups)
-    if main is None:
-        # A hardened opsbot may not see other users' processes (ProtectProc=invisible); their control groups it may.
-        if found.cpu is None or found.memory is None or started_at is None:
-            return None
-        main = ProcessFigures(0.0, 0, None, None, started_at, 0)
-    return replace(
-        main,
-        cpu=main.cpu if found.cpu is None else found.cpu,
-        cpu_seconds=main.cpu_seconds if found.cpu_seconds is None else found.cpu_seconds,
-        memory=main.memory if found.memory is None else found.memory,
-        tasks=found.tasks,
-    )

@@ -1,4 +1,7 @@
-"""The loops: APScheduler jobs, each guarded, none able to pile up behind itself.
+"""The loops: jobs, each guarded, none able to pile up behind itself.
+
+APScheduler plans them; those that come every few seconds have a timer of the event loop each, as to plan one of their
+runs would cost more than the run.
 
 A job that fails is logged and counted, and runs again at its next time. `Loops.health` tells when each last came to its
 end, for `/healthz` and the watchdog.
@@ -10,9 +13,10 @@ no loop would run for an hour. So the plans are looked at now and then by a time
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
@@ -23,6 +27,8 @@ logging.getLogger("apscheduler.executors").setLevel(logging.CRITICAL)
 
 Job = Callable[[], Awaitable[object]]
 
+OFTEN = timedelta(seconds=5)
+"""What comes at least so often has a timer of its own."""
 MIND_SECONDS = 5.0
 """Between two looks at whether the clock was set back."""
 
@@ -59,6 +65,7 @@ class Loops:
         self._furthest: dict[str, timedelta] = {}
         """How far ahead a run of the job is planned at the most."""
         self._scheduler = AsyncIOScheduler(timezone=UTC)
+        self._tickers: list[_Ticker] = []
         self.pulses: dict[str, Pulse] = {}
 
     def every(
@@ -74,6 +81,9 @@ class Loops:
         """Run the job every so often, the first time after `first`. A run that is late is not made up for."""
         self.pulses[name] = Pulse(every, limit)
         self._furthest[name] = max(every + (jitter or timedelta(0)), first) + timedelta(seconds=1)
+        if every <= OFTEN and not jitter:
+            self._tickers.append(_Ticker(every, first, partial(self._guarded, name, job)))
+            return
         self._scheduler.add_job(
             self._guarded,
             # Without a time zone it would read the host's, several files, on the event loop.
@@ -123,6 +133,8 @@ class Loops:
             pulse.due = now + self._furthest[name].total_seconds() + _patience(pulse)
         self._scheduler.start()
         self._mind()
+        for ticker in self._tickers:
+            ticker.open()
 
     def _mind(self) -> None:
         """Run at once what is planned further ahead than it can be: the clock was set back since."""
@@ -136,11 +148,38 @@ class Loops:
 
     def close(self) -> None:
         """End; a run under way is cancelled with the event loop's other tasks."""
+        for ticker in self._tickers:
+            ticker.close()
         if self._minder is not None:
             self._minder.cancel()
             self._minder = None
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
+
+
+class _Ticker:
+    """Runs a job every so often; a run that comes while the last one goes on is left out."""
+
+    def __init__(self, every: timedelta, first: timedelta, job: Callable[[], Coroutine[None, None, None]]) -> None:
+        self._every = every.total_seconds()
+        self._first = first.total_seconds()
+        self._job = job
+        self._timer: asyncio.TimerHandle | None = None
+        self._run: asyncio.Task[None] | None = None
+
+    def open(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(self._first, self._tick)
+
+    def _tick(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(self._every, self._tick)
+        if self._run is None or self._run.done():
+            self._run = loop.create_task(self._job())
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
 
 def _patience(pulse: Pulse) -> float:

@@ -27,7 +27,8 @@ from opsbot.core.health import CheckHealth, overall
 from opsbot.core.model import Dependent, Notice
 from opsbot.core.subjects import is_host
 from opsbot.engine import ServiceStatus
-from opsbot.host import host_figures, service_figures
+from opsbot.host import host_figures
+from opsbot.processes import service_figures
 from opsbot.redaction import Redactor
 from opsbot.services import run_record
 from opsbot.services.log_reader import read

@@ -102,8 +102,11 @@ class Prober:
 
         A check of one unit is about that one; one of the service as a whole, where it is several, about each of them.
         """
-        state = state.of(check.unit)
+        if check.unit:
+            state = state.of(check.unit)
         if check.kind is CheckKind.PROCESS:
+            if not state.parts and not check.memory_max:
+                return self._process(service, check.unit, state)
             seen = [self._process(service, name, one) for name, one in _each(state, check.unit)]
             bad = next((each for each in seen if not each[0]), None)
             # To measure it takes a hundred times as long as to see that it lives: not on the event loop.

@@ -96,7 +96,7 @@ class Ends(Story):
     async def tick(self) -> None:
         """Write down the counts of what flaps, and end what is calm."""
         now = self._clock()
-        cases = [*(one.case for one in self._watched.values()), *self._others.values()]
+        cases = [*(one.case for one in self._watched.values() if one.case.incident is not None), *self._others.values()]
         for case in cases:
             if not case.flaps.flapping or case.incident is None:
                 continue

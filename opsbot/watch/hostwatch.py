@@ -22,7 +22,7 @@ from opsbot.core.threshold import GAP, Standing, judge
 from opsbot.gauges import users
 from opsbot.gauges.drift import Drift
 from opsbot.gauges.held import held
-from opsbot.host import ProcessFigures, service_figures
+from opsbot.processes import ProcessFigures, service_figures
 from opsbot.services.port import ManagerError, ServiceManager, ServiceState
 from opsbot.store import Store, samples, watchbook
 from opsbot.store.samples import Figure, Sample

@@ -2,13 +2,15 @@
 
 import asyncio
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
 from opsbot.config import Service
 from opsbot.core.health import CheckHealth, Verdict
 from opsbot.core.layers import Failing
 from opsbot.core.model import Incident
 from opsbot.watch.case import Case, Pending, Under
+
+NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(slots=True)
@@ -19,6 +21,8 @@ class Watched:
     checks: dict[str, CheckHealth]
     due: dict[str, datetime]
     case: Case = field(init=False)
+    next_due: datetime = field(init=False)
+    """When the first of its checks is due."""
     pending: Pending | None = None
     under: Under | None = None
     awaited: datetime | None = None
@@ -56,6 +60,7 @@ class Watched:
     def __post_init__(self) -> None:
         """Nothing is known of its trouble yet."""
         self.case = Case(self.service.name)
+        self.next_due = min(self.due.values(), default=NEVER)
 
     @property
     def incident(self) -> Incident | None:
@@ -94,6 +99,7 @@ class Watched:
         """Every check is due."""
         for check in self.due:
             self.due[check] = min(self.due[check], now)
+        self.next_due = min(self.next_due, now)
 
     def judge_anew(self) -> None:
         """What was known of the checks says nothing any more; what they last saw can still be shown."""

@@ -238,10 +238,8 @@ class Watcher:
                 watched.hurry(self._clock())
         self._looked_at = now
         for name, watched in self._watched.items():
-            due = [check for check in watched.service.checks if watched.due[check.name] <= now]
-            due = [check for check in due if check.name not in watched.looking]
-            if due and watched.meant_to_run and not self._deployer.busy(name):
-                self._begin(name, watched, due, now)
+            if watched.next_due <= now and watched.meant_to_run and not self._deployer.busy(name):
+                self._begin(name, watched, now)
             if watched.incident is not None and not watched.acting:
                 self._spawn(asyncio.create_task(self._climber.act(name), name=f"act:{name}"))
             if watched.pending is not None or watched.under is not None:
@@ -273,7 +271,12 @@ class Watcher:
         finally:
             watched.settling = False
 
-    def _begin(self, name: str, watched: Watched, due: list[Check], now: datetime) -> None:
+    def _begin(self, name: str, watched: Watched, now: datetime) -> None:
+        """Run the checks that are due, but for those whose last run goes on."""
+        due = [check for check in watched.service.checks if watched.due[check.name] <= now]
+        due = [check for check in due if check.name not in watched.looking]
+        if not due:
+            return
         awaited = watched.awaited is not None and now < watched.awaited
         left = watched.under is not None and watched.under.until is not None
         in_trouble = watched.incident is not None and not watched.case.flaps.flapping
@@ -287,6 +290,7 @@ class Watcher:
                 interval = pace(interval, check.policy.fall)
             watched.due[check.name] = now + interval
             watched.looking.add(check.name)
+        watched.next_due = min(watched.due.values())
         self._spawn(asyncio.create_task(self._look(name, due), name=f"look:{name}"))
 
     async def look(self, services: Iterable[str]) -> None:
@@ -342,7 +346,8 @@ class Watcher:
 
     def _counts(self, watched: Watched, check: Check, state: ServiceState, result: ProbeResult) -> bool:
         """Whether this result may change the verdict: not during a deploy, a start, a stop, or the grace after one."""
-        state = state.of(check.unit)
+        if check.unit:
+            state = state.of(check.unit)
         if self._deployer.busy(watched.service.name) or left_alone(state) or state.activity in UNSETTLED:
             return False
         if not result.known:
@@ -360,16 +365,20 @@ class Watcher:
         self, watched: Watched, check: Check, state: ServiceState, result: ProbeResult
     ) -> Coroutine[Any, Any, None] | None:
         """Judge a result. What is to be done about it, where something is: seldom, and most looks end here."""
-        seen = self._redact(result.seen)
-        if seen != result.seen:
-            result = replace(result, seen=seen)
+        known = watched.checks[check.name]
+        before = known.last
+        if before is None or before.seen != result.seen:
+            seen = self._redact(result.seen)
+            if seen != result.seen:
+                result = replace(result, seen=seen)
         if not self._counts(watched, check, state, result):
-            watched.checks[check.name] = replace(watched.checks[check.name], last=result)
+            watched.checks[check.name] = replace(known, last=result)
             return None
-        before = watched.checks[check.name].last
-        health, change = observe(watched.checks[check.name], result, check.policy)
+        health, change = observe(known, result, check.policy)
         watched.checks[check.name] = health
         watched.seen_well = watched.seen_well or result.ok
+        if change is None and result.ok and not watched.unwell and (before is None or before.ok):
+            return None
         flapping = watched.case.flaps.flapping
         if before is not None and before.ok is not result.ok and alternates(health.recent, self._alerts.flapping):
             if flapping:

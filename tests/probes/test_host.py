@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from opsbot.control_groups import GroupFigures, GroupMeter
-from opsbot.host import ProcessMeter, host_figures, process_figures, service_figures
+from opsbot.host import host_figures
+from opsbot.processes import ProcessMeter, process_figures, service_figures
 
 FAMILY = """
 import subprocess, sys, time

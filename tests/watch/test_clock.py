@@ -18,14 +18,14 @@ async def test_a_loop_goes_on_after_the_clock_was_set_back() -> None:
         ran.set()
 
     loops = Loops(mind=0.05)
-    loops.every("watch", timedelta(seconds=1), job)
+    loops.every("poll", timedelta(minutes=1), job)
     loops.open()
     try:
         async with asyncio.timeout(5):
             await ran.wait()
             ran.clear()
             # What was planned before the clock was set back an hour lies an hour ahead after it.
-            loops._scheduler.modify_job("watch", next_run_time=datetime.now(UTC) + HOUR)
+            loops._scheduler.modify_job("poll", next_run_time=datetime.now(UTC) + HOUR)
             await ran.wait()
     finally:
         loops.close()
@@ -38,13 +38,50 @@ async def test_a_first_run_that_is_planned_late_is_not_taken_for_a_clock_set_bac
         ran.set()
 
     loops = Loops(mind=0.05)
-    loops.every("prune", timedelta(seconds=1), job, first=HOUR)
+    loops.every("prune", timedelta(minutes=1), job, first=HOUR)
     loops.open()
     try:
         await asyncio.sleep(0.3)
         assert not ran.is_set()
     finally:
         loops.close()
+
+
+async def test_what_comes_often_goes_on_after_a_failure_and_never_runs_beside_itself() -> None:
+    runs, at_once, most = 0, 0, 0
+    third, free = asyncio.Event(), asyncio.Event()
+
+    async def job() -> None:
+        nonlocal runs, at_once, most
+        runs, at_once = runs + 1, at_once + 1
+        most = max(most, at_once)
+        try:
+            if runs == 1:
+                raise RuntimeError("the first run fails")
+            if runs == 2:
+                await free.wait()
+            third.set()
+        finally:
+            at_once -= 1
+
+    loops = Loops()
+    loops.every("watch", timedelta(seconds=0.01), job)
+    loops.open()
+    try:
+        async with asyncio.timeout(5):
+            while runs < 2:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.1)
+            assert runs == 2
+            free.set()
+            await third.wait()
+            while runs < 4:
+                await asyncio.sleep(0.01)
+    finally:
+        loops.close()
+    assert most == 1
+    assert loops.pulses["watch"].failures == 1
+    assert "the first run fails" in loops.pulses["watch"].failure
 
 
 async def test_checks_go_on_after_the_clock_was_set_back(stage: Stage) -> None:
