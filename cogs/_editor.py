@@ -14,7 +14,7 @@ from cogs._silenced import silenced_line
 from cogs._tellings import Telling, telling
 from opsbot.core.model import Notice, NoticeKind
 from opsbot.engine import Engine
-from opsbot.store import outbox
+from opsbot.store import outbox, storms
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +73,8 @@ class Editor(Rounds):
                 return True
             self._remember(card.id, digest)
         await self._engine.store.write(outbox.shown, card.id, current.revision)
+        if card.kind is NoticeKind.STORM and not await self._engine.store.read(storms.unwell, card.id):
+            await self._engine.store.write(outbox.gone, card.id)  # all of it is over: it changes no more
         return True
 
     async def _edit(self, card: Notice, current: Telling) -> bool:

@@ -6,7 +6,8 @@ is missing. Nothing overtakes: while one notice cannot be sent, those after it w
 the lines of its timeline. Lines alone wait for everything else, for they wake nobody; and while a thread has had all
 that Discord takes there for now, what is to be said in it waits for the channel and for other threads.
 
-After a long outage with many notices, what came and went is told in one digest (`cogs._digest`).
+After a long outage with many notices, what came and went is told in one digest (`cogs._digest`). Where there are more
+alarms than somebody reads at once, the rest is told by one message (`opsbot.core.storm`).
 """
 
 import hashlib
@@ -24,8 +25,9 @@ from cogs._silenced import silenced_line
 from cogs._tellings import Telling, mark_of, telling
 from cogs._threads import CardGoneError, Threads
 from opsbot.core.model import Incident, Notice, NoticeKind
+from opsbot.core.storm import Verdict
 from opsbot.engine import Engine
-from opsbot.store import outbox
+from opsbot.store import outbox, storms
 
 __all__ = ["Pace", "Sender"]
 
@@ -33,7 +35,10 @@ log = logging.getLogger(__name__)
 
 SKEW = timedelta(minutes=10)
 """How far the clocks of this host and of Discord may differ when a message is looked for."""
+HELD_SECONDS = 1.0
+"""Between two looks whether a storm gathers."""
 THREADED = frozenset({NoticeKind.TIMELINE, NoticeKind.RECOVERED})
+OF_INCIDENTS = THREADED | {NoticeKind.INCIDENT, NoticeKind.CALL, NoticeKind.REMINDER, NoticeKind.ESCALATION}
 
 
 class AgainError(Exception):
@@ -82,14 +87,20 @@ class Sender(Rounds):
     async def _round(self) -> float | None:
         try:
             await gather(self._engine, self._channel)
+            held = await self._storms()
             notices = await self._engine.store.read(outbox.untold, self._engine.clock())
         except (AwayError, ClosedError) as error:
             return await self._failed(None, error)
-        self._idle, sent = self._pace.look, False
+        self._idle, sent = self._pace.look if not held else min(self._pace.look, HELD_SECONDS), False
         full: set[int | None] = set()
         for notice in notices:
+            if notice.kind in OF_INCIDENTS and notice.subject in held:
+                continue
             if notice.kind in THREADED and notice.subject in full:
                 continue  # what comes first in its thread could not be said yet
+            if notice.kind not in THREADED and self._channel.rest_to_send(None, Rank.ALARM) > 0:
+                await self._channel.turn_to_send()
+                return 0.0  # what has come meanwhile may change what is to be said
             try:
                 await self._in_turn(notice)
             except AgainError:
@@ -110,6 +121,15 @@ class Sender(Rounds):
             if notice.kind is NoticeKind.TIMELINE:
                 return 0.0  # an alarm may have come meanwhile: lines wait for it
         return 0.0 if sent else None
+
+    async def _storms(self) -> frozenset[int]:
+        """Tell many alarms by one message where they come together; the incidents of which nothing is said yet."""
+        store, now = self._engine.store, self._engine.clock()
+        if await store.read(storms.passing, now):
+            await store.write(storms.release, now)
+            await store.write(storms.gather, now)
+        verdict, alarms = await store.read(storms.look, now)
+        return frozenset(alarm.incident for alarm in alarms) if verdict is Verdict.HOLD else frozenset()
 
     async def _failed(self, notice: Notice | None, error: AwayError | ClosedError) -> float:
         key = notice.key if notice is not None else "digest"
@@ -134,11 +154,9 @@ class Sender(Rounds):
         await self._deliver(notice)
 
     async def _deliver(self, notice: Notice) -> None:
-        if notice.kind not in THREADED:
-            await self._channel.turn_to_send()  # what it says is read after that
         found = await telling(self._engine, notice)
         store, clock = self._engine.store, self._engine.clock
-        if found is None:
+        if found is None or await self._is_over(notice):
             await store.write(outbox.drop, notice.id, "what it told of is over or forgotten")
             return
         place = await self._place(notice)
@@ -155,6 +173,13 @@ class Sender(Rounds):
             return
         shown = replace(found.shown, content=found.shown.content + await self._late(notice))
         await self._send(notice, replace(found, shown=shown), place)
+
+    async def _is_over(self, notice: Notice) -> bool:
+        """Whether it was told in a storm, and is to have no card any more."""
+        if notice.kind is not NoticeKind.INCIDENT or notice.storm is None or notice.tries or notice.body.get("anew"):
+            return False
+        incident = await self._engine.incident(notice.subject or 0)
+        return incident is not None and incident.closed_at is not None
 
     # Where
 
@@ -257,6 +282,8 @@ class Sender(Rounds):
             return "\n-# posted anew: the message before this one was deleted"
         if notice.kind is NoticeKind.DIGEST:
             return ""
+        if notice.storm is not None and notice.kind is NoticeKind.INCIDENT:
+            return "\n-# told with others before"
         now = self._engine.clock()
         silenced = await silenced_line(self._engine, notice, now)
         if silenced:
