@@ -73,8 +73,8 @@ class Editor(Rounds):
                 return True
             self._remember(card.id, digest)
         await self._engine.store.write(outbox.shown, card.id, current.revision)
-        if card.kind is NoticeKind.STORM and not await self._engine.store.read(storms.unwell, card.id):
-            await self._engine.store.write(outbox.gone, card.id)  # all of it is over: it changes no more
+        if card.kind is NoticeKind.STORM:
+            await self._engine.store.write(storms.settle, card.id)
         return True
 
     async def _edit(self, card: Notice, current: Telling) -> bool:

@@ -18,16 +18,15 @@ from datetime import timedelta
 from cogs._budget import Rank
 from cogs._cards import late
 from cogs._channel import AwayError, ClosedError, GoneError, OpsChannel, RefusedMessageError
-from cogs._digest import gather
+from cogs._digest import gather, held_back, told_and_over
 from cogs._elsewhere import Elsewhere
 from cogs._rounds import OnProblem, Pace, Rounds
 from cogs._silenced import silenced_line
 from cogs._tellings import Telling, mark_of, telling
 from cogs._threads import CardGoneError, Threads
 from opsbot.core.model import Incident, Notice, NoticeKind
-from opsbot.core.storm import Verdict
 from opsbot.engine import Engine
-from opsbot.store import outbox, storms
+from opsbot.store import outbox
 
 __all__ = ["Pace", "Sender"]
 
@@ -87,7 +86,7 @@ class Sender(Rounds):
     async def _round(self) -> float | None:
         try:
             await gather(self._engine, self._channel)
-            held = await self._storms()
+            held = await held_back(self._engine)
             notices = await self._engine.store.read(outbox.untold, self._engine.clock())
         except (AwayError, ClosedError) as error:
             return await self._failed(None, error)
@@ -122,15 +121,6 @@ class Sender(Rounds):
                 return 0.0  # an alarm may have come meanwhile: lines wait for it
         return 0.0 if sent else None
 
-    async def _storms(self) -> frozenset[int]:
-        """Tell many alarms by one message where they come together; the incidents of which nothing is said yet."""
-        store, now = self._engine.store, self._engine.clock()
-        if await store.read(storms.passing, now):
-            await store.write(storms.release, now)
-            await store.write(storms.gather, now)
-        verdict, alarms = await store.read(storms.look, now)
-        return frozenset(alarm.incident for alarm in alarms) if verdict is Verdict.HOLD else frozenset()
-
     async def _failed(self, notice: Notice | None, error: AwayError | ClosedError) -> float:
         key = notice.key if notice is not None else "digest"
         if notice is not None:
@@ -156,7 +146,7 @@ class Sender(Rounds):
     async def _deliver(self, notice: Notice) -> None:
         found = await telling(self._engine, notice)
         store, clock = self._engine.store, self._engine.clock
-        if found is None or await self._is_over(notice):
+        if found is None or await told_and_over(self._engine, notice):
             await store.write(outbox.drop, notice.id, "what it told of is over or forgotten")
             return
         place = await self._place(notice)
@@ -173,13 +163,6 @@ class Sender(Rounds):
             return
         shown = replace(found.shown, content=found.shown.content + await self._late(notice))
         await self._send(notice, replace(found, shown=shown), place)
-
-    async def _is_over(self, notice: Notice) -> bool:
-        """Whether it was told in a storm, and is to have no card any more."""
-        if notice.kind is not NoticeKind.INCIDENT or notice.storm is None or notice.tries or notice.body.get("anew"):
-            return False
-        incident = await self._engine.incident(notice.subject or 0)
-        return incident is not None and incident.closed_at is not None
 
     # Where
 

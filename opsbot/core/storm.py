@@ -12,7 +12,7 @@ from enum import Enum
 MANY = 10
 """So many alarms within `WITHIN` are told one by one: what fits a screen, and what Discord takes in ten seconds."""
 WITHIN = timedelta(minutes=1)
-SETTLE = timedelta(seconds=10)
+SETTLE = timedelta(seconds=5)
 """How long an alarm of a storm waits for others, so that they are one message."""
 FEW = 3
 """Fewer than this are no storm of their own: they are told one by one."""
@@ -48,8 +48,6 @@ def judge(waiting: Sequence[Alarm], lately: Collection[str], now: datetime) -> V
     services = {alarm.service for alarm in waiting}
     if not waiting or len(services | set(lately)) <= MANY:
         return Verdict.TELL
-    if len(services) > MANY:
-        return Verdict.GATHER
     if now - min(alarm.at for alarm in waiting) < SETTLE:
         return Verdict.HOLD
     return Verdict.GATHER if len(services) >= FEW else Verdict.TELL

@@ -101,6 +101,13 @@ def unwell(db: sqlite3.Connection, number: int) -> int:
     return int(count)
 
 
+def settle(db: sqlite3.Connection, number: int) -> None:
+    """A storm of which all is over, and whose message says so, is a card no longer: it is not looked at again."""
+    if unwell(db, number) == 0:
+        now_at = revision(members(db, number))
+        db.execute("UPDATE notices SET gone = 1 WHERE id = ? AND shown >= ?", (number, now_at))
+
+
 def members(db: sqlite3.Connection, number: int) -> list[Incident]:
     """The incidents of a storm, in the order in which they were opened."""
     rows = db.execute(

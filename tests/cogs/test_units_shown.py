@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from cogs._render import details, status_line
 from opsbot.core.health import Verdict
 from opsbot.engine import ServiceStatus
-from opsbot.host import ProcessFigures
+from opsbot.processes import ProcessFigures
 from opsbot.services.port import Activity, ServiceState
 from opsbot.services.systemd.several import together
 
