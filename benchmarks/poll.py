@@ -57,6 +57,9 @@ class _NoDeploys:
     def busy(self, _service: str) -> bool:
         return False
 
+    def withdraw(self, _number: int, _why: str) -> bool:
+        return False
+
     def on_finish(self, callback: Callable[[Deployment], None]) -> None:
         """Nothing ends."""
 

@@ -61,6 +61,7 @@ COLOURS = {
     Phase.UNDONE: AMBER,
     Phase.STUCK: RED,
     Phase.SKIPPED: GREY,
+    Phase.REPLACED: GREY,
 }
 
 
@@ -139,6 +140,10 @@ def sentence(deployment: Deployment) -> str:
             return (
                 f"🚨 {service}: deployment {deployment.id} of {to} {failed} and could not be undone. A human is needed."
             )
+        case Phase.REPLACED:
+            return f"⏭️ {service}: deployment {deployment.id} of {to} was {escape(deployment.note, 300)}"
+        case Phase.SKIPPED if deployment.failed_in is Phase.WAITING:
+            return f"⏭️ {service}: deployment {deployment.id} of {to} was not done: {escape(deployment.note, 300)}"
         case Phase.SKIPPED:
             return f"⏭️ {service}: deployment {deployment.id} was not needed."
     doing = "Rolling back" if deployment.kind is Kind.ROLLBACK else "Deploying"
@@ -244,7 +249,7 @@ def deployment_card(deployment: Deployment, around: Around) -> Shown:
     telling = blocks[:1]
     if deployment.phase in TROUBLE or (deployment.phase is Phase.UNDOING and deployment.note):
         telling += [*_evidence(deployment), "\n".join(_what_next(deployment, around))]
-    elif deployment.phase is Phase.SKIPPED and deployment.note:
+    elif deployment.phase is Phase.SKIPPED and deployment.failed_in is None and deployment.note:
         telling.append(escape(deployment.note, 300))
     elif deployment.phase is Phase.LIVE and around.hold is not None:
         # Why is what the card itself tells.

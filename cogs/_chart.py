@@ -2,13 +2,18 @@
 
 import asyncio
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from cogs._render import Shown
-from opsbot.chart import Memory, memory_chart
+
+if TYPE_CHECKING:
+    from opsbot.chart import Memory
 
 
-async def with_chart(shown: Shown, memory: Memory | None) -> Shown:
+async def with_chart(shown: Shown, memory: "Memory | None") -> Shown:
     """The message with the chart attached; as it is where there is nothing to draw."""
     if memory is None:
         return shown
+    from opsbot.chart import memory_chart  # noqa: PLC0415 - seldom drawn, and it takes room
+
     return replace(shown, file=("memory.png", await asyncio.to_thread(memory_chart, memory)))

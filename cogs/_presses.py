@@ -93,17 +93,15 @@ async def _retry(engine: Engine, actor: Actor, service: str, ident: str) -> Show
 
 
 async def _now(engine: Engine, actor: Actor, service: str, ident: str) -> Shown:
-    refused = await engine.admit(actor, Action.DEPLOY, service, f"now {ident}")
+    refused = await engine.admit(actor, Action.NOW, service, ident)
     if refused:
         return refusal(refused)
     if not ident.isdecimal():
-        return await _nothing(engine, actor, Action.DEPLOY, service, "This button stands for no deployment.")
+        return await _nothing(engine, actor, Action.NOW, service, "This button stands for no deployment.")
     hurried = await engine.now(actor, service, int(ident))
     if isinstance(hurried, Refused):
         return refusal(hurried)
-    if hurried:
-        return say(f"Deployment {ident} of {escape(service)} waits no longer.")
-    return say(f"Deployment {ident} of {escape(service)} does not wait any more.")
+    return say(f"Deployment {ident} of {escape(service)} waits no longer.")
 
 
 async def _stop(
@@ -207,7 +205,7 @@ PRESSES: Mapping[str, tuple[Action, Press]] = {
     "silence": (Action.SILENCE, _silence),
     "deploy": (Action.DEPLOY, _deploy),
     "retry": (Action.DEPLOY, _retry),
-    "now": (Action.DEPLOY, _now),
+    "now": (Action.NOW, _now),
     "rollback": (Action.ROLLBACK, _rollback),
     "yes": (Action.ROLLBACK, _yes),
     "no": (Action.ROLLBACK, _no),

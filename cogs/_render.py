@@ -22,8 +22,7 @@ from opsbot.core.subjects import words
 from opsbot.engine import ServiceStatus
 from opsbot.host import HostFigures
 from opsbot.services.port import Activity, LogLine, ServiceState
-from opsbot.watch.leaks import Growth
-from opsbot.watch.memory_story import in_short
+from opsbot.watch.leaks import Growth, in_short
 from opsbot.words import duration, size, whose
 
 CONTENT = 2000
@@ -360,6 +359,7 @@ OUTCOME = {
     Phase.UNDONE: "↩️",
     Phase.STUCK: "🚨",
     Phase.SKIPPED: "⏭️",
+    Phase.REPLACED: "⏭️",
 }
 
 

@@ -53,7 +53,8 @@ async def _around_deployment(engine: Engine, deployment: Deployment) -> _cards.A
     if deployment.finished:
         hold = await engine.store.read(ledger.hold, deployment.service)
         quarantined = deployment.commit_to in await engine.store.read(ledger.quarantined, deployment.service)
-    shown_hold = hold if hold is not None and hold.waits and deployment.phase is not Phase.SKIPPED else None
+    undone = deployment.phase in {Phase.SKIPPED, Phase.REPLACED}
+    shown_hold = hold if hold is not None and hold.waits and not undone else None
     return _cards.Around(
         host_of(engine),
         _repository(engine, deployment.service),

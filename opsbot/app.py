@@ -22,7 +22,7 @@ from opsbot.control.server import ControlError, start_control
 from opsbot.core.access import Origin
 from opsbot.engine import Engine
 from opsbot.footprint import give_back, limit_arenas, settle_collector
-from opsbot.heartbeat import Heartbeat, deaf
+from opsbot.heartbeat import Heartbeat, deaf, unheard_words
 from opsbot.instance import AlreadyRunningError, InstanceLock
 from opsbot.loops import Loops
 from opsbot.redaction import RedactingFilter, Redactor
@@ -105,7 +105,8 @@ async def _serve(config: Config, redact: Redactor, cut_short: str | None) -> Non
     wishes = Wishes(_stopping)
     wishes.listen()
     status = StatusLine(now)
-    house = _House(redact, status, Vigil(watchdog_seconds(), status.not_well), wishes, now())
+    vigil = Vigil(watchdog_seconds(), status.not_well, zombie=lambda: status.gateway().unanswered)
+    house = _House(redact, status, vigil, wishes, now())
     open_ = partial(_open, house)
     async with AsyncExitStack() as stack:
         stack.callback(status.close)
@@ -155,7 +156,7 @@ async def _open(house: _House, config: Config) -> InForce:
                 config.heartbeat, house.beats, partial(_trouble, house, engine), engine.clock, house.redact
             )
             stack.push_async_callback(_end, asyncio.create_task(heartbeat.run(), name="heartbeat"))
-        if config.notifiers:
+        if parts.notifiers is not None:
             notifying = asyncio.create_task(parts.notifiers.run(), name="notifiers")
             stack.push_async_callback(_end, notifying)
         for work, name in (
@@ -169,9 +170,16 @@ async def _open(house: _House, config: Config) -> InForce:
         return InForce(config, engine, parts.deployer, token, stack.pop_all())
 
 
-def _trouble(house: _House, engine: Engine) -> list[str]:
+async def _trouble(house: _House, engine: Engine) -> list[str]:
     """Why the dead-man's switch should not hear that all is well."""
-    return [*house.vigil.reasons(), *filter(None, [deaf(house.status.gateway(), engine.clock())])]
+    reasons, now = house.vigil.reasons(), engine.clock()
+    if not reasons:  # else the store may be what does not answer
+        try:
+            unheard = await engine.store.read(deliveries.unheard, now, house.started)
+            reasons = [unheard_words(unheard, now)]
+        except StoreError as error:
+            reasons = [f"the database cannot be asked: {error}"]
+    return [reason for reason in (*reasons, deaf(house.status.gateway(), now)) if reason]
 
 
 async def _tell_cut_short(engine: Engine, before: str) -> None:

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
-from opsbot.chart import Memory
 from opsbot.config import Config
 from opsbot.core.access import Action, Actor, Origin, Rank
 from opsbot.core.account import Account, account
@@ -36,7 +35,6 @@ from opsbot.deploy.rolling import restart_in_turn
 from opsbot.feed import Feed
 from opsbot.gauges.drift import Drift
 from opsbot.host import HostFigures, host_figures
-from opsbot.notify.courier import Sent
 from opsbot.processes import ProcessFigures, service_figures
 from opsbot.services.log_levels import at_least
 from opsbot.services.port import Activity, LogLine, LogQuery, ManagerError, ServiceManager, ServiceState
@@ -44,12 +42,13 @@ from opsbot.source.poll import Outcome, Polled, Poller
 from opsbot.store import Store, acks, audit, channel_state, ledger, outbox, watchbook
 from opsbot.watch import Watcher
 from opsbot.watch.inquiry import facts
-from opsbot.watch.memory_story import drawn_again, memory_of
 from opsbot.watch.vetoes import Vetoes
 from opsbot.words import duration
 
 if TYPE_CHECKING:
+    from opsbot.chart import Memory
     from opsbot.core.gauge import Gauge
+    from opsbot.notify.courier import Sent
     from opsbot.notify.notifiers import Notifiers
     from opsbot.watch.aware import Aware
     from opsbot.watch.leaks import Growth
@@ -236,14 +235,18 @@ class Engine:
         except ManagerError as error:
             return ServiceState(Activity.FAILED, exit=str(error))
 
-    async def memory(self, service: str, span: timedelta = timedelta(hours=24)) -> Memory | None:
+    async def memory(self, service: str, span: timedelta = timedelta(hours=24)) -> "Memory | None":
         """What is to be drawn of a service's memory; None where too little is known. For who was shown its status."""
         now = self.clock()
+        from opsbot.watch.memory_story import memory_of  # noqa: PLC0415 - seldom drawn, and it takes room
+
         return await memory_of(self.store, service, now - span, now, self.growth.get(service))
 
-    async def kept_memory(self, notice: Notice) -> Memory | None:
+    async def kept_memory(self, notice: Notice) -> "Memory | None":
         """What is to be drawn beside a notice; None where it has no chart."""
         kept = notice.body.get("chart")
+        from opsbot.watch.memory_story import drawn_again  # noqa: PLC0415 - seldom drawn, and it takes room
+
         return await drawn_again(self.store, notice.service, kept) if isinstance(kept, dict) and kept else None
 
     def host(self) -> HostFigures:
@@ -430,17 +433,29 @@ class Engine:
         )
         return begun
 
-    async def now(self, actor: Actor, service: str, number: int) -> bool | Refused:
-        """End what a deployment waits for before it replaces what runs; False where it does not wait."""
-        refusal = await self.admit(actor, Action.DEPLOY, service, f"now {number}")
+    async def now(self, actor: Actor, service: str, number: int | None = None) -> Deployment | Refused:
+        """End what a deployment waits for before it replaces what runs; it goes on by itself.
+
+        number: the one that was looked at; refused where that one does not wait. None: the service's that waits.
+        """
+        detail = "" if number is None else str(number)
+        refusal = await self.admit(actor, Action.NOW, service, detail)
         if refusal:
             return refusal
-        deployment = await self.deployment(number)
-        ours = deployment is not None and deployment.service == service
-        hurried = ours and self.deployer.hurry(number, actor.name)
-        result = f"deployment {number} waits no longer" if hurried else f"deployment {number} does not wait"
-        await self._record(actor, Action.DEPLOY, service, f"now {number}", result)
-        return hurried
+        found = self.deployer.waiting(service)
+        if found is None or number not in {None, found.id} or not self.deployer.hurry(found.id, actor.name):
+            refusal = Refused(Why.NOT_WAITING, await self._not_waiting(service, number))
+            await self._record(actor, Action.NOW, service, detail, refusal)
+            return refusal
+        await self._record(actor, Action.NOW, service, detail, f"deployment {found.id} waits no longer")
+        return found
+
+    async def _not_waiting(self, service: str, number: int | None) -> str:
+        if number is not None:
+            return f"Deployment {number} of {service} does not wait any more."
+        if kept := self.watcher.waits(service):
+            return f"No deployment of {service} waits, but its recovery does ({kept}): restart does it now."
+        return f"No deployment of {service} waits for anything."
 
     async def advice(self, service: str) -> str | None:
         """What speaks against a restart of the service at this moment, for a person who asks for one; None: nothing."""
@@ -556,7 +571,7 @@ class Engine:
             self.poller.wake(service, Origin.POLL)
         return held or silenced
 
-    async def notify(self, actor: Actor, name: str) -> Sent | Refused:
+    async def notify(self, actor: Actor, name: str) -> "Sent | Refused":
         """Try a notifier with a message that says it is a test; what came of it."""
         refusal = await self.admit(actor, Action.NOTIFY, detail=name)
         if refusal:

@@ -3,17 +3,18 @@
 import ctypes
 import gc
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 _M_ARENA_MAX = -8
 """malloc.h"""
-ARENAS = 2
+ARENAS = 1
 YOUNG, MIDDLE, OLD = 5_000, 20, 20
 
 
 def limit_arenas() -> None:
-    """Let glibc's malloc keep two arenas; to be called before the first thread is started.
+    """Let glibc's malloc keep one arena; to be called before the first thread is started.
 
     It would make one for each of a dozen threads, and each holds on to the most it ever needed: some MB for work of
     microseconds. Another C library has no arenas to limit.
@@ -39,6 +40,20 @@ def lean_imports() -> Iterator[None]:
         os.environ.pop(switch)
         if before is not None:
             os.environ[switch] = before
+
+
+def unload(*packages: str) -> None:
+    """Forget modules that only starting needs; whoever needs one again imports it again.
+
+    Reading and checking a configuration takes 3 MB of code and tables, and a reload of it is rare. What is imported
+    next takes the room that this leaves.
+    """
+    for name in [name for name in sys.modules if name in packages or name.startswith(tuple(f"{p}." for p in packages))]:
+        module = sys.modules.pop(name)
+        parent, _, child = name.rpartition(".")
+        if getattr(sys.modules.get(parent), child, None) is module:
+            delattr(sys.modules[parent], child)
+    gc.collect()
 
 
 def give_back() -> None:

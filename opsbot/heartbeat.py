@@ -1,13 +1,15 @@
 """The heartbeat: an outside dead-man's switch hears that all is well, as long as it is, and why not when it is not.
 
 In the style of healthchecks.io ("Pinging API"): `URL/start`, `URL`, `URL/fail` with the reason as the body. Well means
-that the vigil says so, and that people can be reached: Discord refuses nothing, and is not away for LONG_AWAY. A
-shorter absence is taken for Discord's own: that the switch is reached shows that this host's network works.
+that the vigil says so, and that people can be reached: Discord refuses nothing, is not away for LONG_AWAY, and no alarm
+waits for UNHEARD. A shorter absence without an alarm is taken for Discord's own, and costs nobody anything: that the
+switch is reached shows that this host's network works. An alarm that nobody hears is what the switch is there for, be
+it Discord's fault or ours; a notifier beside Discord that took it counts as heard.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 
 import aiohttp
@@ -16,6 +18,7 @@ from yarl import URL
 from opsbot import config
 from opsbot.bot import GatewayState, Link
 from opsbot.config import SecretMissingError
+from opsbot.store.deliveries import Unheard
 from opsbot.web.facts import Beats
 from opsbot.words import duration
 
@@ -24,6 +27,8 @@ log = logging.getLogger(__name__)
 LIMIT_SECONDS = 10.0
 LONG_AWAY = timedelta(hours=1)
 """From then on alerts have waited for so long that somebody should know."""
+UNHEARD = timedelta(minutes=10)
+"""So long an alarm may wait: longer than any reconnection and any limit of Discord's takes."""
 BODY_MOST = 2000
 _GOOD = range(200, 300)
 
@@ -37,6 +42,15 @@ def deaf(state: GatewayState, now: datetime) -> str:
     return state.problem
 
 
+def unheard_words(unheard: Unheard | None, now: datetime) -> str:
+    """That an alarm has reached nobody, and which; "" where none waits for long."""
+    if unheard is None or now - unheard.since < UNHEARD:
+        return ""
+    others = f", and {unheard.count - 1} more" if unheard.count > 1 else ""
+    late = duration(now - unheard.since)
+    return f"nobody could be told for {late} about {unheard.service}: {unheard.cause}{others}"
+
+
 class Heartbeat:
     """Tells the switch, every so often."""
 
@@ -44,7 +58,7 @@ class Heartbeat:
         self,
         given: config.Heartbeat,
         beats: Beats,
-        trouble: Callable[[], Sequence[str]],
+        trouble: Callable[[], Awaitable[Sequence[str]]],
         clock: Callable[[], datetime],
         redact: Callable[[str], str] = str,
         limit: float = LIMIT_SECONDS,
@@ -69,7 +83,7 @@ class Heartbeat:
 
     async def beat(self) -> bool:
         """Tell how things are, once; whether it was heard."""
-        reasons = self._trouble()
+        reasons = await self._trouble()
         return await self._tell("fail", "; ".join(reasons)) if reasons else await self._tell("")
 
     async def _tell(self, what: str, body: str = "") -> bool:

@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from opsbot.config import Config, ManagerKind, Scope, SecretMissingError, Service
-from opsbot.config_file import ConfigError, load, problem_at
-from opsbot.config_file.differences import differences
 from opsbot.core.access import Action, Actor
 from opsbot.deploy.deployer import Deployer
 from opsbot.engine import Engine
@@ -62,6 +60,10 @@ class Reading:
 
 def read_anew(old: Config, token: str) -> Reading:
     """Read the file of a configuration again, and compare. token: the bot's, as it is used now. Blocks."""
+    # Left out of memory from one reading to the next, see `opsbot.footprint.unload`.
+    from opsbot.config_file import ConfigError, load, problem_at  # noqa: PLC0415
+    from opsbot.config_file.differences import differences  # noqa: PLC0415
+
     try:
         new = load(old.path)
         fresh = new.discord.token.read()

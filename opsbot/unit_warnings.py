@@ -3,13 +3,15 @@
 import hashlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from opsbot.config import Config, ManagerKind
-from opsbot.core.trap import Severity, Trap
 from opsbot.engine import Engine
-from opsbot.services.unit_files import UnitsError, traps_of
 from opsbot.store import outbox
 from opsbot.words import clip
+
+if TYPE_CHECKING:
+    from opsbot.core.trap import Trap
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +33,9 @@ def units_of(config: Config) -> dict[str, str]:
 
 async def warn_of_traps(engine: Engine) -> None:
     """Read the units' files and say what will bite. The channel hears of the same traps of a unit once."""
+    from opsbot.core.trap import Severity  # noqa: PLC0415 - only where systemd keeps services
+    from opsbot.services.unit_files import UnitsError, traps_of  # noqa: PLC0415
+
     config = engine.config
     units = units_of(config)
     try:
@@ -61,7 +66,7 @@ def _owner(config: Config, unit: str) -> str:
     return next((service.name for service in config.services.values() if unit in service.units), "")
 
 
-def _overview(units: Sequence[str], severe: Mapping[str, Sequence[Trap]]) -> Iterator[str]:
+def _overview(units: Sequence[str], severe: "Mapping[str, Sequence[Trap]]") -> Iterator[str]:
     yield f"The files of {len(units)} units have something in them that will bite. All of it: opsbot doctor"
     left = NOTICE_MOST
     for number, unit in enumerate(units):
@@ -75,13 +80,13 @@ def _overview(units: Sequence[str], severe: Mapping[str, Sequence[Trap]]) -> Ite
         yield line
 
 
-def _digest(traps: Sequence[Trap]) -> str:
+def _digest(traps: "Sequence[Trap]") -> str:
     """Of what they are, not of the line they stand in: a comment added above is no news."""
     told = "\n".join(sorted(f"{trap.path} {trap.key} {trap.what}" for trap in traps))
     return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
-def _words(unit: str, traps: Sequence[Trap]) -> Iterator[str]:
+def _words(unit: str, traps: "Sequence[Trap]") -> Iterator[str]:
     yield (
         f"{unit}: something in its files will bite."
         if len(traps) == 1

@@ -1,9 +1,11 @@
 """The vigil over opsbot itself: the service manager's watchdog is fed while all is well, and only then.
 
 Well means: the event loop turns (this runs on it, and on no thread that could outlive it), every loop comes to its end
-in time, the store's thread answers. What is not well is said, in the log and in the status line, when it is seen: half
-of `WatchdogSec=` before the service manager ends this process (SIGABRT, see systemd.service(5)) and starts another.
-Discord being away is no trouble here: to be started anew would not bring it back.
+in time, the store's thread answers, and no connection to Discord looks whole for minutes whose heartbeats nobody
+acknowledges: discord.py should have closed that one after one. What is not well is said, in the log and in the status
+line, when it is seen: half of `WatchdogSec=` before the service manager ends this process (SIGABRT, see
+systemd.service(5)) and starts another. Discord being away is no trouble here: to be started anew would not bring it
+back.
 """
 
 import asyncio
@@ -21,6 +23,8 @@ log = logging.getLogger(__name__)
 
 UNWATCHED_SECONDS = 10.0
 """Between two looks where no watchdog waits: what is wrong is said all the same."""
+ZOMBIE_SECONDS = 180.0
+"""So long heartbeats may go unanswered on a connection that looks whole; discord.py gives one up after 60."""
 BETWEEN_SECONDS = 120.0
 """How long opsbot may take from one configuration to the next."""
 
@@ -39,10 +43,12 @@ class Vigil:
         *,
         tell: Callable[[str], object] = notify,
         steady: Callable[[], float] = time.monotonic,
+        zombie: Callable[[], bool] = lambda: False,
     ) -> None:
         """limit: seconds the watchdog waits, None where there is none. say: told what is not well, when it changes.
 
-        tell: takes states for the service manager. steady: a clock that nobody sets.
+        tell: takes states for the service manager. steady: a clock that nobody sets. zombie: whether the connection to
+        Discord looks whole and its heartbeats go unanswered at the moment.
         """
         self._period = UNWATCHED_SECONDS if limit is None else limit / 2
         self._tell = tell if limit is not None else _ignore
@@ -53,6 +59,8 @@ class Vigil:
         self._between = steady()
         self._asking: asyncio.Task[None] | None = None
         self._asked_at = 0.0
+        self._zombie = zombie
+        self._zombie_since: float | None = None
         self._reasons: list[str] = []
         self._looked_at = steady()
 
@@ -99,7 +107,18 @@ class Vigil:
             late = took > BETWEEN_SECONDS
             return [f"no configuration has come into force (for {duration(took)})"] if late else []
         stuck = [f"the {name} loop is stuck (for {duration(late)})" for name, late in self._loops.late().items()]
-        return stuck + await self._of_store(self._store)
+        return stuck + self._of_gateway() + await self._of_store(self._store)
+
+    def _of_gateway(self) -> list[str]:
+        now = self._steady()
+        if not self._zombie():
+            self._zombie_since = None
+            return []
+        if self._zombie_since is None:
+            self._zombie_since = now
+        lasted = now - self._zombie_since
+        words = "the connection to Discord looks whole, and its heartbeats are not answered"
+        return [f"{words} (for {duration(lasted)})"] if lasted >= ZOMBIE_SECONDS else []
 
     async def _of_store(self, store: Store) -> list[str]:
         if self._asking is None:

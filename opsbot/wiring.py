@@ -23,7 +23,6 @@ from opsbot.deploy.deployer import Deployer
 from opsbot.deploy.verify import Verifier
 from opsbot.engine import Engine
 from opsbot.feed import Feed
-from opsbot.notify.notifiers import Notifiers
 from opsbot.probes import Prober
 from opsbot.redaction import Redactor, parts_of_url, telling
 from opsbot.services.environment import parse
@@ -35,13 +34,14 @@ from opsbot.watch import Watcher
 from opsbot.watch.certwatch import CertificateWatch
 from opsbot.watch.hostwatch import FailedUnits, HostWatch
 from opsbot.watch.leaks import LeakWatch
-from opsbot.watch.memory_story import charted
 from opsbot.watch.pager import Pager
 from opsbot.watch.vetoes import Vetoes
 from opsbot.watch.windows import Windows
 
 if TYPE_CHECKING:
+    from opsbot.notify.notifiers import Notifiers
     from opsbot.watch.aware import Aware
+    from opsbot.watch.leaks import Growth
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class Parts:
     watcher: Watcher
     poller: Poller
     windows: Windows
-    notifiers: Notifiers
+    notifiers: "Notifiers | None"
     pager: Pager
     host: HostWatch
     certificates: CertificateWatch
@@ -233,16 +233,18 @@ async def open_engine(
         await watcher.open()
         engine = Engine(config, store, feed, managers, deployer, watcher, clock, redact)
         engine.poller, engine.vetoes, engine.aware = poller, vetoes, aware
-        engine.notifiers = Notifiers(
-            config.notifiers, store, feed, clock, config.host or socket.gethostname(), redact=redact
-        )
+        if config.notifiers:
+            from opsbot.notify.notifiers import Notifiers  # noqa: PLC0415 - only where there are any
+
+            called = config.host or socket.gethostname()
+            engine.notifiers = Notifiers(config.notifiers, store, feed, clock, called, redact=redact)
         closing.push_async_callback(poller.close)
         if store.set_aside is not None:
             await _begin_anew(engine, store.set_aside)
         pager = Pager(config.alerts, store, feed, clock)
         if config.alerts.escalate_to:
             pager.also.append(deliveries.escalation(config.alerts.escalate_to))
-        book, leaks = watcher.casebook, LeakWatch(config, store, feed, clock, charted)
+        book, leaks = watcher.casebook, LeakWatch(config, store, feed, clock, _charted)
         failed = _failed_units(config, closing)
         host = HostWatch(config, store, book, managers, leaks, clock, failed_units=failed, drift=engine.drift)
         certificates = CertificateWatch(config, store, book, clock)
@@ -251,3 +253,9 @@ async def open_engine(
         engine.certificates = certificates.expires
         parts = (windows, engine.notifiers, pager, host, certificates, errands, connected, aware)
         yield Parts(engine, deployer, watcher, poller, *parts)
+
+
+def _charted(growth: "Growth", now: datetime) -> dict[str, object]:
+    from opsbot.watch.memory_story import charted  # noqa: PLC0415 - seldom drawn, and it takes room
+
+    return charted(growth, now)

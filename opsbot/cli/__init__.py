@@ -45,8 +45,7 @@ def _failure(error: Exception) -> int | None:
     from opsbot.cli.ask import code_of  # noqa: PLC0415 - see above
     from opsbot.cli.client import AnswerError, NoAnswerError  # noqa: PLC0415
     from opsbot.cli.place import UsageError  # noqa: PLC0415
-    from opsbot.cli.terminal import plain  # noqa: PLC0415
-    from opsbot.cli.wait import to_stderr  # noqa: PLC0415
+    from opsbot.cli.terminal import plain, to_stderr  # noqa: PLC0415
 
     if isinstance(error, NoAnswerError):
         to_stderr(f"{plain(str(error))}. Is it running? systemctl status opsbot")

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from opsbot.cli import show as cli_show
 from opsbot.cli.client import AnswerError, Client, NoAnswerError
 from opsbot.cli.place import Place, UsageError, place
-from opsbot.cli.terminal import Paint, plain, terminal_width, wants_colour
-from opsbot.cli.wait import Progress, seen_to, to_stderr, wait
+from opsbot.cli.terminal import Paint, plain, terminal_width, to_stderr, wants_colour
+from opsbot.cli.wait import Progress, seen_to, wait
 
 if TYPE_CHECKING:
     from opsbot.cli.offline import LastKnown
@@ -269,6 +269,12 @@ def deploy(args: argparse.Namespace) -> int:
     session = Session(args)
     begun = session.client.ask("POST", "deploy", timeout=LONG, service=args.service, ref=args.ref, reason=args.reason)
     return _see_through(session, begun)
+
+
+def now(args: argparse.Namespace) -> int:
+    """`opsbot now`."""
+    session = Session(args)
+    return _see_through(session, session.client.ask("POST", "now", service=args.service))
 
 
 def rollback(args: argparse.Namespace) -> int:

@@ -128,11 +128,14 @@ def lines(report: Report, paint: Paint, columns: int) -> list[str]:
     trouble = report.mend_first
     if trouble:
         out.append(paint("Mend first", "bold"))
+        given: dict[str, int] = {}
         for number, one in enumerate(trouble, 1):
             word, colour = _MARKS[one.outcome]
             out.append(f"  {number}. {paint(word, colour)} {plain(_title(one))}: {plain(one.seen)}")
+            first = given.setdefault(one.mend, number)
             if one.mend:
-                out.append(f"     {paint('→', 'cyan')} {plain(one.mend)}")
+                mend = plain(one.mend) if first == number else f"as {first}"
+                out.append(f"     {paint('→', 'cyan')} {mend}")
         out.append("")
     out.append(_summary(report, paint))
     return out

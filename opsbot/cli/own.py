@@ -7,10 +7,9 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from opsbot.cli.ask import FAILED, FINE, USAGE
+from opsbot.cli import FAILED, FINE, USAGE
 from opsbot.cli.place import UsageError, config_path
-from opsbot.cli.terminal import plain
-from opsbot.cli.wait import to_stderr
+from opsbot.cli.terminal import plain, to_stderr
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,8 +34,9 @@ def run(args: argparse.Namespace) -> int:
     except ConfigError as error:
         _print_problems(error)
         return USAGE
-    from opsbot.footprint import lean_imports  # noqa: PLC0415 - each verb loads what it needs
+    from opsbot.footprint import lean_imports, unload  # noqa: PLC0415 - each verb loads what it needs
 
+    unload("opsbot.config_file", "opsbot.cli.parser")
     with lean_imports():
         from opsbot.app import run as run_app  # noqa: PLC0415 - a configuration that cannot be used is told at once
 

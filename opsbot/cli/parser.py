@@ -266,6 +266,14 @@ def _doing(verbs: _Verbs) -> None:
     deploy.add_argument("ref", nargs="?", metavar="REF", help="branch, tag or commit (default: the tracked branch)")
     _reason(deploy)
     _waiting(deploy)
+    now = verbs.client(
+        "now",
+        "end what the deploy of a service waits for",
+        "A deploy or rollback that waits before it replaces what runs (a bot in a voice channel with people, a "
+        "maintenance window) goes on at once. Waits and prints each phase.",
+    )
+    _service(now)
+    _waiting(now)
     update = verbs.client(
         "update",
         "ask the remote now and deploy what is new",

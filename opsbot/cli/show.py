@@ -46,7 +46,9 @@ _WHOLE_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 def colour_of(word: str) -> str:
     """The colour that goes with a state, a verdict, a phase or a level; "" for none."""
-    return _COLOUR.get(word, ODD if word in {"starting", "stopping", "stopped", "retrying", "skipped"} else "")
+    return _COLOUR.get(
+        word, ODD if word in {"starting", "stopping", "stopped", "retrying", "skipped", "replaced"} else ""
+    )
 
 
 def when(text: str) -> datetime:
@@ -271,15 +273,18 @@ def step_line(step: StepReply, paint: Paint, now: datetime, columns: int) -> str
 
 def outcome(one: DeploymentReply, paint: Paint, now: datetime) -> list[str]:
     """How a deployment ended: one sentence; on a failure the last lines of the step that failed."""
+    unneeded = "nothing to do" if one["ok"] else "not done"
     words = {
         "live": "live",
         "failed": "failed; nothing live was changed",
         "undone": "undone: the release before is live again",
         "stuck": "stuck: it could not be undone, a human is needed",
-        "skipped": "nothing to do",
+        "skipped": unneeded,
+        "replaced": plain(one["note"]) or "replaced by another",
     }.get(one["phase"], one["phase"])
-    note = f": {plain(one['note'])}" if one["note"] else ""
-    in_phase = f" in {one['failed_in']}" if one["failed_in"] else ""
+    replaced = one["phase"] == "replaced"
+    note = f": {plain(one['note'])}" if one["note"] and not replaced else ""
+    in_phase = f" in {one['failed_in']}" if one["failed_in"] and one["phase"] not in {"skipped", "replaced"} else ""
     line = f"deployment {one['id']} of {plain(one['service'])} after {took(one, now)}: {words}{in_phase}{note}"
     lines = [paint(line, colour_of(one["phase"]))]
     if not one["ok"]:

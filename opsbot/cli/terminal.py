@@ -92,3 +92,9 @@ def terminal_width(default: int = 100) -> int:
         return os.get_terminal_size(sys.stdout.fileno()).columns or default
     except (OSError, ValueError):
         return default
+
+
+def to_stderr(text: str) -> None:
+    """A word to the person, out of the way of what a script reads."""
+    sys.stdout.flush()
+    print(f"opsbot: {text}", file=sys.stderr)

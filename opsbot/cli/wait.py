@@ -3,7 +3,6 @@
 And for a reload, which takes the control socket away for a moment.
 """
 
-import sys
 import time
 from collections.abc import Callable, Iterable
 from datetime import datetime
@@ -97,9 +96,3 @@ def seen_to(client: Client, wish: int, *, patience: float = 30.0, sleep: Callabl
                 text = "opsbot was started anew meanwhile, and has read its configuration at that"
                 raise AnswerError("not-ready", text)
         sleep(0.2)
-
-
-def to_stderr(text: str) -> None:
-    """A word to the person, out of the way of what a script reads."""
-    sys.stdout.flush()
-    print(f"opsbot: {text}", file=sys.stderr)

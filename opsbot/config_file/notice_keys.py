@@ -105,7 +105,9 @@ HEARTBEAT = Table(
     "heartbeat",
     "An outside dead-man's switch, such as healthchecks.io: it alarms when it hears nothing. `URL/start` is asked for "
     "at the start, `URL` while all is well with opsbot itself and it can reach people, `URL/fail` with the reason when "
-    "not.",
+    "not. Discord being away is a failure after an hour; at once an alarm has waited for it for ten minutes and no "
+    "notifier has taken it either. A shorter absence is Discord's own, and nobody has missed anything by it. That a "
+    "service is down is no failure of opsbot's: people were told.",
     (
         *secret_keys("url", "the address to ask", "OPSBOT_HEARTBEAT_URL", "/etc/opsbot/heartbeat-url"),
         Key(

@@ -111,6 +111,11 @@ def step_reply(step: "Step") -> StepReply:
     }
 
 
+def _well_ended(deployment: "Deployment") -> bool:
+    """Whether what was asked for runs: now, or already where there was nothing to do."""
+    return deployment.phase == "live" or (deployment.phase == "skipped" and deployment.failed_in is None)
+
+
 def deployment_reply(deployment: "Deployment") -> DeploymentReply:
     """One deployment."""
     return {
@@ -124,7 +129,7 @@ def deployment_reply(deployment: "Deployment") -> DeploymentReply:
         "finished_at": maybe_iso(deployment.finished_at),
         "live_at": maybe_iso(deployment.live_at),
         "finished": deployment.finished,
-        "ok": deployment.phase in {"live", "skipped"} if deployment.finished else None,
+        "ok": _well_ended(deployment) if deployment.finished else None,
         "ref": deployment.ref,
         "reason": deployment.reason,
         "commit_from": deployment.commit_from,

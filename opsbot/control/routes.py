@@ -12,7 +12,8 @@
     GET  /v1/windows                            POST /v1/notify    {notifier}
     GET  /v1/deployments/N                      POST /v1/silence   {service, for, reason}
     GET  /v1/deployments/N/follow  (NDJSON)     POST /v1/ack       {service, reason}
-    GET  /v1/monitor, /v1/monitor/follow  (NDJSON, a snapshot a second)
+    GET  /v1/monitor, /v1/monitor/follow        POST /v1/now       {service}
+      (NDJSON, a snapshot a second)
     POST /v1/reload  -> {wish}                  GET  /v1/reload  -> what came of the last wishes
 
 A refusal is `{why, text, deployment}`: 403 for lack of rank, 404 for what there is not, 400 for what cannot be used,
@@ -50,6 +51,7 @@ _STATUS = {
     Why.UNKNOWN_SERVICE: 404,
     Why.NO_RELEASE: 404,
     Why.NO_INCIDENT: 404,
+    Why.NOT_WAITING: 404,
     Why.BAD_REF: 400,
     Why.BAD_INPUT: 400,
     Why.NOT_READY: 503,
@@ -126,6 +128,7 @@ class Routes:
             web.get("/v1/monitor/follow", self.monitor_follow),
             web.post("/v1/restart", self.restart),
             web.post("/v1/deploy", self.deploy),
+            web.post("/v1/now", self.now),
             web.post("/v1/update", self.update),
             web.post("/v1/rollback", self.rollback),
             web.post("/v1/hold", self.hold),
@@ -346,6 +349,14 @@ class Routes:
         release, reason = given.text("release"), given.text("reason") or ""
         given.done()
         found = await self._engine.rollback(who, service, release, reason)
+        return _no(found) if isinstance(found, Refused) else web.json_response(replies.deployment_reply(found))
+
+    async def now(self, request: web.Request) -> web.Response:
+        """End what the deployment of a service waits for; the deployment."""
+        who, given = await self._asked(request)
+        service = self._service(who, Action.NOW, given)
+        given.done()
+        found = await self._engine.now(who, service)
         return _no(found) if isinstance(found, Refused) else web.json_response(replies.deployment_reply(found))
 
     async def update(self, request: web.Request) -> web.Response:

@@ -31,6 +31,8 @@ class Action(StrEnum):
     SILENCE = "silence"
     ACK = "ack"
     DEPLOY = "deploy"
+    NOW = "now"
+    """Asked by a card's button, and on the host: what waits to replace what runs waits no longer."""
     ROLLBACK = "rollback"
     HOLD = "hold"
     RESUME = "resume"
@@ -54,6 +56,7 @@ LEAST_RANK: Mapping[Action, Rank] = {
     Action.SILENCE: Rank.OPERATOR,
     Action.ACK: Rank.OPERATOR,
     Action.DEPLOY: Rank.DEPLOYER,
+    Action.NOW: Rank.DEPLOYER,
     Action.ROLLBACK: Rank.DEPLOYER,
     Action.HOLD: Rank.DEPLOYER,
     Action.RESUME: Rank.DEPLOYER,

@@ -9,7 +9,8 @@ stand in WAITING before SWITCHING, where what runs is not to be replaced yet: a 
 Up to WAITING nothing live has changed: a failure ends in FAILED and there is nothing to undo. From SWITCHING on, a
 failure goes through UNDOING: the release before is switched back, restarted and looked at, and the deployment ends
 UNDONE (where there was no release before, the service is stopped); when even that fails it ends STUCK and a human is
-called. SKIPPED is the end of one whose commit, once fetched, turned out to need no deploying.
+called. SKIPPED is the end of one whose commit, once fetched, turned out to need no deploying, and of one that was not
+to be deployed any more when its wait ended; REPLACED of one that waited, when another took its place.
 
 Each phase is written to the store *before* its work begins, so that a process that finds an unfinished deployment
 knows the most that can have happened.
@@ -47,9 +48,10 @@ class Phase(StrEnum):
     UNDONE = "undone"
     STUCK = "stuck"
     SKIPPED = "skipped"
+    REPLACED = "replaced"
 
 
-ENDS = frozenset({Phase.LIVE, Phase.FAILED, Phase.UNDONE, Phase.STUCK, Phase.SKIPPED})
+ENDS = frozenset({Phase.LIVE, Phase.FAILED, Phase.UNDONE, Phase.STUCK, Phase.SKIPPED, Phase.REPLACED})
 """Phases nothing follows."""
 
 CHANGED = frozenset({Phase.SWITCHING, Phase.RESTARTING, Phase.VERIFYING, Phase.UNDOING})
@@ -63,7 +65,7 @@ MOVES: Mapping[Phase, frozenset[Phase]] = {
     Phase.FETCHING: frozenset({Phase.PREPARING, Phase.FAILED, Phase.SKIPPED}),
     Phase.PREPARING: frozenset({Phase.INSTALLING, Phase.FAILED}),
     Phase.INSTALLING: frozenset({Phase.WAITING, Phase.SWITCHING, Phase.FAILED}),
-    Phase.WAITING: frozenset({Phase.SWITCHING, Phase.FAILED}),
+    Phase.WAITING: frozenset({Phase.SWITCHING, Phase.FAILED, Phase.SKIPPED, Phase.REPLACED}),
     Phase.SWITCHING: frozenset({Phase.RESTARTING, Phase.UNDOING}),
     Phase.RESTARTING: frozenset({Phase.VERIFYING, Phase.UNDOING}),
     Phase.VERIFYING: frozenset({Phase.LIVE, Phase.UNDOING}),
@@ -73,6 +75,7 @@ MOVES: Mapping[Phase, frozenset[Phase]] = {
     Phase.UNDONE: frozenset(),
     Phase.STUCK: frozenset(),
     Phase.SKIPPED: frozenset(),
+    Phase.REPLACED: frozenset(),
 }
 
 
@@ -171,7 +174,7 @@ def advance(deployment: Deployment, to: Phase, now: datetime, note: str | None =
         msg = f"deployment {deployment.id} of {deployment.service}: no move from {deployment.phase} to {to}"
         raise IllegalMoveError(msg)
     failed_in = deployment.failed_in
-    if to in {Phase.FAILED, Phase.UNDOING}:
+    if to in {Phase.FAILED, Phase.UNDOING} or (to in ENDS and deployment.phase is Phase.WAITING):
         failed_in = deployment.phase
     return replace(
         deployment,
@@ -202,6 +205,7 @@ class Why(StrEnum):
     NOT_READY = "not-ready"
     NOT_NOW = "not-now"
     NO_INCIDENT = "no-incident"
+    NOT_WAITING = "not-waiting"
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,6 +286,25 @@ def decide(request: Request, facts: Facts) -> Accepted | Refused:
     if request.kind is Kind.ROLLBACK:
         return _decide_rollback(request, facts)
     return _decide_deploy(request, facts)
+
+
+def follows(waiting: Deployment, branch: str) -> bool:
+    """Whether a deployment brings whatever the tracked branch points to, rather than what a person named."""
+    return waiting.kind is Kind.DEPLOY and (waiting.actor.automatic or waiting.ref in {None, branch})
+
+
+def replaces(request: Request, target: str | None, waiting: Deployment, branch: str) -> bool:
+    """Whether this takes the place of a deployment that waits, which has changed nothing live.
+
+    target: the commit that a deploy resolves to, the release that a rollback returns to. A person's word goes before
+    any that waits; what comes by itself before what follows the branch. The same is never done twice.
+    """
+    same = waiting.release_to if request.kind is Kind.ROLLBACK else waiting.commit_to
+    if target is None or (waiting.kind is request.kind and target == same):
+        return False
+    if request.actor.automatic:
+        return request.kind is Kind.DEPLOY and follows(waiting, branch)
+    return True
 
 
 def _decide_deploy(request: Request, facts: Facts) -> Accepted | Refused:

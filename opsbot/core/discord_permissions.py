@@ -24,6 +24,8 @@ NEEDED = Permission(sum(Permission))
 THREADS = Permission.CREATE_PUBLIC_THREADS | Permission.SEND_MESSAGES_IN_THREADS
 """Asked for with the others; nothing that opsbot says is lost without them."""
 ADMINISTRATOR = 1 << 3
+MENTION_EVERYONE = 1 << 17
+"""May ping every role; of no use to opsbot where the one role that it pings is mentionable, so not asked for."""
 
 
 def title(permission: Permission) -> str:
@@ -43,7 +45,15 @@ class Overwrite:
 def in_channel(
     guild: str, member: str, roles: Collection[str], granted: Iterable[tuple[str, int]], overwrites: Iterable[Overwrite]
 ) -> Permission:
-    """Which of `Permission` a member has in a channel.
+    """Which of `Permission` a member has in a channel; takes what `held_in_channel` takes."""
+    base = held_in_channel(guild, member, roles, granted, overwrites)
+    return NEEDED if base & ADMINISTRATOR else Permission(base & NEEDED)
+
+
+def held_in_channel(
+    guild: str, member: str, roles: Collection[str], granted: Iterable[tuple[str, int]], overwrites: Iterable[Overwrite]
+) -> int:
+    """All permissions that a member has in a channel, as Discord's bits.
 
     guild, member: their ids; the role @everyone has the guild's. roles: ids of the roles the member holds. granted: the
     permissions of each role of the guild, by its id.
@@ -54,7 +64,7 @@ def in_channel(
         if role in held:
             base |= permissions
     if base & ADMINISTRATOR:
-        return NEEDED
+        return base
     kept = list(overwrites)
     for ids in ({guild}, set(roles), {member}):
         allow = deny = 0
@@ -63,7 +73,7 @@ def in_channel(
                 allow, deny = allow | one.allow, deny | one.deny
         base = (base & ~deny) | allow
     if not base & Permission.VIEW_CHANNEL:
-        return Permission(0)
+        return 0
     if not base & Permission.SEND_MESSAGES:
-        base &= ~(Permission.EMBED_LINKS | Permission.ATTACH_FILES)
-    return Permission(base & NEEDED)
+        base &= ~(Permission.EMBED_LINKS | Permission.ATTACH_FILES | MENTION_EVERYONE)
+    return base

@@ -13,6 +13,7 @@ from opsbot.core.deployment import Deployment, Hold, Kind, Phase
 
 FIRST_RETRY = timedelta(minutes=5)
 LONGEST_RETRY = timedelta(hours=1)
+NO_FAILURES = frozenset({Phase.LIVE, Phase.SKIPPED, Phase.REPLACED})
 NAMED = 4
 NAME_MOST = 80
 
@@ -115,7 +116,7 @@ def about(deployment: Deployment, commit: str) -> bool:
 
 
 def weigh(sight: Sight) -> Deploy | Note | Wait | Quiet:
-    """What to do about the commit. Asked only while no deployment of the service is under way."""
+    """What to do about the commit. Asked only while no deployment of the service is under way, but one that waits."""
     if sight.head == sight.live:
         return Quiet()
     hold = sight.hold
@@ -163,7 +164,7 @@ def _replaced_by(sight: Sight) -> str | None:
 def _again(sight: Sight) -> Deploy | Wait:
     failures = []
     for deployment in sight.deployments:
-        if not about(deployment, sight.head) or deployment.phase in {Phase.LIVE, Phase.SKIPPED}:
+        if not about(deployment, sight.head) or deployment.phase in NO_FAILURES:
             break
         failures.append(deployment)
     if not failures:

@@ -30,11 +30,10 @@ from opsbot.core.deployment import (
     Request,
     Why,
     decide,
+    replaces,
 )
-from opsbot.deploy.checkout import Checkout
 from opsbot.deploy.course import Course, SetbackError
 from opsbot.deploy.errand_steps import steps_of
-from opsbot.deploy.in_place import InPlace
 from opsbot.deploy.occupants import end_marked
 from opsbot.deploy.place import Place
 from opsbot.deploy.prepare import Preparation
@@ -44,7 +43,7 @@ from opsbot.deploy.settle import end_unknown, known, put_right, tidy
 from opsbot.deploy.undo import undo
 from opsbot.deploy.verify import Verifier
 from opsbot.deploy.vetoes import Vetoes, first
-from opsbot.deploy.waiting import Waits
+from opsbot.deploy.waiting import GivenUp, Waits
 from opsbot.feed import Feed
 from opsbot.services.errands import Errands
 from opsbot.services.port import ServiceManager
@@ -56,6 +55,8 @@ from opsbot.store.ledger import StaleError
 log = logging.getLogger(__name__)
 
 RESTARTED = "opsbot was restarted meanwhile"
+GIVING_UP = 30.0
+"""Seconds in which one that waits comes to its end when another takes its place."""
 
 
 class Deployer:
@@ -120,6 +121,10 @@ class Deployer:
     def _checkout(
         self, service: Service, source: Source, manager: ServiceManager, verifier: Verifier, margin: int
     ) -> Place:
+        # Two modules that most hosts have no use for.
+        from opsbot.deploy.checkout import Checkout  # noqa: PLC0415
+        from opsbot.deploy.in_place import InPlace  # noqa: PLC0415
+
         # Not in the checkout, where it would be one more file that git does not know.
         repository = Repository(source, self._mark, self._config.state.directory / "mirrors" / f"{service.name}.git")
         checkout = Checkout(source, repository.mirror, margin, self._mark)
@@ -138,13 +143,55 @@ class Deployer:
         if place is not None and not self.busy(request.service):
             await place.recognise()
         facts = await self._facts(request)
+        waiting = self.waiting(request.service)
+        if waiting is not None and place is not None:
+            fetched = await self._named(request, place, facts.commit)
+            if isinstance(fetched, Refused):
+                return fetched
+            facts = replace(facts, unfinished=None, commit=fetched)
         verdict = decide(request, facts)
         if isinstance(verdict, Refused):
             return verdict
         if request.actor.automatic and (words := await first(self._vetoes.deploys, request.service)):
             return Refused(Why.NOT_NOW, words)
         # A caller that is cancelled in between must not leave a claim behind that nobody works on.
-        return await asyncio.shield(asyncio.create_task(self._claim(request, facts.live, verdict.release)))
+        if waiting is not None and place is not None:
+            target = verdict.release if request.kind is Kind.ROLLBACK else facts.commit
+            doing = self._instead(request, waiting, place.source.branch, target, facts.live)
+        else:
+            doing = self._claim(request, facts.live, verdict.release)
+        return await asyncio.shield(asyncio.create_task(doing))
+
+    async def _named(self, request: Request, place: Place, commit: str | None) -> str | Refused | None:
+        """The commit a person names, fetched: it may be the one that waits. What comes by itself names it in full."""
+        if request.kind is Kind.ROLLBACK or commit is not None or request.actor.automatic:
+            return commit
+        try:
+            return await place.repository.bring(request.ref)
+        except BadRefError as error:
+            return Refused(Why.BAD_REF, str(error))
+        except RemoteError as error:
+            return Refused(Why.NOT_READY, error.text)
+
+    async def _instead(
+        self, request: Request, waiting: Deployment, branch: str, target: str | None, live: Release | None
+    ) -> Deployment | Refused:
+        """Begin it in the place of one that waits."""
+        busy = Refused(
+            Why.BUSY,
+            f"{request.service} is being deployed already: deployment {waiting.id} waits for a quiet moment. "
+            f"Now on its card, or `opsbot now {request.service}`, ends the wait.",
+            waiting.id,
+        )
+        if not replaces(request, target, waiting, branch):
+            return busy
+        who = f"which {branch} points to now" if request.actor.automatic else f"asked for by {request.actor.name}"
+        what = f"a rollback to {target}" if request.kind is Kind.ROLLBACK else f"{target or '':.10}"
+        task = self._tasks.get(request.service)
+        if task is None or not self._waits.give_up(waiting.id, GivenUp(Phase.REPLACED, f"replaced by {what}, {who}")):
+            return busy
+        await asyncio.wait({task}, timeout=GIVING_UP)
+        return await self._claim(request, live, target if request.kind is Kind.ROLLBACK else None)
 
     async def _claim(self, request: Request, live: Release | None, release: str | None) -> Deployment | Refused:
         claimed = await self._store.write(ledger.claim, request, self._clock(), live=live, release=release)
@@ -186,6 +233,15 @@ class Deployer:
     def busy(self, service: str) -> bool:
         """Whether a deployment of this service is under way here. One that waits is not: what runs is looked after."""
         return service in self._tasks and self._courses[service].value.phase is not Phase.WAITING
+
+    def waiting(self, service: str) -> Deployment | None:
+        """The deployment of a service that waits here before its switch."""
+        course = self._courses.get(service)
+        return course.value if course is not None and course.value.phase is Phase.WAITING else None
+
+    def withdraw(self, number: int, why: str) -> bool:
+        """Have a deployment that waits not be done; False where it does not wait."""
+        return self._waits.give_up(number, GivenUp(Phase.SKIPPED, why))
 
     def hurry(self, number: int, by: str) -> bool:
         """End the wait of a deployment before its switch; False where it does not wait."""
@@ -424,7 +480,11 @@ class Deployer:
         """Switch, restart, verify; where it was cut short, from the phase that it stands in."""
         name = course.value.release_to or ""
         if course.value.phase not in CHANGED:
-            await self._waits.quiet(course)
+            given_up = await self._waits.quiet(course, partial(self._objection, course.value))
+            if given_up is not None:
+                await course.end(given_up.phase, _sentence(given_up.why))
+                await self._discard(course, place)
+                return
             await course.move(Phase.SWITCHING)
         if course.value.phase is Phase.SWITCHING or await asyncio.to_thread(place.releases.live) != name:
             await place.lay(course, name)
@@ -438,6 +498,12 @@ class Deployer:
         service = place.service
         await place.verify(course, state, name, soak=service.soak, within=service.verify_timeout)
         await self._live(course, place, name)
+
+    async def _objection(self, value: Deployment) -> str:
+        """Why one that waits may not be done any more: what would refuse it if it were asked for now."""
+        request = Request(value.service, value.kind, value.actor, ref=value.commit_to, release=value.release_to)
+        verdict = decide(request, replace(await self._facts(request), unfinished=None))
+        return verdict.text if isinstance(verdict, Refused) else ""
 
     async def _live(self, course: Course, place: Place, name: str) -> None:
         value, note = course.value, "; ".join(course.remarks)

@@ -12,7 +12,7 @@ from pathlib import Path
 from opsbot.config import Config, Secret, SecretMissingError, Service
 from opsbot.doctor import folders, guild, machine, notices, ports, repositories, units
 from opsbot.doctor.findings import Area, Finding, Outcome, Report, bounded, report
-from opsbot.doctor.owners import NoSuchOwnerError, owners
+from opsbot.doctor.owners import NoSuchOwnerError, install_mends, installing, owners
 from opsbot.redaction import Redactor, parts_of_url
 from opsbot.services.unit_files import LoadedUnit, UnitsError
 
@@ -62,7 +62,8 @@ def _on_disk(config: Config, service: Service, unit: LoadedUnit | None) -> list[
         who = owners(config, service, unit)
     except NoSuchOwnerError:
         return []  # told with the unit
-    return [*folders.folders(service, who), *folders.commands(service, who)]
+    installs = installing(config) if install_mends(config, service, who) else ""
+    return [*folders.folders(service, who, installs), *folders.commands(service, who)]
 
 
 async def _ports(service: Service) -> list[Finding]:

@@ -22,25 +22,26 @@ UNIT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """What a unit has as PATH where it sets none (systemd.exec(5), "Environment Variables in Spawned Processes")."""
 
 
-def folders(service: Service, owners: Owners) -> list[Finding]:
-    """The folders of a service's source. Blocks."""
+def folders(service: Service, owners: Owners, installs: str = "") -> list[Finding]:
+    """The folders of a service's source. installs: the command that makes all of them; "" where none does. Blocks."""
     source = service.source
     if source is None:
         return []
     top = source.directory
-    found = list(_group(service, owners))
+    mend = installs or _make(top, READ, owners)
+    found = list(_group(service, owners, installs))
     try:
         top.stat()
     except FileNotFoundError:
-        return [*found, _absent(service, top, owners)]
+        return [*found, _absent(service, top, owners, installs)]
     except OSError as error:
         return [
             *found,
-            fail(Area.FOLDERS, str(top), error.strerror or str(error), _make(top, READ, owners), service.name),
+            fail(Area.FOLDERS, str(top), error.strerror or str(error), mend, service.name),
         ]
-    wrong = list(_layout(service, top, owners))
+    wrong = list(_layout(service, top, owners, installs))
     if not os.access(top, os.W_OK | os.X_OK):
-        wrong.insert(0, fail(Area.FOLDERS, str(top), "cannot be written", _make(top, READ, owners), service.name))
+        wrong.insert(0, fail(Area.FOLDERS, str(top), "cannot be written", mend, service.name))
     if not wrong:
         found.append(well(Area.FOLDERS, str(top), "can be written" + _said(owners), service.name))
     found += wrong
@@ -60,26 +61,27 @@ def _make(path: Path, mode: int, owners: Owners) -> str:
     return f"install -d {own} {shlex.quote(str(path))}"
 
 
-def _group(service: Service, owners: Owners) -> Iterator[Finding]:
+def _group(service: Service, owners: Owners, installs: str) -> Iterator[Finding]:
     if not owners.split or owners.gid < 0 or owners.me == 0:
         return
     if owners.gid not in groups_of(owners.me):
         me, group = user_name(owners.me), group_name(owners.gid)
         seen = f"{me} is not in group {group}: it cannot hand files to the service's user"
-        yield fail(Area.FOLDERS, "group", seen, f"usermod -aG {group} {me}; systemctl restart opsbot", service.name)
+        mend = f"{installs or f'usermod -aG {group} {me}'}; systemctl restart opsbot"
+        yield fail(Area.FOLDERS, "group", seen, mend, service.name)
 
 
-def _absent(service: Service, top: Path, owners: Owners) -> Finding:
+def _absent(service: Service, top: Path, owners: Owners, installs: str) -> Finding:
     above = next(path for path in top.parents if path.exists())
     if os.access(above, os.W_OK | os.X_OK) and not owners.split:
         return well(Area.FOLDERS, str(top), "not there yet; the first deploy makes it", service.name)
     seen = f"it is not there, and {user_name(owners.me)} may not make it in {above}"
     if os.access(above, os.W_OK) and owners.split:
         seen = "it is not there"
-    return fail(Area.FOLDERS, str(top), seen, _make(top, READ, owners), service.name)
+    return fail(Area.FOLDERS, str(top), seen, installs or _make(top, READ, owners), service.name)
 
 
-def _layout(service: Service, top: Path, owners: Owners) -> Iterator[Finding]:
+def _layout(service: Service, top: Path, owners: Owners, installs: str) -> Iterator[Finding]:
     if not owners.split or owners.gid < 0:
         return
     for name, mode in LAYOUT:
@@ -96,7 +98,8 @@ def _layout(service: Service, top: Path, owners: Owners) -> Iterator[Finding]:
         if stat.S_IMODE(found.st_mode) != mode:
             wrong.append(f"has mode {stat.S_IMODE(found.st_mode):04o}, not {mode:04o}")
         if wrong:
-            yield warn(Area.FOLDERS, str(path), "; ".join(wrong), _make(path, mode, owners), service.name)
+            mend = installs or _make(path, mode, owners)
+            yield warn(Area.FOLDERS, str(path), "; ".join(wrong), mend, service.name)
 
 
 def _current(service: Service, top: Path) -> Finding:

@@ -5,7 +5,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from opsbot.config import CheckKind, Config, SecretMissingError
-from opsbot.core.discord_permissions import NEEDED, THREADS, Overwrite, Permission, in_channel, title
+from opsbot.core.discord_permissions import (
+    ADMINISTRATOR,
+    NEEDED,
+    THREADS,
+    Overwrite,
+    Permission,
+    held_in_channel,
+    title,
+)
+from opsbot.doctor import escalation
 from opsbot.doctor.discord_api import Answer, Api, UnreachableError
 from opsbot.doctor.findings import Area, Finding, fail, skip, warn, well
 from opsbot.words import duration
@@ -70,6 +79,7 @@ class _Guild:
         self._invite = invite
         self._bot = ""
         self._guild: Mapping[str, Any] = {}
+        self._held: int | None = None
 
     @property
     def names(self) -> set[str]:
@@ -145,6 +155,11 @@ class _Guild:
         channel = await self._channel(api)
         if channel is not None:
             await self._permissions(api, channel)
+        role = self.config.alerts.escalate_role
+        if role is not None:
+            name = str((channel or {}).get("name", "the ops channel"))
+            guild = self.config.discord.guild_id
+            self.found.append(escalation.look(role, guild, self._guild.get("roles", ()), self._held, name))
         await self._roles(api)
         await self._commands(api)
         await self._presence(api)
@@ -181,7 +196,7 @@ class _Guild:
         if not member.fine:
             self._fail("permissions", f"the bot's own membership: {member.words}", "Run it again")
             return
-        held = in_channel(
+        self._held = held_in_channel(
             guild,
             self._bot,
             {str(role) for role in member.body.get("roles", ())},
@@ -191,6 +206,7 @@ class _Guild:
                 for one in channel.get("permission_overwrites", ())
             ],
         )
+        held = NEEDED if self._held & ADMINISTRATOR else Permission(self._held & NEEDED)
         name = channel.get("name")
         for permission in NEEDED & ~held:
             mend = f"#{name}, Edit Channel, Permissions: add the bot's role and allow {title(permission)}"

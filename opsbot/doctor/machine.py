@@ -18,10 +18,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from opsbot.config import Config
+from opsbot.config import Config, Scope
 from opsbot.control.unix_path import MOST, reachable
 from opsbot.core.access import Rank
 from opsbot.doctor.findings import Area, Finding, fail, skip, warn, well
+from opsbot.doctor.owners import installing
 from opsbot.doctor.room import room
 from opsbot.host import host_figures
 from opsbot.services.brief_command import CommandError, ask
@@ -158,6 +159,8 @@ def _directory(config: Config, command: str) -> list[Finding]:
     path = config.state.directory
     user = pwd.getpwuid(os.geteuid()).pw_name
     make = f"install -d -m 0750 -o {user} {shlex.quote(str(path))}"
+    if config.systemd.scope is Scope.SYSTEM and path.is_relative_to("/var/lib"):
+        make = f"{installing(config)}, and systemctl start opsbot"
     try:
         owner = path.stat().st_uid
     except FileNotFoundError:

@@ -1,26 +1,31 @@
 """Ways to reach people beside Discord: that each address is there and understood. Nothing is sent."""
 
 import asyncio
+from collections.abc import Collection
 
 from yarl import URL
 
 from opsbot.config import Config, Heartbeat, Notifier, SecretMissingError
-from opsbot.doctor.findings import Area, Finding, fail, well
+from opsbot.doctor.findings import Area, Finding, fail, warn, well
 from opsbot.notify.child import MISSING
 from opsbot.notify.courier import understood
 
 
 async def look(config: Config) -> list[Finding]:
     """Every notifier and the heartbeat."""
-    looks = [_notifier(each) for each in config.notifiers.values()]
+    looks = [_notifier(each, config.alerts.escalate_to) for each in config.notifiers.values()]
     found = list(await asyncio.gather(*looks))
     if config.heartbeat is not None:
         found.append(await asyncio.to_thread(_heartbeat, config.heartbeat))
     return found
 
 
-async def _notifier(notifier: Notifier) -> Finding:
-    name = f"notifier {notifier.name}"
+async def _notifier(notifier: Notifier, escalated_to: Collection[str]) -> Finding:
+    escalated = notifier.name in escalated_to
+    name = f"notifier {notifier.name}" + (", escalated to" if escalated else "")
+    if not escalated and not notifier.told:
+        mend = f'Name it in alerts.escalate_to, or give it something: [notifiers.{notifier.name}] for = ["call"]'
+        return warn(Area.NOTICES, name, "it is told nothing, and nothing is escalated to it", mend)
     try:
         url = await asyncio.to_thread(notifier.url.read)
     except SecretMissingError as error:

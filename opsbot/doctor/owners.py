@@ -3,7 +3,9 @@
 import grp
 import os
 import pwd
+import shlex
 from dataclasses import dataclass
+from pathlib import Path
 
 from opsbot.config import Config, ManagerKind, Scope, Service
 from opsbot.services.unit_files import LoadedUnit
@@ -21,6 +23,22 @@ class Owners:
     def split(self) -> bool:
         """Whether opsbot and the service are two users."""
         return self.me != self.uid
+
+
+INSTALLED = Path("/etc/systemd/system/opsbot.service")
+
+
+def installing(config: Config) -> str:
+    """The command that makes users, groups, folders, units and rights as this configuration needs them."""
+    return f"opsbot install -c {shlex.quote(str(config.path))} (as root)"
+
+
+def install_mends(config: Config, service: Service, who: "Owners") -> bool:
+    """Whether `opsbot install` sees to the folders of this service: not where opsbot is a user's own program."""
+    if config.systemd.scope is Scope.USER:
+        return False
+    kept = service.manager is ManagerKind.SYSTEMD and who.split and who.uid > 0 and who.gid > 0
+    return kept or INSTALLED.exists()
 
 
 class NoSuchOwnerError(Exception):

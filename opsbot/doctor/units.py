@@ -10,7 +10,15 @@ from opsbot.config import CheckKind, Config, ManagerKind, Scope, Service
 from opsbot.core.trap import Severity, Trap
 from opsbot.core.unit_traps import traps
 from opsbot.doctor.findings import Area, Finding, fail, skip, warn, well
-from opsbot.doctor.owners import NoSuchOwnerError, Owners, first_group, opsbot_user, owners, user_name
+from opsbot.doctor.owners import (
+    NoSuchOwnerError,
+    Owners,
+    first_group,
+    installing,
+    opsbot_user,
+    owners,
+    user_name,
+)
 from opsbot.host import host_figures
 from opsbot.services.brief_command import CommandError, ask
 from opsbot.services.unit_files import LoadedUnit, UnitsError, facts, loaded, read
@@ -159,7 +167,7 @@ def _starts_in(service: Service, name: str, directory: Path) -> list[Finding]:
 
 
 def _errand(config: Config, service: Service, unit: LoadedUnit, who: Owners) -> Finding:
-    mend = f"opsbot install -c {config.path} (as root)"
+    mend = installing(config)
     if unit["LoadState"] != "loaded":
         seen = f"it is {unit['LoadState']}: steps and checks cannot run as the service's user"
         return fail(Area.SYSTEMD, unit.name, seen, mend, service.name)
@@ -196,7 +204,7 @@ def _right(config: Config, service: Service, right: "Right", user: str) -> Findi
         return skip(Area.SYSTEMD, name, right.problem, service.name)
     if right.refused:
         seen = f"{user} may not: {', '.join(right.refused)}"
-        return fail(Area.SYSTEMD, name, seen, f"opsbot install -c {config.path} (as root)", service.name)
+        return fail(Area.SYSTEMD, name, seen, installing(config), service.name)
     return well(Area.SYSTEMD, name, f"{user} may: {', '.join(right.asked)}", service.name)
 
 
@@ -217,7 +225,7 @@ async def _journal(config: Config, service: Service, unit: str) -> Finding:
         )
     if any(sign in answer.err for sign in _BLIND) and not user:
         me = user_name(await asyncio.to_thread(opsbot_user, config))
-        mend = f"usermod -aG systemd-journal {me}, or SupplementaryGroups=systemd-journal in opsbot's unit"
+        mend = f"{installing(config)}, or usermod -aG systemd-journal {me}; then systemctl restart opsbot"
         return fail(Area.SYSTEMD, name, f"{user_name(os.geteuid())} may not read it", mend, service.name)
     if answer.status != 0:
         said = (answer.err.strip().splitlines() or [f"journalctl ended with status {answer.status}"])[0]

@@ -10,6 +10,7 @@ from opsbot.install.texts import command, optional, text, with_keys, word
 
 SETTINGS = Path("/etc/opsbot")
 STATES = Path("/var/lib")
+HANGUP = "/bin/kill -HUP $MAINPID"
 
 
 def system_unit(config: Config, facts: Facts) -> str:
@@ -21,7 +22,8 @@ def system_unit(config: Config, facts: Facts) -> str:
         written.append(optional(state))
     values: dict[str, Sequence[str]] = {
         "User": [facts.user],
-        "ExecStart": [_command(facts)],
+        "ExecStart": [_command("run", facts)],
+        "ExecReload": [_command("check", facts), HANGUP],
         "StateDirectory": [word(state.relative_to(STATES))] if within else [],
         "StateDirectoryMode": ["0750"] if within else [],
         "Environment": [word(f"HOME={state}"), "MALLOC_ARENA_MAX=2"],
@@ -55,7 +57,8 @@ def user_unit(config: Config, facts: Facts) -> str:
     """opsbot.service among a user's own units."""
     folder = facts.config.parent
     values: dict[str, Sequence[str]] = {
-        "ExecStart": [_command(facts)],
+        "ExecStart": [_command("run", facts)],
+        "ExecReload": [_command("check", facts), HANGUP],
         "LoadCredential": [word(f"{name}:{folder / name}") for name in needs.credentials(config)],
         "EnvironmentFile": [optional(folder / "environment")],
         # Services it supervises go on running while opsbot is restarted.
@@ -64,5 +67,5 @@ def user_unit(config: Config, facts: Facts) -> str:
     return with_keys(text("opsbot-user.service"), values)
 
 
-def _command(facts: Facts) -> str:
-    return command(facts.program, "run", "-c", facts.config)
+def _command(verb: str, facts: Facts) -> str:
+    return command(facts.program, verb, "-c", facts.config)

@@ -16,7 +16,7 @@ from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from opsbot.config import Config, Source
 from opsbot.core.access import Actor, Origin, itself
-from opsbot.core.deployment import Commit, Deployment, Kind, Refused, Request, Why
+from opsbot.core.deployment import Commit, Deployment, Kind, Phase, Refused, Request, Why, follows
 from opsbot.core.model import SourceState
 from opsbot.core.updates import Attention, Because, Note, Quiet, Sight, Wait, about, weigh
 from opsbot.deploy.vetoes import Vetoes, first
@@ -108,6 +108,9 @@ class Deploys(Protocol):
 
     def busy(self, service: str) -> bool:
         """Whether one is under way."""
+
+    def withdraw(self, number: int, why: str) -> bool:
+        """Have one that waits not be done."""
 
     def on_finish(self, callback: Callable[[Deployment], None]) -> None:
         """Call this when one has come to its end."""
@@ -240,7 +243,13 @@ class Poller:
         known = await self._store.read(gather, service)
         if isinstance(head, HeadProblem):
             return await self._failed(known, source, head)
-        if head == known.live or self._busy(known):
+        outdated = self._outdated(known, source, head)
+        if outdated is not None and head == known.live:
+            words = f"{source.branch} points to {head[:10]} again, which runs"
+            self._deployer.withdraw(outdated.id, words)
+            await self._answered(known, source, head)
+            return Polled(Outcome.NO_NEWS, words, head)
+        if head == known.live or (outdated is None and self._busy(known)):
             await self._answered(known, source, head if head == known.live else None)
             return self._settled(service, known, head)
         try:
@@ -257,6 +266,13 @@ class Poller:
         state = await self._answered(known, source, head)
         return await self._act(replace(known, state=state), sight, history, actor, strange=strange)
 
+    def _outdated(self, known: Known, source: Source, head: str) -> Deployment | None:
+        """The deployment that waits with another commit, where it is to follow the branch."""
+        found = known.unfinished
+        if found is None or found.phase is not Phase.WAITING or about(found, head):
+            return None
+        return found if follows(found, source.branch) else None
+
     def _busy(self, known: Known) -> bool:
         return self._deployer.busy(known.state.service) or known.unfinished is not None
 
@@ -264,6 +280,8 @@ class Poller:
         if not self._busy(known):
             return Polled(Outcome.NO_NEWS, f"{service} runs {head[:10]}, the newest", head)
         under_way = known.unfinished
+        if under_way is not None and under_way.phase is Phase.WAITING and about(under_way, head):
+            return Polled(Outcome.DEPLOYING, f"{head[:10]} waits for a quiet moment", head, under_way.id)
         if under_way is not None and about(under_way, head):
             return Polled(Outcome.DEPLOYING, f"{head[:10]} is being deployed", head, under_way.id)
         self._waiting.add(service)

@@ -29,6 +29,39 @@ class Delivery:
     doubt: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Unheard:
+    """Alarms of open incidents that nobody was told, neither in Discord nor by a notifier. since: of the first."""
+
+    count: int
+    service: str
+    cause: str
+    since: datetime
+
+
+def unheard(db: sqlite3.Connection, now: datetime, begun: datetime) -> Unheard | None:
+    """What should have been told and was not; None where all was. begun: since when this opsbot could have told it.
+
+    What is silenced or muted waits on purpose, and counts from the end of that. What a storm has told is told.
+    """
+    rows = db.execute(
+        """SELECT n.service, i.cause, max(n.at, ?2, coalesce((SELECT max(q.until) FROM quiet q WHERE q.until <= ?1
+               AND (q.service = n.service OR (q.service = 'host:*' AND n.service LIKE 'host:%'))), 0)) AS due
+           FROM notices n JOIN incidents i ON i.id = n.subject AND i.closed_at IS NULL
+           WHERE n.kind IN ('incident', 'call') AND n.told_at IS NULL AND n.dropped IS NULL AND n.digest IS NULL
+             AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.notice_id = n.id AND d.told_at IS NOT NULL)
+             AND NOT EXISTS (SELECT 1 FROM notices c JOIN notices s ON s.id = c.storm AND s.told_at IS NOT NULL
+               WHERE c.kind = 'incident' AND c.subject = n.subject)
+             AND NOT EXISTS (SELECT 1 FROM quiet q WHERE q.at <= ?1 AND q.until > ?1
+               AND (q.service = n.service OR (q.service = 'host:*' AND n.service LIKE 'host:%')))
+           ORDER BY due, n.id""",
+        (seconds(now), seconds(begun)),
+    ).fetchall()
+    if not rows:
+        return None
+    return Unheard(len(rows), rows[0]["service"], rows[0]["cause"], moment(rows[0]["due"]))
+
+
 def enroll(db: sqlite3.Connection, name: str, told: Sequence[str], services: Sequence[str], now: datetime) -> int:
     """Add what happened since the last time and is for this notifier. What was before it was first known is not."""
     (last,) = db.execute("SELECT coalesce(max(id), 0) FROM notices").fetchone()

@@ -7,16 +7,15 @@ longer; one that died is started again, for it may have died of something else a
 and neither is rolled back, nor a human called, before Discord is there to tell whether it helped.
 """
 
-import sqlite3
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 from opsbot.config import CheckKind, Drain
 from opsbot.core.health import Verdict
 from opsbot.core.outage import AFTERMATH, dead_spacing
-from opsbot.deploy.waiting import began_to_wait
+from opsbot.deploy.waiting import waiting_since
 from opsbot.services.port import Activity, ManagerError, ServiceManager, ServiceState
-from opsbot.store import Store, discord, ledger
+from opsbot.store import Store, discord
 from opsbot.watch.sightings import Company, Sightings
 from opsbot.watch.triage import Triage
 from opsbot.watch.watched import Watched
@@ -140,7 +139,7 @@ class Drains:
         drain, now = self._of(name), self._clock()
         if drain is None or not await self._well(name):
             return None
-        since = await self._store.read(began_waiting, name) or now
+        since = await self._store.read(waiting_since, name) or now
         until = since + drain.limit
         if now >= until:
             return None
@@ -165,12 +164,6 @@ class Drains:
         state, watched = await _state(self._managers[name], name), self._watched[name]
         down = any(health.verdict is Verdict.DOWN for health in watched.checks.values())
         return state is not None and state.activity is Activity.RUNNING and watched.incident is None and not down
-
-
-def began_waiting(db: sqlite3.Connection, name: str) -> datetime | None:
-    """Since when the unfinished deployment of a service waits."""
-    unfinished = ledger.unfinished(db, name)
-    return began_to_wait(unfinished[0]) if unfinished else None
 
 
 def _only_fat(watched: Watched) -> bool:

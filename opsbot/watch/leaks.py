@@ -128,6 +128,17 @@ class LeakWatch:
         return f"since its start{f' ({deploy} is live)' if deploy else ''}"
 
 
+def in_short(growth: Growth) -> str:
+    """How the memory is judged, in a few words: "level", "grows 12 MiB an hour"; empty where it is not known yet."""
+    found = growth.judgement
+    match found.shape:
+        case Shape.UNKNOWN:
+            return ""
+        case Shape.LEVEL | Shape.LEVELS_OFF:
+            return str(found.shape)
+    return f"grows {size(found.trend.rate * HOUR)} an hour" if found.trend is not None else ""
+
+
 def _tell(db: sqlite3.Connection, name: str, run: str, text: str, chart: dict[str, object], now: datetime) -> bool:
     if not samples.tell_leak(db, name, run, now):
         return False

@@ -5,11 +5,10 @@ from datetime import UTC, datetime, timedelta
 from opsbot.chart import Mark, Memory
 from opsbot.core.deployment import Phase
 from opsbot.core.gauge import HOUR
-from opsbot.core.leak import Shape
 from opsbot.store import Store, ledger, samples
 from opsbot.store.samples import Figure
-from opsbot.watch.leaks import Growth
-from opsbot.words import duration, size
+from opsbot.watch.leaks import Growth, in_short
+from opsbot.words import duration
 
 DEPLOYS = 50
 WORTH_DRAWING = 10
@@ -53,17 +52,6 @@ async def memory_of(
 def _rounded(length: timedelta) -> timedelta:
     minute = timedelta(minutes=10)
     return max(minute, round(length / minute) * minute)
-
-
-def in_short(growth: Growth) -> str:
-    """How the memory is judged, in a few words: "level", "grows 12 MiB an hour"; empty where it is not known yet."""
-    found = growth.judgement
-    match found.shape:
-        case Shape.UNKNOWN:
-            return ""
-        case Shape.LEVEL | Shape.LEVELS_OFF:
-            return str(found.shape)
-    return f"grows {size(found.trend.rate * HOUR)} an hour" if found.trend is not None else ""
 
 
 def charted(growth: Growth, now: datetime) -> dict[str, object]:

@@ -517,7 +517,7 @@ class Watcher:
         watched = self._watched.get(deployment.service)
         if watched is None:
             return
-        if deployment.phase in {Phase.FAILED, Phase.SKIPPED} and deployment.failed_in not in {
+        if deployment.phase in {Phase.FAILED, Phase.SKIPPED, Phase.REPLACED} and deployment.failed_in not in {
             Phase.SWITCHING,
             Phase.RESTARTING,
             Phase.VERIFYING,

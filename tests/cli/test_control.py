@@ -188,7 +188,7 @@ async def test_a_user_in_no_rank_is_refused_and_that_is_written_down(tmp_path: P
             ended = await run(verb, "--socket", str(here.socket), uid=nobody.pw_uid)
             assert (ended.code, ended.out) == (4, ""), verb
             assert "You may not use" in ended.err
-        for verb in ("restart", "deploy", "update", "rollback", "hold", "resume", "silence", "logs"):
+        for verb in ("restart", "deploy", "now", "update", "rollback", "hold", "resume", "silence", "logs"):
             ended = await run(
                 verb, *([] if verb == "update" else ["api"]), "--socket", str(here.socket), uid=nobody.pw_uid
             )

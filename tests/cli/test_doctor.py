@@ -95,6 +95,14 @@ def test_what_was_seen_moves_no_cursor() -> None:
     assert "1. failed x.service: gone" in text.replace("\\x1b[2J", "")
 
 
+def test_what_mends_several_is_advised_once() -> None:
+    install = "opsbot install -c /etc/opsbot/config.toml (as root)"
+    found = [fail(Area.SYSTEMD, "x.service", "gone", install), warn(Area.FOLDERS, "/srv/x", "mode", install)]
+    text = "\n".join(doctor.lines(report("me", [found]), Paint(on=False), 80))
+    assert text.count(install) == 1
+    assert "2. warning /srv/x: mode\n     → as 1" in text
+
+
 def test_what_others_rest_on_is_mended_first() -> None:
     told = report(
         "me",

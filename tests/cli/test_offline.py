@@ -142,7 +142,9 @@ async def test_monitor_is_drawn_once_with_the_trouble_in_it(left: Config, opsbot
 
 
 @pytest.mark.usefixtures("left")
-@pytest.mark.parametrize("verb", ["restart", "deploy", "update", "rollback", "hold", "resume", "silence", "health"])
+@pytest.mark.parametrize(
+    "verb", ["restart", "deploy", "now", "update", "rollback", "hold", "resume", "silence", "health"]
+)
 async def test_what_only_a_daemon_can_do_exits_3_and_names_the_socket(
     tmp_path: Path, opsbot: Opsbot, verb: str
 ) -> None:

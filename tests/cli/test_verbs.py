@@ -23,7 +23,7 @@ from opsbot.core.windows import WEEK, Window
 from opsbot.notify.notifiers import Notifiers
 from opsbot.services.port import Activity, LogLine
 from opsbot.source.poll import Outcome
-from opsbot.store import acks, ledger, watchbook
+from opsbot.store import acks, audit, ledger, watchbook
 from tests.cli.conftest import Opsbot
 from tests.cli.world import COMMIT, World, now
 
@@ -203,6 +203,23 @@ async def test_a_held_service_is_not_deployed_until_resumed(daemon: World, opsbo
     assert daemon.polling.woken == ["api"]
     assert "neither held nor silenced" in (await opsbot("resume")).out
     assert (await opsbot("deploy")).code == 0
+
+
+async def test_now_ends_a_wait_follows_the_deploy_and_is_in_the_audit_log(daemon: World, opsbot: Opsbot) -> None:
+    ended = await opsbot("now")
+    assert (ended.code, ended.err) == (4, "opsbot: No deployment of api waits for anything.\n")
+    daemon.deploying.waits = True
+    assert (await opsbot("deploy", "--no-wait")).code == 0
+    async with asyncio.timeout(5):
+        while daemon.deploying.waiting("api") is None:
+            await asyncio.sleep(0.01)
+    ended = await opsbot("now", "api")
+    assert ended.code == 0
+    assert "deployment 1 of api after" in ended.out
+    assert ": live" in ended.out
+    kept = [(each.action, each.result) for each in await daemon.store.read(audit.entries, "api", None, 10)]
+    assert ("now", "deployment 1 waits no longer") in kept
+    assert ("now", "refused: No deployment of api waits for anything.") in kept
 
 
 @pytest.mark.usefixtures("daemon")

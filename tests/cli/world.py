@@ -160,9 +160,21 @@ class Deploying:
         self.fails_in: Phase | None = None
         self.title = "Fix the greeting"
         self.tasks: set[asyncio.Task[None]] = set()
+        self.waits = False
+        self.waiting_now: dict[str, Deployment] = {}
+        self.hurried: dict[str, asyncio.Event] = {}
 
     def busy(self, service: str) -> bool:
         return any(task.get_name() == service and not task.done() for task in self.tasks)
+
+    def waiting(self, service: str) -> Deployment | None:
+        return self.waiting_now.get(service)
+
+    def hurry(self, number: int, by: str) -> bool:
+        name = next((name for name, one in self.waiting_now.items() if one.id == number), "")
+        if name:
+            self.hurried[name].set()
+        return bool(name and by)
 
     async def start(self, request: Request) -> Deployment | Refused:
         hold = await self.store.read(ledger.hold, request.service)
@@ -183,8 +195,14 @@ class Deploying:
     async def _go(self, one: Deployment) -> None:
         commit = Commit(COMMIT, self.title, "Ada", now())
         one = replace(one, commit_to=COMMIT, commits=(commit,), commits_total=3)
-        for phase in STORY:
+        story = (*STORY[:3], Phase.WAITING, *STORY[3:]) if self.waits else STORY
+        for phase in story:
             await asyncio.sleep(self.pause)
+            if one.phase is Phase.WAITING:
+                self.hurried[one.service] = asyncio.Event()
+                self.waiting_now[one.service] = one
+                await self.hurried[one.service].wait()
+                del self.waiting_now[one.service]
             at = now()
             if one.steps:
                 failed = one.phase is self.fails_in

@@ -26,6 +26,7 @@ from opsbot.core.deployment import (
     advance,
     decide,
     previous_good,
+    replaces,
 )
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -89,7 +90,9 @@ def test_every_walk_through_the_table_ends_and_is_told_once_where_it_failed(path
     assert value.finished_at == NOW
     assert len(path) == len(set(path)) <= 10
     assert (value.live_at is not None) == (value.phase is Phase.LIVE)
-    assert (value.failed_in is not None) == (value.phase in {Phase.FAILED, Phase.UNDONE, Phase.STUCK})
+    not_done = {Phase.FAILED, Phase.UNDONE, Phase.STUCK, Phase.REPLACED}
+    from_wait = value.phase is Phase.SKIPPED and path[-2] is Phase.WAITING
+    assert (value.failed_in is not None) == (value.phase in not_done or from_wait)
     assert value.failed_in is not Phase.UNDOING
 
 
@@ -111,6 +114,26 @@ def test_a_move_the_table_lacks_is_refused(before: Phase, after: Phase) -> None:
 def test_ends_are_exactly_the_phases_nothing_follows() -> None:
     assert {phase for phase, moves in MOVES.items() if not moves} == ENDS
     assert set(MOVES) == set(Phase)
+
+
+def test_the_same_is_never_done_twice_and_what_a_person_named_is_left_to_people() -> None:
+    waits = replace(deployment(Phase.WAITING), commit_to=COMMITS[0], release_to="r1")
+    named = replace(waits, ref="v1.2")
+    by_itself = request(Kind.DEPLOY, itself(Origin.POLL))
+    by_hand = request(Kind.DEPLOY, PERSON)
+    for asked in (by_itself, by_hand):
+        assert not replaces(asked, COMMITS[0], waits, "main")
+        assert not replaces(asked, None, waits, "main")
+        assert replaces(asked, COMMITS[1], waits, "main")
+        assert replaces(asked, COMMITS[1], replace(waits, ref="main"), "main")
+    assert replaces(by_hand, COMMITS[1], named, "main")
+    assert not replaces(by_itself, COMMITS[1], named, "main")
+    assert replaces(by_itself, COMMITS[1], replace(named, actor=itself(Origin.WEBHOOK)), "main")
+    back = replace(waits, kind=Kind.ROLLBACK)
+    assert not replaces(by_itself, COMMITS[1], back, "main")
+    assert not replaces(request(Kind.ROLLBACK, PERSON), "r1", back, "main")
+    assert replaces(request(Kind.ROLLBACK, PERSON), "r1", waits, "main")
+    assert not replaces(request(Kind.ROLLBACK, itself(Origin.RECOVERY)), "r0", waits, "main")
 
 
 def test_a_note_is_kept_until_another_is_given() -> None:

@@ -11,9 +11,10 @@ import pytest
 
 from opsbot.bot import Link
 from opsbot.config import Check, CheckKind, Config, Drain
-from opsbot.core.deployment import Phase
+from opsbot.core.deployment import Phase, advance
 from opsbot.core.health import Verdict
 from opsbot.standin.state import Intent
+from opsbot.store import ledger
 from opsbot.watch.sightings import Sightings
 from tests.cogs.world import World, buttons_of, open_world, text_of
 
@@ -138,7 +139,17 @@ async def test_the_card_of_one_that_waits_has_a_button_that_ends_the_wait(tmp_pa
         message = await world.standin.wait_for_message(lambda m: "#d1" in text_of(m))
         assert "Now" in buttons_of(message)
         refused = await world.person("operator").click(message, "Now")
-        assert "may not use deploy" in text_of(await refused.final())
+        assert "may not use now" in text_of(await refused.final())
         pressed = await world.person("deployer").click(message, "Now")
         # Nothing works on this one: it was only written down.
         assert f"Deployment {value.id} of api does not wait any more" in text_of(await pressed.final())
+        ended = advance(value, Phase.REPLACED, world.now(), "replaced by 0123456789, which main points to now.")
+        await world.store.write(ledger.save, ended)
+        world.feed.publish("deployment", value.id)
+        await world.until(lambda: "was replaced by 0123456789, which main points to now." in card_of(world))
+        assert world.posted()[-1]["id"] == message["id"], "an edit: nobody is woken for it"
+        assert "Now" not in buttons_of(world.posted()[-1])
+
+
+def card_of(world: World) -> str:
+    return str(world.posted()[-1]["content"])

@@ -10,7 +10,7 @@ import pytest
 
 from opsbot.config import Config
 from opsbot.core.model import NoticeKind
-from opsbot.store import outbox, storms, watchbook
+from opsbot.store import deliveries, outbox, storms, watchbook
 from tests.cogs.world import Json, World, config_for, open_world, text_of
 
 NAMES = tuple(f"s{number:02d}" for number in range(40))
@@ -109,6 +109,8 @@ async def test_the_few_that_remain_get_their_cards_which_wake_and_keep_their_cal
     assert "A human is needed for 1." in storm_of(world)["content"]
     await later(world, 4)
     assert cards(world) == []
+    by_then, begun = world.now() + timedelta(minutes=20), world.now() - timedelta(hours=1)
+    assert await world.store.read(deliveries.unheard, by_then, begun) is None, "nobody is unheard"
     await later(world, 2)
     assert cards(world) == ["s00", "s01", "s02"]
     assert waking(world) == 5, "the storm, three cards, one call"

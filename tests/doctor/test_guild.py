@@ -172,3 +172,30 @@ async def test_a_presence_check_without_the_intent(config: Config, doctor: Docto
 async def test_a_presence_check_with_the_intent(config: Config, doctor: Doctor, standin: Standin) -> None:
     standin.faults.answer("GET", "/applications/@me$", status=200, body={"id": "1", "flags": 1 << 13}, times=9)
     assert named(await doctor(asks_for_presence(config)), "presence intent").outcome is Outcome.OK
+
+
+def escalating(config: Config, role: int) -> Config:
+    return replace(config, alerts=replace(config.alerts, escalate_role=role))
+
+
+async def test_the_role_to_escalate_to_is_there_and_can_be_pinged(
+    config: Config, doctor: Doctor, standin: Standin
+) -> None:
+    open_to_all = escalating(config, standin.add_role("on-call", mentionable=True))
+    assert named(await doctor(open_to_all), "escalation role").seen == "on-call can be mentioned by everybody"
+    closed = escalating(config, standin.add_role("night-shift"))
+    everyone = Permission.MENTION_EVERYONE
+    standin.set_permissions(standin.guild_id, standin.ops_channel_id, deny=everyone)
+    (found,) = failed(await doctor(closed))
+    assert (found.name, found.seen) == ("escalation role", "night-shift would not be pinged: it is not mentionable")
+    assert "Server Settings, Roles, night-shift: Allow anyone to @mention this role" in found.mend
+    standin.set_permissions(int(standin.state.bot.roles[0]), standin.ops_channel_id, allow=everyone)
+    seen = named(await doctor(closed), "escalation role").seen
+    assert seen == "night-shift can be mentioned by the bot in #ops"
+    standin.set_permissions(standin.bot_user_id, standin.ops_channel_id, deny=everyone)
+    assert [one.name for one in failed(await doctor(closed))] == ["escalation role"]
+    (gone,) = failed(await doctor(escalating(config, 100000000000000777)))
+    assert gone.seen == "the server has no role 100000000000000777 (alerts.escalate_role)"
+    (every,) = failed(await doctor(escalating(config, standin.guild_id)))
+    assert "@everyone" in every.seen
+    assert standin.messages(standin.ops_channel_id) == [], "nobody was pinged to find out"

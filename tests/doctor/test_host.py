@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from opsbot.config import Check, CheckKind, Config, InstallStep, ManagerKind, Secret, Service, Source, State
+from opsbot.config import Check, CheckKind, Config, InstallStep, ManagerKind, Scope, Secret, Service, Source, State
 from opsbot.doctor import Area, Finding, Outcome
 from opsbot.doctor.findings import bounded
 from opsbot.doctor.folders import commands, folders
 from opsbot.doctor.machine import fits
-from opsbot.doctor.owners import Owners, owners
+from opsbot.doctor.owners import INSTALLED, Owners, install_mends, installing, owners
 from opsbot.instance import InstanceLock
 from opsbot.services.unit_files import LoadedUnit
 from tests.doctor.conftest import Doctor, failed, named, serving
@@ -171,6 +171,24 @@ def test_the_layout_for_two_users(tmp_path: Path) -> None:
     (tmp_path / "srv" / "shared").chmod(0o755)
     (wrong,) = (one for one in folders(wanted, split) if one.outcome is Outcome.WARNING)
     assert wrong.seen == "has mode 0755, not 2770"
+    assert "install -d" in wrong.mend
+
+
+def test_where_opsbot_install_makes_all_of_it_that_is_what_is_advised(config: Config, tmp_path: Path) -> None:
+    wanted, split, installs = service(tmp_path, "/r"), Owners(ME, ME + 1, os.getegid() + 1), installing(config)
+    (group, *_) = folders(wanted, Owners(1, 2, 0), installs)
+    (missing, *_) = folders(wanted, split, installs)
+    assert group.mend == f"opsbot install -c {config.path} (as root); systemctl restart opsbot"
+    assert missing.mend == installs
+    for name in (".", "releases", "shared"):
+        (tmp_path / "srv" / name).mkdir(exist_ok=True)
+    found = [one.mend for one in folders(wanted, split, installs) if one.outcome is Outcome.WARNING]
+    assert found == [installs] * 3
+    kept = replace(wanted, manager=ManagerKind.SYSTEMD, units=("web.service",))
+    assert install_mends(config, kept, split)
+    assert not install_mends(replace(config, systemd=replace(config.systemd, scope=Scope.USER)), kept, split)
+    assert not install_mends(config, kept, Owners(ME, 0 if ME else -1, 0)), "a unit of root's is another trouble"
+    assert install_mends(config, wanted, split) is INSTALLED.exists()
 
 
 def test_who_is_not_in_the_services_group(tmp_path: Path) -> None:

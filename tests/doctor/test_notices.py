@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from opsbot.config import Config, Heartbeat, Notifier, Secret
+from opsbot.config import Alerts, Config, Heartbeat, Notifier, Secret
+from opsbot.doctor import Outcome
 from tests.doctor.conftest import Doctor, failed, named
 
 KEY = "s3cret-topic-of-the-phone"
@@ -30,5 +31,15 @@ async def test_addresses_are_read_and_tried_for_their_form(
         "notifier none": "the environment variable OPSBOT_TEST_NONE is not set",
     }
     assert KEY not in str(report)
+    mute = replace(notifiers["good"], told=())
+    woken = replace(
+        asked,
+        alerts=Alerts(escalate_to=("good", "none")),
+        notifiers={**notifiers, "mute": replace(mute, name="mute"), "good": mute},
+    )
+    report = await doctor(woken)
+    assert named(report, "notifier good, escalated to").outcome is Outcome.OK
+    assert named(report, "notifier none, escalated to").outcome is Outcome.FAILED
+    assert named(report, "notifier mute").seen == "it is told nothing, and nothing is escalated to it"
     monkeypatch.setenv("OPSBOT_TEST_BEAT", "hc.example.org")
     assert named(await doctor(asked), "heartbeat").seen == "the address is no http(s) URL"

@@ -32,6 +32,15 @@ StandardError=inherit
 ExecStart=
 ExecStart=/bin/bash /run/probe.sh
 """
+# Counts what it is asked by SIGHUP; the reload is that of the unit as it was written.
+HEARS = """\
+[Service]
+Type=exec
+Restart=no
+WatchdogSec=0
+ExecStart=
+ExecStart=/bin/bash -c 'trap "echo heard >>/var/lib/opsbot/heard" HUP; while :; do /bin/sleep 0.05; done'
+"""
 ERRAND = """\
 [Service]
 StandardOutput=truncate:/run/probe.out
@@ -86,6 +95,31 @@ def test_systemd_has_nothing_to_say_against_the_units(host: Lab) -> None:
     units = [name for name in FILES if name.endswith(".service")]
     done = host.tries("systemd-analyze", "verify", *units)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_wrong_configuration_fails_the_reload_of_the_unit_and_a_right_one_is_handed_on(host: Lab) -> None:
+    host.write("/etc/systemd/system/opsbot.service.d/probe.conf", HEARS)
+    host.does("systemctl", "daemon-reload")
+    try:
+        host.does("systemctl", "start", "opsbot")
+        pid = host.does("systemctl", "show", "-p", "MainPID", "--value", "opsbot")
+        host.write("/etc/opsbot/config.toml", CONFIG.replace("guild_id", "gild_id"))
+        done = host.tries("systemctl", "reload", "opsbot")
+        assert (done.returncode, "failed" in done.stderr) == (1, True), done
+        assert (
+            "/etc/opsbot/config.toml:3: discord.gild_id" in host.tries("journalctl", "-u", "opsbot", "-n", "20").stdout
+        )
+        assert host.tries("test", "-e", "/var/lib/opsbot/heard").returncode != 0
+        host.write("/etc/opsbot/config.toml", CONFIG)
+        host.does("systemctl", "reload", "opsbot")
+        host.does("timeout", "60", "bash", "-c", "until test -s /var/lib/opsbot/heard; do sleep 0.05; done")
+        assert host.does("systemctl", "show", "-p", "MainPID", "--value", "opsbot") == pid
+    finally:
+        host.write("/etc/opsbot/config.toml", CONFIG)
+        host.does("systemctl", "stop", "opsbot")
+        host.does("rm", "-r", "/etc/systemd/system/opsbot.service.d")
+        host.does("rm", "-f", "/var/lib/opsbot/heard")
+        host.does("systemctl", "daemon-reload")
 
 
 def test_the_files_of_the_project_are_right_as_they_stand(host: Lab) -> None:

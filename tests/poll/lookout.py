@@ -57,6 +57,11 @@ class Deploys:
     def busy(self, service: str) -> bool:
         return self.running is not None and self.running.service == service
 
+    def withdraw(self, number: int, why: str) -> bool:
+        assert number
+        assert why
+        return False
+
     def repository(self, _service: str) -> Repository:
         return self.mirror
 

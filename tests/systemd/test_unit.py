@@ -57,6 +57,7 @@ StartLimitIntervalSec=0
 Type=notify
 User=opsbot
 ExecStart={python} -m opsbot run -c {config}
+ExecReload={python} -m opsbot check -c {config}
 ExecReload=/bin/kill -HUP $MAINPID
 Restart=always
 RestartSec=200ms
@@ -94,8 +95,14 @@ class Unit:
     async def pid(self) -> int:
         return int(await self.show("MainPID"))
 
-    async def ctl(self, verb: str) -> None:
-        await asyncio.to_thread(systemctl, verb, NAME)
+    async def ctl(self, *words: str) -> None:
+        await asyncio.to_thread(systemctl, *words, NAME)
+
+    async def refuses(self, verb: str) -> str:
+        """What systemctl says where the unit does not do it."""
+        done = await asyncio.to_thread(subprocess.run, ["systemctl", verb, NAME], capture_output=True, text=True)
+        assert done.returncode == 1, done
+        return str(done.stderr)
 
     async def until(self, fact: Callable[[], object], what: str = "") -> None:
         end = asyncio.get_running_loop().time() + 40
@@ -260,11 +267,28 @@ async def test_a_right_configuration_is_taken_by_systemctl_reload() -> None:
         await found.shows("StatusText", "1 service; Discord connected")
 
 
-async def test_a_wrong_configuration_is_not_taken_by_systemctl_reload() -> None:
+async def test_a_wrong_configuration_fails_systemctl_reload_and_nothing_is_asked_of_the_daemon() -> None:
+    async with unit() as found:
+        await found.shows("StatusText", "1 service; Discord connected")
+        service, first = await found.service(), await found.pid()
+        edit('interval = "1s"', 'interval = "often"')
+        assert "failed" in await found.refuses("reload")
+        assert f"{CONFIG}:" in await asyncio.to_thread(found.journal), "what is wrong, and where"
+        assert await found.show("ActiveState") == "active"
+        assert await found.show("SubState") == "running"
+        assert (await found.pid(), await found.service(), await found.show("NRestarts")) == (first, service, "0")
+        assert "1 service; Discord connected" in await found.show("StatusText")
+        edit('interval = "often"', 'interval = "1s"')
+        await found.ctl("reload")
+        await found.said("nothing changed")
+        assert not [text for text in found.texts() if "problem" in text]
+
+
+async def test_a_wrong_configuration_is_not_taken_on_a_signal_to_reload_either() -> None:
     async with unit() as found:
         service, first = await found.service(), await found.pid()
         edit('interval = "1s"', 'interval = "often"')
-        await found.ctl("reload")
+        await found.ctl("kill", "--kill-who=main", "--signal=SIGHUP")
         await found.said("a problem", "the one before stays in force")
         await found.shows("SubState", "running")
         await found.shows("StatusText", "the configuration file has a problem, the one before is in force", "1 service")

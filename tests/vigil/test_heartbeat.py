@@ -1,10 +1,12 @@
 """The heartbeat, against a real switch on loopback."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -12,8 +14,10 @@ from aiohttp import web
 from opsbot import config
 from opsbot.bot import GatewayState, Link
 from opsbot.config import Secret
-from opsbot.heartbeat import LONG_AWAY, Heartbeat, deaf
+from opsbot.core.model import Evidence, Incident, NoticeKind
+from opsbot.heartbeat import LONG_AWAY, Heartbeat, deaf, unheard_words
 from opsbot.redaction import Redactor, parts_of_url
+from opsbot.store import Store, deliveries, outbox, watchbook
 from opsbot.vigil import Vigil
 from opsbot.web.facts import Beats
 
@@ -59,8 +63,11 @@ async def switch(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Switch]:
 
 
 def heartbeat(beats: Beats, reasons: list[str], limit: float = 10.0, url: str = "") -> Heartbeat:
+    async def trouble() -> list[str]:
+        return reasons
+
     given = config.Heartbeat(Secret(env=NAME), timedelta(seconds=1))
-    return Heartbeat(given, beats, lambda: reasons, lambda: NOW, Redactor(parts_of_url(url)), limit)
+    return Heartbeat(given, beats, trouble, lambda: NOW, Redactor(parts_of_url(url)), limit)
 
 
 async def test_it_begins_once_and_then_tells_how_things_are(switch: Switch) -> None:
@@ -132,6 +139,63 @@ async def test_an_address_with_a_question_keeps_it(switch: Switch, monkeypatch: 
 )
 def test_a_short_absence_is_discords_own_and_a_refusal_is_ours(state: GatewayState, said: str) -> None:
     assert deaf(state, NOW) == said
+
+
+# An alarm that nobody hears
+
+
+def alarm(db: sqlite3.Connection, service: str, at: datetime) -> int:
+    number = watchbook.open_incident(db, Incident(0, service, "check http: answered 500", at, Evidence()), at).id
+    found = outbox.card(db, NoticeKind.INCIDENT, number)
+    assert found is not None
+    return found.id
+
+
+def quiet(db: sqlite3.Connection, service: str, at: datetime, until: datetime) -> None:
+    db.execute("INSERT INTO mutes (window, service, at, until) VALUES ('w', ?, ?, ?)", (service, *stamps(at, until)))
+
+
+def stamps(*times: datetime) -> list[float]:
+    return [each.timestamp() for each in times]
+
+
+def taken(db: sqlite3.Connection, notice: int) -> None:
+    db.execute("INSERT INTO deliveries (notice_id, notifier, at, told_at) VALUES (?, 'phone', 0, 1)", (notice,))
+
+
+def after(minutes: float) -> datetime:
+    return NOW + timedelta(minutes=minutes)
+
+
+async def said(store: Store, now: datetime, begun: datetime = NOW - timedelta(days=1)) -> str:
+    return unheard_words(await store.read(deliveries.unheard, now, begun), now)
+
+
+async def test_an_alarm_that_nobody_was_told_in_ten_minutes_is_told_to_the_switch(tmp_path: Path) -> None:
+    async with Store(tmp_path / "s.db") as store:
+        assert await said(store, NOW) == ""
+        first = await store.write(alarm, "api", NOW)
+        assert await said(store, after(9.9)) == ""
+        assert await said(store, after(10)) == "nobody could be told for 10 m about api: check http: answered 500"
+        await store.write(alarm, "worker", after(1))
+        assert (await said(store, after(12))).endswith("answered 500, and 1 more")
+        await store.write(outbox.told, first, after(12), channel=1, message=2)
+        assert await said(store, after(12)) == "nobody could be told for 11 m about worker: check http: answered 500"
+
+
+async def test_what_a_notifier_took_what_is_over_and_what_waits_on_purpose_is_no_failure(tmp_path: Path) -> None:
+    async with Store(tmp_path / "s.db") as store:
+        await store.write(taken, await store.write(alarm, "api", NOW))
+        assert await said(store, after(60)) == ""
+        await store.write(alarm, "worker", NOW)
+        await store.write(quiet, "worker", NOW, after(120))
+        assert await said(store, after(60)) == ""
+        assert await said(store, after(129)) == "", "the window is over, and the alarm due, since nine minutes"
+        assert "for 10 m about worker" in await said(store, after(130))
+        assert await said(store, after(130), begun=after(125)) == "", "opsbot was down, and is back since five minutes"
+        opened = (await store.read(watchbook.open_incidents))["worker"]
+        await store.write(watchbook.close_incident, opened.service, "well again", after(131))
+        assert await said(store, after(160)) == ""
 
 
 def test_a_vigil_that_looks_no_more_is_not_taken_for_well() -> None:

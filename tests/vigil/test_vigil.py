@@ -13,7 +13,7 @@ import pytest
 
 from opsbot.loops import Loops
 from opsbot.store import Store
-from opsbot.vigil import BETWEEN_SECONDS, Vigil
+from opsbot.vigil import BETWEEN_SECONDS, ZOMBIE_SECONDS, Vigil
 
 SECOND = timedelta(seconds=1)
 
@@ -160,3 +160,19 @@ async def test_a_store_that_is_closed_when_it_should_be_is_no_trouble(tmp_path: 
             await kept.store.open()
         assert kept.said == []
         await kept.store.close()
+
+
+async def test_a_connection_that_looks_whole_and_is_deaf_for_minutes_is_not_fed_for(tmp_path: Path) -> None:
+    """Complaint: the watcher is alive and deaf, and nobody is told."""
+    clock, deaf, loops = Clock(), [True], Loops(steady=Clock())
+    async with Store(tmp_path / "s.db") as store:
+        vigil = Vigil(60.0, lambda _: None, tell=lambda _: None, steady=clock, zombie=lambda: deaf[0])
+        vigil.over(loops, store)
+        assert await vigil.look() == []
+        clock.now += ZOMBIE_SECONDS - 1
+        assert await vigil.look() == [], "discord.py has its time to close it"
+        clock.now += 1
+        (reason,) = await vigil.look()
+        assert reason.endswith("its heartbeats are not answered (for 3 m)")
+        deaf[0] = False
+        assert await vigil.look() == [], "a connection that is away, or works, is no zombie"
