@@ -25,7 +25,7 @@ demo: $(VENV)/.runtime
 # Test files run side by side, one a core and four at most; WORKERS=0 for one after the other.
 # What stands in tests/systemd runs in a systemd of its own, where one is root; left out where ARGS names other tests.
 WORKERS ?= auto
-PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 test: $(VENV)/.dev
 	$(PYTEST) $(ARGS)
 	$(if $(ARGS),,$(MAKE) --no-print-directory test-systemd)

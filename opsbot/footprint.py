@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import mimetypes
 import os
 import sys
 from collections.abc import Iterator
@@ -29,14 +30,17 @@ def lean_imports() -> Iterator[None]:
     """Let the libraries imported in here come without what is not worth its memory.
 
     frozenlist's compiled half is C++, and for lists of a few signal handlers it brings libstdc++ along: 1.3 MB. Its own
-    switch is an environment variable, which no child process is to inherit.
+    switch is an environment variable, which no child process is to inherit. aiohttp.web reads the host's table of MIME
+    types for files that it never serves here; Python's own table will do.
     """
     switch = "FROZENLIST_NO_EXTENSIONS"
     before = os.environ.get(switch)
     os.environ[switch] = "1"
+    tables, mimetypes.knownfiles = mimetypes.knownfiles, []
     try:
         yield
     finally:
+        mimetypes.knownfiles = tables
         os.environ.pop(switch)
         if before is not None:
             os.environ[switch] = before

@@ -23,6 +23,11 @@ def nothing_blocks() -> Iterator[None]:
         yield
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The one test that takes minutes begins first, so that the others run beside it, not before it."""
+    items.sort(key=lambda item: "tests/onhost/" not in item.nodeid)
+
+
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """In CI nothing may be skipped for lack of a program or of a right: CI installs and has all of them."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
