@@ -31,9 +31,7 @@ from opsbot.wiring import _aware
 
 START = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
 QUICK = Pace(retry_first=0.02, retry_most=0.3, refused=0.3, identify=0.0, invalidated=0.02, healthy=0.2, connect=5.0)
-BRISK = alerts.Pace(
-    retry_first=0.02, retry_most=0.2, closed=0.3, look=0.3, young=0.05, old=0.3, tail=0.1, proof_first=600
-)
+BRISK = alerts.Pace(retry_first=0.02, retry_most=0.2, closed=0.3, look=0.3, card=0.05, tail=0.1, proof_first=600)
 RANKS = ("viewer", "operator", "deployer", "admin")
 MIA = Actor(Origin.DISCORD, "1", "Mia")
 Json = dict[str, Any]
