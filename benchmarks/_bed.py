@@ -30,6 +30,7 @@ token_env = "OPSBOT_BENCH_TOKEN"
 guild_id = {guild}
 ops_channel_id = {channel}
 api_url = "{api}"
+board = false
 
 [roles]
 viewer = ["{viewer}"]

@@ -15,6 +15,7 @@ from cogs._text import escape, moment
 from cogs._views import TEMPLATE
 from opsbot.core.access import Action, Actor
 from opsbot.core.deployment import Refused
+from opsbot.core.subjects import heading, words
 from opsbot.engine import Engine
 
 log = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ async def ask_why(engine: Engine, interaction: discord.Interaction, service: str
                 return refusal(refused)
             if incident is None or incident.closed_at is None:
                 return say("opsbot does not remember this incident any more.")
-            text = f"{escape(incident.service)} is well again since {moment(incident.closed_at)}."
+            text = f"{escape(heading(incident.service))} is well again since {moment(incident.closed_at)}."
             await engine.note(who, Action.ACK, incident.service, "button", f"nothing done: {text}")
             return say(text)
 
@@ -58,7 +59,7 @@ async def ask_why(engine: Engine, interaction: discord.Interaction, service: str
     if not bot_of(interaction).clicks.first(interaction.id):
         return
     try:
-        await interaction.response.send_modal(_form(f"ops:1:ack:{service}:{ident}", incident.service))
+        await interaction.response.send_modal(_form(f"ops:1:ack:{service}:{ident}", words(incident.service)))
     except (discord.HTTPException, *CONNECTION) as error:
         log.info("the form to acknowledge could not be shown: %r", error)
 

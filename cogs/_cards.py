@@ -20,11 +20,11 @@ from cogs._render import (
     hold_line,
     silence_line,
 )
-from cogs._text import code, escape, fence, fit, moment, told
+from cogs._text import code, escape, fence, fit, moment, one_line, told
 from opsbot.core.deployment import Commit, Deployment, Hold, Kind, Phase, Step
-from opsbot.core.model import Acknowledgement, Incident, Notice, Silence
+from opsbot.core.model import ADVICE, Acknowledgement, Incident, Notice, Silence
 from opsbot.core.recovery import Ladder
-from opsbot.core.subjects import is_host, words
+from opsbot.core.subjects import heading, is_host, words
 from opsbot.core.updates import Because
 from opsbot.store.ledger import TROUBLE
 from opsbot.words import duration
@@ -357,6 +357,11 @@ def _named(incident: Incident) -> str:
     return escape(words(incident.service), 100)
 
 
+def headed(incident: Incident) -> str:
+    """Whom a sentence about it begins with."""
+    return escape(heading(incident.service), 100)
+
+
 def _changes(incident: Incident) -> str:
     flaps = incident.flaps
     length = (incident.closed_at or flaps.last or incident.opened_at) - (flaps.since or incident.opened_at)
@@ -397,7 +402,7 @@ def _who_has_it(incident: Incident, around: Around) -> str:
 
 def incident_sentence(incident: Incident) -> str:
     """The incident in one sentence."""
-    name, cause = _named(incident), escape(incident.cause, 200)
+    name, cause = headed(incident), escape(incident.cause, 200)
     if incident.part_of is not None:
         return f"↪️ {name} was not well: {cause}. This is part of incident {incident.part_of}.".replace("..", ".")
     if incident.closed_at is not None:
@@ -413,13 +418,12 @@ def well_again(incident: Incident) -> str:
     """Its end in one sentence."""
     lasted = duration((incident.closed_at or incident.opened_at) - incident.opened_at)
     how = f": {escape(incident.ended_by, 120)}" if incident.ended_by else ""
-    return f"🟢 {_named(incident)} is well again after {lasted}{how}."
+    return f"🟢 {headed(incident)} is well again after {lasted}{how}."
 
 
 def _proof(incident: Incident, around: Around) -> list[str]:
     evidence = incident.evidence
-    most = 300 if is_host(incident.service) else 150  # what can be done about it stands there too
-    lines = [f"• {escape(name, 60)}: {escape(seen, most)}" for name, seen in evidence.checks]
+    lines = [f"• {escape(name, 60)}: {escape(seen, 150)}" for name, seen in evidence.checks if name != ADVICE]
     lines += [f"　↳ so too {escape(name, 60)}: {escape(seen, 150)}" for name, seen in evidence.consequences]
     if evidence.exit and evidence.exit not in incident.cause:
         lines.append(f"• process: {escape(evidence.exit, 150)}")
@@ -434,7 +438,23 @@ def _proof(incident: Incident, around: Around) -> list[str]:
         facts += f"\n**Ended by:** {escape(incident.ended_by, 150)}"
     seen = "**Seen**\n" + fit(lines, 900) if lines else ""
     blocks = [facts, _who_has_it(incident, around), seen, _dependents(incident)]
-    return blocks if is_host(incident.service) else [*blocks, _last_deploy(around)]
+    return [*blocks, _advice(incident)] if is_host(incident.service) else [*blocks, _last_deploy(around)]
+
+
+def _advice(incident: Incident) -> str:
+    """What can be done about it; what stands between backticks is a key or a command."""
+    said = next((text for name, text in incident.evidence.checks if name == ADVICE), "")
+    if not said or incident.closed_at is not None:
+        return ""
+    pieces = one_line(said, 500).split("`")
+    shown = (code(piece) if number % 2 else _around_code(piece) for number, piece in enumerate(pieces))
+    return f"**What can be done:** {''.join(shown)}"
+
+
+def _around_code(text: str) -> str:
+    """Escaped, with the spaces that part it from what stands beside it."""
+    before, after = " " * text.startswith(" "), " " * (text.endswith(" ") and len(text) > 1)
+    return f"{before}{escape(text, 500)}{after}"
 
 
 def _last_deploy(around: Around) -> str:
@@ -489,7 +509,7 @@ def incident_card(incident: Incident, around: Around) -> Shown:
         "" if over else f"**Next:** {_next(incident, around.recovery)}",
         f"**{'Who uses it' if of_host else 'Its last lines'}**\n{last_words}" if last_words else "",
     ]
-    name = words(incident.service)
+    name = heading(incident.service)
     lasted = duration((incident.closed_at or incident.opened_at) - incident.opened_at)
     if incident.part_of is not None:
         title = f"{name}: part of incident {incident.part_of}"
@@ -515,7 +535,7 @@ def call(notice: Notice, incident: Incident, around: Around) -> Shown:
     blocks.append(fence(incident.evidence.log[-TAIL:], _LOG_ROOM))
     return Shown(
         f"🚨 A human is needed for {_named(incident)}{f': {why}' if why else ''}.",
-        f"{words(incident.service)}: opsbot has come to its end",
+        f"{heading(incident.service)}: opsbot has come to its end",
         _join(blocks),
         RED,
         mark("n", notice.id, around.host),

@@ -22,7 +22,7 @@ T = TypeVar("T")
 SEND_SECONDS, EDIT_SECONDS, FIND_SECONDS = 20.0, 60.0, 60.0
 FIND_MESSAGES = 1000
 NO_MENTIONS = discord.AllowedMentions.none()
-UNKNOWN_CHANNEL, UNKNOWN_MESSAGE, THREAD_ARCHIVED, THREAD_EXISTS = 10003, 10008, 50083, 160004
+UNKNOWN_CHANNEL, UNKNOWN_MESSAGE, NOT_AUTHOR, THREAD_ARCHIVED, THREAD_EXISTS = 10003, 10008, 50005, 50083, 160004
 ARCHIVE_MINUTES: Final = 1440
 """A thread nobody writes in leaves the list after a day; writing brings it back."""
 PUBLIC_THREAD: Final = 11
@@ -43,6 +43,10 @@ class AwayError(Exception):
 
 class ClosedError(Exception):
     """The channel is gone, or opsbot may not write there: a person has to mend it."""
+
+
+class NotOursError(ClosedError):
+    """The message was written by another bot, as which opsbot was logged in before."""
 
 
 class RefusedMessageError(Exception):
@@ -92,7 +96,14 @@ class OpsChannel:
             raise AwayError("opsbot is not logged in to Discord")
         return client
 
-    def _channel(self, where: int | None = None) -> discord.PartialMessageable:
+    @property
+    def me(self) -> int:
+        """The bot's own id; 0 while it is not known."""
+        user = self._client_now().user
+        return user.id if user is not None else 0
+
+    def messageable(self, where: int | None = None) -> discord.PartialMessageable:
+        """The channel, or the thread or other channel of this id."""
         return self._client_now().get_partial_messageable(where or self.id)
 
     # Turns
@@ -161,7 +172,7 @@ class OpsChannel:
         await self._budget.take(rank, Key(Kind.SEND, where or self.id))
         mentions = NO_MENTIONS if role is None else _only(role)
         # To `send` None means absent; its stubs do not say so.
-        request = cast("Any", self._channel(where)).send(
+        request = cast("Any", self.messageable(where)).send(
             shown.content,
             embed=shown.embed(),
             view=view_of(shown.buttons),
@@ -172,7 +183,7 @@ class OpsChannel:
             allowed_mentions=mentions,
         )
         try:
-            message: discord.Message = await _asked(
+            message: discord.Message = await asked(
                 request, SEND_SECONDS, gone=UNKNOWN_CHANNEL if where is not None else None
             )
         except AwayError as error:
@@ -203,7 +214,7 @@ class OpsChannel:
         else:
             made = http.start_thread_with_message(self.id, message_id, name=name, auto_archive_duration=ARCHIVE_MINUTES)
         try:
-            thread = await _asked(cast("Any", made), SEND_SECONDS, gone=UNKNOWN_MESSAGE)
+            thread = await asked(cast("Any", made), SEND_SECONDS, gone=UNKNOWN_MESSAGE)
         except RefusedMessageError as error:
             cause = error.__cause__
             if isinstance(cause, discord.HTTPException) and cause.code == THREAD_EXISTS:
@@ -219,8 +230,8 @@ class OpsChannel:
             AwayError, ClosedError, RefusedMessageError: as in `send`.
         """
         await self._budget.take(rank, *self._edit_keys(message_id))
-        message, shown = self._channel().get_partial_message(message_id), shown.within(self._redact)
-        await _asked(
+        message, shown = self.messageable().get_partial_message(message_id), shown.within(self._redact)
+        await asked(
             message.edit(
                 content=shown.content,
                 embed=shown.embed(),
@@ -231,16 +242,16 @@ class OpsChannel:
             gone=UNKNOWN_MESSAGE,
         )
 
-    async def delete(self, message_id: int) -> None:
-        """Delete a message of our own; one that is gone already is as good.
+    async def delete(self, message_id: int, *, where: int | None = None) -> None:
+        """Delete a message of our own; one that is gone already is as good. where: another channel.
 
         Raises:
             AwayError, ClosedError, RefusedMessageError: as in `send`.
         """
         await self._budget.take(Rank.TAIL)
         with suppress(GoneError):
-            message = self._channel().get_partial_message(message_id)
-            await _asked(message.delete(), SEND_SECONDS, gone=UNKNOWN_MESSAGE)
+            message = self.messageable(where).get_partial_message(message_id)
+            await asked(message.delete(), SEND_SECONDS, gone=UNKNOWN_MESSAGE)
 
     async def reach(self) -> None:
         """Ask Discord for the channel, to see whether it answers.
@@ -248,7 +259,7 @@ class OpsChannel:
         Raises:
             AwayError, ClosedError: as in `send`.
         """
-        await _asked(cast("Any", self._client_now().http.get_channel(self.id)), SEND_SECONDS)
+        await asked(cast("Any", self._client_now().http.get_channel(self.id)), SEND_SECONDS)
 
     async def find(
         self,
@@ -267,20 +278,19 @@ class OpsChannel:
         Raises:
             AwayError: Discord did not answer.
         """
-        channel, client = self._channel(where), self._client_now()
-        me = client.user.id if client.user is not None else 0
+        channel, me = self.messageable(where), self.me
         wanted = None if line is None else self._redact(line).strip()
         try:
             async with asyncio.timeout(FIND_SECONDS):
                 async for message in channel.history(limit=FIND_MESSAGES, after=after, oldest_first=False):
                     if message.author.id != me or message.id in but:
                         continue
-                    if _marked(message, mark) if wanted is None else message.content.split("\n")[0].strip() == wanted:
+                    if marked(message, mark) if wanted is None else message.content.split("\n")[0].strip() == wanted:
                         return message.id
         except (discord.Forbidden, discord.NotFound) as error:
             log.warning("the channel's history cannot be read, so what was sent cannot be looked for: %s", error)
         except (aiohttp.ClientError, OSError, TimeoutError, discord.DiscordException) as error:
-            raise _lost(error) from error
+            raise lost(error) from error
         return None
 
 
@@ -288,8 +298,12 @@ def _only(role: int) -> discord.AllowedMentions:
     return discord.AllowedMentions(everyone=False, users=False, roles=[discord.Object(role)], replied_user=False)
 
 
-async def _asked(work: Coroutine[Any, Any, T], seconds: float, gone: int | None = None) -> T:
-    """Await a request. gone: the code of a 404 that means a `GoneError`."""
+async def asked(work: Coroutine[Any, Any, T], seconds: float, gone: int | None = None) -> T:
+    """Await a request. gone: the code of a 404 that means a `GoneError`.
+
+    Raises:
+        GoneError, AwayError, ClosedError, RefusedMessageError: what became of it.
+    """
     try:
         async with asyncio.timeout(seconds):
             return await work
@@ -298,16 +312,19 @@ async def _asked(work: Coroutine[Any, Any, T], seconds: float, gone: int | None 
             raise GoneError(str(error)) from error
         raise _meaning(error) from error
     except (aiohttp.ClientError, OSError, TimeoutError, discord.DiscordException) as error:
-        raise _lost(error) from error
+        raise lost(error) from error
 
 
-def _marked(message: discord.Message, mark: str) -> bool:
+def marked(message: discord.Message, mark: str) -> bool:
+    """Whether a message's footer, or its last line, ends with this mark."""
     footers = [embed.footer.text or "" for embed in message.embeds]
     lines = message.content.splitlines()
     return any(text.endswith(mark) for text in (*footers, *lines[-1:]))
 
 
 def _meaning(error: discord.HTTPException) -> Exception:
+    if error.code == NOT_AUTHOR:
+        return NotOursError(f"{error.text} (code {error.code})")
     if error.status in {401, 403, 404}:
         # Asked again seldom: 10 000 such answers in ten minutes, and Discord bans the address.
         return ClosedError(f"{error.text or error} (code {error.code})")
@@ -328,5 +345,6 @@ def _seconds(header: str | None) -> float:
         return BANNED_SECONDS
 
 
-def _lost(error: Exception) -> AwayError:
+def lost(error: Exception) -> AwayError:
+    """Of a request that was not answered."""
     return AwayError(repr(error), error.retry_after if isinstance(error, discord.RateLimited) else 0.0)

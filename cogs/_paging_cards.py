@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from cogs._cards import LEVELS, Around, incident_buttons, mark, sentence
+from cogs._cards import LEVELS, Around, headed, incident_buttons, mark, sentence
 from cogs._render import AMBER, BLUE, DESCRIPTION, RED, Shown
 from cogs._text import escape, fit, moment, one_line
 from opsbot.core.deployment import Deployment
 from opsbot.core.model import Incident, Notice, NoticeKind
+from opsbot.core.subjects import heading, words
 from opsbot.words import duration
 
 THREAD_NAME = 100
@@ -17,7 +18,7 @@ FILE_LINES = 5000
 
 def thread_name(incident: Incident) -> str:
     """The thread's name: the service and the cause, within Discord's 100 characters. Names show no markup."""
-    return one_line(f"{incident.service}: {incident.cause}", THREAD_NAME) or f"incident {incident.id}"
+    return one_line(f"{heading(incident.service)}: {incident.cause}", THREAD_NAME) or f"incident {incident.id}"
 
 
 def line(notice: Notice) -> Shown:
@@ -32,7 +33,7 @@ def line(notice: Notice) -> Shown:
 def reminder(notice: Notice, incident: Incident, around: Around) -> Shown:
     """A short new message below the card: it goes on, and nobody has it."""
     lasted = duration(notice.at - incident.opened_at)
-    service, cause = escape(incident.service), escape(incident.cause, 200)
+    service, cause = headed(incident), escape(incident.cause, 200)
     why = notice.body.get("why")
     if why:
         text = f"🔺 {service} got worse: {escape(str(why), 200)}. Its acknowledgement does not count any more."
@@ -47,7 +48,7 @@ def escalation(notice: Notice, incident: Incident, around: Around, role: str) ->
     lasted = duration(notice.at - incident.opened_at)
     ping = f"<@&{role}> " if role.isdecimal() else ""
     text = (
-        f"📣 {ping}{escape(incident.service)} is not well for {lasted}, and nobody has acknowledged it: "
+        f"📣 {ping}{headed(incident)} is not well for {lasted}, and nobody has acknowledged it: "
         f"{escape(incident.cause, 200)}."
     )
     since = f"Since {moment(incident.opened_at, 'f')} on {escape(around.host, 60)}"
@@ -74,7 +75,7 @@ def _digest_line(told: Told) -> str:
         how = f", {escape(incident.ended_by, 60)}" if incident.ended_by else ""
         called = " 🚨 a human was called" if incident.called_at is not None else ""
         return (
-            f"🟢 **{escape(incident.service)}** {_times(incident.opened_at, ended)} "
+            f"🟢 **{headed(incident)}** {_times(incident.opened_at, ended)} "
             f"({duration(ended - incident.opened_at)}): {escape(incident.cause, 80)}{how}{called}"
         )
     if told.deployment is not None:
@@ -90,7 +91,7 @@ def _plain_line(told: Told) -> str:
     if told.incident is not None:
         ended = f"{told.incident.closed_at:%Y-%m-%d %H:%M:%S}" if told.incident.closed_at else ""
         return one_line(
-            f"{at} incident {told.incident.id} of {told.incident.service} until {ended}: {told.incident.cause}; "
+            f"{at} incident {told.incident.id} of {words(told.incident.service)} until {ended}: {told.incident.cause}; "
             f"ended by {told.incident.ended_by or 'itself'}",
             1000,
         )

@@ -125,4 +125,6 @@ class Prover:
         if not isinstance(channel, discord.TextChannel) or channel.guild.me is None:
             return ""
         held = Permission(channel.permissions_for(channel.guild.me).value & NEEDED)
-        return ", ".join(title(each) for each in Permission if each not in held)
+        # Whether the board is pinned has nothing to do with alerts.
+        wanted = NEEDED & ~Permission.PIN_MESSAGES
+        return ", ".join(title(each) for each in wanted if each not in held)

@@ -127,7 +127,8 @@ ACTIVITY = {
 }
 
 
-def _state(status: ServiceStatus) -> str:
+def in_words(status: ServiceStatus) -> str:
+    """How a service stands: "is well", "has died"."""
     without = _without(status.state)
     if status.state.stopped_by_hand and not without:
         return "was stopped on purpose"
@@ -149,7 +150,8 @@ def _without(state: ServiceState) -> str:
     return ", ".join(stopped) if len(stopped) < len(state.parts) else ""
 
 
-def _mark(status: ServiceStatus) -> str:
+def sign(status: ServiceStatus) -> str:
+    """The same as a coloured dot."""
     if status.deploying is not None:
         return "🔵"
     if _without(status.state):
@@ -161,7 +163,8 @@ def _mark(status: ServiceStatus) -> str:
     return MARKS[status.verdict]
 
 
-def _release(status: ServiceStatus) -> str:
+def release_of(status: ServiceStatus) -> str:
+    """The commit, or the release, that is live; "" where none is."""
     if status.release is not None:
         return code(status.release.commit[:10])
     return code(status.live.release) if status.live is not None else ""
@@ -197,8 +200,8 @@ def _notes(status: ServiceStatus) -> list[str]:
 def status_line(status: ServiceStatus) -> str:
     """One service on one line."""
     started = f"started {moment(status.state.started_at)}" if status.state.started_at and status.state.pid else ""
-    parts = [_release(status), started, _figures(status), *_notes(status)]
-    return f"{_mark(status)} **{escape(status.service)}** {_state(status)} · " + " · ".join(p for p in parts if p)
+    parts = [release_of(status), started, _figures(status), *_notes(status)]
+    return f"{sign(status)} **{escape(status.service)}** {in_words(status)} · " + " · ".join(p for p in parts if p)
 
 
 def host_line(host: HostFigures, name: str) -> str:
@@ -298,7 +301,7 @@ def details(status: ServiceStatus, growth: Growth | None = None) -> Shown:
         lines.append(_source(status))
     lines += [_check(name, health) for name, health in status.checks]
     down = status.verdict is Verdict.DOWN or status.incident is not None
-    content = f"{escape(status.service)} {_state(status)}."
+    content = f"{escape(status.service)} {in_words(status)}."
     return Shown(content, status.service, fit(lines, DESCRIPTION), RED if down else GREEN)
 
 
@@ -336,7 +339,7 @@ def health(statuses: Sequence[ServiceStatus]) -> Shown:
     bad = [status for status in statuses if any(_fails(check) for _, check in status.checks)]
     lines = []
     for status in statuses:
-        lines.append(f"**{escape(status.service)}** {_state(status)}")
+        lines.append(f"**{escape(status.service)}** {in_words(status)}")
         lines += [f"　{_seen(name, check)}" for name, check in status.checks] or ["　no checks configured"]
     content = "Every check passes." if not bad else f"Checks fail on {', '.join(escape(s.service) for s in bad)}."
     return Shown(content, "Health", fit(lines, DESCRIPTION), RED if bad else GREEN)

@@ -28,7 +28,9 @@ class Pace:
     look: the outbox is read at least so often. card: between two edits of the same card, so that one that changes all
     the time does not use up what Discord allows in the channel. tail: between two edits of a live tail, which ends by
     itself after tail_most. proof_first: from the start to the first proof of the alert path, which lets alarms go
-    first; proof_settle: from a change to the next. limits: what Discord takes.
+    first; proof_settle: from a change to the next. board: between two edits of the board. board_first: from the start
+    to the first look at it; board_settle: from a change to a look. board_look: so often is looked whether it is there.
+    limits: what Discord takes.
     """
 
     retry_first: float = 0.5
@@ -40,6 +42,10 @@ class Pace:
     tail_most: float = 600.0
     proof_first: float = 15.0
     proof_settle: float = 5.0
+    board: float = 60.0
+    board_first: float = 10.0
+    board_settle: float = 2.0
+    board_look: float = 600.0
     limits: Limits = field(default_factory=Limits)
 
 

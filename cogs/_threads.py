@@ -7,6 +7,7 @@ from cogs._channel import ClosedError, GoneError, OpsChannel, RefusedMessageErro
 from cogs._paging_cards import thread_name
 from cogs._rounds import OnProblem
 from opsbot.core.model import Incident, Notice
+from opsbot.core.subjects import words
 from opsbot.engine import Engine
 from opsbot.store import channel_state, outbox
 
@@ -73,7 +74,7 @@ class Threads:
         """Its thread cannot be written in: said in the channel, once."""
         log.warning("the thread of incident %d cannot be written in: %s", incident.id, why)
         text = (
-            f"The thread of {incident.service}'s incident {incident.id} is locked or closed to opsbot: what happens "
-            "is on its card alone. Unlock the thread, or grant Send Messages in Threads."
+            f"The thread of incident {incident.id} ({words(incident.service)}) is locked or closed to opsbot: what "
+            "happens is on its card alone. Unlock the thread, or grant Send Messages in Threads."
         )
         await self._engine.tell(incident.service, text, level="warning", key=f"shut:{thread}")

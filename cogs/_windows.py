@@ -18,11 +18,12 @@ def windows(found: Maintenance) -> Shown:
         return Shown("No maintenance window is open, and none is to come.")
     open_ = ", ".join(escape(span.window.name, 64) for span in found.active)
     content = f"🛠️ Maintenance: {open_} now." if open_ else "No maintenance window is open now."
-    lines = [_open(span) for span in found.active] + [_coming(span) for span in found.coming]
+    lines = [open_line(span) for span in found.active] + [_coming(span) for span in found.coming]
     return Shown(content, "Maintenance windows", fit(lines, DESCRIPTION), BLUE if open_ else GREY)
 
 
-def _open(span: Span) -> str:
+def open_line(span: Span) -> str:
+    """A window that is open, on one line."""
     name, end = escape(span.window.name, 64), span.end
     return f"🟦 **{name}** until {moment(end, 'F')} ({moment(end)}): {_does(span.window)}"
 

@@ -1,7 +1,8 @@
 """Regenerates the pictures of README and docs from the running demo: `make screenshots`. Needs Chromium.
 
-It starts `opsbot demo`, presses its buttons as a newcomer would, and takes docs/demo.png (the whole page),
-docs/deploy-card.png and docs/alert-card.png (one message each), and docs/alert-thread.png (the thread of that alert).
+It starts `opsbot demo`, presses its buttons as a newcomer would, and takes docs/demo.png (the whole page) and
+docs/deploy-card.png; an incident from alarm to recovery: docs/incident-alarm.png, docs/incident-taken.png
+(acknowledged), docs/incident-thread.png (its timeline, the whole page) and docs/incident-over.png; and docs/board.png.
 """
 
 import asyncio
@@ -18,7 +19,18 @@ FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-backgroun
 PATIENCE_MS = 60_000
 START_SECONDS = 60
 STOP_SECONDS = 15
+BOARD_MS = 130_000
+"""It is edited once a minute."""
 SIZE_MOST = 300 * 1024
+PICTURES = (
+    "demo.png",
+    "deploy-card.png",
+    "incident-alarm.png",
+    "incident-taken.png",
+    "incident-thread.png",
+    "incident-over.png",
+    "board.png",
+)
 
 
 def messages(page: Page, text: str) -> Locator:
@@ -39,17 +51,43 @@ async def play(page: Page) -> None:
 
 
 async def take(page: Page) -> None:
-    """The pictures: the page at the foot of its channel, the undone deploy, the alert that is over and its thread."""
+    """The pictures: the page at the foot of its channel, and the undone deploy."""
     await page.mouse.move(0, 0)
     await page.wait_for_timeout(500)
     await page.screenshot(path=HERE / "demo.png", animations="disabled")
     await picture(messages(page, "hello: deployment 3").first, "deploy-card.png")
-    card = messages(page, "hello was not well for").first
-    await picture(card, "alert-card.png")
+
+
+async def incident(page: Page) -> None:
+    """An incident from its alarm to its end: the service answers 500, Aiko takes it, opsbot restarts it."""
+    await page.get_by_test_id("panel-500").click()
+    card = messages(page, "· #i2").first
+    await expect(card).to_contain_text("hello is not well", timeout=PATIENCE_MS)
+    await expect(card.locator(".thread-chip")).to_be_visible(timeout=PATIENCE_MS)
+    await picture(card, "incident-alarm.png")
+    await card.get_by_role("button", name="Acknowledge").click()
+    await page.get_by_test_id("input-reason").fill("I am on it: the database was moved this morning")
+    await page.get_by_test_id("modal").get_by_role("button", name="Submit").click()
+    await expect(card).to_contain_text("Acknowledged by Aiko", timeout=PATIENCE_MS)
+    await picture(card, "incident-taken.png")
+    await expect(card).to_contain_text("hello was not well for", timeout=PATIENCE_MS)
+    await picture(card, "incident-over.png")
     await card.locator(".thread-chip").click()
     await expect(messages(page, "hello is well again after").first).to_be_visible(timeout=PATIENCE_MS)
     await page.wait_for_timeout(500)
-    await page.screenshot(path=HERE / "alert-thread.png", animations="disabled")
+    await page.screenshot(path=HERE / "incident-thread.png", animations="disabled")
+
+
+async def board(page: Page) -> None:
+    """The board, pinned, while a deploy waits for the end of a meeting."""
+    await page.get_by_test_id("panel-meeting").click()
+    await page.get_by_test_id("panel-push-good").click()
+    await page.get_by_role("button", name="ops", exact=True).first.click()
+    await page.get_by_test_id("composer").wait_for()
+    found = messages(page, "· #board").first
+    await expect(found).to_contain_text("⏳", timeout=BOARD_MS)
+    await expect(found).to_contain_text("% used", timeout=BOARD_MS)
+    await picture(found, "board.png")
 
 
 async def picture(message: Locator, name: str) -> None:
@@ -88,13 +126,15 @@ async def main() -> int:
             await page.get_by_test_id("composer").wait_for()
             await play(page)
             await take(page)
+            await incident(page)
+            await board(page)
             await browser.close()
     finally:
         demo.send_signal(signal.SIGINT)
         async with asyncio.timeout(STOP_SECONDS):
             await demo.wait()
     large = 0
-    for name in ("demo.png", "deploy-card.png", "alert-card.png", "alert-thread.png"):
+    for name in PICTURES:
         size = (HERE / name).stat().st_size
         print(f"docs/{name}: {size // 1024} KiB")
         large += size > SIZE_MOST

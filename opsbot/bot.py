@@ -22,6 +22,7 @@ import cogs.alerts
 from cogs._acks import submitted
 from cogs._answer import respond
 from cogs._args import Clicks
+from cogs._board import Boards
 from cogs._budget import Budget
 from cogs._channel import OpsChannel
 from cogs._editor import Editor
@@ -367,22 +368,29 @@ async def run_bot(
     elsewhere = Elsewhere(engine, channel, current.get)
     sender = cogs.alerts.Sender(engine, channel, channel_pace, reporter.problem, threads, elsewhere)
     editor = Editor(engine, channel, channel_pace, reporter.problem)
+    board = Boards(engine, channel, channel_pace, reporter.problem)
 
     def awake() -> None:
         sender.nudge()
         editor.nudge()
+        board.nudge()
 
     prover = Prover(engine, channel, current.get, channel_pace, reporter.problem, elsewhere)
     clicks = Clicks()
     tails = Tails(engine, channel, channel_pace)
 
+    def path_changed() -> None:
+        prover.changed()
+        board.permitted()
+
     def make() -> OpsBot:
-        return OpsBot(engine, redact, clicks, reporter, pace, awake, tails, prover.changed, sightings)
+        return OpsBot(engine, redact, clicks, reporter, pace, awake, tails, path_changed, sightings)
 
     async with asyncio.TaskGroup() as group:
         group.create_task(sender.run(), name="sender")
         group.create_task(editor.run(), name="editor")
         group.create_task(prover.run(), name="prover")
+        group.create_task(board.run(), name="board")
         group.create_task(_report_latency(current, reporter), name="latency")
         group.create_task(_stay(make, token, current, reporter, pace, sightings), name="gateway")
         await tails.run()  # in here, so that it ends before the others do

@@ -68,6 +68,8 @@ class Discord:
     guild_id: int
     ops_channel_id: int
     api_url: str | None = None
+    board: bool = True
+    """Whether a message in the ops channel shows how things stand."""
 
 
 @dataclass(frozen=True, slots=True)

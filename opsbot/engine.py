@@ -39,7 +39,7 @@ from opsbot.processes import ProcessFigures, service_figures
 from opsbot.services.log_levels import at_least
 from opsbot.services.port import Activity, LogLine, LogQuery, ManagerError, ServiceManager, ServiceState
 from opsbot.source.poll import Outcome, Polled, Poller
-from opsbot.store import Store, acks, audit, channel_state, ledger, outbox, watchbook
+from opsbot.store import Store, acks, audit, boards, channel_state, ledger, outbox, watchbook
 from opsbot.watch import Watcher
 from opsbot.watch.inquiry import facts
 from opsbot.watch.vetoes import Vetoes
@@ -85,6 +85,22 @@ class ServiceStatus:
     """Of a Discord bot: its starts in the last 24 hours, and how many logins Discord allows."""
     discord_away: datetime | None = None
     """Of a Discord bot: since when Discord is away, None while it is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What the board shows: how each service stands, without its figures, and what is wrong with the host.
+
+    taken: who has acknowledged which incident, and cards: the message of its card, both by the incident's id. open:
+    the maintenance windows of this moment.
+    """
+
+    services: tuple[ServiceStatus, ...]
+    host: tuple[Incident, ...]
+    taken: Mapping[int, Acknowledgement]
+    cards: Mapping[int, int]
+    open: tuple[Span, ...]
+    gauges: tuple["Gauge", ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +242,37 @@ class Engine:
             because_of=self.watcher.because_of(service),
             waits=self.watcher.waits(service) or _waiting_for(deploying),
             logins=None if starts is None else (starts[0].count, starts[1]),
+            discord_away=self.aware.away(service) if self.aware is not None else None,
+        )
+
+    async def overview(self) -> Overview:
+        """How all of it stands; for the board, which asks often."""
+        now, channel = self.clock(), self.config.discord.ops_channel_id
+        found = await self.store.read(boards.standing, self.config.services, channel, now)
+        return Overview(
+            tuple([await self._standing(name, kept, found) for name, kept in found.services.items()]),
+            tuple(one for subject, one in found.incidents.items() if is_host(subject)),
+            found.taken,
+            found.cards,
+            tuple(active(self.config.windows, now)),
+            tuple(self.gauges()),
+        )
+
+    async def _standing(self, service: str, kept: boards.Kept, among: boards.Standing) -> ServiceStatus:
+        deploying = kept.latest if kept.latest is not None and not kept.latest.finished else None
+        return ServiceStatus(
+            service,
+            await self._state(service),
+            self.watcher.verdict(service),
+            (),
+            live=kept.live,
+            release=kept.release,
+            deploying=deploying,
+            hold=kept.hold,
+            silence=kept.silence,
+            incident=among.incidents.get(service),
+            because_of=self.watcher.because_of(service),
+            waits=self.watcher.waits(service) or _waiting_for(deploying),
             discord_away=self.aware.away(service) if self.aware is not None else None,
         )
 

@@ -30,6 +30,13 @@ DISCORD = Table(
             required=True,
         ),
         Key(
+            "board",
+            kinds.boolean(),
+            "One message in the ops channel, pinned where opsbot may pin, that shows how every service and the host "
+            "stand. On by default: it is posted once, wakes nobody, and is edited at most once a minute, when "
+            "something has changed. `false` takes it away.",
+        ),
+        Key(
             "api_url",
             places.http_url("http://127.0.0.1:8765/api/v10"),
             "Another server that speaks Discord's API, such as the stand-in of `opsbot demo`.",

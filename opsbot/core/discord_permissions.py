@@ -18,10 +18,11 @@ class Permission(IntFlag):
     READ_MESSAGE_HISTORY = 1 << 16
     CREATE_PUBLIC_THREADS = 1 << 35
     SEND_MESSAGES_IN_THREADS = 1 << 38
+    PIN_MESSAGES = 1 << 51
 
 
 NEEDED = Permission(sum(Permission))
-THREADS = Permission.CREATE_PUBLIC_THREADS | Permission.SEND_MESSAGES_IN_THREADS
+OPTIONAL = Permission.CREATE_PUBLIC_THREADS | Permission.SEND_MESSAGES_IN_THREADS | Permission.PIN_MESSAGES
 """Asked for with the others; nothing that opsbot says is lost without them."""
 ADMINISTRATOR = 1 << 3
 MENTION_EVERYONE = 1 << 17

@@ -62,6 +62,10 @@ class Notice:
     """The storm that tells it first; it may have a card of its own later."""
 
 
+ADVICE = "the mend"
+"""The name under which a trouble of the host carries what can be done about it, beside what was seen."""
+
+
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """What an incident rests on, taken when it was opened. All strings but `check` may be untrusted.
@@ -146,6 +150,24 @@ class Proof:
     failure: str = ""
     probe: int | None = None
     """The message that was posted for it and may still be there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """The message that shows how things stand, in one channel.
+
+    tried_at: when it was first tried to be posted; with message None it is in doubt whether it was. changed_at: when
+    what it shows last changed. edited_at: when it was last posted or edited. shown: a digest of what it shows.
+    """
+
+    channel: int
+    tried_at: datetime
+    changed_at: datetime
+    edited_at: datetime
+    message: int | None = None
+    pinned: bool = False
+    """It was pinned once: whoever takes the pin away wants it so."""
+    shown: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,12 @@ def is_host(subject: str) -> bool:
     return subject.startswith(HOST)
 
 
+def heading(subject: str) -> str:
+    """The subject where a sentence begins: "api", "The host's disk /"."""
+    said = words(subject)
+    return said[:1].upper() + said[1:] if is_host(subject) else said
+
+
 def words(subject: str) -> str:
     """The subject for people: "api", "the host's disk /", "the host's memory"."""
     if not is_host(subject):

@@ -8,7 +8,7 @@ from opsbot.config import CheckKind, Config, SecretMissingError
 from opsbot.core.discord_permissions import (
     ADMINISTRATOR,
     NEEDED,
-    THREADS,
+    OPTIONAL,
     Overwrite,
     Permission,
     held_in_channel,
@@ -208,12 +208,13 @@ class _Guild:
         )
         held = NEEDED if self._held & ADMINISTRATOR else Permission(self._held & NEEDED)
         name = channel.get("name")
-        for permission in NEEDED & ~held:
+        wanted = NEEDED if self.config.discord.board else NEEDED & ~Permission.PIN_MESSAGES
+        for permission in wanted & ~held:
             mend = f"#{name}, Edit Channel, Permissions: add the bot's role and allow {title(permission)}"
-            put = self._warn if permission in THREADS else self._fail
+            put = self._warn if permission in OPTIONAL else self._fail
             put(f"permission {title(permission)}", f"the bot lacks it in #{name}", mend)
-        if held == NEEDED:
-            self._well("permissions", f"all {len(list(Permission))} in #{name}")
+        if not wanted & ~held:
+            self._well("permissions", f"all {len(list(wanted))} in #{name}")
         elif held:
             self._well("permissions", f"the others: {', '.join(title(one) for one in held)}")
 

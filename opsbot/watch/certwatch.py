@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from opsbot.config import CheckKind, Config
 from opsbot.core.gauge import HOST
-from opsbot.core.model import Evidence
+from opsbot.core.model import ADVICE, Evidence
 from opsbot.gauges.certificates import CertificateError, Server, expiry
 from opsbot.store import Store, watchbook
 from opsbot.watch.book import Book
@@ -86,5 +86,5 @@ class CertificateWatch:
                 await self._book.end(subject, f"renewed: it is good for {duration(left)}")
         elif not known:
             when = f"expires in {duration(left)}" if left > timedelta(0) else f"expired {duration(-left)} ago"
-            evidence = Evidence(checks=(("not after", f"{expires:%Y-%m-%d %H:%M} UTC"), ("the mend", MEND)))
+            evidence = Evidence(checks=(("not after", f"{expires:%Y-%m-%d %H:%M} UTC"), (ADVICE, MEND)))
             await self._book.trouble(subject, f"the certificate of {server} {when}", now, evidence=evidence)

@@ -55,7 +55,7 @@ def _disk(checks: HostChecks, disk: FileSystem, subject: str, ahead: Forecast | 
         cause,
         f"{disk.percent:.0f} % used, {free}" + (f"; {foretold.removeprefix(f'{disk.path} is ')}" if ahead else ""),
         "Delete what is not needed, or make the disk larger. Old releases go with a smaller `keep`, the journal with "
-        "`journalctl --vacuum-size=200M`, what services leave behind with [[services.NAME.cleanup]].",
+        "`journalctl --vacuum-size=200M`, what services leave behind with `[[services.NAME.cleanup]]`.",
         ahead,
         Users(disk=str(disk.path)),
     )

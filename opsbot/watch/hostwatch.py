@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from opsbot.config import Config
 from opsbot.core.gauge import HOST, Gauge, Users, filling
-from opsbot.core.model import Evidence
+from opsbot.core.model import ADVICE, Evidence
 from opsbot.core.threshold import GAP, Standing, judge
 from opsbot.gauges import users
 from opsbot.gauges.drift import Drift
@@ -164,7 +164,7 @@ class HostWatch:
     async def _evidence(self, gauge: Gauge) -> Evidence:
         said = await asyncio.to_thread(self._users, gauge.users)
         what = gauge.subject.removeprefix(HOST).replace(":", " ", 1)
-        return Evidence(checks=((what, gauge.words), ("the mend", gauge.mend)), log=tuple(said))
+        return Evidence(checks=((what, gauge.words), (ADVICE, gauge.mend)), log=tuple(said))
 
     def _users(self, whom: Users | None) -> list[str]:
         if whom is None:
@@ -195,7 +195,7 @@ class HostWatch:
         if failed and not was:
             names = ", ".join(failed[:5]) + (f" and {len(failed) - 5} more" if len(failed) > 5 else "")  # noqa: PLR2004
             mend = "See why with `systemctl status UNIT`; `systemctl reset-failed UNIT` forgets it."
-            evidence = Evidence(checks=(("failed units", names), ("the mend", mend)))
+            evidence = Evidence(checks=(("failed units", names), (ADVICE, mend)))
             await self._book.trouble(subject, f"failed units: {names}", now, evidence=evidence)
         elif was and not failed:
             await self._book.end(subject, "no unit is failed any more")

@@ -196,7 +196,7 @@ async def test_why_says_so_where_nothing_is_known(world: World) -> None:
 async def test_an_incident_of_the_host_can_be_acknowledged_and_nothing_else(world: World) -> None:
     await world.incident("host:disk:/", "93 % full", evidence=Evidence((("disk", "93 % full"),)))
     card = await world.standin.wait_for_message(lambda m: "#i1" in text_of(m))
-    assert card["content"] == "🔴 the host's disk / is not well: 93 % full."
+    assert card["content"] == "🔴 The host's disk / is not well: 93 % full."
     assert list(buttons_of(card)) == ["Acknowledge"]
     assert "Last deploy" not in text_of(card)
     shown = text_of(await (await world.person("viewer").run("incidents", service="host:disk:/")).final())

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from opsbot.core.leak import judge
-from opsbot.core.model import Evidence, NoticeKind
+from opsbot.core.model import ADVICE, Evidence, NoticeKind
 from opsbot.store import outbox, samples
 from opsbot.store.samples import Figure, Sample
 from opsbot.watch.leaks import Growth, Limit
@@ -31,7 +31,7 @@ async def test_the_card_of_a_full_disk_has_its_mend_and_who_uses_it_and_nothing_
     assert not {"Restart", "Roll back", "Logs"} & set(buttons_of(card))
     await world.recover("host:disk:/", "well again: 50 % used")
     await world.all_told()
-    assert any("the host's disk / was not well for" in message["content"] for message in world.posted())
+    assert any("The host's disk / was not well for" in message["content"] for message in world.posted())
     thread = world.standin.messages(int(card["id"]))
     assert any("well again after" in message["content"] for message in thread)
 
@@ -87,3 +87,16 @@ async def test_discords_answers_tell_how_the_clock_stands(world: World) -> None:
     world.parts.shift = timedelta(seconds=30)
     await (await world.person("viewer").run("status")).final()
     await world.until(lambda: (world.engine.drift.seconds(world.now()) or 0) > 25)
+
+
+async def test_a_trouble_of_the_host_is_told_in_words_with_what_can_be_done(world: World) -> None:
+    seen = (("disk /", "93 % used"), (ADVICE, "Old releases go with a smaller `keep`, the rest with [[cleanup]]."))
+    await world.incident("host:disk:/", "/ is 93 % full", evidence=Evidence(seen))
+    card = await world.standin.wait_for_message(lambda message: "#i1" in text_of(message) and "thread" in message)
+    text = text_of(card)
+    assert card["content"] == "🔴 The host's disk / is not well: / is 93 % full."
+    assert card["embeds"][0]["title"] == "The host's disk / is not well"
+    assert "• disk /: 93 % used" in text
+    assert "**What can be done:** Old releases go with a smaller `keep`, the rest with \\[\\[cleanup\\]\\]." in text
+    assert card["thread"]["name"] == "The host's disk /: / is 93 % full"
+    assert "host:disk" not in text

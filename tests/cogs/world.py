@@ -31,7 +31,17 @@ from opsbot.wiring import _aware
 
 START = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
 QUICK = Pace(retry_first=0.02, retry_most=0.3, refused=0.3, identify=0.0, invalidated=0.02, healthy=0.2, connect=5.0)
-BRISK = alerts.Pace(retry_first=0.02, retry_most=0.2, closed=0.3, look=0.3, card=0.05, tail=0.1, proof_first=600)
+BRISK = alerts.Pace(
+    retry_first=0.02,
+    retry_most=0.2,
+    closed=0.3,
+    look=0.3,
+    card=0.05,
+    tail=0.1,
+    proof_first=600,
+    board_first=0.0,
+    board_settle=0.02,
+)
 RANKS = ("viewer", "operator", "deployer", "admin")
 MIA = Actor(Origin.DISCORD, "1", "Mia")
 Json = dict[str, Any]
@@ -110,7 +120,7 @@ def config_for(folder: Path, api_url: str, services: tuple[str, ...] = ("api", "
 
     return Config(
         folder / "config.toml",
-        Discord(Secret(env="T"), GUILD_ID, OPS_CHANNEL_ID, api_url),
+        Discord(Secret(env="T"), GUILD_ID, OPS_CHANNEL_ID, api_url, board=False),
         Ranks(**{name: frozenset({str(ROLE_IDS[name])}) for name in RANKS}),
         State(folder / "state"),
         Http(None),

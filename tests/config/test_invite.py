@@ -11,7 +11,7 @@ from opsbot.core.discord_permissions import NEEDED, Permission
 def test_the_link_asks_for_exactly_the_scopes_and_permissions_needed() -> None:
     assert invite_link("100000000000000009") == (
         "https://discord.com/oauth2/authorize"
-        "?client_id=100000000000000009&scope=bot+applications.commands&permissions=309237763072"
+        "?client_id=100000000000000009&scope=bot+applications.commands&permissions=2252109051448320"
     )
 
 
@@ -26,6 +26,7 @@ def test_the_permissions_are_the_ones_discord_calls_so() -> None:
         "embed_links",
         "attach_files",
         "read_message_history",
+        "pin_messages",
     }
 
 

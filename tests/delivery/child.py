@@ -1,4 +1,7 @@
-"""opsbot's Discord side in a process of its own, to be killed: python -m tests.delivery.child FOLDER URL TOKEN."""
+"""opsbot's Discord side in a process of its own, to be killed.
+
+python -m tests.delivery.child FOLDER URL TOKEN [board]
+"""
 
 import asyncio
 import logging
@@ -15,12 +18,13 @@ LOOK = 0.05
 UNLIMITED = Limits(*(Limit(1000, 1.0),) * 4)
 
 
-async def main(folder: Path, api_url: str, token: str) -> None:
+async def main(folder: Path, api_url: str, token: str, *, board: bool) -> None:
     logging.disable(logging.CRITICAL)
     config = config_for(folder, api_url)
+    config = replace(config, discord=replace(config.discord, board=board))
     async with open_parts(config) as parts:
         await run_bot(parts.engine, config, token, pace=QUICK, channel_pace=replace(BRISK, look=LOOK, limits=UNLIMITED))
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), sys.argv[2], sys.argv[3]))
+    asyncio.run(main(Path(sys.argv[1]), sys.argv[2], sys.argv[3], board="board" in sys.argv[4:]))

@@ -85,7 +85,7 @@ def _live(folder: str, url: str, token: str) -> None:
     try:
         os.dup2(os.open(os.devnull, os.O_RDWR), 0)
         os.dup2(2, 1)
-        asyncio.run(child.main(Path(folder), url, token))
+        asyncio.run(child.main(Path(folder), url, token, board=False))
     finally:
         os._exit(1)
 

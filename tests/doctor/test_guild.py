@@ -18,7 +18,7 @@ async def test_all_is_well(config: Config, doctor: Doctor) -> None:
     report = await doctor(config)
     assert failed(report) == []
     assert report.healthy
-    assert named(report, "permissions").seen == "all 7 in #ops"
+    assert named(report, "permissions").seen == "all 8 in #ops"
     assert named(report, "token").seen == "accepted; the bot is opsbot"
     assert named(report, "roles").outcome is Outcome.OK
     assert named(report, "clock").outcome is Outcome.OK
@@ -79,6 +79,7 @@ MISSING: Mapping[int, list[str]] = {
     Permission.EMBED_LINKS: ["Embed Links"],
     Permission.READ_MESSAGE_HISTORY: ["Read Message History"],
     Permission.CREATE_PUBLIC_THREADS: [],
+    Permission.PIN_MESSAGES: [],
 }
 
 
@@ -92,6 +93,10 @@ async def test_each_permission_that_an_overwrite_takes_is_named(
     assert all("#ops, Edit Channel, Permissions" in one.mend for one in failed(report))
     if denied == Permission.CREATE_PUBLIC_THREADS:
         assert named(report, "permission Create Public Threads").outcome is Outcome.WARNING
+    if denied == Permission.PIN_MESSAGES:
+        assert named(report, "permission Pin Messages").outcome is Outcome.WARNING
+        without = await doctor(replace(config, discord=replace(config.discord, board=False)))
+        assert named(without, "permissions").seen == "all 7 in #ops", "only the board is pinned"
 
 
 async def test_what_everyone_is_denied_the_bots_role_may_be_given_back(

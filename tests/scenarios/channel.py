@@ -24,6 +24,10 @@ THREAD_STARTER = 21
 """The type of the message that Discord itself puts at the top of a thread made from a message."""
 
 
+def is_board(message: Json) -> bool:
+    return text_of(message).endswith("· #board")
+
+
 @dataclass
 class Scene:
     """A herd and its channel."""
@@ -31,6 +35,7 @@ class Scene:
     herd: Herd
     standin: Standin
     folder: Path
+    board: bool = False
     bot: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -38,6 +43,7 @@ class Scene:
         logging.getLogger("discord").setLevel(logging.CRITICAL)
         herd = self.herd
         config = replace(config_for(self.folder, self.standin.api_url), services=herd.services)
+        config = replace(config, discord=replace(config.discord, board=self.board))
         yard = cast("Deployer", herd.yard)
         engine = Engine(config, herd.store, herd.feed, herd.managers, yard, herd.watcher, herd.clock)
         self.bot = asyncio.create_task(
@@ -83,6 +89,21 @@ class Scene:
     def text(self, number: int) -> str:
         return text_of(self.posted()[number])
 
+    def the_board(self) -> Json:
+        """The one board."""
+        (board,) = (message for message in self.posted() if is_board(message))
+        return board
+
+    async def board_says(self, words: str) -> None:
+        """Let time pass until it does."""
+        for _ in range(60):
+            await self.run(5)
+            found = [message for message in self.posted() if is_board(message)]
+            if len(found) == 1 and words in found[0]["content"]:
+                return
+            await asyncio.sleep(0.1)
+        raise AssertionError(f"the board does not say {words!r}: {[text_of(one) for one in found]}")
+
     def card(self, incident: int) -> Json:
         """The one card of an incident."""
         (card,) = (message for message in self.posted() if text_of(message).endswith(f"· #i{incident}"))
@@ -105,10 +126,16 @@ class Scene:
 
 
 @asynccontextmanager
-async def open_scene(folder: Path, services: Iterable[Service], alerts: Alerts = Alerts()) -> AsyncIterator[Scene]:  # noqa: B008
-    """All of it; every service is well."""
+async def open_scene(
+    folder: Path,
+    services: Iterable[Service],
+    alerts: Alerts = Alerts(),  # noqa: B008
+    *,
+    board: bool = False,
+) -> AsyncIterator[Scene]:
+    """All of it; every service is well. board: whether there is one."""
     async with Standin() as standin, open_herd(folder, services, alerts) as herd:
-        scene = Scene(herd, standin, folder)
+        scene = Scene(herd, standin, folder, board)
         await scene.start()
         try:
             yield scene

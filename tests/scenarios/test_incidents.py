@@ -10,8 +10,9 @@ from pathlib import Path
 
 from opsbot.core.recovery import Ladder
 from opsbot.services.port import Activity, Happening, ServiceState
+from opsbot.standin.state import Event
 from tests.cogs.world import text_of
-from tests.scenarios.channel import open_scene
+from tests.scenarios.channel import is_board, open_scene
 from tests.watch.herd import HTTP, PROCESS, TCP, service
 
 TREE = (service("web", "api"), service("api", "postgres"), service("postgres", checks=(TCP, HTTP)), service("mail"))
@@ -37,6 +38,39 @@ async def test_row_3_a_restart_tells_only_what_changed(tmp_path: Path) -> None:
         assert "mail is well again" in ending, "and what changed meanwhile is told: no blanket suppression"
         root = next(text for text in scene.contents() if "postgres is not well" in text)
         assert "Also not well because of it: api." in root
+
+
+async def test_row_7_one_live_status_message_is_edited_seldom_and_never_doubled(tmp_path: Path) -> None:
+    async with open_scene(tmp_path, TREE, board=True) as scene:
+        await scene.standin.wait_for_message(is_board)
+        edited: list[str] = []
+        began = scene.herd.clock()
+
+        def note(event: Event) -> None:
+            if event.name == "MESSAGE_UPDATE" and is_board(event.data) and event.data["edited_timestamp"]:
+                edited.append(event.data["edited_timestamp"])
+
+        scene.standin.state.listeners.append(note)
+        await scene.run(70)
+        assert not edited, "nothing has changed"
+        scene.herd.fails("postgres", "api")
+        await scene.board_says("2 of 4 services not well: postgres, api.")
+        down = scene.the_board()
+        assert "**api** not well since <t:" in text_of(down)
+        assert ", because of postgres" in text_of(down)
+        await scene.again(600)
+        scene.herd.mends()
+        await scene.board_says("🟢 4 services, no trouble known.")
+        scene.herd.fails("mail")
+        await scene.board_says("1 of 4 services not well: mail.")
+        assert scene.the_board()["id"] == down["id"]
+        assert scene.the_board()["pinned"]
+        edits = len(set(edited))
+        assert 3 <= edits <= (scene.herd.clock() - began).total_seconds() / 60 + 1
+        scene.standin.delete_message(down["id"])
+        await scene.again(60)
+        await scene.board_says("1 of 4 services not well: mail.")
+        assert scene.the_board()["id"] != down["id"]
 
 
 async def test_row_4_one_cause_is_one_message(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ token_file = "discord-token"
 guild_id = {guild}
 ops_channel_id = {channel}
 api_url = "{api}"
+board = false
 
 [roles]
 admin = [{admin}]

@@ -30,7 +30,7 @@ const hasHeader = (message) => Boolean(interactionOf(message) || message.message
 export function continues(message, before) {
   return Boolean(
     before && before.author.id === message.author.id && ORDINARY.has(message.type) && ORDINARY.has(before.type) &&
-      !hasHeader(message) && isPrivate(before) === isPrivate(message) &&
+      !message.pinned && !hasHeader(message) && isPrivate(before) === isPrivate(message) &&
       new Date(message.timestamp) - new Date(before.timestamp) < GROUP_WITHIN,
   );
 }
@@ -138,7 +138,8 @@ export function draw(view, node, message, before) {
     grouped ? time(shortTime(message.timestamp), "grouped-time") : h("div", { class: "message-avatar" }, view.avatar(message.author)),
     grouped ? null : h("h3", { class: "message-head", id: labelled }, view.authorName(message.author), " ", message.author.bot ? [view.appTag(), " "] : null,
       time(messageTime(message.timestamp), "message-time"),
-      message.flags & FLAG.SILENT ? h("span", { class: "silent", role: "img", "aria-label": "This was a silent message", data: { tip: "This was a @silent message." } }, icon("silent", 14)) : null),
+      message.flags & FLAG.SILENT ? h("span", { class: "silent", role: "img", "aria-label": "This was a silent message", data: { tip: "This was a @silent message." } }, icon("silent", 14)) : null,
+      message.pinned ? h("span", { class: "pinned", role: "img", "aria-label": "Pinned", data: { tip: "Pinned" } }, icon("pin", 14)) : null),
     h("div", { class: "message-body" }, body(view, message)),
   ].filter(Boolean)));
 }

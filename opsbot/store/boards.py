@@ -1,0 +1,103 @@
+"""Where the board is, and what it shows; and how every service stands, in one reading."""
+
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from opsbot.core.deployment import Deployment, Hold, Release
+from opsbot.core.model import Acknowledgement, Board, Incident, Live, Silence
+from opsbot.store import acks, ledger, watchbook
+from opsbot.store.rows import moment, seconds
+
+
+def boards(db: sqlite3.Connection) -> list[Board]:
+    """Every board there is, or may be: of the configured channel and of those before it."""
+    return [_board(row) for row in db.execute("SELECT * FROM boards ORDER BY channel")]
+
+
+def _board(row: sqlite3.Row) -> Board:
+    return Board(
+        row["channel"],
+        moment(row["tried_at"]),
+        moment(row["changed_at"]),
+        moment(row["edited_at"]),
+        row["message"],
+        bool(row["pinned"]),
+        row["shown"],
+    )
+
+
+def keep(db: sqlite3.Connection, value: Board) -> None:
+    """Keep what is known of a board."""
+    db.execute(
+        """INSERT OR REPLACE INTO boards (channel, tried_at, changed_at, edited_at, message, pinned, shown)
+           VALUES (?, ?, ?, ?, ?, ?, ?)""",
+        (
+            value.channel,
+            seconds(value.tried_at),
+            seconds(value.changed_at),
+            seconds(value.edited_at),
+            value.message,
+            value.pinned,
+            value.shown,
+        ),
+    )
+
+
+def forget(db: sqlite3.Connection, channel: int) -> None:
+    """There is no board in this channel any more."""
+    db.execute("DELETE FROM boards WHERE channel = ?", (channel,))
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What the store knows of one service at one moment."""
+
+    live: Live | None
+    release: Release | None
+    latest: Deployment | None
+    hold: Hold | None
+    silence: Silence | None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the store knows of all of them. incidents: the open ones, by subject. taken: who has which, by its id."""
+
+    services: dict[str, Kept]
+    incidents: dict[str, Incident]
+    taken: dict[int, Acknowledgement]
+    cards: dict[int, int]
+    """The message of each open incident's card, by the incident's id, where it is in the channel."""
+
+
+def kept(db: sqlite3.Connection, service: str, now: datetime) -> Kept:
+    """What is known of one service."""
+    live = ledger.live(db, service)
+    latest = ledger.deployments(db, service, 1)
+    return Kept(
+        live,
+        next((one for one in ledger.releases(db, service) if live is not None and one.name == live.release), None),
+        latest[0] if latest else None,
+        ledger.hold(db, service),
+        watchbook.silence(db, service, now),
+    )
+
+
+def standing(db: sqlite3.Connection, services: Iterable[str], channel: int, now: datetime) -> Standing:
+    """How all of them stand; the cards are looked for in this channel."""
+    incidents = watchbook.open_incidents(db)
+    taken = {one.id: acks.acknowledgement(db, one.id) for one in incidents.values()}
+    rows = db.execute(
+        """SELECT subject, message_id FROM notices
+           WHERE kind = 'incident' AND channel_id = ? AND message_id IS NOT NULL AND dropped IS NULL
+             AND subject IN (SELECT id FROM incidents WHERE closed_at IS NULL)""",
+        (channel,),
+    )
+    return Standing(
+        {name: kept(db, name, now) for name in services},
+        incidents,
+        {number: one for number, one in taken.items() if one is not None and one.void_at is None},
+        {row["subject"]: row["message_id"] for row in rows},
+    )
