@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 
 from cogs import _pins
 from cogs._board_card import MARK, Look, board, steady
+from cogs._budget import Rank
 from cogs._channel import AwayError, ClosedError, GoneError, NotOursError, OpsChannel, RefusedMessageError
 from cogs._render import Shown
 from cogs._rounds import OnProblem, Pace, Rounds
@@ -32,8 +33,6 @@ ALARM_SECONDS = 1.0
 """From one look whether an alarm waits to the next."""
 WAITING_SECONDS = 5.0
 """From one look to the next while an edit has to wait: the board says when what it shows last changed."""
-APART = 1.25
-"""How much longer than a card the board waits after an edit in the channel."""
 
 
 class Boards(Rounds):
@@ -124,7 +123,9 @@ class Boards(Rounds):
         await store.write(boards.keep, ours)
         nonce = f"board{ours.tried_at.timestamp():.6f}"[:25]
         try:
-            message = await self._channel.send(self._shown(seen, now), nonce=nonce, reply_to=None, silent=True)
+            message = await self._channel.send(
+                self._shown(seen, now), nonce=nonce, reply_to=None, silent=True, rank=Rank.CARD
+            )
         except RefusedMessageError:
             log.exception("Discord refuses the board")
             return self._pace.closed
@@ -164,12 +165,11 @@ class Boards(Rounds):
         left = min(self._pace.board - (now - ours.edited_at).total_seconds(), self._pace.board)
         if left > 0:
             return min(left, self._pace.look, WAITING_SECONDS)
-        await asyncio.sleep(max(0.0, self._channel.edited + self._pace.young * APART - time.monotonic()))
         tried = replace(ours, edited_at=now)
         await self._engine.store.write(boards.keep, tried)
         shown = self._shown(seen, self._changed)
         try:
-            await self._channel.edit(message, shown)
+            await self._channel.edit(message, shown, Rank.TAIL)
         except RefusedMessageError:
             log.exception("Discord refuses an edit of the board")
         await self._engine.store.write(boards.keep, replace(tried, shown=digest, changed_at=self._changed))

@@ -2,15 +2,15 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Collection, Coroutine
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar, cast
 
 import aiohttp
 import discord
 
+from cogs._budget import Budget, Key, Kind, Rank
 from cogs._render import Shown
 from cogs._text import one_line
 from cogs._views import view_of
@@ -27,6 +27,8 @@ ARCHIVE_MINUTES: Final = 1440
 """A thread nobody writes in leaves the list after a day; writing brings it back."""
 PUBLIC_THREAD: Final = 11
 BANNED_SECONDS = 60.0
+OLD = timedelta(minutes=55)
+"""Discord counts edits of messages older than an hour apart, and more strictly."""
 TOO_MANY = 429
 
 
@@ -55,20 +57,29 @@ class GoneError(Exception):
     """The message to edit, or the thread to write in, was deleted."""
 
 
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
 class OpsChannel:
-    """One text channel, by way of whatever client is logged in at the moment."""
+    """One text channel, by way of whatever client is logged in at the moment. All it asks is taken from one budget."""
 
     def __init__(
-        self, client: Callable[[], discord.Client | None], channel_id: int, redact: Callable[[str], str] = str
+        self,
+        client: Callable[[], discord.Client | None],
+        channel_id: int,
+        redact: Callable[[str], str] = str,
+        budget: Budget | None = None,
+        clock: Callable[[], datetime] = _now,
     ) -> None:
         """`client` gives the client that is logged in, or None. `redact` takes known secrets out of text."""
         self._client = client
         self._redact = redact
+        self._budget = budget or Budget()
+        self._clock = clock
         self.id = channel_id
         self.on_rest: Callable[[bool], None] = lambda _: None
         """Told whether Discord took, or might have taken, what was sent."""
-        self.edited = -1e9
-        """When a message was last edited here, on the monotonic clock: edits share one limit of Discord's."""
 
     @property
     def open(self) -> bool:
@@ -95,6 +106,30 @@ class OpsChannel:
         """The channel, or the thread or other channel of this id."""
         return self._client_now().get_partial_messageable(where or self.id)
 
+    # Turns
+
+    def rest_to_send(self, where: int | None, rank: Rank) -> float:
+        """Seconds until a message may be posted there."""
+        return self._budget.rest(rank, Key(Kind.SEND, where or self.id))
+
+    async def turn_to_send(self) -> None:
+        """Wait until a message may be posted in the ops channel."""
+        await self._budget.turn(Rank.ALARM, Key(Kind.SEND, self.id))
+
+    def rest_to_edit(self, message_id: int, rank: Rank) -> float:
+        """Seconds until a message of the ops channel may be edited."""
+        return self._budget.rest(rank, *self._edit_keys(message_id))
+
+    async def turn_to_edit(self, message_id: int) -> None:
+        """Wait until a card of the ops channel may be edited."""
+        await self._budget.turn(Rank.CARD, *self._edit_keys(message_id))
+
+    def _edit_keys(self, message_id: int) -> list[Key]:
+        old = self._clock() - discord.utils.snowflake_time(message_id) > OLD
+        return [Key(kind, self.id) for kind in ((Kind.EDIT, Kind.EDIT_OLD) if old else (Kind.EDIT,))]
+
+    # Requests
+
     def why_no_ping(self, role: int) -> str:
         """What keeps a role from being pinged here; "" where nothing does, or it is not known."""
         channel = self._client_now().get_channel(self.id)
@@ -119,6 +154,7 @@ class OpsChannel:
         silent: bool,
         where: int | None = None,
         role: int | None = None,
+        rank: Rank = Rank.ALARM,
     ) -> int:
         """Post a message; its id. The same nonce within a few minutes gives the same message.
 
@@ -130,13 +166,13 @@ class OpsChannel:
             GoneError: `where` was deleted.
             RefusedMessageError: Discord refuses this message.
         """
-        channel, shown = self.messageable(where), shown.within(self._redact)
-        reference = None
+        shown, reference = shown.within(self._redact), None
         if reply_to is not None:
             reference = discord.MessageReference(message_id=reply_to, channel_id=self.id, fail_if_not_exists=False)
+        await self._budget.take(rank, Key(Kind.SEND, where or self.id))
         mentions = NO_MENTIONS if role is None else _only(role)
         # To `send` None means absent; its stubs do not say so.
-        request = cast("Any", channel).send(
+        request = cast("Any", self.messageable(where)).send(
             shown.content,
             embed=shown.embed(),
             view=view_of(shown.buttons),
@@ -169,6 +205,7 @@ class OpsChannel:
             GoneError: the message was deleted.
             AwayError, ClosedError, RefusedMessageError: as in `send`.
         """
+        await self._budget.take(Rank.LINE)
         http = self._client_now().http
         if bare:
             made = http.start_thread_without_message(
@@ -185,15 +222,15 @@ class OpsChannel:
             raise
         return int(thread["id"])
 
-    async def edit(self, message_id: int, shown: Shown) -> None:
+    async def edit(self, message_id: int, shown: Shown, rank: Rank = Rank.CARD) -> None:
         """Make a message show this.
 
         Raises:
             GoneError: it was deleted.
             AwayError, ClosedError, RefusedMessageError: as in `send`.
         """
+        await self._budget.take(rank, *self._edit_keys(message_id))
         message, shown = self.messageable().get_partial_message(message_id), shown.within(self._redact)
-        self.edited = time.monotonic()
         await asked(
             message.edit(
                 content=shown.content,
@@ -211,6 +248,7 @@ class OpsChannel:
         Raises:
             AwayError, ClosedError, RefusedMessageError: as in `send`.
         """
+        await self._budget.take(Rank.TAIL)
         with suppress(GoneError):
             message = self.messageable(where).get_partial_message(message_id)
             await asked(message.delete(), SEND_SECONDS, gone=UNKNOWN_MESSAGE)

@@ -3,13 +3,9 @@
 It edits no more often than Discord allows and always ends with the last state.
 """
 
-import asyncio
 import logging
 import time
 from dataclasses import replace
-from datetime import timedelta
-
-import discord
 
 from cogs._cards import late
 from cogs._channel import AwayError, ClosedError, GoneError, OpsChannel, RefusedMessageError
@@ -18,12 +14,9 @@ from cogs._silenced import silenced_line
 from cogs._tellings import Telling, telling
 from opsbot.core.model import Notice, NoticeKind
 from opsbot.engine import Engine
-from opsbot.store import outbox
+from opsbot.store import outbox, storms
 
 log = logging.getLogger(__name__)
-
-OLD = timedelta(minutes=55)
-"""Discord counts edits of messages older than an hour apart, and more strictly."""
 
 
 class Editor(Rounds):
@@ -35,12 +28,16 @@ class Editor(Rounds):
         self._digests: dict[int, str] = {}
         self._given_up: dict[int, int] = {}
         self._edited: dict[int, float] = {}
-        self._last = self._last_old = -1e9
 
     async def _round(self) -> float | None:
         cards = await self._engine.store.read(outbox.stale_cards, 200)
+        rests = []
         # Whoever was edited longest ago comes first: a card that changes all the time starves no other.
         for card in sorted(cards, key=lambda each: self._edited.get(each.id, 0.0)):
+            rest = self._edited.get(card.id, 0.0) + self._pace.card - time.monotonic()
+            if rest > 0:
+                rests.append(rest)
+                continue
             try:
                 if await self._bring_up_to_date(card):
                     return 0.0
@@ -49,7 +46,7 @@ class Editor(Rounds):
                 log.info("the card of %s waits, Discord is away: %s", card.key, error)
                 return wait
             self._failures = 0
-        return None
+        return min(rests, default=None)
 
     async def _bring_up_to_date(self, card: Notice) -> bool:
         """Whether a request was made: then there may be something newer to show already."""
@@ -61,7 +58,7 @@ class Editor(Rounds):
             current = await telling(self._engine, card)
             if current is not None and current.revision == self._given_up[card.id]:
                 return False
-        await self._pace_for(card.message_id)
+        await self._channel.turn_to_edit(card.message_id)
         current = await telling(self._engine, card)  # read after the wait: what came meanwhile is shown in one go
         if current is None:
             await self._engine.store.write(outbox.gone, card.id)
@@ -76,15 +73,14 @@ class Editor(Rounds):
                 return True
             self._remember(card.id, digest)
         await self._engine.store.write(outbox.shown, card.id, current.revision)
+        if card.kind is NoticeKind.STORM:
+            await self._engine.store.write(storms.settle, card.id)
         return True
 
     async def _edit(self, card: Notice, current: Telling) -> bool:
-        message = card.message_id or 0
-        self._last = self._edited[card.id] = time.monotonic()
-        if self._is_old(message):
-            self._last_old = self._last
+        self._edited[card.id] = time.monotonic()
         try:
-            await self._channel.edit(message, current.shown)
+            await self._channel.edit(card.message_id or 0, current.shown)
         except GoneError:
             await self._deleted(card)
             return False
@@ -116,12 +112,3 @@ class Editor(Rounds):
         for old in list(self._digests)[:-100]:
             del self._digests[old]
             self._edited.pop(old, None)
-
-    def _is_old(self, message: int) -> bool:
-        return self._engine.clock() - discord.utils.snowflake_time(message) > OLD
-
-    async def _pace_for(self, message: int) -> None:
-        due = self._last + self._pace.young
-        if self._is_old(message):
-            due = max(due, self._last_old + self._pace.old)
-        await asyncio.sleep(max(0.0, due - time.monotonic()))

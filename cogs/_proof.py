@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 
 import discord
 
+from cogs._budget import Rank
 from cogs._channel import AwayError, ClosedError, GoneError, OpsChannel, RefusedMessageError
 from cogs._elsewhere import Elsewhere
 from cogs._render import Shown, say
@@ -112,9 +113,9 @@ class Prover:
 
     async def _probe(self, proof: Proof) -> None:
         nonce = secrets.token_hex(8)
-        message = await self._channel.send(say(PROBE), nonce=nonce, reply_to=None, silent=True)
+        message = await self._channel.send(say(PROBE), nonce=nonce, reply_to=None, silent=True, rank=Rank.TAIL)
         await self._engine.store.write(channel_state.keep_proof, replace(proof, probe=message))
-        await self._channel.edit(message, Shown(f"{PROBE} It can be edited, too."))
+        await self._channel.edit(message, Shown(f"{PROBE} It can be edited, too."), Rank.TAIL)
         await self._channel.delete(message)
 
     def _missing(self) -> str:

@@ -5,9 +5,10 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from cogs._budget import Limits
 from cogs._channel import OpsChannel
 from opsbot.engine import Engine
 
@@ -24,19 +25,19 @@ OnProblem = Callable[[str, str], None]
 class Pace:
     """Seconds. retry: the first and the longest wait while Discord is away. closed: while the channel is.
 
-    look: the outbox is read at least so often. young, old: between two edits in the channel; Discord allows about 5 in
-    5 s, and 3 in 6 s of messages older than an hour (error 30046). tail: between two edits of a live tail, which ends
-    by itself after tail_most. proof_first: from the start to the first proof of the alert path, which lets alarms go
+    look: the outbox is read at least so often. card: between two edits of the same card, so that one that changes all
+    the time does not use up what Discord allows in the channel. tail: between two edits of a live tail, which ends by
+    itself after tail_most. proof_first: from the start to the first proof of the alert path, which lets alarms go
     first; proof_settle: from a change to the next. board: between two edits of the board. board_first: from the start
     to the first look at it; board_settle: from a change to a look. board_look: so often is looked whether it is there.
+    limits: what Discord takes.
     """
 
     retry_first: float = 0.5
     retry_most: float = 15.0
     closed: float = 60.0
     look: float = 30.0
-    young: float = 1.2
-    old: float = 5.0
+    card: float = 1.5
     tail: float = 2.0
     tail_most: float = 600.0
     proof_first: float = 15.0
@@ -45,6 +46,7 @@ class Pace:
     board_first: float = 10.0
     board_settle: float = 2.0
     board_look: float = 600.0
+    limits: Limits = field(default_factory=Limits)
 
 
 class Rounds(ABC):
@@ -59,6 +61,8 @@ class Rounds(ABC):
         self._nudged = asyncio.Event()
         self._changes: Subscription | None = None
         self._failures = 0
+        self._idle = pace.look
+        """Seconds until the next round where nothing changes."""
 
     def nudge(self) -> None:
         """Discord is there again: do not wait any longer."""
@@ -89,7 +93,7 @@ class Rounds(ABC):
     async def _rest(self, wait: float | None) -> None:
         if wait is None:
             if self._changes is not None:
-                await self._changes.wait(self._pace.look)
+                await self._changes.wait(self._idle)
         else:
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait):

@@ -1,7 +1,7 @@
 """One live tail: a message that shows a service's last lines, and is edited as more come.
 
-Edits are rationed by Discord for the whole channel. Cards come first: a tail keeps its distance from every edit made
-there. An edit shows all that has come since the one before, so that none is missed when one has to wait.
+Edits are rationed by Discord for the whole channel (`cogs._budget`), and cards come first. An edit shows all that has
+come since the one before, so that none is missed when one has to wait.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
 from datetime import timedelta
 
+from cogs._budget import Rank
 from cogs._channel import AwayError, ClosedError, GoneError, OpsChannel, RefusedMessageError
 from cogs._render import Shown, tail
 from cogs._rounds import Pace
@@ -25,8 +26,6 @@ log = logging.getLogger(__name__)
 
 LINES = 20
 TRIES = 3
-APART = 1.25
-"""How much longer than a card a tail waits after an edit in the channel."""
 LOOK_SECONDS = 5.0
 FIRST_LINE_SECONDS = 0.5
 OVER = "· this tail has ended"
@@ -80,7 +79,7 @@ class Tail:
             first = self.shown()
             try:
                 nonce = f"tail{self.number}"
-                self.message = await self._channel.send(first, nonce=nonce, reply_to=None, silent=True)
+                self.message = await self._channel.send(first, nonce=nonce, reply_to=None, silent=True, rank=Rank.TAIL)
             except AwayError:
                 if not left:
                     raise
@@ -112,7 +111,7 @@ class Tail:
             now = self.shown()
             if self._over() or now.digest() == self._shown:
                 continue
-            if await self._edit(now):
+            if await self._edit(now, Rank.TAIL):
                 self._shown = now.digest()
             else:
                 self._changed.set()
@@ -141,13 +140,14 @@ class Tail:
             self.end("the service is not configured any more")
 
     def _due(self) -> float:
-        return max(self._edited + self._pace.tail, self._channel.edited + self._pace.young * APART)
+        rest = self._channel.rest_to_edit(self.message or 0, Rank.TAIL)
+        return max(self._edited + self._pace.tail, time.monotonic() + rest)
 
-    async def _edit(self, shown: Shown) -> bool:
+    async def _edit(self, shown: Shown, rank: Rank = Rank.CARD) -> bool:
         """Whether it need not be tried again."""
         self._edited = time.monotonic()
         try:
-            await self._channel.edit(self.message or 0, shown)
+            await self._channel.edit(self.message or 0, shown, rank)
         except AwayError as error:
             log.info("the tail of %s waits, Discord is away: %s", self.service, error)
             return False

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from cogs import _cards, _paging_cards
 from cogs._chart import with_chart
 from cogs._render import Shown
+from cogs._storm import storm
 from opsbot.core.deployment import Deployment, Phase
 from opsbot.core.model import Incident, Notice, NoticeKind
+from opsbot.core.storm import MANY
 from opsbot.engine import Engine
-from opsbot.store import acks, channel_state, digests, ledger, outbox, watchbook
+from opsbot.store import acks, channel_state, digests, ledger, outbox, storms, watchbook
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,9 @@ async def telling(engine: Engine, notice: Notice) -> Telling | None:
             return Telling(_paging_cards.line(notice), silent=True)
         case NoticeKind.DIGEST:
             return await _of_digest(engine, notice)
+        case NoticeKind.STORM:
+            incidents = await engine.store.read(storms.members, notice.id)
+            return Telling(storm(notice, incidents, host_of(engine)), storms.revision(incidents))
         case NoticeKind.INCIDENT | NoticeKind.CALL | NoticeKind.RECOVERED | NoticeKind.REMINDER | NoticeKind.ESCALATION:
             incident = await engine.incident(subject)
             return None if incident is None else await _of_incident(engine, notice, incident)
@@ -116,7 +121,9 @@ async def _of_deployment(engine: Engine, notice: Notice, deployment: Deployment)
 async def _of_incident(engine: Engine, notice: Notice, incident: Incident) -> Telling | None:
     around = await _around_incident(engine, incident)
     if notice.kind is NoticeKind.INCIDENT:
-        return Telling(_cards.incident_card(incident, around), incident.revision)
+        # The first message about it has woken people; of a few that remain, each is worth another.
+        known = notice.storm is not None and await engine.store.read(storms.unwell, notice.storm) > MANY
+        return Telling(_cards.incident_card(incident, around), incident.revision, silent=known)
     card = await _card_message(engine, NoticeKind.INCIDENT, incident.id)
     if notice.kind is NoticeKind.CALL:
         return Telling(_cards.call(notice, incident, around), reply_to=card)

@@ -3,9 +3,11 @@
 A notice is written down as tried before it is sent and as told after. One found tried but not told is in doubt: it is
 looked for by the mark in its footer (a line of a timeline by its text), and sent again, with the same nonce, only if it
 is missing. Nothing overtakes: while one notice cannot be sent, those after it wait; and before an incident's end come
-the lines of its timeline. Lines alone wait for everything else, for they wake nobody.
+the lines of its timeline. Lines alone wait for everything else, for they wake nobody; and while a thread has had all
+that Discord takes there for now, what is to be said in it waits for the channel and for other threads.
 
-After a long outage with many notices, what came and went is told in one digest (`cogs._digest`).
+After a long outage with many notices, what came and went is told in one digest (`cogs._digest`). Where there are more
+alarms than somebody reads at once, the rest is told by one message (`opsbot.core.storm`).
 """
 
 import hashlib
@@ -13,9 +15,10 @@ import logging
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from cogs._budget import Rank
 from cogs._cards import late
 from cogs._channel import AwayError, ClosedError, GoneError, OpsChannel, RefusedMessageError
-from cogs._digest import gather
+from cogs._digest import gather, held_back, told_and_over
 from cogs._elsewhere import Elsewhere
 from cogs._rounds import OnProblem, Pace, Rounds
 from cogs._silenced import silenced_line
@@ -31,11 +34,23 @@ log = logging.getLogger(__name__)
 
 SKEW = timedelta(minutes=10)
 """How far the clocks of this host and of Discord may differ when a message is looked for."""
+HELD_SECONDS = 1.0
+"""Between two looks whether a storm gathers."""
 THREADED = frozenset({NoticeKind.TIMELINE, NoticeKind.RECOVERED})
+OF_INCIDENTS = THREADED | {NoticeKind.INCIDENT, NoticeKind.CALL, NoticeKind.REMINDER, NoticeKind.ESCALATION}
 
 
 class AgainError(Exception):
     """Something has to be told before this one: the round begins anew."""
+
+
+class BusyError(Exception):
+    """Discord takes no more in this thread for now."""
+
+    def __init__(self, rest: float) -> None:
+        """rest: seconds until it does."""
+        super().__init__(f"the thread is full for {rest:.1f} s")
+        self.rest = rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,26 +86,40 @@ class Sender(Rounds):
     async def _round(self) -> float | None:
         try:
             await gather(self._engine, self._channel)
+            held = await held_back(self._engine)
             notices = await self._engine.store.read(outbox.untold, self._engine.clock())
         except (AwayError, ClosedError) as error:
             return await self._failed(None, error)
+        self._idle, sent = self._pace.look if not held else min(self._pace.look, HELD_SECONDS), False
+        full: set[int | None] = set()
         for notice in notices:
+            if notice.kind in OF_INCIDENTS and notice.subject in held:
+                continue
+            if notice.kind in THREADED and notice.subject in full:
+                continue  # what comes first in its thread could not be said yet
+            if notice.kind not in THREADED and self._channel.rest_to_send(None, Rank.ALARM) > 0:
+                await self._channel.turn_to_send()
+                return 0.0  # what has come meanwhile may change what is to be said
             try:
                 await self._in_turn(notice)
             except AgainError:
                 return 0.0
+            except BusyError as busy:
+                self._idle = min(self._idle, busy.rest)
+                full.add(notice.subject)
+                continue
             except (AwayError, ClosedError) as error:
                 return await self._failed(notice, error)
             if self._away or self._closed:
                 self._away = self._closed = False
                 self._reachable_since = self._engine.clock()
-            if self._failures or notice is notices[0]:
-                self._failures = 0
+            if self._failures or not sent:
+                self._failures, sent = 0, True
                 self._on_problem("channel", "")
                 await self._elsewhere.mended()
             if notice.kind is NoticeKind.TIMELINE:
                 return 0.0  # an alarm may have come meanwhile: lines wait for it
-        return 0.0 if notices else None
+        return 0.0 if sent else None
 
     async def _failed(self, notice: Notice | None, error: AwayError | ClosedError) -> float:
         key = notice.key if notice is not None else "digest"
@@ -117,7 +146,7 @@ class Sender(Rounds):
     async def _deliver(self, notice: Notice) -> None:
         found = await telling(self._engine, notice)
         store, clock = self._engine.store, self._engine.clock
-        if found is None:
+        if found is None or await told_and_over(self._engine, notice):
             await store.write(outbox.drop, notice.id, "what it told of is over or forgotten")
             return
         place = await self._place(notice)
@@ -128,6 +157,8 @@ class Sender(Rounds):
             message = await self._find(notice, found, place)
             if message is not None:
                 return
+        if place.thread is not None and (rest := self._channel.rest_to_send(place.thread, Rank.LINE)) > 0:
+            raise BusyError(rest)
         if not await store.write(outbox.trying, notice.id, clock()):
             return
         shown = replace(found.shown, content=found.shown.content + await self._late(notice))
@@ -204,16 +235,17 @@ class Sender(Rounds):
         reply_to = found.reply_to if where is None else None
         # Who follows a thread wants to hear of it; in the channel the end of a trouble wakes nobody.
         silent = found.silent and (where is None or notice.kind is NoticeKind.TIMELINE)
+        rank = Rank.ALARM if where is None else Rank.LINE
         try:
             return await self._channel.send(
-                shown, nonce=nonce, reply_to=reply_to, silent=silent, where=where, role=found.role
+                shown, nonce=nonce, reply_to=reply_to, silent=silent, where=where, role=found.role, rank=rank
             )
         except RefusedMessageError as error:
             log.exception("Discord refuses notice %s; its sentence alone is sent", notice.key)
             reason = str(error)
         try:
             return await self._channel.send(
-                shown.plainly(), nonce=nonce, reply_to=None, silent=silent, where=where, role=found.role
+                shown.plainly(), nonce=nonce, reply_to=None, silent=silent, where=where, role=found.role, rank=rank
             )
         except RefusedMessageError as error:
             log.exception("Discord refuses the sentence of notice %s, too: it is given up", notice.key)
@@ -233,6 +265,8 @@ class Sender(Rounds):
             return "\n-# posted anew: the message before this one was deleted"
         if notice.kind is NoticeKind.DIGEST:
             return ""
+        if notice.storm is not None and notice.kind is NoticeKind.INCIDENT:
+            return "\n-# told with others before"
         now = self._engine.clock()
         silenced = await silenced_line(self._engine, notice, now)
         if silenced:

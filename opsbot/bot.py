@@ -23,6 +23,7 @@ from cogs._acks import submitted
 from cogs._answer import respond
 from cogs._args import Clicks
 from cogs._board import Boards
+from cogs._budget import Budget
 from cogs._channel import OpsChannel
 from cogs._editor import Editor
 from cogs._elsewhere import Elsewhere
@@ -360,8 +361,8 @@ async def run_bot(
 
     reporter = Reporter(engine.clock, tell, rest=rest)
     current = _Current()
-    channel = OpsChannel(current.get, config.discord.ops_channel_id, redact)
-
+    budget = Budget(channel_pace.limits)
+    channel = OpsChannel(current.get, config.discord.ops_channel_id, redact, budget, engine.clock)
     channel.on_rest = rest
     threads = Threads(engine, channel, channel_pace.closed, reporter.problem)
     elsewhere = Elsewhere(engine, channel, current.get)

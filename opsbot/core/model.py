@@ -28,6 +28,8 @@ class NoticeKind(StrEnum):
     """Nobody acknowledged an incident in time: a role is pinged. `subject` is its id; `body`: role."""
     DIGEST = "digest"
     """What came and went during a long outage, in one message. `body`: members, the ids of the notices it tells."""
+    STORM = "storm"
+    """A card: many services became unwell at once, told by one message (`opsbot.core.storm`)."""
     SOURCE = "source"
     """No news from a repository, or news again. `body`: text, ok."""
     UPDATE = "update"
@@ -56,6 +58,8 @@ class Notice:
     dropped: bool = False
     digest: int | None = None
     """The digest that tells it, instead of a message of its own."""
+    storm: int | None = None
+    """The storm that tells it first; it may have a card of its own later."""
 
 
 ADVICE = "the mend"

@@ -42,7 +42,7 @@ class Unheard:
 def unheard(db: sqlite3.Connection, now: datetime, begun: datetime) -> Unheard | None:
     """What should have been told and was not; None where all was. begun: since when this opsbot could have told it.
 
-    What is silenced or muted waits on purpose, and counts from the end of that.
+    What is silenced or muted waits on purpose, and counts from the end of that. What a storm has told is told.
     """
     rows = db.execute(
         """SELECT n.service, i.cause, max(n.at, ?2, coalesce((SELECT max(q.until) FROM quiet q WHERE q.until <= ?1
@@ -50,6 +50,8 @@ def unheard(db: sqlite3.Connection, now: datetime, begun: datetime) -> Unheard |
            FROM notices n JOIN incidents i ON i.id = n.subject AND i.closed_at IS NULL
            WHERE n.kind IN ('incident', 'call') AND n.told_at IS NULL AND n.dropped IS NULL AND n.digest IS NULL
              AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.notice_id = n.id AND d.told_at IS NOT NULL)
+             AND NOT EXISTS (SELECT 1 FROM notices c JOIN notices s ON s.id = c.storm AND s.told_at IS NOT NULL
+               WHERE c.kind = 'incident' AND c.subject = n.subject)
              AND NOT EXISTS (SELECT 1 FROM quiet q WHERE q.at <= ?1 AND q.until > ?1
                AND (q.service = n.service OR (q.service = 'host:*' AND n.service LIKE 'host:%')))
            ORDER BY due, n.id""",

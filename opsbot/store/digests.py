@@ -8,7 +8,7 @@ from opsbot.store import outbox
 from opsbot.store.rows import seconds
 
 _OVER = f"""
-    told_at IS NULL AND dropped IS NULL AND digest IS NULL AND tries = 0 AND at < ?1
+    told_at IS NULL AND dropped IS NULL AND digest IS NULL AND storm IS NULL AND tries = 0 AND at < ?1
     AND NOT (kind IN {outbox.WAKING}
              AND EXISTS (SELECT 1 FROM quiet q WHERE q.at <= ?2 AND q.until > ?2
                AND (q.service = notices.service OR (q.service = 'host:*' AND notices.service LIKE 'host:%'))))

@@ -31,6 +31,7 @@ def notice(row: sqlite3.Row) -> Notice:
         shown=row["shown"],
         dropped=row["dropped"] is not None,
         digest=row["digest"],
+        storm=row["storm"],
     )
 
 
@@ -74,22 +75,29 @@ WAKING = "('incident', 'recovered', 'call', 'reminder', 'escalation')"
 """Kinds that wait while their service is silenced."""
 OF_INCIDENTS = "('incident', 'recovered', 'call', 'reminder', 'escalation', 'timeline')"
 
+_WITHHELD = f"""(n.kind IN {OF_INCIDENTS} AND EXISTS (
+                  SELECT 1 FROM notices w WHERE w.kind = 'incident' AND w.subject = n.subject AND w.withheld = 1
+                    AND w.told_at IS NULL AND w.dropped IS NULL))"""  # noqa: S608 - constants
+"""What is said of an incident whose alarm a storm has told, as long as the storm lasts."""
+
 
 def untold(db: sqlite3.Connection, now: datetime, limit: int = 50) -> list[Notice]:
     """What is still to be sent, in order. While a service is silenced, its incidents wait (deployments do not).
 
-    What may be in the channel already comes first, then a digest, then all the rest in the order in which it happened.
-    Lines of timelines come last, and only once their incident's card is told (or never will be).
+    What may be in the channel already comes first, then a digest or a storm, then all the rest in the order in which it
+    happened. Lines of timelines come last, and only once their incident's card is told (or never will be). What a storm
+    withholds is left out.
     """
     rows = db.execute(
         f"""SELECT n.* FROM notices n WHERE told_at IS NULL AND dropped IS NULL AND digest IS NULL
               AND NOT (kind IN {WAKING}
                        AND EXISTS (SELECT 1 FROM quiet q WHERE q.at <= ?1 AND q.until > ?1
                          AND (q.service = n.service OR (q.service = 'host:*' AND n.service LIKE 'host:%'))))
+              AND NOT {_WITHHELD}
               AND (kind <> 'timeline' OR NOT EXISTS (
                   SELECT 1 FROM notices c WHERE c.kind = 'incident' AND c.subject = n.subject
                     AND c.told_at IS NULL AND c.dropped IS NULL))
-            ORDER BY kind = 'timeline', tries = 0, kind <> 'digest', id LIMIT ?2""",  # noqa: S608 - a constant
+            ORDER BY kind = 'timeline', tries = 0, kind NOT IN ('digest', 'storm'), id LIMIT ?2""",  # noqa: S608 - a constant
         (seconds(now), limit),
     )
     return [notice(row) for row in rows]
@@ -179,6 +187,9 @@ def drop(db: sqlite3.Connection, number: int, why: str) -> None:
     db.execute("UPDATE notices SET dropped = ? WHERE id = ? AND told_at IS NULL", (why, number))
     # A digest that cannot be told: each of its members is told by itself, and not gathered again.
     db.execute("UPDATE notices SET digest = NULL, tries = 1 WHERE digest = ? AND told_at IS NULL", (number,))
+    db.execute(
+        "UPDATE notices SET storm = NULL, withheld = 0, tries = 1 WHERE storm = ? AND told_at IS NULL", (number,)
+    )
 
 
 def over(db: sqlite3.Connection, key: str) -> None:
@@ -195,7 +206,10 @@ def stale_cards(db: sqlite3.Connection, limit: int = 50) -> list[Notice]:
         """SELECT n.* FROM notices n
              LEFT JOIN deployments d ON n.kind = 'deployment' AND d.id = n.subject
              LEFT JOIN incidents i ON n.kind = 'incident' AND i.id = n.subject
-           WHERE n.told_at IS NOT NULL AND n.gone = 0 AND n.shown < coalesce(d.revision, i.revision)
+           WHERE n.told_at IS NOT NULL AND n.gone = 0 AND n.shown < coalesce(
+             d.revision, i.revision, CASE WHEN n.kind = 'storm' THEN (
+               SELECT count(m.closed_at) + count(m.called_at) FROM notices o JOIN incidents m ON m.id = o.subject
+               WHERE o.storm = n.id) END)
            ORDER BY n.id LIMIT ?""",
         (limit,),
     )
@@ -219,9 +233,10 @@ def card(db: sqlite3.Connection, kind: NoticeKind, subject: int) -> Notice | Non
 
 
 def waiting(db: sqlite3.Connection) -> tuple[int, datetime | None]:
-    """How many notices are untold, and since when the oldest waits."""
+    """How many notices are untold, and since when the oldest waits. What a storm has told does not count."""
     row = db.execute(
-        "SELECT count(*) AS n, min(at) AS at FROM notices WHERE told_at IS NULL AND dropped IS NULL"
+        f"""SELECT count(*) AS n, min(at) AS at FROM notices n
+            WHERE told_at IS NULL AND dropped IS NULL AND NOT {_WITHHELD}"""  # noqa: S608 - a constant
     ).fetchone()
     return int(row["n"]), maybe_moment(row["at"])
 

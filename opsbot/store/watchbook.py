@@ -278,7 +278,8 @@ def uncall(db: sqlite3.Connection, number: int) -> None:
 def close_incident(db: sqlite3.Connection, service: str, ended_by: str, now: datetime) -> Incident | None:
     """End the open incident of a service and tell it; None where there is none.
 
-    An incident that nobody was told of (it came and went in a silence) is not told now either.
+    An incident that nobody was told of (it came and went in a silence) is not told now either, nor by itself one that
+    was told with many others: the message about all of them says so.
     """
     row = db.execute(
         """UPDATE incidents SET closed_at = ?, ended_by = ?, flaps_since = NULL, revision = revision + 1
@@ -290,12 +291,14 @@ def close_incident(db: sqlite3.Connection, service: str, ended_by: str, now: dat
     number = int(row["id"])
     silenced = silence(db, service, now) is not None
     card = outbox.card(db, NoticeKind.INCIDENT, number)
-    if silenced and card is not None and card.told_at is None:
-        outbox.drop(db, card.id, "it came and went while the service was silenced")
+    stormed = card is not None and card.storm is not None and card.tries == 0
+    if (silenced or stormed) and card is not None and card.told_at is None:
+        why = "it was told with others and is over" if stormed else "it came and went while the service was silenced"
+        outbox.drop(db, card.id, why)
         db.execute(
-            """UPDATE notices SET dropped = 'silenced' WHERE kind IN ('call', 'timeline', 'reminder', 'escalation')
+            """UPDATE notices SET dropped = ? WHERE kind IN ('call', 'timeline', 'reminder', 'escalation')
                  AND subject = ? AND told_at IS NULL""",
-            (number,),
+            (why, number),
         )
     else:
         outbox.put(db, f"recovered:{number}", NoticeKind.RECOVERED, service, now, subject=number)

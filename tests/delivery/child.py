@@ -9,8 +9,13 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from cogs._budget import Limit, Limits
 from opsbot.bot import run_bot
 from tests.cogs.world import BRISK, QUICK, config_for, open_parts
+
+LOOK = 0.05
+"""Seconds: what another process writes into the store is found by looking."""
+UNLIMITED = Limits(*(Limit(1000, 1.0),) * 4)
 
 
 async def main(folder: Path, api_url: str, token: str, *, board: bool) -> None:
@@ -18,7 +23,7 @@ async def main(folder: Path, api_url: str, token: str, *, board: bool) -> None:
     config = config_for(folder, api_url)
     config = replace(config, discord=replace(config.discord, board=board))
     async with open_parts(config) as parts:
-        await run_bot(parts.engine, config, token, pace=QUICK, channel_pace=BRISK)
+        await run_bot(parts.engine, config, token, pace=QUICK, channel_pace=replace(BRISK, look=LOOK, limits=UNLIMITED))
 
 
 if __name__ == "__main__":

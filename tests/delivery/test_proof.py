@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 SEND = 1 << 11
 SOON = alerts.Pace(
-    retry_first=0.02, retry_most=0.2, closed=0.3, look=0.2, young=0.05, old=0.3, proof_first=0.0, proof_settle=0.05
+    retry_first=0.02, retry_most=0.2, closed=0.3, look=0.2, card=0.05, proof_first=0.0, proof_settle=0.05
 )
 
 

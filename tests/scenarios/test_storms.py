@@ -5,8 +5,10 @@ from pathlib import Path
 
 from opsbot.config import Alerts, Check, CheckKind
 from opsbot.core.health import Policy
-from opsbot.store import watchbook
-from tests.scenarios.channel import open_scene
+from opsbot.standin.state import ROLE_IDS
+from opsbot.store import storms, watchbook
+from tests.cogs.world import text_of
+from tests.scenarios.channel import Scene, open_scene
 from tests.watch.herd import open_herd, service
 
 CHILDREN = 200
@@ -49,3 +51,31 @@ async def test_five_hundred_flapping_checks_say_one_thing_each_and_seldom_edit(t
         assert sorted(told) == sorted(f"incident s{number}" for number in range(FLAPPING))
         revisions = sum(one.revision for one in (await herd.store.read(watchbook.open_incidents)).values())
         assert revisions < FLAPPING * 10, "counts are written down seldom, not at each look"
+
+
+async def test_five_hundred_that_flap_are_few_messages_and_people_are_answered_meanwhile(tmp_path: Path) -> None:
+    services = [service(f"s{number}") for number in range(FLAPPING)]
+    async with open_scene(tmp_path, services) as scene:
+        scene.standin.add_member("Mia", [ROLE_IDS["viewer"]])
+
+        def by_turns(second: int) -> None:
+            scene.herd.sight.failing = dict.fromkeys(scene.herd.services, "no answer") if second // 5 % 2 else {}
+
+        await scene.herd.run(180, by_turns)
+        opened = await scene.herd.store.read(watchbook.open_incidents)
+        assert len(opened) == FLAPPING
+        answer = await (await scene.standin.member("Mia").run("incidents")).final()
+        assert "s499" in text_of(answer), "each is an incident of its own"
+        await scene.herd.run(30, by_turns)
+        await scene.told()
+        alone = sum("· #i" in text_of(message) for message in scene.posted())
+        together = [await scene.herd.store.read(storms.members, number) for number in await _storms(scene)]
+        assert alone + sum(len(members) for members in together) == FLAPPING
+        assert len(scene.posted()) <= 12
+        assert not [one for one in scene.standin.requests if one.status == 429]
+
+
+async def _storms(scene: Scene) -> list[int]:
+    return await scene.herd.store.read(
+        lambda db: [row["id"] for row in db.execute("SELECT id FROM notices WHERE kind = 'storm'")]
+    )

@@ -1,0 +1,60 @@
+"""The message about many services that became unwell at once. Pure."""
+
+from collections.abc import Sequence
+
+from cogs._cards import mark
+from cogs._render import AMBER, DESCRIPTION, GREEN, RED, Shown
+from cogs._text import escape, fit, moment, one_line
+from opsbot.core.model import Incident, Notice
+
+NAMED = 8
+"""Services named in the sentence."""
+ALL_LISTED = "\n`/incidents` has them all, and the file beside this message those at its beginning."
+
+
+def storm(notice: Notice, incidents: Sequence[Incident], host: str) -> Shown:
+    """How many, which, and how they stand now; those that are unwell first."""
+    open_ones = [one for one in incidents if one.closed_at is None]
+    called = sum(one.called_at is not None for one in open_ones)
+    lines = [_line(one) for one in (*open_ones, *(one for one in incidents if one.closed_at is not None))]
+    text, file = fit(lines, DESCRIPTION), None
+    if text != "\n".join(lines):
+        text = fit(lines, DESCRIPTION - len(ALL_LISTED)) + ALL_LISTED
+        file = ("unwell.txt", "\n".join(_plain(one) for one in incidents).encode())
+    colour = RED if open_ones else GREEN
+    if open_ones and len(open_ones) * 2 < len(incidents):
+        colour = AMBER
+    return Shown(
+        _sentence(incidents, open_ones, called),
+        f"{host}: {len(incidents)} services unwell at once",
+        text,
+        colour,
+        mark("n", notice.id, host),
+        file=file,
+    )
+
+
+def _sentence(incidents: Sequence[Incident], open_ones: Sequence[Incident], called: int) -> str:
+    if not open_ones:
+        return f"🟢 {len(incidents)} services were unwell at once. All are well again."
+    names = ", ".join(escape(one.service, 40) for one in open_ones[:NAMED])
+    more = f" and {len(open_ones) - NAMED} more" if len(open_ones) > NAMED else ""
+    text = f"🔴 {len(incidents)} services became unwell within a short time: {names}{more}."
+    if len(open_ones) < len(incidents):
+        text = f"🔴 Of {len(incidents)} services that became unwell at once, {len(open_ones)} still are: {names}{more}."
+    human = f" A human is needed for {called}." if called else ""
+    return f"{text}{human} What they have in common is worth a look first: the host, the network, a deploy."
+
+
+def _line(one: Incident) -> str:
+    cause = escape(one.cause, 60)
+    if one.part_of is not None:
+        return f"↪️ **{escape(one.service, 60)}** is part of incident {one.part_of}"
+    if one.closed_at is not None:
+        return f"🟢 **{escape(one.service, 60)}** until {moment(one.closed_at, 't')}: {cause}"
+    sign = "🚨" if one.called_at is not None else "🔴"
+    return f"{sign} **{escape(one.service, 60)}** {moment(one.opened_at, 'R')}: {cause}"
+
+
+def _plain(one: Incident) -> str:
+    return one_line(f"{one.opened_at:%Y-%m-%d %H:%M:%S} UTC incident {one.id} of {one.service}: {one.cause}", 1000)

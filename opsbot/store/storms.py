@@ -1,0 +1,121 @@
+"""Storms: the alarms of many services told by one message, which goes on to say which of them are well again.
+
+Each incident stays what it is. Its alarm is a member of the storm and is withheld, with all else that is said of it:
+until the storm has passed (then those that are still open get their cards), or until the incident is over (then it is
+never told by itself: the storm's message says that it is over).
+"""
+
+import sqlite3
+from datetime import datetime
+
+from opsbot.core.model import Incident, NoticeKind
+from opsbot.core.storm import WITHIN, Alarm, Verdict, judge, released
+from opsbot.store import outbox, watchbook
+from opsbot.store.rows import moment, seconds
+
+
+def _waiting(db: sqlite3.Connection, now: datetime) -> list[Alarm]:
+    rows = db.execute(
+        """SELECT n.id, n.subject, n.service, n.at FROM notices n JOIN incidents i ON i.id = n.subject
+           WHERE n.kind = 'incident' AND n.told_at IS NULL AND n.dropped IS NULL AND n.digest IS NULL
+             AND n.storm IS NULL AND n.tries = 0 AND i.closed_at IS NULL
+             AND NOT EXISTS (SELECT 1 FROM quiet q WHERE q.at <= ?1 AND q.until > ?1
+               AND (q.service = n.service OR (q.service = 'host:*' AND n.service LIKE 'host:%')))
+           ORDER BY n.id""",
+        (seconds(now),),
+    )
+    return [Alarm(row["id"], row["subject"], row["service"], moment(row["at"])) for row in rows]
+
+
+def _lately(db: sqlite3.Connection, now: datetime) -> set[str]:
+    """The services whose alarms were told within a minute, by themselves or by a storm."""
+    rows = db.execute(
+        """SELECT service FROM notices WHERE kind = 'incident' AND told_at > ?1
+           UNION SELECT m.service FROM notices s JOIN notices m ON m.storm = s.id
+             WHERE s.kind = 'storm' AND (s.told_at > ?1 OR s.told_at IS NULL AND s.dropped IS NULL)""",
+        (seconds(now - WITHIN),),
+    )
+    return {str(row["service"]) for row in rows}
+
+
+def look(db: sqlite3.Connection, now: datetime) -> tuple[Verdict, tuple[Alarm, ...]]:
+    """What is to be done with the alarms that wait, and which these are."""
+    waiting = _waiting(db, now)
+    lately = _lately(db, now) if waiting else set()
+    return judge(waiting, lately, now), tuple(waiting)
+
+
+def gather(db: sqlite3.Connection, now: datetime) -> int | None:
+    """Put the alarms that wait into a storm; its notice's id, None where it does not storm."""
+    verdict, alarms = look(db, now)
+    if verdict is not Verdict.GATHER:
+        return None
+    number = _untold(db) or _begun(db, alarms[0])
+    db.executemany(
+        "UPDATE notices SET storm = ?, withheld = 1 WHERE id = ?", [(number, alarm.notice) for alarm in alarms]
+    )
+    return number
+
+
+def _untold(db: sqlite3.Connection) -> int | None:
+    """A storm that was not even tried to be told: while Discord is away all that comes is to be one message."""
+    row = db.execute(
+        "SELECT id FROM notices WHERE kind = 'storm' AND told_at IS NULL AND dropped IS NULL AND tries = 0"
+    ).fetchone()
+    return None if row is None else int(row["id"])
+
+
+def _begun(db: sqlite3.Connection, first: Alarm) -> int:
+    key = f"storm:{first.notice}"
+    outbox.put(db, key, NoticeKind.STORM, "", first.at)
+    return int(db.execute("SELECT id FROM notices WHERE key = ?", (key,)).fetchone()["id"])
+
+
+def release(db: sqlite3.Connection, now: datetime) -> int:
+    """Withhold no longer the cards of storms that have passed; of how many storms."""
+    rows = db.execute(
+        """SELECT DISTINCT s.id, s.told_at FROM notices m JOIN notices s ON s.id = m.storm
+           WHERE m.storm IS NOT NULL AND m.withheld = 1 AND m.told_at IS NULL AND m.dropped IS NULL
+             AND s.told_at IS NOT NULL"""
+    ).fetchall()
+    due = [row["id"] for row in rows if released(moment(row["told_at"]), unwell(db, row["id"]), now)]
+    db.executemany("UPDATE notices SET withheld = 0 WHERE storm = ?", [(number,) for number in due])
+    return len(due)
+
+
+def passing(db: sqlite3.Connection, now: datetime) -> bool:
+    """Whether `gather` or `release` has something to do."""
+    (withheld,) = db.execute(
+        "SELECT EXISTS (SELECT 1 FROM notices WHERE storm IS NOT NULL AND withheld = 1 AND told_at IS NULL "
+        "AND dropped IS NULL)"
+    ).fetchone()
+    return bool(withheld) or look(db, now)[0] is Verdict.GATHER
+
+
+def unwell(db: sqlite3.Connection, number: int) -> int:
+    """How many of a storm's incidents are open."""
+    (count,) = db.execute(
+        "SELECT count(*) FROM notices m JOIN incidents i ON i.id = m.subject WHERE m.storm = ? AND i.closed_at IS NULL",
+        (number,),
+    ).fetchone()
+    return int(count)
+
+
+def settle(db: sqlite3.Connection, number: int) -> None:
+    """A storm of which all is over, and whose message says so, is a card no longer: it is not looked at again."""
+    if unwell(db, number) == 0:
+        now_at = revision(members(db, number))
+        db.execute("UPDATE notices SET gone = 1 WHERE id = ? AND shown >= ?", (number, now_at))
+
+
+def members(db: sqlite3.Connection, number: int) -> list[Incident]:
+    """The incidents of a storm, in the order in which they were opened."""
+    rows = db.execute(
+        "SELECT i.* FROM notices m JOIN incidents i ON i.id = m.subject WHERE m.storm = ? ORDER BY m.id", (number,)
+    )
+    return [watchbook.incident_of(row) for row in rows]
+
+
+def revision(incidents: list[Incident]) -> int:
+    """Grows with each incident of a storm that ends, or for which a human is called; see `outbox.stale_cards`."""
+    return sum(one.closed_at is not None for one in incidents) + sum(one.called_at is not None for one in incidents)

@@ -1,0 +1,57 @@
+"""Everything writes at once, within Discord's real limits: it refuses nothing, and alarms come before the rest."""
+
+import asyncio
+
+from cogs import alerts
+from opsbot.core.deployment import Phase
+from opsbot.store import outbox, watchbook
+from tests.cogs.world import World, commits, text_of
+
+FAST = alerts.Pace(retry_first=0.02, retry_most=0.2, look=0.3, card=0.1, tail=0.2, proof_first=0.5)
+
+
+def refused(world: World) -> list[str]:
+    return [f"{one.method} {one.path}" for one in world.standin.requests if one.status == 429]
+
+
+async def test_a_thread_that_fills_holds_up_no_alarm(world: World) -> None:
+    await world.start(channel_pace=FAST)
+    incident = await world.incident()
+    await world.all_told()
+    for number in range(12):
+        await world.store.write(watchbook.change_incident, incident.id, world.now(), deed=f"deed {number}")
+    await world.recover()
+    (card,) = world.posted()
+    await world.until(lambda: len(world.thread(card)) > 2)
+    await world.incident("worker", "the next alarm")
+    await world.standin.wait_for_message(lambda message: "the next alarm" in message["content"])
+    assert len(world.thread(card)) < 12, "it did not wait for the lines before it"
+    await world.all_told(30)
+    said = [message["content"].split("> ")[-1] for message in world.thread(card)[2:]]
+    assert said[:-1] == [f"deed {number}" for number in range(12)]
+    assert "is well again" in said[-1], "what is said in a thread keeps its order"
+    assert refused(world) == []
+
+
+async def test_cards_lines_tails_and_the_probe_together_are_never_refused(world: World) -> None:
+    await world.start(channel_pace=FAST)
+    for service in ("api", "worker"):
+        response = await world.person("operator").run("logs", service=service, follow=True)
+        await response.final()
+    value = await world.deployment(phase=Phase.FETCHING)
+    incident = await world.incident("worker")
+    for number in range(40):
+        for service in ("api", "worker"):
+            world.manager.write(f"line {number}", service=service)
+        value = await world.change(value, phase=Phase.FETCHING, commits=commits(f"title {number}"))
+        if number % 4 == 0:
+            await world.store.write(watchbook.change_incident, incident.id, world.now(), deed=f"deed {number}")
+            await world.engine.tell("api", f"word {number}", level="warning", key=f"w{number}")
+        await asyncio.sleep(0.1)
+    await world.all_told(60)
+    await world.until(lambda: any("title 39" in text_of(message) for message in world.posted()), 20)
+    async with asyncio.timeout(20):
+        while await world.store.read(outbox.stale_cards):
+            await asyncio.sleep(0.05)
+    await world.until(lambda: sum("line 39" in message["content"] for message in world.posted()) == 2, 20)
+    assert refused(world) == []

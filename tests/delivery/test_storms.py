@@ -1,0 +1,161 @@
+"""Many unrelated services become unwell at once: few messages, each alarm in one, and cards for what remains."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from opsbot.config import Config
+from opsbot.core.model import NoticeKind
+from opsbot.store import deliveries, outbox, storms, watchbook
+from tests.cogs.world import Json, World, config_for, open_world, text_of
+
+NAMES = tuple(f"s{number:02d}" for number in range(40))
+MESSAGES = r"/channels/\d+/messages$"
+
+
+def _with_many(config: Config) -> Config:
+    return replace(config, services=config_for(config.path.parent, "", NAMES).services)
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with open_world(tmp_path, changed=_with_many) as here:
+        yield here
+
+
+async def all_fail(world: World, names: tuple[str, ...] = NAMES) -> None:
+    for name in names:
+        await world.incident(name, f"cause of {name}")
+
+
+def storm_of(world: World) -> Json:
+    (found,) = (message for message in world.posted() if "at once" in text_of(message))
+    return found
+
+
+def cards(world: World) -> list[str]:
+    return [text_of(message).split()[1] for message in world.posted() if "· #i" in text_of(message)]
+
+
+async def later(world: World, minutes: float) -> None:
+    world.parts.shift += timedelta(minutes=minutes)
+    world.feed.publish("notice")
+    await asyncio.sleep(0.5)
+    await world.all_told(40)
+
+
+async def true_cards(world: World) -> None:
+    async with asyncio.timeout(30):
+        while await world.store.read(outbox.stale_cards):
+            await asyncio.sleep(0.02)
+
+
+def waking(world: World) -> int:
+    return sum(not message["flags"] & 1 << 12 for message in world.posted())
+
+
+async def test_the_first_are_told_by_themselves_and_the_rest_by_one_message_that_wakes_once(world: World) -> None:
+    await world.start()
+    await all_fail(world)
+    await world.all_told(30)
+    assert len(world.posted()) <= 11
+    storm = storm_of(world)
+    alone = cards(world)
+    together = [name for name in NAMES if f"**{name}**" in text_of(storm)]
+    assert sorted(alone + together) == list(NAMES), "each alarm once"
+    assert f"🔴 {len(together)} services became unwell" in storm["content"]
+    assert not storm["flags"] & 1 << 12
+    assert len(await world.store.read(watchbook.open_incidents)) == 40, "each is an incident of its own"
+    assert not [one for one in world.standin.requests if one.status == 429]
+
+
+async def test_what_came_together_and_went_is_said_by_that_message_and_needs_no_other(world: World) -> None:
+    world.standin.faults.away()
+    await all_fail(world)
+    await world.start(wait=False)
+    world.standin.faults.back()
+    await world.all_told(30)
+    assert cards(world) == [], "all of them waited"
+    assert len(world.posted()) == 1
+    await world.store.write(watchbook.call_human, 3, "it did not help", world.now())
+    for name in NAMES[:20]:
+        await world.recover(name)
+    await true_cards(world)
+    assert "Of 40 services that became unwell at once, 20 still are: s20, " in storm_of(world)["content"]
+    for name in NAMES[20:]:
+        await world.recover(name)
+    await true_cards(world)
+    assert storm_of(world)["content"] == "🟢 40 services were unwell at once. All are well again."
+    await later(world, 20)
+    assert len(world.posted()) == 1
+    rows = await world.store.read(lambda db: list(db.execute("SELECT gone FROM notices WHERE kind = 'storm'")))
+    assert [row["gone"] for row in rows] == [1], "it is looked at no more"
+
+
+async def test_the_few_that_remain_get_their_cards_which_wake_and_keep_their_calls(world: World) -> None:
+    world.standin.faults.away()
+    await all_fail(world)
+    await world.start(wait=False)
+    world.standin.faults.back()
+    await world.all_told(30)
+    for name in NAMES[3:]:
+        await world.recover(name)
+    await world.store.write(watchbook.call_human, 1, "it did not help", world.now())
+    await true_cards(world)
+    assert "A human is needed for 1." in storm_of(world)["content"]
+    await later(world, 4)
+    assert cards(world) == []
+    by_then, begun = world.now() + timedelta(minutes=20), world.now() - timedelta(hours=1)
+    assert await world.store.read(deliveries.unheard, by_then, begun) is None, "nobody is unheard"
+    await later(world, 2)
+    assert cards(world) == ["s00", "s01", "s02"]
+    assert waking(world) == 5, "the storm, three cards, one call"
+    assert "-# told with others before" in world.posted()[1]["content"]
+    assert len(world.thread(world.posted()[1])) > 1
+    await world.recover("s01")
+    await world.all_told()
+    assert any("is well again after" in message["content"] for message in world.thread(world.posted()[2]))
+
+
+async def test_killed_while_it_tells_of_a_storm_it_tells_each_once(world: World) -> None:
+    world.standin.faults.away()
+    await all_fail(world)
+    world.standin.faults.answer("POST", MESSAGES, reset=True, after_store=True, times=1)
+    await world.start(wait=False)
+    world.standin.faults.back()
+    await world.until(lambda: len(world.posted()) == 1)
+    await world.kill()
+    world.standin.store._nonces.clear()
+    await world.start(wait=False)
+    await world.all_told(30)
+    assert len(world.posted()) == 1
+    assert len(await world.store.read(storms.members, 81)) == 40
+
+
+async def test_a_storm_that_discord_refuses_is_told_one_by_one(world: World) -> None:
+    names = NAMES[:12]
+    world.standin.faults.away()
+    await all_fail(world, names)
+    await world.start(wait=False)
+    world.standin.faults.answer("POST", MESSAGES, status=400, body={"code": 50035, "message": "no"}, times=2)
+    world.standin.faults.back()
+    await world.until(lambda: len(cards(world)) == 12, 40)
+    assert cards(world) == list(names)
+
+
+async def test_a_silenced_service_is_in_no_storm(world: World) -> None:
+    world.standin.faults.away()
+    await all_fail(world)
+    await world.engine.store.write(
+        lambda db: db.execute("INSERT INTO silences VALUES ('s07', 'Mia', '', ?, ?)", (0, 2e10)).rowcount
+    )
+    await world.start(wait=False)
+    world.standin.faults.back()
+    await world.until(lambda: len(world.posted()) == 1, 30)
+    assert "**s07**" not in text_of(storm_of(world))
+    rows = await world.store.read(outbox.untold, world.now())
+    assert [row for row in rows if row.kind is NoticeKind.INCIDENT] == []
