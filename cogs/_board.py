@@ -27,8 +27,8 @@ log = logging.getLogger(__name__)
 
 SKEW = timedelta(minutes=10)
 """How far the clocks of this host and of Discord may differ when a message is looked for."""
-EPOCH = datetime.fromtimestamp(0, UTC)
-"""Stands for when it last changed, where two states are compared."""
+EPOCH = datetime(2015, 1, 1, tzinfo=UTC)
+"""Before any message of Discord's. Stands for when it last changed, too, where two states are compared."""
 ALARM_SECONDS = 1.0
 """From one look whether an alarm waits to the next."""
 WAITING_SECONDS = 5.0
@@ -138,16 +138,15 @@ class Boards(Rounds):
     async def _find(self, ours: Board | None) -> tuple[int | None, bool]:
         """The board that is there already, though the store does not know its message; and whether it is pinned.
 
-        Without a row the store may be a new one, in the place of one that was damaged: the pins are looked at.
+        Without a row the store may be a new one, in the place of one that was damaged.
         """
         pinned = await _pins.pinned(self._channel, MARK)
         for other in pinned[1:]:
             await self._channel.delete(other)
         if pinned:
             return pinned[0], True
-        if ours is None:
-            return None, False
-        return await self._channel.find(MARK, ours.tried_at - SKEW), False
+        after = EPOCH if ours is None else ours.tried_at - SKEW
+        return await self._channel.find(MARK, after), False
 
     # What is there
 

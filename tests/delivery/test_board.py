@@ -232,14 +232,32 @@ async def test_switched_off_it_is_taken_away(world: World) -> None:
     assert await world.store.read(boards.boards) == []
 
 
-async def test_a_new_store_takes_up_the_board_that_is_pinned(world: World) -> None:
+@pytest.mark.parametrize("may_pin", [True, False])
+async def test_a_new_store_takes_up_the_board_that_is_there(world: World, *, may_pin: bool) -> None:
+    if not may_pin:
+        world.standin.set_permissions(world.standin.bot_user_id, world.standin.ops_channel_id, deny=PIN_MESSAGES)
     await world.start(channel_pace=EAGER)
-    first = await posted(world, pinned)
+    first = await posted(world, pinned if may_pin else lambda _: True)
     await world.kill()
     await world.store.write(boards.forget, world.standin.ops_channel_id)
     await world.start(channel_pace=EAGER)
-    again = await posted(world, pinned)
+    again = await posted(world)
     assert again["id"] == first["id"]
+
+
+async def test_of_two_that_are_pinned_one_is_left(world: World) -> None:
+    await world.start(channel_pace=EAGER)
+    await posted(world, pinned)
+    await world.kill()
+    await world.store.write(boards.forget, world.standin.ops_channel_id)
+    store, ops = world.standin.store, world.standin.state.channels[world.standin.ops_channel_id]
+    embed = {"description": "from another database", "footer": {"text": "blue · #board"}}
+    second = store.send(ops, world.standin.state.bot, {"content": "", "embeds": [embed]}, [])
+    store.pin(ops, int(second["id"]), pinned=True)
+    await world.start(channel_pace=EAGER)
+    await posted(world)
+    later(world)
+    await posted(world, says("no trouble known"))
 
 
 async def test_without_the_right_to_pin_it_works_unpinned_and_is_pinned_once_it_may(

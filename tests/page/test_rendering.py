@@ -136,6 +136,9 @@ async def test_an_app_message_carries_its_badge_its_command_and_its_bell(page: P
     await expect(live.locator(".command-name")).to_have_text("deploy")
     silent = page.get_by_test_id(f"message-{sent(server, 'Checks of')['id']}")
     await expect(silent.get_by_role("img", name="silent")).to_be_visible()
+    await expect(silent.get_by_role("img", name="Pinned")).to_have_count(0)
+    await server.edit(sent(server, "Checks of"), pinned=True)
+    await expect(silent.get_by_role("img", name="Pinned")).to_be_visible()
 
 
 async def test_an_embed_shows_all_its_parts(page: Page, server: SampleServer) -> None:
