@@ -5,6 +5,7 @@ import gc
 import mimetypes
 import os
 import sys
+import typing
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -53,10 +54,12 @@ def unload(*packages: str) -> None:
     next takes the room that this leaves.
     """
     for name in [name for name in sys.modules if name in packages or name.startswith(tuple(f"{p}." for p in packages))]:
-        module = sys.modules.pop(name)
+        del sys.modules[name]
         parent, _, child = name.rpartition(".")
-        if getattr(sys.modules.get(parent), child, None) is module:
-            delattr(sys.modules[parent], child)
+        if parent in sys.modules:
+            vars(sys.modules[parent]).pop(child, None)
+    for forget in getattr(typing, "_cleanups", ()):  # typing remembers what was last asked of it, and so those modules
+        forget()
     gc.collect()
 
 

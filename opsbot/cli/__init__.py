@@ -7,6 +7,10 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from argparse import Namespace
 
 FINE, FAILED, USAGE, NO_ANSWER, REFUSED = 0, 1, 2, 3, 4
 INTERRUPTED = 130
@@ -19,9 +23,7 @@ _OWN = frozenset({"demo", "run", "check", "doctor", "init", "install", "uninstal
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; its exit code."""
-    from opsbot.cli.parser import parser  # noqa: PLC0415 - see above
-
-    args = parser().parse_args(argv)
+    args = _parsed(argv)
     module = import_module("opsbot.cli.own" if args.verb in _OWN else "opsbot.cli.ask")
     try:
         code = int(getattr(module, args.verb)(args))
@@ -38,6 +40,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         return failure
     return code
+
+
+def _parsed(argv: Sequence[str] | None) -> "Namespace":
+    """The arguments. A function of its own: no frame keeps what it imports while a daemon runs."""
+    from opsbot.cli.parser import parser  # noqa: PLC0415 - see above
+
+    return parser().parse_args(argv)
 
 
 def _failure(error: Exception) -> int | None:

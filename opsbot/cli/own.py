@@ -11,10 +11,16 @@ from opsbot.cli import FAILED, FINE, USAGE
 from opsbot.cli.place import UsageError, config_path
 from opsbot.cli.terminal import plain, to_stderr
 
+_DOCUMENTED = frozenset(
+    {"aiohttp", "apscheduler", "attr", "dbus_fast", "discord", "email", "multidict", "psutil", "yarl"}
+)
+"""Libraries with docstrings that are worth leaving out."""
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from opsbot.cli.talk import Talk
+    from opsbot.config import Config
 
 
 def demo(args: argparse.Namespace) -> int:
@@ -27,21 +33,29 @@ def demo(args: argparse.Namespace) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """`opsbot run`."""
-    from opsbot.config_file import ConfigError, load  # noqa: PLC0415 - each verb loads what it needs
-
-    try:
-        config = load(config_path(args))
-    except ConfigError as error:
-        _print_problems(error)
+    config = _loaded(args)
+    if config is None:
         return USAGE
-    from opsbot.footprint import lean_imports, unload  # noqa: PLC0415 - each verb loads what it needs
+    from opsbot.bare_imports import without_docstrings  # noqa: PLC0415 - each verb loads what it needs
+    from opsbot.footprint import lean_imports, unload  # noqa: PLC0415
 
     unload("opsbot.config_file", "opsbot.cli.parser")
-    with lean_imports():
+    with lean_imports(), without_docstrings(_DOCUMENTED):
         from opsbot.app import run as run_app  # noqa: PLC0415 - a configuration that cannot be used is told at once
 
     _log_to_stderr(logging.INFO)
     return asyncio.run(run_app(config))
+
+
+def _loaded(args: argparse.Namespace) -> "Config | None":
+    """The configuration; None after its problems were told. A function of its own: no frame keeps what it imports."""
+    from opsbot.config_file import ConfigError, load  # noqa: PLC0415 - each verb loads what it needs
+
+    try:
+        return load(config_path(args))
+    except ConfigError as error:
+        _print_problems(error)
+        return None
 
 
 def check(args: argparse.Namespace) -> int:
