@@ -43,6 +43,7 @@ async def test_row_3_a_restart_tells_only_what_changed(tmp_path: Path) -> None:
 async def test_row_7_one_live_status_message_is_edited_seldom_and_never_doubled(tmp_path: Path) -> None:
     async with open_scene(tmp_path, TREE, board=True) as scene:
         await scene.standin.wait_for_message(is_board)
+        await scene.board_says("🟢 4 services, no trouble known.")
         edited: list[str] = []
         began = scene.herd.clock()
 

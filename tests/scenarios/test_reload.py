@@ -75,9 +75,9 @@ async def test_one_with_problems_leaves_the_old_in_force_and_each_is_told_in_one
         await whole.said("2 problems", "the one before stays in force")
         shown = body(whole, "2 problems")
         path = str(whole.config.path)
-        assert f"{path}:33: services.web.source.poll" in shown, shown
+        assert f"{path}:34: services.web.source.poll" in shown, shown
         assert "services.web.checks[2].fal" in shown
-        assert f"{path}:33: services.web.source.poll" in whole.log.read_text()
+        assert f"{path}:34: services.web.source.poll" in whole.log.read_text()
         assert "refused: 2 problems" in audit(whole)[0][2]
         commit = await asyncio.to_thread(whole.remote.version, "2")
         await whole.said("web runs", commit[:10])
@@ -165,7 +165,7 @@ async def test_the_command_line_asks_for_it_waits_and_says_what_came_of_it(tmp_p
         await edit(whole, ('poll = "7s"', "poll = 7"))
         wrong = await asyncio.to_thread(whole.cli, "reload")
         assert wrong.returncode == 1
-        assert f"{whole.config.path}:33: services.web.source.poll: " in wrong.stdout
+        assert f"{whole.config.path}:34: services.web.source.poll: " in wrong.stdout
         assert [result for _, _, result in audit(whole)][:2] == [
             "1 change: services.web.source.poll: 5s -> 7s",
             "nothing changed",
