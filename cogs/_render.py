@@ -9,11 +9,11 @@ import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import discord
 
 from cogs._text import clip, code, escape, fence, fit, log_line, moment, told
-from opsbot.core.account import Account
 from opsbot.core.deployment import Deployment, Hold, Kind, Phase, Refused
 from opsbot.core.gauge import in_about
 from opsbot.core.health import CheckHealth, Verdict
@@ -24,6 +24,9 @@ from opsbot.host import HostFigures
 from opsbot.services.port import Activity, LogLine, ServiceState
 from opsbot.watch.leaks import Growth, in_short
 from opsbot.words import duration, size, whose
+
+if TYPE_CHECKING:
+    from opsbot.core.account import Account
 
 CONTENT = 2000
 DESCRIPTION = 4000
@@ -409,7 +412,7 @@ def _piece(text: str) -> str:
     return " " * text.startswith(" ") + escape(text, 600) + " " * text.endswith(" ")
 
 
-def why(service: str, account: Account) -> Shown:
+def why(service: str, account: "Account") -> Shown:
     """`/why`: the line, and below it what it rests on."""
     line = "".join(moment(part, "T") if isinstance(part, datetime) else _piece(part) for part in account.parts)
     rests_on = [f"{moment(one.at, 'f')} {one.kind}: {escape(one.text, 160)}" for one in account.events]

@@ -21,7 +21,7 @@ from opsbot.config import Config, SecretMissingError
 from opsbot.control.server import ControlError, start_control
 from opsbot.core.access import Origin
 from opsbot.engine import Engine
-from opsbot.footprint import give_back, limit_arenas, settle_collector
+from opsbot.footprint import give_back, limit_arenas, settle_collector, unload
 from opsbot.heartbeat import Heartbeat, deaf, unheard_words
 from opsbot.instance import AlreadyRunningError, InstanceLock
 from opsbot.loops import Loops
@@ -31,7 +31,6 @@ from opsbot.sdnotify import READY, STOPPING, notify, watchdog_seconds
 from opsbot.services.port import ManagerError
 from opsbot.status_line import StatusLine
 from opsbot.store import StoreError, audit, deliveries, discord, ledger, outbox, watchbook
-from opsbot.sweep import Sweeper
 from opsbot.unit_warnings import units_of, warn_of_traps
 from opsbot.vigil import Vigil
 from opsbot.watch.certwatch import EVERY as CERTIFICATES
@@ -44,6 +43,8 @@ from opsbot.wishes import Wishes
 
 log = logging.getLogger(__name__)
 
+UNIT_FILES = ("trap", "unit_file", "unit_places", "unit_traps", "unit_deprecated")
+"""Modules of `opsbot.core` that read unit files."""
 TICK = timedelta(seconds=1)
 WINDOWS = timedelta(seconds=2)
 PAGING = timedelta(seconds=5)
@@ -190,6 +191,9 @@ async def _tell_cut_short(engine: Engine, before: str) -> None:
 async def _warned(engine: Engine) -> None:
     try:
         await warn_of_traps(engine)
+        # Read once, at the start.
+        unload("opsbot.services.unit_files", *(f"opsbot.core.{name}" for name in UNIT_FILES))
+        give_back()
     except Exception:
         # The edge of a task nobody waits for: a unit file nobody thought of must not end opsbot.
         log.exception("the units' files could not be looked at")
@@ -217,10 +221,13 @@ def _loops(parts: Parts) -> Loops:
 
         # Jitter, and a first time of its own, so that many services and many hosts do not ask at the same moment.
         loops.every(f"poll {job.service}", job.every, poll, jitter=job.jitter, first=job.first, limit=job.limit)
-    sweeper = Sweeper(engine.config, engine.store, engine.feed, engine.clock, errands=parts.errands)
-    for cleanup in sweeper.jobs():
-        sweep = partial(sweeper.sweep, cleanup)
-        loops.every(cleanup.name, cleanup.every, sweep, jitter=JITTER, first=cleanup.first, limit=SWEEP_LIMIT)
+    if any(service.cleanup for service in engine.config.services.values()):
+        from opsbot.sweep import Sweeper  # noqa: PLC0415 - only where something is to be cleaned up
+
+        sweeper = Sweeper(engine.config, engine.store, engine.feed, engine.clock, errands=parts.errands)
+        for cleanup in sweeper.jobs():
+            sweep = partial(sweeper.sweep, cleanup)
+            loops.every(cleanup.name, cleanup.every, sweep, jitter=JITTER, first=cleanup.first, limit=SWEEP_LIMIT)
     # Half a minute after the start: what a start takes is not what the host takes.
     every = engine.config.host_checks.interval
     loops.every("host", every, parts.host.tick, first=timedelta(seconds=30), limit=timedelta(minutes=2))

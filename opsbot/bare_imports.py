@@ -1,4 +1,4 @@
-"""Imports libraries without their docstrings: discord.py's alone are a megabyte of memory, and nobody reads them.
+"""Imports modules without their docstrings: discord.py's alone are a megabyte of memory, and nobody reads them.
 
 `python -OO` does so for everything, but wants everything compiled anew, and drops assertions, too.
 """
@@ -11,18 +11,20 @@ from opcode import opmap
 from types import CodeType
 
 _LOAD_CONST = opmap["LOAD_CONST"]
+_BLANK = " "
+"""Not empty: where a class has none at all, dataclasses make up one."""
 _WORTH_IT = 60
 """Characters of a docstring that are worth the work."""
 
 
 @contextmanager
-def without_docstrings(packages: Collection[str]) -> Iterator[None]:
-    """Leave docstrings out of what is imported from these packages in here: `__doc__` is empty there."""
+def without_docstrings(but: Collection[str] = ()) -> Iterator[None]:
+    """Leave docstrings out of what is imported in here, but for these packages: `__doc__` is blank there."""
     read = SourceFileLoader.get_code
 
     def get_code(self: SourceFileLoader, fullname: str) -> CodeType | None:
         code = read(self, fullname)
-        return bare(code) if code is not None and fullname.partition(".")[0] in packages else code
+        return bare(code) if code is not None and fullname.partition(".")[0] not in but else code
 
     SourceFileLoader.get_code = get_code  # type: ignore[method-assign, assignment]
     try:
@@ -43,5 +45,5 @@ def bare(code: CodeType) -> CodeType:
     if place < len(constants) and isinstance(text := constants[place], str) and len(text) >= _WORTH_IT:
         loads = zip(code.co_code[::2], code.co_code[1::2], strict=True)
         if sum(pair == (_LOAD_CONST, place) for pair in loads) == (0 if function else 1):
-            constants[place] = ""
+            constants[place] = _BLANK
     return code.replace(co_consts=tuple(constants))

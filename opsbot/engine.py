@@ -5,7 +5,6 @@ asked for, or a `Refused` with the reason. `open_engine` in `opsbot.wiring` puts
 """
 
 import asyncio
-import difflib
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
@@ -15,7 +14,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 from opsbot.config import Config
 from opsbot.core.access import Action, Actor, Origin, Rank
-from opsbot.core.account import Account, account
 from opsbot.core.deployment import Deployment, Hold, Kind, Phase, Refused, Release, Request, Why
 from opsbot.core.health import CheckHealth, Verdict
 from opsbot.core.model import (
@@ -41,12 +39,12 @@ from opsbot.services.port import Activity, LogLine, LogQuery, ManagerError, Serv
 from opsbot.source.poll import Outcome, Polled, Poller
 from opsbot.store import Store, acks, audit, boards, channel_state, ledger, outbox, watchbook
 from opsbot.watch import Watcher
-from opsbot.watch.inquiry import facts
 from opsbot.watch.vetoes import Vetoes
 from opsbot.words import duration
 
 if TYPE_CHECKING:
     from opsbot.chart import Memory
+    from opsbot.core.account import Account
     from opsbot.core.gauge import Gauge
     from opsbot.notify.courier import Sent
     from opsbot.notify.notifiers import Notifiers
@@ -168,7 +166,9 @@ class Engine:
             await self._record(actor, action, service, detail, refusal)
             return refusal
         if service is not None and service not in self.config.services:
-            near = difflib.get_close_matches(service, self.config.services, 1)
+            from difflib import get_close_matches  # noqa: PLC0415 - seldom asked, and it takes room
+
+            near = get_close_matches(service, self.config.services, 1)
             hint = f" Did you mean {near[0]}?" if near else f" There are: {', '.join(self.config.services)}."
             refusal = Refused(Why.UNKNOWN_SERVICE, f"There is no service {service[:64]!r}.{hint}")
             await self._record(actor, action, service[:64], detail, refusal)
@@ -335,11 +335,14 @@ class Engine:
         await self._record(actor, Action.INCIDENTS, service, "open" if still_open else "", "shown")
         return await self.store.read(watchbook.incidents, service, limit, still_open=still_open)
 
-    async def why(self, actor: Actor, service: str) -> Account | Refused:
+    async def why(self, actor: Actor, service: str) -> "Account | Refused":
         """Why a service stands as it does: one causal line, and what it rests on."""
         refusal = await self.admit(actor, Action.WHY, service)
         if refusal:
             return refusal
+        from opsbot.core.account import account  # noqa: PLC0415 - seldom asked, and it takes room
+        from opsbot.watch.inquiry import facts  # noqa: PLC0415
+
         found = account(await facts(self.store, self.managers[service], service, self.clock(), self._redact))
         await self._record(actor, Action.WHY, service, "", "shown")
         return found

@@ -11,10 +11,8 @@ from opsbot.cli import FAILED, FINE, USAGE
 from opsbot.cli.place import UsageError, config_path
 from opsbot.cli.terminal import plain, to_stderr
 
-_DOCUMENTED = frozenset(
-    {"aiohttp", "apscheduler", "attr", "dbus_fast", "discord", "email", "multidict", "psutil", "yarl"}
-)
-"""Libraries with docstrings that are worth leaving out."""
+_DESCRIBED = frozenset({"cogs"})
+"""discord.py shows people what stands in the docstrings of commands."""
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,11 +38,12 @@ def run(args: argparse.Namespace) -> int:
     from opsbot.footprint import lean_imports, unload  # noqa: PLC0415
 
     unload("opsbot.config_file", "opsbot.cli.parser")
-    with lean_imports(), without_docstrings(_DOCUMENTED):
-        from opsbot.app import run as run_app  # noqa: PLC0415 - a configuration that cannot be used is told at once
+    with without_docstrings(but=_DESCRIBED):
+        with lean_imports():
+            from opsbot.app import run as run_app  # noqa: PLC0415 - a configuration that cannot be used is told at once
 
-    _log_to_stderr(logging.INFO)
-    return asyncio.run(run_app(config))
+        _log_to_stderr(logging.INFO)
+        return asyncio.run(run_app(config))
 
 
 def _loaded(args: argparse.Namespace) -> "Config | None":
