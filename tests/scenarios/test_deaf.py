@@ -1,4 +1,4 @@
-"""A bot that is up and deaf (PEERS, section 3, row 29; section 4, item 2): its process runs, its port answers, and in
+"""A bot that is up and deaf (a complaint that no tool answers): its process runs, its port answers, and in
 Discord it is gone. The real check by presence, on the real gateway.
 """
 

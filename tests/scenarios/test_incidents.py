@@ -1,4 +1,4 @@
-"""What people complain of in every tool of this kind (PEERS, section 3), as it looks in the channel here.
+"""What people complain of in every tool of this kind, as it looks in the channel here.
 
 The numbers in the names are those of the rows.
 """

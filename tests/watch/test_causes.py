@@ -1,4 +1,4 @@
-"""One root cause, one incident: checks by layer, services by what they need (PEERS: one cause, fifty messages)."""
+"""One root cause, one incident: checks by layer, services by what they need (complaint: one cause, fifty messages)."""
 
 import asyncio
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""What comes and goes is one state of its own, and one message (PEERS: 402 mails of one host)."""
+"""What comes and goes is one state of its own, and one message (the complaint: 402 mails of one host)."""
 
 from datetime import timedelta
 from pathlib import Path

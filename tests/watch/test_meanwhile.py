@@ -1,5 +1,5 @@
-"""A restart of opsbot: only real transitions are told, those that happened meanwhile included (PEERS: duplicate storms,
-missed recoveries, and blanket suppression, which is no better).
+"""A restart of opsbot: only real transitions are told, those that happened meanwhile included (complaints: duplicate
+storms, missed recoveries, and blanket suppression, which is no better).
 """
 
 from dataclasses import replace
