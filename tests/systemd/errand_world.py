@@ -99,6 +99,9 @@ def run(*command: str, check: bool = True) -> str:
     return done.stdout.strip()
 
 
+UNDER_WAY = frozenset({"active", "activating", "deactivating", "reloading"})
+
+
 class World:
     """One service with its folders, its units and its polkit rule."""
 
@@ -171,7 +174,7 @@ class World:
         """Run it as user opsbot in a unit as hard as opsbot's own; the last line it printed, as JSON."""
         out = await self.begin(text)
         async with asyncio.timeout(within):
-            while run("systemctl", "is-active", f"errt-opsbot-{self.name}", check=False) in {"active", "activating"}:
+            while run("systemctl", "is-active", f"errt-opsbot-{self.name}", check=False) in UNDER_WAY:
                 await asyncio.sleep(0.05)
         said = out.read_text()
         try:
