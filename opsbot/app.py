@@ -21,7 +21,7 @@ from opsbot.config import Config, SecretMissingError
 from opsbot.control.server import ControlError, start_control
 from opsbot.core.access import Origin
 from opsbot.engine import Engine
-from opsbot.footprint import give_back, limit_arenas, settle_collector, unload
+from opsbot.footprint import give_back, limit_arenas, settle_collector
 from opsbot.heartbeat import Heartbeat, deaf, unheard_words
 from opsbot.instance import AlreadyRunningError, InstanceLock
 from opsbot.loops import Loops
@@ -31,7 +31,7 @@ from opsbot.sdnotify import READY, STOPPING, notify, watchdog_seconds
 from opsbot.services.port import ManagerError
 from opsbot.status_line import StatusLine
 from opsbot.store import StoreError, audit, deliveries, discord, ledger, outbox, watchbook
-from opsbot.unit_warnings import units_of, warn_of_traps
+from opsbot.unit_warnings import forget, units_of, warn_of_traps
 from opsbot.vigil import Vigil
 from opsbot.watch.certwatch import EVERY as CERTIFICATES
 from opsbot.web.facts import Beats
@@ -43,8 +43,6 @@ from opsbot.wishes import Wishes
 
 log = logging.getLogger(__name__)
 
-UNIT_FILES = ("trap", "unit_file", "unit_places", "unit_traps", "unit_deprecated")
-"""Modules of `opsbot.core` that read unit files."""
 TICK = timedelta(seconds=1)
 WINDOWS = timedelta(seconds=2)
 PAGING = timedelta(seconds=5)
@@ -191,8 +189,7 @@ async def _tell_cut_short(engine: Engine, before: str) -> None:
 async def _warned(engine: Engine) -> None:
     try:
         await warn_of_traps(engine)
-        # Read once, at the start.
-        unload("opsbot.services.unit_files", *(f"opsbot.core.{name}" for name in UNIT_FILES))
+        forget()
         give_back()
     except Exception:
         # The edge of a task nobody waits for: a unit file nobody thought of must not end opsbot.

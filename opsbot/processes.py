@@ -1,8 +1,8 @@
 """What a service's processes use: CPU, memory, threads.
 
-All processes are looked at in one go, /proc/PID/stat of each (proc_pid_stat(5)), some 20 µs a process: that finds the
-children of every service, and holds all the figures but that of the open files. By way of psutil, each service on its
-own, the same took a hundred times as long. It reads files, if those of /proc: call it in a thread.
+All processes are looked at in one go, some 40 µs a process: that finds the children of every service, and holds all the
+figures but that of the open files. psutil would go through all of them once for each service. It reads files, if those
+of /proc: call it in a thread.
 """
 
 import os
@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from opsbot.control_groups import group_figures
+from opsbot.proc_stat import DEAD, stat_of
 
 _FRESH = 0.1
 """Seconds that a look at all processes is good for: those who measure several services share it."""
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-_GONE = b"ZXx"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,29 +105,19 @@ class ProcessMeter:
     def _look(self) -> None:
         processes: dict[int, _Process] = {}
         children: dict[int, list[int]] = {}
-        for name in filter(str.isdecimal, os.listdir("/proc")):  # noqa: PTH208 - names, 10 times as cheap
+        for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))):  # noqa: PTH208 - names, 10 times as cheap
             with suppress(OSError, ValueError, IndexError):
-                stat = _stat(name)
-                processes[int(name)] = _Process(
-                    gone=stat[0] in _GONE,
+                stat = stat_of(pid)
+                processes[pid] = _Process(
+                    gone=stat[0] in DEAD,
                     cpu=(int(stat[11]) + int(stat[12])) / _TICKS,
                     threads=int(stat[17]),
                     started=int(stat[19]) / _TICKS,
                     memory=int(stat[21]) * _PAGE,
                 )
-                children.setdefault(int(stat[1]), []).append(int(name))
+                children.setdefault(int(stat[1]), []).append(pid)
         self._at, self._processes, self._children, self._told = time.monotonic(), processes, children, set()
         self._last = {pid: last for pid, last in self._last.items() if pid in processes}
-
-
-def _stat(pid: str) -> list[bytes]:
-    """The fields of /proc/PID/stat from the third on, the state; the second, its name, may hold anything."""
-    file = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        text = os.read(file, 1024)
-    finally:
-        os.close(file)
-    return text[text.rindex(b")") + 2 :].split()
 
 
 def _fds(pid: int) -> int | None:

@@ -19,6 +19,7 @@ from opsbot.config import Config, ManagerKind, Scope, SecretMissingError, Servic
 from opsbot.core.access import Action, Actor
 from opsbot.deploy.deployer import Deployer
 from opsbot.engine import Engine
+from opsbot.footprint import unload
 from opsbot.sdnotify import READY, notify, reloading
 from opsbot.store import StoreError
 from opsbot.wishes import Wishes
@@ -60,7 +61,7 @@ class Reading:
 
 def read_anew(old: Config, token: str) -> Reading:
     """Read the file of a configuration again, and compare. token: the bot's, as it is used now. Blocks."""
-    # Left out of memory from one reading to the next, see `opsbot.footprint.unload`.
+    # Left out of memory from one reading to the next: `Reloader` unloads them.
     from opsbot.config_file import ConfigError, load, problem_at  # noqa: PLC0415
     from opsbot.config_file.differences import differences  # noqa: PLC0415
 
@@ -141,6 +142,7 @@ class Reloader:
             asked += self._wishes.take_reload()
             notify(reloading())
             reading = await asyncio.to_thread(read_anew, now.config, now.token)
+            unload("opsbot.config_file")
             if reading.config is None or not reading.changes:
                 await self._stay(now, asked, reading)
                 return now

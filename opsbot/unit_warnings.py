@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from opsbot.config import Config, ManagerKind
 from opsbot.engine import Engine
+from opsbot.footprint import unload
 from opsbot.store import outbox
 from opsbot.words import clip
 
@@ -60,6 +61,12 @@ async def warn_of_traps(engine: Engine) -> None:
         return
     for unit in fresh:
         await engine.tell(_owner(config, unit), "\n".join(_words(unit, severe[unit])), level="warning", key=keys[unit])
+
+
+def forget() -> None:
+    """Leave out of memory what reads unit files: that is done once."""
+    core = ("trap", "unit_file", "unit_places", "unit_traps", "unit_deprecated")
+    unload("opsbot.services.unit_files", *(f"opsbot.core.{name}" for name in core))
 
 
 def _owner(config: Config, unit: str) -> str:

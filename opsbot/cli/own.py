@@ -59,15 +59,10 @@ def _loaded(args: argparse.Namespace) -> "Config | None":
 
 def check(args: argparse.Namespace) -> int:
     """`opsbot check`."""
-    from opsbot.config_file import ConfigError, load  # noqa: PLC0415 - each verb loads what it needs
-
-    path = config_path(args)
-    try:
-        config = load(path)
-    except ConfigError as error:
-        _print_problems(error)
+    config = _loaded(args)
+    if config is None:
         return USAGE
-    print(f"{path}: fine; services: {', '.join(config.services)}")
+    print(f"{config.path}: fine; services: {', '.join(config.services)}")
     return FINE
 
 

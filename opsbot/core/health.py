@@ -37,9 +37,9 @@ class ProbeResult:
 
 
 KEEP = 50
-_ALL_WELL = 1 << KEEP
 """How many of the last results are kept: the most that `of` can be."""
 NONE_SEEN = 1
+_ALL_WELL = 1 << KEEP
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from opsbot.proc_stat import DEAD, stat_of
+
 MARK = "OPSBOT_PIPELINE"
 """In the environment of every process of a deployment: the state directory of the opsbot that began it."""
 
@@ -63,7 +65,6 @@ def end_marked(mark: str, patience: float = 3.0) -> int:
 
 def _is_zombie(pid: int) -> bool:
     try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
+        return stat_of(pid)[0] in DEAD
+    except (OSError, IndexError):
         return True
-    return stat[stat.rfind(b")") + 2 :][:1] in b"ZX"

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 
 from dbus_fast import Variant
 
+from opsbot.proc_stat import stat_of
 from opsbot.services.systemd.bus import BusError, SystemdBus
 from opsbot.services.systemd.names import UNIT, unit_path
 
@@ -87,8 +87,8 @@ async def _of(bus: SystemdBus, pid: int, uid: int, unit: str, verbs: Sequence[st
 
 
 def _started(pid: int) -> int:
-    """In clock ticks since the boot: field 22 of proc(5)'s stat."""
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    """In clock ticks since the boot."""
+    return int(stat_of(pid)[19])
 
 
 def is_root() -> bool:

@@ -77,7 +77,7 @@ class PortTable:
         self._number = 0
 
     def taken(self, address: bytes, port: int) -> bool:
-        """Whether a connection to this address would be taken at once: a tenth of what `listeners` costs.
+        """Whether a connection to this address would be taken at once: a seventh of what `listeners` costs.
 
         The kernel looks up who would get it, as it does for a connection (inet_diag_find_one_icsk in inet_diag.c).
 

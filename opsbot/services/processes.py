@@ -16,10 +16,11 @@ from fcntl import ioctl
 from functools import cache
 from pathlib import Path
 
+from opsbot.proc_stat import DEAD, stat_of
+
 RUN_VARIABLE = "OPSBOT_RUN"
 """Every process of a run carries the run's id in this variable of its first environment."""
 
-_DEAD = b"ZXx"
 _PIECE = 64 * 1024
 _PIDFD_GET_INFO = 0xC040FF0B
 """_IOWR(0xFF, 11, struct pidfd_info of 64 bytes), linux/pidfd.h."""
@@ -50,12 +51,11 @@ def boot_id() -> str:
 
 def find(pid: int, *, dead: bool = False) -> Process | None:
     """The living process with this pid, if there is one; a zombie is not alive, and found only if `dead`."""
-    stat = _read(f"/proc/{pid}/stat")
-    if not stat:
+    try:
+        fields = stat_of(pid)
+    except OSError:
         return None
-    # The name, in parentheses, may hold anything, parentheses too.
-    fields = stat[stat.rfind(b")") + 2 :].split()
-    if fields[0] in _DEAD and not dead:
+    if not fields or (fields[0] in DEAD and not dead):
         return None
     return Process(pid, int(fields[19]), int(fields[2]), int(fields[3]))
 
@@ -178,9 +178,11 @@ def zombie_status(process: Process) -> int | None:
 
     Field 52 of /proc/PID/stat, shown to who might trace the process.
     """
-    stat = _read(f"/proc/{process.pid}/stat")
-    fields = stat[stat.rfind(b")") + 2 :].split()
-    if not stat or fields[0] not in _DEAD or int(fields[19]) != process.ticks:
+    try:
+        fields = stat_of(process.pid)
+    except OSError:
+        return None
+    if not fields or fields[0] not in DEAD or int(fields[19]) != process.ticks:
         return None
     return int(fields[49])
 
