@@ -148,7 +148,7 @@ class Casebook(Ends):
             await self._write(case, draft, now, noticed)
         if watched is not None:
             watched.forget_tries()
-            watched.last_deed = ""
+            watched.forget_deeds()
             watched.hurry(self._clock())
         log.warning("%s: %s", subject, cause)
         self._feed.publish("notice")

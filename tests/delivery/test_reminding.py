@@ -51,6 +51,18 @@ async def test_reminders_reply_to_the_card_with_growing_distance_and_end_with_th
     assert len(world.posted()) == 3
 
 
+async def test_after_a_start_what_is_open_is_looked_at_before_anybody_is_paged(world: World) -> None:
+    await world.start()
+    await opened(world)
+    world.parts.shift += 60 * MINUTE
+    page = pager(world)
+    await page.tick()
+    await world.all_told()
+    assert len(world.posted()) == 1
+    await goes_by(world, 1, page)
+    assert len(world.posted()) == 2
+
+
 async def test_an_acknowledgement_stops_reminders_and_escalation(world: World) -> None:
     role = world.standin.add_role("on call", mentionable=True)
     await world.start()

@@ -156,10 +156,12 @@ async def test_row_8_what_is_down_is_restarted_and_the_card_says_so(tmp_path: Pa
     async with open_scene(tmp_path, [service("api", recovery=Ladder())]) as scene:
         await scene.run(10)
         scene.herd.fails("api")
-        await scene.run(17)
+        while not scene.herd.shepherd.restarts:
+            await scene.run(1)
+        scene.herd.mends()
+        await scene.run(1)
         assert scene.herd.shepherd.restarts == ["api"]
         assert "restart 1 of 3" in scene.text(0)
-        scene.herd.mends()
         await scene.run(20)
         assert len(scene.contents()) == 1
         assert scene.ending(1) == scene.thread(1)[-1]
