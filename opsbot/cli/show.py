@@ -144,6 +144,7 @@ def notes(one: ServiceReply, now: datetime, columns: int = 120) -> Iterator[Cell
     if one["incident"] is not None:
         incident = one["incident"]
         called = "; a human has been called" if incident["called_at"] else ""
+        called += f"; flapping, {incident['changes']} changes" if incident["flapping"] else ""
         text = f"incident {incident['id']} for {age(incident['opened_at'], now)}: {plain(incident['cause'])}{called}"
         yield fit(text, columns), BAD
     if one["because_of"]:

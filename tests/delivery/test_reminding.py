@@ -43,7 +43,7 @@ async def test_reminders_reply_to_the_card_with_growing_distance_and_end_with_th
     await goes_by(world, 100, pager(world), step=10)
     _, first, second = world.posted()
     assert first["message_reference"]["message_id"] == card["id"]
-    assert "api is not well for 30 m now, and nobody has acknowledged it" in first["content"]
+    assert "api has not been well for 30 m, and nobody has acknowledged it" in first["content"]
     assert "for 1 h 30 m" in second["content"]
     assert not first["flags"] & 1 << 12
     await world.recover()
