@@ -482,9 +482,10 @@ def _last_deploy(around: Around) -> str:
 def _dependents(incident: Incident) -> str:
     """What is not well because of it; those that still are not come first."""
     ordered = sorted(incident.dependents, key=lambda one: one.well_at is not None)
+    still = "" if incident.closed_at is None else ", not well yet at its end"
     lines = [
         f"{'•' if one.well_at is None else '✓'} {escape(one.service, 60)}: {escape(one.cause, 80)} "
-        f"{moment(one.failed_at, 'T')}" + (f" to {moment(one.well_at, 'T')}" if one.well_at is not None else "")
+        f"{moment(one.failed_at, 'T')}" + (f" to {moment(one.well_at, 'T')}" if one.well_at is not None else still)
         for one in ordered
     ]
     return "**Also not well because of it**\n" + fit(lines, 900) if lines else ""

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from opsbot.core.model import ADVICE, Incident, Notice, NoticeKind
 from opsbot.core.subjects import heading, is_host
 from opsbot.notify.courier import Letter
-from opsbot.words import clip, duration
+from opsbot.words import clip, duration, plain_times
 
 LATE = timedelta(minutes=2)
 LOG_LINES = 5
@@ -74,7 +74,7 @@ def _story(notice: Notice, incident: Incident) -> list[str]:
         lines.append(f"Also not well because of it: {named}")
     if incident.evidence.exit:
         lines.append(f"It ended: {plain(incident.evidence.exit)}")
-    lines += [f"{_time(deed.at)}: {plain(deed.text)}" for deed in incident.deeds[-5:]]
+    lines += [f"{_time(deed.at)}: {plain(plain_times(deed.text))}" for deed in incident.deeds[-5:]]
     log = [plain(text) for text in incident.evidence.log[-LOG_LINES:]]
     return [*lines, *(["Who uses it:" if of_host else "The end of its log:", *log] if log else [])]
 

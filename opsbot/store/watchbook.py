@@ -140,6 +140,9 @@ def open_incident(
     at = noticed or now or draft.opened_at
     outbox.put(db, f"incident:{number}", NoticeKind.INCIDENT, draft.service, at, subject=number)
     outbox.line(db, number, draft.service, at, draft.cause, "🔴")
+    begun = replace(draft, id=number)
+    for count, one in enumerate(draft.dependents):
+        _dependent_line(db, begun, one, known=False, count=count)
     for subject in fold:
         _fold(db, subject, number, now or draft.opened_at)
     opened = incident(db, number)
