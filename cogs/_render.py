@@ -245,6 +245,8 @@ def _check(name: str, health: CheckHealth) -> str:
     since = f" since {moment(health.since, 'f')}" if health.since is not None else ""
     unasked = health.last is not None and not health.last.known and health.verdict is not Verdict.DOWN
     verdict = Verdict.UNKNOWN if unasked else health.verdict
+    if verdict is Verdict.UP and health.last is not None and not health.last.ok:
+        return f"🟠 {escape(name)} fails now, not judged down yet{seen}"
     return f"{MARKS[verdict]} {escape(name)} {verdict}{'' if unasked else since}{seen}"
 
 

@@ -181,7 +181,9 @@ def _kept(one: ServiceReply, now: datetime, columns: int) -> Iterator[Cell]:
 def check_words(check: CheckReply, now: datetime) -> str:
     """One check in a line."""
     verdict = check["verdict"]
-    if check["since"] and verdict != "unknown":
+    if verdict == "up" and check["ok"] is False:
+        verdict = "fails now, not judged down yet"
+    elif check["since"] and verdict != "unknown":
         verdict += f" for {age(check['since'], now)}"
     seen = f": {plain(check['seen'])}" if check["seen"] else ""
     return f"{plain(check['name'])} {verdict}{seen}"
