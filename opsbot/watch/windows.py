@@ -1,4 +1,7 @@
-"""Maintenance windows at work: mutes written ahead, vetoes to recovery and deploys, and a word when one is over."""
+"""Maintenance windows at work: mutes written ahead, vetoes to recovery and deploys, and a word when one is over.
+
+The end of a silence is noticed here, too: what both kept back is told in the same way.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
@@ -48,6 +51,9 @@ class Windows:
             await self._plan()
             await self._sum_up()  # of what began and ended while nobody looked: a host that slept
         if before == self._open:
+            if await self._store.read(mutes.silence_over, now):
+                self._feed.publish("service")
+                await self._sum_up()
             return ()
         self._feed.publish("service")
         await self._sum_up()
