@@ -81,7 +81,11 @@ def silence_over(db: sqlite3.Connection, now: datetime) -> bool:
 
 
 def sum_up(db: sqlite3.Connection, now: datetime) -> int:
-    """Of each window and silence that is over, tell what came and went in it; where nothing did, nothing. How many."""
+    """Of each window and silence that is over, tell what came and went in it; where nothing did, nothing. How many.
+
+    Something began or ended: the cards of what is open say so.
+    """
+    db.execute("UPDATE incidents SET revision = revision + 1 WHERE closed_at IS NULL")
     return _sum_up_windows(db, now) + sum_up_silences(db, now)
 
 

@@ -78,6 +78,7 @@ class Windows:
         await self._store.write(mutes.sum_up, self._clock())
         # Besides: what waited for the end of a mute is due now.
         self._feed.publish("notice")
+        self._feed.publish("incident")
 
     def object_to(self, vetoes: Vetoes) -> None:
         """Be asked before recovery acts, and before something is deployed by itself."""
