@@ -44,7 +44,6 @@ async def test_a_service_that_hangs_while_opsbot_is_restarted_is_recovered_all_t
 
 async def test_what_is_seen_well_while_recovery_asks_whether_it_may_act_is_not_restarted(tmp_path: Path) -> None:
     async with open_bot_stage(tmp_path) as stage:
-
         asked: list[str] = []
 
         async def takes_a_moment(service: str) -> str | None:
