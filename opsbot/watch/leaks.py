@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from opsbot.config import Config, Service
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 
 LOOK = timedelta(minutes=10)
 IN_A_ROW = 3
+FEW = 30
+"""So many samples are judged in less time than a thread takes to be woken up."""
 _CGROUPS = Path("/sys/fs/cgroup")
 
 
@@ -85,7 +88,8 @@ class LeakWatch:
         name, run = service.name, state.run or ""
         since, points = await self._store.write(_seen, name, run, state.started_at or now, now)
         within = self._config.host_checks.leak_within
-        growth = await asyncio.to_thread(_judged, service, state, host, points, since, within)
+        judged = partial(_judged, service, state, host, points, since, within)
+        growth = judged() if len(points) < FEW else await asyncio.to_thread(judged)
         self.growth[name] = growth
         self._row[name] = self._row.get(name, 0) + 1 if growth.judgement.shape is Shape.LEAKS else 0
         if service.leak and self._row[name] >= IN_A_ROW:
