@@ -5,6 +5,7 @@ asked for, or a `Refused` with the reason. `open_engine` in `opsbot.wiring` puts
 """
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
@@ -55,6 +56,8 @@ T = TypeVar("T")
 
 SILENCE = timedelta(hours=1)
 """How long a silence lasts when nothing is said."""
+HOST_FRESH = 0.5
+"""Seconds that the host's figures are good for: CPU "since the last look" says little when many look at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +131,7 @@ class Engine:
         self.store = store
         self.feed = feed
         self.managers = managers
+        self._host: tuple[float, HostFigures | None] = 0.0, None
         self.deployer = deployer
         self.watcher = watcher
         self.clock = clock
@@ -200,7 +204,7 @@ class Engine:
         if refusal:
             return refusal
         await self._record(actor, Action.STATUS, service, "", "shown")
-        return [await self.status_of(name) for name in ([service] if service else self.config.services)]
+        return await self.statuses_of([service] if service else list(self.config.services))
 
     async def health(self, actor: Actor, service: str | None = None) -> list[ServiceStatus] | Refused:
         """Run the checks now, and how the services stand after them."""
@@ -210,39 +214,35 @@ class Engine:
         names = [service] if service else list(self.config.services)
         await self.watcher.look(names)
         await self._record(actor, Action.HEALTH, service, "", "checked")
-        return [await self.status_of(name) for name in names]
+        return await self.statuses_of(names)
 
     async def status_of(self, service: str) -> ServiceStatus:
         """How one service stands; for those who have asked already (a card, the dashboard, metrics)."""
-        configured = self.config.services[service]
-        state = await self._state(service)
-        now = self.clock()
-        live = await self.store.read(ledger.live, service)
-        releases = await self.store.read(ledger.releases, service)
-        latest = await self.store.read(ledger.deployments, service, 1)
-        incidents = await self.store.read(watchbook.open_incidents)
-        checks = self.watcher.healths(service)
-        deploying = latest[0] if latest and not latest[0].finished else None
-        starts = await self.aware.starts(service) if self.aware is not None else None
-        return ServiceStatus(
-            service,
-            state,
-            self.watcher.verdict(service),
-            tuple(checks.items()),
-            figures=await _figures(state),
-            live=live,
-            release=next((r for r in releases if live and r.name == live.release), None),
-            deploying=deploying,
-            last_deployment=latest[0] if latest else None,
-            hold=await self.store.read(ledger.hold, service),
-            silence=await self.store.read(watchbook.silence, service, now),
-            incident=incidents.get(service),
-            source=await self.store.read(watchbook.source, service) if configured.source else None,
-            auto=configured.source.auto if configured.source else False,
-            because_of=self.watcher.because_of(service),
-            waits=self.watcher.waits(service) or _waiting_for(deploying),
+        (found,) = await self.statuses_of([service])
+        return found
+
+    async def statuses_of(self, services: Sequence[str]) -> list[ServiceStatus]:
+        """How these stand, with what they use: the store is read and the processes are looked at once for all."""
+        kept, incidents = await self.store.read(boards.kept_of, services, self.clock())
+        standing = [await self._standing(name, kept[name], incidents) for name in services]
+        figures = await asyncio.to_thread(_figures, [one.state for one in standing])
+        return [
+            await self._with_details(one, kept[one.service], used) for one, used in zip(standing, figures, strict=True)
+        ]
+
+    async def _with_details(
+        self, status: ServiceStatus, kept: boards.Kept, figures: ProcessFigures | None
+    ) -> ServiceStatus:
+        source = self.config.services[status.service].source
+        starts = await self.aware.starts(status.service) if self.aware is not None else None
+        return replace(
+            status,
+            checks=tuple(self.watcher.healths(status.service).items()),
+            figures=figures,
+            last_deployment=kept.latest,
+            source=kept.source if source else None,
+            auto=source.auto if source else False,
             logins=None if starts is None else (starts[0].count, starts[1]),
-            discord_away=self.aware.away(service) if self.aware is not None else None,
         )
 
     async def overview(self) -> Overview:
@@ -250,7 +250,7 @@ class Engine:
         now, channel = self.clock(), self.config.discord.ops_channel_id
         found = await self.store.read(boards.standing, self.config.services, channel, now)
         return Overview(
-            tuple([await self._standing(name, kept, found) for name, kept in found.services.items()]),
+            tuple([await self._standing(name, kept, found.incidents) for name, kept in found.services.items()]),
             tuple(one for subject, one in found.incidents.items() if is_host(subject)),
             found.taken,
             found.cards,
@@ -258,7 +258,7 @@ class Engine:
             tuple(self.gauges()),
         )
 
-    async def _standing(self, service: str, kept: boards.Kept, among: boards.Standing) -> ServiceStatus:
+    async def _standing(self, service: str, kept: boards.Kept, incidents: Mapping[str, Incident]) -> ServiceStatus:
         deploying = kept.latest if kept.latest is not None and not kept.latest.finished else None
         return ServiceStatus(
             service,
@@ -270,7 +270,7 @@ class Engine:
             deploying=deploying,
             hold=kept.hold,
             silence=kept.silence,
-            incident=among.incidents.get(service),
+            incident=incidents.get(service),
             because_of=self.watcher.because_of(service),
             waits=self.watcher.waits(service) or _waiting_for(deploying),
             discord_away=self.aware.away(service) if self.aware is not None else None,
@@ -298,8 +298,13 @@ class Engine:
 
     def host(self) -> HostFigures:
         """CPU, memory and disk of this host; the disks are those the services and the store live on."""
-        paths = {self.config.state.directory, *(s.source.directory for s in self.config.services.values() if s.source)}
-        return host_figures([path for path in sorted(paths) if path.exists()])
+        at, figures = self._host
+        if figures is None or time.monotonic() - at > HOST_FRESH:
+            sources = [service.source for service in self.config.services.values() if service.source]
+            paths = {self.config.state.directory, *(source.directory for source in sources)}
+            figures = host_figures([path for path in sorted(paths) if path.exists()])
+            self._host = time.monotonic(), figures
+        return figures
 
     async def maintenance(self, actor: Actor) -> Maintenance | Refused:
         """The maintenance windows that are open, and the next three."""
@@ -658,10 +663,10 @@ class Engine:
         self.feed.publish("notice")
 
 
-async def _figures(state: ServiceState) -> ProcessFigures | None:
-    if state.pid is None:
-        return None
-    return await asyncio.to_thread(service_figures, state.pid, state.groups, state.started_at)
+def _figures(states: Sequence[ServiceState]) -> list[ProcessFigures | None]:
+    return [
+        None if state.pid is None else service_figures(state.pid, state.groups, state.started_at) for state in states
+    ]
 
 
 async def _joined(
