@@ -74,10 +74,10 @@ def silenced_until(db: sqlite3.Connection, service: str, at: datetime, now: date
     return maybe_moment(row["until"])
 
 
-def silence_over(db: sqlite3.Connection, now: datetime) -> bool:
-    """Whether a silence is over of which nothing was said yet."""
-    query = "SELECT 1 FROM silences WHERE since IS NOT NULL AND until <= ? LIMIT 1"
-    return db.execute(query, (seconds(now),)).fetchone() is not None
+def silence_ends(db: sqlite3.Connection) -> datetime | None:
+    """When the first silence ends, or ended, of which nothing was said yet; None where there is none."""
+    row = db.execute("SELECT min(until) AS until FROM silences WHERE since IS NOT NULL").fetchone()
+    return maybe_moment(row["until"])
 
 
 def sum_up(db: sqlite3.Connection, now: datetime) -> int:

@@ -47,6 +47,7 @@ class Stage:
     eyes: Eyes
     watcher: Watcher
     windows: Windows
+    feed: Feed
 
     async def run(self, seconds: int) -> None:
         for _ in range(seconds):
@@ -100,7 +101,7 @@ async def staged(folder: Path, windows: Sequence[Window], clock: Clock | None = 
         await at_work.open()
         await watcher.open()
         try:
-            yield Stage(clock, store, manager, eyes, watcher, at_work)
+            yield Stage(clock, store, manager, eyes, watcher, at_work, feed)
         finally:
             await watcher.close()
 
@@ -246,6 +247,7 @@ async def comes_and_goes(stage: Stage) -> None:
 async def silenced(stage: Stage, minutes: int) -> None:
     now = stage.clock()
     await stage.store.write(watchbook.put_silence, Silence("api", "ann", "", now, now + timedelta(minutes=minutes)))
+    stage.feed.publish("service")
 
 
 async def test_what_came_and_went_in_a_silence_is_one_line_at_its_end(tmp_path: Path) -> None:
@@ -261,6 +263,7 @@ async def test_what_came_and_went_in_a_silence_is_one_line_at_its_end(tmp_path: 
         await silenced(stage, 5)
         await comes_and_goes(stage)
         await stage.store.write(watchbook.lift_silence, "api", stage.clock())
+        stage.feed.publish("service")
         await stage.run(3)
         assert await stage.told() == ["The silence of api is over. While it lasted, it was down and came back."]
         await silenced(stage, 5)
