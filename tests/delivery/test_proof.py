@@ -113,7 +113,7 @@ async def test_a_missing_right_that_is_not_needed_to_write_is_named_too(world: W
     await world.start(channel_pace=SOON)
     value = await proven(world)
     assert value.failure == "missing: Create Public Threads"
-    assert "lacks: Create Public Threads" in world.states[-1].problem
+    await world.until(lambda: "lacks: Create Public Threads" in world.states[-1].problem)
 
 
 async def test_a_probe_that_opsbot_left_behind_is_taken_away(world: World) -> None:
