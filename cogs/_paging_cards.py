@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from cogs._cards import LEVELS, Around, headed, incident_buttons, mark, sentence
 from cogs._render import AMBER, BLUE, DESCRIPTION, RED, Shown
-from cogs._text import escape, fit, moment, one_line
+from cogs._text import escape, fit, moment, one_line, told
 from opsbot.core.deployment import Deployment
 from opsbot.core.model import Incident, Notice, NoticeKind
 from opsbot.core.subjects import heading, words
@@ -27,7 +27,7 @@ def line(notice: Notice) -> Shown:
     sign = str(body.get("sign") or "▫️")
     until = body.get("until")
     end = f" {moment(datetime.fromtimestamp(float(until), UTC), 't')}" if isinstance(until, int | float) else ""
-    return Shown(f"{sign} {moment(notice.at, 'T')} {escape(str(body.get('text', '')), 600)}{end}")
+    return Shown(f"{sign} {moment(notice.at, 'T')} {told(str(body.get('text', '')), 600)}{end}")
 
 
 def reminder(notice: Notice, incident: Incident, around: Around) -> Shown:

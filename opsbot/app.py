@@ -206,7 +206,8 @@ async def _end(task: "asyncio.Task[None]") -> None:
 def _loops(parts: Parts) -> Loops:
     engine = parts.engine
     loops = Loops(engine.clock)
-    # Without any, those of the configuration before may still be over one day, and be summed up.
+    # Without any, those of the configuration before may still be over one day, and silences are: the line that sums
+    # them up wakes nobody, and may come a minute late.
     windows = WINDOWS if engine.config.windows else OFTEN
     loops.every("windows", windows, partial(_windows, parts), limit=timedelta(seconds=30))
     loops.every("watch", TICK, parts.watcher.tick, limit=timedelta(seconds=30), idle=parts.watcher.idle)

@@ -345,7 +345,7 @@ def audit_reply(entry: "AuditEntry") -> AuditReply:
 
 def notice_reply(notice: "Notice", incident: "Incident | None") -> NoticeReply:
     """One notice about trouble; `incident` is its subject, where it has one."""
-    text = str(notice.body.get("text") or notice.body.get("why") or "")
+    text = plain_times(str(notice.body.get("text") or notice.body.get("why") or ""))
     if incident is not None:
         text = f"{incident.cause}: {text}" if text else incident.cause
         if notice.kind == "recovered":

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from opsbot.core.model import Incident, Notice, NoticeKind
 from opsbot.notify.courier import Letter
-from opsbot.words import clip, duration
+from opsbot.words import clip, duration, plain_times
 
 LATE = timedelta(minutes=2)
 LOG_LINES = 5
@@ -21,7 +21,7 @@ _TYPES = {NoticeKind.INCIDENT: "failure", NoticeKind.CALL: "failure", NoticeKind
 
 def plain(text: str, most: int = 300) -> str:
     """One harmless line."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    line = " ".join("".join(c if c.isprintable() else " " for c in plain_times(text)).split())
     return _MENTION.sub(lambda found: found[0] + _ZWSP, clip(line, most))
 
 

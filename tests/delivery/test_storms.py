@@ -151,7 +151,7 @@ async def test_a_silenced_service_is_in_no_storm(world: World) -> None:
     world.standin.faults.away()
     await all_fail(world)
     await world.engine.store.write(
-        lambda db: db.execute("INSERT INTO silences VALUES ('s07', 'Mia', '', ?, ?)", (0, 2e10)).rowcount
+        lambda db: db.execute("INSERT INTO silences VALUES ('s07', 'Mia', '', ?, ?, NULL)", (0, 2e10)).rowcount
     )
     await world.start(wait=False)
     world.standin.faults.back()
