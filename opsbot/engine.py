@@ -4,8 +4,6 @@ Each call says who asks, is checked against the ranks, is written into the audit
 asked for, or a `Refused` with the reason. `open_engine` in `opsbot.wiring` puts the parts together.
 """
 
-import asyncio
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
@@ -15,17 +13,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 from opsbot.config import Config
 from opsbot.core.access import Action, Actor, Origin, Rank
-from opsbot.core.deployment import Deployment, Hold, Kind, Phase, Refused, Release, Request, Why
-from opsbot.core.health import CheckHealth, Verdict
+from opsbot.core.deployment import Deployment, Hold, Kind, Refused, Release, Request, Why
 from opsbot.core.model import (
     Acknowledgement,
     AuditEntry,
     Incident,
-    Live,
     Notice,
     Proof,
     Silence,
-    SourceState,
 )
 from opsbot.core.subjects import is_host
 from opsbot.core.windows import Span, active, coming
@@ -33,12 +28,11 @@ from opsbot.deploy.deployer import Deployer
 from opsbot.deploy.rolling import restart_in_turn
 from opsbot.feed import Feed
 from opsbot.gauges.drift import Drift
-from opsbot.host import HostFigures, host_figures
-from opsbot.processes import ProcessFigures, service_figures
 from opsbot.services.log_levels import at_least
-from opsbot.services.port import Activity, LogLine, LogQuery, ManagerError, ServiceManager, ServiceState
+from opsbot.services.port import LogLine, LogQuery, ManagerError, ServiceManager, ServiceState
 from opsbot.source.poll import Outcome, Polled, Poller
-from opsbot.store import Store, acks, audit, boards, channel_state, ledger, outbox, watchbook
+from opsbot.standing import ServiceStatus, Standings
+from opsbot.store import Store, acks, audit, channel_state, ledger, outbox, watchbook
 from opsbot.watch import Watcher
 from opsbot.watch.vetoes import Vetoes
 from opsbot.words import duration
@@ -46,62 +40,14 @@ from opsbot.words import duration
 if TYPE_CHECKING:
     from opsbot.chart import Memory
     from opsbot.core.account import Account
-    from opsbot.core.gauge import Gauge
     from opsbot.notify.courier import Sent
     from opsbot.notify.notifiers import Notifiers
-    from opsbot.watch.aware import Aware
     from opsbot.watch.leaks import Growth
 
 T = TypeVar("T")
 
 SILENCE = timedelta(hours=1)
 """How long a silence lasts when nothing is said."""
-HOST_FRESH = 0.5
-"""Seconds that the host's figures are good for: CPU "since the last look" says little when many look at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceStatus:
-    """Everything `/status` shows of one service."""
-
-    service: str
-    state: ServiceState
-    verdict: Verdict
-    checks: tuple[tuple[str, CheckHealth], ...]
-    figures: ProcessFigures | None = None
-    live: Live | None = None
-    release: Release | None = None
-    deploying: Deployment | None = None
-    last_deployment: Deployment | None = None
-    hold: Hold | None = None
-    silence: Silence | None = None
-    incident: Incident | None = None
-    source: SourceState | None = None
-    auto: bool = False
-    because_of: str = ""
-    """The service in whose incident this one is listed as not well."""
-    waits: str = ""
-    """What its recovery or its deployment waits for, in words; times in it are Discord's `<t:…>`."""
-    logins: tuple[int, int] | None = None
-    """Of a Discord bot: its starts in the last 24 hours, and how many logins Discord allows."""
-    discord_away: datetime | None = None
-    """Of a Discord bot: since when Discord is away, None while it is not."""
-
-
-@dataclass(frozen=True, slots=True)
-class Overview:
-    """What the board shows: how each service stands, without its figures, and what is wrong with the host.
-
-    taken: who has acknowledged which incident, and cards: the message of its card, both by the incident's id. open:
-    the maintenance windows of this moment.
-    """
-
-    services: tuple[ServiceStatus, ...]
-    host: tuple[Incident, ...]
-    taken: Mapping[int, Acknowledgement]
-    cards: Mapping[int, int]
-    open: tuple[Span, ...]
-    gauges: tuple["Gauge", ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,17 +77,16 @@ class Engine:
         self.store = store
         self.feed = feed
         self.managers = managers
-        self._host: tuple[float, HostFigures | None] = 0.0, None
         self.deployer = deployer
         self.watcher = watcher
         self.clock = clock
         self._redact = redact
+        self.standings = Standings(config, store, managers, watcher, clock)
+        """How all of it stands, for those who may see it; likewise the wiring's to complete."""
         self.poller: Poller | None = None
         """Asks the remotes; set by the wiring, which makes it after the engine's other parts."""
         self.growth: Mapping[str, Growth] = {}
         """How the memory of each service was last judged. This and what follows is the wiring's, too."""
-        self.gauges: Callable[[], Sequence[Gauge]] = tuple
-        """The figures of the host that are watched, as last measured."""
         self.drift = Drift()
         """How this host's clock stands to Discord's."""
         self.certificates: Mapping[str, datetime] = {}
@@ -150,8 +95,6 @@ class Engine:
         """Those beside Discord; likewise."""
         self.vetoes = Vetoes()
         """What recovery and deploys ask before they act; set by the wiring, as what follows."""
-        self.aware: Aware | None = None
-        """What goes by Discord; None where no service is a Discord bot."""
 
     # Who may do what
 
@@ -204,7 +147,7 @@ class Engine:
         if refusal:
             return refusal
         await self._record(actor, Action.STATUS, service, "", "shown")
-        return await self.statuses_of([service] if service else list(self.config.services))
+        return await self.standings.of([service] if service else list(self.config.services))
 
     async def health(self, actor: Actor, service: str | None = None) -> list[ServiceStatus] | Refused:
         """Run the checks now, and how the services stand after them."""
@@ -214,73 +157,7 @@ class Engine:
         names = [service] if service else list(self.config.services)
         await self.watcher.look(names)
         await self._record(actor, Action.HEALTH, service, "", "checked")
-        return await self.statuses_of(names)
-
-    async def status_of(self, service: str) -> ServiceStatus:
-        """How one service stands; for those who have asked already (a card, the dashboard, metrics)."""
-        (found,) = await self.statuses_of([service])
-        return found
-
-    async def statuses_of(self, services: Sequence[str]) -> list[ServiceStatus]:
-        """How these stand, with what they use: the store is read and the processes are looked at once for all."""
-        kept, incidents = await self.store.read(boards.kept_of, services, self.clock())
-        standing = [await self._standing(name, kept[name], incidents) for name in services]
-        figures = await asyncio.to_thread(_figures, [one.state for one in standing])
-        return [
-            await self._with_details(one, kept[one.service], used) for one, used in zip(standing, figures, strict=True)
-        ]
-
-    async def _with_details(
-        self, status: ServiceStatus, kept: boards.Kept, figures: ProcessFigures | None
-    ) -> ServiceStatus:
-        source = self.config.services[status.service].source
-        starts = await self.aware.starts(status.service) if self.aware is not None else None
-        return replace(
-            status,
-            checks=tuple(self.watcher.healths(status.service).items()),
-            figures=figures,
-            last_deployment=kept.latest,
-            source=kept.source if source else None,
-            auto=source.auto if source else False,
-            logins=None if starts is None else (starts[0].count, starts[1]),
-        )
-
-    async def overview(self) -> Overview:
-        """How all of it stands; for the board, which asks often."""
-        now, channel = self.clock(), self.config.discord.ops_channel_id
-        found = await self.store.read(boards.standing, self.config.services, channel, now)
-        return Overview(
-            tuple([await self._standing(name, kept, found.incidents) for name, kept in found.services.items()]),
-            tuple(one for subject, one in found.incidents.items() if is_host(subject)),
-            found.taken,
-            found.cards,
-            tuple(active(self.config.windows, now)),
-            tuple(self.gauges()),
-        )
-
-    async def _standing(self, service: str, kept: boards.Kept, incidents: Mapping[str, Incident]) -> ServiceStatus:
-        deploying = kept.latest if kept.latest is not None and not kept.latest.finished else None
-        return ServiceStatus(
-            service,
-            await self._state(service),
-            self.watcher.verdict(service),
-            (),
-            live=kept.live,
-            release=kept.release,
-            deploying=deploying,
-            hold=kept.hold,
-            silence=kept.silence,
-            incident=incidents.get(service),
-            because_of=self.watcher.because_of(service),
-            waits=self.watcher.waits(service) or _waiting_for(deploying),
-            discord_away=self.aware.away(service) if self.aware is not None else None,
-        )
-
-    async def _state(self, service: str) -> ServiceState:
-        try:
-            return await self.managers[service].state(service)
-        except ManagerError as error:
-            return ServiceState(Activity.FAILED, exit=str(error))
+        return await self.standings.of(names)
 
     async def memory(self, service: str, span: timedelta = timedelta(hours=24)) -> "Memory | None":
         """What is to be drawn of a service's memory; None where too little is known. For who was shown its status."""
@@ -295,16 +172,6 @@ class Engine:
         from opsbot.watch.memory_story import drawn_again  # noqa: PLC0415 - seldom drawn, and it takes room
 
         return await drawn_again(self.store, notice.service, kept) if isinstance(kept, dict) and kept else None
-
-    def host(self) -> HostFigures:
-        """CPU, memory and disk of this host; the disks are those the services and the store live on."""
-        at, figures = self._host
-        if figures is None or time.monotonic() - at > HOST_FRESH:
-            sources = [service.source for service in self.config.services.values() if service.source]
-            paths = {self.config.state.directory, *(source.directory for source in sources)}
-            figures = host_figures([path for path in sorted(paths) if path.exists()])
-            self._host = time.monotonic(), figures
-        return figures
 
     async def maintenance(self, actor: Actor) -> Maintenance | Refused:
         """The maintenance windows that are open, and the next three."""
@@ -663,12 +530,6 @@ class Engine:
         self.feed.publish("notice")
 
 
-def _figures(states: Sequence[ServiceState]) -> list[ProcessFigures | None]:
-    return [
-        None if state.pid is None else service_figures(state.pid, state.groups, state.started_at) for state in states
-    ]
-
-
 async def _joined(
     before: list[LogLine], following: AsyncIterator[LogLine], level: str | None
 ) -> AsyncIterator[LogLine]:
@@ -682,13 +543,6 @@ async def _joined(
                 seen[line] -= 1
             elif level is None or at_least(line.level, level):
                 yield line
-
-
-def _waiting_for(deployment: Deployment | None) -> str:
-    if deployment is None or deployment.phase is not Phase.WAITING or not deployment.steps:
-        return ""
-    last = deployment.steps[-1]
-    return last.note if last.phase is Phase.WAITING else ""
 
 
 def _asked(query: LogQuery) -> str:

@@ -232,7 +232,7 @@ async def open_engine(
         closing.push_async_callback(watcher.close)
         await watcher.open()
         engine = Engine(config, store, feed, managers, deployer, watcher, clock, redact)
-        engine.poller, engine.vetoes, engine.aware = poller, vetoes, aware
+        engine.poller, engine.vetoes, engine.standings.aware = poller, vetoes, aware
         if config.notifiers:
             from opsbot.notify.notifiers import Notifiers  # noqa: PLC0415 - only where there are any
 
@@ -249,7 +249,7 @@ async def open_engine(
         host = HostWatch(config, store, book, managers, leaks, clock, failed_units=failed, drift=engine.drift)
         certificates = CertificateWatch(config, store, book, clock)
         engine.growth = leaks.growth
-        engine.gauges = lambda: host.gauges
+        engine.standings.gauges = lambda: host.gauges
         engine.certificates = certificates.expires
         parts = (windows, engine.notifiers, pager, host, certificates, errands, connected, aware)
         yield Parts(engine, deployer, watcher, poller, *parts)

@@ -7,10 +7,11 @@ from datetime import datetime
 from opsbot import __version__
 from opsbot.core.deployment import Deployment
 from opsbot.core.gauge import HOST
-from opsbot.engine import Engine, ServiceStatus
+from opsbot.engine import Engine
 from opsbot.loops import Loops
 from opsbot.services.port import Activity
 from opsbot.source.poll import Poller
+from opsbot.standing import ServiceStatus
 from opsbot.store import StoreError, outbox, watchbook
 from opsbot.watch.leaks import Growth
 from opsbot.web.facts import Beats, CheckFigures, Figures, HostGauge, ServiceFigures
@@ -89,7 +90,7 @@ class LiveSources:
             notifications_waiting={each.name: each.waiting for each in notifiers},
             version=__version__,
             started_at=self._started,
-            services=tuple(_service(one) for one in await engine.statuses_of(list(engine.config.services))),
+            services=tuple(_service(one) for one in await engine.standings.of(list(engine.config.services))),
             deployments_total=dict(self._ended),
             recoveries_total=recoveries,
             poll_failures_total=dict(self._poller.failures),
@@ -105,7 +106,7 @@ class LiveSources:
                     gauge.threshold.bad,
                     gauge.ahead.likely if gauge.ahead is not None else None,
                 )
-                for gauge in engine.gauges()
+                for gauge in engine.standings.gauges()
             ),
             certificates=dict(engine.certificates),
             growth={name: _rate(growth) for name, growth in engine.growth.items()},

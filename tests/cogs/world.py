@@ -170,7 +170,7 @@ async def open_parts(config: Config, *, supervised: bool = False) -> AsyncIterat
         windows.object_to(vetoes)
         watcher = Watcher(config.services, store, feed, managers, prober, deployer, clock, vetoes=vetoes)
         engine = Engine(config, store, feed, managers, deployer, watcher, clock)
-        engine.vetoes, engine.aware = vetoes, aware
+        engine.vetoes, engine.standings.aware = vetoes, aware
         if aware is not None:
             aware.join(watcher, vetoes)
         opened.append(Parts(store, feed, manager, engine, windows, supervisor))

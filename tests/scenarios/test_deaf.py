@@ -69,7 +69,7 @@ async def test_row_29_one_that_stays_deaf_is_restarted_a_few_times_and_then_a_hu
 async def test_row_29_what_opsbot_itself_cannot_see_is_no_trouble_of_the_bots(watched: Watched) -> None:
     world = watched.world
     world.standin.faults.away()
-    aware = world.engine.aware
+    aware = world.engine.standings.aware
     assert aware is not None
     sightings = aware.sightings
     assert sightings is not None

@@ -31,8 +31,8 @@ class Watched:
 
     @property
     def aware(self) -> Aware:
-        assert self.world.engine.aware is not None
-        return self.world.engine.aware
+        assert self.world.engine.standings.aware is not None
+        return self.world.engine.standings.aware
 
     @property
     def sightings(self) -> Sightings:
@@ -49,8 +49,8 @@ class Watched:
             for service in await windows.tick():
                 if poller is not None:
                     poller.wake(service, Origin.POLL)
-            if world.engine.aware is not None:
-                await world.engine.aware.tick()
+            if world.engine.standings.aware is not None:
+                await world.engine.standings.aware.tick()
             await watcher.tick()
             await world.until(lambda: not watcher._tasks)
 
@@ -90,7 +90,7 @@ async def open_watched(folder: Path, **options: Any) -> AsyncIterator[Watched]:
         assert world.standin.add_bot("recorder") == BOT
         world.standin.set_presence(BOT, "online")
         await world.start()
-        watched, aware, windows = Watched(world), world.engine.aware, world.parts.windows
+        watched, aware, windows = Watched(world), world.engine.standings.aware, world.parts.windows
         assert windows is not None
         await windows.open()
         if aware is not None:
