@@ -15,6 +15,7 @@ from benchmarks._usage import anonymous, rss
 from opsbot.config_file import load
 from opsbot.core.access import Origin, itself
 from opsbot.core.deployment import Deployment, Kind, Phase, Request
+from opsbot.footprint import give_back, limit_arenas, settle_collector
 from opsbot.wiring import Parts, open_engine
 from tests.fixtures.sample import Remote
 
@@ -60,6 +61,7 @@ async def _deploy(parts: Parts, commit: str) -> None:
 
 
 async def main(deploys: int) -> None:
+    limit_arenas()  # this and what follows the wiring as the daemon does it
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
         os.environ["SOAK_TOKEN"] = "none"  # noqa: S105 - no token
@@ -68,6 +70,8 @@ async def main(deploys: int) -> None:
         file = folder / "config.toml"
         file.write_text(CONFIG.format(folder=folder, repository=remote.url))
         async with open_engine(load(file)) as parts:
+            settle_collector()
+            give_back()
             try:
                 await _soak(parts, commits, deploys)
             finally:
