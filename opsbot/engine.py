@@ -32,7 +32,7 @@ from opsbot.services.log_levels import at_least
 from opsbot.services.port import LogLine, LogQuery, ManagerError, ServiceManager, ServiceState
 from opsbot.source.poll import Outcome, Polled, Poller
 from opsbot.standing import ServiceStatus, Standings
-from opsbot.store import Store, acks, audit, channel_state, ledger, outbox, watchbook
+from opsbot.store import Store, acks, audit, channel_state, ledger, outbox, storms, watchbook
 from opsbot.watch import Watcher
 from opsbot.watch.vetoes import Vetoes
 from opsbot.words import duration
@@ -457,6 +457,34 @@ class Engine:
             opened = Refused(Why.NO_INCIDENT, f"{opened.service} is well again: there is nothing to acknowledge.")
         await self._record(actor, Action.ACK, service, reason, opened)
         return opened
+
+    async def acknowledge_storm(self, actor: Actor, number: int, reason: str) -> int | Refused:
+        """Take all of a storm that is open and that nobody has taken; how many incidents these are.
+
+        number: the storm's notice.
+        """
+        refusal = await self.admit(actor, Action.ACK, None, reason)
+        if refusal:
+            return refusal
+        if not reason.strip():
+            refused = Refused(Why.BAD_INPUT, "An acknowledgement needs a reason: what are you going to do about it?")
+            await self._record(actor, Action.ACK, None, reason, refused)
+            return refused
+        why = self._redact(reason.strip())[:300]
+        taken = await self.store.write(storms.acknowledge, number, actor.name, why, self.clock())
+        for incident in taken:
+            self.feed.publish("incident", incident.id)
+            await self._record(actor, Action.ACK, incident.service, reason, f"incident {incident.id}")
+        if not taken:
+            refused = Refused(Why.NO_INCIDENT, "Nothing of it is open and not taken: there is nothing to acknowledge.")
+            await self._record(actor, Action.ACK, None, reason, refused)
+            return refused
+        self.feed.publish("notice")
+        return len(taken)
+
+    async def storm(self, number: int) -> storms.Seen:
+        """How a storm stands; number: its notice. Without incidents where it is not remembered any more."""
+        return await self.store.read(storms.seen, number)
 
     async def _to_acknowledge(self, service: str | None, number: int | None) -> Incident | Refused:
         if number is not None:
