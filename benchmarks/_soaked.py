@@ -86,6 +86,8 @@ async def _soak(parts: Parts, commits: list[str], deploys: int) -> None:
         for _ in range(LOOKS):
             await parts.watcher.look(["web"])
             checks += 1
+        await parts.pager.tick()  # these empty what they hear of, as the loops have them do every few seconds
+        await parts.windows.tick()
         if (number + 1) % max(deploys // 10, 1) == 0:
             gc.collect()
             own, files = os.getpid(), len(list(Path("/proc/self/fd").iterdir()))
