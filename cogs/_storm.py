@@ -21,10 +21,11 @@ def storm(notice: Notice, seen: Seen, host: str) -> Shown:
     incidents = seen.incidents
     open_ones = [one for one in incidents if one.closed_at is None]
     called = sum(one.called_at is not None for one in open_ones)
-    lines = [
-        _line(one, seen.taken.get(one.id))
-        for one in (*open_ones, *(one for one in incidents if one.closed_at is not None))
-    ]
+    over = (one for one in incidents if one.closed_at is not None)
+    one_has_all = not seen.untaken and len({taken.actor for taken in seen.taken.values()}) == 1
+    taken = {} if one_has_all else seen.taken  # the sentence says it
+    same = len({one.cause for one in open_ones}) == 1 and len(open_ones) > 1
+    lines = [_line(one, taken.get(one.id), with_cause=not same) for one in (*open_ones, *over)]
     text, file = fit(lines, DESCRIPTION), None
     if text != "\n".join(lines):
         text = fit(lines, DESCRIPTION - len(ALL_LISTED)) + ALL_LISTED
@@ -52,6 +53,9 @@ def _sentence(incidents: Sequence[Incident], open_ones: Sequence[Incident], call
     if len(open_ones) < len(incidents):
         text = f"🔴 Of {len(incidents)} services that became unwell at once, {len(open_ones)} still are: {names}{more}."
     human = f" A human is needed for {called}." if called else ""
+    causes = {one.cause for one in open_ones}
+    if len(causes) == 1 and len(open_ones) > 1:
+        return f"{text}{human} All of them say the same: {escape(causes.pop(), 200)}."
     return f"{text}{human} What they have in common is worth a look first: the host, the network, a deploy."
 
 
@@ -69,15 +73,15 @@ def _taken(seen: Seen) -> str:
     )
 
 
-def _line(one: Incident, taken: Acknowledgement | None) -> str:
-    cause = escape(one.cause, 60)
+def _line(one: Incident, taken: Acknowledgement | None, *, with_cause: bool) -> str:
+    cause = f": {escape(one.cause, 60)}" if with_cause else ""
     if one.part_of is not None:
         return f"↪️ **{escape(one.service, 60)}** is part of incident {one.part_of}"
     if one.closed_at is not None:
-        return f"🟢 **{escape(one.service, 60)}** until {moment(one.closed_at, 't')}: {cause}"
+        return f"🟢 **{escape(one.service, 60)}** until {moment(one.closed_at, 't')}{cause}"
     sign = "🚨" if one.called_at is not None else "🔴"
     on_it = f" · 👀 {escape(taken.actor, 40)}" if taken is not None else ""
-    return f"{sign} **{escape(one.service, 60)}** {moment(one.opened_at, 'R')}: {cause}{on_it}"
+    return f"{sign} **{escape(one.service, 60)}** {moment(one.opened_at, 'R')}{cause}{on_it}"
 
 
 def _plain(one: Incident) -> str:

@@ -198,3 +198,13 @@ async def test_all_of_a_storm_is_taken_with_one_button_and_its_message_says_by_w
     await world.store.write(acks.acknowledge, again)
     await true_cards(world)
     assert storm_of(world)["components"] == []
+
+
+async def test_what_all_of_them_say_is_said_first(world: World) -> None:
+    world.standin.faults.away()
+    for name in NAMES[:20]:
+        await world.incident(name, "check http: no connection to 10.0.0.7")
+    await world.start(wait=False)
+    world.standin.faults.back()
+    await world.all_told(30)
+    assert storm_of(world)["content"].endswith("All of them say the same: check http: no connection to 10.0.0.7.")
