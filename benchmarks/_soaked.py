@@ -15,6 +15,7 @@ from benchmarks._usage import anonymous, rss
 from opsbot.config_file import load
 from opsbot.core.access import Origin, itself
 from opsbot.core.deployment import Deployment, Kind, Phase, Request
+from opsbot.footprint import give_back, limit_arenas, settle_collector
 from opsbot.wiring import Parts, open_engine
 from tests.fixtures.sample import Remote
 
@@ -60,6 +61,7 @@ async def _deploy(parts: Parts, commit: str) -> None:
 
 
 async def main(deploys: int) -> None:
+    limit_arenas()  # this and what follows the wiring as the daemon does it
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
         os.environ["SOAK_TOKEN"] = "none"  # noqa: S105 - no token
@@ -68,6 +70,8 @@ async def main(deploys: int) -> None:
         file = folder / "config.toml"
         file.write_text(CONFIG.format(folder=folder, repository=remote.url))
         async with open_engine(load(file)) as parts:
+            settle_collector()
+            give_back()
             try:
                 await _soak(parts, commits, deploys)
             finally:
@@ -82,6 +86,8 @@ async def _soak(parts: Parts, commits: list[str], deploys: int) -> None:
         for _ in range(LOOKS):
             await parts.watcher.look(["web"])
             checks += 1
+        await parts.pager.tick()  # these empty what they hear of, as the loops have them do every few seconds
+        await parts.windows.tick()
         if (number + 1) % max(deploys // 10, 1) == 0:
             gc.collect()
             own, files = os.getpid(), len(list(Path("/proc/self/fd").iterdir()))

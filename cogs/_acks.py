@@ -1,7 +1,7 @@
 """Acknowledge: the button opens a form that asks why; the form, sent at any time after, acknowledges.
 
-All that the form means stands in its custom id, `ops:1:ack:SERVICE:iNUMBER` as for the button: it may come to an opsbot
-that was restarted since it was opened. The rank counts that is held when it is sent.
+All that the form means stands in its custom id, `ops:1:ack:SERVICE:iNUMBER` as for the button (`nNUMBER`: all of a
+storm): it may come to an opsbot that was restarted since it was opened. The rank counts that is held when it is sent.
 """
 
 import logging
@@ -41,6 +41,9 @@ def _form(custom_id: str, name: str) -> discord.ui.Modal:
 async def ask_why(engine: Engine, interaction: discord.Interaction, service: str, ident: str) -> None:
     """Open the form; say why not to who may not, and where the incident is over."""
     actor = actor_of(interaction)
+    if ident.startswith("n"):
+        await _of_storm(engine, interaction, actor, ident)
+        return
     incident = await engine.incident(int(ident[1:])) if ident[1:].isdecimal() else None
     if not engine.config.roles.allow(actor, Action.ACK) or incident is None or incident.closed_at is not None:
 
@@ -56,10 +59,31 @@ async def ask_why(engine: Engine, interaction: discord.Interaction, service: str
 
         await respond(interaction, Action.ACK, work, service=service or None)
         return
+    await _open(interaction, _form(f"ops:1:ack:{service}:{ident}", words(incident.service)))
+
+
+async def _of_storm(engine: Engine, interaction: discord.Interaction, actor: Actor, ident: str) -> None:
+    untaken = (await engine.storm(int(ident[1:]))).untaken if ident[1:].isdecimal() else ()
+    if engine.config.roles.allow(actor, Action.ACK) and untaken:
+        await _open(interaction, _form(f"ops:1:ack::{ident}", f"{len(untaken)} incidents"))
+        return
+
+    async def work(who: Actor) -> Shown:
+        refused = await engine.admit(who, Action.ACK, None, f"button {ident}")
+        if refused is not None:
+            return refusal(refused)
+        text = "Nothing of it is open and not taken any more."
+        await engine.note(who, Action.ACK, "", "button", f"nothing done: {text}")
+        return say(text)
+
+    await respond(interaction, Action.ACK, work)
+
+
+async def _open(interaction: discord.Interaction, form: discord.ui.Modal) -> None:
     if not bot_of(interaction).clicks.first(interaction.id):
         return
     try:
-        await interaction.response.send_modal(_form(f"ops:1:ack:{service}:{ident}", words(incident.service)))
+        await interaction.response.send_modal(form)
     except (discord.HTTPException, *CONNECTION) as error:
         log.info("the form to acknowledge could not be shown: %r", error)
 
@@ -73,11 +97,18 @@ async def submitted(engine: Engine, interaction: discord.Interaction, custom_id:
     reason = _written(dict(interaction.data or {}).get("components"))
 
     async def work(actor: Actor) -> Shown:
-        done = await engine.acknowledge(actor, service or None, reason, number)
-        if isinstance(done, Refused):
-            return refusal(done)
+        if match["ident"].startswith("n"):
+            count = await engine.acknowledge_storm(actor, number, reason)
+            if isinstance(count, Refused):
+                return refusal(count)
+            it = "It is yours" if count == 1 else f"These {count} incidents are yours"
+        else:
+            done = await engine.acknowledge(actor, service or None, reason, number)
+            if isinstance(done, Refused):
+                return refusal(done)
+            it = "It is yours"
         return say(
-            "It is yours: no reminders and no escalation. That ends when it is over, and when it gets worse: "
+            f"{it}: no reminders and no escalation. That ends when it is over, and when it gets worse: "
             "then all are told again."
         )
 

@@ -42,8 +42,14 @@ async def acknowledge(interaction: discord.Interaction, *, private: bool, update
 
     update: the answer will replace the message the button sits on.
     """
-    if not bot_of(interaction).clicks.first(interaction.id):
+    clicks = bot_of(interaction).clicks
+    if not clicks.first(interaction.id):
         return False
+    with clicks.rush.first_response():
+        return await _taken(interaction, private=private, update=update)
+
+
+async def _taken(interaction: discord.Interaction, *, private: bool, update: bool) -> bool:
     began, uncertain = time.monotonic(), False
     while time.monotonic() - began < ACKNOWLEDGE_SECONDS:
         try:
@@ -78,6 +84,7 @@ async def respond(
     public = public and known and engine.config.roles.allow(actor, action)
     if not await acknowledge(interaction, private=not public, update=update):
         return
+    await bot_of(interaction).clicks.rush.give_way()
     try:
         shown = await work(actor)
     except Exception:

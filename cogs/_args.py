@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 import discord
 from discord import app_commands
 
+from cogs._rush import Rush
 from cogs._text import one_line
 from opsbot.core.access import Action, Actor, Origin
 from opsbot.core.amounts import parse_duration
@@ -31,6 +32,7 @@ class Clicks:
     most: int = 2000
     ids: OrderedDict[int, None] = field(default_factory=OrderedDict)
     deeds: dict[str, tuple[float, str]] = field(default_factory=dict)
+    rush: Rush = field(default_factory=Rush)
 
     def first(self, number: int) -> bool:
         """Whether this interaction was not seen before."""

@@ -20,7 +20,8 @@ from cogs._render import Shown
 from cogs._rounds import OnProblem, Pace, Rounds
 from cogs._tellings import host_of
 from opsbot.core.model import Board, NoticeKind
-from opsbot.engine import Engine, Overview
+from opsbot.engine import Engine
+from opsbot.standing import Overview
 from opsbot.store import boards, outbox
 
 log = logging.getLogger(__name__)
@@ -87,7 +88,7 @@ class Boards(Rounds):
             return None
         if await self._alarms():
             return ALARM_SECONDS
-        seen = await self._engine.overview()
+        seen = await self._engine.standings.overview()
         self._figures = steady(seen.gauges, self._figures)
         digest = self._shown(seen, EPOCH).digest()
         if ours is None or ours.message is None:

@@ -17,7 +17,7 @@ from opsbot.core.gauge import Gauge
 from opsbot.core.health import Verdict
 from opsbot.core.model import Incident
 from opsbot.core.subjects import HOST, heading, words
-from opsbot.engine import Overview, ServiceStatus
+from opsbot.standing import Overview, ServiceStatus
 
 MARK = "· #board"
 FEW = 8

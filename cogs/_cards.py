@@ -637,7 +637,7 @@ def update(notice: Notice, around: Around) -> Shown:
     commit = str(body.get("commit", ""))
     buttons = (Button("deploy", "Deploy", notice.service, commit[:20], discord.ButtonStyle.primary),) if commit else ()
     return Shown(
-        f"🆕 {escape(str(body.get('text', '')), 900)}",
+        f"🆕 {told(str(body.get('text', '')), 900)}",
         f"{notice.service}: a new commit" + (" needs a look" if body.get("why") == Because.NEEDS_LOOK else ""),
         fit(lines, DESCRIPTION) or code(commit[:10]),
         BLUE,

@@ -19,9 +19,9 @@ from opsbot.core.gauge import in_about
 from opsbot.core.health import CheckHealth, Verdict
 from opsbot.core.model import AuditEntry, Incident, Proof, Silence
 from opsbot.core.subjects import words
-from opsbot.engine import ServiceStatus
 from opsbot.host import HostFigures
 from opsbot.services.port import Activity, LogLine, ServiceState
+from opsbot.standing import ServiceStatus
 from opsbot.watch.leaks import Growth, in_short
 from opsbot.words import duration, size, whose
 

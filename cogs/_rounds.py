@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from cogs._budget import Limits
 from cogs._channel import OpsChannel
+from opsbot.beats import until_beat
 from opsbot.engine import Engine
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class Rounds(ABC):
     async def _rest(self, wait: float | None) -> None:
         if wait is None:
             if self._changes is not None:
-                await self._changes.wait(self._idle)
+                await self._changes.wait(until_beat(self._idle))
         else:
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait):

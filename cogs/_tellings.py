@@ -109,8 +109,8 @@ async def telling(engine: Engine, notice: Notice) -> Telling | None:
         case NoticeKind.DIGEST:
             return await _of_digest(engine, notice)
         case NoticeKind.STORM:
-            incidents = await engine.store.read(storms.members, notice.id)
-            return Telling(storm(notice, incidents, host_of(engine)), storms.revision(incidents))
+            seen = await engine.store.read(storms.seen, notice.id)
+            return Telling(storm(notice, seen, host_of(engine)), seen.revision)
         case NoticeKind.INCIDENT | NoticeKind.CALL | NoticeKind.RECOVERED | NoticeKind.REMINDER | NoticeKind.ESCALATION:
             incident = await engine.incident(subject)
             return None if incident is None else await _of_incident(engine, notice, incident)

@@ -33,7 +33,9 @@ class Status(commands.Cog):
             if service is not None:
                 shown = details(statuses[0], engine.growth.get(service))
                 return await with_chart(shown, await engine.memory(service))
-            return overview(statuses, await asyncio.to_thread(engine.host), host_of(engine), await engine.proof())
+            return overview(
+                statuses, await asyncio.to_thread(engine.standings.host), host_of(engine), await engine.proof()
+            )
 
         await respond(interaction, Action.STATUS, work, service=service)
 

@@ -3,6 +3,7 @@
 It starts `opsbot demo`, presses its buttons as a newcomer would, and takes docs/demo.png (the whole page) and
 docs/deploy-card.png; an incident from alarm to recovery: docs/incident-alarm.png, docs/incident-taken.png
 (acknowledged), docs/incident-thread.png (its timeline, the whole page) and docs/incident-over.png; and docs/board.png.
+For docs/storm.png fourteen services are needed at once: that one is of the real bot on the stand-in, as in the tests.
 """
 
 import asyncio
@@ -10,9 +11,14 @@ import re
 import shutil
 import signal
 import sys
+import tempfile
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from playwright.async_api import Locator, Page, async_playwright, expect
+from playwright.async_api import Browser, Locator, Page, async_playwright, expect
+
+from opsbot.config import Config
 
 HERE = Path(__file__).parent
 FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
@@ -21,6 +27,12 @@ START_SECONDS = 60
 STOP_SECONDS = 15
 BOARD_MS = 130_000
 """It is edited once a minute."""
+LOOK: dict[str, Any] = {
+    "viewport": {"width": 1440, "height": 900},
+    "locale": "en-GB",
+    "timezone_id": "UTC",
+    "color_scheme": "dark",
+}
 SIZE_MOST = 300 * 1024
 PICTURES = (
     "demo.png",
@@ -30,6 +42,11 @@ PICTURES = (
     "incident-thread.png",
     "incident-over.png",
     "board.png",
+    "storm.png",
+)
+MANY = (
+    *("api", "billing", "bot", "cache", "front", "mail", "media"),
+    *("payments", "queue", "reports", "search", "sessions", "stats", "webhook"),
 )
 
 
@@ -90,6 +107,27 @@ async def board(page: Page) -> None:
     await picture(found, "board.png")
 
 
+async def storm(browser: Browser) -> None:
+    """Fourteen services that cannot reach their database."""
+    sys.path.insert(0, str(HERE.parent))
+    from tests.cogs.world import config_for, open_world  # noqa: PLC0415 - found by the line above
+
+    def with_many(config: Config) -> Config:
+        return replace(config, services=config_for(config.path.parent, "", MANY).services)
+
+    with tempfile.TemporaryDirectory(prefix="opsbot-storm-") as folder:
+        async with open_world(Path(folder), changed=with_many) as world:
+            world.standin.faults.away()
+            for name in MANY:
+                await world.incident(name, "check http: no connection to 10.0.0.7:5432")
+            await world.start(wait=False)
+            world.standin.faults.back()
+            await world.all_told(30)
+            page = await browser.new_page(**LOOK)
+            await page.goto(world.standin.url)
+            await picture(messages(page, "became unwell within a short time").first, "storm.png")
+
+
 async def picture(message: Locator, name: str) -> None:
     """One message alone."""
     await message.scroll_into_view_if_needed()
@@ -119,15 +157,14 @@ async def main() -> int:
             url = await address(demo)
         async with async_playwright() as playwright:
             browser = await playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-            page = await browser.new_page(
-                viewport={"width": 1440, "height": 900}, locale="en-GB", timezone_id="UTC", color_scheme="dark"
-            )
+            page = await browser.new_page(**LOOK)
             await page.goto(url)
             await page.get_by_test_id("composer").wait_for()
             await play(page)
             await take(page)
             await incident(page)
             await board(page)
+            await storm(browser)
             await browser.close()
     finally:
         demo.send_signal(signal.SIGINT)

@@ -24,7 +24,7 @@ from opsbot.engine import Engine
 from opsbot.footprint import give_back, limit_arenas, settle_collector
 from opsbot.heartbeat import Heartbeat, deaf, unheard_words
 from opsbot.instance import AlreadyRunningError, InstanceLock
-from opsbot.loops import Loops
+from opsbot.loops import OFTEN, Loops
 from opsbot.redaction import RedactingFilter, Redactor
 from opsbot.reload import InForce, Reloader
 from opsbot.sdnotify import READY, STOPPING, notify, watchdog_seconds
@@ -206,8 +206,11 @@ async def _end(task: "asyncio.Task[None]") -> None:
 def _loops(parts: Parts) -> Loops:
     engine = parts.engine
     loops = Loops(engine.clock)
-    loops.every("windows", WINDOWS, partial(_windows, parts), limit=timedelta(seconds=30))
-    loops.every("watch", TICK, parts.watcher.tick, limit=timedelta(seconds=30))
+    # Without any, those of the configuration before may still be over one day, and silences are: the line that sums
+    # them up wakes nobody, and may come a minute late.
+    windows = WINDOWS if engine.config.windows else OFTEN
+    loops.every("windows", windows, partial(_windows, parts), limit=timedelta(seconds=30))
+    loops.every("watch", TICK, parts.watcher.tick, limit=timedelta(seconds=30), idle=parts.watcher.idle)
     if parts.aware is not None:
         loops.every("discord", TICK, parts.aware.tick, limit=timedelta(seconds=30))
     loops.every("pager", PAGING, parts.pager.tick, limit=timedelta(seconds=30))

@@ -345,7 +345,7 @@ async def run_bot(
     Route.BASE = DISCORD if config.discord.api_url is None else config.discord.api_url.rstrip("/")
     # A token in a text we send would have its underscores escaped.
     redact = Redactor([token, escape(token, len(token) + 1)])
-    aware = engine.aware
+    aware = engine.standings.aware
     sightings = aware.sightings if aware is not None else None
 
     def tell(state: GatewayState) -> None:

@@ -4,7 +4,6 @@ Each call says who asks, is checked against the ranks, is written into the audit
 asked for, or a `Refused` with the reason. `open_engine` in `opsbot.wiring` puts the parts together.
 """
 
-import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
@@ -14,17 +13,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 from opsbot.config import Config
 from opsbot.core.access import Action, Actor, Origin, Rank
-from opsbot.core.deployment import Deployment, Hold, Kind, Phase, Refused, Release, Request, Why
-from opsbot.core.health import CheckHealth, Verdict
+from opsbot.core.deployment import Deployment, Hold, Kind, Refused, Release, Request, Why
 from opsbot.core.model import (
     Acknowledgement,
     AuditEntry,
     Incident,
-    Live,
     Notice,
     Proof,
     Silence,
-    SourceState,
 )
 from opsbot.core.subjects import is_host
 from opsbot.core.windows import Span, active, coming
@@ -32,12 +28,11 @@ from opsbot.deploy.deployer import Deployer
 from opsbot.deploy.rolling import restart_in_turn
 from opsbot.feed import Feed
 from opsbot.gauges.drift import Drift
-from opsbot.host import HostFigures, host_figures
-from opsbot.processes import ProcessFigures, service_figures
 from opsbot.services.log_levels import at_least
-from opsbot.services.port import Activity, LogLine, LogQuery, ManagerError, ServiceManager, ServiceState
+from opsbot.services.port import LogLine, LogQuery, ManagerError, ServiceManager, ServiceState
 from opsbot.source.poll import Outcome, Polled, Poller
-from opsbot.store import Store, acks, audit, boards, channel_state, ledger, outbox, watchbook
+from opsbot.standing import ServiceStatus, Standings
+from opsbot.store import Store, acks, audit, channel_state, ledger, outbox, storms, watchbook
 from opsbot.watch import Watcher
 from opsbot.watch.vetoes import Vetoes
 from opsbot.words import duration
@@ -45,60 +40,14 @@ from opsbot.words import duration
 if TYPE_CHECKING:
     from opsbot.chart import Memory
     from opsbot.core.account import Account
-    from opsbot.core.gauge import Gauge
     from opsbot.notify.courier import Sent
     from opsbot.notify.notifiers import Notifiers
-    from opsbot.watch.aware import Aware
     from opsbot.watch.leaks import Growth
 
 T = TypeVar("T")
 
 SILENCE = timedelta(hours=1)
 """How long a silence lasts when nothing is said."""
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceStatus:
-    """Everything `/status` shows of one service."""
-
-    service: str
-    state: ServiceState
-    verdict: Verdict
-    checks: tuple[tuple[str, CheckHealth], ...]
-    figures: ProcessFigures | None = None
-    live: Live | None = None
-    release: Release | None = None
-    deploying: Deployment | None = None
-    last_deployment: Deployment | None = None
-    hold: Hold | None = None
-    silence: Silence | None = None
-    incident: Incident | None = None
-    source: SourceState | None = None
-    auto: bool = False
-    because_of: str = ""
-    """The service in whose incident this one is listed as not well."""
-    waits: str = ""
-    """What its recovery or its deployment waits for, in words; times in it are Discord's `<t:…>`."""
-    logins: tuple[int, int] | None = None
-    """Of a Discord bot: its starts in the last 24 hours, and how many logins Discord allows."""
-    discord_away: datetime | None = None
-    """Of a Discord bot: since when Discord is away, None while it is not."""
-
-
-@dataclass(frozen=True, slots=True)
-class Overview:
-    """What the board shows: how each service stands, without its figures, and what is wrong with the host.
-
-    taken: who has acknowledged which incident, and cards: the message of its card, both by the incident's id. open:
-    the maintenance windows of this moment.
-    """
-
-    services: tuple[ServiceStatus, ...]
-    host: tuple[Incident, ...]
-    taken: Mapping[int, Acknowledgement]
-    cards: Mapping[int, int]
-    open: tuple[Span, ...]
-    gauges: tuple["Gauge", ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +81,12 @@ class Engine:
         self.watcher = watcher
         self.clock = clock
         self._redact = redact
+        self.standings = Standings(config, store, managers, watcher, clock)
+        """How all of it stands, for those who may see it; likewise the wiring's to complete."""
         self.poller: Poller | None = None
         """Asks the remotes; set by the wiring, which makes it after the engine's other parts."""
         self.growth: Mapping[str, Growth] = {}
         """How the memory of each service was last judged. This and what follows is the wiring's, too."""
-        self.gauges: Callable[[], Sequence[Gauge]] = tuple
-        """The figures of the host that are watched, as last measured."""
         self.drift = Drift()
         """How this host's clock stands to Discord's."""
         self.certificates: Mapping[str, datetime] = {}
@@ -146,8 +95,6 @@ class Engine:
         """Those beside Discord; likewise."""
         self.vetoes = Vetoes()
         """What recovery and deploys ask before they act; set by the wiring, as what follows."""
-        self.aware: Aware | None = None
-        """What goes by Discord; None where no service is a Discord bot."""
 
     # Who may do what
 
@@ -200,7 +147,7 @@ class Engine:
         if refusal:
             return refusal
         await self._record(actor, Action.STATUS, service, "", "shown")
-        return [await self.status_of(name) for name in ([service] if service else self.config.services)]
+        return await self.standings.of([service] if service else list(self.config.services))
 
     async def health(self, actor: Actor, service: str | None = None) -> list[ServiceStatus] | Refused:
         """Run the checks now, and how the services stand after them."""
@@ -210,77 +157,7 @@ class Engine:
         names = [service] if service else list(self.config.services)
         await self.watcher.look(names)
         await self._record(actor, Action.HEALTH, service, "", "checked")
-        return [await self.status_of(name) for name in names]
-
-    async def status_of(self, service: str) -> ServiceStatus:
-        """How one service stands; for those who have asked already (a card, the dashboard, metrics)."""
-        configured = self.config.services[service]
-        state = await self._state(service)
-        now = self.clock()
-        live = await self.store.read(ledger.live, service)
-        releases = await self.store.read(ledger.releases, service)
-        latest = await self.store.read(ledger.deployments, service, 1)
-        incidents = await self.store.read(watchbook.open_incidents)
-        checks = self.watcher.healths(service)
-        deploying = latest[0] if latest and not latest[0].finished else None
-        starts = await self.aware.starts(service) if self.aware is not None else None
-        return ServiceStatus(
-            service,
-            state,
-            self.watcher.verdict(service),
-            tuple(checks.items()),
-            figures=await _figures(state),
-            live=live,
-            release=next((r for r in releases if live and r.name == live.release), None),
-            deploying=deploying,
-            last_deployment=latest[0] if latest else None,
-            hold=await self.store.read(ledger.hold, service),
-            silence=await self.store.read(watchbook.silence, service, now),
-            incident=incidents.get(service),
-            source=await self.store.read(watchbook.source, service) if configured.source else None,
-            auto=configured.source.auto if configured.source else False,
-            because_of=self.watcher.because_of(service),
-            waits=self.watcher.waits(service) or _waiting_for(deploying),
-            logins=None if starts is None else (starts[0].count, starts[1]),
-            discord_away=self.aware.away(service) if self.aware is not None else None,
-        )
-
-    async def overview(self) -> Overview:
-        """How all of it stands; for the board, which asks often."""
-        now, channel = self.clock(), self.config.discord.ops_channel_id
-        found = await self.store.read(boards.standing, self.config.services, channel, now)
-        return Overview(
-            tuple([await self._standing(name, kept, found) for name, kept in found.services.items()]),
-            tuple(one for subject, one in found.incidents.items() if is_host(subject)),
-            found.taken,
-            found.cards,
-            tuple(active(self.config.windows, now)),
-            tuple(self.gauges()),
-        )
-
-    async def _standing(self, service: str, kept: boards.Kept, among: boards.Standing) -> ServiceStatus:
-        deploying = kept.latest if kept.latest is not None and not kept.latest.finished else None
-        return ServiceStatus(
-            service,
-            await self._state(service),
-            self.watcher.verdict(service),
-            (),
-            live=kept.live,
-            release=kept.release,
-            deploying=deploying,
-            hold=kept.hold,
-            silence=kept.silence,
-            incident=among.incidents.get(service),
-            because_of=self.watcher.because_of(service),
-            waits=self.watcher.waits(service) or _waiting_for(deploying),
-            discord_away=self.aware.away(service) if self.aware is not None else None,
-        )
-
-    async def _state(self, service: str) -> ServiceState:
-        try:
-            return await self.managers[service].state(service)
-        except ManagerError as error:
-            return ServiceState(Activity.FAILED, exit=str(error))
+        return await self.standings.of(names)
 
     async def memory(self, service: str, span: timedelta = timedelta(hours=24)) -> "Memory | None":
         """What is to be drawn of a service's memory; None where too little is known. For who was shown its status."""
@@ -295,11 +172,6 @@ class Engine:
         from opsbot.watch.memory_story import drawn_again  # noqa: PLC0415 - seldom drawn, and it takes room
 
         return await drawn_again(self.store, notice.service, kept) if isinstance(kept, dict) and kept else None
-
-    def host(self) -> HostFigures:
-        """CPU, memory and disk of this host; the disks are those the services and the store live on."""
-        paths = {self.config.state.directory, *(s.source.directory for s in self.config.services.values() if s.source)}
-        return host_figures([path for path in sorted(paths) if path.exists()])
 
     async def maintenance(self, actor: Actor) -> Maintenance | Refused:
         """The maintenance windows that are open, and the next three."""
@@ -586,6 +458,34 @@ class Engine:
         await self._record(actor, Action.ACK, service, reason, opened)
         return opened
 
+    async def acknowledge_storm(self, actor: Actor, number: int, reason: str) -> int | Refused:
+        """Take all of a storm that is open and that nobody has taken; how many incidents these are.
+
+        number: the storm's notice.
+        """
+        refusal = await self.admit(actor, Action.ACK, None, reason)
+        if refusal:
+            return refusal
+        if not reason.strip():
+            refused = Refused(Why.BAD_INPUT, "An acknowledgement needs a reason: what are you going to do about it?")
+            await self._record(actor, Action.ACK, None, reason, refused)
+            return refused
+        why = self._redact(reason.strip())[:300]
+        taken = await self.store.write(storms.acknowledge, number, actor.name, why, self.clock())
+        for incident in taken:
+            self.feed.publish("incident", incident.id)
+            await self._record(actor, Action.ACK, incident.service, reason, f"incident {incident.id}")
+        if not taken:
+            refused = Refused(Why.NO_INCIDENT, "Nothing of it is open and not taken: there is nothing to acknowledge.")
+            await self._record(actor, Action.ACK, None, reason, refused)
+            return refused
+        self.feed.publish("notice")
+        return len(taken)
+
+    async def storm(self, number: int) -> storms.Seen:
+        """How a storm stands; number: its notice. Without incidents where it is not remembered any more."""
+        return await self.store.read(storms.seen, number)
+
     async def _to_acknowledge(self, service: str | None, number: int | None) -> Incident | Refused:
         if number is not None:
             found = await self.store.read(watchbook.incident, number)
@@ -658,12 +558,6 @@ class Engine:
         self.feed.publish("notice")
 
 
-async def _figures(state: ServiceState) -> ProcessFigures | None:
-    if state.pid is None:
-        return None
-    return await asyncio.to_thread(service_figures, state.pid, state.groups, state.started_at)
-
-
 async def _joined(
     before: list[LogLine], following: AsyncIterator[LogLine], level: str | None
 ) -> AsyncIterator[LogLine]:
@@ -677,13 +571,6 @@ async def _joined(
                 seen[line] -= 1
             elif level is None or at_least(line.level, level):
                 yield line
-
-
-def _waiting_for(deployment: Deployment | None) -> str:
-    if deployment is None or deployment.phase is not Phase.WAITING or not deployment.steps:
-        return ""
-    last = deployment.steps[-1]
-    return last.note if last.phase is Phase.WAITING else ""
 
 
 def _asked(query: LogQuery) -> str:

@@ -32,6 +32,10 @@ class Subscription:
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 await self._wake.wait()
+        return self.take()
+
+    def take(self) -> frozenset[Subject]:
+        """What changed since the last call; waits for nothing."""
         self._wake.clear()
         changed, self._changed = frozenset(self._changed), set()
         return changed

@@ -1,7 +1,7 @@
 """The loops: jobs, each guarded, none able to pile up behind itself.
 
-APScheduler plans them; those that come every few seconds have a timer of the event loop each, as to plan one of their
-runs would cost more than the run.
+APScheduler plans them; those that come at least once a minute have a timer of the event loop each, on the beat
+(`opsbot.beats`), as to plan one of their runs would cost more than the run.
 
 A job that fails is logged and counted, and runs again at its next time. `Loops.health` tells when each last came to its
 end, for `/healthz` and the watchdog.
@@ -21,15 +21,17 @@ from functools import partial
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
+from opsbot.beats import next_beat, until_beat
+
 log = logging.getLogger(__name__)
 # `_guarded` tells of what fails; APScheduler would tell of a run that `close` cancels, as an error.
 logging.getLogger("apscheduler.executors").setLevel(logging.CRITICAL)
 
 Job = Callable[[], Awaitable[object]]
 
-OFTEN = timedelta(seconds=5)
+OFTEN = timedelta(minutes=1)
 """What comes at least so often has a timer of its own."""
-MIND_SECONDS = 5.0
+MIND_SECONDS = 30.0
 """Between two looks at whether the clock was set back."""
 
 
@@ -77,12 +79,17 @@ class Loops:
         jitter: timedelta | None = None,
         first: timedelta = timedelta(0),
         limit: timedelta = timedelta(minutes=5),
+        idle: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Run the job every so often, the first time after `first`. A run that is late is not made up for."""
+        """Run the job every so often, the first time after `first`. A run that is late is not made up for.
+
+        idle: whether a run would find nothing to do, and is left out; asked of what comes at least once a minute.
+        """
         self.pulses[name] = Pulse(every, limit)
         self._furthest[name] = max(every + (jitter or timedelta(0)), first) + timedelta(seconds=1)
         if every <= OFTEN and not jitter:
-            self._tickers.append(_Ticker(every, first, partial(self._guarded, name, job)))
+            rests = partial(self._rests, self.pulses[name], idle)
+            self._tickers.append(_Ticker(every, first, partial(self._guarded, name, job), rests))
             return
         self._scheduler.add_job(
             self._guarded,
@@ -114,6 +121,14 @@ class Loops:
             pulse.ended = self._clock()
             pulse.due = self._steady() + _patience(pulse)
 
+    def _rests(self, pulse: Pulse, idle: Callable[[], bool]) -> bool:
+        """Whether a run is left out: the loop turns all the same."""
+        if not idle():
+            return False
+        pulse.begun = pulse.ended = self._clock()
+        pulse.due = self._steady() + _patience(pulse)
+        return True
+
     def late(self) -> dict[str, float]:
         """Loops that have not come to their end in time, and by how many seconds; also one that never began.
 
@@ -144,7 +159,7 @@ class Loops:
             if job is not None and job.next_run_time is not None and job.next_run_time - now > furthest:
                 log.warning("the host's clock was set back: the %s loop does not wait for it", name)
                 job.modify(next_run_time=now)
-        self._minder = asyncio.get_running_loop().call_later(self._mind_seconds, self._mind)
+        self._minder = asyncio.get_running_loop().call_later(until_beat(self._mind_seconds), self._mind)
 
     def close(self) -> None:
         """End; a run under way is cancelled with the event loop's other tasks."""
@@ -160,20 +175,27 @@ class Loops:
 class _Ticker:
     """Runs a job every so often; a run that comes while the last one goes on is left out."""
 
-    def __init__(self, every: timedelta, first: timedelta, job: Callable[[], Coroutine[None, None, None]]) -> None:
+    def __init__(
+        self,
+        every: timedelta,
+        first: timedelta,
+        job: Callable[[], Coroutine[None, None, None]],
+        rests: Callable[[], bool],
+    ) -> None:
         self._every = every.total_seconds()
         self._first = first.total_seconds()
         self._job = job
+        self._rests = rests
         self._timer: asyncio.TimerHandle | None = None
         self._run: asyncio.Task[None] | None = None
 
     def open(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(self._first, self._tick)
+        self._timer = asyncio.get_running_loop().call_later(until_beat(self._first), self._tick)
 
     def _tick(self) -> None:
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(self._every, self._tick)
-        if self._run is None or self._run.done():
+        self._timer = loop.call_at(next_beat(self._every), self._tick)
+        if (self._run is None or self._run.done()) and not self._rests():
             self._run = loop.create_task(self._job())
 
     def close(self) -> None:

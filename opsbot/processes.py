@@ -16,8 +16,8 @@ from datetime import UTC, datetime
 from opsbot.control_groups import group_figures
 from opsbot.proc_stat import DEAD, stat_of
 
-_FRESH = 0.1
-"""Seconds that a look at all processes is good for: those who measure several services share it."""
+_FRESH = 0.5
+"""Seconds that a look at all processes is good for: those who measure several services, and many who ask, share it."""
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -56,25 +56,27 @@ class _Process:
 class ProcessMeter:
     """Measures processes; it remembers the last look at each, for CPU since then."""
 
-    def __init__(self) -> None:
-        """No process was looked at yet."""
+    def __init__(self, fresh: float = _FRESH) -> None:
+        """No process was looked at yet. fresh: seconds that a look is good for."""
+        self._fresh = fresh
         self._lock = threading.Lock()
         self._at = 0.0
         self._processes: Mapping[int, _Process] = {}
         self._children: Mapping[int, Sequence[int]] = {}
-        self._told: set[int] = set()
-        """Those whose figures the last look was good for already: who asks twice wants to know anew."""
+        self._found: dict[int, ProcessFigures | None] = {}
+        """What was made of the last look: who asks again so soon is told the same."""
         self._last: dict[int, tuple[float, _Process]] = {}
 
     def figures(self, pid: int) -> ProcessFigures | None:
         """The figures of a process and its children; None when it is gone, or a zombie. Any thread may ask."""
         with self._lock:
-            return self._figures(pid)
+            if time.monotonic() - self._at > self._fresh or pid not in self._processes:
+                self._look()
+            if pid not in self._found:
+                self._found[pid] = self._figures(pid)
+            return self._found[pid]
 
     def _figures(self, pid: int) -> ProcessFigures | None:
-        if time.monotonic() - self._at > _FRESH or pid not in self._processes or pid in self._told:
-            self._look()
-        self._told.add(pid)
         main = self._processes.get(pid)
         if main is None or main.gone:
             return None
@@ -116,7 +118,7 @@ class ProcessMeter:
                     memory=int(stat[21]) * _PAGE,
                 )
                 children.setdefault(int(stat[1]), []).append(pid)
-        self._at, self._processes, self._children, self._told = time.monotonic(), processes, children, set()
+        self._at, self._processes, self._children, self._found = time.monotonic(), processes, children, {}
         self._last = {pid: last for pid, last in self._last.items() if pid in processes}
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from opsbot.beats import until_beat
 from opsbot.bot import GatewayState, Link
 from opsbot.control.snapshot import Gateway
 from opsbot.core.health import Verdict
@@ -23,7 +24,7 @@ log = logging.getLogger(__name__)
 
 QUIET_SECONDS = 1.0
 """Between two lines at least."""
-LOOK_SECONDS = 15.0
+LOOK_SECONDS = 30.0
 """Some things change without anybody saying so: a silence comes to its end."""
 NAMED = 4
 
@@ -151,14 +152,16 @@ class StatusLine:
     async def follow(self, engine: Engine) -> None:
         """Keep up with how the services stand, until cancelled."""
         with engine.feed.subscribe() as changes:
+            news = True
             while True:
                 try:
                     self._standing = await standing_of(engine)
                 except (StoreError, sqlite3.Error) as error:
                     log.warning("how the services stand cannot be read: %s", error)
                 self._changed()
-                await asyncio.sleep(QUIET_SECONDS)
-                await changes.wait(LOOK_SECONDS)
+                if news:
+                    await asyncio.sleep(QUIET_SECONDS)
+                news = bool(await changes.wait(until_beat(LOOK_SECONDS)))
 
     def close(self) -> None:
         """Say no more."""

@@ -14,6 +14,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Sequence
 
+from opsbot.beats import next_beat
 from opsbot.loops import Loops
 from opsbot.sdnotify import WATCHDOG, notify
 from opsbot.store import Store
@@ -76,9 +77,9 @@ class Vigil:
         """Look and feed until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
-            begun = loop.time()
+            following = next_beat(self._period)
             self._judge(await self.look())
-            await asyncio.sleep(max(begun + self._period - loop.time(), 0.0))
+            await asyncio.sleep(max(following - loop.time(), 0.0))
 
     def reasons(self) -> list[str]:
         """What was not well at the last look, each in words; also that there was none in time."""

@@ -237,7 +237,7 @@ async def open_engine(
         closing.push_async_callback(watcher.close)
         await watcher.open()
         engine = Engine(config, store, feed, managers, deployer, watcher, clock, redact)
-        engine.poller, engine.vetoes, engine.aware = poller, vetoes, aware
+        engine.poller, engine.vetoes, engine.standings.aware = poller, vetoes, aware
         if config.notifiers:
             from opsbot.notify.notifiers import Notifiers  # noqa: PLC0415 - only where there are any
 
@@ -253,8 +253,8 @@ async def open_engine(
         failed = _failed_units(config, closing)
         host = HostWatch(config, store, book, managers, leaks, clock, failed_units=failed, drift=engine.drift)
         certificates = CertificateWatch(config, store, book, clock)
-        engine.gauges = lambda: host.gauges
         engine.growth, engine.certificates = leaks.growth, certificates.expires
+        engine.standings.gauges = lambda: host.gauges
         parts = (windows, engine.notifiers, pager, host, certificates, errands, connected, aware)
         yield Parts(engine, deployer, watcher, poller, *parts)
 

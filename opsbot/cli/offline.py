@@ -26,7 +26,6 @@ from opsbot.control.snapshot import ALERTS, DEPLOYMENTS, troubles
 from opsbot.core.health import CheckHealth, overall
 from opsbot.core.model import Dependent, Notice
 from opsbot.core.subjects import is_host
-from opsbot.engine import ServiceStatus
 from opsbot.host import host_figures
 from opsbot.processes import service_figures
 from opsbot.redaction import Redactor
@@ -34,6 +33,7 @@ from opsbot.services import run_record
 from opsbot.services.log_reader import read
 from opsbot.services.port import Activity, LogLine, LogQuery, ManagerError, ServiceState
 from opsbot.services.systemd import systemctl
+from opsbot.standing import ServiceStatus
 from opsbot.store import StoreError, audit, ledger, open_readonly, outbox, watchbook
 
 if TYPE_CHECKING:

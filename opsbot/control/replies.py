@@ -43,11 +43,12 @@ if TYPE_CHECKING:  # the client prints these shapes and must start fast: it need
     from opsbot.core.health import CheckHealth
     from opsbot.core.model import Acknowledgement, AuditEntry, Incident, Notice, Proof, Silence, SourceState
     from opsbot.core.windows import Span
-    from opsbot.engine import Maintenance, ServiceStatus
+    from opsbot.engine import Maintenance
     from opsbot.host import HostFigures
     from opsbot.notify.courier import Sent
     from opsbot.services.port import LogLine, ServiceState
     from opsbot.source.poll import Polled
+    from opsbot.standing import ServiceStatus
     from opsbot.wishes import Answer
 
 
@@ -345,7 +346,7 @@ def audit_reply(entry: "AuditEntry") -> AuditReply:
 
 def notice_reply(notice: "Notice", incident: "Incident | None") -> NoticeReply:
     """One notice about trouble; `incident` is its subject, where it has one."""
-    text = str(notice.body.get("text") or notice.body.get("why") or "")
+    text = plain_times(str(notice.body.get("text") or notice.body.get("why") or ""))
     if incident is not None:
         text = f"{incident.cause}: {text}" if text else incident.cause
         if notice.kind == "recovered":

@@ -58,8 +58,8 @@ class Snapshots:
 
     async def _gather(self, now: datetime) -> "Snapshot":
         engine = self._engine
-        services = [replies.service_reply(await engine.status_of(name)) for name in engine.config.services]
-        host = await asyncio.to_thread(engine.host)
+        services = [replies.service_reply(one) for one in await engine.standings.of(list(engine.config.services))]
+        host = await asyncio.to_thread(engine.standings.host)
         recent = await engine.store.read(ledger.deployments, None, DEPLOYMENTS)
         return {
             "at": replies.iso(now),

@@ -122,14 +122,14 @@ def until(windows: Iterable[Window], now: datetime, latest: datetime) -> list[Sp
     return found
 
 
-def _clock(window: Window, at: datetime) -> str:
-    """A time as the window's own clock shows it: these words are shown escaped, and on terminals."""
-    return f"{at.astimezone(window.timezone):%Y-%m-%d %H:%M} {window.timezone}"
+def _clock(at: datetime) -> str:
+    """A time as Discord shows it to each reader by their own clock; elsewhere `opsbot.words.plain_times` does."""
+    return f"<t:{at.timestamp():.0f}:f>"
 
 
 def named(span: Span) -> str:
     """An open window in words, with its end."""
-    return f"the window {span.window.name} lasts until {_clock(span.window, span.end)}"
+    return f"the window {span.window.name} lasts until {_clock(span.end)}"
 
 
 def keeps_deploys(windows: Iterable[Window], service: str, now: datetime) -> str | None:
@@ -145,8 +145,8 @@ def keeps_deploys(windows: Iterable[Window], service: str, now: datetime) -> str
     if not following:
         names = ", ".join(window.name for window in only)
         return f"automatic deploys are for the window {names} only, which does not come again"
-    window, begins = following[0].window, _clock(following[0].window, following[0].begin)
-    return f"automatic deploys wait for the window {window.name}, which begins {begins}"
+    name, begins = following[0].window.name, _clock(following[0].begin)
+    return f"automatic deploys wait for the window {name}, which begins {begins}"
 
 
 def keeps_recovery(windows: Iterable[Window], service: str, now: datetime) -> str | None:

@@ -17,6 +17,7 @@ LOG_LINES = 5
 FEW = 8
 """So many services are named; more are counted."""
 DIGEST_LINES = 20
+STORM_NAMED, STORM_LINES = 5, 40
 _ZWSP = "\u200b"
 _MENTION = re.compile(r"@(?=\w)|<(?=[!@#])")
 _TYPES = {NoticeKind.INCIDENT: "failure", NoticeKind.CALL: "failure", NoticeKind.RECOVERED: "success"}
@@ -24,7 +25,7 @@ _TYPES = {NoticeKind.INCIDENT: "failure", NoticeKind.CALL: "failure", NoticeKind
 
 def plain(text: str, most: int = 300) -> str:
     """One harmless line."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    line = " ".join("".join(c if c.isprintable() else " " for c in plain_times(text)).split())
     return _MENTION.sub(lambda found: found[0] + _ZWSP, clip(line, most))
 
 
@@ -90,6 +91,34 @@ def digest(told: Sequence[tuple[Notice, Incident | None]], host: str, now: datet
     open_ = any(incident is not None and incident.closed_at is None for _, incident in told)
     lines.append(f"The oldest comes {duration(now - first)} late.")
     return Letter(title, "\n".join(lines), "failure" if open_ else "info")
+
+
+def storm(told: Sequence[tuple[Notice, Incident | None, str]], host: str, *, again: bool) -> Letter:
+    """Many services at once as one message: nobody reads a phone full of them. Each with what was said of it last.
+
+    told: with each notice its incident, and why it is told where the configuration is not what brought it about.
+    """
+    last = {notice.service: (notice, incident, why) for notice, incident, why in told}
+    unwell = {name: one for name, one in last.items() if one[1] is None or one[1].closed_at is None}
+    taken = sum(bool(why) for _, _, why in unwell.values())
+    names = ", ".join(plain(name, 40) for name in list(unwell or last)[:STORM_NAMED])
+    more = f" and {len(unwell or last) - STORM_NAMED} more" if len(unwell or last) > STORM_NAMED else ""
+    if not unwell:
+        said = f"🟢 {len(last)} services are well again: {names}{more}"
+    elif taken == len(unwell) == len(last):
+        said = f"📣 {taken} services are not well, and nobody has acknowledged: {names}{more}"
+    elif len(unwell) < len(last):
+        still = "is" if len(unwell) == 1 else "are"
+        said = f"🔴 of {len(last)} services that were not well, {len(unwell)} still {still} not: {names}{more}"
+    else:
+        said = f"🔴 {len(unwell)} services are not well: {names}{more}"
+    title = f"{'(again) ' if again else ''}[{plain(host, 60)}] {said}"
+    shown = [*unwell.values(), *(one for name, one in last.items() if name not in unwell)]
+    lines = ["What they have in common is worth a look first: the host, the network, a deploy."] if unwell else []
+    lines += [f"{_time(notice.at)} {_headline(notice, incident, why)}" for notice, incident, why in shown[:STORM_LINES]]
+    if len(shown) > STORM_LINES:
+        lines.append(f"{len(shown) - STORM_LINES} more are left out: `opsbot incidents` has them all.")
+    return Letter(title, "\n".join(lines), ("warning" if taken else "failure") if unwell else "success")
 
 
 def trial(host: str, by: str) -> Letter:

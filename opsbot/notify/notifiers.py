@@ -1,6 +1,7 @@
 """Notifiers: tells each notifier beside Discord what it is to be told, in order, each by itself.
 
-One that takes nothing holds up nobody but itself. After a long absence what it missed comes as one message.
+One that takes nothing holds up nobody but itself. After a long absence what it missed comes as one message; so does
+what happens to many services at once (`opsbot.core.storm`, as in Discord).
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from opsbot.config import Notifier, SecretMissingError
+from opsbot.core import storm
 from opsbot.core.model import Incident
 from opsbot.feed import Feed
 from opsbot.notify import letters
@@ -23,7 +25,7 @@ log = logging.getLogger(__name__)
 
 AT_ONCE = 2
 """So many children at a time: each takes some 60 MB for a second or two."""
-MANY = 5
+MISSED = 5
 """More than so many, the oldest older than STALE: they come as one message."""
 STALE = timedelta(minutes=10)
 
@@ -40,6 +42,10 @@ class Pace:
     look: float = 30.0
     limit: float = 45.0
     stop: float = 5.0
+
+
+def _alarm(each: Delivery) -> storm.Alarm:
+    return storm.Alarm(each.notice.id, each.notice.subject or 0, each.notice.service, each.since)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +83,8 @@ class Notifiers:
         self._children = asyncio.Semaphore(AT_ONCE)
         self._sent = dict.fromkeys(notifiers, 0)
         self._failed = dict.fromkeys(notifiers, 0)
+        self._held: set[str] = set()
+        """Those that are told in a moment: more may come, and be one message with it."""
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -97,7 +105,8 @@ class Notifiers:
                     well = False
                 if well:
                     failures = 0
-                    await changes.wait(self._pace.look)
+                    held = notifier.name in self._held
+                    await changes.wait(min(storm.SETTLE.total_seconds(), self._pace.look) if held else self._pace.look)
                 else:
                     failures += 1
                     await asyncio.sleep(self._backoff(failures))
@@ -112,11 +121,24 @@ class Notifiers:
         told = [str(event) for event in notifier.told]
         await store.write(deliveries.enroll, name, told, notifier.services, self._clock())
         await store.write(deliveries.forget_silenced, name)
+        self._held.discard(name)
         while due := await store.read(deliveries.due, name, self._clock()):
-            many = len(due) > MANY and self._clock() - due[0].notice.at > STALE
-            if not await self._to_its_end(self._deliver(notifier, due if many else due[:1])):
+            now = self._clock()
+            if len(due) > MISSED and now - due[0].since > STALE:
+                work = self._deliver(notifier, due)
+            else:
+                verdict = storm.judge(list(map(_alarm, due)), await self._lately(name, now), now)
+                if verdict is storm.Verdict.HOLD:
+                    self._held.add(name)
+                    return True
+                gathered = verdict is storm.Verdict.GATHER
+                work = self._deliver(notifier, due if gathered else due[:1], storms=gathered)
+            if not await self._to_its_end(work):
                 return False
         return True
+
+    async def _lately(self, name: str, now: datetime) -> set[str]:
+        return await self._store.read(deliveries.lately, name, now - storm.WITHIN)
 
     async def _to_its_end(self, work: Coroutine[Any, Any, bool]) -> bool:
         """A stop waits a moment for what is being handed over: cut short, it would have to come again."""
@@ -134,7 +156,7 @@ class Notifiers:
         await self._store.write(deliveries.escalation(names), incident.id, self._clock())
         self._feed.publish("notice")
 
-    async def _deliver(self, notifier: Notifier, due: list[Delivery]) -> bool:
+    async def _deliver(self, notifier: Notifier, due: list[Delivery], *, storms: bool = False) -> bool:
         about = [(each, await self._incident(each)) for each in due]
         for each, incident in about:
             if each.why and incident is not None and incident.closed_at is not None:
@@ -144,7 +166,11 @@ class Notifiers:
             return True
         again = any(each.doubt for each, _ in about)
         now = self._clock()
-        if len(about) > 1:
+        if len(about) > 1 and storms:
+            letter = letters.storm(
+                [(each.notice, incident, each.why) for each, incident in about], self._host, again=again
+            )
+        elif len(about) > 1:
             told = [(each.notice, incident) for each, incident in about]
             letter = letters.digest(told, self._host, now, again=again)
         else:

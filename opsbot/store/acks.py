@@ -38,7 +38,9 @@ def acknowledge(db: sqlite3.Connection, value: Acknowledgement) -> bool:
     if service is None:
         return False
     db.execute(
-        "INSERT OR REPLACE INTO acknowledgements (incident, actor, reason, at) VALUES (?, ?, ?, ?)",
+        """INSERT INTO acknowledgements (incident, actor, reason, at) VALUES (?, ?, ?, ?)
+           ON CONFLICT (incident) DO UPDATE SET actor = excluded.actor, reason = excluded.reason, at = excluded.at,
+             void_at = NULL, void_why = '', changes = changes + 1""",
         (value.incident, value.actor, value.reason, seconds(value.at)),
     )
     _moved_on(db, value.incident)
@@ -52,7 +54,8 @@ def void(db: sqlite3.Connection, incident: int, why: str, now: datetime, *, remi
     remind: put a reminder into the channel at once; not needed where something else wakes people anyway.
     """
     cursor = db.execute(
-        "UPDATE acknowledgements SET void_at = ?, void_why = ? WHERE incident = ? AND void_at IS NULL",
+        """UPDATE acknowledgements SET void_at = ?, void_why = ?, changes = changes + 1
+           WHERE incident = ? AND void_at IS NULL""",
         (seconds(now), why, incident),
     )
     service = _open_service(db, incident)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from opsbot.core.deployment import Deployment, Hold, Release
-from opsbot.core.model import Acknowledgement, Board, Incident, Live, Silence
+from opsbot.core.model import Acknowledgement, Board, Incident, Live, Silence, SourceState
 from opsbot.store import acks, ledger, watchbook
 from opsbot.store.rows import moment, seconds
 
@@ -59,6 +59,7 @@ class Kept:
     latest: Deployment | None
     hold: Hold | None
     silence: Silence | None
+    source: SourceState
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,15 @@ def kept(db: sqlite3.Connection, service: str, now: datetime) -> Kept:
         latest[0] if latest else None,
         ledger.hold(db, service),
         watchbook.silence(db, service, now),
+        watchbook.source(db, service),
     )
+
+
+def kept_of(
+    db: sqlite3.Connection, services: Iterable[str], now: datetime
+) -> tuple[dict[str, Kept], dict[str, Incident]]:
+    """What is known of these services, and the open incidents by subject: all of one moment."""
+    return {name: kept(db, name, now) for name in services}, watchbook.open_incidents(db)
 
 
 def standing(db: sqlite3.Connection, services: Iterable[str], channel: int, now: datetime) -> Standing:

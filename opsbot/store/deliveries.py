@@ -20,13 +20,17 @@ REPORT_AFTER = timedelta(minutes=15)
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A notice that one notifier is to be told. why: "" or what else than the configuration brought it about."""
+    """A notice that one notifier is to be told. why: "" or what else than the configuration brought it about.
+
+    since: what its lateness counts from.
+    """
 
     id: int
     notice: Notice
     why: str
     tries: int
     doubt: bool
+    since: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +87,11 @@ def enroll(db: sqlite3.Connection, name: str, told: Sequence[str], services: Seq
     return len(wanted)
 
 
-def due(db: sqlite3.Connection, name: str, now: datetime, limit: int = 100) -> list[Delivery]:
+def due(db: sqlite3.Connection, name: str, now: datetime, limit: int = 1000) -> list[Delivery]:
     """What is still to be handed over, in order; what is silenced or muted waits as it does for Discord."""
     rows = db.execute(
-        """SELECT notices.*, d.id AS d_id, d.why AS d_why, d.tries AS d_tries, d.doubt AS d_doubt
+        """SELECT notices.*, d.id AS d_id, d.why AS d_why, d.tries AS d_tries, d.doubt AS d_doubt,
+             CASE d.why WHEN '' THEN notices.at ELSE d.at END AS d_since
            FROM deliveries d JOIN notices ON notices.id = d.notice_id
            WHERE d.notifier = ?2 AND d.told_at IS NULL AND d.dropped IS NULL
              AND NOT EXISTS (SELECT 1 FROM quiet q WHERE q.at <= ?1 AND q.until > ?1
@@ -95,8 +100,26 @@ def due(db: sqlite3.Connection, name: str, now: datetime, limit: int = 100) -> l
         (seconds(now), name, limit),
     ).fetchall()
     return [
-        Delivery(row["d_id"], outbox.notice(row), row["d_why"], row["d_tries"], bool(row["d_doubt"])) for row in rows
+        Delivery(
+            row["d_id"],
+            outbox.notice(row),
+            row["d_why"],
+            row["d_tries"],
+            bool(row["d_doubt"]),
+            moment(row["d_since"]),
+        )
+        for row in rows
     ]
+
+
+def lately(db: sqlite3.Connection, name: str, since: datetime) -> set[str]:
+    """The services that this notifier was told of since then."""
+    rows = db.execute(
+        """SELECT DISTINCT n.service FROM deliveries d JOIN notices n ON n.id = d.notice_id
+           WHERE d.notifier = ? AND d.told_at > ?""",
+        (name, seconds(since)),
+    )
+    return {str(row["service"]) for row in rows}
 
 
 def forget_silenced(db: sqlite3.Connection, name: str) -> None:

@@ -74,8 +74,46 @@ def silenced_until(db: sqlite3.Connection, service: str, at: datetime, now: date
     return maybe_moment(row["until"])
 
 
+def silence_ends(db: sqlite3.Connection) -> datetime | None:
+    """When the first silence ends, or ended, of which nothing was said yet; None where there is none."""
+    row = db.execute("SELECT min(until) AS until FROM silences WHERE since IS NOT NULL").fetchone()
+    return maybe_moment(row["until"])
+
+
 def sum_up(db: sqlite3.Connection, now: datetime) -> int:
-    """Of each window that is over, tell what came and went in it; of one in which nothing did, nothing. How many."""
+    """Of each window and silence that is over, tell what came and went in it; where nothing did, nothing. How many.
+
+    Something began or ended: the cards of what is open say so.
+    """
+    db.execute("UPDATE incidents SET revision = revision + 1 WHERE closed_at IS NULL")
+    return _sum_up_windows(db, now) + sum_up_silences(db, now)
+
+
+def sum_up_silences(db: sqlite3.Connection, now: datetime) -> int:
+    """The same of silences alone. What a window kept back besides is told by the window."""
+    over = db.execute(
+        "SELECT service, since, until FROM silences WHERE since IS NOT NULL AND until <= ?", (seconds(now),)
+    ).fetchall()
+    told = 0
+    for row in over:
+        db.execute("UPDATE silences SET since = NULL WHERE service = ?", (row["service"],))
+        (count,) = db.execute(
+            """SELECT count(*) FROM incidents i
+                 JOIN notices n ON n.kind = 'incident' AND n.subject = i.id AND n.dropped IS NOT NULL
+               WHERE i.service = ?1 AND i.closed_at >= ?2 AND i.closed_at <= ?3 AND NOT EXISTS (
+                 SELECT 1 FROM mutes m WHERE m.service = ?1 AND m.at <= i.closed_at AND i.closed_at <= m.until)""",
+            (row["service"], row["since"], row["until"]),
+        ).fetchone()
+        if not count:
+            continue
+        times = f" {count} times" if count > 1 else ""
+        text = f"The silence of {row['service']} is over. While it lasted, it was down and came back{times}."
+        key = f"silence:{row['service']}:{row['since']:.0f}"
+        told += outbox.put(db, key, NoticeKind.WORD, row["service"], now, body={"text": text, "level": "info"})
+    return told
+
+
+def _sum_up_windows(db: sqlite3.Connection, now: datetime) -> int:
     over = db.execute(
         "SELECT window, at, max(until) AS until FROM mutes WHERE summed = 0 GROUP BY window, at HAVING max(until) <= ?",
         (seconds(now),),

@@ -208,7 +208,8 @@ def stale_cards(db: sqlite3.Connection, limit: int = 50) -> list[Notice]:
              LEFT JOIN incidents i ON n.kind = 'incident' AND i.id = n.subject
            WHERE n.told_at IS NOT NULL AND n.gone = 0 AND n.shown < coalesce(
              d.revision, i.revision, CASE WHEN n.kind = 'storm' THEN (
-               SELECT count(m.closed_at) + count(m.called_at) FROM notices o JOIN incidents m ON m.id = o.subject
+               SELECT count(m.closed_at) + count(m.called_at) + coalesce(sum(a.changes), 0)
+               FROM notices o JOIN incidents m ON m.id = o.subject LEFT JOIN acknowledgements a ON a.incident = m.id
                WHERE o.storm = n.id) END)
            ORDER BY n.id LIMIT ?""",
         (limit,),

@@ -6,11 +6,13 @@ never told by itself: the storm's message says that it is over).
 """
 
 import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
-from opsbot.core.model import Incident, NoticeKind
+from opsbot.core.model import Acknowledgement, Incident, NoticeKind
 from opsbot.core.storm import WITHIN, Alarm, Verdict, judge, released
-from opsbot.store import outbox, watchbook
+from opsbot.store import acks, outbox, watchbook
 from opsbot.store.rows import moment, seconds
 
 
@@ -104,7 +106,7 @@ def unwell(db: sqlite3.Connection, number: int) -> int:
 def settle(db: sqlite3.Connection, number: int) -> None:
     """A storm of which all is over, and whose message says so, is a card no longer: it is not looked at again."""
     if unwell(db, number) == 0:
-        now_at = revision(members(db, number))
+        now_at = revision(db, number)
         db.execute("UPDATE notices SET gone = 1 WHERE id = ? AND shown >= ?", (number, now_at))
 
 
@@ -116,6 +118,42 @@ def members(db: sqlite3.Connection, number: int) -> list[Incident]:
     return [watchbook.incident_of(row) for row in rows]
 
 
-def revision(incidents: list[Incident]) -> int:
-    """Grows with each incident of a storm that ends, or for which a human is called; see `outbox.stale_cards`."""
-    return sum(one.closed_at is not None for one in incidents) + sum(one.called_at is not None for one in incidents)
+def revision(db: sqlite3.Connection, number: int) -> int:
+    """Grows with each incident that ends, is taken, or for which a human is called; see `outbox.stale_cards`."""
+    (count,) = db.execute(
+        """SELECT count(m.closed_at) + count(m.called_at) + coalesce(sum(a.changes), 0)
+           FROM notices o JOIN incidents m ON m.id = o.subject LEFT JOIN acknowledgements a ON a.incident = m.id
+           WHERE o.storm = ?""",
+        (number,),
+    ).fetchone()
+    return int(count)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A storm at one moment. taken: who has acknowledged which of its open incidents, by the incident's id."""
+
+    incidents: tuple[Incident, ...]
+    taken: Mapping[int, Acknowledgement]
+    revision: int
+
+    @property
+    def untaken(self) -> tuple[Incident, ...]:
+        """Its open incidents that nobody has acknowledged."""
+        return tuple(one for one in self.incidents if one.closed_at is None and one.id not in self.taken)
+
+
+def seen(db: sqlite3.Connection, number: int) -> Seen:
+    """How a storm stands."""
+    incidents = tuple(members(db, number))
+    found = (acks.acknowledgement(db, one.id) for one in incidents if one.closed_at is None)
+    taken = {one.incident: one for one in found if one is not None and one.void_at is None}
+    return Seen(incidents, taken, revision(db, number))
+
+
+def acknowledge(db: sqlite3.Connection, number: int, actor: str, reason: str, now: datetime) -> tuple[Incident, ...]:
+    """Take every open incident of a storm that nobody has taken; which these are."""
+    untaken = seen(db, number).untaken
+    for incident in untaken:
+        acks.acknowledge(db, Acknowledgement(incident.id, actor, reason, now))
+    return untaken

@@ -265,7 +265,7 @@ def call_human(db: sqlite3.Connection, number: int, why: str, now: datetime) -> 
     if cursor.rowcount != 1:
         return False
     change_incident(db, number, now, deed=f"called for a human: {why}", sign="🚨")
-    acks.void(db, number, f"opsbot has come to its end: {why}", now, remind=False)
+    acks.void(db, number, f"opsbot called for a human: {why}", now, remind=False)
     service = db.execute("SELECT service FROM incidents WHERE id = ?", (number,)).fetchone()["service"]
     outbox.put(
         db, f"call:{number}:{now.timestamp():.0f}", NoticeKind.CALL, service, now, subject=number, body={"why": why}
@@ -345,8 +345,12 @@ def recoveries(db: sqlite3.Connection, service: str, after: datetime) -> tuple[d
 
 def put_silence(db: sqlite3.Connection, value: Silence) -> None:
     """Silence a service until then; replaces an earlier silence."""
+    mutes.sum_up_silences(db, value.at)
+    # One that takes the place of another goes on with it: at its end all is told that both have kept back.
     db.execute(
-        "INSERT OR REPLACE INTO silences (service, actor, reason, at, until) VALUES (?, ?, ?, ?, ?)",
+        """INSERT INTO silences (service, actor, reason, at, until, since) VALUES (?1, ?2, ?3, ?4, ?5, ?4)
+           ON CONFLICT (service) DO UPDATE SET actor = ?2, reason = ?3, at = ?4, until = ?5,
+             since = coalesce(since, ?4)""",
         (value.service, value.actor, value.reason, seconds(value.at), seconds(value.until)),
     )
     text = f"silenced by {value.actor}{f': {value.reason}' if value.reason else ''}, until"

@@ -115,21 +115,23 @@ class Climber:
             and any(each.activity is Activity.FAILED and not each.revivable for each in concerned),
         )
         parts = settled or [part for part, _ in meant_to_run(state)]
-        await self._take(name, next_rung(trouble, ladder, now), now, parts)
+        step = next_rung(trouble, ladder, now)
+        if step.rung in {Rung.WAIT, Rung.NOTHING}:
+            return
+        vetoes = self._vetoes.restarts if step.rung is Rung.RESTART else self._vetoes.ladder_ends
+        kept_back = await self._kept_back(name, vetoes)
+        # All that was asked took a moment, in which a check may have seen it well.
+        if not kept_back and watched.incident is not None and in_trouble(watched, state):
+            await self._take(name, step, now, parts)
 
     async def _take(self, name: str, step: Next, now: datetime, parts: Sequence[str]) -> None:
         match step.rung:
             case Rung.RESTART:
-                if not await self._kept_back(name, self._vetoes.restarts):
-                    await self._restart(name, step, now, parts)
+                await self._restart(name, step, now, parts)
             case Rung.ROLL_BACK:
-                if not await self._kept_back(name, self._vetoes.ladder_ends):
-                    await self._roll_back(name, step)
+                await self._roll_back(name, step)
             case Rung.CALL_HUMAN:
-                if not await self._kept_back(name, self._vetoes.ladder_ends):
-                    await self._casebook.call(name, step.why, now)
-            case Rung.WAIT | Rung.NOTHING:
-                return
+                await self._casebook.call(name, step.why, now)
 
     async def _kept_back(self, name: str, vetoes: Sequence[Veto]) -> bool:
         """Whether a veto has this step wait. It is asked again at the next tick; the card tells each reason once."""

@@ -93,6 +93,11 @@ class Ends(Story):
         if case.flaps.flapping and case.incident is not None and BY_TURNS in case.incident.cause:
             self._turn(case, well=case.well)
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is open that a tick would look at."""
+        return not self._others and all(one.case.incident is None for one in self._watched.values())
+
     async def tick(self) -> None:
         """Write down the counts of what flaps, and end what is calm."""
         now = self._clock()

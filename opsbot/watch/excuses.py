@@ -65,6 +65,15 @@ class Excuses:
         until = stamp(outage.ended + AFTERMATH)
         return f"Discord is back since {stamp(outage.ended, 't')}; it gets until {until} to come back by itself"
 
+    def _doubted(self, name: str) -> str | None:
+        """That it is not known yet how it stands with Discord, in words: a bot fails as fast as opsbot sees it."""
+        since = self._triage.doubt
+        if since is None or not self._watched[name].service.discord_bot:
+            return None
+        return (
+            f"opsbot too has lost Discord, since {stamp(since, 't')}; within a minute it is known whether that is away"
+        )
+
     def _explained(self, name: str) -> bool:
         """Whether all that is wrong with a running service can be Discord's."""
         watched = self._watched[name]
@@ -77,7 +86,7 @@ class Excuses:
 
     async def restart(self, name: str) -> str | None:
         """Why recovery does not restart it now."""
-        said = self._shadowed(name)
+        said = self._shadowed(name) or self._doubted(name)
         state = await _state(self._managers[name], name) if said else None
         if said is None or state is None:
             return None

@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from opsbot.config import Config, Service
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 
 LOOK = timedelta(minutes=10)
 IN_A_ROW = 3
+FEW = 30
+"""So many samples are judged in less time than a thread takes to be woken up."""
 _CGROUPS = Path("/sys/fs/cgroup")
 
 
@@ -83,15 +86,12 @@ class LeakWatch:
 
     async def _look(self, service: Service, state: ServiceState, host: HostFigures, now: datetime) -> None:
         name, run = service.name, state.run or ""
-        since = await self._store.write(samples.saw_run, name, run, state.started_at or now)
-        points = await self._store.read(samples.points, name, Figure.MEMORY, max(since, now - KEPT_FOR))
-        level = points[-1][1] if points else 0.0
-        limit = await asyncio.to_thread(limit_of, service, state, level, host)
-        within = self._config.host_checks.leak_within.total_seconds()
-        size_ = None if limit is None else limit.size
-        found = await asyncio.to_thread(judge, points, since.timestamp(), size_, within)
-        self.growth[name] = Growth(found, since, limit)
-        self._row[name] = self._row.get(name, 0) + 1 if found.shape is Shape.LEAKS else 0
+        since, points = await self._store.write(_seen, name, run, state.started_at or now, now)
+        within = self._config.host_checks.leak_within
+        judged = partial(_judged, service, state, host, points, since, within)
+        growth = judged() if len(points) < FEW else await asyncio.to_thread(judged)
+        self.growth[name] = growth
+        self._row[name] = self._row.get(name, 0) + 1 if growth.judgement.shape is Shape.LEAKS else 0
         if service.leak and self._row[name] >= IN_A_ROW:
             await self._tell(name, run, self.growth[name], now)
 
@@ -126,6 +126,27 @@ class LeakWatch:
         if live is not None and deploy and abs(live.since - growth.since) < timedelta(minutes=10):
             return f"since {deploy} started it"
         return f"since its start{f' ({deploy} is live)' if deploy else ''}"
+
+
+def _seen(
+    db: sqlite3.Connection, name: str, run: str, started: datetime, now: datetime
+) -> tuple[datetime, list[tuple[float, float]]]:
+    """Since when the run is known, and its memory since then."""
+    since = samples.saw_run(db, name, run, started)
+    return since, samples.points(db, name, Figure.MEMORY, max(since, now - KEPT_FOR))
+
+
+def _judged(
+    service: Service,
+    state: ServiceState,
+    host: HostFigures,
+    points: list[tuple[float, float]],
+    since: datetime,
+    within: timedelta,
+) -> Growth:
+    limit = limit_of(service, state, points[-1][1] if points else 0.0, host)
+    most = None if limit is None else limit.size
+    return Growth(judge(points, since.timestamp(), most, within.total_seconds()), since, limit)
 
 
 def in_short(growth: Growth) -> str:

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable
 from datetime import datetime
 
-from opsbot.core.outage import Outage, Signs, judge
+from opsbot.core.outage import GATEWAY_LOST, STEADY, Outage, Signs, judge
 from opsbot.feed import Feed
 from opsbot.store import Store, discord
 from opsbot.words import duration
@@ -53,6 +53,13 @@ class Triage:
     def away(self) -> datetime | None:
         """Since when Discord is away; None while it is not."""
         return self.outage.began if self.outage is not None and self.outage.ended is None else None
+
+    @property
+    def doubt(self) -> datetime | None:
+        """Since when opsbot's own connection is lost, where it shows in a moment only whether Discord is away."""
+        if self.away is not None or self._up or self._refused:
+            return None
+        return self._since if self._clock() - self._since <= GATEWAY_LOST + STEADY else None
 
     async def tick(self) -> None:
         """Judge anew, and keep what changed."""

@@ -231,6 +231,19 @@ class Watcher:
 
     # Looking
 
+    def idle(self) -> bool:
+        """Whether a tick would find nothing to do now."""
+        now = self._clock()
+        if now < self._looked_at or not self._shows_life(now) or not self.casebook.idle:
+            return False
+        return not any(
+            one.pending is not None or one.under is not None or (one.next_due <= now and one.meant_to_run)
+            for one in self._watched.values()
+        )
+
+    def _shows_life(self, now: datetime) -> bool:
+        return self._alive_at is not None and timedelta(0) <= now - self._alive_at < SIGN_OF_LIFE
+
     async def tick(self) -> None:
         """Start every check that is due, and ask the ladder about services in trouble. Does not wait for the checks."""
         now = self._clock()
@@ -246,7 +259,7 @@ class Watcher:
             if watched.pending is not None or watched.under is not None:
                 self._hang_together(name, watched, now)
         await self.casebook.tick()
-        if self._alive_at is None or not timedelta(0) <= now - self._alive_at < SIGN_OF_LIFE:
+        if not self._shows_life(now):
             self._alive_at = now
             await self._store.write(incidents.alive, now)
 

@@ -1,4 +1,7 @@
-"""Maintenance windows at work: mutes written ahead, vetoes to recovery and deploys, and a word when one is over."""
+"""Maintenance windows at work: mutes written ahead, vetoes to recovery and deploys, and a word when one is over.
+
+The end of a silence is noticed here, too: what both kept back is told in the same way.
+"""
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
@@ -25,7 +28,10 @@ class Windows:
         feed: Feed,
         clock: Callable[[], datetime],
     ) -> None:
-        """Take the parts; nothing is in force before `open`. services: those that are configured."""
+        """Take the parts; nothing is in force before `open`. services: those that are configured.
+
+        What listens to the feed is let go with them.
+        """
         self._windows = tuple(windows)
         self._services = tuple(services)
         self._store = store
@@ -33,6 +39,8 @@ class Windows:
         self._clock = clock
         self._open: list[Span] = []
         self._planned_at: datetime | None = None
+        self._news = feed.subscribe()
+        self._silence_ends: datetime | None = None
 
     async def open(self) -> None:
         """Bring the store up to date with the configuration, and tell of what was over while opsbot was away."""
@@ -48,6 +56,7 @@ class Windows:
             await self._plan()
             await self._sum_up()  # of what began and ended while nobody looked: a host that slept
         if before == self._open:
+            await self._silences(now)
             return ()
         self._feed.publish("service")
         await self._sum_up()
@@ -55,6 +64,14 @@ class Windows:
         told = [span.window for span in moved if span.window.deploys is not Deploys.ALLOW]
         freed = (name for name in self._services if any(window.covers(name) for window in told))
         return tuple(name for name in freed if keeps_deploys(self._windows, name, now) is None)
+
+    async def _silences(self, now: datetime) -> None:
+        """Notice that one is over. The store is read only where something may have changed."""
+        if self._news.take():
+            self._silence_ends = await self._store.read(mutes.silence_ends)
+        if self._silence_ends is not None and self._silence_ends <= now:
+            self._feed.publish("service")
+            await self._sum_up()
 
     async def _plan(self) -> None:
         now = self._clock()
@@ -72,6 +89,7 @@ class Windows:
         await self._store.write(mutes.sum_up, self._clock())
         # Besides: what waited for the end of a mute is due now.
         self._feed.publish("notice")
+        self._feed.publish("incident")
 
     def object_to(self, vetoes: Vetoes) -> None:
         """Be asked before recovery acts, and before something is deployed by itself."""

@@ -11,7 +11,8 @@ from opsbot.engine import Engine
 from opsbot.loops import Loops
 from opsbot.services.port import Activity
 from opsbot.source.poll import Poller
-from opsbot.store import StoreError, ledger, outbox, watchbook
+from opsbot.standing import ServiceStatus
+from opsbot.store import StoreError, outbox, watchbook
 from opsbot.watch.leaks import Growth
 from opsbot.web.facts import Beats, CheckFigures, Figures, HostGauge, ServiceFigures
 from opsbot.words import duration
@@ -89,7 +90,7 @@ class LiveSources:
             notifications_waiting={each.name: each.waiting for each in notifiers},
             version=__version__,
             started_at=self._started,
-            services=tuple([await self._service(name) for name in engine.config.services]),
+            services=tuple(_service(one) for one in await engine.standings.of(list(engine.config.services))),
             deployments_total=dict(self._ended),
             recoveries_total=recoveries,
             poll_failures_total=dict(self._poller.failures),
@@ -105,34 +106,30 @@ class LiveSources:
                     gauge.threshold.bad,
                     gauge.ahead.likely if gauge.ahead is not None else None,
                 )
-                for gauge in engine.gauges()
+                for gauge in engine.standings.gauges()
             ),
             certificates=dict(engine.certificates),
             growth={name: _rate(growth) for name, growth in engine.growth.items()},
         )
 
-    async def _service(self, name: str) -> ServiceFigures:
-        status = await self._engine.status_of(name)
-        return ServiceFigures(
-            name,
-            status.verdict,
-            running=status.state.activity is Activity.RUNNING,
-            checks=tuple(
-                CheckFigures(check, health.verdict, health.last.took if health.last else 0.0)
-                for check, health in status.checks
-            ),
-            memory=status.figures.memory if status.figures else None,
-            cpu=status.figures.cpu_seconds if status.figures else None,
-            tasks=status.figures.tasks if status.figures else None,
-            deployed_at=(await self._live_since(name)),
-            incident=status.incident is not None,
-            held=status.hold is not None,
-            source_failing=status.source is not None and status.source.failing_since is not None,
-        )
 
-    async def _live_since(self, name: str) -> datetime | None:
-        live = await self._engine.store.read(ledger.live, name)
-        return live.since if live else None
+def _service(status: ServiceStatus) -> ServiceFigures:
+    return ServiceFigures(
+        status.service,
+        status.verdict,
+        running=status.state.activity is Activity.RUNNING,
+        checks=tuple(
+            CheckFigures(check, health.verdict, health.last.took if health.last else 0.0)
+            for check, health in status.checks
+        ),
+        memory=status.figures.memory if status.figures else None,
+        cpu=status.figures.cpu_seconds if status.figures else None,
+        tasks=status.figures.tasks if status.figures else None,
+        deployed_at=status.live.since if status.live else None,
+        incident=status.incident is not None,
+        held=status.hold is not None,
+        source_failing=status.source is not None and status.source.failing_since is not None,
+    )
 
 
 def _rate(growth: Growth) -> float:

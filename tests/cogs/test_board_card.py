@@ -15,8 +15,8 @@ from opsbot.core.health import Verdict
 from opsbot.core.model import Acknowledgement, Dependent, Evidence, Incident, Live, Silence
 from opsbot.core.threshold import Threshold
 from opsbot.core.windows import Span, Weekday, Window
-from opsbot.engine import Overview, ServiceStatus
 from opsbot.services.port import Activity, ServiceState
+from opsbot.standing import Overview, ServiceStatus
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 
 from cogs._render import details, status_line
 from opsbot.core.health import Verdict
-from opsbot.engine import ServiceStatus
 from opsbot.processes import ProcessFigures
 from opsbot.services.port import Activity, ServiceState
 from opsbot.services.systemd.several import together
+from opsbot.standing import ServiceStatus
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 RUNS = ServiceState(Activity.RUNNING, 77, "a", AT)

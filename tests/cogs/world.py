@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,11 +22,14 @@ from opsbot.engine import Engine
 from opsbot.feed import Feed
 from opsbot.probes import Prober
 from opsbot.services.port import Activity, LogLine, LogQuery, ServiceEvent, ServiceManager, ServiceState
+from opsbot.services.supervisor import Supervisor
+from opsbot.source.poll import Poller
 from opsbot.standin import Standin
 from opsbot.standin.state import GUILD_ID, OPS_CHANNEL_ID, ROLE_IDS
 from opsbot.store import Store, ledger, outbox, watchbook
 from opsbot.watch import Watcher
 from opsbot.watch.vetoes import Vetoes
+from opsbot.watch.windows import Windows
 from opsbot.wiring import _aware
 
 START = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
@@ -131,12 +134,14 @@ def config_for(folder: Path, api_url: str, services: tuple[str, ...] = ("api", "
 
 @dataclass
 class Parts:
-    """The engine and what it is made of. `shift` moves its clock."""
+    """The engine and what it is made of. `shift` moves its clock. supervisor: where the services are real ones."""
 
     store: Store
     feed: Feed
     manager: CalmManager
     engine: Engine
+    windows: Windows | None = None
+    supervisor: Supervisor | None = None
     shift: timedelta = timedelta(0)
 
     def now(self) -> datetime:
@@ -144,32 +149,46 @@ class Parts:
 
 
 @asynccontextmanager
-async def open_parts(config: Config) -> AsyncIterator[Parts]:
-    """The real engine over the real store, its services played by a calm manager."""
+async def open_parts(config: Config, *, supervised: bool = False) -> AsyncIterator[Parts]:
+    """The real engine over the real store; a calm manager plays its services. supervised: they are real, and polled."""
     opened: list[Parts] = []
 
     def clock() -> datetime:
         return opened[0].now() if opened else datetime.now(UTC)
 
-    async with Store(config.state.database) as store:
+    async with Store(config.state.database) as store, AsyncExitStack() as closing:
         feed, manager = Feed(), CalmManager()
-        managers: dict[str, ServiceManager] = dict.fromkeys(config.services, manager)
+        supervisor = Supervisor(config.services, config.state.services, clock) if supervised else None
+        managers: dict[str, ServiceManager] = dict.fromkeys(config.services, supervisor or manager)
         aware, vetoes = _aware(config, store, feed, managers, clock), Vetoes()
         sightings = aware.sightings if aware else None
         prober = Prober(clock=clock, presence=sightings.look if sightings else None)
+        closing.callback(prober.close)
         verifier = Verifier(prober, managers, clock)
         deployer = Deployer(config, store, feed, managers, verifier, clock, vetoes=vetoes)
+        windows = Windows(config.windows, config.services, store, feed, clock)
+        windows.object_to(vetoes)
         watcher = Watcher(config.services, store, feed, managers, prober, deployer, clock, vetoes=vetoes)
         engine = Engine(config, store, feed, managers, deployer, watcher, clock)
-        engine.vetoes, engine.aware = vetoes, aware
+        engine.vetoes, engine.standings.aware = vetoes, aware
         if aware is not None:
             aware.join(watcher, vetoes)
-        opened.append(Parts(store, feed, manager, engine))
-        try:
-            yield opened[0]
-        finally:
-            await watcher.close()
-            await deployer.close(0.1)
+        opened.append(Parts(store, feed, manager, engine, windows, supervisor))
+        if supervisor is not None:
+            closing.push_async_callback(supervisor.close)
+            await supervisor.open()
+            closing.push_async_callback(_stop_all, supervisor, config)
+            engine.poller = Poller(config, store, feed, deployer, clock, vetoes=vetoes)
+        closing.push_async_callback(deployer.close, 0.1)
+        closing.push_async_callback(watcher.close)
+        if engine.poller is not None:
+            closing.push_async_callback(engine.poller.close)
+        yield opened[0]
+
+
+async def _stop_all(supervisor: Supervisor, config: Config) -> None:
+    for name in config.services:
+        await supervisor.stop(name)
 
 
 @dataclass
@@ -285,12 +304,16 @@ class World:
 
 @asynccontextmanager
 async def open_world(
-    folder: Path, *, changed: Callable[[Config], Config] = lambda config: config, **options: Any
+    folder: Path,
+    *,
+    changed: Callable[[Config], Config] = lambda config: config,
+    supervised: bool = False,
+    **options: Any,
 ) -> AsyncIterator[World]:
-    """A world whose bot is not started yet. changed: makes its configuration another one."""
+    """A world whose bot is not started yet. changed: makes its configuration another. supervised: see `open_parts`."""
     async with Standin(**options) as standin:
         config = changed(config_for(folder, standin.api_url))
-        async with open_parts(config) as parts:
+        async with open_parts(config, supervised=supervised) as parts:
             world = World(standin, config, parts)
             world.people = {rank: standin.add_member(rank, [standin.roles[rank]]) for rank in RANKS}
             world.people["nobody"] = standin.add_member("nobody")

@@ -160,7 +160,7 @@ def documents(draw: st.DrawFn) -> tuple[str, Mapping[Path, int]]:
     return writer.text, writer.lines
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(documents())
 def test_the_lines_are_those_of_all_that_tomli_reads(document: tuple[str, Mapping[Path, int]]) -> None:
     text, written = document

@@ -108,12 +108,25 @@ async def test_what_waited_for_the_channel_comes_as_soon_as_it_is_mended(world: 
     await world.standin.wait_for_message(lambda m: m["content"].startswith("🔴 api is not well"))
 
 
+async def test_a_deleted_channel_is_known_before_the_next_alarm_and_said_elsewhere(world: World) -> None:
+    await world.start(channel_pace=SOON)
+    await proven(world)
+    general = next(c.id for c in world.standin.state.channels.values() if c.name == "general")
+    world.standin.remove_channel(world.standin.ops_channel_id)
+    told = await world.standin.wait_for_message(
+        lambda m: "cannot write to its channel" in m["content"], channel_id=general
+    )
+    assert told["channel_id"] == str(general)
+    response = await world.person("viewer").run("status", channel_id=general)
+    assert "⚠️ alert path last proven" in text_of(await response.final())
+
+
 async def test_a_missing_right_that_is_not_needed_to_write_is_named_too(world: World) -> None:
     world.standin.set_permissions(world.standin.bot_user_id, world.standin.ops_channel_id, deny=1 << 35)
     await world.start(channel_pace=SOON)
     value = await proven(world)
     assert value.failure == "missing: Create Public Threads"
-    assert "lacks: Create Public Threads" in world.states[-1].problem
+    await world.until(lambda: "lacks: Create Public Threads" in world.states[-1].problem)
 
 
 async def test_a_probe_that_opsbot_left_behind_is_taken_away(world: World) -> None:

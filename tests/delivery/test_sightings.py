@@ -29,9 +29,9 @@ def with_bot(config: Config) -> Config:
 
 
 def sightings(world: World) -> Sightings:
-    assert world.engine.aware is not None
-    assert world.engine.aware.sightings is not None
-    return world.engine.aware.sightings
+    assert world.engine.standings.aware is not None
+    assert world.engine.standings.aware.sightings is not None
+    return world.engine.standings.aware.sightings
 
 
 def bot_in(world: World) -> None:
@@ -76,7 +76,7 @@ async def test_without_the_intent_opsbot_says_so_and_goes_on(tmp_path: Path) -> 
         assert online is None
         assert words.startswith("cannot be asked: the Presence Intent is not switched on")
         await world.engine.watcher.look(["api"])
-        ((_, health),) = (await world.engine.status_of("api")).checks
+        ((_, health),) = (await world.engine.standings.of(["api"]))[0].checks
         assert health.verdict is Verdict.UNKNOWN
         response = await world.person("viewer").run("status", service="api")
         assert "cannot be asked" in text_of(await response.final())
@@ -90,7 +90,7 @@ async def test_no_intent_is_asked_for_that_nothing_needs(tmp_path: Path) -> None
     async with open_world(tmp_path) as world:
         await world.start()
         assert [session.intents for session in world.standin.gateway.sessions.values()] == [Intent.GUILDS]
-        assert world.engine.aware is None
+        assert world.engine.standings.aware is None
 
 
 async def test_the_people_beside_a_bot_are_counted_and_bots_are_not(tmp_path: Path) -> None:
@@ -115,15 +115,15 @@ async def test_the_people_beside_a_bot_are_counted_and_bots_are_not(tmp_path: Pa
 async def test_an_outage_of_discord_is_seen_and_ends(tmp_path: Path) -> None:
     async with open_world(tmp_path, changed=with_bot, privileged_intents=Intent.PRESENCES) as world:
         await world.start()
-        assert world.engine.aware is not None
-        triage = world.engine.aware.triage
+        assert world.engine.standings.aware is not None
+        triage = world.engine.standings.aware.triage
         await world.until(lambda: world.link is Link.CONNECTED)
         world.standin.faults.away()
         await world.until(lambda: triage._rest_fails and not triage._up)
         world.parts.shift = timedelta(seconds=11)
         await triage.tick()
         assert triage.away is not None
-        status = await world.engine.status_of("api")
+        (status,) = await world.engine.standings.of(["api"])
         assert status.discord_away == triage.away
         world.standin.faults.back()
         await world.until(lambda: triage._up)
@@ -136,8 +136,7 @@ async def test_the_card_of_one_that_waits_has_a_button_that_ends_the_wait(tmp_pa
     async with open_world(tmp_path, changed=with_bot, privileged_intents=Intent.PRESENCES) as world:
         await world.start()
         value = await world.deployment(phase=Phase.WAITING)
-        message = await world.standin.wait_for_message(lambda m: "#d1" in text_of(m))
-        assert "Now" in buttons_of(message)
+        message = await world.standin.wait_for_message(lambda m: "#d1" in text_of(m) and "Now" in buttons_of(m))
         refused = await world.person("operator").click(message, "Now")
         assert "may not use now" in text_of(await refused.final())
         pressed = await world.person("deployer").click(message, "Now")

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from opsbot.config import Config
-from opsbot.core.model import NoticeKind
-from opsbot.store import deliveries, outbox, storms, watchbook
+from opsbot.core.model import Acknowledgement, NoticeKind
+from opsbot.store import acks, deliveries, outbox, storms, watchbook
 from tests.cogs.world import Json, World, config_for, open_world, text_of
 
 NAMES = tuple(f"s{number:02d}" for number in range(40))
@@ -151,7 +151,7 @@ async def test_a_silenced_service_is_in_no_storm(world: World) -> None:
     world.standin.faults.away()
     await all_fail(world)
     await world.engine.store.write(
-        lambda db: db.execute("INSERT INTO silences VALUES ('s07', 'Mia', '', ?, ?)", (0, 2e10)).rowcount
+        lambda db: db.execute("INSERT INTO silences VALUES ('s07', 'Mia', '', ?, ?, NULL)", (0, 2e10)).rowcount
     )
     await world.start(wait=False)
     world.standin.faults.back()
@@ -159,3 +159,52 @@ async def test_a_silenced_service_is_in_no_storm(world: World) -> None:
     assert "**s07**" not in text_of(storm_of(world))
     rows = await world.store.read(outbox.untold, world.now())
     assert [row for row in rows if row.kind is NoticeKind.INCIDENT] == []
+
+
+async def test_all_of_a_storm_is_taken_with_one_button_and_its_message_says_by_whom(world: World) -> None:
+    world.standin.faults.away()
+    await all_fail(world)
+    await world.start(wait=False)
+    world.standin.faults.back()
+    await world.all_told(30)
+    await world.recover("s00")
+    await world.store.write(acks.acknowledge, Acknowledgement(2, "somebody", "mine", world.now()))
+    await true_cards(world)
+    assert "👀 1 of them are taken by somebody." in storm_of(world)["content"]
+
+    refused = await world.person("viewer").click(storm_of(world), "Acknowledge all")
+    assert (await refused.final())["content"].startswith("✋")
+    form = await world.person("operator").click(storm_of(world), "Acknowledge all")
+    assert form.modal is not None
+    assert form.modal["title"] == "Acknowledge 38 incidents"
+    slow = await world.person("deployer").click(storm_of(world), "Acknowledge all")
+    answer = await world.person("operator").submit(form.modal, {"reason": "the *switch* is dead"})
+    assert (await answer.final())["content"].startswith("These 38 incidents are yours: no reminders")
+    await true_cards(world)
+    card = storm_of(world)
+    assert "👀 operator, somebody are on it." in card["content"]
+    assert "👀 operator" in text_of(card)
+    assert card["components"] == [], "there is nothing left to take"
+    kept = await world.store.read(acks.acknowledgement, 40)
+    assert kept is not None
+    assert kept.reason == "the *switch* is dead"
+    late = await world.person("deployer").submit(slow.modal, {"reason": "me too"})
+    assert "Nothing of it is open and not taken" in (await late.final())["content"]
+
+    await world.store.write(acks.void, 40, "another check failed", world.now())
+    await true_cards(world)
+    assert "Acknowledge all" in str(storm_of(world)["components"])
+    again = Acknowledgement(40, "operator", "still at it", world.now())
+    await world.store.write(acks.acknowledge, again)
+    await true_cards(world)
+    assert storm_of(world)["components"] == []
+
+
+async def test_what_all_of_them_say_is_said_first(world: World) -> None:
+    world.standin.faults.away()
+    for name in NAMES[:20]:
+        await world.incident(name, "check http: no connection to 10.0.0.7")
+    await world.start(wait=False)
+    world.standin.faults.back()
+    await world.all_told(30)
+    assert storm_of(world)["content"].endswith("All of them say the same: check http: no connection to 10.0.0.7.")

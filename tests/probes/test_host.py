@@ -32,7 +32,7 @@ def test_the_host_tells_its_memory_disks_and_age(tmp_path: Path) -> None:
 
 
 def test_a_process_is_measured_with_its_children_and_is_none_when_gone() -> None:
-    meter = ProcessMeter()
+    meter = ProcessMeter(fresh=0)
     parent = subprocess.Popen(
         [sys.executable, "-S", "-c", FAMILY], stdout=subprocess.PIPE, start_new_session=True, text=True
     )

@@ -2,16 +2,19 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from opsbot.bot import run_bot
 from opsbot.config import Alerts, Service
+from opsbot.core.windows import Window
 from opsbot.engine import Engine
-from opsbot.standin import Standin
+from opsbot.standin import Person, Standin
+from opsbot.standin.state import ROLE_IDS
 from opsbot.store import outbox
 from tests.cogs.world import BRISK, QUICK, Json, config_for, text_of
 from tests.watch.herd import Herd, open_herd
@@ -37,15 +40,18 @@ class Scene:
     folder: Path
     board: bool = False
     bot: asyncio.Task[None] | None = None
+    people: dict[str, int] = field(default_factory=dict)
 
     async def start(self) -> None:
         """The bot logs in and begins to tell."""
         logging.getLogger("discord").setLevel(logging.CRITICAL)
         herd = self.herd
         config = replace(config_for(self.folder, self.standin.api_url), services=herd.services)
+        config = replace(config, windows=tuple(herd.planned))
         config = replace(config, discord=replace(config.discord, board=self.board))
         yard = cast("Deployer", herd.yard)
         engine = Engine(config, herd.store, herd.feed, herd.managers, yard, herd.watcher, herd.clock)
+        engine.vetoes = herd.vetoes
         self.bot = asyncio.create_task(
             run_bot(engine, config, self.standin.token, pace=QUICK, channel_pace=BRISK), name="bot"
         )
@@ -64,21 +70,40 @@ class Scene:
         await self.herd.again(away)
         await self.start()
 
-    async def run(self, seconds: int, each: Callable[[int], None] = lambda _: None) -> None:
+    async def run(self, seconds: int, each: Callable[[int], None] = lambda _: None, step: int = 1) -> None:
         """Let so many seconds pass, and the channel catch up."""
-        await self.herd.run(seconds, each)
+        await self.herd.run(seconds, each, step)
         await self.told()
 
+    async def run_until(self, at: int, step: int = 60) -> None:
+        """Let time pass until that second of Unix time, with a tick every `step`."""
+        left = at - int(self.herd.clock().timestamp())
+        await self.run(left - left % step, step=step)
+        await self.run(left % step)
+
     async def told(self, seconds: float = 60.0) -> None:
-        """Until everything is said, and every card is true."""
+        """Until everything that is due is said, and every card is true."""
         async with asyncio.timeout(seconds):
             while await self._behind():
                 await asyncio.sleep(0.02)
 
     async def _behind(self) -> bool:
-        waiting, _ = await self.herd.store.read(outbox.waiting)
+        due = await self.herd.store.read(outbox.untold, self.herd.clock(), 1)
         stale = await self.herd.store.read(outbox.stale_cards)
-        return bool(waiting or stale)
+        return bool(due or stale)
+
+    def person(self, rank: str = "operator") -> Person:
+        """Somebody of that rank."""
+        if rank not in self.people:
+            self.people[rank] = self.standin.add_member(rank, [ROLE_IDS[rank]])
+        return self.standin.member(self.people[rank])
+
+    async def says(self, command: str, /, rank: str = "operator", **options: Any) -> str:
+        """What opsbot answers somebody who runs a command."""
+        async with asyncio.timeout(10):
+            while not self.standin.commands:
+                await asyncio.sleep(0.02)
+        return text_of(await (await self.person(rank).run(command, **options)).final())
 
     def posted(self) -> list[Json]:
         return self.standin.messages(self.standin.ops_channel_id)
@@ -95,14 +120,21 @@ class Scene:
         return board
 
     async def board_says(self, words: str) -> None:
-        """Let time pass until it does."""
+        """Let time pass until its sentence does."""
+        await self._board_until(lambda board: words in board["content"], words)
+
+    async def board_forgets(self, words: str) -> None:
+        """Let time pass until it is nowhere on it."""
+        await self._board_until(lambda board: words not in text_of(board), f"nothing of {words}")
+
+    async def _board_until(self, true: Callable[[Json], bool], what: str) -> None:
         for _ in range(60):
             await self.run(5)
             found = [message for message in self.posted() if is_board(message)]
-            if len(found) == 1 and words in found[0]["content"]:
+            if len(found) == 1 and true(found[0]):
                 return
             await asyncio.sleep(0.1)
-        raise AssertionError(f"the board does not say {words!r}: {[text_of(one) for one in found]}")
+        raise AssertionError(f"the board does not say {what!r}: {[text_of(one) for one in found]}")
 
     def card(self, incident: int) -> Json:
         """The one card of an incident."""
@@ -132,9 +164,11 @@ async def open_scene(
     alerts: Alerts = Alerts(),  # noqa: B008
     *,
     board: bool = False,
+    windows: Sequence[Window] = (),
+    at: datetime | None = None,
 ) -> AsyncIterator[Scene]:
-    """All of it; every service is well. board: whether there is one."""
-    async with Standin() as standin, open_herd(folder, services, alerts) as herd:
+    """All of it; every service is well. board: whether there is one. at: when it begins."""
+    async with Standin() as standin, open_herd(folder, services, alerts, windows, at) as herd:
         scene = Scene(herd, standin, folder, board)
         await scene.start()
         try:

@@ -3,7 +3,7 @@ Discord it is gone. The real check by presence, on the real gateway.
 """
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,13 +11,11 @@ import pytest
 
 from opsbot.config import Check, CheckKind, Config
 from opsbot.core.health import Policy
-from opsbot.core.model import Incident
 from opsbot.core.recovery import Ladder
-from opsbot.standin.state import Intent
-from opsbot.store import outbox, watchbook
-from tests.cogs.world import World, open_world, text_of
+from opsbot.store import outbox
+from tests.cogs.world import text_of
+from tests.scenarios.watched import BOT, Watched, open_watched
 
-BOT = 100000000000000105  # the first member after the five of the world
 SEEN = Check("seen", CheckKind.PRESENCE, timedelta(seconds=30), policy=Policy(fall=3, rise=2), user=BOT)
 PROCESS = Check("process", CheckKind.PROCESS, timedelta(seconds=5), policy=Policy(fall=1, rise=1))
 
@@ -29,51 +27,17 @@ def _with_bot(config: Config) -> Config:
         recovery=Ladder(backoff=timedelta(minutes=2)),
         startup_grace=timedelta(0),
         discord_bot=True,
+        source=None,
     )
     return replace(config, services={"api": api})
 
 
-@dataclass
-class Watched:
-    """A world whose bot is looked at, by a clock that the test moves."""
-
-    world: World
-
-    async def run(self, seconds: int) -> None:
-        watcher, aware = self.world.engine.watcher, self.world.engine.aware
-        assert aware is not None
-        for _ in range(seconds):
-            self.world.parts.shift += timedelta(seconds=1)
-            await aware.tick()
-            await watcher.tick()
-            await self.world.until(lambda: not watcher._tasks)
-        await self.world.all_told()
-
-    async def appears(self, status: str) -> None:
-        """The gateway says so, and opsbot has heard it."""
-        self.world.standin.set_presence(BOT, status)
-        aware = self.world.engine.aware
-        assert aware is not None
-        assert aware.sightings is not None
-        sightings, online = aware.sightings, status != "offline"
-        await self.world.until(lambda: sightings.look(BOT)[0] is online)
-
-    async def incident(self) -> Incident | None:
-        return (await self.world.store.read(watchbook.open_incidents)).get("api")
-
-
 @pytest.fixture
 async def watched(tmp_path: Path) -> AsyncIterator[Watched]:
-    async with open_world(tmp_path, changed=_with_bot, privileged_intents=Intent.PRESENCES) as world:
-        assert world.standin.add_bot("recorder") == BOT
-        world.standin.set_presence(BOT, "online")
-        await world.live("api", "r1")
-        await world.start()
-        await world.engine.watcher.open()
-        one = Watched(world)
+    async with open_watched(tmp_path, changed=_with_bot) as one:
         await one.appears("online")
         await one.run(70)
-        assert world.posted() == []
+        assert one.world.posted() == []
         yield one
 
 
@@ -107,7 +71,7 @@ async def test_row_29_one_that_stays_deaf_is_restarted_a_few_times_and_then_a_hu
 async def test_row_29_what_opsbot_itself_cannot_see_is_no_trouble_of_the_bots(watched: Watched) -> None:
     world = watched.world
     world.standin.faults.away()
-    aware = world.engine.aware
+    aware = world.engine.standings.aware
     assert aware is not None
     sightings = aware.sightings
     assert sightings is not None

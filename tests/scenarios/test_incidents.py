@@ -179,6 +179,9 @@ async def test_row_9_recovery_ends_loudly_and_never_loops(tmp_path: Path) -> Non
             "🚨 A human is needed for api: 2 restarts did not help (check http: no answer)."
         ]
         assert "**Next:** nothing by itself, until somebody restarts or resumes it." in scene.text(0)
+        scene.herd.mends()
+        await scene.run(20)
+        assert "api is well again" in scene.ending(1), "it was watched all the time"
 
 
 async def test_row_10_nothing_is_done_to_what_is_starting_or_being_deployed(tmp_path: Path) -> None:

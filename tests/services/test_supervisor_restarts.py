@@ -304,7 +304,9 @@ async def test_lines_written_after_the_last_note_of_the_position_are_not_doubled
     first.kill()
     position = tmp_path / "state" / "web" / "position"
     async with second() as (supervisor, _):
-        assert len(await supervisor.logs("web", LogQuery())) == 1
+        async with asyncio.timeout(20):
+            while len(await supervisor.logs("web", LogQuery())) != 1:
+                await asyncio.sleep(0.02)
         before = position.read_bytes()
         await supervisor.close()
         # As if the lines had been written and the position not yet.

@@ -1,7 +1,7 @@
 """Many services at once, over hand-written ports, a real store, and a clock that the test moves."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -12,10 +12,13 @@ from opsbot.config import Alerts, Check, CheckKind, ManagerKind, Service
 from opsbot.core.health import Policy, ProbeResult
 from opsbot.core.model import Incident, Notice
 from opsbot.core.recovery import Ladder
+from opsbot.core.windows import Window
 from opsbot.feed import Feed
 from opsbot.services.port import Activity, Happening, LogLine, LogQuery, ServiceEvent, ServiceManager, ServiceState
 from opsbot.store import Store, outbox, watchbook
 from opsbot.watch import Watcher
+from opsbot.watch.vetoes import Vetoes
+from opsbot.watch.windows import Windows
 from tests.fixtures.puppets import Clock, Yard
 
 if TYPE_CHECKING:
@@ -123,9 +126,12 @@ class Herd:
     shepherd: Shepherd
     sight: Sight
     yard: Yard
-    watcher: Watcher
     alerts: Alerts = field(default_factory=Alerts)
+    planned: Sequence[Window] = ()
     feed: Feed = field(default_factory=Feed)
+    watcher: Watcher = field(init=False)
+    windows: Windows = field(init=False)
+    vetoes: Vetoes = field(init=False)
 
     @property
     def managers(self) -> dict[str, ServiceManager]:
@@ -138,11 +144,15 @@ class Herd:
             while self.watcher._tasks:
                 await asyncio.wait(set(self.watcher._tasks))
 
-    async def run(self, seconds: int, each: Callable[[int], None] = lambda _: None) -> None:
-        """Let so many seconds pass, with a tick at each; `each` is told which one it is before it."""
-        for number in range(seconds):
+    async def run(self, seconds: int, each: Callable[[int], None] = lambda _: None, step: int = 1) -> None:
+        """Let so many seconds pass, with a tick at each; `each` is told which one it is before it.
+
+        step: seconds from one tick to the next.
+        """
+        for number in range(0, seconds, step):
             each(number)
-            self.clock.pass_by(1)
+            self.clock.pass_by(step)
+            await self.windows.tick()
             await self.watcher.tick()
             await self.settle()
 
@@ -173,33 +183,44 @@ class Herd:
         """opsbot ends, and starts anew over the same store after so many seconds."""
         await self.watcher.close()
         self.clock.pass_by(away)
-        self.watcher = make_watcher(self)
+        await self.start()
+
+    async def start(self) -> None:
+        """Put the parts together anew, and open them."""
+        self.vetoes = Vetoes()
+        self.windows = Windows(self.planned, self.services, self.store, self.feed, self.clock)
+        self.windows.object_to(self.vetoes)
+        self.watcher = Watcher(
+            self.services,
+            self.store,
+            self.feed,
+            self.managers,
+            cast("Prober", self.sight),
+            cast("Deployer", self.yard),
+            self.clock,
+            str,
+            self.alerts,
+            self.vetoes,
+        )
+        await self.windows.open()
         await self.watcher.open()
 
 
-def make_watcher(herd: Herd) -> Watcher:
-    return Watcher(
-        herd.services,
-        herd.store,
-        herd.feed,
-        herd.managers,
-        cast("Prober", herd.sight),
-        cast("Deployer", herd.yard),
-        herd.clock,
-        str,
-        herd.alerts,
-    )
-
-
 @asynccontextmanager
-async def open_herd(folder: Path, services: Iterable[Service], alerts: Alerts = Alerts()) -> AsyncIterator[Herd]:  # noqa: B008
-    """These services, watched, all well."""
+async def open_herd(
+    folder: Path,
+    services: Iterable[Service],
+    alerts: Alerts = Alerts(),  # noqa: B008
+    windows: Sequence[Window] = (),
+    at: datetime | None = None,
+) -> AsyncIterator[Herd]:
+    """These services, watched, all well. at: when it begins."""
     clock = Clock()
+    clock.now = at or clock.now
     async with Store(folder / "s.db") as store:
         by_name = {one.name: one for one in services}
         shepherd, sight, yard = Shepherd(clock), Sight(clock), Yard(clock)
-        herd = Herd(by_name, clock, store, shepherd, sight, yard, cast("Watcher", None), alerts)
-        herd.watcher = make_watcher(herd)
-        await herd.watcher.open()
+        herd = Herd(by_name, clock, store, shepherd, sight, yard, alerts, windows)
+        await herd.start()
         yield herd
         await herd.watcher.close()

@@ -18,7 +18,7 @@ async def test_a_loop_goes_on_after_the_clock_was_set_back() -> None:
         ran.set()
 
     loops = Loops(mind=0.05)
-    loops.every("poll", timedelta(minutes=1), job)
+    loops.every("poll", timedelta(minutes=5), job)
     loops.open()
     try:
         async with asyncio.timeout(5):
@@ -38,7 +38,7 @@ async def test_a_first_run_that_is_planned_late_is_not_taken_for_a_clock_set_bac
         ran.set()
 
     loops = Loops(mind=0.05)
-    loops.every("prune", timedelta(minutes=1), job, first=HOUR)
+    loops.every("prune", timedelta(minutes=5), job, first=HOUR)
     loops.open()
     try:
         await asyncio.sleep(0.3)
@@ -110,3 +110,49 @@ async def test_the_next_restart_does_not_wait_for_the_clock_that_was_set_back(st
     stage.clock.pass_by(-3600)
     await stage.run(60)
     assert len(stage.manager.restarts_asked) > 1
+
+
+async def test_a_run_that_would_find_nothing_to_do_is_left_out_and_the_loop_does_not_count_as_stuck() -> None:
+    runs, asked, idle = 0, 0, True
+    twice = asyncio.Event()
+
+    async def job() -> None:
+        nonlocal runs
+        runs += 1
+
+    def rests() -> bool:
+        nonlocal asked
+        asked += 1
+        if asked == 3:
+            twice.set()
+        return idle
+
+    loops = Loops()
+    loops.every("watch", timedelta(seconds=0.02), job, idle=rests, limit=timedelta(seconds=1))
+    loops.open()
+    try:
+        async with asyncio.timeout(5):
+            await twice.wait()
+            assert runs == 0
+            assert loops.pulses["watch"].ended is not None
+            assert loops.late() == {}
+            idle = False
+            while not runs:
+                await asyncio.sleep(0.01)
+    finally:
+        loops.close()
+
+
+async def test_a_watcher_is_idle_between_its_looks_and_never_while_something_is_wrong(stage: Stage) -> None:
+    await stage.run(10)
+    idle = 0
+    for _ in range(10):
+        await stage.run(1)
+        stage.clock.pass_by(1)
+        idle += stage.watcher.idle()
+    assert 0 < idle < 10
+    stage.eyes.failing["process"] = "gone"
+    await stage.run(10)
+    assert not stage.watcher.idle()
+    stage.eyes.failing.clear()
+    await stage.run(30)

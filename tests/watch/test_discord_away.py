@@ -112,6 +112,28 @@ async def test_a_reconnection_is_no_outage(stage: BotStage) -> None:
     assert len(stage.manager.restarts_asked) == 1
 
 
+async def test_one_that_fails_at_once_waits_until_it_is_known_whether_discord_is_away(stage: BotStage) -> None:
+    stage.aware.triage.gateway(up=False)
+    stage.eyes.failing["http"] = "answered 503"
+    await stage.run(50)
+    assert stage.aware.triage.away is None
+    assert stage.manager.restarts_asked == []
+    assert stage.watcher.waits("api").startswith("opsbot too has lost Discord, since <t:")
+    await stage.run(60)
+    assert stage.watcher.waits("api").startswith("Discord is away since <t:")
+    assert stage.manager.restarts_asked == []
+
+
+async def test_one_that_fails_in_a_reconnection_waits_only_for_that(stage: BotStage) -> None:
+    stage.aware.triage.gateway(up=False)
+    stage.eyes.failing["http"] = "answered 503"
+    await stage.run(30)
+    assert stage.manager.restarts_asked == []
+    stage.aware.triage.gateway(up=True)
+    await stage.run(2)
+    assert len(stage.manager.restarts_asked) == 1
+
+
 async def test_a_refused_token_of_opsbots_own_excuses_no_bot(stage: BotStage) -> None:
     stage.aware.triage.gateway(up=False, refused=True)
     stage.eyes.failing["http"] = "answered 503"

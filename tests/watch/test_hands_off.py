@@ -1,5 +1,9 @@
 """What was just started is given its time, whoever started it."""
 
+import asyncio
+from pathlib import Path
+
+from tests.watch.bot_stage import open_stage as open_bot_stage
 from tests.watch.test_watch import Stage, stage
 
 __all__ = ["stage"]
@@ -36,3 +40,27 @@ async def test_a_service_that_hangs_while_opsbot_is_restarted_is_recovered_all_t
     await stage.run(60)
     assert len(stage.manager.restarts_asked) >= 2
     await stage.watcher.close()
+
+
+async def test_what_is_seen_well_while_recovery_asks_whether_it_may_act_is_not_restarted(tmp_path: Path) -> None:
+    async with open_bot_stage(tmp_path) as stage:
+        asked: list[str] = []
+
+        async def takes_a_moment(service: str) -> str | None:
+            asked.append(service)
+            if len(asked) < 5:
+                return "not yet"
+            stage.eyes.failing.clear()
+            for _ in range(100):  # the check may be looking just now
+                await stage.watcher.look([service])
+                if stage.watcher.healths(service)["http"].streak > 0:
+                    break
+                await asyncio.sleep(0.01)
+            return None
+
+        stage.vetoes.restarts.append(takes_a_moment)
+        stage.aware.triage.gateway(up=True)
+        stage.eyes.failing["http"] = "answered 503"
+        await stage.run(30)
+        assert stage.manager.restarts_asked == []
+        assert await stage.incident() is None

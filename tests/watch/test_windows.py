@@ -48,6 +48,7 @@ class Stage:
     watcher: Watcher
     windows: Windows
     vetoes: Vetoes
+    feed: Feed
 
     async def run(self, seconds: int) -> None:
         for _ in range(seconds):
@@ -101,7 +102,7 @@ async def staged(folder: Path, windows: Sequence[Window], clock: Clock | None = 
         await at_work.open()
         await watcher.open()
         try:
-            yield Stage(clock, store, manager, eyes, watcher, at_work, vetoes)
+            yield Stage(clock, store, manager, eyes, watcher, at_work, vetoes, feed)
         finally:
             await watcher.close()
 
@@ -164,7 +165,7 @@ async def test_without_recovery_nothing_is_restarted_until_the_end_and_it_is_sai
         assert stage.manager.restarts_asked == []
         assert "the window night lasts until" in str(await first(stage.vetoes.starts, "api")), "for the supervisor, too"
         assert await stage.due() == [NoticeKind.INCIDENT]
-        assert await stage.story() == ["waits: the window night lasts until 2026-03-01 12:15 UTC"]
+        assert await stage.story() == ["waits: the window night lasts until <t:1772367300:f>"]
         await stage.run(300)
         assert stage.manager.restarts_asked
 
@@ -236,6 +237,59 @@ async def test_the_longer_of_a_silence_and_a_window_is_the_one_that_is_shown(tmp
         assert cast("Silence", await stage.store.read(watchbook.silence, "api", now)).actor == "the window night"
         await stage.store.write(watchbook.put_silence, Silence("api", "ann", "", now, now + timedelta(hours=1)))
         assert cast("Silence", await stage.store.read(watchbook.silence, "api", now)).actor == "ann"
+
+
+async def comes_and_goes(stage: Stage) -> None:
+    stage.eyes.failing["process"] = "gone"
+    await stage.run(6)
+    stage.eyes.failing.clear()
+    await stage.run(30)
+
+
+async def silenced(stage: Stage, minutes: int) -> None:
+    now = stage.clock()
+    await stage.store.write(watchbook.put_silence, Silence("api", "ann", "", now, now + timedelta(minutes=minutes)))
+    stage.feed.publish("service")
+
+
+async def test_what_came_and_went_in_a_silence_is_one_line_at_its_end(tmp_path: Path) -> None:
+    async with staged(tmp_path, []) as stage:
+        await silenced(stage, 5)
+        await comes_and_goes(stage)
+        await silenced(stage, 10)  # longer: it goes on
+        await comes_and_goes(stage)
+        await stage.run(500)
+        assert await stage.told() == []
+        await stage.run(70)
+        assert await stage.told() == ["The silence of api is over. While it lasted, it was down and came back 2 times."]
+        await silenced(stage, 5)
+        await comes_and_goes(stage)
+        await stage.store.write(watchbook.lift_silence, "api", stage.clock())
+        stage.feed.publish("service")
+        await stage.run(3)
+        assert await stage.told() == ["The silence of api is over. While it lasted, it was down and came back."]
+        await silenced(stage, 5)
+        await stage.run(400)
+        assert await stage.told() == [], "nothing happened in it"
+
+
+async def test_what_a_window_and_a_silence_kept_back_together_is_told_once(tmp_path: Path) -> None:
+    async with staged(tmp_path, [NIGHT]) as stage:
+        await stage.run(310)
+        await silenced(stage, 20)
+        await comes_and_goes(stage)
+        await stage.run(1500)
+        assert await stage.told() == ["The window night is over. While it lasted, this was down and came back: api."]
+
+
+async def test_what_a_silence_kept_back_while_opsbot_was_down_is_told_when_it_is_back(tmp_path: Path) -> None:
+    async with staged(tmp_path, []) as stage:
+        await silenced(stage, 5)
+        await comes_and_goes(stage)
+    stage.clock.pass_by(86400)
+    async with staged(tmp_path, [], stage.clock) as stage:
+        await silenced(stage, 5)
+        assert await stage.told() == ["The silence of api is over. While it lasted, it was down and came back."]
 
 
 @pytest.mark.parametrize(("deploys", "freed_at"), [(Deploys.HOLD, 900), (Deploys.ONLY, 300), (Deploys.ALLOW, None)])

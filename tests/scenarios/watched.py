@@ -1,0 +1,105 @@
+"""Services of a world that are looked at by a clock which the test moves, and the Discord bot that one of them is.
+
+All of it is real but for Discord: the stand-in's gateway tells who is online and who sits in which voice channel.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from opsbot.core.access import Origin
+from opsbot.core.model import Incident
+from opsbot.standin.state import Intent
+from opsbot.store import watchbook
+from opsbot.watch.aware import Aware
+from opsbot.watch.sightings import Sightings
+from tests.cogs.world import Json, World, open_world, text_of
+from tests.fixtures.stage import get
+
+BOT = 100000000000000105  # the first member after the five of the world
+
+
+@dataclass
+class Watched:
+    """A world whose services are looked at."""
+
+    world: World
+
+    @property
+    def aware(self) -> Aware:
+        assert self.world.engine.standings.aware is not None
+        return self.world.engine.standings.aware
+
+    @property
+    def sightings(self) -> Sightings:
+        assert self.aware.sightings is not None
+        return self.aware.sightings
+
+    async def pass_by(self, seconds: int, step: int = 1) -> None:
+        """So many seconds pass, with a look at each step."""
+        world = self.world
+        watcher, windows, poller = world.engine.watcher, world.parts.windows, world.engine.poller
+        assert windows is not None
+        for _ in range(0, seconds, step):
+            world.parts.shift += timedelta(seconds=step)
+            for service in await windows.tick():
+                if poller is not None:
+                    poller.wake(service, Origin.POLL)
+            if world.engine.standings.aware is not None:
+                await world.engine.standings.aware.tick()
+            await watcher.tick()
+            await world.until(lambda: not watcher._tasks)
+
+    async def run(self, seconds: int, step: int = 1) -> None:
+        """The same, and all of it is told."""
+        await self.pass_by(seconds, step)
+        await self.world.all_told(20)
+
+    async def appears(self, status: str) -> None:
+        """The gateway says so, and opsbot has heard it."""
+        self.world.standin.set_presence(BOT, status)
+        online = status != "offline"
+        await self.world.until(lambda: self.sightings.look(BOT)[0] is online)
+
+    async def incident(self, service: str = "api") -> Incident | None:
+        return (await self.world.store.read(watchbook.open_incidents)).get(service)
+
+    async def pid(self, service: str = "api") -> int | None:
+        return (await self.world.engine.managers[service].state(service)).pid
+
+    async def card_says(self, mark: str, words: str, seconds: float = 20.0) -> Json:
+        """The card with that mark, once it says so."""
+        return await self.world.standin.wait_for_message(
+            lambda message: text_of(message).endswith(mark) and words in text_of(message), seconds
+        )
+
+
+async def version_at(port: int) -> str:
+    """The version of the sample service that answers there."""
+    return str((await asyncio.to_thread(get, f"http://127.0.0.1:{port}/health"))["version"])
+
+
+@asynccontextmanager
+async def open_watched(folder: Path, **options: Any) -> AsyncIterator[Watched]:
+    """A world whose bot is online, with every part of opsbot opened. options: of `open_world`."""
+    async with open_world(folder, privileged_intents=Intent.PRESENCES, **options) as world:
+        assert world.standin.add_bot("recorder") == BOT
+        world.standin.set_presence(BOT, "online")
+        await world.start()
+        watched, aware, windows = Watched(world), world.engine.standings.aware, world.parts.windows
+        assert windows is not None
+        await windows.open()
+        if aware is not None:
+            await aware.open()
+        await world.engine.watcher.open()
+        try:
+            if aware is not None and aware.sightings is not None:
+                await world.until(lambda: watched.sightings.lost_at is None)
+            yield watched
+        finally:
+            if aware is not None:
+                await aware.close()
