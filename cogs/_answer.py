@@ -84,7 +84,8 @@ async def respond(
     public = public and known and engine.config.roles.allow(actor, action)
     if not await acknowledge(interaction, private=not public, update=update):
         return
-    await bot_of(interaction).clicks.rush.give_way()
+    rush = bot_of(interaction).clicks.rush
+    await rush.give_way()
     try:
         shown = await work(actor)
     except Exception:
@@ -92,6 +93,7 @@ async def respond(
         number = secrets.token_hex(3)
         log.exception("error %s: %s by %s failed", number, action, actor.id)
         shown = say(f"Something went wrong in opsbot. Its log says what, under error {number}.")
+    await rush.give_way()
     await fill(interaction, shown, public=public)
 
 

@@ -144,8 +144,8 @@ class _Hub:
         self._waiting[fd] = ready
 
     def forget(self, fd: int) -> None:
-        if self._waiting.pop(fd, None) is not None:
-            self._epoll.unregister(fd)
+        """For one that is about to be closed: that takes it out of the epoll, too."""
+        self._waiting.pop(fd, None)
 
     def _ready(self) -> None:
         for fd, _ in self._epoll.poll(0):
@@ -172,6 +172,7 @@ class _Wire:
         self._hub = _hub()
         self._exchange = exchange
         self._left = where.request
+        self._port = where.port
         self._socket = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
         self._fd = self._socket.fileno()
         code = self._socket.connect_ex((where.host, where.port))
@@ -183,7 +184,7 @@ class _Wire:
     def _send(self) -> None:
         # A loopback connection stands by now; another one says when it does.
         try:
-            if self._socket.getpeername() == self._socket.getsockname():
+            if self._socket.getsockname()[1] == self._port and self._to_itself():
                 self._exchange.fail(_REFUSED)
                 return
             self._left = self._left[self._socket.send(self._left) :]
@@ -198,6 +199,13 @@ class _Wire:
             self._hub.watch(self._fd, select.EPOLLOUT, self._send)
         else:
             self._hub.watch(self._fd, select.EPOLLIN, self._receive)
+
+    def _to_itself(self) -> bool:
+        """On loopback a connection to a port that nobody listens on may be given that very port, and meet itself."""
+        try:
+            return bool(self._socket.getpeername() == self._socket.getsockname())
+        except OSError:
+            return False  # not connected yet: it is asked again then
 
     def _receive(self) -> None:
         try:

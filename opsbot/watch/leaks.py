@@ -27,8 +27,8 @@ log = logging.getLogger(__name__)
 
 LOOK = timedelta(minutes=10)
 IN_A_ROW = 3
-FEW = 30
-"""So many samples are judged in less time than a thread takes to be woken up."""
+YOUNG = timedelta(minutes=30)
+"""A run of so few samples is judged in less time than a thread takes to be woken up."""
 _CGROUPS = Path("/sys/fs/cgroup")
 
 
@@ -38,6 +38,14 @@ class Limit:
 
     size: float
     name: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A run: since when, and its memory since then where it is young."""
+
+    since: datetime
+    points: list[tuple[float, float]] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,20 +84,25 @@ class LeakWatch:
         if self._looked is not None and timedelta(0) <= now - self._looked < LOOK:
             return
         self._looked = now
-        for name, service in self._config.services.items():
-            state = states.get(name)
-            if state is None or state.run is None or state.pid is None:
-                self.growth.pop(name, None)
-                self._row.pop(name, None)
-                continue
-            await self._look(service, state, host, now)
+        running = {name: state for name, state in states.items() if state.run is not None and state.pid is not None}
+        for name in set(self._config.services) - set(running):
+            self.growth.pop(name, None)
+            self._row.pop(name, None)
+        runs = {name: (state.run or "", state.started_at or now) for name, state in running.items()}
+        seen = await self._store.write(_seen, runs, now)
+        for name, state in running.items():
+            await self._look(self._config.services[name], state, host, seen[name], now)
 
-    async def _look(self, service: Service, state: ServiceState, host: HostFigures, now: datetime) -> None:
+    async def _look(
+        self, service: Service, state: ServiceState, host: HostFigures, seen: "_Seen", now: datetime
+    ) -> None:
         name, run = service.name, state.run or ""
-        since, points = await self._store.write(_seen, name, run, state.started_at or now, now)
+        points = seen.points
+        if points is None:
+            points = await self._store.read(samples.points, name, Figure.MEMORY, max(seen.since, now - KEPT_FOR))
         within = self._config.host_checks.leak_within
-        judged = partial(_judged, service, state, host, points, since, within)
-        growth = judged() if len(points) < FEW else await asyncio.to_thread(judged)
+        judged = partial(_judged, service, state, host, points, seen.since, within)
+        growth = judged() if seen.points is not None else await asyncio.to_thread(judged)
         self.growth[name] = growth
         self._row[name] = self._row.get(name, 0) + 1 if growth.judgement.shape is Shape.LEAKS else 0
         if service.leak and self._row[name] >= IN_A_ROW:
@@ -128,12 +141,14 @@ class LeakWatch:
         return f"since its start{f' ({deploy} is live)' if deploy else ''}"
 
 
-def _seen(
-    db: sqlite3.Connection, name: str, run: str, started: datetime, now: datetime
-) -> tuple[datetime, list[tuple[float, float]]]:
-    """Since when the run is known, and its memory since then."""
-    since = samples.saw_run(db, name, run, started)
-    return since, samples.points(db, name, Figure.MEMORY, max(since, now - KEPT_FOR))
+def _seen(db: sqlite3.Connection, runs: Mapping[str, tuple[str, datetime]], now: datetime) -> dict[str, "_Seen"]:
+    """Each run as it is known, in one go: after a start all of them are young."""
+    found = {}
+    for name, (run, started) in runs.items():
+        since = samples.saw_run(db, name, run, started)
+        young = now - since < YOUNG
+        found[name] = _Seen(since, samples.points(db, name, Figure.MEMORY, since) if young else None)
+    return found
 
 
 def _judged(
