@@ -1,5 +1,6 @@
 """The messages of the ops channel: a deployment's card, an incident's card, and the notices beside them. Pure."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -70,6 +71,7 @@ class Around:
     """What stands beside a deployment or an incident, gathered beforehand.
 
     quarantined: the deployment's commit is in quarantine. previous: the deployment an incident's release came with.
+    undoable: recovery would roll back to the release before, if restarts do not help.
     """
 
     host: str
@@ -81,6 +83,7 @@ class Around:
     silence: Silence | None = None
     thread: int | None = None
     recovery: Ladder | None = None
+    undoable: bool = False
 
 
 def mark(letter: str, number: int, host: str) -> str:
@@ -333,8 +336,13 @@ def outcome(notice: Notice, deployment: Deployment, around: Around) -> Shown:
 # Incidents
 
 
-def incident_buttons(incident: Incident, acknowledged: Acknowledgement | None) -> tuple[Button, ...]:
-    """What can be done about it now; of the host's own troubles: acknowledge."""
+def incident_buttons(
+    incident: Incident, acknowledged: Acknowledgement | None, *, deployed: bool = True
+) -> tuple[Button, ...]:
+    """What can be done about it now; of the host's own troubles: acknowledge.
+
+    deployed: opsbot deploys the service; else there is nothing to roll back to.
+    """
     of_host = is_host(incident.service)
     service, ident = "" if of_host else incident.service, f"i{incident.id}"
     logs = Button("logs", "Logs", service, ident)
@@ -344,11 +352,12 @@ def incident_buttons(incident: Incident, acknowledged: Acknowledgement | None) -
     take = () if taken else (Button("ack", "Acknowledge", service, ident, discord.ButtonStyle.success),)
     if of_host:
         return take
+    back = Button("rollback", "Roll back", service, ident, discord.ButtonStyle.danger)
     return (
         *take,
         Button("silence", "Silence 1 h", service, ident),
         Button("restart", "Restart", service, ident, discord.ButtonStyle.primary),
-        Button("rollback", "Roll back", service, ident, discord.ButtonStyle.danger),
+        *((back,) if deployed else ()),
         logs,
     )
 
@@ -410,7 +419,7 @@ def incident_sentence(incident: Incident) -> str:
         return f"🟢 {name} was not well for {lasted}: {cause}."
     called = " A human is needed." if incident.called_at is not None else ""
     if incident.flaps.flapping:
-        return f"🟠 {name} is flapping: {_changes(incident)}. {cause}.{called}{_with_it(incident)}".replace("..", ".")
+        return f"🟠 {name} is flapping, {_changes(incident)}: {cause}.{called}{_with_it(incident)}".replace("..", ".")
     return f"🔴 {name} is not well: {cause}.{called}{_with_it(incident)}".replace("..", ".")
 
 
@@ -421,7 +430,8 @@ def well_again(incident: Incident) -> str:
     return f"🟢 {headed(incident)} is well again after {lasted}{how}."
 
 
-def _proof(incident: Incident, around: Around) -> list[str]:
+def _proof(incident: Incident, around: Around, *, taken: bool = True) -> list[str]:
+    """What is known of it. taken: also who has it, where that is kept up to date."""
     evidence = incident.evidence
     lines = [f"• {escape(name, 60)}: {escape(seen, 150)}" for name, seen in evidence.checks if name != ADVICE]
     lines += [f"　↳ so too {escape(name, 60)}: {escape(seen, 150)}" for name, seen in evidence.consequences]
@@ -437,8 +447,10 @@ def _proof(incident: Incident, around: Around) -> list[str]:
     if incident.closed_at is not None and incident.ended_by:
         facts += f"\n**Ended by:** {escape(incident.ended_by, 150)}"
     seen = "**Seen**\n" + fit(lines, 900) if lines else ""
-    blocks = [facts, _who_has_it(incident, around), seen, _dependents(incident)]
-    return [*blocks, _advice(incident)] if is_host(incident.service) else [*blocks, _last_deploy(around)]
+    blocks = [facts, _who_has_it(incident, around) if taken else "", seen, _dependents(incident)]
+    if is_host(incident.service):
+        return [*blocks, _advice(incident)]
+    return [*blocks, _last_deploy(around)]
 
 
 def _advice(incident: Incident) -> str:
@@ -459,7 +471,9 @@ def _around_code(text: str) -> str:
 
 def _last_deploy(around: Around) -> str:
     previous = around.previous
-    last = f"**Last deploy:** {deployment_line(previous)}" if previous is not None else "**Last deploy:** none known"
+    last = (
+        f"**Last deploy:** {deployment_line(previous)}" if previous is not None else "**Last deploy:** none by opsbot"
+    )
     if previous is not None and previous.commits:
         last += f"\n{escape(previous.commits[0].title, 80)} · {escape(previous.commits[0].author, 30)}"
     return last
@@ -468,26 +482,47 @@ def _last_deploy(around: Around) -> str:
 def _dependents(incident: Incident) -> str:
     """What is not well because of it; those that still are not come first."""
     ordered = sorted(incident.dependents, key=lambda one: one.well_at is not None)
+    still = "" if incident.closed_at is None else ", not well yet at its end"
     lines = [
         f"{'•' if one.well_at is None else '✓'} {escape(one.service, 60)}: {escape(one.cause, 80)} "
-        f"{moment(one.failed_at, 'T')}" + (f" to {moment(one.well_at, 'T')}" if one.well_at is not None else "")
+        f"{moment(one.failed_at, 'T')}" + (f" to {moment(one.well_at, 'T')}" if one.well_at is not None else still)
         for one in ordered
     ]
     return "**Also not well because of it**\n" + fit(lines, 900) if lines else ""
 
 
-def _next(incident: Incident, ladder: Ladder | None) -> str:
+def _next(incident: Incident, around: Around) -> str:
     """What opsbot will do about it by itself."""
+    ladder = around.recovery
     if incident.called_at is not None:
-        return "nothing by itself, until somebody restarts, rolls back or resumes it."
+        rolls = ", rolls back" if around.repository else ""
+        return f"nothing by itself, until somebody restarts{rolls} or resumes it."
     if incident.flaps.flapping:
         return "ups and downs are only counted here, until it is calm."
     if ladder is None or is_host(incident.service):
         return "nothing by itself."
-    steps = [f"up to {ladder.attempts} restart{'s' if ladder.attempts != 1 else ''}"] if ladder.restart else []
-    if ladder.roll_back:
-        steps.append(f"a rollback if it began within {duration(ladder.blame)} of a release")
-    return ", then ".join([*steps, "a call for a human"]) + "."
+    tried = _restarts(incident)
+    left = max(ladder.attempts - tried, 0) if ladder.restart else 0
+    many = f"{left}{' more' if tried else ''} restart{'s' if left != 1 else ''}"
+    steps = [many if left == 1 and tried else f"up to {many}"] if left else []
+    if around.undoable and not any(deed.text.startswith("rolling back") for deed in incident.deeds):
+        steps.append("a rollback, since it began soon after a release")
+    how = ", if it does not get well" if tried else ""
+    return ", then ".join([*steps, "a call for a human"]) + f"{how}."
+
+
+_RESTART = re.compile(r"restart (\d+) of \d+")
+_AFRESH = ("restarted by ", "recovery resumed", "what kept recovery back")
+
+
+def _restarts(incident: Incident) -> int:
+    """How many of recovery's restarts are spent, since a person last had a hand in it."""
+    for deed in reversed(incident.deeds):
+        if found := _RESTART.match(deed.text):
+            return int(found[1])
+        if deed.text.startswith(_AFRESH):
+            return 0
+    return 0
 
 
 def _colour(incident: Incident) -> int:
@@ -506,7 +541,7 @@ def incident_card(incident: Incident, around: Around) -> Shown:
     blocks = [
         *_proof(incident, around),
         "**Done**\n" + "\n".join(deeds) if deeds else "",
-        "" if over else f"**Next:** {_next(incident, around.recovery)}",
+        "" if over else f"**Next:** {_next(incident, around)}",
         f"**{'Who uses it' if of_host else 'Its last lines'}**\n{last_words}" if last_words else "",
     ]
     name = heading(incident.service)
@@ -523,23 +558,29 @@ def incident_card(incident: Incident, around: Around) -> Shown:
         _join(blocks),
         _colour(incident),
         mark("i", incident.id, around.host),
-        incident_buttons(incident, around.acknowledged),
+        incident_buttons(incident, around.acknowledged, deployed=bool(around.repository)),
     )
 
 
 def call(notice: Notice, incident: Incident, around: Around) -> Shown:
-    """A human is needed: a message of its own, below the card."""
-    why = escape(str(notice.body.get("why", "")), 200)
+    """A human is needed: a message of its own, below the card. It is not edited: nothing in it may become untrue."""
+    why = escape(str(notice.body.get("why", "")), 200).rstrip(".")
+    cause = escape(incident.cause, 200)
     deeds = [f"{moment(deed.at, 'T')} {told(deed.text, 200)}" for deed in incident.deeds[-DEEDS:]]
-    blocks = [*_proof(incident, around), "**Done**\n" + "\n".join(deeds) if deeds else ""]
-    blocks.append(fence(incident.evidence.log[-TAIL:], _LOG_ROOM))
+    last_words = fence(incident.evidence.log[-TAIL:], _LOG_ROOM)
+    blocks = [
+        *_proof(replace(incident, closed_at=None), around, taken=False),
+        "**Done**\n" + "\n".join(deeds) if deeds else "",
+        f"**Next:** {_next(replace(incident, called_at=notice.at), around)}",
+        f"**Its last lines**\n{last_words}" if last_words else "",
+    ]
     return Shown(
-        f"🚨 A human is needed for {_named(incident)}{f': {why}' if why else ''}.",
-        f"{heading(incident.service)}: opsbot has come to its end",
+        f"🚨 A human is needed for {_named(incident)}{f': {why}' if why else ''} ({cause}).",
+        f"{heading(incident.service)}: opsbot can do no more by itself",
         _join(blocks),
         RED,
         mark("n", notice.id, around.host),
-        incident_buttons(incident, around.acknowledged),
+        incident_buttons(incident, around.acknowledged, deployed=bool(around.repository)),
     )
 
 
@@ -554,7 +595,9 @@ def recovered(notice: Notice, incident: Incident, around: Around) -> Shown:
         few = ", ".join(still) if len(still) <= FEW else f"{len(still)} services"
         lines.append(f"Not well yet: {few}. What stays so gets an incident of its own.")
     elif incident.dependents:
-        lines.append(f"With it {len(incident.dependents)} that failed because of it.")
+        names = [escape(one.service, 40) for one in incident.dependents]
+        few = ", ".join(names) if len(names) <= FEW else f"{len(names)} services"
+        lines.append(f"Well again with it: {few}.")
     taken = around.acknowledged
     if taken is not None and taken.void_at is None:
         lines.append(f"Acknowledged by {escape(taken.actor, 60)}: {escape(taken.reason, 200)}")

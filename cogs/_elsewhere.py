@@ -29,9 +29,10 @@ class Elsewhere:
         if told:
             return
         waiting, _ = await self._engine.store.read(outbox.waiting)
+        wait = {0: "", 1: "One message waits. "}.get(waiting, f"{waiting} messages wait. ")
         text = (
-            f"⚠️ opsbot cannot write to its channel <#{self._channel.id}>: {escape(why, 200)}. {waiting} messages wait, "
-            "alerts among them. They are sent when that is mended: `opsbot doctor` says what is missing."
+            f"⚠️ opsbot cannot write to its channel <#{self._channel.id}>: {escape(why, 200)}. {wait}Alerts come only "
+            "when that is mended: `opsbot doctor` says what is missing."
         )
         for channel in self._others():
             nonce = f"closed-{self._channel.id}"[:25]

@@ -38,7 +38,7 @@ def reminder(notice: Notice, incident: Incident, around: Around) -> Shown:
     if why:
         text = f"🔺 {service} got worse: {escape(str(why), 200)}. Its acknowledgement does not count any more."
     else:
-        text = f"⏰ {service} is not well for {lasted} now, and nobody has acknowledged it: {cause}."
+        text = f"⏰ {service} has not been well for {lasted}, and nobody has acknowledged it: {cause}."
     since = f"Since {moment(incident.opened_at, 'f')} on {escape(around.host, 60)}"
     return Shown(text, "", since, RED, mark("n", notice.id, around.host), incident_buttons(incident, None)[:1])
 
@@ -48,11 +48,18 @@ def escalation(notice: Notice, incident: Incident, around: Around, role: str) ->
     lasted = duration(notice.at - incident.opened_at)
     ping = f"<@&{role}> " if role.isdecimal() else ""
     text = (
-        f"📣 {ping}{headed(incident)} is not well for {lasted}, and nobody has acknowledged it: "
+        f"📣 {ping}{headed(incident)} has not been well for {lasted}, and nobody has acknowledged it: "
         f"{escape(incident.cause, 200)}."
     )
     since = f"Since {moment(incident.opened_at, 'f')} on {escape(around.host, 60)}"
-    return Shown(text, "", since, RED, mark("n", notice.id, around.host), incident_buttons(incident, None))
+    return Shown(
+        text,
+        "",
+        since,
+        RED,
+        mark("n", notice.id, around.host),
+        incident_buttons(incident, None, deployed=bool(around.repository)),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,14 +41,16 @@ class Prover:
         pace: Pace,
         on_problem: OnProblem,
         elsewhere: Elsewhere,
+        on_proven: Callable[[], None],
     ) -> None:
-        """`client` gives the client that is logged in, or None."""
+        """`client` gives the client that is logged in, or None. on_proven: messages arrive: none need wait for long."""
         self._engine = engine
         self._channel = channel
         self._client = client
         self._pace = pace
         self._on_problem = on_problem
         self._elsewhere = elsewhere
+        self._on_proven = on_proven
         self._changed = asyncio.Event()
         self._due: datetime | None = None
 
@@ -107,6 +109,7 @@ class Prover:
         await store.write(channel_state.keep_proof, proof)
         self._on_problem("proof", f"in the ops channel opsbot lacks: {missing}" if missing else "")
         await self._elsewhere.mended()
+        self._on_proven()
         log.info("the alert path is proven%s", f"; missing: {missing}" if missing else "")
         self._due = now + WEEK
         return proof

@@ -245,6 +245,8 @@ def _check(name: str, health: CheckHealth) -> str:
     since = f" since {moment(health.since, 'f')}" if health.since is not None else ""
     unasked = health.last is not None and not health.last.known and health.verdict is not Verdict.DOWN
     verdict = Verdict.UNKNOWN if unasked else health.verdict
+    if verdict is Verdict.UP and health.last is not None and not health.last.ok:
+        return f"🟠 {escape(name)} fails now, not judged down yet{seen}"
     return f"{MARKS[verdict]} {escape(name)} {verdict}{'' if unasked else since}{seen}"
 
 
@@ -322,7 +324,8 @@ def _of_bot(status: ServiceStatus) -> list[str]:
 
 def _process(state: ServiceState) -> str:
     if state.pid and state.started_at:
-        return f"{state.pid}, started {moment(state.started_at)}, {state.restarts} restarts by itself"
+        restarts = f"{state.restarts} restart{'s' * (state.restarts != 1)} by itself"
+        return f"{state.pid}, started {moment(state.started_at)}, {restarts}"
     return "was stopped on purpose" if state.stopped_by_hand else ACTIVITY[state.activity]
 
 
@@ -409,13 +412,19 @@ def incidents(found: Sequence[Incident], service: str | None, *, still_open: boo
 
 def _piece(text: str) -> str:
     """A piece of a line, escaped; the spaces at its ends stand between it and its neighbours."""
-    return " " * text.startswith(" ") + escape(text, 600) + " " * text.endswith(" ")
+    return " " * text.startswith(" ") + told(text, 600) + " " * text.endswith(" ")
 
 
 def why(service: str, account: "Account") -> Shown:
     """`/why`: the line, and below it what it rests on."""
-    line = "".join(moment(part, "T") if isinstance(part, datetime) else _piece(part) for part in account.parts)
-    rests_on = [f"{moment(one.at, 'f')} {one.kind}: {escape(one.text, 160)}" for one in account.events]
+    line, day = "", None
+    for part in account.parts:
+        if isinstance(part, datetime):
+            line += (f"{moment(part, 'D')} " if part.date() != day else "") + moment(part, "T")
+            day = part.date()
+        else:
+            line += _piece(part)
+    rests_on = [f"{moment(one.at, 'f')} {one.kind}: {told(one.text, 160)}" for one in account.events]
     title = f"Why: {service}" if rests_on else ""
     return Shown(line, title, fit(reversed(rests_on), DESCRIPTION), BLUE if account.known else GREY)
 

@@ -7,7 +7,7 @@ from cogs import _cards, _paging_cards
 from cogs._chart import with_chart
 from cogs._render import Shown
 from cogs._storm import storm
-from opsbot.core.deployment import Deployment, Phase
+from opsbot.core.deployment import Deployment, Phase, previous_good
 from opsbot.core.model import Incident, Notice, NoticeKind
 from opsbot.core.storm import MANY
 from opsbot.engine import Engine
@@ -74,8 +74,22 @@ async def _around_incident(engine: Engine, incident: Incident) -> _cards.Around:
         acknowledged=await read(acks.acknowledgement, incident.id),
         silence=await read(watchbook.silence, incident.service, engine.clock()),
         recovery=service.recovery if service is not None else None,
+        undoable=await _undoable(engine, incident),
         thread=thread if thread != await _card_message(engine, NoticeKind.INCIDENT, incident.id) else None,
     )
+
+
+async def _undoable(engine: Engine, incident: Incident) -> bool:
+    """Whether recovery would roll back, as far as is known: it began soon after a release that another came before."""
+    service = engine.config.services.get(incident.service)
+    live = await engine.store.read(ledger.live, incident.service)
+    if service is None or live is None or not service.recovery.roll_back:
+        return False
+    if incident.opened_at - live.since > service.recovery.blame:
+        return False
+    releases = await engine.store.read(ledger.releases, incident.service)
+    quarantined = frozenset(await engine.store.read(ledger.quarantined, incident.service))
+    return previous_good(releases, live.release, quarantined) is not None
 
 
 async def _card_message(engine: Engine, kind: NoticeKind, subject: int) -> int | None:

@@ -375,7 +375,7 @@ async def run_bot(
         editor.nudge()
         board.nudge()
 
-    prover = Prover(engine, channel, current.get, channel_pace, reporter.problem, elsewhere)
+    prover = Prover(engine, channel, current.get, channel_pace, reporter.problem, elsewhere, awake)
     clicks = Clicks()
     tails = Tails(engine, channel, channel_pace)
 

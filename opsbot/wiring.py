@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,7 @@ from opsbot.watch.certwatch import CertificateWatch
 from opsbot.watch.hostwatch import FailedUnits, HostWatch
 from opsbot.watch.leaks import LeakWatch
 from opsbot.watch.pager import Pager
-from opsbot.watch.vetoes import Vetoes
+from opsbot.watch.vetoes import Vetoes, first
 from opsbot.watch.windows import Windows
 
 if TYPE_CHECKING:
@@ -128,15 +129,18 @@ def _aware(
         return None
     from opsbot.watch.aware import Aware, bots, sightings_of  # noqa: PLC0415
 
-    aware = Aware(bots(config), store, feed, managers, clock, sightings_of(config, clock))
-    own = [name for name, service in config.services.items() if service.manager is ManagerKind.PROCESS]
-    if own:
-        from opsbot.services.supervisor import Supervisor  # noqa: PLC0415 - loaded already, where it is needed
+    return Aware(bots(config), store, feed, managers, clock, sightings_of(config, clock))
 
-        for manager in managers.values():
-            if isinstance(manager, Supervisor):
-                manager.held = aware.held
-    return aware
+
+def _ask_before_starts(config: Config, managers: dict[str, ServiceManager], vetoes: Vetoes) -> None:
+    """Have opsbot's own supervisor ask before it starts again what died."""
+    if not vetoes.starts or not any(each.manager is ManagerKind.PROCESS for each in config.services.values()):
+        return
+    from opsbot.services.supervisor import Supervisor  # noqa: PLC0415 - loaded already, where it is needed
+
+    for manager in managers.values():
+        if isinstance(manager, Supervisor):
+            manager.held = partial(first, vetoes.starts)
 
 
 def known_secrets(config: Config) -> Iterator[str]:
@@ -218,6 +222,7 @@ async def open_engine(
         if aware is not None:
             aware.join(watcher, vetoes)
             await aware.triage.open()
+        _ask_before_starts(config, managers, vetoes)
         poller = Poller(config, store, feed, deployer, clock, vetoes=vetoes)
         # Each is to be closed before it is open: one that fails half-way must not hold what the next try needs.
         for manager in set(managers.values()):
@@ -248,9 +253,8 @@ async def open_engine(
         failed = _failed_units(config, closing)
         host = HostWatch(config, store, book, managers, leaks, clock, failed_units=failed, drift=engine.drift)
         certificates = CertificateWatch(config, store, book, clock)
-        engine.growth = leaks.growth
+        engine.growth, engine.certificates = leaks.growth, certificates.expires
         engine.standings.gauges = lambda: host.gauges
-        engine.certificates = certificates.expires
         parts = (windows, engine.notifiers, pager, host, certificates, errands, connected, aware)
         yield Parts(engine, deployer, watcher, poller, *parts)
 

@@ -144,6 +144,7 @@ def notes(one: ServiceReply, now: datetime, columns: int = 120) -> Iterator[Cell
     if one["incident"] is not None:
         incident = one["incident"]
         called = "; a human has been called" if incident["called_at"] else ""
+        called += f"; flapping, {incident['changes']} changes" if incident["flapping"] else ""
         text = f"incident {incident['id']} for {age(incident['opened_at'], now)}: {plain(incident['cause'])}{called}"
         yield fit(text, columns), BAD
     if one["because_of"]:
@@ -180,7 +181,9 @@ def _kept(one: ServiceReply, now: datetime, columns: int) -> Iterator[Cell]:
 def check_words(check: CheckReply, now: datetime) -> str:
     """One check in a line."""
     verdict = check["verdict"]
-    if check["since"] and verdict != "unknown":
+    if verdict == "up" and check["ok"] is False:
+        verdict = "fails now, not judged down yet"
+    elif check["since"] and verdict != "unknown":
         verdict += f" for {age(check['since'], now)}"
     seen = f": {plain(check['seen'])}" if check["seen"] else ""
     return f"{plain(check['name'])} {verdict}{seen}"

@@ -303,8 +303,8 @@ def why(service: str, account: "Account", *, daemon: bool = True) -> WhyReply:
         "daemon": daemon,
         "service": service,
         "known": account.known,
-        "line": account.line,
-        "events": [{"at": iso(one.at), "kind": str(one.kind), "text": one.text} for one in account.events],
+        "line": plain_times(account.line),
+        "events": [{"at": iso(one.at), "kind": str(one.kind), "text": plain_times(one.text)} for one in account.events],
     }
 
 

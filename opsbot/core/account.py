@@ -48,7 +48,8 @@ class Event:
 class Facts:
     """What is known of a service.
 
-    incident: its latest own one. root: the one that it was part of, or is listed in. deployments, deeds: newest first.
+    incident: its latest own one. root: the one that it was part of, or is listed in. before: the one of a service it
+    needs, in which its own trouble began that went on after that one's end. deployments, deeds: newest first.
     said: what its manager said, oldest first; None where that could not be read. running: whether it runs now, since
     `started_at`. silent_since: opsbot remembers nothing before that.
     """
@@ -57,6 +58,7 @@ class Facts:
     now: datetime
     incident: Incident | None = None
     root: Incident | None = None
+    before: Incident | None = None
     deployments: Sequence[Deployment] = ()
     deeds: Sequence[AuditEntry] = ()
     said: Sequence[manager_words.Said] | None = ()
@@ -187,6 +189,8 @@ def _what(deployment: Deployment) -> str:
 def _after(facts: Facts, began: datetime) -> Parts:
     if facts.root is not None:
         return ()
+    if facts.before is not None and facts.before.closed_at is not None:
+        return f", at first because of {facts.before.service}, which was well again ", facts.before.closed_at
     person, deployment = _person(facts, began), _culprit(facts, began)
     if person is not None:
         return (f", {_span(began - person.at)} after {person.actor_name} restarted it",)
@@ -263,7 +267,7 @@ def _events(facts: Facts, one: Dependent | None, began: datetime) -> Iterator[Ev
         yield Event(deed.at, Matter.PERSON, f"{deed.action} by {deed.actor_name}: {deed.result}")
     for at, text in _around(facts, began)[-10:]:
         yield Event(at, Matter.MANAGER, text)
-    for incident in (facts.root, facts.incident):
+    for incident in (facts.root, facts.before, facts.incident):
         if incident is None:
             continue
         yield Event(

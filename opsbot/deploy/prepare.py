@@ -87,7 +87,13 @@ class Preparation:
                     "files kept in Git LFS came as pointers: add an install step `git lfs pull`, or keep them elsewhere"
                 )
             course.remarks += remarks
-            doing.note = "; ".join([f"{exported.files} files", *remarks, *([doing.note] if doing.note else [])])
+            doing.note = "; ".join(
+                [
+                    "1 file" if exported.files == 1 else f"{exported.files} files",
+                    *remarks,
+                    *([doing.note] if doing.note else []),
+                ]
+            )
 
     async def _export(self, commit: str, folder: Path, name: str, umask: int) -> Exported:
         index = self._releases.index(name)

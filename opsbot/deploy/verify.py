@@ -8,7 +8,7 @@ order. A failing look in the soak does not yet condemn a release, `fall` of them
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -59,10 +59,13 @@ class _Trial:
     passed: set[str] = field(default_factory=set)
     failures: dict[str, int] = field(default_factory=dict)
     seen: dict[str, str] = field(default_factory=dict)
+    unasked: set[str] = field(default_factory=set)
+    """Checks of which the last look learned nothing."""
 
     def take(self, check: Check, result: ProbeResult) -> str | None:
         """One more result; why that ends the trial, or None."""
         self.seen[check.name] = result.seen
+        (self.unasked.discard if result.known else self.unasked.add)(check.name)
         # What cannot be asked (Discord is away, an intent is not granted) must not condemn a release.
         if result.ok or not result.known:
             self.passed.add(check.name)
@@ -211,7 +214,7 @@ class Verifier:
             elif trial.passing_since is None:
                 trial.passing_since = now
             if trial.all_pass and trial.passing_since is not None and now - trial.passing_since >= soak.total_seconds():
-                return Judgement(ok=True, text=_praise(len(trial.checks), soak))
+                return Judgement(ok=True, text=_praise(len(trial.checks), sorted(trial.unasked), soak))
             await teller.tell(trial, now)
 
     def _run_verdict(
@@ -284,6 +287,8 @@ class _Teller:
         await self._report(text)
 
 
-def _praise(count: int, soak: timedelta) -> str:
-    what = "it stayed alive" if not count else "its check passed" if count == 1 else f"all {count} checks passed"
-    return f"{what} for {duration(soak)}" if soak else what
+def _praise(count: int, unasked: Sequence[str], soak: timedelta) -> str:
+    asked = count - len(unasked)
+    what = "it stayed alive" if not asked else "its check passed" if asked == 1 else f"all {asked} checks passed"
+    told = f"{what} for {duration(soak)}" if soak else what
+    return f"{told}; not asked: {', '.join(unasked)}" if unasked else told

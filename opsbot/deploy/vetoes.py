@@ -19,13 +19,15 @@ class Vetoes:
     """Who is asked before what. The lists are filled by the wiring; those who ask share this one object.
 
     restarts: recovery's restarts of a service in trouble. ladder_ends: its rollback and its call for a human. spent:
-    recovery's restarts again; these do not only wait, a human is called. deploys: deploys that nobody asked for, before
+    recovery's restarts again; these do not only wait, a human is called. starts: opsbot's own supervisor, before it
+    starts a service that died. deploys: deploys that nobody asked for, before
     they begin. swings: the moment a running release is replaced, whoever asked for it.
     """
 
     restarts: list[Veto] = field(default_factory=list)
     ladder_ends: list[Veto] = field(default_factory=list)
     spent: list[Veto] = field(default_factory=list)
+    starts: list[Veto] = field(default_factory=list)
     deploys: list[Veto] = field(default_factory=list)
     swings: list[Veto] = field(default_factory=list)
 

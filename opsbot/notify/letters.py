@@ -7,12 +7,15 @@ import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from opsbot.core.model import Incident, Notice, NoticeKind
+from opsbot.core.model import ADVICE, Incident, Notice, NoticeKind
+from opsbot.core.subjects import heading, is_host
 from opsbot.notify.courier import Letter
 from opsbot.words import clip, duration, plain_times
 
 LATE = timedelta(minutes=2)
 LOG_LINES = 5
+FEW = 8
+"""So many services are named; more are counted."""
 DIGEST_LINES = 20
 STORM_NAMED, STORM_LINES = 5, 40
 _ZWSP = "\u200b"
@@ -31,7 +34,7 @@ def _time(at: datetime) -> str:
 
 
 def _headline(notice: Notice, incident: Incident | None, why: str) -> str:
-    service = plain(notice.service, 80)
+    service = plain(heading(notice.service), 80)
     cause = plain(incident.cause, 150) if incident is not None else ""
     if why:
         return f"📣 {service}: nobody has acknowledged: {cause}"
@@ -62,12 +65,19 @@ def _story(notice: Notice, incident: Incident) -> list[str]:
         return [f"From {_time(incident.opened_at)} to {_time(end)}, {duration(end - incident.opened_at)}{by}."]
     if notice.body.get("why"):
         lines.append(plain(str(notice.body["why"])))
-    lines += [f"Check {plain(name, 64)}: {plain(seen)}" for name, seen in incident.evidence.checks]
+    of_host = is_host(incident.service)
+    for name, seen in incident.evidence.checks:
+        label = "What can be done" if name == ADVICE else plain(name, 64) if of_host else f"Check {plain(name, 64)}"
+        lines.append(f"{label}: {plain(seen)}")
+    below = [plain(one.service, 64) for one in incident.dependents if one.well_at is None]
+    if below:
+        named = ", ".join(below) if len(below) <= FEW else f"{len(below)} services"
+        lines.append(f"Also not well because of it: {named}")
     if incident.evidence.exit:
         lines.append(f"It ended: {plain(incident.evidence.exit)}")
-    lines += [f"{_time(deed.at)}: {plain(deed.text)}" for deed in incident.deeds[-5:]]
+    lines += [f"{_time(deed.at)}: {plain(plain_times(deed.text))}" for deed in incident.deeds[-5:]]
     log = [plain(text) for text in incident.evidence.log[-LOG_LINES:]]
-    return [*lines, *(["The end of its log:", *log] if log else [])]
+    return [*lines, *(["Who uses it:" if of_host else "The end of its log:", *log] if log else [])]
 
 
 def digest(told: Sequence[tuple[Notice, Incident | None]], host: str, now: datetime, *, again: bool) -> Letter:

@@ -411,7 +411,7 @@ class Keeper:
         record = self._record
         self.state = ServiceState(Activity.FAILED, None, record.run or None, None, record.restarts, record.exit)
         if record.pid or record.starting:
-            why = "the host was restarted" if record.other_boot else "it died while opsbot was away"
+            why = "the host was restarted" if record.other_boot else "nobody saw how: opsbot was not running"
             activity = Activity.RETRYING if resume else Activity.FAILED
             self.state = replace(self.state, activity=activity, exit=why)
             await self._save(pid=0, starting=False, exit=why)

@@ -140,6 +140,9 @@ def open_incident(
     at = noticed or now or draft.opened_at
     outbox.put(db, f"incident:{number}", NoticeKind.INCIDENT, draft.service, at, subject=number)
     outbox.line(db, number, draft.service, at, draft.cause, "🔴")
+    begun = replace(draft, id=number)
+    for count, one in enumerate(draft.dependents):
+        _dependent_line(db, begun, one, known=False, count=count)
     for subject in fold:
         _fold(db, subject, number, now or draft.opened_at)
     opened = incident(db, number)
@@ -262,7 +265,7 @@ def call_human(db: sqlite3.Connection, number: int, why: str, now: datetime) -> 
     if cursor.rowcount != 1:
         return False
     change_incident(db, number, now, deed=f"called for a human: {why}", sign="🚨")
-    acks.void(db, number, f"opsbot has come to its end: {why}", now, remind=False)
+    acks.void(db, number, f"opsbot called for a human: {why}", now, remind=False)
     service = db.execute("SELECT service FROM incidents WHERE id = ?", (number,)).fetchone()["service"]
     outbox.put(
         db, f"call:{number}:{now.timestamp():.0f}", NoticeKind.CALL, service, now, subject=number, body={"why": why}

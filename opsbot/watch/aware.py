@@ -72,6 +72,7 @@ class Aware:
         if self._services:
             vetoes.spent.append(self.logins.spent)
             vetoes.restarts += [excuses.restart, self.logins.slow]
+            vetoes.starts.append(self.held)
             vetoes.ladder_ends.append(excuses.ladder_end)
             vetoes.swings.append(excuses.replace)
             self._keeping = [self.logins.spent, self.logins.slow, excuses.start]

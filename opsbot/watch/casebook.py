@@ -148,7 +148,7 @@ class Casebook(Ends):
             await self._write(case, draft, now, noticed)
         if watched is not None:
             watched.forget_tries()
-            watched.last_deed = ""
+            watched.forget_deeds()
             watched.hurry(self._clock())
         log.warning("%s: %s", subject, cause)
         self._feed.publish("notice")
@@ -191,7 +191,7 @@ class Casebook(Ends):
             under = watched.under
             if under is None or not self._family.is_over(under):
                 return
-            text = f"{under.cause}; {under.root} is well again since"
+            text = f"{under.cause}; {under.root}, which it needs, is well again"
             await self._attribute(watched, Pending(text, under.failed_at, self._clock()))
 
     async def alternates(self, name: str, cause: str, count: int) -> None:

@@ -16,7 +16,7 @@ from opsbot.watch.casebook import Casebook
 from opsbot.watch.family import Family
 from opsbot.watch.parts import UNSETTLED, in_trouble, left_alone, meant_to_run, troubled
 from opsbot.watch.vetoes import Veto, Vetoes, first
-from opsbot.watch.watched import Watched
+from opsbot.watch.watched import RESTARTED, Watched
 
 log = logging.getLogger(__name__)
 
@@ -151,13 +151,14 @@ class Climber:
         watched.restarts = (*watched.restarts, now)
         named = ", ".join(part for part in parts if part)
         watched.revive = False
-        watched.last_deed = f"{named} restarted by opsbot" if named else "restarted by opsbot"
+        watched.did(f"{named} {RESTARTED}" if named else RESTARTED)
         await self._casebook.note(name, f"{step.why}: {named}" if named else step.why)
         watched.judge_anew()
         for part in parts:
             try:
                 state = await self._managers[name].restart(name, part or None)
             except ManagerError as error:
+                watched.did_not_help()
                 await self._casebook.note(name, f"the restart failed: {error}")
                 continue
             watched.see_run("", state.run)

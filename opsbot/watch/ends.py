@@ -55,7 +55,7 @@ class Ends(Story):
         watched = self._watched.get(subject)
         if watched is not None:
             watched.forget_tries()
-            watched.last_deed = ""
+            watched.forget_deeds()
             watched.fallen = set()
 
     # What flaps

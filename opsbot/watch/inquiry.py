@@ -20,7 +20,7 @@ async def facts(
     store: Store, manager: ServiceManager, service: str, now: datetime, redact: Callable[[str], str]
 ) -> Facts:
     """Everything known that may explain how a service stands. What cannot be read is left out, and logged."""
-    own, root = await _incidents(store, service)
+    own, root, before = await _incidents(store, service)
     began = own.opened_at if own is not None else root.opened_at if root is not None else now
     state = await _state(manager, service)
     return Facts(
@@ -28,6 +28,7 @@ async def facts(
         now,
         own,
         root,
+        before,
         await store.read(ledger.deployments, service, 10),
         await store.read(audit.deeds, service, began - BEFORE),
         await _said(manager, service, now - BEFORE if state.stopped_by_hand else began - AROUND, redact),
@@ -38,16 +39,27 @@ async def facts(
     )
 
 
-async def _incidents(store: Store, service: str) -> tuple[Incident | None, Incident | None]:
-    """Its latest own incident, and the one it was part of; of one that was another's alone, only that."""
-    found = await store.read(incidents.concerning, service, 1)
+async def _incidents(store: Store, service: str) -> tuple[Incident | None, Incident | None, Incident | None]:
+    """Its latest own incident, the one it was part of, and the one it was listed in when it began.
+
+    Of an incident that was another's alone, only that.
+    """
+    found = await store.read(incidents.concerning, service, 2)
     if not found:
-        return None, None
-    if found[0].service != service:
-        return None, found[0]
+        return None, None, None
     own = found[0]
+    if own.service != service:
+        return None, own, None
     root = await store.read(watchbook.incident, own.part_of) if own.part_of is not None else None
-    return own, root
+    return own, root, next((one for one in found[1:] if root is None and _began_in(own, one)), None)
+
+
+def _began_in(own: Incident, other: Incident) -> bool:
+    """Whether a trouble went on after the end of the other incident, which lists it as not well."""
+    return other.service != own.service and any(
+        one.service == own.service and one.well_at is None and one.failed_at == own.opened_at
+        for one in other.dependents
+    )
 
 
 async def _state(manager: ServiceManager, service: str) -> ServiceState:

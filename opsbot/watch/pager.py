@@ -9,6 +9,8 @@ from opsbot.config import Alerts
 from opsbot.feed import Feed
 from opsbot.store import Store, acks, watchbook
 
+SETTLE = timedelta(seconds=30)
+"""After a start nobody is paged so long: what is open may be over since, and is looked at again first."""
 ALL_QUIET = timedelta(minutes=1)
 """So often the store is read while nothing is open and nobody said that something changed."""
 
@@ -22,6 +24,7 @@ class Pager:
         self._store = store
         self._feed = feed
         self._clock = clock
+        self._started = clock()
         self._news = feed.subscribe()
         self._quiet_at: datetime | None = None
         """When the store was read last and nothing was open; None while something is."""
@@ -31,6 +34,8 @@ class Pager:
     async def tick(self) -> None:
         """Remind and escalate where it is due."""
         now = self._clock()
+        if timedelta(0) <= now - self._started < SETTLE:
+            return
         quiet = self._quiet_at is not None and timedelta(0) <= now - self._quiet_at < ALL_QUIET
         if not self._news.take() and quiet:
             return

@@ -113,6 +113,7 @@ class Story:
         """Call for a human, with what is seen now."""
         watched = self._watched[name]
         watched.called = True
+        watched.did_not_help()
         incident = watched.incident
         if incident is None:
             return

@@ -1,6 +1,7 @@
 """What the watcher remembers of a service between two looks."""
 
 import asyncio
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -11,6 +12,12 @@ from opsbot.core.model import Incident
 from opsbot.watch.case import Case, Pending, Under
 
 NEVER = datetime.max.replace(tzinfo=UTC)
+RESTARTED = "restarted by opsbot"
+FROM_OUTSIDE = "by itself or from outside, as far as opsbot can see"
+RESTART = re.compile(r"restart \d+ of \d+")
+DEEDS = ("started again", "restarted by", "deployment ")
+VAIN = ("died again", "called for a human", "the restart failed", "not started again")
+"""How deeds begin that may help, and what says that those before did not."""
 
 
 @dataclass(slots=True)
@@ -54,6 +61,9 @@ class Watched:
     waits_for: str = ""
     """The service it needs that fails, too, so that it is not restarted."""
     last_deed: str = ""
+    """What may end the trouble, as it will be said to have ended it; "" where nothing was done that may still help."""
+    in_vain: bool = False
+    """Something was done, and did not help."""
     events: asyncio.Lock = field(default_factory=asyncio.Lock)
     """What the manager says is taken in its order: the start that follows a death belongs to the incident it opened."""
 
@@ -89,6 +99,29 @@ class Watched:
         """
         return any(health.verdict is Verdict.DOWN and health.streak < 0 for health in self.checks.values())
 
+    @property
+    def ended_by(self) -> str:
+        """What ended its trouble, as far as is known, were it well now."""
+        return self.last_deed or (FROM_OUTSIDE if self.in_vain else "by itself")
+
+    def did(self, deed: str) -> None:
+        """Something was done about it: if it is well next, that ended it."""
+        self.last_deed, self.in_vain = deed, False
+
+    def did_not_help(self) -> None:
+        """It is as bad as before, after what was done: that will not have ended it."""
+        self.last_deed, self.in_vain = "", True
+
+    def remember_deeds(self, incident: Incident) -> None:
+        """What an earlier opsbot did about the open incident, and whether it helped."""
+        for deed in incident.deeds:
+            if RESTART.match(deed.text):
+                self.did(RESTARTED)
+            elif deed.text.startswith(DEEDS):
+                self.did(deed.text)
+            elif deed.text.startswith(VAIN):
+                self.did_not_help()
+
     def see_run(self, unit: str, run: str | None) -> None:
         """What checks about this unit look at: another run has to answer well anew."""
         if unit not in self.runs or self.runs[unit] != run:
@@ -105,6 +138,10 @@ class Watched:
         """What was known of the checks says nothing any more; what they last saw can still be shown."""
         for check in self.checks:
             self.checks[check] = CheckHealth(last=self.checks[check].last)
+
+    def forget_deeds(self) -> None:
+        """Another trouble begins, or none goes on."""
+        self.last_deed, self.in_vain = "", False
 
     def forget_tries(self) -> None:
         """The ladder begins at its first rung."""

@@ -121,6 +121,7 @@ class Watcher:
                 await self._store.write(watchbook.forget_health, name, gone)
             if watched.incident is not None:
                 watched.called = watched.incident.called_at is not None
+                watched.remember_deeds(watched.incident)
                 watched.fallen = {check for check, health in watched.checks.items() if health.verdict is Verdict.DOWN}
                 # What was tried before opsbot was restarted has been tried.
                 watched.restarts = await self._store.read(watchbook.recoveries, name, watched.incident.opened_at)
@@ -153,7 +154,7 @@ class Watcher:
             return
         began = self._clock() - away
         if state.activity is Activity.RUNNING and state.started_at is not None and state.started_at > began:
-            watched.last_deed = "started again while opsbot was not running"
+            watched.did("started again while opsbot was not running")
             await self.casebook.note(name, watched.last_deed, state.started_at)
 
     async def close(self) -> None:
@@ -435,6 +436,8 @@ class Watcher:
             known = {*watched.fallen, *(seen for seen, _ in watched.incident.evidence.checks)}
             watched.fallen.add(check.name)
             worse = check.name not in known
+            if not worse:
+                watched.did_not_help()
             await self.casebook.more(name)
             text = f"check {check.name} is down {'too' if worse else 'again'}: {result.seen}"
             await self.casebook.observe(name, text, "🔴", worse=worse)
@@ -462,8 +465,9 @@ class Watcher:
                 await self._died(event)
             case Happening.STARTED if watched.incident is not None:
                 await self._store.write(watchbook.add_recovery, name, event.at)
+                watched.did(f"started again (pid {event.state.pid})")
                 if not watched.case.flaps.flapping:
-                    await self.casebook.note(name, f"started again (pid {event.state.pid})")
+                    await self.casebook.note(name, watched.last_deed)
                 watched.hurry(self._clock())
             case Happening.GAVE_UP:
                 if watched.incident is None:
@@ -471,6 +475,7 @@ class Watcher:
                         name, f"it died again and again ({event.state.exit})", event.at, event.state
                     )
                 else:
+                    watched.did_not_help()
                     await self.casebook.note(name, f"not started again: {event.state.exit}")
                 await self._climber.act(name)
             case Happening.STOPPED:
@@ -493,6 +498,7 @@ class Watcher:
         if watched.incident is None or watched.case.flaps.flapping:
             await self.casebook.trouble(name, f"it died ({exit_text})", event.at, event.state)
         else:
+            watched.did_not_help()
             await self.casebook.note(name, f"died again ({exit_text})", sign="🔴")
 
     async def _maybe_well(self, name: str, state: ServiceState) -> None:
@@ -510,13 +516,12 @@ class Watcher:
         if watched.under is not None:
             await self.casebook.well(name)
             return
-        deeds = watched.incident.deeds if watched.incident else ()
-        await self.casebook.end(name, watched.last_deed or (deeds[-1].text if deeds else "by itself"))
+        await self.casebook.end(name, watched.ended_by)
 
     def touched(self, service: str, deed: str) -> None:
         """A person takes a hand in it: the ladder begins anew, and their deed is part of the story."""
         watched = self._watched[service]
-        watched.last_deed = deed
+        watched.did(deed)
         # Not down any more, either: else what they have just started would be restarted at once.
         watched.judge_anew()
         self._spawn(asyncio.create_task(self.casebook.afresh(service, deed), name=f"note:{service}"))
@@ -540,7 +545,7 @@ class Watcher:
         watched.judge_anew()
         watched.answered = set()
         if watched.incident is not None:
-            watched.last_deed = f"deployment {deployment.id} ended {deployment.phase}"
+            watched.did(f"deployment {deployment.id} ended {deployment.phase}")
             self._spawn(asyncio.create_task(self.casebook.note(deployment.service, watched.last_deed)))
         watched.hurry(self._clock())
 

@@ -94,6 +94,8 @@ class Windows:
     def object_to(self, vetoes: Vetoes) -> None:
         """Be asked before recovery acts, and before something is deployed by itself."""
         vetoes.restarts.append(self._about_recovery)
+        if any(not window.recovery for window in self._windows):
+            vetoes.starts.append(self._about_recovery)
         vetoes.ladder_ends.append(self._about_recovery)
         vetoes.deploys.append(self._about_deploys)
 

@@ -183,7 +183,8 @@ async def test_why_is_one_line_with_discords_own_times_and_what_it_rests_on(worl
     ]
     await world.incident()
     answer = await (await world.person("viewer").run("why", service="api")).final()
-    assert answer["content"].startswith(f"<t:{int(at.timestamp())}:T> api was not well: http: answered 500; the kernel")
+    stamp = int(at.timestamp())
+    assert answer["content"].startswith(f"<t:{stamp}:D> <t:{stamp}:T> api was not well: http: answered 500; the kernel")
     assert "oom-kill" in text_of(answer)
     assert "rm -rf" not in text_of(answer), "what the service writes is for operators"
 

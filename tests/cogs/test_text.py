@@ -1,11 +1,16 @@
 import re
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cogs._forge import commit_link, compare_link
+from cogs._render import _check
 from cogs._text import ZWSP, clean, code, escape, fence, fit
+from opsbot.cli.show import check_words
+from opsbot.control.replies import check_reply
+from opsbot.core.health import CheckHealth, ProbeResult, Verdict
 
 SHA = "a" * 40
 HOSTILE = (
@@ -98,3 +103,10 @@ def test_commits_are_linked_where_the_forge_is_known(repository: str, link: str 
 def test_two_commits_are_compared_where_the_forge_can() -> None:
     assert compare_link("https://github.com/a/b", SHA, "b" * 40) == f"https://github.com/a/b/compare/{SHA}...{'b' * 40}"
     assert compare_link("https://bitbucket.org/a/b", SHA, "b" * 40) is None
+
+
+def test_a_check_that_fails_now_is_not_shown_as_up() -> None:
+    at = datetime(2026, 3, 1, tzinfo=UTC)
+    health = CheckHealth(Verdict.UP, at, last=ProbeResult(ok=False, seen="connection refused", at=at))
+    assert _check("http", health) == "🟠 http fails now, not judged down yet: connection refused"
+    assert check_words(check_reply("http", health), at) == "http fails now, not judged down yet: connection refused"

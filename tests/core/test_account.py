@@ -51,6 +51,14 @@ def pressed(action: str, seconds: float) -> AuditEntry:
 
 STORIES = [
     (
+        "what began because of another, and stayed",
+        Facts("api", NOW, OVER, before=Incident(4, "db", "it died", at(0), Evidence(), closed_at=at(20))),
+        (
+            "2026-03-01 14:05:00 api was not well: check http: no answer in 3 s, at first because of db, which was "
+            "well again 14:05:20; restarted by opsbot 14:05:10; well again 14:05:31 after 31 s (restarted by opsbot)."
+        ),
+    ),
+    (
         "killed for lack of memory after a deploy",
         Facts("api", NOW, OVER, deployments=[DEPLOYED], said=OOM),
         (

@@ -1,6 +1,7 @@
 """The alert path is proven: when, how, and what is said where it does not work."""
 
 import asyncio
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -93,6 +94,18 @@ async def test_a_lost_permission_is_known_before_the_next_alarm_named_and_said_e
     await proven(world, good.proven_at)
     await world.until(lambda: world.states[-1].problem == "")
     assert len(world.standin.messages(general)) == 1
+
+
+async def test_what_waited_for_the_channel_comes_as_soon_as_it_is_mended(world: World) -> None:
+    await world.start(channel_pace=replace(SOON, closed=600.0))
+    await proven(world)
+    bot, channel = world.standin.bot_user_id, world.standin.ops_channel_id
+    world.standin.set_permissions(bot, channel, deny=SEND)
+    await world.incident()
+    await world.standin.wait_for_message(lambda m: "cannot write to its channel" in m["content"])
+    assert world.posted() == []
+    world.standin.set_permissions(bot, channel, allow=SEND)
+    await world.standin.wait_for_message(lambda m: m["content"].startswith("🔴 api is not well"))
 
 
 async def test_a_deleted_channel_is_known_before_the_next_alarm_and_said_elsewhere(world: World) -> None:

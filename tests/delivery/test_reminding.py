@@ -43,12 +43,24 @@ async def test_reminders_reply_to_the_card_with_growing_distance_and_end_with_th
     await goes_by(world, 100, pager(world), step=10)
     _, first, second = world.posted()
     assert first["message_reference"]["message_id"] == card["id"]
-    assert "api is not well for 30 m now, and nobody has acknowledged it" in first["content"]
+    assert "api has not been well for 30 m, and nobody has acknowledged it" in first["content"]
     assert "for 1 h 30 m" in second["content"]
     assert not first["flags"] & 1 << 12
     await world.recover()
     await goes_by(world, 600, pager(world), step=60)
     assert len(world.posted()) == 3
+
+
+async def test_after_a_start_what_is_open_is_looked_at_before_anybody_is_paged(world: World) -> None:
+    await world.start()
+    await opened(world)
+    world.parts.shift += 60 * MINUTE
+    page = pager(world)
+    await page.tick()
+    await world.all_told()
+    assert len(world.posted()) == 1
+    await goes_by(world, 1, page)
+    assert len(world.posted()) == 2
 
 
 async def test_an_acknowledgement_stops_reminders_and_escalation(world: World) -> None:

@@ -221,7 +221,7 @@ async def test_a_human_is_called_in_a_message_of_its_own(world: World) -> None:
     await world.store.write(watchbook.call_human, opened.id, "3 restarts did not help", world.now())
     world.feed.publish("notice")
     reply = await world.standin.wait_for_message(lambda m: m["type"] == 19)
-    assert "A human is needed for api: 3 restarts did not help." in reply["content"]
+    assert "A human is needed for api: 3 restarts did not help (http: answered 500)." in reply["content"]
     assert not reply["flags"] & 1 << 12
     assert "Restart" in buttons_of(reply)
 

@@ -35,11 +35,13 @@ async def test_the_timeline_is_written_in_order_each_line_once(world: World) -> 
     card = await opened(world)
     for number in range(3):
         await deed(world, 1, f"restart {number + 1} of 3")
+    await deed(world, 1, "waits: it may be started <t:1772366400:R>")
     await world.recover()
     await world.all_told()
+    assert "it may be started <t:1772366400:R>" in world.thread(card)[5]["content"]
     said = lines(world, card)
     assert said[:4] == ["http: answered 500", "restart 1 of 3", "restart 2 of 3", "restart 3 of 3"]
-    assert "well again" in said[4]
+    assert "well again" in said[-1]
     assert len(world.posted()) == 1
     thread = world.standin.state.channels[int(card["id"])]
     assert thread.name == "api: http: answered 500"

@@ -71,6 +71,18 @@ class Script:
         return ProbeResult(ok, "answered 200" if ok else "answered 500", datetime.now(UTC))
 
 
+class Blind(Script):
+    """A prober that learns nothing of one check."""
+
+    def __init__(self, check: str) -> None:
+        super().__init__("")
+        self._check = check
+
+    async def probe(self, service: Service, check: Check, state: ServiceState) -> ProbeResult:
+        result = await super().probe(service, check, state)
+        return replace(result, ok=False, known=False) if check.name == self._check else result
+
+
 async def judge(
     looks: str,
     *,
@@ -78,10 +90,11 @@ async def judge(
     within: float = 5,
     manager: Played | None = None,
     checks: tuple[Check, ...] = (CHECK,),
+    prober: Script | None = None,
 ) -> Judgement:
     played = manager or Played()
     service = Service("web", ManagerKind.PROCESS, checks=checks)
-    return await Verifier(Script(looks), {"web": played}).verify(
+    return await Verifier(prober or Script(looks), {"web": played}).verify(
         service, RUNS, Path("/"), soak=timedelta(seconds=soak), within=timedelta(seconds=within)
     )
 
@@ -104,6 +117,12 @@ async def test_a_soak_does_not_end_on_a_failing_look() -> None:
 async def test_a_check_that_never_passes_is_waited_for_and_named() -> None:
     judged = await judge("-" * 1000, within=0.3)
     assert judged == Judgement(ok=False, text="not well 300 ms after its start: health: answered 500")
+
+
+async def test_what_cannot_be_asked_condemns_nothing_and_is_not_said_to_have_passed() -> None:
+    seen = replace(CHECK, name="seen", kind=CheckKind.PRESENCE)
+    judged = await judge("", checks=(CHECK, seen), prober=Blind("seen"))
+    assert judged == Judgement(ok=True, text="its check passed for 300 ms; not asked: seen")
 
 
 async def test_with_no_check_it_must_stay_alive() -> None:

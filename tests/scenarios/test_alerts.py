@@ -206,7 +206,14 @@ async def test_a_message_says_what_where_since_when_and_what_was_and_will_be_don
     assert len(card["content"]) <= 2000
     assert len(text) <= 6000
     assert card["content"].startswith("🔴 api is not well: check http")
-    for words in ("Since <t:", "on blue", "**Last deploy:**", "**Done**", "**Next:** up to 3 restarts", "#i1"):
+    for words in (
+        "Since <t:",
+        "on blue",
+        "**Last deploy:**",
+        "**Done**",
+        "**Next:** up to 2 more restarts, then a call",
+        "#i1",
+    ):
         assert words in text
     assert [ping for ping in play.world.standin.store.pings if ping.everyone or ping.roles or ping.users] == []
 

@@ -63,7 +63,9 @@ async def test_row_29_one_that_stays_deaf_is_restarted_a_few_times_and_then_a_hu
     await watched.run(800)
     assert watched.world.manager.restarts == ["api"] * 3
     calls = [message["content"] for message in watched.world.posted() if "🚨" in message["content"]]
-    assert calls == ["🚨 A human is needed for api: 3 restarts did not help."]
+    assert calls == [
+        "🚨 A human is needed for api: 3 restarts did not help (check seen: not seen online in the server)."
+    ]
 
 
 async def test_row_29_what_opsbot_itself_cannot_see_is_no_trouble_of_the_bots(watched: Watched) -> None:

@@ -56,7 +56,7 @@ async def test_row_20_a_window_keeps_alarms_back_is_seen_everywhere_and_is_summe
         after = [message for message in scene.posted() if message["id"] not in before]
         assert [message["content"].split(".")[0] for message in after] == [
             "🔴 db is not well: check http: no answer",
-            "🚨 A human is needed for db: recovery is off for this service",
+            "🚨 A human is needed for db: recovery is off for this service (check http: no answer)",
             "ℹ️ The window night is over",
         ], after
         assert after[2]["content"].endswith("While it lasted, this was down and came back: api.")

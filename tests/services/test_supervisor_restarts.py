@@ -154,7 +154,7 @@ async def test_a_service_that_died_while_opsbot_was_away_is_told_and_started_aga
     assert gone_within(pid)
     async with second() as (supervisor, events):
         assert [(event.what, event.asked) for event in events] == [(Happening.DIED, False), (Happening.STARTED, False)]
-        assert "away" in events[0].state.exit
+        assert events[0].state.exit == "nobody saw how: opsbot was not running"
         assert (await supervisor.state("web")).activity is Activity.RUNNING
 
 

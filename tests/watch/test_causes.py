@@ -5,10 +5,12 @@ from datetime import timedelta
 from pathlib import Path
 
 from opsbot.config import Check, CheckKind
+from opsbot.core.account import account
 from opsbot.core.health import Policy
 from opsbot.core.recovery import Ladder
 from opsbot.services.port import Activity, Happening, ServiceState
 from opsbot.store import watchbook
+from opsbot.watch import inquiry
 from tests.watch.herd import HTTP, PROCESS, TCP, open_herd, service
 
 TREE = (service("web", "api"), service("api", "postgres"), service("postgres"), service("mail"))
@@ -135,8 +137,10 @@ async def test_what_stays_down_after_its_root_is_well_gets_its_own_after_a_grace
         told = await herd.told()
         assert told == ["incident postgres", "call postgres", "recovered postgres", "incident api", "call api"]
         incident = await herd.incident("api")
-        assert "postgres is well again since" in incident.cause
+        assert "postgres, which it needs, is well again" in incident.cause
         assert herd.seconds(incident.opened_at, began) < 6
+        facts = await inquiry.facts(herd.store, herd.shepherd, "api", herd.clock(), str)
+        assert " at first because of postgres, which was well again " in account(facts).line
 
 
 async def test_children_are_not_restarted_while_their_root_fails_and_are_afterwards(tmp_path: Path) -> None:
@@ -241,4 +245,4 @@ async def test_a_child_that_flapped_before_its_root_failed_flaps_no_more(tmp_pat
         await herd.run(100)
         incident = await herd.incident("api")
         assert not incident.flaps.flapping
-        assert "postgres is well again since" in incident.cause
+        assert "postgres, which it needs, is well again" in incident.cause

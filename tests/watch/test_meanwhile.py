@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from opsbot.store import incidents, watchbook
+from opsbot.watch.watched import FROM_OUTSIDE
 from tests.watch.herd import open_herd, service
 
 TREE = (service("web", "api"), service("api", "postgres"), service("postgres"), service("mail"))
@@ -38,6 +39,18 @@ async def test_what_became_well_meanwhile_is_told_with_when_it_was_started(tmp_p
         over = await herd.latest("mail")
         assert over.ended_by == "started again while opsbot was not running"
         assert (over.deeds[-1].at, over.deeds[-1].text) == (at, over.ended_by)
+
+
+async def test_what_an_opsbot_before_did_in_vain_is_not_said_to_have_ended_it(tmp_path: Path) -> None:
+    async with open_herd(tmp_path, TREE) as herd:
+        await herd.run(70)
+        herd.fails("mail")
+        await herd.run(40)
+        assert (await herd.incident("mail")).called_at is not None
+        await herd.again(30)
+        herd.mends()
+        await herd.run(20)
+        assert (await herd.latest("mail")).ended_by == FROM_OUTSIDE
 
 
 async def test_what_went_down_meanwhile_is_told_and_says_that_nobody_was_looking(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from opsbot.feed import Feed
 from opsbot.services.port import Activity, Happening, ServiceManager, ServiceState
 from opsbot.store import Store, ledger, outbox, watchbook
 from opsbot.watch import Watcher
+from opsbot.watch.watched import FROM_OUTSIDE
 from tests.fixtures.puppets import Clock, Eyes, Puppet, Yard
 
 if TYPE_CHECKING:
@@ -138,6 +139,16 @@ async def test_an_incident_ends_when_every_check_is_well_again(stage: Stage) -> 
     assert await stage.store.read(watchbook.open_incidents) == {}
     (incident,) = await stage.store.read(watchbook.incidents)
     assert incident.ended_by == "restarted by opsbot"
+
+
+async def test_what_did_not_help_is_not_said_to_have_ended_it(stage: Stage) -> None:
+    stage.eyes.failing["http"] = "answered 500"
+    await stage.run(300)
+    assert await stage.kinds() == [NoticeKind.INCIDENT, NoticeKind.CALL]
+    stage.eyes.failing.clear()
+    await stage.run(5)
+    (incident,) = await stage.store.read(watchbook.incidents)
+    assert incident.ended_by == FROM_OUTSIDE
 
 
 async def test_the_ladder_restarts_with_growing_delay_then_calls_a_human_and_stops(stage: Stage) -> None:

@@ -18,7 +18,7 @@ from opsbot.core.windows import WEEK, Deploys, Window
 from opsbot.feed import Feed
 from opsbot.store import Store, mutes, outbox, watchbook
 from opsbot.watch import Watcher
-from opsbot.watch.vetoes import Vetoes
+from opsbot.watch.vetoes import Vetoes, first
 from opsbot.watch.windows import Windows
 from tests.fixtures.puppets import Clock, Eyes, Puppet, Yard
 
@@ -47,6 +47,7 @@ class Stage:
     eyes: Eyes
     watcher: Watcher
     windows: Windows
+    vetoes: Vetoes
     feed: Feed
 
     async def run(self, seconds: int) -> None:
@@ -101,7 +102,7 @@ async def staged(folder: Path, windows: Sequence[Window], clock: Clock | None = 
         await at_work.open()
         await watcher.open()
         try:
-            yield Stage(clock, store, manager, eyes, watcher, at_work, feed)
+            yield Stage(clock, store, manager, eyes, watcher, at_work, vetoes, feed)
         finally:
             await watcher.close()
 
@@ -162,6 +163,7 @@ async def test_without_recovery_nothing_is_restarted_until_the_end_and_it_is_sai
         stage.eyes.failing["process"] = "gone"
         await stage.run(300)
         assert stage.manager.restarts_asked == []
+        assert "the window night lasts until" in str(await first(stage.vetoes.starts, "api")), "for the supervisor, too"
         assert await stage.due() == [NoticeKind.INCIDENT]
         assert await stage.story() == ["waits: the window night lasts until <t:1772367300:f>"]
         await stage.run(300)
