@@ -67,6 +67,8 @@ class Prober:
 
     def quick(self, service: Service, check: Check, state: ServiceState) -> ProbeResult | None:
         """The result, if it can be had without waiting; None where `patient` has to be asked for it."""
+        if check.kind is CheckKind.HTTP or check.kind is CheckKind.COMMAND:
+            return None
         at, began = self._clock(), time.perf_counter()
         if check.kind is CheckKind.PRESENCE:
             online, words = self._presence(check.user) if self._presence else (None, "cannot be asked: no Discord here")
