@@ -65,6 +65,14 @@ class Prober:
         """One look. It never raises, but for its own cancellation."""
         return self.quick(service, check, state) or await self.patient(service, check, state)
 
+    def together(self, service: Service, checks: Sequence[Check], state: ServiceState) -> list[ProbeResult | None]:
+        """`quick` of checks that are run in one go: they look at a process once."""
+        self._vitals.shared = {}
+        try:
+            return [self.quick(service, check, state) for check in checks]
+        finally:
+            self._vitals.shared = None
+
     def quick(self, service: Service, check: Check, state: ServiceState) -> ProbeResult | None:
         """The result, if it can be had without waiting; None where `patient` has to be asked for it."""
         if check.kind is CheckKind.HTTP or check.kind is CheckKind.COMMAND:

@@ -5,13 +5,10 @@ anew costs a few microseconds.
 """
 
 import os
-import time
 from dataclasses import dataclass
 
 _FROZEN = b"T"
 _DEAD = b"ZXx"
-_FRESH = 0.0003
-"""Seconds that a look is good for: the checks of a service that are run together share it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +26,17 @@ class Vitals:
     def __init__(self) -> None:
         """No process was looked at yet."""
         self._open: dict[str, tuple[str | None, int, int]] = {}
-        self._seen: dict[str, tuple[float, str | None, int, Vital]] = {}
+        self.shared: dict[tuple[str, str | None, int], Vital] | None = None
+        """What was seen already by the checks that are run together; None where each looks anew."""
 
     def look(self, service: str, run: str | None, pid: int) -> Vital:
         """Whether the process `pid` of this run lives, and is not frozen by a signal."""
-        now = time.monotonic()
-        known = self._seen.get(service)
-        if known is not None and now - known[0] < _FRESH and known[2] == pid and known[1] == run:
-            return known[3]
-        found = self._look(service, run, pid)
-        self._seen[service] = now, run, pid, found
+        if self.shared is None:
+            return self._look(service, run, pid)
+        key = service, run, pid
+        found = self.shared.get(key)
+        if found is None:
+            found = self.shared[key] = self._look(service, run, pid)
         return found
 
     def _look(self, service: str, run: str | None, pid: int) -> Vital:
@@ -65,7 +63,6 @@ class Vitals:
 
     def forget(self, service: str) -> None:
         """Close what is kept open for this service."""
-        self._seen.pop(service, None)
         known = self._open.pop(service, None)
         if known is not None:
             os.close(known[2])

@@ -329,8 +329,8 @@ class Watcher:
             log.warning("%s: its state cannot be read: %s", name, error)
             return
         work = []
-        for check in checks:
-            result = self._prober.quick(watched.service, check, state)
+        results = self._prober.together(watched.service, checks, state)
+        for check, result in zip(checks, results, strict=True):
             if result is None:
                 work.append(self._wait(watched, check, state))
             elif (reaction := self._fold(watched, check, state, result)) is not None:

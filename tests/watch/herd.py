@@ -109,6 +109,9 @@ class Sight:
     failing: dict[str, str] = field(default_factory=dict)
     looks: int = 0
 
+    def together(self, service: Service, checks: Sequence[Check], state: ServiceState) -> list[ProbeResult | None]:
+        return [self.quick(service, check, state) for check in checks]
+
     def quick(self, service: Service, check: Check, state: ServiceState) -> ProbeResult:
         assert state.activity
         self.looks += 1
