@@ -7,6 +7,7 @@ import shutil
 import stat
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 from opsbot.words import size
@@ -75,11 +76,17 @@ def sync_folder(folder: Path) -> None:
         os.close(number)
 
 
+@cache
+def _libc() -> ctypes.CDLL:
+    # Each of them makes a class of its own, which only a full visit of the garbage collector takes away.
+    return ctypes.CDLL(None, use_errno=True)
+
+
 def sync_file_system(folder: Path) -> None:
     """Have all of a folder's file system on the disk (syncfs(2))."""
     number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        if ctypes.CDLL(None, use_errno=True).syncfs(number) != 0:
+        if _libc().syncfs(number) != 0:
             error = ctypes.get_errno()
             raise OSError(error, os.strerror(error))
     finally:
