@@ -31,9 +31,10 @@ test: $(VENV)/.dev
 	$(PYTEST) $(ARGS)
 	$(if $(ARGS),,$(MAKE) --no-print-directory test-systemd)
 
-# Those in alone/ stop what the others stand on.
+# Two files at a time: each has systemd read all unit files anew, which some look for. Those in alone/ stop what the
+# others stand on.
 test-systemd: $(VENV)/.dev
-	tests/lab/inside $(PYTEST) $(if $(ARGS),$(ARGS),tests/systemd --ignore tests/systemd/alone)
+	tests/lab/inside $(PYTEST) --maxprocesses 2 $(if $(ARGS),$(ARGS),tests/systemd --ignore tests/systemd/alone)
 	$(if $(ARGS),,tests/lab/inside $(BIN)/python -m pytest tests/systemd/alone)
 
 lint: $(VENV)/.dev

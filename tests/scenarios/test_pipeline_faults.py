@@ -80,9 +80,9 @@ async def test_a_release_that_answers_500_is_undone(tmp_path: Path, remote: Remo
 
 
 async def test_a_release_that_dies_in_the_soak_is_undone(tmp_path: Path, remote: Remote, port: int) -> None:
-    async with open_stage(tmp_path, make_service(tmp_path, remote.url, port, soak=3)) as stage:
+    async with open_stage(tmp_path, make_service(tmp_path, remote.url, port, soak=5)) as stage:
         await stage.deploy()
-        deployment = await undone(stage, remote.version("2", dies_after=1.5))
+        deployment = await undone(stage, remote.version("2", dies_after=2.5))
         assert "it died" in deployment.note
         assert "exit status 3" in deployment.note
 
