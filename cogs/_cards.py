@@ -566,6 +566,8 @@ def call(notice: Notice, incident: Incident, around: Around) -> Shown:
     """A human is needed: a message of its own, below the card. It is not edited: nothing in it may become untrue."""
     why = escape(str(notice.body.get("why", "")), 200).rstrip(".")
     cause = escape(incident.cause, 200)
+    if incident.closed_at is not None:
+        return _late_call(notice, incident, around, f"{f': {why}' if why else ''} ({cause})")
     deeds = [f"{moment(deed.at, 'T')} {told(deed.text, 200)}" for deed in incident.deeds[-DEEDS:]]
     last_words = fence(incident.evidence.log[-TAIL:], _LOG_ROOM)
     blocks = [
@@ -581,6 +583,18 @@ def call(notice: Notice, incident: Incident, around: Around) -> Shown:
         RED,
         mark("n", notice.id, around.host),
         incident_buttons(incident, around.acknowledged, deployed=bool(around.repository)),
+    )
+
+
+def _late_call(notice: Notice, incident: Incident, around: Around, because: str) -> Shown:
+    """It comes so late that it is over: nobody is needed any more, and nobody is to get up for it."""
+    over = moment(incident.closed_at or notice.at, "t")
+    return Shown(
+        f"⚪ A human was needed for {_named(incident)}{because}. It is well again since {over}.",
+        f"{heading(incident.service)}: well again since opsbot could do no more by itself",
+        f"Called for at {moment(notice.at, 'T')}, and told only now. Nobody is needed any more.",
+        GREEN,
+        mark("n", notice.id, around.host),
     )
 
 

@@ -140,7 +140,7 @@ async def _of_incident(engine: Engine, notice: Notice, incident: Incident) -> Te
         return Telling(_cards.incident_card(incident, around), incident.revision, silent=known)
     card = await _card_message(engine, NoticeKind.INCIDENT, incident.id)
     if notice.kind is NoticeKind.CALL:
-        return Telling(_cards.call(notice, incident, around), reply_to=card)
+        return Telling(_cards.call(notice, incident, around), reply_to=card, silent=incident.closed_at is not None)
     if notice.kind is NoticeKind.REMINDER or notice.kind is NoticeKind.ESCALATION:
         return _of_paging(notice, incident, around, card)
     return Telling(_cards.recovered(notice, incident, around), reply_to=card, silent=True)

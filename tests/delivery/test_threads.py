@@ -196,3 +196,18 @@ def _operator(world: World) -> Any:
     from opsbot.core.access import Actor, Origin  # noqa: PLC0415
 
     return Actor(Origin.DISCORD, "1", "Mia", frozenset({str(world.standin.roles["operator"])}))
+
+
+async def test_a_call_for_a_human_that_comes_when_it_is_over_says_so_and_wakes_nobody(world: World) -> None:
+    world.standin.faults.away()
+    await world.incident("api")
+    await world.store.write(watchbook.call_human, 1, "it did not help", world.now())
+    await world.recover("api")
+    await world.start(wait=False)
+    world.standin.faults.back()
+    await world.all_told(30)
+    assert not [message for message in world.posted() if "🚨" in message["content"]]
+    said = "A human was needed for api: it did not help"
+    (late,) = (message for message in world.posted() if said in message["content"])
+    assert "It is well again since <t:" in late["content"]
+    assert late["flags"] & 1 << 12

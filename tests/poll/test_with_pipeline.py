@@ -34,7 +34,9 @@ async def test_pushes_while_a_deploy_runs_are_one_deploy_of_the_newest(
             newest = remote.version(f"next-{number}")
             assert (await poller.poll("web")).outcome == "later"
         await ended(stage)
-        await asyncio.sleep(0.2)  # the one that follows begins
+        async with asyncio.timeout(20):
+            while len(await stage.store.read(ledger.deployments, "web")) < 2:  # the one that follows begins
+                await asyncio.sleep(0.02)
         assert await ended(stage) == [(first, Phase.LIVE), (newest, Phase.LIVE)]
         await stage.assert_well(f"next-{pushes - 1}")
         assert (await poller.poll("web")).outcome == "no-news"
