@@ -22,10 +22,10 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
 demo: $(VENV)/.runtime
 	@exec $(BIN)/opsbot demo --port $(PORT)
 
-# Test files run side by side, two a core and four at most, as most of a test is waiting; WORKERS=0 for one after the
-# other.
+# Test files run side by side, one more than there are cores and four at most, as most of a test is waiting; WORKERS=0
+# for one after the other.
 # What stands in tests/systemd runs in a systemd of its own, where one is root; left out where ARGS names other tests.
-WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1) '*' 2)
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1) + 1)
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 test: $(VENV)/.dev
 	$(PYTEST) $(ARGS)
