@@ -232,6 +232,21 @@ async def test_new_messages_scroll_only_for_a_reader_at_the_end(page: Page, serv
     await expect(page.locator(".divider.new")).to_be_visible()
 
 
+async def test_a_reader_at_the_end_stays_there_when_a_message_grows_before_the_scrolling_is_told(
+    page: Page, server: SampleServer
+) -> None:
+    await page.locator(".scroller").evaluate("(s) => s.scrollTop -= 20")
+    await page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    await page.locator(".scroller").evaluate(
+        "(s) => { s.scrollTop = s.scrollHeight; s.querySelector('.message-list').style.paddingBottom = '600px'; }"
+    )
+    await page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    await expect(page.get_by_test_id("jump-to-present")).to_be_hidden()
+    made = await server.say(PEOPLE[OLLI], "after it grew")
+    await page.locator(".message-list").evaluate("(list) => list.style.paddingBottom = ''")
+    await expect(page.get_by_test_id(f"message-{made['id']}")).to_be_in_viewport()
+
+
 async def test_a_thread_opens_from_its_message_and_shows_what_is_said_in_it(page: Page, server: SampleServer) -> None:
     alert = sent(server, "is down")
     chip = page.get_by_test_id(f"thread-{alert['id']}")

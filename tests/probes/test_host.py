@@ -39,15 +39,15 @@ def test_a_process_is_measured_with_its_children_and_is_none_when_gone() -> None
     try:
         assert parent.stdout is not None
         parent.stdout.readline()
-        time.sleep(0.3)
-        first = meter.figures(parent.pid)
-        time.sleep(0.2)
+        # On a busy machine a child may get little of a processor between two looks, so it is looked at until it did.
+        end = time.monotonic() + 30
         second = meter.figures(parent.pid)
-        assert first is not None
+        while second is not None and not (second.cpu > 10 and second.memory > 30_000_000):
+            assert time.monotonic() < end, second
+            time.sleep(0.2)
+            second = meter.figures(parent.pid)
         assert second is not None
         assert second.children == 1
-        assert second.memory > 30_000_000
-        assert second.cpu > 10
         assert second.fds is not None
         assert second.threads == 1
         assert abs(datetime.now(UTC) - second.started_at) < timedelta(seconds=30)

@@ -13,6 +13,7 @@ export class Messages {
     this.view = view;
     this.rows = new Map(); // key -> {node, version}
     this.atEnd = true;
+    this.top = 0; // where the scroller stood last, in px
     this.list = h("ol", { class: "message-list", role: "log", "aria-live": "polite", "aria-relevant": "additions" });
     this.scroller = h("div", { class: "scroller", tabindex: "-1" }, this.list);
     this.jump = h("button", { type: "button", class: "jump", hidden: true, data: { testid: "jump-to-present" }, on: { click: () => this.toEnd() } });
@@ -136,9 +137,14 @@ export class Messages {
     if (now !== offset) this.scroller.scrollTop += now - offset;
   }
 
+  /** Only who moves up leaves the end: the event comes a frame late, and by then what is below may have grown. */
   scrolled() {
     const { scrollHeight, scrollTop, clientHeight } = this.scroller;
-    this.atEnd = scrollHeight - scrollTop - clientHeight < AT_END;
+    const left = scrollTop < this.top;
+    this.top = scrollTop;
+    if (scrollHeight - scrollTop - clientHeight < AT_END) this.atEnd = true;
+    else if (left) this.atEnd = false;
+    else if (this.atEnd) this.toEnd();
     if (this.atEnd && !document.hidden) this.view.store.seen();
     this.drawJump();
   }
@@ -146,6 +152,7 @@ export class Messages {
   toEnd() {
     this.atEnd = true;
     this.scroller.scrollTop = this.scroller.scrollHeight;
+    this.top = this.scroller.scrollTop;
     this.drawJump();
   }
 
