@@ -29,8 +29,8 @@ from opsbot.standin import Standin
 KILLS = 20
 LEFT_DEAD = 6
 """How many of the units that systemd leaves dead."""
-REST = 2.2
-"""Seconds between two kills: each makes two messages, and Discord takes five in five seconds."""
+REST = 6.5
+"""Seconds between two kills at least: the alarms of more than ten services within a minute would be one message."""
 
 UNIT = """\
 [Service]

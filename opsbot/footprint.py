@@ -7,7 +7,9 @@ import os
 import sys
 import typing
 from collections.abc import Iterator
+from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
+from types import ModuleType
 
 _M_ARENA_MAX = -8
 """malloc.h"""
@@ -32,8 +34,13 @@ def lean_imports() -> Iterator[None]:
 
     frozenlist's compiled half is C++, and for lists of a few signal handlers it brings libstdc++ along: 1.3 MB. Its own
     switch is an environment variable, which no child process is to inherit. aiohttp.web reads the host's table of MIME
-    types for files that it never serves here; Python's own table will do.
+    types for files that it never serves here; Python's own table will do. APScheduler brings pools of processes along
+    for an executor that nothing here asks for: half a MB.
     """
+    pools = ModuleType("concurrent.futures.process")
+    pools.BrokenProcessPool = BrokenExecutor  # type: ignore[attr-defined]
+    unneeded = {pools.__name__: pools, "multiprocessing": ModuleType("multiprocessing")}
+    put = {name: sys.modules.setdefault(name, module) for name, module in unneeded.items()}
     switch = "FROZENLIST_NO_EXTENSIONS"
     before = os.environ.get(switch)
     os.environ[switch] = "1"
@@ -41,6 +48,9 @@ def lean_imports() -> Iterator[None]:
     try:
         yield
     finally:
+        for name, module in put.items():
+            if module is unneeded[name]:  # who asks for it from now on gets the real one
+                del sys.modules[name]
         mimetypes.knownfiles = tables
         os.environ.pop(switch)
         if before is not None:

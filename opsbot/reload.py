@@ -142,7 +142,7 @@ class Reloader:
             asked += self._wishes.take_reload()
             notify(reloading())
             reading = await asyncio.to_thread(read_anew, now.config, now.token)
-            unload("opsbot.config_file")
+            unload("opsbot.config_file", "difflib")
             if reading.config is None or not reading.changes:
                 await self._stay(now, asked, reading)
                 return now

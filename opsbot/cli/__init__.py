@@ -7,7 +7,8 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -43,10 +44,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parsed(argv: Sequence[str] | None) -> "Namespace":
-    """The arguments. A function of its own: no frame keeps what it imports while a daemon runs."""
+    """The arguments. A function of its own: no frame keeps what it imports while a daemon runs.
+
+    A namespace of argparse's own class would keep all of argparse.
+    """
     from opsbot.cli.parser import parser  # noqa: PLC0415 - see above
 
-    return parser().parse_args(argv)
+    return cast("Namespace", SimpleNamespace(**vars(parser().parse_args(argv))))
 
 
 def _failure(error: Exception) -> int | None:

@@ -1,6 +1,5 @@
 """The verbs that are not questions to a daemon: demo, run, check, doctor, init, install, uninstall."""
 
-import argparse
 import asyncio
 import logging
 import os
@@ -13,15 +12,18 @@ from opsbot.cli.terminal import plain, to_stderr
 
 _DESCRIBED = frozenset({"cogs"})
 """discord.py shows people what stands in the docstrings of commands."""
+_STARTING = ("opsbot.config_file", "opsbot.cli.parser", "argparse", "gettext", "difflib")
+"""Packages that a daemon needs before its first second only."""
 
 if TYPE_CHECKING:
+    from argparse import Namespace
     from collections.abc import Callable
 
     from opsbot.cli.talk import Talk
     from opsbot.config import Config
 
 
-def demo(args: argparse.Namespace) -> int:
+def demo(args: "Namespace") -> int:
     """`opsbot demo`."""
     from opsbot.demo import run_demo  # noqa: PLC0415 - brings the stand-in, which only this verb needs
 
@@ -29,7 +31,7 @@ def demo(args: argparse.Namespace) -> int:
     return asyncio.run(run_demo(args.port))
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: "Namespace") -> int:
     """`opsbot run`."""
     config = _loaded(args)
     if config is None:
@@ -37,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     from opsbot.bare_imports import without_docstrings  # noqa: PLC0415 - each verb loads what it needs
     from opsbot.footprint import lean_imports, unload  # noqa: PLC0415
 
-    unload("opsbot.config_file", "opsbot.cli.parser")
+    unload(*_STARTING)
     with without_docstrings(but=_DESCRIBED):
         with lean_imports():
             from opsbot.app import run as run_app  # noqa: PLC0415 - a configuration that cannot be used is told at once
@@ -46,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
         return asyncio.run(run_app(config))
 
 
-def _loaded(args: argparse.Namespace) -> "Config | None":
+def _loaded(args: "Namespace") -> "Config | None":
     """The configuration; None after its problems were told. A function of its own: no frame keeps what it imports."""
     from opsbot.config_file import ConfigError, load  # noqa: PLC0415 - each verb loads what it needs
 
@@ -57,7 +59,7 @@ def _loaded(args: argparse.Namespace) -> "Config | None":
         return None
 
 
-def check(args: argparse.Namespace) -> int:
+def check(args: "Namespace") -> int:
     """`opsbot check`."""
     config = _loaded(args)
     if config is None:
@@ -66,35 +68,35 @@ def check(args: argparse.Namespace) -> int:
     return FINE
 
 
-def doctor(args: argparse.Namespace) -> int:
+def doctor(args: "Namespace") -> int:
     """`opsbot doctor`."""
     from opsbot.cli import doctor as verb  # noqa: PLC0415 - each verb loads what it needs
 
     return verb.doctor(args)
 
 
-def init(args: argparse.Namespace) -> int:
+def init(args: "Namespace") -> int:
     """`opsbot init`."""
     from opsbot.cli.init import run_init  # noqa: PLC0415 - each verb loads what it needs
 
     return run_init(args.config)
 
 
-def install(args: argparse.Namespace) -> int:
+def install(args: "Namespace") -> int:
     """`opsbot install`."""
     from opsbot.cli.install import run_install  # noqa: PLC0415 - each verb loads what it needs
 
     return _on_the_host(run_install, args)
 
 
-def uninstall(args: argparse.Namespace) -> int:
+def uninstall(args: "Namespace") -> int:
     """`opsbot uninstall`."""
     from opsbot.cli.uninstall import run_uninstall  # noqa: PLC0415 - each verb loads what it needs
 
     return _on_the_host(run_uninstall, args)
 
 
-def _on_the_host(verb: "Callable[[argparse.Namespace, Talk], int]", args: argparse.Namespace) -> int:
+def _on_the_host(verb: "Callable[[Namespace, Talk], int]", args: "Namespace") -> int:
     """Run a verb that changes the host, on this terminal."""
     from opsbot.cli.talk import Talk  # noqa: PLC0415 - each verb loads what it needs
     from opsbot.install.host import HostError  # noqa: PLC0415

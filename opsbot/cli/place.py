@@ -1,10 +1,12 @@
 """Where the configuration is, and the control socket of its daemon."""
 
-import argparse
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from argparse import Namespace
 
 SYSTEM = Path("/etc/opsbot/config.toml")
 HERE = Path("config.toml")
@@ -23,7 +25,7 @@ class Place:
     socket: Path
 
 
-def config_path(args: argparse.Namespace) -> Path:
+def config_path(args: "Namespace") -> Path:
     """The configuration file that is meant.
 
     Raises:
@@ -82,7 +84,7 @@ def state_directory(path: Path) -> Path:
     return Path(directory) if isinstance(directory, str) and directory.startswith("/") else DEFAULT_STATE
 
 
-def place(args: argparse.Namespace) -> Place:
+def place(args: "Namespace") -> Place:
     """Where to ask.
 
     Raises:

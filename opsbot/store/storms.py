@@ -119,14 +119,12 @@ def members(db: sqlite3.Connection, number: int) -> list[Incident]:
 
 
 def revision(db: sqlite3.Connection, number: int) -> int:
-    """Grows with each incident that ends, is taken, or for which a human is called; see `outbox.stale_cards`."""
-    (count,) = db.execute(
-        """SELECT count(m.closed_at) + count(m.called_at) + coalesce(sum(a.changes), 0)
-           FROM notices o JOIN incidents m ON m.id = o.subject LEFT JOIN acknowledgements a ON a.incident = m.id
-           WHERE o.storm = ?""",
+    """How often a storm has changed; grows with each incident that ends, is taken, or for which a human is called."""
+    row = db.execute(
+        f"SELECT ({outbox.STORM_REVISION}) FROM notices n WHERE n.id = ?",  # noqa: S608 - a constant
         (number,),
     ).fetchone()
-    return int(count)
+    return 0 if row is None else int(row[0])
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,15 +91,17 @@ DAEMON = """
 import gc, sys, types
 sys.path.insert(0, sys.argv[1])
 from opsbot.bare_imports import without_docstrings
-from opsbot.cli import own
+from opsbot.cli import _parsed, own
 from opsbot.footprint import unload
 from opsbot.config_file import load
 del load
-unload("opsbot.config_file")
+args = _parsed(["run", "-c", "config.toml"])
+assert str(args.config) == "config.toml"
+unload(*own._STARTING)
 with without_docstrings(own._DESCRIBED):
     import discord.ext.commands
 left = [one for one in gc.get_objects() if isinstance(one, types.FunctionType)
-        and str(one.__module__).startswith("opsbot.config_file")]
+        and str(one.__module__).startswith(own._STARTING)]
 long = [one for one in vars(discord.Client).values()
         if isinstance(one, types.FunctionType) and len(one.__doc__ or "") > 200]
 print("alive", len(left), len(long))

@@ -12,6 +12,10 @@ with lean_imports():
 give_back()
 assert "FROZENLIST_NO_EXTENSIONS" not in os.environ
 assert "libstdc++" not in open("/proc/self/maps").read()
+assert not {"multiprocessing.context", "concurrent.futures.process"} & set(sys.modules)
+from concurrent.futures import ProcessPoolExecutor
+with ProcessPoolExecutor(1) as pool:
+    assert pool.submit(abs, -1).result() == 1
 """
 WIRED = """
 import sys
@@ -40,7 +44,7 @@ def said(program: str, *args: str) -> str:
     return done.stdout.strip()
 
 
-def test_the_daemon_comes_without_libstdcxx_and_leaves_no_switch_to_its_children() -> None:
+def test_the_daemon_comes_without_libstdcxx_and_pools_of_processes_and_leaves_no_switch_behind() -> None:
     said(LEAN)
 
 
