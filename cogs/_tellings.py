@@ -110,7 +110,8 @@ async def telling(engine: Engine, notice: Notice) -> Telling | None:
             return await _of_digest(engine, notice)
         case NoticeKind.STORM:
             seen = await engine.store.read(storms.seen, notice.id)
-            return Telling(storm(notice, seen, host_of(engine)), seen.revision)
+            over = all(incident.closed_at is not None for incident in seen.incidents)
+            return Telling(storm(notice, seen, host_of(engine)), seen.revision, silent=over)
         case NoticeKind.INCIDENT | NoticeKind.CALL | NoticeKind.RECOVERED | NoticeKind.REMINDER | NoticeKind.ESCALATION:
             incident = await engine.incident(subject)
             return None if incident is None else await _of_incident(engine, notice, incident)
@@ -135,9 +136,12 @@ async def _of_deployment(engine: Engine, notice: Notice, deployment: Deployment)
 async def _of_incident(engine: Engine, notice: Notice, incident: Incident) -> Telling | None:
     around = await _around_incident(engine, incident)
     if notice.kind is NoticeKind.INCIDENT:
-        # The first message about it has woken people; of a few that remain, each is worth another.
-        known = notice.storm is not None and await engine.store.read(storms.unwell, notice.storm) > MANY
-        return Telling(_cards.incident_card(incident, around), incident.revision, silent=known)
+        # What is over by the time it can be told wakes nobody. Of a storm the first message has woken people; of a few
+        # that remain, each is worth another.
+        calm = incident.closed_at is not None
+        if not calm and notice.storm is not None:
+            calm = await engine.store.read(storms.unwell, notice.storm) > MANY
+        return Telling(_cards.incident_card(incident, around), incident.revision, silent=calm)
     card = await _card_message(engine, NoticeKind.INCIDENT, incident.id)
     if notice.kind is NoticeKind.CALL:
         return Telling(_cards.call(notice, incident, around), reply_to=card, silent=incident.closed_at is not None)

@@ -96,6 +96,21 @@ async def test_what_came_together_and_went_is_said_by_that_message_and_needs_no_
     assert [row["gone"] for row in rows] == [1], "it is looked at no more"
 
 
+async def test_a_storm_that_is_over_before_it_can_be_told_wakes_nobody(world: World) -> None:
+    await world.start()
+    world.standin.faults.away()
+    await all_fail(world)
+    async with asyncio.timeout(30):
+        while not await world.store.read(lambda db: list(db.execute("SELECT 1 FROM notices WHERE kind = 'storm'"))):
+            await asyncio.sleep(0.02)
+    for name in NAMES:
+        await world.recover(name)
+    world.standin.faults.back()
+    await world.all_told(40)
+    assert "All are well again" in storm_of(world)["content"]
+    assert waking(world) == 0
+
+
 async def test_the_few_that_remain_get_their_cards_which_wake_and_keep_their_calls(world: World) -> None:
     world.standin.faults.away()
     await all_fail(world)

@@ -211,3 +211,16 @@ async def test_a_call_for_a_human_that_comes_when_it_is_over_says_so_and_wakes_n
     (late,) = (message for message in world.posted() if said in message["content"])
     assert "It is well again since <t:" in late["content"]
     assert late["flags"] & 1 << 12
+
+
+async def test_an_alarm_that_comes_when_it_is_over_is_a_green_card_that_wakes_nobody(world: World) -> None:
+    world.standin.faults.away()
+    await world.incident("api")
+    await world.incident("web")
+    await world.recover("api")
+    await world.start(wait=False)
+    world.standin.faults.back()
+    await world.all_told(30)
+    over, lasting = (next(m for m in world.posted() if f"#i{number}" in text_of(m)) for number in (1, 2))
+    assert over["flags"] & 1 << 12
+    assert not lasting["flags"] & 1 << 12
