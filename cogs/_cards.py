@@ -634,7 +634,7 @@ def word(notice: Notice, host: str) -> Shown:
     lines = body.get("lines")
     block = fence([str(each) for each in lines], _LINES_ROOM) + "\n" if isinstance(lines, list) else ""
     return Shown(
-        f"{sign} {escape(str(body.get('text', '')), 900)}",
+        f"{sign} {told(str(body.get('text', '')), 900)}",
         "",
         block + (f"{escape(notice.service)} · {moment(at, 'f')}" if notice.service else moment(at, "f")),
         colour,
