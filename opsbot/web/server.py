@@ -60,6 +60,6 @@ async def start_web(http: Http, sources: WebSources, hooks: Hooks) -> Web:
     except OSError as error:
         await runner.cleanup()
         why = os.strerror(error.errno).lower() if error.errno and error.errno > 0 else str(error)
-        mend = "choose another address there, or \"off\""
+        mend = 'choose another address there, or "off"'
         raise OSError(f"http.listen: cannot listen on {http.host}:{http.port}: {why}; {mend}") from error
     return Web(runner)
