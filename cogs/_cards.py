@@ -129,7 +129,7 @@ def sentence(deployment: Deployment) -> str:
     """The whole card in one sentence."""
     service, to = escape(deployment.service), target(deployment)
     where = NAMES.get(deployment.failed_in, "") if deployment.failed_in else ""
-    failed = f"failed in {where}" if where else "failed"
+    failed = f"failed in {where}" if where and deployment.failed_in is not Phase.PENDING else "failed"
     match deployment.phase:
         case Phase.LIVE if deployment.kind is Kind.ROLLBACK:
             return f"↩️ {service} is back at {to} after {_took(deployment)}, rolled back by {_asked(deployment)}."
@@ -634,7 +634,7 @@ def word(notice: Notice, host: str) -> Shown:
     lines = body.get("lines")
     block = fence([str(each) for each in lines], _LINES_ROOM) + "\n" if isinstance(lines, list) else ""
     return Shown(
-        f"{sign} {escape(str(body.get('text', '')), 900)}",
+        f"{sign} {told(str(body.get('text', '')), 900)}",
         "",
         block + (f"{escape(notice.service)} · {moment(at, 'f')}" if notice.service else moment(at, "f")),
         colour,

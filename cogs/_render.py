@@ -467,13 +467,14 @@ def logs(service: str, lines: Sequence[LogLine]) -> Shown:
     """`/logs`: a code block where it fits, else a file."""
     if not lines:
         return Shown(f"{escape(service)}: no line fits.")
-    content = f"{escape(service)}: {len(lines)} lines, {moment(lines[0].at, 'T')} to {moment(lines[-1].at, 'T')}."
+    count = "1 line" if len(lines) == 1 else f"{len(lines)} lines"
+    content = f"{escape(service)}: {count}, {moment(lines[0].at, 'T')} to {moment(lines[-1].at, 'T')}"
     written = [_timed(line, 2000) for line in lines]
-    block = fence(written, CONTENT - len(content) - 20)
+    block = fence(written, CONTENT - len(content) - 40)
     if block.count("\n") == len(written) + 1 and max(map(len, written)) <= LINE:
-        return Shown(f"{content}\n{block}")
+        return Shown(f"{content}; below in UTC.\n{block}")
     dated = "\n".join(f"{line.at.isoformat(timespec='milliseconds')} {_said(line, 8000)}" for line in lines)
-    return Shown(content, file=(f"{service}.log.txt", dated.encode()))
+    return Shown(f"{content}.", file=(f"{service}.log.txt", dated.encode()))
 
 
 def _said(line: LogLine, most: int) -> str:
@@ -489,7 +490,7 @@ def tail(service: str, lines: Sequence[LogLine], heading: str, stop: str | None)
 
     stop: the number of a tail that goes on, None for one that has ended.
     """
-    content = f"📜 **{escape(service)}** {heading}"
+    content = f"📜 **{escape(service)}** (times in UTC) {heading}"
     block = fence([_timed(line, TAIL_LINE) for line in lines], CONTENT - len(content) - 20)
     buttons = () if stop is None else (Button("stop", "Stop", service, stop),)
     return Shown(f"{content}\n{block or '-# No line yet.'}", buttons=buttons)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from opsbot.engine import Engine
+from opsbot.words import discord_time
 
 EVERY = timedelta(seconds=5)
 PATIENCE = timedelta(minutes=1)
@@ -33,8 +34,9 @@ class BusWatch:
             self._note(f"systemd cannot be asked since {now:%Y-%m-%d %H:%M} UTC")
         if not self._told and now - self._since >= PATIENCE:
             text = (
-                f"systemd cannot be asked since {self._since:%H:%M} UTC: the connection to D-Bus is lost. The services "
-                "go on, but opsbot hears of no unit that dies, and can restart none. Look at: systemctl status dbus"
+                f"systemd cannot be asked since {discord_time(self._since)}: the connection to D-Bus is lost. The "
+                "services go on, but opsbot hears of no unit that dies, and can restart none. "
+                "Look at: systemctl status dbus"
             )
             await self._engine.tell("", text, level="error", key=f"bus:{self._since.isoformat()}")
             self._told = True

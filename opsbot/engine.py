@@ -527,8 +527,10 @@ class Engine:
         if refusal:
             return refusal
         if self.notifiers is None or name not in self.config.notifiers:
-            there = ", ".join(self.config.notifiers) or "none is configured"
-            unknown = Refused(Why.BAD_INPUT, f"There is no notifier {name[:64]!r}. There are: {there}.")
+            there = (
+                f"There are: {', '.join(self.config.notifiers)}." if self.config.notifiers else "None is configured."
+            )
+            unknown = Refused(Why.BAD_INPUT, f"There is no notifier {name[:64]!r}. {there}")
             await self._record(actor, Action.NOTIFY, None, name, unknown)
             return unknown
         sent = await self.notifiers.trial(name, actor.name)

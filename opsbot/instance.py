@@ -8,10 +8,13 @@ import fcntl
 import json
 import os
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from opsbot.words import discord_time
 
 PATIENCE_SECONDS = 1.5
 """A process that was killed lets go of its locks at once; a child it was just making, a moment later."""
@@ -66,10 +69,10 @@ class InstanceLock:
         try:
             file = lock_file(self.path)
         except BlockingIOError as error:
-            holder = _holder(self.path.read_bytes())
+            holder = _holder(self.path.read_bytes(), _plain)
             raise AlreadyRunningError(f"another opsbot works on {self.path.parent}: {holder}") from error
         left = os.pread(file, 4096, 0)
-        self.cut_short = _holder(left) if left.strip() else None
+        self.cut_short = _holder(left, discord_time) if left.strip() else None
         os.ftruncate(file, 0)
         now = datetime.now(UTC).isoformat(timespec="seconds")
         os.pwrite(file, json.dumps({"pid": os.getpid(), "since": now}).encode(), 0)
@@ -94,9 +97,12 @@ class InstanceLock:
         self.release()
 
 
-def _holder(raw: bytes) -> str:
+def _plain(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _holder(raw: bytes, written: Callable[[datetime], str]) -> str:
     with contextlib.suppress(ValueError, KeyError, TypeError):
         held = json.loads(raw)
-        since = datetime.fromisoformat(held["since"])
-        return f"pid {held['pid']}, running since {since:%Y-%m-%d %H:%M:%S} UTC"
+        return f"pid {held['pid']}, running since {written(datetime.fromisoformat(held['since']))}"
     return "it has not said who it is yet"

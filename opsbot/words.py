@@ -40,6 +40,11 @@ def whose(part: str, *, manager: bool) -> str:
     return f"{unit}[systemd] " if manager else unit
 
 
+def discord_time(at: datetime) -> str:
+    """A moment as Discord shows it to each reader by their own clock; elsewhere `plain_times` does."""
+    return f"<t:{at.timestamp():.0f}:f>"
+
+
 def plain_times(text: str) -> str:
     """The text with Discord's timestamps (`<t:1772366400:R>`) written out, for those who are not on Discord."""
     return _TIMES.sub(lambda found: f"{datetime.fromtimestamp(int(found[1]), UTC):%Y-%m-%d %H:%M} UTC", text)

@@ -24,7 +24,7 @@ from rich.text import Text
 
 from opsbot.cli import show as cli_show
 from opsbot.cli.client import AnswerError, Client, NoAnswerError
-from opsbot.cli.show import ago, colour_of, when
+from opsbot.cli.show import ago, colour_of, step_mark, when
 from opsbot.cli.terminal import plain
 from opsbot.control.shapes import CheckReply, DeploymentReply, NoticeReply, ServiceReply, Snapshot
 from opsbot.words import duration, size
@@ -79,12 +79,13 @@ def _host(snapshot: Snapshot, columns: int) -> RenderableType:
         said = f"{size(used)} of {size(host['memory_total'])}"
         gauges.append(_gauge("memory", _percent(used, host["memory_total"]), said, bar=wide))
     for disk in host["disks"]:
-        used = disk["total"] - disk["free"]
-        said = f"{_percent(used, disk['total']):.0f} %, {size(disk['free'])} free"
+        # As df reckons, and the board: what is root's alone is neither used nor free.
+        percent = _percent(disk["used"], disk["used"] + disk["free"])
+        said = f"{percent:.0f} %, {size(disk['free'])} free"
         gauges.append(
             _gauge(
                 "disk" if len(host["disks"]) == 1 else plain(disk["path"]),
-                _percent(used, disk["total"]),
+                percent,
                 said,
                 bar=wide,
             )
@@ -223,7 +224,7 @@ def _deploy(one: DeploymentReply, now: datetime) -> Text:
 def _phases(one: DeploymentReply, now: datetime) -> Text:
     line = Text("     ", no_wrap=True, overflow="ellipsis")
     for step in one["steps"]:
-        mark, colour = ("✓", "green") if step["ok"] else ("✗", "red") if step["ok"] is False else ("…", "bold cyan")
+        mark, colour = step_mark(step)
         end = when(step["ended_at"]) if step["ended_at"] else now
         line.append(f" {mark} {plain(step['name'])} ", style=colour)
         line.append(duration(max(end - when(step["started_at"]), timedelta(0))), style="dim")

@@ -264,9 +264,16 @@ def deploying_words(one: DeploymentReply, now: datetime) -> str:
     )
 
 
+def step_mark(step: StepReply) -> tuple[str, str]:
+    """Its sign and colour: well, failed, cut short (by the end of opsbot), or under way."""
+    if step["ok"] is None:
+        return ("·", ODD) if step["ended_at"] else ("…", "cyan")
+    return ("✓", GOOD) if step["ok"] else ("✗", BAD)
+
+
 def step_line(step: StepReply, paint: Paint, now: datetime, columns: int) -> str:
     """One step of a deployment."""
-    mark, colour = ("✓", GOOD) if step["ok"] else ("✗", BAD) if step["ok"] is False else ("…", "cyan")
+    mark, colour = step_mark(step)
     end = when(step["ended_at"]) if step["ended_at"] else now
     length = duration(max(end - when(step["started_at"]), timedelta(0)))
     note = f"  {plain(step['note'])}" if step["note"] else ""
@@ -277,18 +284,18 @@ def step_line(step: StepReply, paint: Paint, now: datetime, columns: int) -> str
 def outcome(one: DeploymentReply, paint: Paint, now: datetime) -> list[str]:
     """How a deployment ended: one sentence; on a failure the last lines of the step that failed."""
     unneeded = "nothing to do" if one["ok"] else "not done"
+    where = f" in {one['failed_in']}" if one["failed_in"] and one["failed_in"] != "pending" else ""
     words = {
         "live": "live",
-        "failed": "failed; nothing live was changed",
-        "undone": "undone: the release before is live again",
-        "stuck": "stuck: it could not be undone, a human is needed",
+        "failed": f"failed{where}; nothing live was changed",
+        "undone": f"failed{where} and was undone; the release before is live again",
+        "stuck": f"failed{where} and could not be undone; a human is needed",
         "skipped": unneeded,
         "replaced": plain(one["note"]) or "replaced by another",
     }.get(one["phase"], one["phase"])
     replaced = one["phase"] == "replaced"
     note = f": {plain(one['note'])}" if one["note"] and not replaced else ""
-    in_phase = f" in {one['failed_in']}" if one["failed_in"] and one["phase"] not in {"skipped", "replaced"} else ""
-    line = f"deployment {one['id']} of {plain(one['service'])} after {took(one, now)}: {words}{in_phase}{note}"
+    line = f"deployment {one['id']} of {plain(one['service'])} after {took(one, now)}: {words}{note}"
     lines = [paint(line, colour_of(one["phase"]))]
     if not one["ok"]:
         failed = next((step for step in reversed(one["steps"]) if step["ok"] is False), None)

@@ -44,7 +44,7 @@ class Progress:
             self._commits = True
             self._line(f"  {cli_show.commits_words(one)}" + _more(one))
         steps = one["steps"]
-        while self._ended < len(steps) and steps[self._ended]["ok"] is not None:
+        while self._ended < len(steps) and steps[self._ended]["ended_at"] is not None:
             self._line(cli_show.step_line(steps[self._ended], self._paint, now, columns))
             self._ended += 1
         if one["finished"]:

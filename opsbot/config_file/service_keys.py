@@ -145,7 +145,8 @@ INSTALL = Table(
                 places.inside("the step's directory", "node_modules"), "an array of paths", '["node_modules"]'
             ),
             "What the command makes, relative to `directory`: this is what is copied when it is not run again. "
-            "Empty: `node_modules` and `vendor`, those that are there. A `.venv` only where it is named here.",
+            "Empty: `node_modules` and `vendor`, those that are there. A `.venv` only where it is named here. Where "
+            "none of it is there, the command runs all the same, and the card says so.",
         ),
     ),
     form=Form.ARRAY,

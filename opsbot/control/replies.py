@@ -372,7 +372,10 @@ def host_reply(figures: "HostFigures", name: str) -> HostReply:
         "swap_total": figures.swap_total,
         "swap_used": figures.swap_used,
         "load": list(figures.load),
-        "disks": [{"path": str(disk.path), "total": disk.total, "free": disk.free} for disk in figures.disks],
+        "disks": [
+            {"path": str(disk.path), "total": disk.total, "used": disk.used, "free": disk.free}
+            for disk in figures.disks
+        ],
         "uptime": figures.uptime,
     }
 

@@ -299,6 +299,7 @@ class DiskReply(TypedDict):
 
     path: str
     total: int
+    used: int
     free: int
 
 

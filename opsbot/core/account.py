@@ -226,6 +226,8 @@ def _ending(facts: Facts, one: Dependent | None) -> Parts:
         return (f"; neither is well yet, {_span(facts.now - root.opened_at)} on",)
     if incident is None:
         return ()
+    if incident.closed_at is None and incident.flaps.flapping and incident.flaps.last is not None:
+        return "; it last changed ", incident.flaps.last, ", and is over once it is calm"
     if incident.closed_at is None:
         return (f"; not well yet, {_span(facts.now - incident.opened_at)} on",)
     how = f" ({incident.ended_by})" if incident.ended_by else ""

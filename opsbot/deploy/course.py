@@ -96,11 +96,12 @@ class Course:
         self._feed.publish("deployment", self.value.id)
         self._feed.publish("service")
 
-    async def cut(self, why: str) -> None:
-        """Close the steps that a process began and did not live to end."""
+    async def cut(self, why: str, *, failed: bool) -> None:
+        """Close the steps that a process began and did not live to end; not failed: they are begun anew."""
         now = self._clock()
         steps = tuple(
-            replace(each, ended_at=now, ok=False, note=why) if each.ok is None else each for each in self.value.steps
+            replace(each, ended_at=now, ok=False if failed else None, note=why) if each.ended_at is None else each
+            for each in self.value.steps
         )
         if steps != self.value.steps:
             await self.change(steps=steps)

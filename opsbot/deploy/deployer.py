@@ -319,8 +319,9 @@ class Deployer:
             await self._store.write(end_unknown, deployment, self._clock())
             return False
         course = Course(deployment, place.service, self._store, self._feed, self._clock, self._redact)
-        await course.cut(RESTARTED)
-        if deployment.phase in TAKEN_UP:
+        taken_up = deployment.phase in TAKEN_UP
+        await course.cut(RESTARTED, failed=not taken_up)
+        if taken_up:
             self._launch(course.value, resumed=True)
             return True
         await self._abandon(course, place, f"opsbot was restarted while {_doing(deployment.phase)}")
@@ -537,7 +538,7 @@ class Deployer:
     async def _abandon(self, course: Course, place: Place, why: str) -> None:
         """End one that has changed nothing live."""
         await self._discard(course, place)
-        await course.cut(why)
+        await course.cut(why, failed=True)
         await course.end(Phase.FAILED, why)
 
     async def _discard(self, course: Course, place: Place) -> None:

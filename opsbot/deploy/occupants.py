@@ -34,9 +34,9 @@ def occupants(folders: Sequence[Path]) -> Mapping[Path, set[int]]:
     return found
 
 
-def marked(mark: str) -> set[int]:
-    """The processes that carry this mark in their environment."""
-    needle = b"\0" + f"{MARK}={mark}".encode() + b"\0"
+def marked(mark: str, name: str = MARK) -> set[int]:
+    """The processes that carry this mark, the value of this variable, in their environment."""
+    needle = b"\0" + f"{name}={mark}".encode() + b"\0"
     found = set()
     for pid in _pids():
         with suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:  # noqa: PTH123 - /proc, read at once
@@ -45,14 +45,14 @@ def marked(mark: str) -> set[int]:
     return found
 
 
-def end_marked(mark: str, patience: float = 3.0) -> int:
-    """Kill what an earlier opsbot left behind (a git, an install step); how many there were.
+def end_marked(mark: str, patience: float = 3.0, name: str = MARK) -> int:
+    """Kill what carries this mark: what an earlier opsbot left behind (a git, an install step); how many there were.
 
     Blocks up to `patience` seconds. Processes in uninterruptible sleep may outlive it.
     """
     ended: set[int] = set()
     until = time.monotonic() + patience
-    while left := {pid for pid in marked(mark) if not _is_zombie(pid)}:
+    while left := {pid for pid in marked(mark, name) if not _is_zombie(pid)}:
         for pid in left:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)

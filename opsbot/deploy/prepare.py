@@ -180,12 +180,15 @@ class Preparation:
         async with course.step(shown(step)) as doing:
             output = self.output(course, number, step)
             doing.output = str(output)
-            kept = await self._reusable(step, commit, live) if live is not None else ()
+            kept = await self._reusable(step, commit, live) if live is not None else None
             if live is not None and kept and await self._take_over(steps, kept, step, live, folder, output):
                 doing.output = ""
                 doing.note = f"{changed_names(step)} unchanged since {live.commit[:10]}: reused {', '.join(kept)}"
                 return "reused"
             await self.run(course, doing, steps, step, commit, self._releases.path(name), output)
+            if live is not None and kept is not None:
+                what = " or ".join(step.keep or TAKEN_OVER)
+                doing.note = f"run though {changed_names(step)} is unchanged: {live.commit[:10]} has no {what} to reuse"
             return "ran"
 
     def output(self, course: Course, number: int, step: InstallStep) -> Path:
@@ -266,19 +269,19 @@ class Preparation:
 
     # Taking over from the live release
 
-    async def _reusable(self, step: InstallStep, commit: str, live: Release) -> tuple[str, ...]:
-        """What of this step can be taken over from the live release; nothing where it must run."""
+    async def _reusable(self, step: InstallStep, commit: str, live: Release) -> tuple[str, ...] | None:
+        """What of this step can be taken over from the live release; None where it must run."""
         if not step.when_changed:
-            return ()
+            return None
         about = await asyncio.to_thread(self._releases.about, live.name)
         if digest(step) not in about.steps:
-            return ()
+            return None
         before, after = await self._repository.tree(live.commit), await self._repository.tree(commit)
         if before is None or after is None:
-            return ()
+            return None
         wanted = picked(after, step.when_changed)
         if not wanted or wanted != picked(before, step.when_changed):
-            return ()
+            return None
         return await asyncio.to_thread(self._present, step, live)
 
     def _present(self, step: InstallStep, live: Release) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ nicer than the service beside it, and the first to go when memory runs out.
 import asyncio
 import os
 import re
+import secrets
 import signal
 from asyncio.subprocess import Process
 from collections import deque
@@ -18,6 +19,7 @@ from io import BufferedWriter
 from pathlib import Path
 from typing import Protocol
 
+from opsbot.deploy.occupants import end_marked
 from opsbot.errand.job import cannot_start
 from opsbot.services.pipes import pump
 from opsbot.words import duration, size
@@ -29,6 +31,8 @@ TERM_SECONDS = 5.0
 """From SIGTERM to SIGKILL when the time is up."""
 LAST_WORDS_SECONDS = 1.0
 """How long output is waited for after the end of the step."""
+STEP = "OPSBOT_STEP"
+"""In the environment of a step, another value each time: what made itself a session of its own is found by it."""
 NICE = 10
 OOM_SCORE = 500
 
@@ -110,7 +114,7 @@ async def run_step(
     output: Path,
     most: int = OUTPUT_MOST,
 ) -> StepResult:
-    """Run it in a session of its own; nothing of its process group is left when this returns or is cancelled.
+    """Run it in a session of its own; nothing it started is left when this returns or is cancelled.
 
     output: the file that keeps what it printed, `most` bytes of it.
     """
@@ -118,6 +122,7 @@ async def run_step(
     if problem:
         return StepResult(ok=False, text=problem, lasting=True)
     file = await asyncio.to_thread(open_output, output)
+    mark = secrets.token_hex(8)
     # A pipe of its own: asyncio's would have `wait` last until every process that holds the other end is gone.
     reading, writing = os.pipe()
     try:
@@ -125,7 +130,7 @@ async def run_step(
             process = await asyncio.create_subprocess_exec(
                 *command,
                 cwd=directory,
-                env=dict(env),
+                env={**env, STEP: mark},
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=writing,
                 stderr=asyncio.subprocess.STDOUT,
@@ -139,7 +144,7 @@ async def run_step(
             raise
         finally:
             os.close(writing)
-        return await _attend(process, reading, Output(file, most), timeout)
+        return await _attend(process, reading, Output(file, most), timeout, mark)
     finally:
         await asyncio.to_thread(file.close)
 
@@ -207,7 +212,7 @@ class Output:
         return "\n".join(self._lines)
 
 
-async def _attend(process: Process, pipe: int, out: Output, timeout: timedelta) -> StepResult:
+async def _attend(process: Process, pipe: int, out: Output, timeout: timedelta, mark: str) -> StepResult:
     reading = asyncio.create_task(pump(pipe, out.take))
     timed_out = False
     try:
@@ -221,7 +226,8 @@ async def _attend(process: Process, pipe: int, out: Output, timeout: timedelta) 
     finally:
         _signal(process, signal.SIGKILL)  # what it left in the background goes with it
         await asyncio.shield(process.wait())
-        # A child that made itself a session of its own may hold the pipe open: it is not waited for.
+        await asyncio.shield(asyncio.to_thread(end_marked, mark, name=STEP))
+        # One that cannot be killed, being another user's, may hold the pipe open: it is not waited for.
         await asyncio.wait([reading], timeout=LAST_WORDS_SECONDS)
         reading.cancel()
         await asyncio.gather(reading, return_exceptions=True)

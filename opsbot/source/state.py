@@ -12,7 +12,7 @@ from opsbot.core.updates import Because
 from opsbot.source.heads import HeadProblem
 from opsbot.source.remote import TRANSIENT, scrub
 from opsbot.store import ledger, outbox, watchbook
-from opsbot.words import duration
+from opsbot.words import discord_time, duration
 
 HISTORY = 30
 """How many past deployments a decision looks at."""
@@ -50,10 +50,6 @@ def _where(source: Source) -> str:
     return f"{scrub(source.repository)} ({source.branch})"
 
 
-def _time(at: datetime) -> str:
-    return f"{at:%Y-%m-%d %H:%M} UTC"
-
-
 def failed(
     db: sqlite3.Connection, state: SourceState, source: Source, problem: HeadProblem, now: datetime
 ) -> SourceState:
@@ -64,7 +60,7 @@ def failed(
     after = replace(state, asked_at=now, failing_since=since, failure=problem.text, told=state.told or grave)
     watchbook.save_source(db, after)
     if after.told and not state.told:
-        last = f"since {_time(state.answered_at)}" if state.answered_at else "yet"
+        last = f"since {discord_time(state.answered_at)}" if state.answered_at else "yet"
         body: dict[str, object] = {
             "text": f"{state.service}: no news from {_where(source)} {last}: {problem.text}",
             "ok": False,

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from opsbot.core.model import Notice, NoticeKind
 from opsbot.store import outbox
 from opsbot.store.rows import maybe_moment, moment, seconds
+from opsbot.words import discord_time
 
 ESCALATED = "escalated"
 REPORT_AFTER = timedelta(minutes=15)
@@ -171,7 +172,7 @@ def failed(
     row = db.execute("SELECT * FROM notifiers WHERE name = ?", (name,)).fetchone()
     since = moment(row["failing_since"])
     if not row["reported"] and now - since >= REPORT_AFTER:
-        text = f"The notifier {name} has taken nothing since {since:%Y-%m-%d %H:%M} UTC: {failure}."
+        text = f"The notifier {name} has taken nothing since {discord_time(since)}: {failure}."
         text += " What it misses is kept."
         _word(db, f"notifier:{name}:{row['failing_since']:.0f}", text, "warning", now)
         db.execute("UPDATE notifiers SET reported = 1 WHERE name = ?", (name,))

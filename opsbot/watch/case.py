@@ -1,6 +1,7 @@
 """What is remembered of the trouble of one subject: a service, or something of the host."""
 
 import asyncio
+import re
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -18,9 +19,16 @@ class Case:
     flaps: Flaps = field(default_factory=Flaps)
     well: bool = True
     """While it flaps: whether it is well at the moment."""
+    causes: set[str] = field(default_factory=set)
+    """While it flaps: the kinds of causes that were told (`kind_of`)."""
     flaps_written: datetime | None = None
     """When the count was last written down; None: it is as it is in the store."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+def kind_of(cause: str) -> str:
+    """What went wrong, without what was seen of it: "check http", "it died"."""
+    return re.split(r"[:(]", cause, maxsplit=1)[0].strip()
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,13 +66,15 @@ class Casebook(Ends):
         """A subject is not well: open an incident, or list it in that of the service it needs.
 
         dead: the service as its manager found it dead. evidence: what was seen, for a subject that is no service.
-        Where it has an incident already nothing is done, but that one more change of what flaps is counted.
+        Where it has an incident already nothing is done, but of what flaps one more change is counted, and what goes
+        wrong otherwise than before is told.
         """
         case, watched = self.case(subject), self._watched.get(subject)
         async with case.lock:
             if case.incident is not None:
                 if case.flaps.flapping and case.well:
                     self._turn(case, well=False)
+                    await self._otherwise(case, cause)
                 return
             if watched is None:
                 await self._open(case, cause, since, evidence or Evidence())

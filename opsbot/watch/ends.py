@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from opsbot.core.flapping import BY_TURNS, Flaps, changed, is_calm
 from opsbot.core.model import Incident
 from opsbot.store import incidents, watchbook
-from opsbot.watch.case import Case
+from opsbot.watch.case import Case, kind_of
 from opsbot.watch.story import Story
 from opsbot.words import duration
 
@@ -78,6 +78,7 @@ class Ends(Story):
         )
         opened = await self._store.write(incidents.begin_flapping, draft, now)
         case.incident, case.flaps, case.well, case.flaps_written = opened, flaps, True, None
+        case.causes = set()
         self._forget(case.subject)
         self._family.take(
             case.subject, opened.id, {one.service: (one.cause, one.failed_at) for one in opened.dependents}
@@ -86,6 +87,17 @@ class Ends(Story):
         self._feed.publish("incident", before.id)
         self._feed.publish("incident", opened.id)
         self._feed.publish("notice")
+
+    async def _otherwise(self, case: Case, cause: str) -> None:
+        """Each thing that goes wrong with what flaps is told once; that it goes up and down is only counted."""
+        if case.incident is None:
+            return
+        case.causes.add(kind_of(case.incident.cause))
+        if kind_of(cause) not in case.causes:
+            case.causes.add(kind_of(cause))
+            await self.observe(case.subject, cause, "🔴")
+            if case.subject in self._watched:
+                await self.more(case.subject)
 
     def turned(self, name: str) -> None:
         """A check that fails and passes by turns turned once more."""

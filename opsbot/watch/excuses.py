@@ -172,7 +172,9 @@ class Drains:
     async def _well(self, name: str) -> bool:
         state, watched = await _state(self._managers[name], name), self._watched[name]
         down = any(health.verdict is Verdict.DOWN for health in watched.checks.values())
-        return state is not None and state.activity is Activity.RUNNING and watched.incident is None and not down
+        # What flaps has an incident until it is calm, and may work all the while: people sit with it.
+        well = watched.incident is None or (watched.case.flaps.flapping and watched.case.well)
+        return state is not None and state.activity is Activity.RUNNING and well and not down
 
 
 def _only_fat(watched: Watched) -> bool:

@@ -1,5 +1,7 @@
 """The HTTP endpoint: opens, routes, closes."""
 
+import os
+
 from aiohttp import web
 
 from opsbot.config import Http
@@ -47,7 +49,7 @@ async def start_web(http: Http, sources: WebSources, hooks: Hooks) -> Web:
     """Listen where `[http]` says; port 0 takes a free one.
 
     Raises:
-        OSError: the address cannot be listened on.
+        OSError: the address cannot be listened on, in words.
     """
     if http.host is None:
         return Web(None)
@@ -55,7 +57,9 @@ async def start_web(http: Http, sources: WebSources, hooks: Hooks) -> Web:
     await runner.setup()
     try:
         await web.TCPSite(runner, http.host, http.port).start()
-    except OSError:
+    except OSError as error:
         await runner.cleanup()
-        raise
+        why = os.strerror(error.errno).lower() if error.errno and error.errno > 0 else str(error)
+        mend = 'choose another address there, or "off"'
+        raise OSError(f"http.listen: cannot listen on {http.host}:{http.port}: {why}; {mend}") from error
     return Web(runner)

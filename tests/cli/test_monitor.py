@@ -55,6 +55,12 @@ def drawn(snapshot: Snapshot, columns: int, rows: int | None) -> list[str]:
     return out.getvalue().splitlines()
 
 
+async def test_a_disk_is_as_full_as_df_says(daemon: World) -> None:
+    snapshot = await trouble(daemon)
+    snapshot["host"]["disks"] = [{"path": "/", "total": 252 << 30, "used": 28 << 30, "free": 84 << 30}]
+    assert any("25 %, 84.0 GiB free" in line for line in drawn(snapshot, 200, 60))
+
+
 @pytest.mark.parametrize(("columns", "rows"), [(80, 24), (100, 30), (200, 60), (60, 16)])
 async def test_it_fits_and_obeys_nothing(daemon: World, columns: int, rows: int) -> None:
     lines = drawn(await trouble(daemon), columns, rows)

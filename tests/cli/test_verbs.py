@@ -176,7 +176,7 @@ async def test_a_failed_deploy_exits_1_with_the_tail_of_its_step(daemon: World, 
     ended = await opsbot("deploy")
     assert ended.code == 1
     assert any(line.startswith("  ✗") and line.endswith("installing") for line in ended.out.splitlines())
-    assert "failed; nothing live was changed in installing: npm ci ended with status 1" in ended.out
+    assert "failed in installing; nothing live was changed: npm ci ended with status 1" in ended.out
     assert "  | npm ERR! \\x1b]0;boo\\x07broke" in ended.out
 
 

@@ -6,11 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cogs._forge import commit_link, compare_link
-from cogs._render import _check
+from cogs._render import _check, logs
 from cogs._text import ZWSP, clean, code, escape, fence, fit
 from opsbot.cli.show import check_words
 from opsbot.control.replies import check_reply
 from opsbot.core.health import CheckHealth, ProbeResult, Verdict
+from opsbot.services.port import LogLine
 
 SHA = "a" * 40
 HOSTILE = (
@@ -110,3 +111,10 @@ def test_a_check_that_fails_now_is_not_shown_as_up() -> None:
     health = CheckHealth(Verdict.UP, at, last=ProbeResult(ok=False, seen="connection refused", at=at))
     assert _check("http", health) == "🟠 http fails now, not judged down yet: connection refused"
     assert check_words(check_reply("http", health), at) == "http fails now, not judged down yet: connection refused"
+
+
+def test_the_times_of_log_lines_say_whose_clock_they_are_by() -> None:
+    shown = logs("api", [LogLine(datetime(2026, 3, 1, 14, 5, tzinfo=UTC), "hello")])
+    assert shown.content.startswith(
+        "api: 1 line, <t:1772373900:T> to <t:1772373900:T>; below in UTC.\n```\n14:05:00 hello"
+    )

@@ -144,7 +144,10 @@ STORIES = [
     (
         "flapping",
         Facts("api", NOW, replace(OWN, flaps=Flaps((), at(0), 9, at(500)))),
-        "2026-03-01 14:05:00 api flapped, 9 changes in 8 min: check http: no answer in 3 s; not well yet, 10 min on.",
+        (
+            "2026-03-01 14:05:00 api flapped, 9 changes in 8 min: check http: no answer in 3 s; it last changed "
+            "14:13:20, and is over once it is calm."
+        ),
     ),
     (
         "restarts that did not help",

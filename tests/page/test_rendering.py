@@ -59,6 +59,14 @@ async def test_hostile_text_runs_nothing_and_makes_no_element(page: Page, server
     await expect(hostile).to_contain_text("<@999>")
 
 
+async def test_a_reply_shows_what_it_answers_as_it_stands_now(page: Page, server: SampleServer) -> None:
+    asked = sent(server, "Is the api slow")
+    answer = page.get_by_test_id(f"message-{sent(server, 'Looks fine here')['id']}")
+    await expect(answer.locator(".reply-text")).to_contain_text("Is the api slow")
+    await server.edit(asked, content="Is the web slow for anyone else?")
+    await expect(answer.locator(".reply-text")).to_contain_text("Is the web slow")
+
+
 async def test_no_part_of_the_page_hands_text_to_an_html_or_script_parser() -> None:
     page = Path(__file__).parents[2] / "opsbot" / "standin" / "page"
     parsers = re.compile(

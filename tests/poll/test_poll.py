@@ -320,7 +320,7 @@ async def test_a_source_that_fails_is_told_at_the_second_poll_once_and_once_more
         open_lookout(tmp_path, service(tmp_path, remote, repository=server.url)) as lookout,
     ):
         await live(lookout)
-        answered = f"{lookout.clock():%Y-%m-%d %H:%M} UTC"
+        answered = f"<t:{lookout.clock().timestamp():.0f}:f>"
         server.answer = 503
         assert await lookout.look() == "failed"
         assert await lookout.texts("source") == [], "a blip is no news"

@@ -91,6 +91,8 @@ async def test_a_killed_deploy_is_finished_or_failed_at_the_next_start(
         last = await settled(stage)
         assert last.phase is end
         await stage.assert_well(version)
+        failed = [step for step in last.steps if step.ok is False]
+        assert not failed or end is Phase.FAILED, "what was cut short has not failed"
         if end is Phase.FAILED:
             assert await stage.store.read(ledger.quarantined, "web") == {}
             assert "opsbot was restarted" in last.note

@@ -41,6 +41,19 @@ async def test_an_unchanged_install_is_reused_and_a_changed_one_runs(tmp_path: P
         assert read(stage.releases.path(third.release_to or "") / "node_modules/left-pad/version") == '{"a": 2}\n'
 
 
+async def test_an_unchanged_install_that_left_nothing_to_reuse_runs_and_says_why(
+    tmp_path: Path, remote: Remote, port: int
+) -> None:
+    made = make_service(tmp_path, remote.url, port, soak=0.1)
+    named = replace(made, install=tuple(replace(step, keep=("built",)) for step in made.install))
+    async with open_stage(tmp_path, named) as stage:
+        first = await stage.deploy()
+        remote.version("2")
+        second = await stage.deploy()
+        wanted = f"unchanged: {(first.commit_to or '')[:10]} has no built to reuse"
+        assert second.steps[2].note.endswith(wanted)
+
+
 async def test_a_step_whose_configuration_changed_runs_again(tmp_path: Path, remote: Remote, port: int) -> None:
     service = make_service(tmp_path, remote.url, port, soak=0.1)
     async with open_stage(tmp_path, service) as stage:
@@ -57,7 +70,8 @@ async def test_a_step_runs_when_the_live_release_lacks_what_it_made(tmp_path: Pa
         shutil.rmtree(stage.releases.path(first.release_to or "") / "node_modules")
         remote.version("2")
         second = await stage.deploy()
-        assert second.steps[2].note == ""
+        wanted = f"{(first.commit_to or '')[:10]} has no node_modules or vendor to reuse"
+        assert second.steps[2].note == f"run though package.json, install.sh is unchanged: {wanted}"
         assert (stage.releases.path(second.release_to or "") / "node_modules/stamp").exists()
 
 

@@ -49,5 +49,5 @@ def test_an_end_in_order_is_told_from_one_that_was_cut_short(tmp_path: Path) -> 
     third = InstanceLock(tmp_path)
     third.take()
     assert third.cut_short is not None
-    assert re.fullmatch(rf"pid {os.getpid()}, running since [-0-9]+ [:0-9]+ UTC", third.cut_short)
+    assert re.fullmatch(rf"pid {os.getpid()}, running since <t:[0-9]+:f>", third.cut_short)
     third.release()

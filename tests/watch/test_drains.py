@@ -63,6 +63,20 @@ async def test_a_service_that_is_not_well_is_not_spared(stage: BotStage) -> None
     assert stage.manager.restarts_asked != []
 
 
+async def test_one_that_flaps_and_works_is_spared(stage: BotStage) -> None:
+    stage.company(AIKO)
+    for _ in range(4):
+        stage.eyes.failing["http"] = "answered 500"
+        await stage.run(16)
+        stage.eyes.failing.clear()
+        await stage.run(16)
+    assert stage.watcher._watched["api"].case.flaps.flapping
+    assert "1 person" in str(await swing(stage))
+    stage.eyes.failing["http"] = "answered 500"
+    await stage.run(16)
+    assert await swing(stage) is None
+
+
 async def test_one_that_does_not_run_is_not_waited_for(stage: BotStage) -> None:
     stage.company(AIKO)
     stage.manager.now_state = replace(stage.manager.now_state, activity=Activity.FAILED)

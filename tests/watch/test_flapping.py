@@ -6,6 +6,7 @@ from pathlib import Path
 from opsbot.config import Alerts, Check, CheckKind
 from opsbot.core.health import Policy
 from opsbot.services.port import Activity, Happening, ServiceState
+from opsbot.store import outbox
 from tests.watch.herd import Herd, open_herd, service
 
 
@@ -29,6 +30,19 @@ async def test_at_six_changes_one_message_stands_for_all_that_follow(tmp_path: P
         assert flapping.flaps.flapping
         assert flapping.flaps.count >= 22
         assert herd.seconds(flapping.opened_at, began) < 6, "since the first of the changes"
+
+
+async def test_what_goes_wrong_otherwise_meanwhile_is_told_once(tmp_path: Path) -> None:
+    async with open_herd(tmp_path, [service("api")]) as herd:
+        await herd.run(10)
+        await down_and_up(herd, 4)
+        incident = await herd.incident("api")
+        for _ in range(2):
+            await herd.watcher.casebook.trouble("api", "it died (exit status 3)", herd.clock())
+            await herd.run(16)
+        lines = [str(notice.body["text"]) for notice in await herd.store.read(outbox.lines, incident.id)]
+        assert [line for line in lines if "died" in line] == ["it died (exit status 3)"]
+        assert (await herd.incident("api")).id == incident.id
 
 
 async def test_it_is_over_once_it_is_calm_and_that_is_told_once(tmp_path: Path) -> None:

@@ -199,7 +199,9 @@ async def test_turned_off_it_listens_nowhere_and_a_port_in_use_is_an_error(tmp_p
         await off.close()
         first = await start_web(Http("127.0.0.1", 0), Facts(), hooks)
         assert first.address is not None
-        with pytest.raises(OSError, match="in use"):
+        with pytest.raises(
+            OSError, match=r"http\.listen: cannot listen on 127\.0\.0\.1:\d+: address already in use; choose"
+        ):
             await start_web(Http("127.0.0.1", first.address[1]), Facts(), hooks)
         await first.close()
 

@@ -46,7 +46,7 @@ function context(view, message) {
       h("span", { class: "command-name" }, icon("slash", 16), command.name));
   }
   if (!message.message_reference || message.type === 18 || message.type === 6 || message.type === 21) return null;
-  const source = message.referenced_message ?? view.store.find(message.message_reference.message_id);
+  const source = view.store.find(message.message_reference.message_id) ?? message.referenced_message;
   if (!source) return spine(h("span", { class: "gone" }, "Original message was deleted"));
   const words = source.content ? plain(source.content, shown).slice(0, 200) : null;
   const jump = () => document.getElementById(`message-${source.id}`)?.scrollIntoView({ block: "center", behavior: "smooth" });

@@ -89,6 +89,7 @@ export class Messages {
     const { store } = this.view;
     const thread = store.channels.get(message.id);
     return [message, above?.id, above?.author.id, above?.type, store.busy.get(message.id), store.failed.get(message.id), thread,
+      message.message_reference && store.find(message.message_reference.message_id),
       thread && store.messages.get(thread.id)?.at(-1), store.members, store.members.get(message.author.id), store.roles, store.members.get(store.me?.id)];
   }
 
