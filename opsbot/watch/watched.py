@@ -49,6 +49,8 @@ class Watched:
     restarts: tuple[datetime, ...] = ()
     """Restarts made for the open incident, since a person last had a hand in it."""
     rolled_back: bool = False
+    barred: str = ""
+    """Why its manager could start nothing of it at the last restart, whatever the release; "" where it could."""
     called: bool = False
     spent: bool = False
     """A human was called since a veto forbids what recovery would do: when that is lifted, it goes on."""
@@ -146,4 +148,4 @@ class Watched:
     def forget_tries(self) -> None:
         """The ladder begins at its first rung."""
         self.restarts, self.rolled_back, self.called, self.waits_for = (), False, False, ""
-        self.spent, self.waits = False, ""
+        self.spent, self.waits, self.barred = False, "", ""

@@ -292,6 +292,19 @@ async def test_a_restart_that_fails_is_part_of_the_story(stage: Stage) -> None:
     assert NoticeKind.CALL in await stage.kinds()
 
 
+async def test_what_nobody_could_start_is_tried_once_and_then_a_human_is_called_with_the_mend(stage: Stage) -> None:
+    stage.manager.refuses, stage.manager.barred = "api.service is masked: systemctl unmask api.service", True
+    stage.eyes.failing["http"] = "answered 500"
+    await stage.run(120)
+    assert len(stage.manager.restarts_asked) == 1
+    (call,) = [notice for notice in await stage.notices() if notice.kind is NoticeKind.CALL]
+    assert "systemctl unmask api.service" in str(call.body)
+    stage.watcher.touched("api", "restarted by alice")
+    stage.manager.refuses = ""
+    await stage.run(300)
+    assert len(stage.manager.restarts_asked) == 4
+
+
 async def test_a_service_with_a_release_that_does_not_run_is_started(stage: Stage) -> None:
     stage.manager.now_state = ServiceState(Activity.STOPPED)
     await stage.again()
