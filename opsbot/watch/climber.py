@@ -50,7 +50,7 @@ class Climber:
     async def act(self, name: str) -> None:
         """Take the next step about a service in trouble, where one is due. Never twice at a time."""
         watched = self._watched[name]
-        if watched.acting:
+        if watched.acting or watched.hands:
             return
         watched.acting = True
         try:

@@ -59,6 +59,8 @@ class Watched:
     revive: bool = False
     """What made its manager give up is over: a restart can help again."""
     acting: bool = False
+    hands: int = 0
+    """How many people's restarts of it are under way: recovery takes no step beside them."""
     settling: bool = False
     waits_for: str = ""
     """The service it needs that fails, too, so that it is not restarted."""

@@ -283,6 +283,16 @@ async def test_a_person_who_restarts_it_lets_recovery_begin_anew(stage: Stage) -
     assert (await stage.kinds()).count(NoticeKind.CALL) == 2
 
 
+async def test_while_a_persons_restart_is_under_way_recovery_takes_no_step(stage: Stage) -> None:
+    stage.eyes.failing["http"] = "answered 500"
+    with stage.watcher.in_hand("api"):
+        await stage.run(300)
+        assert stage.manager.restarts_asked == []
+        assert NoticeKind.CALL not in await stage.kinds()
+    await stage.run(10)
+    assert len(stage.manager.restarts_asked) == 1
+
+
 async def test_a_restart_that_fails_is_part_of_the_story(stage: Stage) -> None:
     stage.manager.refuses = "no such file: ./api"
     stage.eyes.failing["http"] = "answered 500"
