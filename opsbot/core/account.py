@@ -156,7 +156,10 @@ def _around(facts: Facts, began: datetime) -> list[manager_words.Said]:
 
 
 def _reason(facts: Facts, began: datetime) -> str:
-    found = next(manager_words.reasons(_around(facts, began)), None)
+    said = _around(facts, began)
+    # What it said before the last stop was of an earlier run, and explains that one's end.
+    since = manager_words.stop(one for one in said if one[0] < began)
+    found = next(manager_words.reasons(one for one in said if since is None or one[0] >= since), None)
     if found is not None:
         return found[1]
     exit_text = facts.incident.evidence.exit if facts.incident is not None else ""

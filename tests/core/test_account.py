@@ -167,6 +167,41 @@ STORIES = [
         ),
     ),
     (
+        "what systemd said of the run before explains nothing",
+        Facts(
+            "api",
+            NOW,
+            DIED,
+            said=[
+                (at(-30), "api.service: Start request repeated too quickly."),
+                (at(-20), "Stopping api.service..."),
+                (at(0), "api.service: Failed with result 'oom-kill'."),
+                (at(1), "Stopped api.service."),
+            ],
+        ),
+        (
+            "2026-03-01 14:05:00 api was not well: it died (killed by SIGKILL); the kernel killed it for lack of "
+            "memory; not well yet, 10 min on."
+        ),
+    ),
+    (
+        "what systemd said of the run before is not its death's reason",
+        Facts(
+            "api",
+            NOW,
+            DIED,
+            said=[
+                (at(-30), "api.service: Start request repeated too quickly."),
+                (at(-20), "Stopping api.service..."),
+                (at(0), "api.service: Main process exited, code=killed, status=9/KILL"),
+            ],
+        ),
+        (
+            "2026-03-01 14:05:00 api was not well: it died (killed by SIGKILL); its process was killed by SIGKILL; "
+            "not well yet, 10 min on."
+        ),
+    ),
+    (
         "stopped by hand, and the journal says when",
         Facts(
             "api", NOW, OVER, stopped_by_hand=True, running=False, said=[(at(100), "Stopped api.service - The API.")]
