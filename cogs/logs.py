@@ -23,7 +23,7 @@ class Logs(commands.Cog):
         service="Which service",
         lines="How many lines, 1 to 1000; 50 where empty",
         since="Only lines of the last 10m, 2h, 1d",
-        level="Only lines of this level",
+        level="Only lines at least this grave",
         grep="Only lines that match this regular expression, ignoring case",
         this_run="Only lines since the service was last started",
         follow="Show new lines in the ops channel as they come, for all to see, for ten minutes or until Stop",

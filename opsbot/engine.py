@@ -398,7 +398,8 @@ class Engine:
         against = await self.advice(service)
         self.watcher.touched(service, f"restarted by {actor.name}{f', against advice: {against}' if against else ''}")
         try:
-            state = await self._restart(service)
+            with self.watcher.in_hand(service):
+                state = await self._restart(service)
         except ManagerError as error:
             failure = Refused(Why.NOT_READY, f"{service} did not restart: {error}")
             await self._record(actor, Action.RESTART, service, "", failure)

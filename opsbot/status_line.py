@@ -51,7 +51,7 @@ def line(standing: Standing, discord: GatewayState | None, notes: Sequence[str] 
         count = f"{standing.services} service{'' if standing.services == 1 else 's'}"
         parts.append(f"{count}, {len(standing.down)} down: {_names(standing.down)}" if standing.down else count)
     if standing.stopped:
-        parts.append(f"{len(standing.stopped)} stopped by hand: {_names(standing.stopped)}")
+        parts.append(f"{len(standing.stopped)} stopped on purpose: {_names(standing.stopped)}")
     if standing.deploying:
         parts.append(f"deploying {_names(standing.deploying)}")
     if standing.held:

@@ -197,6 +197,8 @@ def logs(args: argparse.Namespace) -> int:
         lambda: session.client.ask("GET", "logs", timeout=60.0, **asked), lambda known: known.logs(asked)
     )
     session.show(reply, lambda: [cli_show.log_line(line, session.paint) for line in reply["lines"]])
+    if not reply["lines"] and not args.json:
+        to_stderr("opsbot: no line fits")
     return FINE
 
 

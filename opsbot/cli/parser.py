@@ -17,7 +17,8 @@ exit codes:
   3  the daemon does not answer
   4  refused (your role, another deploy, a hold)
 
-The configuration is FILE of -c, else $OPSBOT_CONFIG, ./config.toml, /etc/opsbot/config.toml.
+The configuration is FILE of -c, else $OPSBOT_CONFIG, ./config.toml, ~/.config/opsbot/config.toml,
+/etc/opsbot/config.toml.
 Where one service is configured, SERVICE may be left out. `opsbot VERB --help` tells more of each.
 """
 

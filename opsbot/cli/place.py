@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 SYSTEM = Path("/etc/opsbot/config.toml")
 HERE = Path("config.toml")
+OWN = Path(".config/opsbot/config.toml")
+"""In a user's home: of an opsbot without root."""
 DEFAULT_STATE = Path("/var/lib/opsbot")
 
 
@@ -38,10 +40,12 @@ def config_path(args: "Namespace") -> Path:
         return Path(named)
     if _is_there(HERE) and _is_ours(HERE):
         return HERE
-    if _is_there(SYSTEM):
-        return SYSTEM
+    own = Path(os.path.expanduser("~")) / OWN  # noqa: PTH111 - Path.home() fails for a user without one
+    for path in (own, SYSTEM):
+        if _is_there(path):
+            return path
     raise UsageError(
-        f"no configuration: neither ./{HERE} nor {SYSTEM} is there. Name one with -c FILE; init writes one."
+        f"no configuration: neither ./{HERE}, {own} nor {SYSTEM} is there. Name one with -c FILE; init writes one."
     )
 
 

@@ -156,7 +156,10 @@ def _around(facts: Facts, began: datetime) -> list[manager_words.Said]:
 
 
 def _reason(facts: Facts, began: datetime) -> str:
-    found = next(manager_words.reasons(_around(facts, began)), None)
+    said = _around(facts, began)
+    # What it said before the last stop was of an earlier run, and explains that one's end.
+    since = manager_words.stop(one for one in said if one[0] < began)
+    found = next(manager_words.reasons(one for one in said if since is None or one[0] >= since), None)
     if found is not None:
         return found[1]
     exit_text = facts.incident.evidence.exit if facts.incident is not None else ""
@@ -236,6 +239,12 @@ def _ending(facts: Facts, one: Dependent | None) -> Parts:
 
 def _stopped(facts: Facts) -> Account:
     at = manager_words.stop(facts.said or ())
+    last = facts.deployments[0] if facts.deployments else None
+    if last is not None and _stopped_by(last, at):
+        parts = (f"{facts.service} was stopped by opsbot", *((" at ", at) if at is not None else ()))
+        why = f": {_what(last)} was undone, and there was no release before. The next deploy starts it."
+        events = tuple(each for each in _events(facts, None, facts.now) if each.kind is Matter.DEPLOY)
+        return Account((*parts, why), events)
     when: Parts = (" at ", at) if at is not None else ()
     unknown = "" if at is not None else "; when is not known"
     parts = (f"{facts.service} was stopped by hand", *when, f"{unknown}: it is left alone until somebody starts it.")
@@ -243,11 +252,19 @@ def _stopped(facts: Facts) -> Account:
     return Account(parts, events)
 
 
+def _stopped_by(last: Deployment, at: datetime | None) -> bool:
+    """Whether that deployment's end is the stop of `at`: it was undone, and there was nothing to go back to."""
+    ended = last.finished_at
+    if last.phase is not Phase.UNDONE or last.release_from is not None or ended is None:
+        return False
+    return at is None or abs(ended - at) <= SHORTLY
+
+
 def _no_trouble(facts: Facts) -> Account:
     events = tuple(sorted(_events(facts, None, facts.now), key=lambda event: event.at))
     if not facts.running:
-        ended = f" Its last run: {facts.exit}." if facts.exit else ""
-        return Account((f"{facts.service} does not run, and why is not known.{ended}",), events, known=False)
+        why = f": {facts.exit}. More is not known." if facts.exit else ", and why is not known."
+        return Account((f"{facts.service} does not run{why}",), events, known=False)
     since: Parts = (", started ", facts.started_at) if facts.started_at is not None else ()
     last = facts.deployments[0] if facts.deployments else None
     after: Parts = ()

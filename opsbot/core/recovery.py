@@ -59,6 +59,8 @@ class Trouble:
     """A service it needs that is not well."""
     restart_cannot_help: bool = False
     """The manager gave up starting it: the same start would fail again."""
+    barred: str = ""
+    """Why nobody can start it, in any release, until the host is mended (its unit is masked, a right is missing)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,8 @@ def next_rung(trouble: Trouble, ladder: Ladder, now: datetime) -> Next:
     left_alone = _left_alone(trouble, now)
     if left_alone is not None:
         return left_alone
+    if trouble.barred:
+        return Next(Rung.CALL_HUMAN, trouble.barred, now)
     tried = len(trouble.restarts)
     spent = [at for at in trouble.recent if now - at < ladder.window]
     within_budget = len(spent) < ladder.budget

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from opsbot.config import Service
-from opsbot.core.deployment import Deployment, Hold, Phase, Step, advance
+from opsbot.core.deployment import Deployment, Hold, Kind, Phase, Step, advance
 from opsbot.feed import Feed
 from opsbot.store import Store, ledger
 
@@ -17,14 +17,22 @@ NOTE_MOST = 2000
 class SetbackError(Exception):
     """The deployment cannot go on. The text is for people and may hold untrusted words.
 
-    lasting: the commit's own fault, the same would happen again. tail: the last lines of what failed.
+    lasting: the commit's own fault, the same would happen again. tail: the last lines of what failed. innocent: it says
+    nothing of the commit, though it was to be started: it could not be, or somebody else came in between.
     """
 
-    def __init__(self, text: str, *, lasting: bool = False, tail: str = "") -> None:
-        """Keep all three."""
+    def __init__(self, text: str, *, lasting: bool = False, tail: str = "", innocent: bool = False) -> None:
+        """Keep all four."""
         super().__init__(text)
         self.lasting = lasting
         self.tail = tail
+        self.innocent = innocent
+
+
+def tried_again(value: Deployment) -> str:
+    """What is to be said of a deployment whose commit is not to blame for its end."""
+    again = value.actor.automatic and value.kind is Kind.DEPLOY
+    return " It is tried again later." if again else ""
 
 
 @dataclass(slots=True)
@@ -56,6 +64,8 @@ class Course:
         """What the one who reads the outcome should know besides."""
         self.lasting = False
         """Of a deployment that is being undone: whether the commit is to blame, as far as this process saw it."""
+        self.innocent = False
+        """Likewise: whether it surely is not."""
         self._store = store
         self._feed = feed
         self._clock = clock

@@ -32,7 +32,7 @@ from opsbot.core.deployment import (
     decide,
     replaces,
 )
-from opsbot.deploy.course import Course, SetbackError
+from opsbot.deploy.course import Course, SetbackError, tried_again
 from opsbot.deploy.errand_steps import steps_of
 from opsbot.deploy.occupants import end_marked
 from opsbot.deploy.place import Place
@@ -526,20 +526,20 @@ class Deployer:
         if course.value.phase is Phase.UNDOING:
             await course.end(Phase.STUCK, f"{course.value.note} Going back failed: {setback}. A human is needed.")
         elif course.value.phase in CHANGED:
-            course.lasting = setback.lasting
+            course.lasting, course.innocent = setback.lasting, setback.innocent
             await course.move(Phase.UNDOING, note=_sentence(str(setback)))
             await self._go(course, place, resumed=True)
         else:
             await self._discard(course, place)
             blamed = course.value.commit_to if setback.lasting else None
-            again = " It is tried again later." if course.value.actor.automatic and blamed is None else ""
+            again = "" if blamed else tried_again(course.value)
             await course.end(Phase.FAILED, _sentence(str(setback)) + again, quarantined=blamed)
 
     async def _abandon(self, course: Course, place: Place, why: str) -> None:
         """End one that has changed nothing live."""
         await self._discard(course, place)
         await course.cut(why, failed=True)
-        await course.end(Phase.FAILED, why)
+        await course.end(Phase.FAILED, _sentence(why) + tried_again(course.value))
 
     async def _discard(self, course: Course, place: Place) -> None:
         name = course.value.release_to

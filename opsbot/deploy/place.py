@@ -105,7 +105,8 @@ class Place:
         try:
             after = (await self.manager.restart(self.name, part or None)).of(part)
         except ManagerError as error:
-            raise SetbackError(f"it did not start: {error}", tail=await self.last_words()) from error
+            tail = await self.last_words()
+            raise SetbackError(f"it did not start: {error}", tail=tail, innocent=error.barred) from error
         if before.run and after.run == before.run:
             raise SetbackError(f"{part or 'it'} was not started anew: what ran before still runs")
         return after
@@ -161,7 +162,8 @@ class Place:
                 self.service, state, folder, soak=soak, within=within, report=report, part=part
             )
             if not judged.ok:
-                raise SetbackError(judged.text, lasting=True, tail=await self.last_words())
+                tail = await self.last_words()
+                raise SetbackError(judged.text, lasting=not judged.disturbed, tail=tail, innocent=judged.disturbed)
             doing.note = judged.text
         if not part:
             course.remarks += [text for text in self._unproven(await self.state()) if text not in course.remarks]

@@ -6,7 +6,7 @@ from contextlib import suppress
 from datetime import timedelta
 
 from opsbot.core.deployment import Deployment, Kind, Phase
-from opsbot.deploy.course import Course, SetbackError
+from opsbot.deploy.course import Course, SetbackError, tried_again
 from opsbot.deploy.place import Place
 from opsbot.deploy.rolling import bring_back, restart_what_is_left
 from opsbot.store import ledger
@@ -24,22 +24,23 @@ async def undo(course: Course, place: Place) -> None:
     value = course.value
     # The commit is to blame when it was started and was not well, or its install step failed where it lies: not when
     # the link could not be put in its place, nor when a person stopped the service meanwhile (who is not fought: the
-    # release before is not started either).
+    # release before is not started either) or restarted it, nor when no release could be started.
     by_hand = (await place.state()).stopped_by_hand
     started = value.failed_in in {Phase.RESTARTING, Phase.VERIFYING}
-    blamed = value.commit_to if (started or course.lasting) and not by_hand else None
+    blamed = value.commit_to if (started or course.lasting) and not (by_hand or course.innocent) else None
+    why = value.note + (tried_again(value) if course.innocent and not by_hand else "")
     hold = await place.wait_past(value, blamed) if value.kind is Kind.DEPLOY else None
     candidates = await _ways_back(value, place)
     for name in candidates:
         if await _back_to(course, place, name, start=not by_hand):
             other = name if name != value.release_from else None
-            note = f"{value.note} Back on {name}."
+            note = f"{why} Back on {name}."
             await course.end(Phase.UNDONE, note, live=other, quarantined=blamed, hold=hold)
             return
     if value.release_from is None and not candidates:
         async with course.step("stop the service"):
             await place.stop()
-        note = f"{value.note} There was no release before: the service is stopped."
+        note = f"{why} There was no release before: the service is stopped."
         await course.end(Phase.UNDONE, note, quarantined=blamed, hold=hold)
         return
     if candidates:

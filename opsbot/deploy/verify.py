@@ -39,10 +39,14 @@ class Looks(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """Whether it is verified, and what was seen, in words (untrusted text may be in it)."""
+    """Whether it is verified, and what was seen, in words (untrusted text may be in it).
+
+    disturbed: somebody else restarted it, so that nothing is known of the release.
+    """
 
     ok: bool
     text: str
+    disturbed: bool = False
 
 
 @dataclass(slots=True)
@@ -61,6 +65,7 @@ class _Trial:
     seen: dict[str, str] = field(default_factory=dict)
     unasked: set[str] = field(default_factory=set)
     """Checks of which the last look learned nothing."""
+    disturbed: bool = False
 
     def take(self, check: Check, result: ProbeResult) -> str | None:
         """One more result; why that ends the trial, or None."""
@@ -206,7 +211,7 @@ class Verifier:
             else:
                 verdict = trial.take(*heard)
             if verdict is not None:
-                return Judgement(ok=False, text=verdict)
+                return Judgement(ok=False, text=verdict, disturbed=trial.disturbed)
             if not trial.all_pass:
                 # A look that fails in the soak, and is good again, does not begin it anew; `fall` of them end it.
                 if trial.passing_since is None and now - trial.begun > within.total_seconds():
@@ -227,7 +232,7 @@ class Verifier:
             ):
                 running = False
                 continue
-            verdict = self._ended(name, now, started.of(name), trial.runs.get(name))
+            verdict = self._ended(trial, name, now, started.of(name))
             if verdict is None and real is not None and now.release is not None and now.release != real:
                 verdict = _other_release(name, now.release, real, service)
             if verdict is not None:
@@ -236,8 +241,9 @@ class Verifier:
         trial.running = trial.running or running
         return None
 
-    def _ended(self, name: str, now: ServiceState, started: ServiceState, run: str | None) -> str | None:
+    def _ended(self, trial: _Trial, name: str, now: ServiceState, started: ServiceState) -> str | None:
         """How the run that was started has come to its end, where it has."""
+        run = trial.runs.get(name)
         another = run is not None and now.run is not None and now.run != run
         if not another and now.activity is Activity.RUNNING:
             return None
@@ -246,6 +252,7 @@ class Verifier:
         if now.stopped_by_hand:
             return f"{who} was stopped by hand{lived}"
         if now.activity is Activity.RUNNING and now.restarts <= started.restarts:
+            trial.disturbed = True
             return f"{who} does not run what this deploy started any more: somebody else restarted it{lived}"
         how = f" ({now.exit})" if now.exit else ""
         return f"{who} died{lived}{how}"

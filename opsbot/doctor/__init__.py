@@ -11,7 +11,7 @@ from pathlib import Path
 
 from opsbot.config import Config, Secret, SecretMissingError, Service
 from opsbot.doctor import folders, guild, machine, notices, ports, repositories, units
-from opsbot.doctor.findings import Area, Finding, Outcome, Report, bounded, report
+from opsbot.doctor.findings import Area, Finding, Outcome, Report, bounded, report, skip
 from opsbot.doctor.owners import NoSuchOwnerError, install_mends, installing, owners
 from opsbot.redaction import Redactor, parts_of_url
 from opsbot.services.unit_files import LoadedUnit, UnitsError
@@ -61,7 +61,7 @@ def _on_disk(config: Config, service: Service, unit: LoadedUnit | None) -> list[
     try:
         who = owners(config, service, unit)
     except NoSuchOwnerError:
-        return []  # told with the unit
+        return [skip(Area.FOLDERS, "folders", "needs its unit first", service.name)]
     installs = installing(config) if install_mends(config, service, who) else ""
     return [*folders.folders(service, who, installs), *folders.commands(service, who)]
 

@@ -87,8 +87,8 @@ class _Guild:
 
     def skip_the_rest(self) -> None:
         failed = next((finding.name for finding in self.found if finding.outcome == "failed"), "an answer")
-        known = self.names
-        self.found += [skip(Area.DISCORD, name, f"needs the {failed} first") for name in NAMES if name not in known]
+        known, needed = self.names, failed if failed[0].isupper() else f"the {failed}"
+        self.found += [skip(Area.DISCORD, name, f"needs {needed} first") for name in NAMES if name not in known]
 
     def _well(self, name: str, seen: str) -> None:
         self.found.append(well(Area.DISCORD, name, seen))

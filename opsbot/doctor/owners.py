@@ -42,7 +42,7 @@ def install_mends(config: Config, service: Service, who: "Owners") -> bool:
 
 
 class NoSuchOwnerError(Exception):
-    """A unit names a user or group that this host does not have; the text names it."""
+    """Whom a unit runs as is not known: it names a user or group that this host does not have, or cannot be read."""
 
 
 def opsbot_user(config: Config) -> int:
@@ -60,11 +60,14 @@ def owners(config: Config, service: Service, unit: LoadedUnit | None) -> Owners:
     """The users of a service.
 
     Raises:
-        NoSuchOwnerError: its unit names one that is not there.
+        NoSuchOwnerError: its unit names one that is not there, or systemd has no unit to read it from.
     """
     me = opsbot_user(config)
     if service.manager is not ManagerKind.SYSTEMD or config.systemd.scope is Scope.USER or unit is None:
         return Owners(me, me, first_group(me))
+    if unit["LoadState"] != "loaded":
+        # Masked or missing: no User= would read as root, and `opsbot install` would be told to mend what is right.
+        raise NoSuchOwnerError(f"{unit.name} is {unit['LoadState']}")
     user, group = unit["User"] or "root", unit["Group"]
     if unit["DynamicUser"] == "yes":
         return Owners(me, -1, -1)

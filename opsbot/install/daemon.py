@@ -23,7 +23,7 @@ def system_unit(config: Config, facts: Facts) -> str:
     values: dict[str, Sequence[str]] = {
         "User": [facts.user],
         "ExecStart": [_command("run", facts)],
-        "ExecReload": [_command("check", facts), HANGUP],
+        "ExecReload": [HANGUP, _command("check", facts)],
         "StateDirectory": [word(state.relative_to(STATES))] if within else [],
         "StateDirectoryMode": ["0750"] if within else [],
         "Environment": [word(f"HOME={state}"), "MALLOC_ARENA_MAX=2"],
@@ -58,7 +58,7 @@ def user_unit(config: Config, facts: Facts) -> str:
     folder = facts.config.parent
     values: dict[str, Sequence[str]] = {
         "ExecStart": [_command("run", facts)],
-        "ExecReload": [_command("check", facts), HANGUP],
+        "ExecReload": [HANGUP, _command("check", facts)],
         "LoadCredential": [word(f"{name}:{folder / name}") for name in needs.credentials(config)],
         "EnvironmentFile": [optional(folder / "environment")],
         # Services it supervises go on running while opsbot is restarted.

@@ -79,12 +79,16 @@ class ServiceEvent:
 
 
 class ManagerError(Exception):
-    """The manager could not do it. The text is for people; `retry` says whether trying again later is worth it."""
+    """The manager could not do it. The text is for people; `retry` says whether trying again later is worth it.
 
-    def __init__(self, text: str, *, retry: bool = False) -> None:
-        """Keep the text and whether a retry is worth it."""
+    barred: nothing of the service was started at all, and no release of it could be, until a person mends the host.
+    """
+
+    def __init__(self, text: str, *, retry: bool = False, barred: bool = False) -> None:
+        """Keep all three."""
         super().__init__(text)
         self.retry = retry
+        self.barred = barred
 
 
 @dataclass(frozen=True, slots=True)

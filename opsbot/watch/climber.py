@@ -50,7 +50,7 @@ class Climber:
     async def act(self, name: str) -> None:
         """Take the next step about a service in trouble, where one is due. Never twice at a time."""
         watched = self._watched[name]
-        if watched.acting:
+        if watched.acting or watched.hands:
             return
         watched.acting = True
         try:
@@ -113,6 +113,7 @@ class Climber:
             needs_failing=needs,
             restart_cannot_help=not watched.revive
             and any(each.activity is Activity.FAILED and not each.revivable for each in concerned),
+            barred=watched.barred,
         )
         parts = settled or [part for part, _ in meant_to_run(state)]
         step = next_rung(trouble, ladder, now)
@@ -154,15 +155,18 @@ class Climber:
         watched.did(f"{named} {RESTARTED}" if named else RESTARTED)
         await self._casebook.note(name, f"{step.why}: {named}" if named else step.why)
         watched.judge_anew()
+        barred: list[str] = []
         for part in parts:
             try:
                 state = await self._managers[name].restart(name, part or None)
             except ManagerError as error:
                 watched.did_not_help()
                 await self._casebook.note(name, f"the restart failed: {error}")
+                barred += [str(error)] if error.barred else []
                 continue
             watched.see_run("", state.run)
             watched.see_run(part, state.of(part).run)
+        watched.barred = barred[0] if barred and len(barred) == len(parts) else ""
         watched.hurry(self._clock())
 
     async def _roll_back(self, name: str, step: Next) -> None:

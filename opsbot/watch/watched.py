@@ -49,6 +49,8 @@ class Watched:
     restarts: tuple[datetime, ...] = ()
     """Restarts made for the open incident, since a person last had a hand in it."""
     rolled_back: bool = False
+    barred: str = ""
+    """Why its manager could start nothing of it at the last restart, whatever the release; "" where it could."""
     called: bool = False
     spent: bool = False
     """A human was called since a veto forbids what recovery would do: when that is lifted, it goes on."""
@@ -57,6 +59,8 @@ class Watched:
     revive: bool = False
     """What made its manager give up is over: a restart can help again."""
     acting: bool = False
+    hands: int = 0
+    """How many people's restarts of it are under way: recovery takes no step beside them."""
     settling: bool = False
     waits_for: str = ""
     """The service it needs that fails, too, so that it is not restarted."""
@@ -146,4 +150,4 @@ class Watched:
     def forget_tries(self) -> None:
         """The ladder begins at its first rung."""
         self.restarts, self.rolled_back, self.called, self.waits_for = (), False, False, ""
-        self.spent, self.waits = False, ""
+        self.spent, self.waits, self.barred = False, "", ""

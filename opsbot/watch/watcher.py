@@ -9,7 +9,8 @@ needs fails is part of that one's incident, and waits for it to be well.
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -525,6 +526,17 @@ class Watcher:
         # Not down any more, either: else what they have just started would be restarted at once.
         watched.judge_anew()
         self._spawn(asyncio.create_task(self.casebook.afresh(service, deed), name=f"note:{service}"))
+
+    @contextmanager
+    def in_hand(self, service: str) -> Iterator[None]:
+        """A person is at it: recovery, whose ladder they have set back, neither restarts nor rolls back meanwhile."""
+        watched = self._watched[service]
+        watched.hands += 1
+        try:
+            yield
+        finally:
+            watched.hands -= 1
+            watched.hurry(self._clock())
 
     async def resumed(self, service: str, by: str) -> None:
         """Somebody resumed a service: recovery may try anew."""

@@ -221,6 +221,11 @@ async def test_the_configuration_is_found_by_variable_and_in_the_working_folder(
     assert left.path == tmp_path / "config.toml"
     assert (await run("status", env={"OPSBOT_CONFIG": str(left.path)})).code == 0
     assert (await run("status", cwd=tmp_path, env=path)).code == 0
+    own = tmp_path / "home" / ".config" / "opsbot"
+    own.mkdir(parents=True)
+    left.path.rename(own / "config.toml")
+    ended = await run("status", cwd=tmp_path, env=path | {"HOME": str(tmp_path / "home")})
+    assert ended.code == 0, ended.err
 
 
 async def test_a_configuration_with_a_mistake_elsewhere_still_finds_the_daemon(tmp_path: Path, opsbot: Opsbot) -> None:

@@ -25,6 +25,7 @@ POLL = Actor(Origin.POLL, "opsbot:poll", "opsbot")
 DEPLOYED = Deployment(
     12, "api", Kind.DEPLOY, Phase.LIVE, ALICE, at(-1400), at(-1320), commit_to="abc1234567890", live_at=at(-1320)
 )
+FIRST = replace(DEPLOYED, phase=Phase.UNDONE, live_at=None, finished_at=at(101))
 OWN = Incident(5, "api", "check http: no answer in 3 s", at(0), Evidence())
 OVER = replace(
     OWN,
@@ -169,6 +170,41 @@ STORIES = [
         ),
     ),
     (
+        "what systemd said of the run before explains nothing",
+        Facts(
+            "api",
+            NOW,
+            DIED,
+            said=[
+                (at(-30), "api.service: Start request repeated too quickly."),
+                (at(-20), "Stopping api.service..."),
+                (at(0), "api.service: Failed with result 'oom-kill'."),
+                (at(1), "Stopped api.service."),
+            ],
+        ),
+        (
+            "2026-03-01 14:05:00 api was not well: it died (killed by SIGKILL); the kernel killed it for lack of "
+            "memory; not well yet, 10 min on."
+        ),
+    ),
+    (
+        "what systemd said of the run before is not its death's reason",
+        Facts(
+            "api",
+            NOW,
+            DIED,
+            said=[
+                (at(-30), "api.service: Start request repeated too quickly."),
+                (at(-20), "Stopping api.service..."),
+                (at(0), "api.service: Main process exited, code=killed, status=9/KILL"),
+            ],
+        ),
+        (
+            "2026-03-01 14:05:00 api was not well: it died (killed by SIGKILL); its process was killed by SIGKILL; "
+            "not well yet, 10 min on."
+        ),
+    ),
+    (
         "stopped by hand, and the journal says when",
         Facts(
             "api", NOW, OVER, stopped_by_hand=True, running=False, said=[(at(100), "Stopped api.service - The API.")]
@@ -181,6 +217,33 @@ STORIES = [
         "api was stopped by hand; when is not known: it is left alone until somebody starts it.",
     ),
     (
+        "stopped by opsbot, since there was nothing to go back to",
+        Facts(
+            "api",
+            NOW,
+            stopped_by_hand=True,
+            running=False,
+            deployments=[FIRST],
+            said=[(at(100), "Stopped api.service.")],
+        ),
+        (
+            "api was stopped by opsbot at 2026-03-01 14:06:40: deployment 12 (abc1234567) by alice was undone, and "
+            "there was no release before. The next deploy starts it."
+        ),
+    ),
+    (
+        "stopped by hand, days after the first deployment was undone",
+        Facts(
+            "api",
+            NOW,
+            stopped_by_hand=True,
+            running=False,
+            deployments=[FIRST],
+            said=[(at(590), "Stopped api.service.")],
+        ),
+        "api was stopped by hand at 2026-03-01 14:14:50: it is left alone until somebody starts it.",
+    ),
+    (
         "nothing ever happened",
         Facts("api", NOW, started_at=at(-1318), deployments=[DEPLOYED]),
         "No trouble of api is known. It runs, started 2026-03-01 13:43:02 by deployment 12 (abc1234567) by alice.",
@@ -188,7 +251,7 @@ STORIES = [
     (
         "it does not run, and nobody knows why",
         Facts("api", NOW, running=False, exit="exit status 3", said=None),
-        "api does not run, and why is not known. Its last run: exit status 3.",
+        "api does not run: exit status 3. More is not known.",
     ),
 ]
 

@@ -56,6 +56,13 @@ def test_a_restart_that_cannot_help_is_not_tried() -> None:
     assert next_rung(Trouble(T0, restart_cannot_help=True), LADDER, T0).rung is Rung.CALL_HUMAN
 
 
+def test_what_nobody_could_start_in_any_release_is_a_humans_at_once() -> None:
+    trouble = Trouble(T0, (T0,), (T0,), live_since=at(-60), can_roll_back=True, barred="api.service is masked")
+    step = next_rung(trouble, LADDER, at(1))
+    assert (step.rung, step.why) == (Rung.CALL_HUMAN, "api.service is masked")
+    assert next_rung(replace(trouble, called=True), LADDER, at(1)).rung is Rung.NOTHING
+
+
 def test_recovery_switched_off_still_calls_a_human() -> None:
     assert next_rung(Trouble(T0), replace(LADDER, restart=False, roll_back=False), T0).rung is Rung.CALL_HUMAN
 

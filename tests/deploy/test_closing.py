@@ -32,7 +32,7 @@ async def test_closing_in_an_install_ends_the_step_and_the_deployment(
         ended = await stage.store.read(ledger.deployment, begun.id)
         assert ended is not None
         assert ended.phase is Phase.FAILED
-        assert ended.note == "opsbot was stopped while installing the new release"
+        assert ended.note == "opsbot was stopped while installing the new release."
         assert ended.steps[-1].ok is False
         assert not Path(f"/proc/{int(child.read_text())}/cwd").exists()
         assert len(stage.folders()) == 1

@@ -145,6 +145,7 @@ async def test_another_run_is_a_death_though_it_runs_now() -> None:
     manager.now = ServiceState(Activity.RUNNING, 78, "run 2", datetime.now(UTC), restarts=1)
     judged = await judge("", manager=manager)
     assert not judged.ok
+    assert not judged.disturbed
     assert "it died" in judged.text
 
 
@@ -154,6 +155,7 @@ async def test_another_run_that_the_manager_did_not_make_is_not_what_this_deploy
     judged = await judge("", manager=manager)
     assert not judged.ok
     assert "does not run what this deploy started any more: somebody else restarted it" in judged.text
+    assert judged.disturbed, "it says nothing of the release"
 
 
 async def test_a_process_of_another_release_is_not_the_new_one() -> None:

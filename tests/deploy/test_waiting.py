@@ -40,7 +40,7 @@ async def waits(stage: Stage, number: int) -> bool:
     found = await stage.store.read(ledger.deployment, number)
     if found is None or found.phase is not Phase.WAITING:
         return False
-    return found.steps[-1].phase is Phase.WAITING and found.steps[-1].note == WORDS
+    return bool(found.steps) and found.steps[-1].phase is Phase.WAITING and found.steps[-1].note == WORDS
 
 
 async def begin(stage: Stage) -> int:

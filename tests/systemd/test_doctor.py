@@ -169,6 +169,10 @@ def test_units_that_are_masked_missing_or_bad(tmp_path: Path) -> None:
     assert of(found, units["masked"])["seen"] == "it is masked: nothing can start it"
     assert of(found, units["masked"])["mend"] == "systemctl unmask doct-masked.service"
     assert of(found, units["missing"])["seen"] == "there is no such unit"
+    for name in ("masked", "missing"):
+        # What its unit would say (its user, its group) is not known: nothing is held against what depends on it.
+        wrong = [one["name"] for one in found if one["service"] == name and one["outcome"] in {"failed", "warning"}]
+        assert wrong == [units[name]], name
     assert of(found, units["bad"])["outcome"] == "failed"
     assert of(found, units["nobody"])["seen"] == "there is no user doct-nobody on this host (217/USER)"
 

@@ -11,10 +11,11 @@ from datetime import timedelta
 from pathlib import Path
 
 from opsbot.config import Service
+from opsbot.core.deployment import Deployment, Phase
 from opsbot.core.model import Incident, NoticeKind
 from opsbot.core.recovery import Ladder
 from opsbot.services.port import Activity, Happening, ServiceEvent
-from opsbot.store import outbox, watchbook
+from opsbot.store import ledger, outbox, watchbook
 from opsbot.watch import Watcher
 from tests.fixtures import units
 from tests.fixtures.sample import Remote, http_check, make_service, tcp_check
@@ -155,6 +156,37 @@ async def test_what_systemd_gave_up_at_its_start_limit_is_revived(tmp_path: Path
         incident = await watch.over()
         assert any("restart" in deed and " of 3" in deed for deed in watch.deeds(incident))
         await until(well(watch))
+
+
+async def test_a_masked_unit_costs_no_release_and_a_human_is_told_the_mend(
+    tmp_path: Path, remote: Remote, port: int
+) -> None:
+    async with one(tmp_path, remote, port) as watch:
+        stage, unit = watch.stage, watch.stage.service.unit
+        remote.version("2")
+        await stage.deploy()
+        pid = await pid_of(watch)
+        await asyncio.to_thread(units.FOLDER.joinpath(unit).unlink)
+        await systemctl("mask", unit)
+        os.kill(pid, signal.SIGKILL)
+
+        async def called() -> bool:
+            return any(incident.called_at for incident in await watch.incidents())
+
+        await until(called, 30)
+        (incident,) = await watch.incidents()
+        deeds = watch.deeds(incident)
+        assert len([deed for deed in deeds if deed.startswith("restart ")]) == 1
+        assert f"called for a human: {unit} is masked, so that nobody can start it: systemctl unmask {unit}" in deeds
+        assert not [deed for deed in deeds if "roll" in deed], "another release would not start either"
+
+        remote.version("3")
+        begun = await stage.ask()
+        assert isinstance(begun, Deployment)
+        deployment = await stage.deployer.wait(begun.id)
+        assert deployment.phase is Phase.STUCK
+        assert f"systemctl unmask {unit}" in deployment.note
+        assert await stage.store.read(ledger.quarantined, "web") == {}, "nothing is known against the commit"
 
 
 async def test_what_a_person_stops_is_told_and_left_alone(tmp_path: Path, remote: Remote, port: int) -> None:

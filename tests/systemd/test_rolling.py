@@ -205,6 +205,7 @@ async def test_a_restart_by_somebody_else_in_the_soak_is_not_what_this_deploy_st
         deployment = await stage.deployer.wait(begun.id)
         assert deployment.phase is Phase.UNDONE, deployment
         assert "any more: somebody else restarted it" in deployment.note
+        assert await stage.store.read(ledger.quarantined, "web") == {}, "nothing is known against the commit"
         assert await two.versions() == ["1", "1"]
 
 

@@ -58,8 +58,8 @@ StartLimitIntervalSec=0
 Type=notify
 User=opsbot
 ExecStart={python} -m opsbot run -c {config}
-ExecReload={python} -m opsbot check -c {config}
 ExecReload=/bin/kill -HUP $MAINPID
+ExecReload={python} -m opsbot check -c {config}
 Restart=always
 RestartSec=200ms
 WatchdogSec={watchdog}
@@ -268,21 +268,21 @@ async def test_a_right_configuration_is_taken_by_systemctl_reload() -> None:
         await found.shows("StatusText", "1 service; Discord connected")
 
 
-async def test_a_wrong_configuration_fails_systemctl_reload_and_nothing_is_asked_of_the_daemon() -> None:
+async def test_a_wrong_configuration_fails_systemctl_reload_and_the_channel_is_told() -> None:
     async with unit() as found:
         await found.shows("StatusText", "1 service; Discord connected")
         service, first = await found.service(), await found.pid()
         edit('interval = "1s"', 'interval = "often"')
         assert "failed" in await found.refuses("reload")
+        await found.said("a problem", "the one before stays in force")
         assert f"{CONFIG}:" in await asyncio.to_thread(found.journal), "what is wrong, and where"
-        assert await found.show("ActiveState") == "active"
-        assert await found.show("SubState") == "running"
+        await found.shows("ActiveState", "active")
+        await found.shows("SubState", "running")
+        await found.shows("StatusText", "the configuration file has a problem, the one before is in force", "1 service")
         assert (await found.pid(), await found.service(), await found.show("NRestarts")) == (first, service, "0")
-        assert "1 service; Discord connected" in await found.show("StatusText")
         edit('interval = "often"', 'interval = "1s"')
         await found.ctl("reload")
         await found.said("nothing changed")
-        assert not [text for text in found.texts() if "problem" in text]
 
 
 async def test_a_wrong_configuration_is_not_taken_on_a_signal_to_reload_either() -> None:

@@ -20,7 +20,7 @@ def test_what_is_out_of_the_ordinary_is_told_shortly() -> None:
     standing = Standing(7, ("a", "b", "c", "d", "e", "f"), ("api",), ("web",), held=1, silenced=2, untold=1)
     away = GatewayState(Link.AWAY, AT)
     assert line(standing, away, ["not well: the watch loop is stuck"]) == (
-        "not well: the watch loop is stuck; 7 services, 6 down: a, b, c, d and 2 more; 1 stopped by hand: api; "
+        "not well: the watch loop is stuck; 7 services, 6 down: a, b, c, d and 2 more; 1 stopped on purpose: api; "
         "deploying web; 1 held; 2 silenced; Discord away since 2026-11-25 14:03 UTC; 1 message waiting for it"
     )
 

@@ -283,6 +283,16 @@ async def test_a_person_who_restarts_it_lets_recovery_begin_anew(stage: Stage) -
     assert (await stage.kinds()).count(NoticeKind.CALL) == 2
 
 
+async def test_while_a_persons_restart_is_under_way_recovery_takes_no_step(stage: Stage) -> None:
+    stage.eyes.failing["http"] = "answered 500"
+    with stage.watcher.in_hand("api"):
+        await stage.run(300)
+        assert stage.manager.restarts_asked == []
+        assert NoticeKind.CALL not in await stage.kinds()
+    await stage.run(10)
+    assert len(stage.manager.restarts_asked) == 1
+
+
 async def test_a_restart_that_fails_is_part_of_the_story(stage: Stage) -> None:
     stage.manager.refuses = "no such file: ./api"
     stage.eyes.failing["http"] = "answered 500"
@@ -290,6 +300,19 @@ async def test_a_restart_that_fails_is_part_of_the_story(stage: Stage) -> None:
     incident = (await stage.store.read(watchbook.open_incidents))["api"]
     assert any("no such file: ./api" in deed.text for deed in incident.deeds)
     assert NoticeKind.CALL in await stage.kinds()
+
+
+async def test_what_nobody_could_start_is_tried_once_and_then_a_human_is_called_with_the_mend(stage: Stage) -> None:
+    stage.manager.refuses, stage.manager.barred = "api.service is masked: systemctl unmask api.service", True
+    stage.eyes.failing["http"] = "answered 500"
+    await stage.run(120)
+    assert len(stage.manager.restarts_asked) == 1
+    (call,) = [notice for notice in await stage.notices() if notice.kind is NoticeKind.CALL]
+    assert "systemctl unmask api.service" in str(call.body)
+    stage.watcher.touched("api", "restarted by alice")
+    stage.manager.refuses = ""
+    await stage.run(300)
+    assert len(stage.manager.restarts_asked) == 4
 
 
 async def test_a_service_with_a_release_that_does_not_run_is_started(stage: Stage) -> None:

@@ -458,14 +458,16 @@ class Systemd:
 def _told(error: BusError, verb: Verb, tracker: Tracker, scope: Scope) -> ManagerError:
     """Why systemd did not do it, and the mend."""
     unit, deed = tracker.unit, {Verb.START: "start", Verb.STOP: "stop", Verb.RESTART: "restart"}[verb]
+    own = " --user" if scope is Scope.USER else ""
     if error.name.endswith(".NoSuchUnit"):
-        own = " --user" if scope is Scope.USER else ""
-        return ManagerError(f"there is no unit {unit}. If its file is there: systemctl{own} daemon-reload")
+        said = f"there is no unit {unit}. If its file is there: systemctl{own} daemon-reload"
+        return ManagerError(said, barred=True)
     if error.name.endswith(".UnitMasked"):
-        return ManagerError(f"{unit} is masked, so that nobody can start it: systemctl unmask {unit}")
+        return ManagerError(f"{unit} is masked, so that nobody can start it: systemctl{own} unmask {unit}", barred=True)
     if error.denied:
         return ManagerError(
             f"opsbot may not {deed} {unit}: the polkit rule does not allow it to this user. "
-            "An admin of the host mends it with: opsbot install"
+            "An admin of the host mends it with: opsbot install",
+            barred=True,
         )
     return ManagerError(f"systemd did not {deed} {unit}: {error}", retry=error.retry)
