@@ -1,10 +1,10 @@
 """The daemon: engine, loops, control socket, HTTP and the bot in one scope; the order in which they start and stop.
 
-    lock → engine (store, managers, unfinished deployments settled, services running) → loops → control socket → HTTP
+    locks → engine (store, managers, unfinished deployments settled, services running) → loops → control socket → HTTP
          → READY=1 → the bot, which waits for Discord by itself
 
 Stopping goes the other way and leaves the services running. What could not be told stays in the outbox. A reload stops
-all but the lock and starts it by the new configuration (`opsbot.reload`).
+all but the state's lock and starts it by the new configuration (`opsbot.reload`).
 """
 
 import asyncio
@@ -14,16 +14,17 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
+from pathlib import Path
 
 from opsbot.bot import run_bot
 from opsbot.bus_watch import EVERY, BusWatch
-from opsbot.config import Config, SecretMissingError
+from opsbot.config import Config, SecretMissingError, Strategy
 from opsbot.control.server import ControlError, start_control
 from opsbot.core.access import Origin
 from opsbot.engine import Engine
 from opsbot.footprint import give_back, limit_arenas, settle_collector
 from opsbot.heartbeat import Heartbeat, deaf, unheard_words
-from opsbot.instance import AlreadyRunningError, InstanceLock
+from opsbot.instance import AlreadyRunningError, InstanceLock, hold_folders
 from opsbot.loops import OFTEN, Loops
 from opsbot.redaction import RedactingFilter, Redactor
 from opsbot.reload import InForce, Reloader
@@ -132,6 +133,7 @@ async def _open(house: _House, config: Config) -> InForce:
     async with AsyncExitStack() as stack:
         token = await asyncio.to_thread(config.discord.token.read)
         house.redact.learn([token])
+        stack.callback((await asyncio.to_thread(hold_folders, _release_folders(config))).close)
         parts = await stack.enter_async_context(open_engine(config, redact=house.redact))
         engine, status = parts.engine, house.status
         if units_of(config):
@@ -167,6 +169,15 @@ async def _open(house: _House, config: Config) -> InForce:
         settle_collector()
         give_back()
         return InForce(config, engine, parts.deployer, token, stack.pop_all())
+
+
+def _release_folders(config: Config) -> dict[str, Path]:
+    """Where releases are made; a checkout that is updated in place is git's own to lock."""
+    return {
+        f"services.{service.name}.source.directory": service.source.directory
+        for service in config.services.values()
+        if service.source is not None and service.source.strategy is Strategy.RELEASES
+    }
 
 
 async def _trouble(house: _House, engine: Engine) -> list[str]:

@@ -1,4 +1,4 @@
-"""One opsbot a state directory.
+"""One opsbot a state directory, and one that deploys into a folder.
 
 The lock is flock(2) on a file in it: held by a living process only, so it cannot be left behind by a dead one.
 """
@@ -6,15 +6,18 @@ The lock is flock(2) on a file in it: held by a living process only, so it canno
 import contextlib
 import fcntl
 import json
+import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from opsbot.words import discord_time
+
+log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 1.5
 """A process that was killed lets go of its locks at once; a child it was just making, a moment later."""
@@ -49,11 +52,11 @@ class AlreadyRunningError(Exception):
 
 
 class InstanceLock:
-    """The lock on a state directory. Use as a context manager."""
+    """The lock on a directory. Use as a context manager."""
 
-    def __init__(self, directory: Path) -> None:
-        """Remember the directory; it is made when the lock is taken."""
-        self.path = directory / "opsbot.lock"
+    def __init__(self, directory: Path, name: str = "opsbot.lock") -> None:
+        """Remember the directory; it is made when the lock is taken. name: of the file in it."""
+        self.path = directory / name
         self._file: int | None = None
         self.cut_short: str | None = None
         """Who held it before and never let go of it in order: killed, crashed, or the host went down."""
@@ -95,6 +98,30 @@ class InstanceLock:
     ) -> None:
         """Let go."""
         self.release()
+
+
+def hold_folders(folders: Mapping[str, Path]) -> contextlib.ExitStack:
+    """Lock folders in which one opsbot alone may work, each by the key it is configured under; closing lets go. Blocks.
+
+    Two that deploy into one folder would each prune the releases that the other falls back on. A folder that cannot be
+    made or written is left out: a deploy says why, and the doctor.
+
+    Raises:
+        AlreadyRunningError: another opsbot holds one of them; the text names the key.
+    """
+    with contextlib.ExitStack() as held:
+        for key, folder in folders.items():
+            lock = InstanceLock(folder, ".opsbot.lock")
+            try:
+                folder.mkdir(parents=True, exist_ok=True)  # with the rights that a deploy gives it
+                lock.take()
+            except AlreadyRunningError as error:
+                raise AlreadyRunningError(f"{key}: {error}. Give each opsbot a folder of its own.") from error
+            except OSError:
+                log.warning("%s: %s cannot be locked against another opsbot", key, folder, exc_info=True)
+                continue
+            held.callback(lock.release)
+        return held.pop_all()
 
 
 def _plain(at: datetime) -> str:

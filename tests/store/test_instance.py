@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from opsbot.instance import AlreadyRunningError, InstanceLock
+from opsbot.instance import AlreadyRunningError, InstanceLock, hold_folders
 
 
 def test_a_second_one_is_refused_with_the_firsts_pid_and_start(tmp_path: Path) -> None:
@@ -51,3 +51,21 @@ def test_an_end_in_order_is_told_from_one_that_was_cut_short(tmp_path: Path) -> 
     assert third.cut_short is not None
     assert re.fullmatch(rf"pid {os.getpid()}, running since <t:[0-9]+:f>", third.cut_short)
     third.release()
+
+
+def test_a_folder_that_another_deploys_into_is_refused_by_its_key_and_none_is_kept(tmp_path: Path) -> None:
+    free, taken = tmp_path / "web", tmp_path / "api"
+    with hold_folders({"services.api.source.directory": taken}):
+        with pytest.raises(AlreadyRunningError) as refused:
+            hold_folders({"services.web.source.directory": free, "services.api.source.directory": taken})
+        said = str(refused.value)
+        assert said.startswith(f"services.api.source.directory: another opsbot works on {taken}: pid {os.getpid()}, ")
+        assert said.endswith("Give each opsbot a folder of its own.")
+        hold_folders({"services.web.source.directory": free}).close()
+    hold_folders({"services.api.source.directory": taken}).close()
+
+
+def test_a_folder_that_cannot_be_made_holds_up_nothing(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with hold_folders({"services.web.source.directory": tmp_path / "file" / "web"}):
+        pass

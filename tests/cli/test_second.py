@@ -1,0 +1,43 @@
+"""A second opsbot with a state of its own that would deploy into the same folder as the first."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from opsbot.instance import hold_folders
+
+CONFIG = """\
+[discord]
+token_env = "SECOND_TOKEN"
+guild_id = 100000000000000001
+ops_channel_id = 100000000000000002
+[roles]
+admin = [100000000000000003]
+[state]
+directory = "{folder}/state"
+[services.web]
+manager = "process"
+command = ["sleep", "1"]
+[services.web.source]
+repository = "{folder}/repository"
+directory = "{folder}/srv"
+"""
+
+
+def test_it_does_not_start_and_says_who_works_there(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text(CONFIG.format(folder=tmp_path))
+    with hold_folders({"services.web.source.directory": tmp_path / "srv"}):
+        ended = subprocess.run(
+            [sys.executable, "-m", "opsbot", "run", "-c", str(file)],
+            env={**os.environ, "SECOND_TOKEN": "none"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    assert ended.returncode == 1
+    said = f"services.web.source.directory: another opsbot works on {tmp_path}/srv: pid {os.getpid()}, running since 20"
+    assert said in ended.stderr
+    assert "Give each opsbot a folder of its own." in ended.stderr
