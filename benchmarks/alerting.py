@@ -21,8 +21,9 @@ import discord
 
 from benchmarks import Row, Scale, quantile, row
 from benchmarks._bed import until
-from cogs._cards import Around, incident_card
+from cogs._cards import Around
 from cogs._channel import OpsChannel
+from cogs._incident_cards import incident_card
 from opsbot.bot import run_bot
 from opsbot.config import Config
 from opsbot.config_file import load

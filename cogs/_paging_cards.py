@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from cogs._cards import LEVELS, Around, headed, incident_buttons, mark, sentence
+from cogs._cards import LEVELS, Around, mark
+from cogs._deployment_cards import sentence
+from cogs._incident_cards import headed, incident_buttons
 from cogs._render import AMBER, BLUE, DESCRIPTION, RED, Shown
 from cogs._text import escape, fit, moment, one_line, told
 from opsbot.core.deployment import Deployment

@@ -3,7 +3,7 @@
 import socket
 from dataclasses import dataclass
 
-from cogs import _cards, _paging_cards
+from cogs import _cards, _deployment_cards, _incident_cards, _paging_cards
 from cogs._chart import with_chart
 from cogs._render import Shown
 from cogs._storm import storm
@@ -128,9 +128,9 @@ async def _of_deployment(engine: Engine, notice: Notice, deployment: Deployment)
     around = await _around_deployment(engine, deployment)
     if notice.kind is NoticeKind.DEPLOYMENT:
         # Silent: whoever is to be woken is woken by the outcome, and that only where it went wrong.
-        return Telling(_cards.deployment_card(deployment, around), deployment.revision, silent=True)
+        return Telling(_deployment_cards.deployment_card(deployment, around), deployment.revision, silent=True)
     card = await _card_message(engine, NoticeKind.DEPLOYMENT, deployment.id)
-    return Telling(_cards.outcome(notice, deployment, around), reply_to=card)
+    return Telling(_deployment_cards.outcome(notice, deployment, around), reply_to=card)
 
 
 async def _of_incident(engine: Engine, notice: Notice, incident: Incident) -> Telling | None:
@@ -141,13 +141,15 @@ async def _of_incident(engine: Engine, notice: Notice, incident: Incident) -> Te
         calm = incident.closed_at is not None
         if not calm and notice.storm is not None:
             calm = await engine.store.read(storms.unwell, notice.storm) > MANY
-        return Telling(_cards.incident_card(incident, around), incident.revision, silent=calm)
+        return Telling(_incident_cards.incident_card(incident, around), incident.revision, silent=calm)
     card = await _card_message(engine, NoticeKind.INCIDENT, incident.id)
     if notice.kind is NoticeKind.CALL:
-        return Telling(_cards.call(notice, incident, around), reply_to=card, silent=incident.closed_at is not None)
+        return Telling(
+            _incident_cards.call(notice, incident, around), reply_to=card, silent=incident.closed_at is not None
+        )
     if notice.kind is NoticeKind.REMINDER or notice.kind is NoticeKind.ESCALATION:
         return _of_paging(notice, incident, around, card)
-    return Telling(_cards.recovered(notice, incident, around), reply_to=card, silent=True)
+    return Telling(_incident_cards.recovered(notice, incident, around), reply_to=card, silent=True)
 
 
 def _of_paging(notice: Notice, incident: Incident, around: _cards.Around, card: int | None) -> Telling | None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cogs import _cards, _render
+from cogs import _cards, _deployment_cards, _incident_cards, _render
 from opsbot.core.access import Actor, Origin
 from opsbot.core.deployment import Deployment, Kind, Phase
 from opsbot.core.model import AuditEntry, Evidence, Incident, Notice, NoticeKind
@@ -63,8 +63,8 @@ def test_any_deployment_makes_a_message_that_discord_takes(
         note=three,
     )
     around = _cards.Around("blue", "https://github.com/example/shop.git", quarantined=True)
-    check(_cards.deployment_card(deployment, around))
-    check(_cards.outcome(Notice(1, "k", NoticeKind.OUTCOME, "api", START), deployment, around))
+    check(_deployment_cards.deployment_card(deployment, around))
+    check(_deployment_cards.outcome(Notice(1, "k", NoticeKind.OUTCOME, "api", START), deployment, around))
 
 
 @settings(max_examples=100, deadline=None)
@@ -74,10 +74,10 @@ def test_any_incident_makes_a_message_that_discord_takes(one: str, two: str, ove
     closed = START + timedelta(minutes=5) if over else None
     incident = Incident(1, "api", one, START, evidence, closed_at=closed, ended_by=two)
     around = _cards.Around("blue")
-    check(_cards.incident_card(incident, around))
+    check(_incident_cards.incident_card(incident, around))
     notice = Notice(1, "k", NoticeKind.CALL, "api", START, body={"why": two, "text": one, "level": "error"})
-    check(_cards.call(notice, incident, around))
-    check(_cards.recovered(notice, incident, around))
+    check(_incident_cards.call(notice, incident, around))
+    check(_incident_cards.recovered(notice, incident, around))
     check(_cards.word(notice, "blue"))
 
 
@@ -181,7 +181,9 @@ def test_a_failed_deployment_says_what_where_why_and_what_is_next() -> None:
         ),
         finished_at=START + timedelta(seconds=40),
     )
-    shown = _cards.deployment_card(deployment, _cards.Around("blue", "https://github.com/a/b", quarantined=True))
+    shown = _deployment_cards.deployment_card(
+        deployment, _cards.Around("blue", "https://github.com/a/b", quarantined=True)
+    )
     for words in (
         "`aaaaaaaaaa` → `bbbbbbbbbb`",
         "on blue",

@@ -243,7 +243,7 @@ class World:
             while not true():
                 await asyncio.sleep(0.01)
 
-    async def all_told(self, seconds: float = 10.0) -> None:
+    async def all_told(self, seconds: float = 30.0) -> None:
         """Until nothing is left in the outbox."""
         async with asyncio.timeout(seconds):
             while (await self.store.read(outbox.waiting))[0]:
