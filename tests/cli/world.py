@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -145,6 +145,10 @@ class Watching:
 
     def touched(self, service: str, why: str) -> None:
         """Nothing is counted here."""
+
+    def in_hand(self, service: str) -> AbstractContextManager[None]:
+        assert service
+        return nullcontext()
 
     async def resumed(self, service: str, who: str) -> None:
         """Nothing is counted here."""

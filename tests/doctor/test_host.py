@@ -16,7 +16,7 @@ from opsbot.doctor import Area, Finding, Outcome
 from opsbot.doctor.findings import bounded
 from opsbot.doctor.folders import commands, folders
 from opsbot.doctor.machine import fits
-from opsbot.doctor.owners import INSTALLED, Owners, install_mends, installing, owners
+from opsbot.doctor.owners import INSTALLED, NoSuchOwnerError, Owners, install_mends, installing, owners
 from opsbot.instance import InstanceLock
 from opsbot.services.unit_files import LoadedUnit
 from tests.doctor.conftest import Doctor, failed, named, serving
@@ -198,8 +198,10 @@ def test_who_is_not_in_the_services_group(tmp_path: Path) -> None:
 
 def test_owners_are_those_of_the_unit(config: Config) -> None:
     kept = Service("web", ManagerKind.SYSTEMD, units=("web.service",))
-    assert owners(config, kept, LoadedUnit("web.service", {"User": "", "Group": ""})).uid == 0
-    assert owners(config, kept, LoadedUnit("web.service", {"User": "daemon"})).uid == 1
+    assert owners(config, kept, LoadedUnit("web.service", {"LoadState": "loaded", "User": "", "Group": ""})).uid == 0
+    assert owners(config, kept, LoadedUnit("web.service", {"LoadState": "loaded", "User": "daemon"})).uid == 1
+    with pytest.raises(NoSuchOwnerError, match=r"^web\.service is masked$"):
+        owners(config, kept, LoadedUnit("web.service", {"LoadState": "masked"}))
 
 
 async def test_the_state_directory(config: Config, doctor: Doctor, tmp_path: Path) -> None:
