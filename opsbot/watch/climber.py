@@ -14,7 +14,7 @@ from opsbot.services.port import Activity, ManagerError, ServiceManager, Service
 from opsbot.store import Store, ledger, watchbook
 from opsbot.watch.casebook import Casebook
 from opsbot.watch.family import Family
-from opsbot.watch.parts import UNSETTLED, in_trouble, left_alone, meant_to_run, troubled
+from opsbot.watch.parts import UNSETTLED, in_trouble, left_alone, let_go, meant_to_run, troubled
 from opsbot.watch.vetoes import Veto, Vetoes, first
 from opsbot.watch.watched import RESTARTED, Watched
 
@@ -121,8 +121,10 @@ class Climber:
             return
         vetoes = self._vetoes.restarts if step.rung is Rung.RESTART else self._vetoes.ladder_ends
         kept_back = await self._kept_back(name, vetoes)
-        # All that was asked took a moment, in which a check may have seen it well.
-        if not kept_back and watched.incident is not None and in_trouble(watched, state):
+        # All that was asked took a moment, in which a check may have seen it well, or somebody begun to stop it.
+        state = await self._managers[name].state(name)
+        parts = [part for part in parts if not let_go(state.of(part))]
+        if parts and not kept_back and watched.incident is not None and in_trouble(watched, state):
             await self._take(name, step, now, parts)
 
     async def _take(self, name: str, step: Next, now: datetime, parts: Sequence[str]) -> None:
@@ -157,6 +159,10 @@ class Climber:
         watched.judge_anew()
         barred: list[str] = []
         for part in parts:
+            # Writing it down took a moment, too, and so did the unit before.
+            if let_go((await self._managers[name].state(name)).of(part)):
+                await self._casebook.note(name, f"{part or name} is not restarted: somebody stops it")
+                continue
             try:
                 state = await self._managers[name].restart(name, part or None)
             except ManagerError as error:

@@ -18,6 +18,11 @@ def left_alone(state: ServiceState) -> bool:
     return state.stopped_by_hand
 
 
+def let_go(state: ServiceState) -> bool:
+    """Whether somebody has stopped this unit, or is just stopping it."""
+    return state.stopped_by_hand or state.activity is Activity.STOPPING
+
+
 def meant_to_run(state: ServiceState) -> Iterator[tuple[str, ServiceState]]:
     """What nobody has stopped: its units by their names, or the service itself under ""."""
     for name, part in state.parts or (("", state),):

@@ -3,6 +3,9 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
+from opsbot.services.port import Activity, ServiceState
 from tests.watch.bot_stage import open_stage as open_bot_stage
 from tests.watch.test_watch import Stage, stage
 
@@ -64,3 +67,27 @@ async def test_what_is_seen_well_while_recovery_asks_whether_it_may_act_is_not_r
         await stage.run(30)
         assert stage.manager.restarts_asked == []
         assert await stage.incident() is None
+
+
+@pytest.mark.parametrize(
+    "stopped",
+    [ServiceState(Activity.STOPPING), ServiceState(Activity.STOPPED, stopped_by_hand=True)],
+    ids=["begun", "done"],
+)
+async def test_what_a_person_stops_while_recovery_asks_whether_it_may_act_is_not_started_again(
+    tmp_path: Path, stopped: ServiceState
+) -> None:
+    async with open_bot_stage(tmp_path) as stage:
+        asked: list[str] = []
+
+        async def takes_a_moment(service: str) -> str | None:
+            asked.append(service)
+            stage.manager.now_state = stopped
+            return None
+
+        stage.vetoes.restarts.append(takes_a_moment)
+        stage.aware.triage.gateway(up=True)
+        stage.eyes.failing["http"] = "connection refused"
+        await stage.run(30)
+        assert asked
+        assert stage.manager.restarts_asked == []

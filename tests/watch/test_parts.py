@@ -32,11 +32,12 @@ SERVICE = Service(
 
 
 class Pair(Puppet):
-    """Two units; `asked` is what was restarted."""
+    """Two units; `asked` is what was restarted, `meanwhile` what happens to units while another is."""
 
     def __init__(self, clock: Clock) -> None:
         super().__init__(clock)
         self.asked: list[str | None] = []
+        self.meanwhile: dict[str, ServiceState] = {}
         self.units = {unit: self._running() for unit in (ONE, OTHER)}
 
     def parts(self, service: str) -> tuple[str, ...]:
@@ -53,6 +54,7 @@ class Pair(Puppet):
         self.runs += 1
         assert part is not None
         self.units[part] = replace(self._running(), started_at=self.clock())
+        self.units.update(self.meanwhile)
         return await self.state(service)
 
     def part_happens(self, part: str, what: Happening, state: ServiceState) -> None:
@@ -89,6 +91,17 @@ async def test_a_check_of_the_service_as_a_whole_restarts_all_one_after_the_othe
     stage.eyes.failing["all"] = "answered 502"
     await stage.run(11)
     assert manager.asked == [ONE, OTHER]
+
+
+async def test_a_unit_that_a_person_stops_while_another_is_restarted_is_let_alone(pair: tuple[Stage, Pair]) -> None:
+    stage, manager = pair
+    await stage.run(10)
+    stage.eyes.failing["all"] = "answered 502"
+    manager.meanwhile[OTHER] = ServiceState(Activity.STOPPING)
+    await stage.run(11)
+    assert manager.asked == [ONE]
+    incident = (await stage.store.read(watchbook.open_incidents))["api"]
+    assert f"{OTHER} is not restarted: somebody stops it" in [deed.text for deed in incident.deeds]
 
 
 async def test_a_unit_that_systemd_starts_again_itself_is_not_restarted(pair: tuple[Stage, Pair]) -> None:
