@@ -22,6 +22,7 @@ from opsbot.config import Config, SecretMissingError, Strategy
 from opsbot.control.server import ControlError, start_control
 from opsbot.core.access import Origin
 from opsbot.engine import Engine
+from opsbot.faults import FaultCounter
 from opsbot.footprint import give_back, limit_arenas, settle_collector
 from opsbot.heartbeat import Heartbeat, deaf, unheard_words
 from opsbot.instance import AlreadyRunningError, InstanceLock, hold_folders
@@ -94,6 +95,7 @@ class _House:
     wishes: Wishes
     started: datetime
     beats: Beats = field(default_factory=Beats)
+    faults: FaultCounter = field(default_factory=FaultCounter)
 
 
 def _stopping() -> None:
@@ -110,6 +112,8 @@ async def _serve(config: Config, redact: Redactor, cut_short: str | None) -> Non
     open_ = partial(_open, house)
     async with AsyncExitStack() as stack:
         stack.callback(status.close)
+        logging.getLogger().addHandler(house.faults)
+        stack.callback(logging.getLogger().removeHandler, house.faults)
         # Watched to the very end: a stop that hangs is ended, too.
         stack.push_async_callback(_end, asyncio.create_task(house.vigil.run(), name="vigil"))
         first = await open_(config)
@@ -148,7 +152,9 @@ async def _open(house: _House, config: Config) -> InForce:
             engine, config.state.socket, engine.clock, gateway=status.for_dashboard, wishes=house.wishes
         )
         stack.push_async_callback(control.close)
-        sources = LiveSources(engine, parts.poller, loops, status.for_web, house.started, house.beats)
+        sources = LiveSources(
+            engine, parts.poller, loops, status.for_web, house.started, house.beats, house.faults.counted
+        )
         hooks = Hooks(config.services, engine.store, parts.poller.wake, engine.clock)
         web = await start_web(config.http, sources, hooks)
         stack.push_async_callback(web.close)

@@ -63,6 +63,7 @@ class Figures:
     """Everything `/metrics` shows, at one moment. What ends in `_total` counts since this process started.
 
     deployments: by service and how they ended. recoveries, poll_failures: by service. loop_failures: by loop.
+    faults: by module, what was logged with a traceback.
     """
 
     version: str
@@ -72,6 +73,7 @@ class Figures:
     recoveries_total: Mapping[str, int] = field(default_factory=dict)
     poll_failures_total: Mapping[str, int] = field(default_factory=dict)
     loop_failures_total: Mapping[str, int] = field(default_factory=dict)
+    faults_total: Mapping[str, int] = field(default_factory=dict)
     outbox_waiting: int = 0
     outbox_oldest: float = 0.0
     """Seconds the oldest untold notice waits."""

@@ -1,7 +1,7 @@
 """What the routes show, gathered from the running parts."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from opsbot import __version__
@@ -32,14 +32,16 @@ class LiveSources:
         gateway: Gateway,
         started: datetime,
         beats: Beats | None = None,
+        faults: Mapping[str, int] | None = None,
     ) -> None:
-        """Take the parts, and count deployments from now on."""
+        """Take the parts, and count deployments from now on. faults: by module, as `opsbot.faults` counts them."""
         self._engine = engine
         self._poller = poller
         self._loops = loops
         self._gateway = gateway
         self._started = started
         self._beats = beats
+        self._faults: Mapping[str, int] = {} if faults is None else faults
         self._ended: Counter[tuple[str, str]] = Counter()
         engine.deployer.on_finish(self._count)
 
@@ -95,6 +97,7 @@ class LiveSources:
             recoveries_total=recoveries,
             poll_failures_total=dict(self._poller.failures),
             loop_failures_total={name: pulse.failures for name, pulse in self._loops.pulses.items()},
+            faults_total=dict(self._faults),
             outbox_waiting=waiting,
             outbox_oldest=(engine.clock() - oldest).total_seconds() if oldest else 0.0,
             gateway_connected=connected,

@@ -142,5 +142,6 @@ def _counters(figures: Figures) -> Iterator[Family]:
         ("recoveries", "Restarts that recovery made.", "service", figures.recoveries_total),
         ("poll_failures", "Polls the repository did not answer.", "service", figures.poll_failures_total),
         ("loop_failures", "Runs of a loop that failed.", "loop", figures.loop_failures_total),
+        ("faults", "Faults that it met and went on from; its log has each.", "module", figures.faults_total),
     ):
         yield name, text, (label,), [((key,), float(count)) for key, count in counts.items()]
