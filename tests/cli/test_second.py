@@ -6,17 +6,9 @@ import sys
 from pathlib import Path
 
 from opsbot.instance import hold_folders
+from tests.cli.test_footprint import CONFIG
 
-CONFIG = """\
-[discord]
-token_env = "SECOND_TOKEN"
-guild_id = 100000000000000001
-ops_channel_id = 100000000000000002
-[roles]
-admin = [100000000000000003]
-[state]
-directory = "{folder}/state"
-[services.web]
+DEPLOYS = """\
 manager = "process"
 command = ["sleep", "1"]
 [services.web.source]
@@ -27,11 +19,11 @@ directory = "{folder}/srv"
 
 def test_it_does_not_start_and_says_who_works_there(tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
-    file.write_text(CONFIG.format(folder=tmp_path))
+    file.write_text((CONFIG + DEPLOYS).format(folder=tmp_path))
     with hold_folders({"services.web.source.directory": tmp_path / "srv"}):
         ended = subprocess.run(
             [sys.executable, "-m", "opsbot", "run", "-c", str(file)],
-            env={**os.environ, "SECOND_TOKEN": "none"},
+            env={**os.environ, "NONE": "no token"},
             capture_output=True,
             text=True,
             check=False,
