@@ -470,6 +470,7 @@ class Watcher:
                 if not watched.case.flaps.flapping:
                     await self.casebook.note(name, watched.last_deed)
                 watched.hurry(self._clock())
+                await self._climber.started_again(name)
             case Happening.GAVE_UP:
                 if watched.incident is None:
                     await self.casebook.trouble(
