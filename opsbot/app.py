@@ -29,6 +29,9 @@ from opsbot.instance import AlreadyRunningError, InstanceLock, hold_folders
 from opsbot.loops import OFTEN, Loops
 from opsbot.redaction import RedactingFilter, Redactor
 from opsbot.reload import InForce, Reloader
+from opsbot.returns import EVERY as RETURNS
+from opsbot.returns import look as look_at_returns
+from opsbot.returns import tell_cut_short
 from opsbot.sdnotify import READY, STOPPING, notify, watchdog_seconds
 from opsbot.services.port import ManagerError
 from opsbot.status_line import StatusLine
@@ -120,7 +123,7 @@ async def _serve(config: Config, redact: Redactor, cut_short: str | None) -> Non
         daemon: InForce | None = first
         try:
             if cut_short is not None:
-                await _tell_cut_short(first.engine, cut_short)
+                await tell_cut_short(first.engine, cut_short)
             notify(READY)
             log.info("opsbot watches %s", ", ".join(config.services))
             reloader = Reloader(wishes, open_, redact, partial(status.note, "configuration"), house.vigil.between)
@@ -198,11 +201,6 @@ async def _trouble(house: _House, engine: Engine) -> list[str]:
     return [reason for reason in (*reasons, deaf(house.status.gateway(), now)) if reason]
 
 
-async def _tell_cut_short(engine: Engine, before: str) -> None:
-    text = f"opsbot is back. The one before ({before}) was killed or crashed, or the host went down."
-    await engine.tell("", text, key=f"cut-short:{before}")
-
-
 async def _warned(engine: Engine) -> None:
     try:
         await warn_of_traps(engine)
@@ -249,6 +247,7 @@ def _loops(parts: Parts) -> Loops:
     every = engine.config.host_checks.interval
     loops.every("host", every, parts.host.tick, first=timedelta(seconds=30), limit=timedelta(minutes=2))
     loops.every("certificates", CERTIFICATES, parts.certificates.look, first=timedelta(minutes=1), jitter=JITTER)
+    loops.every("returns", RETURNS, partial(look_at_returns, engine))
     loops.every("prune", PRUNE, lambda: _prune(parts), first=timedelta(minutes=10), limit=timedelta(hours=1))
     return loops
 

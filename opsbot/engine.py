@@ -7,7 +7,7 @@ asked for, or a `Refused` with the reason. `open_engine` in `opsbot.wiring` puts
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
@@ -23,7 +23,7 @@ from opsbot.core.model import (
     Silence,
 )
 from opsbot.core.subjects import is_host
-from opsbot.core.windows import Span, active, coming
+from opsbot.core.windows import Maintenance, maintenance
 from opsbot.deploy.deployer import Deployer
 from opsbot.deploy.rolling import restart_in_turn
 from opsbot.feed import Feed
@@ -48,14 +48,6 @@ T = TypeVar("T")
 
 SILENCE = timedelta(hours=1)
 """How long a silence lasts when nothing is said."""
-
-
-@dataclass(frozen=True, slots=True)
-class Maintenance:
-    """What `/windows` shows: the windows that are open, and the next ones."""
-
-    active: tuple[Span, ...] = ()
-    coming: tuple[Span, ...] = ()
 
 
 class Engine:
@@ -179,8 +171,7 @@ class Engine:
         if refusal:
             return refusal
         await self._record(actor, Action.WINDOWS, None, "", "shown")
-        windows, now = self.config.windows, self.clock()
-        return Maintenance(tuple(active(windows, now)), tuple(coming(windows, now)))
+        return maintenance(self.config.windows, self.clock())
 
     async def history(
         self, actor: Actor, service: str | None = None, limit: int = 20
