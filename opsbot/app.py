@@ -73,9 +73,11 @@ async def run(config: Config) -> int:
         lock = InstanceLock(config.state.directory)
         await asyncio.to_thread(lock.take)
         try:
-            await _serve(config, redact, lock.cut_short)
-        finally:
-            lock.release()
+            await _serve(config, redact, lock)
+        except BaseException:
+            lock.give_up()
+            raise
+        lock.release()
     except AlreadyRunningError as error:
         log.error("%s", error)  # noqa: TRY400 - a sentence for people; a traceback would hide it
         return 1
@@ -106,7 +108,7 @@ def _stopping() -> None:
     notify(STOPPING)
 
 
-async def _serve(config: Config, redact: Redactor, cut_short: str | None) -> None:
+async def _serve(config: Config, redact: Redactor, lock: InstanceLock) -> None:
     wishes = Wishes(_stopping)
     wishes.listen()
     status = StatusLine(now)
@@ -122,8 +124,9 @@ async def _serve(config: Config, redact: Redactor, cut_short: str | None) -> Non
         first = await open_(config)
         daemon: InForce | None = first
         try:
-            if cut_short is not None:
-                await tell_cut_short(first.engine, cut_short)
+            if lock.cut_short is not None:
+                await tell_cut_short(first.engine, lock.cut_short)
+            lock.told()
             notify(READY)
             log.info("opsbot watches %s", ", ".join(config.services))
             reloader = Reloader(wishes, open_, redact, partial(status.note, "configuration"), house.vigil.between)

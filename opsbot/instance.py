@@ -60,6 +60,7 @@ class InstanceLock:
         self._file: int | None = None
         self.cut_short: str | None = None
         """Who held it before and never let go of it in order: killed, crashed, or the host went down."""
+        self._left: bytes | None = None
 
     def take(self) -> None:
         """Take the lock and write down who holds it. Blocks for a moment where another holds it.
@@ -76,10 +77,25 @@ class InstanceLock:
             raise AlreadyRunningError(f"another opsbot works on {self.path.parent}: {holder}") from error
         left = os.pread(file, 4096, 0)
         self.cut_short = _holder(left, discord_time) if left.strip() else None
+        self._left = left
         os.ftruncate(file, 0)
         now = datetime.now(UTC).isoformat(timespec="seconds")
         os.pwrite(file, json.dumps({"pid": os.getpid(), "since": now}).encode(), 0)
         self._file = file
+
+    def told(self) -> None:
+        """It works, and people know of the one before it: what `give_up` leaves is about this one from now on."""
+        self._left = None
+
+    def give_up(self) -> None:
+        """Let go of it, not in order; one that could not start leaves what it found of the one before it."""
+        if self._file is None:
+            return
+        if self._left is not None:
+            os.ftruncate(self._file, 0)
+            os.pwrite(self._file, self._left, 0)
+        os.close(self._file)
+        self._file = None
 
     def release(self) -> None:
         """Let go of it in order; the end of the process lets go of it too, and leaves its name in the file."""

@@ -6,6 +6,7 @@ Real kills; the hours are in `delivery/test_returns.py`.
 import asyncio
 import json
 import signal
+import socket
 from functools import partial
 from pathlib import Path
 
@@ -56,3 +57,16 @@ async def test_killed_while_discord_is_away_is_one_message_when_it_is_back(tmp_p
         whole.standin.faults.back()
         await whole.said("came back 2 times", seconds=60)
         assert len([text for text in whole.texts() if "back" in text]) == 1, whole.texts()
+
+
+async def test_a_kill_is_told_though_the_one_that_came_next_could_not_start(tmp_path: Path) -> None:
+    async with open_whole(tmp_path) as whole:
+        await whole.said("web runs", seconds=60)
+        await whole.stop(signal.SIGKILL)
+        with socket.create_server(("127.0.0.1", whole.http)):
+            whole.start()
+            assert whole.process is not None
+            assert await asyncio.to_thread(whole.process.wait, 60) == 1
+        assert "opsbot cannot start: http.listen" in whole.log.read_text()
+        whole.start()
+        await whole.said("opsbot is back", "was killed or crashed", seconds=60)

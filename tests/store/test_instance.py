@@ -1,5 +1,6 @@
 """One opsbot a state directory."""
 
+import json
 import os
 import re
 import subprocess
@@ -51,6 +52,36 @@ def test_an_end_in_order_is_told_from_one_that_was_cut_short(tmp_path: Path) -> 
     assert third.cut_short is not None
     assert re.fullmatch(rf"pid {os.getpid()}, running since <t:[0-9]+:f>", third.cut_short)
     third.release()
+
+
+def cut_short(folder: Path) -> str | None:
+    """Who was, as the next one finds it; that one then ends in order."""
+    with InstanceLock(folder) as lock:
+        return lock.cut_short
+
+
+def test_one_that_ends_by_a_fault_was_cut_short(tmp_path: Path) -> None:
+    lock = InstanceLock(tmp_path)
+    lock.take()
+    lock.told()
+    lock.give_up()
+    assert "pid" in str(cut_short(tmp_path))
+
+
+def test_one_that_cannot_start_leaves_what_it_was_to_tell_of_the_one_before(tmp_path: Path) -> None:
+    killed = {"pid": 4242, "since": "2026-11-26T03:00:00+00:00"}
+    tmp_path.joinpath("opsbot.lock").write_text(json.dumps(killed))
+    lock = InstanceLock(tmp_path)
+    lock.take()
+    lock.give_up()
+    assert str(cut_short(tmp_path)).startswith("pid 4242, ")
+
+
+def test_of_one_that_cannot_start_after_an_end_in_order_nothing_is_told(tmp_path: Path) -> None:
+    lock = InstanceLock(tmp_path)
+    lock.take()
+    lock.give_up()
+    assert cut_short(tmp_path) is None
 
 
 def test_a_folder_that_another_deploys_into_is_refused_by_its_key_and_none_is_kept(tmp_path: Path) -> None:
