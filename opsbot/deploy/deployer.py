@@ -16,7 +16,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
-from opsbot.config import Config, Service, Source, Strategy
+from opsbot.config import Config
 from opsbot.core.access import Origin
 from opsbot.core.deployment import (
     CHANGED,
@@ -33,11 +33,10 @@ from opsbot.core.deployment import (
     replaces,
 )
 from opsbot.deploy.course import Course, SetbackError, tried_again
-from opsbot.deploy.errand_steps import steps_of
 from opsbot.deploy.occupants import end_marked
 from opsbot.deploy.place import Place
-from opsbot.deploy.prepare import Preparation
-from opsbot.deploy.releases import MARGIN, Releases, told
+from opsbot.deploy.places import make_places
+from opsbot.deploy.releases import MARGIN, told
 from opsbot.deploy.rolling import bring_up
 from opsbot.deploy.settle import end_unknown, known, put_right, tidy
 from opsbot.deploy.undo import undo
@@ -94,44 +93,13 @@ class Deployer:
         self._feed = feed
         self._clock = clock
         self._mark = str(config.state.directory)
-        self._installing = asyncio.Semaphore(1)
-        self._places = {
-            service.name: self._place(service, service.source, managers[service.name], verifier, margin)
-            for service in config.services.values()
-            if service.source is not None
-        }
+        self._places = make_places(config, store, managers, verifier, clock, margin, errands)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._courses: dict[str, Course] = {}
         self._after: set[asyncio.Task[None]] = set()
         self._callbacks: list[Callable[[Deployment], None]] = []
         self._closing = False
         self._paused = ""
-
-    def _place(
-        self, service: Service, source: Source, manager: ServiceManager, verifier: Verifier, margin: int
-    ) -> Place:
-        if source.strategy is Strategy.IN_PLACE:
-            return self._checkout(service, source, manager, verifier, margin)
-        repository = Repository(source, self._mark)
-        releases = Releases(source, margin)
-        steps = partial(steps_of, service, self._errands)
-        preparation = Preparation(repository, releases, self._config.state.output, self._mark, steps)
-        return Place(service, source, repository, releases, preparation, manager, verifier, self._store, self._clock)
-
-    def _checkout(
-        self, service: Service, source: Source, manager: ServiceManager, verifier: Verifier, margin: int
-    ) -> Place:
-        # Two modules that most hosts have no use for.
-        from opsbot.deploy.checkout import Checkout  # noqa: PLC0415
-        from opsbot.deploy.in_place import InPlace  # noqa: PLC0415
-
-        # Not in the checkout, where it would be one more file that git does not know.
-        repository = Repository(source, self._mark, self._config.state.directory / "mirrors" / f"{service.name}.git")
-        checkout = Checkout(source, repository.mirror, margin, self._mark)
-        steps = partial(steps_of, service, self._errands)
-        preparation = Preparation(repository, checkout, self._config.state.output, self._mark, steps)
-        parts = (service, source, repository, checkout, preparation, manager, verifier, self._store, self._clock)
-        return InPlace(*parts, checkout=checkout, installing=self._installing)
 
     # What others call
 
@@ -427,7 +395,7 @@ class Deployer:
         if isinstance(verdict, Refused):
             await course.end(Phase.SKIPPED, verdict.text)
             return
-        async with self._installing:
+        async with place.installing:
             release = await self._prepare(course, place, commit, facts.live)
         await self._store.write(ledger.add_release, place.name, release)
         await self._swing(course, place)

@@ -31,10 +31,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InPlace(Place):
-    """One service in its checkout. `installing`: one installation at a time on the whole host."""
+    """One service in its checkout."""
 
     checkout: Checkout
-    installing: asyncio.Semaphore
 
     async def recognise(self) -> None:
         """Take what is checked out for what is live: the first time, and where a person has moved it since."""

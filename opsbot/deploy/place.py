@@ -36,6 +36,8 @@ class Place:
     verifier: Verifier
     store: Store
     clock: Callable[[], datetime]
+    installing: asyncio.Semaphore
+    """Held while install steps run: one installation at a time on the whole host."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held by a deployment, and by the tidying after it."""
 
