@@ -35,6 +35,11 @@ def tried_again(value: Deployment) -> str:
     return " It is tried again later." if again else ""
 
 
+def sentence(text: str) -> str:
+    """The text with a full stop, where it has no end."""
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
 @dataclass(slots=True)
 class Doing:
     """The step that is being done; what is set here is kept with it."""
