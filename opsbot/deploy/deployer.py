@@ -7,6 +7,7 @@
 import asyncio
 import logging
 import shutil
+import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -35,7 +36,7 @@ from opsbot.deploy.story import go
 from opsbot.deploy.upkeep import put_right, tidy
 from opsbot.deploy.verify import Verifier
 from opsbot.deploy.vetoes import Vetoes, first
-from opsbot.deploy.waiting import GivenUp, Waits
+from opsbot.deploy.waiting import GivenUp, Successor, Waits
 from opsbot.feed import Feed
 from opsbot.services.errands import Errands
 from opsbot.services.port import ServiceManager
@@ -46,8 +47,7 @@ from opsbot.store.ledger import StaleError
 
 log = logging.getLogger(__name__)
 
-GIVING_UP = 30.0
-"""Seconds in which one that waits comes to its end when another takes its place."""
+STOPPING = "opsbot is being stopped; ask again in a moment"
 
 
 class Deployer:
@@ -77,7 +77,7 @@ class Deployer:
         self.verifier = verifier
         self._errands = errands
         self._vetoes = vetoes or Vetoes()
-        self._waits = Waits(self._vetoes, lambda: self._paused)
+        self._waits = Waits(self._vetoes, lambda: self._paused, self._replaced)
         self._again = again
         self._redact = redact
         self._config = config
@@ -124,7 +124,7 @@ class Deployer:
     async def _instead(
         self, request: Request, waiting: Deployment, branch: str, target: str | None, live: Release | None
     ) -> Deployment | Refused:
-        """Begin it in the place of one that waits."""
+        """Begin it in the place of one that waits, which stands aside until this one is ready."""
         busy = Refused(
             Why.BUSY,
             f"{request.service} is being deployed already: deployment {waiting.id} waits for a quiet moment. "
@@ -135,16 +135,27 @@ class Deployer:
             return busy
         who = f"which {branch} points to now" if request.actor.automatic else f"asked for by {request.actor.name}"
         what = f"a rollback to {target}" if request.kind is Kind.ROLLBACK else f"{target or '':.10}"
-        task = self._tasks.get(request.service)
-        if task is None or not self._waits.give_up(waiting.id, GivenUp(Phase.REPLACED, f"replaced by {what}, {who}")):
-            return busy
-        await asyncio.wait({task}, timeout=GIVING_UP)
-        return await self._claim(request, live, target if request.kind is Kind.ROLLBACK else None)
+        release = target if request.kind is Kind.ROLLBACK else None
+        words = f"{what}, {who}"
 
-    async def _claim(self, request: Request, live: Release | None, release: str | None) -> Deployment | Refused:
-        claimed = await self._store.write(ledger.claim, request, self._clock(), live=live, release=release)
+        async def claim(value: Deployment) -> Deployment | Refused:
+            return await self._claim(request, live, release, instead_of=replace(value, note=words))
+
+        successor = Successor(words, claim)
+        if not self._waits.make_way(waiting.id, successor):
+            return busy
+        return await successor.begun or Refused(Why.NOT_READY, STOPPING)
+
+    async def _claim(
+        self, request: Request, live: Release | None, release: str | None, instead_of: Deployment | None = None
+    ) -> Deployment | Refused:
+        claimed = await self._store.write(
+            ledger.claim, request, self._clock(), live=live, release=release, instead_of=instead_of
+        )
         if isinstance(claimed, int):
             return Refused(Why.BUSY, f"{request.service} is being deployed already (deployment {claimed})", claimed)
+        if instead_of is not None:
+            self._feed.publish("deployment", instead_of.id)
         self._feed.publish("deployment", claimed.id)
         self._feed.publish("notice")
         self._launch(claimed)
@@ -152,7 +163,7 @@ class Deployer:
 
     def _not_at_all(self, request: Request) -> Refused | None:
         if self._closing:
-            return Refused(Why.NOT_READY, "opsbot is being stopped; ask again in a moment")
+            return Refused(Why.NOT_READY, STOPPING)
         if self._paused:
             return Refused(Why.NOT_READY, self._paused)
         if request.kind is Kind.DEPLOY and request.ref is not None and (problem := ref_problem(request.ref)):
@@ -189,7 +200,7 @@ class Deployer:
 
     def withdraw(self, number: int, why: str) -> bool:
         """Have a deployment that waits not be done; False where it does not wait."""
-        return self._waits.give_up(number, GivenUp(Phase.SKIPPED, why))
+        return self._waits.give_up(number, GivenUp(why))
 
     def hurry(self, number: int, by: str) -> bool:
         """End the wait of a deployment before its switch; False where it does not wait."""
@@ -249,6 +260,9 @@ class Deployer:
         await end_left_behind(str(self._config.state.directory), self._errands)
         unfinished = await self._store.read(ledger.unfinished)
         taken_up = [deployment.id for deployment in unfinished if await self._take_up(deployment)]
+        # What stood aside for one that was ended just now waits again.
+        left = [each for each in await self._store.read(ledger.unfinished) if each.id not in taken_up]
+        taken_up += [deployment.id for deployment in left if await self._take_up(deployment)]
         for place in self._places.values():
             try:
                 await put_right(place, busy=self.busy(place.name))
@@ -314,19 +328,42 @@ class Deployer:
         return True
 
     def _finished(self, deployment: Deployment, place: Place) -> None:
-        for callback in self._callbacks:
-            try:
-                callback(deployment)
-            except Exception:
-                log.exception("what was to follow the end of deployment %s failed", deployment.id)
+        self._tell(deployment)
         if not self._closing:
-            task = asyncio.get_running_loop().create_task(self._tidy(place), name=f"tidy {place.name}")
+            task = asyncio.get_running_loop().create_task(self._follow(deployment, place), name=f"tidy {place.name}")
             self._after.add(task)
             task.add_done_callback(self._after.discard)
 
-    async def _tidy(self, place: Place) -> None:
+    def _replaced(self, deployment: Deployment) -> None:
+        self._feed.publish("deployment", deployment.id)
+        self._tell(deployment)
+
+    def _tell(self, ended: Deployment) -> None:
+        for callback in self._callbacks:
+            try:
+                callback(ended)
+            except Exception:
+                log.exception("what was to follow the end of deployment %s failed", ended.id)
+
+    async def _follow(self, ended: Deployment, place: Place) -> None:
+        if ended.let_go_on is not None:
+            await self._let_go_on(ended.let_go_on)
         try:
             await tidy(place)
         except Exception:
             # The edge of a task nobody waits for; the next deployment's tidying tries again.
             log.exception("tidying %s failed", place.name)
+
+    async def _let_go_on(self, number: int) -> None:
+        """Work on the one that stood aside again, which waits since the other one has ended."""
+        while True:
+            try:
+                waiting = await self._store.read(ledger.deployment, number)
+            except sqlite3.Error:
+                log.exception("deployment %s is to go on waiting and cannot be read", number)
+                await asyncio.sleep(self._again)
+                continue
+            if waiting is not None and waiting.phase is Phase.WAITING and waiting.service not in self._tasks:
+                self._feed.publish("deployment", number)
+                self._launch(waiting, resumed=True)
+            return

@@ -15,14 +15,14 @@ from dataclasses import replace
 from functools import partial
 
 from opsbot.core.access import Origin
-from opsbot.core.deployment import CHANGED, Kind, Phase, Refused, Release, Request, decide
+from opsbot.core.deployment import CHANGED, TAKEN_UP, Kind, Phase, Refused, Release, Request, decide
 from opsbot.deploy.asking import gather, objection
 from opsbot.deploy.course import Course, SetbackError, sentence, tried_again
 from opsbot.deploy.place import Place
 from opsbot.deploy.releases import told
 from opsbot.deploy.rolling import bring_up
 from opsbot.deploy.undo import undo
-from opsbot.deploy.waiting import Waits
+from opsbot.deploy.waiting import GivenUp, Waits
 from opsbot.source.remote import RemoteError
 from opsbot.source.repo import BadRefError, is_full_id
 from opsbot.store import ledger
@@ -131,11 +131,13 @@ async def _return(course: Course, place: Place, waits: Waits) -> None:
 async def _swing(course: Course, place: Place, waits: Waits, *, resumed: bool = False) -> None:
     """Wait, switch, restart, verify; where it was cut short, from the phase that it stands in."""
     name = course.value.release_to or ""
-    if course.value.phase not in CHANGED:
-        given_up = await waits.quiet(course, partial(objection, place, course.value))
-        if given_up is not None:
-            await course.end(given_up.phase, sentence(given_up.why))
-            await place.discard(course.value)
+    if course.value.phase not in TAKEN_UP:
+        waited = await place.store.read(ledger.aside, course.value)
+        await course.move(Phase.WAITING if await waits.against(course.value) else Phase.SWITCHING)
+        if waited is not None:
+            waits.replaced(replace(waited, phase=Phase.REPLACED))
+    if course.value.phase is Phase.WAITING:
+        if not await _waited(course, place, waits):
             return
         await course.move(Phase.SWITCHING)
     if course.value.phase is Phase.SWITCHING or await asyncio.to_thread(place.releases.live) != name:
@@ -150,6 +152,29 @@ async def _swing(course: Course, place: Place, waits: Waits, *, resumed: bool = 
     service = place.service
     await place.verify(course, state, name, soak=service.soak, within=service.verify_timeout)
     await _live(course, place, name)
+
+
+async def _waited(course: Course, place: Place, waits: Waits) -> bool:
+    """Wait; whether it is to be done then, rather than ended, or left to stand aside for another."""
+    while True:
+        came = await waits.quiet(course, partial(objection, place, course.value))
+        if isinstance(came, GivenUp):
+            await course.end(Phase.SKIPPED, sentence(came.why))
+            await place.discard(course.value)
+            return False
+        if came is None:
+            return True
+        if await came.take_over(course.value):
+            await _discard_replaced(course, place)
+            return False
+
+
+async def _discard_replaced(course: Course, place: Place) -> None:
+    """While one waits, what it has replaced is kept; not that of many in a row. The last is left to the tidying."""
+    number = course.value.instead_of
+    replaced = None if number is None else await place.store.read(ledger.deployment, number)
+    if replaced is not None and replaced.phase is Phase.REPLACED and replaced.release_to != course.value.release_to:
+        await place.discard(replaced)
 
 
 async def _live(course: Course, place: Place, name: str) -> None:

@@ -21,7 +21,8 @@ async def tidy(place: Place) -> None:
         live = facts.live.name if facts.live else None
         fallback = previous_good(facts.releases, live, facts.quarantined)
         good = [release.name for release in facts.releases if release.good]
-        spared = [name for name in (live, fallback.name if fallback else None) if name]
+        prepared = await place.store.read(ledger.prepared, place.name)
+        spared = [name for name in (live, fallback.name if fallback else None, *prepared) if name]
         names = [release.name for release in facts.releases]
         surplus = await asyncio.to_thread(place.releases.surplus, good, spared, names)
         for name in await place.preparation.unoccupied(surplus):
