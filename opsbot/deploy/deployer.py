@@ -1,24 +1,20 @@
-"""Deployer: deploys and rolls back. What others may ask of it, and the task that works on each deployment.
+"""Deployer: deploys and rolls back. What others may ask of it.
 
-`start` decides and claims; a task that belongs to the Deployer, not to who asked, does the rest, which stands in
-`opsbot.deploy.story`. `settle` takes up what an earlier opsbot left unfinished, as `opsbot.deploy.interrupted` says.
+`start` decides and claims; a task (`opsbot.deploy.under_way`) does the rest, which stands in `opsbot.deploy.story`.
+`settle` takes up what an earlier opsbot left unfinished, as `opsbot.deploy.interrupted` says.
 """
 
 import asyncio
 import logging
 import shutil
-import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
 from opsbot.config import Config
 from opsbot.core.deployment import (
-    CHANGED,
-    TAKEN_UP,
     Deployment,
     Kind,
-    Phase,
     Refused,
     Release,
     Request,
@@ -28,12 +24,12 @@ from opsbot.core.deployment import (
 )
 from opsbot.deploy.asking import gather, named
 from opsbot.deploy.course import Course
-from opsbot.deploy.interrupted import abandon, end_left_behind, end_unknown, goes_on, stopped
+from opsbot.deploy.interrupted import end_left_behind, end_unknown, goes_on
 from opsbot.deploy.place import Place
 from opsbot.deploy.places import make_places
 from opsbot.deploy.releases import MARGIN
-from opsbot.deploy.story import go
-from opsbot.deploy.upkeep import put_right, tidy
+from opsbot.deploy.under_way import UnderWay
+from opsbot.deploy.upkeep import put_right
 from opsbot.deploy.verify import Verifier
 from opsbot.deploy.vetoes import Vetoes, first
 from opsbot.deploy.waiting import GivenUp, Successor, Waits
@@ -43,7 +39,6 @@ from opsbot.services.port import ServiceManager
 from opsbot.source.remote import RemoteError
 from opsbot.source.repo import Repository, ref_problem
 from opsbot.store import Store, ledger
-from opsbot.store.ledger import StaleError
 
 log = logging.getLogger(__name__)
 
@@ -77,19 +72,14 @@ class Deployer:
         self.verifier = verifier
         self._errands = errands
         self._vetoes = vetoes or Vetoes()
-        self._waits = Waits(self._vetoes, lambda: self._paused, self._replaced)
-        self._again = again
+        self._waits = Waits(self._vetoes, lambda: self._paused)
+        self._under_way = UnderWay(store, feed, self._waits, self._course, again)
         self._redact = redact
         self._config = config
         self._store = store
         self._feed = feed
         self._clock = clock
         self._places = make_places(config, store, managers, verifier, clock, margin, errands)
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._courses: dict[str, Course] = {}
-        self._after: set[asyncio.Task[None]] = set()
-        self._callbacks: list[Callable[[Deployment], None]] = []
-        self._closing = False
         self._paused = ""
 
     # What others call
@@ -158,11 +148,11 @@ class Deployer:
             self._feed.publish("deployment", instead_of.id)
         self._feed.publish("deployment", claimed.id)
         self._feed.publish("notice")
-        self._launch(claimed)
+        self._under_way.launch(claimed, self._places[claimed.service])
         return claimed
 
     def _not_at_all(self, request: Request) -> Refused | None:
-        if self._closing:
+        if self._under_way.closing:
             return Refused(Why.NOT_READY, STOPPING)
         if self._paused:
             return Refused(Why.NOT_READY, self._paused)
@@ -176,27 +166,15 @@ class Deployer:
         Raises:
             LookupError: there is none of that number.
         """
-        with self._feed.subscribe() as changes:
-            while True:
-                found = await self._store.read(ledger.deployment, number)
-                if found is None:
-                    raise LookupError(f"there is no deployment {number}")
-                task = self._tasks.get(found.service)
-                if task is not None and self._courses[found.service].value.id == number:
-                    await asyncio.wait({task})
-                elif found.finished:
-                    return found
-                else:
-                    await changes.wait(1.0)
+        return await self._under_way.wait(number)
 
     def busy(self, service: str) -> bool:
         """Whether a deployment of this service is under way here. One that waits is not: what runs is looked after."""
-        return service in self._tasks and self._courses[service].value.phase is not Phase.WAITING
+        return self._under_way.busy(service)
 
     def waiting(self, service: str) -> Deployment | None:
         """The deployment of a service that waits here before its switch."""
-        course = self._courses.get(service)
-        return course.value if course is not None and course.value.phase is Phase.WAITING else None
+        return self._under_way.waiting(service)
 
     def withdraw(self, number: int, why: str) -> bool:
         """Have a deployment that waits not be done; False where it does not wait."""
@@ -216,8 +194,7 @@ class Deployer:
 
     async def idle(self) -> None:
         """Wait until no deployment is under way."""
-        while busy := [task for service, task in self._tasks.items() if self.busy(service)]:
-            await asyncio.wait(busy)
+        await self._under_way.idle()
 
     def repository(self, service: str) -> Repository:
         """A service's mirror, for who reads its history.
@@ -229,7 +206,7 @@ class Deployer:
 
     def on_finish(self, callback: Callable[[Deployment], None]) -> None:
         """Call this, on the event loop, when a deployment has come to its end. It must not block."""
-        self._callbacks.append(callback)
+        self._under_way.listen(callback)
 
     def forget_output(self, numbers: Iterable[int]) -> None:
         """Remove what the steps of these deployments printed. Blocks."""
@@ -241,16 +218,7 @@ class Deployer:
 
         One that does not is left unfinished, its release running, for the next process to take up; one that waits, too.
         """
-        self._closing = True
-        for service, task in self._tasks.items():
-            if self._courses[service].value.phase not in CHANGED:
-                task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks.values(), timeout=grace)
-        left = [*self._tasks.values(), *self._after]
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        await self._under_way.close(grace)
 
     async def settle(self) -> tuple[int, ...]:
         """At the start of the daemon: take up or end what an earlier one left unfinished; the ids of those taken up.
@@ -279,91 +247,8 @@ class Deployer:
         course = self._course(deployment, place)
         if not await goes_on(course, place):
             return False
-        self._launch(course.value, resumed=True)
+        self._under_way.launch(course.value, place, resumed=True)
         return True
-
-    # The task
-
-    def _launch(self, claimed: Deployment, *, resumed: bool = False) -> None:
-        place = self._places[claimed.service]
-        course = self._course(claimed, place)
-        self._courses[claimed.service] = course
-        self._tasks[claimed.service] = asyncio.get_running_loop().create_task(
-            self._run(course, place, resumed=resumed), name=f"deployment {claimed.id} of {claimed.service}"
-        )
 
     def _course(self, value: Deployment, place: Place) -> Course:
         return Course(value, place.service, self._store, self._feed, self._clock, self._redact)
-
-    async def _run(self, course: Course, place: Place, *, resumed: bool) -> None:
-        try:
-            while not await self._attempt(course, place, resumed=resumed):
-                await asyncio.sleep(self._again)
-                resumed = True
-        except StaleError:
-            log.exception("another process moved on deployment %s of %s", course.value.id, place.name)
-        except asyncio.CancelledError:
-            await stopped(course, place)
-            raise
-        finally:
-            if self._courses.get(place.name) is course:
-                del self._tasks[place.name], self._courses[place.name]
-            if course.value.finished:
-                self._finished(course.value, place)
-
-    async def _attempt(self, course: Course, place: Place, *, resumed: bool) -> bool:
-        """Bring it to its end; False where even that could not be written down, and is to be tried again."""
-        try:
-            async with place.lock:
-                if resumed and course.value.phase not in TAKEN_UP:
-                    await abandon(course, place, "opsbot could not go on: its own state could not be written")
-                else:
-                    await go(course, place, self._waits, resumed=resumed)
-        except StaleError:
-            raise
-        except Exception:
-            # The edge of a task nobody waits for: most likely the disk with the state directory is full.
-            log.exception("deployment %s of %s could not be brought to its end", course.value.id, place.name)
-            return False
-        return True
-
-    def _finished(self, deployment: Deployment, place: Place) -> None:
-        self._tell(deployment)
-        if not self._closing:
-            task = asyncio.get_running_loop().create_task(self._follow(deployment, place), name=f"tidy {place.name}")
-            self._after.add(task)
-            task.add_done_callback(self._after.discard)
-
-    def _replaced(self, deployment: Deployment) -> None:
-        self._feed.publish("deployment", deployment.id)
-        self._tell(deployment)
-
-    def _tell(self, ended: Deployment) -> None:
-        for callback in self._callbacks:
-            try:
-                callback(ended)
-            except Exception:
-                log.exception("what was to follow the end of deployment %s failed", ended.id)
-
-    async def _follow(self, ended: Deployment, place: Place) -> None:
-        if ended.let_go_on is not None:
-            await self._let_go_on(ended.let_go_on)
-        try:
-            await tidy(place)
-        except Exception:
-            # The edge of a task nobody waits for; the next deployment's tidying tries again.
-            log.exception("tidying %s failed", place.name)
-
-    async def _let_go_on(self, number: int) -> None:
-        """Work on the one that stood aside again, which waits since the other one has ended."""
-        while True:
-            try:
-                waiting = await self._store.read(ledger.deployment, number)
-            except sqlite3.Error:
-                log.exception("deployment %s is to go on waiting and cannot be read", number)
-                await asyncio.sleep(self._again)
-                continue
-            if waiting is not None and waiting.phase is Phase.WAITING and waiting.service not in self._tasks:
-                self._feed.publish("deployment", number)
-                self._launch(waiting, resumed=True)
-            return

@@ -92,11 +92,11 @@ class Waits:
         self,
         vetoes: Vetoes,
         paused: Callable[[], str],
-        replaced: Callable[[Deployment], None],
         beat: float = BEAT,
     ) -> None:
-        """paused: why nothing may begin at the moment, "" where it may. replaced: told of each that was replaced."""
-        self.replaced = replaced
+        """paused: why nothing may begin at the moment, "" where it may."""
+        self.replaced: Callable[[Deployment], None] = lambda _: None
+        """Told of each that another has taken the place of."""
         self._vetoes = vetoes
         self._paused = paused
         self._beat = beat
