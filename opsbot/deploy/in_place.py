@@ -19,8 +19,9 @@ from opsbot.core.model import Live, NoticeKind
 from opsbot.deploy.checkout import Checkout, Head
 from opsbot.deploy.course import Course, SetbackError
 from opsbot.deploy.place import Place
-from opsbot.deploy.prepare import changed_names, digest, picked, shown
+from opsbot.deploy.prepare import shown
 from opsbot.deploy.releases import ReleaseError
+from opsbot.deploy.reuse import changed_names, digest, picked
 from opsbot.services.port import ServiceState
 from opsbot.source.remote import RemoteError
 from opsbot.source.repo import UnsupportedTreeError
