@@ -191,7 +191,8 @@ async def test_a_kill_while_one_takes_the_place_of_another_that_waits_loses_neit
 
 async def is_waiting(stage: Stage, number: int) -> bool:
     found = await stage.store.read(ledger.deployment, number)
-    return found is not None and found.phase is Phase.WAITING and bool(found.steps[-1].note)
+    last = found.steps[-1] if found is not None and found.steps else None
+    return last is not None and last.phase is Phase.WAITING and bool(last.note)
 
 
 async def test_a_step_that_outlived_a_killed_opsbot_is_ended_and_its_release_removed(
