@@ -38,6 +38,7 @@ NAMES = {
     Phase.PREPARING: "prepare",
     Phase.INSTALLING: "install",
     Phase.WAITING: "wait",
+    Phase.ASIDE: "wait",
     Phase.SWITCHING: "switch",
     Phase.RESTARTING: "restart",
     Phase.VERIFYING: "verify",
@@ -50,6 +51,7 @@ COLOURS = {
     Phase.STUCK: RED,
     Phase.SKIPPED: GREY,
     Phase.REPLACED: GREY,
+    Phase.ASIDE: GREY,
 }
 
 
@@ -87,21 +89,32 @@ def sentence(deployment: Deployment) -> str:
         case Phase.LIVE:
             return f"✅ {service} runs {to} after {_took(deployment)}, asked by {_asked(deployment)}."
         case Phase.FAILED:
-            return f"❌ {service}: deployment {deployment.id} of {to} {failed}; nothing live was changed."
+            changed = f"nothing live was changed.{_goes_on(deployment)}"
+            return f"❌ {service}: deployment {deployment.id} of {to} {failed}; {changed}"
         case Phase.UNDONE:
             return f"↩️ {service}: deployment {deployment.id} of {to} {failed} and was undone; {_serving(deployment)}."
         case Phase.STUCK:
             return (
                 f"🚨 {service}: deployment {deployment.id} of {to} {failed} and could not be undone. A human is needed."
             )
+        case Phase.ASIDE:
+            return (
+                f"⏸️ {service}: deployment {deployment.id} of {to} stands aside for {escape(deployment.note, 200)}. "
+                "If that one fails before it is ready, this one goes on waiting."
+            )
         case Phase.REPLACED:
             return f"⏭️ {service}: deployment {deployment.id} of {to} was {escape(deployment.note, 300)}"
         case Phase.SKIPPED if deployment.failed_in is Phase.WAITING:
             return f"⏭️ {service}: deployment {deployment.id} of {to} was not done: {escape(deployment.note, 300)}"
         case Phase.SKIPPED:
-            return f"⏭️ {service}: deployment {deployment.id} was not needed."
+            return f"⏭️ {service}: deployment {deployment.id} was not needed.{_goes_on(deployment)}"
     doing = "Rolling back" if deployment.kind is Kind.ROLLBACK else "Deploying"
     return f"🔵 {doing} {service} to {to}: {deployment.phase}. Asked by {_asked(deployment)}."
+
+
+def _goes_on(deployment: Deployment) -> str:
+    waits = deployment.let_go_on
+    return "" if waits is None else f" Deployment {waits}, which waited before it, goes on waiting."
 
 
 def _serving(deployment: Deployment) -> str:
@@ -147,7 +160,7 @@ def _phases(deployment: Deployment) -> list[str]:
     if deployment.phase in NAMES and deployment.phase not in seen and deployment.phase is not Phase.PENDING:
         lines.append(f"▶ {NAMES[deployment.phase]}")
     # Seldom, so no part of the story: it stands where the switch is next.
-    phase = Phase.INSTALLING if deployment.phase is Phase.WAITING else deployment.phase
+    phase = Phase.INSTALLING if deployment.phase in {Phase.WAITING, Phase.ASIDE} else deployment.phase
     at = story.index(phase) if phase in story else -1
     return lines + [f"○ {NAMES[phase]}" for phase in story[at + 1 :] if phase not in seen]
 

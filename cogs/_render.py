@@ -369,6 +369,7 @@ OUTCOME = {
     Phase.STUCK: "🚨",
     Phase.SKIPPED: "⏭️",
     Phase.REPLACED: "⏭️",
+    Phase.ASIDE: "⏸️",
 }
 
 

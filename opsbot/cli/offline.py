@@ -125,7 +125,7 @@ class LastKnown:
         kept = watchbook.healths(db, service)
         checks = [(c.name, kept.get((service, c.name), CheckHealth())) for c in self.config.services[service].checks]
         live = ledger.live(db, service)
-        latest = ledger.deployments(db, service, 1)
+        latest = ledger.latest(db, service)
         source = self.config.services[service].source
         listed = watchbook.open_incidents(db)
         return ServiceStatus(
@@ -136,8 +136,8 @@ class LastKnown:
             figures=service_figures(state.pid, state.groups, state.started_at) if state.pid else None,
             live=live,
             release=next((r for r in ledger.releases(db, service) if live and r.name == live.release), None),
-            deploying=latest[0] if latest and not latest[0].finished else None,
-            last_deployment=latest[0] if latest else None,
+            deploying=latest if latest is not None and not latest.finished else None,
+            last_deployment=latest,
             hold=ledger.hold(db, service),
             silence=watchbook.silence(db, service, datetime.now(UTC)),
             incident=listed.get(service),

@@ -47,7 +47,7 @@ _WHOLE_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 def colour_of(word: str) -> str:
     """The colour that goes with a state, a verdict, a phase or a level; "" for none."""
     return _COLOUR.get(
-        word, ODD if word in {"starting", "stopping", "stopped", "retrying", "skipped", "replaced"} else ""
+        word, ODD if word in {"starting", "stopping", "stopped", "retrying", "skipped", "replaced", "aside"} else ""
     )
 
 

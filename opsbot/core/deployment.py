@@ -10,7 +10,10 @@ Up to WAITING nothing live has changed: a failure ends in FAILED and there is no
 failure goes through UNDOING: the release before is switched back, restarted and looked at, and the deployment ends
 UNDONE (where there was no release before, the service is stopped); when even that fails it ends STUCK and a human is
 called. SKIPPED is the end of one whose commit, once fetched, turned out to need no deploying, and of one that was not
-to be deployed any more when its wait ended; REPLACED of one that waited, when another took its place.
+to be deployed any more when its wait ended.
+
+Another may take the place of one that waits. Until that one is ready (WAITING or SWITCHING) the first stands ASIDE,
+with all that it has prepared: then it is REPLACED, or goes on waiting where the other one failed or was not needed.
 
 Each phase is written to the store *before* its work begins, so that a process that finds an unfinished deployment
 knows the most that can have happened.
@@ -39,6 +42,7 @@ class Phase(StrEnum):
     PREPARING = "preparing"
     INSTALLING = "installing"
     WAITING = "waiting"
+    ASIDE = "aside"
     SWITCHING = "switching"
     RESTARTING = "restarting"
     VERIFYING = "verifying"
@@ -60,12 +64,19 @@ CHANGED = frozenset({Phase.SWITCHING, Phase.RESTARTING, Phase.VERIFYING, Phase.U
 TAKEN_UP = CHANGED | {Phase.WAITING}
 """Unfinished phases that the next opsbot goes on from: all is prepared."""
 
+READY = frozenset({Phase.WAITING, Phase.SWITCHING})
+"""Phases that come when all is prepared: whoever stood aside for such a one is replaced."""
+
+UNREADY_ENDS = frozenset({Phase.FAILED, Phase.SKIPPED})
+"""Ends of one that did not come so far: whoever stood aside for it goes on."""
+
 MOVES: Mapping[Phase, frozenset[Phase]] = {
     Phase.PENDING: frozenset({Phase.FETCHING, Phase.WAITING, Phase.SWITCHING, Phase.FAILED}),
     Phase.FETCHING: frozenset({Phase.PREPARING, Phase.FAILED, Phase.SKIPPED}),
     Phase.PREPARING: frozenset({Phase.INSTALLING, Phase.FAILED}),
     Phase.INSTALLING: frozenset({Phase.WAITING, Phase.SWITCHING, Phase.FAILED}),
-    Phase.WAITING: frozenset({Phase.SWITCHING, Phase.FAILED, Phase.SKIPPED, Phase.REPLACED}),
+    Phase.WAITING: frozenset({Phase.SWITCHING, Phase.FAILED, Phase.SKIPPED, Phase.ASIDE}),
+    Phase.ASIDE: frozenset({Phase.WAITING, Phase.REPLACED}),
     Phase.SWITCHING: frozenset({Phase.RESTARTING, Phase.UNDOING}),
     Phase.RESTARTING: frozenset({Phase.VERIFYING, Phase.UNDOING}),
     Phase.VERIFYING: frozenset({Phase.LIVE, Phase.UNDOING}),
@@ -157,11 +168,24 @@ class Deployment:
     live_at: datetime | None = None
     revision: int = 0
     """Grows with each save: what a message shows is stale while its revision is smaller."""
+    instead_of: int | None = None
+    """The deployment that waited, and in whose place this one came."""
 
     @property
     def finished(self) -> bool:
         """Whether it came to an end."""
         return self.phase in ENDS
+
+    @property
+    def what(self) -> str:
+        """What it brings, in a word or two."""
+        return f"the rollback to {self.release_to}" if self.kind is Kind.ROLLBACK else f"{self.commit_to or '':.10}"
+
+    @property
+    def let_go_on(self) -> int | None:
+        """The deployment that goes on waiting since this one, which was to take its place, did not get ready."""
+        unready = self.phase in UNREADY_ENDS and self.failed_in is not Phase.WAITING
+        return self.instead_of if unready else None
 
 
 def advance(deployment: Deployment, to: Phase, now: datetime, note: str | None = None) -> Deployment:
@@ -176,6 +200,8 @@ def advance(deployment: Deployment, to: Phase, now: datetime, note: str | None =
     failed_in = deployment.failed_in
     if to in {Phase.FAILED, Phase.UNDOING} or (to in ENDS and deployment.phase is Phase.WAITING):
         failed_in = deployment.phase
+    elif to is Phase.REPLACED:
+        failed_in = Phase.WAITING
     return replace(
         deployment,
         phase=to,

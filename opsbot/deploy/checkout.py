@@ -15,18 +15,17 @@ Everything here blocks: call it in a thread.
 import hashlib
 import json
 import os
-import subprocess
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from opsbot.config import Source
-from opsbot.deploy.disk import exhausted, file_system, sync_file_system
-from opsbot.deploy.occupants import MARK, occupants
+from opsbot.deploy.checkout_git import CheckoutGit, printable
+from opsbot.deploy.disk import file_system, sync_file_system
+from opsbot.deploy.occupants import occupants
 from opsbot.deploy.releases import MARGIN, ReleaseError, Releases
-from opsbot.source.remote import git_environment
-from opsbot.source.repo import LOCAL_SECONDS, UnsupportedTreeError, is_full_id
+from opsbot.source.repo import UnsupportedTreeError
 from opsbot.words import size
 
 SHOWN_PATHS = 8
@@ -46,8 +45,7 @@ class Checkout(Releases):
     def __init__(self, source: Source, mirror: Path, margin: int = MARGIN, mark: str = "") -> None:
         """Remember where; nothing is touched yet. `mark` is handed to every git, see `opsbot.deploy.occupants`."""
         super().__init__(source, margin)
-        self._mirror = mirror
-        self._mark = mark
+        self.git = CheckoutGit(source, mirror, mark)
 
     # Asked as of release folders
 
@@ -62,19 +60,13 @@ class Checkout(Releases):
 
     def stands(self, name: str | None) -> bool:
         """Whether its commit is there."""
-        return name is not None and self._commit(_ref(name)) is not None
+        return name is not None and self.git.commit(_ref(name)) is not None
 
     def live(self) -> str | None:
         """The release that is laid, and checked out still."""
-        own = self._own()
-        if own is None:
-            return None
-        try:
-            name = (own / "live").read_text().strip()
-        except OSError:
-            return None
-        commit = self._commit(_ref(name)) if name else None
-        return name if commit is not None and commit == self._commit("HEAD") else None
+        name = self.git.read("live").strip()
+        commit = self.git.commit(_ref(name)) if name else None
+        return name if commit is not None and commit == self.git.commit("HEAD") else None
 
     def switch(self, name: str) -> None:
         """Write down that this release is wholly laid: to be called last.
@@ -82,15 +74,15 @@ class Checkout(Releases):
         Raises:
             ReleaseError: it is not what is checked out, or it cannot be written.
         """
-        commit = self._commit(_ref(name))
-        if commit is None or commit != self._commit("HEAD"):
+        commit = self.git.commit(_ref(name))
+        if commit is None or commit != self.git.commit("HEAD"):
             raise ReleaseError(f"{self.directory} is not at release {name}")
         sync_file_system(self.directory)
-        self._write("live", name)
+        self.git.write("live", name)
 
     def take_away(self) -> None:
         """Have no live release. The files stay."""
-        self._write("live", "")
+        self.git.write("live", "")
 
     def discard(self, name: str, *, guarded: bool = False) -> bool:
         """Let go of its commit; True. The files stay, so that it makes no difference whose they are.
@@ -101,8 +93,8 @@ class Checkout(Releases):
         del guarded
         if self.live() == name:
             raise ReleaseError(f"{name} is live and is not let go of")
-        if self._own() is not None:
-            self._git("update-ref", "-d", _ref(name))
+        if self.git.notes() is not None:
+            self.git.run("update-ref", "-d", _ref(name))
         return True
 
     def surplus(self, good: Iterable[str], spared: Iterable[str], known: Iterable[str]) -> list[str]:
@@ -126,15 +118,15 @@ class Checkout(Releases):
         Raises:
             ReleaseError: there is no checkout, or it has no commit.
         """
-        self._see_checkout()
-        commit = self._commit("HEAD")
+        self.git.see()
+        commit = self.git.commit("HEAD")
         if commit is None:
             raise ReleaseError(f"the checkout at {self.directory} has no commit yet")
-        return Head(commit, _printable(self._git("log", "-1", "--format=%s", commit).strip()))
+        return Head(commit, printable(self.git.run("log", "-1", "--format=%s", commit).strip()))
 
     def commit(self, name: str) -> str | None:
         """A release's commit; None where it is not held."""
-        return self._commit(_ref(name))
+        return self.git.commit(_ref(name))
 
     def check(self, commit: str) -> None:
         """See that this commit, which `bring` brought, can be laid without a loss.
@@ -153,7 +145,9 @@ class Checkout(Releases):
                 f"{self.directory} has changes that are in no commit: {_some(changed)}. Nothing was touched. Push "
                 f"them, or take them back (git -C {self.directory} restore -SW FILE), then deploy again"
             )
-        modules = [row.split("\t", 1)[1] for row in self._list("ls-tree", "-r", commit) if row.startswith("160000 ")]
+        modules = [
+            row.split("\t", 1)[1] for row in self.git.entries("ls-tree", "-r", commit) if row.startswith("160000 ")
+        ]
         if modules:
             raise UnsupportedTreeError(f"{commit[:10]} has submodules ({_some(modules)}), which are not deployed")
         if in_the_way := self._in_the_way(now, commit):
@@ -168,20 +162,21 @@ class Checkout(Releases):
 
     def _changed(self) -> dict[str, str]:
         """The tracked files that differ from HEAD, and a digest of what they hold now."""
-        paths = self._list("diff", "--name-only", "--no-renames", "--no-ext-diff", "--ignore-submodules=none", "HEAD")
+        paths = self.git.entries(
+            "diff", "--name-only", "--no-renames", "--no-ext-diff", "--ignore-submodules=none", "HEAD"
+        )
         return {path: _digest(self.directory / path) for path in paths}
 
     def _read(self, name: str) -> dict[str, str]:
-        own = self._own()
         try:
-            return dict(json.loads((own / name).read_text())) if own is not None else {}
-        except (OSError, ValueError):
+            return dict(json.loads(self.git.read(name) or "{}"))
+        except ValueError:
             return {}
 
     def _in_the_way(self, now: str, commit: str) -> list[str]:
-        tracked = set(self._list("ls-tree", "-r", "--name-only", now))
+        tracked = set(self.git.entries("ls-tree", "-r", "--name-only", now))
         found = []
-        for path in self._list("ls-tree", "-r", "--name-only", commit):
+        for path in self.git.entries("ls-tree", "-r", "--name-only", commit):
             if path in tracked:
                 continue
             above = [str(each) for each in list(Path(path).parents)[:-1]]
@@ -194,7 +189,7 @@ class Checkout(Releases):
         return sorted(set(found))
 
     def _others(self, path: str) -> bool:
-        return (self.directory / path).is_dir() and bool(self._list("ls-files", "--others", "--", path))
+        return (self.directory / path).is_dir() and bool(self.git.entries("ls-files", "--others", "--", path))
 
     # Laying
 
@@ -204,9 +199,9 @@ class Checkout(Releases):
         Raises:
             ReleaseError: it cannot be.
         """
-        self._see_checkout()
+        self.git.see()
         words = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--force"]
-        self._git(*words, "--", str(self._mirror), f"+{_ref(name)}:{_ref(name)}")
+        self.git.run(*words, "--", str(self.git.mirror), f"+{_ref(name)}:{_ref(name)}")
 
     def hold(self, name: str, commit: str) -> None:
         """Hold on to a commit that is there already.
@@ -214,7 +209,7 @@ class Checkout(Releases):
         Raises:
             ReleaseError: it cannot be.
         """
-        self._git("update-ref", _ref(name), commit)
+        self.git.run("update-ref", _ref(name), commit)
 
     def lay(self, name: str) -> None:
         """Check a release out, whatever a killed one has left behind. Only after `check`.
@@ -223,9 +218,9 @@ class Checkout(Releases):
             ReleaseError: it cannot be.
         """
         self._unlock()
-        self._write("made.json", "{}")
+        self.git.write("made.json", "{}")
         quiet = ["-c", "advice.detachedHead=false", "-c", "core.symlinks=true", "-c", "filter.lfs.required=false"]
-        self._git(*quiet, "checkout", "--quiet", "--force", "--no-recurse-submodules", "--detach", _ref(name))
+        self.git.run(*quiet, "checkout", "--quiet", "--force", "--no-recurse-submodules", "--detach", _ref(name))
 
     def installed(self) -> None:
         """Write down what the install steps did to tracked files, so that it is not taken for a person's doing.
@@ -233,7 +228,7 @@ class Checkout(Releases):
         Raises:
             ReleaseError: it cannot be written.
         """
-        self._write("made.json", json.dumps(self._changed()))
+        self.git.write("made.json", json.dumps(self._changed()))
 
     def results(self) -> dict[str, str]:
         """From what each install step's result was made: a digest of the step's configuration, and one of the files."""
@@ -245,11 +240,11 @@ class Checkout(Releases):
         Raises:
             ReleaseError: it cannot be written.
         """
-        self._write("installed.json", json.dumps(dict(results)))
+        self.git.write("installed.json", json.dumps(dict(results)))
 
     def _unlock(self) -> None:
         """Remove the lock of a git that was killed; one that is at work is let alone."""
-        git = self._folder()
+        git = self.git.folder()
         lock = None if git is None else git / "index.lock"
         if lock is None or not lock.exists():
             return
@@ -257,87 +252,6 @@ class Checkout(Releases):
         if busy:
             raise ReleaseError(f"another git works in {self.directory} (pid {busy[0]})")
         lock.unlink(missing_ok=True)
-
-    # git
-
-    def _see_checkout(self) -> None:
-        if self._folder() is None:
-            raise ReleaseError(
-                f"there is no git checkout at {self.directory}: clone the repository there, or use "
-                'strategy = "releases"'
-            )
-
-    def _folder(self) -> Path | None:
-        """Its `.git`; None where the directory is not the top of a checkout."""
-        found = self._ask("rev-parse", "--absolute-git-dir", "--show-toplevel")
-        if found.returncode != 0:
-            return None
-        git, _, top = found.stdout.rstrip("\n").partition("\n")
-        return Path(git) if top and Path(top).resolve() == self.directory.resolve() else None
-
-    def _own(self) -> Path | None:
-        git = self._folder()
-        return None if git is None else git / "opsbot"
-
-    def _write(self, name: str, text: str) -> None:
-        own = self._own()
-        if own is None:
-            return
-        try:
-            own.mkdir(exist_ok=True)
-            fresh = own / f".{name}.{os.getpid()}"
-            with fresh.open("w") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.replace(own / name)
-        except OSError as error:
-            raise ReleaseError(f"{own / name}: {error.strerror}") from error
-
-    def _commit(self, name: str) -> str | None:
-        found = self._ask("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}").stdout.strip()
-        return found if is_full_id(found) else None
-
-    def _list(self, *words: str) -> list[str]:
-        verb, *rest = words
-        return [entry for entry in self._git(verb, "-z", *rest).split("\0") if entry]
-
-    def _git(self, *words: str) -> str:
-        """What git printed.
-
-        Raises:
-            ReleaseError: it failed.
-        """
-        done = self._ask(*words)
-        if done.returncode == 0:
-            return done.stdout
-        if exhausted(self.directory):
-            raise ReleaseError(f"no space left on {file_system(self.directory)}", no_space=True)
-        said = _printable(" ".join(done.stderr.split()))[-500:] or f"status {done.returncode}"
-        raise ReleaseError(f"git in {self.directory}: {said}")
-
-    def _ask(self, *words: str) -> "subprocess.CompletedProcess[str]":
-        if not self.directory.is_dir():
-            return subprocess.CompletedProcess(words, 128, "", f"{self.directory} is not there")
-        try:
-            return subprocess.run(
-                ["git", *words],
-                cwd=self.directory,
-                env=self._environment(),
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=LOCAL_SECONDS,
-                errors="surrogateescape",
-                check=False,
-                start_new_session=True,
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise ReleaseError(f"git in {self.directory}: {error}") from error
-
-    def _environment(self) -> Mapping[str, str]:
-        # No token: nothing here talks to the remote.
-        plain = replace(self.source, token=None)
-        return {**git_environment(plain, self._mirror), MARK: self._mark, "GIT_LFS_SKIP_SMUDGE": "1"}
 
 
 def _ref(name: str) -> str:
@@ -359,11 +273,6 @@ def _digest(path: Path) -> str:
         return ""
 
 
-def _printable(text: str) -> str:
-    """A file's name need not be text, what is kept in the store must be."""
-    return text.encode(errors="surrogateescape").decode(errors="replace")
-
-
 def _is_git(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/comm").read_text().strip().startswith("git")
@@ -373,4 +282,4 @@ def _is_git(pid: int) -> bool:
 
 def _some(paths: Sequence[str]) -> str:
     more = len(paths) - SHOWN_PATHS
-    return ", ".join(map(_printable, paths[:SHOWN_PATHS])) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(map(printable, paths[:SHOWN_PATHS])) + (f" and {more} more" if more > 0 else "")

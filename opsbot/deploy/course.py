@@ -1,6 +1,7 @@
 """One deployment under way: every phase and every step is in the store before it is done, and shown from there."""
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -33,6 +34,11 @@ def tried_again(value: Deployment) -> str:
     """What is to be said of a deployment whose commit is not to blame for its end."""
     again = value.actor.automatic and value.kind is Kind.DEPLOY
     return " It is tried again later." if again else ""
+
+
+def sentence(text: str) -> str:
+    """The text with a full stop, where it has no end."""
+    return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 @dataclass(slots=True)
@@ -84,8 +90,21 @@ class Course:
         await self._keep(replace(moved, **changes))
 
     async def _keep(self, value: Deployment) -> None:
-        self.value = await self._store.write(ledger.save, value)
+        await self._written(self._store.write(ledger.save, value))
         self._feed.publish("deployment", self.value.id)
+
+    async def _written(self, write: Coroutine[Any, Any, Deployment]) -> None:
+        """Keep what is stored in mind, also where this is cancelled: a write that has begun comes to its end.
+
+        Who ends what was cancelled goes by the phase: one that is behind would have a prepared release removed that the
+        store says is waiting.
+        """
+        writing = asyncio.ensure_future(write)
+        try:
+            self.value = await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            self.value = await writing
+            raise
 
     async def end(
         self,
@@ -100,8 +119,10 @@ class Course:
     ) -> None:
         """Write down its end and all that follows from it, in one go; see `ledger.conclude`."""
         ended = advance(self.value, to, self._clock(), self._redact(note)[:NOTE_MOST])
-        self.value = await self._store.write(
-            ledger.conclude, ended, live=live, quarantined=quarantined, hold=hold, lift=lift, left=left
+        await self._written(
+            self._store.write(
+                ledger.conclude, ended, live=live, quarantined=quarantined, hold=hold, lift=lift, left=left
+            )
         )
         self._feed.publish("deployment", self.value.id)
         self._feed.publish("service")

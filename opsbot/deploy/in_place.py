@@ -19,8 +19,9 @@ from opsbot.core.model import Live, NoticeKind
 from opsbot.deploy.checkout import Checkout, Head
 from opsbot.deploy.course import Course, SetbackError
 from opsbot.deploy.place import Place
-from opsbot.deploy.prepare import changed_names, digest, picked, shown
+from opsbot.deploy.prepare import shown
 from opsbot.deploy.releases import ReleaseError
+from opsbot.deploy.reuse import changed_names, digest, picked
 from opsbot.services.port import ServiceState
 from opsbot.source.remote import RemoteError
 from opsbot.source.repo import UnsupportedTreeError
@@ -31,10 +32,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InPlace(Place):
-    """One service in its checkout. `installing`: one installation at a time on the whole host."""
+    """One service in its checkout."""
 
     checkout: Checkout
-    installing: asyncio.Semaphore
 
     async def recognise(self) -> None:
         """Take what is checked out for what is live: the first time, and where a person has moved it since."""

@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from opsbot.config import ManagerKind, Service, Source, Strategy
-from opsbot.core.deployment import Deployment, Hold, Kind, Release
+from opsbot.core.deployment import Deployment, Facts, Hold, Kind, Release
 from opsbot.deploy.course import Course, SetbackError
 from opsbot.deploy.prepare import Preparation
 from opsbot.deploy.releases import ReleaseError, Releases
@@ -36,6 +37,8 @@ class Place:
     verifier: Verifier
     store: Store
     clock: Callable[[], datetime]
+    installing: asyncio.Semaphore
+    """Held while install steps run: one installation at a time on the whole host."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held by a deployment, and by the tidying after it."""
 
@@ -43,6 +46,10 @@ class Place:
     def name(self) -> str:
         """The service's name."""
         return self.service.name
+
+    async def known(self) -> Facts:
+        """What the store knows of its deployments, at one moment."""
+        return await self.store.read(_known, self.name)
 
     # Where the strategies differ: what is said here is of release folders, see `opsbot.deploy.in_place` for the other
 
@@ -197,6 +204,11 @@ class Place:
         except (ReleaseError, RemoteError, OSError) as error:
             log.warning("release %s of %s was not removed: %s", release, self.name, error)
 
+    async def discard(self, value: Deployment) -> None:
+        """Remove what a deploy that is not to be done has prepared. A rollback has prepared nothing."""
+        if value.release_to is not None and value.kind is Kind.DEPLOY:
+            await self.remove(value.release_to)
+
     # Which commit follows which
 
     async def follows(self, new: str | None, old: str | None) -> bool:
@@ -213,3 +225,18 @@ class Place:
             waits = known.waits
         what = "rolled back" if value.kind is Kind.ROLLBACK else "undone"
         return Hold(self.name, value.actor.name, f"{what}: deployment {value.id}", self.clock(), waits=waits)
+
+
+def _known(db: sqlite3.Connection, service: str) -> Facts:
+    """What the store knows of a service's deployments, at one moment."""
+    live = ledger.live(db, service)
+    releases = ledger.releases(db, service)
+    unfinished = ledger.unfinished(db, service)
+    return Facts(
+        has_source=True,
+        unfinished=unfinished[0].id if unfinished else None,
+        hold=ledger.hold(db, service),
+        live=next((release for release in releases if live is not None and release.name == live.release), None),
+        releases=releases,
+        quarantined=frozenset(ledger.quarantined(db, service)),
+    )

@@ -1,45 +1,35 @@
 """Prepares a release beside the live one: exports the commit, links what is shared, runs the install steps.
 
-Nothing here touches what is live. A step whose `when_changed` files are the same, by content, as those of the live
-release takes over what it made there instead of running again. A virtual environment (`.venv`) is taken over only where
-`keep` names it: the paths inside it are rewritten then, as far as Python itself writes them.
+Nothing here touches what is live. A step whose `when_changed` files are the same as those of the live release takes
+over what it made there instead of running again (`opsbot.deploy.reuse`).
 
 Where the service runs as another user than opsbot, its code is installed as that user: the release is exported into a
 folder that nobody else can go into, opened to the service's group for the steps, and sealed after them.
 """
 
 import asyncio
-import hashlib
-import json
 import logging
 import re
-import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from opsbot.config import InstallStep
 from opsbot.core.deployment import Release
 from opsbot.core.patterns import fits
+from opsbot.deploy.chores import Chores
 from opsbot.deploy.course import Course, Doing, SetbackError
-from opsbot.deploy.disk import file_system, remove
+from opsbot.deploy.disk import file_system
 from opsbot.deploy.occupants import MARK
 from opsbot.deploy.releases import About, ReleaseError, Releases
+from opsbot.deploy.reuse import TAKEN_OVER, Reuse, changed_names, digest, some
 from opsbot.deploy.steps import StepResult, Steps
 from opsbot.deploy.two_owners import OPEN_UMASK
-from opsbot.errand.moved import move_environment
 from opsbot.services.errands import ErrandError
 from opsbot.source.remote import RemoteError
 from opsbot.source.repo import DamagedError, Exported, Repository, UnsupportedTreeError
 
 log = logging.getLogger(__name__)
 
-TAKEN_OVER = ("node_modules", "vendor")
-"""What a step is taken to make where its `keep` says nothing."""
-SHOWN_PATHS = 8
-COPY_LIMIT = timedelta(minutes=10)
-SMALL_LIMIT = timedelta(minutes=2)
-"""For what is done to files by errand."""
 _MADE_BY_RUNNING = re.compile(r"(?:^|/)__pycache__/|\.py[co]$")
 
 
@@ -63,6 +53,8 @@ class Preparation:
         self._releases = releases
         self._output = output
         self._mark = mark
+        self._chores = Chores(releases.folder, mark)
+        self._reuse = Reuse(repository, releases, self._chores)
 
     async def export(self, course: Course, name: str, commit: str, live: Release | None) -> None:
         """The commit's files and the shared paths, in the folder of a new release.
@@ -117,7 +109,7 @@ class Preparation:
         )
         if not changed and not added:
             return ""
-        parts = [f"{what} by hand: {_some(paths)}" for what, paths in (("changed", changed), ("added", added)) if paths]
+        parts = [f"{what} by hand: {some(paths)}" for what, paths in (("changed", changed), ("added", added)) if paths]
         text = f"left behind in {live.name}: " + "; ".join(parts)
         course.remarks.append(text)
         return text
@@ -180,8 +172,8 @@ class Preparation:
         async with course.step(shown(step)) as doing:
             output = self.output(course, number, step)
             doing.output = str(output)
-            kept = await self._reusable(step, commit, live) if live is not None else None
-            if live is not None and kept and await self._take_over(steps, kept, step, live, folder, output):
+            kept = await self._reuse.reusable(step, commit, live) if live is not None else None
+            if live is not None and kept and await self._reuse.take_over(steps, kept, step, live, folder, output):
                 doing.output = ""
                 doing.note = f"{changed_names(step)} unchanged since {live.commit[:10]}: reused {', '.join(kept)}"
                 return "reused"
@@ -242,7 +234,7 @@ class Preparation:
         # What is left is the service's user's, in folders where opsbot may not write.
         path = self._releases.path(name)
         output = self._output / f"remove-{name}.log"
-        result = await self._small(steps, _removal(path), output, COPY_LIMIT)
+        result = await self._chores.remove(steps, path, output)
         await asyncio.to_thread(output.unlink, missing_ok=True)
         gone = await asyncio.to_thread(self._releases.discard, name, guarded=True)
         if not gone:
@@ -258,105 +250,18 @@ class Preparation:
             return []
         if not names or not steps.abroad:
             return list(names)  # `Releases.surplus` has looked
-        folders = [str(self._releases.path(name)) for name in names]
+        folders = [self._releases.path(name) for name in names]
         output = self._output / "occupied.log"
-        result = await self._small(steps, [sys.executable, "-I", "-m", "opsbot.errand.occupied", *folders], output)
+        result = await self._chores.occupied(steps, folders, output)
         busy = result.tail.split()
         if not result.ok or not all(number.isdecimal() for number in busy):
             log.warning("whether releases are in use is not known: %s", result.tail or result.text)
             return []
         return [name for number, name in enumerate(names) if str(number) not in busy]
 
-    # Taking over from the live release
-
-    async def _reusable(self, step: InstallStep, commit: str, live: Release) -> tuple[str, ...] | None:
-        """What of this step can be taken over from the live release; None where it must run."""
-        if not step.when_changed:
-            return None
-        about = await asyncio.to_thread(self._releases.about, live.name)
-        if digest(step) not in about.steps:
-            return None
-        before, after = await self._repository.tree(live.commit), await self._repository.tree(commit)
-        if before is None or after is None:
-            return None
-        wanted = picked(after, step.when_changed)
-        if not wanted or wanted != picked(before, step.when_changed):
-            return None
-        return await asyncio.to_thread(self._present, step, live)
-
-    def _present(self, step: InstallStep, live: Release) -> tuple[str, ...]:
-        folder = self._releases.path(live.name) / step.directory
-        names = step.keep or tuple(name for name in TAKEN_OVER if (folder / name).is_dir())
-        # All that is named, or nothing: a half is not what the step made.
-        return names if all((folder / name).exists() for name in names) else ()
-
-    async def _take_over(
-        self, steps: Steps, names: Sequence[str], step: InstallStep, live: Release, folder: Path, output: Path
-    ) -> bool:
-        """Copy it (by hard links the live service would write into the new release); whether that went well."""
-        source = self._releases.path(live.name) / step.directory
-        for name in names:
-            if not await self._clear(steps, folder / name, output):
-                return False
-            words = ["cp", "-a", "--reflink=auto", "--", str(source / name), str(folder / name)]
-            result = await self._small(steps, words, output, COPY_LIMIT)
-            if result.no_space:
-                where = await asyncio.to_thread(file_system, self._releases.directory)
-                raise SetbackError(f"no space left on {where}", tail=result.tail)
-            if not result.ok or not await self._move_environment(steps, folder / name, source / name, output):
-                await self._clear(steps, folder / name, output)
-                return False
-        return True
-
-    async def _small(
-        self, steps: Steps, words: Sequence[str], output: Path, limit: timedelta = SMALL_LIMIT
-    ) -> StepResult:
-        return await steps.run(
-            words, directory=self._releases.folder, extra={MARK: self._mark}, timeout=limit, output=output
-        )
-
-    async def _clear(self, steps: Steps, place: Path, output: Path) -> bool:
-        if not steps.abroad:
-            return await asyncio.to_thread(_clear, place)
-        for words in (["mkdir", "-p", "--", str(place.parent)], _removal(place)):
-            if not (await self._small(steps, words, output)).ok:
-                return False
-        return True
-
-    async def _move_environment(self, steps: Steps, folder: Path, before: Path, output: Path) -> bool:
-        if not steps.abroad:
-            await asyncio.to_thread(move_environment, folder, before)
-            return True
-        if not await asyncio.to_thread((folder / "pyvenv.cfg").is_file):
-            return True
-        words = [sys.executable, "-I", "-m", "opsbot.errand.moved", str(folder), str(before)]
-        return (await self._small(steps, words, output)).ok
-
 
 def _setback(error: Exception) -> SetbackError:
     return SetbackError(str(error), lasting=isinstance(error, UnsupportedTreeError))
-
-
-def _clear(place: Path) -> bool:
-    place.parent.mkdir(parents=True, exist_ok=True)
-    if place.is_symlink() or place.is_file():
-        place.unlink()
-    return remove(place)
-
-
-def _removal(place: Path) -> list[str]:
-    return [sys.executable, "-I", "-m", "opsbot.errand.removal", str(place)]
-
-
-def picked(tree: Mapping[str, str], patterns: Sequence[str]) -> dict[str, str]:
-    """The files of a tree that patterns name, and the ids of their contents."""
-    return {path: content for path, content in tree.items() if any(fits(path, pattern) for pattern in patterns)}
-
-
-def digest(step: InstallStep) -> str:
-    """How a step is configured: one that is configured otherwise is another step."""
-    told = json.dumps([step.run, step.directory, step.keep, step.when_changed])
-    return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
 def shown(step: InstallStep) -> str:
@@ -366,13 +271,3 @@ def shown(step: InstallStep) -> str:
 
 def _slug(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", Path(text).name)[:40] or "step"
-
-
-def changed_names(step: InstallStep) -> str:
-    """The files a step goes by, as they are shown."""
-    return _some([Path(pattern).name if "*" not in pattern else pattern for pattern in step.when_changed])
-
-
-def _some(paths: Sequence[str]) -> str:
-    more = len(paths) - SHOWN_PATHS
-    return ", ".join(paths[:SHOWN_PATHS]) + (f" and {more} more" if more > 0 else "")

@@ -12,22 +12,21 @@ built, has the path in it. A folder counts as a release only when its `.part` is
 Everything here blocks: call it in a thread.
 """
 
-import errno
 import json
 import os
 import re
-import shutil
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from opsbot.config import Source
 from opsbot.deploy import two_owners
 from opsbot.deploy.disk import file_system, is_full, remove, sync_file_system, sync_folder, used
 from opsbot.deploy.occupants import occupants
+from opsbot.deploy.sharing import Shared, SharingError
 from opsbot.errand.removal import remove_own
 from opsbot.words import size
 
@@ -145,70 +144,16 @@ class Releases:
             raise ReleaseError(text, no_space=True)
 
     def share(self, name: str, *, guarded: bool = False) -> list[str]:
-        """Link the shared paths into a new release; remarks for people.
-
-        guarded: another user writes in `shared/`, so that no link is followed there.
-
-        What is not in `shared/` yet is taken over from the release, where the commit has it; else an empty folder is
-        made. A file (a name with a dot in it) cannot be made up: it is left out, and said to be missing.
+        """Link the shared paths into a new release; remarks for people. See `opsbot.deploy.sharing`.
 
         Raises:
             ReleaseError: a shared path cannot be linked.
         """
-        remarks = []
         with _told(self.directory):
-            for wanted in self.source.shared:
-                remarks += self._share(self.path(name), PurePosixPath(wanted), guarded=guarded)
-        return remarks
-
-    def _share(self, release: Path, wanted: PurePosixPath, *, guarded: bool) -> list[str]:
-        store, place = self.shared / wanted, release / wanted
-        if not place.parent.resolve().is_relative_to(release.resolve()):
-            raise ReleaseError(f"{wanted.parent} is a link that leads out of the release: {wanted} cannot be shared")
-        keep = self._kept_guarded if guarded else self._kept
-        there, remarks = keep(release, wanted)
-        if not there:
-            return remarks
-        if place.is_dir() and not place.is_symlink():
-            remove(place)
-        else:
-            place.unlink(missing_ok=True)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.symlink_to(os.path.relpath(store, place.parent.resolve()))
-        return remarks
-
-    def _kept(self, release: Path, wanted: PurePosixPath) -> tuple[bool, list[str]]:
-        """See that it is in `shared/`; whether it is, and remarks."""
-        store, place = self.shared / wanted, release / wanted
-        if os.path.lexists(store):
-            return True, []
-        store.parent.mkdir(parents=True, exist_ok=True)
-        if os.path.lexists(place):
-            shutil.move(place, store)
-            return True, [_taken_over(wanted)]
-        if "." in wanted.name:
-            return False, [_missing(store)]
-        store.mkdir()
-        return True, [_made(wanted)]
-
-    def _kept_guarded(self, release: Path, wanted: PurePosixPath) -> tuple[bool, list[str]]:
-        """The same where the service's user may have put links and other things in `shared/`."""
-        try:
-            stood = two_owners.keep_shared(self.shared, release, wanted)
-            if stood is not False:
-                return True, [_taken_over(wanted)] if stood else []
-            if "." in wanted.name:
-                return False, [_missing(self.shared / wanted)]
-            two_owners.make_shared(self.shared, wanted)
-        except two_owners.LedAstrayError as error:
-            raise ReleaseError(f"{wanted} cannot be shared: {error}; put a folder there") from error
-        except OSError as error:
-            if error.errno != errno.EXDEV:
-                raise
-            raise ReleaseError(
-                f"{self.shared} is on another file system: put {wanted} there yourself, as the service's user"
-            ) from error
-        return True, [_made(wanted)]
+            try:
+                return Shared(self.shared, self.source.shared).link(self.path(name), guarded=guarded)
+            except SharingError as error:
+                raise ReleaseError(str(error)) from error
 
     def complete(self, name: str, about: About) -> None:
         """All of it is there: on the disk, should the power fail now, and not marked any more.
@@ -314,18 +259,6 @@ class Releases:
         """Remove the half-made `current` links of a process that was killed."""
         for link in self.directory.glob(".current.*"):
             link.unlink(missing_ok=True)
-
-
-def _taken_over(wanted: PurePosixPath) -> str:
-    return f"shared/{wanted} was made from the commit's own"
-
-
-def _missing(store: Path) -> str:
-    return f"{store} is missing: put it there, it is linked by the next deploy"
-
-
-def _made(wanted: PurePosixPath) -> str:
-    return f"shared/{wanted} was made, an empty folder"
 
 
 class _told:  # noqa: N801 - reads as a statement

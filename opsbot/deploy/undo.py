@@ -28,7 +28,7 @@ async def undo(course: Course, place: Place) -> None:
     by_hand = (await place.state()).stopped_by_hand
     started = value.failed_in in {Phase.RESTARTING, Phase.VERIFYING}
     blamed = value.commit_to if (started or course.lasting) and not (by_hand or course.innocent) else None
-    why = value.note + (tried_again(value) if course.innocent and not by_hand else "")
+    why = value.note + (tried_again(value) if course.innocent and not by_hand else "") + await _given_up(value, place)
     hold = await place.wait_past(value, blamed) if value.kind is Kind.DEPLOY else None
     candidates = await _ways_back(value, place)
     for name in candidates:
@@ -52,6 +52,15 @@ async def undo(course: Course, place: Place) -> None:
     tried = ", ".join(candidates) or "none is left"
     note = f"{value.note} No release before is well either (tried: {tried}). A human is needed."
     await course.end(Phase.STUCK, note, quarantined=blamed, hold=hold)
+
+
+async def _given_up(value: Deployment, place: Place) -> str:
+    """What to do about the commit that waited, was ready, and was given up for this one."""
+    before = None if value.instead_of is None else await place.store.read(ledger.deployment, value.instead_of)
+    if before is None or before.phase is not Phase.REPLACED or before.kind is not Kind.DEPLOY:
+        return ""
+    commit = f"{before.commit_to or '':.10}"
+    return f" {commit}, which waited before it, is not deployed any more: /deploy service:{value.service} ref:{commit}."
 
 
 async def _ways_back(value: Deployment, place: Place) -> list[str]:

@@ -76,11 +76,10 @@ class Standing:
 def kept(db: sqlite3.Connection, service: str, now: datetime) -> Kept:
     """What is known of one service."""
     live = ledger.live(db, service)
-    latest = ledger.deployments(db, service, 1)
     return Kept(
         live,
         next((one for one in ledger.releases(db, service) if live is not None and one.name == live.release), None),
-        latest[0] if latest else None,
+        ledger.latest(db, service),
         ledger.hold(db, service),
         watchbook.silence(db, service, now),
         watchbook.source(db, service),

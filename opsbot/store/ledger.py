@@ -9,7 +9,19 @@ from datetime import datetime
 from typing import Any
 
 from opsbot.core.access import Actor, Origin
-from opsbot.core.deployment import Commit, Deployment, Hold, Kind, Phase, Release, Request, Step
+from opsbot.core.deployment import (
+    READY,
+    UNREADY_ENDS,
+    Commit,
+    Deployment,
+    Hold,
+    Kind,
+    Phase,
+    Release,
+    Request,
+    Step,
+    advance,
+)
 from opsbot.core.model import Live, NoticeKind
 from opsbot.store import outbox
 from opsbot.store.rows import dump, load, maybe_moment, maybe_seconds, moment, seconds
@@ -67,21 +79,34 @@ def _deployment(row: sqlite3.Row) -> Deployment:
         finished_at=maybe_moment(row["finished_at"]),
         live_at=maybe_moment(row["live_at"]),
         revision=row["revision"],
+        instead_of=row["instead_of"],
     )
 
 
 def claim(
-    db: sqlite3.Connection, request: Request, now: datetime, *, live: Release | None = None, release: str | None = None
+    db: sqlite3.Connection,
+    request: Request,
+    now: datetime,
+    *,
+    live: Release | None = None,
+    release: str | None = None,
+    instead_of: Deployment | None = None,
 ) -> Deployment | int:
     """A new deployment in PENDING, with its card in the outbox; or the id of the unfinished one that is in the way.
 
-    The partial unique index is the lock: of two who ask at once, in one process or in two, one gets it.
+    The partial unique index is the lock: of two who ask at once, in one process or in two, one gets it. instead_of: one
+    that waits, and stands aside from now on; its note says for what.
+
+    Raises:
+        StaleError: that one was moved on by another.
     """
+    if instead_of is not None:
+        save(db, advance(instead_of, Phase.ASIDE, now, instead_of.note))
     try:
         cursor = db.execute(
             """INSERT INTO deployments (service, kind, phase, origin, actor_id, actor_name, ref, reason, commit_from,
-                                        release_from, release_to, created_at, updated_at)
-               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+                                        release_from, release_to, created_at, updated_at, instead_of)
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
             (
                 request.service,
                 request.kind,
@@ -96,13 +121,11 @@ def claim(
                 release,
                 seconds(now),
                 seconds(now),
+                instead_of.id if instead_of else None,
             ),
         )
     except sqlite3.IntegrityError:
-        (unfinished,) = db.execute(
-            "SELECT id FROM deployments WHERE service = ? AND finished_at IS NULL", (request.service,)
-        ).fetchone()
-        return int(unfinished)
+        return unfinished(db, request.service)[0].id
     number = int(cursor.lastrowid or 0)
     outbox.put(db, f"deployment:{number}", NoticeKind.DEPLOYMENT, request.service, now, subject=number)
     found = deployment(db, number)
@@ -114,11 +137,16 @@ def claim(
 def save(db: sqlite3.Connection, value: Deployment) -> Deployment:
     """Write it where its revision is still the stored one; the saved value, its revision one higher.
 
-    An end that went wrong puts its notice into the outbox, once.
+    An end that went wrong puts its notice into the outbox, once. The one that stood aside for it is replaced when this
+    one is ready, and goes on waiting where it never will be.
 
     Raises:
         StaleError: the stored revision is another.
     """
+    waited = aside(db, value) if value.phase in READY | UNREADY_ENDS else None
+    if waited is not None and value.phase in UNREADY_ENDS:
+        goes_on = f"{waited.what} was ready before it and goes on waiting (deployment {waited.id})."
+        value = replace(value, note=f"{value.note} {goes_on}".strip())
     cursor = db.execute(
         """UPDATE deployments SET phase = ?, commit_from = ?, commit_to = ?, release_from = ?, release_to = ?,
                   commits = ?, commits_total = ?, steps = ?, failed_in = ?, note = ?, updated_at = ?, finished_at = ?,
@@ -146,6 +174,10 @@ def save(db: sqlite3.Connection, value: Deployment) -> Deployment:
         raise StaleError(f"deployment {value.id} of {value.service} was moved on by another")
     if value.phase in TROUBLE:
         outbox.put(db, f"outcome:{value.id}", NoticeKind.OUTCOME, value.service, value.updated_at, subject=value.id)
+    if waited is not None and value.phase in READY:
+        save(db, advance(waited, Phase.REPLACED, value.updated_at, f"replaced by {waited.note}."))
+    elif waited is not None:
+        save(db, advance(waited, Phase.WAITING, value.updated_at, ""))
     return replace(value, revision=value.revision + 1)
 
 
@@ -215,11 +247,32 @@ def deployments(db: sqlite3.Connection, service: str | None = None, limit: int =
 
 
 def unfinished(db: sqlite3.Connection, service: str | None = None) -> list[Deployment]:
-    """Deployments that have not come to an end, oldest first."""
+    """Deployments that have not come to an end, oldest first: one of each service. What stands aside is left out."""
     rows = db.execute(
-        "SELECT * FROM deployments WHERE finished_at IS NULL AND (?1 IS NULL OR service = ?1) ORDER BY id", (service,)
+        """SELECT * FROM deployments WHERE finished_at IS NULL AND phase <> 'aside' AND (?1 IS NULL OR service = ?1)
+           ORDER BY id""",
+        (service,),
     )
     return [_deployment(row) for row in rows]
+
+
+def aside(db: sqlite3.Connection, newer: Deployment) -> Deployment | None:
+    """The deployment that stands aside while this one is prepared to take its place."""
+    found = None if newer.instead_of is None else deployment(db, newer.instead_of)
+    return found if found is not None and found.phase is Phase.ASIDE else None
+
+
+def latest(db: sqlite3.Connection, service: str) -> Deployment | None:
+    """The deployment that is under way; the last one where none is."""
+    found = unfinished(db, service) or deployments(db, service, 1)
+    return found[0] if found else None
+
+
+def prepared(db: sqlite3.Connection, service: str) -> list[str]:
+    """The releases that deployments without an end are about: they are to stay."""
+    going = unfinished(db, service)
+    found = [*going, *(aside(db, each) for each in going)]
+    return [each.release_to for each in found if each is not None and each.release_to is not None]
 
 
 def add_release(db: sqlite3.Connection, service: str, release: Release) -> None:

@@ -46,10 +46,10 @@ def release(number: int, *, good: bool = True, commit: str | None = None) -> Rel
 
 @st.composite
 def walks(draw: st.DrawFn) -> list[Phase]:
-    """Phases as one deployment may pass through them."""
+    """Phases as one deployment may pass through them. Any number of others may come in its way, once is enough here."""
     path = [Phase.PENDING]
-    while MOVES[path[-1]]:
-        path.append(draw(st.sampled_from(sorted(MOVES[path[-1]]))))
+    while moves := MOVES[path[-1]] - ({Phase.ASIDE} & set(path)):
+        path.append(draw(st.sampled_from(sorted(moves))))
     return path
 
 
@@ -88,7 +88,8 @@ def test_every_walk_through_the_table_ends_and_is_told_once_where_it_failed(path
         value = advance(value, phase, NOW)
     assert value.finished
     assert value.finished_at == NOW
-    assert len(path) == len(set(path)) <= 10
+    assert len(path) <= 12
+    assert all(path.count(phase) == 1 for phase in path if phase is not Phase.WAITING)
     assert (value.live_at is not None) == (value.phase is Phase.LIVE)
     not_done = {Phase.FAILED, Phase.UNDONE, Phase.STUCK, Phase.REPLACED}
     from_wait = value.phase is Phase.SKIPPED and path[-2] is Phase.WAITING

@@ -142,7 +142,12 @@ async def test_the_card_of_one_that_waits_has_a_button_that_ends_the_wait(tmp_pa
         pressed = await world.person("deployer").click(message, "Now")
         # Nothing works on this one: it was only written down.
         assert f"Deployment {value.id} of api does not wait any more" in text_of(await pressed.final())
-        ended = advance(value, Phase.REPLACED, world.now(), "replaced by 0123456789, which main points to now.")
+        words = "0123456789, which main points to now"
+        aside = await world.store.write(ledger.save, advance(value, Phase.ASIDE, world.now(), words))
+        world.feed.publish("deployment", value.id)
+        await world.until(lambda: f"stands aside for {words}. If that one fails before it is ready," in card_of(world))
+        assert "Now" not in buttons_of(world.posted()[-1])
+        ended = advance(aside, Phase.REPLACED, world.now(), f"replaced by {words}.")
         await world.store.write(ledger.save, ended)
         world.feed.publish("deployment", value.id)
         await world.until(lambda: "was replaced by 0123456789, which main points to now." in card_of(world))

@@ -1,11 +1,15 @@
 """What becomes of a deployment when opsbot is stopped in an orderly way, or who asked for it goes away."""
 
 import asyncio
+import sqlite3
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from opsbot.core.deployment import Deployment, Phase, Refused, Why
+from opsbot.deploy.vetoes import Vetoes
 from opsbot.redaction import Redactor
 from opsbot.store import Store, ledger
 from tests.fixtures.sample import Remote, make_config, make_service
@@ -119,3 +123,36 @@ async def test_a_known_secret_in_a_services_last_words_is_not_written_down(
         await stage.deployer.close()
         await stage.manager.close()
         stage.prober.close()
+
+
+async def test_the_end_of_opsbot_while_it_writes_that_all_is_prepared_takes_nothing_away(
+    tmp_path: Path, remote: Remote, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def in_a_meeting(service: str) -> str:
+        return f"{service} is in a meeting"
+
+    service = make_service(tmp_path, remote.url, port, soak=0.1)
+    async with open_stage(tmp_path, service, stop=False) as stage:
+        await stage.deploy()
+    async with open_stage(tmp_path, service, stop=False, vetoes=Vetoes(swings=[in_a_meeting])) as stage:
+        writes, write = asyncio.Event(), stage.store.write
+
+        async def slow(deed: Any, *args: Any, **kwargs: Any) -> Any:
+            if not args or not isinstance(args[0], Deployment) or args[0].phase is not Phase.WAITING:
+                return await write(deed, *args, **kwargs)
+
+            def slowly(db: sqlite3.Connection) -> Any:
+                time.sleep(0.3)
+                return deed(db, *args, **kwargs)
+
+            writes.set()
+            return await write(slowly)
+
+        monkeypatch.setattr(stage.store, "write", slow)
+        remote.version("2")
+        begun = await stage.ask()
+        assert isinstance(begun, Deployment)
+        await asyncio.wait_for(writes.wait(), 20)
+    async with open_stage(tmp_path, service) as stage:
+        assert (await stage.deployer.wait(begun.id)).phase is Phase.LIVE
+        await stage.assert_well("2")

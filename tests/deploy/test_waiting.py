@@ -336,10 +336,10 @@ async def test_a_persons_word_takes_its_place_and_the_poll_leaves_that_alone(
         number = await begin(stage)  # of the branch
         by_hand = await stage.ask(ref=wanted)
         assert isinstance(by_hand, Deployment)
+        await until(partial(waits, stage, by_hand.id), 15)
         replaced = await stage.store.read(ledger.deployment, number)
         assert replaced is not None
         assert replaced.note == f"replaced by {wanted[:10]}, asked for by {person().name}."
-        await until(partial(waits, stage, by_hand.id), 15)
         remote.version("4")
         assert (await poller.poll("web")).outcome == "later"  # what a person named stays
         kept = min(name for name in stage.folders() if wanted[:10] in name)

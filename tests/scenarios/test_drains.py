@@ -130,3 +130,25 @@ async def test_item_3_no_meeting_keeps_a_deploy_back_beyond_the_limit(
         await meeting.runs(2, "2")
         assert watched.world.now() - began < LIMIT + timedelta(minutes=5)
         assert watched.sightings.company(BOT) is not None, "they sit there still"
+
+
+async def test_a_newer_commit_that_cannot_be_installed_does_not_cost_the_one_that_waits_its_turn(
+    tmp_path: Path, remote: Remote, port: int
+) -> None:
+    async with open_meeting(tmp_path, remote, port) as meeting:
+        watched = meeting.watched
+        assert watched.world.engine.poller is not None
+        good = remote.version("2")
+        await watched.world.engine.poller.poll("web", Origin.POLL)
+        await meeting.waits(2)
+        bad = remote.failing_install()
+        await watched.world.engine.poller.poll("web", Origin.POLL)
+        told = await watched.world.standin.wait_for_message(
+            lambda m: "❌" in m["content"] and "#d" not in text_of(m) and bad[:10] in m["content"], 20
+        )
+        assert "nothing live was changed. Deployment 2, which waited before it, goes on waiting." in told["content"]
+        assert f"{good[:10]} was ready before it and goes on waiting (deployment 2)." in text_of(told)
+        assert "Now" in buttons_of(await meeting.waits(2))
+        assert await meeting.version() == "1"
+        meeting.leaves("viewer", "admin")
+        await meeting.runs(2, "2")

@@ -15,7 +15,9 @@ import pytest
 
 from opsbot.core.deployment import Deployment, Phase
 from opsbot.deploy.occupants import occupants
+from opsbot.deploy.vetoes import Vetoes
 from opsbot.store import ledger
+from tests.fixtures.dying import in_a_meeting
 from tests.fixtures.sample import Remote, make_service
 from tests.fixtures.stage import Stage, open_stage, until
 
@@ -142,6 +144,55 @@ async def test_a_killed_rollback_is_finished_at_the_next_start(
         await stage.assert_well(version)
         hold = await stage.store.read(ledger.hold, "web")
         assert (hold.waits if hold else None) == (newer if version == "1" else None)
+
+
+TAKING_PLACE = [
+    ("after", Phase.PENDING, False, "2"),
+    ("before", Phase.FETCHING, False, "2"),
+    ("after", Phase.FETCHING, False, "2"),
+    ("after", Phase.PREPARING, False, "2"),
+    ("before", Phase.INSTALLING, False, "2"),
+    ("after", Phase.INSTALLING, False, "2"),
+    ("before", Phase.FAILED, True, "2"),
+    ("after", Phase.FAILED, True, "2"),
+    ("before", Phase.WAITING, False, "2"),
+    ("after", Phase.WAITING, False, "3"),
+]
+
+
+@pytest.mark.parametrize(("moment", "phase", "fails", "version"), TAKING_PLACE)
+async def test_a_kill_while_one_takes_the_place_of_another_that_waits_loses_neither(
+    tmp_path: Path, remote: Remote, port: int, moment: str, phase: Phase, fails: bool, version: str
+) -> None:
+    service = make_service(tmp_path, remote.url, port)
+    meeting = Vetoes(swings=[in_a_meeting])
+    async with open_stage(tmp_path, service, stop=False) as stage:
+        await stage.deploy()
+    async with open_stage(tmp_path, service, stop=False, vetoes=meeting) as stage:
+        remote.version("2")
+        waits = await stage.ask()
+        assert isinstance(waits, Deployment)
+        await until(lambda: is_waiting(stage, waits.id), 15)
+    if fails:
+        remote.failing_install()
+    else:
+        remote.version("3")
+    await dies(tmp_path, remote, port, phase, moment, waits=waits.id)
+    async with open_stage(tmp_path, service) as stage:
+        newer = await settled(stage)
+        older = await stage.store.read(ledger.deployment, waits.id)
+        assert older is not None
+        assert newer.instead_of == older.id
+        wanted = (Phase.LIVE, Phase.FAILED) if version == "2" else (Phase.REPLACED, Phase.LIVE)
+        assert (older.phase, newer.phase) == wanted
+        assert (newer.let_go_on == older.id) == (version == "2")
+        await stage.assert_well(version)
+
+
+async def is_waiting(stage: Stage, number: int) -> bool:
+    found = await stage.store.read(ledger.deployment, number)
+    last = found.steps[-1] if found is not None and found.steps else None
+    return last is not None and last.phase is Phase.WAITING and bool(last.note)
 
 
 async def test_a_step_that_outlived_a_killed_opsbot_is_ended_and_its_release_removed(

@@ -2,12 +2,10 @@
 
 import asyncio
 import logging
-import sqlite3
 from collections.abc import Mapping
-from datetime import datetime
 
 from opsbot.config import Strategy
-from opsbot.core.deployment import CHANGED, Deployment, Facts, Phase, Release, advance, previous_good
+from opsbot.core.deployment import Release, previous_good
 from opsbot.core.model import Live, NoticeKind
 from opsbot.deploy.course import SetbackError
 from opsbot.deploy.place import Place
@@ -16,38 +14,15 @@ from opsbot.store import ledger, outbox
 log = logging.getLogger(__name__)
 
 
-def known(db: sqlite3.Connection, service: str) -> Facts:
-    """What the store knows of a service's deployments, at one moment."""
-    live = ledger.live(db, service)
-    releases = ledger.releases(db, service)
-    unfinished = ledger.unfinished(db, service)
-    return Facts(
-        has_source=True,
-        unfinished=unfinished[0].id if unfinished else None,
-        hold=ledger.hold(db, service),
-        live=next((release for release in releases if live is not None and release.name == live.release), None),
-        releases=releases,
-        quarantined=frozenset(ledger.quarantined(db, service)),
-    )
-
-
-def end_unknown(db: sqlite3.Connection, deployment: Deployment, now: datetime) -> None:
-    """End a deployment of a service that is not configured any more."""
-    note = f"{deployment.service} is not configured any more"
-    changed = deployment.phase in CHANGED
-    if changed and deployment.phase is not Phase.UNDOING:
-        deployment = ledger.save(db, advance(deployment, Phase.UNDOING, now, note))
-    ledger.save(db, advance(deployment, Phase.STUCK if changed else Phase.FAILED, now, note))
-
-
 async def tidy(place: Place) -> None:
     """Remove the releases nobody needs, and pack the mirror."""
     async with place.lock:
-        facts = await place.store.read(known, place.name)
+        facts = await place.known()
         live = facts.live.name if facts.live else None
         fallback = previous_good(facts.releases, live, facts.quarantined)
         good = [release.name for release in facts.releases if release.good]
-        spared = [name for name in (live, fallback.name if fallback else None) if name]
+        prepared = await place.store.read(ledger.prepared, place.name)
+        spared = [name for name in (live, fallback.name if fallback else None, *prepared) if name]
         names = [release.name for release in facts.releases]
         surplus = await asyncio.to_thread(place.releases.surplus, good, spared, names)
         for name in await place.preparation.unoccupied(surplus):
@@ -63,7 +38,7 @@ async def put_right(place: Place, *, busy: bool) -> None:
     if place.source.strategy is Strategy.IN_PLACE:
         await place.recognise()
         return
-    facts = await place.store.read(known, place.name)
+    facts = await place.known()
     await asyncio.to_thread(place.releases.sweep_links)
     if not facts.releases and facts.live is None and not busy:
         # A state directory that is new to these folders knows nothing: it must not clear them away.
