@@ -53,5 +53,6 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
             f"{len(skipped)} tests were skipped, and OPSBOT_NO_SKIPS is set: that is a failure", red=True
         )
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
-    if session.config.cache is not None:
-        session.config.cache.set("opsbot/ended", int(session.exitstatus))  # for .ci/again
+    cache = getattr(session.config, "cache", None)  # not there with -p no:cacheprovider
+    if cache is not None:
+        cache.set("opsbot/ended", int(session.exitstatus))  # for .ci/again
