@@ -7,7 +7,7 @@ PORT ?= 8765
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-systemd lint types contracts check bench screenshots lock clean
+.PHONY: demo test test-most test-beside test-systemd lint types contracts check bench screenshots lock clean
 
 $(VENV)/.runtime: requirements/runtime.txt pyproject.toml
 	@$(PYTHON) $(NEW_ENOUGH) 2>/dev/null || { \
@@ -27,20 +27,34 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
 demo: $(VENV)/.runtime
 	@exec $(BIN)/opsbot demo --port $(PORT)
 
-# Test files run side by side, one more than there are cores and four at most, as most of a test is waiting; WORKERS=0
-# for one after the other.
-# What stands in tests/systemd runs in a systemd of its own, where one is root; left out where ARGS names other tests.
-WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1) + 1)
-PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# Test files run side by side, three for each core as most of a test is waiting; WORKERS=0 for one after the other.
+WORKERS ?= $(shell expr 3 '*' $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1))
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+# Else each worker, and each of the hundreds of Pythons that tests start, compiles all of it for itself.
+unexport PYTHONDONTWRITEBYTECODE
+
+# What stands in tests/systemd runs in a systemd of its own, where one is root, beside all the others: most of it is
+# waiting, too. What it says is shown when it is done. Left out where ARGS names other tests.
 test: $(VENV)/.dev
-	$(PYTEST) $(ARGS)
-	$(if $(ARGS),,$(MAKE) --no-print-directory test-systemd)
+	$(if $(ARGS),$(PYTEST) $(ARGS),@$(MAKE) --no-print-directory --keep-going --jobs=2 test-most test-beside)
+
+test-most: $(VENV)/.compiled
+	$(PYTEST)
+
+test-beside: $(VENV)/.compiled
+	@$(MAKE) --no-print-directory test-systemd >$(VENV)/systemd.log 2>&1; ended=$$?; cat $(VENV)/systemd.log; exit $$ended
+
+# To look at all tests compiles them and what they import. What is wrong with one, the tests themselves tell.
+$(VENV)/.compiled: $(VENV)/.dev
+	@$(BIN)/python -m pytest --quiet --collect-only >/dev/null || true
+	@touch $@
 
 # Two files at a time: each has systemd read all unit files anew, which some look for. Those in alone/ stop what the
-# others stand on.
+# others stand on. Their failures are kept apart from those of the others, which run meanwhile.
+LAB := -o cache_dir=.pytest_cache/systemd
 test-systemd: $(VENV)/.dev
-	tests/lab/inside $(PYTEST) --maxprocesses 2 $(if $(ARGS),$(ARGS),tests/systemd --ignore tests/systemd/alone)
-	$(if $(ARGS),,tests/lab/inside $(BIN)/python -m pytest tests/systemd/alone)
+	tests/lab/inside $(PYTEST) $(LAB) --maxprocesses 2 $(if $(ARGS),$(ARGS),tests/systemd --ignore tests/systemd/alone)
+	$(if $(ARGS),,tests/lab/inside $(BIN)/python -m pytest $(LAB) tests/systemd/alone)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -154,7 +154,7 @@ async def test_a_missing_program_is_told_though_the_start_job_says_done() -> Non
     async with open_world() as world:
         with suppress(ManagerError):  # the exec may fail before or after the start is answered
             await world.manager.start("web")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(15):
             while (await world.state()).activity is not Activity.FAILED:
                 await asyncio.sleep(0.05)
         assert (await world.state()).exit.startswith("exit status 203 (EXEC: its command is not there")
