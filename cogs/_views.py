@@ -2,7 +2,7 @@
 
     ops:1:<action>:<service>:<ident>      at most 100 characters
 
-The 1 is the version of this grammar: a button of another version is answered politely (`opsbot.bot`).
+The 1 is the version of this grammar: a button of another version is answered politely (`opsbot.bot.client`).
 """
 
 import re

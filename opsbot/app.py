@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-from opsbot.bot import run_bot
+from opsbot.bot.run import run_bot
 from opsbot.bus_watch import EVERY, BusWatch
 from opsbot.config import Config, SecretMissingError, Strategy
 from opsbot.control.server import ControlError, start_control

@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from cogs import alerts
-from opsbot.bot import GatewayState, Link, run_bot
+from opsbot.bot.connection import Pace
+from opsbot.bot.link import GatewayState, Link
+from opsbot.bot.run import run_bot
 from opsbot.config import Config, Discord, Http, ManagerKind, Secret, Service, Source, State
 from opsbot.core.access import Actor, Origin, Ranks
 from opsbot.core.deployment import Commit, Deployment, Kind, Phase, Release, Request, Step
 from opsbot.core.model import Evidence, Incident, Live
 from opsbot.deploy.deployer import Deployer
 from opsbot.deploy.verify import Verifier
-from opsbot.discord_connection import Pace
 from opsbot.engine import Engine
 from opsbot.feed import Feed
 from opsbot.probes import Prober

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from opsbot.bot import run_bot
+from opsbot.bot.run import run_bot
 from opsbot.config import Alerts, Service
 from opsbot.core.windows import Window
 from opsbot.engine import Engine
