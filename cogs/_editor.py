@@ -96,7 +96,7 @@ class Editor(Rounds):
 
     async def _deleted(self, card: Notice) -> None:
         """Somebody deleted the card. One of an incident that goes on is posted anew; any other is left alone."""
-        incident = await self._engine.incident(card.subject or 0) if card.kind is NoticeKind.INCIDENT else None
+        incident = await self._engine.look.incident(card.subject or 0) if card.kind is NoticeKind.INCIDENT else None
         if incident is None or incident.closed_at is not None:
             log.info("the card of %s was deleted; it is not edited any more", card.key)
             await self._engine.store.write(outbox.gone, card.id)

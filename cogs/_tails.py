@@ -40,7 +40,7 @@ class Tails:
 
     async def begin(self, actor: Actor, service: str, level: str | None, *, this_run: bool) -> Shown:
         """Begin one; what is said to the one who asked."""
-        lines = await self._engine.tail(actor, service, LogQuery(LINES, level=level, this_run=this_run))
+        lines = await self._engine.logs.tail(actor, service, LogQuery(LINES, level=level, this_run=this_run))
         if isinstance(lines, Refused):
             return refusal(lines)
         if service in self._tails:

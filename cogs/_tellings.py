@@ -70,7 +70,7 @@ async def _around_incident(engine: Engine, incident: Incident) -> _cards.Around:
     return _cards.Around(
         host_of(engine),
         _repository(engine, incident.service),
-        previous=await engine.deployment(incident.deployment) if incident.deployment is not None else None,
+        previous=await engine.look.deployment(incident.deployment) if incident.deployment is not None else None,
         acknowledged=await read(acks.acknowledgement, incident.id),
         silence=await read(watchbook.silence, incident.service, engine.clock()),
         recovery=service.recovery if service is not None else None,
@@ -102,7 +102,7 @@ async def telling(engine: Engine, notice: Notice) -> Telling | None:
     subject = notice.subject or 0
     match notice.kind:
         case NoticeKind.DEPLOYMENT | NoticeKind.OUTCOME:
-            deployment = await engine.deployment(subject)
+            deployment = await engine.look.deployment(subject)
             return None if deployment is None else await _of_deployment(engine, notice, deployment)
         case NoticeKind.TIMELINE:
             return Telling(_paging_cards.line(notice), silent=True)
@@ -113,7 +113,7 @@ async def telling(engine: Engine, notice: Notice) -> Telling | None:
             over = all(incident.closed_at is not None for incident in seen.incidents)
             return Telling(storm(notice, seen, host_of(engine)), seen.revision, silent=over)
         case NoticeKind.INCIDENT | NoticeKind.CALL | NoticeKind.RECOVERED | NoticeKind.REMINDER | NoticeKind.ESCALATION:
-            incident = await engine.incident(subject)
+            incident = await engine.look.incident(subject)
             return None if incident is None else await _of_incident(engine, notice, incident)
         case NoticeKind.UPDATE:
             around = _cards.Around(host_of(engine), _repository(engine, notice.service))
@@ -121,7 +121,7 @@ async def telling(engine: Engine, notice: Notice) -> Telling | None:
         case NoticeKind.SOURCE | NoticeKind.WORD:
             calm = notice.body.get("ok") is True or notice.body.get("level") == "info"
             shown = _cards.word(notice, host_of(engine))
-            return Telling(await with_chart(shown, await engine.kept_memory(notice)), silent=calm)
+            return Telling(await with_chart(shown, await engine.look.kept_memory(notice)), silent=calm)
 
 
 async def _of_deployment(engine: Engine, notice: Notice, deployment: Deployment) -> Telling:
@@ -169,9 +169,9 @@ async def _of_digest(engine: Engine, notice: Notice) -> Telling:
     for member in await engine.store.read(digests.members, notice.id):
         subject = member.subject or 0
         if member.kind is NoticeKind.INCIDENT:
-            told.append(_paging_cards.Told(member, incident=await engine.incident(subject)))
+            told.append(_paging_cards.Told(member, incident=await engine.look.incident(subject)))
         elif member.kind is NoticeKind.DEPLOYMENT:
-            told.append(_paging_cards.Told(member, deployment=await engine.deployment(subject)))
+            told.append(_paging_cards.Told(member, deployment=await engine.look.deployment(subject)))
         elif member.kind is not NoticeKind.OUTCOME:  # that is the line of its deployment
             told.append(_paging_cards.Told(member))
     return Telling(_paging_cards.digest(notice, told, host_of(engine)), silent=True)

@@ -3,7 +3,7 @@
 from cogs._render import BLUE, DESCRIPTION, GREY, Shown
 from cogs._text import escape, fit, moment
 from opsbot.core.windows import Deploys, Span, Window
-from opsbot.engine import Maintenance
+from opsbot.engine.looking import Maintenance
 
 _DEPLOYS = {
     Deploys.ALLOW: "",

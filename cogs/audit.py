@@ -23,7 +23,7 @@ class Audit(commands.Cog):
         """Show the audit log, privately."""
 
         async def work(actor: Actor) -> Shown:
-            found = await engine_of(interaction).audit(actor, service, None if member is None else str(member.id))
+            found = await engine_of(interaction).look.audit(actor, service, None if member is None else str(member.id))
             return refusal(found) if isinstance(found, Refused) else audit(found)
 
         await respond(interaction, Action.AUDIT, work, service=service)

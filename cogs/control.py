@@ -23,8 +23,8 @@ class Control(commands.Cog):
 
         async def work(actor: Actor) -> Shown:
             engine = engine_of(interaction)
-            against = await engine.advice(service)
-            state = await engine.restart(actor, service)
+            against = await engine.services.advice(service)
+            state = await engine.services.restart(actor, service)
             if isinstance(state, Refused):
                 return refusal(state)
             by, note = escape(actor.name), against_advice(against)
@@ -52,7 +52,7 @@ class Control(commands.Cog):
             engine = engine_of(interaction)
             if isinstance(wanted, Refused):
                 return await wrongly_asked(engine, actor, Action.SILENCE, service, wanted)
-            silence = await engine.silence(actor, service, wanted, reason or "")
+            silence = await engine.services.silence(actor, service, wanted, reason or "")
             return (
                 refusal(silence) if isinstance(silence, Refused) else say(f"{escape(service)}: {silence_line(silence)}")
             )

@@ -26,7 +26,7 @@ class Incidents(commands.Cog):
         """List incidents."""
 
         async def work(actor: Actor) -> Shown:
-            found = await engine_of(interaction).incidents(actor, service, still_open=open)
+            found = await engine_of(interaction).look.incidents(actor, service, still_open=open)
             return refusal(found) if isinstance(found, Refused) else incidents(found, service, still_open=open)
 
         known = service is None or not service.startswith("host:")
@@ -39,7 +39,7 @@ class Incidents(commands.Cog):
         """Explain."""
 
         async def work(actor: Actor) -> Shown:
-            found = await engine_of(interaction).why(actor, service)
+            found = await engine_of(interaction).look.why(actor, service)
             return refusal(found) if isinstance(found, Refused) else why(service, found)
 
         await respond(interaction, Action.WHY, work, service=service)

@@ -55,7 +55,7 @@ class Logs(commands.Cog):
             start = None if isinstance(after, Refused) else after
             if follow:
                 return await bot_of(interaction).tails.begin(actor, service, level, this_run=this_run)
-            found = await engine.logs(actor, service, LogQuery(lines, start, level, grep, this_run))
+            found = await engine.logs.lines(actor, service, LogQuery(lines, start, level, grep, this_run))
             return refusal(found) if isinstance(found, Refused) else logs(service, found)
 
         await respond(interaction, Action.LOGS, work, service=service)

@@ -89,7 +89,7 @@ class OpsBot(PatientBot):
             chunk_guilds_at_startup=False,
             guild_ready_timeout=1.0,
             max_ratelimit_timeout=30.0,
-            http_trace=clock_trace(engine.drift, engine.clock),
+            http_trace=clock_trace(engine.measured.drift, engine.clock),
         )
         self.engine = engine
         self.redact = redact

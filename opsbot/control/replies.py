@@ -43,7 +43,7 @@ if TYPE_CHECKING:  # the client prints these shapes and must start fast: it need
     from opsbot.core.health import CheckHealth
     from opsbot.core.model import Acknowledgement, AuditEntry, Incident, Notice, Proof, Silence, SourceState
     from opsbot.core.windows import Span
-    from opsbot.engine import Maintenance
+    from opsbot.engine.looking import Maintenance
     from opsbot.host import HostFigures
     from opsbot.notify.courier import Sent
     from opsbot.services.port import LogLine, ServiceState
