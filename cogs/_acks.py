@@ -10,7 +10,7 @@ import discord
 
 from cogs._answer import CONNECTION, respond
 from cogs._args import actor_of, bot_of
-from cogs._render import Shown, refusal, say
+from cogs._shown import Shown, refusal, say
 from cogs._text import escape, moment
 from cogs._views import TEMPLATE
 from opsbot.core.access import Action, Actor

@@ -17,7 +17,7 @@ import aiohttp
 import discord
 
 from cogs._args import actor_of, bot_of, engine_of
-from cogs._render import Shown, refusal, say
+from cogs._shown import Shown, refusal, say
 from cogs._views import view_of
 from opsbot.core.access import Action, Actor
 from opsbot.core.deployment import Refused

@@ -13,7 +13,9 @@ import discord
 from cogs._acks import ask_why
 from cogs._answer import respond
 from cogs._args import Clicks, bot_of
-from cogs._render import Button, Shown, against_advice, logs, refusal, say
+from cogs._log_cards import logs
+from cogs._shown import Button, Shown, refusal, say
+from cogs._status_cards import against_advice
 from cogs._tails import Tails
 from cogs._text import code, escape, moment
 from cogs.deploy import begun

@@ -11,8 +11,8 @@ from contextlib import suppress
 import discord
 
 from cogs._channel import AwayError, ClosedError, GoneError, OpsChannel, RefusedMessageError
-from cogs._render import Shown, refusal, say
 from cogs._rounds import Pace
+from cogs._shown import Shown, refusal, say
 from cogs._tail import LINES, OVER, Tail
 from cogs._text import escape
 from opsbot.core.access import Actor

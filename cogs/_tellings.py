@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from cogs import _cards, _deployment_cards, _incident_cards, _paging_cards
 from cogs._chart import with_chart
-from cogs._render import Shown
+from cogs._shown import Shown
 from cogs._storm import storm
 from opsbot.core.deployment import Deployment, Phase, previous_good
 from opsbot.core.model import Incident, Notice, NoticeKind

@@ -11,7 +11,7 @@ from typing import Protocol, Self, cast
 
 import discord
 
-from cogs._render import Button
+from cogs._shown import Button
 
 PREFIX = "ops:"
 CUSTOM_ID = 100

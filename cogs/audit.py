@@ -6,7 +6,8 @@ from discord.ext import commands
 
 from cogs._answer import respond
 from cogs._args import choose_service, engine_of
-from cogs._render import Shown, audit, refusal
+from cogs._history_cards import audit
+from cogs._shown import Shown, refusal
 from opsbot.core.access import Action, Actor
 from opsbot.core.deployment import Refused
 

@@ -6,7 +6,8 @@ from discord.ext import commands
 
 from cogs._answer import respond, wrongly_asked
 from cogs._args import choose_service, engine_of, length_of
-from cogs._render import Shown, against_advice, refusal, say, silence_line
+from cogs._shown import Shown, refusal, say
+from cogs._status_cards import against_advice, silence_line
 from cogs._text import escape
 from opsbot.core.access import Action, Actor
 from opsbot.core.deployment import Refused

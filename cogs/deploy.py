@@ -9,7 +9,8 @@ from discord.ext import commands
 
 from cogs._answer import respond
 from cogs._args import choose_release, choose_service, engine_of
-from cogs._render import Shown, hold_line, refusal, say
+from cogs._shown import Shown, refusal, say
+from cogs._status_cards import hold_line
 from cogs._text import escape
 from opsbot.core.access import Action, Actor
 from opsbot.core.deployment import Deployment, Refused

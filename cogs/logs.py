@@ -9,7 +9,8 @@ from discord.ext import commands
 
 from cogs._answer import respond, wrongly_asked
 from cogs._args import bot_of, choose_service, engine_of, since_of
-from cogs._render import Shown, logs, refusal
+from cogs._log_cards import logs
+from cogs._shown import Shown, refusal
 from opsbot.core.access import Action, Actor
 from opsbot.core.deployment import Refused, Why
 from opsbot.services.port import LogQuery

@@ -9,7 +9,9 @@ from discord.ext import commands
 from cogs._answer import respond
 from cogs._args import choose_service, engine_of
 from cogs._chart import with_chart
-from cogs._render import Shown, details, health, history, overview, refusal
+from cogs._history_cards import history
+from cogs._shown import Shown, refusal
+from cogs._status_cards import details, health, overview
 from cogs._tellings import host_of
 from cogs._windows import windows
 from opsbot.core.access import Action, Actor

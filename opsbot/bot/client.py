@@ -11,7 +11,7 @@ from cogs._acks import submitted
 from cogs._answer import respond
 from cogs._args import Clicks
 from cogs._presses import outdated, press
-from cogs._render import Shown, say
+from cogs._shown import Shown, say
 from cogs._tails import Tails
 from cogs._text import escape
 from cogs._views import PREFIX, TEMPLATE, OpsButton

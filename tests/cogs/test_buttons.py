@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from cogs._render import Button
+from cogs._shown import Button
 from cogs._views import view_of
 from opsbot.core.deployment import Phase
 from opsbot.core.model import Live
