@@ -300,8 +300,8 @@ RECOVERY = Table(
         Key(
             "budget",
             kinds.integer(1, 1000, 10),
-            "Restarts within `window`, over all troubles: a service that comes back for a minute between its falls "
-            "is a loop too.",
+            "Restarts within `window`, over all troubles, systemd's own among them: a service that comes back for a "
+            "minute between its falls is a loop too. Once they are spent a human is called.",
         ),
         Key("window", kinds.duration(SECOND, 7 * DAY, "1h"), "The time `budget` is counted over."),
         Key(

@@ -66,6 +66,11 @@ class CheckHealth:
     failing_since: datetime | None = None
     """The first of the failures that are among the last `of` results (where no `of` is given, of the streak)."""
 
+    @property
+    def unasked(self) -> bool:
+        """Whether what it looks at could not be asked the last time."""
+        return self.last is not None and not self.last.known
+
 
 @dataclass(frozen=True, slots=True)
 class Change:

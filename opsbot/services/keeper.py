@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
+from opsbot.background import Background
 from opsbot.config import Service
 from opsbot.services import child, run_record
 from opsbot.services.patience import Falls, Patience
@@ -76,7 +77,7 @@ class Keeper:
         self._again: asyncio.TimerHandle | None = None
         self._waits = False
         self._lock = asyncio.Lock()
-        self._deeds: set[asyncio.Task[Any]] = set()
+        self._deeds = Background(log, ManagerError)
 
     # What is asked of it
 
@@ -96,16 +97,7 @@ class Keeper:
         return await asyncio.shield(self._do(deed))
 
     def _do(self, deed: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        task = asyncio.create_task(deed)
-        self._deeds.add(task)
-        task.add_done_callback(self._done)
-        return task
-
-    def _done(self, task: asyncio.Task[Any]) -> None:
-        self._deeds.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            level = logging.WARNING if isinstance(error, ManagerError) else logging.ERROR
-            log.log(level, "%s: %s", self.service.name, error, exc_info=None if level == logging.WARNING else error)
+        return self._deeds.run(deed, self.service.name)
 
     async def _start(self) -> ServiceState:
         async with self._lock:
@@ -433,8 +425,8 @@ class Keeper:
         would after a crash of this one.
         """
         self._forgive()
-        if self._deeds:
-            _, unfinished = await asyncio.wait(self._deeds, timeout=_LEAVE_SECONDS)
+        if self._deeds.tasks:
+            _, unfinished = await asyncio.wait(self._deeds.tasks, timeout=_LEAVE_SECONDS)
             for deed in unfinished:
                 log.warning("%s: left in the midst of a start or a stop", self.service.name)
                 deed.cancel()

@@ -17,6 +17,7 @@ from opsbot.watch.family import Family
 from opsbot.watch.parts import UNSETTLED, in_trouble, left_alone, let_go, meant_to_run, troubled
 from opsbot.watch.vetoes import Veto, Vetoes, first
 from opsbot.watch.watched import RESTARTED, Watched
+from opsbot.words import duration
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +67,19 @@ class Climber:
             log.warning("%s: its state cannot be read: %s", name, error)
         finally:
             watched.acting = False
+
+    async def started_again(self, name: str) -> None:
+        """Its manager has started it by itself. One that never stays up never comes to the ladder's end: nothing is
+        given up while systemd goes on. So a human is called for it once its budget of restarts is spent.
+        """
+        watched, now, ladder = self._watched[name], self._clock(), self._watched[name].service.recovery
+        if watched.incident is None or watched.called or watched.hands:
+            return
+        recent = len(await self._store.read(watchbook.recoveries, name, now - ladder.window))
+        if recent < ladder.budget or await self._kept_back(name, self._vetoes.ladder_ends):
+            return
+        within = duration(ladder.window)
+        await self._casebook.call(name, f"it was started again {recent} times within {within}, and never stays up", now)
 
     async def _spent(self, name: str, state: ServiceState) -> bool:
         """Whether a veto forbids recovery, not only for now: then a human is called, once, until it is lifted."""

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
+from opsbot.background import Background
 from opsbot.config import ManagerKind, Service
 from opsbot.core.identify import SLOW_FROM, STOP_AT, Mark, Standing, Starts, allowance, figures
 from opsbot.core.model import NoticeKind
@@ -38,7 +39,7 @@ class Logins:
         self._managers = managers
         self._clock = clock
         self._open = False
-        self._tasks: set[asyncio.Task[None]] = set()
+        self.background = Background(log)
         for manager in {id(managers[name]): managers[name] for name in services}.values():
             manager.listen(self._heard)
 
@@ -50,19 +51,12 @@ class Logins:
     async def close(self) -> None:
         """Count no more; what is being written is written."""
         self._open = False
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        if self.background.tasks:
+            await asyncio.wait(self.background.tasks)
 
     def _heard(self, event: ServiceEvent) -> None:
         if self._open and event.what is Happening.STARTED and event.service in self._services:
-            task = asyncio.create_task(self._saw(event.service, event.state), name=f"starts:{event.service}")
-            self._tasks.add(task)
-            task.add_done_callback(self._done)
-
-    def _done(self, task: "asyncio.Task[None]") -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.error("a start could not be counted", exc_info=task.exception())
+            self.background.run(self._saw(event.service, event.state), f"starts:{event.service}")
 
     async def look(self) -> None:
         """See what runs, whatever was heard of it."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from opsbot import __version__
-from opsbot.core.deployment import Deployment
+from opsbot.core.deployment import ENDS, Deployment
 from opsbot.core.gauge import HOST
 from opsbot.engine import Engine
 from opsbot.loops import Loops
@@ -42,7 +42,9 @@ class LiveSources:
         self._started = started
         self._beats = beats
         self._faults: Mapping[str, int] = {} if faults is None else faults
-        self._ended: Counter[tuple[str, str]] = Counter()
+        # From nought: of a series that begins at one, Prometheus sees no increase.
+        deployed = [name for name, service in engine.config.services.items() if service.source is not None]
+        self._ended = Counter({(name, str(phase)): 0 for name in deployed for phase in sorted(ENDS)})
         engine.deployer.on_finish(self._count)
 
     def _count(self, deployment: Deployment) -> None:

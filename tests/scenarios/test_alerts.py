@@ -58,7 +58,7 @@ class Play:
         for _ in range(seconds):
             self.clock.pass_by(1)
             await self.watcher.tick()
-            while self.watcher._tasks:
+            while self.watcher.background.tasks:
                 await self.settle()
             if self.clock.now.second % 5 == 0:
                 await self.pager.tick()
@@ -67,7 +67,7 @@ class Play:
 
     async def settle(self) -> None:
         """Until what the looks have begun is done."""
-        await asyncio.wait(set(self.watcher._tasks))
+        await asyncio.wait(set(self.watcher.background.tasks))
 
     def cards(self) -> list[dict[str, Any]]:
         return [message for message in self.world.posted() if "· #i" in text_of(message)]

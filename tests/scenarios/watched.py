@@ -52,7 +52,7 @@ class Watched:
             if world.engine.standings.aware is not None:
                 await world.engine.standings.aware.tick()
             await watcher.tick()
-            await world.until(lambda: not watcher._tasks)
+            await world.until(lambda: not watcher.background.tasks)
 
     async def run(self, seconds: int, step: int = 1) -> None:
         """The same, and all of it is told."""

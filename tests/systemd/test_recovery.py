@@ -158,6 +158,26 @@ async def test_what_systemd_gave_up_at_its_start_limit_is_revived(tmp_path: Path
         await until(well(watch))
 
 
+async def test_a_human_is_called_for_what_its_own_watchdog_kills_for_ever(
+    tmp_path: Path, remote: Remote, port: int
+) -> None:
+    async with one(tmp_path, remote, port) as watch:
+        trap = "WatchdogSec=1\n[Unit]\nStartLimitIntervalSec=0"
+        await asyncio.to_thread(units.write, watch.stage.service, trap)
+        await systemctl("restart", watch.stage.service.unit)
+
+        async def called() -> bool:
+            return any(incident.called_at for incident in await watch.incidents())
+
+        await until(called, 60)
+        incident = next(each for each in await watch.incidents() if each.called_at)
+        assert incident.flaps.flapping
+        assert "watchdog" in incident.cause
+        assert watch.deeds(incident)[-1].endswith("times within 1 h, and never stays up")
+        deeds = [deed for each in await watch.incidents() for deed in watch.deeds(each)]
+        assert not [deed for deed in deeds if "restart " in deed], "systemd goes on, and nobody fights it"
+
+
 async def test_a_masked_unit_costs_no_release_and_a_human_is_told_the_mend(
     tmp_path: Path, remote: Remote, port: int
 ) -> None:

@@ -59,7 +59,7 @@ class BotStage:
         """Let everything that was begun come to its end."""
         for _ in range(20):
             await asyncio.sleep(0)
-            while tasks := {*self.watcher._tasks, *self.aware.logins._tasks}:
+            while tasks := {*self.watcher.background.tasks, *self.aware.logins.background.tasks}:
                 await asyncio.wait(tasks)
 
     async def run(self, seconds: int, step: int = 1) -> None:

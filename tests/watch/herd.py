@@ -144,8 +144,8 @@ class Herd:
         """Let everything that was begun come to its end."""
         for _ in range(20):
             await asyncio.sleep(0)
-            while self.watcher._tasks:
-                await asyncio.wait(set(self.watcher._tasks))
+            while self.watcher.background.tasks:
+                await asyncio.wait(set(self.watcher.background.tasks))
 
     async def run(self, seconds: int, each: Callable[[int], None] = lambda _: None, step: int = 1) -> None:
         """Let so many seconds pass, with a tick at each; `each` is told which one it is before it.

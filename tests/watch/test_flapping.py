@@ -5,6 +5,7 @@ from pathlib import Path
 
 from opsbot.config import Alerts, Check, CheckKind
 from opsbot.core.health import Policy
+from opsbot.core.recovery import Ladder
 from opsbot.services.port import Activity, Happening, ServiceState
 from opsbot.store import outbox
 from tests.watch.herd import Herd, open_herd, service
@@ -157,3 +158,51 @@ async def test_how_many_changes_it_takes_is_configured(tmp_path: Path) -> None:
         assert (await herd.incident("api")).flaps.flapping
         told = [each for each in await herd.told() if not each.startswith("call")]
         assert told == ["incident api", "recovered api", "incident api"]
+
+
+async def dies_and_is_started(herd: Herd, times: int, every: int) -> None:
+    """Its manager starts it again each time, and it runs until the next death."""
+    for number in range(times):
+        herd.shepherd.happens("api", Happening.DIED, ServiceState(Activity.RETRYING, exit="killed by SIGABRT"))
+        await herd.settle()
+        running = ServiceState(Activity.RUNNING, pid=number, run=str(number), started_at=herd.clock())
+        herd.shepherd.happens("api", Happening.STARTED, running)
+        await herd.run(every)
+
+
+async def test_a_human_is_called_once_for_what_its_manager_starts_again_for_ever(tmp_path: Path) -> None:
+    async with open_herd(tmp_path, [service("api", recovery=Ladder(budget=10))]) as herd:
+        await herd.run(10)
+        await dies_and_is_started(herd, 9, 30)
+        assert (await herd.incident("api")).flaps.flapping
+        assert "call api" not in await herd.told(), "its budget is not spent yet"
+        await dies_and_is_started(herd, 20, 30)
+        assert (await herd.told()).count("call api") == 1
+        deeds = [deed.text for deed in (await herd.incident("api")).deeds]
+        assert "called for a human: it was started again 10 times within 1 h, and never stays up" in deeds
+        assert herd.shepherd.restarts == [], "opsbot adds none of its own"
+
+
+async def test_after_a_person_took_a_hand_in_it_they_are_called_again_if_that_did_not_help(tmp_path: Path) -> None:
+    async with open_herd(tmp_path, [service("api", recovery=Ladder(budget=10))]) as herd:
+        await herd.run(10)
+        await dies_and_is_started(herd, 12, 30)
+        herd.watcher.touched("api", "restarted by @anna")
+        await herd.settle()
+        await dies_and_is_started(herd, 2, 30)
+        assert (await herd.told()).count("call api") == 2
+
+
+async def test_nobody_is_called_for_one_that_dies_because_discord_is_away(tmp_path: Path) -> None:
+    async with open_herd(tmp_path, [service("api", recovery=Ladder(budget=10))]) as herd:
+
+        async def away(name: str) -> str | None:
+            return f"Discord is away from {name}"
+
+        herd.vetoes.ladder_ends.append(away)
+        await herd.run(10)
+        await dies_and_is_started(herd, 15, 30)
+        assert "call api" not in await herd.told()
+        herd.vetoes.ladder_ends.remove(away)
+        await dies_and_is_started(herd, 1, 30)
+        assert (await herd.told()).count("call api") == 1

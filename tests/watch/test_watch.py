@@ -55,8 +55,8 @@ class Stage:
         """Let everything that was begun come to its end."""
         for _ in range(20):
             await asyncio.sleep(0)
-            while self.watcher._tasks:
-                await asyncio.wait(set(self.watcher._tasks))
+            while self.watcher.background.tasks:
+                await asyncio.wait(set(self.watcher.background.tasks))
 
     async def run(self, seconds: int) -> None:
         """Let so many seconds pass, with a tick at each."""

@@ -57,8 +57,8 @@ class Stage:
             await self.watcher.tick()
             for _ in range(20):
                 await asyncio.sleep(0)
-                while self.watcher._tasks:
-                    await asyncio.wait(set(self.watcher._tasks))
+                while self.watcher.background.tasks:
+                    await asyncio.wait(set(self.watcher.background.tasks))
 
     async def due(self) -> list[NoticeKind]:
         return [notice.kind for notice in await self._untold()]

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
+from opsbot.background import Background
 from opsbot.config import Scope, Service
 from opsbot.services.journal import Journal
 from opsbot.services.port import Activity, Happening, LogLine, LogQuery, ManagerError, ServiceEvent, ServiceState
@@ -90,7 +91,7 @@ class Systemd:
         self._owner = {unit: kept for kept in self._kept.values() for unit in kept.trackers}
         self._boot = ""
         self._remembered: dict[str, Remembered] = {}
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._background = Background(log, ManagerError)
         self._saving = asyncio.Lock()
         self._open = False
         self.bus.watch(self._owner)
@@ -113,7 +114,7 @@ class Systemd:
                 await self._find(kept, tracker)
         self._open = True
         await self._save()
-        self._spawn(self._again())
+        self._background.run(self._again(), "systemd, read again")
 
     async def close(self) -> None:
         """Stop watching, once what is being done is done. The services go on running."""
@@ -124,9 +125,7 @@ class Systemd:
                     tracker.unsettle()
         if was_open:
             await self._save()  # what is still to be written down goes with the tasks that were to do it
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._background.close()
         await self.bus.close()
 
     def listen(self, listener: Callable[[ServiceEvent], None]) -> None:
@@ -193,7 +192,7 @@ class Systemd:
 
     async def _finish(self, deed: Coroutine[Any, Any, T]) -> T:
         """What was begun is finished even if who asked goes away."""
-        return await asyncio.shield(self._spawn(deed))
+        return await asyncio.shield(self._background.run(deed, "systemd"))
 
     async def _start(self, kept: _Kept) -> ServiceState:
         async with kept.lock:
@@ -267,7 +266,7 @@ class Systemd:
             return
         if signal.interface == MANAGER:
             if signal.member == "Reloading" and not signal.body[0]:
-                self._spawn(self._read_anew())
+                self._background.run(self._read_anew(), "systemd, read anew")
             return
         unit = unit_of(signal.path)
         kept = self._owner.get(unit or "")
@@ -283,7 +282,7 @@ class Systemd:
             tracker.take(facts)
             if facts.alive and not facts.cgroup:
                 # No signal tells of it (org.freedesktop.systemd1(5)); once it is known, it stays.
-                self._spawn(self._learn_cgroup(tracker))
+                self._background.run(self._learn_cgroup(tracker), tracker.unit)
 
     async def _learn_cgroup(self, tracker: Tracker) -> None:
         try:
@@ -313,7 +312,7 @@ class Systemd:
                 # The edge: a listener's fault must not keep the others from hearing of it.
                 log.exception("a listener failed on %s", event)
         if self._open:
-            self._spawn(self._save())
+            self._background.run(self._save(), "what is remembered of the units")
 
     # Reading
 
@@ -441,18 +440,6 @@ class Systemd:
             return self._kept[service]
         except KeyError:
             raise ManagerError(f"no unit of a service {service!r} is looked after here") from None
-
-    def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-        return task
-
-    def _done(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            expected = isinstance(error, ManagerError)
-            log.log(logging.WARNING if expected else logging.ERROR, "%s", error, exc_info=None if expected else error)
 
 
 def _told(error: BusError, verb: Verb, tracker: Tracker, scope: Scope) -> ManagerError:
