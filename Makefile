@@ -1,5 +1,8 @@
 # `make demo` and `make test` need git, make and Python 3.11 or newer; everything else is installed into .venv.
-PYTHON ?= python3
+# python3 where it is new enough; else one that is named by its version, for Amazon Linux keeps python3 at 3.9 for good.
+NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
+PYTHON ?= $(or $(shell for each in python3 python3.11 python3.12 python3.13 python3.14; do \
+  $$each $(NEW_ENOUGH) 2>/dev/null && echo $$each && break; done),python3)
 PORT ?= 8765
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,9 +10,11 @@ BIN := $(VENV)/bin
 .PHONY: demo test test-systemd lint types contracts check bench screenshots lock clean
 
 $(VENV)/.runtime: requirements/runtime.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "opsbot needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1). Try: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
+	@$(PYTHON) $(NEW_ENOUGH) 2>/dev/null || { \
+	  echo "opsbot needs Python 3.11 or newer; $(PYTHON) is $$(command -v $(PYTHON) >/dev/null && $(PYTHON) -V 2>&1 || echo missing)."; \
+	  echo "Amazon Linux 2023: dnf install python3.11. Debian 12, Ubuntu 24.04 and newer: apt-get install python3 python3-venv."; \
+	  echo "One that lies elsewhere: make $(MAKECMDGOALS) PYTHON=/where/it/is/python3.12"; exit 1; }
+	@$(BIN)/python $(NEW_ENOUGH) 2>/dev/null || $(PYTHON) -m venv --clear $(VENV) || \
 	  { rm -rf $(VENV); echo "Python's venv module is missing. On Debian or Ubuntu: apt-get install python3-venv"; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/runtime.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .

@@ -95,13 +95,14 @@ class Editor(Rounds):
         return True
 
     async def _deleted(self, card: Notice) -> None:
-        """Somebody deleted the card. One of an incident that goes on is posted anew; any other is left alone."""
+        """Somebody deleted the card. One of an incident that goes on, or that has news to tell, is posted anew."""
         incident = await self._engine.look.incident(card.subject or 0) if card.kind is NoticeKind.INCIDENT else None
-        if incident is None or incident.closed_at is not None:
+        counts = card.kind is NoticeKind.WORD  # nobody has read what it is edited for
+        if not counts and (incident is None or incident.closed_at is not None):
             log.info("the card of %s was deleted; it is not edited any more", card.key)
             await self._engine.store.write(outbox.gone, card.id)
             return
-        log.warning("the card of %s was deleted though its incident goes on: it is posted anew", card.key)
+        log.warning("the card of %s was deleted though it goes on: it is posted anew", card.key)
         await self._engine.store.write(outbox.anew, card.id)
         self._digests.pop(card.id, None)
         self._engine.feed.publish("notice")

@@ -46,7 +46,7 @@ class Pace:
     board: float = 60.0
     board_first: float = 10.0
     board_settle: float = 2.0
-    board_look: float = 600.0
+    board_look: float = 120.0
     limits: Limits = field(default_factory=Limits)
 
 

@@ -121,7 +121,9 @@ async def telling(engine: Engine, notice: Notice) -> Telling | None:
         case NoticeKind.SOURCE | NoticeKind.WORD:
             calm = notice.body.get("ok") is True or notice.body.get("level") == "info"
             shown = _cards.word(notice, host_of(engine))
-            return Telling(await with_chart(shown, await engine.look.kept_memory(notice)), silent=calm)
+            revision = notice.body.get("revision", -1)
+            shown = await with_chart(shown, await engine.look.kept_memory(notice))
+            return Telling(shown, revision if isinstance(revision, int) else -1, silent=calm)
 
 
 async def _of_deployment(engine: Engine, notice: Notice, deployment: Deployment) -> Telling:

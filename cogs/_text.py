@@ -24,7 +24,8 @@ _PILED_MARKS = re.compile(
 _REMOVED = frozenset({"Cf", "Cs", "Cn", "Co"})
 _MARKUP = re.compile(r"[\\*_~|`\[\]<>]")
 _LINE_START = re.compile(r"^(?:[#+-]|\d+(?=[.)]))")
-_MENTION = re.compile(r"<[@#]|@(?:everyone|here)")
+_MENTION = re.compile(r"<[@#]|@(?:everyone|here)", re.IGNORECASE)
+_EVERYBODY = re.compile(r"@(?=everyone|here)", re.IGNORECASE)
 _TIMES = re.compile(r"(<t:\d{1,11}:[tTdDfFR]>)")
 _TICKS = re.compile(r"`{2,}")
 
@@ -52,8 +53,9 @@ def one_line(text: str, most: int = 300) -> str:
 def escape(text: str, most: int = 300) -> str:
     """Cleaned, on one line, clipped to so many characters of the original, and shown as it is written."""
     line = _MARKUP.sub(r"\\\g<0>", one_line(text, most))
-    # The server looks for mentions in the raw text: the backslash alone would not stop it.
-    line = line.replace("<", "<" + ZWSP).replace("@", "@" + ZWSP).replace("://", ":/" + ZWSP + "/")
+    # The server looks for mentions in the raw text: the backslash alone would not stop it. Any other @ pings nobody,
+    # and is left: it stands in names of units (`app@1.service`), which people copy from here into a shell.
+    line = _EVERYBODY.sub("@" + ZWSP, line.replace("<", "<" + ZWSP).replace("://", ":/" + ZWSP + "/"))
     return ZWSP + line if _LINE_START.match(line) else line
 
 

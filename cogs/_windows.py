@@ -2,8 +2,7 @@
 
 from cogs._shown import BLUE, DESCRIPTION, GREY, Shown
 from cogs._text import escape, fit, moment
-from opsbot.core.windows import Deploys, Span, Window
-from opsbot.engine.looking import Maintenance
+from opsbot.core.windows import Deploys, Maintenance, Span, Window
 
 _DEPLOYS = {
     Deploys.ALLOW: "",

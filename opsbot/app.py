@@ -30,6 +30,9 @@ from opsbot.jobs import jobs
 from opsbot.loops import Loops
 from opsbot.redaction import RedactingFilter, Redactor
 from opsbot.reload import InForce, Reloader
+from opsbot.returns import EVERY as RETURNS
+from opsbot.returns import look as look_at_returns
+from opsbot.returns import tell_cut_short
 from opsbot.sdnotify import READY, STOPPING, notify, watchdog_seconds
 from opsbot.services.port import ManagerError
 from opsbot.status_line import StatusLine
@@ -114,7 +117,7 @@ async def _serve(config: Config, redact: Redactor, cut_short: str | None) -> Non
         daemon: InForce | None = first
         try:
             if cut_short is not None:
-                await _tell_cut_short(first.engine, cut_short)
+                await tell_cut_short(first.engine, cut_short)
             notify(READY)
             log.info("opsbot watches %s", ", ".join(config.services))
             reloader = Reloader(wishes, open_, redact, partial(status.note, "configuration"), house.vigil.between)
@@ -156,6 +159,7 @@ def _open_loops(house: _House, parts: Parts, stack: AsyncExitStack) -> Loops:
     if parts.connected is not None:
         watch = BusWatch(parts.engine, parts.connected, partial(house.status.note, "bus"))
         loops.every("bus", EVERY, watch.look)
+    loops.every("returns", RETURNS, partial(look_at_returns, parts.engine))
     loops.open()
     stack.callback(loops.close)
     return loops
@@ -198,11 +202,6 @@ async def _trouble(house: _House, engine: Engine) -> list[str]:
         except StoreError as error:
             reasons = [f"the database cannot be asked: {error}"]
     return [reason for reason in (*reasons, deaf(house.status.gateway(), now)) if reason]
-
-
-async def _tell_cut_short(engine: Engine, before: str) -> None:
-    text = f"opsbot is back. The one before ({before}) was killed or crashed, or the host went down."
-    await engine.tell("", text, key=f"cut-short:{before}")
 
 
 async def _warned(engine: Engine) -> None:

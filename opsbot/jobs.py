@@ -1,6 +1,6 @@
 """The jobs: what the daemon does again and again, how often, and how long a run may take before it counts as stuck.
 
-`opsbot.loops` runs them; what is asked of systemd's bus is a job beside these, added by `opsbot.app`.
+`opsbot.loops` runs them. `opsbot.app` adds two that look after opsbot itself: systemd's bus, and its own returns.
 """
 
 import asyncio

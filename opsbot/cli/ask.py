@@ -38,6 +38,7 @@ LONG = 600.0
 """Seconds for what the daemon answers only once it is done: a restart, checks, a slow remote."""
 
 OFFLINE = "the daemon is not running; this is what it last knew"
+BY_FILE = "the daemon is not running; this is what the configuration says"
 
 
 def code_of(error: AnswerError) -> int:
@@ -79,7 +80,7 @@ class Session:
         else:
             self.lines(lines())
 
-    def or_last_known(self, ask: Callable[[], Any], offline: "Callable[[LastKnown], Any]") -> Any:
+    def or_last_known(self, ask: Callable[[], Any], offline: "Callable[[LastKnown], Any]", word: str = OFFLINE) -> Any:
         """What the daemon answers; where none does, what the store and the host tell, and a word that it is so."""
         try:
             return ask()
@@ -94,7 +95,7 @@ class Session:
                 raise NoAnswerError(f"{error}, and what it last knew cannot be told: {unreadable}") from error
             except NotAllowedError as refusal:
                 raise AnswerError("no-rank", str(refusal)) from error
-            to_stderr(OFFLINE)
+            to_stderr(word)
             return found
 
 
@@ -146,7 +147,10 @@ def incidents(args: argparse.Namespace) -> int:
 def why(args: argparse.Namespace) -> int:
     """`opsbot why`."""
     session = Session(args)
-    reply = session.client.ask("GET", "why", timeout=60.0, service=args.service)
+    reply = session.or_last_known(
+        lambda: session.client.ask("GET", "why", timeout=60.0, service=args.service),
+        lambda known: known.why(args.service),
+    )
     session.show(reply, lambda: cli_show.why(reply, session.paint))
     return FINE
 
@@ -175,7 +179,7 @@ def notify(args: argparse.Namespace) -> int:
 def windows(args: argparse.Namespace) -> int:
     """`opsbot windows`."""
     session = Session(args)
-    reply = session.client.ask("GET", "windows")
+    reply = session.or_last_known(lambda: session.client.ask("GET", "windows"), lambda known: known.windows(), BY_FILE)
     session.show(reply, lambda: cli_show.windows(reply, session.now()))
     return FINE
 

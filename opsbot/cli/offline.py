@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,11 +22,12 @@ from opsbot.config import Config, ManagerKind, Service
 from opsbot.config_file import ConfigError, load
 from opsbot.control import replies
 from opsbot.control.fields import LINES, BadInputError, Fields
-from opsbot.control.shapes import Audit, History, Incidents, Logs, NoticeReply, Snapshot, Status
+from opsbot.control.shapes import Audit, History, Incidents, Logs, NoticeReply, Snapshot, Status, WhyReply, WindowsReply
 from opsbot.control.snapshot import ALERTS, DEPLOYMENTS, troubles
 from opsbot.core.health import CheckHealth, overall
 from opsbot.core.model import Dependent, Notice
 from opsbot.core.subjects import is_host
+from opsbot.core.windows import maintenance
 from opsbot.host import host_figures
 from opsbot.processes import service_figures
 from opsbot.redaction import Redactor
@@ -198,11 +200,7 @@ class LastKnown:
             lines = self._lines(self.config.services[service], query)
         except (BadInputError, ManagerError, OSError) as error:
             raise UsageError(str(error)) from error
-        from opsbot.wiring import known_secrets  # noqa: PLC0415 - brings the whole daemon, for this alone
-
-        # The daemon's secrets are not this user's environment: nothing to warn of here.
-        logging.getLogger("opsbot").addHandler(logging.NullHandler())
-        redact = Redactor(known_secrets(self.config))
+        redact = self._redactor()
         clean = [replace(line, text=redact(line.text)) for line in lines]
         return replies.logs(service, clean, daemon=False)
 
@@ -214,6 +212,26 @@ class LastKnown:
         folder = self.config.state.services / service.name
         record = run_record.load(folder)
         return read(folder / "log", query, record.run if record else None)
+
+    def _redactor(self) -> Redactor:
+        from opsbot.wiring import known_secrets  # noqa: PLC0415 - brings the whole daemon, for this alone
+
+        # The daemon's secrets are not this user's environment: nothing to warn of here.
+        logging.getLogger("opsbot").addHandler(logging.NullHandler())
+        return Redactor(known_secrets(self.config))
+
+    def why(self, service: str | None) -> WhyReply:
+        """Why a service stands as it does, as far as it was written down."""
+        from opsbot.cli.offline_why import why  # noqa: PLC0415 - brings the watcher, for this alone
+
+        name = self.one_service(service)
+        lines = partial(self._lines, self.config.services[name])
+        with self._store() as db:
+            return why(db, name, self._state(name), lines, self._redactor())
+
+    def windows(self) -> WindowsReply:
+        """The maintenance windows: the configuration alone tells."""
+        return replies.maintenance(maintenance(self.config.windows, datetime.now(UTC)), daemon=False)
 
     def snapshot(self) -> Snapshot:
         """All that the dashboard shows."""

@@ -13,10 +13,12 @@ from opsbot.install import host
 from opsbot.install.files import Change, Standing, carry_out, left_over
 from opsbot.install.plan import DAEMON
 
+_UNKNOWN_STATE = "The state directory is not known without it, and is not removed."
+
 
 def run_uninstall(args: argparse.Namespace, talk: Talk) -> int:
     """Undo it; the exit code."""
-    config = _config_if_any(args)
+    config, unusable = _config_if_any(args)
     scope = Scope.SYSTEM if os.geteuid() == 0 else Scope.USER
     scope = config.systemd.scope if config is not None else scope
     right_person(scope, "uninstall", config.path if config is not None else None)
@@ -26,6 +28,8 @@ def run_uninstall(args: argparse.Namespace, talk: Talk) -> int:
     if args.purge and not going:
         # After an uninstall that left it there, and said that --purge removes it.
         state, user = host.remembered(state, scope)
+    if unusable:
+        talk.tell(unusable + (f" {_UNKNOWN_STATE}" if args.purge and state is None else ""))
     if not going and not (args.purge and state is not None):
         talk.tell("Nothing to do: no file that `opsbot install` wrote is there.")
         return FINE
@@ -52,16 +56,19 @@ def run_uninstall(args: argparse.Namespace, talk: Talk) -> int:
     return FAILED if kept or left else FINE
 
 
-def _config_if_any(args: argparse.Namespace) -> Config | None:
-    """The configuration; None where there is none any more. One that was named has to be right."""
+def _config_if_any(args: argparse.Namespace) -> tuple[Config | None, str]:
+    """The configuration; None where there is none any more, or with why it cannot be used.
+
+    Who wants to be rid of opsbot need not mend its configuration first.
+    """
     try:
-        return load(config_path(args))
+        return load(config_path(args)), ""
     except UsageError:
-        return None
+        return None, ""
     except ConfigError as error:
-        if args.config is not None:
-            raise UsageError(str(error)) from error
-        return None
+        first, *more = error.problems
+        others = f" (and {len(more)} more mistake{'s' if len(more) > 1 else ''})" if more else ""
+        return None, f"The configuration cannot be used, so this goes by what install wrote: {first}{others}"
 
 
 def _what_is_left(

@@ -25,7 +25,7 @@ def patterns() -> Kind:
         return pattern
 
     one = kind_of("a pattern of paths", _EXAMPLE, read)
-    return listed(one, "an array of patterns", f"[{_EXAMPLE}]", least=1)
+    return listed(one, "an array of patterns", f"[{_EXAMPLE}]", least=1, once=True)
 
 
 def _relative(pattern: str) -> str:

@@ -57,7 +57,9 @@ SOURCE = Table(
         ),
         Key(
             "ignore",
-            kinds.listed(kinds.text("a pattern", '"docs/**"', most=500), "an array of patterns", '["docs/**", "*.md"]'),
+            kinds.listed(
+                kinds.text("a pattern", '"docs/**"', most=500), "an array of patterns", '["docs/**", "*.md"]', once=True
+            ),
             "Commits that touch only files matching these patterns are noted, not deployed.",
         ),
         Key(
@@ -66,6 +68,7 @@ SOURCE = Table(
                 kinds.text("a pattern", '"node-bot/package-lock.json"', most=500),
                 "an array of patterns",
                 '["node-bot/package.json", "node-bot/package-lock.json"]',
+                once=True,
             ),
             "What touches a file matching one of these, patterns like those of `ignore`, is announced and deployed "
             "when a person says so: changed dependencies deserve a human look, native modules above all.",
@@ -122,6 +125,7 @@ INSTALL = Table(
                 places.inside("the release", "node-bot/package-lock.json"),
                 "an array of paths",
                 '["node-bot/package-lock.json"]',
+                once=True,
             ),
             "Files, relative to the release. Where none of them changed since the live release, the step's result "
             "is copied from there and the command is not run. Empty: it always runs.",
@@ -135,7 +139,10 @@ INSTALL = Table(
         Key(
             "keep",
             kinds.listed(
-                places.inside("the step's directory", "node_modules"), "an array of paths", '["node_modules"]'
+                places.inside("the step's directory", "node_modules"),
+                "an array of paths",
+                '["node_modules"]',
+                once=True,
             ),
             "What the command makes, relative to `directory`: this is what is copied when it is not run again. "
             "Empty: `node_modules` and `vendor`, those that are there. A `.venv` only where it is named here. Where "

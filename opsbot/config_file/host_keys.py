@@ -97,7 +97,9 @@ HOST_CHECKS = Table(
         ),
         Key(
             "certificates",
-            kinds.listed(places.tls_server(), "an array of hosts", '["example.org", "mail.example.org:465"]'),
+            kinds.listed(
+                places.tls_server(), "an array of hosts", '["example.org", "mail.example.org:465"]', once=True
+            ),
             "Servers whose certificates are looked at, beside those of the `https` checks. A host, or host:port.",
         ),
         Key(

@@ -157,7 +157,9 @@ ALERTS = Table(
         ),
         Key(
             "escalate_to",
-            kinds.listed(kinds.text("the name of a notifier", '"phone"', most=64), "an array of names", '["phone"]'),
+            kinds.listed(
+                kinds.text("the name of a notifier", '"phone"', most=64), "an array of names", '["phone"]', once=True
+            ),
             "Notifiers (`[notifiers.NAME]`) that are told then, beside the channel.",
         ),
     ),

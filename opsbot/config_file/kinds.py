@@ -202,8 +202,8 @@ def choice(of: type[StrEnum]) -> Kind:
     return kind_of(what, f'"{words[0]}"', read, lambda value: quoted(str(value)))
 
 
-def listed(kind: Kind, what: str, example: str, *, least: int = 0) -> Kind:
-    """An array of values of one kind."""
+def listed(kind: Kind, what: str, example: str, *, least: int = 0, once: bool = False) -> Kind:
+    """An array of values of one kind. once: what stands there twice is a slip; what was meant may be missing."""
 
     def read(this: Kind, value: object) -> tuple[Any, ...]:
         if not isinstance(value, list):
@@ -214,9 +214,13 @@ def listed(kind: Kind, what: str, example: str, *, least: int = 0) -> Kind:
         faults: list[tuple[tuple[str | int, ...], str]] = []
         for index, element in enumerate(value):
             try:
-                values.append(kind.read(element))
+                read = kind.read(element)
             except WrongError as error:
                 faults += [((index, *where), said) for where, said in error.faults]
+                continue
+            if once and read in values:
+                faults.append(((index,), f"{shown(element)} is named twice; keep one of them"))
+            values.append(read)
         if faults:
             raise WrongError(faults=faults)
         return tuple(values)

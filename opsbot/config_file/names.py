@@ -45,7 +45,7 @@ def holders() -> Kind:
         )
 
     whole = listed(
-        kind_of("", "", lambda _, value: one(value)), "an array of role and user ids", "[100000000000000003]"
+        kind_of("", "", lambda _, value: one(value)), "an array of role and user ids", "[100000000000000003]", once=True
     )
     return Kind(whole.what, whole.example, lambda value: frozenset(whole.read(value)), lambda value: f"{sorted(value)}")
 

@@ -8,7 +8,9 @@ from opsbot.config_file.kinds import DAY, HOUR, MINUTE, SECOND
 from opsbot.config_file.schema import Form, Key, Table, secret_keys
 from opsbot.core.windows import Deploys, Weekday, Window
 
-_SERVICES = kinds.listed(kinds.text("the name of a service", '"api"', most=64), "an array of services", '["api"]')
+_SERVICES = kinds.listed(
+    kinds.text("the name of a service", '"api"', most=64), "an array of services", '["api"]', once=True
+)
 
 WINDOWS = Table(
     "windows",
@@ -47,7 +49,7 @@ WINDOWS = Table(
         ),
         Key(
             "days",
-            kinds.listed(kinds.choice(Weekday), "an array of weekdays", '["sat", "sun"]', least=1),
+            kinds.listed(kinds.choice(Weekday), "an array of weekdays", '["sat", "sun"]', least=1, once=True),
             "The days of the week on which it begins.",
             default=(),
             unset="`date` must be given",
@@ -90,7 +92,7 @@ NOTIFIERS = Table(
         *secret_keys("url", "the notifier's URL", "OPSBOT_NTFY_URL", "/etc/opsbot/ntfy-url"),
         Key(
             "for",
-            kinds.listed(kinds.choice(config.Told), "an array of events", '["incident", "call"]'),
+            kinds.listed(kinds.choice(config.Told), "an array of events", '["incident", "call"]', once=True),
             'What it is told: `"incident"` (an alarm), `"call"` (recovery gave up and calls for a human), '
             '`"recovered"`. Empty: only what is escalated to it.',
             default=config.Notifier.__dataclass_fields__["told"].default,

@@ -226,7 +226,7 @@ def statuses() -> Kind:
             raise WrongError(f'{shown(value)} runs backwards; write "{high}-{low}"')
         return low, high
 
-    many = listed(kind_of("", "", lambda _, value: one(value)), "HTTP statuses", example, least=1)
+    many = listed(kind_of("", "", lambda _, value: one(value)), "HTTP statuses", example, least=1, once=True)
 
     def read(_: Kind, value: object) -> tuple[tuple[int, int], ...]:
         ranges: tuple[tuple[int, int], ...] = many.read(value) if isinstance(value, list) else (one(value),)

@@ -42,8 +42,7 @@ if TYPE_CHECKING:  # the client prints these shapes and must start fast: it need
     from opsbot.core.deployment import Commit, Deployment, Hold, Release, Step
     from opsbot.core.health import CheckHealth
     from opsbot.core.model import Acknowledgement, AuditEntry, Incident, Notice, Proof, Silence, SourceState
-    from opsbot.core.windows import Span
-    from opsbot.engine.looking import Maintenance
+    from opsbot.core.windows import Maintenance, Span
     from opsbot.host import HostFigures
     from opsbot.notify.courier import Sent
     from opsbot.services.port import LogLine, ServiceState
@@ -400,9 +399,10 @@ def trial(name: str, sent: "Sent") -> NotifyReply:
     return {"notifier": name, "ok": sent.ok, "failure": sent.failure, "doubt": sent.doubt}
 
 
-def maintenance(found: "Maintenance") -> WindowsReply:
+def maintenance(found: "Maintenance", *, daemon: bool = True) -> WindowsReply:
     """`windows`."""
     return {
+        "daemon": daemon,
         "active": [window_reply(span) for span in found.active],
         "coming": [window_reply(span) for span in found.coming],
     }

@@ -204,6 +204,7 @@ class NotifyReply(TypedDict):
 class WindowsReply(TypedDict):
     """The windows that are open, and the next three."""
 
+    daemon: bool
     active: list[WindowReply]
     coming: list[WindowReply]
 

@@ -4,6 +4,8 @@ A service's name holds no colon, so the two never meet. `host:disk:/`, `host:mem
 """
 
 HOST = "host:"
+OPSBOT = "host:opsbot"
+"""opsbot itself, on this host."""
 
 
 def is_host(subject: str) -> bool:
@@ -14,11 +16,13 @@ def is_host(subject: str) -> bool:
 def heading(subject: str) -> str:
     """The subject where a sentence begins: "api", "The host's disk /"."""
     said = words(subject)
-    return said[:1].upper() + said[1:] if is_host(subject) else said
+    return said[:1].upper() + said[1:] if is_host(subject) and subject != OPSBOT else said
 
 
 def words(subject: str) -> str:
     """The subject for people: "api", "the host's disk /", "the host's memory"."""
     if not is_host(subject):
         return subject
+    if subject == OPSBOT:
+        return "opsbot itself"
     return "the host's " + subject.removeprefix(HOST).replace(":", " ", 1)

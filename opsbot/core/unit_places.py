@@ -79,7 +79,7 @@ def missing(unit: UnitFile, facts: Facts) -> Iterator[Trap]:
                 unit,
                 setting,
                 f"{words[0]} is not there: the service does not start (203/EXEC)",
-                "Write the program's path, or deploy what brings it",
+                "Install what brings it, or write the program's path",
             )
 
 

@@ -111,6 +111,20 @@ def coming(windows: Iterable[Window], now: datetime, count: int = 3) -> list[Spa
     return list(islice((span for span in every if span.begin > now), count))
 
 
+@dataclass(frozen=True, slots=True)
+class Maintenance:
+    """The windows that are open, and the next ones."""
+
+    active: tuple[Span, ...] = ()
+    coming: tuple[Span, ...] = ()
+
+
+def maintenance(windows: Iterable[Window], now: datetime) -> Maintenance:
+    """What `/windows` shows."""
+    known = tuple(windows)
+    return Maintenance(tuple(active(known, now)), tuple(coming(known, now)))
+
+
 def until(windows: Iterable[Window], now: datetime, latest: datetime) -> list[Span]:
     """Every occurrence that is open or begins up to `latest`, by window."""
     found = []

@@ -76,7 +76,7 @@ async def look(config: Config, known: Mapping[str, LoadedUnit] | UnitsError) -> 
         text, _, mend = str(error).partition(". ")
         why = "needs the bus first"
         rest = [skip(Area.SYSTEMD, unit, why, service.name) for service in services for unit in service.units]
-        return [fail(Area.SYSTEMD, "bus", text, mend or "apt-get install dbus"), *rest]
+        return [fail(Area.SYSTEMD, "bus", text, mend or "systemctl start dbus.socket"), *rest]
     try:
         if isinstance(known, UnitsError):
             return [fail(Area.SYSTEMD, "bus", str(known), "systemctl status")]

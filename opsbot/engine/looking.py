@@ -1,7 +1,6 @@
 """What a person looks at: how all of it stands, what happened and why, who asked for what."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ from opsbot.core.access import Action, Actor
 from opsbot.core.deployment import Deployment, Refused
 from opsbot.core.model import AuditEntry, Incident, Notice, Proof
 from opsbot.core.subjects import is_host
-from opsbot.core.windows import Span, active, coming
+from opsbot.core.windows import Maintenance, maintenance
 from opsbot.engine.door import Door
 from opsbot.services.port import ServiceManager
 from opsbot.standing import ServiceStatus, Standings
@@ -21,14 +20,6 @@ if TYPE_CHECKING:
     from opsbot.chart import Memory
     from opsbot.core.account import Account
     from opsbot.watch.leaks import Growth
-
-
-@dataclass(frozen=True, slots=True)
-class Maintenance:
-    """What `/windows` shows: the windows that are open, and the next ones."""
-
-    active: tuple[Span, ...] = ()
-    coming: tuple[Span, ...] = ()
 
 
 class Looking:
@@ -93,8 +84,7 @@ class Looking:
         if refusal:
             return refusal
         await self._door.note(actor, Action.WINDOWS, None, "", "shown")
-        windows, now = self._config.windows, self._clock()
-        return Maintenance(tuple(active(windows, now)), tuple(coming(windows, now)))
+        return maintenance(self._config.windows, self._clock())
 
     async def history(
         self, actor: Actor, service: str | None = None, limit: int = 20

@@ -122,8 +122,8 @@ def _against_system(config: Config, facts: Facts) -> Iterator[str]:
     else:
         yield (
             f"polkit {facts.polkit.version} is too old: it takes no rules in JavaScript (0.106 does), and what this "
-            "would write would be ignored without a word. Debian 12 and Ubuntu 24.04 have one that is new enough. Or, "
-            'without it: [systemd] scope = "user"'
+            "would write would be ignored without a word. Debian 12, Ubuntu 24.04 and Amazon Linux 2023 have one that "
+            'is new enough. Or, without it: [systemd] scope = "user"'
         )
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from opsbot.config import Config, Service, Source
+from opsbot.config import CheckKind, Config, Service, Source
 from opsbot.install import needs
 from opsbot.install.facts import Facts, Unit
 
@@ -40,23 +40,41 @@ def tenants(config: Config, facts: Facts) -> tuple[list[Tenant], list[str]]:
 def _wrong(service: Service, units: list[Unit], facts: Facts) -> list[str]:
     said = [text for unit in units if (text := _unit(service, unit, facts))]
     users = {(unit.user, unit.group) for unit in units if unit.found}
-    if len(users) > 1:
+    if len(users) > 1 and service.source is not None:
         mixed = ", ".join(f"{unit.name} as {unit.user}:{unit.group}" for unit in units if unit.found)
         said.append(f"{service.name}: its units run as different users ({mixed}); the first one's is taken for all")
     return said
 
 
 def _unit(service: Service, unit: Unit, facts: Facts) -> str:
-    if not unit.found and unit.load != "not-found":
-        return (
-            f"{service.name}: systemd says of {unit.name}: {unit.load}. Mend it (systemctl status {unit.name}), {AGAIN}"
-        )
     if not unit.found:
+        return _missing(service, unit)
+    if unit.user == facts.user:
         return (
-            f"{service.name}: systemd knows no {unit.name} yet. Write it (voice-meeting-discord-bot.service in the "
-            f"folder systemd is an example), systemctl daemon-reload, {AGAIN}: its install steps run as the user it "
-            "names"
+            f"{service.name}: {unit.name} runs as {unit.user}, which is opsbot's own user: it can read the token and "
+            f"the database. Give it a user of its own with User=NAME in {unit.fragment or unit.name}, {AGAIN}"
         )
+    return _user(service, unit) if service.source is not None else ""  # what is not deployed runs nothing of opsbot's
+
+
+def _missing(service: Service, unit: Unit) -> str:
+    then = f", {AGAIN}: {_for_what(service)}" if service.source is not None else ""
+    if unit.load != "not-found":
+        return f"{service.name}: systemd says of {unit.name}: {unit.load}. Mend it (systemctl status {unit.name}){then}"
+    return (
+        f"{service.name}: systemd knows no {unit.name} yet. Write it (voice-meeting-discord-bot.service in the folder "
+        f"systemd is an example), systemctl daemon-reload{then}"
+    )
+
+
+def _for_what(service: Service) -> str:
+    """What opsbot has to know of the unit's user for."""
+    checks = any(check.kind is CheckKind.COMMAND for check in service.checks)
+    runs = " and ".join(filter(None, ("install steps" if service.install else "", "command checks" if checks else "")))
+    return f"its {runs} run as the user it names" if runs else "its releases are for the group it names to read"
+
+
+def _user(service: Service, unit: Unit) -> str:
     where = unit.fragment or unit.name
     if unit.dynamic:
         return (
@@ -70,17 +88,12 @@ def _unit(service: Service, unit: Unit, facts: Facts) -> str:
         )
     if unit.user == "root":
         return (
-            f"{service.name}: {unit.name} runs as root, and so would its install steps: opsbot refuses those. Add "
+            f"{service.name}: {unit.name} runs as root, and so would whatever is deployed: opsbot refuses that. Add "
             f"User=NAME to [Service] in {where}, {AGAIN}"
         )
     if unit.group == "root":
         return (
             f"{service.name}: {unit.name} runs in the group root, which opsbot is not made a member of. Add Group=NAME "
             f"to [Service] in {where}, {AGAIN}"
-        )
-    if unit.user == facts.user:
-        return (
-            f"{service.name}: {unit.name} runs as {unit.user}, which is opsbot's own user: it can read the token and "
-            f"the database. Give it a user of its own with User=NAME in {where}, {AGAIN}"
         )
     return ""

@@ -19,7 +19,8 @@ FEW = 8
 DIGEST_LINES = 20
 STORM_NAMED, STORM_LINES = 5, 40
 _ZWSP = "\u200b"
-_MENTION = re.compile(r"@(?=\w)|<(?=[!@#])")
+_MENTION = re.compile(r"(?<!\w)@(?=\w)|@(?=everyone|here|channel|all)|<(?=[!@#])", re.IGNORECASE)
+"""The @ in the name of a unit (`app@1.service`) mentions nobody, and is left as it is: people copy it."""
 _TYPES = {NoticeKind.INCIDENT: "failure", NoticeKind.CALL: "failure", NoticeKind.RECOVERED: "success"}
 
 

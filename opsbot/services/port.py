@@ -60,6 +60,8 @@ class Happening(StrEnum):
     STARTED = "started"
     DIED = "died"
     GAVE_UP = "gave-up"
+    BARRED = "barred"
+    """Nothing can start it until a person mends the host, and it does not run: its unit is not there, for one."""
     STOPPED = "stopped"
 
 

@@ -208,13 +208,14 @@ human is called counts."""
 
 
 def stale_cards(db: sqlite3.Connection, limit: int = 50) -> list[Notice]:
-    """Cards whose subject has moved on since they were last edited, oldest first."""
+    """Cards whose subject has moved on since they were last edited, oldest first; and sentences that count."""
     rows = db.execute(
         f"""SELECT n.* FROM notices n
               LEFT JOIN deployments d ON n.kind = 'deployment' AND d.id = n.subject
               LEFT JOIN incidents i ON n.kind = 'incident' AND i.id = n.subject
             WHERE n.told_at IS NOT NULL AND n.gone = 0 AND n.shown < coalesce(
-              d.revision, i.revision, CASE WHEN n.kind = 'storm' THEN ({STORM_REVISION}) END)
+              d.revision, i.revision, CASE n.kind WHEN 'storm' THEN ({STORM_REVISION})
+                                                 WHEN 'word' THEN json_extract(n.body, '$.revision') END)
             ORDER BY n.id LIMIT ?""",  # noqa: S608 - a constant
         (limit,),
     )

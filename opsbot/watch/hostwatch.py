@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from opsbot.config import Config
 from opsbot.core.gauge import HOST, Gauge, Users, filling
 from opsbot.core.model import ADVICE, Evidence
+from opsbot.core.subjects import OPSBOT
 from opsbot.core.threshold import GAP, Standing, judge
 from opsbot.gauges import users
 from opsbot.gauges.drift import Drift
@@ -156,7 +157,7 @@ class HostWatch:
 
     async def _forget_others(self, watched: set[str], standings: dict[str, Standing]) -> None:
         """End what an earlier configuration watched, and this one does not."""
-        elsewhere = (f"{HOST}cert:", f"{HOST}units")
+        elsewhere = (f"{HOST}cert:", f"{HOST}units", OPSBOT)
         for subject in [each for each in standings if each not in watched and not each.startswith(elsewhere)]:
             await self._book.end(subject, "it is not watched any more")
             del standings[subject]

@@ -1,24 +1,46 @@
 """Gathers what `/why` is answered from: the store, what the service's manager said, and how it stands."""
 
 import logging
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from opsbot.core.account import AROUND, Facts
 from opsbot.core.manager_words import PATTERN
 from opsbot.core.model import Incident
-from opsbot.services.port import Activity, LogQuery, ManagerError, ServiceManager, ServiceState
-from opsbot.store import Store, audit, incidents, ledger, watchbook
+from opsbot.services.port import Activity, LogLine, LogQuery, ManagerError, ServiceState
+from opsbot.store import audit, incidents, ledger, watchbook
 
 log = logging.getLogger(__name__)
 
 BEFORE = timedelta(days=1)
 LINES = 400
 
+P = ParamSpec("P")
+T = TypeVar("T")
 
-async def facts(
-    store: Store, manager: ServiceManager, service: str, now: datetime, redact: Callable[[str], str]
-) -> Facts:
+
+class Book(Protocol):
+    """The store, of a daemon or of one that is not running any more."""
+
+    async def read(
+        self, query: Callable[Concatenate[sqlite3.Connection, P], T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run a function that only reads."""
+
+
+class Teller(Protocol):
+    """What a service's manager tells, or is still found out where no manager is."""
+
+    async def state(self, service: str) -> ServiceState:
+        """How it stands."""
+
+    async def logs(self, service: str, query: LogQuery) -> Sequence[LogLine]:
+        """What it wrote, and its manager of it."""
+
+
+async def facts(store: Book, manager: Teller, service: str, now: datetime, redact: Callable[[str], str]) -> Facts:
     """Everything known that may explain how a service stands. What cannot be read is left out, and logged."""
     own, root, before = await _incidents(store, service)
     began = own.opened_at if own is not None else root.opened_at if root is not None else now
@@ -39,7 +61,7 @@ async def facts(
     )
 
 
-async def _incidents(store: Store, service: str) -> tuple[Incident | None, Incident | None, Incident | None]:
+async def _incidents(store: Book, service: str) -> tuple[Incident | None, Incident | None, Incident | None]:
     """Its latest own incident, the one it was part of, and the one it was listed in when it began.
 
     Of an incident that was another's alone, only that.
@@ -62,7 +84,7 @@ def _began_in(own: Incident, other: Incident) -> bool:
     )
 
 
-async def _state(manager: ServiceManager, service: str) -> ServiceState:
+async def _state(manager: Teller, service: str) -> ServiceState:
     try:
         return await manager.state(service)
     except ManagerError as error:
@@ -70,7 +92,7 @@ async def _state(manager: ServiceManager, service: str) -> ServiceState:
 
 
 async def _said(
-    manager: ServiceManager, service: str, since: datetime, redact: Callable[[str], str]
+    manager: Teller, service: str, since: datetime, redact: Callable[[str], str]
 ) -> list[tuple[datetime, str]] | None:
     try:
         lines = await manager.logs(service, LogQuery(LINES, since=since, grep=PATTERN))

@@ -91,6 +91,10 @@ class Listener:
                     watched.did_not_help()
                     await self._casebook.note(name, f"not started again: {event.state.exit}")
                 await self._climber.act(name)
+            case Happening.BARRED:
+                if watched.incident is None:
+                    await self._casebook.trouble(name, event.state.exit, event.at, event.state)
+                await self._climber.act(name)
             case Happening.STOPPED:
                 if not troubled(watched, event.state):
                     watched.pending = watched.under = None

@@ -127,6 +127,48 @@ async def test_incidents_are_told_from_the_database(left: Config, opsbot: Opsbot
     assert (await opsbot("incidents", "nothing")).code == 2
 
 
+async def test_why_is_told_from_the_database_the_process_and_the_log(left: Config, opsbot: Opsbot) -> None:
+    ended = await opsbot("why")
+    assert (ended.code, ended.err) == (0, f"opsbot: {SAYS}\n")
+    assert ended.out.startswith("No trouble of api is known.")
+    who = Actor(Origin.DISCORD, "42", "alice\x1b[2J")
+    async with Store(left.state.database) as store:
+        await store.write(audit.record, who, "restart", "api", now(), allowed=True, result="running")
+        incident = Incident(0, "api", "web answered 500", now(), Evidence(exit="killed by SIGKILL"))
+        await store.write(watchbook.open_incident, incident)
+    ended = await opsbot("why", "api")
+    first, *rest = ended.out.splitlines()
+    assert (ended.code, ended.err) == (0, f"opsbot: {SAYS}\n")
+    assert "web answered 500" in first
+    assert any("alice" in line for line in rest)
+    assert "\x1b" not in ended.out
+    reply = json.loads((await opsbot("why", "--json")).out)
+    assert (reply["daemon"], reply["known"], set(reply)) == (
+        False,
+        True,
+        {"daemon", "service", "known", "line", "events"},
+    )
+    assert (await opsbot("why", "nothing")).code == 2
+
+
+async def test_windows_are_told_from_the_configuration_though_the_database_is_gone(
+    tmp_path: Path, opsbot: Opsbot
+) -> None:
+    config = configuration(tmp_path)
+    ended = await opsbot("windows")
+    assert (ended.code, ended.out) == (0, "no maintenance window is open, and none is to come\n")
+    assert ended.err == "opsbot: the daemon is not running; this is what the configuration says\n"
+    days = '["mon", "tue", "wed", "thu", "fri", "sat", "sun"]'
+    nightly = f'[[windows]]\nname = "nightly"\ndays = {days}\nstart = "03:00"\nduration = "1h"\n'
+    config.path.write_text(f"{config.path.read_text()}\n{nightly}")
+    ended = await opsbot("windows")
+    assert ended.out.count("nightly") in {3, 4}, ended.out + ended.err
+    reply = json.loads((await opsbot("windows", "--json")).out)
+    assert (reply["daemon"], len(reply["coming"])) == (False, 3)
+    config.path.write_text("[discord\n")
+    assert (await opsbot("windows")).code == 2
+
+
 async def test_monitor_is_drawn_once_with_the_trouble_in_it(left: Config, opsbot: Opsbot) -> None:
     async with Store(left.state.database) as store:
         incident = Incident(0, "api", "web answered 500 \x1b[2J", now(), Evidence())

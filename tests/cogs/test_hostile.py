@@ -30,6 +30,7 @@ def check(shown: _shown.Shown) -> None:
     for text in (final.content, final.text):
         assert "<@" not in text
         assert "@everyone" not in _outside_code(text)
+        assert "@here" not in _outside_code(text)
         assert text.count("```") % 2 == 0, "no code block is left open"
 
 

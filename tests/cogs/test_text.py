@@ -12,6 +12,7 @@ from cogs._text import ZWSP, clean, code, escape, fence, fit
 from opsbot.cli.show import check_words
 from opsbot.control.replies import check_reply
 from opsbot.core.health import CheckHealth, ProbeResult, Verdict
+from opsbot.notify.letters import plain
 from opsbot.services.port import LogLine
 
 SHA = "a" * 40
@@ -47,9 +48,26 @@ def test_escaped_text_holds_nothing_that_discord_reads_as_syntax(text: str) -> N
     assert not re.search(r"(?<!\\)(?:\\\\)*[*_~|`\[\]<>]", shown)
     assert "<@" not in shown
     assert "@everyone" not in shown
+    assert "@here" not in shown
     assert "://" not in shown
     assert "\n" not in shown
     assert not re.match(r"[#>+-]|\d+[.)]", shown)
+
+
+@pytest.mark.parametrize(
+    "text", ["@everyone", "a@everyone", "@here", "x@HERE", "<@1>", "<@&1>", "<@!1>", "\\@everyone"]
+)
+def test_what_could_ping_is_broken_up_wherever_it_stands(text: str) -> None:
+    for shown in (escape(text), code(text), fence([text], 100)):
+        assert not re.search(r"@everyone|@here|<@", shown, re.IGNORECASE)
+
+
+@pytest.mark.parametrize("unit", ["app@1.service", "getty@tty1.service", "user@1000.service", "a@b@c.service"])
+def test_the_name_of_a_unit_can_be_copied_as_it_stands(unit: str) -> None:
+    assert escape(f"there is no unit {unit}") == f"there is no unit {unit}"
+    assert code(unit) == f"`{unit}`"
+    assert fence([unit], 100) == f"```\n{unit}\n```"
+    assert plain(f"there is no unit {unit}") == f"there is no unit {unit}"
 
 
 @given(st.text(), st.integers(10, 400))

@@ -1358,6 +1358,27 @@ def test_what_is_wrong_with_dependencies_is_said_with_its_line(
         assert found == expected
 
 
+def test_what_stands_twice_in_a_list_is_said_with_its_place(tmp_path: Path) -> None:
+    text = HEAD.replace(
+        "admin = [100000000000000003]", 'admin = [100000000000000003, 100000000000000004, "100000000000000003"]'
+    )
+    text += '[[windows]]\nname = "w"\nstart = "02:00"\nduration = "1h"\ndays = ["sat", "sun", "sat"]\n'
+    text += 'services = ["bot", "bot"]\n' + BOT
+    text += '[[services.bot.checks]]\nkind = "http"\nurl = "http://127.0.0.1:3000/"\nstatus = [200, 204, 200]\n'
+    found = [line.partition(": ")[2] for line in problems(tmp_path, text)]
+    assert found == [
+        'roles.admin[3]: "100000000000000003" is named twice; keep one of them',
+        'windows[1].days[3]: "sat" is named twice; keep one of them',
+        'windows[1].services[2]: "bot" is named twice; keep one of them',
+        "services.bot.checks[1].status[3]: 200 is named twice; keep one of them",
+    ]
+
+
+def test_an_argument_may_stand_twice_in_a_command(tmp_path: Path) -> None:
+    text = HEAD + '[services.bot]\nmanager = "process"\ncommand = ["run", "-v", "-v"]\n'
+    assert problems(tmp_path, text) == []
+
+
 def test_n_of_m_is_read_and_what_cannot_be_is_said(tmp_path: Path) -> None:
     text = SERVICE + '[[services.bot.checks]]\nkind = "process"\nfall = 3\nof = {}\n'
     assert problems(tmp_path, text.format(5)) == []

@@ -476,6 +476,21 @@ def test_uninstall_leaves_no_trace_of_what_install_wrote(lived_in: Lab) -> None:
     assert "Nothing to do" in lived_in.does(OPSBOT, "uninstall", "--yes")
 
 
+def test_uninstall_needs_no_configuration_that_is_right(lived_in: Lab) -> None:
+    lived_in.does(*INSTALL, "--yes")
+    lived_in.write("/etc/opsbot/broken.toml", "[discord]\nguild_id = 'none'\n[servces]\n")
+    said = lived_in.does(OPSBOT, "uninstall", "-c", "/etc/opsbot/broken.toml", "--yes")
+    lived_in.does("rm", "/etc/opsbot/broken.toml")
+    first, *_ = said.splitlines()
+    assert first.startswith(
+        "The configuration cannot be used, so this goes by what install wrote: /etc/opsbot/broken.toml:"
+    )
+    assert first.endswith("more mistakes)")
+    for path in FILES:
+        assert lived_in.tries("test", "-e", path).returncode != 0, path
+    assert "/var/lib/opsbot: what opsbot remembers; --purge removes it" in said
+
+
 def test_purge_takes_its_memory_and_its_user_too(lived_in: Lab) -> None:
     lived_in.does(*INSTALL, "--yes")
     said = lived_in.does(OPSBOT, "uninstall", "--yes", "--purge")

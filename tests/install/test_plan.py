@@ -100,6 +100,34 @@ def test_a_unit_whose_user_will_not_do_gets_no_errand_unit_and_a_word_about_the_
     assert " root\n" not in named(wanted, "opsbot.conf")
 
 
+STEP = '[[services.bot.install]]\nrun = ["true"]\n'
+CHECK = '[[services.bot.checks]]\nkind = "command"\nrun = ["true"]\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "ends"),
+    [
+        (BOT, "again: its releases are for the group it names to read"),
+        (BOT + STEP, "again: its install steps run as the user it names"),
+        (BOT + CHECK, "again: its command checks run as the user it names"),
+        (BOT + STEP + CHECK, "again: its install steps and command checks run as the user it names"),
+        (BOT.partition("[services.bot.source]")[0], "is an example), systemctl daemon-reload"),
+    ],
+)
+def test_a_missing_unit_is_told_with_what_it_is_needed_for(planned: Planned, text: str, ends: str) -> None:
+    (warning,) = planned(text, FACTS, Unit("bot.service")).warnings
+    assert warning.startswith("bot: systemd knows no bot.service yet.")
+    assert warning.endswith(ends)
+
+
+def test_as_whom_a_service_runs_that_is_not_deployed_is_its_own_business(planned: Planned) -> None:
+    text = BOT.partition("[services.bot.source]")[0]
+    assert planned(text, FACTS, replace(APP, user="root", group="root")).warnings == ()
+    assert planned(text, FACTS, replace(APP, dynamic=True)).warnings == ()
+    (warning,) = planned(text, FACTS, replace(APP, user="opsbot", group="opsbot")).warnings
+    assert "opsbot's own user" in warning
+
+
 def test_every_instance_is_named_in_the_rule_and_their_users_are_compared(planned: Planned) -> None:
     text = BOT.replace('unit = "bot.service"', 'units = ["bot@1.service", "bot@2.service"]')
     one, two = replace(APP, name="bot@1.service"), replace(APP, name="bot@2.service")

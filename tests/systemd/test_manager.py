@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from opsbot.services.port import Activity, Happening, ManagerError
+from opsbot.services.systemd.manager import SECOND_LOOK
 from tests.systemd.managed import UNIT, World, open_world, run, text
 from tests.systemd.units import show, systemctl, write_unit
 
@@ -180,6 +181,49 @@ async def test_a_unit_that_is_not_there_is_named_with_the_mend() -> None:
         assert (await world.state()).exit == "there is no such unit"
         with pytest.raises(ManagerError, match=r"no unit mant-none\.service.*daemon-reload"):
             await world.manager.start("web")
+
+
+async def test_a_unit_that_was_never_there_is_told_of_at_the_second_look_and_once() -> None:
+    async with open_world("mant-none.service") as world:
+        event = await world.happens(Happening.BARRED)
+        assert event.state.exit == "there is no such unit"
+        await systemctl("daemon-reload")
+        await asyncio.sleep(SECOND_LOOK.total_seconds() + 1)
+        assert world.told == [Happening.BARRED]
+
+
+async def test_a_unit_whose_file_is_away_for_a_moment_is_not_told_of(world: World) -> None:
+    file = Path(f"/etc/systemd/system/{UNIT}")
+    text_of_it = await asyncio.to_thread(file.read_text)
+    await world.manager.start("web")
+    await systemctl("kill", "-s", "KILL", UNIT)  # it is being started again, or waits for that
+    await asyncio.to_thread(file.unlink)
+    await systemctl("daemon-reload")
+    await asyncio.to_thread(file.write_text, text_of_it)
+    await systemctl("daemon-reload")
+    await asyncio.sleep(SECOND_LOOK.total_seconds() + 1)
+    assert Happening.BARRED not in world.told
+
+
+async def test_a_unit_that_somebody_stopped_and_removed_is_left_alone(world: World) -> None:
+    await world.manager.start("web")
+    await systemctl("stop", UNIT)
+    await world.happens(Happening.STOPPED)
+    await asyncio.to_thread(Path(f"/etc/systemd/system/{UNIT}").unlink)
+    await systemctl("daemon-reload")
+    await asyncio.sleep(SECOND_LOOK.total_seconds() + 1)
+    assert Happening.BARRED not in world.told
+
+
+async def test_a_unit_file_with_a_mistake_is_told_with_the_mend() -> None:
+    await write_unit(UNIT, "[Service]\nType=oneshot\nRestart=always\n")
+    async with open_world() as world:
+        event = await world.happens(Happening.BARRED)
+        assert event.state.activity is Activity.FAILED
+        assert event.state.exit.startswith("its unit file has a mistake")
+        with pytest.raises(ManagerError, match=r"systemd-analyze verify mant-web\.service") as caught:
+            await world.manager.start("web")
+        assert caught.value.barred
 
 
 async def test_a_masked_unit_is_told_apart(world: World) -> None:

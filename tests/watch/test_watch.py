@@ -315,6 +315,17 @@ async def test_what_nobody_could_start_is_tried_once_and_then_a_human_is_called_
     assert len(stage.manager.restarts_asked) == 4
 
 
+async def test_what_cannot_be_started_is_alarmed_before_any_check_has_failed_with_the_mend(stage: Stage) -> None:
+    said = "there is no unit api.service. If its file is there: systemctl daemon-reload"
+    stage.manager.refuses, stage.manager.barred = said, True
+    stage.manager.happens(Happening.BARRED, ServiceState(Activity.FAILED, exit="there is no such unit", revivable=True))
+    await stage.run(2)
+    incident = (await stage.store.read(watchbook.open_incidents))["api"]
+    assert incident.cause == "there is no such unit"
+    (call,) = [notice for notice in await stage.notices() if notice.kind is NoticeKind.CALL]
+    assert "systemctl daemon-reload" in str(call.body)
+
+
 async def test_a_service_with_a_release_that_does_not_run_is_started(stage: Stage) -> None:
     stage.manager.now_state = ServiceState(Activity.STOPPED)
     await stage.again()

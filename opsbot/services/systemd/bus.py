@@ -234,10 +234,13 @@ class SystemdBus:
 
     def _mend(self) -> str:
         if self.scope is Scope.SYSTEM:
-            return f"Is D-Bus running ({self._address})? On Debian: apt-get install dbus"
+            return (
+                f"Is D-Bus running ({self._address})? Debian: apt-get install dbus; "
+                "Amazon Linux, Fedora: dnf install dbus-broker"
+            )
         return (
             f"Is a user session's bus at {self._address}? Let the user's units run without one: "
-            "loginctl enable-linger, and have the package dbus-user-session"
+            "loginctl enable-linger, and on Debian have the package dbus-user-session"
         )
 
     # Signals

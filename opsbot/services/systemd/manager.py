@@ -31,6 +31,8 @@ T = TypeVar("T")
 
 AGAIN = timedelta(minutes=1)
 """How often all is read anew, should a signal have been lost."""
+SECOND_LOOK = timedelta(seconds=5)
+"""Between two looks at a unit that systemd cannot load: while a package is upgraded, its file is away for a moment."""
 SPARE = timedelta(seconds=30)
 """What a job is given beside the unit's own limits."""
 _MASKED = "masked"
@@ -342,6 +344,23 @@ class Systemd:
             tracker.told(Happening.STOPPED, by_hand=True)
             return
         tracker.take(facts)
+        self._doubt(tracker)
+
+    def _doubt(self, tracker: Tracker) -> None:
+        """Have it told of a unit that cannot be loaded. One that somebody stopped, maybe to remove it, is left be."""
+        if not tracker.facts.unloadable:
+            tracker.barred = False
+        elif not tracker.barred and not tracker.by_hand:
+            tracker.barred = True
+            self._background.run(self._look_twice(tracker), tracker.unit)
+
+    async def _look_twice(self, tracker: Tracker) -> None:
+        await asyncio.sleep(SECOND_LOOK.total_seconds())
+        tracker.barred = False  # should it not be readable now: the next reading asks anew
+        await self._refresh(tracker)
+        tracker.barred = tracker.facts.unloadable and not tracker.by_hand
+        if tracker.barred:
+            self._happened(tracker, Happening.BARRED)
 
     async def _again(self) -> None:
         while True:
@@ -358,6 +377,8 @@ class Systemd:
         tracker.begin(facts, by_hand=last is not None and last.by_hand and (same_run or not facts.ever_active))
         if facts.load == _MASKED:
             tracker.by_hand = True
+        elif facts.unloadable:
+            self._doubt(tracker)
         elif facts.alive:
             if was_alive and not same_run and facts.restarts:
                 tracker.exit = "while opsbot was away"
@@ -449,6 +470,11 @@ def _told(error: BusError, verb: Verb, tracker: Tracker, scope: Scope) -> Manage
     if error.name.endswith(".NoSuchUnit"):
         said = f"there is no unit {unit}. If its file is there: systemctl{own} daemon-reload"
         return ManagerError(said, barred=True)
+    if error.name.endswith(".BadUnitSetting"):
+        said = (
+            f"the file of {unit} has a mistake for which systemd does not load it: systemd-analyze{own} verify {unit}"
+        )
+        return ManagerError(f"{said} names it; then systemctl{own} daemon-reload", barred=True)
     if error.name.endswith(".UnitMasked"):
         return ManagerError(f"{unit} is masked, so that nobody can start it: systemctl{own} unmask {unit}", barred=True)
     if error.denied:

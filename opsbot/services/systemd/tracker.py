@@ -36,6 +36,8 @@ class Tracker:
         self.last_run = ""
         """The last one that is known of, also after systemd has unloaded the unit."""
         self.told_dead = False
+        self.barred = False
+        """That systemd cannot load it is told, or is about to be."""
         self._leaving = False
         """A job that is none of ours is ending it, or starting it anew."""
         self._was_retrying = False
@@ -55,11 +57,16 @@ class Tracker:
             run=facts.run or None,
             started_at=facts.started_at if running else None,
             restarts=facts.restarts,
-            exit="" if running else self.exit or ("" if facts.active == "inactive" else facts.exit()),
+            exit="" if running else self._exit(),
             stopped_by_hand=self.by_hand and activity is Activity.STOPPED,
             revivable=activity is Activity.FAILED,
             groups=(facts.cgroup,) if facts.alive and facts.cgroup else (),
         )
+
+    def _exit(self) -> str:
+        if self.facts.unloadable:
+            return self.facts.exit()
+        return self.exit or ("" if self.facts.active == "inactive" else self.facts.exit())
 
     def _activity(self) -> Activity:
         facts = self.facts
@@ -73,7 +80,7 @@ class Tracker:
             return Activity.RETRYING  # systemd may be about to start it again
         if facts.job and facts.active == "inactive":
             return Activity.STARTING
-        if facts.load == "not-found" or (facts.active == "failed" and not self.by_hand):
+        if facts.unloadable or (facts.active == "failed" and not self.by_hand):
             return Activity.FAILED
         return Activity.STOPPED
 

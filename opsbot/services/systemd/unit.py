@@ -24,6 +24,14 @@ _BEFORE_EXEC = {
 """Exit statuses with which systemd says that the program was never reached (systemd.exec(5), process exit codes)."""
 
 
+_UNLOADABLE = {
+    "not-found": "there is no such unit",
+    "bad-setting": "its unit file has a mistake for which systemd does not load it: systemctl status names the line",
+    "error": "its unit file cannot be read: systemctl status says why",
+}
+"""By LoadState, why no waiting makes it start. Masked ones are not among them: somebody wants that."""
+
+
 @dataclass(frozen=True, slots=True)
 class UnitFacts:
     """A service unit at one moment.
@@ -67,6 +75,11 @@ class UnitFacts:
         return self.active in {"active", "reloading", "refreshing"}
 
     @property
+    def unloadable(self) -> bool:
+        """Whether it does not run, and cannot before its file is mended. What runs goes on running without its file."""
+        return self.load in _UNLOADABLE and self.active in {"inactive", "failed"}
+
+    @property
     def retrying(self) -> bool:
         """Whether systemd is about to start it again by itself; other substates that mean so came with systemd 254."""
         return self.active == "activating" and "auto-restart" in self.sub
@@ -78,8 +91,8 @@ class UnitFacts:
 
     def exit(self) -> str:
         """How its last run ended, in words."""
-        if self.load == "not-found":
-            return "there is no such unit"
+        if self.unloadable:
+            return _UNLOADABLE[self.load]
         if self.code == _EXITED:
             before = _BEFORE_EXEC.get(self.status)
             words = f"exit status {self.status}" + (f" ({before})" if before else "")

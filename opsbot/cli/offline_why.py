@@ -1,0 +1,69 @@
+"""`opsbot why` without a daemon: the same account, of what the store, systemd and the logs still tell."""
+
+import sqlite3
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from opsbot.control import replies
+from opsbot.control.shapes import WhyReply
+from opsbot.core.account import account
+from opsbot.services.port import LogLine, LogQuery, ManagerError, ServiceState
+from opsbot.watch.inquiry import facts
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Book:
+    """The store, read where it lies."""
+
+    db: sqlite3.Connection
+
+    async def read(
+        self, query: Callable[Concatenate[sqlite3.Connection, P], T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        return query(self.db, *args, **kwargs)
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """How the service stands, and its log. lines: blocks, and may run an event loop of its own."""
+
+    found: ServiceState
+    lines: Callable[[LogQuery], Sequence[LogLine]]
+
+    async def state(self, service: str) -> ServiceState:
+        del service
+        return self.found
+
+    async def logs(self, service: str, query: LogQuery) -> Sequence[LogLine]:
+        try:
+            return self.lines(query)
+        except OSError as error:
+            raise ManagerError(f"the log of {service} cannot be read: {error}") from error
+
+
+def _at_once(work: Coroutine[Any, Any, T]) -> T:
+    """The result of what never waits, without an event loop: the journal's reader has one of its own."""
+    try:
+        work.send(None)
+    except StopIteration as done:
+        found: T = done.value
+        return found
+    work.close()
+    raise RuntimeError("this was not to wait")
+
+
+def why(
+    db: sqlite3.Connection,
+    service: str,
+    state: ServiceState,
+    lines: Callable[[LogQuery], Sequence[LogLine]],
+    redact: Callable[[str], str],
+) -> WhyReply:
+    """Why a service stands as it does, as far as it was written down."""
+    gathering = facts(_Book(db), _Looked(state, lines), service, datetime.now(UTC), redact)
+    return replies.why(service, account(_at_once(gathering)), daemon=False)
