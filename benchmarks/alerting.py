@@ -24,7 +24,7 @@ from benchmarks._bed import until
 from cogs._cards import Around
 from cogs._channel import OpsChannel
 from cogs._incident_cards import incident_card
-from opsbot.bot import run_bot
+from opsbot.bot.run import run_bot
 from opsbot.config import Config
 from opsbot.config_file import load
 from opsbot.core.model import Evidence, Incident

@@ -10,7 +10,7 @@ import discord
 
 from cogs._answer import CONNECTION, respond
 from cogs._args import actor_of, bot_of
-from cogs._render import Shown, refusal, say
+from cogs._shown import Shown, refusal, say
 from cogs._text import escape, moment
 from cogs._views import TEMPLATE
 from opsbot.core.access import Action, Actor
@@ -44,17 +44,17 @@ async def ask_why(engine: Engine, interaction: discord.Interaction, service: str
     if ident.startswith("n"):
         await _of_storm(engine, interaction, actor, ident)
         return
-    incident = await engine.incident(int(ident[1:])) if ident[1:].isdecimal() else None
+    incident = await engine.look.incident(int(ident[1:])) if ident[1:].isdecimal() else None
     if not engine.config.roles.allow(actor, Action.ACK) or incident is None or incident.closed_at is not None:
 
         async def work(who: Actor) -> Shown:
-            refused = await engine.admit(who, Action.ACK, service or None, f"button {ident}")
+            refused = await engine.door.admit(who, Action.ACK, service or None, f"button {ident}")
             if refused is not None:
                 return refusal(refused)
             if incident is None or incident.closed_at is None:
                 return say("opsbot does not remember this incident any more.")
             text = f"{escape(heading(incident.service))} is well again since {moment(incident.closed_at)}."
-            await engine.note(who, Action.ACK, incident.service, "button", f"nothing done: {text}")
+            await engine.door.note(who, Action.ACK, incident.service, "button", f"nothing done: {text}")
             return say(text)
 
         await respond(interaction, Action.ACK, work, service=service or None)
@@ -63,17 +63,17 @@ async def ask_why(engine: Engine, interaction: discord.Interaction, service: str
 
 
 async def _of_storm(engine: Engine, interaction: discord.Interaction, actor: Actor, ident: str) -> None:
-    untaken = (await engine.storm(int(ident[1:]))).untaken if ident[1:].isdecimal() else ()
+    untaken = (await engine.look.storm(int(ident[1:]))).untaken if ident[1:].isdecimal() else ()
     if engine.config.roles.allow(actor, Action.ACK) and untaken:
         await _open(interaction, _form(f"ops:1:ack::{ident}", f"{len(untaken)} incidents"))
         return
 
     async def work(who: Actor) -> Shown:
-        refused = await engine.admit(who, Action.ACK, None, f"button {ident}")
+        refused = await engine.door.admit(who, Action.ACK, None, f"button {ident}")
         if refused is not None:
             return refusal(refused)
         text = "Nothing of it is open and not taken any more."
-        await engine.note(who, Action.ACK, "", "button", f"nothing done: {text}")
+        await engine.door.note(who, Action.ACK, "", "button", f"nothing done: {text}")
         return say(text)
 
     await respond(interaction, Action.ACK, work)
@@ -98,12 +98,12 @@ async def submitted(engine: Engine, interaction: discord.Interaction, custom_id:
 
     async def work(actor: Actor) -> Shown:
         if match["ident"].startswith("n"):
-            count = await engine.acknowledge_storm(actor, number, reason)
+            count = await engine.acknowledgements.take_storm(actor, number, reason)
             if isinstance(count, Refused):
                 return refusal(count)
             it = "It is yours" if count == 1 else f"These {count} incidents are yours"
         else:
-            done = await engine.acknowledge(actor, service or None, reason, number)
+            done = await engine.acknowledgements.take(actor, service or None, reason, number)
             if isinstance(done, Refused):
                 return refusal(done)
             it = "It is yours"

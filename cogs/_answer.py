@@ -17,7 +17,7 @@ import aiohttp
 import discord
 
 from cogs._args import actor_of, bot_of, engine_of
-from cogs._render import Shown, refusal, say
+from cogs._shown import Shown, refusal, say
 from cogs._views import view_of
 from opsbot.core.access import Action, Actor
 from opsbot.core.deployment import Refused
@@ -99,9 +99,9 @@ async def respond(
 
 async def wrongly_asked(engine: Engine, actor: Actor, action: Action, service: str, wrong: Refused) -> Shown:
     """The refusal of what makes no sense; of who may not ask at all, that comes first. Both are in the audit log."""
-    refused = await engine.admit(actor, action, service)
+    refused = await engine.door.admit(actor, action, service)
     if refused is None:
-        await engine.note(actor, action, service, "", f"refused: {wrong.text}")
+        await engine.door.note(actor, action, service, "", f"refused: {wrong.text}")
     return refusal(refused or wrong)
 
 

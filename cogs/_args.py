@@ -102,7 +102,7 @@ def action_of(interaction: discord.Interaction) -> Action:
 async def choose_service(interaction: discord.Interaction, current: str) -> list[app_commands.Choice[str]]:
     """The services this member may name for this command: none for who lacks the rank."""
     typed = current.strip().lower()
-    names = engine_of(interaction).services(actor_of(interaction), action_of(interaction))
+    names = engine_of(interaction).door.nameable(actor_of(interaction), action_of(interaction))
     fitting = sorted((name for name in names if typed in name.lower()), key=lambda name: not name.startswith(typed))
     return [app_commands.Choice(name=name, value=name) for name in fitting[:CHOICES]]
 
@@ -112,7 +112,7 @@ async def choose_release(interaction: discord.Interaction, current: str) -> list
     service = str(getattr(interaction.namespace, "service", None) or "")
     typed = current.strip().lower()
     choices = []
-    for release in await engine_of(interaction).releases(actor_of(interaction), service):
+    for release in await engine_of(interaction).releases.kept(actor_of(interaction), service):
         good = "" if release.good else " (never verified)"
         label = one_line(f"{release.name}{good} {release.title}", NAME)
         if typed in label.lower() or release.commit.startswith(typed):

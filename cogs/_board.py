@@ -16,8 +16,8 @@ from cogs import _pins
 from cogs._board_card import MARK, Look, board, steady
 from cogs._budget import Rank
 from cogs._channel import AwayError, ClosedError, GoneError, NotOursError, OpsChannel, RefusedMessageError
-from cogs._render import Shown
 from cogs._rounds import OnProblem, Pace, Rounds
+from cogs._shown import Shown
 from cogs._tellings import host_of
 from opsbot.core.model import Board, NoticeKind
 from opsbot.engine import Engine

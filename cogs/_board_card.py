@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
 
-from cogs._render import AMBER, DESCRIPTION, GREEN, RED, Shown, in_words, release_of, sign
+from cogs._shown import AMBER, DESCRIPTION, GREEN, RED, Shown
+from cogs._status_cards import in_words, release_of, sign
 from cogs._text import clip, escape, moment, told
 from cogs._windows import open_line
 from opsbot.core.gauge import Gauge

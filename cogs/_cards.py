@@ -10,14 +10,7 @@ from datetime import UTC, datetime
 import discord
 
 from cogs._forge import commit_link
-from cogs._render import (
-    AMBER,
-    BLUE,
-    DESCRIPTION,
-    RED,
-    Button,
-    Shown,
-)
+from cogs._shown import AMBER, BLUE, DESCRIPTION, RED, Button, Shown
 from cogs._text import code, escape, fence, fit, moment, told
 from opsbot.core.deployment import Commit, Deployment, Hold
 from opsbot.core.model import Acknowledgement, Notice, Silence

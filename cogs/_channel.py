@@ -11,7 +11,7 @@ import aiohttp
 import discord
 
 from cogs._budget import Budget, Key, Kind, Rank
-from cogs._render import Shown
+from cogs._shown import Shown
 from cogs._text import one_line
 from cogs._views import view_of
 

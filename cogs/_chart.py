@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cogs._render import Shown
+from cogs._shown import Shown
 
 if TYPE_CHECKING:
     from opsbot.chart import Memory

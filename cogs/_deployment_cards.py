@@ -6,16 +6,8 @@ import discord
 
 from cogs._cards import TAIL, Around, commit_lines, join, mark
 from cogs._forge import compare_link
-from cogs._render import (
-    AMBER,
-    BLUE,
-    GREEN,
-    GREY,
-    RED,
-    Button,
-    Shown,
-    hold_line,
-)
+from cogs._shown import AMBER, BLUE, GREEN, GREY, RED, Button, Shown
+from cogs._status_cards import hold_line
 from cogs._text import code, escape, fence, moment, told
 from opsbot.core.deployment import Deployment, Kind, Phase, Step
 from opsbot.core.model import Notice

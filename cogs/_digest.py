@@ -43,5 +43,5 @@ async def told_and_over(engine: Engine, notice: Notice) -> bool:
     """Whether this is the card of an incident that a storm has told and that is over: it needs none any more."""
     if notice.kind is not NoticeKind.INCIDENT or notice.storm is None or notice.tries or notice.body.get("anew"):
         return False
-    incident = await engine.incident(notice.subject or 0)
+    incident = await engine.look.incident(notice.subject or 0)
     return incident is not None and incident.closed_at is not None

@@ -96,7 +96,7 @@ class Editor(Rounds):
 
     async def _deleted(self, card: Notice) -> None:
         """Somebody deleted the card. One of an incident that goes on, or that has news to tell, is posted anew."""
-        incident = await self._engine.incident(card.subject or 0) if card.kind is NoticeKind.INCIDENT else None
+        incident = await self._engine.look.incident(card.subject or 0) if card.kind is NoticeKind.INCIDENT else None
         counts = card.kind is NoticeKind.WORD  # nobody has read what it is edited for
         if not counts and (incident is None or incident.closed_at is not None):
             log.info("the card of %s was deleted; it is not edited any more", card.key)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import discord
 
 from cogs._channel import AwayError, ClosedError, GoneError, OpsChannel, RefusedMessageError
-from cogs._render import say
+from cogs._shown import say
 from cogs._text import escape
 from opsbot.engine import Engine
 from opsbot.store import channel_state, outbox

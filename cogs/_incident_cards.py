@@ -7,16 +7,9 @@ from datetime import timedelta
 import discord
 
 from cogs._cards import TAIL, Around, join, mark
-from cogs._render import (
-    AMBER,
-    GREEN,
-    GREY,
-    RED,
-    Button,
-    Shown,
-    deployment_line,
-    silence_line,
-)
+from cogs._history_cards import deployment_line
+from cogs._shown import AMBER, GREEN, GREY, RED, Button, Shown
+from cogs._status_cards import silence_line
 from cogs._text import code, escape, fence, fit, moment, one_line, told
 from opsbot.core.model import ADVICE, Acknowledgement, Incident, Notice
 from opsbot.core.subjects import heading, is_host, words

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from cogs._cards import LEVELS, Around, mark
 from cogs._deployment_cards import sentence
 from cogs._incident_cards import headed, incident_buttons
-from cogs._render import AMBER, BLUE, DESCRIPTION, RED, Shown
+from cogs._shown import AMBER, BLUE, DESCRIPTION, RED, Shown
 from cogs._text import escape, fit, moment, one_line, told
 from opsbot.core.deployment import Deployment
 from opsbot.core.model import Incident, Notice, NoticeKind

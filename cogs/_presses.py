@@ -13,7 +13,9 @@ import discord
 from cogs._acks import ask_why
 from cogs._answer import respond
 from cogs._args import Clicks, bot_of
-from cogs._render import Button, Shown, against_advice, logs, refusal, say
+from cogs._log_cards import logs
+from cogs._shown import Button, Shown, refusal, say
+from cogs._status_cards import against_advice
 from cogs._tails import Tails
 from cogs._text import code, escape, moment
 from cogs.deploy import begun
@@ -33,20 +35,20 @@ Press = Callable[[Engine, Actor, str, str], Awaitable[Shown]]
 
 async def _nothing(engine: Engine, actor: Actor, action: Action, service: str, text: str) -> Shown:
     """Nothing is done; said to the one who pressed, and to the audit log."""
-    await engine.note(actor, action, service, "button", f"nothing done: {text}")
+    await engine.door.note(actor, action, service, "button", f"nothing done: {text}")
     return say(text)
 
 
 async def _logs(engine: Engine, actor: Actor, service: str, _: str) -> Shown:
-    lines = await engine.logs(actor, service, LogQuery(LOG_LINES))
+    lines = await engine.logs.lines(actor, service, LogQuery(LOG_LINES))
     return refusal(lines) if isinstance(lines, Refused) else logs(service, lines)
 
 
 async def _restart(clicks: Clicks, engine: Engine, actor: Actor, service: str, ident: str) -> Shown:
-    refused = await engine.admit(actor, Action.RESTART, service, "button")
+    refused = await engine.door.admit(actor, Action.RESTART, service, "button")
     if refused:
         return refusal(refused)
-    incident = await engine.incident(int(ident[1:])) if ident[1:].isdecimal() else None
+    incident = await engine.look.incident(int(ident[1:])) if ident[1:].isdecimal() else None
     if incident is not None and incident.closed_at is not None:
         since = moment(incident.closed_at)
         text = f"{escape(service)} is well again since {since}. To restart it all the same: /restart."
@@ -55,8 +57,8 @@ async def _restart(clicks: Clicks, engine: Engine, actor: Actor, service: str, i
     if before is not None:
         text = f"{escape(service)} was restarted a moment ago by {escape(before)}."
         return await _nothing(engine, actor, Action.RESTART, service, text)
-    against = await engine.advice(service)
-    state = await engine.restart(actor, service)
+    against = await engine.services.advice(service)
+    state = await engine.services.restart(actor, service)
     if isinstance(state, Refused):
         clicks.failed(f"restart:{service}")
         return refusal(state)
@@ -64,21 +66,21 @@ async def _restart(clicks: Clicks, engine: Engine, actor: Actor, service: str, i
 
 
 async def _silence(engine: Engine, actor: Actor, service: str, _: str) -> Shown:
-    silence = await engine.silence(actor, service, HOUR, "button")
+    silence = await engine.services.silence(actor, service, HOUR, "button")
     if isinstance(silence, Refused):
         return refusal(silence)
     return say(f"No alerts of {escape(service)} until {moment(silence.until, 't')}.")
 
 
 async def _deploy(engine: Engine, actor: Actor, service: str, ident: str) -> Shown:
-    return await begun(engine, await engine.deploy(actor, service, ident or None, "button"))
+    return await begun(engine, await engine.releases.deploy(actor, service, ident or None, "button"))
 
 
 async def _retry(engine: Engine, actor: Actor, service: str, ident: str) -> Shown:
-    refused = await engine.admit(actor, Action.DEPLOY, service, f"retry {ident}")
+    refused = await engine.door.admit(actor, Action.DEPLOY, service, f"retry {ident}")
     if refused:
         return refusal(refused)
-    wanted = await engine.deployment(int(ident)) if ident.isdecimal() else None
+    wanted = await engine.look.deployment(int(ident)) if ident.isdecimal() else None
     if wanted is None or wanted.service != service:
         text = "opsbot does not remember this deployment any more. Use /deploy."
         return await _nothing(engine, actor, Action.DEPLOY, service, text)
@@ -88,17 +90,17 @@ async def _retry(engine: Engine, actor: Actor, service: str, ident: str) -> Show
         return await _nothing(engine, actor, Action.DEPLOY, service, text)
     reason = f"retry of {wanted.id}"
     if wanted.kind is Kind.ROLLBACK:
-        return await begun(engine, await engine.rollback(actor, service, wanted.release_to, reason))
-    return await begun(engine, await engine.deploy(actor, service, wanted.ref, reason))
+        return await begun(engine, await engine.releases.rollback(actor, service, wanted.release_to, reason))
+    return await begun(engine, await engine.releases.deploy(actor, service, wanted.ref, reason))
 
 
 async def _now(engine: Engine, actor: Actor, service: str, ident: str) -> Shown:
-    refused = await engine.admit(actor, Action.NOW, service, ident)
+    refused = await engine.door.admit(actor, Action.NOW, service, ident)
     if refused:
         return refusal(refused)
     if not ident.isdecimal():
         return await _nothing(engine, actor, Action.NOW, service, "This button stands for no deployment.")
-    hurried = await engine.now(actor, service, int(ident))
+    hurried = await engine.releases.now(actor, service, int(ident))
     if isinstance(hurried, Refused):
         return refusal(hurried)
     return say(f"Deployment {ident} of {escape(service)} waits no longer.")
@@ -107,11 +109,11 @@ async def _now(engine: Engine, actor: Actor, service: str, ident: str) -> Shown:
 async def _stop(
     tails: Tails, message: discord.Message | None, engine: Engine, actor: Actor, service: str, ident: str
 ) -> Shown:
-    refused = await engine.admit(actor, Action.LOGS, service, "stop the tail")
+    refused = await engine.door.admit(actor, Action.LOGS, service, "stop the tail")
     if refused:
         return refusal(refused)
     if tails.stop(service, ident, actor):
-        await engine.note(actor, Action.LOGS, service, "stop the tail", "stopped")
+        await engine.door.note(actor, Action.LOGS, service, "stop the tail", "stopped")
         return say(f"The tail of {escape(service)} was stopped.")
     if message is not None:
         await tails.bury(message, service)
@@ -136,12 +138,12 @@ def _digest(live: Live, target: Release) -> str:
 
 
 async def _rollback(engine: Engine, actor: Actor, service: str, ident: str) -> Shown:
-    refused = await engine.admit(actor, Action.ROLLBACK, service, f"button {ident}")
+    refused = await engine.door.admit(actor, Action.ROLLBACK, service, f"button {ident}")
     if refused:
         return refusal(refused)
     plan = await _plan(engine, service)
     if isinstance(plan, Refused):
-        await engine.note(actor, Action.ROLLBACK, service, "button", f"refused: {plan.text}")
+        await engine.door.note(actor, Action.ROLLBACK, service, "button", f"refused: {plan.text}")
         return refusal(plan)
     live, target = plan
     over = await _over(engine, service, ident, live)
@@ -149,7 +151,7 @@ async def _rollback(engine: Engine, actor: Actor, service: str, ident: str) -> S
         return await _nothing(engine, actor, Action.ROLLBACK, service, over)
     expires = int((datetime.now(UTC) + CONFIRM).timestamp())
     name = f"{expires}.{_digest(live, target)}"
-    await engine.note(actor, Action.ROLLBACK, service, f"button {ident}", f"asked to confirm {target.name}")
+    await engine.door.note(actor, Action.ROLLBACK, service, f"button {ident}", f"asked to confirm {target.name}")
     return Shown(
         f"Roll {escape(service)} back from {code(live.release)} to {code(target.name)} "
         f"({escape(target.title, 80) or code(target.commit[:10])})? This question ends <t:{expires}:R>.",
@@ -163,11 +165,11 @@ async def _rollback(engine: Engine, actor: Actor, service: str, ident: str) -> S
 async def _over(engine: Engine, service: str, ident: str, live: Live) -> str:
     """Why what this button was about is not to be rolled back any more; "" where it is."""
     if ident.isdecimal():
-        deployment: Deployment | None = await engine.deployment(int(ident))
+        deployment: Deployment | None = await engine.look.deployment(int(ident))
         if deployment is not None and deployment.live_at is not None and live.deployment != deployment.id:
             return f"Deployment {ident} is not what {escape(service)} runs now: {code(live.release)}. Use /rollback."
     elif ident[1:].isdecimal():
-        incident = await engine.incident(int(ident[1:]))
+        incident = await engine.look.incident(int(ident[1:]))
         if incident is not None and incident.closed_at is not None:
             since = moment(incident.closed_at)
             return f"{escape(service)} is well again since {since}. To roll back all the same: /rollback."
@@ -175,7 +177,7 @@ async def _over(engine: Engine, service: str, ident: str, live: Live) -> str:
 
 
 async def _yes(engine: Engine, actor: Actor, service: str, ident: str) -> Shown:
-    refused = await engine.admit(actor, Action.ROLLBACK, service, "confirmation")
+    refused = await engine.door.admit(actor, Action.ROLLBACK, service, "confirmation")
     if refused:
         return refusal(refused)
     expires, _, digest = ident.partition(".")
@@ -184,17 +186,17 @@ async def _yes(engine: Engine, actor: Actor, service: str, ident: str) -> Shown:
         return await _nothing(engine, actor, Action.ROLLBACK, service, text)
     plan = await _plan(engine, service)
     if isinstance(plan, Refused):
-        await engine.note(actor, Action.ROLLBACK, service, "button", f"refused: {plan.text}")
+        await engine.door.note(actor, Action.ROLLBACK, service, "button", f"refused: {plan.text}")
         return refusal(plan)
     live, target = plan
     if _digest(live, target) != digest:
         text = f"{escape(service)} runs {code(live.release)} by now: nothing was rolled back. Press Roll back again."
         return await _nothing(engine, actor, Action.ROLLBACK, service, text)
-    return await begun(engine, await engine.rollback(actor, service, target.name, "button"))
+    return await begun(engine, await engine.releases.rollback(actor, service, target.name, "button"))
 
 
 async def _no(engine: Engine, actor: Actor, service: str, _: str) -> Shown:
-    refused = await engine.admit(actor, Action.ROLLBACK, service, "confirmation")
+    refused = await engine.door.admit(actor, Action.ROLLBACK, service, "confirmation")
     if refused:
         return refusal(refused)
     return await _nothing(engine, actor, Action.ROLLBACK, service, f"{escape(service)} was not rolled back.")

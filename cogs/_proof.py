@@ -17,8 +17,8 @@ import discord
 from cogs._budget import Rank
 from cogs._channel import AwayError, ClosedError, GoneError, OpsChannel, RefusedMessageError
 from cogs._elsewhere import Elsewhere
-from cogs._render import Shown, say
 from cogs._rounds import OnProblem, Pace
+from cogs._shown import Shown, say
 from opsbot.core.discord_permissions import NEEDED, Permission, title
 from opsbot.core.model import Proof
 from opsbot.engine import Engine

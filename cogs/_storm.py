@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import discord
 
 from cogs._cards import mark
-from cogs._render import AMBER, DESCRIPTION, GREEN, RED, Button, Shown
+from cogs._shown import AMBER, DESCRIPTION, GREEN, RED, Button, Shown
 from cogs._text import escape, fit, moment, one_line
 from opsbot.core.model import Acknowledgement, Incident, Notice
 from opsbot.store.storms import Seen

@@ -15,8 +15,9 @@ from datetime import timedelta
 
 from cogs._budget import Rank
 from cogs._channel import AwayError, ClosedError, GoneError, OpsChannel, RefusedMessageError
-from cogs._render import Shown, tail
+from cogs._log_cards import tail
 from cogs._rounds import Pace
+from cogs._shown import Shown
 from cogs._text import escape, moment
 from opsbot.core.access import Actor
 from opsbot.engine import Engine

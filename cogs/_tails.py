@@ -11,8 +11,8 @@ from contextlib import suppress
 import discord
 
 from cogs._channel import AwayError, ClosedError, GoneError, OpsChannel, RefusedMessageError
-from cogs._render import Shown, refusal, say
 from cogs._rounds import Pace
+from cogs._shown import Shown, refusal, say
 from cogs._tail import LINES, OVER, Tail
 from cogs._text import escape
 from opsbot.core.access import Actor
@@ -40,7 +40,7 @@ class Tails:
 
     async def begin(self, actor: Actor, service: str, level: str | None, *, this_run: bool) -> Shown:
         """Begin one; what is said to the one who asked."""
-        lines = await self._engine.tail(actor, service, LogQuery(LINES, level=level, this_run=this_run))
+        lines = await self._engine.logs.tail(actor, service, LogQuery(LINES, level=level, this_run=this_run))
         if isinstance(lines, Refused):
             return refusal(lines)
         if service in self._tails:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from cogs import _cards, _deployment_cards, _incident_cards, _paging_cards
 from cogs._chart import with_chart
-from cogs._render import Shown
+from cogs._shown import Shown
 from cogs._storm import storm
 from opsbot.core.deployment import Deployment, Phase, previous_good
 from opsbot.core.model import Incident, Notice, NoticeKind
@@ -70,7 +70,7 @@ async def _around_incident(engine: Engine, incident: Incident) -> _cards.Around:
     return _cards.Around(
         host_of(engine),
         _repository(engine, incident.service),
-        previous=await engine.deployment(incident.deployment) if incident.deployment is not None else None,
+        previous=await engine.look.deployment(incident.deployment) if incident.deployment is not None else None,
         acknowledged=await read(acks.acknowledgement, incident.id),
         silence=await read(watchbook.silence, incident.service, engine.clock()),
         recovery=service.recovery if service is not None else None,
@@ -102,7 +102,7 @@ async def telling(engine: Engine, notice: Notice) -> Telling | None:
     subject = notice.subject or 0
     match notice.kind:
         case NoticeKind.DEPLOYMENT | NoticeKind.OUTCOME:
-            deployment = await engine.deployment(subject)
+            deployment = await engine.look.deployment(subject)
             return None if deployment is None else await _of_deployment(engine, notice, deployment)
         case NoticeKind.TIMELINE:
             return Telling(_paging_cards.line(notice), silent=True)
@@ -113,7 +113,7 @@ async def telling(engine: Engine, notice: Notice) -> Telling | None:
             over = all(incident.closed_at is not None for incident in seen.incidents)
             return Telling(storm(notice, seen, host_of(engine)), seen.revision, silent=over)
         case NoticeKind.INCIDENT | NoticeKind.CALL | NoticeKind.RECOVERED | NoticeKind.REMINDER | NoticeKind.ESCALATION:
-            incident = await engine.incident(subject)
+            incident = await engine.look.incident(subject)
             return None if incident is None else await _of_incident(engine, notice, incident)
         case NoticeKind.UPDATE:
             around = _cards.Around(host_of(engine), _repository(engine, notice.service))
@@ -122,7 +122,7 @@ async def telling(engine: Engine, notice: Notice) -> Telling | None:
             calm = notice.body.get("ok") is True or notice.body.get("level") == "info"
             shown = _cards.word(notice, host_of(engine))
             revision = notice.body.get("revision", -1)
-            shown = await with_chart(shown, await engine.kept_memory(notice))
+            shown = await with_chart(shown, await engine.look.kept_memory(notice))
             return Telling(shown, revision if isinstance(revision, int) else -1, silent=calm)
 
 
@@ -171,9 +171,9 @@ async def _of_digest(engine: Engine, notice: Notice) -> Telling:
     for member in await engine.store.read(digests.members, notice.id):
         subject = member.subject or 0
         if member.kind is NoticeKind.INCIDENT:
-            told.append(_paging_cards.Told(member, incident=await engine.incident(subject)))
+            told.append(_paging_cards.Told(member, incident=await engine.look.incident(subject)))
         elif member.kind is NoticeKind.DEPLOYMENT:
-            told.append(_paging_cards.Told(member, deployment=await engine.deployment(subject)))
+            told.append(_paging_cards.Told(member, deployment=await engine.look.deployment(subject)))
         elif member.kind is not NoticeKind.OUTCOME:  # that is the line of its deployment
             told.append(_paging_cards.Told(member))
     return Telling(_paging_cards.digest(notice, told, host_of(engine)), silent=True)

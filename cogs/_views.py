@@ -2,7 +2,7 @@
 
     ops:1:<action>:<service>:<ident>      at most 100 characters
 
-The 1 is the version of this grammar: a button of another version is answered politely (`opsbot.bot`).
+The 1 is the version of this grammar: a button of another version is answered politely (`opsbot.bot.client`).
 """
 
 import re
@@ -11,7 +11,7 @@ from typing import Protocol, Self, cast
 
 import discord
 
-from cogs._render import Button
+from cogs._shown import Button
 
 PREFIX = "ops:"
 CUSTOM_ID = 100

@@ -1,6 +1,6 @@
 """`/windows`: the maintenance windows as a message. Pure."""
 
-from cogs._render import BLUE, DESCRIPTION, GREY, Shown
+from cogs._shown import BLUE, DESCRIPTION, GREY, Shown
 from cogs._text import escape, fit, moment
 from opsbot.core.windows import Deploys, Maintenance, Span, Window
 

@@ -170,7 +170,7 @@ class Sender(Rounds):
         if notice.kind not in THREADED:
             return Place()
         line = notice.kind is NoticeKind.TIMELINE
-        incident = await self._engine.incident(notice.subject or 0)
+        incident = await self._engine.look.incident(notice.subject or 0)
         card = await self._engine.store.read(outbox.card, NoticeKind.INCIDENT, notice.subject or 0)
         if incident is None or card is None or card.told_at is None or card.digest is not None:
             return Place(nowhere="its card was never told" if line else "")

@@ -6,7 +6,8 @@ from discord.ext import commands
 
 from cogs._answer import respond
 from cogs._args import choose_service, engine_of
-from cogs._render import Shown, audit, refusal
+from cogs._history_cards import audit
+from cogs._shown import Shown, refusal
 from opsbot.core.access import Action, Actor
 from opsbot.core.deployment import Refused
 
@@ -23,7 +24,7 @@ class Audit(commands.Cog):
         """Show the audit log, privately."""
 
         async def work(actor: Actor) -> Shown:
-            found = await engine_of(interaction).audit(actor, service, None if member is None else str(member.id))
+            found = await engine_of(interaction).look.audit(actor, service, None if member is None else str(member.id))
             return refusal(found) if isinstance(found, Refused) else audit(found)
 
         await respond(interaction, Action.AUDIT, work, service=service)

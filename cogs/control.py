@@ -6,7 +6,8 @@ from discord.ext import commands
 
 from cogs._answer import respond, wrongly_asked
 from cogs._args import choose_service, engine_of, length_of
-from cogs._render import Shown, against_advice, refusal, say, silence_line
+from cogs._shown import Shown, refusal, say
+from cogs._status_cards import against_advice, silence_line
 from cogs._text import escape
 from opsbot.core.access import Action, Actor
 from opsbot.core.deployment import Refused
@@ -23,8 +24,8 @@ class Control(commands.Cog):
 
         async def work(actor: Actor) -> Shown:
             engine = engine_of(interaction)
-            against = await engine.advice(service)
-            state = await engine.restart(actor, service)
+            against = await engine.services.advice(service)
+            state = await engine.services.restart(actor, service)
             if isinstance(state, Refused):
                 return refusal(state)
             by, note = escape(actor.name), against_advice(against)
@@ -52,7 +53,7 @@ class Control(commands.Cog):
             engine = engine_of(interaction)
             if isinstance(wanted, Refused):
                 return await wrongly_asked(engine, actor, Action.SILENCE, service, wanted)
-            silence = await engine.silence(actor, service, wanted, reason or "")
+            silence = await engine.services.silence(actor, service, wanted, reason or "")
             return (
                 refusal(silence) if isinstance(silence, Refused) else say(f"{escape(service)}: {silence_line(silence)}")
             )

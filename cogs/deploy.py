@@ -9,7 +9,8 @@ from discord.ext import commands
 
 from cogs._answer import respond
 from cogs._args import choose_release, choose_service, engine_of
-from cogs._render import Shown, hold_line, refusal, say
+from cogs._shown import Shown, refusal, say
+from cogs._status_cards import hold_line
 from cogs._text import escape
 from opsbot.core.access import Action, Actor
 from opsbot.core.deployment import Deployment, Refused
@@ -61,7 +62,7 @@ class Deploy(commands.Cog):
 
         async def work(actor: Actor) -> Shown:
             engine = engine_of(interaction)
-            return await begun(engine, await engine.deploy(actor, service, ref))
+            return await begun(engine, await engine.releases.deploy(actor, service, ref))
 
         await respond(interaction, Action.DEPLOY, work, service=service)
 
@@ -75,7 +76,7 @@ class Deploy(commands.Cog):
 
         async def work(actor: Actor) -> Shown:
             engine = engine_of(interaction)
-            return await begun(engine, await engine.rollback(actor, service, release))
+            return await begun(engine, await engine.releases.rollback(actor, service, release))
 
         await respond(interaction, Action.ROLLBACK, work, service=service)
 
@@ -86,7 +87,7 @@ class Deploy(commands.Cog):
         """Hold a service."""
 
         async def work(actor: Actor) -> Shown:
-            held = await engine_of(interaction).hold(actor, service, reason or "")
+            held = await engine_of(interaction).services.hold(actor, service, reason or "")
             return refusal(held) if isinstance(held, Refused) else say(f"{escape(service)}: {hold_line(held)}")
 
         await respond(interaction, Action.HOLD, work, service=service, public=True)
@@ -98,7 +99,7 @@ class Deploy(commands.Cog):
         """Resume a service."""
 
         async def work(actor: Actor) -> Shown:
-            resumed = await engine_of(interaction).resume(actor, service, reason or "")
+            resumed = await engine_of(interaction).services.resume(actor, service, reason or "")
             if isinstance(resumed, Refused):
                 return refusal(resumed)
             what = "is resumed" if resumed else "was neither held nor silenced; recovery may try anew"

@@ -6,7 +6,8 @@ from discord.ext import commands
 
 from cogs._answer import respond
 from cogs._args import choose_service, engine_of
-from cogs._render import Shown, incidents, refusal, why
+from cogs._history_cards import incidents, why
+from cogs._shown import Shown, refusal
 from opsbot.core.access import Action, Actor
 from opsbot.core.deployment import Refused
 
@@ -26,7 +27,7 @@ class Incidents(commands.Cog):
         """List incidents."""
 
         async def work(actor: Actor) -> Shown:
-            found = await engine_of(interaction).incidents(actor, service, still_open=open)
+            found = await engine_of(interaction).look.incidents(actor, service, still_open=open)
             return refusal(found) if isinstance(found, Refused) else incidents(found, service, still_open=open)
 
         known = service is None or not service.startswith("host:")
@@ -39,7 +40,7 @@ class Incidents(commands.Cog):
         """Explain."""
 
         async def work(actor: Actor) -> Shown:
-            found = await engine_of(interaction).why(actor, service)
+            found = await engine_of(interaction).look.why(actor, service)
             return refusal(found) if isinstance(found, Refused) else why(service, found)
 
         await respond(interaction, Action.WHY, work, service=service)

@@ -9,7 +9,8 @@ from discord.ext import commands
 
 from cogs._answer import respond, wrongly_asked
 from cogs._args import bot_of, choose_service, engine_of, since_of
-from cogs._render import Shown, logs, refusal
+from cogs._log_cards import logs
+from cogs._shown import Shown, refusal
 from opsbot.core.access import Action, Actor
 from opsbot.core.deployment import Refused, Why
 from opsbot.services.port import LogQuery
@@ -55,7 +56,7 @@ class Logs(commands.Cog):
             start = None if isinstance(after, Refused) else after
             if follow:
                 return await bot_of(interaction).tails.begin(actor, service, level, this_run=this_run)
-            found = await engine.logs(actor, service, LogQuery(lines, start, level, grep, this_run))
+            found = await engine.logs.lines(actor, service, LogQuery(lines, start, level, grep, this_run))
             return refusal(found) if isinstance(found, Refused) else logs(service, found)
 
         await respond(interaction, Action.LOGS, work, service=service)

@@ -9,7 +9,9 @@ from discord.ext import commands
 from cogs._answer import respond
 from cogs._args import choose_service, engine_of
 from cogs._chart import with_chart
-from cogs._render import Shown, details, health, history, overview, refusal
+from cogs._history_cards import history
+from cogs._shown import Shown, refusal
+from cogs._status_cards import details, health, overview
 from cogs._tellings import host_of
 from cogs._windows import windows
 from opsbot.core.access import Action, Actor
@@ -27,14 +29,14 @@ class Status(commands.Cog):
 
         async def work(actor: Actor) -> Shown:
             engine = engine_of(interaction)
-            statuses = await engine.status(actor, service)
+            statuses = await engine.look.status(actor, service)
             if isinstance(statuses, Refused):
                 return refusal(statuses)
             if service is not None:
-                shown = details(statuses[0], engine.growth.get(service))
-                return await with_chart(shown, await engine.memory(service))
+                shown = details(statuses[0], engine.measured.growth.get(service))
+                return await with_chart(shown, await engine.look.memory(service))
             return overview(
-                statuses, await asyncio.to_thread(engine.standings.host), host_of(engine), await engine.proof()
+                statuses, await asyncio.to_thread(engine.standings.host), host_of(engine), await engine.look.proof()
             )
 
         await respond(interaction, Action.STATUS, work, service=service)
@@ -46,7 +48,7 @@ class Status(commands.Cog):
         """Run the checks."""
 
         async def work(actor: Actor) -> Shown:
-            statuses = await engine_of(interaction).health(actor, service)
+            statuses = await engine_of(interaction).look.health(actor, service)
             return refusal(statuses) if isinstance(statuses, Refused) else health(statuses)
 
         await respond(interaction, Action.HEALTH, work, service=service)
@@ -56,7 +58,7 @@ class Status(commands.Cog):
         """Show when nobody is woken, or nothing deployed."""
 
         async def work(actor: Actor) -> Shown:
-            found = await engine_of(interaction).maintenance(actor)
+            found = await engine_of(interaction).look.maintenance(actor)
             return refusal(found) if isinstance(found, Refused) else windows(found)
 
         await respond(interaction, Action.WINDOWS, work)
@@ -68,7 +70,7 @@ class Status(commands.Cog):
         """Show what happened."""
 
         async def work(actor: Actor) -> Shown:
-            found = await engine_of(interaction).history(actor, service)
+            found = await engine_of(interaction).look.history(actor, service)
             return refusal(found) if isinstance(found, Refused) else history(*found, service)
 
         await respond(interaction, Action.HISTORY, work, service=service)

@@ -10,23 +10,24 @@ all but the state's lock and starts it by the new configuration (`opsbot.reload`
 import asyncio
 import faulthandler
 import logging
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from opsbot.bot import run_bot
+from opsbot.bot.run import run_bot
 from opsbot.bus_watch import EVERY, BusWatch
 from opsbot.config import Config, SecretMissingError, Strategy
 from opsbot.control.server import ControlError, start_control
-from opsbot.core.access import Origin
 from opsbot.engine import Engine
 from opsbot.faults import FaultCounter
 from opsbot.footprint import give_back, limit_arenas, settle_collector
 from opsbot.heartbeat import Heartbeat, deaf, unheard_words
 from opsbot.instance import AlreadyRunningError, InstanceLock, hold_folders
-from opsbot.loops import OFTEN, Loops
+from opsbot.jobs import jobs
+from opsbot.loops import Loops
 from opsbot.redaction import RedactingFilter, Redactor
 from opsbot.reload import InForce, Reloader
 from opsbot.returns import EVERY as RETURNS
@@ -35,10 +36,9 @@ from opsbot.returns import tell_cut_short
 from opsbot.sdnotify import READY, STOPPING, notify, watchdog_seconds
 from opsbot.services.port import ManagerError
 from opsbot.status_line import StatusLine
-from opsbot.store import StoreError, audit, deliveries, discord, ledger, outbox, watchbook
+from opsbot.store import StoreError, deliveries
 from opsbot.unit_warnings import forget, units_of, warn_of_traps
 from opsbot.vigil import Vigil
-from opsbot.watch.certwatch import EVERY as CERTIFICATES
 from opsbot.web.facts import Beats
 from opsbot.web.hooks import Hooks
 from opsbot.web.live import LiveSources
@@ -48,12 +48,6 @@ from opsbot.wishes import Wishes
 
 log = logging.getLogger(__name__)
 
-TICK = timedelta(seconds=1)
-WINDOWS = timedelta(seconds=2)
-PAGING = timedelta(seconds=5)
-PRUNE = timedelta(hours=6)
-JITTER = timedelta(seconds=10)
-SWEEP_LIMIT = timedelta(minutes=10)
 STOP_SECONDS = 8.0
 """What systemd gives a stop is more; whatever is not over by then is cancelled."""
 
@@ -120,7 +114,7 @@ async def _serve(config: Config, redact: Redactor, lock: InstanceLock) -> None:
         logging.getLogger().addHandler(house.faults)
         stack.callback(logging.getLogger().removeHandler, house.faults)
         # Watched to the very end: a stop that hangs is ended, too.
-        stack.push_async_callback(_end, asyncio.create_task(house.vigil.run(), name="vigil"))
+        _begin(stack, house.vigil.run(), "vigil")
         first = await open_(config)
         daemon: InForce | None = first
         try:
@@ -145,42 +139,51 @@ async def _open(house: _House, config: Config) -> InForce:
         house.redact.learn([token])
         stack.callback((await asyncio.to_thread(hold_folders, _release_folders(config))).close)
         parts = await stack.enter_async_context(open_engine(config, redact=house.redact))
-        engine, status = parts.engine, house.status
         if units_of(config):
-            stack.push_async_callback(_end, asyncio.create_task(_warned(engine), name="unit files"))
-        loops = _loops(parts)
-        if parts.connected is not None:
-            watch = BusWatch(engine, parts.connected, partial(status.note, "bus"))
-            loops.every("bus", EVERY, watch.look)
-        loops.open()
-        stack.callback(loops.close)
-        control = await start_control(
-            engine, config.state.socket, engine.clock, gateway=status.for_dashboard, wishes=house.wishes
-        )
-        stack.push_async_callback(control.close)
-        sources = LiveSources(
-            engine, parts.poller, loops, status.for_web, house.started, house.beats, house.faults.counted
-        )
-        hooks = Hooks(config.services, engine.store, parts.poller.wake, engine.clock)
-        web = await start_web(config.http, sources, hooks)
-        stack.push_async_callback(web.close)
+            _begin(stack, _warned(parts.engine), "unit files")
+        loops = _open_loops(house, parts, stack)
+        await _open_doors(house, parts, loops, stack)
         if config.heartbeat is not None:
-            heartbeat = Heartbeat(
-                config.heartbeat, house.beats, partial(_trouble, house, engine), engine.clock, house.redact
-            )
-            stack.push_async_callback(_end, asyncio.create_task(heartbeat.run(), name="heartbeat"))
+            trouble = partial(_trouble, house, parts.engine)
+            heartbeat = Heartbeat(config.heartbeat, house.beats, trouble, parts.engine.clock, house.redact)
+            _begin(stack, heartbeat.run(), "heartbeat")
         if parts.notifiers is not None:
-            notifying = asyncio.create_task(parts.notifiers.run(), name="notifiers")
-            stack.push_async_callback(_end, notifying)
-        for work, name in (
-            (status.follow(engine), "status line"),
-            (run_bot(engine, config, token, on_state=status.discord), "bot"),
-        ):
-            stack.push_async_callback(_end, asyncio.create_task(work, name=name))
-        house.vigil.over(loops, engine.store)
+            _begin(stack, parts.notifiers.run(), "notifiers")
+        _begin(stack, house.status.follow(parts.engine), "status line")
+        _begin(stack, run_bot(parts.engine, config, token, on_state=house.status.discord), "bot")
+        house.vigil.over(loops, parts.engine.store)
         settle_collector()
         give_back()
-        return InForce(config, engine, parts.deployer, token, stack.pop_all())
+        return InForce(config, parts.engine, parts.deployer, token, stack.pop_all())
+
+
+def _open_loops(house: _House, parts: Parts, stack: AsyncExitStack) -> Loops:
+    loops = jobs(parts)
+    if parts.connected is not None:
+        watch = BusWatch(parts.engine, parts.connected, partial(house.status.note, "bus"))
+        loops.every("bus", EVERY, watch.look)
+    loops.every("returns", RETURNS, partial(look_at_returns, parts.engine))
+    loops.open()
+    stack.callback(loops.close)
+    return loops
+
+
+async def _open_doors(house: _House, parts: Parts, loops: Loops, stack: AsyncExitStack) -> None:
+    """The control socket, and HTTP."""
+    engine, status = parts.engine, house.status
+    control = await start_control(
+        engine, engine.config.state.socket, engine.clock, gateway=status.for_dashboard, wishes=house.wishes
+    )
+    stack.push_async_callback(control.close)
+    sources = LiveSources(engine, parts.poller, loops, status.for_web, house.started, house.beats, house.faults.counted)
+    hooks = Hooks(engine.config.services, engine.store, parts.poller.wake, engine.clock)
+    web = await start_web(engine.config.http, sources, hooks)
+    stack.push_async_callback(web.close)
+
+
+def _begin(stack: AsyncExitStack, work: Coroutine[None, None, None], name: str) -> None:
+    """Have it go on beside the rest, and end when the stack does."""
+    stack.push_async_callback(_end, asyncio.create_task(work, name=name))
 
 
 def _release_folders(config: Config) -> dict[str, Path]:
@@ -219,56 +222,3 @@ async def _end(task: "asyncio.Task[None]") -> None:
     with suppress(asyncio.CancelledError, TimeoutError):
         async with asyncio.timeout(STOP_SECONDS):
             await task
-
-
-def _loops(parts: Parts) -> Loops:
-    engine = parts.engine
-    loops = Loops(engine.clock)
-    # Without any, those of the configuration before may still be over one day, and silences are: the line that sums
-    # them up wakes nobody, and may come a minute late.
-    windows = WINDOWS if engine.config.windows else OFTEN
-    loops.every("windows", windows, partial(_windows, parts), limit=timedelta(seconds=30))
-    loops.every("watch", TICK, parts.watcher.tick, limit=timedelta(seconds=30), idle=parts.watcher.idle)
-    if parts.aware is not None:
-        loops.every("discord", TICK, parts.aware.tick, limit=timedelta(seconds=30))
-    loops.every("pager", PAGING, parts.pager.tick, limit=timedelta(seconds=30))
-    for job in parts.poller.jobs():
-
-        async def poll(name: str = job.service) -> None:
-            await parts.poller.poll(name)
-
-        # Jitter, and a first time of its own, so that many services and many hosts do not ask at the same moment.
-        loops.every(f"poll {job.service}", job.every, poll, jitter=job.jitter, first=job.first, limit=job.limit)
-    if any(service.cleanup for service in engine.config.services.values()):
-        from opsbot.sweep import Sweeper  # noqa: PLC0415 - only where something is to be cleaned up
-
-        sweeper = Sweeper(engine.config, engine.store, engine.feed, engine.clock, errands=parts.errands)
-        for cleanup in sweeper.jobs():
-            sweep = partial(sweeper.sweep, cleanup)
-            loops.every(cleanup.name, cleanup.every, sweep, jitter=JITTER, first=cleanup.first, limit=SWEEP_LIMIT)
-    # Half a minute after the start: what a start takes is not what the host takes.
-    every = engine.config.host_checks.interval
-    loops.every("host", every, parts.host.tick, first=timedelta(seconds=30), limit=timedelta(minutes=2))
-    loops.every("certificates", CERTIFICATES, parts.certificates.look, first=timedelta(minutes=1), jitter=JITTER)
-    loops.every("returns", RETURNS, partial(look_at_returns, engine))
-    loops.every("prune", PRUNE, lambda: _prune(parts), first=timedelta(minutes=10), limit=timedelta(hours=1))
-    return loops
-
-
-async def _windows(parts: Parts) -> None:
-    for service in await parts.windows.tick():
-        parts.poller.wake(service, Origin.POLL)
-
-
-async def _prune(parts: Parts) -> None:
-    """Forget what is older than the configuration keeps."""
-    engine = parts.engine
-    now = engine.clock()
-    old = now - engine.config.history_keep
-    numbers = await engine.store.write(ledger.prune, old)
-    await asyncio.to_thread(parts.deployer.forget_output, numbers)
-    await engine.store.write(watchbook.prune, old)
-    await engine.store.write(discord.prune, now, old)
-    await engine.store.write(outbox.prune, old)
-    await engine.store.write(deliveries.prune, old)
-    await engine.store.write(audit.prune, now - engine.config.audit_keep)

@@ -16,7 +16,7 @@ import aiohttp
 from yarl import URL
 
 from opsbot import config
-from opsbot.bot import GatewayState, Link
+from opsbot.bot.link import GatewayState, Link
 from opsbot.config import SecretMissingError
 from opsbot.store.deliveries import Unheard
 from opsbot.web.facts import Beats

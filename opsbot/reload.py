@@ -240,7 +240,7 @@ async def _tell(now: InForce, text: str, *, level: str = "info", lines: Sequence
 async def _record(now: InForce, asked: Sequence[Actor], result: str) -> None:
     try:
         for actor in dict.fromkeys(asked):
-            await now.engine.note(actor, Action.RELOAD, "", str(now.config.path), clip(result, 500))
+            await now.engine.door.note(actor, Action.RELOAD, "", str(now.config.path), clip(result, 500))
     except (StoreError, sqlite3.Error) as error:
         log.warning("the audit log could not be written: %s: %s", result, error)
 

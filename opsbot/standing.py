@@ -81,18 +81,21 @@ class Standings:
         managers: Mapping[str, ServiceManager],
         watcher: Watcher,
         clock: Callable[[], datetime],
+        gauges: "Callable[[], Sequence[Gauge]]" = tuple,
+        aware: "Aware | None" = None,
     ) -> None:
-        """Take the parts; `opsbot.wiring` sets the two that it makes later."""
+        """gauges: the figures of the host that are watched, as last measured.
+
+        aware: what goes by Discord; None where no service is a Discord bot.
+        """
         self._config = config
         self._store = store
         self._managers = managers
         self._watcher = watcher
         self._clock = clock
         self._host: tuple[float, HostFigures | None] = 0.0, None
-        self.gauges: Callable[[], Sequence[Gauge]] = tuple
-        """The figures of the host that are watched, as last measured."""
-        self.aware: Aware | None = None
-        """What goes by Discord; None where no service is a Discord bot."""
+        self.gauges = gauges
+        self.aware = aware
 
     async def of(self, services: Sequence[str]) -> list[ServiceStatus]:
         """How these stand, with what they use: the store is read and the processes are looked at once for all."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from opsbot.beats import until_beat
-from opsbot.bot import GatewayState, Link
+from opsbot.bot.link import GatewayState, Link
 from opsbot.control.snapshot import Gateway
 from opsbot.core.health import Verdict
 from opsbot.engine import Engine

@@ -22,8 +22,9 @@ from opsbot.config import CheckKind, Config, ManagerKind, Secret, SecretMissingE
 from opsbot.core.deployment import Hold
 from opsbot.deploy.deployer import Deployer
 from opsbot.deploy.verify import Verifier
-from opsbot.engine import Engine
+from opsbot.engine import Engine, Measured
 from opsbot.feed import Feed
+from opsbot.gauges.drift import Drift
 from opsbot.probes import Prober
 from opsbot.redaction import Redactor, parts_of_url, telling
 from opsbot.services.environment import parse
@@ -189,6 +190,16 @@ async def _begin_anew(engine: Engine, aside: Path) -> None:
     await engine.tell("", text, level="error", key=f"damaged:{aside.name}")
 
 
+def _notifiers(
+    config: Config, store: Store, feed: Feed, clock: Callable[[], datetime], redact: Redactor
+) -> "Notifiers | None":
+    if not config.notifiers:
+        return None
+    from opsbot.notify.notifiers import Notifiers  # noqa: PLC0415 - only where there are any
+
+    return Notifiers(config.notifiers, store, feed, clock, config.host or socket.gethostname(), redact=redact)
+
+
 @asynccontextmanager
 async def open_engine(
     config: Config, clock: Callable[[], datetime] = now, redact: Redactor | None = None
@@ -236,26 +247,27 @@ async def open_engine(
         await windows.open()
         closing.push_async_callback(watcher.close)
         await watcher.open()
-        engine = Engine(config, store, feed, managers, deployer, watcher, clock, redact)
-        engine.poller, engine.vetoes, engine.standings.aware = poller, vetoes, aware
-        if config.notifiers:
-            from opsbot.notify.notifiers import Notifiers  # noqa: PLC0415 - only where there are any
-
-            called = config.host or socket.gethostname()
-            engine.notifiers = Notifiers(config.notifiers, store, feed, clock, called, redact=redact)
         closing.push_async_callback(poller.close)
-        if store.set_aside is not None:
-            await _begin_anew(engine, store.set_aside)
         pager = Pager(config.alerts, store, feed, clock)
         if config.alerts.escalate_to:
             pager.also.append(deliveries.escalation(config.alerts.escalate_to))
-        book, leaks = watcher.casebook, LeakWatch(config, store, feed, clock, _charted)
+        book, leaks, drift = watcher.casebook, LeakWatch(config, store, feed, clock, _charted), Drift()
         failed = _failed_units(config, closing)
-        host = HostWatch(config, store, book, managers, leaks, clock, failed_units=failed, drift=engine.drift)
+        host = HostWatch(config, store, book, managers, leaks, clock, failed_units=failed, drift=drift)
         certificates = CertificateWatch(config, store, book, clock)
-        engine.growth, engine.certificates = leaks.growth, certificates.expires
-        engine.standings.gauges = lambda: host.gauges
-        parts = (windows, engine.notifiers, pager, host, certificates, errands, connected, aware)
+        notifiers = _notifiers(config, store, feed, clock, redact)
+        measured = Measured(leaks.growth, lambda: host.gauges, certificates.expires, drift)
+        engine = Engine(
+            *(config, store, feed, managers, deployer, watcher, clock, redact),
+            poller=poller,
+            vetoes=vetoes,
+            aware=aware,
+            notifiers=notifiers,
+            measured=measured,
+        )
+        if store.set_aside is not None:
+            await _begin_anew(engine, store.set_aside)
+        parts = (windows, notifiers, pager, host, certificates, errands, connected, aware)
         yield Parts(engine, deployer, watcher, poller, *parts)
 
 

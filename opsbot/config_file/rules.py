@@ -15,7 +15,7 @@ from opsbot.config_file.keys import STATE
 from opsbot.config_file.kinds import nearest
 from opsbot.config_file.lines import Path as KeyPath
 from opsbot.config_file.notice_rules import named_services, window_breaches
-from opsbot.config_file.service_keys import CHECKS
+from opsbot.config_file.watch_keys import CHECKS
 from opsbot.core.amounts import show_duration
 from opsbot.core.dependencies import ways_back
 from opsbot.core.health import Policy

@@ -152,7 +152,7 @@ class Routes:
         named = given.text("service", SERVICE)
         if named is not None:
             return named
-        names = self._engine.services(who, action)
+        names = self._engine.door.nameable(who, action)
         if len(names) > 1:
             raise BadInputError(f"say which service: {', '.join(names)}")
         return names[0] if names else ""
@@ -168,20 +168,20 @@ class Routes:
         who, given = await self._asked(request)
         service = given.text("service", SERVICE)
         given.done()
-        found = await self._engine.status(who, service)
+        found = await self._engine.look.status(who, service)
         if isinstance(found, Refused):
             return _no(found)
-        return web.json_response(replies.status(found, await self._engine.proof()))
+        return web.json_response(replies.status(found, await self._engine.look.proof()))
 
     async def health(self, request: web.Request) -> web.Response:
         """Run the checks now."""
         who, given = await self._asked(request)
         service = given.text("service", SERVICE)
         given.done()
-        found = await self._engine.health(who, service)
+        found = await self._engine.look.health(who, service)
         if isinstance(found, Refused):
             return _no(found)
-        return web.json_response(replies.status(found, await self._engine.proof()))
+        return web.json_response(replies.status(found, await self._engine.look.proof()))
 
     async def history(self, request: web.Request) -> web.Response:
         """Deployments and incidents."""
@@ -189,7 +189,7 @@ class Routes:
         service = given.text("service", SERVICE)
         limit = given.number("limit", 20, ENTRIES)
         given.done()
-        found = await self._engine.history(who, service, limit)
+        found = await self._engine.look.history(who, service, limit)
         return _no(found) if isinstance(found, Refused) else web.json_response(replies.history(*found))
 
     async def incidents(self, request: web.Request) -> web.Response:
@@ -199,7 +199,7 @@ class Routes:
         still_open = given.flag("open")
         limit = given.number("limit", 20, ENTRIES)
         given.done()
-        found = await self._engine.incidents(who, service, limit, still_open=still_open)
+        found = await self._engine.look.incidents(who, service, limit, still_open=still_open)
         return _no(found) if isinstance(found, Refused) else web.json_response(replies.incidents(found))
 
     async def why(self, request: web.Request) -> web.Response:
@@ -207,7 +207,7 @@ class Routes:
         who, given = await self._asked(request)
         service = self._service(who, Action.WHY, given)
         given.done()
-        found = await self._engine.why(who, service)
+        found = await self._engine.look.why(who, service)
         return _no(found) if isinstance(found, Refused) else web.json_response(replies.why(service, found))
 
     async def audit(self, request: web.Request) -> web.Response:
@@ -217,14 +217,14 @@ class Routes:
         member = given.text("member", 100)
         limit = given.number("limit", 50, ENTRIES)
         given.done()
-        found = await self._engine.audit(who, service, member, limit)
+        found = await self._engine.look.audit(who, service, member, limit)
         return _no(found) if isinstance(found, Refused) else web.json_response(replies.audit(found))
 
     async def windows(self, request: web.Request) -> web.Response:
         """The maintenance windows that are open, and the next ones."""
         who, given = await self._asked(request)
         given.done()
-        found = await self._engine.maintenance(who)
+        found = await self._engine.look.maintenance(who)
         return _no(found) if isinstance(found, Refused) else web.json_response(replies.maintenance(found))
 
     async def notify(self, request: web.Request) -> web.Response:
@@ -251,13 +251,13 @@ class Routes:
     async def logs(self, request: web.Request) -> web.Response:
         """Lines a service wrote."""
         who, service, query = await self._query(request)
-        found = await self._engine.logs(who, service, query)
+        found = await self._engine.logs.lines(who, service, query)
         return _no(found) if isinstance(found, Refused) else web.json_response(replies.logs(service, found))
 
     async def logs_follow(self, request: web.Request) -> web.StreamResponse:
         """The last lines, then each as it is written."""
         who, service, query = await self._query(request)
-        lines = await self._engine.tail(who, service, query)
+        lines = await self._engine.logs.tail(who, service, query)
         if isinstance(lines, Refused):
             return _no(lines)
         return await send(request, _replies(lines), self._closing)
@@ -265,14 +265,14 @@ class Routes:
     async def _viewer(self, request: web.Request) -> Refused | None:
         who, given = await self._asked(request)
         given.done()
-        return await self._engine.admit(who, Action.HISTORY)
+        return await self._engine.door.admit(who, Action.HISTORY)
 
     async def deployment(self, request: web.Request) -> web.Response:
         """One deployment."""
         refused = await self._viewer(request)
         if refused is not None:
             return _no(refused)
-        found = await self._engine.deployment(int(request.match_info["number"]))
+        found = await self._engine.look.deployment(int(request.match_info["number"]))
         if found is None:
             return _error(404, "unknown-deployment", f"there is no deployment {request.match_info['number']}")
         return web.json_response(replies.deployment_reply(found))
@@ -283,7 +283,7 @@ class Routes:
         if refused is not None:
             return _no(refused)
         number = int(request.match_info["number"])
-        if await self._engine.deployment(number) is None:
+        if await self._engine.look.deployment(number) is None:
             return _error(404, "unknown-deployment", f"there is no deployment {number}")
         return await send(request, self._changes(number), self._closing)
 
@@ -291,7 +291,7 @@ class Routes:
         revision = -1
         with self._engine.feed.subscribe() as subscription:
             while True:
-                found = await self._engine.deployment(number)
+                found = await self._engine.look.deployment(number)
                 if found is None:
                     return
                 if found.revision != revision:
@@ -306,14 +306,14 @@ class Routes:
         """One snapshot."""
         who, given = await self._asked(request)
         given.done()
-        found = await self._engine.status(who)
+        found = await self._engine.look.status(who)
         return _no(found) if isinstance(found, Refused) else web.json_response(await self._snapshots.latest())
 
     async def monitor_follow(self, request: web.Request) -> web.StreamResponse:
         """A snapshot each second; written into the audit log once."""
         who, given = await self._asked(request)
         given.done()
-        found = await self._engine.status(who)
+        found = await self._engine.look.status(who)
         return _no(found) if isinstance(found, Refused) else await send(request, self._each_second(), self._closing)
 
     async def _each_second(self) -> AsyncIterator[Mapping[str, object]]:
@@ -328,7 +328,7 @@ class Routes:
         who, given = await self._asked(request)
         service = self._service(who, Action.RESTART, given)
         given.done()
-        found = await self._engine.restart(who, service)
+        found = await self._engine.services.restart(who, service)
         if isinstance(found, Refused):
             return _no(found)
         return web.json_response({"service": service, "state": replies.state_reply(found)})
@@ -339,7 +339,7 @@ class Routes:
         service = self._service(who, Action.DEPLOY, given)
         ref, reason = given.text("ref"), given.text("reason") or ""
         given.done()
-        found = await self._engine.deploy(who, service, ref, reason)
+        found = await self._engine.releases.deploy(who, service, ref, reason)
         return _no(found) if isinstance(found, Refused) else web.json_response(replies.deployment_reply(found))
 
     async def rollback(self, request: web.Request) -> web.Response:
@@ -348,7 +348,7 @@ class Routes:
         service = self._service(who, Action.ROLLBACK, given)
         release, reason = given.text("release"), given.text("reason") or ""
         given.done()
-        found = await self._engine.rollback(who, service, release, reason)
+        found = await self._engine.releases.rollback(who, service, release, reason)
         return _no(found) if isinstance(found, Refused) else web.json_response(replies.deployment_reply(found))
 
     async def now(self, request: web.Request) -> web.Response:
@@ -356,7 +356,7 @@ class Routes:
         who, given = await self._asked(request)
         service = self._service(who, Action.NOW, given)
         given.done()
-        found = await self._engine.now(who, service)
+        found = await self._engine.releases.now(who, service)
         return _no(found) if isinstance(found, Refused) else web.json_response(replies.deployment_reply(found))
 
     async def update(self, request: web.Request) -> web.Response:
@@ -364,10 +364,10 @@ class Routes:
         who, given = await self._asked(request)
         service = self._service(who, Action.DEPLOY, given)
         given.done()
-        found = await self._engine.update(who, service)
+        found = await self._engine.releases.update(who, service)
         if isinstance(found, Refused):
             return _no(found)
-        begun = None if found.deployment is None else await self._engine.deployment(found.deployment)
+        begun = None if found.deployment is None else await self._engine.look.deployment(found.deployment)
         return web.json_response(replies.update_reply(service, found, begun))
 
     async def hold(self, request: web.Request) -> web.Response:
@@ -376,7 +376,7 @@ class Routes:
         service = self._service(who, Action.HOLD, given)
         reason = given.text("reason") or ""
         given.done()
-        found = await self._engine.hold(who, service, reason)
+        found = await self._engine.services.hold(who, service, reason)
         if isinstance(found, Refused):
             return _no(found)
         return web.json_response({"service": service, "hold": replies.hold_reply(found)})
@@ -387,7 +387,7 @@ class Routes:
         service = self._service(who, Action.RESUME, given)
         reason = given.text("reason") or ""
         given.done()
-        found = await self._engine.resume(who, service, reason)
+        found = await self._engine.services.resume(who, service, reason)
         return _no(found) if isinstance(found, Refused) else web.json_response({"service": service, "was_held": found})
 
     async def ack(self, request: web.Request) -> web.Response:
@@ -396,7 +396,7 @@ class Routes:
         service = self._service(who, Action.ACK, given)
         reason = given.text("reason") or ""
         given.done()
-        found = await self._engine.acknowledge(who, service, reason)
+        found = await self._engine.acknowledgements.take(who, service, reason)
         if isinstance(found, Refused):
             return _no(found)
         return web.json_response(replies.acknowledgement_reply(service, found))
@@ -407,14 +407,14 @@ class Routes:
         service = self._service(who, Action.SILENCE, given)
         length, reason = given.length("for"), given.text("reason") or ""
         given.done()
-        found = await self._engine.silence(who, service, length, reason)
+        found = await self._engine.services.silence(who, service, length, reason)
         return _no(found) if isinstance(found, Refused) else web.json_response(replies.silence_reply(found))
 
     async def reload(self, request: web.Request) -> web.Response:
         """Have the configuration read anew, as SIGHUP does; comes back at once with the number of the wish."""
         who, given = await self._asked(request)
         given.done()
-        refused = await self._engine.admit(who, Action.RELOAD)
+        refused = await self._engine.door.admit(who, Action.RELOAD)
         if refused is not None:
             return _no(refused)
         if self._wishes is None:
@@ -425,7 +425,7 @@ class Routes:
         """What came of the last reload; the answer has reached a wish's number once it was seen to."""
         who, given = await self._asked(request)
         given.done()
-        refused = await self._engine.admit(who, Action.RELOAD)
+        refused = await self._engine.door.admit(who, Action.RELOAD)
         if refused is not None:
             return _no(refused)
         asked, found = (0, None) if self._wishes is None else (self._wishes.asked, self._wishes.answer)

@@ -68,14 +68,14 @@ class Snapshots:
             "healthy": all(service["healthy"] for service in services),
             "services": services,
             "deployments": [replies.deployment_reply(one) for one in recent],
-            "alerts": [await self._alert(notice) for notice in troubles(await engine.alerts(ALERTS * 4))],
+            "alerts": [await self._alert(notice) for notice in troubles(await engine.look.alerts(ALERTS * 4))],
             "gateway": await self._gateway_reply(),
         }
 
     async def _alert(self, notice: Notice) -> "NoticeReply":
         incident = None
         if notice.subject is not None and notice.kind in {"incident", "recovered", "call"}:
-            incident = await self._engine.incident(notice.subject)
+            incident = await self._engine.look.incident(notice.subject)
         return replies.notice_reply(notice, incident)
 
     async def _gateway_reply(self) -> "GatewayReply | None":

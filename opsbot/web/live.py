@@ -113,8 +113,8 @@ class LiveSources:
                 )
                 for gauge in engine.standings.gauges()
             ),
-            certificates=dict(engine.certificates),
-            growth={name: _rate(growth) for name, growth in engine.growth.items()},
+            certificates=dict(engine.measured.certificates),
+            growth={name: _rate(growth) for name, growth in engine.measured.growth.items()},
         )
 
 

@@ -25,7 +25,7 @@ from opsbot.services.port import Activity, LogLine
 from opsbot.source.poll import Outcome
 from opsbot.store import acks, audit, ledger, watchbook
 from tests.cli.conftest import Opsbot
-from tests.cli.world import COMMIT, World, now
+from tests.cli.world import COMMIT, World, configuration, now, world
 
 if TYPE_CHECKING:
     from opsbot.config import Service
@@ -76,7 +76,7 @@ async def test_status_exits_by_whether_the_service_runs(
 async def test_status_shows_hold_silence_and_a_failing_source(daemon: World, opsbot: Opsbot) -> None:
     await daemon.store.write(ledger.put_hold, Hold("api", "alice", f"freeze {HOSTILE}", now()))
     actor = Actor(Origin.CLI, "unix:bob", "bob", owner=True)
-    await daemon.engine.silence(actor, "api", timedelta(hours=1), "party")
+    await daemon.engine.services.silence(actor, "api", timedelta(hours=1), "party")
     state = await daemon.store.read(watchbook.source, "api")
     failing = replace(state, failing_since=now() - timedelta(minutes=3), failure="no such host")
     await daemon.store.write(watchbook.save_source, failing)
@@ -286,13 +286,18 @@ async def test_silence_takes_a_length_and_refuses_an_endless_one(opsbot: Opsbot)
     assert (ended.code, "is no length of time" in ended.err) == (2, True)
 
 
-async def test_windows_are_told_and_where_there_is_none_that_too(daemon: World, opsbot: Opsbot) -> None:
+@pytest.mark.usefixtures("daemon")
+async def test_where_there_are_no_windows_that_is_told(opsbot: Opsbot) -> None:
     assert (await opsbot("windows")).out == "no maintenance window is open, and none is to come\n"
-    engine, at = daemon.engine, now().replace(second=0, microsecond=0)
+
+
+async def test_windows_are_told(tmp_path: Path, opsbot: Opsbot) -> None:
+    at = now().replace(second=0, microsecond=0)
     open_ = Window(HOSTILE, at.time(), timedelta(hours=2), date=at.date())
     daily = Window("daily", (at - timedelta(hours=3)).time(), timedelta(hours=1), days=WEEK, mute=False)
-    engine.config = replace(engine.config, windows=(open_, daily))
-    ended = await opsbot("windows")
+    async with world(replace(configuration(tmp_path), windows=(open_, daily))):
+        ended = await opsbot("windows")
+        reply = json.loads((await opsbot("windows", "--json")).out)
     assert ended.code == 0
     first, *rest = ended.out.splitlines()
     assert first.startswith("now ")
@@ -302,7 +307,6 @@ async def test_windows_are_told_and_where_there_is_none_that_too(daemon: World, 
         for day, line in enumerate(rest, 1)
     ] == [True] * 3
     assert harmless(ended.out)
-    reply = json.loads((await opsbot("windows", "--json")).out)
     assert [len(reply["active"]), len(reply["coming"])] == [1, 3]
     assert reply["coming"][0]["timezone"] == "UTC"
 

@@ -348,6 +348,7 @@ async def world(config: Config, socket: Path | None = None) -> AsyncIterator[Wor
             release = Release(f"{name}-old", OLD, now() - timedelta(days=1), good=True, title="Say hello")
             await store.write(ledger.add_release, name, release)
         deploying = Deploying(store, feed)
+        polling = Polling(deploying)
         engine = Engine(
             config,
             store,
@@ -356,9 +357,8 @@ async def world(config: Config, socket: Path | None = None) -> AsyncIterator[Wor
             cast("Deployer", deploying),
             cast("Watcher", watching),
             now,
+            poller=cast("Poller", polling),
         )
-        polling = Polling(deploying)
-        engine.poller = cast("Poller", polling)
         gateway = Gateway(connected=True, since=now() - timedelta(minutes=5), latency=0.041)
         control = await start_control(engine, socket or config.state.socket, now, gateway=lambda: gateway)
         try:

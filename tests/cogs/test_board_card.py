@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from cogs._board_card import Look, board, steady
-from cogs._render import AMBER, GREEN, RED
+from cogs._shown import AMBER, GREEN, RED
 from opsbot.core.deployment import Hold, Release
 from opsbot.core.flapping import Flaps
 from opsbot.core.gauge import Gauge

@@ -2,9 +2,8 @@
 
 import asyncio
 import time
-from dataclasses import replace
 
-from cogs._render import Button
+from cogs._shown import Button
 from cogs._views import view_of
 from opsbot.core.deployment import Phase
 from opsbot.core.model import Live
@@ -163,8 +162,8 @@ async def test_a_silence_button_silences_for_an_hour(world: World) -> None:
 
 
 async def test_a_button_of_a_service_that_is_configured_no_more_is_refused(world: World) -> None:
-    card = await incident_card(world)
-    world.engine.config = replace(world.config, services={"worker": world.config.services["worker"]})
+    await world.incident("former")
+    card = await world.standin.wait_for_message(lambda m: "#i1" in text_of(m))
     response = await world.person("operator").click(card, "Restart")
     assert "There is no service" in (await response.final())["content"]
 

@@ -1,12 +1,13 @@
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from opsbot.core.deployment import Phase
 from opsbot.core.model import Dependent, Evidence
 from opsbot.core.windows import WEEK, Deploys, Window
 from opsbot.services.port import LogLine
 from opsbot.store import watchbook
-from tests.cogs.world import START, World, buttons_of, text_of
+from tests.cogs.world import START, World, buttons_of, open_world, text_of
 
 
 async def test_every_command_of_the_promised_surface_is_registered_in_the_guild(world: World) -> None:
@@ -29,15 +30,15 @@ async def test_every_command_of_the_promised_surface_is_registered_in_the_guild(
     }
 
 
-async def test_windows_tells_the_open_one_and_the_next_three_as_timestamps(world: World) -> None:
-    engine = world.parts.engine
-    at = engine.clock().replace(second=0, microsecond=0)
+async def test_windows_tells_the_open_one_and_the_next_three_as_timestamps(tmp_path: Path) -> None:
+    at = datetime.now(UTC).replace(second=0, microsecond=0)
     hour = timedelta(hours=1)
     now = Window("now*", at.time(), hour, date=at.date(), services=("api",), deploys=Deploys.HOLD, recovery=False)
     daily = Window("daily", (at - hour).time(), timedelta(minutes=30), days=WEEK)
-    engine.config = replace(engine.config, windows=(now, daily))
-    response = await world.person("viewer").run("windows")
-    shown = text_of(await response.final())
+    async with open_world(tmp_path, changed=lambda config: replace(config, windows=(now, daily))) as world:
+        await world.start()
+        response = await world.person("viewer").run("windows")
+        shown = text_of(await response.final())
     assert response.ephemeral
     end = int((at + hour).timestamp())
     assert (

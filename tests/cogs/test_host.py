@@ -72,7 +72,7 @@ async def test_a_leak_is_a_sentence_with_a_chart_beside_it(world: World) -> None
 
 async def test_status_of_a_service_says_how_its_memory_grows_and_draws_it(world: World) -> None:
     growth = await leak(world)
-    world.engine.growth = {"api": growth}
+    world.parts.growth["api"] = growth
     answer = await (await world.person("viewer").run("status", service="api")).final()
     shown = text_of(answer)
     assert "Memory: grows 10.0 MiB an hour; at this rate it reaches the limit of its process check" in shown
@@ -82,11 +82,11 @@ async def test_status_of_a_service_says_how_its_memory_grows_and_draws_it(world:
 
 
 async def test_discords_answers_tell_how_the_clock_stands(world: World) -> None:
-    await world.until(lambda: world.engine.drift.seconds(world.now()) is not None)
-    assert world.engine.drift.seconds(world.now()) == 0.0
+    await world.until(lambda: world.engine.measured.drift.seconds(world.now()) is not None)
+    assert world.engine.measured.drift.seconds(world.now()) == 0.0
     world.parts.shift = timedelta(seconds=30)
     await (await world.person("viewer").run("status")).final()
-    await world.until(lambda: (world.engine.drift.seconds(world.now()) or 0) > 25)
+    await world.until(lambda: (world.engine.measured.drift.seconds(world.now()) or 0) > 25)
 
 
 async def test_a_trouble_of_the_host_is_told_in_words_with_what_can_be_done(world: World) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cogs import _cards, _deployment_cards, _incident_cards, _render
+from cogs import _cards, _deployment_cards, _history_cards, _incident_cards, _log_cards, _shown
 from opsbot.core.access import Actor, Origin
 from opsbot.core.deployment import Deployment, Kind, Phase
 from opsbot.core.model import AuditEntry, Evidence, Incident, Notice, NoticeKind
@@ -21,7 +21,7 @@ EVIL = "@everyone <@100000000000000010> <@&100000000000000011> ``` [x](https://e
 TEXT = st.one_of(st.text(max_size=400), st.sampled_from([*HOSTILE, EVIL * 20, "`" * 3000, "<" * 5000, "\n" * 900]))
 
 
-def check(shown: _render.Shown) -> None:
+def check(shown: _shown.Shown) -> None:
     """As Discord would."""
     final = shown.within(str)
     embed = final.embed()
@@ -85,9 +85,9 @@ def test_any_incident_makes_a_message_that_discord_takes(one: str, two: str, ove
 @settings(max_examples=100, deadline=None)
 @given(st.lists(TEXT, max_size=60), TEXT)
 def test_any_log_and_any_audit_log_makes_a_message_that_discord_takes(lines: list[str], other: str) -> None:
-    check(_render.logs("api", [LogLine(START, line) for line in lines]))
+    check(_log_cards.logs("api", [LogLine(START, line) for line in lines]))
     check(
-        _render.audit(
+        _history_cards.audit(
             [AuditEntry(1, START, "discord", other, line, "deploy", other, line, True, line) for line in lines]
         )
     )

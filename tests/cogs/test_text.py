@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cogs._forge import commit_link, compare_link
-from cogs._render import _check, logs
+from cogs._log_cards import logs
+from cogs._status_cards import _check
 from cogs._text import ZWSP, clean, code, escape, fence, fit
 from opsbot.cli.show import check_words
 from opsbot.control.replies import check_reply

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from cogs._render import details, status_line
+from cogs._status_cards import details, status_line
 from opsbot.core.health import Verdict
 from opsbot.processes import ProcessFigures
 from opsbot.services.port import Activity, ServiceState

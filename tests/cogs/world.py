@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from cogs import alerts
-from opsbot.bot import GatewayState, Link, run_bot
+from opsbot.bot.connection import Pace
+from opsbot.bot.link import GatewayState, Link
+from opsbot.bot.run import run_bot
 from opsbot.config import Config, Discord, Http, ManagerKind, Secret, Service, Source, State
 from opsbot.core.access import Actor, Origin, Ranks
 from opsbot.core.deployment import Commit, Deployment, Kind, Phase, Release, Request, Step
 from opsbot.core.model import Evidence, Incident, Live
 from opsbot.deploy.deployer import Deployer
 from opsbot.deploy.verify import Verifier
-from opsbot.discord_connection import Pace
-from opsbot.engine import Engine
+from opsbot.engine import Engine, Measured
 from opsbot.feed import Feed
 from opsbot.probes import Prober
 from opsbot.services.port import Activity, LogLine, LogQuery, ServiceEvent, ServiceManager, ServiceState
@@ -28,6 +29,7 @@ from opsbot.standin import Standin
 from opsbot.standin.state import GUILD_ID, OPS_CHANNEL_ID, ROLE_IDS
 from opsbot.store import Store, ledger, outbox, watchbook
 from opsbot.watch import Watcher
+from opsbot.watch.leaks import Growth
 from opsbot.watch.vetoes import Vetoes
 from opsbot.watch.windows import Windows
 from opsbot.wiring import _aware
@@ -134,7 +136,10 @@ def config_for(folder: Path, api_url: str, services: tuple[str, ...] = ("api", "
 
 @dataclass
 class Parts:
-    """The engine and what it is made of. `shift` moves its clock. supervisor: where the services are real ones."""
+    """The engine and what it is made of. `shift` moves its clock. supervisor: where the services are real ones.
+
+    growth: how the services' memory is judged, for a test to say.
+    """
 
     store: Store
     feed: Feed
@@ -142,6 +147,7 @@ class Parts:
     engine: Engine
     windows: Windows | None = None
     supervisor: Supervisor | None = None
+    growth: dict[str, Growth] = field(default_factory=dict)
     shift: timedelta = timedelta(0)
 
     def now(self) -> datetime:
@@ -169,20 +175,26 @@ async def open_parts(config: Config, *, supervised: bool = False) -> AsyncIterat
         windows = Windows(config.windows, config.services, store, feed, clock)
         windows.object_to(vetoes)
         watcher = Watcher(config.services, store, feed, managers, prober, deployer, clock, vetoes=vetoes)
-        engine = Engine(config, store, feed, managers, deployer, watcher, clock)
-        engine.vetoes, engine.standings.aware = vetoes, aware
+        poller = Poller(config, store, feed, deployer, clock, vetoes=vetoes) if supervised else None
+        growth: dict[str, Growth] = {}
+        engine = Engine(
+            *(config, store, feed, managers, deployer, watcher, clock),
+            poller=poller,
+            vetoes=vetoes,
+            aware=aware,
+            measured=Measured(growth),
+        )
         if aware is not None:
             aware.join(watcher, vetoes)
-        opened.append(Parts(store, feed, manager, engine, windows, supervisor))
+        opened.append(Parts(store, feed, manager, engine, windows, supervisor, growth))
         if supervisor is not None:
             closing.push_async_callback(supervisor.close)
             await supervisor.open()
             closing.push_async_callback(_stop_all, supervisor, config)
-            engine.poller = Poller(config, store, feed, deployer, clock, vetoes=vetoes)
         closing.push_async_callback(deployer.close, 0.1)
         closing.push_async_callback(watcher.close)
-        if engine.poller is not None:
-            closing.push_async_callback(engine.poller.close)
+        if poller is not None:
+            closing.push_async_callback(poller.close)
         yield opened[0]
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cogs._budget import Limit, Limits
-from opsbot.bot import run_bot
+from opsbot.bot.run import run_bot
 from tests.cogs.world import BRISK, QUICK, config_for, open_parts
 
 LOOK = 0.05

@@ -88,7 +88,7 @@ async def test_what_is_wrong_is_on_it_first_with_who_has_it_and_where_its_card_i
     await posted(world)
     incident = await world.incident("worker", "http: answered <@1> 500")
     card = await world.standin.wait_for_message(lambda message: "#i1" in text_of(message))
-    await world.engine.acknowledge(_mia(world), "worker", "on it", incident.id)
+    await world.engine.acknowledgements.take(_mia(world), "worker", "on it", incident.id)
     later(world)
     board = await posted(world, says("has it"))
     first = board["embeds"][0]["description"].split("\n")[0]

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from discord.gateway import KeepAliveHandler
 
-from opsbot.bot import Link
-from opsbot.discord_connection import Pace
+from opsbot.bot.connection import Pace
+from opsbot.bot.link import Link
 from tests.cogs.world import QUICK, World, open_world, text_of
 
 
@@ -209,8 +209,8 @@ async def test_the_token_is_in_no_log_line(world: World, caplog: pytest.LogCaptu
 async def test_a_connection_whose_heartbeats_are_not_answered_is_told_and_so_is_its_mending(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("opsbot.bot.LATENCY_SECONDS", 0.1)
-    monkeypatch.setattr("opsbot.bot.LATE_SECONDS", 0.8)
+    monkeypatch.setattr("opsbot.bot.logins.LATENCY_SECONDS", 0.1)
+    monkeypatch.setattr("opsbot.bot.logins.LATE_SECONDS", 0.8)
     async with open_world(tmp_path, heartbeat_seconds=0.3) as world:
         await world.start()
         await asyncio.sleep(1.5)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from opsbot.bot import Link
+from opsbot.bot.link import Link
 from opsbot.config import Check, CheckKind, Config, Drain
 from opsbot.core.deployment import Phase, advance
 from opsbot.core.health import Verdict

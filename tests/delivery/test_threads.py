@@ -183,7 +183,7 @@ async def test_a_line_does_not_keep_an_alarm_waiting(world: World) -> None:
 
 async def test_a_silenced_incident_writes_no_lines_before_its_card(world: World) -> None:
     await world.start()
-    await world.engine.silence(_operator(world), "api")
+    await world.engine.services.silence(_operator(world), "api")
     await world.incident()
     await deed(world, 1, "restart 1 of 3")
     await world.recover()

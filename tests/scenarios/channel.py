@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from opsbot.bot import run_bot
+from opsbot.bot.run import run_bot
 from opsbot.config import Alerts, Service
 from opsbot.core.windows import Window
 from opsbot.engine import Engine
@@ -50,8 +50,9 @@ class Scene:
         config = replace(config, windows=tuple(herd.planned))
         config = replace(config, discord=replace(config.discord, board=self.board))
         yard = cast("Deployer", herd.yard)
-        engine = Engine(config, herd.store, herd.feed, herd.managers, yard, herd.watcher, herd.clock)
-        engine.vetoes = herd.vetoes
+        engine = Engine(
+            *(config, herd.store, herd.feed, herd.managers, yard, herd.watcher, herd.clock), vetoes=herd.vetoes
+        )
         self.bot = asyncio.create_task(
             run_bot(engine, config, self.standin.token, pace=QUICK, channel_pace=BRISK), name="bot"
         )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from opsbot.bot import Link
+from opsbot.bot.link import Link
 from opsbot.config import Check, CheckKind, Config, Service
 from opsbot.core.health import Policy
 from tests.cogs.world import Json, text_of

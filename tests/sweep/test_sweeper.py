@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from opsbot.app import _loops
 from opsbot.config import Cleanup, Service
 from opsbot.core.model import Notice
 from opsbot.feed import Feed
+from opsbot.jobs import jobs
 from opsbot.store import Store, audit, outbox
 from opsbot.sweep import Sweeper
 from opsbot.wiring import open_engine
@@ -115,7 +115,7 @@ async def test_several_clean_ups_of_a_service_are_jobs_of_their_own_in_the_daemo
     cleanups = (Cleanup(("a/*",), every=timedelta(minutes=2)), Cleanup(("b/*",), every=timedelta(seconds=90)))
     made = replace(make_config(tmp_path, service(tmp_path, *cleanups)))
     async with open_engine(made) as parts:
-        loops = _loops(parts)
+        loops = jobs(parts)
         found = {name: pulse.every for name, pulse in loops.pulses.items() if name.startswith("cleanup")}
         assert found == {"cleanup web": timedelta(minutes=2), "cleanup web 2": timedelta(seconds=90)}
 

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from opsbot import config
-from opsbot.bot import GatewayState, Link
+from opsbot.bot.link import GatewayState, Link
 from opsbot.config import Secret
 from opsbot.core.model import Evidence, Incident, NoticeKind
 from opsbot.heartbeat import LONG_AWAY, Heartbeat, deaf, unheard_words

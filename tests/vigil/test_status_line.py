@@ -3,7 +3,7 @@
 import asyncio
 from datetime import UTC, datetime
 
-from opsbot.bot import GatewayState, Link
+from opsbot.bot.link import GatewayState, Link
 from opsbot.sdnotify import status
 from opsbot.status_line import Standing, StatusLine, line
 

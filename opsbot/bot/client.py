@@ -1,0 +1,187 @@
+"""The client of one log-in: its events, and who takes each."""
+
+import logging
+from collections.abc import Callable, Mapping
+
+import discord
+from discord import app_commands
+from discord.ext import commands
+
+from cogs._acks import submitted
+from cogs._answer import respond
+from cogs._args import Clicks
+from cogs._presses import outdated, press
+from cogs._shown import Shown, say
+from cogs._tails import Tails
+from cogs._text import escape
+from cogs._views import PREFIX, TEMPLATE, OpsButton
+from cogs.audit import Audit
+from cogs.control import Control
+from cogs.deploy import Deploy
+from cogs.incidents import Incidents
+from cogs.logs import Logs
+from cogs.status import Status
+from opsbot.bot.clock import clock_trace
+from opsbot.bot.connection import Pace, PatientBot
+from opsbot.bot.link import Link, Reporter
+from opsbot.bot.registration import Registration
+from opsbot.bot.sightings import feed_sightings, intents_for
+from opsbot.core.access import Action, Actor
+from opsbot.engine import Engine
+from opsbot.redaction import Redactor
+from opsbot.watch.sightings import Sightings
+
+log = logging.getLogger(__name__)
+
+COGS: tuple[Callable[[], commands.Cog], ...] = (Status, Incidents, Logs, Control, Deploy, Audit)
+
+
+class OpsTree(app_commands.CommandTree["OpsBot"]):
+    """The slash commands; says something sensible where a command is none of ours."""
+
+    async def on_error(self, interaction: discord.Interaction["OpsBot"], error: app_commands.AppCommandError) -> None:
+        """A command of another version, or options it lacks. What goes wrong inside a command is answered there."""
+        if isinstance(error, app_commands.CommandInvokeError):
+            log.error("a command failed outside its work", exc_info=error)
+        else:
+            log.warning("a command could not be understood: %s", error)
+
+        async def work(_: Actor) -> Shown:
+            return say(
+                f"This did not work: {escape(str(error), 200)} Commands change with opsbot's version: try again."
+            )
+
+        await respond(interaction, Action.STATUS, work)
+
+
+class OpsBot(PatientBot):
+    """The client of one log-in.
+
+    GUILDS alone is needed: who asks comes with each interaction. Presences (privileged) and voice states are asked for
+    only where a check or a drain goes by them.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        redact: Redactor,
+        clicks: Clicks,
+        reporter: Reporter,
+        pace: Pace,
+        awake: Callable[[], None],
+        tails: Tails,
+        path_changed: Callable[[], None],
+        sightings: Sightings | None = None,
+    ) -> None:
+        """Make the client; nothing is connected.
+
+        awake: called whenever Discord is known to be there again. path_changed: when the ops channel has changed, or
+        what opsbot may do in it. sightings: kept true from the gateway's events.
+        """
+        super().__init__(
+            command_prefix=commands.when_mentioned,
+            help_command=None,
+            tree_cls=OpsTree,
+            intents=intents_for(sightings),
+            allowed_mentions=discord.AllowedMentions.none(),
+            max_messages=None,
+            member_cache_flags=discord.MemberCacheFlags.none(),
+            chunk_guilds_at_startup=False,
+            guild_ready_timeout=1.0,
+            max_ratelimit_timeout=30.0,
+            http_trace=clock_trace(engine.measured.drift, engine.clock),
+        )
+        self.engine = engine
+        self.redact = redact
+        self.clicks = clicks
+        self.tails = tails
+        self.reporter = reporter
+        self.pace = pace
+        self.awake = awake
+        self.on_trouble = lambda text: reporter.problem("gateway", text)
+        self.on_rest = reporter.rest
+        self._path_changed = path_changed
+        self._registration = Registration(self.tree, engine.config.discord.guild_id, reporter, pace)
+        self._sightings = sightings
+        if sightings is not None:
+            feed_sightings(self, sightings)
+
+    async def setup_hook(self) -> None:
+        """Commands and buttons, known before the first event comes. Nothing here asks Discord."""
+        self.add_dynamic_items(OpsButton)
+        guild = discord.Object(self.engine.config.discord.guild_id)
+        for cog in COGS:
+            await self.add_cog(cog(), guild=guild)
+
+    async def on_connect(self) -> None:
+        """A new session."""
+        self._connected()
+        self._registration.begin()
+
+    async def on_guild_role_update(self, before: discord.Role, after: discord.Role) -> None:
+        """A role may do more or less; opsbot may hold it. All these events come with the intent GUILDS."""
+        if before.permissions != after.permissions:
+            self._path_changed()
+
+    async def on_guild_channel_update(self, _: discord.abc.GuildChannel, after: discord.abc.GuildChannel) -> None:
+        """The ops channel, or the category whose permissions it may share."""
+        ops = after.guild.get_channel(self.engine.config.discord.ops_channel_id)
+        if ops is None or after.id in {ops.id, ops.category_id}:
+            self._path_changed()
+
+    async def on_guild_channel_delete(self, channel: discord.abc.GuildChannel) -> None:
+        """Perhaps the ops channel."""
+        if channel.id == self.engine.config.discord.ops_channel_id:
+            self._path_changed()
+
+    async def on_member_update(self, _: discord.Member, after: discord.Member) -> None:
+        """opsbot itself has other roles: of other members nothing is told without a privileged intent."""
+        if self.user is not None and after.id == self.user.id:
+            self._path_changed()
+
+    async def on_resumed(self) -> None:
+        """The old session goes on; what was missed has been replayed."""
+        if self._sightings is not None:
+            self._sightings.resumed()
+        self._connected()
+
+    async def on_disconnect(self) -> None:
+        """The connection is lost, or a try to connect failed."""
+        if self._sightings is not None:
+            self._sightings.lost()
+        if not self.is_closed():
+            self.reporter.link(Link.AWAY)
+
+    def _connected(self) -> None:
+        self.reporter.problem("gateway", "")
+        self.reporter.link(Link.CONNECTED, self.heartbeat_seconds())
+        self.awake()
+
+    def heartbeat_seconds(self) -> float | None:
+        """The latency, None while it is not known (NaN before the first heartbeat was answered)."""
+        latency = self.latency
+        return latency if latency == latency and latency != float("inf") else None  # noqa: PLR0124 - NaN
+
+    async def pressed(self, interaction: discord.Interaction, action: str, service: str, ident: str) -> None:
+        """A button of ours was pressed."""
+        await press(self.engine, interaction, action, service, ident)
+
+    async def on_interaction(self, interaction: discord.Interaction) -> None:
+        """Forms that were sent, and buttons that look like ours and fit no template: of another version of opsbot.
+
+        discord.py knows a form only while the process lives that has shown it, and drops it after; so all come here.
+        """
+        data: Mapping[str, object] = dict(interaction.data or {})
+        custom_id = str(data.get("custom_id", ""))
+        if not custom_id.startswith(PREFIX):
+            return
+        if interaction.type is discord.InteractionType.modal_submit:
+            if not await submitted(self.engine, interaction, custom_id):
+                await outdated(interaction)
+        elif interaction.type is discord.InteractionType.component and not TEMPLATE.fullmatch(custom_id):
+            await outdated(interaction)
+
+    async def close(self) -> None:
+        """End the session, within seconds."""
+        self._registration.end()
+        await super().close()

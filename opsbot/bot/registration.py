@@ -1,0 +1,68 @@
+"""The slash commands, made known to Discord once a log-in, however often that has to be tried."""
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+import discord
+from discord.app_commands import CommandTree
+
+from opsbot.bot.connection import LOST, Pace
+from opsbot.bot.link import Reporter
+
+if TYPE_CHECKING:
+    from opsbot.bot.client import OpsBot
+
+log = logging.getLogger(__name__)
+
+SYNC_SECONDS = 60.0
+CANNOT_REGISTER = (
+    "the slash commands cannot be registered: invite the bot to the configured guild with the scopes bot and "
+    "applications.commands"
+)
+
+
+class Registration:
+    """Registers the commands of one client in the guild that opsbot serves."""
+
+    def __init__(self, tree: CommandTree["OpsBot"], guild_id: int, reporter: Reporter, pace: Pace) -> None:
+        """Nothing is asked of Discord yet."""
+        self._tree = tree
+        self._guild = discord.Object(guild_id)
+        self._reporter = reporter
+        self._pace = pace
+        self._task: asyncio.Task[None] | None = None
+        self._over = False
+
+    def begin(self) -> None:
+        """Register them in the background; nothing where that was begun before.
+
+        After the connection: Discord being away must not keep the bot from starting.
+        """
+        if self._task is None and not self._over:
+            self._task = asyncio.create_task(self._run(), name="register commands")
+
+    def end(self) -> None:
+        """Try no more."""
+        self._over = True
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _run(self) -> None:
+        failures = 0
+        while not self._over:
+            try:
+                async with asyncio.timeout(SYNC_SECONDS):
+                    await self._tree.sync(guild=self._guild)
+            except (discord.Forbidden, discord.NotFound) as error:
+                self._reporter.problem("commands", CANNOT_REGISTER)
+                log.warning("%s: %s", CANNOT_REGISTER, error)
+                await asyncio.sleep(self._pace.refused)
+            except LOST as error:
+                failures += 1
+                log.warning("the slash commands could not be registered, again later: %r", error)
+                await asyncio.sleep(max(self._pace.wait(failures), 0.1))
+            else:
+                self._reporter.problem("commands", "")
+                log.info("the slash commands are registered")
+                return

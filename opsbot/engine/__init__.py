@@ -1,0 +1,14 @@
+"""Engine: everything a front end may ask, by its parts.
+
+door                who may do what, and the audit log of who asked; every part asks it first
+looking             how all of it stands, what happened and why
+logs                the lines that services write
+releases            deploy, roll back, update, go on at once
+services            restart, hold, silence, resume
+acknowledgements    incidents that somebody takes
+engine              the parts together, and what opsbot says by itself
+"""
+
+from opsbot.engine.engine import Engine, Measured
+
+__all__ = ["Engine", "Measured"]

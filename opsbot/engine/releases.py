@@ -1,0 +1,129 @@
+"""Which release of a service runs: deploy, roll back, update from its branch, go on at once with one that waits."""
+
+from collections.abc import Collection
+
+from opsbot.config import Config
+from opsbot.core.access import Action, Actor
+from opsbot.core.deployment import Deployment, Hold, Kind, Refused, Release, Request, Why
+from opsbot.deploy.deployer import Deployer
+from opsbot.engine.door import Door
+from opsbot.source.poll import Outcome, Polled, Poller
+from opsbot.store import Store, ledger
+from opsbot.watch import Watcher
+
+
+class Releases:
+    """Has the deployer begin what a person asks for."""
+
+    def __init__(
+        self,
+        door: Door,
+        config: Config,
+        store: Store,
+        deployer: Deployer,
+        watcher: Watcher,
+        poller: Poller | None = None,
+    ) -> None:
+        """poller: asks the remotes; without one nothing can be updated."""
+        self._door = door
+        self._config = config
+        self._store = store
+        self._deployer = deployer
+        self._watcher = watcher
+        self._poller = poller
+
+    async def deploy(
+        self, actor: Actor, service: str, ref: str | None = None, reason: str = ""
+    ) -> Deployment | Refused:
+        """Begin a deployment; it goes on by itself, its card and `history` tell how."""
+        return await self._start(Action.DEPLOY, Request(service, Kind.DEPLOY, actor, ref=ref or None, reason=reason))
+
+    async def rollback(
+        self, actor: Actor, service: str, release: str | None = None, reason: str = ""
+    ) -> Deployment | Refused:
+        """Begin to return to a kept release; None: the previous good one."""
+        return await self._start(
+            Action.ROLLBACK, Request(service, Kind.ROLLBACK, actor, release=release or None, reason=reason)
+        )
+
+    async def update(self, actor: Actor, service: str) -> Polled | Refused:
+        """Ask the remote now, and begin to deploy what is new; with `auto` off too, as somebody asked for it.
+
+        Holds, the wait after a rollback and the quarantine are kept: they are for people as well as for the poll here.
+        """
+        refusal = await self._door.admit(actor, Action.DEPLOY, service, "update")
+        if refusal:
+            return refusal
+        source = self._config.services[service].source
+        if self._poller is None or source is None:
+            words = f"{service} has no source to update from: add [services.{service}.source]"
+            return await self._door.refuse(actor, Action.DEPLOY, service, "update", Why.NO_SOURCE, words)
+        polled = await self._poller.poll(service, actor.origin, actor)
+        quarantined = await self._store.read(ledger.quarantined, service)
+        hold = await self._store.read(ledger.hold, service)
+        if polled.outcome is Outcome.NO_NEWS:
+            polled = _kept_back(polled, quarantined, hold)
+        elif polled.outcome is Outcome.NOTED and not source.auto and hold is None and polled.head not in quarantined:
+            begun = await self.deploy(actor, service, polled.head, "update")
+            if isinstance(begun, Refused):
+                return begun
+            words = f"{(polled.head or '')[:10]} is being deployed"
+            polled = Polled(Outcome.DEPLOYING, words, polled.head, begun.id)
+        await self._door.note(actor, Action.DEPLOY, service, "update", polled.text)
+        return polled
+
+    async def _start(self, action: Action, request: Request) -> Deployment | Refused:
+        detail = request.ref or request.release or ""
+        refusal = await self._door.admit(request.actor, action, request.service, detail)
+        if refusal:
+            return refusal
+        begun = await self._deployer.start(request)
+        await self._door.note(
+            request.actor,
+            action,
+            request.service,
+            detail,
+            begun if isinstance(begun, Refused) else f"deployment {begun.id}",
+        )
+        return begun
+
+    async def now(self, actor: Actor, service: str, number: int | None = None) -> Deployment | Refused:
+        """End what a deployment waits for before it replaces what runs; it goes on by itself.
+
+        number: the one that was looked at; refused where that one does not wait. None: the service's that waits.
+        """
+        detail = "" if number is None else str(number)
+        refusal = await self._door.admit(actor, Action.NOW, service, detail)
+        if refusal:
+            return refusal
+        found = self._deployer.waiting(service)
+        if found is None or number not in {None, found.id} or not self._deployer.hurry(found.id, actor.name):
+            words = self._not_waiting(service, number)
+            return await self._door.refuse(actor, Action.NOW, service, detail, Why.NOT_WAITING, words)
+        await self._door.note(actor, Action.NOW, service, detail, f"deployment {found.id} waits no longer")
+        return found
+
+    def _not_waiting(self, service: str, number: int | None) -> str:
+        if number is not None:
+            return f"Deployment {number} of {service} does not wait any more."
+        if kept := self._watcher.waits(service):
+            return f"No deployment of {service} waits, but its recovery does ({kept}): restart does it now."
+        return f"No deployment of {service} waits for anything."
+
+    async def kept(self, actor: Actor, service: str) -> list[Release]:
+        """The kept releases but the live one, newest first; none for who may not roll back (for autocompletion)."""
+        if not self._door.allows(actor, Action.ROLLBACK) or service not in self._config.services:
+            return []
+        live = await self._store.read(ledger.live, service)
+        return [r for r in await self._store.read(ledger.releases, service) if live is None or r.name != live.release]
+
+
+def _kept_back(polled: Polled, quarantined: Collection[str], hold: Hold | None) -> Polled:
+    """What the poll found, where there is no news for it but there is for a person: a commit that is not taken."""
+    if polled.head is not None and polled.head in quarantined:
+        words = f"{polled.head[:10]} failed before and is quarantined; a deploy by hand may try it again"
+        return Polled(Outcome.WAITING, words, polled.head)
+    if hold is not None and polled.head == hold.waits:
+        words = "it was rolled back; updates wait for a newer commit, or for resume"
+        return Polled(Outcome.WAITING, words, polled.head)
+    return polled
