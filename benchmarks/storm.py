@@ -59,8 +59,8 @@ class _Calm:
         del part
         return await self.state(service)
 
-    async def state(self, service: str) -> ServiceState:
-        del service
+    async def state(self, service: str, *, anew: bool = False) -> ServiceState:
+        del service, anew
         return self.state_now
 
     async def logs(self, service: str, query: LogQuery) -> list[LogLine]:

@@ -158,8 +158,12 @@ class ServiceManager(Protocol):
     def parts(self, service: str) -> tuple[str, ...]:
         """What a deploy restarts one after the other, in this order: the names of its units, () where it is one."""
 
-    async def state(self, service: str) -> ServiceState:
-        """How it stands now."""
+    async def state(self, service: str, *, anew: bool = False) -> ServiceState:
+        """How it stands now, by the last that its manager told.
+
+        anew: it is asked, where what it tells comes a moment late: before something is done to a service that somebody
+        else may just be stopping. That may raise ManagerError.
+        """
 
     async def logs(self, service: str, query: LogQuery) -> list[LogLine]:
         """Lines the service wrote, and what its manager said of it, oldest first. Bounded in time and memory."""

@@ -127,8 +127,9 @@ class Supervisor:
         self._keeper(service)
         return ()
 
-    async def state(self, service: str) -> ServiceState:
-        """How it stands now."""
+    async def state(self, service: str, *, anew: bool = False) -> ServiceState:
+        """How it stands now; it is opsbot's own child, of which everything is known at once."""
+        del anew
         return self._keeper(service).state
 
     async def logs(self, service: str, query: LogQuery) -> list[LogLine]:

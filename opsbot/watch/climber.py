@@ -173,11 +173,12 @@ class Climber:
         watched.judge_anew()
         barred: list[str] = []
         for part in parts:
-            # Writing it down took a moment, too, and so did the unit before.
-            if let_go((await self._managers[name].state(name)).of(part)):
-                await self._casebook.note(name, f"{part or name} is not restarted: somebody stops it")
-                continue
             try:
+                # Writing it down took a moment, too, and so did the unit before. On a host that can hardly breathe
+                # systemd's word that somebody stops it comes later than the check that fails because of it.
+                if at_it := _at_it((await self._managers[name].state(name, anew=True)).of(part)):
+                    await self._casebook.note(name, f"{part or name} is not restarted: {at_it}")
+                    continue
                 state = await self._managers[name].restart(name, part or None)
             except ManagerError as error:
                 watched.did_not_help()
@@ -199,3 +200,10 @@ class Climber:
             await self._casebook.note(name, f"no rollback: {begun.text}")
             return
         await self._casebook.note(name, f"rolling back to {begun.release_to}: {step.why}")
+
+
+def _at_it(state: ServiceState) -> str:
+    """Who is dealing with a unit already, in words; "" where nobody is."""
+    if let_go(state):
+        return "somebody stops it"
+    return "its manager is at it" if state.activity in UNSETTLED else ""

@@ -91,7 +91,7 @@ class Services:
         self.states[service] = replace(self.states[service], activity=Activity.RUNNING, pid=4243, started_at=now())
         return self.states[service]
 
-    async def state(self, service: str) -> ServiceState:
+    async def state(self, service: str, *, anew: bool = False) -> ServiceState:
         return self.states[service]
 
     async def logs(self, service: str, query: LogQuery) -> list[LogLine]:

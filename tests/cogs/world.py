@@ -89,7 +89,7 @@ class CalmManager:
         self.restarts.append(service)
         return await self.state(service)
 
-    async def state(self, service: str) -> ServiceState:
+    async def state(self, service: str, *, anew: bool = False) -> ServiceState:
         del service
         return ServiceState(Activity.RUNNING, pid=1, run=str(len(self.restarts)), started_at=START)
 

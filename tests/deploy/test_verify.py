@@ -44,7 +44,7 @@ class Played:
     async def restart(self, service: str, part: str | None = None) -> ServiceState:
         return self.now
 
-    async def state(self, service: str) -> ServiceState:
+    async def state(self, service: str, *, anew: bool = False) -> ServiceState:
         return self.now
 
     async def logs(self, service: str, query: LogQuery) -> list[LogLine]:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from http.client import HTTPException
 from pathlib import Path
 
 from opsbot.config import CheckKind, ManagerKind, Service
@@ -74,7 +75,7 @@ def version(port: int) -> str | None:
     """The version that answers well there. Blocks."""
     try:
         found = get(f"http://127.0.0.1:{port}/health")
-    except OSError:
+    except (OSError, HTTPException):
         return None
     return str(found["version"]) if found["status"] == 200 else None
 

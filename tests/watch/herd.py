@@ -81,7 +81,7 @@ class Shepherd:
         self.restarts.append(service)
         return await self.state(service)
 
-    async def state(self, service: str) -> ServiceState:
+    async def state(self, service: str, *, anew: bool = False) -> ServiceState:
         running = ServiceState(Activity.RUNNING, pid=1, run="1", started_at=self.clock() - timedelta(hours=1))
         return self.states.setdefault(service, running)
 

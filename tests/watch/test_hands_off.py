@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from opsbot.services.port import Activity, ServiceState
+from opsbot.store import watchbook
 from tests.watch.bot_stage import open_stage as open_bot_stage
 from tests.watch.test_watch import Stage, stage
 
@@ -91,3 +92,21 @@ async def test_what_a_person_stops_while_recovery_asks_whether_it_may_act_is_not
         await stage.run(30)
         assert asked
         assert stage.manager.restarts_asked == []
+
+
+@pytest.mark.parametrize(
+    ("really", "said"),
+    [
+        (Activity.STOPPING, "api is not restarted: somebody stops it"),
+        (Activity.RETRYING, "api is not restarted: its manager is at it"),
+    ],
+)
+async def test_what_its_manager_has_not_told_yet_is_asked_before_a_restart(
+    stage: Stage, really: Activity, said: str
+) -> None:
+    stage.manager.really = ServiceState(really)
+    stage.eyes.failing["http"] = "connection refused"
+    await stage.run(30)
+    assert stage.manager.restarts_asked == []
+    incident = (await stage.store.read(watchbook.open_incidents))["api"]
+    assert said in [deed.text for deed in incident.deeds]

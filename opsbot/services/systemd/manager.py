@@ -170,9 +170,19 @@ class Systemd:
         units = tuple(self._service(service).trackers)
         return units if len(units) > 1 else ()
 
-    async def state(self, service: str) -> ServiceState:
-        """How it stands, by the last that systemd told; asked of nobody."""
+    async def state(self, service: str, *, anew: bool = False) -> ServiceState:
+        """How it stands, by the last that systemd told; asked of nobody, unless `anew`.
+
+        Raises:
+            ManagerError: it cannot be asked anew.
+        """
         kept = self._service(service)
+        if anew:
+            for tracker in kept.trackers.values():
+                try:
+                    await self._refresh(tracker)
+                except BusError as error:
+                    raise ManagerError(f"{tracker.unit}: its state cannot be read: {error}", retry=True) from error
         parts = [(unit, await self._unit_state(kept, tracker)) for unit, tracker in kept.trackers.items()]
         return parts[0][1] if len(parts) == 1 else together(parts)
 
