@@ -369,3 +369,25 @@ async def test_a_unit_that_is_renamed_is_told_apart_from_one_that_died(world: Wo
             await world.manager.start("web")
     finally:
         await asyncio.to_thread(other.unlink)
+
+
+async def test_what_is_read_anew_while_it_changes_is_not_older_than_what_was_heard(world: World) -> None:
+    await write_unit(UNIT, text(unit="StartLimitIntervalSec=0"))
+    await world.manager.start("web")
+
+    async def read() -> None:
+        while True:
+            await world.manager._read_anew()
+            await asyncio.sleep(0)
+
+    async with asyncio.TaskGroup() as readers:
+        reading = [readers.create_task(read()) for _ in range(3)]
+        try:
+            for number in range(15):
+                await systemctl("restart", UNIT)
+                await world.until(lambda number=number: len(world.told) >= number + 2)  # type: ignore[misc]
+            await asyncio.sleep(0.3)
+        finally:
+            for each in reading:
+                each.cancel()
+    assert world.told == [Happening.STARTED] * 16

@@ -33,6 +33,8 @@ AGAIN = timedelta(minutes=1)
 """How often all is read anew, should a signal have been lost."""
 SECOND_LOOK = timedelta(seconds=5)
 """Between two looks at a unit that systemd cannot load: while a package is upgraded, its file is away for a moment."""
+READS = 5
+"""How often a unit that changes while it is read is read again."""
 SPARE = timedelta(seconds=30)
 """What a job is given beside the unit's own limits."""
 _MASKED = "masked"
@@ -286,6 +288,7 @@ class Systemd:
             return
         interface, values, _ = signal.body
         tracker = kept.trackers[unit]
+        tracker.heard += 1
         facts = tracker.facts.changed(interface, values)
         if interface == SERVICE:
             # The unit's own change follows, and only both together say what happened.
@@ -334,8 +337,23 @@ class Systemd:
             facts = facts.changed(SERVICE, await self.bus.properties(unit, SERVICE))
         return facts
 
+    async def _read_now(self, tracker: Tracker) -> UnitFacts | None:
+        """What is read while nothing is heard; None where it changes all the time: then what is heard tells it.
+
+        Of what is read in two calls the one half may be older than a signal that came meanwhile, or both: taken after
+        it, a run that is over would come alive again.
+        """
+        for _ in range(READS):
+            heard = tracker.heard
+            facts = await self._read(tracker.unit)
+            if tracker.heard == heard:
+                return facts
+        return None
+
     async def _refresh(self, tracker: Tracker) -> None:
-        tracker.take(await self._read(tracker.unit))
+        facts = await self._read_now(tracker)
+        if facts is not None:
+            tracker.take(facts)
 
     async def _read_anew(self) -> None:
         """Signals may have been missed: see how each unit stands, and tell what happened meanwhile."""
@@ -347,9 +365,15 @@ class Systemd:
                     log.warning("%s: its state cannot be read: %s", tracker.unit, error)
 
     async def _catch_up(self, tracker: Tracker) -> None:
-        facts = await self._read(tracker.unit)
+        facts = await self._read_now(tracker)
+        if facts is None:
+            return
+        heard = tracker.heard
         ended_well = tracker.lived and facts.active == "inactive" and not facts.job and not tracker.asked
-        if ended_well and await self._was_stopped(tracker.unit, tracker.lived):
+        stopped = bool(ended_well) and await self._was_stopped(tracker.unit, tracker.lived)
+        if tracker.heard != heard:
+            return  # it has changed since, and that was heard
+        if stopped:
             tracker.begin(facts, by_hand=False)
             tracker.told(Happening.STOPPED, by_hand=True)
             return

@@ -27,6 +27,8 @@ class Tracker:
         self.unit = unit
         self.facts = UnitFacts()
         self.asked = 0
+        self.heard = 0
+        """How many changes of it systemd has told."""
         self.by_hand = False
         self.ending = False
         """Opsbot stops it; that it was stopped on purpose is known only when that is done."""
