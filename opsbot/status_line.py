@@ -87,7 +87,7 @@ def _counts(db: sqlite3.Connection, services: Iterable[str], now: datetime) -> t
     names = list(services)
     held = sum(ledger.hold(db, name) is not None for name in names)
     silenced = sum(watchbook.silence(db, name, now) is not None for name in names)
-    return held, silenced, outbox.waiting(db)[0]
+    return held, silenced, outbox.waiting(db, now)[0]
 
 
 async def standing_of(engine: Engine) -> Standing:

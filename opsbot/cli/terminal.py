@@ -48,11 +48,6 @@ def fit(text: str, most: int) -> str:
     return kept + "…"
 
 
-def pad(text: str, columns: int) -> str:
-    """The text, filled up with spaces to so many columns."""
-    return text + " " * (columns - width(text))
-
-
 def wants_colour(stream: TextIO) -> bool:
     """Whether colours belong there (https://no-color.org)."""
     return stream.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"

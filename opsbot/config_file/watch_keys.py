@@ -157,7 +157,7 @@ RECOVERY = Table(
             "budget",
             kinds.integer(1, 1000, 10),
             "Restarts within `window`, over all troubles, systemd's own among them: a service that comes back for a "
-            "minute between its falls is a loop too. Once they are spent a human is called.",
+            "minute between its falls is a loop too. Once they are spent no rung restarts it any more.",
         ),
         Key("window", kinds.duration(SECOND, 7 * DAY, "1h"), "The time `budget` is counted over."),
         Key(

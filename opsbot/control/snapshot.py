@@ -82,7 +82,7 @@ class Snapshots:
         if self._gateway is None:
             return None
         now = self._gateway()
-        waiting, _ = await self._engine.store.read(outbox.waiting)
+        waiting, _ = await self._engine.store.read(outbox.waiting, self._engine.clock())
         return {
             "connected": now.connected,
             "since": replies.maybe_iso(now.since),

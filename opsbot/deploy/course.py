@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -103,7 +103,10 @@ class Course:
         try:
             self.value = await asyncio.shield(writing)
         except asyncio.CancelledError:
-            self.value = await writing
+            while not writing.done():
+                with suppress(asyncio.CancelledError):  # once more, by one who has no patience left
+                    await asyncio.shield(writing)
+            self.value = writing.result()
             raise
 
     async def end(

@@ -4,6 +4,7 @@ Each phase is in the store before its work begins, so the phase says the most th
 
     PENDING FETCHING PREPARING INSTALLING    nothing live has changed: it has failed, what it prepared is removed
     WAITING                                  all is prepared: the next opsbot waits on
+    ASIDE                                    waits on, or is replaced, by what becomes of the one it stands aside for
     SWITCHING RESTARTING VERIFYING           the next opsbot goes on from there, and finishes or undoes it
     UNDOING                                  the next opsbot begins the undoing anew
 

@@ -11,6 +11,7 @@ and what goes wrong ends it as failed; from there on it is undone. How each of t
 
 import asyncio
 import logging
+import sqlite3
 from dataclasses import replace
 from functools import partial
 
@@ -25,7 +26,7 @@ from opsbot.deploy.undo import undo
 from opsbot.deploy.waiting import GivenUp, Waits
 from opsbot.source.remote import RemoteError
 from opsbot.source.repo import BadRefError, is_full_id
-from opsbot.store import ledger
+from opsbot.store import StoreError, ledger
 from opsbot.store.ledger import StaleError
 
 log = logging.getLogger(__name__)
@@ -165,7 +166,11 @@ async def _waited(course: Course, place: Place, waits: Waits) -> bool:
         if came is None:
             return True
         if await came.take_over(course.value):
-            await _discard_replaced(course, place)
+            # It stands aside, and whatever goes wrong from here on is not to be dealt with as a failure of it.
+            try:
+                await _discard_replaced(course, place)
+            except (sqlite3.Error, StoreError, OSError) as error:
+                log.warning("%s: what was replaced is left to the tidying: %s", place.name, error)
             return False
 
 
@@ -173,7 +178,10 @@ async def _discard_replaced(course: Course, place: Place) -> None:
     """While one waits, what it has replaced is kept; not that of many in a row. The last is left to the tidying."""
     number = course.value.instead_of
     replaced = None if number is None else await place.store.read(ledger.deployment, number)
-    if replaced is not None and replaced.phase is Phase.REPLACED and replaced.release_to != course.value.release_to:
+    if replaced is None or replaced.phase is not Phase.REPLACED:
+        return
+    # What took this one's place may be a rollback to that very release.
+    if replaced.release_to not in await place.store.read(ledger.prepared, place.name):
         await place.discard(replaced)
 
 

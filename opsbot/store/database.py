@@ -112,9 +112,15 @@ def open_readonly(path: Path) -> sqlite3.Connection:
     try:
         db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=BUSY_SECONDS)
         db.row_factory = sqlite3.Row
-        db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        (have,) = db.execute("PRAGMA user_version").fetchone()
     except sqlite3.Error as error:
         raise StoreError(f"{path}: {error}") from error
+    newest = _migrations()[-1][0]
+    if have != newest:
+        db.close()
+        mend = "start opsbot once, which brings it up to date" if have < newest else "use that one's commands"
+        age = "an older" if have < newest else "a newer"
+        raise StoreError(f"{path} is from {age} opsbot (version {have} and not {newest}): {mend}")
     return db
 
 

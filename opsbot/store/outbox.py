@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from opsbot.core.model import Notice, NoticeKind
-from opsbot.store.rows import dump, load, maybe_moment, moment, seconds
+from opsbot.store.rows import dump, load, maybe_moment, maybe_seconds, moment, seconds
 
 
 def notice(row: sqlite3.Row) -> Notice:
@@ -81,6 +81,11 @@ _WITHHELD = f"""(n.kind IN {OF_INCIDENTS} AND EXISTS (
 """What is said of an incident whose alarm a storm has told, as long as the storm lasts."""
 
 
+_QUIET = """EXISTS (SELECT 1 FROM quiet q WHERE q.at <= ?1 AND q.until > ?1
+                      AND (q.service = n.service OR (q.service = 'host:*' AND n.service LIKE 'host:%')))"""
+"""Whether its subject is silenced, or in a window, at the moment ?1."""
+
+
 def untold(db: sqlite3.Connection, now: datetime, limit: int = 50) -> list[Notice]:
     """What is still to be sent, in order. While a service is silenced, its incidents wait (deployments do not).
 
@@ -91,8 +96,7 @@ def untold(db: sqlite3.Connection, now: datetime, limit: int = 50) -> list[Notic
     rows = db.execute(
         f"""SELECT n.* FROM notices n WHERE told_at IS NULL AND dropped IS NULL AND digest IS NULL
               AND NOT (kind IN {WAKING}
-                       AND EXISTS (SELECT 1 FROM quiet q WHERE q.at <= ?1 AND q.until > ?1
-                         AND (q.service = n.service OR (q.service = 'host:*' AND n.service LIKE 'host:%'))))
+                       AND {_QUIET})
               AND NOT {_WITHHELD}
               AND (kind <> 'timeline' OR NOT EXISTS (
                   SELECT 1 FROM notices c WHERE c.kind = 'incident' AND c.subject = n.subject
@@ -238,11 +242,16 @@ def card(db: sqlite3.Connection, kind: NoticeKind, subject: int) -> Notice | Non
     return None if row is None else notice(row)
 
 
-def waiting(db: sqlite3.Connection) -> tuple[int, datetime | None]:
-    """How many notices are untold, and since when the oldest waits. What a storm has told does not count."""
+def waiting(db: sqlite3.Connection, now: datetime | None = None) -> tuple[int, datetime | None]:
+    """How many notices are untold, and since when the oldest waits. What a storm has told does not count.
+
+    now: neither does what a silence or a window holds back at that moment.
+    """
     row = db.execute(
         f"""SELECT count(*) AS n, min(at) AS at FROM notices n
-            WHERE told_at IS NULL AND dropped IS NULL AND NOT {_WITHHELD}"""  # noqa: S608 - a constant
+            WHERE told_at IS NULL AND dropped IS NULL AND NOT {_WITHHELD}
+              AND NOT (kind IN {OF_INCIDENTS} AND {_QUIET})""",  # noqa: S608 - constants
+        (maybe_seconds(now),),
     ).fetchone()
     return int(row["n"]), maybe_moment(row["at"])
 

@@ -3,11 +3,13 @@
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from opsbot.config import ManagerKind
 from opsbot.core.access import Origin, itself
 from opsbot.core.deployment import Kind, Refused, Request, previous_good
+from opsbot.core.model import Incident
 from opsbot.core.recovery import Next, Rung, Trouble, next_rung
 from opsbot.deploy.deployer import Deployer
 from opsbot.services.port import Activity, ManagerError, ServiceManager, ServiceState
@@ -69,17 +71,28 @@ class Climber:
             watched.acting = False
 
     async def started_again(self, name: str) -> None:
-        """Its manager has started it by itself. One that never stays up never comes to the ladder's end: nothing is
-        given up while systemd goes on. So a human is called for it once its budget of restarts is spent.
+        """Its manager has started it by itself. One that never stays up never comes to the ladder's end by its state:
+        nothing is given up while systemd goes on. So what follows on restarts follows here once their budget is spent.
         """
         watched, now, ladder = self._watched[name], self._clock(), self._watched[name].service.recovery
-        if watched.incident is None or watched.called or watched.hands:
+        incident = watched.incident
+        if incident is None or watched.acting or watched.hands:
             return
-        recent = len(await self._store.read(watchbook.recoveries, name, now - ladder.window))
-        if recent < ladder.budget or await self._kept_back(name, self._vetoes.ladder_ends):
-            return
-        within = duration(ladder.window)
-        await self._casebook.call(name, f"it was started again {recent} times within {within}, and never stays up", now)
+        watched.acting = True
+        try:
+            recent = len(await self._store.read(watchbook.recoveries, name, now - ladder.window))
+            if recent < ladder.budget:
+                return
+            trouble = await self._trouble(name, incident, await self._managers[name].state(name), now)
+            step = next_rung(replace(trouble, silenced_by_manager=False), ladder, now)
+            if step.rung not in {Rung.ROLL_BACK, Rung.CALL_HUMAN}:
+                return
+            if await self._kept_back(name, self._vetoes.ladder_ends) or watched.incident is None:
+                return
+            why = f"it was started again {recent} times within {duration(ladder.window)}, and never stays up"
+            await self._take(name, replace(step, why=why) if step.rung is Rung.CALL_HUMAN else step, now, [])
+        finally:
+            watched.acting = False
 
     async def _spent(self, name: str, state: ServiceState) -> bool:
         """Whether a veto forbids recovery, not only for now: then a human is called, once, until it is lifted."""
@@ -102,21 +115,35 @@ class Climber:
         if incident is None:
             return
         now, ladder = self._clock(), watched.service.recovery
+        trouble = await self._trouble(name, incident, state, now)
+        settled = _settled(watched, state)
+        parts = settled or [part for part, _ in meant_to_run(state)]
+        step = next_rung(trouble, ladder, now)
+        if step.rung in {Rung.WAIT, Rung.NOTHING}:
+            return
+        vetoes = self._vetoes.restarts if step.rung is Rung.RESTART else self._vetoes.ladder_ends
+        kept_back = await self._kept_back(name, vetoes)
+        # All that was asked took a moment, in which a check may have seen it well, or somebody begun to stop it.
+        state = await self._managers[name].state(name)
+        parts = [part for part in parts if not let_go(state.of(part))]
+        if parts and not kept_back and watched.incident is not None and in_trouble(watched, state):
+            await self._take(name, step, now, parts)
+
+    async def _trouble(self, name: str, incident: Incident, state: ServiceState, now: datetime) -> Trouble:
+        watched, window = self._watched[name], self._watched[name].service.recovery.window
         needs = self._family.needs_failing(name)
         if needs and not watched.waits_for:
             await self._casebook.note(name, f"left alone while {needs}, which it needs, is not well")
         watched.waits_for = needs
-        # Of several units only those that are down are dealt with, and of these only what systemd is not at itself.
-        down = troubled(watched, state)
-        settled = [part for part in down if state.of(part).activity not in UNSETTLED]
-        concerned = [state.of(part) for part in settled or down] or [part for _, part in meant_to_run(state)]
+        concerned = [state.of(part) for part in _settled(watched, state) or troubled(watched, state)]
+        concerned = concerned or [part for _, part in meant_to_run(state)]
         live = await self._store.read(ledger.live, name)
         releases = await self._store.read(ledger.releases, name)
         quarantined = frozenset(await self._store.read(ledger.quarantined, name))
-        trouble = Trouble(
+        return Trouble(
             since=incident.opened_at,
             restarts=watched.restarts,
-            recent=await self._store.read(watchbook.recoveries, name, now - ladder.window),
+            recent=await self._store.read(watchbook.recoveries, name, now - window),
             live_since=live.since if live else None,
             can_roll_back=previous_good(releases, live.release if live else None, quarantined) is not None,
             rolled_back=watched.rolled_back,
@@ -129,17 +156,6 @@ class Climber:
             and any(each.activity is Activity.FAILED and not each.revivable for each in concerned),
             barred=watched.barred,
         )
-        parts = settled or [part for part, _ in meant_to_run(state)]
-        step = next_rung(trouble, ladder, now)
-        if step.rung in {Rung.WAIT, Rung.NOTHING}:
-            return
-        vetoes = self._vetoes.restarts if step.rung is Rung.RESTART else self._vetoes.ladder_ends
-        kept_back = await self._kept_back(name, vetoes)
-        # All that was asked took a moment, in which a check may have seen it well, or somebody begun to stop it.
-        state = await self._managers[name].state(name)
-        parts = [part for part in parts if not let_go(state.of(part))]
-        if parts and not kept_back and watched.incident is not None and in_trouble(watched, state):
-            await self._take(name, step, now, parts)
 
     async def _take(self, name: str, step: Next, now: datetime, parts: Sequence[str]) -> None:
         match step.rung:
@@ -200,6 +216,11 @@ class Climber:
             await self._casebook.note(name, f"no rollback: {begun.text}")
             return
         await self._casebook.note(name, f"rolling back to {begun.release_to}: {step.why}")
+
+
+def _settled(watched: Watched, state: ServiceState) -> list[str]:
+    """Of several units only those that are down are dealt with, and of these only what systemd is not at itself."""
+    return [part for part in troubled(watched, state) if state.of(part).activity not in UNSETTLED]
 
 
 def _at_it(state: ServiceState) -> str:

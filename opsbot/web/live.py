@@ -64,7 +64,7 @@ class LiveSources:
         """What is not up."""
         reasons = list(self.stuck())
         try:
-            await self._engine.store.read(outbox.waiting)
+            await self._engine.store.read(outbox.waiting, self._engine.clock())
         except StoreError as error:
             reasons.append(str(error))
         connected, _, problem = self._gateway()
@@ -77,7 +77,7 @@ class LiveSources:
     async def figures(self) -> Figures:
         """Everything `/metrics` shows."""
         engine = self._engine
-        waiting, oldest = await engine.store.read(outbox.waiting)
+        waiting, oldest = await engine.store.read(outbox.waiting, engine.clock())
         connected, latency, _ = self._gateway()
         recoveries = {}
         for name in engine.config.services:

@@ -139,7 +139,12 @@ def _counters(figures: Figures) -> Iterator[Family]:
     failures = float(figures.heartbeat_failures_total)
     yield "heartbeat_failures", "Heartbeats the switch did not hear.", (), [((), failures)]
     for name, text, label, counts in (
-        ("recoveries", "Restarts that recovery made.", "service", figures.recoveries_total),
+        (
+            "recoveries",
+            "Restarts that recovery made, and those of its manager while it was not well.",
+            "service",
+            figures.recoveries_total,
+        ),
         ("poll_failures", "Polls the repository did not answer.", "service", figures.poll_failures_total),
         ("loop_failures", "Runs of a loop that failed.", "loop", figures.loop_failures_total),
         ("faults", "Faults that it met and went on from; its log has each.", "module", figures.faults_total),

@@ -5,9 +5,11 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -225,6 +227,18 @@ async def test_a_store_that_was_never_made_is_told_with_3(tmp_path: Path, opsbot
     assert ended.code == 3
     assert "the daemon does not answer" in ended.err
     assert "opsbot.sqlite3" in ended.err
+
+
+async def test_a_store_that_this_opsbot_has_not_brought_up_to_date_is_told_with_the_mend(
+    left: Config, opsbot: Opsbot
+) -> None:
+    with closing(sqlite3.connect(left.state.database)) as db:
+        (newest,) = db.execute("PRAGMA user_version").fetchone()
+        for version, words in ((newest - 1, "from an older opsbot"), (newest + 1, "from a newer opsbot")):
+            db.execute(f"PRAGMA user_version = {version}")
+            ended = await opsbot("status")
+            assert (ended.code, "Traceback" in ended.err) == (3, False), ended.err
+            assert f"{words} (version {version} and not {newest})" in ended.err
 
 
 async def test_after_a_sigkill_the_store_is_read_with_all_that_was_written(tmp_path: Path, opsbot: Opsbot) -> None:

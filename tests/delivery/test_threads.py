@@ -186,6 +186,8 @@ async def test_a_silenced_incident_writes_no_lines_before_its_card(world: World)
     await world.engine.services.silence(_operator(world), "api")
     await world.incident()
     await deed(world, 1, "restart 1 of 3")
+    assert (await world.store.read(outbox.waiting))[0] > 0
+    assert await world.store.read(outbox.waiting, world.now()) == (0, None), "it does not wait for Discord"
     await world.recover()
     await asyncio.sleep(0.3)
     assert world.posted() == []

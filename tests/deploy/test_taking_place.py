@@ -195,3 +195,21 @@ async def test_a_newer_one_that_installs_and_is_undone_names_the_one_that_was_gi
         assert lost in ended.note
         assert (await stage.deploy(good[:10])).phase is Phase.LIVE
         await stage.assert_well("2")
+
+
+async def test_a_rollback_to_what_was_replaced_finds_it_there(tmp_path: Path, remote: Remote, port: int) -> None:
+    room = Room()
+    async with open_stage(tmp_path, make_service(tmp_path, remote.url, port, soak=0.1), vetoes=room.vetoes) as stage:
+        await stage.deploy()
+        room.words = WORDS
+        replaced = await waiting(stage, remote.version("2"))
+        newer = await waiting(stage, remote.version("3"))
+        assert await phase_of(stage, replaced.id) is Phase.REPLACED
+        release = (await stage.store.read(ledger.deployment, replaced.id)).release_to  # type: ignore[union-attr]
+        back = await stage.deployer.start(Request("web", Kind.ROLLBACK, person(), release=release))
+        assert isinstance(back, Deployment), back
+        await until(partial(waits, stage, back.id), 15)
+        assert await phase_of(stage, newer.id) is Phase.REPLACED
+        room.words = ""
+        assert (await stage.deployer.wait(back.id)).phase is Phase.LIVE
+        await stage.assert_well("2")

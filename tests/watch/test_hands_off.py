@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from opsbot.services.port import Activity, ServiceState
-from opsbot.store import watchbook
+from opsbot.core.access import Origin
+from opsbot.core.deployment import Kind, Phase
+from opsbot.core.model import Live, NoticeKind
+from opsbot.services.port import Activity, Happening, ServiceState
+from opsbot.store import ledger, watchbook
 from tests.watch.bot_stage import open_stage as open_bot_stage
 from tests.watch.test_watch import Stage, stage
 
@@ -110,3 +113,26 @@ async def test_what_its_manager_has_not_told_yet_is_asked_before_a_restart(
     assert stage.manager.restarts_asked == []
     incident = (await stage.store.read(watchbook.open_incidents))["api"]
     assert said in [deed.text for deed in incident.deeds]
+
+
+async def test_what_its_manager_starts_for_ever_since_a_release_is_rolled_back_before_a_human_is_called(
+    stage: Stage,
+) -> None:
+    await stage.store.write(ledger.set_live, Live("api", "r2", stage.clock(), None))
+
+    async def dies_and_is_started(times: int) -> None:
+        for _ in range(times):
+            stage.manager.happens(Happening.DIED, ServiceState(Activity.RETRYING, exit="exit status 1"))
+            await stage.settle()
+            stage.manager.happens(Happening.STARTED, stage.manager._next())
+            await stage.run(20)
+
+    await dies_and_is_started(15)
+    (request,) = stage.yard.asked
+    assert (request.kind, request.actor.origin) == (Kind.ROLLBACK, Origin.RECOVERY)
+    assert NoticeKind.CALL not in await stage.kinds()
+    assert stage.manager.restarts_asked == []
+    stage.yard.ends(request, Phase.LIVE)
+    await dies_and_is_started(2)
+    assert len(stage.yard.asked) == 1
+    assert (await stage.kinds()).count(NoticeKind.CALL) == 1, "the release was not to blame"

@@ -33,8 +33,9 @@ AGAIN = timedelta(minutes=1)
 """How often all is read anew, should a signal have been lost."""
 SECOND_LOOK = timedelta(seconds=5)
 """Between two looks at a unit that systemd cannot load: while a package is upgraded, its file is away for a moment."""
+PAUSE = timedelta(milliseconds=50)
 READS = 5
-"""How often a unit that changes while it is read is read again."""
+"""How often a unit that changes while it is read is read, with so long and longer in between."""
 SPARE = timedelta(seconds=30)
 """What a job is given beside the unit's own limits."""
 _MASKED = "masked"
@@ -288,8 +289,8 @@ class Systemd:
             return
         interface, values, _ = signal.body
         tracker = kept.trackers[unit]
-        tracker.heard += 1
         facts = tracker.facts.changed(interface, values)
+        tracker.heard += facts != tracker.facts
         if interface == SERVICE:
             # The unit's own change follows, and only both together say what happened.
             tracker.facts = facts
@@ -343,7 +344,8 @@ class Systemd:
         Of what is read in two calls the one half may be older than a signal that came meanwhile, or both: taken after
         it, a run that is over would come alive again.
         """
-        for _ in range(READS):
+        for number in range(READS):
+            await asyncio.sleep(PAUSE.total_seconds() * number)
             heard = tracker.heard
             facts = await self._read(tracker.unit)
             if tracker.heard == heard:
