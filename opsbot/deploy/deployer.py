@@ -7,12 +7,13 @@
 import asyncio
 import logging
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from opsbot.config import Config
 from opsbot.core.deployment import (
+    CHANGED,
     Deployment,
     Kind,
     Refused,
@@ -226,29 +227,35 @@ class Deployer:
         Only for the one process that holds the state directory. Those taken up go on by themselves (`wait`).
         """
         await end_left_behind(str(self._config.state.directory), self._errands)
-        unfinished = await self._store.read(ledger.unfinished)
-        taken_up = [deployment.id for deployment in unfinished if await self._take_up(deployment)]
+        going = await self._going_on([])
         # What stood aside for one that was ended just now waits again.
-        left = [each for each in await self._store.read(ledger.unfinished) if each.id not in taken_up]
-        taken_up += [deployment.id for deployment in left if await self._take_up(deployment)]
+        going += await self._going_on([each.id for each in going])
+        # Their folders are put right before any of them goes on: one that waited may switch in that very moment.
+        changing = {each.service for each in going if each.phase in CHANGED}
         for place in self._places.values():
             try:
-                await put_right(place, busy=self.busy(place.name))
+                await put_right(place, busy=place.name in changing)
             except (OSError, RemoteError) as error:
                 # One service whose folders cannot be worked in does not keep opsbot from the others.
                 log.warning("the releases of %s could not be put right: %s", place.name, error)
-        return tuple(taken_up)
+        for each in going:
+            self._under_way.launch(each, self._places[each.service], resumed=True)
+        return tuple(each.id for each in going)
 
-    async def _take_up(self, deployment: Deployment) -> bool:
-        place = self._places.get(deployment.service)
-        if place is None:
-            await self._store.write(end_unknown, deployment, self._clock())
-            return False
-        course = self._course(deployment, place)
-        if not await goes_on(course, place):
-            return False
-        self._under_way.launch(course.value, place, resumed=True)
-        return True
+    async def _going_on(self, known: Sequence[int]) -> list[Deployment]:
+        """Those of the unfinished deployments, but for the known ones, that go on; the others are ended here."""
+        going = []
+        for deployment in await self._store.read(ledger.unfinished):
+            place = self._places.get(deployment.service)
+            if deployment.id in known:
+                continue
+            if place is None:
+                await self._store.write(end_unknown, deployment, self._clock())
+                continue
+            course = self._course(deployment, place)
+            if await goes_on(course, place):
+                going.append(course.value)
+        return going
 
     def _course(self, value: Deployment, place: Place) -> Course:
         return Course(value, place.service, self._store, self._feed, self._clock, self._redact)

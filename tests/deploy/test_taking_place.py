@@ -4,8 +4,13 @@ import asyncio
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from opsbot.core.access import Origin, itself
 from opsbot.core.deployment import Deployment, Hold, Kind, Phase, Refused, Request, Why
+from opsbot.deploy import deployer
+from opsbot.deploy.place import Place
+from opsbot.deploy.upkeep import put_right
 from opsbot.source.poll import Poller
 from opsbot.store import ledger
 from tests.deploy.test_waiting import WORDS, Room, ends, waits
@@ -212,4 +217,24 @@ async def test_a_rollback_to_what_was_replaced_finds_it_there(tmp_path: Path, re
         assert await phase_of(stage, newer.id) is Phase.REPLACED
         room.words = ""
         assert (await stage.deployer.wait(back.id)).phase is Phase.LIVE
+        await stage.assert_well("2")
+
+
+async def test_one_that_waited_goes_on_once_the_folders_are_put_right_and_not_beside_that(
+    tmp_path: Path, remote: Remote, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = Room()
+    service = make_service(tmp_path, remote.url, port, soak=2.0)
+    async with open_stage(tmp_path, service, vetoes=room.vetoes, stop=False) as stage:
+        await stage.deploy()
+        room.words = WORDS
+        waited = await waiting(stage, remote.version("2"))
+
+    async def late(place: Place, *, busy: bool) -> None:
+        await asyncio.sleep(1.0)  # as on a host that can hardly breathe
+        await put_right(place, busy=busy)
+
+    monkeypatch.setattr(deployer, "put_right", late)
+    async with open_stage(tmp_path, service) as stage:
+        assert (await stage.deployer.wait(waited.id)).phase is Phase.LIVE
         await stage.assert_well("2")

@@ -60,7 +60,8 @@ async def test_what_fails_in_the_first_unit_never_touches_the_second(two: Instan
         deployment = await stage.deploy()
         watching.cancel()
         assert deployment.phase is Phase.UNDONE
-        assert deployment.note.startswith(f"{two.unit(0)} died")
+        # Under load it is seen dead before its start is through.
+        assert deployment.note.startswith((f"{two.unit(0)} died", f"it did not start: {two.unit(0)}")), deployment
         assert commit in await stage.store.read(ledger.quarantined, "web")
         assert await two.versions() == ["1", "1"]
         after = await two.pids()
