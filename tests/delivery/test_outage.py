@@ -18,6 +18,8 @@ PATIENT = replace(BRISK, retry_first=5.0, retry_most=5.0)
 
 async def outage(world: World, *, incidents: int, minutes: int = 60) -> None:
     """Discord is away while so many incidents come and go; `worker` stays in trouble, and a human is called."""
+    # An hour passes for Discord, too: what it is given is looked for by when it was sent.
+    world.standin.state.clock = lambda: world.now().timestamp()
     world.standin.faults.away()
     await world.incident("worker", "disk is full")
     if world.bot is not None:
