@@ -11,7 +11,7 @@ import asyncio
 import faulthandler
 import logging
 from collections.abc import Coroutine
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -66,12 +66,9 @@ async def run(config: Config) -> int:
             handler.addFilter(RedactingFilter(redact))
         lock = InstanceLock(config.state.directory)
         await asyncio.to_thread(lock.take)
-        try:
+        with ExitStack() as held:
+            held.push(lock)
             await _serve(config, redact, lock)
-        except BaseException:
-            lock.give_up()
-            raise
-        lock.release()
     except AlreadyRunningError as error:
         log.error("%s", error)  # noqa: TRY400 - a sentence for people; a traceback would hide it
         return 1

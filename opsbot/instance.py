@@ -112,8 +112,11 @@ class InstanceLock:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Let go."""
-        self.release()
+        """Let go: in order, unless an error ends it."""
+        if kind is None:
+            self.release()
+        else:
+            self.give_up()
 
 
 def hold_folders(folders: Mapping[str, Path]) -> contextlib.ExitStack:
