@@ -1,0 +1,88 @@
+"""A statement as data: a code from a closed list, and its parameters.
+
+The store, the wire and every decision hold messages; text is rendered from them where it is shown
+(`opsbot.messages`). A message is compared by its code and parameters, never by its text.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any, TypeAlias, Union
+
+Param: TypeAlias = Union[str, int, float, datetime, timedelta, "Message", tuple["Param", ...], None]
+"""What a message may be about. Strings are untrusted text: they are escaped when rendered."""
+
+
+class MessageCode(StrEnum):
+    """Base of the closed lists of codes, one list for each area; a value reads `AREA.CODE`.
+
+    The comment of a member names its parameters and their units. Each member has a text in `opsbot.messages`.
+    """
+
+
+class GeneralCode(MessageCode):
+    """Codes of no area."""
+
+    TEXT = "general.text"
+    """text: a sentence written by an earlier version or by somebody else (git, npm, systemd), shown unchanged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A code and its parameters.
+
+    code: the value of a member of a subclass of `MessageCode`. A plain string, as a row or a peer may hold a code that
+    a newer version wrote.
+    """
+
+    code: str
+    params: Mapping[str, Param] = field(default_factory=dict)
+
+    def __hash__(self) -> int:
+        """Messages that are equal have the same code."""
+        return hash(self.code)
+
+
+def message(code: MessageCode, /, **params: Param) -> Message:
+    """A message of this code, with these parameters."""
+    return Message(code, params)
+
+
+def plain(text: str) -> Message:
+    """A sentence that exists only as text: what an earlier version stored, or another program wrote."""
+    return Message(GeneralCode.TEXT, {"text": text})
+
+
+def encode(value: Message) -> dict[str, Any]:
+    """A message as JSON values: `{"code": ..., "params": {...}}`."""
+    return {"code": str(value.code), "params": {name: _encode(each) for name, each in value.params.items()}}
+
+
+def decode(value: Mapping[str, Any]) -> Message:
+    """The message that `encode` was given."""
+    return Message(value["code"], {name: _decode(each) for name, each in value.get("params", {}).items()})
+
+
+def _encode(value: Param) -> Any:
+    if isinstance(value, datetime):
+        return {"at": value.timestamp()}
+    if isinstance(value, timedelta):
+        return {"seconds": value.total_seconds()}
+    if isinstance(value, Message):
+        return encode(value)
+    if isinstance(value, tuple):
+        return [_encode(each) for each in value]
+    return value
+
+
+def _decode(value: Any) -> Param:
+    if isinstance(value, list):
+        return tuple(_decode(each) for each in value)
+    if not isinstance(value, dict):
+        return value  # type: ignore[no-any-return]
+    if "at" in value:
+        return datetime.fromtimestamp(value["at"], UTC)
+    if "seconds" in value:
+        return timedelta(seconds=value["seconds"])
+    return decode(value)

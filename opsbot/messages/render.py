@@ -1,0 +1,103 @@
+"""Fills in the texts of the catalogue.
+
+A text is a format string over the parameters of its code. `{name}` is shown by the type of the value: a string escaped,
+a time as a moment, a timedelta as a duration, a nested message as its own text, a tuple as a list. A format after the
+colon says more:
+
+    {path:code}                       a name or command, set as code
+    {at:t}                            a time in one of Discord's styles (t, T, d, D, f, F, R)
+    {size:bytes}                      a number of bytes as "512 MiB"
+    {commit:short}                    the first ten characters
+    {count} {count:plural|restart|restarts}
+
+Where a text depends on more than a count, the catalogue holds a function of the parameters that returns such a string.
+"""
+
+import string
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Protocol
+
+from opsbot.core.message import Message, Param
+from opsbot.messages.catalogue import texts
+from opsbot.messages.text import Text
+from opsbot.words import duration, size
+
+SHORT = 10
+"""Characters of a commit id that are shown."""
+
+
+class TextStyle(Protocol):
+    """How the parts of a text look where it is shown."""
+
+    def text(self, value: str) -> str:
+        """Text from outside, made harmless."""
+
+    def code(self, value: str) -> str:
+        """A name, path or command."""
+
+    def moment(self, at: datetime, style: str) -> str:
+        """A time. style: one of Discord's letters; "f" is date and time, "t" the time of day, "R" relative."""
+
+
+class PlainStyle:
+    """Plain text: the command line, mails and logs. Times in UTC."""
+
+    def text(self, value: str) -> str:
+        """As it is: whoever prints it cleans the whole line."""
+        return value
+
+    def code(self, value: str) -> str:
+        """Between backticks, like in the documentation."""
+        return f"`{value}`"
+
+    def moment(self, at: datetime, style: str) -> str:
+        """Date and time in UTC, whatever the style: a log line ages."""
+        seconds = ":%S" if style == "T" else ""
+        return f"{at.astimezone(UTC):%Y-%m-%d %H:%M{seconds}} UTC"
+
+
+PLAIN = PlainStyle()
+
+
+def render(value: Message, style: TextStyle = PLAIN) -> str:
+    """The text of a message. A code that this version does not know is shown with its parameters."""
+    text = texts().get(value.code)
+    if text is None:
+        known = ", ".join(f"{name}={_show(each, '', style)}" for name, each in value.params.items())
+        return style.text(value.code) + (f" ({known})" if known else "")
+    return _fill(text, value.params, style)
+
+
+def _fill(text: Text, params: Mapping[str, Param], style: TextStyle) -> str:
+    template = text if isinstance(text, str) else text(params)
+    return "".join(
+        literal + ("" if name is None else _show(params.get(name), spec, style))
+        for literal, name, spec in _parsed(template)
+    )
+
+
+@lru_cache(maxsize=512)
+def _parsed(template: str) -> tuple[tuple[str, str | None, str], ...]:
+    return tuple((literal, name, spec or "") for literal, name, spec, _ in string.Formatter().parse(template))
+
+
+def _show(value: Param, spec: str, style: TextStyle) -> str:
+    if spec.startswith("plural|"):
+        one, many = spec.split("|")[1:]
+        return one if value == 1 else many
+    if isinstance(value, Message):
+        return render(value, style)
+    if isinstance(value, tuple):
+        return ", ".join(_show(each, spec, style) for each in value)
+    if isinstance(value, datetime):
+        return style.moment(value, spec or "f")
+    if isinstance(value, timedelta):
+        return duration(value)
+    if spec == "bytes" and isinstance(value, int | float):
+        return size(value)
+    if isinstance(value, str):
+        shown = value[:SHORT] if spec == "short" else value
+        return style.code(shown) if spec in {"code", "short"} else style.text(shown)
+    return "" if value is None else style.text(str(value))
