@@ -14,9 +14,9 @@ from pathlib import Path
 from benchmarks._usage import anonymous, rss
 from opsbot.config_file import load
 from opsbot.core.access import Origin, itself
-from opsbot.core.deployment import Deployment, Kind, Phase, Request
-from opsbot.footprint import give_back, limit_arenas, settle_collector
-from opsbot.wiring import Parts, open_engine
+from opsbot.core.deployment import Deployment, DeploymentKind, DeploymentRequest, Phase
+from opsbot.daemon.wiring import Parts, open_engine
+from opsbot.runtime.memory import give_back, limit_arenas, settle_collector
 from tests.fixtures.sample import Remote
 
 CONFIG = """\
@@ -54,7 +54,7 @@ LOOKS = 2
 
 
 async def _deploy(parts: Parts, commit: str) -> None:
-    begun = await parts.deployer.start(Request("web", Kind.DEPLOY, itself(Origin.POLL), ref=commit))
+    begun = await parts.deployer.start(DeploymentRequest("web", DeploymentKind.DEPLOY, itself(Origin.POLL), ref=commit))
     assert isinstance(begun, Deployment), begun
     ended = await parts.deployer.wait(begun.id)
     assert ended.phase is Phase.LIVE, ended
@@ -86,7 +86,9 @@ async def _soak(parts: Parts, commits: list[str], deploys: int) -> None:
         for _ in range(LOOKS):
             await parts.watcher.look(["web"])
             checks += 1
-        await parts.pager.tick()  # these empty what they hear of, as the loops have them do every few seconds
+        await (
+            parts.reminder_scheduler.tick()
+        )  # these empty what they hear of, as the loops have them do every few seconds
         await parts.windows.tick()
         if (number + 1) % max(deploys // 10, 1) == 0:
             gc.collect()

@@ -21,17 +21,17 @@ import discord
 
 from benchmarks import Row, Scale, quantile, row
 from benchmarks._bed import until
-from cogs._cards import Around
-from cogs._channel import OpsChannel
-from cogs._incident_cards import incident_card
+from cogs.cards.common import Around
+from cogs.cards.incident_cards import incident_card
+from cogs.delivery.channel import OpsChannel
 from opsbot.bot.run import run_bot
 from opsbot.config import Config
 from opsbot.config_file import load
 from opsbot.core.model import Evidence, Incident
+from opsbot.daemon.wiring import open_engine
 from opsbot.engine import Engine
 from opsbot.standin import Standin
-from opsbot.store import Store, outbox, watchbook
-from opsbot.wiring import open_engine
+from opsbot.store import Store, incident_repository, outbox
 
 ALARMS = 40
 REST = 3.2
@@ -111,7 +111,7 @@ async def _detection(scale: Scale) -> list[Row]:
         await asyncio.sleep(1)
         for number in range(scale.times(ALARMS)):
             began = time.monotonic()
-            await engine.store.write(watchbook.open_incident, _incident(number, engine.clock()))
+            await engine.store.write(incident_repository.open_incident, _incident(number, engine.clock()))
             engine.feed.publish("notice")
             with_outbox.append(await _arrival(standin, f"s{number} is not well") - began)
             await asyncio.sleep(REST)
@@ -139,12 +139,12 @@ async def _drain(scale: Scale) -> list[Row]:
     async with Standin() as standin, _engine(standin) as (engine, config):
         past = engine.clock() - timedelta(hours=1)
         for number in range(count):
-            await engine.store.write(watchbook.open_incident, _incident(number, past))
-            await engine.store.write(watchbook.close_incident, f"s{number}", "restarted by opsbot", past)
+            await engine.store.write(incident_repository.open_incident, _incident(number, past))
+            await engine.store.write(incident_repository.close_incident, f"s{number}", "restarted by opsbot", past)
         came_and_went = await _told(engine, config, standin)
         messages = len(standin.messages(standin.ops_channel_id))
         for number in range(still_open):
-            await engine.store.write(watchbook.open_incident, _incident(number, past))
+            await engine.store.write(incident_repository.open_incident, _incident(number, past))
         opened = await _told(engine, config, standin)
         told = len(standin.messages(standin.ops_channel_id)) - messages
     return [
@@ -188,14 +188,14 @@ def _cards(db: sqlite3.Connection) -> int:
 
 def _lived(db: sqlite3.Connection, number: int, at: datetime) -> int:
     """An incident from alarm to end, with what was said of it; its size as a line of JSON."""
-    opened = watchbook.open_incident(db, _incident(number, at))
+    opened = incident_repository.open_incident(db, _incident(number, at))
     for deed in ("restart 1 of 3", "restart 2 of 3", "started again (pid 4242)"):
-        watchbook.change_incident(db, opened.id, at, deed=deed)
-    closed = watchbook.close_incident(db, opened.service, "restarted by opsbot", at)
-    for notice in outbox.untold(db, at):
+        incident_repository.change_incident(db, opened.id, at, deed=deed)
+    closed = incident_repository.close_incident(db, opened.service, "restarted by opsbot", at)
+    for notice in outbox.pending(db, at):
         outbox.trying(db, notice.id, at)
         outbox.told(db, notice.id, at, channel=1, message=10**18 + notice.id)
-    for line in outbox.untold(db, at):
+    for line in outbox.pending(db, at):
         outbox.told(db, line.id, at, channel=1, message=10**18 + line.id)
     return len(json.dumps([closed and closed.deeds, EVIDENCE.log, opened.cause], default=str))
 

@@ -20,8 +20,8 @@ from statistics import median
 from benchmarks import Row, Scale, row
 from opsbot.config import Config, Service
 from opsbot.core.access import Origin, itself
-from opsbot.core.deployment import Deployment, Kind, Phase, Refused, Release, Request
-from opsbot.feed import Feed
+from opsbot.core.deployment import Deployment, DeploymentKind, DeploymentRequest, Phase, Refused, Release
+from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.source.poll import Poller
 from opsbot.source.remote import git_environment
 from opsbot.source.repo import Repository
@@ -66,7 +66,7 @@ class _NoDeploys:
     def repository(self, _service: str) -> Repository:
         return self._repository
 
-    async def start(self, request: Request) -> Deployment | Refused:
+    async def start(self, request: DeploymentRequest) -> Deployment | Refused:
         raise AssertionError(f"a poll without news asked for a deployment: {request}")
 
 
@@ -91,7 +91,9 @@ async def _served(folder: Path) -> AsyncIterator[str]:
 async def _live(store: Store, service: str, commit: str) -> None:
     """The ledger says that this commit runs."""
     now = datetime.now(UTC)
-    begun = await store.write(ledger.claim, Request(service, Kind.DEPLOY, itself(Origin.POLL), ref=commit), now)
+    begun = await store.write(
+        ledger.claim, DeploymentRequest(service, DeploymentKind.DEPLOY, itself(Origin.POLL), ref=commit), now
+    )
     assert isinstance(begun, Deployment)
     await store.write(ledger.add_release, service, Release("first", commit, now, good=True))
     ended = replace(begun, phase=Phase.LIVE, commit_to=commit, finished_at=now, updated_at=now)
@@ -115,7 +117,7 @@ async def _measure(kind: str, config: Config, head: str, folder: Path, rounds: i
     await _git(service, "clone", "-q", "--bare", service.source.repository, str(clone))
     async with Store(folder / f"{kind}.sqlite3") as store:
         await _live(store, service.name, head)
-        poller = Poller(config, store, Feed(), _NoDeploys(repository), lambda: datetime.now(UTC))
+        poller = Poller(config, store, ChangeNotifier(), _NoDeploys(repository), lambda: datetime.now(UTC))
 
         async def poll() -> None:
             assert (await poller.poll(service.name)).outcome == "no-news"

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, cast
 from benchmarks import Row, Scale, quantile, row
 from opsbot.config import Check, CheckKind, ManagerKind, Service
 from opsbot.core.health import ProbeResult
-from opsbot.core.recovery import Ladder
-from opsbot.feed import Feed
+from opsbot.core.recovery import RecoveryPolicy
+from opsbot.monitoring import ServiceMonitor
+from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.services.port import Activity, LogLine, LogQuery, ServiceEvent, ServiceManager, ServiceState
 from opsbot.store import Store, outbox
-from opsbot.watch import Watcher
 
 if TYPE_CHECKING:
     from opsbot.deploy.deployer import Deployer
@@ -119,7 +119,7 @@ async def _storm(folder: Path, seconds: int, *, flapping: bool) -> tuple[list[fl
     """By how many milliseconds the beats were late, and how many messages were to be sent."""
     services = {
         f"s{number}": Service(
-            f"s{number}", ManagerKind.PROCESS, ("x",), checks=(CHECK,), recovery=Ladder(restart=False)
+            f"s{number}", ManagerKind.PROCESS, ("x",), checks=(CHECK,), recovery=RecoveryPolicy(restart=False)
         )
         for number in range(SERVICES)
     }
@@ -127,7 +127,7 @@ async def _storm(folder: Path, seconds: int, *, flapping: bool) -> tuple[list[fl
     late: list[float] = []
     async with Store(folder / "storm.sqlite3") as store:
         prober, deployer = cast("Prober", _ByTurns(flapping=flapping)), cast("Deployer", _Idle())
-        watcher = Watcher(services, store, Feed(), managers, prober, deployer)
+        watcher = ServiceMonitor(services, store, ChangeNotifier(), managers, prober, deployer)
         await watcher.open()
         async with _beating(late):
             for _ in range(seconds):

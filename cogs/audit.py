@@ -4,15 +4,15 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from cogs._answer import respond
-from cogs._args import choose_service, engine_of
-from cogs._history_cards import audit
-from cogs._shown import Shown, refusal
+from cogs.cards.history_cards import audit
+from cogs.cards.rendered import RenderedMessage, refusal
+from cogs.interactions.answer import respond
+from cogs.interactions.arguments import choose_service, engine_of
 from opsbot.core.access import Action, Actor
 from opsbot.core.deployment import Refused
 
 
-class Audit(commands.Cog):
+class AuditCog(commands.Cog):
     """The audit log."""
 
     @app_commands.command(description="Who did what, when, from where, and what came of it")
@@ -23,7 +23,7 @@ class Audit(commands.Cog):
     ) -> None:
         """Show the audit log, privately."""
 
-        async def work(actor: Actor) -> Shown:
+        async def work(actor: Actor) -> RenderedMessage:
             found = await engine_of(interaction).look.audit(actor, service, None if member is None else str(member.id))
             return refusal(found) if isinstance(found, Refused) else audit(found)
 

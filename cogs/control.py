@@ -4,16 +4,16 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from cogs._answer import respond, wrongly_asked
-from cogs._args import choose_service, engine_of, length_of
-from cogs._shown import Shown, refusal, say
-from cogs._status_cards import against_advice, silence_line
-from cogs._text import escape
+from cogs.cards.rendered import RenderedMessage, refusal, say
+from cogs.cards.status_cards import against_advice, silence_line
+from cogs.cards.text import escape
+from cogs.interactions.answer import respond, wrongly_asked
+from cogs.interactions.arguments import choose_service, engine_of, length_of
 from opsbot.core.access import Action, Actor
 from opsbot.core.deployment import Refused
 
 
-class Control(commands.Cog):
+class ControlCog(commands.Cog):
     """What is done to a running service."""
 
     @app_commands.command(description="Restart a service now")
@@ -22,7 +22,7 @@ class Control(commands.Cog):
     async def restart(self, interaction: discord.Interaction, service: str) -> None:
         """Restart a service."""
 
-        async def work(actor: Actor) -> Shown:
+        async def work(actor: Actor) -> RenderedMessage:
             engine = engine_of(interaction)
             against = await engine.services.advice(service)
             state = await engine.services.restart(actor, service)
@@ -49,7 +49,7 @@ class Control(commands.Cog):
         """Silence a service."""
         wanted = length_of(length)
 
-        async def work(actor: Actor) -> Shown:
+        async def work(actor: Actor) -> RenderedMessage:
             engine = engine_of(interaction)
             if isinstance(wanted, Refused):
                 return await wrongly_asked(engine, actor, Action.SILENCE, service, wanted)

@@ -1,4 +1,4 @@
-"""/deploy, /rollback, /hold, /resume. The deployment itself is told by its card, see `cogs.alerts`."""
+"""/deploy, /rollback, /hold, /resume. The deployment itself is told by its card, see `cogs.delivery.sender`."""
 
 import asyncio
 from contextlib import suppress
@@ -7,14 +7,14 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from cogs._answer import respond
-from cogs._args import choose_release, choose_service, engine_of
-from cogs._shown import Shown, refusal, say
-from cogs._status_cards import hold_line
-from cogs._text import escape
+from cogs.cards.rendered import RenderedMessage, refusal, say
+from cogs.cards.status_cards import hold_line
+from cogs.cards.text import escape
+from cogs.interactions.answer import respond
+from cogs.interactions.arguments import choose_release, choose_service, engine_of
 from opsbot.core.access import Action, Actor
 from opsbot.core.deployment import Deployment, Refused
-from opsbot.core.model import NoticeKind
+from opsbot.core.model import NotificationKind
 from opsbot.engine import Engine
 from opsbot.store import outbox
 
@@ -22,7 +22,7 @@ CARD_SECONDS = 2.0
 REASON = app_commands.Range[str, 1, 300]
 
 
-async def begun(engine: Engine, answer: Deployment | Refused) -> Shown:
+async def begun(engine: Engine, answer: Deployment | Refused) -> RenderedMessage:
     """What to say of a deployment that began, with a link to its card; or why it did not."""
     if isinstance(answer, Refused):
         where = await _card(engine, answer.deployment) if answer.deployment is not None else ""
@@ -43,13 +43,13 @@ async def _posted(engine: Engine, number: int) -> str:
 
 
 async def _card(engine: Engine, number: int) -> str:
-    card = await engine.store.read(outbox.card, NoticeKind.DEPLOYMENT, number)
+    card = await engine.store.read(outbox.card, NotificationKind.DEPLOYMENT, number)
     discord_config = engine.config.discord
     channel = f"https://discord.com/channels/{discord_config.guild_id}/{discord_config.ops_channel_id}"
     return f"{channel}/{card.message_id}" if card is not None and card.message_id is not None else ""
 
 
-class Deploy(commands.Cog):
+class DeployCog(commands.Cog):
     """What changes the release a service runs."""
 
     @app_commands.command(description="Deploy a service: the tracked branch, or a branch, tag or commit")
@@ -60,7 +60,7 @@ class Deploy(commands.Cog):
     ) -> None:
         """Begin a deployment."""
 
-        async def work(actor: Actor) -> Shown:
+        async def work(actor: Actor) -> RenderedMessage:
             engine = engine_of(interaction)
             return await begun(engine, await engine.releases.deploy(actor, service, ref))
 
@@ -74,7 +74,7 @@ class Deploy(commands.Cog):
     ) -> None:
         """Begin a rollback."""
 
-        async def work(actor: Actor) -> Shown:
+        async def work(actor: Actor) -> RenderedMessage:
             engine = engine_of(interaction)
             return await begun(engine, await engine.releases.rollback(actor, service, release))
 
@@ -86,7 +86,7 @@ class Deploy(commands.Cog):
     async def hold(self, interaction: discord.Interaction, service: str, reason: REASON | None = None) -> None:
         """Hold a service."""
 
-        async def work(actor: Actor) -> Shown:
+        async def work(actor: Actor) -> RenderedMessage:
             held = await engine_of(interaction).services.hold(actor, service, reason or "")
             return refusal(held) if isinstance(held, Refused) else say(f"{escape(service)}: {hold_line(held)}")
 
@@ -98,7 +98,7 @@ class Deploy(commands.Cog):
     async def resume(self, interaction: discord.Interaction, service: str, reason: REASON | None = None) -> None:
         """Resume a service."""
 
-        async def work(actor: Actor) -> Shown:
+        async def work(actor: Actor) -> RenderedMessage:
             resumed = await engine_of(interaction).services.resume(actor, service, reason or "")
             if isinstance(resumed, Refused):
                 return refusal(resumed)

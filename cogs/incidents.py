@@ -4,15 +4,15 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from cogs._answer import respond
-from cogs._args import choose_service, engine_of
-from cogs._history_cards import incidents, why
-from cogs._shown import Shown, refusal
+from cogs.cards.history_cards import incidents, why
+from cogs.cards.rendered import RenderedMessage, refusal
+from cogs.interactions.answer import respond
+from cogs.interactions.arguments import choose_service, engine_of
 from opsbot.core.access import Action, Actor
 from opsbot.core.deployment import Refused
 
 
-class Incidents(commands.Cog):
+class IncidentsCog(commands.Cog):
     """What is and was wrong."""
 
     @app_commands.command(description="The latest incidents, and what failed because of each")
@@ -26,7 +26,7 @@ class Incidents(commands.Cog):
     ) -> None:
         """List incidents."""
 
-        async def work(actor: Actor) -> Shown:
+        async def work(actor: Actor) -> RenderedMessage:
             found = await engine_of(interaction).look.incidents(actor, service, still_open=open)
             return refusal(found) if isinstance(found, Refused) else incidents(found, service, still_open=open)
 
@@ -39,7 +39,7 @@ class Incidents(commands.Cog):
     async def why(self, interaction: discord.Interaction, service: str) -> None:
         """Explain."""
 
-        async def work(actor: Actor) -> Shown:
+        async def work(actor: Actor) -> RenderedMessage:
             found = await engine_of(interaction).look.why(actor, service)
             return refusal(found) if isinstance(found, Refused) else why(service, found)
 

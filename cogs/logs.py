@@ -7,16 +7,16 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from cogs._answer import respond, wrongly_asked
-from cogs._args import bot_of, choose_service, engine_of, since_of
-from cogs._log_cards import logs
-from cogs._shown import Shown, refusal
+from cogs.cards.log_cards import logs
+from cogs.cards.rendered import RenderedMessage, refusal
+from cogs.interactions.answer import respond, wrongly_asked
+from cogs.interactions.arguments import bot_of, choose_service, engine_of, since_of
 from opsbot.core.access import Action, Actor
-from opsbot.core.deployment import Refused, Why
+from opsbot.core.deployment import RefusalReason, Refused
 from opsbot.services.port import LogQuery
 
 
-class Logs(commands.Cog):
+class LogsCog(commands.Cog):
     """The services' output."""
 
     @app_commands.command(description="The last lines a service wrote")
@@ -43,13 +43,13 @@ class Logs(commands.Cog):
     ) -> None:
         """Show the log, privately; or follow it, in the channel."""
 
-        async def work(actor: Actor) -> Shown:
+        async def work(actor: Actor) -> RenderedMessage:
             engine = engine_of(interaction)
             after = since_of(since, engine.clock())
             wrong = after if isinstance(after, Refused) else _wrong_pattern(grep)
             if follow and (since is not None or grep is not None):
                 wrong = Refused(
-                    Why.BAD_INPUT, "A tail shows the last lines and what follows: leave out since and grep."
+                    RefusalReason.BAD_INPUT, "A tail shows the last lines and what follows: leave out since and grep."
                 )
             if wrong is not None:
                 return await wrongly_asked(engine, actor, Action.LOGS, service, wrong)
@@ -66,5 +66,5 @@ def _wrong_pattern(grep: str | None) -> Refused | None:
     try:
         re.compile(grep or "")
     except re.error as error:
-        return Refused(Why.BAD_INPUT, f"{(grep or '')[:60]!r} is no regular expression: {error}.")
+        return Refused(RefusalReason.BAD_INPUT, f"{(grep or '')[:60]!r} is no regular expression: {error}.")
     return None

@@ -6,19 +6,19 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from cogs._answer import respond
-from cogs._args import choose_service, engine_of
-from cogs._chart import with_chart
-from cogs._history_cards import history
-from cogs._shown import Shown, refusal
-from cogs._status_cards import details, health, overview
-from cogs._tellings import host_of
-from cogs._windows import windows
+from cogs.cards.chart import with_chart
+from cogs.cards.history_cards import history
+from cogs.cards.rendered import RenderedMessage, refusal
+from cogs.cards.status_cards import details, health, overview
+from cogs.cards.window_cards import windows
+from cogs.delivery.message_builder import host_of
+from cogs.interactions.answer import respond
+from cogs.interactions.arguments import choose_service, engine_of
 from opsbot.core.access import Action, Actor
 from opsbot.core.deployment import Refused
 
 
-class Status(commands.Cog):
+class StatusCog(commands.Cog):
     """How things stand."""
 
     @app_commands.command(description="How the services and the host stand")
@@ -27,7 +27,7 @@ class Status(commands.Cog):
     async def status(self, interaction: discord.Interaction, service: str | None = None) -> None:
         """Show what is known now."""
 
-        async def work(actor: Actor) -> Shown:
+        async def work(actor: Actor) -> RenderedMessage:
             engine = engine_of(interaction)
             statuses = await engine.look.status(actor, service)
             if isinstance(statuses, Refused):
@@ -47,7 +47,7 @@ class Status(commands.Cog):
     async def health(self, interaction: discord.Interaction, service: str | None = None) -> None:
         """Run the checks."""
 
-        async def work(actor: Actor) -> Shown:
+        async def work(actor: Actor) -> RenderedMessage:
             statuses = await engine_of(interaction).look.health(actor, service)
             return refusal(statuses) if isinstance(statuses, Refused) else health(statuses)
 
@@ -57,7 +57,7 @@ class Status(commands.Cog):
     async def windows(self, interaction: discord.Interaction) -> None:
         """Show when nobody is woken, or nothing deployed."""
 
-        async def work(actor: Actor) -> Shown:
+        async def work(actor: Actor) -> RenderedMessage:
             found = await engine_of(interaction).look.maintenance(actor)
             return refusal(found) if isinstance(found, Refused) else windows(found)
 
@@ -69,7 +69,7 @@ class Status(commands.Cog):
     async def history(self, interaction: discord.Interaction, service: str | None = None) -> None:
         """Show what happened."""
 
-        async def work(actor: Actor) -> Shown:
+        async def work(actor: Actor) -> RenderedMessage:
             found = await engine_of(interaction).look.history(actor, service)
             return refusal(found) if isinstance(found, Refused) else history(*found, service)
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from opsbot.core.access import Ranks
 from opsbot.core.flapping import FlapPolicy
-from opsbot.core.health import Policy
-from opsbot.core.recovery import Ladder
+from opsbot.core.health import CheckPolicy
+from opsbot.core.recovery import RecoveryPolicy
 from opsbot.core.windows import Window
 
 
@@ -73,7 +73,7 @@ class Discord:
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class StateConfig:
     """`[state]`: where opsbot keeps what it must remember."""
 
     directory: Path
@@ -116,7 +116,7 @@ class Scope(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Systemd:
+class SystemdConfig:
     """`[systemd]`: which systemd keeps the units of services with `manager = "systemd"`."""
 
     scope: Scope = Scope.SYSTEM
@@ -219,7 +219,7 @@ class Check:
     kind: CheckKind
     interval: timedelta = timedelta(seconds=30)
     timeout: timedelta = timedelta(seconds=5)
-    policy: Policy = field(default_factory=Policy)
+    policy: CheckPolicy = field(default_factory=CheckPolicy)
     host: str = "127.0.0.1"
     port: int = 0
     url: str = ""
@@ -298,7 +298,7 @@ class Service:
     """From SIGTERM to SIGKILL."""
     depends_on: tuple[str, ...] = ()
     """Services it cannot be well without. What fails below one that fails is part of its incident."""
-    recovery: Ladder = field(default_factory=Ladder)
+    recovery: RecoveryPolicy = field(default_factory=RecoveryPolicy)
     cleanup: tuple[Cleanup, ...] = ()
     log_keep: timedelta = timedelta(days=7)
     log_size: int = 50 * 1024 * 1024
@@ -330,7 +330,7 @@ class Service:
         return (self.root or Path("/")) / self.working_directory
 
 
-class Told(StrEnum):
+class NotifiedKind(StrEnum):
     """What a notifier beside Discord may be told of."""
 
     INCIDENT = "incident"
@@ -344,14 +344,14 @@ class Notifier:
 
     name: str
     url: Secret
-    told: tuple[Told, ...] = tuple(Told)
+    told: tuple[NotifiedKind, ...] = tuple(NotifiedKind)
     """`for` in the file."""
     services: tuple[str, ...] = ()
     """None named means all, and the host's own troubles."""
 
 
 @dataclass(frozen=True, slots=True)
-class Heartbeat:
+class HeartbeatConfig:
     """`[heartbeat]`: an outside dead-man's switch that is told that all is well, as long as it is."""
 
     url: Secret
@@ -387,14 +387,14 @@ class Config:
     path: Path
     discord: Discord
     roles: Ranks
-    state: State
+    state: StateConfig
     http: Http
     services: Mapping[str, Service]
-    systemd: Systemd = field(default_factory=Systemd)
+    systemd: SystemdConfig = field(default_factory=SystemdConfig)
     host_checks: HostChecks = field(default_factory=HostChecks)
     windows: tuple[Window, ...] = ()
     notifiers: Mapping[str, Notifier] = field(default_factory=dict)
-    heartbeat: Heartbeat | None = None
+    heartbeat: HeartbeatConfig | None = None
     alerts: Alerts = field(default_factory=Alerts)
     host: str = ""
     """The name this host is called by in messages; its hostname where not given."""

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from opsbot.beats import next_beat, until_beat
+from opsbot.runtime.ticks import next_beat, until_beat
 
 
 async def test_what_need_not_be_punctual_comes_on_a_whole_second_and_never_early() -> None:

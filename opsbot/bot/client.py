@@ -7,33 +7,33 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from cogs._acks import submitted
-from cogs._answer import respond
-from cogs._args import Clicks
-from cogs._presses import outdated, press
-from cogs._shown import Shown, say
-from cogs._tails import Tails
-from cogs._text import escape
-from cogs._views import PREFIX, TEMPLATE, OpsButton
-from cogs.audit import Audit
-from cogs.control import Control
-from cogs.deploy import Deploy
-from cogs.incidents import Incidents
-from cogs.logs import Logs
-from cogs.status import Status
+from cogs.audit import AuditCog
+from cogs.cards.rendered import RenderedMessage, say
+from cogs.cards.text import escape
+from cogs.control import ControlCog
+from cogs.delivery.live_tails import LiveTails
+from cogs.deploy import DeployCog
+from cogs.incidents import IncidentsCog
+from cogs.interactions.acknowledge_form import submitted
+from cogs.interactions.answer import respond
+from cogs.interactions.arguments import Clicks
+from cogs.interactions.button_handlers import outdated, press
+from cogs.interactions.views import PREFIX, TEMPLATE, OpsButton
+from cogs.logs import LogsCog
+from cogs.status import StatusCog
 from opsbot.bot.clock import clock_trace
-from opsbot.bot.connection import Pace, PatientBot
+from opsbot.bot.connection import ConnectPace, PatientBot
 from opsbot.bot.link import Link, Reporter
+from opsbot.bot.presence_events import feed_sightings, intents_for
 from opsbot.bot.registration import Registration
-from opsbot.bot.sightings import feed_sightings, intents_for
 from opsbot.core.access import Action, Actor
 from opsbot.engine import Engine
+from opsbot.monitoring.presence_cache import PresenceCache
 from opsbot.redaction import Redactor
-from opsbot.watch.sightings import Sightings
 
 log = logging.getLogger(__name__)
 
-COGS: tuple[Callable[[], commands.Cog], ...] = (Status, Incidents, Logs, Control, Deploy, Audit)
+COGS: tuple[Callable[[], commands.Cog], ...] = (StatusCog, IncidentsCog, LogsCog, ControlCog, DeployCog, AuditCog)
 
 
 class OpsTree(app_commands.CommandTree["OpsBot"]):
@@ -46,7 +46,7 @@ class OpsTree(app_commands.CommandTree["OpsBot"]):
         else:
             log.warning("a command could not be understood: %s", error)
 
-        async def work(_: Actor) -> Shown:
+        async def work(_: Actor) -> RenderedMessage:
             return say(
                 f"This did not work: {escape(str(error), 200)} Commands change with opsbot's version: try again."
             )
@@ -67,11 +67,11 @@ class OpsBot(PatientBot):
         redact: Redactor,
         clicks: Clicks,
         reporter: Reporter,
-        pace: Pace,
+        pace: ConnectPace,
         awake: Callable[[], None],
-        tails: Tails,
+        tails: LiveTails,
         path_changed: Callable[[], None],
-        sightings: Sightings | None = None,
+        presence_cache: PresenceCache | None = None,
     ) -> None:
         """Make the client; nothing is connected.
 
@@ -82,7 +82,7 @@ class OpsBot(PatientBot):
             command_prefix=commands.when_mentioned,
             help_command=None,
             tree_cls=OpsTree,
-            intents=intents_for(sightings),
+            intents=intents_for(presence_cache),
             allowed_mentions=discord.AllowedMentions.none(),
             max_messages=None,
             member_cache_flags=discord.MemberCacheFlags.none(),
@@ -102,9 +102,9 @@ class OpsBot(PatientBot):
         self.on_rest = reporter.rest
         self._path_changed = path_changed
         self._registration = Registration(self.tree, engine.config.discord.guild_id, reporter, pace)
-        self._sightings = sightings
-        if sightings is not None:
-            feed_sightings(self, sightings)
+        self._presence_cache = presence_cache
+        if presence_cache is not None:
+            feed_sightings(self, presence_cache)
 
     async def setup_hook(self) -> None:
         """Commands and buttons, known before the first event comes. Nothing here asks Discord."""
@@ -141,14 +141,14 @@ class OpsBot(PatientBot):
 
     async def on_resumed(self) -> None:
         """The old session goes on; what was missed has been replayed."""
-        if self._sightings is not None:
-            self._sightings.resumed()
+        if self._presence_cache is not None:
+            self._presence_cache.resumed()
         self._connected()
 
     async def on_disconnect(self) -> None:
         """The connection is lost, or a try to connect failed."""
-        if self._sightings is not None:
-            self._sightings.lost()
+        if self._presence_cache is not None:
+            self._presence_cache.lost()
         if not self.is_closed():
             self.reporter.link(Link.AWAY)
 

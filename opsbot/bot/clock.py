@@ -7,10 +7,10 @@ from types import SimpleNamespace
 
 import aiohttp
 
-from opsbot.gauges.drift import Drift
+from opsbot.host.clock_skew import ClockSkew
 
 
-def clock_trace(drift: Drift, clock: Callable[[], datetime]) -> aiohttp.TraceConfig:
+def clock_trace(drift: ClockSkew, clock: Callable[[], datetime]) -> aiohttp.TraceConfig:
     """For discord.py's `http_trace`."""
     trace = aiohttp.TraceConfig()
 

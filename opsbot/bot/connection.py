@@ -38,7 +38,7 @@ RESUME_ADDRESS_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class ConnectPace:
     """Seconds. retry: the first and the longest wait between two tries. refused: after an answer no retry mends.
 
     identify: between two IDENTIFYs (Discord: one in 5 s). invalidated: the longest wait after a session was invalidated
@@ -80,7 +80,7 @@ class Socket(DiscordWebSocket):
 class PatientBot(commands.Bot):
     """A bot that never gives up its connection, except where Discord says that no retry mends it."""
 
-    pace: Pace = Pace()
+    pace: ConnectPace = ConnectPace()
     on_trouble: Callable[[str], None] = staticmethod(lambda _: None)
     on_rest: Callable[[bool], None] = staticmethod(lambda _: None)
     """Told whether REST answered when the gateway's address was asked for."""

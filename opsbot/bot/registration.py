@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import discord
 from discord.app_commands import CommandTree
 
-from opsbot.bot.connection import LOST, Pace
+from opsbot.bot.connection import LOST, ConnectPace
 from opsbot.bot.link import Reporter
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ CANNOT_REGISTER = (
 class Registration:
     """Registers the commands of one client in the guild that opsbot serves."""
 
-    def __init__(self, tree: CommandTree["OpsBot"], guild_id: int, reporter: Reporter, pace: Pace) -> None:
+    def __init__(self, tree: CommandTree["OpsBot"], guild_id: int, reporter: Reporter, pace: ConnectPace) -> None:
         """Nothing is asked of Discord yet."""
         self._tree = tree
         self._guild = discord.Object(guild_id)

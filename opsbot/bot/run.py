@@ -12,27 +12,27 @@ from typing import TYPE_CHECKING
 import discord
 from discord.http import Route
 
-import cogs.alerts
-from cogs._args import Clicks
-from cogs._board import Boards
-from cogs._budget import Budget
-from cogs._channel import OpsChannel
-from cogs._editor import Editor
-from cogs._elsewhere import Elsewhere
-from cogs._proof import Prover
-from cogs._tails import Tails
-from cogs._text import escape
-from cogs._threads import Threads
+import cogs.delivery.sender
+from cogs.cards.text import escape
+from cogs.delivery.board import StatusBoard
+from cogs.delivery.card_editor import CardEditor
+from cogs.delivery.channel import OpsChannel
+from cogs.delivery.fallback_channel import FallbackChannel
+from cogs.delivery.live_tails import LiveTails
+from cogs.delivery.rate_budget import RateBudget
+from cogs.delivery.self_test import DeliverySelfTest
+from cogs.delivery.threads import Threads
+from cogs.interactions.arguments import Clicks
 from opsbot.bot.client import OpsBot
-from opsbot.bot.connection import Pace
+from opsbot.bot.connection import ConnectPace
 from opsbot.bot.link import GatewayState, Link, OnState, Reporter
-from opsbot.bot.logins import Logins
+from opsbot.bot.login_loop import LoginLoop
 from opsbot.config import Config
 from opsbot.engine import Engine
 from opsbot.redaction import Redactor
 
 if TYPE_CHECKING:
-    from opsbot.watch.aware import Aware
+    from opsbot.monitoring.discord_bots import DiscordBots
 
 DISCORD = Route.BASE
 
@@ -47,8 +47,8 @@ async def run_bot(
     token: str,
     *,
     on_state: OnState = _ignore,
-    pace: Pace = Pace(),  # noqa: B008 - frozen
-    channel_pace: cogs.alerts.Pace = cogs.alerts.Pace(),  # noqa: B008 - frozen
+    pace: ConnectPace = ConnectPace(),  # noqa: B008 - frozen
+    channel_pace: cogs.delivery.sender.DeliveryPace = cogs.delivery.sender.DeliveryPace(),  # noqa: B008 - frozen
 ) -> None:
     """Be on Discord until cancelled; nothing that Discord does ends it.
 
@@ -58,12 +58,12 @@ async def run_bot(
     Route.BASE = DISCORD if config.discord.api_url is None else config.discord.api_url.rstrip("/")
     # A token in a text we send would have its underscores escaped.
     redact = Redactor([token, escape(token, len(token) + 1)])
-    aware = engine.standings.aware
-    sightings = aware.sightings if aware is not None else None
-    reporter = _reporter(engine, aware, on_state)
-    logins = Logins(token, reporter, pace, sightings)
+    discord_bots = engine.standings.discord_bots
+    presence_cache = discord_bots.presence_cache if discord_bots is not None else None
+    reporter = _reporter(engine, discord_bots, on_state)
+    logins = LoginLoop(token, reporter, pace, presence_cache)
     channel = OpsChannel(
-        logins.client, config.discord.ops_channel_id, redact, Budget(channel_pace.limits), engine.clock
+        logins.client, config.discord.ops_channel_id, redact, RateBudget(channel_pace.limits), engine.clock
     )
     channel.on_rest = reporter.rest
     writers = _Writers(engine, channel, logins.client, channel_pace, reporter.problem)
@@ -71,7 +71,7 @@ async def run_bot(
 
     def make() -> OpsBot:
         return OpsBot(
-            engine, redact, clicks, reporter, pace, writers.awake, writers.tails, writers.path_changed, sightings
+            engine, redact, clicks, reporter, pace, writers.awake, writers.tails, writers.path_changed, presence_cache
         )
 
     async with asyncio.TaskGroup() as group:
@@ -81,19 +81,21 @@ async def run_bot(
         await writers.tails.run()  # in here, so that it ends before the others do
 
 
-def _reporter(engine: Engine, aware: "Aware | None", on_state: OnState) -> Reporter:
+def _reporter(engine: Engine, discord_bots: "DiscordBots | None", on_state: OnState) -> Reporter:
     """Tells `on_state`, and those who judge by opsbot's own connection whether Discord is away."""
-    if aware is None:
+    if discord_bots is None:
         return Reporter(engine.clock, on_state)
 
     def tell(state: GatewayState) -> None:
-        aware.triage.gateway(up=state.connected and not state.unanswered, refused=state.link is Link.REFUSED)
-        if aware.sightings is not None and state.unanswered:
-            aware.sightings.lost()
+        discord_bots.outage_detector.gateway(
+            up=state.connected and not state.unanswered, refused=state.link is Link.REFUSED
+        )
+        if discord_bots.presence_cache is not None and state.unanswered:
+            discord_bots.presence_cache.lost()
         on_state(state)
 
     def rest(ok: bool) -> None:  # noqa: FBT001 - a callback's one argument
-        aware.triage.rest(ok=ok)
+        discord_bots.outage_detector.rest(ok=ok)
 
     return Reporter(engine.clock, tell, rest=rest)
 
@@ -106,16 +108,16 @@ class _Writers:
         engine: Engine,
         channel: OpsChannel,
         client: Callable[[], discord.Client | None],
-        pace: cogs.alerts.Pace,
+        pace: cogs.delivery.sender.DeliveryPace,
         problem: Callable[[str, str], None],
     ) -> None:
         threads = Threads(engine, channel, pace.closed, problem)
-        elsewhere = Elsewhere(engine, channel, client)
-        self._sender = cogs.alerts.Sender(engine, channel, pace, problem, threads, elsewhere)
-        self._editor = Editor(engine, channel, pace, problem)
-        self._board = Boards(engine, channel, pace, problem)
-        self._prover = Prover(engine, channel, client, pace, problem, elsewhere, self.awake)
-        self.tails = Tails(engine, channel, pace)
+        elsewhere = FallbackChannel(engine, channel, client)
+        self._sender = cogs.delivery.sender.Sender(engine, channel, pace, problem, threads, elsewhere)
+        self._editor = CardEditor(engine, channel, pace, problem)
+        self._board = StatusBoard(engine, channel, pace, problem)
+        self._prover = DeliverySelfTest(engine, channel, client, pace, problem, elsewhere, self.awake)
+        self.tails = LiveTails(engine, channel, pace)
 
     def begin(self, group: asyncio.TaskGroup) -> None:
         """Have all but the tails run in the group."""

@@ -1,5 +1,5 @@
 """Line charts as PNG, drawn with nothing but zlib: a library that draws would cost 15 MB for one picture a month."""
 
-from opsbot.chart.memory import Mark, Memory, memory_chart
+from opsbot.chart.memory import ChartMark, Memory, memory_chart
 
-__all__ = ["Mark", "Memory", "memory_chart"]
+__all__ = ["ChartMark", "Memory", "memory_chart"]

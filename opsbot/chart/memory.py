@@ -30,7 +30,7 @@ _LIMIT_SHOWN = 3.0
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class ChartMark:
     """Something that happened to the service: a deploy, with its words, or a restart, without."""
 
     at: datetime
@@ -45,7 +45,7 @@ class Memory:
     points: Sequence[Point]
     begin: datetime
     end: datetime
-    marks: Sequence[Mark] = ()
+    marks: Sequence[ChartMark] = ()
     limit: float | None = None
     trend: tuple[Point, Point] | None = None
     note: str = ""
@@ -129,7 +129,7 @@ def _axes(canvas: Canvas, scale: _Scale, step: float) -> None:
     canvas.text(14, HEIGHT - BOTTOM + 10, "UTC", RESTART)
 
 
-def _marks(canvas: Canvas, scale: _Scale, marks: Sequence[Mark]) -> None:
+def _marks(canvas: Canvas, scale: _Scale, marks: Sequence[ChartMark]) -> None:
     """Deploys with their words above, as far as there is room; restarts as a thin line."""
     free = float(LEFT)
     for mark in sorted(marks, key=lambda each: each.at):

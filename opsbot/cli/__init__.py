@@ -56,11 +56,11 @@ def _parsed(argv: Sequence[str] | None) -> "Namespace":
 def _failure(error: Exception) -> int | None:
     """Say what went wrong; the exit code, None for an error that is opsbot's own."""
     from opsbot.cli.ask import code_of  # noqa: PLC0415 - see above
-    from opsbot.cli.client import AnswerError, NoAnswerError  # noqa: PLC0415
-    from opsbot.cli.place import UsageError  # noqa: PLC0415
+    from opsbot.cli.client import AnswerError, DaemonUnreachableError  # noqa: PLC0415
+    from opsbot.cli.config_location import UsageError  # noqa: PLC0415
     from opsbot.cli.terminal import plain, to_stderr  # noqa: PLC0415
 
-    if isinstance(error, NoAnswerError):
+    if isinstance(error, DaemonUnreachableError):
         to_stderr(f"{plain(str(error))}. Is it running? systemctl status opsbot")
         return NO_ANSWER
     if isinstance(error, AnswerError):

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from opsbot.cli import show as cli_show
-from opsbot.cli.client import AnswerError, Client, NoAnswerError
-from opsbot.cli.place import Place, UsageError, place
+from opsbot.cli.client import AnswerError, Client, DaemonUnreachableError
+from opsbot.cli.config_location import ConfigLocation, UsageError, place
 from opsbot.cli.terminal import Paint, plain, terminal_width, to_stderr, wants_colour
 from opsbot.cli.wait import Progress, seen_to, wait
 
@@ -46,7 +46,7 @@ def code_of(error: AnswerError) -> int:
     return _CODES.get(error.why, REFUSED)
 
 
-class Session:
+class CliSession:
     """One run of a verb: where to ask, and how to print."""
 
     def __init__(self, args: argparse.Namespace) -> None:
@@ -56,7 +56,7 @@ class Session:
             UsageError: no configuration is known.
         """
         self.args = args
-        self.place: Place = place(args)
+        self.place: ConfigLocation = place(args)
         self.client = Client(self.place.socket)
         self.paint = Paint(on=wants_colour(sys.stdout) and not args.json)
 
@@ -84,7 +84,7 @@ class Session:
         """What the daemon answers; where none does, what the store and the host tell, and a word that it is so."""
         try:
             return ask()
-        except NoAnswerError as error:
+        except DaemonUnreachableError as error:
             if self.place.config is None:
                 raise
             from opsbot.cli.offline import LastKnown, NotAllowedError, UnreadableError  # noqa: PLC0415 - the way that starts slower
@@ -92,7 +92,7 @@ class Session:
             try:
                 found = offline(LastKnown(self.place.config))
             except UnreadableError as unreadable:
-                raise NoAnswerError(f"{error}, and what it last knew cannot be told: {unreadable}") from error
+                raise DaemonUnreachableError(f"{error}, and what it last knew cannot be told: {unreadable}") from error
             except NotAllowedError as refusal:
                 raise AnswerError("no-rank", str(refusal)) from error
             to_stderr(word)
@@ -104,7 +104,7 @@ class Session:
 
 def status(args: argparse.Namespace) -> int:
     """`opsbot status`."""
-    session = Session(args)
+    session = CliSession(args)
     reply = session.or_last_known(
         lambda: session.client.ask("GET", "status", service=args.service), lambda known: known.status(args.service)
     )
@@ -114,7 +114,7 @@ def status(args: argparse.Namespace) -> int:
 
 def health(args: argparse.Namespace) -> int:
     """`opsbot health`."""
-    session = Session(args)
+    session = CliSession(args)
     reply = session.client.ask("POST", "health", timeout=LONG, service=args.service)
     session.show(reply, lambda: cli_show.health(reply, session.paint, session.now()))
     failing = any(check["ok"] is False for one in reply["services"] for check in one["checks"])
@@ -123,7 +123,7 @@ def health(args: argparse.Namespace) -> int:
 
 def history(args: argparse.Namespace) -> int:
     """`opsbot history`."""
-    session = Session(args)
+    session = CliSession(args)
     reply = session.or_last_known(
         lambda: session.client.ask("GET", "history", service=args.service, limit=int(args.limit)),
         lambda known: known.history(args.service, int(args.limit)),
@@ -134,7 +134,7 @@ def history(args: argparse.Namespace) -> int:
 
 def incidents(args: argparse.Namespace) -> int:
     """`opsbot incidents`."""
-    session = Session(args)
+    session = CliSession(args)
     asked = {"service": args.service, "open": "true" if args.open else None, "limit": int(args.limit)}
     reply = session.or_last_known(
         lambda: session.client.ask("GET", "incidents", **asked),
@@ -146,7 +146,7 @@ def incidents(args: argparse.Namespace) -> int:
 
 def why(args: argparse.Namespace) -> int:
     """`opsbot why`."""
-    session = Session(args)
+    session = CliSession(args)
     reply = session.or_last_known(
         lambda: session.client.ask("GET", "why", timeout=60.0, service=args.service),
         lambda known: known.why(args.service),
@@ -157,7 +157,7 @@ def why(args: argparse.Namespace) -> int:
 
 def audit(args: argparse.Namespace) -> int:
     """`opsbot audit`."""
-    session = Session(args)
+    session = CliSession(args)
     reply = session.or_last_known(
         lambda: session.client.ask("GET", "audit", service=args.service, member=args.member, limit=int(args.limit)),
         lambda known: known.audit(args.service, args.member, int(args.limit)),
@@ -168,7 +168,7 @@ def audit(args: argparse.Namespace) -> int:
 
 def notify(args: argparse.Namespace) -> int:
     """`opsbot notify`."""
-    session = Session(args)
+    session = CliSession(args)
     reply = session.client.ask("POST", "notify", timeout=LONG, notifier=args.notifier)
     words = "took the message" if reply["ok"] else f"did not take it: {plain(reply['failure'])}"
     doubt = " (it may have arrived all the same)" if reply["doubt"] else ""
@@ -178,7 +178,7 @@ def notify(args: argparse.Namespace) -> int:
 
 def windows(args: argparse.Namespace) -> int:
     """`opsbot windows`."""
-    session = Session(args)
+    session = CliSession(args)
     reply = session.or_last_known(lambda: session.client.ask("GET", "windows"), lambda known: known.windows(), BY_FILE)
     session.show(reply, lambda: cli_show.windows(reply, session.now()))
     return FINE
@@ -186,7 +186,7 @@ def windows(args: argparse.Namespace) -> int:
 
 def logs(args: argparse.Namespace) -> int:
     """`opsbot logs`."""
-    session = Session(args)
+    session = CliSession(args)
     asked = {
         "service": args.service,
         "lines": int(args.lines),
@@ -206,7 +206,7 @@ def logs(args: argparse.Namespace) -> int:
     return FINE
 
 
-def _follow_logs(session: Session, asked: dict[str, object]) -> int:
+def _follow_logs(session: CliSession, asked: dict[str, object]) -> int:
     pattern = re.compile(session.args.grep, re.IGNORECASE) if session.args.grep else None
     for line in session.client.follow("logs/follow", when_quiet=_still_read, **asked):
         if pattern is not None and not pattern.search(line["text"]):
@@ -214,7 +214,7 @@ def _follow_logs(session: Session, asked: dict[str, object]) -> int:
         text = json.dumps(line) if session.args.json else cli_show.log_line(line, session.paint)
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
-    raise NoAnswerError(f"the daemon at {session.client.path} went away")
+    raise DaemonUnreachableError(f"the daemon at {session.client.path} went away")
 
 
 def _still_read() -> None:
@@ -231,7 +231,7 @@ def _still_read() -> None:
 
 def monitor(args: argparse.Namespace) -> int:
     """`opsbot monitor`."""
-    session = Session(args)
+    session = CliSession(args)
     if args.json or args.once or not sys.stdout.isatty():
         snapshot = session.or_last_known(lambda: session.client.ask("GET", "monitor"), lambda known: known.snapshot())
         if args.json:
@@ -246,15 +246,15 @@ def monitor(args: argparse.Namespace) -> int:
     return watch(session.client, lambda: _last_known_snapshot(session), session.now)
 
 
-def _last_known_snapshot(session: Session) -> Any:
+def _last_known_snapshot(session: CliSession) -> Any:
     if session.place.config is None:
-        raise NoAnswerError(f"the daemon does not answer at {session.client.path}")
+        raise DaemonUnreachableError(f"the daemon does not answer at {session.client.path}")
     from opsbot.cli.offline import LastKnown, UnreadableError  # noqa: PLC0415 - the way that starts slower
 
     try:
         return LastKnown(session.place.config).snapshot()
     except UnreadableError as error:
-        raise NoAnswerError(f"the daemon does not answer at {session.client.path}; {error}") from error
+        raise DaemonUnreachableError(f"the daemon does not answer at {session.client.path}; {error}") from error
 
 
 # Doing
@@ -262,7 +262,7 @@ def _last_known_snapshot(session: Session) -> Any:
 
 def restart(args: argparse.Namespace) -> int:
     """`opsbot restart`."""
-    session = Session(args)
+    session = CliSession(args)
     reply = session.client.ask("POST", "restart", timeout=LONG, service=args.service)
     state: StateReply = reply["state"]
     pid = f", pid {state['pid']}" if state["pid"] else ""
@@ -272,27 +272,27 @@ def restart(args: argparse.Namespace) -> int:
 
 def deploy(args: argparse.Namespace) -> int:
     """`opsbot deploy`."""
-    session = Session(args)
+    session = CliSession(args)
     begun = session.client.ask("POST", "deploy", timeout=LONG, service=args.service, ref=args.ref, reason=args.reason)
     return _see_through(session, begun)
 
 
 def now(args: argparse.Namespace) -> int:
     """`opsbot now`."""
-    session = Session(args)
+    session = CliSession(args)
     return _see_through(session, session.client.ask("POST", "now", service=args.service))
 
 
 def rollback(args: argparse.Namespace) -> int:
     """`opsbot rollback`."""
-    session = Session(args)
+    session = CliSession(args)
     begun = session.client.ask(
         "POST", "rollback", timeout=LONG, service=args.service, release=args.release, reason=args.reason
     )
     return _see_through(session, begun)
 
 
-def _see_through(session: Session, begun: "DeploymentReply") -> int:
+def _see_through(session: CliSession, begun: "DeploymentReply") -> int:
     """Follow a deployment to its end, unless told not to wait."""
     if session.args.no_wait:
         session.show(begun, lambda: [cli_show.deployment_title(begun)])
@@ -306,9 +306,9 @@ def _see_through(session: Session, begun: "DeploymentReply") -> int:
         out.write("\n")
         to_stderr(f"deployment {begun['id']} goes on without you; `opsbot history` tells how it ended")
         raise
-    except NoAnswerError as error:
+    except DaemonUnreachableError as error:
         text = f"{error} while deployment {begun['id']} was under way; its next start finishes or undoes it"
-        raise NoAnswerError(text) from error
+        raise DaemonUnreachableError(text) from error
     if session.args.json:
         session.json(end)
     return FINE if end["ok"] else FAILED
@@ -316,7 +316,7 @@ def _see_through(session: Session, begun: "DeploymentReply") -> int:
 
 def update(args: argparse.Namespace) -> int:
     """`opsbot update`."""
-    session = Session(args)
+    session = CliSession(args)
     names = args.services
     if not names:
         standing = session.client.ask("GET", "status")["services"]
@@ -338,7 +338,7 @@ def update(args: argparse.Namespace) -> int:
     return worst
 
 
-def _updated(session: Session, reply: Any) -> int:
+def _updated(session: CliSession, reply: Any) -> int:
     begun: DeploymentReply | None = reply["deployment"]
     if begun is None or session.args.no_wait:
         if not session.args.json:
@@ -352,7 +352,7 @@ def _updated(session: Session, reply: Any) -> int:
 
 def hold(args: argparse.Namespace) -> int:
     """`opsbot hold`."""
-    session = Session(args)
+    session = CliSession(args)
     reply = session.client.ask("POST", "hold", service=args.service, reason=args.reason)
     session.show(reply, lambda: [f"{plain(reply['service'])} is held: no deploys until `opsbot resume`"])
     return FINE
@@ -360,7 +360,7 @@ def hold(args: argparse.Namespace) -> int:
 
 def resume(args: argparse.Namespace) -> int:
     """`opsbot resume`."""
-    session = Session(args)
+    session = CliSession(args)
     reply = session.client.ask("POST", "resume", service=args.service, reason=args.reason)
     words = "is resumed" if reply["was_held"] else "was neither held nor silenced"
     session.show(reply, lambda: [f"{plain(reply['service'])} {words}"])
@@ -369,7 +369,7 @@ def resume(args: argparse.Namespace) -> int:
 
 def ack(args: argparse.Namespace) -> int:
     """`opsbot ack`."""
-    session = Session(args)
+    session = CliSession(args)
     reply = session.client.ask("POST", "ack", service=args.service, reason=args.reason)
     text = f"{plain(reply['service'])}: incident {reply['incident']} is yours: no reminders, no escalation"
     session.show(reply, lambda: [text])
@@ -378,7 +378,7 @@ def ack(args: argparse.Namespace) -> int:
 
 def silence(args: argparse.Namespace) -> int:
     """`opsbot silence`."""
-    session = Session(args)
+    session = CliSession(args)
     values = {"service": args.service, "for": args.length, "reason": args.reason}
     reply = session.client.ask("POST", "silence", **values)
     session.show(reply, lambda: [f"{plain(reply['service'])} is silenced until {cli_show.stamp(reply['until'])} UTC"])
@@ -387,7 +387,7 @@ def silence(args: argparse.Namespace) -> int:
 
 def reload(args: argparse.Namespace) -> int:
     """`opsbot reload`."""
-    session = Session(args)
+    session = CliSession(args)
     wish: int = session.client.ask("POST", "reload")["wish"]
     reply = seen_to(session.client, wish)
     session.show(reply, lambda: [plain(reply["text"]), *(f"  {plain(line)}" for line in reply["lines"])])

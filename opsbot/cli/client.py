@@ -21,12 +21,12 @@ _SYSTEM_SOCKET = Path("/run/opsbot/control.sock")
 _OK = 200
 
 
-class NoAnswerError(Exception):
+class DaemonUnreachableError(Exception):
     """The daemon does not answer; the text names the socket and why."""
 
 
 class AnswerError(Exception):
-    """The daemon said no. `why` is from a closed list (`opsbot.core.deployment.Why`, or `http`, `error`)."""
+    """The daemon said no. `why` is from a closed list (`opsbot.core.deployment.RefusalReason`, or `http`, `error`)."""
 
     def __init__(self, why: str, text: str) -> None:
         """Keep both."""
@@ -56,14 +56,14 @@ def _reason(error: Exception) -> str:
 
 
 class Client:
-    """Asks the daemon at one socket. Every method raises NoAnswerError and AnswerError."""
+    """Asks the daemon at one socket. Every method raises DaemonUnreachableError and AnswerError."""
 
     def __init__(self, path: Path) -> None:
         """Nothing is connected yet."""
         self.path = path
 
-    def _no_answer(self, error: Exception) -> NoAnswerError:
-        return NoAnswerError(f"the daemon does not answer at {self.path} ({_reason(error)})")
+    def _no_answer(self, error: Exception) -> DaemonUnreachableError:
+        return DaemonUnreachableError(f"the daemon does not answer at {self.path} ({_reason(error)})")
 
     @contextmanager
     def _request(
@@ -142,8 +142,8 @@ class Client:
                         yield value
                     if value["finished"]:
                         return
-                failure = NoAnswerError(f"the daemon at {self.path} went away")
-            except NoAnswerError as error:
+                failure = DaemonUnreachableError(f"the daemon at {self.path} went away")
+            except DaemonUnreachableError as error:
                 failure = error
             now = time.monotonic()
             gone = now if gone is None else gone
@@ -171,6 +171,6 @@ def find(state: Path | None) -> Path:
         pass  # the state directory may not be entered: the runtime directory may
     try:
         found = cast("dict[str, object]", Client(_SYSTEM_SOCKET).ask("GET", "ping", timeout=CONNECT_SECONDS))
-    except (NoAnswerError, AnswerError):
+    except (DaemonUnreachableError, AnswerError):
         return own
     return _SYSTEM_SOCKET if found.get("state_directory") == str(state) else own

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TypedDict
 
 from opsbot.cli.client import find
+from opsbot.cli.config_location import config_path
 from opsbot.cli.invite import invite_link
-from opsbot.cli.place import config_path
 from opsbot.cli.terminal import Cell, Paint, fit, plain, table, terminal_width, wants_colour, width
 from opsbot.config import Config, Scope
 from opsbot.config_file import ConfigError, load

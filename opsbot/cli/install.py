@@ -7,14 +7,14 @@ import sys
 from collections.abc import Sequence
 
 from opsbot.cli.ask import FAILED, FINE, USAGE
-from opsbot.cli.place import config_path
+from opsbot.cli.config_location import config_path
 from opsbot.cli.talk import Talk, right_person, tell_kept
 from opsbot.cli.terminal import plain
 from opsbot.config import Config, Scope
 from opsbot.config_file import ConfigError, load
 from opsbot.install import host
-from opsbot.install.facts import Facts, look
-from opsbot.install.files import Change, Standing, carry_out, compared, left_over
+from opsbot.install.facts import InstallFacts, look
+from opsbot.install.files import FileChange, FileState, carry_out, compared, left_over
 from opsbot.install.plan import Plan, plan
 
 
@@ -45,7 +45,7 @@ def _dry_run(wanted: Plan, talk: Talk) -> int:
     return FAILED if wanted.refusals else FINE
 
 
-def _install(config: Config, facts: Facts, wanted: Plan, talk: Talk) -> int:
+def _install(config: Config, facts: InstallFacts, wanted: Plan, talk: Talk) -> int:
     refusals = list(wanted.refusals)
     if not facts.program.exists():
         refusals.append(f"there is no {facts.program} for the unit to start; see docs/installing.md")
@@ -57,7 +57,7 @@ def _install(config: Config, facts: Facts, wanted: Plan, talk: Talk) -> int:
     refusals += [
         f"{change.path} is there and was not written by `opsbot install`; move it away first"
         for change in changes
-        if change.standing is Standing.FOREIGN
+        if change.standing is FileState.FOREIGN
     ]
     _hear(talk, wanted.warnings)
     if refusals:
@@ -67,7 +67,7 @@ def _install(config: Config, facts: Facts, wanted: Plan, talk: Talk) -> int:
         return FAILED
     there = {change.path for change in changes}
     changes += left_over([path for path in host.candidates(wanted.scope, facts.home) if path not in there])
-    changes = [change for change in changes if change.standing is not Standing.SAME]
+    changes = [change for change in changes if change.standing is not FileState.SAME]
     _show(changes, talk)
     if not changes:
         host.take_note(wanted.scope, units=False, new_rules=False)
@@ -102,26 +102,26 @@ def _hear(talk: Talk, warnings: Sequence[str]) -> None:
         talk.tell()
 
 
-def _show(changes: Sequence[Change], talk: Talk) -> None:
+def _show(changes: Sequence[FileChange], talk: Talk) -> None:
     """New files by their name (`--dry-run` shows them), everything else as a diff."""
     for change in changes:
         talk.tell(f"{change.standing:<20} {change.path}")
-        if change.standing is not Standing.NEW:
+        if change.standing is not FileState.NEW:
             for line in change.diff():
                 talk.tell(line)
             talk.tell()
 
 
-def _agreed(changes: Sequence[Change], talk: Talk) -> list[Change] | None:
+def _agreed(changes: Sequence[FileChange], talk: Talk) -> list[FileChange] | None:
     """The changes that are to be made; None where they were declined."""
-    sure = [change for change in changes if change.standing is not Standing.EDITED]
+    sure = [change for change in changes if change.standing is not FileState.EDITED]
     files = "this file" if len(sure) == 1 else f"these {len(sure)} files"
     if sure and not talk.agreed(f"Write or remove {files}?"):
         return None
-    return sure + [change for change in changes if change.standing is Standing.EDITED and talk.gives_up(change)]
+    return sure + [change for change in changes if change.standing is FileState.EDITED and talk.gives_up(change)]
 
 
-def _carry_out(scope: Scope, changes: Sequence[Change]) -> None:
+def _carry_out(scope: Scope, changes: Sequence[FileChange]) -> None:
     new_rules = host.lacks_rules_folder()
     gone = [change for change in changes if not change.after]
     if gone:
@@ -133,7 +133,7 @@ def _carry_out(scope: Scope, changes: Sequence[Change]) -> None:
     host.take_note(scope, units=units, new_rules=new_rules)
 
 
-def _next(config: Config, facts: Facts, wanted: Plan, talk: Talk, *, changed: bool) -> None:
+def _next(config: Config, facts: InstallFacts, wanted: Plan, talk: Talk, *, changed: bool) -> None:
     """What is left for a person to type."""
     program, path = shlex.quote(str(facts.program)), shlex.quote(str(config.path.absolute()))
     system = wanted.scope is Scope.SYSTEM

@@ -23,11 +23,11 @@ from rich.table import Table
 from rich.text import Text
 
 from opsbot.cli import show as cli_show
-from opsbot.cli.client import AnswerError, Client, NoAnswerError
+from opsbot.cli.client import AnswerError, Client, DaemonUnreachableError
 from opsbot.cli.show import ago, colour_of, step_mark, when
 from opsbot.cli.terminal import plain
 from opsbot.control.shapes import CheckReply, DeploymentReply, NoticeReply, ServiceReply, Snapshot
-from opsbot.words import duration, size
+from opsbot.formatting import duration, size
 
 FINE, UNHEALTHY, NO_ANSWER = 0, 1, 3
 RETRY_SECONDS = 2.0
@@ -340,12 +340,12 @@ class _Source(threading.Thread):
             except AnswerError as error:
                 self.news.put(error)
                 return
-            except NoAnswerError as error:
+            except DaemonUnreachableError as error:
                 said = str(error)
             try:
                 self.news.put(self._last_known())
             except Exception as error:  # noqa: BLE001 - the edge of a thread: shown in the dashboard, tried again
-                self.news.put(said if isinstance(error, NoAnswerError) else f"{said}; {error}")
+                self.news.put(said if isinstance(error, DaemonUnreachableError) else f"{said}; {error}")
             self._end.wait(RETRY_SECONDS)
 
     def stop(self) -> None:
@@ -369,7 +369,7 @@ def watch(client: Client, last_known: Callable[[], Snapshot], clock: Callable[[]
     if isinstance(first, AnswerError):
         raise first
     if isinstance(first, str):
-        raise NoAnswerError(first)
+        raise DaemonUnreachableError(first)
     console = Console(highlight=False)
     snapshot, trouble = first, ""
     # An ending from outside must leave the terminal as it was, too.

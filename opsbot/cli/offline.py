@@ -17,26 +17,36 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from opsbot.cli.place import UsageError
+from opsbot.cli.config_location import UsageError
 from opsbot.config import Config, ManagerKind, Service
 from opsbot.config_file import ConfigError, load
 from opsbot.control import replies
 from opsbot.control.fields import LINES, BadInputError, Fields
-from opsbot.control.shapes import Audit, History, Incidents, Logs, NoticeReply, Snapshot, Status, WhyReply, WindowsReply
+from opsbot.control.shapes import (
+    Audit,
+    History,
+    Incidents,
+    Logs,
+    NoticeReply,
+    Snapshot,
+    Status,
+    WhyReply,
+    WindowsReply,
+)
 from opsbot.control.snapshot import ALERTS, DEPLOYMENTS, troubles
 from opsbot.core.health import CheckHealth, overall
-from opsbot.core.model import Dependent, Notice
+from opsbot.core.model import Dependent, Notification
 from opsbot.core.subjects import is_host
 from opsbot.core.windows import maintenance
-from opsbot.host import host_figures
-from opsbot.processes import service_figures
+from opsbot.engine.status import ServiceStatus
+from opsbot.host.figures import host_figures
+from opsbot.host.processes import service_figures
 from opsbot.redaction import Redactor
 from opsbot.services import run_record
 from opsbot.services.log_reader import read
 from opsbot.services.port import Activity, LogLine, LogQuery, ManagerError, ServiceState
 from opsbot.services.systemd import systemctl
-from opsbot.standing import ServiceStatus
-from opsbot.store import StoreError, audit, ledger, open_readonly, outbox, watchbook
+from opsbot.store import StoreError, audit, incident_repository, ledger, open_readonly, outbox
 
 if TYPE_CHECKING:
     from opsbot.services.journal import Journal
@@ -122,12 +132,12 @@ class LastKnown:
 
     def _status(self, db: sqlite3.Connection, service: str) -> ServiceStatus:
         state = self._state(service)
-        kept = watchbook.healths(db, service)
+        kept = incident_repository.healths(db, service)
         checks = [(c.name, kept.get((service, c.name), CheckHealth())) for c in self.config.services[service].checks]
         live = ledger.live(db, service)
         latest = ledger.latest(db, service)
         source = self.config.services[service].source
-        listed = watchbook.open_incidents(db)
+        listed = incident_repository.open_incidents(db)
         return ServiceStatus(
             service,
             state,
@@ -139,9 +149,9 @@ class LastKnown:
             deploying=latest if latest is not None and not latest.finished else None,
             last_deployment=latest,
             hold=ledger.hold(db, service),
-            silence=watchbook.silence(db, service, datetime.now(UTC)),
+            silence=incident_repository.silence(db, service, datetime.now(UTC)),
             incident=listed.get(service),
-            source=watchbook.source(db, service) if source else None,
+            source=incident_repository.source(db, service) if source else None,
             auto=source.auto if source else False,
             because_of=next(
                 (root for root, one in listed.items() if any(_ill(each, service) for each in one.dependents)), ""
@@ -159,7 +169,7 @@ class LastKnown:
         self._names(service)
         with self._store() as db:
             return replies.history(
-                ledger.deployments(db, service, limit), watchbook.incidents(db, service, limit), daemon=False
+                ledger.deployments(db, service, limit), incident_repository.incidents(db, service, limit), daemon=False
             )
 
     def incidents(self, service: str | None, limit: int, *, still_open: bool) -> Incidents:
@@ -167,7 +177,7 @@ class LastKnown:
         if service is not None and not is_host(service):
             self._names(service)
         with self._store() as db:
-            found = watchbook.incidents(db, service, limit, still_open=still_open)
+            found = incident_repository.incidents(db, service, limit, still_open=still_open)
             return replies.incidents(found, daemon=False)
 
     def audit(self, service: str | None, member: str | None, limit: int) -> Audit:
@@ -214,7 +224,7 @@ class LastKnown:
         return read(folder / "log", query, record.run if record else None)
 
     def _redactor(self) -> Redactor:
-        from opsbot.wiring import known_secrets  # noqa: PLC0415 - brings the whole daemon, for this alone
+        from opsbot.daemon.wiring import known_secrets  # noqa: PLC0415 - brings the whole daemon, for this alone
 
         # The daemon's secrets are not this user's environment: nothing to warn of here.
         logging.getLogger("opsbot").addHandler(logging.NullHandler())
@@ -256,9 +266,9 @@ def _ill(one: Dependent, service: str) -> bool:
     return one.service == service and one.well_at is None
 
 
-def _alert(db: sqlite3.Connection, notice: Notice) -> NoticeReply:
+def _alert(db: sqlite3.Connection, notice: Notification) -> NoticeReply:
     about = notice.subject is not None and notice.kind in {"incident", "recovered", "call"}
-    return replies.notice_reply(notice, watchbook.incident(db, notice.subject or 0) if about else None)
+    return replies.notice_reply(notice, incident_repository.incident(db, notice.subject or 0) if about else None)
 
 
 async def _of_units(journal: "Journal", units: Sequence[str], query: LogQuery) -> list[LogLine]:

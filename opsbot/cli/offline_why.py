@@ -8,9 +8,9 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from opsbot.control import replies
 from opsbot.control.shapes import WhyReply
-from opsbot.core.account import account
+from opsbot.core.root_cause import find_root_cause
+from opsbot.monitoring.root_cause import facts
 from opsbot.services.port import LogLine, LogQuery, ManagerError, ServiceState
-from opsbot.watch.inquiry import facts
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -66,4 +66,4 @@ def why(
 ) -> WhyReply:
     """Why a service stands as it does, as far as it was written down."""
     gathering = facts(_Book(db), _Looked(state, lines), service, datetime.now(UTC), redact)
-    return replies.why(service, account(_at_once(gathering)), daemon=False)
+    return replies.why(service, find_root_cause(_at_once(gathering)), daemon=False)

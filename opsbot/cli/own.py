@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from opsbot.cli import FAILED, FINE, USAGE
-from opsbot.cli.place import UsageError, config_path
+from opsbot.cli.config_location import UsageError, config_path
 from opsbot.cli.terminal import plain, to_stderr
 
 _DESCRIBED = frozenset({"cogs"})
@@ -37,12 +37,12 @@ def run(args: "Namespace") -> int:
     if config is None:
         return USAGE
     from opsbot.bare_imports import without_docstrings  # noqa: PLC0415 - each verb loads what it needs
-    from opsbot.footprint import lean_imports, unload  # noqa: PLC0415
+    from opsbot.runtime.memory import lean_imports, unload  # noqa: PLC0415
 
     unload(*_STARTING)
     with without_docstrings(but=_DESCRIBED):
         with lean_imports():
-            from opsbot.app import run as run_app  # noqa: PLC0415 - a configuration that cannot be used is told at once
+            from opsbot.daemon.app import run as run_app  # noqa: PLC0415 - a configuration that cannot be used is told at once
 
         _log_to_stderr(logging.INFO)
         return asyncio.run(run_app(config))

@@ -23,8 +23,8 @@ from opsbot.control.shapes import (
     WindowReply,
     WindowsReply,
 )
-from opsbot.core.subjects import words
-from opsbot.words import duration, since, size, whose
+from opsbot.core.subjects import subject_name
+from opsbot.formatting import duration, since, size, whose
 
 GOOD, BAD, ODD = "green", "red", "yellow"
 _COLOUR = {
@@ -386,7 +386,7 @@ def incident_lines(one: IncidentReply, paint: Paint, now: datetime) -> list[str]
     else:
         flapping = f", flapping, {one['changes']} changes" if one["flapping"] else ""
         ended, colour = f"open for {age(one['opened_at'], now)}{flapping}", BAD
-    subject = plain(words(one["service"]))
+    subject = plain(subject_name(one["service"]))
     lines = [paint(f"  #{one['id']}  {stamp(one['opened_at'])}  {subject}  {plain(one['cause'])}  {ended}", colour)]
     for child in one["dependents"]:
         to = f" to {stamp(child['well_at'])}" if child["well_at"] else ", not well yet"

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from opsbot.cli.place import UsageError
+from opsbot.cli.config_location import UsageError
 from opsbot.cli.terminal import plain
 from opsbot.config import Scope
-from opsbot.install.files import Change
+from opsbot.install.files import FileChange
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Talk:
             raise UsageError("there is no terminal to ask on, and nothing was changed; say --yes to do it unasked")
         return self._yes(question)
 
-    def gives_up(self, change: Change) -> bool:
+    def gives_up(self, change: FileChange) -> bool:
         """Whether edits by hand may go. --yes is no answer to that: who wrote them may not be who runs this."""
         if self.sure or not self.hear.isatty():
             return False
@@ -71,7 +71,7 @@ def right_person(scope: Scope, verb: str, config: Path | None) -> None:
         raise UsageError(f"this {does} /etc, which takes root, this once. Type:\n  sudo {typed}")
 
 
-def tell_kept(kept: Sequence[Change], talk: Talk) -> None:
+def tell_kept(kept: Sequence[FileChange], talk: Talk) -> None:
     """Which files stay as somebody edited them, and what to do about it."""
     for change in kept:
         talk.tell(f"Kept as it was edited by hand: {change.path}")

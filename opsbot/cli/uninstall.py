@@ -5,12 +5,12 @@ import os
 from pathlib import Path
 
 from opsbot.cli.ask import FAILED, FINE
-from opsbot.cli.place import UsageError, config_path
+from opsbot.cli.config_location import UsageError, config_path
 from opsbot.cli.talk import Talk, right_person, tell_kept
 from opsbot.config import Config, Scope
 from opsbot.config_file import ConfigError, load
 from opsbot.install import host
-from opsbot.install.files import Change, Standing, carry_out, left_over
+from opsbot.install.files import FileChange, FileState, carry_out, left_over
 from opsbot.install.plan import DAEMON
 
 _UNKNOWN_STATE = "The state directory is not known without it, and is not removed."
@@ -34,17 +34,17 @@ def run_uninstall(args: argparse.Namespace, talk: Talk) -> int:
         talk.tell("Nothing to do: no file that `opsbot install` wrote is there.")
         return FINE
     for change in going:
-        talk.tell(f"{change.standing if change.standing is Standing.EDITED else 'goes':<20} {change.path}")
+        talk.tell(f"{change.standing if change.standing is FileState.EDITED else 'goes':<20} {change.path}")
     for more in (state, f"the user {user}" if user else None) if args.purge else ():
         if more is not None:
             talk.tell(f"{'goes':<20} {more}")
     if not talk.agreed("Stop opsbot and remove these? The services go on running"):
         talk.tell("Nothing was removed.")
         return FAILED
-    agreed = [change for change in going if change.standing is not Standing.EDITED or talk.gives_up(change)]
+    agreed = [change for change in going if change.standing is not FileState.EDITED or talk.gives_up(change)]
     host.stop(scope, agreed)
     for change in agreed:
-        carry_out(Change(change.path, change.standing, change.before, ""))
+        carry_out(FileChange(change.path, change.standing, change.before, ""))
     host.reload(scope, agreed)
     kept = [change for change in going if change not in agreed]
     tell_kept(kept, talk)

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, TextIO
 
 from opsbot.cli import show as cli_show
-from opsbot.cli.client import AnswerError, Client, NoAnswerError
+from opsbot.cli.client import AnswerError, Client, DaemonUnreachableError
 from opsbot.cli.terminal import Paint, terminal_width
 from opsbot.control.shapes import DeploymentReply
 
@@ -84,7 +84,7 @@ def seen_to(client: Client, wish: int, *, patience: float = 30.0, sleep: Callabl
     while True:
         try:
             reply = client.ask("GET", "reload")
-        except NoAnswerError:
+        except DaemonUnreachableError:
             gone = time.monotonic() if gone is None else gone
             if time.monotonic() - gone > patience:
                 raise

@@ -12,7 +12,7 @@ from opsbot.config import (
     Config,
     Discord,
     Drain,
-    Heartbeat,
+    HeartbeatConfig,
     HostChecks,
     Http,
     InstallStep,
@@ -21,13 +21,13 @@ from opsbot.config import (
     Secret,
     Service,
     Source,
-    State,
-    Systemd,
+    StateConfig,
+    SystemdConfig,
 )
 from opsbot.config_file.keys import STATE
 from opsbot.core.access import Ranks
-from opsbot.core.health import Policy
-from opsbot.core.recovery import Ladder
+from opsbot.core.health import CheckPolicy
+from opsbot.core.recovery import RecoveryPolicy
 from opsbot.core.windows import Window
 
 Values = Mapping[str, Any]
@@ -49,15 +49,15 @@ def build(path: Path, tree: Values) -> Config:
         path=path,
         discord=Discord(**_with_secrets(tree["discord"], "token")),
         roles=Ranks(**tree["roles"]),
-        state=State(**state),
+        state=StateConfig(**state),
         http=Http(**http),
-        systemd=Systemd(**tree.get("systemd", {})),
+        systemd=SystemdConfig(**tree.get("systemd", {})),
         host_checks=HostChecks(**tree.get("host_checks", {})),
         alerts=Alerts(**tree.get("alerts", {})),
         services={name: _service(name, values) for name, values in tree["services"].items()},
         windows=tuple(Window(**window) for window in tree.get("windows", [])),
         notifiers={name: _notifier(name, values) for name, values in tree.get("notifiers", {}).items()},
-        heartbeat=None if beat is None else Heartbeat(**_with_secrets(beat, "url")),
+        heartbeat=None if beat is None else HeartbeatConfig(**_with_secrets(beat, "url")),
         **top,
         **tree.get("limits", {}),
     )
@@ -100,11 +100,11 @@ def _service(name: str, values: Values) -> Service:
     return Service(name=name, checks=_checks(checks), **given)
 
 
-def _ladder(values: Values) -> Ladder:
-    ladder = Ladder(**values)
+def _ladder(values: Values) -> RecoveryPolicy:
+    ladder = RecoveryPolicy(**values)
     if "backoff_max" in values or ladder.backoff <= ladder.backoff_max:
         return ladder
-    return Ladder(**{**values, "backoff_max": ladder.backoff})
+    return RecoveryPolicy(**{**values, "backoff_max": ladder.backoff})
 
 
 def _checks(checks: Sequence[Values]) -> tuple[Check, ...]:
@@ -117,7 +117,7 @@ def _checks(checks: Sequence[Values]) -> tuple[Check, ...]:
             taken.add(given["name"])
         if given["kind"] is CheckKind.PRESENCE:
             given.setdefault("fall", PRESENCE_FALL)
-        policy = Policy(**{key: given.pop(key) for key in ("fall", "rise", "of") if key in given})
+        policy = CheckPolicy(**{key: given.pop(key) for key in ("fall", "rise", "of") if key in given})
         check = Check(policy=policy, **given)
         if "timeout" not in given and check.timeout > check.interval:
             check = Check(policy=policy, **given, timeout=check.interval)

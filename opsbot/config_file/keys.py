@@ -79,7 +79,7 @@ STATE = Table(
             default=Path("/var/lib/opsbot"),
         ),
     ),
-    of=(config.State,),
+    of=(config.StateConfig,),
 )
 
 HTTP = Table(
@@ -108,7 +108,7 @@ SYSTEMD = Table(
             "opsbot and the services then share one user.",
         ),
     ),
-    of=(config.Systemd,),
+    of=(config.SystemdConfig,),
 )
 
 ALERTS = Table(

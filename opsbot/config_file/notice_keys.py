@@ -6,7 +6,7 @@ from opsbot import config
 from opsbot.config_file import kinds, times
 from opsbot.config_file.kinds import DAY, HOUR, MINUTE, SECOND
 from opsbot.config_file.schema import Form, Key, Table, secret_keys
-from opsbot.core.windows import Deploys, Weekday, Window
+from opsbot.core.windows import Weekday, Window, WindowDeploys
 
 _SERVICES = kinds.listed(
     kinds.text("the name of a service", '"api"', most=64), "an array of services", '["api"]', once=True
@@ -68,7 +68,7 @@ WINDOWS = Table(
         ),
         Key(
             "deploys",
-            kinds.choice(Deploys),
+            kinds.choice(WindowDeploys),
             'What automatic deploys do. `"allow"`: nothing special. `"hold"`: they wait for the end. `"only"`: they '
             "wait for a window. Who deploys by hand may at any time; a deploy under way is finished.",
         ),
@@ -92,7 +92,7 @@ NOTIFIERS = Table(
         *secret_keys("url", "the notifier's URL", "OPSBOT_NTFY_URL", "/etc/opsbot/ntfy-url"),
         Key(
             "for",
-            kinds.listed(kinds.choice(config.Told), "an array of events", '["incident", "call"]', once=True),
+            kinds.listed(kinds.choice(config.NotifiedKind), "an array of events", '["incident", "call"]', once=True),
             'What it is told: `"incident"` (an alarm), `"call"` (recovery gave up and calls for a human), '
             '`"recovered"`. Empty: only what is escalated to it.',
             default=config.Notifier.__dataclass_fields__["told"].default,
@@ -118,5 +118,5 @@ HEARTBEAT = Table(
             "From one to the next. A minute finds trouble soon and costs nothing; give the switch a grace of a few.",
         ),
     ),
-    of=(config.Heartbeat,),
+    of=(config.HeartbeatConfig,),
 )

@@ -18,7 +18,7 @@ from opsbot.config_file.notice_rules import named_services, window_breaches
 from opsbot.config_file.watch_keys import CHECKS
 from opsbot.core.amounts import show_duration
 from opsbot.core.dependencies import ways_back
-from opsbot.core.health import Policy
+from opsbot.core.health import CheckPolicy
 
 Breach = tuple[KeyPath, str]
 Values = Mapping[str, Any]
@@ -266,7 +266,7 @@ def _check(check: Values, where: KeyPath, manager: ManagerKind | None) -> Iterat
         yield (*where, needed), f'is missing; kind = "{kind}" needs it, for example {needed} = {example}'
     if kind is CheckKind.UNIT and manager is ManagerKind.PROCESS:
         yield (*where, "kind"), '"unit" asks systemd, and this service has manager = "process"; write kind = "process"'
-    of, fall = _get(check, "of"), _get(check, "fall") or Policy().fall
+    of, fall = _get(check, "of"), _get(check, "fall") or CheckPolicy().fall
     if of is not None and of < fall:
         yield (*where, "of"), f"is less than fall, which is {fall}; so many looks cannot fail that often: write more"
     interval, timeout = _get(check, "interval"), _get(check, "timeout")

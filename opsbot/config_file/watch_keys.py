@@ -6,8 +6,8 @@ from opsbot import config
 from opsbot.config_file import kinds, names, places
 from opsbot.config_file.kinds import DAY, HOUR, MILLISECOND, MINUTE, NO_TIME, SECOND
 from opsbot.config_file.schema import Form, Key, Table
-from opsbot.core.health import KEEP, Policy
-from opsbot.core.recovery import Ladder
+from opsbot.core.health import KEEP, CheckPolicy
+from opsbot.core.recovery import RecoveryPolicy
 
 _PROCESS, _TCP, _HTTP, _UNIT, _COMMAND, _PRESENCE = config.CheckKind
 
@@ -133,7 +133,7 @@ CHECKS = Table(
         ),
     ),
     form=Form.ARRAY,
-    of=(config.Check, Policy),
+    of=(config.Check, CheckPolicy),
 )
 
 RECOVERY = Table(
@@ -171,5 +171,5 @@ RECOVERY = Table(
             "A trouble that begins this soon after a release went live is the release's.",
         ),
     ),
-    of=(Ladder,),
+    of=(RecoveryPolicy,),
 )

@@ -34,21 +34,29 @@ from opsbot.control.shapes import (
     WindowReply,
     WindowsReply,
 )
-from opsbot.words import plain_times
+from opsbot.formatting import plain_times
 
 if TYPE_CHECKING:  # the client prints these shapes and must start fast: it needs none of what they are made from
     from opsbot.core.access import Actor
-    from opsbot.core.account import Account
-    from opsbot.core.deployment import Commit, Deployment, Hold, Release, Step
+    from opsbot.core.deployment import Commit, Deployment, DeploymentStep, Hold, Release
     from opsbot.core.health import CheckHealth
-    from opsbot.core.model import Acknowledgement, AuditEntry, Incident, Notice, Proof, Silence, SourceState
+    from opsbot.core.model import (
+        Acknowledgement,
+        AuditEntry,
+        DeliveryTest,
+        Incident,
+        Notification,
+        Silence,
+        SourceState,
+    )
+    from opsbot.core.root_cause import RootCause
     from opsbot.core.windows import Maintenance, Span
-    from opsbot.host import HostFigures
-    from opsbot.notify.courier import Sent
+    from opsbot.engine.status import ServiceStatus
+    from opsbot.host.figures import HostFigures
+    from opsbot.notifications.apprise_sender import SendResult
+    from opsbot.runtime.signals import ReloadAnswer
     from opsbot.services.port import LogLine, ServiceState
     from opsbot.source.poll import Polled
-    from opsbot.standing import ServiceStatus
-    from opsbot.wishes import Answer
 
 
 def iso(at: datetime) -> str:
@@ -97,7 +105,7 @@ def release_reply(release: "Release") -> ReleaseReply:
     }
 
 
-def step_reply(step: "Step") -> StepReply:
+def step_reply(step: "DeploymentStep") -> StepReply:
     """One thing a deployment did."""
     return {
         "name": step.name,
@@ -266,12 +274,12 @@ def service_reply(status: "ServiceStatus") -> ServiceReply:
     }
 
 
-def proof_reply(proof: "Proof") -> ProofReply:
+def proof_reply(proof: "DeliveryTest") -> ProofReply:
     """Whether alerts arrive."""
     return {"tried_at": iso(proof.tried_at), "proven_at": maybe_iso(proof.proven_at), "failure": proof.failure}
 
 
-def status(services: "list[ServiceStatus]", proof: "Proof | None" = None, *, daemon: bool = True) -> Status:
+def status(services: "list[ServiceStatus]", proof: "DeliveryTest | None" = None, *, daemon: bool = True) -> Status:
     """`status` and `health`."""
     replies = [service_reply(one) for one in services]
     return {
@@ -296,7 +304,7 @@ def incidents(found: "list[Incident]", *, daemon: bool = True) -> Incidents:
     return {"daemon": daemon, "incidents": [incident_reply(one) for one in found]}
 
 
-def why(service: str, account: "Account", *, daemon: bool = True) -> WhyReply:
+def why(service: str, account: "RootCause", *, daemon: bool = True) -> WhyReply:
     """`why`."""
     return {
         "daemon": daemon,
@@ -343,7 +351,7 @@ def audit_reply(entry: "AuditEntry") -> AuditReply:
     }
 
 
-def notice_reply(notice: "Notice", incident: "Incident | None") -> NoticeReply:
+def notice_reply(notice: "Notification", incident: "Incident | None") -> NoticeReply:
     """One notice about trouble; `incident` is its subject, where it has one."""
     text = plain_times(str(notice.body.get("text") or notice.body.get("why") or ""))
     if incident is not None:
@@ -394,7 +402,7 @@ def window_reply(span: "Span") -> WindowReply:
     }
 
 
-def trial(name: str, sent: "Sent") -> NotifyReply:
+def trial(name: str, sent: "SendResult") -> NotifyReply:
     """What came of trying a notifier."""
     return {"notifier": name, "ok": sent.ok, "failure": sent.failure, "doubt": sent.doubt}
 
@@ -408,7 +416,7 @@ def maintenance(found: "Maintenance", *, daemon: bool = True) -> WindowsReply:
     }
 
 
-def reload_reply(asked: int, answer: "Answer | None") -> ReloadReply:
+def reload_reply(asked: int, answer: "ReloadAnswer | None") -> ReloadReply:
     """What came of a reload."""
     if answer is None:
         return {"asked": asked, "answered": 0, "ok": True, "text": "", "lines": []}

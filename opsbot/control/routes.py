@@ -36,9 +36,9 @@ from opsbot.control.peer import caller
 from opsbot.control.snapshot import Snapshots
 from opsbot.control.stream import send
 from opsbot.core.access import Action, Actor
-from opsbot.core.deployment import Refused, Why
+from opsbot.core.deployment import RefusalReason, Refused
+from opsbot.runtime.signals import ReloadRequests
 from opsbot.services.port import LogLine, LogQuery
-from opsbot.wishes import Wishes
 
 if TYPE_CHECKING:
     from opsbot.control.shapes import Ping
@@ -47,14 +47,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _STATUS = {
-    Why.NO_RANK: 403,
-    Why.UNKNOWN_SERVICE: 404,
-    Why.NO_RELEASE: 404,
-    Why.NO_INCIDENT: 404,
-    Why.NOT_WAITING: 404,
-    Why.BAD_REF: 400,
-    Why.BAD_INPUT: 400,
-    Why.NOT_READY: 503,
+    RefusalReason.NO_RANK: 403,
+    RefusalReason.UNKNOWN_SERVICE: 404,
+    RefusalReason.NO_RELEASE: 404,
+    RefusalReason.NO_INCIDENT: 404,
+    RefusalReason.NOT_WAITING: 404,
+    RefusalReason.BAD_REF: 400,
+    RefusalReason.BAD_INPUT: 400,
+    RefusalReason.NOT_READY: 503,
 }
 _SNAPSHOT_SECONDS = 1.0
 _FEED_SECONDS = 5.0
@@ -78,7 +78,7 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
     try:
         return await handler(request)
     except BadInputError as error:
-        return _error(400, Why.BAD_INPUT, str(error))
+        return _error(400, RefusalReason.BAD_INPUT, str(error))
     except web.HTTPException as error:
         if error.status < _HTTP_ERROR:
             raise
@@ -99,10 +99,10 @@ class Routes:
         ping: "Ping",
         snapshots: Snapshots,
         closing: asyncio.Event,
-        wishes: Wishes | None = None,
+        reload_requests: ReloadRequests | None = None,
     ) -> None:
         """`closing`: set when the daemon goes; streams end then. wishes: takes what is asked of the daemon itself."""
-        self._wishes = wishes
+        self._reload_requests = reload_requests
         self._engine = engine
         self._clock = clock
         self._ping = ping
@@ -203,7 +203,7 @@ class Routes:
         return _no(found) if isinstance(found, Refused) else web.json_response(replies.incidents(found))
 
     async def why(self, request: web.Request) -> web.Response:
-        """Why a service stands as it does."""
+        """RefusalReason a service stands as it does."""
         who, given = await self._asked(request)
         service = self._service(who, Action.WHY, given)
         given.done()
@@ -417,9 +417,9 @@ class Routes:
         refused = await self._engine.door.admit(who, Action.RELOAD)
         if refused is not None:
             return _no(refused)
-        if self._wishes is None:
-            return _no(Refused(Why.NOT_READY, "this daemon cannot read its configuration anew; restart it"))
-        return web.json_response({"wish": self._wishes.reload(who)})
+        if self._reload_requests is None:
+            return _no(Refused(RefusalReason.NOT_READY, "this daemon cannot read its configuration anew; restart it"))
+        return web.json_response({"wish": self._reload_requests.reload(who)})
 
     async def reloaded(self, request: web.Request) -> web.Response:
         """What came of the last reload; the answer has reached a wish's number once it was seen to."""
@@ -428,7 +428,9 @@ class Routes:
         refused = await self._engine.door.admit(who, Action.RELOAD)
         if refused is not None:
             return _no(refused)
-        asked, found = (0, None) if self._wishes is None else (self._wishes.asked, self._wishes.answer)
+        asked, found = (
+            (0, None) if self._reload_requests is None else (self._reload_requests.asked, self._reload_requests.answer)
+        )
         return web.json_response(replies.reload_reply(asked, found))
 
 

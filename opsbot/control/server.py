@@ -20,15 +20,15 @@ from aiohttp import web
 from opsbot import __version__
 from opsbot.control import replies
 from opsbot.control.routes import Routes, errors_as_json
-from opsbot.control.snapshot import Gateway, Snapshots
+from opsbot.control.snapshot import GatewaySource, Snapshots
 from opsbot.control.unix_path import reachable
-from opsbot.wishes import Wishes
+from opsbot.runtime.signals import ReloadRequests
 
 if TYPE_CHECKING:
     from opsbot.control.shapes import Ping
     from opsbot.engine import Engine
 
-__all__ = ["Control", "ControlError", "Gateway", "start_control"]
+__all__ = ["ControlServer", "ControlError", "GatewaySource", "start_control"]
 
 BODY_BYTES = 64 * 1024
 CLOSE_SECONDS = 2.0
@@ -40,7 +40,7 @@ class ControlError(OSError):
     """The socket cannot be opened; the text names the path, why, and the mend."""
 
 
-class Control:
+class ControlServer:
     """The open socket. `close` it."""
 
     def __init__(self, path: Path, runner: web.AppRunner, inode: int, closing: asyncio.Event) -> None:
@@ -113,10 +113,10 @@ async def start_control(
     path: Path,
     clock: Callable[[], datetime],
     *,
-    gateway: Callable[[], Gateway] | None = None,
-    wishes: Wishes | None = None,
-) -> Control:
-    """Open the control socket at `path` and answer on it until `Control.close`.
+    gateway: Callable[[], GatewaySource] | None = None,
+    reload_requests: ReloadRequests | None = None,
+) -> ControlServer:
+    """Open the control socket at `path` and answer on it until `ControlServer.close`.
 
     gateway: how the connection to Discord stands, for the dashboard. wishes: takes what is asked of the daemon itself.
 
@@ -130,7 +130,7 @@ async def start_control(
         "state_directory": str(engine.config.state.directory),
     }
     closing = asyncio.Event()
-    routes = Routes(engine, clock, ping, Snapshots(engine, clock, ping, gateway), closing, wishes)
+    routes = Routes(engine, clock, ping, Snapshots(engine, clock, ping, gateway), closing, reload_requests)
     app = web.Application(client_max_size=BODY_BYTES, middlewares=[errors_as_json])
     app.add_routes(routes.table())
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSE_SECONDS, keepalive_timeout=5.0)
@@ -141,4 +141,4 @@ async def start_control(
     except BaseException:
         await runner.cleanup()
         raise
-    return Control(path, runner, inode, closing)
+    return ControlServer(path, runner, inode, closing)

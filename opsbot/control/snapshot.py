@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from opsbot.control import replies
-from opsbot.core.model import Notice
+from opsbot.core.model import Notification
 from opsbot.store import ledger, outbox
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ FRESH = timedelta(milliseconds=900)
 
 
 @dataclass(frozen=True, slots=True)
-class Gateway:
+class GatewaySource:
     """The connection to Discord at one moment. `latency` in seconds, None where not known."""
 
     connected: bool
@@ -29,7 +29,7 @@ class Gateway:
     latency: float | None = None
 
 
-def troubles(notices: Iterable[Notice]) -> list[Notice]:
+def troubles(notices: Iterable[Notification]) -> list[Notification]:
     """The latest notices about trouble; how deployments ended stands in a list of its own."""
     return [notice for notice in notices if notice.kind not in {"deployment", "outcome"}][:ALERTS]
 
@@ -38,7 +38,7 @@ class Snapshots:
     """Gathers snapshots for the dashboards that watch."""
 
     def __init__(
-        self, engine: "Engine", clock: Callable[[], datetime], ping: "Ping", gateway: Callable[[], Gateway] | None
+        self, engine: "Engine", clock: Callable[[], datetime], ping: "Ping", gateway: Callable[[], GatewaySource] | None
     ) -> None:
         """Nothing is gathered yet."""
         self._engine = engine
@@ -72,7 +72,7 @@ class Snapshots:
             "gateway": await self._gateway_reply(),
         }
 
-    async def _alert(self, notice: Notice) -> "NoticeReply":
+    async def _alert(self, notice: Notification) -> "NoticeReply":
         incident = None
         if notice.subject is not None and notice.kind in {"incident", "recovered", "call"}:
             incident = await self._engine.look.incident(notice.subject)

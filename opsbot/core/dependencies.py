@@ -62,7 +62,7 @@ def _way(needs: Needs, start: str) -> tuple[str, ...]:
     return ()
 
 
-class Standing(StrEnum):
+class DependencyState(StrEnum):
     """How one that is needed stands, when one that needs it fails."""
 
     WELL = "well"
@@ -75,39 +75,39 @@ class Standing(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Own:
+class OwnFault:
     """The trouble is its own."""
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class CausedBy:
     """The trouble is part of another's: that of `root`."""
 
     root: str
 
 
 @dataclass(frozen=True, slots=True)
-class Wait:
+class AwaitVerdict:
     """It is not known yet: what `on` names is to be judged first."""
 
     on: tuple[str, ...]
 
 
 def attribute(
-    service: str, needs: Needs, standings: Mapping[str, Standing], asked: datetime, now: datetime
-) -> Own | Part | Wait:
+    service: str, needs: Needs, standings: Mapping[str, DependencyState], asked: datetime, now: datetime
+) -> OwnFault | CausedBy | AwaitVerdict:
     """Whose trouble it is that a service fails. asked: when this was first asked of this trouble."""
     up = above(needs, service)
-    down = [name for name in up if standings.get(name) is Standing.DOWN]
+    down = [name for name in up if standings.get(name) is DependencyState.DOWN]
     for name in down:
         # The root-most: none of what it needs has an incident itself.
-        if not any(standings.get(each) is Standing.DOWN for each in above(needs, name)):
-            return Part(name)
-    doubtful = tuple(name for name in up if standings.get(name) in {Standing.FAILING, Standing.UNSEEN})
+        if not any(standings.get(each) is DependencyState.DOWN for each in above(needs, name)):
+            return CausedBy(name)
+    doubtful = tuple(name for name in up if standings.get(name) in {DependencyState.FAILING, DependencyState.UNSEEN})
     # A clock that was set back makes nobody wait for hours.
     if doubtful and timedelta(0) <= now - asked < PATIENCE:
-        return Wait(doubtful)
-    return Own()
+        return AwaitVerdict(doubtful)
+    return OwnFault()
 
 
 def pace(interval: timedelta, fall: int) -> timedelta:

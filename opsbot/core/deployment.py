@@ -27,7 +27,7 @@ from enum import StrEnum
 from opsbot.core.access import Actor
 
 
-class Kind(StrEnum):
+class DeploymentKind(StrEnum):
     """Whether a deployment brings a commit, or returns to a release that is kept."""
 
     DEPLOY = "deploy"
@@ -110,7 +110,7 @@ class Commit:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class DeploymentStep:
     """One thing a deployment did: a phase's work or an install command.
 
     `output` is the file that keeps all it printed, `tail` its last lines (shown on failure).
@@ -128,14 +128,14 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class DeploymentRequest:
     """Somebody asks for a deployment.
 
     `ref` None: the tracked branch. `release` is for rollbacks; None: the previous good one.
     """
 
     service: str
-    kind: Kind
+    kind: DeploymentKind
     actor: Actor
     ref: str | None = None
     release: str | None = None
@@ -148,7 +148,7 @@ class Deployment:
 
     id: int
     service: str
-    kind: Kind
+    kind: DeploymentKind
     phase: Phase
     actor: Actor
     created_at: datetime
@@ -161,7 +161,7 @@ class Deployment:
     release_to: str | None = None
     commits: tuple[Commit, ...] = ()
     commits_total: int = 0
-    steps: tuple[Step, ...] = ()
+    steps: tuple[DeploymentStep, ...] = ()
     failed_in: Phase | None = None
     note: str = ""
     finished_at: datetime | None = None
@@ -179,7 +179,11 @@ class Deployment:
     @property
     def what(self) -> str:
         """What it brings, in a word or two."""
-        return f"the rollback to {self.release_to}" if self.kind is Kind.ROLLBACK else f"{self.commit_to or '':.10}"
+        return (
+            f"the rollback to {self.release_to}"
+            if self.kind is DeploymentKind.ROLLBACK
+            else f"{self.commit_to or '':.10}"
+        )
 
     @property
     def let_go_on(self) -> int | None:
@@ -213,7 +217,7 @@ def advance(deployment: Deployment, to: Phase, now: datetime, note: str | None =
     )
 
 
-class Why(StrEnum):
+class RefusalReason(StrEnum):
     """Why something was refused: a closed list, for people and for scripts."""
 
     NO_RANK = "no-rank"
@@ -238,7 +242,7 @@ class Why(StrEnum):
 class Refused:
     """No, and why, in a sentence for the one who asked. `deployment` is the one in the way, where there is one."""
 
-    why: Why
+    why: RefusalReason
     text: str
     deployment: int | None = None
 
@@ -280,7 +284,7 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class DeploymentFacts:
     """What a decision needs, gathered beforehand.
 
     `releases` newest first. `commit` is what the request resolves to, None while that is unknown (before a fetch).
@@ -299,68 +303,74 @@ class Facts:
     """A person stopped the service: a deploy would start it."""
 
 
-def decide(request: Request, facts: Facts) -> Accepted | Refused:
+def decide(request: DeploymentRequest, facts: DeploymentFacts) -> Accepted | Refused:
     """Whether this may begin now. Rank is asked before, see `opsbot.core.access`."""
     if not facts.has_source:
         return Refused(
-            Why.NO_SOURCE, f"{request.service} has no source to deploy from: add [services.{request.service}.source]"
+            RefusalReason.NO_SOURCE,
+            f"{request.service} has no source to deploy from: add [services.{request.service}.source]",
         )
     if facts.unfinished is not None:
         return Refused(
-            Why.BUSY, f"{request.service} is being deployed already (deployment {facts.unfinished})", facts.unfinished
+            RefusalReason.BUSY,
+            f"{request.service} is being deployed already (deployment {facts.unfinished})",
+            facts.unfinished,
         )
-    if request.kind is Kind.ROLLBACK:
+    if request.kind is DeploymentKind.ROLLBACK:
         return _decide_rollback(request, facts)
     return _decide_deploy(request, facts)
 
 
 def follows(waiting: Deployment, branch: str) -> bool:
     """Whether a deployment brings whatever the tracked branch points to, rather than what a person named."""
-    return waiting.kind is Kind.DEPLOY and (waiting.actor.automatic or waiting.ref in {None, branch})
+    return waiting.kind is DeploymentKind.DEPLOY and (waiting.actor.automatic or waiting.ref in {None, branch})
 
 
-def replaces(request: Request, target: str | None, waiting: Deployment, branch: str) -> bool:
+def replaces(request: DeploymentRequest, target: str | None, waiting: Deployment, branch: str) -> bool:
     """Whether this takes the place of a deployment that waits, which has changed nothing live.
 
     target: the commit that a deploy resolves to, the release that a rollback returns to. A person's word goes before
     any that waits; what comes by itself before what follows the branch. The same is never done twice.
     """
-    same = waiting.release_to if request.kind is Kind.ROLLBACK else waiting.commit_to
+    same = waiting.release_to if request.kind is DeploymentKind.ROLLBACK else waiting.commit_to
     if target is None or (waiting.kind is request.kind and target == same):
         return False
     if request.actor.automatic:
-        return request.kind is Kind.DEPLOY and follows(waiting, branch)
+        return request.kind is DeploymentKind.DEPLOY and follows(waiting, branch)
     return True
 
 
-def _decide_deploy(request: Request, facts: Facts) -> Accepted | Refused:
+def _decide_deploy(request: DeploymentRequest, facts: DeploymentFacts) -> Accepted | Refused:
     hold = facts.hold
     if hold is not None and hold.waits is None:
         why = f": {hold.reason}" if hold.reason else ""
-        return Refused(Why.HELD, f"{request.service} is held by {hold.actor}{why}. Resume it first.")
+        return Refused(RefusalReason.HELD, f"{request.service} is held by {hold.actor}{why}. Resume it first.")
     if hold is not None and request.actor.automatic and (facts.older_than_hold or facts.commit in {None, hold.waits}):
         return Refused(
-            Why.WAITING, f"{request.service} was rolled back: automatic deploys wait for a newer commit, or for resume"
+            RefusalReason.WAITING,
+            f"{request.service} was rolled back: automatic deploys wait for a newer commit, or for resume",
         )
     if request.actor.automatic and facts.stopped_by_hand and facts.live is not None:
         return Refused(
-            Why.STOPPED_BY_HAND,
+            RefusalReason.STOPPED_BY_HAND,
             f"{request.service} was stopped by hand; a deploy by hand starts it",
         )
     if facts.commit is None:
         return Accepted()
     if facts.live is not None and facts.live.commit == facts.commit:
         return Refused(
-            Why.ALREADY_LIVE, f"{request.service} already runs {facts.commit[:10]}. To start it anew, use restart."
+            RefusalReason.ALREADY_LIVE,
+            f"{request.service} already runs {facts.commit[:10]}. To start it anew, use restart.",
         )
     if request.actor.automatic and facts.commit in facts.quarantined:
         return Refused(
-            Why.QUARANTINED, f"{facts.commit[:10]} failed before and is quarantined; a deploy by hand may try it again"
+            RefusalReason.QUARANTINED,
+            f"{facts.commit[:10]} failed before and is quarantined; a deploy by hand may try it again",
         )
     return Accepted()
 
 
-def _decide_rollback(request: Request, facts: Facts) -> Accepted | Refused:
+def _decide_rollback(request: DeploymentRequest, facts: DeploymentFacts) -> Accepted | Refused:
     live = facts.live.name if facts.live else None
     if request.release is not None:
         wanted = [
@@ -368,13 +378,15 @@ def _decide_rollback(request: Request, facts: Facts) -> Accepted | Refused:
         ]
         if not wanted:
             kept = ", ".join(r.name for r in facts.releases) or "none"
-            return Refused(Why.NO_RELEASE, f"{request.service} keeps no release {request.release}. Kept: {kept}")
+            return Refused(
+                RefusalReason.NO_RELEASE, f"{request.service} keeps no release {request.release}. Kept: {kept}"
+            )
         if wanted[0].name == live:
-            return Refused(Why.ALREADY_LIVE, f"{request.service} already runs release {wanted[0].name}")
+            return Refused(RefusalReason.ALREADY_LIVE, f"{request.service} already runs release {wanted[0].name}")
         return Accepted(wanted[0].name)
     earlier = previous_good(facts.releases, live, facts.quarantined)
     if earlier is None:
-        return Refused(Why.NO_RELEASE, f"{request.service} has no earlier good release to return to")
+        return Refused(RefusalReason.NO_RELEASE, f"{request.service} has no earlier good release to return to")
     return Accepted(earlier.name)
 
 

@@ -43,7 +43,7 @@ _ALL_WELL = 1 << KEEP
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
+class CheckPolicy:
     """How many results change the verdict. of: `fall` failures among so many count as well; None: only in a row."""
 
     fall: int = 3
@@ -73,7 +73,7 @@ class CheckHealth:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class VerdictChange:
     """The verdict changed. `since` is when the streak that changed it began."""
 
     before: Verdict
@@ -105,7 +105,7 @@ def _push(recent: int, *, failed: bool) -> int:
     return longer if looks(longer) <= KEEP else longer & ((1 << KEEP) - 1) | 1 << KEEP
 
 
-def observe(health: CheckHealth, result: ProbeResult, policy: Policy) -> tuple[CheckHealth, Change | None]:
+def observe(health: CheckHealth, result: ProbeResult, policy: CheckPolicy) -> tuple[CheckHealth, VerdictChange | None]:
     """What is known after one more result, and the change of verdict if there was one."""
     if result.ok and health.recent == _ALL_WELL and health.verdict is Verdict.UP:
         # Nearly always, and thousands of times an hour: it was well all the while, and is.
@@ -129,7 +129,7 @@ def observe(health: CheckHealth, result: ProbeResult, policy: Policy) -> tuple[C
     if verdict is health.verdict:
         return after, None
     began = since if verdict is Verdict.DOWN and since is not None else streak_since
-    return replace(after, since=began), Change(health.verdict, verdict, began)
+    return replace(after, since=began), VerdictChange(health.verdict, verdict, began)
 
 
 def overall(verdicts: list[Verdict]) -> Verdict:

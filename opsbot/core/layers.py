@@ -11,7 +11,7 @@ ORDER = ("unit", "process", "tcp", "http", "command")
 
 
 @dataclass(frozen=True, slots=True)
-class Failing:
+class FailingCheck:
     """A check that fails: its name, its kind, the unit it is about ("" for the whole service), what it saw."""
 
     name: str
@@ -25,11 +25,11 @@ def depth(kind: str) -> int:
     return ORDER.index(kind) if kind in ORDER else len(ORDER)
 
 
-def _hangs_below(one: Failing, root: Failing) -> bool:
+def _hangs_below(one: FailingCheck, root: FailingCheck) -> bool:
     return depth(root.kind) < depth(one.kind) and (not root.unit or not one.unit or root.unit == one.unit)
 
 
-def untangle(failing: Sequence[Failing]) -> tuple[tuple[Failing, ...], tuple[Failing, ...]]:
+def untangle(failing: Sequence[FailingCheck]) -> tuple[tuple[FailingCheck, ...], tuple[FailingCheck, ...]]:
     """The causes, root-most first, and the consequences; in the given order where they stand equal."""
     ordered = sorted(failing, key=lambda each: depth(each.kind))
     consequences = tuple(one for one in ordered if any(_hangs_below(one, root) for root in ordered))
@@ -39,7 +39,7 @@ def untangle(failing: Sequence[Failing]) -> tuple[tuple[Failing, ...], tuple[Fai
 _CHECK = "check "
 
 
-def cause_of(failing: Failing) -> str:
+def cause_of(failing: FailingCheck) -> str:
     """A failing check as the cause of an incident."""
     return f"{_CHECK}{failing.name}: {failing.seen}"
 

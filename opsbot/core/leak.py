@@ -36,7 +36,7 @@ _NEW_HEIGHT = 0.02
 WITHIN = 7 * 24 * HOUR
 
 
-class Shape(StrEnum):
+class GrowthShape(StrEnum):
     """What the memory of a run does."""
 
     UNKNOWN = "unknown"
@@ -52,15 +52,15 @@ class Shape(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class LeakVerdict:
     """What is held of one run. trend: where it rises. ahead: when it reaches the limit, where that can be foretold."""
 
-    shape: Shape
+    shape: GrowthShape
     trend: Trend | None = None
     ahead: Forecast | None = None
 
 
-def judge(points: Sequence[Point], started: float, limit: float | None, within: float = WITHIN) -> Judgement:
+def judge(points: Sequence[Point], started: float, limit: float | None, within: float = WITHIN) -> LeakVerdict:
     """Judge a run that began at `started` by its samples (seconds, bytes).
 
     limit: what it may take, None where nothing limits it. within: a leak that needs longer than this many seconds is
@@ -69,7 +69,7 @@ def judge(points: Sequence[Point], started: float, limit: float | None, within: 
     run = sorted((at, value) for at, value in points if at >= started + WARM_UP)
     seen = run[-1][0] - run[0][0] if run else 0.0
     if seen < LEAST_SPAN:
-        return Judgement(Shape.UNKNOWN)
+        return LeakVerdict(GrowthShape.UNKNOWN)
     slowing: Trend | None = None
     for span in (seen, *(span for span in SPANS if span < seen * _SHORTER)):
         found = _rise(run, run[-1][0] - span)
@@ -81,8 +81,8 @@ def judge(points: Sequence[Point], started: float, limit: float | None, within: 
         ahead = None if limit is None else forecast(found, limit, reach=_REACH)
         reach = _REACH if found.span >= _DAY else _REACH_WITHIN_A_DAY
         near = ahead is not None and ahead.likely <= min(within, reach * found.span)
-        return Judgement(Shape.LEAKS if near else Shape.GROWS, found, ahead)
-    return Judgement(Shape.LEVEL) if slowing is None else Judgement(Shape.LEVELS_OFF, slowing)
+        return LeakVerdict(GrowthShape.LEAKS if near else GrowthShape.GROWS, found, ahead)
+    return LeakVerdict(GrowthShape.LEVEL) if slowing is None else LeakVerdict(GrowthShape.LEVELS_OFF, slowing)
 
 
 def _rise(run: Sequence[Point], since: float) -> Trend | None:

@@ -7,7 +7,7 @@ from enum import StrEnum
 from opsbot.core.flapping import Flaps
 
 
-class NoticeKind(StrEnum):
+class NotificationKind(StrEnum):
     """What a notice in the outbox is about."""
 
     DEPLOYMENT = "deployment"
@@ -39,12 +39,12 @@ class NoticeKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
+class Notification:
     """One row of the outbox. `body` is JSON-able; its strings may be untrusted."""
 
     id: int
     key: str
-    kind: NoticeKind
+    kind: NotificationKind
     service: str
     at: datetime
     subject: int | None = None
@@ -141,7 +141,7 @@ class Acknowledgement:
 
 
 @dataclass(frozen=True, slots=True)
-class Proof:
+class DeliveryTest:
     """The last try of the alert path. proven_at: when one last went well. failure: what was wrong this time, or ""."""
 
     channel: int

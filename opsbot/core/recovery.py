@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 
-class Rung(StrEnum):
+class RecoveryAction(StrEnum):
     """What to do next."""
 
     NOTHING = "nothing"
@@ -18,7 +18,7 @@ class Rung(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Ladder:
+class RecoveryPolicy:
     """The `[services.X.recovery]` table.
 
     attempts: restarts within one trouble before the next rung. backoff: wait before the second restart, doubled for
@@ -37,7 +37,7 @@ class Ladder:
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class RecoveryFacts:
     """A service is not well: what was tried in this trouble, and what stands beside it.
 
     restarts: times of restarts made for this trouble, oldest first. recent: times of all recovery restarts of the
@@ -64,51 +64,51 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
-class Next:
+class RecoveryStep:
     """The rung, why in words for the card, and from when (for WAIT: until when)."""
 
-    rung: Rung
+    rung: RecoveryAction
     why: str
     at: datetime
 
 
-def _left_alone(trouble: Trouble, now: datetime) -> Next | None:
+def _left_alone(trouble: RecoveryFacts, now: datetime) -> RecoveryStep | None:
     """Why nothing is done at the moment; None where something may be."""
     if trouble.deploying:
-        return Next(Rung.NOTHING, "a deploy is in progress", now)
+        return RecoveryStep(RecoveryAction.NOTHING, "a deploy is in progress", now)
     if trouble.stopped_by_hand:
-        return Next(Rung.NOTHING, "it was stopped on purpose", now)
+        return RecoveryStep(RecoveryAction.NOTHING, "it was stopped on purpose", now)
     if trouble.needs_failing:
-        return Next(Rung.WAIT, f"{trouble.needs_failing}, which it needs, is not well", now)
+        return RecoveryStep(RecoveryAction.WAIT, f"{trouble.needs_failing}, which it needs, is not well", now)
     if trouble.called:
-        return Next(Rung.NOTHING, "a human has been called", now)
+        return RecoveryStep(RecoveryAction.NOTHING, "a human has been called", now)
     if trouble.silenced_by_manager:
-        return Next(Rung.WAIT, "it is being started again", now)
+        return RecoveryStep(RecoveryAction.WAIT, "it is being started again", now)
     return None
 
 
-def next_rung(trouble: Trouble, ladder: Ladder, now: datetime) -> Next:
+def next_step(trouble: RecoveryFacts, ladder: RecoveryPolicy, now: datetime) -> RecoveryStep:
     """What to do about this trouble at `now`."""
     left_alone = _left_alone(trouble, now)
     if left_alone is not None:
         return left_alone
     if trouble.barred:
-        return Next(Rung.CALL_HUMAN, trouble.barred, now)
+        return RecoveryStep(RecoveryAction.CALL_HUMAN, trouble.barred, now)
     tried = len(trouble.restarts)
     spent = [at for at in trouble.recent if now - at < ladder.window]
     within_budget = len(spent) < ladder.budget
     if ladder.restart and tried < ladder.attempts and within_budget and not trouble.restart_cannot_help:
         if tried == 0:
-            return Next(Rung.RESTART, f"restart 1 of {ladder.attempts}", now)
+            return RecoveryStep(RecoveryAction.RESTART, f"restart 1 of {ladder.attempts}", now)
         delay = min(ladder.backoff * 2 ** (tried - 1), ladder.backoff_max)
         last = trouble.restarts[-1]
         due = last + delay
         if last <= now < due:  # a restart in the future was made by a clock that was set back since
-            return Next(Rung.WAIT, f"restart {tried + 1} of {ladder.attempts} follows", due)
-        return Next(Rung.RESTART, f"restart {tried + 1} of {ladder.attempts}", now)
+            return RecoveryStep(RecoveryAction.WAIT, f"restart {tried + 1} of {ladder.attempts} follows", due)
+        return RecoveryStep(RecoveryAction.RESTART, f"restart {tried + 1} of {ladder.attempts}", now)
     blamed = trouble.live_since is not None and trouble.since - trouble.live_since <= ladder.blame
     if ladder.roll_back and blamed and trouble.can_roll_back and not trouble.rolled_back:
-        return Next(Rung.ROLL_BACK, "the trouble began with this release", now)
+        return RecoveryStep(RecoveryAction.ROLL_BACK, "the trouble began with this release", now)
     if not ladder.restart:
         why = "recovery is off for this service"
     elif trouble.restart_cannot_help:
@@ -117,4 +117,4 @@ def next_rung(trouble: Trouble, ladder: Ladder, now: datetime) -> Next:
         why = f"{len(spent)} restarts within {int(ladder.window.total_seconds() // 60)} minutes are enough"
     else:
         why = f"{tried} restarts did not help" if tried != 1 else "a restart did not help"
-    return Next(Rung.CALL_HUMAN, why, now)
+    return RecoveryStep(RecoveryAction.CALL_HUMAN, why, now)

@@ -23,7 +23,7 @@ CARDS_AT_LAST = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True)
-class Alarm:
+class StormAlert:
     """One that waits to be told. `incident` is its incident's id."""
 
     notice: int
@@ -32,7 +32,7 @@ class Alarm:
     at: datetime
 
 
-class Verdict(Enum):
+class StormVerdict(Enum):
     """What is to be done with the alarms that wait."""
 
     TELL = "tell"
@@ -43,14 +43,14 @@ class Verdict(Enum):
     """All by one message."""
 
 
-def judge(waiting: Sequence[Alarm], lately: Collection[str], now: datetime) -> Verdict:
+def judge(waiting: Sequence[StormAlert], lately: Collection[str], now: datetime) -> StormVerdict:
     """What is to be done. lately: the services whose alarms were told within `WITHIN`. A service counts once."""
     services = {alarm.service for alarm in waiting}
     if not waiting or len(services | set(lately)) <= MANY:
-        return Verdict.TELL
+        return StormVerdict.TELL
     if now - min(alarm.at for alarm in waiting) < SETTLE:
-        return Verdict.HOLD
-    return Verdict.GATHER if len(services) >= FEW else Verdict.TELL
+        return StormVerdict.HOLD
+    return StormVerdict.GATHER if len(services) >= FEW else StormVerdict.TELL
 
 
 def released(told_at: datetime, unwell: int, now: datetime) -> bool:

@@ -13,13 +13,13 @@ def is_host(subject: str) -> bool:
     return subject.startswith(HOST)
 
 
-def heading(subject: str) -> str:
+def subject_title(subject: str) -> str:
     """The subject where a sentence begins: "api", "The host's disk /"."""
-    said = words(subject)
+    said = subject_name(subject)
     return said[:1].upper() + said[1:] if is_host(subject) and subject != OPSBOT else said
 
 
-def words(subject: str) -> str:
+def subject_name(subject: str) -> str:
     """The subject for people: "api", "the host's disk /", "the host's memory"."""
     if not is_host(subject):
         return subject

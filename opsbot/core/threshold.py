@@ -1,6 +1,6 @@
 """A threshold that does not flap: bad after a while over one line, well after a while under another.
 
-`judge` folds one figure after another into a `Standing`. Between the two lines a standing stays what it is.
+`judge` folds one figure after another into a `ThresholdState`. Between the two lines a standing stays what it is.
 """
 
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class Threshold:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ThresholdState:
     """What is held of one figure. since: when a stretch began that may turn it; seen: when it was last looked at."""
 
     bad: bool = False
@@ -39,16 +39,18 @@ class Standing:
     seen: datetime | None = None
 
 
-def judge(standing: Standing, value: float, at: datetime, threshold: Threshold, gap: timedelta = GAP) -> Standing:
+def judge(
+    standing: ThresholdState, value: float, at: datetime, threshold: Threshold, gap: timedelta = GAP
+) -> ThresholdState:
     """What is held after one more figure. Compare `bad` before and after to find a turn.
 
     gap: the longest time between two figures that counts as having looked all the while.
     """
     turning = threshold.is_well(value) if standing.bad else threshold.is_bad(value)
     if not turning:
-        return Standing(standing.bad, None, at)
+        return ThresholdState(standing.bad, None, at)
     watched = standing.seen is not None and timedelta(0) <= at - standing.seen <= gap
     since = standing.since if standing.since is not None and watched else at
     if at - since >= (threshold.settled if standing.bad else threshold.sustained):
-        return Standing(not standing.bad, None, at)
-    return Standing(standing.bad, since, at)
+        return ThresholdState(not standing.bad, None, at)
+    return ThresholdState(standing.bad, since, at)

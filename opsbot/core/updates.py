@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from opsbot.core.deployment import Deployment, Hold, Kind, Phase
+from opsbot.core.deployment import Deployment, DeploymentKind, Hold, Phase
 
 FIRST_RETRY = timedelta(minutes=5)
 LONGEST_RETRY = timedelta(hours=1)
@@ -18,7 +18,7 @@ NAMED = 4
 NAME_MOST = 80
 
 
-class Because(StrEnum):
+class UpdateReason(StrEnum):
     """Why a new commit is not deployed by itself: a closed list, part of the notice's key."""
 
     HELD = "held"
@@ -57,7 +57,7 @@ class Attention:
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class UpdateFacts:
     """The commit and all that bears on it. `deployments` of this service, newest first.
 
     live: the commit that runs. older_than_hold: the commit is an ancestor of the one a rollback waits past. unchanged:
@@ -81,27 +81,27 @@ class Sight:
 
 
 @dataclass(frozen=True, slots=True)
-class Deploy:
-    """Deploy it."""
+class DeployUpdate:
+    """DeployUpdate it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class AnnounceUpdate:
     """Tell once that it is there and not deployed. `text` is the reason in words, and may hold untrusted text."""
 
-    because: Because
+    because: UpdateReason
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Wait:
+class AwaitUpdate:
     """It failed for a reason that may pass: not again before `until`."""
 
     until: datetime
 
 
 @dataclass(frozen=True, slots=True)
-class Quiet:
+class NoUpdate:
     """Nothing to do, and nothing to tell that was not told."""
 
 
@@ -112,38 +112,40 @@ def retry_after(failures: int) -> timedelta:
 
 def about(deployment: Deployment, commit: str) -> bool:
     """Whether this deployment brings that commit, as far as it knows yet."""
-    return deployment.kind is Kind.DEPLOY and commit in {deployment.commit_to, deployment.ref}
+    return deployment.kind is DeploymentKind.DEPLOY and commit in {deployment.commit_to, deployment.ref}
 
 
-def weigh(sight: Sight) -> Deploy | Note | Wait | Quiet:
+def weigh(sight: UpdateFacts) -> DeployUpdate | AnnounceUpdate | AwaitUpdate | NoUpdate:
     """What to do about the commit. Asked only while no deployment of the service is under way, but one that waits."""
     if sight.head == sight.live:
-        return Quiet()
+        return NoUpdate()
     hold = sight.hold
     if hold is not None and hold.waits is None:
-        return Note(Because.HELD, f"held by {hold.actor}" + (f": {hold.reason}" if hold.reason else ""))
+        return AnnounceUpdate(UpdateReason.HELD, f"held by {hold.actor}" + (f": {hold.reason}" if hold.reason else ""))
     latest = sight.deployments[0] if sight.deployments else None
     just_told = latest is not None and sight.head in {latest.commit_to, latest.commit_from, latest.ref}
     if hold is not None and (sight.head == hold.waits or sight.older_than_hold):
         # The rollback's own card has said it of the commit that was rolled back.
         words = "it is not newer than the commit rolled back; automatic deploys wait for a newer one, or for resume"
-        return Quiet() if just_told else Note(Because.WAITING, words)
+        return NoUpdate() if just_told else AnnounceUpdate(UpdateReason.WAITING, words)
     if sight.quarantined and sight.head in sight.quarantined:
         words = (
             f"it failed before and is quarantined ({sight.quarantined[sight.head]}); a deploy by hand may try it again"
         )
-        return Quiet() if just_told else Note(Because.QUARANTINED, words)
+        return NoUpdate() if just_told else AnnounceUpdate(UpdateReason.QUARANTINED, words)
     person = _replaced_by(sight)
     if person is not None:
-        return Note(Because.BY_HAND, f"{person} deployed another commit by hand since; it stays until the branch moves")
+        return AnnounceUpdate(
+            UpdateReason.BY_HAND, f"{person} deployed another commit by hand since; it stays until the branch moves"
+        )
     if not sight.auto:
-        return Note(Because.MANUAL, "automatic deploys are off for this service")
+        return AnnounceUpdate(UpdateReason.MANUAL, "automatic deploys are off for this service")
     if sight.only:
-        return Note(Because.IGNORED, f"it changes only {', '.join(sight.only)}")
+        return AnnounceUpdate(UpdateReason.IGNORED, f"it changes only {', '.join(sight.only)}")
     if sight.attention.words:
-        return Note(Because.NEEDS_LOOK, f"{sight.attention.words}: a person should look")
+        return AnnounceUpdate(UpdateReason.NEEDS_LOOK, f"{sight.attention.words}: a person should look")
     again = _again(sight)
-    return Note(Because.KEPT, sight.kept) if sight.kept and isinstance(again, Deploy) else again
+    return AnnounceUpdate(UpdateReason.KEPT, sight.kept) if sight.kept and isinstance(again, DeployUpdate) else again
 
 
 def _some(names: Sequence[str]) -> str:
@@ -153,21 +155,21 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
 
 
-def _replaced_by(sight: Sight) -> str | None:
+def _replaced_by(sight: UpdateFacts) -> str | None:
     """Who deployed something else after this commit had been live, the branch not having moved since."""
     lives = [each for each in sight.deployments if each.phase is Phase.LIVE]
-    if not sight.unchanged or not lives or lives[0].actor.automatic or lives[0].kind is not Kind.DEPLOY:
+    if not sight.unchanged or not lives or lives[0].actor.automatic or lives[0].kind is not DeploymentKind.DEPLOY:
         return None
     return lives[0].actor.name if any(about(each, sight.head) for each in lives[1:]) else None
 
 
-def _again(sight: Sight) -> Deploy | Wait:
+def _again(sight: UpdateFacts) -> DeployUpdate | AwaitUpdate:
     failures = []
     for deployment in sight.deployments:
         if not about(deployment, sight.head) or deployment.phase in NO_FAILURES:
             break
         failures.append(deployment)
     if not failures:
-        return Deploy()
+        return DeployUpdate()
     until = (failures[0].finished_at or failures[0].updated_at) + retry_after(len(failures))
-    return Wait(until) if until > sight.now else Deploy()
+    return AwaitUpdate(until) if until > sight.now else DeployUpdate()

@@ -32,7 +32,7 @@ class Weekday(StrEnum):
 WEEK = tuple(Weekday)
 
 
-class Deploys(StrEnum):
+class WindowDeploys(StrEnum):
     """What a window does to automatic deploys of its services."""
 
     ALLOW = "allow"
@@ -54,7 +54,7 @@ class Window:
     date: CalendarDay | None = None
     services: tuple[str, ...] = ()
     mute: bool = True
-    deploys: Deploys = Deploys.ALLOW
+    deploys: WindowDeploys = WindowDeploys.ALLOW
     recovery: bool = True
 
     def covers(self, service: str) -> bool:
@@ -137,7 +137,7 @@ def until(windows: Iterable[Window], now: datetime, latest: datetime) -> list[Sp
 
 
 def _clock(at: datetime) -> str:
-    """A time as Discord shows it to each reader by their own clock; elsewhere `opsbot.words.plain_times` does."""
+    """A time as Discord shows it to each reader by their own clock; elsewhere `opsbot.formatting.plain_times` does."""
     return f"<t:{at.timestamp():.0f}:f>"
 
 
@@ -150,9 +150,9 @@ def keeps_deploys(windows: Iterable[Window], service: str, now: datetime) -> str
     """Why an automatic deploy of the service waits, in words; None where it may begin."""
     ours = [window for window in windows if window.covers(service)]
     for span in active(ours, now):
-        if span.window.deploys is Deploys.HOLD:
+        if span.window.deploys is WindowDeploys.HOLD:
             return f"automatic deploys wait: {named(span)}"
-    only = [window for window in ours if window.deploys is Deploys.ONLY]
+    only = [window for window in ours if window.deploys is WindowDeploys.ONLY]
     if not only or active(only, now):
         return None
     following = coming(only, now, 1)

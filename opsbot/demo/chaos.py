@@ -9,7 +9,7 @@ import aiohttp
 
 from opsbot.config import Config
 from opsbot.demo.daemon import Daemon
-from opsbot.demo.repository import Repository
+from opsbot.demo.repository import SampleRepository
 from opsbot.services import run_record
 from opsbot.standin import PanelButton, Standin
 
@@ -25,7 +25,13 @@ class Chaos:
     """What each button does."""
 
     def __init__(
-        self, standin: Standin, repository: Repository, daemon: Daemon, service_port: int, config: Config, bot: int
+        self,
+        standin: Standin,
+        repository: SampleRepository,
+        daemon: Daemon,
+        service_port: int,
+        config: Config,
+        bot: int,
     ) -> None:
         """Take what the buttons act on. bot: the user id that stands for the service in Discord."""
         self._bot = bot

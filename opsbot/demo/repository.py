@@ -24,7 +24,7 @@ class RepositoryError(RuntimeError):
     """git did not do it; the text says what it said."""
 
 
-class Repository:
+class SampleRepository:
     """Makes and pushes the commits that the demo's buttons ask for."""
 
     def __init__(self, folder: Path) -> None:

@@ -15,7 +15,7 @@ from opsbot.config_file import ConfigError, load
 from opsbot.demo.chaos import Chaos
 from opsbot.demo.daemon import Daemon
 from opsbot.demo.leftovers import own_folder
-from opsbot.demo.repository import Repository, RepositoryError
+from opsbot.demo.repository import RepositoryError, SampleRepository
 from opsbot.standin import Standin
 
 log = logging.getLogger(__name__)
@@ -175,7 +175,7 @@ def _welcome(url: str, log_file: Path) -> str:
 
 async def _set(stack: AsyncExitStack, standin: Standin, folder: Path) -> Daemon:
     """The repository with its first commit, the configuration, and the daemon, started."""
-    repository = Repository(folder)
+    repository = SampleRepository(folder)
     await repository.open()
     service_port, bot = free_port(), standin.add_bot("hello")
     file = folder / "config.toml"

@@ -2,16 +2,24 @@
 
 from dataclasses import replace
 
-from opsbot.core.deployment import Deployment, Facts, Kind, Refused, Request, Why, decide
+from opsbot.core.deployment import (
+    Deployment,
+    DeploymentFacts,
+    DeploymentKind,
+    DeploymentRequest,
+    RefusalReason,
+    Refused,
+    decide,
+)
 from opsbot.deploy.place import Place
 from opsbot.source.remote import RemoteError
 from opsbot.source.repo import BadRefError, is_full_id
 
 
-async def gather(place: Place | None, request: Request) -> Facts:
+async def gather(place: Place | None, request: DeploymentRequest) -> DeploymentFacts:
     """All that bears on a request; `place` None: the service has no source."""
     if place is None:
-        return Facts(has_source=False)
+        return DeploymentFacts(has_source=False)
     facts = await place.known()
     commit = request.ref if request.ref is not None and is_full_id(request.ref) else None
     waits = facts.hold.waits if facts.hold else None
@@ -20,20 +28,20 @@ async def gather(place: Place | None, request: Request) -> Facts:
     return replace(facts, commit=commit, older_than_hold=older, stopped_by_hand=stopped)
 
 
-async def named(place: Place, request: Request, commit: str | None) -> str | Refused | None:
+async def named(place: Place, request: DeploymentRequest, commit: str | None) -> str | Refused | None:
     """The commit a person names, fetched: it may be the one that waits. What comes by itself names it in full."""
-    if request.kind is Kind.ROLLBACK or commit is not None or request.actor.automatic:
+    if request.kind is DeploymentKind.ROLLBACK or commit is not None or request.actor.automatic:
         return commit
     try:
         return await place.repository.bring(request.ref)
     except BadRefError as error:
-        return Refused(Why.BAD_REF, str(error))
+        return Refused(RefusalReason.BAD_REF, str(error))
     except RemoteError as error:
-        return Refused(Why.NOT_READY, error.text)
+        return Refused(RefusalReason.NOT_READY, error.text)
 
 
 async def objection(place: Place, value: Deployment) -> str:
     """Why one that waits may not be done any more: what would refuse it if it were asked for now."""
-    request = Request(value.service, value.kind, value.actor, ref=value.commit_to, release=value.release_to)
+    request = DeploymentRequest(value.service, value.kind, value.actor, ref=value.commit_to, release=value.release_to)
     verdict = decide(request, replace(await gather(place, request), unfinished=None))
     return verdict.text if isinstance(verdict, Refused) else ""

@@ -25,8 +25,8 @@ from opsbot.deploy.checkout_git import CheckoutGit, printable
 from opsbot.deploy.disk import file_system, sync_file_system
 from opsbot.deploy.occupants import occupants
 from opsbot.deploy.releases import MARGIN, ReleaseError, Releases
+from opsbot.formatting import size
 from opsbot.source.repo import UnsupportedTreeError
-from opsbot.words import size
 
 SHOWN_PATHS = 8
 

@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from opsbot.config import Service
-from opsbot.core.deployment import Deployment, Hold, Kind, Phase, Step, advance
-from opsbot.feed import Feed
+from opsbot.core.deployment import Deployment, DeploymentKind, DeploymentStep, Hold, Phase, advance
+from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.store import Store, ledger
 
 NOTE_MOST = 2000
@@ -32,7 +32,7 @@ class SetbackError(Exception):
 
 def tried_again(value: Deployment) -> str:
     """What is to be said of a deployment whose commit is not to blame for its end."""
-    again = value.actor.automatic and value.kind is Kind.DEPLOY
+    again = value.actor.automatic and value.kind is DeploymentKind.DEPLOY
     return " It is tried again later." if again else ""
 
 
@@ -58,7 +58,7 @@ class Course:
         value: Deployment,
         service: Service,
         store: Store,
-        feed: Feed,
+        feed: ChangeNotifier,
         clock: Callable[[], datetime],
         redact: Callable[[str], str] = str,
     ) -> None:
@@ -144,7 +144,7 @@ class Course:
     async def step(self, name: str) -> AsyncIterator[Doing]:
         """Do something as a step: shown while it is done, well when the block ends, failed when it raises."""
         doing = Doing()
-        begun = Step(name, self.value.phase, self._clock())
+        begun = DeploymentStep(name, self.value.phase, self._clock())
         await self.change(steps=(*self.value.steps, begun))
         try:
             yield doing
@@ -172,5 +172,5 @@ class Course:
             )
         )
 
-    async def _last(self, step: Step) -> None:
+    async def _last(self, step: DeploymentStep) -> None:
         await self.change(steps=(*self.value.steps[:-1], step))

@@ -15,11 +15,11 @@ from opsbot.config import Config
 from opsbot.core.deployment import (
     CHANGED,
     Deployment,
-    Kind,
+    DeploymentKind,
+    DeploymentRequest,
+    RefusalReason,
     Refused,
     Release,
-    Request,
-    Why,
     decide,
     replaces,
 )
@@ -34,7 +34,7 @@ from opsbot.deploy.upkeep import put_right
 from opsbot.deploy.verify import Verifier
 from opsbot.deploy.vetoes import Vetoes, first
 from opsbot.deploy.waiting import GivenUp, Successor, Waits
-from opsbot.feed import Feed
+from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.services.errands import Errands
 from opsbot.services.port import ServiceManager
 from opsbot.source.remote import RemoteError
@@ -53,7 +53,7 @@ class Deployer:
         self,
         config: Config,
         store: Store,
-        feed: Feed,
+        feed: ChangeNotifier,
         managers: Mapping[str, ServiceManager],
         verifier: Verifier,
         clock: Callable[[], datetime],
@@ -85,7 +85,7 @@ class Deployer:
 
     # What others call
 
-    async def start(self, request: Request) -> Deployment | Refused:
+    async def start(self, request: DeploymentRequest) -> Deployment | Refused:
         """Begin a deployment and return at once; it goes on by itself."""
         place = self._places.get(request.service)
         if refusal := self._not_at_all(request):
@@ -103,21 +103,21 @@ class Deployer:
         if isinstance(verdict, Refused):
             return verdict
         if request.actor.automatic and (words := await first(self._vetoes.deploys, request.service)):
-            return Refused(Why.NOT_NOW, words)
+            return Refused(RefusalReason.NOT_NOW, words)
         # A caller that is cancelled in between must not leave a claim behind that nobody works on.
         if waiting is not None and place is not None:
-            target = verdict.release if request.kind is Kind.ROLLBACK else facts.commit
+            target = verdict.release if request.kind is DeploymentKind.ROLLBACK else facts.commit
             doing = self._instead(request, waiting, place.source.branch, target, facts.live)
         else:
             doing = self._claim(request, facts.live, verdict.release)
         return await asyncio.shield(asyncio.create_task(doing))
 
     async def _instead(
-        self, request: Request, waiting: Deployment, branch: str, target: str | None, live: Release | None
+        self, request: DeploymentRequest, waiting: Deployment, branch: str, target: str | None, live: Release | None
     ) -> Deployment | Refused:
         """Begin it in the place of one that waits, which stands aside until this one is ready."""
         busy = Refused(
-            Why.BUSY,
+            RefusalReason.BUSY,
             f"{request.service} is being deployed already: deployment {waiting.id} waits for a quiet moment. "
             f"Now on its card, or `opsbot now {request.service}`, ends the wait.",
             waiting.id,
@@ -125,8 +125,8 @@ class Deployer:
         if not replaces(request, target, waiting, branch):
             return busy
         who = f"which {branch} points to now" if request.actor.automatic else f"asked for by {request.actor.name}"
-        what = f"a rollback to {target}" if request.kind is Kind.ROLLBACK else f"{target or '':.10}"
-        release = target if request.kind is Kind.ROLLBACK else None
+        what = f"a rollback to {target}" if request.kind is DeploymentKind.ROLLBACK else f"{target or '':.10}"
+        release = target if request.kind is DeploymentKind.ROLLBACK else None
         words = f"{what}, {who}"
 
         async def claim(value: Deployment) -> Deployment | Refused:
@@ -135,16 +135,22 @@ class Deployer:
         successor = Successor(words, claim)
         if not self._waits.make_way(waiting.id, successor):
             return busy
-        return await successor.begun or Refused(Why.NOT_READY, STOPPING)
+        return await successor.begun or Refused(RefusalReason.NOT_READY, STOPPING)
 
     async def _claim(
-        self, request: Request, live: Release | None, release: str | None, instead_of: Deployment | None = None
+        self,
+        request: DeploymentRequest,
+        live: Release | None,
+        release: str | None,
+        instead_of: Deployment | None = None,
     ) -> Deployment | Refused:
         claimed = await self._store.write(
             ledger.claim, request, self._clock(), live=live, release=release, instead_of=instead_of
         )
         if isinstance(claimed, int):
-            return Refused(Why.BUSY, f"{request.service} is being deployed already (deployment {claimed})", claimed)
+            return Refused(
+                RefusalReason.BUSY, f"{request.service} is being deployed already (deployment {claimed})", claimed
+            )
         if instead_of is not None:
             self._feed.publish("deployment", instead_of.id)
         self._feed.publish("deployment", claimed.id)
@@ -152,13 +158,13 @@ class Deployer:
         self._under_way.launch(claimed, self._places[claimed.service])
         return claimed
 
-    def _not_at_all(self, request: Request) -> Refused | None:
+    def _not_at_all(self, request: DeploymentRequest) -> Refused | None:
         if self._under_way.closing:
-            return Refused(Why.NOT_READY, STOPPING)
+            return Refused(RefusalReason.NOT_READY, STOPPING)
         if self._paused:
-            return Refused(Why.NOT_READY, self._paused)
-        if request.kind is Kind.DEPLOY and request.ref is not None and (problem := ref_problem(request.ref)):
-            return Refused(Why.BAD_REF, problem)
+            return Refused(RefusalReason.NOT_READY, self._paused)
+        if request.kind is DeploymentKind.DEPLOY and request.ref is not None and (problem := ref_problem(request.ref)):
+            return Refused(RefusalReason.BAD_REF, problem)
         return None
 
     async def wait(self, number: int) -> Deployment:

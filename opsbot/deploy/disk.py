@@ -10,7 +10,7 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-from opsbot.words import size
+from opsbot.formatting import size
 
 NOTHING_LEFT = 1024 * 1024
 

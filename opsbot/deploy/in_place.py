@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from opsbot.config import InstallStep
 from opsbot.core.deployment import Release
-from opsbot.core.model import Live, NoticeKind
+from opsbot.core.model import Live, NotificationKind
 from opsbot.deploy.checkout import Checkout, Head
 from opsbot.deploy.course import Course, SetbackError
 from opsbot.deploy.place import Place
@@ -75,7 +75,7 @@ class InPlace(Place):
         log.warning("%s", text)
         key = f"moved:{self.name}:{head.commit}:{now:%Y%m%dT%H%M}"
         body: dict[str, object] = {"text": text, "level": "warning"}
-        await self.store.write(outbox.put, key, NoticeKind.WORD, self.name, now, body=body)
+        await self.store.write(outbox.put, key, NotificationKind.WORD, self.name, now, body=body)
 
     async def prepare(self, course: Course, name: str, commit: str, live: Release | None) -> None:
         """Bring the commit into the checkout's own repository, and look whether it can be checked out.

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from opsbot.proc_stat import DEAD, stat_of
+from opsbot.host.proc_stat import DEAD, stat_of
 
 MARK = "OPSBOT_PIPELINE"
 """In the environment of every process of a deployment: the state directory of the opsbot that began it."""

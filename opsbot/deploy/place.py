@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from opsbot.config import ManagerKind, Service, Source, Strategy
-from opsbot.core.deployment import Deployment, Facts, Hold, Kind, Release
+from opsbot.core.deployment import Deployment, DeploymentFacts, DeploymentKind, Hold, Release
 from opsbot.deploy.course import Course, SetbackError
 from opsbot.deploy.prepare import Preparation
 from opsbot.deploy.releases import ReleaseError, Releases
@@ -47,7 +47,7 @@ class Place:
         """The service's name."""
         return self.service.name
 
-    async def known(self) -> Facts:
+    async def known(self) -> DeploymentFacts:
         """What the store knows of its deployments, at one moment."""
         return await self.store.read(_known, self.name)
 
@@ -206,7 +206,7 @@ class Place:
 
     async def discard(self, value: Deployment) -> None:
         """Remove what a deploy that is not to be done has prepared. A rollback has prepared nothing."""
-        if value.release_to is not None and value.kind is Kind.DEPLOY:
+        if value.release_to is not None and value.kind is DeploymentKind.DEPLOY:
             await self.remove(value.release_to)
 
     # Which commit follows which
@@ -223,16 +223,16 @@ class Place:
         waits = commit
         if known is not None and known.waits is not None and not await self.follows(commit, known.waits):
             waits = known.waits
-        what = "rolled back" if value.kind is Kind.ROLLBACK else "undone"
+        what = "rolled back" if value.kind is DeploymentKind.ROLLBACK else "undone"
         return Hold(self.name, value.actor.name, f"{what}: deployment {value.id}", self.clock(), waits=waits)
 
 
-def _known(db: sqlite3.Connection, service: str) -> Facts:
+def _known(db: sqlite3.Connection, service: str) -> DeploymentFacts:
     """What the store knows of a service's deployments, at one moment."""
     live = ledger.live(db, service)
     releases = ledger.releases(db, service)
     unfinished = ledger.unfinished(db, service)
-    return Facts(
+    return DeploymentFacts(
         has_source=True,
         unfinished=unfinished[0].id if unfinished else None,
         hold=ledger.hold(db, service),

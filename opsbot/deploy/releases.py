@@ -28,7 +28,7 @@ from opsbot.deploy.disk import file_system, is_full, remove, sync_file_system, s
 from opsbot.deploy.occupants import occupants
 from opsbot.deploy.sharing import Shared, SharingError
 from opsbot.errand.removal import remove_own
-from opsbot.words import size
+from opsbot.formatting import size
 
 MARGIN = 100 * 1024 * 1024
 """Bytes that must be free beside the size of one more release."""

@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from opsbot.config import Service, Strategy
-from opsbot.core.deployment import Step
+from opsbot.core.deployment import DeploymentStep
 from opsbot.deploy.course import Course, SetbackError
 from opsbot.deploy.place import Place
 from opsbot.deploy.verify import Verifier
@@ -115,7 +115,7 @@ def _by_the_story(course: Course, now: ServiceState, release: str, part: str) ->
     return bool(restarts) and now.started_at >= restarts[-1].started_at
 
 
-def _since_switched(steps: tuple[Step, ...], release: str) -> tuple[Step, ...]:
+def _since_switched(steps: tuple[DeploymentStep, ...], release: str) -> tuple[DeploymentStep, ...]:
     names = [step.name for step in steps]
     switched = [at for at, name in enumerate(names) if name in {f"switch to {release}", f"back to {release}"}]
     return steps[switched[0] + 1 :] if switched else ()

@@ -21,8 +21,8 @@ from typing import Protocol
 
 from opsbot.deploy.occupants import end_marked
 from opsbot.errand.job import cannot_start
+from opsbot.formatting import duration, size
 from opsbot.services.pipes import pump
-from opsbot.words import duration, size
 
 OUTPUT_MOST = 10 * 1024 * 1024
 TAIL_LINES = 15

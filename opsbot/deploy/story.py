@@ -16,7 +16,16 @@ from dataclasses import replace
 from functools import partial
 
 from opsbot.core.access import Origin
-from opsbot.core.deployment import CHANGED, TAKEN_UP, Kind, Phase, Refused, Release, Request, decide
+from opsbot.core.deployment import (
+    CHANGED,
+    TAKEN_UP,
+    DeploymentKind,
+    DeploymentRequest,
+    Phase,
+    Refused,
+    Release,
+    decide,
+)
 from opsbot.deploy.asking import gather, objection
 from opsbot.deploy.course import Course, SetbackError, sentence, tried_again
 from opsbot.deploy.place import Place
@@ -43,7 +52,7 @@ async def go(course: Course, place: Place, waits: Waits, *, resumed: bool) -> No
             await undo(course, place)
         elif resumed:
             await _swing(course, place, waits, resumed=True)
-        elif course.value.kind is Kind.ROLLBACK:
+        elif course.value.kind is DeploymentKind.ROLLBACK:
             await _return(course, place, waits)
         else:
             await _bring(course, place, waits)
@@ -69,7 +78,7 @@ async def _bring(course: Course, place: Place, waits: Waits) -> None:
     async with course.step(f"fetch {wanted[:10] if is_full_id(wanted) else wanted}") as doing:
         commit = await _fetch(place, value.ref)
         doing.note = commit[:10]
-    request = Request(value.service, value.kind, value.actor, ref=commit)
+    request = DeploymentRequest(value.service, value.kind, value.actor, ref=commit)
     facts = replace(await gather(place, request), unfinished=None)
     verdict = decide(request, facts)
     if isinstance(verdict, Refused):
@@ -189,7 +198,7 @@ async def _live(course: Course, place: Place, name: str) -> None:
     value, note = course.value, "; ".join(course.remarks)
     hold = await place.store.read(ledger.hold, place.name)
     waits = hold.waits if hold else None
-    if value.kind is Kind.ROLLBACK and not await place.follows(value.commit_to, value.commit_from):
+    if value.kind is DeploymentKind.ROLLBACK and not await place.follows(value.commit_to, value.commit_from):
         blamed = value.commit_from if value.actor.origin is Origin.RECOVERY else None
         wait = await place.wait_past(value, value.commit_from)
         left = value.release_from if value.release_from != name else None

@@ -17,7 +17,7 @@ from opsbot.deploy.place import Place
 from opsbot.deploy.story import go
 from opsbot.deploy.upkeep import tidy
 from opsbot.deploy.waiting import Waits
-from opsbot.feed import Feed
+from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.store import Store, ledger
 from opsbot.store.ledger import StaleError
 
@@ -28,7 +28,12 @@ class UnderWay:
     """The deployments that are being worked on, one a service."""
 
     def __init__(
-        self, store: Store, feed: Feed, waits: Waits, course: Callable[[Deployment, Place], Course], again: float
+        self,
+        store: Store,
+        feed: ChangeNotifier,
+        waits: Waits,
+        course: Callable[[Deployment, Place], Course],
+        again: float,
     ) -> None:
         """again: seconds until a deployment whose end could not be written down is taken up again."""
         self._store = store

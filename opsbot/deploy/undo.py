@@ -5,7 +5,7 @@ import logging
 from contextlib import suppress
 from datetime import timedelta
 
-from opsbot.core.deployment import Deployment, Kind, Phase
+from opsbot.core.deployment import Deployment, DeploymentKind, Phase
 from opsbot.deploy.course import Course, SetbackError, tried_again
 from opsbot.deploy.place import Place
 from opsbot.deploy.rolling import bring_back, restart_what_is_left
@@ -29,7 +29,7 @@ async def undo(course: Course, place: Place) -> None:
     started = value.failed_in in {Phase.RESTARTING, Phase.VERIFYING}
     blamed = value.commit_to if (started or course.lasting) and not (by_hand or course.innocent) else None
     why = value.note + (tried_again(value) if course.innocent and not by_hand else "") + await _given_up(value, place)
-    hold = await place.wait_past(value, blamed) if value.kind is Kind.DEPLOY else None
+    hold = await place.wait_past(value, blamed) if value.kind is DeploymentKind.DEPLOY else None
     candidates = await _ways_back(value, place)
     for name in candidates:
         if await _back_to(course, place, name, start=not by_hand):
@@ -57,7 +57,7 @@ async def undo(course: Course, place: Place) -> None:
 async def _given_up(value: Deployment, place: Place) -> str:
     """What to do about the commit that waited, was ready, and was given up for this one."""
     before = None if value.instead_of is None else await place.store.read(ledger.deployment, value.instead_of)
-    if before is None or before.phase is not Phase.REPLACED or before.kind is not Kind.DEPLOY:
+    if before is None or before.phase is not Phase.REPLACED or before.kind is not DeploymentKind.DEPLOY:
         return ""
     commit = f"{before.commit_to or '':.10}"
     return f" {commit}, which waited before it, is not deployed any more: /deploy service:{value.service} ref:{commit}."

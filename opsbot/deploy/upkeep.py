@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from opsbot.config import Strategy
 from opsbot.core.deployment import Release, previous_good
-from opsbot.core.model import Live, NoticeKind
+from opsbot.core.model import Live, NotificationKind
 from opsbot.deploy.course import SetbackError
 from opsbot.deploy.place import Place
 from opsbot.store import ledger, outbox
@@ -71,7 +71,7 @@ async def _point(place: Place, live: str) -> None:
     now = place.clock()
     body: dict[str, object] = {"text": f"{place.name}: {text}", "level": level}
     key = f"link:{place.name}:{live}:{now:%Y%m%d}"
-    await place.store.write(outbox.put, key, NoticeKind.WORD, place.name, now, body=body)
+    await place.store.write(outbox.put, key, NotificationKind.WORD, place.name, now, body=body)
 
 
 async def _adopt(place: Place) -> None:

@@ -16,8 +16,8 @@ from typing import Protocol
 
 from opsbot.config import Check, ManagerKind, Service
 from opsbot.core.health import ProbeResult
+from opsbot.formatting import duration
 from opsbot.services.port import Activity, ManagerError, ServiceEvent, ServiceManager, ServiceState
-from opsbot.words import duration
 
 BEAT = 0.25
 """Seconds between looks at the service's state; its manager's events come besides, at once."""

@@ -27,7 +27,7 @@ class UnreachableError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ApiAnswer:
     """One answer. body: JSON, None where it is none. seconds: how long it took. ahead: this host's clock minus the
     server's, in seconds, None where the server does not tell its time.
     """
@@ -74,7 +74,7 @@ class Api:
         if self._session is not None:
             await self._session.close()
 
-    async def get(self, path: str) -> Answer:
+    async def get(self, path: str) -> ApiAnswer:
         """Ask.
 
         Raises:
@@ -91,7 +91,7 @@ class Api:
                     body = await response.json(content_type=None)
                 except (ValueError, UnicodeDecodeError):
                     body = None
-                return Answer(response.status, body, took, ahead)
+                return ApiAnswer(response.status, body, took, ahead)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise _unreachable(error, self.url) from error
 

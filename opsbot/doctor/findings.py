@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from opsbot.words import duration
+from opsbot.formatting import duration
 
 
 class Outcome(StrEnum):

@@ -15,9 +15,9 @@ from opsbot.core.discord_permissions import (
     title,
 )
 from opsbot.doctor import escalation
-from opsbot.doctor.discord_api import Answer, Api, UnreachableError
+from opsbot.doctor.discord_api import Api, ApiAnswer, UnreachableError
 from opsbot.doctor.findings import Area, Finding, fail, skip, warn, well
-from opsbot.words import duration
+from opsbot.formatting import duration
 
 SLOW_SECONDS = 2.0
 OFF_SECONDS = 5.0
@@ -245,7 +245,7 @@ class _Guild:
 
     async def _commands(self, api: Api) -> None:
         own = await self._application(api)
-        answer: Answer = await api.get(f"/applications/{own}/guilds/{self.config.discord.guild_id}/commands")
+        answer: ApiAnswer = await api.get(f"/applications/{own}/guilds/{self.config.discord.guild_id}/commands")
         if not answer.fine:
             mend = f"Open {self._invite(own)}"
             self._fail("slash commands", f"the scope applications.commands is missing ({answer.words})", mend)

@@ -24,10 +24,10 @@ from opsbot.core.access import Rank
 from opsbot.doctor.findings import Area, Finding, fail, skip, warn, well
 from opsbot.doctor.owners import installing
 from opsbot.doctor.room import room
-from opsbot.host import host_figures
+from opsbot.formatting import size
+from opsbot.host.figures import host_figures
 from opsbot.services.brief_command import CommandError, ask
 from opsbot.store import StoreError, open_readonly
-from opsbot.words import size
 
 GIT_LEAST = (2, 31)
 """The first to take its settings from GIT_CONFIG_COUNT (git-config(1)): tokens are given to it that way."""

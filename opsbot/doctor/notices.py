@@ -5,10 +5,10 @@ from collections.abc import Collection
 
 from yarl import URL
 
-from opsbot.config import Config, Heartbeat, Notifier, SecretMissingError
+from opsbot.config import Config, HeartbeatConfig, Notifier, SecretMissingError
 from opsbot.doctor.findings import Area, Finding, fail, warn, well
-from opsbot.notify.child import MISSING
-from opsbot.notify.courier import understood
+from opsbot.notifications.apprise_child import MISSING
+from opsbot.notifications.apprise_sender import understood
 
 
 async def look(config: Config) -> list[Finding]:
@@ -38,7 +38,7 @@ async def _notifier(notifier: Notifier, escalated_to: Collection[str]) -> Findin
     return fail(Area.NOTICES, name, answer.failure, "See apprise's documentation for the URL of this service")
 
 
-def _heartbeat(heartbeat: Heartbeat) -> Finding:
+def _heartbeat(heartbeat: HeartbeatConfig) -> Finding:
     try:
         url = URL(heartbeat.url.read())
     except SecretMissingError as error:

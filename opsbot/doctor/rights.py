@@ -14,7 +14,7 @@ from datetime import timedelta
 
 from dbus_fast import Variant
 
-from opsbot.proc_stat import stat_of
+from opsbot.host.proc_stat import stat_of
 from opsbot.services.systemd.bus import BusError, SystemdBus
 from opsbot.services.systemd.names import UNIT, unit_path
 

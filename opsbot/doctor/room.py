@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from opsbot.doctor.findings import Area, Finding, fail, warn, well
-from opsbot.words import size
+from opsbot.formatting import size
 
 LEAST, LITTLE = 64 * 1024**2, 512 * 1024**2
 FEW = 0.02

@@ -7,21 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from opsbot.config import CheckKind, Config, ManagerKind, Scope, Service
-from opsbot.core.trap import Severity, Trap
-from opsbot.core.unit_traps import traps
 from opsbot.doctor.findings import Area, Finding, fail, skip, warn, well
-from opsbot.doctor.owners import (
-    NoSuchOwnerError,
-    Owners,
-    first_group,
-    installing,
-    opsbot_user,
-    owners,
-    user_name,
-)
-from opsbot.host import host_figures
+from opsbot.doctor.owners import NoSuchOwnerError, Owners, first_group, installing, opsbot_user, owners, user_name
+from opsbot.host.figures import host_figures
 from opsbot.services.brief_command import CommandError, ask
 from opsbot.services.unit_files import LoadedUnit, UnitsError, facts, loaded, read
+from opsbot.units.finding import LintFinding, Severity
+from opsbot.units.lint import lint_unit
 
 if TYPE_CHECKING:
     from opsbot.doctor.rights import Right
@@ -123,7 +115,7 @@ def _unit(config: Config, service: Service, unit: LoadedUnit) -> list[Finding]:
         seen = f"its files may not be read: {', '.join(unit.files) or 'it has none'}"
         return [*found, skip(Area.SYSTEMD, f"{name} files", seen, service.name)]
     where = str(source.directory) if source is not None else ""
-    known = traps(text, facts(text, where, host_figures().memory_total, config.systemd.scope))
+    known = lint_unit(text, facts(text, where, host_figures().memory_total, config.systemd.scope))
     found += [_trap(service, trap) for trap in known]
     directory = unit["WorkingDirectory"].lstrip("!-")
     if source is not None and (source.directory / "current").exists() and directory.startswith("/"):
@@ -149,7 +141,7 @@ def _stands(config: Config, service: Service, unit: LoadedUnit) -> Finding:
     return well(Area.SYSTEMD, unit.name, text, service.name)
 
 
-def _trap(service: Service, trap: Trap) -> Finding:
+def _trap(service: Service, trap: LintFinding) -> Finding:
     place = f"{trap.path}:{trap.line}: {trap.key}="
     seen, put = f"{place}: {trap.what}", fail if trap.severity is Severity.TRAP else warn
     return put(Area.SYSTEMD, trap.unit, seen, f"{trap.mend}; then systemctl daemon-reload", service.name)

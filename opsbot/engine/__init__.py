@@ -9,6 +9,6 @@ acknowledgements    incidents that somebody takes
 engine              the parts together, and what opsbot says by itself
 """
 
-from opsbot.engine.engine import Engine, Measured
+from opsbot.engine.engine import Engine, Measurements
 
-__all__ = ["Engine", "Measured"]
+__all__ = ["Engine", "Measurements"]

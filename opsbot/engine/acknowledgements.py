@@ -4,11 +4,11 @@ from collections.abc import Callable
 from datetime import datetime
 
 from opsbot.core.access import Action, Actor
-from opsbot.core.deployment import Refused, Why
+from opsbot.core.deployment import RefusalReason, Refused
 from opsbot.core.model import Acknowledgement, Incident
-from opsbot.engine.door import Door
-from opsbot.feed import Feed
-from opsbot.store import Store, acks, storms, watchbook
+from opsbot.engine.authorization import Authorization
+from opsbot.runtime.change_notifier import ChangeNotifier
+from opsbot.store import Store, acks, incident_repository, storms
 
 NO_REASON = "An acknowledgement needs a reason: what are you going to do about it?"
 NONE_OPEN = "Nothing of it is open and not taken: there is nothing to acknowledge."
@@ -18,7 +18,12 @@ class Acknowledgements:
     """Writes down who has taken what."""
 
     def __init__(
-        self, door: Door, store: Store, feed: Feed, clock: Callable[[], datetime], redact: Callable[[str], str]
+        self,
+        door: Authorization,
+        store: Store,
+        feed: ChangeNotifier,
+        clock: Callable[[], datetime],
+        redact: Callable[[str], str],
     ) -> None:
         """redact: takes known secrets out of the reasons."""
         self._door = door
@@ -40,14 +45,16 @@ class Acknowledgements:
         now = self._clock()
         opened = await self._open(service, incident)
         if not reason.strip():
-            opened = Refused(Why.BAD_INPUT, NO_REASON)
+            opened = Refused(RefusalReason.BAD_INPUT, NO_REASON)
         if isinstance(opened, Incident):
             value = Acknowledgement(opened.id, actor.name, self._kept(reason), now)
             if await self._store.write(acks.acknowledge, value):
                 await self._taken(actor, opened, reason)
                 self._feed.publish("notice")
                 return value
-            opened = Refused(Why.NO_INCIDENT, f"{opened.service} is well again: there is nothing to acknowledge.")
+            opened = Refused(
+                RefusalReason.NO_INCIDENT, f"{opened.service} is well again: there is nothing to acknowledge."
+            )
         await self._door.note(actor, Action.ACK, service, reason, opened)
         return opened
 
@@ -60,12 +67,12 @@ class Acknowledgements:
         if refusal:
             return refusal
         if not reason.strip():
-            return await self._door.refuse(actor, Action.ACK, None, reason, Why.BAD_INPUT, NO_REASON)
+            return await self._door.refuse(actor, Action.ACK, None, reason, RefusalReason.BAD_INPUT, NO_REASON)
         taken = await self._store.write(storms.acknowledge, number, actor.name, self._kept(reason), self._clock())
         for incident in taken:
             await self._taken(actor, incident, reason)
         if not taken:
-            return await self._door.refuse(actor, Action.ACK, None, reason, Why.NO_INCIDENT, NONE_OPEN)
+            return await self._door.refuse(actor, Action.ACK, None, reason, RefusalReason.NO_INCIDENT, NONE_OPEN)
         self._feed.publish("notice")
         return len(taken)
 
@@ -78,10 +85,10 @@ class Acknowledgements:
 
     async def _open(self, service: str | None, number: int | None) -> Incident | Refused:
         if number is not None:
-            found = await self._store.read(watchbook.incident, number)
+            found = await self._store.read(incident_repository.incident, number)
         else:
-            found = (await self._store.read(watchbook.open_incidents)).get(service or "")
+            found = (await self._store.read(incident_repository.open_incidents)).get(service or "")
         if found is None or found.closed_at is not None:
             name = found.service if found is not None else service or "It"
-            return Refused(Why.NO_INCIDENT, f"{name} has no open incident: there is nothing to acknowledge.")
+            return Refused(RefusalReason.NO_INCIDENT, f"{name} has no open incident: there is nothing to acknowledge.")
         return found

@@ -1,7 +1,7 @@
 """Engine: everything a front end may ask. A slash command, a button, the command line and a hook make the same calls.
 
 Each call says who asks, is checked against the ranks, is written into the audit log, and answers with a value: what was
-asked for, or a `Refused` with the reason. `open_engine` in `opsbot.wiring` puts the parts together.
+asked for, or a `Refused` with the reason. `open_engine` in `opsbot.daemon.wiring` puts the parts together.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,33 +11,33 @@ from typing import TYPE_CHECKING
 
 from opsbot.config import Config
 from opsbot.core.access import Action, Actor
-from opsbot.core.deployment import Refused, Why
+from opsbot.core.deployment import RefusalReason, Refused
 from opsbot.deploy.deployer import Deployer
 from opsbot.engine.acknowledgements import Acknowledgements
-from opsbot.engine.door import Door
-from opsbot.engine.logs import Logs
-from opsbot.engine.looking import Looking
-from opsbot.engine.releases import Releases
-from opsbot.engine.services import Services
-from opsbot.feed import Feed
-from opsbot.gauges.drift import Drift
+from opsbot.engine.authorization import Authorization
+from opsbot.engine.logs import LogQueries
+from opsbot.engine.queries import Queries
+from opsbot.engine.releases import ReleaseActions
+from opsbot.engine.services import ServiceActions
+from opsbot.engine.status import StatusReader
+from opsbot.host.clock_skew import ClockSkew
+from opsbot.monitoring import ServiceMonitor
+from opsbot.monitoring.vetoes import Vetoes
+from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.services.port import ServiceManager
 from opsbot.source.poll import Poller
-from opsbot.standing import Standings
 from opsbot.store import Store, outbox
-from opsbot.watch import Watcher
-from opsbot.watch.vetoes import Vetoes
 
 if TYPE_CHECKING:
     from opsbot.core.gauge import Gauge
-    from opsbot.notify.courier import Sent
-    from opsbot.notify.notifiers import Notifiers
-    from opsbot.watch.aware import Aware
-    from opsbot.watch.leaks import Growth
+    from opsbot.monitoring.discord_bots import DiscordBots
+    from opsbot.monitoring.leak_monitor import Growth
+    from opsbot.notifications.apprise_sender import SendResult
+    from opsbot.notifications.notifiers import Notifiers
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class Measurements:
     """What is measured beside the services' checks; each is kept true by who measures it."""
 
     growth: Mapping[str, "Growth"] = field(default_factory=dict)
@@ -46,7 +46,7 @@ class Measured:
     """The figures of the host that are watched, as last measured."""
     certificates: Mapping[str, datetime] = field(default_factory=dict)
     """When the certificate of each server expires that is watched."""
-    drift: Drift = field(default_factory=Drift)
+    drift: ClockSkew = field(default_factory=ClockSkew)
     """How this host's clock stands to Discord's."""
 
 
@@ -57,18 +57,18 @@ class Engine:
         self,
         config: Config,
         store: Store,
-        feed: Feed,
+        feed: ChangeNotifier,
         managers: Mapping[str, ServiceManager],
         deployer: Deployer,
-        watcher: Watcher,
+        watcher: ServiceMonitor,
         clock: Callable[[], datetime],
         redact: Callable[[str], str] = str,
         *,
         poller: Poller | None = None,
         vetoes: Vetoes | None = None,
-        aware: "Aware | None" = None,
+        discord_bots: "DiscordBots | None" = None,
         notifiers: "Notifiers | None" = None,
-        measured: Measured | None = None,
+        measured: Measurements | None = None,
     ) -> None:
         """poller: asks the remotes. vetoes: what recovery and deploys ask before they act.
 
@@ -83,19 +83,21 @@ class Engine:
         self.clock = clock
         self.poller = poller
         self.notifiers = notifiers
-        self.measured = measured or Measured()
-        self.door = Door(config, store, clock)
-        self.standings = Standings(config, store, managers, watcher, clock, self.measured.gauges, aware)
+        self.measured = measured or Measurements()
+        self.door = Authorization(config, store, clock)
+        self.standings = StatusReader(config, store, managers, watcher, clock, self.measured.gauges, discord_bots)
         """How all of it stands, for those who may see it."""
-        self.look = Looking(
+        self.look = Queries(
             self.door, config, store, managers, watcher, self.standings, clock, redact, self.measured.growth
         )
-        self.logs = Logs(self.door, managers, redact)
-        self.releases = Releases(self.door, config, store, deployer, watcher, poller)
-        self.services = Services(self.door, config, store, feed, managers, deployer, watcher, clock, poller, vetoes)
+        self.logs = LogQueries(self.door, managers, redact)
+        self.releases = ReleaseActions(self.door, config, store, deployer, watcher, poller)
+        self.services = ServiceActions(
+            self.door, config, store, feed, managers, deployer, watcher, clock, poller, vetoes
+        )
         self.acknowledgements = Acknowledgements(self.door, store, feed, clock, redact)
 
-    async def notify(self, actor: Actor, name: str) -> "Sent | Refused":
+    async def notify(self, actor: Actor, name: str) -> "SendResult | Refused":
         """Try a notifier with a message that says it is a test; what came of it."""
         refusal = await self.door.admit(actor, Action.NOTIFY, detail=name)
         if refusal:
@@ -105,7 +107,7 @@ class Engine:
                 f"There are: {', '.join(self.config.notifiers)}." if self.config.notifiers else "None is configured."
             )
             words = f"There is no notifier {name[:64]!r}. {there}"
-            return await self.door.refuse(actor, Action.NOTIFY, None, name, Why.BAD_INPUT, words)
+            return await self.door.refuse(actor, Action.NOTIFY, None, name, RefusalReason.BAD_INPUT, words)
         sent = await self.notifiers.trial(name, actor.name)
         await self.door.note(actor, Action.NOTIFY, None, name, "taken" if sent.ok else f"not taken: {sent.failure}")
         return sent

@@ -6,16 +6,18 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from opsbot.core.access import Action, Actor
-from opsbot.core.deployment import Refused, Why
-from opsbot.engine.door import Door
+from opsbot.core.deployment import RefusalReason, Refused
+from opsbot.engine.authorization import Authorization
 from opsbot.services.log_levels import at_least
 from opsbot.services.port import LogLine, LogQuery, ManagerError, ServiceManager
 
 
-class Logs:
+class LogQueries:
     """Reads the services' logs, and follows them."""
 
-    def __init__(self, door: Door, managers: Mapping[str, ServiceManager], redact: Callable[[str], str]) -> None:
+    def __init__(
+        self, door: Authorization, managers: Mapping[str, ServiceManager], redact: Callable[[str], str]
+    ) -> None:
         """redact: takes known secrets out of text."""
         self._door = door
         self._managers = managers
@@ -29,7 +31,9 @@ class Logs:
         try:
             lines = await self._managers[service].logs(service, query)
         except ManagerError as error:
-            return await self._door.refuse(actor, Action.LOGS, service, _asked(query), Why.BAD_INPUT, str(error))
+            return await self._door.refuse(
+                actor, Action.LOGS, service, _asked(query), RefusalReason.BAD_INPUT, str(error)
+            )
         await self._door.note(actor, Action.LOGS, service, _asked(query), f"{len(lines)} lines")
         return [self._clean(line) for line in lines]
 

@@ -4,24 +4,32 @@ from collections.abc import Collection
 
 from opsbot.config import Config
 from opsbot.core.access import Action, Actor
-from opsbot.core.deployment import Deployment, Hold, Kind, Refused, Release, Request, Why
+from opsbot.core.deployment import (
+    Deployment,
+    DeploymentKind,
+    DeploymentRequest,
+    Hold,
+    RefusalReason,
+    Refused,
+    Release,
+)
 from opsbot.deploy.deployer import Deployer
-from opsbot.engine.door import Door
+from opsbot.engine.authorization import Authorization
+from opsbot.monitoring import ServiceMonitor
 from opsbot.source.poll import Outcome, Polled, Poller
 from opsbot.store import Store, ledger
-from opsbot.watch import Watcher
 
 
-class Releases:
+class ReleaseActions:
     """Has the deployer begin what a person asks for."""
 
     def __init__(
         self,
-        door: Door,
+        door: Authorization,
         config: Config,
         store: Store,
         deployer: Deployer,
-        watcher: Watcher,
+        watcher: ServiceMonitor,
         poller: Poller | None = None,
     ) -> None:
         """poller: asks the remotes; without one nothing can be updated."""
@@ -36,14 +44,17 @@ class Releases:
         self, actor: Actor, service: str, ref: str | None = None, reason: str = ""
     ) -> Deployment | Refused:
         """Begin a deployment; it goes on by itself, its card and `history` tell how."""
-        return await self._start(Action.DEPLOY, Request(service, Kind.DEPLOY, actor, ref=ref or None, reason=reason))
+        return await self._start(
+            Action.DEPLOY, DeploymentRequest(service, DeploymentKind.DEPLOY, actor, ref=ref or None, reason=reason)
+        )
 
     async def rollback(
         self, actor: Actor, service: str, release: str | None = None, reason: str = ""
     ) -> Deployment | Refused:
         """Begin to return to a kept release; None: the previous good one."""
         return await self._start(
-            Action.ROLLBACK, Request(service, Kind.ROLLBACK, actor, release=release or None, reason=reason)
+            Action.ROLLBACK,
+            DeploymentRequest(service, DeploymentKind.ROLLBACK, actor, release=release or None, reason=reason),
         )
 
     async def update(self, actor: Actor, service: str) -> Polled | Refused:
@@ -57,7 +68,7 @@ class Releases:
         source = self._config.services[service].source
         if self._poller is None or source is None:
             words = f"{service} has no source to update from: add [services.{service}.source]"
-            return await self._door.refuse(actor, Action.DEPLOY, service, "update", Why.NO_SOURCE, words)
+            return await self._door.refuse(actor, Action.DEPLOY, service, "update", RefusalReason.NO_SOURCE, words)
         polled = await self._poller.poll(service, actor.origin, actor)
         quarantined = await self._store.read(ledger.quarantined, service)
         hold = await self._store.read(ledger.hold, service)
@@ -72,7 +83,7 @@ class Releases:
         await self._door.note(actor, Action.DEPLOY, service, "update", polled.text)
         return polled
 
-    async def _start(self, action: Action, request: Request) -> Deployment | Refused:
+    async def _start(self, action: Action, request: DeploymentRequest) -> Deployment | Refused:
         detail = request.ref or request.release or ""
         refusal = await self._door.admit(request.actor, action, request.service, detail)
         if refusal:
@@ -99,7 +110,7 @@ class Releases:
         found = self._deployer.waiting(service)
         if found is None or number not in {None, found.id} or not self._deployer.hurry(found.id, actor.name):
             words = self._not_waiting(service, number)
-            return await self._door.refuse(actor, Action.NOW, service, detail, Why.NOT_WAITING, words)
+            return await self._door.refuse(actor, Action.NOW, service, detail, RefusalReason.NOT_WAITING, words)
         await self._door.note(actor, Action.NOW, service, detail, f"deployment {found.id} waits no longer")
         return found
 

@@ -5,35 +5,35 @@ from datetime import datetime, timedelta
 
 from opsbot.config import Config
 from opsbot.core.access import Action, Actor, Origin
-from opsbot.core.deployment import Hold, Refused, Why
+from opsbot.core.deployment import Hold, RefusalReason, Refused
 from opsbot.core.model import Silence
 from opsbot.deploy.deployer import Deployer
 from opsbot.deploy.rolling import restart_in_turn
-from opsbot.engine.door import Door
-from opsbot.feed import Feed
+from opsbot.engine.authorization import Authorization
+from opsbot.formatting import duration
+from opsbot.monitoring import ServiceMonitor
+from opsbot.monitoring.vetoes import Vetoes
+from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.services.port import ManagerError, ServiceManager, ServiceState
 from opsbot.source.poll import Poller
-from opsbot.store import Store, ledger, watchbook
-from opsbot.watch import Watcher
-from opsbot.watch.vetoes import Vetoes
-from opsbot.words import duration
+from opsbot.store import Store, incident_repository, ledger
 
 SILENCE = timedelta(hours=1)
 """How long a silence lasts when nothing is said."""
 
 
-class Services:
+class ServiceActions:
     """Does at once what a person asks for."""
 
     def __init__(
         self,
-        door: Door,
+        door: Authorization,
         config: Config,
         store: Store,
-        feed: Feed,
+        feed: ChangeNotifier,
         managers: Mapping[str, ServiceManager],
         deployer: Deployer,
-        watcher: Watcher,
+        watcher: ServiceMonitor,
         clock: Callable[[], datetime],
         poller: Poller | None = None,
         vetoes: Vetoes | None = None,
@@ -64,7 +64,7 @@ class Services:
             return refusal
         if self._deployer.busy(service):
             words = f"{service} is being deployed; it is restarted by that."
-            return await self._door.refuse(actor, Action.RESTART, service, "", Why.BUSY, words)
+            return await self._door.refuse(actor, Action.RESTART, service, "", RefusalReason.BUSY, words)
         against = await self.advice(service)
         self._watcher.touched(service, f"restarted by {actor.name}{f', against advice: {against}' if against else ''}")
         try:
@@ -72,7 +72,7 @@ class Services:
                 state = await self._restart(service)
         except ManagerError as error:
             words = f"{service} did not restart: {error}"
-            return await self._door.refuse(actor, Action.RESTART, service, "", Why.NOT_READY, words)
+            return await self._door.refuse(actor, Action.RESTART, service, "", RefusalReason.NOT_READY, words)
         await self._door.note(actor, Action.RESTART, service, "", f"running, pid {state.pid}")
         return state
 
@@ -105,9 +105,9 @@ class Services:
         most = self._config.silence_max
         if not timedelta(0) < wanted <= most:
             words = f"A silence lasts up to {duration(most)}; {duration(wanted)} is not possible."
-            return await self._door.refuse(actor, Action.SILENCE, service, reason, Why.BAD_INPUT, words)
+            return await self._door.refuse(actor, Action.SILENCE, service, reason, RefusalReason.BAD_INPUT, words)
         silence = Silence(service, actor.name, reason[:300], now, now + wanted)
-        await self._store.write(watchbook.put_silence, silence)
+        await self._store.write(incident_repository.put_silence, silence)
         await self._door.note(actor, Action.SILENCE, service, reason, f"until {silence.until:%Y-%m-%d %H:%M} UTC")
         self._feed.publish("service")
         self._feed.publish("incident")
@@ -119,7 +119,7 @@ class Services:
         if refusal:
             return refusal
         held = await self._store.write(ledger.lift_hold, service)
-        silenced = await self._store.write(watchbook.lift_silence, service, self._clock())
+        silenced = await self._store.write(incident_repository.lift_silence, service, self._clock())
         await self._watcher.resumed(service, actor.name)
         await self._door.note(
             actor, Action.RESUME, service, reason, "resumed" if held or silenced else "nothing was held"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from opsbot.config import Config
 from opsbot.install import needs
-from opsbot.install.facts import Facts
+from opsbot.install.facts import InstallFacts
 from opsbot.install.texts import command, optional, text, with_keys, word
 
 SETTINGS = Path("/etc/opsbot")
@@ -13,7 +13,7 @@ STATES = Path("/var/lib")
 HANGUP = "/bin/kill -HUP $MAINPID"
 
 
-def system_unit(config: Config, facts: Facts) -> str:
+def system_unit(config: Config, facts: InstallFacts) -> str:
     """opsbot.service, for the host's own systemd."""
     written = list(map(optional, needs.written(config)))
     state = config.state.directory
@@ -53,7 +53,7 @@ _WITH_CHILDREN: dict[str, Sequence[str]] = {
 """What changes where opsbot itself supervises services."""
 
 
-def user_unit(config: Config, facts: Facts) -> str:
+def user_unit(config: Config, facts: InstallFacts) -> str:
     """opsbot.service among a user's own units."""
     folder = facts.config.parent
     values: dict[str, Sequence[str]] = {
@@ -67,5 +67,5 @@ def user_unit(config: Config, facts: Facts) -> str:
     return with_keys(text("opsbot-user.service"), values)
 
 
-def _command(verb: str, facts: Facts) -> str:
+def _command(verb: str, facts: InstallFacts) -> str:
     return command(facts.program, verb, "-c", facts.config)

@@ -55,7 +55,7 @@ class Polkit:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class InstallFacts:
     """All that a plan needs beside the configuration."""
 
     user: str
@@ -80,13 +80,13 @@ class Facts:
     """Whether systemd is the first process here."""
 
 
-def look(config: Config, user: str) -> Facts:
+def look(config: Config, user: str) -> InstallFacts:
     """Ask the host. `user`: who opsbot is to run as; of no meaning for a user's own units. Blocks for a moment."""
     python = Path(sys.executable)
     program = python.parent / "opsbot"
     system = config.systemd.scope is Scope.SYSTEM
     names = [unit for service in config.services.values() for unit in service.units]
-    return Facts(
+    return InstallFacts(
         user=user,
         group=primary_group(user) or user,
         home=Path.home(),

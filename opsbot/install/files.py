@@ -34,7 +34,7 @@ class Wanted:
         return f"{sign} Written by opsbot install from {self.source} [{_digest(self.text)}]\n{self.text}"
 
 
-class Standing(StrEnum):
+class FileState(StrEnum):
     """How what is there relates to what should be."""
 
     NEW = "new"
@@ -49,11 +49,11 @@ class Standing(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class FileChange:
     """One file, what there is and what there should be. `after` is "" where it goes."""
 
     path: Path
-    standing: Standing
+    standing: FileState
     before: str
     after: str
 
@@ -82,26 +82,26 @@ def source_of(text: str) -> str:
     return "" if match is None else match["source"]
 
 
-def compared(wanted: Wanted) -> Change:
+def compared(wanted: Wanted) -> FileChange:
     """What is to be done about one file."""
     before = _read(wanted.path)
     if before is None:
-        return Change(wanted.path, Standing.NEW, "", wanted.whole)
+        return FileChange(wanted.path, FileState.NEW, "", wanted.whole)
     ours = written_by_install(before)
-    standing = Standing.FOREIGN if ours is None else Standing.OLD if ours else Standing.EDITED
+    standing = FileState.FOREIGN if ours is None else FileState.OLD if ours else FileState.EDITED
     if before == wanted.whole:
-        standing = Standing.SAME if _mode(wanted.path) == _MODE else Standing.OLD
-    return Change(wanted.path, standing, before, wanted.whole)
+        standing = FileState.SAME if _mode(wanted.path) == _MODE else FileState.OLD
+    return FileChange(wanted.path, standing, before, wanted.whole)
 
 
-def left_over(candidates: list[Path]) -> list[Change]:
+def left_over(candidates: list[Path]) -> list[FileChange]:
     """Those of the files that install wrote and that should go."""
     found = []
     for path in candidates:
         before = _read(path)
         ours = None if before is None else written_by_install(before)
         if before is not None and ours is not None:
-            found.append(Change(path, Standing.GONE if ours else Standing.EDITED, before, ""))
+            found.append(FileChange(path, FileState.GONE if ours else FileState.EDITED, before, ""))
     return found
 
 
@@ -119,7 +119,7 @@ def _mode(path: Path) -> int:
     return stat.S_IMODE(path.lstat().st_mode)
 
 
-def carry_out(change: Change) -> None:
+def carry_out(change: FileChange) -> None:
     """Write or remove the file.
 
     Raises:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from opsbot.config import Scope
 from opsbot.install.facts import output
-from opsbot.install.files import Change
+from opsbot.install.files import FileChange
 from opsbot.install.plan import CHECK, DAEMON, RULE, STEP, SYSUSERS, TMPFILES, UNITS, USER_UNITS
 
 _SECONDS = 120
@@ -85,7 +85,7 @@ def lingers(user: str) -> bool:
     return (output("loginctl", "show-user", "-p", "Linger", "--value", "--", user) or "").strip() == "yes"
 
 
-def stop(scope: Scope, going: list[Change]) -> None:
+def stop(scope: Scope, going: list[FileChange]) -> None:
     """Stop opsbot and its errands, and have it started no more. Nothing else is stopped.
 
     Raises:
@@ -99,7 +99,7 @@ def stop(scope: Scope, going: list[Change]) -> None:
         _run(*_systemctl(scope), "stop", *errands)
 
 
-def reload(scope: Scope, gone: list[Change]) -> None:
+def reload(scope: Scope, gone: list[FileChange]) -> None:
     """Have the units read again after some were removed.
 
     Raises:
@@ -111,14 +111,14 @@ def reload(scope: Scope, gone: list[Change]) -> None:
         output(*_systemctl(scope), "reset-failed", name)  # fails where it had not failed, which is fine
 
 
-def user_of(changes: list[Change]) -> str:
+def user_of(changes: list[FileChange]) -> str:
     """The user that install made, as its own file says; "" where it is not among these."""
     text = next((change.before for change in changes if change.path == SYSUSERS), "")
     match = re.search(r"^u (\S+) ", text, re.MULTILINE)
     return match[1] if match else ""
 
 
-def state_of(changes: list[Change]) -> Path | None:
+def state_of(changes: list[FileChange]) -> Path | None:
     """The state directory, as opsbot's own unit says."""
     text = next((change.before for change in changes if change.path.name == DAEMON.name), "")
     match = re.search(r'^Environment="?HOME=(/[^"\n]+)"?$', text, re.MULTILINE)

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from opsbot.config import Config, Strategy
 from opsbot.install import needs
 from opsbot.install.daemon import SETTINGS, STATES
-from opsbot.install.facts import Facts
-from opsbot.install.tenants import Tenant
+from opsbot.install.facts import InstallFacts
+from opsbot.install.service_users import ServiceUser
 from opsbot.install.texts import opening, word
 
 
-def sysusers(config: Config, facts: Facts, tenants: list[Tenant]) -> str:
+def sysusers(config: Config, facts: InstallFacts, tenants: list[ServiceUser]) -> str:
     """opsbot's user and its groups."""
     user = facts.user
     lines = [f'u {user} - "opsbot, which deploys and watches services" {word(config.state.directory)}']
@@ -20,7 +20,7 @@ def sysusers(config: Config, facts: Facts, tenants: list[Tenant]) -> str:
     return opening("opsbot.sysusers.conf") + "\n".join(lines) + "\n"
 
 
-def tmpfiles(config: Config, facts: Facts, tenants: list[Tenant]) -> str:
+def tmpfiles(config: Config, facts: InstallFacts, tenants: list[ServiceUser]) -> str:
     """The folders and whose they are."""
     user = facts.user
     lines = [f"d {SETTINGS} 0750 root {facts.group} -"]
@@ -41,7 +41,7 @@ def tmpfiles(config: Config, facts: Facts, tenants: list[Tenant]) -> str:
     return opening("opsbot.tmpfiles.conf") + "\n".join(lines) + "\n"
 
 
-def _folders(tenant: Tenant, facts: Facts) -> Iterator[str]:
+def _folders(tenant: ServiceUser, facts: InstallFacts) -> Iterator[str]:
     top = tenant.source.directory
     if not tenant.group:
         # Whoever it runs as has to read the releases.

@@ -7,10 +7,10 @@ from pathlib import Path
 from opsbot.config import Config, ManagerKind, Scope
 from opsbot.install import needs
 from opsbot.install.daemon import SETTINGS, system_unit, user_unit
-from opsbot.install.facts import Facts
+from opsbot.install.facts import InstallFacts
 from opsbot.install.files import Wanted
 from opsbot.install.layout import sysusers, tmpfiles
-from opsbot.install.tenants import Tenant, tenants
+from opsbot.install.service_users import ServiceUser, service_users
 from opsbot.install.texts import command, text, with_keys, with_variables, words
 
 UNITS = Path("/etc/systemd/system")
@@ -40,13 +40,13 @@ class Plan:
     variables: tuple[str, ...] = ()
 
 
-def plan(config: Config, facts: Facts) -> Plan:
+def plan(config: Config, facts: InstallFacts) -> Plan:
     """The plan for the scope that is configured."""
     return _of_user(config, facts) if config.systemd.scope is Scope.USER else _of_system(config, facts)
 
 
-def _of_system(config: Config, facts: Facts) -> Plan:
-    housed, said = tenants(config, facts)
+def _of_system(config: Config, facts: InstallFacts) -> Plan:
+    housed, said = service_users(config, facts)
     files = {DAEMON: system_unit(config, facts)}
     if needs.with_units(config):
         files[RULE] = _rule(config, facts, housed)
@@ -66,17 +66,17 @@ def _of_system(config: Config, facts: Facts) -> Plan:
     )
 
 
-def _wanted(files: dict[Path, str], facts: Facts) -> tuple[Wanted, ...]:
+def _wanted(files: dict[Path, str], facts: InstallFacts) -> tuple[Wanted, ...]:
     return tuple(Wanted(path, content, facts.config) for path, content in files.items())
 
 
-def errand_units(tenant: Tenant) -> tuple[str, str]:
+def errand_units(tenant: ServiceUser) -> tuple[str, str]:
     """The units that run a service's install steps and its command checks."""
     name = tenant.service.name
     return f"{STEP}{name}.service", f"{CHECK}{name}.service"
 
 
-def _rule(config: Config, facts: Facts, housed: Sequence[Tenant]) -> str:
+def _rule(config: Config, facts: InstallFacts, housed: Sequence[ServiceUser]) -> str:
     names = [unit for service in needs.with_units(config) for unit in service.units]
     services = [(facts.units[name].primary if name in facts.units else "") or name for name in names]
     errands = [unit for tenant in housed if tenant.user for unit in errand_units(tenant)]
@@ -85,7 +85,7 @@ def _rule(config: Config, facts: Facts, housed: Sequence[Tenant]) -> str:
     )
 
 
-def _errands(config: Config, facts: Facts, tenant: Tenant) -> dict[Path, str]:
+def _errands(config: Config, facts: InstallFacts, tenant: ServiceUser) -> dict[Path, str]:
     top = tenant.source.directory
     hidden = words(f"-{path}" for path in (*_secret_places(config, facts), top / "mirror.git"))
     found = {}
@@ -105,13 +105,13 @@ def _errands(config: Config, facts: Facts, tenant: Tenant) -> dict[Path, str]:
     return found
 
 
-def _secret_places(config: Config, facts: Facts) -> list[Path]:
+def _secret_places(config: Config, facts: InstallFacts) -> list[Path]:
     """What deployed code has no business in."""
     places = [config.state.directory, SETTINGS, RUNTIME]
     return places if facts.config.is_relative_to(SETTINGS) else [*places, facts.config]
 
 
-def _against_system(config: Config, facts: Facts) -> Iterator[str]:
+def _against_system(config: Config, facts: InstallFacts) -> Iterator[str]:
     if not needs.with_units(config) or facts.polkit.takes_rules:
         return
     if not facts.polkit.present:
@@ -127,7 +127,7 @@ def _against_system(config: Config, facts: Facts) -> Iterator[str]:
         )
 
 
-def _remarks(config: Config, facts: Facts) -> Iterator[str]:
+def _remarks(config: Config, facts: InstallFacts) -> Iterator[str]:
     children = ", ".join(each.name for each in needs.supervised(config))
     if children:
         yield (
@@ -151,7 +151,7 @@ def _remarks(config: Config, facts: Facts) -> Iterator[str]:
         yield f"{', '.join(outside)}: see to it that {facts.user} can read it, and nobody else"
 
 
-def _of_user(config: Config, facts: Facts) -> Plan:
+def _of_user(config: Config, facts: InstallFacts) -> Plan:
     folder = facts.config.parent
     files = {facts.home / USER_UNITS / DAEMON.name: user_unit(config, facts)}
     refusals = []

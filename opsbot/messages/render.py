@@ -20,9 +20,9 @@ from functools import lru_cache
 from typing import Protocol
 
 from opsbot.core.message import Message, Param
+from opsbot.formatting import duration, size
 from opsbot.messages.catalogue import texts
 from opsbot.messages.text import Text
-from opsbot.words import duration, size
 
 SHORT = 10
 """Characters of a commit id that are shown."""

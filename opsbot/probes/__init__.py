@@ -10,13 +10,13 @@ from urllib.parse import urlsplit
 
 from opsbot.config import Check, CheckKind, Service
 from opsbot.core.health import ProbeResult
+from opsbot.formatting import clip, duration, size
 from opsbot.probes import command, http
 from opsbot.probes.listening import Listener, PortTable, local
 from opsbot.probes.memory import resident
 from opsbot.probes.vitals import Vitals
 from opsbot.services.errands import Errands
 from opsbot.services.port import Activity, ManagerError, ServiceState
-from opsbot.words import clip, duration, size
 
 log = logging.getLogger(__name__)
 

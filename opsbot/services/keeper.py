@@ -10,8 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from opsbot.background import Background
 from opsbot.config import Service
+from opsbot.runtime.tasks import BackgroundTasks
 from opsbot.services import child, run_record
 from opsbot.services.patience import Falls, Patience
 from opsbot.services.port import Activity, Happening, ManagerError, ServiceEvent, ServiceState
@@ -77,7 +77,7 @@ class Keeper:
         self._again: asyncio.TimerHandle | None = None
         self._waits = False
         self._lock = asyncio.Lock()
-        self._deeds = Background(log, ManagerError)
+        self._deeds = BackgroundTasks(log, ManagerError)
 
     # What is asked of it
 

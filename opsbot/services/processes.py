@@ -16,7 +16,7 @@ from fcntl import ioctl
 from functools import cache
 from pathlib import Path
 
-from opsbot.proc_stat import DEAD, stat_of
+from opsbot.host.proc_stat import DEAD, stat_of
 
 RUN_VARIABLE = "OPSBOT_RUN"
 """Every process of a run carries the run's id in this variable of its first environment."""

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from opsbot.config import Scope
-from opsbot.core.trap import Facts, Trap, within
-from opsbot.core.unit_file import UnitFile, UnitText, parse
-from opsbot.core.unit_places import HOMES, paths_of
-from opsbot.core.unit_traps import traps
-from opsbot.host import host_figures
+from opsbot.host.figures import host_figures
 from opsbot.services.brief_command import CommandError, ask
+from opsbot.units.finding import LintFacts, LintFinding, within
+from opsbot.units.lint import lint_unit
+from opsbot.units.path_rules import HOMES, paths_of
+from opsbot.units.unit_file import UnitFile, UnitText, parse
 
 SECONDS = 10.0
 FILE_MOST = 1024 * 1024
@@ -93,7 +93,7 @@ async def loaded(units: Sequence[str], scope: Scope) -> dict[str, LoadedUnit]:
     }
 
 
-async def traps_of(units: Mapping[str, str], scope: Scope) -> list[Trap]:
+async def traps_of(units: Mapping[str, str], scope: Scope) -> list[LintFinding]:
     """The traps in the files of these units. Each unit comes with where its releases are kept, "" for nowhere.
 
     Raises:
@@ -103,13 +103,13 @@ async def traps_of(units: Mapping[str, str], scope: Scope) -> list[Trap]:
     return await asyncio.to_thread(_traps, known, units, scope)
 
 
-def _traps(known: Mapping[str, LoadedUnit], units: Mapping[str, str], scope: Scope) -> list[Trap]:
-    found: list[Trap] = []
+def _traps(known: Mapping[str, LoadedUnit], units: Mapping[str, str], scope: Scope) -> list[LintFinding]:
+    found: list[LintFinding] = []
     memory = host_figures().memory_total
     for name, unit in known.items():
         text = read(unit)
         if text.settings:
-            found += traps(text, facts(text, units[name], memory, scope))
+            found += lint_unit(text, facts(text, units[name], memory, scope))
     return found
 
 
@@ -126,12 +126,12 @@ def _text(path: str) -> UnitText | None:
         return None
 
 
-def facts(unit: UnitFile, source: str, memory: int | None, scope: Scope) -> Facts:
+def facts(unit: UnitFile, source: str, memory: int | None, scope: Scope) -> LintFacts:
     """What the host says about the paths that the unit names. Blocks."""
     paths = paths_of(unit)
     inside = "INVOCATION_ID" in os.environ  # systemd.exec(5): this process is a unit's
     judged = [path for path in paths if not inside or not any(within(path, one) for one in _OTHERWISE_INSIDE)]
-    return Facts(
+    return LintFacts(
         source=source,
         missing=frozenset(path for path in judged if _is_missing(path)),
         interpreters={path: found for path in paths if (found := _interpreter(path))},

@@ -16,17 +16,35 @@ from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from opsbot.config import Config, Source
 from opsbot.core.access import Actor, Origin, itself
-from opsbot.core.deployment import Commit, Deployment, Kind, Phase, Refused, Request, Why, follows
+from opsbot.core.deployment import (
+    Commit,
+    Deployment,
+    DeploymentKind,
+    DeploymentRequest,
+    Phase,
+    RefusalReason,
+    Refused,
+    follows,
+)
 from opsbot.core.model import SourceState
-from opsbot.core.updates import Attention, Because, Note, Quiet, Sight, Wait, about, weigh
+from opsbot.core.updates import (
+    AnnounceUpdate,
+    Attention,
+    AwaitUpdate,
+    NoUpdate,
+    UpdateFacts,
+    UpdateReason,
+    about,
+    weigh,
+)
 from opsbot.deploy.vetoes import Vetoes, first
-from opsbot.feed import Feed
+from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.source.attention import attention
 from opsbot.source.heads import HeadProblem, Heads
 from opsbot.source.remote import RemoteError, Trouble
 from opsbot.source.repo import BadRefError, DamagedError
 from opsbot.source.state import Known, answered, failed, gather, note_update, rewritten
-from opsbot.store import Store, watchbook
+from opsbot.store import Store, incident_repository
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +121,7 @@ def _first_most(source: Source) -> float:
 class Deploys(Protocol):
     """What the poll asks of the Deployer."""
 
-    async def start(self, request: Request) -> Deployment | Refused:
+    async def start(self, request: DeploymentRequest) -> Deployment | Refused:
         """Begin a deployment."""
 
     def busy(self, service: str) -> bool:
@@ -142,7 +160,7 @@ class Poller:
         self,
         config: Config,
         store: Store,
-        feed: Feed,
+        feed: ChangeNotifier,
         deployer: Deploys,
         clock: Callable[[], datetime],
         rng: random.Random | None = None,
@@ -163,7 +181,7 @@ class Poller:
         self._waiting: set[str] = set()
         self._closed = False
         self._fetched: dict[str, str] = {}
-        self._noted: dict[str, tuple[str, Because]] = {}
+        self._noted: dict[str, tuple[str, UpdateReason]] = {}
         self._compared: dict[str, tuple[tuple[tuple[str, ...], str], tuple[str, ...]]] = {}
         self._looked: dict[str, tuple[tuple[str, str], Attention]] = {}
         self.failures: dict[str, int] = dict.fromkeys(self._sources, 0)
@@ -294,9 +312,9 @@ class Poller:
             head = self._fetched[service] = await history.bring()
         return history, head
 
-    async def _sight(self, known: Known, source: Source, history: History, head: str, *, asked: bool) -> Sight:
+    async def _sight(self, known: Known, source: Source, history: History, head: str, *, asked: bool) -> UpdateFacts:
         waits = known.hold.waits if known.hold else None
-        return Sight(
+        return UpdateFacts(
             head=head,
             now=self._clock(),
             auto=source.auto or asked,
@@ -342,29 +360,31 @@ class Poller:
             )
         return before[1]
 
-    async def _act(self, known: Known, sight: Sight, history: History, actor: Actor, *, strange: bool) -> Polled:
+    async def _act(self, known: Known, sight: UpdateFacts, history: History, actor: Actor, *, strange: bool) -> Polled:
         service, head = known.state.service, sight.head
         verdict = weigh(sight)
-        if isinstance(verdict, Quiet):
+        if isinstance(verdict, NoUpdate):
             return Polled(Outcome.NO_NEWS, f"{head[:10]} is known", head)
-        if isinstance(verdict, Wait):
+        if isinstance(verdict, AwaitUpdate):
             return Polled(Outcome.WAITING, f"{head[:10]} failed; tried again from {verdict.until:%H:%M} UTC", head)
-        if isinstance(verdict, Note):
+        if isinstance(verdict, AnnounceUpdate):
             return await self._note(known, history, head, verdict)
         reason = f"the history of {self._sources[service].branch} was rewritten" if strange else ""
-        begun = await self._deployer.start(Request(service, Kind.DEPLOY, actor, ref=head, reason=reason))
+        begun = await self._deployer.start(
+            DeploymentRequest(service, DeploymentKind.DEPLOY, actor, ref=head, reason=reason)
+        )
         if not isinstance(begun, Refused):
             return Polled(Outcome.DEPLOYING, f"{head[:10]} is being deployed", head, begun.id)
-        if begun.why is Why.BUSY:
+        if begun.why is RefusalReason.BUSY:
             self._waiting.add(service)
             return Polled(Outcome.LATER, begun.text, head, begun.deployment)
-        if begun.why is Why.NOT_NOW:
+        if begun.why is RefusalReason.NOT_NOW:
             return Polled(Outcome.WAITING, begun.text, head)
-        if begun.why is Why.ALREADY_LIVE:
+        if begun.why is RefusalReason.ALREADY_LIVE:
             return Polled(Outcome.NO_NEWS, begun.text, head)
-        return await self._note(known, history, head, Note(Because.REFUSED, begun.text))
+        return await self._note(known, history, head, AnnounceUpdate(UpdateReason.REFUSED, begun.text))
 
-    async def _note(self, known: Known, history: History, head: str, note: Note) -> Polled:
+    async def _note(self, known: Known, history: History, head: str, note: AnnounceUpdate) -> Polled:
         service, branch = known.state.service, self._sources[known.state.service].branch
         text = f"{service}: new commit {head[:10]} on {branch}, not deployed: {note.text}"
         if self._noted.get(service) != (head, note.because):
@@ -388,7 +408,7 @@ class Poller:
         if state.failing_since is not None:
             return await self._write(answered, after, source, now)
         if after.head != state.head or state.asked_at is None or now - state.asked_at >= SEEN_EVERY:
-            await self._store.write(watchbook.save_source, after)
+            await self._store.write(incident_repository.save_source, after)
         return after
 
     async def _failed(self, known: Known, source: Source, problem: HeadProblem) -> Polled:

@@ -7,12 +7,12 @@ from datetime import datetime
 
 from opsbot.config import Source
 from opsbot.core.deployment import Commit, Deployment, Hold
-from opsbot.core.model import NoticeKind, SourceState
-from opsbot.core.updates import Because
+from opsbot.core.model import NotificationKind, SourceState
+from opsbot.core.updates import UpdateReason
+from opsbot.formatting import discord_time, duration
 from opsbot.source.heads import HeadProblem
 from opsbot.source.remote import TRANSIENT, scrub
-from opsbot.store import ledger, outbox, watchbook
-from opsbot.words import discord_time, duration
+from opsbot.store import incident_repository, ledger, outbox
 
 HISTORY = 30
 """How many past deployments a decision looks at."""
@@ -37,7 +37,7 @@ def gather(db: sqlite3.Connection, service: str) -> Known:
     kept = ledger.releases(db, service) if live is not None else ()
     unfinished = ledger.unfinished(db, service)
     return Known(
-        watchbook.source(db, service),
+        incident_repository.source(db, service),
         next((release.commit for release in kept if live is not None and release.name == live.release), None),
         ledger.hold(db, service),
         ledger.quarantined(db, service),
@@ -58,7 +58,7 @@ def failed(
     since = state.failing_since or now
     grave = again or problem.kind not in TRANSIENT  # one poll may meet a blip; two in a row have met no blip
     after = replace(state, asked_at=now, failing_since=since, failure=problem.text, told=state.told or grave)
-    watchbook.save_source(db, after)
+    incident_repository.save_source(db, after)
     if after.told and not state.told:
         last = f"since {discord_time(state.answered_at)}" if state.answered_at else "yet"
         body: dict[str, object] = {
@@ -68,7 +68,7 @@ def failed(
             "kind": str(problem.kind),
         }
         key = f"source:{state.service}:{since.timestamp():.0f}"
-        outbox.put(db, key, NoticeKind.SOURCE, state.service, now, body=body)
+        outbox.put(db, key, NotificationKind.SOURCE, state.service, now, body=body)
     return after
 
 
@@ -76,7 +76,7 @@ def answered(db: sqlite3.Connection, state: SourceState, source: Source, now: da
     """A source that had failed answers: tell it, where the failure was told."""
     since = state.failing_since or now
     after = replace(state, failing_since=None, failure="", told=False)
-    watchbook.save_source(db, after)
+    incident_repository.save_source(db, after)
     if state.told:
         body: dict[str, object] = {
             "text": f"{state.service}: news from {_where(source)} again, after {duration(now - since)}",
@@ -84,7 +84,7 @@ def answered(db: sqlite3.Connection, state: SourceState, source: Source, now: da
             "since": since.timestamp(),
         }
         key = f"source-ok:{state.service}:{since.timestamp():.0f}"
-        outbox.put(db, key, NoticeKind.SOURCE, state.service, now, body=body)
+        outbox.put(db, key, NotificationKind.SOURCE, state.service, now, body=body)
     return after
 
 
@@ -97,21 +97,21 @@ def rewritten(db: sqlite3.Connection, state: SourceState, source: Source, old: s
     )
     body: dict[str, object] = {"text": text, "ok": True, "kind": "rewritten", "old": old, "commit": head}
     key = f"source-rewritten:{state.service}:{old}:{head}"
-    return outbox.put(db, key, NoticeKind.SOURCE, state.service, now, body=body)
+    return outbox.put(db, key, NotificationKind.SOURCE, state.service, now, body=body)
 
 
 def note_update(
     db: sqlite3.Connection,
     state: SourceState,
     head: str,
-    because: Because,
+    because: UpdateReason,
     text: str,
     commits: Sequence[Commit],
     total: int,
     now: datetime,
 ) -> bool:
     """Tell, once for this commit and reason, that it is there and not deployed."""
-    watchbook.save_source(db, replace(state, noted=head))
+    incident_repository.save_source(db, replace(state, noted=head))
     body: dict[str, object] = {
         "text": text,
         "commit": head,
@@ -122,4 +122,6 @@ def note_update(
         "total": total,
         "why": str(because),
     }
-    return outbox.put(db, f"update:{state.service}:{head}:{because}", NoticeKind.UPDATE, state.service, now, body=body)
+    return outbox.put(
+        db, f"update:{state.service}:{head}:{because}", NotificationKind.UPDATE, state.service, now, body=body
+    )

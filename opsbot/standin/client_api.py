@@ -13,9 +13,9 @@ from opsbot.standin.client_input import InputError
 from opsbot.standin.errors import ApiError, Json
 from opsbot.standin.guild import CATEGORY, VOICE, Channel, Member, iso
 from opsbot.standin.interaction import AUTOCOMPLETE, COMMAND, COMPONENT, MODAL_SUBMIT
-from opsbot.standin.permissions import ALL, Permission
+from opsbot.standin.permissions import ALL, PermissionBit
 from opsbot.standin.plumbing import answer, nothing
-from opsbot.standin.state import APPLICATION_ID, GUILD_ID, OWNER_ID, ROLE_IDS, Event
+from opsbot.standin.state import APPLICATION_ID, GUILD_ID, OWNER_ID, ROLE_IDS, GatewayEvent
 
 if TYPE_CHECKING:
     from opsbot.standin.server import Standin
@@ -126,7 +126,7 @@ class ClientApi:
         }
 
     def _sees(self, member: Member, channel: Channel) -> bool:
-        return bool(self._standin.state.permissions(member, channel) & Permission.VIEW_CHANNEL)
+        return bool(self._standin.state.permissions(member, channel) & PermissionBit.VIEW_CHANNEL)
 
     def _commands(self, member: Member) -> list[Json]:
         """The commands Discord's client would offer: `default_member_permissions` hides, and only hides."""
@@ -144,7 +144,7 @@ class ClientApi:
     def _panel(self) -> list[Json]:
         return [button.json(busy=button.id in self._busy) for button in self._standin.panel]
 
-    def _on_event(self, event: Event) -> None:
+    def _on_event(self, event: GatewayEvent) -> None:
         if not self._sockets:
             return
         name, data = event.name, event.data

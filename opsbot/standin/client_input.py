@@ -9,7 +9,7 @@ from opsbot.standin import commands as kinds
 from opsbot.standin import components as parts
 from opsbot.standin.errors import Json
 from opsbot.standin.guild import Member
-from opsbot.standin.state import GUILD_ID, State
+from opsbot.standin.state import GUILD_ID, StandinState
 
 
 class InputError(Exception):
@@ -24,7 +24,7 @@ class Checked:
     source: Json
 
 
-def find_command(state: State, data: Json) -> Json:
+def find_command(state: StandinState, data: Json) -> Json:
     """The registered command a client means, by id or by name; the guild's before the global one."""
     known = [*state.guild_commands.all(), *state.global_commands.all()]
     wanted_id, name = data.get("id"), data.get("name")
@@ -34,7 +34,7 @@ def find_command(state: State, data: Json) -> Json:
     raise InputError(f"There is no command /{name or wanted_id}.")
 
 
-def command_data(state: State, data: Json, *, autocomplete: bool) -> Checked:
+def command_data(state: StandinState, data: Json, *, autocomplete: bool) -> Checked:
     """Check the options of a command; while completing (`autocomplete`) they may be incomplete."""
     command = find_command(state, data)
     resolved: Json = {}
@@ -53,7 +53,7 @@ def command_data(state: State, data: Json, *, autocomplete: bool) -> Checked:
     return Checked(sent, command)
 
 
-def _options(state: State, owner: Json, given: list[Json], resolved: Json, *, autocomplete: bool) -> list[Json]:
+def _options(state: StandinState, owner: Json, given: list[Json], resolved: Json, *, autocomplete: bool) -> list[Json]:
     known = {option["name"]: option for option in _dicts(owner.get("options"))}
     sent = []
     for option in given:
@@ -82,7 +82,7 @@ def _options(state: State, owner: Json, given: list[Json], resolved: Json, *, au
     return sent
 
 
-def _value(state: State, spec: Json, value: object, resolved: Json) -> object:
+def _value(state: StandinState, spec: Json, value: object, resolved: Json) -> object:
     kind, name = spec["type"], spec["name"]
     choices = _dicts(spec.get("choices"))
     if choices and all(choice["value"] != value for choice in choices):
@@ -123,7 +123,7 @@ def _number(spec: Json, value: object) -> int | float:
     return number
 
 
-def _resolve(state: State, name: str, kind: int, value: object, resolved: Json) -> str:
+def _resolve(state: StandinState, name: str, kind: int, value: object, resolved: Json) -> str:
     key = str(value)
     number = int(key) if key.isdecimal() else 0
     member = state.members.get(number) if kind in (kinds.USER, kinds.MENTIONABLE) else None
@@ -140,13 +140,13 @@ def _resolve(state: State, name: str, kind: int, value: object, resolved: Json) 
     return key
 
 
-def _resolve_member(state: State, member: Member, resolved: Json) -> None:
+def _resolve_member(state: StandinState, member: Member, resolved: Json) -> None:
     resolved.setdefault("users", {})[str(member.id)] = member.user()
     shown = member.json(user=False, permissions=state.base_permissions(member))
     resolved.setdefault("members", {})[str(member.id)] = shown
 
 
-def component_data(state: State, message: Json, data: Json) -> Checked:
+def component_data(state: StandinState, message: Json, data: Json) -> Checked:
     """Check a click or a selection against the message as it is now."""
     custom_id = data.get("custom_id")
     found = next((c for c in parts.walk(message.get("components")) if c.get("custom_id") == custom_id), None)
@@ -178,7 +178,7 @@ _SELECT_KINDS = {
 }
 
 
-def _check_picked(state: State, select: Json, values: list[str], resolved: Json) -> None:
+def _check_picked(state: StandinState, select: Json, values: list[str], resolved: Json) -> None:
     if select["type"] == parts.STRING_SELECT:
         offered = {option["value"] for option in select["options"]}
         if not offered.issuperset(values):
@@ -188,7 +188,7 @@ def _check_picked(state: State, select: Json, values: list[str], resolved: Json)
         _resolve(state, str(select["custom_id"]), _SELECT_KINDS[select["type"]], value, resolved)
 
 
-def modal_data(state: State, modal: Json, given: list[Json]) -> Json:
+def modal_data(state: StandinState, modal: Json, given: list[Json]) -> Json:
     """Check the fields of a modal; returns the data of its submission in the modal's own structure."""
     values = {str(c["custom_id"]): c for c in parts.walk(given) if c.get("custom_id") is not None}
     unknown = set(values) - {c.get("custom_id") for c in parts.walk(modal["components"])}
@@ -213,7 +213,7 @@ def modal_data(state: State, modal: Json, given: list[Json]) -> Json:
     return sent
 
 
-def _fill(state: State, component: Json, done: Json, given: Json, resolved: Json) -> None:
+def _fill(state: StandinState, component: Json, done: Json, given: Json, resolved: Json) -> None:
     name = str(component["custom_id"])
     required = component.get("required") is not False
     if component["type"] == parts.TEXT_INPUT:

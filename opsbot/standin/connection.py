@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from opsbot.standin.gateway import Session
+    from opsbot.standin.gateway import GatewaySession
 
 
 class CloseCode:
@@ -47,7 +47,7 @@ class Connection:
         """`compression` is the query's: "zlib-stream" or none; anything else is sent as plain text."""
         self.ws = ws
         self.transport = transport
-        self.session: Session | None = None
+        self.session: GatewaySession | None = None
         self.closing = False
         self.last_heartbeat = time.monotonic()
         self._zlib = zlib.compressobj() if compression == "zlib-stream" else None

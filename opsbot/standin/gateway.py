@@ -17,8 +17,8 @@ from aiohttp import WSMsgType, web
 from opsbot.standin import gateway_data
 from opsbot.standin.connection import CloseCode, Connection, reset
 from opsbot.standin.errors import Json
-from opsbot.standin.permissions import Permission
-from opsbot.standin.state import BOT_USER_ID, Event, Intent, State
+from opsbot.standin.permissions import PermissionBit
+from opsbot.standin.state import BOT_USER_ID, GatewayEvent, Intent, StandinState
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ _MASKED = ("content", "embeds", "attachments", "components")
 
 
 @dataclass(slots=True)
-class Session:
+class GatewaySession:
     """One IDENTIFY: what it asked for, and what it has been sent."""
 
     id: str
@@ -65,7 +65,7 @@ class Gateway:
 
     def __init__(
         self,
-        state: State,
+        state: StandinState,
         *,
         token: str,
         allowed_privileged: int,
@@ -76,7 +76,7 @@ class Gateway:
         """`allowed_privileged`: the privileged intents switched on; `url` is asked when it is needed."""
         self.state = state
         self.url = url
-        self.sessions: dict[str, Session] = {}
+        self.sessions: dict[str, GatewaySession] = {}
         self.connections: set[Connection] = set()
         self.starts = 0
         self.unknown: list[str] = []
@@ -100,7 +100,7 @@ class Gateway:
 
     # events
 
-    def _dispatch_event(self, event: Event) -> None:
+    def _dispatch_event(self, event: GatewayEvent) -> None:
         for session in tuple(self.sessions.values()):
             if self._wants(session, event):
                 self._dispatch(session, event.name, self._masked(session, event))
@@ -111,13 +111,13 @@ class Gateway:
             self._dispatch(session, name, data)
         return bool(self.sessions)
 
-    def _wants(self, session: Session, event: Event) -> bool:
+    def _wants(self, session: GatewaySession, event: GatewayEvent) -> bool:
         if event.internal or (event.intent and not session.intents & event.intent):
             return False
         channel = self.state.channels.get(event.channel_id) if event.channel_id is not None else None
-        return channel is None or bool(self.state.permissions(self.state.bot, channel) & Permission.VIEW_CHANNEL)
+        return channel is None or bool(self.state.permissions(self.state.bot, channel) & PermissionBit.VIEW_CHANNEL)
 
-    def _masked(self, session: Session, event: Event) -> Json:
+    def _masked(self, session: GatewaySession, event: GatewayEvent) -> Json:
         if event.intent != Intent.MESSAGES or session.intents & Intent.MESSAGE_CONTENT or "author" not in event.data:
             return event.data
         own = event.data["author"]["id"] == str(BOT_USER_ID)
@@ -126,7 +126,7 @@ class Gateway:
             return event.data
         return event.data | {key: "" if key == "content" else [] for key in _MASKED}
 
-    def _dispatch(self, session: Session, name: str, data: object) -> None:
+    def _dispatch(self, session: GatewaySession, name: str, data: object) -> None:
         session.sequence += 1
         frame = json.dumps({"op": DISPATCH, "t": name, "s": session.sequence, "d": data})
         session.replay.append((session.sequence, frame))
@@ -223,7 +223,7 @@ class Gateway:
             return None
         self._last_identify = now
         self.starts += 1
-        session = Session(secrets.token_hex(16), intents)
+        session = GatewaySession(secrets.token_hex(16), intents)
         self.sessions[session.id] = session
         self._attach(connection, session)
         ready = gateway_data.ready(self.state, session.id, self.url(), self.application_flags)
@@ -262,7 +262,7 @@ class Gateway:
         self._tell()
         return None
 
-    def _attach(self, connection: Connection, session: Session) -> None:
+    def _attach(self, connection: Connection, session: GatewaySession) -> None:
         connection.session = session
         session.connection = connection
         session.lost_at = None
@@ -283,7 +283,7 @@ class Gateway:
             if session.lost_at is not None and now - session.lost_at > RESUME_SECONDS:
                 self._drop(session)
 
-    def _drop(self, session: Session) -> None:
+    def _drop(self, session: GatewaySession) -> None:
         self.sessions.pop(session.id, None)
         if not self.sessions:
             self.state.set_presence(BOT_USER_ID, "offline")
@@ -296,7 +296,7 @@ class Gateway:
         while True:
             await asyncio.sleep(self._heartbeat)
             if time.monotonic() - connection.last_heartbeat > 2 * self._heartbeat:
-                await connection.close(CloseCode.SESSION_TIMED_OUT, "Session timed out.")
+                await connection.close(CloseCode.SESSION_TIMED_OUT, "GatewaySession timed out.")
                 return
 
     # faults
@@ -334,7 +334,7 @@ class Gateway:
         pairs = ((Intent.PRESENCES, 1 << 13), (Intent.MEMBERS, 1 << 15), (Intent.MESSAGE_CONTENT, 1 << 19))
         return sum(flag for intent, flag in pairs if allowed & intent)
 
-    def _presence(self, session: Session, data: Json) -> None:
+    def _presence(self, session: GatewaySession, data: Json) -> None:
         now = time.monotonic()
         if len(session.presences) == PRESENCES and now - session.presences[0] < PRESENCE_SECONDS:
             return  # surplus is dropped without a word

@@ -2,11 +2,11 @@
 
 from opsbot.standin.errors import Json
 from opsbot.standin.guild import iso
-from opsbot.standin.permissions import Permission
-from opsbot.standin.state import APPLICATION_ID, BOT_USER_ID, GUILD_ID, Intent, State
+from opsbot.standin.permissions import PermissionBit
+from opsbot.standin.state import APPLICATION_ID, BOT_USER_ID, GUILD_ID, Intent, StandinState
 
 
-def ready(state: State, session_id: str, url: str, application_flags: int) -> Json:
+def ready(state: StandinState, session_id: str, url: str, application_flags: int) -> Json:
     """What follows IDENTIFY."""
     return {
         "v": 10,
@@ -25,7 +25,7 @@ def ready(state: State, session_id: str, url: str, application_flags: int) -> Js
     }
 
 
-def guild_create(state: State, intents: int) -> Json:
+def guild_create(state: StandinState, intents: int) -> Json:
     """The guild. Without the presences intent only the bot itself and who sits in a voice channel; archived threads
     never (Discord's documentation, "Guild Create").
     """
@@ -35,7 +35,7 @@ def guild_create(state: State, intents: int) -> Json:
     threads = [
         c.json(GUILD_ID, me=BOT_USER_ID)
         for c in state.channels.values()
-        if c.is_thread and not c.archived and state.permissions(state.bot, c) & Permission.VIEW_CHANNEL
+        if c.is_thread and not c.archived and state.permissions(state.bot, c) & PermissionBit.VIEW_CHANNEL
     ]
     return state.guild_json() | {
         "joined_at": iso(state.bot.joined_at),
@@ -53,7 +53,7 @@ def guild_create(state: State, intents: int) -> Json:
     }
 
 
-def members_chunk(state: State, intents: int, wanted: Json) -> Json | None:
+def members_chunk(state: StandinState, intents: int, wanted: Json) -> Json | None:
     """The answer to op 8; None for a request for all members without the members intent."""
     user_ids = wanted.get("user_ids")
     given = user_ids if isinstance(user_ids, list) else [user_ids]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from opsbot.standin.errors import Json
-from opsbot.standin.permissions import Overwrite
+from opsbot.standin.permissions import ChannelOverwrite
 
 EPOCH_MS = 1_420_070_400_000
 TEXT, VOICE, CATEGORY, PUBLIC_THREAD, PRIVATE_THREAD = 0, 2, 4, 11, 12
@@ -126,7 +126,7 @@ class Channel:
     parent_id: int | None = None
     topic: str | None = None
     position: int = 0
-    overwrites: dict[int, Overwrite] = field(default_factory=dict)
+    overwrites: dict[int, ChannelOverwrite] = field(default_factory=dict)
     last_message_id: int | None = None
     last_pin: float | None = None
     slowmode: int = 0

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from opsbot.standin import limits
 from opsbot.standin.errors import Json
 from opsbot.standin.guild import Channel, Member
-from opsbot.standin.state import APPLICATION_ID, GUILD_ID, State
+from opsbot.standin.state import APPLICATION_ID, GUILD_ID, StandinState
 
 COMMAND, COMPONENT, AUTOCOMPLETE, MODAL_SUBMIT = 2, 3, 4, 5
 MESSAGE, DEFER, DEFER_UPDATE, UPDATE, CHOICES, MODAL = 4, 5, 6, 7, 8, 9
@@ -57,7 +57,7 @@ class Interaction:
         return types if self.type == MODAL_SUBMIT else (*types, MODAL)
 
 
-def payload(state: State, interaction: Interaction, member: Member, channel: Channel) -> Json:
+def payload(state: StandinState, interaction: Interaction, member: Member, channel: Channel) -> Json:
     """The INTERACTION_CREATE event: the member with its roles and permissions as they are now, in that channel."""
     allowed = state.permissions(member, channel)
     found: Json = {
@@ -86,7 +86,7 @@ def payload(state: State, interaction: Interaction, member: Member, channel: Cha
     return found
 
 
-def metadata(state: State, interaction: Interaction, *, original: bool) -> Json:
+def metadata(state: StandinState, interaction: Interaction, *, original: bool) -> Json:
     """The `interaction_metadata` of a message that answers it (`original`) or follows."""
     found: Json = {
         "id": str(interaction.id),
@@ -106,7 +106,7 @@ def metadata(state: State, interaction: Interaction, *, original: bool) -> Json:
     return found
 
 
-def origin(state: State, interaction: Interaction, *, original: bool) -> Json:
+def origin(state: StandinState, interaction: Interaction, *, original: bool) -> Json:
     """What every message of an interaction carries beside its content."""
     extra: Json = {
         "webhook_id": str(APPLICATION_ID),

@@ -38,8 +38,8 @@ from opsbot.standin.interaction import (
     value_options,
 )
 from opsbot.standin.messages import Messages
-from opsbot.standin.permissions import Permission
-from opsbot.standin.state import APPLICATION_ID, State
+from opsbot.standin.permissions import PermissionBit
+from opsbot.standin.state import APPLICATION_ID, StandinState
 
 _USERS_ONLY = ("users",)
 KEPT_PRIVATE = 2_000
@@ -49,7 +49,7 @@ KEPT_PRIVATE = 2_000
 class Interactions:
     """All interactions of the last 15 minutes. `dispatch` sends to the gateway, `tell` to one member's page."""
 
-    state: State
+    state: StandinState
     messages: Messages
     changes: Changes
     dispatch: Callable[[str, Json], bool]
@@ -78,11 +78,11 @@ class Interactions:
         member = self.state.member(member_id)
         channel = self.state.channel(channel_id)
         permissions = self.state.permissions(member, channel)
-        if not permissions & Permission.VIEW_CHANNEL:
+        if not permissions & PermissionBit.VIEW_CHANNEL:
             raise refuse("missing_access")
         if channel.archived:
             raise refuse("thread_archived")
-        if kind in (COMMAND, AUTOCOMPLETE) and not permissions & Permission.USE_APPLICATION_COMMANDS:
+        if kind in (COMMAND, AUTOCOMPLETE) and not permissions & PermissionBit.USE_APPLICATION_COMMANDS:
             raise refuse("missing_permissions")
         message, parent = None, None
         if kind in (COMMAND, AUTOCOMPLETE):

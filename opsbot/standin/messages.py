@@ -9,8 +9,8 @@ from opsbot.standin.emoji import is_emoji
 from opsbot.standin.errors import FormErrors, Json, refuse
 from opsbot.standin.files import Files, Upload, place_media
 from opsbot.standin.guild import CATEGORY, PUBLIC_THREAD, Channel, Member, iso, moment_of
-from opsbot.standin.permissions import Permission
-from opsbot.standin.state import BOT_USER_ID, GUILD_ID, Event, Intent, State
+from opsbot.standin.permissions import PermissionBit
+from opsbot.standin.state import BOT_USER_ID, GUILD_ID, GatewayEvent, Intent, StandinState
 
 NONCE_SECONDS = 300.0
 OLD_MESSAGE_SECONDS = 3600.0
@@ -21,7 +21,7 @@ _CREATE_FLAGS = _EDITABLE_FLAGS | limits.SUPPRESS_NOTIFICATIONS
 
 
 @dataclass(frozen=True, slots=True)
-class Ping:
+class MessagePing:
     """Who got a notification from a new message (edits never notify)."""
 
     message_id: int
@@ -34,10 +34,10 @@ class Ping:
 class Messages:
     """All messages, by channel; dicts in Discord's shape, replaced (never changed in place) by an edit."""
 
-    state: State
+    state: StandinState
     files: Files
     by_channel: dict[int, dict[int, Json]] = field(default_factory=dict)
-    pings: list[Ping] = field(default_factory=list)
+    pings: list[MessagePing] = field(default_factory=list)
     aged: dict[int, float] = field(default_factory=dict)
     _nonces: dict[tuple[int, str], tuple[float, int, int]] = field(default_factory=dict)
     _pinned_at: dict[int, float] = field(default_factory=dict)
@@ -46,7 +46,7 @@ class Messages:
         """A thread's changes show in the message it began from."""
         self.state.listeners.append(self._on_event)
 
-    def _on_event(self, event: Event) -> None:
+    def _on_event(self, event: GatewayEvent) -> None:
         if event.name != "THREAD_UPDATE" or event.data["parent_id"] is None:
             return
         beginning = self.by_channel.get(int(event.data["parent_id"]), {})
@@ -147,7 +147,7 @@ class Messages:
             channel.message_count += 1
             message["position"] = channel.total_sent
         self.pings.append(
-            Ping(
+            MessagePing(
                 message_id,
                 tuple(int(u["id"]) for u in message["mentions"]),
                 tuple(int(r) for r in message["mention_roles"]),
@@ -155,7 +155,7 @@ class Messages:
             )
         )
         del self.pings[:-KEPT_PER_CHANNEL]
-        self.state.emit(Event("MESSAGE_CREATE", message, Intent.MESSAGES, channel.id))
+        self.state.emit(GatewayEvent("MESSAGE_CREATE", message, Intent.MESSAGES, channel.id))
         return message
 
     def send(self, channel: Channel, author: Member, payload: Json, uploads: list[Upload]) -> Json:
@@ -177,14 +177,14 @@ class Messages:
 
     def _check_may_send(self, channel: Channel, author: Member, payload: Json, uploads: list[Upload]) -> None:
         value = self.state.permissions(author, channel)
-        if not value & Permission.VIEW_CHANNEL:
+        if not value & PermissionBit.VIEW_CHANNEL:
             raise refuse("missing_access")
         if channel.type == CATEGORY:
             raise refuse("not_text_channel")
-        needed = [Permission.SEND_MESSAGES_IN_THREADS if channel.is_thread else Permission.SEND_MESSAGES]
-        needed += [Permission.EMBED_LINKS] if payload.get("embeds") else []
-        needed += [Permission.ATTACH_FILES] if uploads else []
-        if channel.is_thread and channel.locked and not value & Permission.MANAGE_THREADS:
+        needed = [PermissionBit.SEND_MESSAGES_IN_THREADS if channel.is_thread else PermissionBit.SEND_MESSAGES]
+        needed += [PermissionBit.EMBED_LINKS] if payload.get("embeds") else []
+        needed += [PermissionBit.ATTACH_FILES] if uploads else []
+        if channel.is_thread and channel.locked and not value & PermissionBit.MANAGE_THREADS:
             raise refuse("thread_archived" if channel.archived else "missing_permissions")
         if any(not value & permission for permission in needed):
             raise refuse("missing_permissions")
@@ -276,7 +276,7 @@ class Messages:
         if int(message["id"]) not in store:
             raise refuse("unknown_message")
         store[int(message["id"])] = message
-        self.state.emit(Event("MESSAGE_UPDATE", message, Intent.MESSAGES, channel.id))
+        self.state.emit(GatewayEvent("MESSAGE_UPDATE", message, Intent.MESSAGES, channel.id))
         return message
 
     def edit(self, channel: Channel, message_id: int, payload: Json, uploads: list[Upload]) -> Json:
@@ -289,7 +289,7 @@ class Messages:
         if channel.archived:
             raise refuse("thread_archived")
         if uploads:
-            self.state.require(channel, Permission.ATTACH_FILES)
+            self.state.require(channel, PermissionBit.ATTACH_FILES)
         limits.check_message(payload, files=len(uploads), before=before)
         loading = bool(before["flags"] & limits.LOADING)
         return self.replace(channel, self.edited(channel, before, payload, uploads, filling=loading))
@@ -300,18 +300,18 @@ class Messages:
         if channel.archived:
             raise refuse("thread_archived")
         if int(message["author"]["id"]) != BOT_USER_ID and not by_webhook:
-            self.state.require(channel, Permission.MANAGE_MESSAGES)
+            self.state.require(channel, PermissionBit.MANAGE_MESSAGES)
         del self.by_channel[channel.id][message_id]
         if channel.is_thread:
             channel.message_count -= 1
         data = {"id": str(message_id), "channel_id": str(channel.id), "guild_id": str(GUILD_ID)}
-        self.state.emit(Event("MESSAGE_DELETE", data, Intent.MESSAGES, channel.id))
+        self.state.emit(GatewayEvent("MESSAGE_DELETE", data, Intent.MESSAGES, channel.id))
 
     # pins, reactions, threads
 
     def pin(self, channel: Channel, message_id: int, *, pinned: bool) -> None:
         """Pin or unpin; pinning posts a system message."""
-        self.state.require(channel, Permission.PIN_MESSAGES)
+        self.state.require(channel, PermissionBit.PIN_MESSAGES)
         message = self.get(channel.id, message_id)
         if message["pinned"] == pinned:
             return
@@ -326,7 +326,7 @@ class Messages:
             "channel_id": str(channel.id),
             "last_pin_timestamp": None if channel.last_pin is None else iso(channel.last_pin),
         }
-        self.state.emit(Event("CHANNEL_PINS_UPDATE", data, channel_id=channel.id))
+        self.state.emit(GatewayEvent("CHANNEL_PINS_UPDATE", data, channel_id=channel.id))
         if pinned:
             reference = {
                 "type": 0,
@@ -354,7 +354,7 @@ class Messages:
         message = self.get(channel.id, message_id)
         reactions = [r for r in message.get("reactions", []) if r["emoji"]["name"] != emoji]
         if add:
-            self.state.require(channel, Permission.READ_MESSAGE_HISTORY, Permission.ADD_REACTIONS)
+            self.state.require(channel, PermissionBit.READ_MESSAGE_HISTORY, PermissionBit.ADD_REACTIONS)
             reactions.append(
                 {
                     "emoji": {"id": None, "name": emoji},
@@ -377,7 +377,7 @@ class Messages:
             "type": 0,
         }
         name = "MESSAGE_REACTION_ADD" if add else "MESSAGE_REACTION_REMOVE"
-        self.state.emit(Event(name, data, Intent.REACTIONS, channel.id))
+        self.state.emit(GatewayEvent(name, data, Intent.REACTIONS, channel.id))
 
     def start_thread(self, parent: Channel, payload: Json, *, message_id: int | None = None) -> Channel:
         """A thread from a message, or a bare one; with the messages Discord adds to both sides."""
@@ -422,7 +422,7 @@ class Messages:
             known_roles=set(state.roles) - {GUILD_ID},
             known_users=state.members.keys(),
             mentionable_roles={r.id for r in state.roles.values() if r.mentionable},
-            may_mention_everyone=bool(state.permissions(author, channel) & Permission.MENTION_EVERYONE),
+            may_mention_everyone=bool(state.permissions(author, channel) & PermissionBit.MENTION_EVERYONE),
         )
         message["mentions"] = [
             state.members[i].user() | {"member": state.members[i].json(user=False)} for i in found.users

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 
-class Permission:
+class PermissionBit:
     """The bits the stand-in looks at; https://discord.com/developers/docs/topics/permissions.
 
     Plain integers: an IntFlag costs a microsecond each time, and every event asks for several.
@@ -39,38 +39,38 @@ ALL = (1 << 53) - 1
 
 # A new guild's @everyone, MENTION_EVERYONE included: Discord's own default, and a trap for untrusted text.
 EVERYONE_DEFAULT = (
-    Permission.CREATE_INSTANT_INVITE
-    | Permission.ADD_REACTIONS
-    | Permission.VIEW_CHANNEL
-    | Permission.SEND_MESSAGES
-    | Permission.EMBED_LINKS
-    | Permission.ATTACH_FILES
-    | Permission.READ_MESSAGE_HISTORY
-    | Permission.MENTION_EVERYONE
-    | Permission.USE_EXTERNAL_EMOJIS
-    | Permission.CONNECT
-    | Permission.SPEAK
-    | Permission.CHANGE_NICKNAME
-    | Permission.USE_APPLICATION_COMMANDS
-    | Permission.CREATE_PUBLIC_THREADS
-    | Permission.CREATE_PRIVATE_THREADS
-    | Permission.SEND_MESSAGES_IN_THREADS
+    PermissionBit.CREATE_INSTANT_INVITE
+    | PermissionBit.ADD_REACTIONS
+    | PermissionBit.VIEW_CHANNEL
+    | PermissionBit.SEND_MESSAGES
+    | PermissionBit.EMBED_LINKS
+    | PermissionBit.ATTACH_FILES
+    | PermissionBit.READ_MESSAGE_HISTORY
+    | PermissionBit.MENTION_EVERYONE
+    | PermissionBit.USE_EXTERNAL_EMOJIS
+    | PermissionBit.CONNECT
+    | PermissionBit.SPEAK
+    | PermissionBit.CHANGE_NICKNAME
+    | PermissionBit.USE_APPLICATION_COMMANDS
+    | PermissionBit.CREATE_PUBLIC_THREADS
+    | PermissionBit.CREATE_PRIVATE_THREADS
+    | PermissionBit.SEND_MESSAGES_IN_THREADS
 )
 
 BOT_DEFAULT = (
-    Permission.VIEW_CHANNEL
-    | Permission.SEND_MESSAGES
-    | Permission.EMBED_LINKS
-    | Permission.ATTACH_FILES
-    | Permission.READ_MESSAGE_HISTORY
-    | Permission.CREATE_PUBLIC_THREADS
-    | Permission.SEND_MESSAGES_IN_THREADS
-    | Permission.PIN_MESSAGES
+    PermissionBit.VIEW_CHANNEL
+    | PermissionBit.SEND_MESSAGES
+    | PermissionBit.EMBED_LINKS
+    | PermissionBit.ATTACH_FILES
+    | PermissionBit.READ_MESSAGE_HISTORY
+    | PermissionBit.CREATE_PUBLIC_THREADS
+    | PermissionBit.SEND_MESSAGES_IN_THREADS
+    | PermissionBit.PIN_MESSAGES
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Overwrite:
+class ChannelOverwrite:
     """A channel's exception for one role (`kind` 0) or one member (`kind` 1)."""
 
     kind: int
@@ -79,10 +79,10 @@ class Overwrite:
 
 
 def in_channel(
-    base: int, guild_id: int, member_id: int, role_ids: Sequence[int], overwrites: Mapping[int, Overwrite]
+    base: int, guild_id: int, member_id: int, role_ids: Sequence[int], overwrites: Mapping[int, ChannelOverwrite]
 ) -> int:
     """Permissions in a channel: @everyone's overwrite, then all roles' together, then the member's own."""
-    if base & Permission.ADMINISTRATOR:
+    if base & PermissionBit.ADMINISTRATOR:
         return ALL
     value = base
     everyone = overwrites.get(guild_id)
@@ -98,8 +98,8 @@ def in_channel(
     own = overwrites.get(member_id)
     if own is not None and own.kind == 1:
         value = (value & ~own.deny) | own.allow
-    if not value & Permission.VIEW_CHANNEL:
+    if not value & PermissionBit.VIEW_CHANNEL:
         return 0
-    if not value & Permission.SEND_MESSAGES:
-        value &= ~(Permission.MENTION_EVERYONE | Permission.ATTACH_FILES | Permission.EMBED_LINKS)
+    if not value & PermissionBit.SEND_MESSAGES:
+        value &= ~(PermissionBit.MENTION_EVERYONE | PermissionBit.ATTACH_FILES | PermissionBit.EMBED_LINKS)
     return value

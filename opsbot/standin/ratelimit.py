@@ -16,7 +16,7 @@ RENAME_PERIOD = 600.0
 
 
 @dataclass(slots=True)
-class Bucket:
+class RateLimitBucket:
     """A window of `LIMIT` requests in `PERIOD` seconds that begins with the first of them."""
 
     name: str
@@ -30,7 +30,7 @@ class RateLimits:
 
     clock: Callable[[], float]
     enabled: bool = True
-    _buckets: dict[tuple[str, int], Bucket] = field(default_factory=dict)
+    _buckets: dict[tuple[str, int], RateLimitBucket] = field(default_factory=dict)
     _old_edits: dict[int, deque[float]] = field(default_factory=dict)
     _renames: dict[int, deque[float]] = field(default_factory=dict)
 
@@ -40,7 +40,7 @@ class RateLimits:
             return {}
         now = self.clock()
         digest = hashlib.sha256(route.encode()).hexdigest()[:32]
-        bucket = self._buckets.setdefault((route, channel_id), Bucket(digest))
+        bucket = self._buckets.setdefault((route, channel_id), RateLimitBucket(digest))
         if now >= bucket.ends:
             bucket.left, bucket.ends = LIMIT, now + PERIOD
         wait = max(bucket.ends - now, 0.001)

@@ -13,7 +13,7 @@ from opsbot.standin.errors import ApiError, Json, refuse
 from opsbot.standin.gateway import SESSION_STARTS, Gateway
 from opsbot.standin.guild import PUBLIC_THREAD, Channel, thread_member
 from opsbot.standin.messages import OLD_MESSAGE_SECONDS, Messages
-from opsbot.standin.permissions import Permission
+from opsbot.standin.permissions import PermissionBit
 from opsbot.standin.plumbing import (
     PREFIX,
     answer,
@@ -25,14 +25,14 @@ from opsbot.standin.plumbing import (
     read_object,
 )
 from opsbot.standin.ratelimit import RateLimits
-from opsbot.standin.state import APPLICATION_ID, BOT_USER_ID, GUILD_ID, Event, Intent, State
+from opsbot.standin.state import APPLICATION_ID, BOT_USER_ID, GUILD_ID, GatewayEvent, Intent, StandinState
 
 
 @dataclass(frozen=True, slots=True)
 class Rest:
     """The handlers, by what they touch."""
 
-    state: State
+    state: StandinState
     messages: Messages
     gateway: Gateway
     limits: RateLimits
@@ -195,7 +195,9 @@ class Rest:
     async def delete_channel(self, request: web.Request) -> web.Response:
         """Delete a channel or a thread."""
         channel = self._channel(request)
-        self.state.require(channel, Permission.MANAGE_THREADS if channel.is_thread else Permission.MANAGE_CHANNELS)
+        self.state.require(
+            channel, PermissionBit.MANAGE_THREADS if channel.is_thread else PermissionBit.MANAGE_CHANNELS
+        )
         shown = self._shown(channel)
         self.state.remove_channel(channel.id)
         return answer(shown)
@@ -203,7 +205,7 @@ class Rest:
     async def post_typing(self, request: web.Request) -> web.Response:
         """Show "is typing" for 10 s."""
         channel = self._channel(request)
-        self.state.require(channel, Permission.SEND_MESSAGES)
+        self.state.require(channel, PermissionBit.SEND_MESSAGES)
         data = {
             "channel_id": str(channel.id),
             "user_id": str(BOT_USER_ID),
@@ -211,7 +213,7 @@ class Rest:
             "timestamp": int(self.state.clock()),
             "member": self.state.bot.json(),
         }
-        self.state.emit(Event("TYPING_START", data, Intent.TYPING, channel.id))
+        self.state.emit(GatewayEvent("TYPING_START", data, Intent.TYPING, channel.id))
         return nothing()
 
     # messages
@@ -221,14 +223,14 @@ class Rest:
         channel = self._channel(request)
         limit = query_limit(request, 50, 100)
         before, after, around = (query_number(request, name) for name in ("before", "after", "around"))
-        if not self.state.permissions(self.state.bot, channel) & Permission.READ_MESSAGE_HISTORY:
+        if not self.state.permissions(self.state.bot, channel) & PermissionBit.READ_MESSAGE_HISTORY:
             return answer([])
         return answer(self.messages.history(channel.id, limit=limit, before=before, after=after, around=around))
 
     async def get_message(self, request: web.Request) -> web.Response:
         """One message."""
         channel = self._channel(request)
-        self.state.require(channel, Permission.READ_MESSAGE_HISTORY)
+        self.state.require(channel, PermissionBit.READ_MESSAGE_HISTORY)
         return answer(self.messages.get(channel.id, number(request, "message")))
 
     async def post_message(self, request: web.Request) -> web.Response:
@@ -263,7 +265,7 @@ class Rest:
                 moment = datetime.fromisoformat(before).timestamp()
             except ValueError:
                 raise ApiError(400, 50035, "Invalid Form Body") from None
-        if not self.state.permissions(self.state.bot, channel) & Permission.READ_MESSAGE_HISTORY:
+        if not self.state.permissions(self.state.bot, channel) & PermissionBit.READ_MESSAGE_HISTORY:
             return answer({"items": [], "has_more": False})
         return answer(self.messages.pins(channel, limit=query_limit(request, 50, 50), before=moment))
 
@@ -299,14 +301,14 @@ class Rest:
         return answer(self._shown(thread), 201)
 
     def _threads(self, threads: list[Channel]) -> Json:
-        seen = [t for t in threads if self.state.permissions(self.state.bot, t) & Permission.VIEW_CHANNEL]
+        seen = [t for t in threads if self.state.permissions(self.state.bot, t) & PermissionBit.VIEW_CHANNEL]
         mine = [thread_member(t.id, BOT_USER_ID, t.members[BOT_USER_ID]) for t in seen if BOT_USER_ID in t.members]
         return {"threads": [self._shown(t) for t in seen], "members": mine}
 
     async def get_archived_threads(self, request: web.Request) -> web.Response:
         """The archived public threads of a channel, latest first."""
         channel = self._channel(request)
-        self.state.require(channel, Permission.READ_MESSAGE_HISTORY)
+        self.state.require(channel, PermissionBit.READ_MESSAGE_HISTORY)
         limit = query_limit(request, 50, 100)
         found = [t for t in self.state.threads_of(channel.id) if t.archived and t.type == PUBLIC_THREAD]
         found.sort(key=lambda t: t.archived_at, reverse=True)
@@ -338,6 +340,6 @@ class Rest:
         """Leave a thread, or remove someone."""
         thread, member = self._channel(request), self._who(request)
         if member != BOT_USER_ID:
-            self.state.require(thread, Permission.MANAGE_THREADS)
+            self.state.require(thread, PermissionBit.MANAGE_THREADS)
         self.state.leave_thread(thread, member)
         return nothing()

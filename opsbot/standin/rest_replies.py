@@ -8,14 +8,14 @@ from opsbot.standin.commands import Commands
 from opsbot.standin.errors import refuse
 from opsbot.standin.interactions import Interactions
 from opsbot.standin.plumbing import PREFIX, answer, nothing, number, read_json, read_message, read_object
-from opsbot.standin.state import APPLICATION_ID, GUILD_ID, Event, State
+from opsbot.standin.state import APPLICATION_ID, GUILD_ID, GatewayEvent, StandinState
 
 
 @dataclass(frozen=True, slots=True)
 class ReplyRoutes:
     """The handlers."""
 
-    state: State
+    state: StandinState
     interactions: Interactions
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
@@ -53,7 +53,7 @@ class ReplyRoutes:
         return self.state.guild_commands
 
     def _commands_changed(self) -> None:
-        self.state.emit(Event("COMMANDS_UPDATE", {}, internal=True))
+        self.state.emit(GatewayEvent("COMMANDS_UPDATE", {}, internal=True))
 
     async def get_commands(self, request: web.Request) -> web.Response:
         """The registered commands of a scope."""

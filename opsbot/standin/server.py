@@ -34,8 +34,8 @@ from opsbot.standin.state import (
     OPS_CHANNEL_ID,
     OWNER_ID,
     ROLE_IDS,
-    Event,
-    State,
+    GatewayEvent,
+    StandinState,
 )
 
 log = logging.getLogger(__name__)
@@ -86,7 +86,7 @@ class Standin:
         self._log = RequestLog()
         self._latest: Json | None = None
         self.changes = Changes()
-        self.state = State(clock, guild_name, bot_name)
+        self.state = StandinState(clock, guild_name, bot_name)
         self.store = Messages(self.state, Files(lambda: self.url, self.state.new_id))
         self.limits = RateLimits(time.monotonic, rate_limits)
         self.gateway = Gateway(
@@ -229,7 +229,7 @@ class Standin:
         """A new role; returns the id."""
         role = Role(self.state.new_id(), name, len(self.state.roles), permissions, mentionable=mentionable)
         self.state.roles[role.id] = role
-        self.state.emit(Event("GUILD_ROLE_CREATE", {"guild_id": str(GUILD_ID), "role": role.json()}))
+        self.state.emit(GatewayEvent("GUILD_ROLE_CREATE", {"guild_id": str(GUILD_ID), "role": role.json()}))
         return role.id
 
     def set_role_permissions(self, role_id: int, permissions: int) -> None:
@@ -349,7 +349,7 @@ class Standin:
     def _tell_connection(self) -> None:
         self._client.tell_connection()
 
-    def _on_event(self, event: Event) -> None:
+    def _on_event(self, event: GatewayEvent) -> None:
         if event.name in ("MESSAGE_CREATE", "MESSAGE_UPDATE"):
             self._latest = event.data
         self.changes.notify()

@@ -1,6 +1,6 @@
 """The world of the stand-in: one guild, its roles, members, channels and threads, who may do what, and what happens.
 
-Everything that happens is told to `listeners` as an `Event`: the gateway, the page and the driver each show their
+Everything that happens is told to `listeners` as an `GatewayEvent`: the gateway, the page and the driver each show their
 part of it.
 """
 
@@ -22,7 +22,14 @@ from opsbot.standin.guild import (
     snowflake,
     thread_member,
 )
-from opsbot.standin.permissions import ALL, BOT_DEFAULT, EVERYONE_DEFAULT, Overwrite, Permission, in_channel
+from opsbot.standin.permissions import (
+    ALL,
+    BOT_DEFAULT,
+    EVERYONE_DEFAULT,
+    ChannelOverwrite,
+    PermissionBit,
+    in_channel,
+)
 
 GUILD_ID = 100000000000000001
 OPS_CHANNEL_ID = 100000000000000002
@@ -59,7 +66,7 @@ class Intent:
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class GatewayEvent:
     """Something that happened. `channel_id` limits it to those who see that channel, `intent` to who asked for it."""
 
     name: str
@@ -70,7 +77,7 @@ class Event:
 
 
 @dataclass(slots=True)
-class State:
+class StandinState:
     """The guild and everything in it but the messages. `clock` gives seconds since 1970."""
 
     clock: Callable[[], float]
@@ -79,7 +86,7 @@ class State:
     roles: dict[int, Role] = field(default_factory=dict)
     members: dict[int, Member] = field(default_factory=dict)
     channels: dict[int, Channel] = field(default_factory=dict)
-    listeners: list[Callable[[Event], None]] = field(default_factory=list)
+    listeners: list[Callable[[GatewayEvent], None]] = field(default_factory=list)
     guild_commands: Commands = field(default_factory=lambda: Commands(APPLICATION_ID, GUILD_ID))
     global_commands: Commands = field(default_factory=lambda: Commands(APPLICATION_ID, None))
     _last_id: int = 0
@@ -116,7 +123,7 @@ class State:
         while True:
             yield self.new_id()
 
-    def emit(self, event: Event) -> None:
+    def emit(self, event: GatewayEvent) -> None:
         """Tell every listener."""
         for listener in tuple(self.listeners):
             listener(event)
@@ -138,7 +145,7 @@ class State:
     def visible_channel(self, channel_id: int) -> Channel:
         """The channel, if the bot sees it; else ApiError 10003 or 50001."""
         channel = self.channel(channel_id)
-        if not self.permissions(self.bot, channel) & Permission.VIEW_CHANNEL:
+        if not self.permissions(self.bot, channel) & PermissionBit.VIEW_CHANNEL:
             raise refuse("missing_access")
         return channel
 
@@ -163,7 +170,7 @@ class State:
         for role_id in member.roles:
             if role_id in self.roles:
                 value |= self.roles[role_id].permissions
-        return ALL if value & Permission.ADMINISTRATOR else value
+        return ALL if value & PermissionBit.ADMINISTRATOR else value
 
     def permissions(self, member: Member, channel: Channel) -> int:
         """What a member may do in a channel; a thread has its parent's permissions."""
@@ -171,14 +178,14 @@ class State:
             parent = self.channels.get(channel.parent_id)
             value = self.permissions(member, parent) if parent is not None else 0
             hidden = channel.type == PRIVATE_THREAD and member.id not in channel.members
-            return 0 if hidden and not value & Permission.MANAGE_THREADS else value
+            return 0 if hidden and not value & PermissionBit.MANAGE_THREADS else value
         base = self.base_permissions(member)
         return in_channel(base, GUILD_ID, member.id, member.roles, channel.overwrites)
 
     def require(self, channel: Channel, *needed: int) -> None:
         """Raise 50001 when the bot does not see the channel, 50013 when it lacks one of the permissions."""
         value = self.permissions(self.bot, channel)
-        if not value & Permission.VIEW_CHANNEL:
+        if not value & PermissionBit.VIEW_CHANNEL:
             raise refuse("missing_access")
         if any(not value & permission for permission in needed):
             raise refuse("missing_permissions")
@@ -192,7 +199,7 @@ class State:
         member.status = "offline" if bot else "online"
         self._next_member += 1
         self.members[member.id] = member
-        self.emit(Event("GUILD_MEMBER_ADD", member.json() | {"guild_id": str(GUILD_ID)}, Intent.MEMBERS))
+        self.emit(GatewayEvent("GUILD_MEMBER_ADD", member.json() | {"guild_id": str(GUILD_ID)}, Intent.MEMBERS))
         return member
 
     def set_roles(self, member_id: int, roles: Iterable[int]) -> None:
@@ -201,7 +208,7 @@ class State:
         member.roles = self._known(roles)
         # The bot is told about itself whatever its intents.
         intent = Intent.NONE if member_id == BOT_USER_ID else Intent.MEMBERS
-        self.emit(Event("GUILD_MEMBER_UPDATE", member.json() | {"guild_id": str(GUILD_ID)}, intent))
+        self.emit(GatewayEvent("GUILD_MEMBER_UPDATE", member.json() | {"guild_id": str(GUILD_ID)}, intent))
 
     def set_role_permissions(self, role_id: int, permissions: int) -> None:
         """Change what a role may do."""
@@ -209,7 +216,7 @@ class State:
             raise refuse("unknown_role")
         role = self.roles[role_id]
         role.permissions = int(permissions)
-        self.emit(Event("GUILD_ROLE_UPDATE", {"guild_id": str(GUILD_ID), "role": role.json()}))
+        self.emit(GatewayEvent("GUILD_ROLE_UPDATE", {"guild_id": str(GUILD_ID), "role": role.json()}))
 
     def _known(self, roles: Iterable[int]) -> list[int]:
         wanted = [int(role) for role in roles]
@@ -223,7 +230,7 @@ class State:
         if member.status == status:
             return
         member.status = status
-        self.emit(Event("PRESENCE_UPDATE", self.presence(member), Intent.PRESENCES))
+        self.emit(GatewayEvent("PRESENCE_UPDATE", self.presence(member), Intent.PRESENCES))
 
     def set_voice(self, member_id: int, channel_id: int | None) -> None:
         """A member joins a voice channel, changes to another, or leaves (None)."""
@@ -234,7 +241,7 @@ class State:
             return
         member.voice = channel_id
         data = self.voice_state(member) | {"guild_id": str(GUILD_ID), "member": member.json()}
-        self.emit(Event("VOICE_STATE_UPDATE", data, Intent.VOICE_STATES))
+        self.emit(GatewayEvent("VOICE_STATE_UPDATE", data, Intent.VOICE_STATES))
 
     def voice_state(self, member: Member) -> Json:
         """The voice state object, without the guild's id and the member, as GUILD_CREATE has it."""
@@ -269,7 +276,7 @@ class State:
         position = max((c.position for c in self.channels.values()), default=0) + 1
         channel = Channel(self.new_id(), name, kind, parent_id, topic, position)
         self.channels[channel.id] = channel
-        self.emit(Event("CHANNEL_CREATE", channel.json(GUILD_ID)))
+        self.emit(GatewayEvent("CHANNEL_CREATE", channel.json(GUILD_ID)))
         return channel
 
     def remove_channel(self, channel_id: int) -> None:
@@ -283,24 +290,24 @@ class State:
                 self.set_voice(member.id, None)
         if channel.is_thread:
             gone = {k: channel.json(GUILD_ID)[k] for k in ("id", "guild_id", "parent_id", "type")}
-            self.emit(Event("THREAD_DELETE", gone))
+            self.emit(GatewayEvent("THREAD_DELETE", gone))
         else:
-            self.emit(Event("CHANNEL_DELETE", channel.json(GUILD_ID)))
+            self.emit(GatewayEvent("CHANNEL_DELETE", channel.json(GUILD_ID)))
 
     def set_permissions(self, target: int, channel_id: int, allow: int, deny: int) -> None:
         """Set a role's or member's overwrite in a channel."""
         channel = self.channel(channel_id)
         if target not in self.roles and target not in self.members:
             raise refuse("unknown_role")
-        channel.overwrites[target] = Overwrite(0 if target in self.roles else 1, int(allow), int(deny))
-        self.emit(Event("CHANNEL_UPDATE", channel.json(GUILD_ID)))
+        channel.overwrites[target] = ChannelOverwrite(0 if target in self.roles else 1, int(allow), int(deny))
+        self.emit(GatewayEvent("CHANNEL_UPDATE", channel.json(GUILD_ID)))
 
     def edit_channel(self, channel_id: int, changes: Json) -> Channel:
         """The bot's PATCH of a channel: name, topic, slow mode."""
         channel = self.visible_channel(channel_id)
         if channel.is_thread:
             return self._edit_thread(channel, changes)
-        self.require(channel, Permission.MANAGE_CHANNELS)
+        self.require(channel, PermissionBit.MANAGE_CHANNELS)
         errors = FormErrors()
         errors.text(["name"], changes.get("name"), most=100, least=1)
         errors.text(["topic"], changes.get("topic"), most=1024)
@@ -309,7 +316,7 @@ class State:
         channel.name = changes.get("name") or channel.name
         channel.topic = changes.get("topic", channel.topic)
         channel.slowmode = int(changes.get("rate_limit_per_user") or channel.slowmode)
-        self.emit(Event("CHANNEL_UPDATE", channel.json(GUILD_ID)))
+        self.emit(GatewayEvent("CHANNEL_UPDATE", channel.json(GUILD_ID)))
         return channel
 
     # threads
@@ -328,7 +335,7 @@ class State:
         if parent.type != TEXT:
             raise refuse("wrong_channel_type")
         public = kind == PUBLIC_THREAD
-        self.require(parent, Permission.CREATE_PUBLIC_THREADS if public else Permission.CREATE_PRIVATE_THREADS)
+        self.require(parent, PermissionBit.CREATE_PUBLIC_THREADS if public else PermissionBit.CREATE_PRIVATE_THREADS)
         if message_id is not None and message_id in self.channels:
             raise refuse("thread_exists")
         now = self.clock()
@@ -347,11 +354,11 @@ class State:
         )
         self.channels[thread.id] = thread
         shown = thread.json(GUILD_ID, me=BOT_USER_ID) | {"newly_created": True}
-        self.emit(Event("THREAD_CREATE", shown, channel_id=thread.id))
+        self.emit(GatewayEvent("THREAD_CREATE", shown, channel_id=thread.id))
         return thread
 
     def _edit_thread(self, thread: Channel, changes: Json) -> Channel:
-        may_manage = bool(self.permissions(self.bot, thread) & Permission.MANAGE_THREADS)
+        may_manage = bool(self.permissions(self.bot, thread) & PermissionBit.MANAGE_THREADS)
         opening = changes.get("archived") is False
         if thread.archived and not opening:
             raise refuse("thread_archived")
@@ -386,7 +393,7 @@ class State:
 
     def tell_thread(self, thread: Channel) -> None:
         """Emit THREAD_UPDATE."""
-        self.emit(Event("THREAD_UPDATE", thread.json(GUILD_ID, me=BOT_USER_ID), channel_id=thread.id))
+        self.emit(GatewayEvent("THREAD_UPDATE", thread.json(GUILD_ID, me=BOT_USER_ID), channel_id=thread.id))
 
     def join_thread(self, thread: Channel, member_id: int) -> None:
         """Add a member to a thread."""
@@ -421,7 +428,7 @@ class State:
             ],
             "removed_member_ids": [str(member_id) for member_id in removed],
         }
-        self.emit(Event("THREAD_MEMBERS_UPDATE", data, channel_id=thread.id))
+        self.emit(GatewayEvent("THREAD_MEMBERS_UPDATE", data, channel_id=thread.id))
 
     # showing
 

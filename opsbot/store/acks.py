@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from opsbot.core.model import Acknowledgement, NoticeKind
-from opsbot.core.paging import Paging, escalated, reminded
+from opsbot.core.model import Acknowledgement, NotificationKind
+from opsbot.core.reminders import ReminderSchedule, escalated, reminded
 from opsbot.store import outbox
 from opsbot.store.rows import maybe_moment, moment, seconds
 
@@ -62,25 +62,27 @@ def void(db: sqlite3.Connection, incident: int, why: str, now: datetime, *, remi
     if cursor.rowcount != 1 or service is None:
         return False
     _moved_on(db, incident)
-    save(db, Paging(incident, now))
+    save(db, ReminderSchedule(incident, now))
     outbox.line(db, incident, service, now, f"it got worse, the acknowledgement is void: {why}", "⚠️")
     if remind:
         body: dict[str, object] = {"why": why}
         key = f"reminder:{incident}:void:{seconds(now):.3f}"
-        outbox.put(db, key, NoticeKind.REMINDER, service, now, subject=incident, body=body)
+        outbox.put(db, key, NotificationKind.REMINDER, service, now, subject=incident, body=body)
     return True
 
 
-def paging(db: sqlite3.Connection, incident: int, opened_at: datetime) -> Paging:
+def paging(db: sqlite3.Connection, incident: int, opened_at: datetime) -> ReminderSchedule:
     """How often people were reminded of an incident."""
     row = db.execute("SELECT * FROM pagings WHERE incident = ?", (incident,)).fetchone()
     if row is None:
-        return Paging(incident, opened_at)
+        return ReminderSchedule(incident, opened_at)
     escalated = maybe_moment(row["escalated_at"])
-    return Paging(incident, moment(row["since"]), row["reminders"], maybe_moment(row["reminded_at"]), escalated)
+    return ReminderSchedule(
+        incident, moment(row["since"]), row["reminders"], maybe_moment(row["reminded_at"]), escalated
+    )
 
 
-def save(db: sqlite3.Connection, value: Paging) -> None:
+def save(db: sqlite3.Connection, value: ReminderSchedule) -> None:
     """Keep how often people were reminded."""
     reminded = None if value.reminded_at is None else seconds(value.reminded_at)
     escalated = None if value.escalated_at is None else seconds(value.escalated_at)
@@ -128,7 +130,7 @@ def _quiet_until(db: sqlite3.Connection, service: str, now: datetime) -> datetim
 
 
 def _remind(
-    db: sqlite3.Connection, known: Paging, service: str, rules: Rules, quiet: datetime | None, now: datetime
+    db: sqlite3.Connection, known: ReminderSchedule, service: str, rules: Rules, quiet: datetime | None, now: datetime
 ) -> bool:
     after = reminded(known, rules.remind, _told_at(db, known.incident), quiet, now)
     if after is None or _pending(db, known.incident):
@@ -136,12 +138,12 @@ def _remind(
     save(db, after)
     key = f"reminder:{known.incident}:{known.since.timestamp():.3f}:{after.reminders}"
     body: dict[str, object] = {"count": after.reminders}
-    return outbox.put(db, key, NoticeKind.REMINDER, service, now, subject=known.incident, body=body)
+    return outbox.put(db, key, NotificationKind.REMINDER, service, now, subject=known.incident, body=body)
 
 
 def _escalate(
     db: sqlite3.Connection,
-    known: Paging,
+    known: ReminderSchedule,
     service: str,
     rules: Rules,
     quiet: datetime | None,
@@ -155,7 +157,7 @@ def _escalate(
     if rules.role is not None:
         key = f"escalation:{known.incident}:{known.since.timestamp():.3f}"
         body: dict[str, object] = {"role": str(rules.role)}
-        outbox.put(db, key, NoticeKind.ESCALATION, service, now, subject=known.incident, body=body)
+        outbox.put(db, key, NotificationKind.ESCALATION, service, now, subject=known.incident, body=body)
     outbox.line(db, known.incident, service, now, "nobody acknowledged it in time: escalated", "📣")
     for deed in also:
         deed(db, known.incident, now)

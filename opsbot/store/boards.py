@@ -7,7 +7,7 @@ from datetime import datetime
 
 from opsbot.core.deployment import Deployment, Hold, Release
 from opsbot.core.model import Acknowledgement, Board, Incident, Live, Silence, SourceState
-from opsbot.store import acks, ledger, watchbook
+from opsbot.store import acks, incident_repository, ledger
 from opsbot.store.rows import moment, seconds
 
 
@@ -51,7 +51,7 @@ def forget(db: sqlite3.Connection, channel: int) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredStatus:
     """What the store knows of one service at one moment."""
 
     live: Live | None
@@ -63,39 +63,39 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class BoardRows:
     """What the store knows of all of them. incidents: the open ones, by subject. taken: who has which, by its id."""
 
-    services: dict[str, Kept]
+    services: dict[str, StoredStatus]
     incidents: dict[str, Incident]
     taken: dict[int, Acknowledgement]
     cards: dict[int, int]
     """The message of each open incident's card, by the incident's id, where it is in the channel."""
 
 
-def kept(db: sqlite3.Connection, service: str, now: datetime) -> Kept:
+def kept(db: sqlite3.Connection, service: str, now: datetime) -> StoredStatus:
     """What is known of one service."""
     live = ledger.live(db, service)
-    return Kept(
+    return StoredStatus(
         live,
         next((one for one in ledger.releases(db, service) if live is not None and one.name == live.release), None),
         ledger.latest(db, service),
         ledger.hold(db, service),
-        watchbook.silence(db, service, now),
-        watchbook.source(db, service),
+        incident_repository.silence(db, service, now),
+        incident_repository.source(db, service),
     )
 
 
 def kept_of(
     db: sqlite3.Connection, services: Iterable[str], now: datetime
-) -> tuple[dict[str, Kept], dict[str, Incident]]:
+) -> tuple[dict[str, StoredStatus], dict[str, Incident]]:
     """What is known of these services, and the open incidents by subject: all of one moment."""
-    return {name: kept(db, name, now) for name in services}, watchbook.open_incidents(db)
+    return {name: kept(db, name, now) for name in services}, incident_repository.open_incidents(db)
 
 
-def standing(db: sqlite3.Connection, services: Iterable[str], channel: int, now: datetime) -> Standing:
+def standing(db: sqlite3.Connection, services: Iterable[str], channel: int, now: datetime) -> BoardRows:
     """How all of them stand; the cards are looked for in this channel."""
-    incidents = watchbook.open_incidents(db)
+    incidents = incident_repository.open_incidents(db)
     taken = {one.id: acks.acknowledgement(db, one.id) for one in incidents.values()}
     rows = db.execute(
         """SELECT subject, message_id FROM notices
@@ -103,7 +103,7 @@ def standing(db: sqlite3.Connection, services: Iterable[str], channel: int, now:
              AND subject IN (SELECT id FROM incidents WHERE closed_at IS NULL)""",
         (channel,),
     )
-    return Standing(
+    return BoardRows(
         {name: kept(db, name, now) for name in services},
         incidents,
         {number: one for number, one in taken.items() if one is not None and one.void_at is None},

@@ -3,7 +3,7 @@
 import sqlite3
 from datetime import datetime
 
-from opsbot.core.model import Proof
+from opsbot.core.model import DeliveryTest
 from opsbot.store.rows import maybe_moment, maybe_seconds, moment, seconds
 
 
@@ -25,15 +25,15 @@ def forget_thread(db: sqlite3.Connection, incident: int) -> None:
     db.execute("DELETE FROM threads WHERE incident = ?", (incident,))
 
 
-def proof(db: sqlite3.Connection, channel: int) -> Proof | None:
+def proof(db: sqlite3.Connection, channel: int) -> DeliveryTest | None:
     """The last try whether the channel can be written to."""
     row = db.execute("SELECT * FROM proofs WHERE channel = ?", (channel,)).fetchone()
     if row is None:
         return None
-    return Proof(channel, moment(row["tried_at"]), maybe_moment(row["proven_at"]), row["failure"], row["probe"])
+    return DeliveryTest(channel, moment(row["tried_at"]), maybe_moment(row["proven_at"]), row["failure"], row["probe"])
 
 
-def keep_proof(db: sqlite3.Connection, value: Proof) -> None:
+def keep_proof(db: sqlite3.Connection, value: DeliveryTest) -> None:
     """Keep what a try has shown."""
     db.execute(
         "INSERT OR REPLACE INTO proofs (channel, tried_at, proven_at, failure, probe) VALUES (?, ?, ?, ?, ?)",

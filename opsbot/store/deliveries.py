@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from opsbot.core.model import Notice, NoticeKind
+from opsbot.core.model import Notification, NotificationKind
+from opsbot.formatting import discord_time
 from opsbot.store import outbox
 from opsbot.store.rows import maybe_moment, moment, seconds
-from opsbot.words import discord_time
 
 ESCALATED = "escalated"
 REPORT_AFTER = timedelta(minutes=15)
@@ -27,7 +27,7 @@ class Delivery:
     """
 
     id: int
-    notice: Notice
+    notice: Notification
     why: str
     tries: int
     doubt: bool
@@ -179,7 +179,7 @@ def failed(
 
 
 def _word(db: sqlite3.Connection, key: str, text: str, level: str, now: datetime) -> None:
-    outbox.put(db, key, NoticeKind.WORD, "", now, body={"text": text, "level": level})
+    outbox.put(db, key, NotificationKind.WORD, "", now, body={"text": text, "level": level})
 
 
 def drop(db: sqlite3.Connection, number: int, why: str) -> None:

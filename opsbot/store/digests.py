@@ -3,7 +3,7 @@
 import sqlite3
 from datetime import datetime
 
-from opsbot.core.model import Notice, NoticeKind
+from opsbot.core.model import Notification, NotificationKind
 from opsbot.store import outbox
 from opsbot.store.rows import seconds
 
@@ -41,11 +41,11 @@ def gather(db: sqlite3.Connection, before: datetime, now: datetime) -> int | Non
     if not rows:
         return None
     members = [int(row["id"]) for row in rows]
-    outbox.put(db, f"digest:{members[0]}", NoticeKind.DIGEST, "", now)
+    outbox.put(db, f"digest:{members[0]}", NotificationKind.DIGEST, "", now)
     row = db.execute("SELECT id FROM notices WHERE key = ?", (f"digest:{members[0]}",)).fetchone()
     number = int(row["id"])
     db.executemany("UPDATE notices SET digest = ? WHERE id = ?", [(number, member) for member in members])
-    incidents = [(number, int(row["subject"])) for row in rows if row["kind"] == NoticeKind.INCIDENT]
+    incidents = [(number, int(row["subject"])) for row in rows if row["kind"] == NotificationKind.INCIDENT]
     db.executemany(
         f"""UPDATE notices SET digest = ? WHERE subject = ? AND kind IN {outbox.OF_INCIDENTS}
               AND told_at IS NULL AND dropped IS NULL""",  # noqa: S608 - a constant
@@ -54,7 +54,7 @@ def gather(db: sqlite3.Connection, before: datetime, now: datetime) -> int | Non
     return number
 
 
-def members(db: sqlite3.Connection, number: int) -> list[Notice]:
+def members(db: sqlite3.Connection, number: int) -> list[Notification]:
     """What a digest tells, in order; of an incident its card alone."""
     rows = db.execute(
         f"""SELECT * FROM notices WHERE digest = ? AND (kind = 'incident' OR kind NOT IN {outbox.OF_INCIDENTS})

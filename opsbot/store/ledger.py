@@ -14,15 +14,15 @@ from opsbot.core.deployment import (
     UNREADY_ENDS,
     Commit,
     Deployment,
+    DeploymentKind,
+    DeploymentRequest,
+    DeploymentStep,
     Hold,
-    Kind,
     Phase,
     Release,
-    Request,
-    Step,
     advance,
 )
-from opsbot.core.model import Live, NoticeKind
+from opsbot.core.model import Live, NotificationKind
 from opsbot.store import outbox
 from opsbot.store.rows import dump, load, maybe_moment, maybe_seconds, moment, seconds
 
@@ -38,7 +38,7 @@ def _commit_row(commit: Commit) -> list[object]:
     return [commit.id, commit.title, commit.author, seconds(commit.at)]
 
 
-def _step_row(step: Step) -> list[object]:
+def _step_row(step: DeploymentStep) -> list[object]:
     return [
         step.name,
         step.phase,
@@ -51,16 +51,16 @@ def _step_row(step: Step) -> list[object]:
     ]
 
 
-def _step(row: list[Any]) -> Step:
+def _step(row: list[Any]) -> DeploymentStep:
     name, phase, started, ended, ok, note, tail, output = row
-    return Step(name, Phase(phase), moment(started), maybe_moment(ended), ok, note, tail, output)
+    return DeploymentStep(name, Phase(phase), moment(started), maybe_moment(ended), ok, note, tail, output)
 
 
 def _deployment(row: sqlite3.Row) -> Deployment:
     return Deployment(
         id=row["id"],
         service=row["service"],
-        kind=Kind(row["kind"]),
+        kind=DeploymentKind(row["kind"]),
         phase=Phase(row["phase"]),
         actor=Actor(Origin(row["origin"]), row["actor_id"], row["actor_name"]),
         created_at=moment(row["created_at"]),
@@ -85,7 +85,7 @@ def _deployment(row: sqlite3.Row) -> Deployment:
 
 def claim(
     db: sqlite3.Connection,
-    request: Request,
+    request: DeploymentRequest,
     now: datetime,
     *,
     live: Release | None = None,
@@ -127,7 +127,7 @@ def claim(
     except sqlite3.IntegrityError:
         return unfinished(db, request.service)[0].id
     number = int(cursor.lastrowid or 0)
-    outbox.put(db, f"deployment:{number}", NoticeKind.DEPLOYMENT, request.service, now, subject=number)
+    outbox.put(db, f"deployment:{number}", NotificationKind.DEPLOYMENT, request.service, now, subject=number)
     found = deployment(db, number)
     if found is None:
         raise StaleError(f"deployment {number} vanished while it was claimed")
@@ -173,7 +173,9 @@ def save(db: sqlite3.Connection, value: Deployment) -> Deployment:
     if cursor.rowcount != 1:
         raise StaleError(f"deployment {value.id} of {value.service} was moved on by another")
     if value.phase in TROUBLE:
-        outbox.put(db, f"outcome:{value.id}", NoticeKind.OUTCOME, value.service, value.updated_at, subject=value.id)
+        outbox.put(
+            db, f"outcome:{value.id}", NotificationKind.OUTCOME, value.service, value.updated_at, subject=value.id
+        )
     if waited is not None and value.phase in READY:
         save(db, advance(waited, Phase.REPLACED, value.updated_at, f"replaced by {waited.note}."))
     elif waited is not None:

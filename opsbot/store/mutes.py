@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from opsbot.core.model import NoticeKind, Silence
+from opsbot.core.model import NotificationKind, Silence
 from opsbot.store import outbox
 from opsbot.store.rows import maybe_moment, moment, seconds
 
@@ -109,7 +109,7 @@ def sum_up_silences(db: sqlite3.Connection, now: datetime) -> int:
         times = f" {count} times" if count > 1 else ""
         text = f"The silence of {row['service']} is over. While it lasted, it was down and came back{times}."
         key = f"silence:{row['service']}:{row['since']:.0f}"
-        told += outbox.put(db, key, NoticeKind.WORD, row["service"], now, body={"text": text, "level": "info"})
+        told += outbox.put(db, key, NotificationKind.WORD, row["service"], now, body={"text": text, "level": "info"})
     return told
 
 
@@ -141,7 +141,7 @@ def _told(db: sqlite3.Connection, over: sqlite3.Row, now: datetime) -> bool:
     more = f" and {len(passed) - 10} more" if len(passed) > 10 else ""  # noqa: PLR2004 - as many as are named
     text = f"The window {over['window']} is over. While it lasted, this was down and came back: {names}{more}."
     key = f"window:{over['window']}:{over['at']:.0f}"
-    return outbox.put(db, key, NoticeKind.WORD, "", now, body={"text": text, "level": "info"})
+    return outbox.put(db, key, NotificationKind.WORD, "", now, body={"text": text, "level": "info"})
 
 
 def prune(db: sqlite3.Connection, before: datetime) -> None:

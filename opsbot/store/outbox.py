@@ -9,16 +9,16 @@ import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 
-from opsbot.core.model import Notice, NoticeKind
+from opsbot.core.model import Notification, NotificationKind
 from opsbot.store.rows import dump, load, maybe_moment, maybe_seconds, moment, seconds
 
 
-def notice(row: sqlite3.Row) -> Notice:
+def notice(row: sqlite3.Row) -> Notification:
     """A row as a value."""
-    return Notice(
+    return Notification(
         id=row["id"],
         key=row["key"],
-        kind=NoticeKind(row["kind"]),
+        kind=NotificationKind(row["kind"]),
         service=row["service"],
         at=moment(row["at"]),
         subject=row["subject"],
@@ -38,7 +38,7 @@ def notice(row: sqlite3.Row) -> Notice:
 def put(
     db: sqlite3.Connection,
     key: str,
-    kind: NoticeKind,
+    kind: NotificationKind,
     service: str,
     now: datetime,
     *,
@@ -63,10 +63,10 @@ def put_for(
     db: sqlite3.Connection, key: str, service: str, stands_for: Sequence[str], now: datetime, *, body: dict[str, object]
 ) -> bool:
     """Add a plain notice that tells what these others would: their keys count as told with it."""
-    if not put(db, key, NoticeKind.WORD, service, now, body=body):
+    if not put(db, key, NotificationKind.WORD, service, now, body=body):
         return False
     for other in stands_for:
-        if put(db, other, NoticeKind.WORD, "", now):
+        if put(db, other, NotificationKind.WORD, "", now):
             db.execute("UPDATE notices SET dropped = ? WHERE key = ?", (f"told with {key}", other))
     return True
 
@@ -86,7 +86,7 @@ _QUIET = """EXISTS (SELECT 1 FROM quiet q WHERE q.at <= ?1 AND q.until > ?1
 """Whether its subject is silenced, or in a window, at the moment ?1."""
 
 
-def untold(db: sqlite3.Connection, now: datetime, limit: int = 50) -> list[Notice]:
+def pending(db: sqlite3.Connection, now: datetime, limit: int = 50) -> list[Notification]:
     """What is still to be sent, in order. While a service is silenced, its incidents wait (deployments do not).
 
     What may be in the channel already comes first, then a digest or a storm, then all the rest in the order in which it
@@ -107,7 +107,7 @@ def untold(db: sqlite3.Connection, now: datetime, limit: int = 50) -> list[Notic
     return [notice(row) for row in rows]
 
 
-def lines(db: sqlite3.Connection, incident: int) -> list[Notice]:
+def lines(db: sqlite3.Connection, incident: int) -> list[Notification]:
     """The untold lines of an incident's timeline, in order."""
     rows = db.execute(
         """SELECT * FROM notices WHERE kind = 'timeline' AND subject = ?
@@ -133,7 +133,7 @@ def line(
     body: dict[str, object] = {"text": text, "sign": sign}
     if until is not None:
         body["until"] = seconds(until)
-    put(db, key, NoticeKind.TIMELINE, service, now, subject=incident, body=body)
+    put(db, key, NotificationKind.TIMELINE, service, now, subject=incident, body=body)
 
 
 def messages(db: sqlite3.Connection, channel: int) -> set[int]:
@@ -211,7 +211,7 @@ STORM_REVISION = """SELECT count(m.closed_at) + count(m.called_at) + coalesce(su
 human is called counts."""
 
 
-def stale_cards(db: sqlite3.Connection, limit: int = 50) -> list[Notice]:
+def stale_cards(db: sqlite3.Connection, limit: int = 50) -> list[Notification]:
     """Cards whose subject has moved on since they were last edited, oldest first; and sentences that count."""
     rows = db.execute(
         f"""SELECT n.* FROM notices n
@@ -236,7 +236,7 @@ def gone(db: sqlite3.Connection, number: int) -> None:
     db.execute("UPDATE notices SET gone = 1 WHERE id = ?", (number,))
 
 
-def card(db: sqlite3.Connection, kind: NoticeKind, subject: int) -> Notice | None:
+def card(db: sqlite3.Connection, kind: NotificationKind, subject: int) -> Notification | None:
     """The card of a deployment or an incident."""
     row = db.execute("SELECT * FROM notices WHERE kind = ? AND subject = ?", (kind, subject)).fetchone()
     return None if row is None else notice(row)
@@ -256,7 +256,7 @@ def waiting(db: sqlite3.Connection, now: datetime | None = None) -> tuple[int, d
     return int(row["n"]), maybe_moment(row["at"])
 
 
-def recent(db: sqlite3.Connection, limit: int = 20) -> list[Notice]:
+def recent(db: sqlite3.Connection, limit: int = 20) -> list[Notification]:
     """The latest notices about trouble, newest first."""
     rows = db.execute("SELECT * FROM notices WHERE kind <> 'deployment' ORDER BY id DESC LIMIT ?", (limit,))
     return [notice(row) for row in rows]

@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from opsbot.core.model import Acknowledgement, Incident, NoticeKind
-from opsbot.core.storm import WITHIN, Alarm, Verdict, judge, released
-from opsbot.store import acks, outbox, watchbook
+from opsbot.core.model import Acknowledgement, Incident, NotificationKind
+from opsbot.core.storm import WITHIN, StormAlert, StormVerdict, judge, released
+from opsbot.store import acks, incident_repository, outbox
 from opsbot.store.rows import moment, seconds
 
 
-def _waiting(db: sqlite3.Connection, now: datetime) -> list[Alarm]:
+def _waiting(db: sqlite3.Connection, now: datetime) -> list[StormAlert]:
     rows = db.execute(
         """SELECT n.id, n.subject, n.service, n.at FROM notices n JOIN incidents i ON i.id = n.subject
            WHERE n.kind = 'incident' AND n.told_at IS NULL AND n.dropped IS NULL AND n.digest IS NULL
@@ -26,7 +26,7 @@ def _waiting(db: sqlite3.Connection, now: datetime) -> list[Alarm]:
            ORDER BY n.id""",
         (seconds(now),),
     )
-    return [Alarm(row["id"], row["subject"], row["service"], moment(row["at"])) for row in rows]
+    return [StormAlert(row["id"], row["subject"], row["service"], moment(row["at"])) for row in rows]
 
 
 def _lately(db: sqlite3.Connection, now: datetime) -> set[str]:
@@ -40,7 +40,7 @@ def _lately(db: sqlite3.Connection, now: datetime) -> set[str]:
     return {str(row["service"]) for row in rows}
 
 
-def look(db: sqlite3.Connection, now: datetime) -> tuple[Verdict, tuple[Alarm, ...]]:
+def look(db: sqlite3.Connection, now: datetime) -> tuple[StormVerdict, tuple[StormAlert, ...]]:
     """What is to be done with the alarms that wait, and which these are."""
     waiting = _waiting(db, now)
     lately = _lately(db, now) if waiting else set()
@@ -50,7 +50,7 @@ def look(db: sqlite3.Connection, now: datetime) -> tuple[Verdict, tuple[Alarm, .
 def gather(db: sqlite3.Connection, now: datetime) -> int | None:
     """Put the alarms that wait into a storm; its notice's id, None where it does not storm."""
     verdict, alarms = look(db, now)
-    if verdict is not Verdict.GATHER:
+    if verdict is not StormVerdict.GATHER:
         return None
     number = _untold(db) or _begun(db, alarms[0])
     db.executemany(
@@ -67,9 +67,9 @@ def _untold(db: sqlite3.Connection) -> int | None:
     return None if row is None else int(row["id"])
 
 
-def _begun(db: sqlite3.Connection, first: Alarm) -> int:
+def _begun(db: sqlite3.Connection, first: StormAlert) -> int:
     key = f"storm:{first.notice}"
-    outbox.put(db, key, NoticeKind.STORM, "", first.at)
+    outbox.put(db, key, NotificationKind.STORM, "", first.at)
     return int(db.execute("SELECT id FROM notices WHERE key = ?", (key,)).fetchone()["id"])
 
 
@@ -91,7 +91,7 @@ def passing(db: sqlite3.Connection, now: datetime) -> bool:
         "SELECT EXISTS (SELECT 1 FROM notices WHERE storm IS NOT NULL AND withheld = 1 AND told_at IS NULL "
         "AND dropped IS NULL)"
     ).fetchone()
-    return bool(withheld) or look(db, now)[0] is Verdict.GATHER
+    return bool(withheld) or look(db, now)[0] is StormVerdict.GATHER
 
 
 def unwell(db: sqlite3.Connection, number: int) -> int:
@@ -115,7 +115,7 @@ def members(db: sqlite3.Connection, number: int) -> list[Incident]:
     rows = db.execute(
         "SELECT i.* FROM notices m JOIN incidents i ON i.id = m.subject WHERE m.storm = ? ORDER BY m.id", (number,)
     )
-    return [watchbook.incident_of(row) for row in rows]
+    return [incident_repository.incident_of(row) for row in rows]
 
 
 def revision(db: sqlite3.Connection, number: int) -> int:

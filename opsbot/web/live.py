@@ -8,14 +8,14 @@ from opsbot import __version__
 from opsbot.core.deployment import ENDS, Deployment
 from opsbot.core.gauge import HOST
 from opsbot.engine import Engine
-from opsbot.loops import Loops
+from opsbot.engine.status import ServiceStatus
+from opsbot.formatting import duration
+from opsbot.monitoring.leak_monitor import Growth
+from opsbot.runtime.scheduler import Scheduler
 from opsbot.services.port import Activity
 from opsbot.source.poll import Poller
-from opsbot.standing import ServiceStatus
-from opsbot.store import StoreError, outbox, watchbook
-from opsbot.watch.leaks import Growth
+from opsbot.store import StoreError, incident_repository, outbox
 from opsbot.web.facts import Beats, CheckFigures, Figures, HostGauge, ServiceFigures
-from opsbot.words import duration
 
 Gateway = Callable[[], tuple[bool, float | None, str]]
 """Whether the gateway is connected, its latency in seconds, and what a person has to mend about it ("" for nothing)."""
@@ -28,13 +28,13 @@ class LiveSources:
         self,
         engine: Engine,
         poller: Poller,
-        loops: Loops,
+        loops: Scheduler,
         gateway: Gateway,
         started: datetime,
         beats: Beats | None = None,
         faults: Mapping[str, int] | None = None,
     ) -> None:
-        """Take the parts, and count deployments from now on. faults: by module, as `opsbot.faults` counts them."""
+        """Take the parts, and count deployments from now on. faults: by module, as `opsbot.runtime.error_counter` counts them."""
         self._engine = engine
         self._poller = poller
         self._loops = loops
@@ -81,7 +81,7 @@ class LiveSources:
         connected, latency, _ = self._gateway()
         recoveries = {}
         for name in engine.config.services:
-            recoveries[name] = len(await engine.store.read(watchbook.recoveries, name, self._started))
+            recoveries[name] = len(await engine.store.read(incident_repository.recoveries, name, self._started))
         notifiers = await engine.notifiers.figures() if engine.notifiers is not None else ()
         return Figures(
             heartbeat_at=self._beats.told_at if self._beats else None,

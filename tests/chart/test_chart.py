@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from opsbot.chart import Mark, Memory, memory_chart
+from opsbot.chart import ChartMark, Memory, memory_chart
 from opsbot.chart.font import columns, width
 from opsbot.chart.memory import BACK, DEPLOY, HEIGHT, LIMIT, LINE, WIDTH, amount
 
@@ -53,7 +53,7 @@ def test_a_limit_far_away_would_flatten_the_line_and_is_left_out() -> None:
 
 
 def test_deploys_are_marked() -> None:
-    mark = Mark(BEGIN + timedelta(hours=5), "deploy 17")
+    mark = ChartMark(BEGIN + timedelta(hours=5), "deploy 17")
     assert DEPLOY in pixels(memory_chart(Memory("bot: memory", steady(), BEGIN, END, [mark])))
 
 
@@ -85,5 +85,5 @@ def test_nothing_that_was_measured_breaks_it(
 ) -> None:
     begin = END - timedelta(hours=hours)
     moved = [(begin.timestamp() + at, value) for at, value in points]
-    marks = [Mark(begin + timedelta(hours=hours / 3), title), Mark(begin + timedelta(hours=hours / 2))]
+    marks = [ChartMark(begin + timedelta(hours=hours / 3), title), ChartMark(begin + timedelta(hours=hours / 2))]
     assert pixels(memory_chart(Memory(title, moved, begin, END, marks, limit, note=title)))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from opsbot.bare_imports import bare, without_docstrings
-from opsbot.footprint import unload
+from opsbot.runtime.memory import unload
 
 LONG = "A sentence that is long enough to be worth being left out of memory, and it goes on and on."
 SOURCE = f'''
@@ -92,7 +92,7 @@ import gc, sys, types
 sys.path.insert(0, sys.argv[1])
 from opsbot.bare_imports import without_docstrings
 from opsbot.cli import _parsed, own
-from opsbot.footprint import unload
+from opsbot.runtime.memory import unload
 from opsbot.config_file import load
 del load
 args = _parsed(["run", "-c", "config.toml"])

@@ -17,7 +17,7 @@ import pytest
 
 from opsbot.cli.client import AnswerError, Client
 from opsbot.control.peer import caller
-from opsbot.control.server import Control, ControlError, start_control
+from opsbot.control.server import ControlError, ControlServer, start_control
 from opsbot.control.unix_path import MOST, reachable
 from opsbot.core.access import Ranks
 from opsbot.store import audit
@@ -101,7 +101,7 @@ async def test_a_file_in_the_way_is_left_alone_and_named(tmp_path: Path) -> None
 
 async def test_closing_leaves_a_socket_that_another_daemon_made_in_its_place(daemon: World) -> None:
     daemon.socket.unlink()
-    other: Control = await start_control(daemon.engine, daemon.socket, now)
+    other: ControlServer = await start_control(daemon.engine, daemon.socket, now)
     await daemon.control.close()
     assert (await raw(daemon.socket, "GET", "/v1/ping"))[0] == 200
     await other.close()

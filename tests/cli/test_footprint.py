@@ -6,9 +6,9 @@ from pathlib import Path
 
 LEAN = """
 import os, sys
-from opsbot.footprint import give_back, lean_imports
+from opsbot.runtime.memory import give_back, lean_imports
 with lean_imports():
-    import opsbot.app
+    import opsbot.daemon.app
 give_back()
 assert "FROZENLIST_NO_EXTENSIONS" not in os.environ
 assert "libstdc++" not in open("/proc/self/maps").read()
@@ -21,7 +21,7 @@ WIRED = """
 import sys
 from pathlib import Path
 from opsbot.config_file import load
-from opsbot.wiring import _managers, now
+from opsbot.daemon.wiring import _managers, now
 _managers(load(Path(sys.argv[1])), now)
 print(*sorted({"dbus_fast", "opsbot.services.supervisor"} & set(sys.modules)))
 """

@@ -18,13 +18,13 @@ import pytest
 
 from opsbot.config import Config
 from opsbot.core.access import Actor, Origin
-from opsbot.core.deployment import Kind, Request
+from opsbot.core.deployment import DeploymentKind, DeploymentRequest
 from opsbot.core.health import CheckHealth, ProbeResult, Verdict
 from opsbot.core.model import Evidence, Incident, Live
 from opsbot.services import run_record
 from opsbot.services.process_log import NOTE, ProcessLog, stamp
 from opsbot.services.processes import boot_id, find
-from opsbot.store import audit, ledger, watchbook
+from opsbot.store import audit, incident_repository, ledger
 from opsbot.store.database import Store
 from tests.cli.conftest import Opsbot, run
 from tests.cli.world import configuration, now
@@ -39,10 +39,10 @@ async def left(tmp_path: Path) -> AsyncIterator[Config]:
     who = Actor(Origin.DISCORD, "42", "alice")
     seen = ProbeResult(True, "connected", now())
     async with Store(config.state.database) as store:
-        await store.write(watchbook.save_health, "api", "web", CheckHealth(Verdict.UP, now(), last=seen))
-        await store.write(watchbook.save_health, "api", "process", CheckHealth(Verdict.UP, now(), last=seen))
+        await store.write(incident_repository.save_health, "api", "web", CheckHealth(Verdict.UP, now(), last=seen))
+        await store.write(incident_repository.save_health, "api", "process", CheckHealth(Verdict.UP, now(), last=seen))
         await store.write(ledger.set_live, Live("api", "r1", now(), None))
-        await store.write(ledger.claim, Request("api", Kind.DEPLOY, who, ref="main"), now())
+        await store.write(ledger.claim, DeploymentRequest("api", DeploymentKind.DEPLOY, who, ref="main"), now())
         await store.write(audit.record, who, "deploy", "api", now(), allowed=True, result="deployment 1")
     folder = config.state.services / "api"
     folder.mkdir(parents=True)
@@ -122,7 +122,7 @@ async def test_history_and_audit_are_told(opsbot: Opsbot) -> None:
 
 async def test_incidents_are_told_from_the_database(left: Config, opsbot: Opsbot) -> None:
     async with Store(left.state.database) as store:
-        await store.write(watchbook.open_incident, Incident(0, "api", "web answered 500", now(), Evidence()))
+        await store.write(incident_repository.open_incident, Incident(0, "api", "web answered 500", now(), Evidence()))
     ended = await opsbot("incidents", "--open")
     assert (ended.code, ended.err) == (1, f"opsbot: {SAYS}\n")
     assert "web answered 500" in ended.out
@@ -137,7 +137,7 @@ async def test_why_is_told_from_the_database_the_process_and_the_log(left: Confi
     async with Store(left.state.database) as store:
         await store.write(audit.record, who, "restart", "api", now(), allowed=True, result="running")
         incident = Incident(0, "api", "web answered 500", now(), Evidence(exit="killed by SIGKILL"))
-        await store.write(watchbook.open_incident, incident)
+        await store.write(incident_repository.open_incident, incident)
     ended = await opsbot("why", "api")
     first, *rest = ended.out.splitlines()
     assert (ended.code, ended.err) == (0, f"opsbot: {SAYS}\n")
@@ -174,7 +174,7 @@ async def test_windows_are_told_from_the_configuration_though_the_database_is_go
 async def test_monitor_is_drawn_once_with_the_trouble_in_it(left: Config, opsbot: Opsbot) -> None:
     async with Store(left.state.database) as store:
         incident = Incident(0, "api", "web answered 500 \x1b[2J", now(), Evidence())
-        await store.write(watchbook.open_incident, incident)
+        await store.write(incident_repository.open_incident, incident)
     ended = await opsbot("monitor", "--once")
     assert (ended.code, ended.err) == (0, f"opsbot: {SAYS}\n")
     assert "the daemon is not running" in ended.out

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from opsbot.instance import hold_folders
+from opsbot.runtime.instance_lock import hold_folders
 from tests.cli.test_footprint import CONFIG
 
 DEPLOYS = """\

@@ -20,10 +20,10 @@ from opsbot.core.deployment import Hold, Phase
 from opsbot.core.health import CheckHealth, ProbeResult, Verdict
 from opsbot.core.model import Dependent, Evidence, Incident, Live
 from opsbot.core.windows import WEEK, Window
-from opsbot.notify.notifiers import Notifiers
+from opsbot.notifications.notifiers import Notifiers
 from opsbot.services.port import Activity, LogLine
 from opsbot.source.poll import Outcome
-from opsbot.store import acks, audit, ledger, watchbook
+from opsbot.store import acks, audit, incident_repository, ledger
 from tests.cli.conftest import Opsbot
 from tests.cli.world import COMMIT, World, configuration, now, world
 
@@ -77,9 +77,9 @@ async def test_status_shows_hold_silence_and_a_failing_source(daemon: World, ops
     await daemon.store.write(ledger.put_hold, Hold("api", "alice", f"freeze {HOSTILE}", now()))
     actor = Actor(Origin.CLI, "unix:bob", "bob", owner=True)
     await daemon.engine.services.silence(actor, "api", timedelta(hours=1), "party")
-    state = await daemon.store.read(watchbook.source, "api")
+    state = await daemon.store.read(incident_repository.source, "api")
     failing = replace(state, failing_since=now() - timedelta(minutes=3), failure="no such host")
-    await daemon.store.write(watchbook.save_source, failing)
+    await daemon.store.write(incident_repository.save_source, failing)
     ended = await opsbot("status")
     assert "held by alice" in ended.out
     assert "silenced by bob for another" in ended.out
@@ -329,7 +329,7 @@ async def test_ack_takes_the_open_incident_of_a_service_and_nothing_else(daemon:
     ended = await opsbot("ack", "--reason", "on it")
     assert (ended.code, "no open incident" in ended.err) == (4, True)
     draft = Incident(0, "api", "check http: answered 500", daemon.engine.clock(), Evidence())
-    await daemon.store.write(watchbook.open_incident, draft)
+    await daemon.store.write(incident_repository.open_incident, draft)
     assert (await opsbot("ack", "--reason", " ")).code == 2
     ended = await opsbot("ack", "--reason", "on it")
     assert (ended.code, "incident 1 is yours" in ended.out) == (0, True)
@@ -355,9 +355,9 @@ async def test_incidents_are_told_with_what_hangs_below_and_exit_1_while_one_is_
     assert ((await opsbot("incidents")).code, (await opsbot("incidents")).out) == (0, "  none\n")
     dependents = (Dependent("bot", f"no answer {HOSTILE}", now()),)
     draft = Incident(0, "api", "check web: answered 500", now(), Evidence(), dependents=dependents)
-    await daemon.store.write(watchbook.open_incident, draft)
+    await daemon.store.write(incident_repository.open_incident, draft)
     disk = Incident(0, "host:disk:/", "93 % full", now(), Evidence())
-    await daemon.store.write(watchbook.open_incident, disk)
+    await daemon.store.write(incident_repository.open_incident, disk)
     daemon.watching.listed["api"] = "postgres"
     ended = await opsbot("incidents")
     assert ended.code == 1
@@ -367,7 +367,7 @@ async def test_incidents_are_told_with_what_hangs_below_and_exit_1_while_one_is_
     assert harmless(ended.out)
     assert "not well because of postgres" in (await opsbot("status")).out
     assert "api" not in (await opsbot("incidents", "host:disk:/")).out
-    await daemon.store.write(watchbook.close_incident, "api", "by itself", now())
+    await daemon.store.write(incident_repository.close_incident, "api", "by itself", now())
     assert "check web" not in (await opsbot("incidents", "--open")).out
     reply = json.loads((await opsbot("incidents", "api", "--json")).out)
     assert [one["dependents"][0]["service"] for one in reply["incidents"]] == ["bot"]
@@ -376,7 +376,9 @@ async def test_incidents_are_told_with_what_hangs_below_and_exit_1_while_one_is_
 async def test_why_is_one_line_and_what_it_rests_on(daemon: World, opsbot: Opsbot) -> None:
     ended = await opsbot("why")
     assert (ended.code, ended.out.startswith("No trouble of api is known.")) == (0, True)
-    await daemon.store.write(watchbook.open_incident, Incident(0, "api", f"check web: {HOSTILE}", now(), Evidence()))
+    await daemon.store.write(
+        incident_repository.open_incident, Incident(0, "api", f"check web: {HOSTILE}", now(), Evidence())
+    )
     daemon.services.lines = [LogLine(now(), "api.service: Failed with result 'oom-kill'.", manager=True)]
     ended = await opsbot("why", "api")
     first, *rest = ended.out.splitlines()

@@ -8,32 +8,32 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from opsbot.config import Check, CheckKind, Config, Discord, Http, ManagerKind, Secret, Service, Source, State
-from opsbot.control.server import Control, Gateway, start_control
+from opsbot.config import Check, CheckKind, Config, Discord, Http, ManagerKind, Secret, Service, Source, StateConfig
+from opsbot.control.server import ControlServer, GatewaySource, start_control
 from opsbot.core.access import Actor, Origin, Ranks
 from opsbot.core.deployment import (
     Commit,
     Deployment,
-    Facts,
-    Kind,
+    DeploymentFacts,
+    DeploymentKind,
+    DeploymentRequest,
+    DeploymentStep,
     Phase,
     Refused,
     Release,
-    Request,
-    Step,
     advance,
     decide,
 )
 from opsbot.core.health import CheckHealth, ProbeResult, Verdict, overall
 from opsbot.engine import Engine
-from opsbot.feed import Feed
+from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.services.port import Activity, LogLine, LogQuery, ManagerError, ServiceEvent, ServiceState
 from opsbot.source.poll import Outcome, Polled, Poller
 from opsbot.store import Store, ledger
 
 if TYPE_CHECKING:
     from opsbot.deploy.deployer import Deployer
-    from opsbot.watch import Watcher
+    from opsbot.monitoring import ServiceMonitor
 
 COMMIT = "c0ffee" + "0" * 34
 OLD = "0ddba11" + "0" * 33
@@ -157,7 +157,7 @@ class Watching:
 class Deploying:
     """Goes through the phases at once, or as slowly as a test says; the decision and the ledger are the real ones."""
 
-    def __init__(self, store: Store, feed: Feed) -> None:
+    def __init__(self, store: Store, feed: ChangeNotifier) -> None:
         self.store = store
         self.feed = feed
         self.pause = 0.0
@@ -180,14 +180,14 @@ class Deploying:
             self.hurried[name].set()
         return bool(name and by)
 
-    async def start(self, request: Request) -> Deployment | Refused:
+    async def start(self, request: DeploymentRequest) -> Deployment | Refused:
         hold = await self.store.read(ledger.hold, request.service)
         releases = await self.store.read(ledger.releases, request.service)
         live = await self.store.read(ledger.live, request.service)
         release = next((r for r in releases if live and r.name == live.release), None)
         unfinished = await self.store.read(ledger.unfinished, request.service)
         number = unfinished[0].id if unfinished else None
-        decision = decide(request, Facts(True, number, hold, release, releases))
+        decision = decide(request, DeploymentFacts(True, number, hold, release, releases))
         if isinstance(decision, Refused):
             return decision
         claimed = await self.store.write(ledger.claim, request, now(), live=release, release=decision.release)
@@ -220,7 +220,7 @@ class Deploying:
                     return
             one = advance(one, phase, at)
             if phase is not Phase.LIVE:
-                one = replace(one, steps=(*one.steps, Step(phase.value, phase, at)))
+                one = replace(one, steps=(*one.steps, DeploymentStep(phase.value, phase, at)))
             one = await self._save(one)
 
     async def _save(self, one: Deployment) -> Deployment:
@@ -250,7 +250,7 @@ class Polling:
         if self.outcome is not Outcome.DEPLOYING:
             return Polled(self.outcome, self.text, COMMIT)
         assert actor is not None
-        begun = await self.deployer.start(Request(service, Kind.DEPLOY, actor, ref=COMMIT))
+        begun = await self.deployer.start(DeploymentRequest(service, DeploymentKind.DEPLOY, actor, ref=COMMIT))
         assert isinstance(begun, Deployment)
         return Polled(Outcome.DEPLOYING, self.text, COMMIT, begun.id)
 
@@ -266,7 +266,7 @@ class World:
     watching: Watching
     deploying: Deploying
     polling: Polling
-    control: Control
+    control: ControlServer
 
     @property
     def socket(self) -> Path:
@@ -275,7 +275,7 @@ class World:
 
 def configuration(folder: Path, names: Iterable[str] = ("api",), ranks: Ranks | None = None) -> Config:
     """A configuration in values; the file beside it says the same as far as the command line reads it."""
-    state = State(folder / "state")
+    state = StateConfig(folder / "state")
     services = {
         name: Service(
             name,
@@ -334,7 +334,7 @@ kind = "process"
 async def world(config: Config, socket: Path | None = None) -> AsyncIterator[World]:
     """The daemon, open."""
     async with Store(config.state.database) as store:
-        feed = Feed()
+        feed = ChangeNotifier()
         services = Services(
             {name: ServiceState(Activity.RUNNING, 4242, "r1", now() - timedelta(hours=2)) for name in config.services}
         )
@@ -355,11 +355,11 @@ async def world(config: Config, socket: Path | None = None) -> AsyncIterator[Wor
             feed,
             dict.fromkeys(config.services, services),
             cast("Deployer", deploying),
-            cast("Watcher", watching),
+            cast("ServiceMonitor", watching),
             now,
             poller=cast("Poller", polling),
         )
-        gateway = Gateway(connected=True, since=now() - timedelta(minutes=5), latency=0.041)
+        gateway = GatewaySource(connected=True, since=now() - timedelta(minutes=5), latency=0.041)
         control = await start_control(engine, socket or config.state.socket, now, gateway=lambda: gateway)
         try:
             yield World(config, engine, store, services, watching, deploying, polling, control)

@@ -6,8 +6,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from cogs._board_card import Look, board, steady
-from cogs._shown import AMBER, GREEN, RED
+from cogs.cards.board_card import Look, board, steady
+from cogs.cards.rendered import AMBER, GREEN, RED
 from opsbot.core.deployment import Hold, Release
 from opsbot.core.flapping import Flaps
 from opsbot.core.gauge import Gauge
@@ -15,8 +15,8 @@ from opsbot.core.health import Verdict
 from opsbot.core.model import Acknowledgement, Dependent, Evidence, Incident, Live, Silence
 from opsbot.core.threshold import Threshold
 from opsbot.core.windows import Span, Weekday, Window
+from opsbot.engine.status import Overview, ServiceStatus
 from opsbot.services.port import Activity, ServiceState
-from opsbot.standing import Overview, ServiceStatus
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)

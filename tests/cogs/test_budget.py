@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from cogs._budget import Budget, Key, Kind, Limit, Limits, Rank
+from cogs.delivery.rate_budget import Limits, RateBudget, RateKey, RateLimit, WriteKind, WritePriority
 
-LIMITS = Limits(send=Limit(5, 5.0), edit=Limit(5, 5.0), edit_old=Limit(3, 6.0), all=Limit(50, 1.0))
-SEND, EDIT, OLD = (Key(kind, 7) for kind in (Kind.SEND, Kind.EDIT, Kind.EDIT_OLD))
+LIMITS = Limits(send=RateLimit(5, 5.0), edit=RateLimit(5, 5.0), edit_old=RateLimit(3, 6.0), all=RateLimit(50, 1.0))
+SEND, EDIT, OLD = (RateKey(kind, 7) for kind in (WriteKind.SEND, WriteKind.EDIT, WriteKind.EDIT_OLD))
 
 
 @dataclass(eq=False)
@@ -20,14 +20,14 @@ class Course:
     made: list[tuple[float, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.budget = Budget(LIMITS, lambda: self.now, self.until)
+        self.budget = RateBudget(LIMITS, lambda: self.now, self.until)
         self.tasks: list[asyncio.Task[None]] = []
 
     async def until(self, go: asyncio.Event, seconds: float) -> None:
         self.sleepers.append((self.now + seconds, go))
         await go.wait()
 
-    async def ask(self, name: str, rank: Rank, *keys: Key) -> None:
+    async def ask(self, name: str, rank: WritePriority, *keys: RateKey) -> None:
         """Somebody begins to ask."""
 
         async def work() -> None:
@@ -64,7 +64,7 @@ def course() -> Course:
 
 async def test_no_five_seconds_see_more_than_five(course: Course) -> None:
     for number in range(23):
-        await course.ask(str(number), Rank.ALARM, SEND)
+        await course.ask(str(number), WritePriority.ALARM, SEND)
         await course.pass_by(0.3)
     await course.pass_by(60)
     times = [at for at, _ in course.made]
@@ -75,8 +75,8 @@ async def test_no_five_seconds_see_more_than_five(course: Course) -> None:
 
 async def test_what_wakes_people_goes_first_then_lines_cards_and_live_tails(course: Course) -> None:
     for number in range(5):
-        await course.ask(f"before {number}", Rank.ALARM, SEND)
-    for rank in (Rank.TAIL, Rank.CARD, Rank.LINE, Rank.ALARM):
+        await course.ask(f"before {number}", WritePriority.ALARM, SEND)
+    for rank in (WritePriority.TAIL, WritePriority.CARD, WritePriority.LINE, WritePriority.ALARM):
         for number in range(2):
             await course.ask(f"{rank.name} {number}", rank, SEND)
             await course.pass_by(0.1)
@@ -87,9 +87,9 @@ async def test_what_wakes_people_goes_first_then_lines_cards_and_live_tails(cour
 
 async def test_a_tail_leaves_one_for_a_card(course: Course) -> None:
     for number in range(20):
-        await course.ask(f"tail {number}", Rank.TAIL, EDIT)
+        await course.ask(f"tail {number}", WritePriority.TAIL, EDIT)
     assert len(course.made) == 4
-    await course.ask("card", Rank.CARD, EDIT)
+    await course.ask("card", WritePriority.CARD, EDIT)
     assert course.made[-1] == (0.0, "card"), "at once"
     await course.pass_by(60)
     assert len(course.made) == 21
@@ -97,8 +97,8 @@ async def test_a_tail_leaves_one_for_a_card(course: Course) -> None:
 
 async def test_edits_of_old_messages_are_counted_apart_and_keep_no_others_waiting(course: Course) -> None:
     for number in range(6):
-        await course.ask(f"old {number}", Rank.CARD, EDIT, OLD)
-    await course.ask("young", Rank.CARD, EDIT)
+        await course.ask(f"old {number}", WritePriority.CARD, EDIT, OLD)
+    await course.ask("young", WritePriority.CARD, EDIT)
     assert course.at(0.0) == course.names() == ["old 0", "old 1", "old 2"], (
         "two places are kept for those that came before"
     )
@@ -110,9 +110,9 @@ async def test_edits_of_old_messages_are_counted_apart_and_keep_no_others_waitin
 
 async def test_channels_are_counted_apart_and_all_of_them_together(course: Course) -> None:
     for number in range(120):
-        await course.ask(str(number), Rank.LINE, Key(Kind.SEND, number))
+        await course.ask(str(number), WritePriority.LINE, RateKey(WriteKind.SEND, number))
     assert len(course.made) == 50
-    await course.ask("alarm", Rank.ALARM, SEND)
+    await course.ask("alarm", WritePriority.ALARM, SEND)
     await course.pass_by(1.0)
     assert len(course.at(1.0)) == 50
     assert "alarm" in course.at(1.0), "before seventy that came earlier"
@@ -123,21 +123,21 @@ async def test_channels_are_counted_apart_and_all_of_them_together(course: Cours
 
 async def test_a_turn_is_waited_for_and_not_taken(course: Course) -> None:
     for number in range(5):
-        await course.ask(str(number), Rank.CARD, EDIT)
-    assert course.budget.rest(Rank.CARD, EDIT) == 5.0
-    waiting = asyncio.create_task(course.budget.turn(Rank.CARD, EDIT))
+        await course.ask(str(number), WritePriority.CARD, EDIT)
+    assert course.budget.rest(WritePriority.CARD, EDIT) == 5.0
+    waiting = asyncio.create_task(course.budget.turn(WritePriority.CARD, EDIT))
     await course.settle()
     assert not waiting.done()
     await course.pass_by(5.0)
     assert waiting.done()
-    assert course.budget.rest(Rank.TAIL, EDIT) == 0.0
+    assert course.budget.rest(WritePriority.TAIL, EDIT) == 0.0
 
 
 async def test_one_that_gives_up_holds_nobody_up(course: Course) -> None:
     for number in range(5):
-        await course.ask(str(number), Rank.ALARM, SEND)
-    await course.ask("gives up", Rank.ALARM, SEND)
-    await course.ask("next", Rank.TAIL, SEND)
+        await course.ask(str(number), WritePriority.ALARM, SEND)
+    await course.ask("gives up", WritePriority.ALARM, SEND)
+    await course.ask("next", WritePriority.TAIL, SEND)
     course.tasks[-2].cancel()
     await course.settle()
     await course.pass_by(5.0)

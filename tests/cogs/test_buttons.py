@@ -3,8 +3,8 @@
 import asyncio
 import time
 
-from cogs._shown import Button
-from cogs._views import view_of
+from cogs.cards.rendered import Button
+from cogs.interactions.views import view_of
 from opsbot.core.deployment import Phase
 from opsbot.core.model import Live
 from opsbot.store import ledger

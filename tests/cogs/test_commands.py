@@ -4,9 +4,9 @@ from pathlib import Path
 
 from opsbot.core.deployment import Phase
 from opsbot.core.model import Dependent, Evidence
-from opsbot.core.windows import WEEK, Deploys, Window
+from opsbot.core.windows import WEEK, Window, WindowDeploys
 from opsbot.services.port import LogLine
-from opsbot.store import watchbook
+from opsbot.store import incident_repository
 from tests.cogs.world import START, World, buttons_of, open_world, text_of
 
 
@@ -33,7 +33,7 @@ async def test_every_command_of_the_promised_surface_is_registered_in_the_guild(
 async def test_windows_tells_the_open_one_and_the_next_three_as_timestamps(tmp_path: Path) -> None:
     at = datetime.now(UTC).replace(second=0, microsecond=0)
     hour = timedelta(hours=1)
-    now = Window("now*", at.time(), hour, date=at.date(), services=("api",), deploys=Deploys.HOLD, recovery=False)
+    now = Window("now*", at.time(), hour, date=at.date(), services=("api",), deploys=WindowDeploys.HOLD, recovery=False)
     daily = Window("daily", (at - hour).time(), timedelta(minutes=30), days=WEEK)
     async with open_world(tmp_path, changed=lambda config: replace(config, windows=(now, daily))) as world:
         await world.start()
@@ -167,7 +167,7 @@ async def test_a_service_that_does_not_exist_is_refused_with_the_nearest_name(wo
 async def test_incidents_are_listed_with_what_hangs_below_them(world: World) -> None:
     opened = await world.incident()
     listed = [Dependent("worker", "check http: no answer", world.now())]
-    await world.store.write(watchbook.put_dependents, opened.id, listed)
+    await world.store.write(incident_repository.put_dependents, opened.id, listed)
     shown = text_of(await (await world.person("viewer").run("incidents")).final())
     assert "1 open of the last 1 incidents." in shown
     assert "(and 1 because of it)" in shown

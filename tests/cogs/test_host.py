@@ -3,11 +3,11 @@
 from datetime import timedelta
 
 from opsbot.core.leak import judge
-from opsbot.core.model import ADVICE, Evidence, NoticeKind
+from opsbot.core.model import ADVICE, Evidence, NotificationKind
+from opsbot.monitoring.leak_monitor import Growth, MemoryLimit
+from opsbot.monitoring.memory_chart import charted
 from opsbot.store import outbox, samples
 from opsbot.store.samples import Figure, Sample
-from opsbot.watch.leaks import Growth, Limit
-from opsbot.watch.memory_story import charted
 from tests.cogs.world import World, buttons_of, text_of
 
 MIB = 1 << 20
@@ -37,7 +37,7 @@ async def test_the_card_of_a_full_disk_has_its_mend_and_who_uses_it_and_nothing_
 
 
 def growth_of(world: World, points: list[tuple[float, float]]) -> Growth:
-    limit = Limit(400.0 * MIB, "the limit of its process check")
+    limit = MemoryLimit(400.0 * MIB, "the limit of its process check")
     begun = world.now() - timedelta(hours=26)
     return Growth(judge(points, begun.timestamp(), limit.size), begun, limit)
 
@@ -60,7 +60,7 @@ async def test_a_leak_is_a_sentence_with_a_chart_beside_it(world: World) -> None
         "level": "warning",
         "chart": charted(growth, world.now()),
     }
-    await world.store.write(outbox.put, "leak:api:1", NoticeKind.WORD, "api", world.now(), body=body)
+    await world.store.write(outbox.put, "leak:api:1", NotificationKind.WORD, "api", world.now(), body=body)
     world.feed.publish("notice")
     await world.all_told()
     (message,) = [each for each in world.posted() if "grows like a leak" in each["content"]]

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cogs import _cards, _deployment_cards, _history_cards, _incident_cards, _log_cards, _shown
+from cogs.cards import common, deployment_cards, history_cards, incident_cards, log_cards, rendered
 from opsbot.core.access import Actor, Origin
-from opsbot.core.deployment import Deployment, Kind, Phase
-from opsbot.core.model import AuditEntry, Evidence, Incident, Notice, NoticeKind
+from opsbot.core.deployment import Deployment, DeploymentKind, Phase
+from opsbot.core.model import AuditEntry, Evidence, Incident, Notification, NotificationKind
 from opsbot.services.port import LogLine
 from opsbot.standin import limits
 from opsbot.store import outbox
@@ -21,7 +21,7 @@ EVIL = "@everyone <@100000000000000010> <@&100000000000000011> ``` [x](https://e
 TEXT = st.one_of(st.text(max_size=400), st.sampled_from([*HOSTILE, EVIL * 20, "`" * 3000, "<" * 5000, "\n" * 900]))
 
 
-def check(shown: _shown.Shown) -> None:
+def check(shown: rendered.RenderedMessage) -> None:
     """As Discord would."""
     final = shown.within(str)
     embed = final.embed()
@@ -39,9 +39,9 @@ def _outside_code(text: str) -> str:
 
 
 @settings(max_examples=150, deadline=None)
-@given(TEXT, TEXT, TEXT, st.sampled_from(list(Phase)), st.sampled_from(list(Kind)), st.integers(0, 40))
+@given(TEXT, TEXT, TEXT, st.sampled_from(list(Phase)), st.sampled_from(list(DeploymentKind)), st.integers(0, 40))
 def test_any_deployment_makes_a_message_that_discord_takes(
-    one: str, two: str, three: str, phase: Phase, kind: Kind, count: int
+    one: str, two: str, three: str, phase: Phase, kind: DeploymentKind, count: int
 ) -> None:
     deployment = Deployment(
         1,
@@ -63,9 +63,9 @@ def test_any_deployment_makes_a_message_that_discord_takes(
         failed_in=Phase.INSTALLING,
         note=three,
     )
-    around = _cards.Around("blue", "https://github.com/example/shop.git", quarantined=True)
-    check(_deployment_cards.deployment_card(deployment, around))
-    check(_deployment_cards.outcome(Notice(1, "k", NoticeKind.OUTCOME, "api", START), deployment, around))
+    around = common.Around("blue", "https://github.com/example/shop.git", quarantined=True)
+    check(deployment_cards.deployment_card(deployment, around))
+    check(deployment_cards.outcome(Notification(1, "k", NotificationKind.OUTCOME, "api", START), deployment, around))
 
 
 @settings(max_examples=100, deadline=None)
@@ -74,20 +74,20 @@ def test_any_incident_makes_a_message_that_discord_takes(one: str, two: str, ove
     evidence = Evidence(((one[:30], two), ("http", one)), two, tuple(lines))
     closed = START + timedelta(minutes=5) if over else None
     incident = Incident(1, "api", one, START, evidence, closed_at=closed, ended_by=two)
-    around = _cards.Around("blue")
-    check(_incident_cards.incident_card(incident, around))
-    notice = Notice(1, "k", NoticeKind.CALL, "api", START, body={"why": two, "text": one, "level": "error"})
-    check(_incident_cards.call(notice, incident, around))
-    check(_incident_cards.recovered(notice, incident, around))
-    check(_cards.word(notice, "blue"))
+    around = common.Around("blue")
+    check(incident_cards.incident_card(incident, around))
+    notice = Notification(1, "k", NotificationKind.CALL, "api", START, body={"why": two, "text": one, "level": "error"})
+    check(incident_cards.call(notice, incident, around))
+    check(incident_cards.recovered(notice, incident, around))
+    check(common.word(notice, "blue"))
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(TEXT, max_size=60), TEXT)
 def test_any_log_and_any_audit_log_makes_a_message_that_discord_takes(lines: list[str], other: str) -> None:
-    check(_log_cards.logs("api", [LogLine(START, line) for line in lines]))
+    check(log_cards.logs("api", [LogLine(START, line) for line in lines]))
     check(
-        _history_cards.audit(
+        history_cards.audit(
             [AuditEntry(1, START, "discord", other, line, "deploy", other, line, True, line) for line in lines]
         )
     )
@@ -98,8 +98,8 @@ def test_any_log_and_any_audit_log_makes_a_message_that_discord_takes(lines: lis
 def test_any_notice_of_an_update_makes_a_message_that_discord_takes(text: str, titles: list[str]) -> None:
     rows = [{"id": "a" * 40, "title": title, "author": text, "at": 0} for title in titles]
     body: dict[str, object] = {"text": text, "commit": "a" * 40, "commits": rows, "total": 99, "why": "held"}
-    notice = Notice(1, "k", NoticeKind.UPDATE, "api", START, body=body)
-    check(_cards.update(notice, _cards.Around("blue", "https://github.com/example/shop.git")))
+    notice = Notification(1, "k", NotificationKind.UPDATE, "api", START, body=body)
+    check(common.update(notice, common.Around("blue", "https://github.com/example/shop.git")))
 
 
 async def test_nobody_is_pinged_whatever_stands_in_commits_logs_names_and_reasons(world: World) -> None:
@@ -141,7 +141,7 @@ async def test_the_token_never_reaches_the_channel(world: World) -> None:
     world.manager.lines = [LogLine(START, f"using token {token}")]
     await world.incident(evidence=Evidence((), "", (f"token={token}",)))
     body: dict[str, object] = {"text": f"leak {token}", "level": "error"}
-    await world.store.write(outbox.put, "leak", NoticeKind.WORD, "api", world.now(), body=body)
+    await world.store.write(outbox.put, "leak", NotificationKind.WORD, "api", world.now(), body=body)
     world.feed.publish("notice")
     await world.all_told()
     response = await world.person("operator").run("logs", service="api")
@@ -152,7 +152,7 @@ async def test_the_token_never_reaches_the_channel(world: World) -> None:
 
 @pytest.mark.parametrize("count", [1, 10, 11, 40])
 def test_ten_commits_are_shown_and_the_rest_is_counted(count: int) -> None:
-    lines = _cards.commit_lines(commits(*[f"title {n}" for n in range(count)]), count, "https://github.com/a/b")
+    lines = common.commit_lines(commits(*[f"title {n}" for n in range(count)]), count, "https://github.com/a/b")
     assert len(lines) == min(count, 10) + (count > 10)
     assert lines[0].startswith("[`0000000`](https://github.com/a/b/commit/")
     if count > 10:
@@ -163,7 +163,7 @@ def test_a_failed_deployment_says_what_where_why_and_what_is_next() -> None:
     deployment = Deployment(
         7,
         "api",
-        Kind.DEPLOY,
+        DeploymentKind.DEPLOY,
         Phase.FAILED,
         Actor(Origin.POLL, "opsbot:poll", "opsbot"),
         START,
@@ -182,8 +182,8 @@ def test_a_failed_deployment_says_what_where_why_and_what_is_next() -> None:
         ),
         finished_at=START + timedelta(seconds=40),
     )
-    shown = _deployment_cards.deployment_card(
-        deployment, _cards.Around("blue", "https://github.com/a/b", quarantined=True)
+    shown = deployment_cards.deployment_card(
+        deployment, common.Around("blue", "https://github.com/a/b", quarantined=True)
     )
     for words in (
         "`aaaaaaaaaa` → `bbbbbbbbbb`",

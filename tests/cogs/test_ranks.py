@@ -6,7 +6,7 @@ import pytest
 
 from opsbot.core.access import LEAST_RANK, Action, Rank
 from opsbot.core.deployment import Phase
-from opsbot.core.model import NoticeKind
+from opsbot.core.model import NotificationKind
 from opsbot.store import audit, outbox
 from tests.cogs.world import RANKS, World, commits, text_of
 
@@ -104,7 +104,7 @@ async def scene(world: World, button: str) -> dict[str, Any]:
 
 def put_update(db: Any, world: World) -> None:
     body: dict[str, object] = {"text": "new", "commit": "a" * 40}
-    outbox.put(db, "update:1", NoticeKind.UPDATE, "api", world.now(), body=body)
+    outbox.put(db, "update:1", NotificationKind.UPDATE, "api", world.now(), body=body)
 
 
 @pytest.mark.parametrize("button", BUTTONS)

@@ -2,12 +2,12 @@
 
 import asyncio
 
-from cogs._rush import Rush
+from cogs.interactions.response_priority import ResponsePriority
 from tests.cogs.world import World
 
 
 async def test_an_answer_gives_way_to_those_who_wait_for_a_first_response() -> None:
-    rush, said = Rush(patience=60), []
+    rush, said = ResponsePriority(patience=60), []
 
     async def asks(number: int, seconds: float) -> None:
         with rush.first_response():
@@ -23,7 +23,7 @@ async def test_an_answer_gives_way_to_those_who_wait_for_a_first_response() -> N
 
 
 async def test_an_answer_does_not_wait_for_ever_for_a_first_response_that_fails_to_come() -> None:
-    rush = Rush(patience=0.01)
+    rush = ResponsePriority(patience=0.01)
     with rush.first_response():
         await rush.give_way()
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cogs import _tails
+from cogs.delivery import live_tails
 from opsbot.services.port import ManagerError
 from opsbot.store import audit
 from tests.cogs.world import BRISK, Json, World, buttons_of
@@ -132,7 +132,7 @@ async def test_one_a_service_and_few_at_once(world: World, monkeypatch: pytest.M
         f"has a tail already. https://discord.com/channels/{world.standin.guild_id}" in (await again.final())["content"]
     )
     assert message["id"] in again.content
-    monkeypatch.setattr(_tails, "AT_MOST", 1)
+    monkeypatch.setattr(live_tails, "AT_MOST", 1)
     other = await world.person("admin").run("logs", service="worker", follow=True)
     assert "tails run already" in (await other.final())["content"]
     assert len(world.posted()) == 1

@@ -5,14 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cogs._forge import commit_link, compare_link
-from cogs._log_cards import logs
-from cogs._status_cards import _check
-from cogs._text import ZWSP, clean, code, escape, fence, fit
+from cogs.cards.links import commit_link, compare_link
+from cogs.cards.log_cards import logs
+from cogs.cards.status_cards import _check
+from cogs.cards.text import ZWSP, clean, code, escape, fence, fit
 from opsbot.cli.show import check_words
 from opsbot.control.replies import check_reply
 from opsbot.core.health import CheckHealth, ProbeResult, Verdict
-from opsbot.notify.letters import plain
+from opsbot.notifications.text_renderer import plain
 from opsbot.services.port import LogLine
 
 SHA = "a" * 40

@@ -2,12 +2,12 @@
 
 from datetime import UTC, datetime
 
-from cogs._status_cards import details, status_line
+from cogs.cards.status_cards import details, status_line
 from opsbot.core.health import Verdict
-from opsbot.processes import ProcessFigures
+from opsbot.engine.status import ServiceStatus
+from opsbot.host.processes import ProcessFigures
 from opsbot.services.port import Activity, ServiceState
 from opsbot.services.systemd.several import together
-from opsbot.standing import ServiceStatus
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 RUNS = ServiceState(Activity.RUNNING, 77, "a", AT)

@@ -9,34 +9,44 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from cogs import alerts
-from opsbot.bot.connection import Pace
+from cogs.delivery import sender
+from opsbot.bot.connection import ConnectPace
 from opsbot.bot.link import GatewayState, Link
 from opsbot.bot.run import run_bot
-from opsbot.config import Config, Discord, Http, ManagerKind, Secret, Service, Source, State
+from opsbot.config import Config, Discord, Http, ManagerKind, Secret, Service, Source, StateConfig
 from opsbot.core.access import Actor, Origin, Ranks
-from opsbot.core.deployment import Commit, Deployment, Kind, Phase, Release, Request, Step
+from opsbot.core.deployment import (
+    Commit,
+    Deployment,
+    DeploymentKind,
+    DeploymentRequest,
+    DeploymentStep,
+    Phase,
+    Release,
+)
 from opsbot.core.model import Evidence, Incident, Live
+from opsbot.daemon.wiring import _discord_bots
 from opsbot.deploy.deployer import Deployer
 from opsbot.deploy.verify import Verifier
-from opsbot.engine import Engine, Measured
-from opsbot.feed import Feed
+from opsbot.engine import Engine, Measurements
+from opsbot.monitoring import ServiceMonitor
+from opsbot.monitoring.leak_monitor import Growth
+from opsbot.monitoring.maintenance_windows import MaintenanceWindows
+from opsbot.monitoring.vetoes import Vetoes
 from opsbot.probes import Prober
+from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.services.port import Activity, LogLine, LogQuery, ServiceEvent, ServiceManager, ServiceState
 from opsbot.services.supervisor import Supervisor
 from opsbot.source.poll import Poller
 from opsbot.standin import Standin
 from opsbot.standin.state import GUILD_ID, OPS_CHANNEL_ID, ROLE_IDS
-from opsbot.store import Store, ledger, outbox, watchbook
-from opsbot.watch import Watcher
-from opsbot.watch.leaks import Growth
-from opsbot.watch.vetoes import Vetoes
-from opsbot.watch.windows import Windows
-from opsbot.wiring import _aware
+from opsbot.store import Store, incident_repository, ledger, outbox
 
 START = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
-QUICK = Pace(retry_first=0.02, retry_most=0.3, refused=0.3, identify=0.0, invalidated=0.02, healthy=0.2, connect=5.0)
-BRISK = alerts.Pace(
+QUICK = ConnectPace(
+    retry_first=0.02, retry_most=0.3, refused=0.3, identify=0.0, invalidated=0.02, healthy=0.2, connect=5.0
+)
+BRISK = sender.DeliveryPace(
     retry_first=0.02,
     retry_most=0.2,
     closed=0.3,
@@ -127,7 +137,7 @@ def config_for(folder: Path, api_url: str, services: tuple[str, ...] = ("api", "
         folder / "config.toml",
         Discord(Secret(env="T"), GUILD_ID, OPS_CHANNEL_ID, api_url, board=False),
         Ranks(**{name: frozenset({str(ROLE_IDS[name])}) for name in RANKS}),
-        State(folder / "state"),
+        StateConfig(folder / "state"),
         Http(None),
         {name: service(name) for name in services},
         host="blue",
@@ -142,10 +152,10 @@ class Parts:
     """
 
     store: Store
-    feed: Feed
+    feed: ChangeNotifier
     manager: CalmManager
     engine: Engine
-    windows: Windows | None = None
+    windows: MaintenanceWindows | None = None
     supervisor: Supervisor | None = None
     growth: dict[str, Growth] = field(default_factory=dict)
     shift: timedelta = timedelta(0)
@@ -163,29 +173,29 @@ async def open_parts(config: Config, *, supervised: bool = False) -> AsyncIterat
         return opened[0].now() if opened else datetime.now(UTC)
 
     async with Store(config.state.database) as store, AsyncExitStack() as closing:
-        feed, manager = Feed(), CalmManager()
+        feed, manager = ChangeNotifier(), CalmManager()
         supervisor = Supervisor(config.services, config.state.services, clock) if supervised else None
         managers: dict[str, ServiceManager] = dict.fromkeys(config.services, supervisor or manager)
-        aware, vetoes = _aware(config, store, feed, managers, clock), Vetoes()
-        sightings = aware.sightings if aware else None
-        prober = Prober(clock=clock, presence=sightings.look if sightings else None)
+        discord_bots, vetoes = _discord_bots(config, store, feed, managers, clock), Vetoes()
+        presence_cache = discord_bots.presence_cache if discord_bots else None
+        prober = Prober(clock=clock, presence=presence_cache.look if presence_cache else None)
         closing.callback(prober.close)
         verifier = Verifier(prober, managers, clock)
         deployer = Deployer(config, store, feed, managers, verifier, clock, vetoes=vetoes)
-        windows = Windows(config.windows, config.services, store, feed, clock)
+        windows = MaintenanceWindows(config.windows, config.services, store, feed, clock)
         windows.object_to(vetoes)
-        watcher = Watcher(config.services, store, feed, managers, prober, deployer, clock, vetoes=vetoes)
+        watcher = ServiceMonitor(config.services, store, feed, managers, prober, deployer, clock, vetoes=vetoes)
         poller = Poller(config, store, feed, deployer, clock, vetoes=vetoes) if supervised else None
         growth: dict[str, Growth] = {}
         engine = Engine(
             *(config, store, feed, managers, deployer, watcher, clock),
             poller=poller,
             vetoes=vetoes,
-            aware=aware,
-            measured=Measured(growth),
+            discord_bots=discord_bots,
+            measured=Measurements(growth),
         )
-        if aware is not None:
-            aware.join(watcher, vetoes)
+        if discord_bots is not None:
+            discord_bots.join(watcher, vetoes)
         opened.append(Parts(store, feed, manager, engine, windows, supervisor, growth))
         if supervisor is not None:
             closing.push_async_callback(supervisor.close)
@@ -226,7 +236,12 @@ class World:
         return self.states[-1].link if self.states else None
 
     async def start(
-        self, *, pace: Pace = QUICK, channel_pace: alerts.Pace = BRISK, wait: bool = True, token: str | None = None
+        self,
+        *,
+        pace: ConnectPace = QUICK,
+        channel_pace: sender.DeliveryPace = BRISK,
+        wait: bool = True,
+        token: str | None = None,
     ) -> None:
         logging.getLogger("discord").setLevel(logging.CRITICAL)
         self.bot = asyncio.create_task(
@@ -275,7 +290,9 @@ class World:
 
     async def deployment(self, service: str = "api", *, actor: Actor = MIA, **changes: Any) -> Deployment:
         """A deployment in the store, its card in the outbox."""
-        request = Request(service, changes.pop("kind", Kind.DEPLOY), actor, ref=changes.pop("ref", None))
+        request = DeploymentRequest(
+            service, changes.pop("kind", DeploymentKind.DEPLOY), actor, ref=changes.pop("ref", None)
+        )
         claimed = await self.store.write(ledger.claim, request, self.now())
         assert isinstance(claimed, Deployment)
         return await self.change(claimed, **changes) if changes else await self._told(claimed)
@@ -302,13 +319,13 @@ class World:
     async def incident(self, service: str = "api", cause: str = "http: answered 500", **changes: Any) -> Incident:
         evidence = changes.pop("evidence", Evidence((("http", "answered 500"),), "", ("boom", "bang")))
         draft = Incident(0, service, cause, self.now(), evidence, **changes)
-        opened = await self.store.write(watchbook.open_incident, draft)
+        opened = await self.store.write(incident_repository.open_incident, draft)
         self.feed.publish("incident", opened.id)
         self.feed.publish("notice")
         return opened
 
     async def recover(self, service: str = "api", by: str = "restarted by opsbot") -> None:
-        closed = await self.store.write(watchbook.close_incident, service, by, self.now())
+        closed = await self.store.write(incident_repository.close_incident, service, by, self.now())
         assert closed is not None
         self.feed.publish("incident", closed.id)
         self.feed.publish("notice")
@@ -340,9 +357,9 @@ def commits(*titles: str, author: str = "Ada") -> tuple[Commit, ...]:
     return tuple(Commit(f"{number + 1:040x}", title, author, START) for number, title in enumerate(titles))
 
 
-def step(name: str, phase: Phase, *, ok: bool | None = True, seconds: float = 1.2, tail: str = "") -> Step:
+def step(name: str, phase: Phase, *, ok: bool | None = True, seconds: float = 1.2, tail: str = "") -> DeploymentStep:
     ended = None if ok is None else START + timedelta(seconds=seconds)
-    return Step(name, phase, START, ended, ok, "", tail)
+    return DeploymentStep(name, phase, START, ended, ok, "", tail)
 
 
 def text_of(message: Json) -> str:

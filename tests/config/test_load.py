@@ -16,13 +16,13 @@ from opsbot.config import (
     Secret,
     Service,
     Source,
-    State,
+    StateConfig,
     Strategy,
 )
 from opsbot.config_file import load
 from opsbot.core.access import Ranks
-from opsbot.core.health import Policy
-from opsbot.core.recovery import Ladder
+from opsbot.core.health import CheckPolicy
+from opsbot.core.recovery import RecoveryPolicy
 
 SMALLEST = """\
 [discord]
@@ -48,7 +48,7 @@ def test_what_is_not_given_has_the_defaults_of_the_values(tmp_path: Path) -> Non
         path=tmp_path / "config.toml",
         discord=Discord(Secret(env="T"), 100000000000000001, 100000000000000002),
         roles=Ranks(admin=frozenset({"100000000000000003"})),
-        state=State(Path("/var/lib/opsbot")),
+        state=StateConfig(Path("/var/lib/opsbot")),
         http=Http(),
         services={
             "bot": Service(
@@ -166,7 +166,7 @@ unit = "a@1.service"
             frozenset({"100000000000000005"}),
             frozenset({"100000000000000003"}),
         ),
-        state=State(Path("/tmp/opsbot")),
+        state=StateConfig(Path("/tmp/opsbot")),
         http=Http("::1", 0),
         alerts=Alerts(
             remind=(timedelta(minutes=10), timedelta(days=1)),
@@ -190,7 +190,7 @@ unit = "a@1.service"
                 stop_timeout=timedelta(milliseconds=500),
                 log_keep=timedelta(days=2),
                 log_size=1_000_000,
-                recovery=Ladder(
+                recovery=RecoveryPolicy(
                     restart=False,
                     attempts=1,
                     backoff=timedelta(seconds=1),
@@ -231,7 +231,7 @@ unit = "a@1.service"
                         kind=CheckKind.HTTP,
                         interval=timedelta(seconds=10),
                         timeout=timedelta(seconds=3),
-                        policy=Policy(fall=1, rise=4),
+                        policy=CheckPolicy(fall=1, rise=4),
                         url="https://[::1]/health?x=1",
                         method="HEAD",
                         status=((200, 200), (300, 399)),
@@ -269,7 +269,7 @@ def test_a_look_never_takes_longer_than_the_interval(tmp_path: Path) -> None:
 
 def test_the_longest_wait_is_never_shorter_than_the_first(tmp_path: Path) -> None:
     recovery = loaded(tmp_path, SMALLEST + 'recovery.backoff = "10m"\n').services["bot"].recovery
-    assert recovery == replace(Ladder(), backoff=timedelta(minutes=10), backoff_max=timedelta(minutes=10))
+    assert recovery == replace(RecoveryPolicy(), backoff=timedelta(minutes=10), backoff_max=timedelta(minutes=10))
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from opsbot.config import Secret, Told
+from opsbot.config import NotifiedKind, Secret
 from opsbot.config_file import check, load
-from opsbot.core.windows import Deploys, Weekday, Window
+from opsbot.core.windows import Weekday, Window, WindowDeploys
 from tests.config.test_problems import SERVICE
 
 WINDOW = '[[windows]]\nname = "w"\nstart = "02:00"\nduration = "2h"\n'
@@ -108,12 +108,12 @@ def test_right_ones_become_values(tmp_path: Path) -> None:
             date=date(2026, 12, 24),
             services=("bot",),
             mute=False,
-            deploys=Deploys.ONLY,
+            deploys=WindowDeploys.ONLY,
             recovery=False,
         ),
     )
     phone, mail = config.notifiers.values()
-    assert (phone.name, phone.url, phone.told) == ("phone", Secret(env="A"), (Told.CALL,))
-    assert (mail.url, mail.told) == (Secret(file=Path("mail")), tuple(Told))
+    assert (phone.name, phone.url, phone.told) == ("phone", Secret(env="A"), (NotifiedKind.CALL,))
+    assert (mail.url, mail.told) == (Secret(file=Path("mail")), tuple(NotifiedKind))
     assert config.heartbeat is not None
     assert config.heartbeat.interval == timedelta(minutes=1)

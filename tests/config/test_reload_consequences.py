@@ -3,16 +3,16 @@
 from dataclasses import replace
 from pathlib import Path
 
-from opsbot.config import Config, Discord, Http, ManagerKind, Scope, Secret, Service, State, Systemd
+from opsbot.config import Config, Discord, Http, ManagerKind, Scope, Secret, Service, StateConfig, SystemdConfig
 from opsbot.core.access import Ranks
-from opsbot.reload import consequences
+from opsbot.daemon.reload import consequences
 
 
 def configured(*units: str, scope: Scope = Scope.SYSTEM) -> Config:
     services = {f"s{number}": Service(f"s{number}", ManagerKind.SYSTEMD, units=(u,)) for number, u in enumerate(units)}
     discord = Discord(Secret("T"), 1, 2)
-    state = State(Path("/none"))
-    return Config(Path("c.toml"), discord, Ranks(), state, Http(None), services, systemd=Systemd(scope))
+    state = StateConfig(Path("/none"))
+    return Config(Path("c.toml"), discord, Ranks(), state, Http(None), services, systemd=SystemdConfig(scope))
 
 
 def test_a_new_unit_needs_the_admin_once() -> None:
@@ -22,4 +22,4 @@ def test_a_new_unit_needs_the_admin_once() -> None:
         "s1: opsbot may not start or restart b.service before `opsbot install` was run"
     ]
     user = configured("a.service", "b.service", scope=Scope.USER)
-    assert consequences(replace(old, systemd=Systemd(Scope.USER)), user) == []
+    assert consequences(replace(old, systemd=SystemdConfig(Scope.USER)), user) == []

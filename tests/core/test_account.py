@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from opsbot.core.access import Actor, Origin
-from opsbot.core.account import Facts, Matter, account
-from opsbot.core.deployment import Deployment, Kind, Phase
+from opsbot.core.deployment import Deployment, DeploymentKind, Phase
 from opsbot.core.flapping import Flaps
-from opsbot.core.manager_words import PATTERN, reasons, stop
+from opsbot.core.journal_reasons import PATTERN, reasons, stop
 from opsbot.core.model import AuditEntry, Deed, Dependent, Evidence, Incident
+from opsbot.core.root_cause import RootCauseFacts, TimelineEntryKind, find_root_cause
 
 T0 = datetime(2026, 3, 1, 14, 5, tzinfo=UTC)
 
@@ -23,7 +23,15 @@ def at(seconds: float) -> datetime:
 ALICE = Actor(Origin.DISCORD, "1", "alice")
 POLL = Actor(Origin.POLL, "opsbot:poll", "opsbot")
 DEPLOYED = Deployment(
-    12, "api", Kind.DEPLOY, Phase.LIVE, ALICE, at(-1400), at(-1320), commit_to="abc1234567890", live_at=at(-1320)
+    12,
+    "api",
+    DeploymentKind.DEPLOY,
+    Phase.LIVE,
+    ALICE,
+    at(-1400),
+    at(-1320),
+    commit_to="abc1234567890",
+    live_at=at(-1320),
 )
 FIRST = replace(DEPLOYED, phase=Phase.UNDONE, live_at=None, finished_at=at(101))
 OWN = Incident(5, "api", "check http: no answer in 3 s", at(0), Evidence())
@@ -53,7 +61,7 @@ def pressed(action: str, seconds: float) -> AuditEntry:
 STORIES = [
     (
         "what began because of another, and stayed",
-        Facts("api", NOW, OVER, before=Incident(4, "db", "it died", at(0), Evidence(), closed_at=at(20))),
+        RootCauseFacts("api", NOW, OVER, before=Incident(4, "db", "it died", at(0), Evidence(), closed_at=at(20))),
         (
             "2026-03-01 14:05:00 api was not well: check http: no answer in 3 s, at first because of db, which was "
             "well again 14:05:20; restarted by opsbot 14:05:10; well again 14:05:31 after 31 s (restarted by opsbot)."
@@ -61,7 +69,7 @@ STORIES = [
     ),
     (
         "killed for lack of memory after a deploy",
-        Facts("api", NOW, OVER, deployments=[DEPLOYED], said=OOM),
+        RootCauseFacts("api", NOW, OVER, deployments=[DEPLOYED], said=OOM),
         (
             "2026-03-01 14:05:00 api was not well: check http: no answer in 3 s; the kernel killed it for lack of "
             "memory, 22 min after deployment 12 (abc1234567) by alice; restarted by opsbot 14:05:10; well again "
@@ -70,7 +78,7 @@ STORIES = [
     ),
     (
         "a deploy by opsbot itself, not mended yet",
-        Facts("api", NOW, OWN, deployments=[replace(DEPLOYED, actor=POLL)]),
+        RootCauseFacts("api", NOW, OWN, deployments=[replace(DEPLOYED, actor=POLL)]),
         (
             "2026-03-01 14:05:00 api was not well: check http: no answer in 3 s, 22 min after deployment 12 "
             "(abc1234567) by opsbot itself; not well yet, 10 min on."
@@ -78,12 +86,12 @@ STORIES = [
     ),
     (
         "an old deploy is not to blame",
-        Facts("api", NOW, OWN, deployments=[replace(DEPLOYED, live_at=at(-90_000))]),
+        RootCauseFacts("api", NOW, OWN, deployments=[replace(DEPLOYED, live_at=at(-90_000))]),
         "2026-03-01 14:05:00 api was not well: check http: no answer in 3 s; not well yet, 10 min on.",
     ),
     (
         "a watchdog",
-        Facts("api", NOW, DIED, said=[(at(-1), "api.service: Watchdog timeout (limit 30s)!"), *OOM[1:2]]),
+        RootCauseFacts("api", NOW, DIED, said=[(at(-1), "api.service: Watchdog timeout (limit 30s)!"), *OOM[1:2]]),
         (
             "2026-03-01 14:05:00 api was not well: it died (killed by SIGKILL); systemd's watchdog had not heard of it "
             "in time; not well yet, 10 min on."
@@ -91,7 +99,7 @@ STORIES = [
     ),
     (
         "started too often",
-        Facts(
+        RootCauseFacts(
             "api",
             NOW,
             replace(OWN, cause="it died again and again (exit status 1)"),
@@ -107,7 +115,7 @@ STORIES = [
     ),
     (
         "a person restarted it a moment before",
-        Facts("api", NOW, OWN, deployments=[DEPLOYED], deeds=[pressed("restart", -40)]),
+        RootCauseFacts("api", NOW, OWN, deployments=[DEPLOYED], deeds=[pressed("restart", -40)]),
         (
             "2026-03-01 14:05:00 api was not well: check http: no answer in 3 s, 40 s after alice restarted it; not "
             "well yet, 10 min on."
@@ -115,7 +123,7 @@ STORIES = [
     ),
     (
         "what it needs was down",
-        Facts("api", NOW, None, ROOT, deployments=[DEPLOYED]),
+        RootCauseFacts("api", NOW, None, ROOT, deployments=[DEPLOYED]),
         (
             "2026-03-01 14:05:00 api was not well (check http: no answer) because of postgres: check tcp: connection "
             "refused (incident 4), since 14:04:55; neither is well yet, 10 min on."
@@ -123,7 +131,7 @@ STORIES = [
     ),
     (
         "what it needs was down, and both are well",
-        Facts(
+        RootCauseFacts(
             "api",
             NOW,
             None,
@@ -136,7 +144,7 @@ STORIES = [
     ),
     (
         "its own incident turned out to be part of another",
-        Facts("api", NOW, replace(OWN, part_of=4, closed_at=at(5)), ROOT),
+        RootCauseFacts("api", NOW, replace(OWN, part_of=4, closed_at=at(5)), ROOT),
         (
             "2026-03-01 14:05:00 api was not well (check http: no answer in 3 s) because of postgres: check tcp: "
             "connection refused (incident 4), since 14:04:55; neither is well yet, 10 min on."
@@ -144,7 +152,7 @@ STORIES = [
     ),
     (
         "flapping",
-        Facts("api", NOW, replace(OWN, flaps=Flaps((), at(0), 9, at(500)))),
+        RootCauseFacts("api", NOW, replace(OWN, flaps=Flaps((), at(0), 9, at(500)))),
         (
             "2026-03-01 14:05:00 api flapped, 9 changes in 8 min: check http: no answer in 3 s; it last changed "
             "14:13:20, and is over once it is calm."
@@ -152,7 +160,7 @@ STORIES = [
     ),
     (
         "restarts that did not help",
-        Facts(
+        RootCauseFacts(
             "api",
             NOW,
             replace(
@@ -171,7 +179,7 @@ STORIES = [
     ),
     (
         "what systemd said of the run before explains nothing",
-        Facts(
+        RootCauseFacts(
             "api",
             NOW,
             DIED,
@@ -189,7 +197,7 @@ STORIES = [
     ),
     (
         "what systemd said of the run before is not its death's reason",
-        Facts(
+        RootCauseFacts(
             "api",
             NOW,
             DIED,
@@ -206,19 +214,19 @@ STORIES = [
     ),
     (
         "stopped by hand, and the journal says when",
-        Facts(
+        RootCauseFacts(
             "api", NOW, OVER, stopped_by_hand=True, running=False, said=[(at(100), "Stopped api.service - The API.")]
         ),
         "api was stopped by hand at 2026-03-01 14:06:40: it is left alone until somebody starts it.",
     ),
     (
         "stopped by hand, nobody knows when",
-        Facts("api", NOW, stopped_by_hand=True, running=False),
+        RootCauseFacts("api", NOW, stopped_by_hand=True, running=False),
         "api was stopped by hand; when is not known: it is left alone until somebody starts it.",
     ),
     (
         "stopped by opsbot, since there was nothing to go back to",
-        Facts(
+        RootCauseFacts(
             "api",
             NOW,
             stopped_by_hand=True,
@@ -233,7 +241,7 @@ STORIES = [
     ),
     (
         "stopped by hand, days after the first deployment was undone",
-        Facts(
+        RootCauseFacts(
             "api",
             NOW,
             stopped_by_hand=True,
@@ -245,41 +253,43 @@ STORIES = [
     ),
     (
         "nothing ever happened",
-        Facts("api", NOW, started_at=at(-1318), deployments=[DEPLOYED]),
+        RootCauseFacts("api", NOW, started_at=at(-1318), deployments=[DEPLOYED]),
         "No trouble of api is known. It runs, started 2026-03-01 13:43:02 by deployment 12 (abc1234567) by alice.",
     ),
     (
         "it does not run, and nobody knows why",
-        Facts("api", NOW, running=False, exit="exit status 3", said=None),
+        RootCauseFacts("api", NOW, running=False, exit="exit status 3", said=None),
         "api does not run: exit status 3. More is not known.",
     ),
 ]
 
 
 @pytest.mark.parametrize(("facts", "line"), [story[1:] for story in STORIES], ids=[story[0] for story in STORIES])
-def test_each_story_is_told_in_one_line(facts: Facts, line: str) -> None:
-    assert account(facts).line == line
+def test_each_story_is_told_in_one_line(facts: RootCauseFacts, line: str) -> None:
+    assert find_root_cause(facts).line == line
 
 
 def test_what_the_line_rests_on_is_told_in_order() -> None:
-    found = account(Facts("api", NOW, OVER, deployments=[DEPLOYED], deeds=[pressed("restart", -40)], said=OOM))
+    found = find_root_cause(
+        RootCauseFacts("api", NOW, OVER, deployments=[DEPLOYED], deeds=[pressed("restart", -40)], said=OOM)
+    )
     assert [event.kind for event in found.events] == [
-        Matter.DEPLOY,
-        Matter.PERSON,
-        Matter.MANAGER,
-        Matter.MANAGER,
-        Matter.MANAGER,
-        Matter.TROUBLE,
-        Matter.DEED,
-        Matter.WELL,
+        TimelineEntryKind.DEPLOY,
+        TimelineEntryKind.PERSON,
+        TimelineEntryKind.MANAGER,
+        TimelineEntryKind.MANAGER,
+        TimelineEntryKind.MANAGER,
+        TimelineEntryKind.TROUBLE,
+        TimelineEntryKind.DEED,
+        TimelineEntryKind.WELL,
     ]
     assert found.known
-    assert not account(Facts("api", NOW)).known
+    assert not find_root_cause(RootCauseFacts("api", NOW)).known
 
 
 def test_what_systemd_said_long_before_is_no_reason() -> None:
     old = [(moment - timedelta(hours=1), text) for moment, text in OOM]
-    assert "memory" not in account(Facts("api", NOW, OWN, said=old)).line
+    assert "memory" not in find_root_cause(RootCauseFacts("api", NOW, OWN, said=old)).line
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opsbot.core.dependencies import PATIENCE, Own, Part, Standing, Wait, above, attribute, below, pace, ways_back
+from opsbot.core.dependencies import (
+    PATIENCE,
+    AwaitVerdict,
+    CausedBy,
+    DependencyState,
+    OwnFault,
+    above,
+    attribute,
+    below,
+    pace,
+    ways_back,
+)
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NEEDS = {"postgres": (), "redis": (), "api": ("postgres", "redis"), "web": ("api",), "mail": ()}
-DOWN, FAILING, UNSEEN, WELL = Standing.DOWN, Standing.FAILING, Standing.UNSEEN, Standing.WELL
+DOWN, FAILING, UNSEEN, WELL = (
+    DependencyState.DOWN,
+    DependencyState.FAILING,
+    DependencyState.UNSEEN,
+    DependencyState.WELL,
+)
 
 
 def test_what_is_above_and_below() -> None:
@@ -23,26 +39,28 @@ def test_what_is_above_and_below() -> None:
 @pytest.mark.parametrize(
     ("service", "standings", "whose"),
     [
-        ("web", {}, Own()),
-        ("web", {"postgres": DOWN}, Part("postgres")),
-        ("web", {"postgres": DOWN, "api": DOWN}, Part("postgres")),
-        ("web", {"api": DOWN, "redis": FAILING}, Part("api")),
-        ("web", {"redis": FAILING}, Wait(("redis",))),
-        ("web", {"api": UNSEEN, "postgres": FAILING}, Wait(("api", "postgres"))),
-        ("web", {"api": WELL, "postgres": WELL, "redis": WELL}, Own()),
-        ("postgres", {"api": DOWN, "web": FAILING}, Own()),
-        ("mail", {"postgres": DOWN}, Own()),
+        ("web", {}, OwnFault()),
+        ("web", {"postgres": DOWN}, CausedBy("postgres")),
+        ("web", {"postgres": DOWN, "api": DOWN}, CausedBy("postgres")),
+        ("web", {"api": DOWN, "redis": FAILING}, CausedBy("api")),
+        ("web", {"redis": FAILING}, AwaitVerdict(("redis",))),
+        ("web", {"api": UNSEEN, "postgres": FAILING}, AwaitVerdict(("api", "postgres"))),
+        ("web", {"api": WELL, "postgres": WELL, "redis": WELL}, OwnFault()),
+        ("postgres", {"api": DOWN, "web": FAILING}, OwnFault()),
+        ("mail", {"postgres": DOWN}, OwnFault()),
     ],
 )
-def test_whose_trouble_it_is(service: str, standings: dict[str, Standing], whose: Own | Part | Wait) -> None:
+def test_whose_trouble_it_is(
+    service: str, standings: dict[str, DependencyState], whose: OwnFault | CausedBy | AwaitVerdict
+) -> None:
     assert attribute(service, NEEDS, standings, NOW, NOW) == whose
 
 
 def test_nobody_waits_longer_than_the_patience() -> None:
     late = NOW + PATIENCE
-    assert attribute("web", NEEDS, {"api": FAILING}, NOW, late) == Own()
-    assert attribute("web", NEEDS, {"api": FAILING}, NOW, late - timedelta(seconds=1)) == Wait(("api",))
-    assert attribute("web", NEEDS, {"api": FAILING}, NOW, NOW - timedelta(hours=1)) == Own(), "a clock set back"
+    assert attribute("web", NEEDS, {"api": FAILING}, NOW, late) == OwnFault()
+    assert attribute("web", NEEDS, {"api": FAILING}, NOW, late - timedelta(seconds=1)) == AwaitVerdict(("api",))
+    assert attribute("web", NEEDS, {"api": FAILING}, NOW, NOW - timedelta(hours=1)) == OwnFault(), "a clock set back"
 
 
 def test_what_others_wait_for_can_be_judged_while_they_do() -> None:

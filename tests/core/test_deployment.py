@@ -14,15 +14,15 @@ from opsbot.core.deployment import (
     MOVES,
     Accepted,
     Deployment,
-    Facts,
+    DeploymentFacts,
+    DeploymentKind,
+    DeploymentRequest,
     Hold,
     IllegalMoveError,
-    Kind,
     Phase,
+    RefusalReason,
     Refused,
     Release,
-    Request,
-    Why,
     advance,
     decide,
     previous_good,
@@ -34,7 +34,7 @@ PERSON = Actor(Origin.DISCORD, "7", "ada")
 COMMITS = [letter * 40 for letter in "abcd"]
 
 
-def deployment(phase: Phase = Phase.PENDING, kind: Kind = Kind.DEPLOY) -> Deployment:
+def deployment(phase: Phase = Phase.PENDING, kind: DeploymentKind = DeploymentKind.DEPLOY) -> Deployment:
     return Deployment(1, "web", kind, phase, PERSON, NOW, NOW)
 
 
@@ -54,7 +54,7 @@ def walks(draw: st.DrawFn) -> list[Phase]:
 
 
 @st.composite
-def facts(draw: st.DrawFn) -> Facts:
+def facts(draw: st.DrawFn) -> DeploymentFacts:
     kept = [
         release(number, good=draw(st.booleans()), commit=draw(st.sampled_from(COMMITS)))
         for number in draw(st.sets(st.integers(1, 6), max_size=5))
@@ -64,7 +64,7 @@ def facts(draw: st.DrawFn) -> Facts:
         st.none()
         | st.builds(Hold, st.just("web"), st.just("ada"), st.just(""), st.just(NOW), st.sampled_from([None, *COMMITS]))
     )
-    return Facts(
+    return DeploymentFacts(
         has_source=draw(st.booleans()),
         unfinished=draw(st.none() | st.integers(1, 9)),
         hold=hold,
@@ -77,8 +77,8 @@ def facts(draw: st.DrawFn) -> Facts:
     )
 
 
-def request(kind: Kind, actor: Actor, named: str | None = None) -> Request:
-    return Request("web", kind, actor, release=named)
+def request(kind: DeploymentKind, actor: Actor, named: str | None = None) -> DeploymentRequest:
+    return DeploymentRequest("web", kind, actor, release=named)
 
 
 @given(walks())
@@ -120,8 +120,8 @@ def test_ends_are_exactly_the_phases_nothing_follows() -> None:
 def test_the_same_is_never_done_twice_and_what_a_person_named_is_left_to_people() -> None:
     waits = replace(deployment(Phase.WAITING), commit_to=COMMITS[0], release_to="r1")
     named = replace(waits, ref="v1.2")
-    by_itself = request(Kind.DEPLOY, itself(Origin.POLL))
-    by_hand = request(Kind.DEPLOY, PERSON)
+    by_itself = request(DeploymentKind.DEPLOY, itself(Origin.POLL))
+    by_hand = request(DeploymentKind.DEPLOY, PERSON)
     for asked in (by_itself, by_hand):
         assert not replaces(asked, COMMITS[0], waits, "main")
         assert not replaces(asked, None, waits, "main")
@@ -130,11 +130,11 @@ def test_the_same_is_never_done_twice_and_what_a_person_named_is_left_to_people(
     assert replaces(by_hand, COMMITS[1], named, "main")
     assert not replaces(by_itself, COMMITS[1], named, "main")
     assert replaces(by_itself, COMMITS[1], replace(named, actor=itself(Origin.WEBHOOK)), "main")
-    back = replace(waits, kind=Kind.ROLLBACK)
+    back = replace(waits, kind=DeploymentKind.ROLLBACK)
     assert not replaces(by_itself, COMMITS[1], back, "main")
-    assert not replaces(request(Kind.ROLLBACK, PERSON), "r1", back, "main")
-    assert replaces(request(Kind.ROLLBACK, PERSON), "r1", waits, "main")
-    assert not replaces(request(Kind.ROLLBACK, itself(Origin.RECOVERY)), "r0", waits, "main")
+    assert not replaces(request(DeploymentKind.ROLLBACK, PERSON), "r1", back, "main")
+    assert replaces(request(DeploymentKind.ROLLBACK, PERSON), "r1", waits, "main")
+    assert not replaces(request(DeploymentKind.ROLLBACK, itself(Origin.RECOVERY)), "r0", waits, "main")
 
 
 def test_a_note_is_kept_until_another_is_given() -> None:
@@ -142,21 +142,23 @@ def test_a_note_is_kept_until_another_is_given() -> None:
     assert advance(value, Phase.STUCK, NOW).note == "it answered 500"
 
 
-@given(facts(), st.sampled_from(Kind), st.sampled_from([PERSON, itself(Origin.POLL), itself(Origin.WEBHOOK)]))
-def test_nothing_begins_without_a_source_or_beside_another(known: Facts, kind: Kind, actor: Actor) -> None:
+@given(facts(), st.sampled_from(DeploymentKind), st.sampled_from([PERSON, itself(Origin.POLL), itself(Origin.WEBHOOK)]))
+def test_nothing_begins_without_a_source_or_beside_another(
+    known: DeploymentFacts, kind: DeploymentKind, actor: Actor
+) -> None:
     verdict = decide(request(kind, actor), known)
     if not known.has_source:
         assert isinstance(verdict, Refused)
-        assert verdict.why is Why.NO_SOURCE
+        assert verdict.why is RefusalReason.NO_SOURCE
     elif known.unfinished is not None:
         assert isinstance(verdict, Refused)
-        assert verdict.why is Why.BUSY
+        assert verdict.why is RefusalReason.BUSY
         assert verdict.deployment == known.unfinished
 
 
 @given(facts())
-def test_no_automatic_deploy_passes_a_hold_a_quarantine_a_wait_or_a_stop_by_hand(known: Facts) -> None:
-    if not isinstance(decide(request(Kind.DEPLOY, itself(Origin.POLL)), known), Accepted):
+def test_no_automatic_deploy_passes_a_hold_a_quarantine_a_wait_or_a_stop_by_hand(known: DeploymentFacts) -> None:
+    if not isinstance(decide(request(DeploymentKind.DEPLOY, itself(Origin.POLL)), known), Accepted):
         return
     assert known.commit not in known.quarantined
     assert known.hold is None or known.hold.waits not in {None, known.commit}
@@ -165,20 +167,20 @@ def test_no_automatic_deploy_passes_a_hold_a_quarantine_a_wait_or_a_stop_by_hand
 
 
 @given(facts())
-def test_a_person_may_deploy_whatever_is_not_held_busy_or_live_already(known: Facts) -> None:
+def test_a_person_may_deploy_whatever_is_not_held_busy_or_live_already(known: DeploymentFacts) -> None:
     clear = replace(known, has_source=True, unfinished=None)
     held = clear.hold is not None and clear.hold.waits is None
     live = clear.live is not None and clear.live.commit == clear.commit
-    verdict = decide(request(Kind.DEPLOY, PERSON), clear)
+    verdict = decide(request(DeploymentKind.DEPLOY, PERSON), clear)
     assert isinstance(verdict, Accepted) == (not held and not live)
 
 
 @given(facts())
-def test_a_rollback_goes_to_an_older_good_release_out_of_quarantine(known: Facts) -> None:
+def test_a_rollback_goes_to_an_older_good_release_out_of_quarantine(known: DeploymentFacts) -> None:
     clear = replace(known, has_source=True, unfinished=None)
-    verdict = decide(request(Kind.ROLLBACK, PERSON), clear)
+    verdict = decide(request(DeploymentKind.ROLLBACK, PERSON), clear)
     if isinstance(verdict, Refused):
-        assert verdict.why is Why.NO_RELEASE
+        assert verdict.why is RefusalReason.NO_RELEASE
         return
     chosen = next(each for each in clear.releases if each.name == verdict.release)
     assert chosen.good
@@ -187,18 +189,18 @@ def test_a_rollback_goes_to_an_older_good_release_out_of_quarantine(known: Facts
 
 
 @given(facts(), st.integers(0, 5))
-def test_a_named_release_is_returned_to_whatever_is_thought_of_it(known: Facts, number: int) -> None:
+def test_a_named_release_is_returned_to_whatever_is_thought_of_it(known: DeploymentFacts, number: int) -> None:
     clear = replace(known, has_source=True, unfinished=None)
     if not clear.releases:
-        verdict = decide(request(Kind.ROLLBACK, PERSON, "20260101T000000Z-0000000000"), clear)
+        verdict = decide(request(DeploymentKind.ROLLBACK, PERSON, "20260101T000000Z-0000000000"), clear)
         assert isinstance(verdict, Refused)
-        assert verdict.why is Why.NO_RELEASE
+        assert verdict.why is RefusalReason.NO_RELEASE
         return
     wanted = clear.releases[number % len(clear.releases)]
-    verdict = decide(request(Kind.ROLLBACK, PERSON, wanted.name), clear)
+    verdict = decide(request(DeploymentKind.ROLLBACK, PERSON, wanted.name), clear)
     if clear.live == wanted:
         assert isinstance(verdict, Refused)
-        assert verdict.why is Why.ALREADY_LIVE
+        assert verdict.why is RefusalReason.ALREADY_LIVE
     else:
         assert verdict == Accepted(wanted.name)
 

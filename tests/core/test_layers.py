@@ -2,17 +2,17 @@
 
 import pytest
 
-from opsbot.core.layers import Failing, untangle
+from opsbot.core.layers import FailingCheck, untangle
 
 UNIT, PROCESS, PORT = (
-    Failing("unit", "unit", "", "failed"),
-    Failing("process", "process", "", "gone"),
-    Failing("port", "tcp", "", "refused"),
+    FailingCheck("unit", "unit", "", "failed"),
+    FailingCheck("process", "process", "", "gone"),
+    FailingCheck("port", "tcp", "", "refused"),
 )
 PAGE, API, DISK = (
-    Failing("page", "http", "", "no answer"),
-    Failing("api", "http", "", "answered 500"),
-    Failing("disk", "command", "", "exit status 1"),
+    FailingCheck("page", "http", "", "no answer"),
+    FailingCheck("api", "http", "", "answered 500"),
+    FailingCheck("disk", "command", "", "exit status 1"),
 )
 
 
@@ -24,12 +24,20 @@ PAGE, API, DISK = (
         ([DISK, PAGE, API, PORT, PROCESS, UNIT], [UNIT], [PROCESS, PORT, PAGE, API, DISK]),
         ([PAGE, API], [PAGE, API], []),
         ([], [], []),
-        ([Failing("a", "tcp", "x@1.service", "refused"), Failing("b", "http", "x@2.service", "no answer")], None, []),
-        ([Failing("deaf", "presence", "", "offline"), PAGE], [PAGE], [Failing("deaf", "presence", "", "offline")]),
+        (
+            [FailingCheck("a", "tcp", "x@1.service", "refused"), FailingCheck("b", "http", "x@2.service", "no answer")],
+            None,
+            [],
+        ),
+        (
+            [FailingCheck("deaf", "presence", "", "offline"), PAGE],
+            [PAGE],
+            [FailingCheck("deaf", "presence", "", "offline")],
+        ),
     ],
 )
 def test_the_root_most_check_is_the_cause(
-    failing: list[Failing], causes: list[Failing] | None, consequences: list[Failing]
+    failing: list[FailingCheck], causes: list[FailingCheck] | None, consequences: list[FailingCheck]
 ) -> None:
     found = untangle(failing)
     assert found == (tuple(failing if causes is None else causes), tuple(consequences))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opsbot.core.leak import HOUR, Judgement, Shape, judge
+from opsbot.core.leak import HOUR, GrowthShape, LeakVerdict, judge
 from opsbot.core.trend import Point
 
 MIB = float(1 << 20)
@@ -22,7 +22,7 @@ def series(memory: Memory, hours: float = 48, noise: float = 0.5, seed: int = 1)
     return [(float(t), (memory(t / HOUR) + draw.gauss(0, noise)) * MIB) for t in range(0, int(hours * HOUR), 120)]
 
 
-def said(points: list[Point], limit: float | None = LIMIT, started: float = 0.0) -> list[Judgement]:
+def said(points: list[Point], limit: float | None = LIMIT, started: float = 0.0) -> list[LeakVerdict]:
     every = 10
     return [judge(points[:number], started, limit) for number in range(every, len(points) + 1, every)]
 
@@ -30,7 +30,7 @@ def said(points: list[Point], limit: float | None = LIMIT, started: float = 0.0)
 def first_leak(points: list[Point]) -> float:
     """Hours until it was called a leak; NaN where it never was."""
     for number, judgement in enumerate(said(points), 1):
-        if judgement.shape is Shape.LEAKS:
+        if judgement.shape is GrowthShape.LEAKS:
             return number / 3
     return math.nan
 
@@ -89,7 +89,7 @@ def test_what_is_no_leak_is_never_called_one(memory: Memory) -> None:
 
 def test_a_leak_has_its_rate_and_its_end() -> None:
     judgement = judge(series(lambda t: 80 + 10 * t, 24), 0, LIMIT)
-    assert judgement.shape is Shape.LEAKS
+    assert judgement.shape is GrowthShape.LEAKS
     assert judgement.trend is not None
     assert judgement.trend.rate * HOUR / MIB == pytest.approx(10, rel=0.05)
     assert judgement.ahead is not None
@@ -97,36 +97,38 @@ def test_a_leak_has_its_rate_and_its_end() -> None:
 
 
 def test_a_cache_is_said_to_level_off() -> None:
-    assert judge(series(lambda t: 80 + 150 * (1 - math.exp(-t / 3)), 6), 0, LIMIT).shape is Shape.LEVELS_OFF
+    assert judge(series(lambda t: 80 + 150 * (1 - math.exp(-t / 3)), 6), 0, LIMIT).shape is GrowthShape.LEVELS_OFF
 
 
 def test_a_restart_in_between_begins_anew() -> None:
     """Before it, the same memory rose towards the limit; after it, it is level again."""
     before = series(lambda t: 80 + 10 * t, 20)
     after = [(at + 20 * HOUR, value) for at, value in series(lambda _: 80.0, 10)]
-    assert judge(before, 0, 350 * MIB).shape is Shape.LEAKS
-    assert all(each.shape in {Shape.UNKNOWN, Shape.LEVEL} for each in said(before + after, started=20 * HOUR)[66:])
+    assert judge(before, 0, 350 * MIB).shape is GrowthShape.LEAKS
+    assert all(
+        each.shape in {GrowthShape.UNKNOWN, GrowthShape.LEVEL} for each in said(before + after, started=20 * HOUR)[66:]
+    )
 
 
 def test_a_leak_that_restarts_cut_short_again_and_again_is_judged_by_the_last_run_alone() -> None:
     runs = [(at + 3 * HOUR * run, value) for run in range(8) for at, value in series(lambda t: 80 + 40 * t, 3)]
-    assert judge(runs, 21 * HOUR, LIMIT).shape in {Shape.GROWS, Shape.LEAKS}
+    assert judge(runs, 21 * HOUR, LIMIT).shape in {GrowthShape.GROWS, GrowthShape.LEAKS}
     assert judge(runs, 21 * HOUR, LIMIT).trend == judge(runs[-91:], 21 * HOUR, LIMIT).trend
 
 
 def test_without_a_limit_it_grows_at_most() -> None:
-    assert judge(series(lambda t: 80 + 10 * t, 24), 0, None).shape is Shape.GROWS
+    assert judge(series(lambda t: 80 + 10 * t, 24), 0, None).shape is GrowthShape.GROWS
 
 
 def test_a_leak_so_slow_that_a_deploy_comes_first_is_let_be() -> None:
     slow = [(at * 10, value) for at, value in series(lambda t: 80 + 10 * t, 24)]
-    assert judge(slow, 0, LIMIT).shape is Shape.GROWS
-    assert judge(slow, 0, LIMIT, within=14 * 24 * HOUR).shape is Shape.LEAKS
+    assert judge(slow, 0, LIMIT).shape is GrowthShape.GROWS
+    assert judge(slow, 0, LIMIT, within=14 * 24 * HOUR).shape is GrowthShape.LEAKS
 
 
 def test_too_short_a_run_is_not_judged() -> None:
-    assert judge([], 0, LIMIT).shape is Shape.UNKNOWN
-    assert judge(series(lambda t: 80 + 100 * t, 1), 0, LIMIT).shape is Shape.UNKNOWN
+    assert judge([], 0, LIMIT).shape is GrowthShape.UNKNOWN
+    assert judge(series(lambda t: 80 + 100 * t, 1), 0, LIMIT).shape is GrowthShape.UNKNOWN
 
 
 @given(
@@ -149,4 +151,4 @@ def test_the_unit_of_memory_and_the_origin_of_time_do_not_matter(steps: list[int
 @given(st.lists(st.integers(0, 30), min_size=180, max_size=180))
 def test_memory_that_never_grows_is_never_a_leak(steps: list[int]) -> None:
     points = [(240.0 * number, 1e9 - 1e5 * sum(steps[:number])) for number in range(180)]
-    assert judge(points, 0, 2e9).shape is Shape.LEVEL
+    assert judge(points, 0, 2e9).shape is GrowthShape.LEVEL

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from opsbot.core.leak import HOUR, Shape, judge
+from opsbot.core.leak import HOUR, GrowthShape, judge
 from opsbot.core.trend import Point
 
 RECORDINGS = Path(__file__).parents[1] / "recordings"
@@ -21,7 +21,7 @@ def recorded(name: str) -> list[Point]:
     return [(float(at) * STRETCH, float(kib) * 1024) for at, kib in rows]
 
 
-def shapes(points: list[Point], limit: float, every: int) -> set[Shape]:
+def shapes(points: list[Point], limit: float, every: int) -> set[GrowthShape]:
     return {judge(points[:number], 0, limit).shape for number in range(every, len(points) + 1, every)}
 
 
@@ -30,7 +30,7 @@ def shapes(points: list[Point], limit: float, every: int) -> set[Shape]:
 def test_the_demo_service_under_load_does_not_leak(name: str, limit: float) -> None:
     points = recorded(name)
     assert points[-1][0] > 11 * HOUR
-    assert Shape.LEAKS not in shapes(points, limit, 20)
+    assert GrowthShape.LEAKS not in shapes(points, limit, 20)
 
 
 def busy_service(seed: int, days: int) -> list[Point]:
@@ -58,9 +58,9 @@ def test_a_busy_service_over_a_week_does_not_leak(seed: int) -> None:
     points = busy_service(seed, 7)
     # Its greatest is some 200 MiB: a limit that people would set.
     assert 120 * MIB < max(value for _, value in points) < 300 * MIB
-    assert Shape.LEAKS not in shapes(points[::2], 400 * MIB, 45)
+    assert GrowthShape.LEAKS not in shapes(points[::2], 400 * MIB, 45)
 
 
 def test_the_same_service_with_a_leak_is_found_out() -> None:
     leaky = [(at, value + 3 * MIB * at / HOUR) for at, value in busy_service(1, 7)]
-    assert Shape.LEAKS in shapes(leaky[::2], 800 * MIB, 180)
+    assert GrowthShape.LEAKS in shapes(leaky[::2], 800 * MIB, 180)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opsbot.core.threshold import Standing, Threshold, judge
+from opsbot.core.threshold import Threshold, ThresholdState, judge
 
 BEGIN = datetime(2026, 3, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -13,7 +13,7 @@ AVAILABLE = Threshold(5, 8, 5 * MINUTE, 2 * MINUTE)
 
 
 def turns(values: Sequence[float], threshold: Threshold = USED, every: timedelta = MINUTE) -> list[tuple[int, bool]]:
-    standing, found = Standing(), []
+    standing, found = ThresholdState(), []
     for number, value in enumerate(values):
         after = judge(standing, value, BEGIN + number * every, threshold)
         if after.bad is not standing.bad:
@@ -49,7 +49,7 @@ def test_a_while_nobody_looked_does_not_count() -> None:
 
 
 def test_a_clock_set_back_turns_nothing() -> None:
-    standing = judge(Standing(), 95, BEGIN, USED)
+    standing = judge(ThresholdState(), 95, BEGIN, USED)
     assert not judge(standing, 95, BEGIN - timedelta(hours=1), USED).bad
 
 

@@ -3,10 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opsbot.core.trap import Facts
-from opsbot.core.unit_file import UnitText, parse, program, seconds, split
-from opsbot.core.unit_places import paths_of
-from opsbot.core.unit_traps import traps
+from opsbot.units.finding import LintFacts
+from opsbot.units.lint import lint_unit
+from opsbot.units.path_rules import paths_of
+from opsbot.units.unit_file import UnitText, parse, program, seconds, split
 
 FRAGMENT = """\
 # comment
@@ -81,7 +81,7 @@ def test_any_text_can_be_read_and_each_line_number_is_true(lines: list[str]) -> 
     for setting in unit.settings:
         assert text.split("\n")[setting.line - 1].strip().startswith(setting.key[:1])
     paths_of(unit)
-    for trap in traps(unit, Facts(source="/srv/x", memory=1)):
+    for trap in lint_unit(unit, LintFacts(source="/srv/x", memory=1)):
         assert 1 <= trap.line <= max(text.count("\n") + 1, 1)
 
 

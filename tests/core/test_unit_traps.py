@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from opsbot.core.trap import Facts, Severity, Trap
-from opsbot.core.unit_file import UnitText, parse
-from opsbot.core.unit_traps import traps
+from opsbot.units.finding import LintFacts, LintFinding, Severity
+from opsbot.units.lint import lint_unit
+from opsbot.units.unit_file import UnitText, parse
 
 SHIPPED = Path(__file__).parents[2] / "systemd"
 
@@ -73,19 +73,19 @@ WantedBy=multi-user.target
 """
 
 
-def found(text: str, facts: Facts | None = None, *drop_ins: str) -> list[Trap]:
+def found(text: str, facts: LintFacts | None = None, *drop_ins: str) -> list[LintFinding]:
     files = [UnitText("/etc/systemd/system/app.service", text)]
     files += [UnitText(f"/etc/systemd/system/app.service.d/{n}0.conf", t) for n, t in enumerate(drop_ins, 1)]
-    return traps(parse("app.service", files), facts or Facts())
+    return lint_unit(parse("app.service", files), facts or LintFacts())
 
 
-def keys(all_of: list[Trap]) -> set[tuple[str, int]]:
+def keys(all_of: list[LintFinding]) -> set[tuple[str, int]]:
     return {(trap.key, trap.line) for trap in all_of if trap.severity is Severity.TRAP}
 
 
 def test_the_seeds_own_unit() -> None:
     missing = frozenset({"/tmp/voice-meeting-bot"})
-    told = found(SEED, Facts(missing=missing, memory=1024**3))
+    told = found(SEED, LintFacts(missing=missing, memory=1024**3))
     assert keys(told) == {
         ("WatchdogSec", 18),
         ("WorkingDirectory", 12),
@@ -104,15 +104,15 @@ def test_the_seeds_own_unit() -> None:
 
 @pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.service")), ids=lambda path: path.name)
 def test_what_opsbot_ships_does_not_bite(path: Path) -> None:
-    facts = Facts(user="-user" in path.name)
-    told = traps(parse(path.name, [UnitText(str(path), path.read_text())]), facts)
+    facts = LintFacts(user="-user" in path.name)
+    told = lint_unit(parse(path.name, [UnitText(str(path), path.read_text())]), facts)
     # The services that opsbot supervises itself are its children, and are meant to outlive it.
     meant = {"KillMode"} if path.name.startswith("opsbot") else set()
     assert [str(trap) for trap in told if trap.severity is Severity.TRAP and trap.key not in meant] == []
 
 
 def test_a_good_unit_has_none() -> None:
-    assert found(GOOD, Facts(source="/srv/app", memory=1024**3, missing=frozenset({"/tmp/app"}))) == []
+    assert found(GOOD, LintFacts(source="/srv/app", memory=1024**3, missing=frozenset({"/tmp/app"}))) == []
 
 
 BASE = "[Service]\nUser=app\nRestart=always\nExecStart=/bin/app\n"
@@ -203,11 +203,11 @@ RELEASES: Mapping[str, tuple[str, list[tuple[str, Severity]]]] = {
 @pytest.mark.parametrize("case", RELEASES)
 def test_a_unit_must_lead_through_current(case: str) -> None:
     text, told = RELEASES[case]
-    assert [(trap.key, trap.severity) for trap in found(BASE + text, Facts(source="/srv/app"))] == told
+    assert [(trap.key, trap.severity) for trap in found(BASE + text, LintFacts(source="/srv/app"))] == told
 
 
 def test_what_is_missing() -> None:
-    facts = Facts(missing=frozenset({"/bin/app", "/tmp/x"}), memory=512 * 1024**2)
+    facts = LintFacts(missing=frozenset({"/bin/app", "/tmp/x"}), memory=512 * 1024**2)
     told = found(BASE + "ReadWritePaths=/tmp/x -/tmp/x /tmp\n", facts)
     assert [(trap.key, trap.line, trap.severity) for trap in told] == [
         ("ReadWritePaths", 5, Severity.TRAP),
@@ -218,15 +218,15 @@ def test_what_is_missing() -> None:
 
 def test_what_a_start_or_a_deploy_makes_may_be_missing() -> None:
     text = BASE + "RuntimeDirectory=app\nReadWritePaths=/run/app/x\nExecStart=/srv/app/current/run\n"
-    facts = Facts(source="/srv/app", missing=frozenset({"/run/app/x", "/srv/app/current/run"}))
+    facts = LintFacts(source="/srv/app", missing=frozenset({"/run/app/x", "/srv/app/current/run"}))
     assert found(text, facts) == []
 
 
 def test_a_script_whose_first_line_names_node() -> None:
-    facts = Facts(interpreters={"/bin/app": "/usr/bin/node"})
+    facts = LintFacts(interpreters={"/bin/app": "/usr/bin/node"})
     assert [trap.key for trap in found(BASE + "MemoryDenyWriteExecute=yes\n", facts)] == ["MemoryDenyWriteExecute"]
 
 
 def test_a_users_own_systemd_has_traps_of_its_own() -> None:
     text = "[Unit]\nAfter=network-online.target\n[Service]\nRestart=always\nExecStart=/home/a/app\nProtectHome=yes\n"
-    assert [(t.key, t.severity) for t in found(text, Facts(user=True))] == [("After", Severity.NOTE)]
+    assert [(t.key, t.severity) for t in found(text, LintFacts(user=True))] == [("After", Severity.NOTE)]

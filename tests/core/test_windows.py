@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from opsbot.core.windows import (
     WEEK,
-    Deploys,
     Weekday,
     Window,
+    WindowDeploys,
     active,
     coming,
     keeps_deploys,
@@ -140,7 +140,7 @@ def test_what_comes_next_is_in_order_over_all_windows() -> None:
 def test_a_hold_keeps_automatic_deploys_of_its_services_back_while_it_lasts(
     service: str, hour: int, *, kept: bool
 ) -> None:
-    window = Window("w", time(1), timedelta(hours=2), days=WEEK, services=("a",), deploys=Deploys.HOLD)
+    window = Window("w", time(1), timedelta(hours=2), days=WEEK, services=("a",), deploys=WindowDeploys.HOLD)
     words = keeps_deploys([window], service, datetime(2026, 3, 4, hour, tzinfo=UTC))
     assert (words is not None) == kept
     if words:
@@ -148,21 +148,21 @@ def test_a_hold_keeps_automatic_deploys_of_its_services_back_while_it_lasts(
 
 
 def test_with_an_only_window_automatic_deploys_wait_for_it() -> None:
-    only = Window("quiet hours", time(1), timedelta(hours=2), days=WEEK, deploys=Deploys.ONLY)
-    also = Window("second", time(5), timedelta(hours=1), days=WEEK, deploys=Deploys.ONLY)
+    only = Window("quiet hours", time(1), timedelta(hours=2), days=WEEK, deploys=WindowDeploys.ONLY)
+    also = Window("second", time(5), timedelta(hours=1), days=WEEK, deploys=WindowDeploys.ONLY)
     day = datetime(2026, 3, 4, tzinfo=UTC)
     assert keeps_deploys([only, also], "a", day + timedelta(hours=2)) is None
     assert keeps_deploys([only, also], "a", day + timedelta(hours=5)) is None
     words = keeps_deploys([only, also], "a", day + timedelta(hours=4))
     assert words is not None
     assert "second" in words
-    past = Window("past", time(1), timedelta(hours=2), date=date(2020, 1, 1), deploys=Deploys.ONLY)
+    past = Window("past", time(1), timedelta(hours=2), date=date(2020, 1, 1), deploys=WindowDeploys.ONLY)
     assert "does not come again" in (keeps_deploys([past], "a", day) or "")
 
 
 def test_a_hold_within_an_only_window_holds() -> None:
-    only = Window("only", time(1), timedelta(hours=4), days=WEEK, deploys=Deploys.ONLY)
-    hold = Window("hold", time(2), timedelta(hours=1), days=WEEK, deploys=Deploys.HOLD)
+    only = Window("only", time(1), timedelta(hours=4), days=WEEK, deploys=WindowDeploys.ONLY)
+    hold = Window("hold", time(2), timedelta(hours=1), days=WEEK, deploys=WindowDeploys.HOLD)
     at = datetime(2026, 3, 4, 2, 30, tzinfo=UTC)
     assert "hold" in (keeps_deploys([only, hold], "a", at) or "")
 

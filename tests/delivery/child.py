@@ -9,13 +9,13 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from cogs._budget import Limit, Limits
+from cogs.delivery.rate_budget import Limits, RateLimit
 from opsbot.bot.run import run_bot
 from tests.cogs.world import BRISK, QUICK, config_for, open_parts
 
 LOOK = 0.05
 """Seconds: what another process writes into the store is found by looking."""
-UNLIMITED = Limits(*(Limit(1000, 1.0),) * 4)
+UNLIMITED = Limits(*(RateLimit(1000, 1.0),) * 4)
 
 
 async def main(folder: Path, api_url: str, token: str, *, board: bool) -> None:

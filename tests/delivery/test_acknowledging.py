@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from opsbot.core.model import Acknowledgement, NoticeKind
-from opsbot.store import acks, outbox, watchbook
+from opsbot.core.model import Acknowledgement, NotificationKind
+from opsbot.store import acks, incident_repository, outbox
 from tests.cogs.world import Json, World, buttons_of, text_of
 from tests.delivery.test_threads import deed, lines, opened
 
@@ -96,7 +96,7 @@ async def test_a_call_for_a_human_makes_it_void_and_is_the_one_message(world: Wo
     await world.start()
     card = await opened(world)
     await taken(world, card)
-    await world.store.write(watchbook.call_human, 1, "3 restarts did not help", world.now())
+    await world.store.write(incident_repository.call_human, 1, "3 restarts did not help", world.now())
     world.feed.publish("notice")
     await world.all_told()
     value = await found(world)
@@ -120,7 +120,9 @@ async def test_an_acknowledgement_that_comes_first_drops_the_reminder_that_waits
     await world.start()
     card = await opened(world)
     fault(world).away()
-    await world.store.write(outbox.put, "r", NoticeKind.REMINDER, "api", world.now(), subject=1, body={"count": 1})
+    await world.store.write(
+        outbox.put, "r", NotificationKind.REMINDER, "api", world.now(), subject=1, body={"count": 1}
+    )
     assert await world.store.write(acks.acknowledge, Acknowledgement(1, "Mia", "on it", world.now()))
     fault(world).back()
     world.feed.publish("notice")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from discord.gateway import KeepAliveHandler
 
-from opsbot.bot.connection import Pace
+from opsbot.bot.connection import ConnectPace
 from opsbot.bot.link import Link
 from tests.cogs.world import QUICK, World, open_world, text_of
 
@@ -83,7 +83,7 @@ async def test_op_7_is_followed_by_a_resume(world: World) -> None:
 
 
 async def test_after_an_outage_opsbot_is_back_within_the_longest_wait(world: World) -> None:
-    pace = Pace(retry_first=0.05, retry_most=0.8, identify=0.0, invalidated=0.02, healthy=0.2)
+    pace = ConnectPace(retry_first=0.05, retry_most=0.8, identify=0.0, invalidated=0.02, healthy=0.2)
     await world.start(pace=pace)
     world.standin.faults.away()
     await world.until(lambda: world.link is Link.AWAY)
@@ -96,7 +96,7 @@ async def test_after_an_outage_opsbot_is_back_within_the_longest_wait(world: Wor
 
 
 def test_no_number_of_failures_makes_it_wait_longer_than_a_quarter_of_a_minute() -> None:
-    pace = Pace()
+    pace = ConnectPace()
     assert max(pace.wait(failures) for failures in range(2000)) <= 15.0
     assert pace.wait(1) <= 0.5
     # In the worst case a try has just begun that hangs, and the next comes after the longest wait.
@@ -104,7 +104,7 @@ def test_no_number_of_failures_makes_it_wait_longer_than_a_quarter_of_a_minute()
 
 
 async def test_a_server_that_accepts_and_hangs_up_does_not_make_it_spin(world: World) -> None:
-    await world.start(pace=Pace(retry_first=0.2, retry_most=0.4, identify=0.0, healthy=5.0))
+    await world.start(pace=ConnectPace(retry_first=0.2, retry_most=0.4, identify=0.0, healthy=5.0))
     world.standin.faults.refuse_gateway()
     before = len(world.standin.requests)
     await asyncio.sleep(1.5)
@@ -114,7 +114,7 @@ async def test_a_server_that_accepts_and_hangs_up_does_not_make_it_spin(world: W
 
 
 async def test_a_held_gateway_is_given_up_in_time(world: World) -> None:
-    await world.start(pace=Pace(retry_first=0.05, retry_most=0.2, identify=0.0, connect=0.4))
+    await world.start(pace=ConnectPace(retry_first=0.05, retry_most=0.2, identify=0.0, connect=0.4))
     world.standin.faults.hold_gateway()
     await asyncio.sleep(1.2)
     world.standin.faults.release()
@@ -129,7 +129,7 @@ async def test_a_bad_token_is_named_and_tried_again_seldom(world: World) -> None
     assert world.bot is not None
     assert not world.bot.done()
     assert len([request for request in world.standin.requests if request.path.endswith("/users/@me")]) <= 5
-    assert Pace().refused == 300.0
+    assert ConnectPace().refused == 300.0
 
 
 async def test_a_token_that_only_the_gateway_refuses_is_named_too(world: World) -> None:
@@ -171,12 +171,12 @@ async def test_used_up_session_starts_are_waited_for(world: World) -> None:
 
 
 async def test_two_identifies_are_five_seconds_apart(world: World) -> None:
-    await world.start(pace=Pace(retry_first=0.02, identify=1.0, invalidated=0.02))
+    await world.start(pace=ConnectPace(retry_first=0.02, identify=1.0, invalidated=0.02))
     began = time.monotonic()
     world.standin.faults.drop_gateway(resumable=False)
     await world.until(lambda: world.standin.gateway.starts == 2)
     assert time.monotonic() - began > 0.5
-    assert Pace().identify == 5.0
+    assert ConnectPace().identify == 5.0
 
 
 async def test_the_end_comes_within_seconds_and_leaves_no_connection(world: World) -> None:
@@ -209,8 +209,8 @@ async def test_the_token_is_in_no_log_line(world: World, caplog: pytest.LogCaptu
 async def test_a_connection_whose_heartbeats_are_not_answered_is_told_and_so_is_its_mending(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("opsbot.bot.logins.LATENCY_SECONDS", 0.1)
-    monkeypatch.setattr("opsbot.bot.logins.LATE_SECONDS", 0.8)
+    monkeypatch.setattr("opsbot.bot.login_loop.LATENCY_SECONDS", 0.1)
+    monkeypatch.setattr("opsbot.bot.login_loop.LATE_SECONDS", 0.8)
     async with open_world(tmp_path, heartbeat_seconds=0.3) as world:
         await world.start()
         await asyncio.sleep(1.5)

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 
-from cogs import alerts
+from cogs.delivery import sender
 from opsbot.core.deployment import Phase
-from opsbot.core.model import NoticeKind
+from opsbot.core.model import NotificationKind
 from opsbot.standin.plumbing import LoggedRequest
 from opsbot.store import outbox
 from tests.cogs.world import BRISK, Json, World, buttons_of, commits, step, text_of
@@ -29,7 +29,7 @@ async def no_stale_cards(world: World, seconds: float = 15.0) -> None:
 
 
 async def test_many_changes_become_few_edits_and_the_last_state_is_shown(world: World) -> None:
-    await world.start(channel_pace=alerts.Pace(card=0.3))
+    await world.start(channel_pace=sender.DeliveryPace(card=0.3))
     value = await world.deployment(release_from="r0")
     await world.standin.wait_for_message(lambda m: "#d1" in text_of(m))
     for phase in (Phase.FETCHING, Phase.PREPARING, Phase.INSTALLING, Phase.SWITCHING, Phase.RESTARTING):
@@ -46,7 +46,7 @@ async def test_many_changes_become_few_edits_and_the_last_state_is_shown(world: 
 
 
 async def test_edits_keep_to_discords_own_limits(world: World) -> None:
-    await world.start(channel_pace=alerts.Pace())
+    await world.start(channel_pace=sender.DeliveryPace())
     value = await world.deployment()
     await world.standin.wait_for_message(lambda m: "#d1" in text_of(m))
     for number in range(40):
@@ -58,7 +58,7 @@ async def test_edits_keep_to_discords_own_limits(world: World) -> None:
 
 
 async def test_edits_of_messages_older_than_an_hour_are_so_few_that_discord_refuses_none(world: World) -> None:
-    await world.start(channel_pace=alerts.Pace(card=0.2))
+    await world.start(channel_pace=sender.DeliveryPace(card=0.2))
     values = [await world.deployment("api"), await world.deployment("worker")]
     for number in (1, 2):
         card = await world.standin.wait_for_message(_with_mark(f"#d{number}"))
@@ -176,6 +176,6 @@ async def test_cards_of_a_channel_that_is_not_configured_any_more_are_left_alone
     await world.start(channel_pace=BRISK)
     await world.change(value, phase=Phase.FETCHING)
     await no_stale_cards(world)
-    card = await world.store.read(outbox.card, NoticeKind.DEPLOYMENT, 1)
+    card = await world.store.read(outbox.card, NotificationKind.DEPLOYMENT, 1)
     assert card is not None
     assert edits(world) == []

@@ -5,7 +5,7 @@ import random
 import sys
 from collections.abc import Callable
 
-from opsbot.core.model import NoticeKind
+from opsbot.core.model import NotificationKind
 from opsbot.store import outbox
 from tests.cogs.world import Json, World
 
@@ -21,7 +21,7 @@ async def test_killed_at_any_moment_it_tells_each_notice_once_and_in_order(world
     chance = random.Random(7)  # noqa: S311 - no secret
     for number in range(NOTICES):
         body: dict[str, object] = {"text": f"word {number}", "level": "warning"}
-        await world.store.write(outbox.put, f"w{number}", NoticeKind.WORD, "api", world.now(), body=body)
+        await world.store.write(outbox.put, f"w{number}", NotificationKind.WORD, "api", world.now(), body=body)
     world.standin.faults.delay(MESSAGES, 0.03, times=1000, method="POST")
     for round_number in range(3):
         child = await asyncio.create_subprocess_exec(

@@ -5,8 +5,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from opsbot.core.model import Notice, NoticeKind
-from opsbot.store import outbox, watchbook
+from opsbot.core.model import Notification, NotificationKind
+from opsbot.store import incident_repository, outbox
 from tests.cogs.world import BRISK, World, text_of
 
 MANY = r"/channels/\d+/messages$"
@@ -26,7 +26,7 @@ async def outage(world: World, *, incidents: int, minutes: int = 60) -> None:
         async with asyncio.timeout(10):
             while not await world.store.read(_failed):
                 await asyncio.sleep(0.01)
-    await world.store.write(watchbook.call_human, 1, "restarts did not help", world.now())
+    await world.store.write(incident_repository.call_human, 1, "restarts did not help", world.now())
     for number in range(incidents):
         await world.incident(cause=f"http: answered {500 + number}")
         await world.engine.tell("api", f"word {number}", level="warning", key=f"w{number}")
@@ -39,7 +39,7 @@ def _failed(db: Any) -> bool:
     return bool(db.execute("SELECT count(*) FROM notices WHERE failure != ''").fetchone()[0])
 
 
-def _untold(db: Any) -> list[Notice]:
+def _untold(db: Any) -> list[Notification]:
     rows = db.execute("SELECT * FROM notices WHERE told_at IS NULL AND dropped IS NULL")
     return [outbox.notice(row) for row in rows]
 
@@ -130,7 +130,7 @@ async def test_the_end_of_an_outage_is_not_told_before_its_alarm_in_any_place(wo
     world.standin.faults.back()
     await world.all_told(20)
     for number in (1, 2):
-        card = await world.store.read(outbox.card, NoticeKind.INCIDENT, number)
+        card = await world.store.read(outbox.card, NotificationKind.INCIDENT, number)
         assert card is not None
         end = next(m for m in world.standin.messages(card.message_id) if "well again" in m["content"])
         assert int(end["id"]) > (card.message_id or 0)

@@ -2,12 +2,12 @@
 
 import asyncio
 
-from cogs import alerts
+from cogs.delivery import sender
 from opsbot.core.deployment import Phase
-from opsbot.store import outbox, watchbook
+from opsbot.store import incident_repository, outbox
 from tests.cogs.world import World, commits, text_of
 
-FAST = alerts.Pace(retry_first=0.02, retry_most=0.2, look=0.3, card=0.1, tail=0.2, proof_first=0.5)
+FAST = sender.DeliveryPace(retry_first=0.02, retry_most=0.2, look=0.3, card=0.1, tail=0.2, proof_first=0.5)
 
 
 def refused(world: World) -> list[str]:
@@ -19,7 +19,7 @@ async def test_a_thread_that_fills_holds_up_no_alarm(world: World) -> None:
     incident = await world.incident()
     await world.all_told()
     for number in range(12):
-        await world.store.write(watchbook.change_incident, incident.id, world.now(), deed=f"deed {number}")
+        await world.store.write(incident_repository.change_incident, incident.id, world.now(), deed=f"deed {number}")
     await world.recover()
     (card,) = world.posted()
     await world.until(lambda: len(world.thread(card)) > 2)
@@ -45,7 +45,9 @@ async def test_cards_lines_tails_and_the_probe_together_are_never_refused(world:
             world.manager.write(f"line {number}", service=service)
         value = await world.change(value, phase=Phase.FETCHING, commits=commits(f"title {number}"))
         if number % 4 == 0:
-            await world.store.write(watchbook.change_incident, incident.id, world.now(), deed=f"deed {number}")
+            await world.store.write(
+                incident_repository.change_incident, incident.id, world.now(), deed=f"deed {number}"
+            )
             await world.engine.tell("api", f"word {number}", level="warning", key=f"w{number}")
         await asyncio.sleep(0.1)
     await world.all_told(60)

@@ -5,8 +5,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from cogs import alerts
-from opsbot.core.model import Proof
+from cogs.delivery import sender
+from opsbot.core.model import DeliveryTest
 from opsbot.standin.state import BOT_ROLE_ID
 from opsbot.store import channel_state
 from tests.cogs.world import BRISK, World, text_of
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SEND = 1 << 11
-SOON = alerts.Pace(
+SOON = sender.DeliveryPace(
     retry_first=0.02, retry_most=0.2, closed=0.3, look=0.2, card=0.05, proof_first=0.0, proof_settle=0.05
 )
 
 
-async def proof(world: World) -> Proof | None:
+async def proof(world: World) -> DeliveryTest | None:
     return await world.store.read(channel_state.proof, world.standin.ops_channel_id)
 
 
-async def proven(world: World, after: datetime | None = None) -> Proof:
+async def proven(world: World, after: datetime | None = None) -> DeliveryTest:
     """The next proof that went well."""
     async with asyncio.timeout(10):
         while True:

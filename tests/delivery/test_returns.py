@@ -5,9 +5,9 @@ Played with real kills in `scenarios/test_returns.py`.
 
 from datetime import timedelta
 
-from opsbot import returns
 from opsbot.core.subjects import OPSBOT
-from opsbot.store import outbox, watchbook
+from opsbot.daemon import crash_loop
+from opsbot.store import incident_repository, outbox
 from tests.cogs.world import World, text_of
 
 MINUTE = timedelta(minutes=1)
@@ -17,7 +17,7 @@ async def back(world: World, times: int = 1, every: timedelta = timedelta(0)) ->
     """opsbot comes back so often; the clock moves before each time."""
     for _ in range(times):
         world.parts.shift += every
-        await returns.tell_cut_short(world.engine, "pid 7, running since <t:1766000000:f>")
+        await crash_loop.tell_cut_short(world.engine, "pid 7, running since <t:1766000000:f>")
 
 
 def backs(world: World) -> list[str]:
@@ -38,7 +38,7 @@ async def test_returns_within_an_hour_of_the_first_are_edited_into_its_message_a
     await back(world, every=50 * MINUTE)
     await world.until(lambda: len(backs(world)) == 2)
     assert backs(world)[1].startswith("ℹ️ opsbot is back."), "an hour later it is news again"
-    assert await world.store.read(watchbook.open_incidents) == {}
+    assert await world.store.read(incident_repository.open_incidents) == {}
 
 
 async def test_three_within_an_hour_are_an_incident_though_an_hour_of_messages_ends_between_them(world: World) -> None:
@@ -46,7 +46,7 @@ async def test_three_within_an_hour_are_an_incident_though_an_hour_of_messages_e
     await back(world)
     await back(world, 3, every=25 * MINUTE)
     await world.all_told()
-    (incident,) = (await world.store.read(watchbook.open_incidents)).values()
+    (incident,) = (await world.store.read(incident_repository.open_incidents)).values()
     assert incident.service == OPSBOT
     assert incident.cause == "ended 3 times within 50 m without being told to"
     (card,) = [message for message in world.posted() if "opsbot itself" in message["content"]]
@@ -60,13 +60,13 @@ async def test_while_the_incident_is_open_all_returns_are_one_message_and_calm_e
     await said(world, "came back 200 times since <t:")
     assert len(backs(world)) == 1
     world.parts.shift += 29 * MINUTE
-    await returns.look(world.engine)
-    assert OPSBOT in await world.store.read(watchbook.open_incidents)
+    await crash_loop.look(world.engine)
+    assert OPSBOT in await world.store.read(incident_repository.open_incidents)
     world.parts.shift += 2 * MINUTE
-    await returns.look(world.engine)
-    assert await world.store.read(watchbook.open_incidents) == {}
+    await crash_loop.look(world.engine)
+    assert await world.store.read(incident_repository.open_incidents) == {}
     await world.until(lambda: any("opsbot itself was not well for" in text_of(each) for each in world.posted()))
-    await returns.look(world.engine)  # nothing to end
+    await crash_loop.look(world.engine)  # nothing to end
 
 
 async def test_a_deleted_message_is_posted_anew_and_goes_on_to_count(world: World) -> None:
@@ -79,12 +79,12 @@ async def test_a_deleted_message_is_posted_anew_and_goes_on_to_count(world: Worl
     await said(world, "came back 3 times")
     await world.all_told()
     assert len(backs(world)) == 1
-    assert OPSBOT in await world.store.read(watchbook.open_incidents)
+    assert OPSBOT in await world.store.read(incident_repository.open_incidents)
 
 
 async def test_those_told_before_this_version_are_left_as_they_are(world: World) -> None:
     await world.engine.tell("", "opsbot is back. The one before (…) was killed", key="cut-short:pid 3")
     await back(world)
-    first, second = await world.store.read(outbox.untold, world.now())
+    first, second = await world.store.read(outbox.pending, world.now())
     assert first.key == "cut-short:pid 3"
     assert second.body["count"] == 1

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from cogs import alerts
+from cogs.delivery import sender
 from opsbot.core.deployment import Phase
-from opsbot.core.model import NoticeKind, Silence
-from opsbot.store import outbox, watchbook
+from opsbot.core.model import NotificationKind, Silence
+from opsbot.store import incident_repository, outbox
 from tests.cogs.world import BRISK, Json, World, buttons_of, text_of
 
 MESSAGES = r"/channels/\d+/messages$"
@@ -96,7 +96,7 @@ async def test_opsbot_killed_between_sending_and_writing_it_down_does_not_send_i
     await world.start()
     await world.all_told()
     assert len(world.posted()) == 1
-    told = await world.store.read(outbox.card, NoticeKind.INCIDENT, 1)
+    told = await world.store.read(outbox.card, NotificationKind.INCIDENT, 1)
     assert told is not None
     assert str(told.message_id) == world.posted()[0]["id"]
 
@@ -188,14 +188,14 @@ async def test_a_rate_limit_delays_and_keeps_the_order(world: World) -> None:
 async def test_a_silenced_alarm_comes_when_the_silence_ends_and_deployments_do_not_wait(world: World) -> None:
     await world.start()
     until = world.now() + timedelta(seconds=0.7)
-    await world.store.write(watchbook.put_silence, Silence("api", "Mia", "", world.now(), until))
+    await world.store.write(incident_repository.put_silence, Silence("api", "Mia", "", world.now(), until))
     await world.incident()
     await world.deployment()
     await world.standin.wait_for_message(lambda m: "#d1" in text_of(m))
     assert len(world.posted()) == 1
     said = f"-# was silenced until <t:{int(until.timestamp())}:f>"
     card = await world.standin.wait_for_message(lambda m: "#i1" in text_of(m) and said in m["content"])
-    await world.store.write(watchbook.change_incident, 1, world.now(), deed="a deed after it")
+    await world.store.write(incident_repository.change_incident, 1, world.now(), deed="a deed after it")
     world.feed.publish("incident", 1)
     edited = await world.standin.wait_for_message(lambda m: m["id"] == card["id"] and "a deed after it" in text_of(m))
     assert said in edited["content"]
@@ -218,7 +218,7 @@ async def test_a_deployment_that_went_wrong_is_told_in_a_message_of_its_own_and_
 async def test_a_human_is_called_in_a_message_of_its_own(world: World) -> None:
     await world.start()
     opened = await world.incident()
-    await world.store.write(watchbook.call_human, opened.id, "3 restarts did not help", world.now())
+    await world.store.write(incident_repository.call_human, opened.id, "3 restarts did not help", world.now())
     world.feed.publish("notice")
     reply = await world.standin.wait_for_message(lambda m: m["type"] == 19)
     assert "A human is needed for api: 3 restarts did not help (http: answered 500)." in reply["content"]
@@ -230,7 +230,7 @@ async def test_an_update_can_be_deployed_from_its_notice(world: World) -> None:
     await world.start()
     commit = {"id": "a" * 40, "title": "Better", "author": "Ada", "at": 0}
     body: dict[str, object] = {"text": "api: a new commit", "commit": "a" * 40, "commits": [commit], "total": 3}
-    await world.store.write(outbox.put, "u", NoticeKind.UPDATE, "api", world.now(), body=body)
+    await world.store.write(outbox.put, "u", NotificationKind.UPDATE, "api", world.now(), body=body)
     world.feed.publish("notice")
     message = await world.standin.wait_for_message(lambda m: "a new commit" in m["content"])
     assert "Better" in text_of(message)
@@ -244,7 +244,7 @@ def _saying(words: str) -> Callable[[Json], bool]:
 
 
 async def test_an_alarm_is_in_the_channel_within_a_tenth_of_a_second(world: World) -> None:
-    await world.start(channel_pace=alerts.Pace())
+    await world.start(channel_pace=sender.DeliveryPace())
     loop = asyncio.get_running_loop()
     took = []
     for number in range(5):

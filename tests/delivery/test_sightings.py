@@ -13,9 +13,9 @@ from opsbot.bot.link import Link
 from opsbot.config import Check, CheckKind, Config, Drain
 from opsbot.core.deployment import Phase, advance
 from opsbot.core.health import Verdict
+from opsbot.monitoring.presence_cache import PresenceCache
 from opsbot.standin.state import Intent
 from opsbot.store import ledger
-from opsbot.watch.sightings import Sightings
 from tests.cogs.world import World, buttons_of, open_world, text_of
 
 BOT = 100000000000000105  # the first member after the five of the world
@@ -28,10 +28,10 @@ def with_bot(config: Config) -> Config:
     return replace(config, services={**config.services, "api": api})
 
 
-def sightings(world: World) -> Sightings:
-    assert world.engine.standings.aware is not None
-    assert world.engine.standings.aware.sightings is not None
-    return world.engine.standings.aware.sightings
+def presence_cache(world: World) -> PresenceCache:
+    assert world.engine.standings.discord_bots is not None
+    assert world.engine.standings.discord_bots.presence_cache is not None
+    return world.engine.standings.discord_bots.presence_cache
 
 
 def bot_in(world: World) -> None:
@@ -42,13 +42,13 @@ async def test_a_bots_presence_is_seen_from_the_first_session_and_as_it_changes(
     async with open_world(tmp_path, changed=with_bot, privileged_intents=Intent.PRESENCES) as world:
         bot_in(world)
         world.standin.set_presence(BOT, "online")
-        assert sightings(world).look(BOT)[0] is None
+        assert presence_cache(world).look(BOT)[0] is None
         await world.start()
-        await world.until(lambda: sightings(world).look(BOT)[0] is True)
+        await world.until(lambda: presence_cache(world).look(BOT)[0] is True)
         world.standin.set_presence(BOT, "offline")
-        await world.until(lambda: sightings(world).look(BOT)[0] is False)
+        await world.until(lambda: presence_cache(world).look(BOT)[0] is False)
         world.standin.set_presence(BOT, "dnd")
-        await world.until(lambda: sightings(world).look(BOT) == (True, "seen dnd in the server"))
+        await world.until(lambda: presence_cache(world).look(BOT) == (True, "seen dnd in the server"))
 
 
 @pytest.mark.parametrize("resumable", [True, False])
@@ -57,12 +57,12 @@ async def test_what_changed_while_opsbot_was_cut_off_is_known_afterwards(tmp_pat
         bot_in(world)
         world.standin.set_presence(BOT, "online")
         await world.start()
-        await world.until(lambda: sightings(world).look(BOT)[0] is True)
+        await world.until(lambda: presence_cache(world).look(BOT)[0] is True)
         world.standin.faults.refuse_gateway(0.6)
         world.standin.faults.drop_gateway(resumable=resumable)
-        await world.until(lambda: sightings(world).look(BOT)[0] is None)
+        await world.until(lambda: presence_cache(world).look(BOT)[0] is None)
         world.standin.set_presence(BOT, "offline")
-        await world.until(lambda: sightings(world).look(BOT)[0] is False)
+        await world.until(lambda: presence_cache(world).look(BOT)[0] is False)
 
 
 async def test_without_the_intent_opsbot_says_so_and_goes_on(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ async def test_without_the_intent_opsbot_says_so_and_goes_on(tmp_path: Path) -> 
         await world.until(lambda: world.link is Link.CONNECTED)
         assert "Developer Portal" in world.states[-1].problem
         assert "Presence Intent" in world.states[-1].problem
-        online, words = sightings(world).look(BOT)
+        online, words = presence_cache(world).look(BOT)
         assert online is None
         assert words.startswith("cannot be asked: the Presence Intent is not switched on")
         await world.engine.watcher.look(["api"])
@@ -90,7 +90,7 @@ async def test_no_intent_is_asked_for_that_nothing_needs(tmp_path: Path) -> None
     async with open_world(tmp_path) as world:
         await world.start()
         assert [session.intents for session in world.standin.gateway.sessions.values()] == [Intent.GUILDS]
-        assert world.engine.standings.aware is None
+        assert world.engine.standings.discord_bots is None
 
 
 async def test_the_people_beside_a_bot_are_counted_and_bots_are_not(tmp_path: Path) -> None:
@@ -101,35 +101,35 @@ async def test_the_people_beside_a_bot_are_counted_and_bots_are_not(tmp_path: Pa
         for one in (BOT, other, world.people["viewer"]):
             world.standin.set_voice(one, room)
         await world.start()
-        await world.until(lambda: sightings(world).company(BOT) is not None)
-        company = sightings(world).company(BOT)
+        await world.until(lambda: presence_cache(world).company(BOT) is not None)
+        company = presence_cache(world).company(BOT)
         assert company is not None
         assert (company.channel, company.people) == ("meeting", 1)
         world.standin.set_voice(world.people["admin"], room)
-        await world.until(lambda: (sightings(world).company(BOT) or company).people == 2)
+        await world.until(lambda: (presence_cache(world).company(BOT) or company).people == 2)
         for rank in ("viewer", "admin"):
             world.standin.set_voice(world.people[rank], None)
-        await world.until(lambda: sightings(world).company(BOT) is None)
+        await world.until(lambda: presence_cache(world).company(BOT) is None)
 
 
 async def test_an_outage_of_discord_is_seen_and_ends(tmp_path: Path) -> None:
     async with open_world(tmp_path, changed=with_bot, privileged_intents=Intent.PRESENCES) as world:
         await world.start()
-        assert world.engine.standings.aware is not None
-        triage = world.engine.standings.aware.triage
+        assert world.engine.standings.discord_bots is not None
+        outage_detector = world.engine.standings.discord_bots.outage_detector
         await world.until(lambda: world.link is Link.CONNECTED)
         world.standin.faults.away()
-        await world.until(lambda: triage._rest_fails and not triage._up)
+        await world.until(lambda: outage_detector._rest_fails and not outage_detector._up)
         world.parts.shift = timedelta(seconds=11)
-        await triage.tick()
-        assert triage.away is not None
+        await outage_detector.tick()
+        assert outage_detector.away is not None
         (status,) = await world.engine.standings.of(["api"])
-        assert status.discord_away == triage.away
+        assert status.discord_away == outage_detector.away
         world.standin.faults.back()
-        await world.until(lambda: triage._up)
+        await world.until(lambda: outage_detector._up)
         world.parts.shift += timedelta(seconds=11)
-        await triage.tick()
-        assert triage.away is None
+        await outage_detector.tick()
+        assert outage_detector.away is None
 
 
 async def test_the_card_of_one_that_waits_has_a_button_that_ends_the_wait(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from opsbot.config import Config
-from opsbot.core.model import Acknowledgement, NoticeKind
-from opsbot.store import acks, deliveries, outbox, storms, watchbook
+from opsbot.core.model import Acknowledgement, NotificationKind
+from opsbot.store import acks, deliveries, incident_repository, outbox, storms
 from tests.cogs.world import Json, World, config_for, open_world, text_of
 
 NAMES = tuple(f"s{number:02d}" for number in range(40))
@@ -69,7 +69,7 @@ async def test_the_first_are_told_by_themselves_and_the_rest_by_one_message_that
     assert sorted(alone + together) == list(NAMES), "each alarm once"
     assert f"🔴 {len(together)} services became unwell" in storm["content"]
     assert not storm["flags"] & 1 << 12
-    assert len(await world.store.read(watchbook.open_incidents)) == 40, "each is an incident of its own"
+    assert len(await world.store.read(incident_repository.open_incidents)) == 40, "each is an incident of its own"
     assert not [one for one in world.standin.requests if one.status == 429]
 
 
@@ -81,7 +81,7 @@ async def test_what_came_together_and_went_is_said_by_that_message_and_needs_no_
     await world.all_told(30)
     assert cards(world) == [], "all of them waited"
     assert len(world.posted()) == 1
-    await world.store.write(watchbook.call_human, 3, "it did not help", world.now())
+    await world.store.write(incident_repository.call_human, 3, "it did not help", world.now())
     for name in NAMES[:20]:
         await world.recover(name)
     await true_cards(world)
@@ -119,7 +119,7 @@ async def test_the_few_that_remain_get_their_cards_which_wake_and_keep_their_cal
     await world.all_told(30)
     for name in NAMES[3:]:
         await world.recover(name)
-    await world.store.write(watchbook.call_human, 1, "it did not help", world.now())
+    await world.store.write(incident_repository.call_human, 1, "it did not help", world.now())
     await true_cards(world)
     assert "A human is needed for 1." in storm_of(world)["content"]
     await later(world, 4)
@@ -172,8 +172,8 @@ async def test_a_silenced_service_is_in_no_storm(world: World) -> None:
     world.standin.faults.back()
     await world.until(lambda: len(world.posted()) == 1, 30)
     assert "**s07**" not in text_of(storm_of(world))
-    rows = await world.store.read(outbox.untold, world.now())
-    assert [row for row in rows if row.kind is NoticeKind.INCIDENT] == []
+    rows = await world.store.read(outbox.pending, world.now())
+    assert [row for row in rows if row.kind is NotificationKind.INCIDENT] == []
 
 
 async def test_all_of_a_storm_is_taken_with_one_button_and_its_message_says_by_whom(world: World) -> None:

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from opsbot.core.model import NoticeKind
-from opsbot.store import outbox, watchbook
+from opsbot.core.model import NotificationKind
+from opsbot.store import incident_repository, outbox
 from tests.cogs.world import Json, World, text_of
 
 THREADS = r"/messages/\d+/threads$"
@@ -14,7 +14,7 @@ MANY = r"/channels/\d+/messages$"
 
 
 async def deed(world: World, number: int, text: str, **more: Any) -> None:
-    await world.store.write(watchbook.change_incident, number, world.now(), deed=text, **more)
+    await world.store.write(incident_repository.change_incident, number, world.now(), deed=text, **more)
     world.feed.publish("notice")
     world.feed.publish("incident", number)
 
@@ -174,8 +174,8 @@ async def test_a_line_does_not_keep_an_alarm_waiting(world: World) -> None:
     for number in range(8):
         await world.store.write(outbox.line, 1, "api", world.now(), f"deed {number}")
     await world.incident("worker")
-    untold = await world.store.read(outbox.untold, world.now())
-    assert untold[0].kind is NoticeKind.INCIDENT
+    untold = await world.store.read(outbox.pending, world.now())
+    assert untold[0].kind is NotificationKind.INCIDENT
     await world.standin.wait_for_message(lambda m: "worker is not well" in m["content"])
     await world.all_told(30)
     await world.standin.wait_for_message(lambda m: "deed 7" in m["content"], channel_id=None)
@@ -203,7 +203,7 @@ def _operator(world: World) -> Any:
 async def test_a_call_for_a_human_that_comes_when_it_is_over_says_so_and_wakes_nobody(world: World) -> None:
     world.standin.faults.away()
     await world.incident("api")
-    await world.store.write(watchbook.call_human, 1, "it did not help", world.now())
+    await world.store.write(incident_repository.call_human, 1, "it did not help", world.now())
     await world.recover("api")
     await world.start(wait=False)
     world.standin.faults.back()

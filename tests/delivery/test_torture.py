@@ -21,8 +21,8 @@ from typing import Any
 
 import pytest
 
-from opsbot.core.model import NoticeKind
-from opsbot.store import outbox, watchbook
+from opsbot.core.model import NotificationKind
+from opsbot.store import incident_repository, outbox
 from tests.cogs.world import Json, World, open_world, text_of
 from tests.delivery.nursery import Nursery
 
@@ -59,7 +59,7 @@ class Torture:
     async def happen(self) -> None:
         """Something that is to be told."""
         world, what = self.world, self.chance.random()
-        opened = await world.store.read(watchbook.open_incidents)
+        opened = await world.store.read(incident_repository.open_incidents)
         service = self.chance.choice(("api", "worker"))
         if what < 0.3:
             self.words += 1
@@ -73,7 +73,7 @@ class Torture:
             number = opened[service].id
             text = f"deed {len(self.lines[number])}"
             self.lines[number].append(text)
-            await world.store.write(watchbook.change_incident, number, world.now(), deed=text)
+            await world.store.write(incident_repository.change_incident, number, world.now(), deed=text)
 
     def break_something(self) -> None:
         faults, draw = self.world.standin.faults, self.chance
@@ -155,7 +155,7 @@ async def _endure(folder: Path, nursery: Nursery, seed: int, rounds: int) -> Tor
                 await torture.round()
             world.standin.faults.clear()
             world.standin.faults.back()
-            for service in await world.store.read(watchbook.open_incidents):
+            for service in await world.store.read(incident_repository.open_incidents):
                 await world.recover(service)
             if torture.child is None:
                 await torture.start()
@@ -187,7 +187,7 @@ async def _each_once_and_in_order(torture: Torture) -> None:
     posted = world.posted()
     marks = [_number(message) for message in posted]
     assert [mark for mark, times in Counter(marks).items() if times > 1] == []
-    cards = {f"i{row.subject}": row.id for row in rows if row.kind is NoticeKind.INCIDENT}
+    cards = {f"i{row.subject}": row.id for row in rows if row.kind is NotificationKind.INCIDENT}
     told = [cards.get(mark, int(mark[1:]) if mark[0] == "n" else 0) for mark in marks]
     assert told == sorted(told), "in the order in which it happened"
     words = [message["content"].split("word ")[1].split("\n")[0] for message in posted if "word " in message["content"]]

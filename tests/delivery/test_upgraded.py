@@ -12,7 +12,7 @@ from pathlib import Path
 
 from opsbot.config import Config
 from opsbot.core.deployment import Phase
-from opsbot.store import audit, ledger, outbox, watchbook
+from opsbot.store import audit, incident_repository, ledger, outbox
 from tests.cogs.world import World, open_world, text_of
 
 BAD, GOOD = "b" * 40, "a" * 40
@@ -91,12 +91,12 @@ async def test_all_of_it_is_there_and_each_untold_notice_is_told_once(tmp_path: 
         hold = await read(ledger.hold, "worker")
         assert hold is not None
         assert hold.reason == "a freeze"
-        opened = await read(watchbook.open_incidents)
+        opened = await read(incident_repository.open_incidents)
         assert {name: each.id for name, each in opened.items()} == {"api": 2, "worker": 3}
         assert opened["api"].evidence.checks == (("http", "answered 500"),)
         assert [deed.text for deed in opened["api"].deeds] == ["restarted"]
         assert opened["worker"].called_at is not None
-        assert [each.id for each in await read(watchbook.incidents)] == [3, 2, 1]
+        assert [each.id for each in await read(incident_repository.incidents)] == [3, 2, 1]
         assert len(await read(audit.entries)) == 1
         await world.start()
         await world.all_told()
@@ -109,4 +109,4 @@ async def test_all_of_it_is_there_and_each_untold_notice_is_told_once(tmp_path: 
         assert marks(world) == ["#n9", "#n6", "#d3", "#i2"]
         card = next(each for each in world.posted() if "#i2" in text_of(each))
         assert len([one for one in world.thread(card) if "well again" in text_of(one)]) == 1
-        assert await read(outbox.untold, world.now()) == []
+        assert await read(outbox.pending, world.now()) == []

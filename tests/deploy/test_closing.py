@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from opsbot.core.deployment import Deployment, Phase, Refused, Why
+from opsbot.core.deployment import Deployment, Phase, RefusalReason, Refused
 from opsbot.deploy.vetoes import Vetoes
 from opsbot.redaction import Redactor
 from opsbot.store import Store, ledger
@@ -44,7 +44,7 @@ async def test_closing_in_an_install_ends_the_step_and_the_deployment(
         await stage.assert_well("1")
         refused = await stage.ask()
         assert isinstance(refused, Refused)
-        assert refused.why is Why.NOT_READY
+        assert refused.why is RefusalReason.NOT_READY
 
 
 async def test_closing_in_a_verification_leaves_it_to_the_next_start(tmp_path: Path, remote: Remote, port: int) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from opsbot.core.access import Origin, itself
-from opsbot.core.deployment import Deployment, Hold, Kind, Phase, Refused, Request, Why
+from opsbot.core.deployment import Deployment, DeploymentKind, DeploymentRequest, Hold, Phase, RefusalReason, Refused
 from opsbot.deploy import deployer
 from opsbot.deploy.place import Place
 from opsbot.deploy.upkeep import put_right
@@ -118,7 +118,9 @@ async def test_what_a_person_asks_for_and_cannot_be_had_gives_up_nothing(
         waited = await waiting(stage, remote.version("3"))
         assert first.release_to is not None
         await asyncio.to_thread(stage.releases.discard, first.release_to)
-        back = await stage.deployer.start(Request("web", Kind.ROLLBACK, person(), release=first.release_to))
+        back = await stage.deployer.start(
+            DeploymentRequest("web", DeploymentKind.ROLLBACK, person(), release=first.release_to)
+        )
         assert isinstance(back, Deployment)
         ended = await stage.deployer.wait(back.id)
         assert ended.phase is Phase.FAILED
@@ -176,7 +178,7 @@ async def test_two_who_ask_at_once_get_one_place(tmp_path: Path, remote: Remote,
         both = await asyncio.gather(stage.ask(ref=third), stage.ask(ref=fourth))
         begun = [each for each in both if isinstance(each, Deployment)]
         refused = [each for each in both if isinstance(each, Refused)]
-        assert (len(begun), [each.why for each in refused]) == (1, [Why.BUSY])
+        assert (len(begun), [each.why for each in refused]) == (1, [RefusalReason.BUSY])
         await until(partial(waits, stage, begun[0].id), 15)
 
 
@@ -211,7 +213,7 @@ async def test_a_rollback_to_what_was_replaced_finds_it_there(tmp_path: Path, re
         newer = await waiting(stage, remote.version("3"))
         assert await phase_of(stage, replaced.id) is Phase.REPLACED
         release = (await stage.store.read(ledger.deployment, replaced.id)).release_to  # type: ignore[union-attr]
-        back = await stage.deployer.start(Request("web", Kind.ROLLBACK, person(), release=release))
+        back = await stage.deployer.start(DeploymentRequest("web", DeploymentKind.ROLLBACK, person(), release=release))
         assert isinstance(back, Deployment), back
         await until(partial(waits, stage, back.id), 15)
         assert await phase_of(stage, newer.id) is Phase.REPLACED

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from opsbot.config import Check, CheckKind, ManagerKind, Service, Source
-from opsbot.core.health import Policy, ProbeResult
+from opsbot.core.health import CheckPolicy, ProbeResult
 from opsbot.deploy.verify import Judgement, Verifier
 from opsbot.services.port import Activity, Happening, LogLine, LogQuery, ServiceEvent, ServiceState
 
 RUNS = ServiceState(Activity.RUNNING, 77, "run 1", datetime.now(UTC))
-CHECK = Check("health", CheckKind.HTTP, interval=timedelta(seconds=0.02), policy=Policy(fall=3))
+CHECK = Check("health", CheckKind.HTTP, interval=timedelta(seconds=0.02), policy=CheckPolicy(fall=3))
 
 
 class Played:

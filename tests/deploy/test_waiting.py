@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from opsbot.core.access import Origin, itself
-from opsbot.core.deployment import Deployment, Hold, Kind, Phase, Refused, Request, Why
+from opsbot.core.deployment import Deployment, DeploymentKind, DeploymentRequest, Hold, Phase, RefusalReason, Refused
 from opsbot.deploy.vetoes import Vetoes
 from opsbot.deploy.waiting import waiting_since
 from opsbot.source.poll import Poller
@@ -68,7 +68,7 @@ async def test_it_waits_with_all_prepared_and_goes_on_when_nothing_speaks_agains
         await asyncio.wait_for(stage.deployer.idle(), 1)  # nor does it hold up a reload
         again = await stage.ask()  # the same commit
         assert isinstance(again, Refused)
-        assert again.why is Why.BUSY
+        assert again.why is RefusalReason.BUSY
         assert "`opsbot now web`" in again.text
         room.words = ""
         assert (await stage.deployer.wait(number)).phase is Phase.LIVE
@@ -145,7 +145,7 @@ async def test_an_undo_and_recoverys_rollback_wait_for_nobody(tmp_path: Path, re
         remote.version("3")
         await stage.deploy()
         room.words = WORDS
-        back = await stage.deployer.start(Request("web", Kind.ROLLBACK, itself(Origin.RECOVERY)))
+        back = await stage.deployer.start(DeploymentRequest("web", DeploymentKind.ROLLBACK, itself(Origin.RECOVERY)))
         assert isinstance(back, Deployment)
         assert (await asyncio.wait_for(stage.deployer.wait(back.id), 20)).phase is Phase.LIVE
         await stage.assert_well("1")
@@ -163,7 +163,7 @@ async def test_a_rollback_by_hand_waits_too(tmp_path: Path, remote: Remote, port
         remote.version("2")
         await stage.deploy()
         room.words = WORDS
-        back = await stage.deployer.start(Request("web", Kind.ROLLBACK, person()))
+        back = await stage.deployer.start(DeploymentRequest("web", DeploymentKind.ROLLBACK, person()))
         assert isinstance(back, Deployment)
         await until(lambda: waits(stage, back.id))
         assert await stage.version() == "2"
@@ -178,7 +178,7 @@ async def test_what_nobody_asked_for_does_not_begin_against_a_veto(tmp_path: Pat
     async with open_stage(tmp_path, make_service(tmp_path, remote.url, port, soak=0.1), vetoes=vetoes) as stage:
         refused = await stage.ask(actor=itself(Origin.POLL))
         assert isinstance(refused, Refused)
-        assert refused.why is Why.NOT_NOW
+        assert refused.why is RefusalReason.NOT_NOW
         await stage.deploy()  # a person's word
         await stage.assert_well("1")
 
@@ -343,7 +343,7 @@ async def test_a_persons_word_takes_its_place_and_the_poll_leaves_that_alone(
         remote.version("4")
         assert (await poller.poll("web")).outcome == "later"  # what a person named stays
         kept = min(name for name in stage.folders() if wanted[:10] in name)
-        back = await stage.deployer.start(Request("web", Kind.ROLLBACK, person(), release=kept))
+        back = await stage.deployer.start(DeploymentRequest("web", DeploymentKind.ROLLBACK, person(), release=kept))
         assert isinstance(back, Deployment)
         assert not stage.deployer.hurry(by_hand.id, "ada")
         await until(partial(waits, stage, back.id), 15)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from opsbot.cli.invite import invite_link
-from opsbot.config import Config, Discord, Http, ManagerKind, Secret, Service, State
+from opsbot.config import Config, Discord, Http, ManagerKind, Secret, Service, StateConfig
 from opsbot.core.access import Ranks
 from opsbot.doctor import Finding, Outcome, Report, examine
 from opsbot.standin import Standin
@@ -30,7 +30,7 @@ def config(tmp_path: Path, standin: Standin, monkeypatch: pytest.MonkeyPatch) ->
         tmp_path / "config.toml",
         Discord(Secret("OPSBOT_DOCTOR_TOKEN"), standin.guild_id, standin.ops_channel_id, standin.api_url),
         ranks,
-        State(tmp_path / "state"),
+        StateConfig(tmp_path / "state"),
         Http(None),
         {"web": Service("web", ManagerKind.PROCESS, command=("sh",))},
     )

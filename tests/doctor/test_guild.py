@@ -10,7 +10,7 @@ import pytest
 from opsbot.config import Check, CheckKind, Config, Secret
 from opsbot.core.access import Ranks
 from opsbot.doctor import Outcome
-from opsbot.standin import Permission, Standin
+from opsbot.standin import PermissionBit, Standin
 from tests.doctor.conftest import Doctor, failed, named
 
 
@@ -72,14 +72,14 @@ async def test_a_channel_that_is_none_for_text(config: Config, doctor: Doctor) -
 
 
 MISSING: Mapping[int, list[str]] = {
-    Permission.VIEW_CHANNEL: [
+    PermissionBit.VIEW_CHANNEL: [
         *("View Channel", "Send Messages", "Embed Links", "Attach Files", "Read Message History"),
     ],
-    Permission.SEND_MESSAGES: ["Send Messages", "Embed Links", "Attach Files"],
-    Permission.EMBED_LINKS: ["Embed Links"],
-    Permission.READ_MESSAGE_HISTORY: ["Read Message History"],
-    Permission.CREATE_PUBLIC_THREADS: [],
-    Permission.PIN_MESSAGES: [],
+    PermissionBit.SEND_MESSAGES: ["Send Messages", "Embed Links", "Attach Files"],
+    PermissionBit.EMBED_LINKS: ["Embed Links"],
+    PermissionBit.READ_MESSAGE_HISTORY: ["Read Message History"],
+    PermissionBit.CREATE_PUBLIC_THREADS: [],
+    PermissionBit.PIN_MESSAGES: [],
 }
 
 
@@ -91,9 +91,9 @@ async def test_each_permission_that_an_overwrite_takes_is_named(
     report = await doctor(config)
     assert [one.name for one in failed(report)] == [f"permission {name}" for name in MISSING[denied]]
     assert all("#ops, Edit Channel, Permissions" in one.mend for one in failed(report))
-    if denied == Permission.CREATE_PUBLIC_THREADS:
+    if denied == PermissionBit.CREATE_PUBLIC_THREADS:
         assert named(report, "permission Create Public Threads").outcome is Outcome.WARNING
-    if denied == Permission.PIN_MESSAGES:
+    if denied == PermissionBit.PIN_MESSAGES:
         assert named(report, "permission Pin Messages").outcome is Outcome.WARNING
         without = await doctor(replace(config, discord=replace(config.discord, board=False)))
         assert named(without, "permissions").seen == "all 7 in #ops", "only the board is pinned"
@@ -102,10 +102,10 @@ async def test_each_permission_that_an_overwrite_takes_is_named(
 async def test_what_everyone_is_denied_the_bots_role_may_be_given_back(
     config: Config, doctor: Doctor, standin: Standin
 ) -> None:
-    standin.set_permissions(standin.guild_id, standin.ops_channel_id, deny=Permission.VIEW_CHANNEL)
+    standin.set_permissions(standin.guild_id, standin.ops_channel_id, deny=PermissionBit.VIEW_CHANNEL)
     assert [one.name for one in failed(await doctor(config))][:1] == ["permission View Channel"]
     role = int(standin.state.bot.roles[0])
-    standin.set_permissions(role, standin.ops_channel_id, allow=Permission.VIEW_CHANNEL)
+    standin.set_permissions(role, standin.ops_channel_id, allow=PermissionBit.VIEW_CHANNEL)
     assert failed(await doctor(config)) == []
 
 
@@ -189,7 +189,7 @@ async def test_the_role_to_escalate_to_is_there_and_can_be_pinged(
     open_to_all = escalating(config, standin.add_role("on-call", mentionable=True))
     assert named(await doctor(open_to_all), "escalation role").seen == "on-call can be mentioned by everybody"
     closed = escalating(config, standin.add_role("night-shift"))
-    everyone = Permission.MENTION_EVERYONE
+    everyone = PermissionBit.MENTION_EVERYONE
     standin.set_permissions(standin.guild_id, standin.ops_channel_id, deny=everyone)
     (found,) = failed(await doctor(closed))
     assert (found.name, found.seen) == ("escalation role", "night-shift would not be pinged: it is not mentionable")

@@ -11,13 +11,24 @@ from pathlib import Path
 
 import pytest
 
-from opsbot.config import Check, CheckKind, Config, InstallStep, ManagerKind, Scope, Secret, Service, Source, State
+from opsbot.config import (
+    Check,
+    CheckKind,
+    Config,
+    InstallStep,
+    ManagerKind,
+    Scope,
+    Secret,
+    Service,
+    Source,
+    StateConfig,
+)
 from opsbot.doctor import Area, Finding, Outcome
 from opsbot.doctor.findings import bounded
 from opsbot.doctor.folders import commands, folders
 from opsbot.doctor.machine import fits
 from opsbot.doctor.owners import INSTALLED, NoSuchOwnerError, Owners, install_mends, installing, owners
-from opsbot.instance import InstanceLock
+from opsbot.runtime.instance_lock import InstanceLock
 from opsbot.services.unit_files import LoadedUnit
 from tests.doctor.conftest import Doctor, failed, named, serving
 from tests.fixtures.git_http import GitServer, git_server
@@ -205,10 +216,10 @@ def test_owners_are_those_of_the_unit(config: Config) -> None:
 
 
 async def test_the_state_directory(config: Config, doctor: Doctor, tmp_path: Path) -> None:
-    fresh = await doctor(replace(config, state=State(tmp_path / "later")))
+    fresh = await doctor(replace(config, state=StateConfig(tmp_path / "later")))
     assert named(fresh, "state directory").seen.endswith("is not there yet; opsbot makes it")
     (tmp_path / "file").write_text("")
-    (found,) = failed(await doctor(replace(config, state=State(tmp_path / "file"))))
+    (found,) = failed(await doctor(replace(config, state=StateConfig(tmp_path / "file"))))
     assert found.name == "state directory"
 
 

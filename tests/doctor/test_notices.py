@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from opsbot.config import Alerts, Config, Heartbeat, Notifier, Secret
+from opsbot.config import Alerts, Config, HeartbeatConfig, Notifier, Secret
 from opsbot.doctor import Outcome
 from tests.doctor.conftest import Doctor, failed, named
 
@@ -22,7 +22,7 @@ async def test_addresses_are_read_and_tried_for_their_form(
     for name, value in given.items():
         monkeypatch.setenv(f"OPSBOT_TEST_{name}", value)
     notifiers = {name: Notifier(name, Secret(env=f"OPSBOT_TEST_{name.upper()}")) for name in ("good", "odd", "none")}
-    asked = replace(config, notifiers=notifiers, heartbeat=Heartbeat(Secret(env="OPSBOT_TEST_BEAT")))
+    asked = replace(config, notifiers=notifiers, heartbeat=HeartbeatConfig(Secret(env="OPSBOT_TEST_BEAT")))
     report = await doctor(asked)
     assert named(report, "notifier good").seen == "the URL is understood; `opsbot notify good` tries it"
     assert named(report, "heartbeat").seen == "the address of a switch at hc.example.org can be read"

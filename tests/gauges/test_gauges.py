@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opsbot.gauges import kernel, users
-from opsbot.gauges.certificates import CertificateError, Server, expiry, not_after
-from opsbot.gauges.drift import Drift
-from opsbot.gauges.filesystems import file_systems
-from opsbot.gauges.held import held
-from opsbot.watch.leaks import group_limit
+from opsbot.host import kernel, top_processes
+from opsbot.host.certificates import CertificateError, Server, expiry, not_after
+from opsbot.host.cgroup_memory import held
+from opsbot.host.clock_skew import ClockSkew
+from opsbot.host.file_systems import file_systems
+from opsbot.monitoring.leak_monitor import group_limit
 
 
 def test_file_systems_are_each_told_once_by_where_they_are_mounted(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_a_groups_limit_is_the_least_of_its_own_and_those_above(tmp_path: Path) 
 
 
 def test_who_takes_memory_is_told_by_name_and_never_by_command_line() -> None:
-    found = users.hungriest()
+    found = top_processes.largest_processes()
     assert 0 < len(found) <= 5
     assert found == sorted(found, key=lambda user: -user.size)
     assert all(user.name.endswith(")") and " -" not in user.name for user in found)
@@ -95,10 +95,10 @@ def test_the_fullest_folders_come_first_and_other_file_systems_do_not_count(tmp_
     (tmp_path / "small" / "link").symlink_to(tmp_path / "large")
     os.link(tmp_path / "large/in/file", tmp_path / "large/again")
     device = tmp_path.stat().st_dev
-    found = users.fullest([tmp_path / "small", tmp_path / "large", tmp_path / "none"], device)
+    found = top_processes.fullest([tmp_path / "small", tmp_path / "large", tmp_path / "none"], device)
     assert [Path(user.name).name for user in found] == ["large", "small"]
     assert 300_000 <= found[0].size < 400_000
-    assert users.fullest([tmp_path / "large"], device + 1) == []
+    assert top_processes.fullest([tmp_path / "large"], device + 1) == []
 
 
 def make_certificate(folder: Path, days: int) -> Path:
@@ -183,7 +183,7 @@ def test_a_server_is_written_as_people_do() -> None:
 
 def test_the_clock_differs_by_what_neither_whole_seconds_nor_the_way_explain() -> None:
     now = datetime(2026, 3, 1, 12, 0, 10, 300_000, tzinfo=UTC)
-    drift = Drift()
+    drift = ClockSkew()
     assert drift.seconds(now) is None
     drift.saw(now - timedelta(milliseconds=200), now, "Sun, 01 Mar 2026 12:00:10 GMT")
     assert drift.seconds(now) == 0.0

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from opsbot.config_file import load
-from opsbot.install.facts import Facts, Polkit, Unit
+from opsbot.install.facts import InstallFacts, Polkit, Unit
 from opsbot.install.plan import Plan, plan
 
 HEAD = """\
@@ -35,7 +35,7 @@ repository = "/srv/api.git"
 directory = "/srv/api"
 """
 APP = Unit("bot.service", found=True, user="app", group="app", fragment="/etc/systemd/system/bot.service")
-FACTS = Facts(
+FACTS = InstallFacts(
     user="opsbot",
     group="opsbot",
     home=Path("/home/me"),
@@ -50,7 +50,7 @@ Planned = Callable[..., Plan]
 
 @pytest.fixture
 def planned(tmp_path: Path) -> Planned:
-    def make(text: str, facts: Facts = FACTS, *units: Unit) -> Plan:
+    def make(text: str, facts: InstallFacts = FACTS, *units: Unit) -> Plan:
         path = tmp_path / "config.toml"
         path.write_text(HEAD + text)
         known = {unit.name: unit for unit in units}

@@ -8,11 +8,11 @@ import pytest
 
 from opsbot.config import Config
 from opsbot.config_file import load
-from opsbot.core.unit_file import UnitText, parse
-from opsbot.core.unit_traps import traps
 from opsbot.install import texts
-from opsbot.install.facts import Facts, Polkit, Unit
+from opsbot.install.facts import InstallFacts, Polkit, Unit
 from opsbot.install.plan import plan
+from opsbot.units.lint import lint_unit
+from opsbot.units.unit_file import UnitText, parse
 
 UNIT = "voice-meeting-discord-bot.service"
 CONFIG = f"""\
@@ -29,7 +29,7 @@ unit = "{UNIT}"
 repository = "https://github.com/example/voice-meeting-bot.git"
 directory = "/srv/voice-meeting-bot"
 """
-FACTS = Facts(
+FACTS = InstallFacts(
     user="opsbot",
     group="opsbot",
     home=Path("/root"),
@@ -65,7 +65,7 @@ def test_a_users_unit_is_the_one_in_the_folder_but_for_its_home(tmp_path: Path) 
     home = Path("/home/me")
     path = tmp_path / "user.toml"
     path.write_text(f'{CONFIG}[systemd]\nscope = "user"\n[state]\ndirectory = "/home/me/.local/state/opsbot"\n')
-    facts = Facts("me", "me", home, home / ".config/opsbot/config.toml", FACTS.program, FACTS.python)
+    facts = InstallFacts("me", "me", home, home / ".config/opsbot/config.toml", FACTS.program, FACTS.python)
     (file,) = plan(load(path), facts).files
     assert file.path == home / ".config/systemd/user/opsbot.service"
     assert file.text == texts.text("opsbot-user.service").replace("%h", str(home))
@@ -75,7 +75,7 @@ def test_no_unit_of_the_project_bites() -> None:
     units = sorted(path for path in texts.folder().glob("*.service") if "user" not in path.name)
     assert len(units) == 4
     for path in units:
-        assert traps(parse(path.name, [UnitText(str(path), path.read_text())])) == []
+        assert lint_unit(parse(path.name, [UnitText(str(path), path.read_text())])) == []
 
 
 def test_keys_are_replaced_where_they_stood_and_go_with_their_comment() -> None:

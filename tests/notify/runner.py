@@ -6,16 +6,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from opsbot.config import Notifier, Secret
-from opsbot.feed import Feed
-from opsbot.notify.notifiers import Notifiers, Pace
+from opsbot.notifications.notifiers import Notifiers, RetryPace
+from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.store import Store
 
 
 async def main(store: Path, url: Path) -> None:
     async with Store(store) as opened:
-        pace = Pace(retry_first=0.05, retry_most=0.2, look=0.1)
+        pace = RetryPace(retry_first=0.05, retry_most=0.2, look=0.1)
         phone = Notifier("phone", Secret(file=url))
-        await Notifiers({"phone": phone}, opened, Feed(), lambda: datetime.now(UTC), "blue", pace=pace).run()
+        await Notifiers({"phone": phone}, opened, ChangeNotifier(), lambda: datetime.now(UTC), "blue", pace=pace).run()
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from opsbot.core.model import Evidence, Incident
-from opsbot.store import Store, deliveries, watchbook
+from opsbot.store import Store, deliveries, incident_repository
 from tests.notify.test_notifiers import Phone, listening
 
 ALARMS = 6
@@ -31,7 +31,7 @@ async def test_every_alarm_arrives_in_order_and_what_arrives_twice_says_so(tmp_p
         await store.write(deliveries.enroll, "phone", ["incident"], (), datetime.now(UTC))
         for number in range(ALARMS):
             draft = Incident(0, f"s{number}", "gone", datetime.now(UTC), Evidence())
-            await store.write(watchbook.open_incident, draft)
+            await store.write(incident_repository.open_incident, draft)
         await store.write(deliveries.enroll, "phone", ["incident"], (), datetime.now(UTC))
         phone.answers = [chance.choice((200, 0, 503)) for _ in range(ALARMS)]
         rounds = 0

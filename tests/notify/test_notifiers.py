@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from opsbot.config import Notifier, Secret, Told
-from opsbot.core.model import Deed, Evidence, Incident, NoticeKind, Silence
-from opsbot.feed import Feed
-from opsbot.notify import courier
-from opsbot.notify.notifiers import Notifiers, Pace
+from opsbot.config import NotifiedKind, Notifier, Secret
+from opsbot.core.model import Deed, Evidence, Incident, NotificationKind, Silence
+from opsbot.notifications import apprise_sender
+from opsbot.notifications.notifiers import Notifiers, RetryPace
 from opsbot.redaction import Redactor, parts_of_url
-from opsbot.store import Store, deliveries, outbox, watchbook
+from opsbot.runtime.change_notifier import ChangeNotifier
+from opsbot.store import Store, deliveries, incident_repository, outbox
 from tests.fixtures.puppets import Clock
 from tests.fixtures.smtp import MailServer
 
@@ -76,27 +76,28 @@ class Stage:
         (self.folder / "phone-url").write_text(f"json://127.0.0.1:{self.phone.port}/{KEY}/")
         redact = Redactor(parts_of_url((self.folder / "phone-url").read_text()))
         named = {each.name: each for each in (phone, *more)}
-        return Notifiers(named, self.store, Feed(), self.clock, "blue", redact, Pace(limit=20))
+        return Notifiers(named, self.store, ChangeNotifier(), self.clock, "blue", redact, RetryPace(limit=20))
 
     async def trouble(self, service: str = "api", cause: str = "check http: answered 500") -> Incident:
         evidence = Evidence((("http", "answered 500"),), "", ("@everyone <!here> a line\x1b[31m",))
         return await self.store.write(
-            watchbook.open_incident, Incident(0, service, cause, self.clock(), evidence, (Deed(self.clock(), "seen"),))
+            incident_repository.open_incident,
+            Incident(0, service, cause, self.clock(), evidence, (Deed(self.clock(), "seen"),)),
         )
 
     async def over(self, service: str = "api") -> None:
-        await self.store.write(watchbook.close_incident, service, "restarted by opsbot", self.clock())
+        await self.store.write(incident_repository.close_incident, service, "restarted by opsbot", self.clock())
 
     async def words(self) -> list[str]:
-        found = await self.store.read(outbox.untold, self.clock())
-        return [str(each.body["text"]) for each in found if each.kind is NoticeKind.WORD]
+        found = await self.store.read(outbox.pending, self.clock())
+        return [str(each.body["text"]) for each in found if each.kind is NotificationKind.WORD]
 
 
 @pytest.fixture
 async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
     clock = Clock()
     async with Store(tmp_path / "s.db") as store, listening(Phone()) as phone:
-        made = Stage(store, clock, phone, tmp_path, Notifiers({}, store, Feed(), clock, "blue"))
+        made = Stage(store, clock, phone, tmp_path, Notifiers({}, store, ChangeNotifier(), clock, "blue"))
         await made.trouble("before", "from before it was configured")
         made.notifiers = made.again()
         assert await made.notifiers.round("phone")
@@ -106,7 +107,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
 async def test_an_alarm_a_call_and_a_recovery_are_told_in_order_and_once(stage: Stage) -> None:
     incident = await stage.trouble()
     assert await stage.notifiers.round("phone")
-    await stage.store.write(watchbook.call_human, incident.id, "three restarts did not help", stage.clock())
+    await stage.store.write(incident_repository.call_human, incident.id, "three restarts did not help", stage.clock())
     stage.clock.pass_by(60)
     await stage.over()
     for _ in range(2):
@@ -193,10 +194,10 @@ async def test_one_that_is_late_says_so(stage: Stage) -> None:
 
 
 async def test_only_the_events_and_services_it_is_for_are_told(stage: Stage) -> None:
-    notifiers = stage.again(told=(Told.CALL, Told.RECOVERED), services=("api",))
+    notifiers = stage.again(told=(NotifiedKind.CALL, NotifiedKind.RECOVERED), services=("api",))
     for service in ("api", "bot"):
         incident = await stage.trouble(service)
-        await stage.store.write(watchbook.call_human, incident.id, "why", stage.clock())
+        await stage.store.write(incident_repository.call_human, incident.id, "why", stage.clock())
         await stage.over(service)
     assert await notifiers.round("phone")
     assert [title.split()[1] for title in stage.phone.titles] == ["🚨", "🟢"]
@@ -206,7 +207,7 @@ async def test_a_silenced_service_waits_and_what_came_and_went_is_not_told(stage
     now = stage.clock()
     for service in ("api", "bot"):
         silence = Silence(service, "ann", "", now, now + timedelta(minutes=5))
-        await stage.store.write(watchbook.put_silence, silence)
+        await stage.store.write(incident_repository.put_silence, silence)
         await stage.trouble(service)
     await stage.over("bot")
     assert await stage.notifiers.round("phone")
@@ -257,8 +258,10 @@ async def test_a_plugin_that_hangs_is_killed() -> None:
 
     server = await asyncio.start_server(never, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    sent = await courier.send(f"json://127.0.0.1:{port}/?rto=100", courier.Letter("t", "b"), limit=3)
-    assert sent == courier.Sent(ok=False, failure="it took longer than 3 s", doubt=True)
+    sent = await apprise_sender.send(
+        f"json://127.0.0.1:{port}/?rto=100", apprise_sender.OutgoingMessage("t", "b"), limit=3
+    )
+    assert sent == apprise_sender.SendResult(ok=False, failure="it took longer than 3 s", doubt=True)
     server.close()
 
 
@@ -270,7 +273,7 @@ async def test_a_url_that_is_not_there_or_not_understood_is_said_without_it(stag
     notifiers = stage.again(odd, gone)
     assert (await notifiers.trial("odd", "ann")).failure.startswith("apprise does not understand the URL")
     assert "OPSBOT_TEST_NO_SUCH_VARIABLE is not set" in (await notifiers.trial("gone", "ann")).failure
-    assert (await courier.understood(f"json://127.0.0.1/{KEY}")).ok
+    assert (await apprise_sender.understood(f"json://127.0.0.1/{KEY}")).ok
     assert (await notifiers.trial("phone", "ann <@1>")).ok
     assert stage.phone.titles == ["[blue] a test from opsbot"]
 

@@ -10,21 +10,21 @@ from opsbot.config import Service
 from opsbot.core.access import Actor
 from opsbot.core.deployment import (
     Deployment,
-    Facts,
+    DeploymentFacts,
+    DeploymentKind,
+    DeploymentRequest,
     Hold,
-    Kind,
     Phase,
     Refused,
     Release,
-    Request,
     advance,
     decide,
 )
-from opsbot.core.model import Notice, SourceState
-from opsbot.feed import Feed
+from opsbot.core.model import Notification, SourceState
+from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.source.poll import Poller
 from opsbot.source.repo import Repository
-from opsbot.store import Store, ledger, outbox, watchbook
+from opsbot.store import Store, incident_repository, ledger, outbox
 from tests.fixtures.sample import make_config, person, poll
 
 
@@ -50,7 +50,7 @@ class Deploys:
         self.store = store
         self.clock = clock
         self.mirror = Repository(replace(service.source, directory=folder / "srv"))
-        self.requests: list[Request] = []
+        self.requests: list[DeploymentRequest] = []
         self.callbacks: list[Callable[[Deployment], None]] = []
         self.running: Deployment | None = None
 
@@ -68,10 +68,10 @@ class Deploys:
     def on_finish(self, callback: Callable[[Deployment], None]) -> None:
         self.callbacks.append(callback)
 
-    async def start(self, request: Request) -> Deployment | Refused:
+    async def start(self, request: DeploymentRequest) -> Deployment | Refused:
         live = await self.store.read(ledger.live, self.name)
         releases = await self.store.read(ledger.releases, self.name)
-        facts = Facts(
+        facts = DeploymentFacts(
             has_source=True,
             unfinished=self.running.id if self.running else None,
             hold=await self.store.read(ledger.hold, self.name),
@@ -113,7 +113,7 @@ class Deploys:
 
     async def by_hand(self, commit: str, actor: Actor | None = None) -> None:
         """A person deploys this commit, and it is live."""
-        begun = await self.start(Request(self.name, Kind.DEPLOY, actor or person(), ref=commit))
+        begun = await self.start(DeploymentRequest(self.name, DeploymentKind.DEPLOY, actor or person(), ref=commit))
         assert isinstance(begun, Deployment), begun
         await self.end()
 
@@ -121,7 +121,10 @@ class Deploys:
         """A person returns to the release before; automatic deploys wait."""
         releases = await self.store.read(ledger.releases, self.name)
         begun = await self.store.write(
-            ledger.claim, Request(self.name, Kind.ROLLBACK, person()), self.clock(), live=releases[0]
+            ledger.claim,
+            DeploymentRequest(self.name, DeploymentKind.ROLLBACK, person()),
+            self.clock(),
+            live=releases[0],
         )
         assert isinstance(begun, Deployment)
         hold = Hold(self.name, "ada", "rolled back", self.clock(), waits=releases[0].commit)
@@ -137,7 +140,7 @@ class Lookout:
     def __init__(self, service: Service, store: Store, folder: Path) -> None:
         self.clock = Clock()
         self.store = store
-        self.feed = Feed()
+        self.feed = ChangeNotifier()
         self.deploys = Deploys(service, store, self.clock, folder)
         self.service = service.name
         self.config = make_config(folder, service)
@@ -154,9 +157,9 @@ class Lookout:
         self.clock.forward(**(later or {"minutes": 5}))
         return str((await self.poller.poll(self.service)).outcome)
 
-    async def notices(self, kind: str) -> list[Notice]:
+    async def notices(self, kind: str) -> list[Notification]:
         """The notices of this kind, in order."""
-        found = await self.store.read(outbox.untold, self.clock(), 100)
+        found = await self.store.read(outbox.pending, self.clock(), 100)
         return [each for each in found if each.kind == kind]
 
     async def texts(self, kind: str) -> list[str]:
@@ -165,7 +168,7 @@ class Lookout:
 
     async def state(self) -> SourceState:
         """What is kept of the source."""
-        return await self.store.read(watchbook.source, self.service)
+        return await self.store.read(incident_repository.source, self.service)
 
     @property
     def deployed(self) -> list[str]:

@@ -12,11 +12,11 @@ import pytest
 from opsbot.config import Service
 from opsbot.core.access import Origin
 from opsbot.core.deployment import Phase
-from opsbot.core.windows import Deploys, Window
+from opsbot.core.windows import Window, WindowDeploys
 from opsbot.deploy.vetoes import Vetoes
+from opsbot.monitoring.maintenance_windows import MaintenanceWindows
 from opsbot.source.poll import Poller
 from opsbot.store import ledger
-from opsbot.watch.windows import Windows
 from tests.fixtures.git_http import git_server
 from tests.fixtures.sample import Remote, make_config, make_service, person
 from tests.poll.lookout import Lookout, held, open_lookout
@@ -57,9 +57,9 @@ async def test_in_a_window_that_holds_a_commit_is_told_once_and_deployed_after_i
 ) -> None:
     await live(lookout)
     begin = lookout.clock()
-    window = Window("night", begin.time(), timedelta(minutes=30), date=begin.date(), deploys=Deploys.HOLD)
+    window = Window("night", begin.time(), timedelta(minutes=30), date=begin.date(), deploys=WindowDeploys.HOLD)
     vetoes = Vetoes()
-    Windows([window], [lookout.service], lookout.store, lookout.feed, lookout.clock).object_to(vetoes)
+    MaintenanceWindows([window], [lookout.service], lookout.store, lookout.feed, lookout.clock).object_to(vetoes)
     poller = Poller(lookout.config, lookout.store, lookout.feed, lookout.deploys, lookout.clock, vetoes=vetoes)
     await lookout.poller.close()
     lookout.poller = poller

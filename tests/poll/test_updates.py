@@ -7,16 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opsbot.core.access import Actor, Origin, itself
-from opsbot.core.deployment import Deployment, Hold, Kind, Phase
+from opsbot.core.deployment import Deployment, DeploymentKind, Hold, Phase
 from opsbot.core.updates import (
     NAME_MOST,
+    AnnounceUpdate,
     Attention,
-    Because,
-    Deploy,
-    Note,
-    Quiet,
-    Sight,
-    Wait,
+    AwaitUpdate,
+    DeployUpdate,
+    NoUpdate,
+    UpdateFacts,
+    UpdateReason,
     about,
     retry_after,
     weigh,
@@ -34,7 +34,7 @@ def deployments(draw: st.DrawFn) -> Deployment:
     return Deployment(
         draw(st.integers(1, 99)),
         "web",
-        draw(st.sampled_from(Kind)),
+        draw(st.sampled_from(DeploymentKind)),
         draw(st.sampled_from([Phase.LIVE, Phase.FAILED, Phase.UNDONE, Phase.STUCK, Phase.SKIPPED])),
         draw(ACTORS),
         at,
@@ -47,7 +47,7 @@ def deployments(draw: st.DrawFn) -> Deployment:
 
 
 SIGHTS = st.builds(
-    Sight,
+    UpdateFacts,
     head=COMMITS,
     now=st.just(NOW),
     auto=st.booleans(),
@@ -66,8 +66,8 @@ SIGHTS = st.builds(
 
 
 @given(SIGHTS)
-def test_nothing_that_a_person_or_a_failure_keeps_back_is_deployed(sight: Sight) -> None:
-    if not isinstance(weigh(sight), Deploy):
+def test_nothing_that_a_person_or_a_failure_keeps_back_is_deployed(sight: UpdateFacts) -> None:
+    if not isinstance(weigh(sight), DeployUpdate):
         return
     assert sight.head != sight.live
     assert sight.head not in (sight.quarantined or {})
@@ -83,29 +83,29 @@ def test_nothing_that_a_person_or_a_failure_keeps_back_is_deployed(sight: Sight)
 
 
 @given(SIGHTS)
-def test_what_runs_already_is_never_told(sight: Sight) -> None:
-    assert isinstance(weigh(replace(sight, live=sight.head)), Quiet)
+def test_what_runs_already_is_never_told(sight: UpdateFacts) -> None:
+    assert isinstance(weigh(replace(sight, live=sight.head)), NoUpdate)
 
 
 @given(SIGHTS)
-def test_a_held_service_says_held_whatever_else_there_is(sight: Sight) -> None:
+def test_a_held_service_says_held_whatever_else_there_is(sight: UpdateFacts) -> None:
     held = replace(sight, hold=Hold("web", "ada", "exams", NOW))
     verdict = weigh(held)
-    assert isinstance(verdict, Quiet) == (held.head == held.live)
-    if isinstance(verdict, Note):
-        assert verdict.because is Because.HELD
+    assert isinstance(verdict, NoUpdate) == (held.head == held.live)
+    if isinstance(verdict, AnnounceUpdate):
+        assert verdict.because is UpdateReason.HELD
 
 
 @given(SIGHTS)
-def test_a_wait_is_always_ahead_and_within_an_hour(sight: Sight) -> None:
+def test_a_wait_is_always_ahead_and_within_an_hour(sight: UpdateFacts) -> None:
     verdict = weigh(sight)
-    if isinstance(verdict, Wait):
+    if isinstance(verdict, AwaitUpdate):
         assert timedelta(0) < verdict.until - sight.now <= timedelta(hours=1)
 
 
 @given(COMMITS)
 def test_with_nothing_in_the_way_it_is_deployed(head: str) -> None:
-    assert weigh(Sight(head, NOW)) == Deploy()
+    assert weigh(UpdateFacts(head, NOW)) == DeployUpdate()
 
 
 @given(st.integers(1, 10_000))
@@ -124,11 +124,11 @@ def test_ignore_patterns_are_those_of_gitignore() -> None:
 
 
 @given(SIGHTS)
-def test_what_deserves_a_look_is_kept_back_only_where_it_would_be_deployed(sight: Sight) -> None:
+def test_what_deserves_a_look_is_kept_back_only_where_it_would_be_deployed(sight: UpdateFacts) -> None:
     free = weigh(replace(sight, attention=Attention()))
     verdict = weigh(replace(sight, attention=Attention(("package.json",))))
-    if isinstance(free, Deploy | Wait):
-        assert verdict == Note(Because.NEEDS_LOOK, "changes package.json: a person should look")
+    if isinstance(free, DeployUpdate | AwaitUpdate):
+        assert verdict == AnnounceUpdate(UpdateReason.NEEDS_LOOK, "changes package.json: a person should look")
     else:
         assert verdict == free
 

@@ -7,9 +7,9 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from opsbot.control_groups import GroupFigures, GroupMeter
-from opsbot.host import host_figures
-from opsbot.processes import ProcessMeter, process_figures, service_figures
+from opsbot.host.cgroups import CgroupFigures, CgroupMeter
+from opsbot.host.figures import host_figures
+from opsbot.host.processes import ProcessMeter, process_figures, service_figures
 
 FAMILY = """
 import subprocess, sys, time
@@ -70,8 +70,8 @@ def test_control_groups_are_measured_together_and_what_they_do_not_tell_is_none(
         folder.mkdir(parents=True)
         (folder / "cpu.stat").write_text(f"usage_usec {number}500000\nuser_usec 1\n")
         (folder / "memory.current").write_text(f"{number}000\n")
-    meter, groups = GroupMeter(tmp_path), ("/system.slice/a.service", "/system.slice/b.service")
-    assert meter.figures(groups) == GroupFigures(cpu=0.0, cpu_seconds=4.0, memory=3000, tasks=None)
+    meter, groups = CgroupMeter(tmp_path), ("/system.slice/a.service", "/system.slice/b.service")
+    assert meter.figures(groups) == CgroupFigures(cpu=0.0, cpu_seconds=4.0, memory=3000, tasks=None)
     for name in ("a.service", "b.service"):
         (tmp_path / "system.slice" / name / "pids.current").write_text("4\n")
         (tmp_path / "system.slice" / name / "cpu.stat").write_text("usage_usec 9000000\n")
@@ -79,7 +79,7 @@ def test_control_groups_are_measured_together_and_what_they_do_not_tell_is_none(
     assert after.tasks == 8
     assert after.cpu is not None
     assert after.cpu > 0
-    assert meter.figures(("/gone.service",)) == GroupFigures(None, None, None, None)
+    assert meter.figures(("/gone.service",)) == CgroupFigures(None, None, None, None)
 
 
 def test_a_service_without_a_control_group_is_measured_by_its_process() -> None:

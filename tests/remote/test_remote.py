@@ -13,7 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opsbot.config import Secret, Source
-from opsbot.source.remote import GitResult, RemoteError, Trouble, explain, git_environment, run_git, scrub, secrets_in
+from opsbot.source.remote import (
+    GitResult,
+    RemoteError,
+    Trouble,
+    explain,
+    git_environment,
+    run_git,
+    scrub,
+    secrets_in,
+)
 
 
 @pytest.fixture

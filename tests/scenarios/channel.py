@@ -89,7 +89,7 @@ class Scene:
                 await asyncio.sleep(0.02)
 
     async def _behind(self) -> bool:
-        due = await self.herd.store.read(outbox.untold, self.herd.clock(), 1)
+        due = await self.herd.store.read(outbox.pending, self.herd.clock(), 1)
         stale = await self.herd.store.read(outbox.stale_cards)
         return bool(due or stale)
 

@@ -16,16 +16,16 @@ from typing import Any, cast
 import pytest
 
 from opsbot.config import Alerts, Check, CheckKind, ManagerKind, Service
-from opsbot.core.health import Policy
+from opsbot.core.health import CheckPolicy
 from opsbot.core.model import Live
-from opsbot.core.recovery import Ladder
+from opsbot.core.recovery import RecoveryPolicy
 from opsbot.engine import Engine
-from opsbot.feed import Feed
+from opsbot.monitoring import ServiceMonitor
+from opsbot.monitoring.reminders import ReminderScheduler
+from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.services.port import Activity, Happening, ServiceManager, ServiceState
 from opsbot.standin import Standin
 from opsbot.store import Store, ledger, outbox
-from opsbot.watch import Watcher
-from opsbot.watch.pager import Pager
 from tests.cogs.world import RANKS, CalmManager, Parts, World, buttons_of, config_for, text_of
 from tests.fixtures.puppets import Clock, Eyes, Puppet, Yard
 
@@ -34,11 +34,11 @@ API = Service(
     ManagerKind.PROCESS,
     command=("./api",),
     checks=(
-        Check("http", CheckKind.HTTP, timedelta(seconds=5), policy=Policy(fall=3, rise=2)),
-        Check("tcp", CheckKind.TCP, timedelta(seconds=5), policy=Policy(fall=3, rise=2)),
+        Check("http", CheckKind.HTTP, timedelta(seconds=5), policy=CheckPolicy(fall=3, rise=2)),
+        Check("tcp", CheckKind.TCP, timedelta(seconds=5), policy=CheckPolicy(fall=3, rise=2)),
     ),
     startup_grace=timedelta(0),
-    recovery=Ladder(backoff=timedelta(seconds=10), roll_back=False),
+    recovery=RecoveryPolicy(backoff=timedelta(seconds=10), roll_back=False),
 )
 
 
@@ -50,8 +50,8 @@ class Play:
     clock: Clock
     eyes: Eyes
     puppet: Puppet
-    watcher: Watcher
-    pager: Pager
+    watcher: ServiceMonitor
+    reminder_scheduler: ReminderScheduler
 
     async def run(self, seconds: int, *, told: bool = True) -> None:
         """So many seconds pass, with a look at each; then everything is told."""
@@ -61,7 +61,7 @@ class Play:
             while self.watcher.background.tasks:
                 await self.settle()
             if self.clock.now.second % 5 == 0:
-                await self.pager.tick()
+                await self.reminder_scheduler.tick()
         if told:
             await self.world.all_told(30)
 
@@ -88,16 +88,18 @@ async def open_play(folder: Path) -> AsyncIterator[Play]:
         async with Store(config.state.database) as store:
             puppet, eyes, yard = Puppet(clock), Eyes(clock), Yard(clock)
             manager = cast("ServiceManager", puppet)
-            feed = Feed()
+            feed = ChangeNotifier()
             await store.write(ledger.set_live, Live("api", "r1", clock() - timedelta(days=1), None))
-            watcher = Watcher({"api": API}, store, feed, {"api": manager}, cast("Any", eyes), cast("Any", yard), clock)
+            watcher = ServiceMonitor(
+                {"api": API}, store, feed, {"api": manager}, cast("Any", eyes), cast("Any", yard), clock
+            )
             await watcher.open()
             engine = Engine(config, store, feed, {"api": manager}, cast("Any", yard), watcher, clock)
             parts = Parts(store, feed, CalmManager(), engine)
             world = World(standin, config, parts)
             world.people = {rank: standin.add_member(rank, [standin.roles[rank]]) for rank in RANKS}
             await world.start()
-            play = Play(world, clock, eyes, puppet, watcher, Pager(config.alerts, store, feed, clock))
+            play = Play(world, clock, eyes, puppet, watcher, ReminderScheduler(config.alerts, store, feed, clock))
             try:
                 yield play
             finally:
@@ -135,7 +137,7 @@ async def test_an_alert_is_taken_gets_worse_is_called_for_and_clears_itself(play
     before = len(play.world.posted())
     for _ in range(20):
         play.clock.pass_by(1800)
-        await play.pager.tick()
+        await play.reminder_scheduler.tick()
         await play.world.all_told()
     assert len(play.world.posted()) == before, "no reminder while somebody has it"
     play.eyes.failing.clear()
@@ -241,7 +243,7 @@ async def test_the_escalation_comes_once_and_reminders_grow(play: Play) -> None:
     told = len(play.world.posted())
     for _ in range(48):
         play.clock.pass_by(600)
-        await play.pager.tick()
+        await play.reminder_scheduler.tick()
         await play.world.all_told()
     reminders = play.world.posted()[told:]
     assert len(reminders) == 4, "after 30 m, 1 h, 2 h and 4 h of 8 h"

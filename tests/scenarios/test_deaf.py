@@ -10,21 +10,21 @@ from pathlib import Path
 import pytest
 
 from opsbot.config import Check, CheckKind, Config
-from opsbot.core.health import Policy
-from opsbot.core.recovery import Ladder
+from opsbot.core.health import CheckPolicy
+from opsbot.core.recovery import RecoveryPolicy
 from opsbot.store import outbox
 from tests.cogs.world import text_of
 from tests.scenarios.watched import BOT, Watched, open_watched
 
-SEEN = Check("seen", CheckKind.PRESENCE, timedelta(seconds=30), policy=Policy(fall=3, rise=2), user=BOT)
-PROCESS = Check("process", CheckKind.PROCESS, timedelta(seconds=5), policy=Policy(fall=1, rise=1))
+SEEN = Check("seen", CheckKind.PRESENCE, timedelta(seconds=30), policy=CheckPolicy(fall=3, rise=2), user=BOT)
+PROCESS = Check("process", CheckKind.PROCESS, timedelta(seconds=5), policy=CheckPolicy(fall=1, rise=1))
 
 
 def _with_bot(config: Config) -> Config:
     api = replace(
         config.services["api"],
         checks=(PROCESS, SEEN),
-        recovery=Ladder(backoff=timedelta(minutes=2)),
+        recovery=RecoveryPolicy(backoff=timedelta(minutes=2)),
         startup_grace=timedelta(0),
         discord_bot=True,
         source=None,
@@ -71,11 +71,11 @@ async def test_row_29_one_that_stays_deaf_is_restarted_a_few_times_and_then_a_hu
 async def test_row_29_what_opsbot_itself_cannot_see_is_no_trouble_of_the_bots(watched: Watched) -> None:
     world = watched.world
     world.standin.faults.away()
-    aware = world.engine.standings.aware
-    assert aware is not None
-    sightings = aware.sightings
-    assert sightings is not None
-    await world.until(lambda: sightings.look(BOT)[0] is None)
+    discord_bots = world.engine.standings.discord_bots
+    assert discord_bots is not None
+    presence_cache = discord_bots.presence_cache
+    assert presence_cache is not None
+    await world.until(lambda: presence_cache.look(BOT)[0] is None)
     await watched.run(600)
     assert await watched.incident() is None
     assert world.manager.restarts == []

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from opsbot.bot.link import Link
 from opsbot.config import Check, CheckKind, Config, Service
-from opsbot.core.health import Policy
+from opsbot.core.health import CheckPolicy
 from tests.cogs.world import Json, text_of
 from tests.scenarios.watched import Watched, open_watched
 
@@ -53,7 +53,7 @@ async def open_outage(folder: Path) -> AsyncIterator[tuple[Watched, Answers]]:
         def changed(config: Config) -> Config:
             def service(name: str, *, bot: bool = False) -> Service:
                 url = f"http://127.0.0.1:{answers.port}/{name}"
-                check = Check("http", CheckKind.HTTP, timedelta(seconds=5), policy=Policy(fall=2, rise=1), url=url)
+                check = Check("http", CheckKind.HTTP, timedelta(seconds=5), policy=CheckPolicy(fall=2, rise=1), url=url)
                 plain = replace(config.services["api"], name=name, source=None, startup_grace=timedelta(0))
                 return replace(plain, checks=(check,), discord_bot=bot)
 
@@ -79,7 +79,7 @@ async def test_item_4_in_an_outage_of_discord_no_bot_is_restarted_and_all_is_tol
             del answers.statuses[name]
             await watched.pass_by(10)
         await watched.pass_by(600, step=5)
-        assert watched.aware.triage.away is not None
+        assert watched.discord_bots.outage_detector.away is not None
         assert not {"api", "music"} & set(world.manager.restarts), "they run, and fail only what Discord explains"
         assert set(world.manager.restarts) == set(OTHERS), "what is no bot is recovered as ever"
         assert world.posted() == []

@@ -48,10 +48,10 @@ class Meeting:
 
     async def company(self, people: int) -> None:
         """opsbot has heard that so many people are there."""
-        sightings = self.watched.sightings
+        presence_cache = self.watched.presence_cache
 
         def heard() -> bool:
-            found = sightings.company(BOT)
+            found = presence_cache.company(BOT)
             return (found.people if found else 0) == people
 
         await self.watched.world.until(heard)
@@ -129,7 +129,7 @@ async def test_item_3_no_meeting_keeps_a_deploy_back_beyond_the_limit(
         await watched.run(60, step=20)
         await meeting.runs(2, "2")
         assert watched.world.now() - began < LIMIT + timedelta(minutes=5)
-        assert watched.sightings.company(BOT) is not None, "they sit there still"
+        assert watched.presence_cache.company(BOT) is not None, "they sit there still"
 
 
 async def test_a_newer_commit_that_cannot_be_installed_does_not_cost_the_one_that_waits_its_turn(

@@ -3,8 +3,8 @@
 from datetime import timedelta
 from pathlib import Path
 
-from opsbot.store import watchbook
-from opsbot.wiring import open_engine
+from opsbot.daemon.wiring import open_engine
+from opsbot.store import incident_repository
 from tests.fixtures.puppets import Clock
 from tests.watch.test_host import config_of
 
@@ -15,13 +15,13 @@ async def test_a_real_disk_over_its_threshold_is_an_incident_until_it_is_not_wat
         await parts.host.tick()
         clock.pass_by(60)
         await parts.host.tick()
-        found = await parts.engine.store.read(watchbook.open_incidents)
+        found = await parts.engine.store.read(incident_repository.open_incidents)
         assert found
         assert all(subject.startswith("host:disk:/") and "% full" in each.cause for subject, each in found.items())
         assert all("used" in dict(each.evidence.checks)[f"disk {s[10:]}"] for s, each in found.items())
         assert {gauge.subject for gauge in parts.engine.standings.gauges()} >= set(found)
     async with open_engine(config_of(tmp_path, disk=0, **at_once), clock) as parts:
         await parts.host.tick()
-        assert await parts.engine.store.read(watchbook.open_incidents) == {}
-        incidents = await parts.engine.store.read(watchbook.incidents, None)
+        assert await parts.engine.store.read(incident_repository.open_incidents) == {}
+        incidents = await parts.engine.store.read(incident_repository.incidents, None)
         assert {each.ended_by for each in incidents} == {"it is not watched any more"}

@@ -9,9 +9,9 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from opsbot.core.recovery import Ladder
+from opsbot.core.recovery import RecoveryPolicy
 from opsbot.services.port import Activity, Happening, ServiceState
-from opsbot.standin.state import Event
+from opsbot.standin.state import GatewayEvent
 from tests.cogs.world import text_of
 from tests.scenarios.channel import is_board, open_scene
 from tests.watch.herd import HTTP, PROCESS, TCP, service
@@ -48,7 +48,7 @@ async def test_row_7_one_live_status_message_is_edited_seldom_and_never_doubled(
         edited: list[str] = []
         began = scene.herd.clock()
 
-        def note(event: Event) -> None:
+        def note(event: GatewayEvent) -> None:
             if event.name == "MESSAGE_UPDATE" and is_board(event.data) and event.data["edited_timestamp"]:
                 edited.append(event.data["edited_timestamp"])
 
@@ -159,7 +159,7 @@ async def test_row_5_alternation_that_thresholds_miss_is_told_once(tmp_path: Pat
 
 
 async def test_row_8_what_is_down_is_restarted_and_the_card_says_so(tmp_path: Path) -> None:
-    async with open_scene(tmp_path, [service("api", recovery=Ladder())]) as scene:
+    async with open_scene(tmp_path, [service("api", recovery=RecoveryPolicy())]) as scene:
         await scene.run(10)
         scene.herd.fails("api")
         while not scene.herd.shepherd.restarts:
@@ -175,7 +175,7 @@ async def test_row_8_what_is_down_is_restarted_and_the_card_says_so(tmp_path: Pa
 
 
 async def test_row_9_recovery_ends_loudly_and_never_loops(tmp_path: Path) -> None:
-    ladder = Ladder(attempts=2, backoff=timedelta(seconds=5))
+    ladder = RecoveryPolicy(attempts=2, backoff=timedelta(seconds=5))
     async with open_scene(tmp_path, [service("api", recovery=ladder)]) as scene:
         await scene.run(10)
         scene.herd.fails("api")
@@ -191,7 +191,9 @@ async def test_row_9_recovery_ends_loudly_and_never_loops(tmp_path: Path) -> Non
 
 
 async def test_row_10_nothing_is_done_to_what_is_starting_or_being_deployed(tmp_path: Path) -> None:
-    starting = replace(service("api", checks=(HTTP, PROCESS), recovery=Ladder()), startup_grace=timedelta(seconds=30))
+    starting = replace(
+        service("api", checks=(HTTP, PROCESS), recovery=RecoveryPolicy()), startup_grace=timedelta(seconds=30)
+    )
     async with open_scene(tmp_path, [starting]) as scene:
         herd = scene.herd
         await scene.run(10)
@@ -211,7 +213,7 @@ async def test_row_10_nothing_is_done_to_what_is_starting_or_being_deployed(tmp_
 
 
 async def test_a_start_limit_is_told_as_what_it_is_and_asked_why(tmp_path: Path) -> None:
-    async with open_scene(tmp_path, [service("api", recovery=Ladder())]) as scene:
+    async with open_scene(tmp_path, [service("api", recovery=RecoveryPolicy())]) as scene:
         await scene.run(10)
         state = ServiceState(Activity.FAILED, exit="exit status 1")
         scene.herd.shepherd.happens("api", Happening.GAVE_UP, state)

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from opsbot.config import Config
-from opsbot.core.recovery import Ladder
+from opsbot.core.recovery import RecoveryPolicy
 from tests.cogs.world import Json, text_of
 from tests.scenarios.test_deaf import PROCESS, SEEN
 from tests.scenarios.watched import Watched, open_watched
 
-LADDER = Ladder(attempts=50, backoff=timedelta(seconds=1), budget=1000, roll_back=False)
+LADDER = RecoveryPolicy(attempts=50, backoff=timedelta(seconds=1), budget=1000, roll_back=False)
 
 
 def _with_process(config: Config) -> Config:

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from opsbot.config import InstallStep, Service
-from opsbot.core.deployment import Deployment, Phase, Refused, Why
+from opsbot.core.deployment import Deployment, Phase, RefusalReason, Refused
 from opsbot.store import ledger
 from tests.fixtures.sample import Remote, http_check, make_service, person, poll, tcp_check
 from tests.fixtures.stage import Stage, open_stage, until
@@ -36,7 +36,7 @@ async def undone(stage: Stage, commit: str) -> Deployment:
     await until(lambda: asyncio.to_thread(lambda: stage.folders() == before))
     refused = await stage.ask(commit, poll())
     assert isinstance(refused, Refused)
-    assert refused.why in {Why.WAITING, Why.QUARANTINED}
+    assert refused.why in {RefusalReason.WAITING, RefusalReason.QUARANTINED}
     return deployment
 
 
@@ -164,7 +164,7 @@ async def test_of_two_deploys_asked_at_once_one_is_done(tmp_path: Path, remote: 
         begun = [each for each in both if isinstance(each, Deployment)]
         refused = [each for each in both if isinstance(each, Refused)]
         assert len(begun) == len(refused) == 1
-        assert refused[0].why is Why.BUSY
+        assert refused[0].why is RefusalReason.BUSY
         assert refused[0].deployment == begun[0].id
         assert (await stage.deployer.wait(begun[0].id)).phase is Phase.LIVE
         await stage.assert_well("1")

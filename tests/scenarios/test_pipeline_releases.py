@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from opsbot.config import InstallStep
-from opsbot.core.deployment import Deployment, Kind, Phase, Request
+from opsbot.core.deployment import Deployment, DeploymentKind, DeploymentRequest, Phase
 from opsbot.store import ledger
 from tests.fixtures.sample import Remote, free_port, make_service, person
 from tests.fixtures.stage import Stage, open_stage, until
@@ -273,7 +273,10 @@ async def test_one_installation_runs_at_a_time_on_the_host(tmp_path: Path, remot
         for name in ("one", "two")
     ]
     async with open_stage(tmp_path, *services) as stage:
-        begun = [await stage.deployer.start(Request(each.name, Kind.DEPLOY, person())) for each in services]
+        begun = [
+            await stage.deployer.start(DeploymentRequest(each.name, DeploymentKind.DEPLOY, person()))
+            for each in services
+        ]
         for each in begun:
             assert isinstance(each, Deployment)
             assert (await stage.deployer.wait(each.id)).phase is Phase.LIVE

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from opsbot.core.access import Origin, itself
-from opsbot.core.deployment import Hold, Kind, Phase, Refused, Request, Why
+from opsbot.core.deployment import DeploymentKind, DeploymentRequest, Hold, Phase, RefusalReason, Refused
 from opsbot.store import ledger
 from tests.fixtures.sample import Remote, make_service, person, poll
 from tests.fixtures.stage import Stage, clock, open_stage, until
@@ -16,8 +16,8 @@ async def waits(stage: Stage) -> str | None:
     return hold.waits if hold else None
 
 
-async def refusal(stage: Stage, commit: str) -> Why | None:
-    """Why the poll may not deploy this commit."""
+async def refusal(stage: Stage, commit: str) -> RefusalReason | None:
+    """RefusalReason the poll may not deploy this commit."""
     begun = await stage.ask(commit, poll())
     if isinstance(begun, Refused):
         return begun.why
@@ -46,8 +46,8 @@ async def test_after_a_rollback_the_poll_waits_for_a_newer_commit(tmp_path: Path
         await stage.deploy()
         await stage.roll_back()
         for _ in range(3):
-            assert await refusal(stage, second) is Why.WAITING
-        assert await refusal(stage, first.commit_to or "") is Why.WAITING
+            assert await refusal(stage, second) is RefusalReason.WAITING
+        assert await refusal(stage, first.commit_to or "") is RefusalReason.WAITING
         await stage.assert_well("1")
         third = remote.version("3")
         assert await refusal(stage, third) is None
@@ -68,9 +68,9 @@ async def test_rolling_back_twice_goes_back_twice_and_waits_past_the_newest(
         await stage.roll_back()
         await stage.assert_well("1")
         assert await waits(stage) == newest
-        none = await stage.deployer.start(Request("web", Kind.ROLLBACK, person()))
+        none = await stage.deployer.start(DeploymentRequest("web", DeploymentKind.ROLLBACK, person()))
         assert isinstance(none, Refused)
-        assert none.why is Why.NO_RELEASE
+        assert none.why is RefusalReason.NO_RELEASE
 
 
 async def test_rolling_back_to_a_named_release_and_forward_again(tmp_path: Path, remote: Remote, port: int) -> None:
@@ -95,7 +95,7 @@ async def test_a_rollback_by_recovery_quarantines_the_commit_it_left(tmp_path: P
         await stage.roll_back(actor=itself(Origin.RECOVERY))
         assert commit in await stage.store.read(ledger.quarantined, "web")
         await stage.store.write(ledger.lift_hold, "web")
-        assert await refusal(stage, commit) is Why.QUARANTINED
+        assert await refusal(stage, commit) is RefusalReason.QUARANTINED
 
 
 async def test_a_quarantined_commit_may_be_tried_again_by_hand_and_is_cleared_when_it_is_well(
@@ -107,7 +107,7 @@ async def test_a_quarantined_commit_may_be_tried_again_by_hand_and_is_cleared_wh
         needed = tmp_path / "needed"
         commit = remote.version("2", files={"install.sh": f"test -e {needed}\n"})
         assert (await stage.deploy()).phase is Phase.FAILED
-        assert await refusal(stage, commit) is Why.QUARANTINED
+        assert await refusal(stage, commit) is RefusalReason.QUARANTINED
         needed.touch()
         assert (await stage.deploy()).phase is Phase.LIVE
         await stage.assert_well("2")
@@ -137,7 +137,7 @@ async def test_a_held_service_is_not_deployed_but_can_be_rolled_back(tmp_path: P
         await stage.store.write(ledger.put_hold, Hold("web", "bob", "release freeze", clock()))
         refused = await stage.ask()
         assert isinstance(refused, Refused)
-        assert refused.why is Why.HELD
+        assert refused.why is RefusalReason.HELD
         await stage.roll_back()
         await stage.assert_well("1")
         assert await waits(stage) is None  # the hold by hand outranks the wait, and stays
@@ -164,7 +164,7 @@ async def test_asking_for_what_is_live_ends_without_a_deploy(tmp_path: Path, rem
         assert "already runs" in again.note
         refused = await stage.ask(first.commit_to)
         assert isinstance(refused, Refused)
-        assert refused.why is Why.ALREADY_LIVE
+        assert refused.why is RefusalReason.ALREADY_LIVE
         assert (await stage.answer())["pid"] == pid
 
 
@@ -184,7 +184,7 @@ async def test_a_branch_a_tag_and_a_short_commit_can_be_deployed_and_nonsense_is
         for bad in ("--upload-pack=touch /tmp/x", "a..b", "", "x y", "a" * 300, "-x", "refs/heads/../x"):
             refused = await stage.ask(bad)
             assert isinstance(refused, Refused)
-            assert refused.why is Why.BAD_REF
+            assert refused.why is RefusalReason.BAD_REF
         missing = await stage.deploy("no-such-branch")
         assert missing.phase is Phase.FAILED
         assert "no branch, tag or commit 'no-such-branch'" in missing.note
@@ -197,7 +197,7 @@ async def test_a_service_stopped_by_hand_is_deployed_by_a_person_only(
     async with open_stage(tmp_path, make_service(tmp_path, remote.url, port)) as stage:
         await stage.deploy()
         await stage.manager.stop("web")
-        assert await refusal(stage, remote.version("2")) is Why.STOPPED_BY_HAND
+        assert await refusal(stage, remote.version("2")) is RefusalReason.STOPPED_BY_HAND
         assert (await stage.deploy()).phase is Phase.LIVE
         await stage.assert_well("2")
 

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from opsbot.core.recovery import Ladder
+from opsbot.core.recovery import RecoveryPolicy
 from tests.cogs.world import text_of
 from tests.scenarios.channel import Scene, is_board, open_scene
 from tests.watch.herd import service
 
-SERVICES = (service("api", recovery=Ladder(restart=False)), service("db"))
+SERVICES = (service("api", recovery=RecoveryPolicy(restart=False)), service("db"))
 
 
 def now(scene: Scene) -> int:

@@ -4,16 +4,16 @@ from datetime import timedelta
 from pathlib import Path
 
 from opsbot.config import Alerts, Check, CheckKind
-from opsbot.core.health import Policy
+from opsbot.core.health import CheckPolicy
 from opsbot.standin.state import ROLE_IDS
-from opsbot.store import storms, watchbook
+from opsbot.store import incident_repository, storms
 from tests.cogs.world import text_of
 from tests.scenarios.channel import Scene, open_scene
 from tests.watch.herd import open_herd, service
 
 CHILDREN = 200
 FLAPPING = 500
-SLOW = Check("tcp", CheckKind.TCP, timedelta(seconds=30), policy=Policy(fall=3))
+SLOW = Check("tcp", CheckKind.TCP, timedelta(seconds=30), policy=CheckPolicy(fall=3))
 
 
 async def test_two_hundred_services_under_one_root_are_one_message(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ async def test_five_hundred_flapping_checks_say_one_thing_each_and_seldom_edit(t
         await herd.run(180, by_turns)
         told = await herd.told()
         assert sorted(told) == sorted(f"incident s{number}" for number in range(FLAPPING))
-        revisions = sum(one.revision for one in (await herd.store.read(watchbook.open_incidents)).values())
+        revisions = sum(one.revision for one in (await herd.store.read(incident_repository.open_incidents)).values())
         assert revisions < FLAPPING * 10, "counts are written down seldom, not at each look"
 
 
@@ -62,7 +62,7 @@ async def test_five_hundred_that_flap_are_few_messages_and_people_are_answered_m
             scene.herd.sight.failing = dict.fromkeys(scene.herd.services, "no answer") if second // 5 % 2 else {}
 
         await scene.herd.run(180, by_turns)
-        opened = await scene.herd.store.read(watchbook.open_incidents)
+        opened = await scene.herd.store.read(incident_repository.open_incidents)
         assert len(opened) == FLAPPING
         answer = await (await scene.standin.member("Mia").run("incidents")).final()
         assert "s499" in text_of(answer), "each is an incident of its own"

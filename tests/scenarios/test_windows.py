@@ -9,8 +9,8 @@ import pytest
 
 from opsbot.config import Config
 from opsbot.core.access import Origin
-from opsbot.core.recovery import Ladder
-from opsbot.core.windows import WEEK, Deploys, Window
+from opsbot.core.recovery import RecoveryPolicy
+from opsbot.core.windows import WEEK, Window, WindowDeploys
 from tests.cogs.world import text_of
 from tests.fixtures.sample import Remote, make_service
 from tests.scenarios.channel import Scene, is_board, open_scene
@@ -120,7 +120,7 @@ async def test_row_20_a_window_over_midnight_is_right_in_the_night_the_clocks_ch
 
 
 async def test_row_20_recovery_waits_for_the_end_of_a_window_only_where_that_says_so(tmp_path: Path) -> None:
-    ladder = Ladder(backoff=timedelta(seconds=5))
+    ladder = RecoveryPolicy(backoff=timedelta(seconds=5))
     services = (service("api", recovery=ladder), service("db", recovery=ladder))
     hands_off = replace(NIGHT, services=("db",), mute=False, recovery=False)
     async with open_scene(tmp_path, services, windows=[NIGHT, hands_off]) as scene:
@@ -140,7 +140,9 @@ async def test_row_20_automatic_deploys_wait_for_the_end_of_a_window_and_a_perso
     tmp_path: Path, remote: Remote, port: int
 ) -> None:
     begin = (datetime.now(UTC) + timedelta(minutes=30)).replace(second=0, microsecond=0)
-    freeze = Window("freeze", begin.time(), timedelta(hours=1), date=begin.date(), mute=False, deploys=Deploys.HOLD)
+    freeze = Window(
+        "freeze", begin.time(), timedelta(hours=1), date=begin.date(), mute=False, deploys=WindowDeploys.HOLD
+    )
 
     def with_web(config: Config) -> Config:
         web = make_service(tmp_path, remote.url, port, soak=0.1)

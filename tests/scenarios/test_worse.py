@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
+from opsbot.monitoring.reminders import ReminderScheduler
 from opsbot.standin.state import ROLE_IDS
-from opsbot.watch.pager import Pager
 from tests.cogs.world import buttons_of, text_of
 from tests.scenarios.channel import Scene, open_scene
 from tests.watch.herd import service
@@ -22,10 +22,10 @@ async def taken(scene: Scene, incident: int) -> None:
 
 async def waits(scene: Scene, minutes: int) -> None:
     """Time passes, and the pager looks as it goes by."""
-    pager = Pager(scene.herd.alerts, scene.herd.store, scene.herd.feed, scene.herd.clock)
+    reminder_scheduler = ReminderScheduler(scene.herd.alerts, scene.herd.store, scene.herd.feed, scene.herd.clock)
     for _ in range(minutes // 10):
         scene.herd.clock.pass_by(600)
-        await pager.tick()
+        await reminder_scheduler.tick()
         await scene.told()
 
 

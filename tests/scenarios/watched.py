@@ -13,10 +13,10 @@ from typing import Any
 
 from opsbot.core.access import Origin
 from opsbot.core.model import Incident
+from opsbot.monitoring.discord_bots import DiscordBots
+from opsbot.monitoring.presence_cache import PresenceCache
 from opsbot.standin.state import Intent
-from opsbot.store import watchbook
-from opsbot.watch.aware import Aware
-from opsbot.watch.sightings import Sightings
+from opsbot.store import incident_repository
 from tests.cogs.world import Json, World, open_world, text_of
 from tests.fixtures.stage import get
 
@@ -30,14 +30,14 @@ class Watched:
     world: World
 
     @property
-    def aware(self) -> Aware:
-        assert self.world.engine.standings.aware is not None
-        return self.world.engine.standings.aware
+    def discord_bots(self) -> DiscordBots:
+        assert self.world.engine.standings.discord_bots is not None
+        return self.world.engine.standings.discord_bots
 
     @property
-    def sightings(self) -> Sightings:
-        assert self.aware.sightings is not None
-        return self.aware.sightings
+    def presence_cache(self) -> PresenceCache:
+        assert self.discord_bots.presence_cache is not None
+        return self.discord_bots.presence_cache
 
     async def pass_by(self, seconds: int, step: int = 1) -> None:
         """So many seconds pass, with a look at each step."""
@@ -49,8 +49,8 @@ class Watched:
             for service in await windows.tick():
                 if poller is not None:
                     poller.wake(service, Origin.POLL)
-            if world.engine.standings.aware is not None:
-                await world.engine.standings.aware.tick()
+            if world.engine.standings.discord_bots is not None:
+                await world.engine.standings.discord_bots.tick()
             await watcher.tick()
             await world.until(lambda: not watcher.background.tasks)
 
@@ -63,10 +63,10 @@ class Watched:
         """The gateway says so, and opsbot has heard it."""
         self.world.standin.set_presence(BOT, status)
         online = status != "offline"
-        await self.world.until(lambda: self.sightings.look(BOT)[0] is online)
+        await self.world.until(lambda: self.presence_cache.look(BOT)[0] is online)
 
     async def incident(self, service: str = "api") -> Incident | None:
-        return (await self.world.store.read(watchbook.open_incidents)).get(service)
+        return (await self.world.store.read(incident_repository.open_incidents)).get(service)
 
     async def pid(self, service: str = "api") -> int | None:
         return (await self.world.engine.managers[service].state(service)).pid
@@ -90,16 +90,16 @@ async def open_watched(folder: Path, **options: Any) -> AsyncIterator[Watched]:
         assert world.standin.add_bot("recorder") == BOT
         world.standin.set_presence(BOT, "online")
         await world.start()
-        watched, aware, windows = Watched(world), world.engine.standings.aware, world.parts.windows
+        watched, discord_bots, windows = Watched(world), world.engine.standings.discord_bots, world.parts.windows
         assert windows is not None
         await windows.open()
-        if aware is not None:
-            await aware.open()
+        if discord_bots is not None:
+            await discord_bots.open()
         await world.engine.watcher.open()
         try:
-            if aware is not None and aware.sightings is not None:
-                await world.until(lambda: watched.sightings.lost_at is None)
+            if discord_bots is not None and discord_bots.presence_cache is not None:
+                await world.until(lambda: watched.presence_cache.lost_at is None)
             yield watched
         finally:
-            if aware is not None:
-                await aware.close()
+            if discord_bots is not None:
+                await discord_bots.close()

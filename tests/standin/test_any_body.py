@@ -12,7 +12,7 @@ from opsbot.standin.commands import Commands
 from opsbot.standin.errors import ApiError
 from opsbot.standin.files import Files
 from opsbot.standin.messages import Messages
-from opsbot.standin.state import APPLICATION_ID, GUILD_ID, OPS_CHANNEL_ID, State
+from opsbot.standin.state import APPLICATION_ID, GUILD_ID, OPS_CHANNEL_ID, StandinState
 
 KEYS = [
     "content",
@@ -115,7 +115,7 @@ BODY = st.fixed_dictionaries(
 @settings(max_examples=60, deadline=None)
 @given(BODY, BODY)
 def test_any_message_is_taken_or_refused(first: dict[str, Any], second: dict[str, Any]) -> None:
-    state = State(time.time, "guild")
+    state = StandinState(time.time, "guild")
     messages = Messages(state, Files(lambda: "http://127.0.0.1:1", state.new_id))
     channel = state.channel(OPS_CHANNEL_ID)
     with contextlib.suppress(ApiError):
@@ -134,7 +134,7 @@ def test_any_form_is_taken_or_refused(modal: dict[str, Any]) -> None:
 @settings(max_examples=60, deadline=None)
 @given(st.one_of(JSON, st.lists(st.dictionaries(st.sampled_from(KEYS), JSON, max_size=6), max_size=3)))
 def test_any_command_is_taken_or_refused(payload: object) -> None:
-    state = State(time.time, "guild")
+    state = StandinState(time.time, "guild")
     commands = Commands(APPLICATION_ID, GUILD_ID)
     with contextlib.suppress(ApiError):
         commands.overwrite(payload, state.ids(), 0.0)

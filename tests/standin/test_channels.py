@@ -6,7 +6,7 @@ import aiohttp
 import discord
 import pytest
 
-from opsbot.standin import Permission, Standin
+from opsbot.standin import PermissionBit, Standin
 from tests.standin.client import Bot
 from tests.standin.conftest import Rest
 
@@ -44,21 +44,21 @@ async def test_missing_permissions_and_missing_access_have_their_own_codes(stand
     me, ops = standin.bot_user_id, standin.ops_channel_id
     sent = await rest.send(content="mine")
     theirs = await standin.member("Owner").say("theirs")
-    standin.set_permissions(me, ops, deny=Permission.EMBED_LINKS)
+    standin.set_permissions(me, ops, deny=PermissionBit.EMBED_LINKS)
     assert (await rest.send(embeds=[{"title": "t"}]))["code"] == 50013
     assert (await rest.send(content="x"))["status"] == 200
-    standin.set_permissions(me, ops, deny=Permission.READ_MESSAGE_HISTORY)
+    standin.set_permissions(me, ops, deny=PermissionBit.READ_MESSAGE_HISTORY)
     assert await rest("GET", f"{rest.ops}/messages") == []
     assert (await rest("GET", f"{rest.ops}/messages/{sent['id']}"))["code"] == 50013
     assert (await rest("DELETE", f"{rest.ops}/messages/{theirs['id']}"))["code"] == 50013
     assert (await rest.edit(theirs, content="x"))["code"] == 50005
-    standin.set_permissions(me, ops, deny=Permission.VIEW_CHANNEL)
+    standin.set_permissions(me, ops, deny=PermissionBit.VIEW_CHANNEL)
     assert (await rest.send(content="x"))["code"] == 50001
     assert (await rest("GET", rest.ops))["code"] == 50001
     standin.set_permissions(me, ops)
-    standin.set_permissions(standin.guild_id, ops, deny=Permission.SEND_MESSAGES)
+    standin.set_permissions(standin.guild_id, ops, deny=PermissionBit.SEND_MESSAGES)
     assert (await rest.send(content="x"))["code"] == 50013
-    standin.set_permissions(me, ops, allow=Permission.SEND_MESSAGES)
+    standin.set_permissions(me, ops, allow=PermissionBit.SEND_MESSAGES)
     assert (await rest.send(content="x"))["status"] == 200
 
 
@@ -115,7 +115,7 @@ async def test_files_too_big_or_too_many_are_refused(standin: Standin, bot: Bot)
     with pytest.raises(discord.HTTPException) as many:
         await bot.ops.send(files=[discord.File(io.BytesIO(b"x"), f"{n}") for n in range(11)])
     assert many.value.status == 400
-    standin.set_permissions(standin.bot_user_id, standin.ops_channel_id, deny=Permission.ATTACH_FILES)
+    standin.set_permissions(standin.bot_user_id, standin.ops_channel_id, deny=PermissionBit.ATTACH_FILES)
     with pytest.raises(discord.Forbidden):
         await bot.ops.send(file=discord.File(io.BytesIO(b"x"), "x"))
     assert standin.messages() == []
@@ -158,7 +158,7 @@ async def test_the_fourth_edit_of_messages_older_than_an_hour_is_refused_without
 
 
 async def test_a_channel_is_renamed_twice_in_ten_minutes_and_no_more(standin: Standin, rest: Rest) -> None:
-    standin.set_permissions(standin.bot_user_id, standin.ops_channel_id, allow=Permission.MANAGE_CHANNELS)
+    standin.set_permissions(standin.bot_user_id, standin.ops_channel_id, allow=PermissionBit.MANAGE_CHANNELS)
     for name in ("one", "two"):
         assert (await rest("PATCH", rest.ops, {"name": name}))["name"] == name
     third = await rest("PATCH", rest.ops, {"topic": "three"})
@@ -175,7 +175,7 @@ async def test_pins_are_listed_and_announced(standin: Standin, bot: Bot) -> None
     assert standin.messages()[-1]["type"] == 6
     await sent.unpin()
     assert [message.id async for message in bot.ops.pins()] == []
-    standin.set_permissions(standin.bot_user_id, standin.ops_channel_id, deny=Permission.PIN_MESSAGES)
+    standin.set_permissions(standin.bot_user_id, standin.ops_channel_id, deny=PermissionBit.PIN_MESSAGES)
     with pytest.raises(discord.Forbidden):
         await sent.pin()
 
@@ -211,7 +211,7 @@ async def test_a_bare_thread_is_private_unless_told_otherwise(standin: Standin, 
     assert (await rest("POST", f"{rest.ops}/threads", {"name": "x" * 101}))["code"] == 50035
     assert (await rest("POST", f"{rest.ops}/threads", {"name": "t", "auto_archive_duration": 5}))["code"] == 50035
     me, ops = standin.bot_user_id, standin.ops_channel_id
-    standin.set_permissions(me, ops, deny=Permission.SEND_MESSAGES_IN_THREADS | Permission.CREATE_PUBLIC_THREADS)
+    standin.set_permissions(me, ops, deny=PermissionBit.SEND_MESSAGES_IN_THREADS | PermissionBit.CREATE_PUBLIC_THREADS)
     assert (await rest("POST", f"/channels/{public['id']}/messages", {"content": "x"}))["code"] == 50013
     assert (await rest("POST", f"{rest.ops}/threads", {"name": "t", "type": 11}))["code"] == 50013
 
@@ -220,7 +220,7 @@ async def test_locking_a_thread_needs_manage_threads(standin: Standin, rest: Res
     made = await rest("POST", f"{rest.ops}/threads", {"name": "t", "type": 11})
     path = f"/channels/{made['id']}"
     assert (await rest("PATCH", path, {"locked": True}))["code"] == 50013
-    standin.set_permissions(standin.bot_user_id, standin.ops_channel_id, allow=Permission.MANAGE_THREADS)
+    standin.set_permissions(standin.bot_user_id, standin.ops_channel_id, allow=PermissionBit.MANAGE_THREADS)
     assert (await rest("PATCH", path, {"locked": True, "archived": True}))["thread_metadata"]["locked"]
     archived = await rest("GET", f"{rest.ops}/threads/archived/public")
     assert [thread["id"] for thread in archived["threads"]] == [made["id"]]

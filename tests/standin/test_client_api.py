@@ -8,7 +8,7 @@ import discord
 import pytest
 import yarl
 
-from opsbot.standin import PanelButton, Permission, Standin
+from opsbot.standin import PanelButton, PermissionBit, Standin
 from tests.standin.client import Bot
 from tests.standin.conftest import Rest, StartBot
 
@@ -190,7 +190,7 @@ async def test_people_speak_join_and_change_roles(standin: Standin, page: Page) 
 async def test_a_page_sees_only_the_channels_its_member_sees(standin: Standin) -> None:
     ada = standin.add_member("Ada")
     hidden = standin.add_channel("hidden")
-    standin.set_permissions(standin.guild_id, hidden, deny=Permission.VIEW_CHANNEL)
+    standin.set_permissions(standin.guild_id, hidden, deny=PermissionBit.VIEW_CHANNEL)
     async with open_page(standin, ada) as page:
         assert "hidden" not in [c["name"] for c in page.snapshot["channels"]]
         await standin.member("Owner").say("unseen", channel_id=hidden)

@@ -10,7 +10,7 @@ import aiohttp
 import discord
 import pytest
 
-from opsbot.standin import Permission, Standin
+from opsbot.standin import PermissionBit, Standin
 from opsbot.standin.errors import ApiError
 from opsbot.standin.state import Intent
 from tests.standin.client import Bot
@@ -182,7 +182,7 @@ async def test_messages_of_others_are_empty_without_the_message_content_intent(s
 
 async def test_events_come_only_to_those_who_asked_and_see_the_channel(standin: Standin, rest: Rest) -> None:
     hidden = standin.add_channel("hidden")
-    standin.set_permissions(standin.bot_user_id, hidden, deny=Permission.VIEW_CHANNEL)
+    standin.set_permissions(standin.bot_user_id, hidden, deny=PermissionBit.VIEW_CHANNEL)
     async with ready(standin, 1) as (none, _), ready(standin, 1 | Intent.MESSAGES) as (some, _):
         await standin.member("Owner").say("unseen", channel_id=hidden)
         sent = await rest.send(content="seen")

@@ -4,7 +4,7 @@ import time
 import discord
 import pytest
 
-from opsbot.standin import InputError, InteractionFailedError, Permission, Standin
+from opsbot.standin import InputError, InteractionFailedError, PermissionBit, Standin
 from opsbot.standin.errors import ApiError
 from tests.standin.client import Bot
 from tests.standin.conftest import Rest, StartBot
@@ -180,7 +180,7 @@ async def test_autocompletion_takes_25_choices_of_100_characters_and_no_deferral
 
 
 async def test_an_answer_needs_no_permission_to_send_but_a_message_does(standin: Standin, bot: Bot) -> None:
-    standin.set_permissions(standin.bot_user_id, standin.ops_channel_id, deny=Permission.SEND_MESSAGES)
+    standin.set_permissions(standin.bot_user_id, standin.ops_channel_id, deny=PermissionBit.SEND_MESSAGES)
     response = await standin.member("Owner").run("restart", service="api")
     assert response.content == "Restart api?"
     with pytest.raises(discord.Forbidden) as refused:

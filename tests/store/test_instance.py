@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from opsbot.instance import AlreadyRunningError, InstanceLock, hold_folders
+from opsbot.runtime.instance_lock import AlreadyRunningError, InstanceLock, hold_folders
 
 
 def test_a_second_one_is_refused_with_the_firsts_pid_and_start(tmp_path: Path) -> None:
     code = (
-        "import sys, pathlib; from opsbot.instance import InstanceLock; "
+        "import sys, pathlib; from opsbot.runtime.instance_lock import InstanceLock; "
         "InstanceLock(pathlib.Path(sys.argv[1])).take(); print('held', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(

@@ -10,14 +10,24 @@ from pathlib import Path
 import pytest
 
 from opsbot.core.access import Actor, Origin
-from opsbot.core.deployment import Commit, Deployment, Hold, Kind, Phase, Release, Request, Step, advance
-from opsbot.core.model import Evidence, Incident, NoticeKind, Silence
-from opsbot.store import Store, StoreError, audit, ledger, open_readonly, outbox, watchbook
+from opsbot.core.deployment import (
+    Commit,
+    Deployment,
+    DeploymentKind,
+    DeploymentRequest,
+    DeploymentStep,
+    Hold,
+    Phase,
+    Release,
+    advance,
+)
+from opsbot.core.model import Evidence, Incident, NotificationKind, Silence
+from opsbot.store import Store, StoreError, audit, incident_repository, ledger, open_readonly, outbox
 
 MIGRATIONS = Path(__file__).parents[2] / "opsbot" / "store" / "migrations"
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 ALICE = Actor(Origin.DISCORD, "42", "alice")
-REQUEST = Request("api", Kind.DEPLOY, ALICE, ref="main")
+REQUEST = DeploymentRequest("api", DeploymentKind.DEPLOY, ALICE, ref="main")
 
 
 async def claimed(store: Store, service: str = "api") -> Deployment:
@@ -46,7 +56,7 @@ async def test_of_two_who_claim_one_service_only_one_gets_it(tmp_path: Path) -> 
 async def test_a_deployment_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     async with Store(tmp_path / "s.db") as store:
         deployment = await claimed(store)
-        step = Step(
+        step = DeploymentStep(
             "npm ci", Phase.INSTALLING, NOW, NOW + timedelta(seconds=3), ok=False, note="n", tail="t\n", output="o"
         )
         commit = Commit("ab" * 20, "títle `x`", "Ann", NOW)
@@ -105,27 +115,27 @@ async def test_a_hold_set_by_hand_is_not_replaced_by_the_wait_after_a_rollback(t
 async def test_a_deployment_and_its_card_are_born_together(tmp_path: Path) -> None:
     async with Store(tmp_path / "s.db") as store:
         deployment = await claimed(store)
-        (notice,) = await store.read(outbox.untold, NOW)
-        assert (notice.kind, notice.subject) == (NoticeKind.DEPLOYMENT, deployment.id)
+        (notice,) = await store.read(outbox.pending, NOW)
+        assert (notice.kind, notice.subject) == (NotificationKind.DEPLOYMENT, deployment.id)
 
 
 async def test_a_notice_is_kept_until_it_is_told_and_told_once(tmp_path: Path) -> None:
     async with Store(tmp_path / "s.db") as store:
-        assert await store.write(outbox.put, "k", NoticeKind.WORD, "api", NOW, body={"text": "x"})
-        assert not await store.write(outbox.put, "k", NoticeKind.WORD, "api", NOW, body={"text": "y"})
-        (notice,) = await store.read(outbox.untold, NOW)
+        assert await store.write(outbox.put, "k", NotificationKind.WORD, "api", NOW, body={"text": "x"})
+        assert not await store.write(outbox.put, "k", NotificationKind.WORD, "api", NOW, body={"text": "y"})
+        (notice,) = await store.read(outbox.pending, NOW)
         assert await store.write(outbox.trying, notice.id, NOW)
-        (again,) = await store.read(outbox.untold, NOW)
+        (again,) = await store.read(outbox.pending, NOW)
         assert again.tries == 1
         assert await store.write(outbox.told, notice.id, NOW, channel=1, message=2)
         assert not await store.write(outbox.told, notice.id, NOW, channel=1, message=3)
-        assert await store.read(outbox.untold, NOW) == []
+        assert await store.read(outbox.pending, NOW) == []
 
 
 async def test_a_card_is_stale_while_its_subject_is_ahead_of_it(tmp_path: Path) -> None:
     async with Store(tmp_path / "s.db") as store:
         deployment = await claimed(store)
-        (notice,) = await store.read(outbox.untold, NOW)
+        (notice,) = await store.read(outbox.pending, NOW)
         await store.write(outbox.told, notice.id, NOW, channel=1, message=2, shown=deployment.revision)
         assert await store.read(outbox.stale_cards) == []
         saved = await store.write(ledger.save, advance(deployment, Phase.FETCHING, NOW))
@@ -136,40 +146,41 @@ async def test_a_card_is_stale_while_its_subject_is_ahead_of_it(tmp_path: Path) 
 
 async def incident(store: Store) -> Incident:
     return await store.write(
-        watchbook.open_incident, Incident(0, "api", "died", NOW, Evidence((("http", "500"),), "SIGKILL", ("a",)))
+        incident_repository.open_incident,
+        Incident(0, "api", "died", NOW, Evidence((("http", "500"),), "SIGKILL", ("a",))),
     )
 
 
 async def test_a_service_has_one_open_incident(tmp_path: Path) -> None:
     async with Store(tmp_path / "s.db") as store:
         assert (await incident(store)).id == (await incident(store)).id
-        assert len(await store.read(outbox.untold, NOW)) == 1
+        assert len(await store.read(outbox.pending, NOW)) == 1
 
 
 async def test_an_incident_that_came_and_went_in_a_silence_is_not_told(tmp_path: Path) -> None:
     async with Store(tmp_path / "s.db") as store:
-        await store.write(watchbook.put_silence, Silence("api", "alice", "", NOW, NOW + timedelta(hours=1)))
+        await store.write(incident_repository.put_silence, Silence("api", "alice", "", NOW, NOW + timedelta(hours=1)))
         opened = await incident(store)
-        await store.write(watchbook.call_human, opened.id, "why", NOW)
-        assert await store.read(outbox.untold, NOW) == []
-        await store.write(watchbook.close_incident, "api", "by itself", NOW)
-        assert await store.read(outbox.untold, NOW + timedelta(hours=2)) == []
+        await store.write(incident_repository.call_human, opened.id, "why", NOW)
+        assert await store.read(outbox.pending, NOW) == []
+        await store.write(incident_repository.close_incident, "api", "by itself", NOW)
+        assert await store.read(outbox.pending, NOW + timedelta(hours=2)) == []
 
 
 async def test_an_incident_still_open_when_the_silence_ends_is_told(tmp_path: Path) -> None:
     async with Store(tmp_path / "s.db") as store:
-        await store.write(watchbook.put_silence, Silence("api", "alice", "", NOW, NOW + timedelta(hours=1)))
+        await store.write(incident_repository.put_silence, Silence("api", "alice", "", NOW, NOW + timedelta(hours=1)))
         await incident(store)
-        assert len(await store.read(outbox.untold, NOW + timedelta(hours=2))) == 1
+        assert len(await store.read(outbox.pending, NOW + timedelta(hours=2))) == 1
 
 
 async def test_a_human_is_called_once_until_somebody_took_a_hand(tmp_path: Path) -> None:
     async with Store(tmp_path / "s.db") as store:
         opened = await incident(store)
-        assert await store.write(watchbook.call_human, opened.id, "why", NOW)
-        assert not await store.write(watchbook.call_human, opened.id, "why", NOW)
-        await store.write(watchbook.uncall, opened.id)
-        assert await store.write(watchbook.call_human, opened.id, "why", NOW + timedelta(minutes=1))
+        assert await store.write(incident_repository.call_human, opened.id, "why", NOW)
+        assert not await store.write(incident_repository.call_human, opened.id, "why", NOW)
+        await store.write(incident_repository.uncall, opened.id)
+        assert await store.write(incident_repository.call_human, opened.id, "why", NOW + timedelta(minutes=1))
 
 
 async def test_the_audit_log_cannot_be_rewritten(tmp_path: Path) -> None:
@@ -188,23 +199,23 @@ async def test_the_audit_log_cannot_be_rewritten(tmp_path: Path) -> None:
 async def test_a_cancelled_caller_leaves_no_half_transaction(tmp_path: Path) -> None:
     async with Store(tmp_path / "s.db") as store:
         for number in range(50):
-            task = asyncio.create_task(store.write(outbox.put, f"k{number}", NoticeKind.WORD, "api", NOW))
+            task = asyncio.create_task(store.write(outbox.put, f"k{number}", NotificationKind.WORD, "api", NOW))
             await asyncio.sleep(0)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-        await store.write(outbox.put, "last", NoticeKind.WORD, "api", NOW)
-        assert len(await store.read(outbox.untold, NOW, 100)) == 51
+        await store.write(outbox.put, "last", NotificationKind.WORD, "api", NOW)
+        assert len(await store.read(outbox.pending, NOW, 100)) == 51
 
 
 async def test_what_raises_in_a_transaction_undoes_all_of_it(tmp_path: Path) -> None:
     def half(db: sqlite3.Connection) -> None:
-        outbox.put(db, "k", NoticeKind.WORD, "api", NOW)
+        outbox.put(db, "k", NotificationKind.WORD, "api", NOW)
         raise RuntimeError("in the middle")
 
     async with Store(tmp_path / "s.db") as store:
         with pytest.raises(RuntimeError):
             await store.write(half)
-        assert await store.read(outbox.untold, NOW) == []
+        assert await store.read(outbox.pending, NOW) == []
 
 
 async def test_a_file_from_a_newer_opsbot_is_refused_with_the_mend(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from importlib import resources
 from pathlib import Path
 
-from opsbot.core.model import NoticeKind
-from opsbot.store import Store, mutes, outbox, watchbook
+from opsbot.core.model import NotificationKind
+from opsbot.store import Store, incident_repository, mutes, outbox
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -29,8 +29,8 @@ def first(path: Path) -> None:
 async def test_silences_and_alarms_of_the_first_version_are_kept(tmp_path: Path) -> None:
     first(tmp_path / "s.db")
     async with Store(tmp_path / "s.db") as store:
-        assert await store.read(outbox.untold, NOW) == []
+        assert await store.read(outbox.pending, NOW) == []
         later = NOW + timedelta(seconds=61)
-        assert [notice.kind for notice in await store.read(outbox.untold, later)] == [NoticeKind.INCIDENT]
+        assert [notice.kind for notice in await store.read(outbox.pending, later)] == [NotificationKind.INCIDENT]
         assert await store.read(mutes.silenced_until, "api", NOW, later) == NOW + timedelta(seconds=60)
-        assert await store.read(watchbook.silence, "api", later) is None
+        assert await store.read(incident_repository.silence, "api", later) is None

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from opsbot.cleanup import file_cleaner
+from opsbot.cleanup.file_cleaner import CleanupResult, Deletion, FileCleaner, identity, in_use
 from opsbot.core.globs import glob
-from opsbot.sweep import broom
-from opsbot.sweep.broom import Broom, Deed, Swept, identity, in_use
 
 DAY = 86_400.0
 NOBODY = 65_534
@@ -32,12 +32,12 @@ def age(path: Path, days: float = 2.0) -> None:
     os.utime(path, (at, at), follow_symlinks=False)
 
 
-def sweep(*patterns: str, keep_out: tuple[Path, ...] = (), most: int = 10_000) -> Swept:
+def sweep(*patterns: str, keep_out: tuple[Path, ...] = (), most: int = 10_000) -> CleanupResult:
     return begun(*patterns, keep_out=keep_out, most=most).swept
 
 
-def begun(*patterns: str, keep_out: tuple[Path, ...] = (), most: int = 10_000) -> Broom:
-    made = Broom(time.time() - DAY, {identity(each.stat()) for each in keep_out}, threading.Event(), most)
+def begun(*patterns: str, keep_out: tuple[Path, ...] = (), most: int = 10_000) -> FileCleaner:
+    made = FileCleaner(time.time() - DAY, {identity(each.stat()) for each in keep_out}, threading.Event(), most)
     for pattern in patterns:
         made.sweep(glob(pattern))
     return made
@@ -85,8 +85,8 @@ def test_links_are_neither_followed_nor_deleted(tmp_path: Path) -> None:
     assert swept.files == 0
     assert secret.exists()
     assert (temp / "link.pcm").is_symlink()
-    assert list(swept.problems) == [(f"{temp}/folder/*.pcm", Deed.LOOK)]
-    found = sweep(f"{tmp_path}/fixed/*.pcm").problems[f"{tmp_path}/fixed/*.pcm", Deed.LOOK]
+    assert list(swept.problems) == [(f"{temp}/folder/*.pcm", Deletion.LOOK)]
+    found = sweep(f"{tmp_path}/fixed/*.pcm").problems[f"{tmp_path}/fixed/*.pcm", Deletion.LOOK]
     assert (found.folder, found.why) == (str(tmp_path / "fixed"), "it is a symbolic link, or no folder")
     assert secret.exists()
 
@@ -165,7 +165,7 @@ def test_opsbot_s_own_folders_are_not_entered_under_any_name(tmp_path: Path) -> 
     own = make(tmp_path / "srv" / "state" / "run" / "a.log").parents[1]
     assert sweep(f"{tmp_path}/srv/**/*.log", f"{tmp_path}/srv/*/run/*.log", keep_out=(own,)).files == 0
     swept = sweep(f"{own}/run/*.log", keep_out=(own,))
-    assert swept.problems[f"{own}/run/*.log", Deed.LOOK].why == "it is a folder of opsbot's own"
+    assert swept.problems[f"{own}/run/*.log", Deletion.LOOK].why == "it is a folder of opsbot's own"
     assert swept.files == 0
 
 
@@ -187,7 +187,7 @@ def test_told_to_stop_it_deletes_nothing_more(tmp_path: Path) -> None:
     make(tmp_path / "temp" / "a.pcm")
     stop = threading.Event()
     stop.set()
-    sweeping = Broom(time.time(), set(), stop, 10)
+    sweeping = FileCleaner(time.time(), set(), stop, 10)
     sweeping.sweep(glob(f"{tmp_path}/temp/*.pcm"))
     assert (sweeping.swept.files, sweeping.swept.cut) == (0, True)
 
@@ -218,9 +218,9 @@ def test_what_may_not_be_deleted_is_one_problem_with_its_number() -> None:
             swept = sweep(f"{folder}/temp/*.pcm", f"{folder}/closed/*.pcm", f"{folder}/closed/in/*.pcm")
         found = {key: (each.folder, each.why, each.times) for key, each in swept.problems.items()}
         assert found == {
-            (f"{folder}/temp/*.pcm", Deed.DELETE): (f"{folder}/temp", "Permission denied", 3),
-            (f"{folder}/closed/*.pcm", Deed.LOOK): (f"{folder}/closed", "Permission denied", 1),
-            (f"{folder}/closed/in/*.pcm", Deed.LOOK): (f"{folder}/closed/in", "Permission denied", 1),
+            (f"{folder}/temp/*.pcm", Deletion.DELETE): (f"{folder}/temp", "Permission denied", 3),
+            (f"{folder}/closed/*.pcm", Deletion.LOOK): (f"{folder}/closed", "Permission denied", 1),
+            (f"{folder}/closed/in/*.pcm", Deletion.LOOK): (f"{folder}/closed/in", "Permission denied", 1),
         }
         assert all(file.exists() for file in files)
         (folder / "temp").chmod(0o755)
@@ -231,7 +231,7 @@ def test_names_that_are_no_text_are_deleted_and_can_be_told(tmp_path: Path) -> N
     strange = Path(os.fsdecode(os.fsencode(tmp_path) + b"/temp/\xff\xfe.pcm"))
     make(strange)
     assert sweep(f"{tmp_path}/temp/*.pcm").files == 1
-    assert broom.shown(str(strange)).encode().endswith(b"/temp/\xef\xbf\xbd\xef\xbf\xbd.pcm")
+    assert file_cleaner.shown(str(strange)).encode().endswith(b"/temp/\xef\xbf\xbd\xef\xbf\xbd.pcm")
 
 
 def descriptors() -> int:

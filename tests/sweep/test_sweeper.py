@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from opsbot.cleanup import CleanupRunner
 from opsbot.config import Cleanup, Service
-from opsbot.core.model import Notice
-from opsbot.feed import Feed
-from opsbot.jobs import jobs
+from opsbot.core.model import Notification
+from opsbot.daemon.periodic_jobs import jobs
+from opsbot.daemon.wiring import open_engine
+from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.store import Store, audit, outbox
-from opsbot.sweep import Sweeper
-from opsbot.wiring import open_engine
 from tests.fixtures.sample import free_port, make_config, make_service
 
 
@@ -31,9 +31,12 @@ def service(folder: Path, *cleanups: Cleanup) -> Service:
 
 
 @asynccontextmanager
-async def opened(folder: Path, *cleanups: Cleanup, most: int = 10_000) -> AsyncIterator[tuple[Sweeper, Store]]:
+async def opened(folder: Path, *cleanups: Cleanup, most: int = 10_000) -> AsyncIterator[tuple[CleanupRunner, Store]]:
     async with Store(folder / "state" / "opsbot.sqlite3") as store:
-        yield Sweeper(make_config(folder, service(folder, *cleanups)), store, Feed(), clock, most=most), store
+        yield (
+            CleanupRunner(make_config(folder, service(folder, *cleanups)), store, ChangeNotifier(), clock, most=most),
+            store,
+        )
 
 
 def old(path: Path) -> Path:
@@ -44,8 +47,8 @@ def old(path: Path) -> Path:
     return path
 
 
-async def told(store: Store) -> list[Notice]:
-    return await store.read(outbox.untold, clock(), 100)
+async def told(store: Store) -> list[Notification]:
+    return await store.read(outbox.pending, clock(), 100)
 
 
 async def tell_all(store: Store) -> None:

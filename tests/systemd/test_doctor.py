@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from opsbot.config import Scope
-from opsbot.core.trap import Severity
 from opsbot.services.unit_files import traps_of
+from opsbot.units.finding import Severity
 
 TOP = Path(__file__).parents[2]
 UNITS = Path("/etc/systemd/system")

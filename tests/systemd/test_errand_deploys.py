@@ -25,7 +25,7 @@ from opsbot.core.access import Actor, Origin, Ranks
 from opsbot.core.deployment import Deployment, Kind, Request
 from opsbot.deploy.deployer import Deployer
 from opsbot.deploy.verify import Verifier
-from opsbot.feed import Feed
+from opsbot.runtime.change_notifier import Feed
 from opsbot.probes import Prober
 from opsbot.services.systemd.manager import Systemd
 from opsbot.store import Store, ledger

@@ -183,7 +183,7 @@ async def test_old_files_are_swept_by_their_owner(world: World) -> None:
         said = await world.opsbot(
             """
             from opsbot.core.globs import glob
-            from opsbot.sweep.abroad import sweep_abroad
+            from opsbot.cleanup.as_service_user import sweep_abroad
 
             async def story(errands, bus):
                 patterns = [glob(f"{DIRECTORY}/shared/{name}") for name in ("temp/*", "temp2/*", "none/*")]

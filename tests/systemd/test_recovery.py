@@ -12,11 +12,11 @@ from pathlib import Path
 
 from opsbot.config import Service
 from opsbot.core.deployment import Deployment, Phase
-from opsbot.core.model import Incident, NoticeKind
-from opsbot.core.recovery import Ladder
+from opsbot.core.model import Incident, NotificationKind
+from opsbot.core.recovery import RecoveryPolicy
+from opsbot.monitoring import ServiceMonitor
 from opsbot.services.port import Activity, Happening, ServiceEvent
-from opsbot.store import ledger, outbox, watchbook
-from opsbot.watch import Watcher
+from opsbot.store import incident_repository, ledger, outbox
 from tests.fixtures import units
 from tests.fixtures.sample import Remote, http_check, make_service, tcp_check
 from tests.fixtures.stage import Stage, clock, open_stage, until
@@ -26,7 +26,7 @@ from tests.systemd.units import show, systemctl
 
 __all__ = ["on_units"]
 
-QUICK = Ladder(backoff=timedelta(seconds=1))
+QUICK = RecoveryPolicy(backoff=timedelta(seconds=1))
 
 
 @dataclass(slots=True)
@@ -37,7 +37,7 @@ class Watch:
     events: list[ServiceEvent] = field(default_factory=list)
 
     async def incidents(self) -> list[Incident]:
-        return await self.stage.store.read(watchbook.incidents, "web")
+        return await self.stage.store.read(incident_repository.incidents, "web")
 
     async def over(self, count: int = 1, within: float = 40) -> Incident:
         """Wait for the end of the so-manieth incident."""
@@ -52,8 +52,8 @@ class Watch:
         return [deed.text for deed in incident.deeds]
 
     async def words(self) -> list[str]:
-        notices = await self.stage.store.read(outbox.untold, clock())
-        return [str(notice.body["text"]) for notice in notices if notice.kind is NoticeKind.WORD]
+        notices = await self.stage.store.read(outbox.pending, clock())
+        return [str(notice.body["text"]) for notice in notices if notice.kind is NotificationKind.WORD]
 
     def started(self) -> int:
         return sum(event.what is Happening.STARTED for event in self.events)
@@ -62,7 +62,9 @@ class Watch:
 @asynccontextmanager
 async def watched(stage: Stage) -> AsyncIterator[Watch]:
     managers = dict.fromkeys(stage.config.services, stage.manager)
-    watcher = Watcher(stage.config.services, stage.store, stage.feed, managers, stage.prober, stage.deployer, clock)
+    watcher = ServiceMonitor(
+        stage.config.services, stage.store, stage.feed, managers, stage.prober, stage.deployer, clock
+    )
     made = Watch(stage)
     stage.manager.listen(made.events.append)
     await watcher.open()

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from opsbot.config import Config, Discord, Http, ManagerKind, Secret, Service, State
+from opsbot.config import Config, Discord, Http, ManagerKind, Secret, Service, StateConfig
 from opsbot.core.access import Ranks
-from opsbot.core.model import Notice
+from opsbot.core.model import Notification
+from opsbot.daemon.unit_warnings import warn_of_traps
+from opsbot.daemon.wiring import open_engine
 from opsbot.store import outbox
-from opsbot.unit_warnings import warn_of_traps
-from opsbot.wiring import open_engine
 
 UNIT = Path("/etc/systemd/system/doctw-web.service")
 GOOD = "[Service]\nUser=app\nRestart=always\nExecStart=/bin/sleep 600\n"
@@ -28,14 +28,14 @@ async def write(text: str) -> None:
 def configured(folder: Path) -> Config:
     service = Service("web", ManagerKind.SYSTEMD, units=(UNIT.name,))
     discord = Discord(Secret("OPSBOT_NO_TOKEN"), 1, 2)
-    return Config(folder / "config.toml", discord, Ranks(), State(folder), Http(None), {"web": service})
+    return Config(folder / "config.toml", discord, Ranks(), StateConfig(folder), Http(None), {"web": service})
 
 
-async def told_at_a_start(config: Config) -> list[Notice]:
+async def told_at_a_start(config: Config) -> list[Notification]:
     """The notices about unit files in the outbox, after a start."""
     async with open_engine(config) as parts:
         await warn_of_traps(parts.engine)
-        notices = await parts.engine.store.read(outbox.untold, datetime.now(UTC))
+        notices = await parts.engine.store.read(outbox.pending, datetime.now(UTC))
     return [notice for notice in notices if "bite" in str(notice.body.get("text"))]
 
 
@@ -43,7 +43,7 @@ async def test_a_trap_is_told_once_and_again_when_it_is_another(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     config = configured(tmp_path)
-    caplog.set_level(logging.INFO, "opsbot.unit_warnings")
+    caplog.set_level(logging.INFO, "opsbot.daemon.unit_warnings")
     await write(GOOD)
     assert await told_at_a_start(config) == []
     assert not any("doctw" in message for message in caplog.messages)
@@ -84,7 +84,7 @@ async def test_many_units_that_bite_are_one_message(tmp_path: Path) -> None:
 
 
 async def test_a_note_is_for_the_log_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "opsbot.unit_warnings")
+    caplog.set_level(logging.INFO, "opsbot.daemon.unit_warnings")
     await write(GOOD + "StandardOutput=syslog\n")
     assert await told_at_a_start(configured(tmp_path)) == []
     assert [record.levelname for record in caplog.records if "syslog" in record.message] == ["INFO"]

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from opsbot.config import ManagerKind, Service
-from opsbot.core.account import Account, account
 from opsbot.core.model import Evidence, Incident
+from opsbot.core.root_cause import RootCause, find_root_cause
+from opsbot.monitoring.root_cause import facts
 from opsbot.services.port import Activity
 from opsbot.services.systemd.manager import Systemd
-from opsbot.store import Store, watchbook
-from opsbot.watch.inquiry import facts
+from opsbot.store import Store, incident_repository
 from tests.systemd.units import systemctl, write_unit
 
 CHATTY = "/bin/sh -c 'seq 2000; {}'"
@@ -43,15 +43,15 @@ async def unit(name: str, text: str) -> AsyncIterator[Systemd]:
         shutil.rmtree(folder)
 
 
-async def why(manager: Systemd, *, trouble: bool = True) -> Account:
+async def why(manager: Systemd, *, trouble: bool = True) -> RootCause:
     """What is told of the trouble that begins now."""
     folder = Path(tempfile.mkdtemp(prefix="inc-"))
     try:
         async with Store(folder / "s.db") as store:
             if trouble:
                 draft = Incident(0, "web", "it died", datetime.now(UTC), Evidence())
-                await store.write(watchbook.open_incident, draft)
-            return account(await facts(store, manager, "web", datetime.now(UTC), str))
+                await store.write(incident_repository.open_incident, draft)
+            return find_root_cause(await facts(store, manager, "web", datetime.now(UTC), str))
     finally:
         shutil.rmtree(folder)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from opsbot.config import Check, CheckKind, ManagerKind, Service, Source
 from opsbot.core.deployment import Phase
-from opsbot.core.health import Policy
+from opsbot.core.health import CheckPolicy
 from opsbot.deploy.rolling import restart_in_turn
 from opsbot.deploy.verify import Verifier
 from opsbot.probes import Prober
@@ -125,7 +125,7 @@ def a_service(units: tuple[str, ...], ports: Sequence[int]) -> Service:
             CheckKind.HTTP,
             interval=timedelta(seconds=0.1),
             timeout=timedelta(seconds=5),
-            policy=Policy(fall=2, rise=1),
+            policy=CheckPolicy(fall=2, rise=1),
             url=f"http://127.0.0.1:{port}/",
             unit=unit if len(units) > 1 else "",
         )

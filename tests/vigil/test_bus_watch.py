@@ -3,11 +3,11 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from opsbot.bus_watch import PATIENCE, BusWatch
-from opsbot.config import Config, Discord, Http, Secret, State
+from opsbot.config import Config, Discord, Http, Secret, StateConfig
 from opsbot.core.access import Ranks
+from opsbot.daemon.dbus_monitor import PATIENCE, DbusMonitor
+from opsbot.daemon.wiring import open_engine
 from opsbot.store import outbox
-from opsbot.wiring import open_engine
 
 AT = datetime(2026, 11, 25, 14, 3, tzinfo=UTC)
 
@@ -20,16 +20,21 @@ class World:
 async def test_it_is_told_once_when_it_lasts_and_when_it_is_over(tmp_path: Path) -> None:
     world, notes = World(), list[str]()
     config = Config(
-        tmp_path / "config.toml", Discord(Secret("OPSBOT_NO_TOKEN"), 1, 2), Ranks(), State(tmp_path), Http(None), {}
+        tmp_path / "config.toml",
+        Discord(Secret("OPSBOT_NO_TOKEN"), 1, 2),
+        Ranks(),
+        StateConfig(tmp_path),
+        Http(None),
+        {},
     )
     async with open_engine(config, lambda: world.now) as parts:
-        watch = BusWatch(parts.engine, lambda: world.connected, notes.append)
+        watch = DbusMonitor(parts.engine, lambda: world.connected, notes.append)
 
         async def told(after: timedelta, *, connected: bool) -> list[str]:
             world.now += after
             world.connected = connected
             await watch.look()
-            waiting = await parts.engine.store.read(outbox.untold, world.now)
+            waiting = await parts.engine.store.read(outbox.pending, world.now)
             return [str(notice.body["text"]) for notice in waiting]
 
         assert await told(timedelta(0), connected=True) == []

@@ -14,11 +14,11 @@ from aiohttp import web
 from opsbot import config
 from opsbot.bot.link import GatewayState, Link
 from opsbot.config import Secret
-from opsbot.core.model import Evidence, Incident, NoticeKind
-from opsbot.heartbeat import LONG_AWAY, Heartbeat, deaf, unheard_words
+from opsbot.core.model import Evidence, Incident, NotificationKind
+from opsbot.daemon.dead_mans_switch import LONG_AWAY, DeadMansSwitch, deaf, unheard_words
+from opsbot.daemon.watchdog import Watchdog
 from opsbot.redaction import Redactor, parts_of_url
-from opsbot.store import Store, deliveries, outbox, watchbook
-from opsbot.vigil import Vigil
+from opsbot.store import Store, deliveries, incident_repository, outbox
 from opsbot.web.facts import Beats
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -62,12 +62,12 @@ async def switch(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Switch]:
         yield made
 
 
-def heartbeat(beats: Beats, reasons: list[str], limit: float = 10.0, url: str = "") -> Heartbeat:
+def heartbeat(beats: Beats, reasons: list[str], limit: float = 10.0, url: str = "") -> DeadMansSwitch:
     async def trouble() -> list[str]:
         return reasons
 
-    given = config.Heartbeat(Secret(env=NAME), timedelta(seconds=1))
-    return Heartbeat(given, beats, trouble, lambda: NOW, Redactor(parts_of_url(url)), limit)
+    given = config.HeartbeatConfig(Secret(env=NAME), timedelta(seconds=1))
+    return DeadMansSwitch(given, beats, trouble, lambda: NOW, Redactor(parts_of_url(url)), limit)
 
 
 async def test_it_begins_once_and_then_tells_how_things_are(switch: Switch) -> None:
@@ -145,8 +145,10 @@ def test_a_short_absence_is_discords_own_and_a_refusal_is_ours(state: GatewaySta
 
 
 def alarm(db: sqlite3.Connection, service: str, at: datetime) -> int:
-    number = watchbook.open_incident(db, Incident(0, service, "check http: answered 500", at, Evidence()), at).id
-    found = outbox.card(db, NoticeKind.INCIDENT, number)
+    number = incident_repository.open_incident(
+        db, Incident(0, service, "check http: answered 500", at, Evidence()), at
+    ).id
+    found = outbox.card(db, NotificationKind.INCIDENT, number)
     assert found is not None
     return found.id
 
@@ -193,17 +195,17 @@ async def test_what_a_notifier_took_what_is_over_and_what_waits_on_purpose_is_no
         assert await said(store, after(129)) == "", "the window is over, and the alarm due, since nine minutes"
         assert "for 10 m about worker" in await said(store, after(130))
         assert await said(store, after(130), begun=after(125)) == "", "opsbot was down, and is back since five minutes"
-        opened = (await store.read(watchbook.open_incidents))["worker"]
-        await store.write(watchbook.close_incident, opened.service, "well again", after(131))
+        opened = (await store.read(incident_repository.open_incidents))["worker"]
+        await store.write(incident_repository.close_incident, opened.service, "well again", after(131))
         assert await said(store, after(160)) == ""
 
 
 def test_a_vigil_that_looks_no_more_is_not_taken_for_well() -> None:
     time = [0.0]
-    vigil = Vigil(20.0, lambda _: None, tell=lambda _: None, steady=lambda: time[0])
-    vigil._judge([])
-    assert vigil.reasons() == []
-    vigil._judge(["the watch loop is stuck"])
-    assert vigil.reasons() == ["the watch loop is stuck"]
+    watchdog = Watchdog(20.0, lambda _: None, tell=lambda _: None, steady=lambda: time[0])
+    watchdog._judge([])
+    assert watchdog.reasons() == []
+    watchdog._judge(["the watch loop is stuck"])
+    assert watchdog.reasons() == ["the watch loop is stuck"]
     time[0] = 31.0
-    assert vigil.reasons() == ["the vigil over opsbot has not looked for 31 s"]
+    assert watchdog.reasons() == ["the vigil over opsbot has not looked for 31 s"]

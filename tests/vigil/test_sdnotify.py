@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from opsbot.sdnotify import notify, reloading, status, watchdog_seconds
+from opsbot.runtime.sd_notify import notify, reloading, status, watchdog_seconds
 from tests.fixtures.notify_socket import open_ear
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from opsbot.loops import Loops
+from opsbot.daemon.watchdog import BETWEEN_SECONDS, ZOMBIE_SECONDS, Watchdog
+from opsbot.runtime.scheduler import Scheduler
 from opsbot.store import Store
-from opsbot.vigil import BETWEEN_SECONDS, ZOMBIE_SECONDS, Vigil
 
 SECOND = timedelta(seconds=1)
 
@@ -28,9 +28,9 @@ class Clock:
 
 @dataclass
 class Kept:
-    vigil: Vigil
+    watchdog: Watchdog
     store: Store
-    loops: Loops
+    loops: Scheduler
     clock: Clock
     told: list[str]
     said: list[list[str]] = field(default_factory=list)
@@ -51,12 +51,12 @@ async def keeping(folder: Path, limit: float = 0.2) -> AsyncIterator[Kept]:
         said.append(list(reasons))
 
     clock = Clock()
-    loops = Loops(steady=clock)
+    loops = Scheduler(steady=clock)
     async with Store(folder / "opsbot.sqlite3") as store:
-        vigil = Vigil(limit, say, tell=told.append, steady=clock)
-        task = asyncio.create_task(vigil.run())
+        watchdog = Watchdog(limit, say, tell=told.append, steady=clock)
+        task = asyncio.create_task(watchdog.run())
         try:
-            yield Kept(vigil, store, loops, clock, told, said)
+            yield Kept(watchdog, store, loops, clock, told, said)
         finally:
             task.cancel()
             loops.close()
@@ -70,7 +70,7 @@ async def test_it_is_fed_while_loops_and_store_answer(tmp_path: Path) -> None:
     async with keeping(tmp_path) as kept:
         kept.loops.every("watch", timedelta(milliseconds=20), nothing)
         kept.loops.open()
-        kept.vigil.over(kept.loops, kept.store)
+        kept.watchdog.over(kept.loops, kept.store)
         await kept.until(lambda: len(kept.told) > 3)
         assert set(kept.told) == {"WATCHDOG=1"}
         assert kept.said == []
@@ -83,7 +83,7 @@ async def test_a_loop_that_hangs_ends_the_feeding_and_is_named_and_all_goes_on_a
         gate = asyncio.Event()
         kept.loops.every("watch", timedelta(milliseconds=20), gate.wait, limit=timedelta(seconds=30))
         kept.loops.open()
-        kept.vigil.over(kept.loops, kept.store)
+        kept.watchdog.over(kept.loops, kept.store)
         await kept.until(lambda: kept.told)
         kept.clock.now += 60
         await kept.until(lambda: kept.said)
@@ -101,7 +101,7 @@ async def test_a_loop_that_hangs_ends_the_feeding_and_is_named_and_all_goes_on_a
 
 async def test_a_loop_that_never_begins_is_late_too_and_one_that_is_seldom_due_is_not() -> None:
     clock = Clock()
-    loops = Loops(steady=clock)
+    loops = Scheduler(steady=clock)
     loops.every("prune", timedelta(hours=6), nothing, first=timedelta(hours=1), limit=timedelta(hours=1))
     loops.every("watch", SECOND, nothing, first=timedelta(hours=5), limit=SECOND)
     assert loops.stuck() == []
@@ -114,7 +114,7 @@ async def test_a_loop_that_never_begins_is_late_too_and_one_that_is_seldom_due_i
 async def test_a_store_that_hangs_ends_the_feeding_until_it_answers(tmp_path: Path) -> None:
     async with keeping(tmp_path) as kept:
         kept.loops.open()
-        kept.vigil.over(kept.loops, kept.store)
+        kept.watchdog.over(kept.loops, kept.store)
         await kept.until(lambda: kept.told)
         gate = threading.Event()
 
@@ -136,9 +136,9 @@ async def test_a_store_that_hangs_ends_the_feeding_until_it_answers(tmp_path: Pa
 async def test_from_one_configuration_to_the_next_it_is_fed_for_a_while_only(tmp_path: Path) -> None:
     async with keeping(tmp_path) as kept:
         kept.loops.open()
-        kept.vigil.over(kept.loops, kept.store)
+        kept.watchdog.over(kept.loops, kept.store)
         await kept.until(lambda: kept.told)
-        kept.vigil.between()
+        kept.watchdog.between()
         fed = len(kept.told)
         await kept.until(lambda: len(kept.told) > fed + 1)
         assert kept.said == []
@@ -151,9 +151,9 @@ async def test_a_store_that_is_closed_when_it_should_be_is_no_trouble(tmp_path: 
     async with keeping(tmp_path) as kept:
         kept.loops.open()
         for _ in range(20):
-            kept.vigil.over(kept.loops, kept.store)
+            kept.watchdog.over(kept.loops, kept.store)
             await asyncio.sleep(0.03)
-            kept.vigil.between()
+            kept.watchdog.between()
             await kept.store.close()
             await asyncio.sleep(0.03)
             kept.store = Store(tmp_path / "opsbot.sqlite3")
@@ -164,15 +164,15 @@ async def test_a_store_that_is_closed_when_it_should_be_is_no_trouble(tmp_path: 
 
 async def test_a_connection_that_looks_whole_and_is_deaf_for_minutes_is_not_fed_for(tmp_path: Path) -> None:
     """Complaint: the watcher is alive and deaf, and nobody is told."""
-    clock, deaf, loops = Clock(), [True], Loops(steady=Clock())
+    clock, deaf, loops = Clock(), [True], Scheduler(steady=Clock())
     async with Store(tmp_path / "s.db") as store:
-        vigil = Vigil(60.0, lambda _: None, tell=lambda _: None, steady=clock, zombie=lambda: deaf[0])
-        vigil.over(loops, store)
-        assert await vigil.look() == []
+        watchdog = Watchdog(60.0, lambda _: None, tell=lambda _: None, steady=clock, zombie=lambda: deaf[0])
+        watchdog.over(loops, store)
+        assert await watchdog.look() == []
         clock.now += ZOMBIE_SECONDS - 1
-        assert await vigil.look() == [], "discord.py has its time to close it"
+        assert await watchdog.look() == [], "discord.py has its time to close it"
         clock.now += 1
-        (reason,) = await vigil.look()
+        (reason,) = await watchdog.look()
         assert reason.endswith("its heartbeats are not answered (for 3 m)")
         deaf[0] = False
-        assert await vigil.look() == [], "a connection that is away, or works, is no zombie"
+        assert await watchdog.look() == [], "a connection that is away, or works, is no zombie"

@@ -3,30 +3,30 @@
 import asyncio
 from datetime import UTC, datetime
 
-from cogs._cards import word
+from cogs.cards.common import word
 from opsbot.core.access import Actor, Origin
-from opsbot.core.model import Notice, NoticeKind
-from opsbot.reload import LINE_MOST, LINES_MOST, bounded
-from opsbot.wishes import HANGUP, Wishes
+from opsbot.core.model import Notification, NotificationKind
+from opsbot.daemon.reload import LINE_MOST, LINES_MOST, bounded
+from opsbot.runtime.signals import HANGUP, ReloadRequests
 
 ADA = Actor(Origin.CLI, "unix:ada", "ada")
 
 
 async def test_several_wishes_to_reload_are_one_and_each_is_answered() -> None:
-    wishes = Wishes(lambda: None)
-    assert [wishes.reload(HANGUP), wishes.reload(ADA)] == [1, 2]
-    assert await wishes.until_reload()
-    assert wishes.take_reload() == [HANGUP, ADA]
-    assert not wishes.reload_wanted
-    assert wishes.reload(ADA) == 3
-    wishes.answered("done")
-    assert wishes.answer is not None
-    assert wishes.answer.answered == 2, "the third came too late for this one"
+    reload_requests = ReloadRequests(lambda: None)
+    assert [reload_requests.reload(HANGUP), reload_requests.reload(ADA)] == [1, 2]
+    assert await reload_requests.until_reload()
+    assert reload_requests.take_reload() == [HANGUP, ADA]
+    assert not reload_requests.reload_wanted
+    assert reload_requests.reload(ADA) == 3
+    reload_requests.answered("done")
+    assert reload_requests.answer is not None
+    assert reload_requests.answer.answered == 2, "the third came too late for this one"
 
 
 async def test_a_stop_goes_before_a_reload_and_cuts_short_what_waits() -> None:
     said: list[str] = []
-    wishes = Wishes(lambda: said.append("stopping"))
+    reload_requests = ReloadRequests(lambda: said.append("stopping"))
     cut: list[str] = []
 
     async def wait() -> bool:
@@ -37,12 +37,12 @@ async def test_a_stop_goes_before_a_reload_and_cuts_short_what_waits() -> None:
             raise
         return True
 
-    asyncio.get_running_loop().call_later(0.05, wishes.stop)
-    assert await wishes.unless_stopped(wait()) is None
+    asyncio.get_running_loop().call_later(0.05, reload_requests.stop)
+    assert await reload_requests.unless_stopped(wait()) is None
     assert cut == ["cut"]
-    wishes.reload(HANGUP)
-    wishes.stop()
-    assert not await wishes.until_reload()
+    reload_requests.reload(HANGUP)
+    reload_requests.stop()
+    assert not await reload_requests.until_reload()
     assert said == ["stopping"]
 
 
@@ -61,7 +61,7 @@ def test_lines_of_a_message_stay_in_their_block_and_ping_nobody() -> None:
     most = bounded(["x" * 500] * 100)
     for lines in (hostile, most):
         body: dict[str, object] = {"text": "wrong", "level": "error", "lines": lines}
-        shown = word(Notice(1, "k", NoticeKind.WORD, "", at, body=body), "host")
+        shown = word(Notification(1, "k", NotificationKind.WORD, "", at, body=body), "host")
         assert len(shown.text) < 4096
         assert shown.text.count("```") == 2
         assert shown.text.count("\n") == len(lines) + 2, "all of them fit"

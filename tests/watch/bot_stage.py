@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from opsbot.config import Check, CheckKind, Drain, ManagerKind, Service
-from opsbot.core.health import Policy
-from opsbot.core.model import Incident, Notice
-from opsbot.core.recovery import Ladder
-from opsbot.feed import Feed
+from opsbot.core.health import CheckPolicy
+from opsbot.core.model import Incident, Notification
+from opsbot.core.recovery import RecoveryPolicy
+from opsbot.monitoring import ServiceMonitor
+from opsbot.monitoring.discord_bots import DiscordBots
+from opsbot.monitoring.presence_cache import PresenceCache
+from opsbot.monitoring.vetoes import Vetoes
+from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.services.port import Activity, Happening, ServiceManager, ServiceState
-from opsbot.store import Store, outbox, watchbook
-from opsbot.watch import Watcher
-from opsbot.watch.aware import Aware
-from opsbot.watch.sightings import Sightings
-from opsbot.watch.vetoes import Vetoes
+from opsbot.store import Store, incident_repository, outbox
 from tests.fixtures.puppets import Clock, Eyes, Puppet, Yard
 
 if TYPE_CHECKING:
@@ -31,11 +31,13 @@ SERVICE = Service(
     ManagerKind.SYSTEMD,
     units=("api.service",),
     checks=(
-        Check("http", CheckKind.HTTP, timedelta(seconds=5), policy=Policy(fall=3, rise=2)),
-        Check("process", CheckKind.PROCESS, timedelta(seconds=5), policy=Policy(fall=1, rise=1), memory_max=1 << 29),
+        Check("http", CheckKind.HTTP, timedelta(seconds=5), policy=CheckPolicy(fall=3, rise=2)),
+        Check(
+            "process", CheckKind.PROCESS, timedelta(seconds=5), policy=CheckPolicy(fall=1, rise=1), memory_max=1 << 29
+        ),
     ),
     startup_grace=timedelta(0),
-    recovery=Ladder(backoff=timedelta(seconds=10), budget=1000),
+    recovery=RecoveryPolicy(backoff=timedelta(seconds=10), budget=1000),
     discord_bot=True,
     drain=Drain(BOT),
 )
@@ -51,22 +53,22 @@ class BotStage:
     eyes: Eyes
     yard: Yard
     vetoes: Vetoes
-    sightings: Sightings
-    aware: Aware
-    watcher: Watcher
+    presence_cache: PresenceCache
+    discord_bots: DiscordBots
+    watcher: ServiceMonitor
 
     async def settle(self) -> None:
         """Let everything that was begun come to its end."""
         for _ in range(20):
             await asyncio.sleep(0)
-            while tasks := {*self.watcher.background.tasks, *self.aware.logins.background.tasks}:
+            while tasks := {*self.watcher.background.tasks, *self.discord_bots.logins.background.tasks}:
                 await asyncio.wait(tasks)
 
     async def run(self, seconds: int, step: int = 1) -> None:
         """Let so many seconds pass, with a tick at each."""
         for _ in range(0, seconds, step):
             self.clock.pass_by(step)
-            await self.aware.tick()
+            await self.discord_bots.tick()
             await self.watcher.tick()
             await self.settle()
 
@@ -88,18 +90,18 @@ class BotStage:
             await self.settle()
 
     async def incident(self) -> Incident | None:
-        return (await self.store.read(watchbook.open_incidents)).get("api")
+        return (await self.store.read(incident_repository.open_incidents)).get("api")
 
     async def deeds(self) -> list[str]:
         found = await self.incident()
         return [deed.text for deed in found.deeds] if found else []
 
-    async def notices(self) -> list[Notice]:
-        return await self.store.read(outbox.untold, self.clock())
+    async def notices(self) -> list[Notification]:
+        return await self.store.read(outbox.pending, self.clock())
 
     def company(self, *people: int, bots: tuple[int, ...] = ()) -> None:
         """The bot sits in a voice channel with these."""
-        self.sightings.created(guild_create(voices=(BOT, *people), bots=(BOT, *bots)))
+        self.presence_cache.created(guild_create(voices=(BOT, *people), bots=(BOT, *bots)))
 
 
 def guild_create(
@@ -118,15 +120,15 @@ def guild_create(
 async def open_stage(folder: Path, service: Service = SERVICE, clock: Clock | None = None) -> AsyncIterator[BotStage]:
     """All of it over the store in that folder; opened again, it is opsbot's next start."""
     clock = clock or Clock()
-    feed, vetoes = Feed(), Vetoes()
+    feed, vetoes = ChangeNotifier(), Vetoes()
     async with Store(folder / "s.db") as store:
         manager, eyes, yard = Puppet(clock), Eyes(clock), Yard(clock)
         managers: dict[str, ServiceManager] = {"api": manager}
-        sightings = Sightings(GUILD, {BOT}, {BOT}, clock)
-        sightings.name_of = lambda _: "meeting"
+        presence_cache = PresenceCache(GUILD, {BOT}, {BOT}, clock)
+        presence_cache.name_of = lambda _: "meeting"
         bots = {"api": service} if service.discord_bot else {}
-        aware = Aware(bots, store, feed, managers, clock, sightings)
-        watcher = Watcher(
+        discord_bots = DiscordBots(bots, store, feed, managers, clock, presence_cache)
+        watcher = ServiceMonitor(
             {"api": service},
             store,
             feed,
@@ -136,10 +138,10 @@ async def open_stage(folder: Path, service: Service = SERVICE, clock: Clock | No
             clock,
             vetoes=vetoes,
         )
-        aware.join(watcher, vetoes)
-        await aware.triage.open()
-        await aware.open()
+        discord_bots.join(watcher, vetoes)
+        await discord_bots.outage_detector.open()
+        await discord_bots.open()
         await watcher.open()
-        yield BotStage(clock, store, manager, eyes, yard, vetoes, sightings, aware, watcher)
+        yield BotStage(clock, store, manager, eyes, yard, vetoes, presence_cache, discord_bots, watcher)
         await watcher.close()
-        await aware.close()
+        await discord_bots.close()

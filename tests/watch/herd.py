@@ -9,32 +9,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from opsbot.config import Alerts, Check, CheckKind, ManagerKind, Service
-from opsbot.core.health import Policy, ProbeResult
-from opsbot.core.model import Incident, Notice
-from opsbot.core.recovery import Ladder
+from opsbot.core.health import CheckPolicy, ProbeResult
+from opsbot.core.model import Incident, Notification
+from opsbot.core.recovery import RecoveryPolicy
 from opsbot.core.windows import Window
-from opsbot.feed import Feed
+from opsbot.monitoring import ServiceMonitor
+from opsbot.monitoring.maintenance_windows import MaintenanceWindows
+from opsbot.monitoring.vetoes import Vetoes
+from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.services.port import Activity, Happening, LogLine, LogQuery, ServiceEvent, ServiceManager, ServiceState
-from opsbot.store import Store, outbox, watchbook
-from opsbot.watch import Watcher
-from opsbot.watch.vetoes import Vetoes
-from opsbot.watch.windows import Windows
+from opsbot.store import Store, incident_repository, outbox
 from tests.fixtures.puppets import Clock, Yard
 
 if TYPE_CHECKING:
     from opsbot.deploy.deployer import Deployer
     from opsbot.probes import Prober
 
-HTTP = Check("http", CheckKind.HTTP, timedelta(seconds=5), policy=Policy(fall=3, rise=2))
-TCP = Check("tcp", CheckKind.TCP, timedelta(seconds=5), policy=Policy(fall=3, rise=2))
-PROCESS = Check("process", CheckKind.PROCESS, timedelta(seconds=5), policy=Policy(fall=1, rise=1))
+HTTP = Check("http", CheckKind.HTTP, timedelta(seconds=5), policy=CheckPolicy(fall=3, rise=2))
+TCP = Check("tcp", CheckKind.TCP, timedelta(seconds=5), policy=CheckPolicy(fall=3, rise=2))
+PROCESS = Check("process", CheckKind.PROCESS, timedelta(seconds=5), policy=CheckPolicy(fall=1, rise=1))
 
 
 def service(
     name: str,
     *needs: str,
     checks: tuple[Check, ...] = (HTTP,),
-    recovery: Ladder = Ladder(restart=False),  # noqa: B008
+    recovery: RecoveryPolicy = RecoveryPolicy(restart=False),  # noqa: B008
 ) -> Service:
     """A service that needs others. Recovery only calls for a human, unless another ladder is given."""
     return Service(
@@ -131,9 +131,9 @@ class Herd:
     yard: Yard
     alerts: Alerts = field(default_factory=Alerts)
     planned: Sequence[Window] = ()
-    feed: Feed = field(default_factory=Feed)
-    watcher: Watcher = field(init=False)
-    windows: Windows = field(init=False)
+    feed: ChangeNotifier = field(default_factory=ChangeNotifier)
+    watcher: ServiceMonitor = field(init=False)
+    windows: MaintenanceWindows = field(init=False)
     vetoes: Vetoes = field(init=False)
 
     @property
@@ -168,16 +168,16 @@ class Herd:
 
     async def told(self) -> list[str]:
         """What is in the outbox, in its order: kind, service and subject of each."""
-        notices: list[Notice] = await self.store.read(outbox.untold, self.clock(), 10_000)
+        notices: list[Notification] = await self.store.read(outbox.pending, self.clock(), 10_000)
         return [f"{notice.kind} {notice.service}" for notice in notices]
 
     async def incident(self, name: str) -> Incident:
         """The open incident of a service."""
-        return (await self.store.read(watchbook.open_incidents))[name]
+        return (await self.store.read(incident_repository.open_incidents))[name]
 
     async def latest(self, name: str) -> Incident:
         """The latest incident of a service, over or not."""
-        return (await self.store.read(watchbook.incidents, name, 1))[0]
+        return (await self.store.read(incident_repository.incidents, name, 1))[0]
 
     def seconds(self, at: datetime, since: datetime) -> float:
         return (at - since).total_seconds()
@@ -191,9 +191,9 @@ class Herd:
     async def start(self) -> None:
         """Put the parts together anew, and open them."""
         self.vetoes = Vetoes()
-        self.windows = Windows(self.planned, self.services, self.store, self.feed, self.clock)
+        self.windows = MaintenanceWindows(self.planned, self.services, self.store, self.feed, self.clock)
         self.windows.object_to(self.vetoes)
-        self.watcher = Watcher(
+        self.watcher = ServiceMonitor(
             self.services,
             self.store,
             self.feed,

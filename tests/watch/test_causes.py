@@ -5,12 +5,12 @@ from datetime import timedelta
 from pathlib import Path
 
 from opsbot.config import Check, CheckKind
-from opsbot.core.account import account
-from opsbot.core.health import Policy
-from opsbot.core.recovery import Ladder
+from opsbot.core.health import CheckPolicy
+from opsbot.core.recovery import RecoveryPolicy
+from opsbot.core.root_cause import find_root_cause
+from opsbot.monitoring import root_cause
 from opsbot.services.port import Activity, Happening, ServiceState
-from opsbot.store import watchbook
-from opsbot.watch import inquiry
+from opsbot.store import incident_repository
 from tests.watch.herd import HTTP, PROCESS, TCP, open_herd, service
 
 TREE = (service("web", "api"), service("api", "postgres"), service("postgres"), service("mail"))
@@ -30,7 +30,7 @@ async def test_when_several_checks_fail_the_root_most_names_the_cause(tmp_path: 
 
 
 async def test_a_root_most_check_that_fails_later_takes_the_causes_place(tmp_path: Path) -> None:
-    slow = Check("tcp", CheckKind.TCP, timedelta(minutes=5), policy=Policy(fall=3))
+    slow = Check("tcp", CheckKind.TCP, timedelta(minutes=5), policy=CheckPolicy(fall=3))
     async with open_herd(tmp_path, [service("api", checks=(HTTP, slow))]) as herd:
         await herd.run(10)
         herd.sight.failing |= {"api.http": "no answer", "api.tcp": "connection refused"}
@@ -70,7 +70,7 @@ async def test_what_fails_below_a_failing_root_is_listed_inside(tmp_path: Path) 
 
 
 async def test_children_seen_first_wait_for_the_roots_verdict(tmp_path: Path) -> None:
-    slow = Check("tcp", CheckKind.TCP, timedelta(minutes=1), policy=Policy(fall=3))
+    slow = Check("tcp", CheckKind.TCP, timedelta(minutes=1), policy=CheckPolicy(fall=3))
     async with open_herd(tmp_path, [service("api", "postgres"), service("postgres", checks=(slow,))]) as herd:
         await herd.run(70)
         herd.fails("api", "postgres")
@@ -80,7 +80,7 @@ async def test_children_seen_first_wait_for_the_roots_verdict(tmp_path: Path) ->
 
 
 async def test_a_child_whose_root_turns_out_well_gets_its_own_with_its_true_start(tmp_path: Path) -> None:
-    patient = Check("tcp", CheckKind.TCP, timedelta(seconds=5), policy=Policy(fall=10))
+    patient = Check("tcp", CheckKind.TCP, timedelta(seconds=5), policy=CheckPolicy(fall=10))
     async with open_herd(tmp_path, [service("api", "postgres"), service("postgres", checks=(patient,))]) as herd:
         await herd.run(10)
         began = herd.clock()
@@ -96,7 +96,7 @@ async def test_a_child_whose_root_turns_out_well_gets_its_own_with_its_true_star
 
 
 async def test_nobody_waits_longer_than_half_a_minute(tmp_path: Path) -> None:
-    forgiving = Check("tcp", CheckKind.TCP, timedelta(seconds=5), policy=Policy(fall=1000))
+    forgiving = Check("tcp", CheckKind.TCP, timedelta(seconds=5), policy=CheckPolicy(fall=1000))
     async with open_herd(tmp_path, [service("api", "postgres"), service("postgres", checks=(forgiving,))]) as herd:
         await herd.run(10)
         herd.fails("api", "postgres")
@@ -115,7 +115,7 @@ async def test_an_incident_that_was_there_before_its_root_failed_is_folded(tmp_p
         herd.fails("postgres")
         await herd.run(20)
         root = await herd.incident("postgres")
-        folded = await herd.store.read(watchbook.incident, child.id)
+        folded = await herd.store.read(incident_repository.incident, child.id)
         assert folded is not None
         assert (folded.part_of, folded.ended_by) == (root.id, f"part of incident {root.id}")
         assert [(one.service, one.failed_at) for one in root.dependents] == [("api", child.opened_at)]
@@ -139,12 +139,12 @@ async def test_what_stays_down_after_its_root_is_well_gets_its_own_after_a_grace
         incident = await herd.incident("api")
         assert "postgres, which it needs, is well again" in incident.cause
         assert herd.seconds(incident.opened_at, began) < 6
-        facts = await inquiry.facts(herd.store, herd.shepherd, "api", herd.clock(), str)
-        assert " at first because of postgres, which was well again " in account(facts).line
+        facts = await root_cause.facts(herd.store, herd.shepherd, "api", herd.clock(), str)
+        assert " at first because of postgres, which was well again " in find_root_cause(facts).line
 
 
 async def test_children_are_not_restarted_while_their_root_fails_and_are_afterwards(tmp_path: Path) -> None:
-    ladder = Ladder(attempts=2, backoff=timedelta(minutes=5))
+    ladder = RecoveryPolicy(attempts=2, backoff=timedelta(minutes=5))
     services = [service("api", "postgres", recovery=ladder), service("postgres")]
     async with open_herd(tmp_path, services) as herd:
         await herd.run(10)
@@ -160,7 +160,7 @@ async def test_children_are_not_restarted_while_their_root_fails_and_are_afterwa
 
 
 async def test_a_child_whose_root_was_stopped_by_hand_is_told_and_left_alone(tmp_path: Path) -> None:
-    services = [service("api", "postgres", recovery=Ladder()), service("postgres", checks=(PROCESS,))]
+    services = [service("api", "postgres", recovery=RecoveryPolicy()), service("postgres", checks=(PROCESS,))]
     async with open_herd(tmp_path, services) as herd:
         await herd.run(10)
         herd.shepherd.happens("postgres", Happening.STOPPED, ServiceState(Activity.STOPPED, stopped_by_hand=True))
@@ -215,7 +215,7 @@ async def test_a_child_that_falls_again_while_its_root_is_down_is_one_line(tmp_p
 async def test_a_root_that_dies_while_its_childs_evidence_is_gathered_is_still_one_message(tmp_path: Path) -> None:
     async with open_herd(tmp_path, TREE) as herd:
         await herd.run(10)
-        root = herd.watcher.casebook.case("postgres")
+        root = herd.watcher.incident_manager.case("postgres")
 
         async def root_dies() -> None:
             if root.incident is None:

@@ -3,7 +3,7 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 
-from opsbot.loops import Loops
+from opsbot.runtime.scheduler import Scheduler
 from tests.watch.test_watch import Stage, stage
 
 __all__ = ["stage"]
@@ -17,7 +17,7 @@ async def test_a_loop_goes_on_after_the_clock_was_set_back() -> None:
     async def job() -> None:
         ran.set()
 
-    loops = Loops(mind=0.05)
+    loops = Scheduler(mind=0.05)
     loops.every("poll", timedelta(minutes=5), job)
     loops.open()
     try:
@@ -37,7 +37,7 @@ async def test_a_first_run_that_is_planned_late_is_not_taken_for_a_clock_set_bac
     async def job() -> None:
         ran.set()
 
-    loops = Loops(mind=0.05)
+    loops = Scheduler(mind=0.05)
     loops.every("prune", timedelta(minutes=5), job, first=HOUR)
     loops.open()
     try:
@@ -64,7 +64,7 @@ async def test_what_comes_often_goes_on_after_a_failure_and_never_runs_beside_it
         finally:
             at_once -= 1
 
-    loops = Loops()
+    loops = Scheduler()
     loops.every("watch", timedelta(seconds=0.01), job)
     loops.open()
     try:
@@ -127,7 +127,7 @@ async def test_a_run_that_would_find_nothing_to_do_is_left_out_and_the_loop_does
             twice.set()
         return idle
 
-    loops = Loops()
+    loops = Scheduler()
     loops.every("watch", timedelta(seconds=0.02), job, idle=rests, limit=timedelta(seconds=1))
     loops.open()
     try:

@@ -8,26 +8,26 @@ from pathlib import Path
 import pytest
 
 from opsbot.config import Check, CheckKind
-from opsbot.core.health import Policy
-from opsbot.core.model import NoticeKind
+from opsbot.core.health import CheckPolicy
+from opsbot.core.model import NotificationKind
+from opsbot.monitoring.vetoes import first
 from opsbot.services.port import Activity, Happening
-from opsbot.store import discord
-from opsbot.watch.vetoes import first
+from opsbot.store import discord_history
 from tests.watch.bot_stage import SERVICE, BotStage, open_stage
 
 
 @pytest.fixture
 async def stage(tmp_path: Path) -> AsyncIterator[BotStage]:
     async with open_stage(tmp_path) as opened:
-        opened.aware.triage.gateway(up=True)
+        opened.discord_bots.outage_detector.gateway(up=True)
         yield opened
 
 
 async def goes_away(stage: BotStage) -> None:
-    stage.aware.triage.gateway(up=False)
-    stage.aware.triage.rest(ok=False)
+    stage.discord_bots.outage_detector.gateway(up=False)
+    stage.discord_bots.outage_detector.rest(ok=False)
     await stage.run(12)
-    assert stage.aware.triage.away is not None
+    assert stage.discord_bots.outage_detector.away is not None
 
 
 async def test_a_bot_that_fails_for_want_of_discord_is_left_running(stage: BotStage) -> None:
@@ -35,7 +35,7 @@ async def test_a_bot_that_fails_for_want_of_discord_is_left_running(stage: BotSt
     stage.eyes.failing["http"] = "answered 503"
     await stage.run(1800)
     assert stage.manager.restarts_asked == []
-    assert [notice.kind for notice in await stage.notices()] == [NoticeKind.INCIDENT]  # no call either
+    assert [notice.kind for notice in await stage.notices()] == [NotificationKind.INCIDENT]  # no call either
     (waits,) = await stage.deeds()
     assert waits.startswith("waits: Discord is away since <t:")
     assert stage.watcher.waits("api").startswith("Discord is away since")
@@ -45,10 +45,10 @@ async def test_after_the_outage_it_gets_a_while_and_then_recovery_goes_on(stage:
     await goes_away(stage)
     stage.eyes.failing["http"] = "answered 503"
     await stage.run(300)
-    stage.aware.triage.gateway(up=True)
+    stage.discord_bots.outage_detector.gateway(up=True)
     back = stage.clock()
     await stage.run(100)
-    assert stage.aware.triage.away is None
+    assert stage.discord_bots.outage_detector.away is None
     assert stage.manager.restarts_asked == []
     deeds = await stage.deeds()
     assert any(text.startswith("Discord is back since <t:") for text in deeds)
@@ -62,7 +62,7 @@ async def test_one_that_comes_back_by_itself_was_never_restarted(stage: BotStage
     await goes_away(stage)
     stage.eyes.failing["http"] = "answered 503"
     await stage.run(300)
-    stage.aware.triage.gateway(up=True)
+    stage.discord_bots.outage_detector.gateway(up=True)
     await stage.run(20)
     stage.eyes.failing.clear()
     await stage.run(10)
@@ -85,16 +85,16 @@ async def test_one_that_died_is_started_again_but_ever_more_seldom(stage: BotSta
     gaps = [b - a for a, b in zip(stage.manager.restarts_asked, stage.manager.restarts_asked[1:], strict=False)]
     assert gaps == sorted(gaps)
     assert gaps[0] >= timedelta(seconds=30)
-    assert NoticeKind.CALL not in [notice.kind for notice in await stage.notices()]
-    stage.aware.triage.gateway(up=True)
+    assert NotificationKind.CALL not in [notice.kind for notice in await stage.notices()]
+    stage.discord_bots.outage_detector.gateway(up=True)
     await stage.run(15)
     assert len(stage.manager.restarts_asked) == 4
 
 
 async def test_what_discord_does_not_explain_is_recovered_all_the_same(tmp_path: Path) -> None:
-    checks = (*SERVICE.checks, Check("tcp", CheckKind.TCP, timedelta(seconds=5), policy=Policy(fall=2, rise=1)))
+    checks = (*SERVICE.checks, Check("tcp", CheckKind.TCP, timedelta(seconds=5), policy=CheckPolicy(fall=2, rise=1)))
     async with open_stage(tmp_path, replace(SERVICE, checks=checks)) as stage:
-        stage.aware.triage.gateway(up=True)
+        stage.discord_bots.outage_detector.gateway(up=True)
         await stage.run(200)
         await goes_away(stage)
         stage.eyes.failing["tcp"] = "connection refused"
@@ -103,20 +103,20 @@ async def test_what_discord_does_not_explain_is_recovered_all_the_same(tmp_path:
 
 
 async def test_a_reconnection_is_no_outage(stage: BotStage) -> None:
-    stage.aware.triage.gateway(up=False)
+    stage.discord_bots.outage_detector.gateway(up=False)
     await stage.run(30)
-    assert stage.aware.triage.away is None
-    stage.aware.triage.gateway(up=True)
+    assert stage.discord_bots.outage_detector.away is None
+    stage.discord_bots.outage_detector.gateway(up=True)
     stage.eyes.failing["http"] = "answered 503"
     await stage.run(20)
     assert len(stage.manager.restarts_asked) == 1
 
 
 async def test_one_that_fails_at_once_waits_until_it_is_known_whether_discord_is_away(stage: BotStage) -> None:
-    stage.aware.triage.gateway(up=False)
+    stage.discord_bots.outage_detector.gateway(up=False)
     stage.eyes.failing["http"] = "answered 503"
     await stage.run(50)
-    assert stage.aware.triage.away is None
+    assert stage.discord_bots.outage_detector.away is None
     assert stage.manager.restarts_asked == []
     assert stage.watcher.waits("api").startswith("opsbot too has lost Discord, since <t:")
     await stage.run(60)
@@ -125,36 +125,36 @@ async def test_one_that_fails_at_once_waits_until_it_is_known_whether_discord_is
 
 
 async def test_one_that_fails_in_a_reconnection_waits_only_for_that(stage: BotStage) -> None:
-    stage.aware.triage.gateway(up=False)
+    stage.discord_bots.outage_detector.gateway(up=False)
     stage.eyes.failing["http"] = "answered 503"
     await stage.run(30)
     assert stage.manager.restarts_asked == []
-    stage.aware.triage.gateway(up=True)
+    stage.discord_bots.outage_detector.gateway(up=True)
     await stage.run(2)
     assert len(stage.manager.restarts_asked) == 1
 
 
 async def test_a_refused_token_of_opsbots_own_excuses_no_bot(stage: BotStage) -> None:
-    stage.aware.triage.gateway(up=False, refused=True)
+    stage.discord_bots.outage_detector.gateway(up=False, refused=True)
     stage.eyes.failing["http"] = "answered 503"
     await stage.run(120)
-    assert stage.aware.triage.away is None
+    assert stage.discord_bots.outage_detector.away is None
     assert stage.manager.restarts_asked != []
 
 
 async def test_an_outage_outlives_opsbot_and_is_kept(tmp_path: Path) -> None:
     async with open_stage(tmp_path) as stage:
-        stage.aware.triage.gateway(up=True)
+        stage.discord_bots.outage_detector.gateway(up=True)
         await goes_away(stage)
-        began, clock = stage.aware.triage.away, stage.clock
+        began, clock = stage.discord_bots.outage_detector.away, stage.clock
     async with open_stage(tmp_path, clock=clock) as stage:
-        assert stage.aware.triage.away == began
+        assert stage.discord_bots.outage_detector.away == began
         await stage.run(30)
-        assert stage.aware.triage.away == began
-        stage.aware.triage.gateway(up=True)
+        assert stage.discord_bots.outage_detector.away == began
+        stage.discord_bots.outage_detector.gateway(up=True)
         await stage.run(30)
-        assert stage.aware.triage.away is None
-        (outage,) = await stage.store.read(discord.outages, began or clock())
+        assert stage.discord_bots.outage_detector.away is None
+        (outage,) = await stage.store.read(discord_history.outages, began or clock())
         assert outage.began == began
         assert outage.ended is not None
 
@@ -168,8 +168,8 @@ async def test_no_release_is_replaced_while_discord_is_away(stage: BotStage) -> 
 
 async def test_a_service_that_is_no_bot_is_restarted_as_ever(tmp_path: Path) -> None:
     async with open_stage(tmp_path, replace(SERVICE, discord_bot=False)) as stage:
-        stage.aware.triage.gateway(up=False)
-        stage.aware.triage.rest(ok=False)
+        stage.discord_bots.outage_detector.gateway(up=False)
+        stage.discord_bots.outage_detector.rest(ok=False)
         stage.eyes.failing["http"] = "answered 503"
         await stage.run(60)
         assert stage.manager.restarts_asked != []

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from opsbot.monitoring.vetoes import first
 from opsbot.services.port import Activity
-from opsbot.watch.vetoes import first
 from tests.watch.bot_stage import AIKO, BEN, BOT, BotStage, guild_create, open_stage
 
 
 @pytest.fixture
 async def stage(tmp_path: Path) -> AsyncIterator[BotStage]:
     async with open_stage(tmp_path) as opened:
-        opened.aware.triage.gateway(up=True)
+        opened.discord_bots.outage_detector.gateway(up=True)
         yield opened
 
 
@@ -36,14 +36,14 @@ async def test_a_bot_alone_or_among_bots_is(stage: BotStage, others: tuple[int, 
 
 
 async def test_a_bot_in_no_channel_is(stage: BotStage) -> None:
-    stage.sightings.created(guild_create(voices=(AIKO, BEN)))
+    stage.presence_cache.created(guild_create(voices=(AIKO, BEN)))
     assert await swing(stage) is None
 
 
 async def test_the_wait_is_over_when_the_last_person_leaves(stage: BotStage) -> None:
     stage.company(AIKO)
     assert "1 person" in str(await swing(stage))
-    stage.sightings.voice({"guild_id": "1", "user_id": str(AIKO), "channel_id": None})
+    stage.presence_cache.voice({"guild_id": "1", "user_id": str(AIKO), "channel_id": None})
     assert await swing(stage) is None
 
 
@@ -51,7 +51,7 @@ async def test_people_who_come_later_count(stage: BotStage) -> None:
     stage.company()
     assert await swing(stage) is None
     member = {"user": {"id": str(BEN)}}
-    stage.sightings.voice({"guild_id": "1", "user_id": str(BEN), "channel_id": "77", "member": member})
+    stage.presence_cache.voice({"guild_id": "1", "user_id": str(BEN), "channel_id": "77", "member": member})
     assert "1 person" in str(await swing(stage))
 
 
@@ -92,9 +92,9 @@ async def test_while_nothing_is_known_it_is_waited_for_a_minute_only(tmp_path: P
         stage.company()
         assert await swing(stage) is None
         stage.company(AIKO)
-        stage.sightings.lost()
+        stage.presence_cache.lost()
         assert "not known yet" in str(await swing(stage))
-        stage.sightings.resumed()
+        stage.presence_cache.resumed()
         assert "1 person" in str(await swing(stage))
 
 
@@ -109,28 +109,28 @@ async def test_one_that_only_takes_too_much_memory_may_finish_its_meeting(stage:
 
 
 async def test_a_presence_is_unknown_while_opsbot_is_not_connected(stage: BotStage) -> None:
-    look = stage.sightings.look
+    look = stage.presence_cache.look
     assert look(BOT)[0] is None
-    stage.sightings.created(guild_create(online=(BOT, AIKO)))
+    stage.presence_cache.created(guild_create(online=(BOT, AIKO)))
     assert look(BOT) == (True, "seen online in the server")
-    stage.sightings.presence({"guild_id": "1", "user": {"id": str(BOT)}, "status": "idle"})
+    stage.presence_cache.presence({"guild_id": "1", "user": {"id": str(BOT)}, "status": "idle"})
     assert look(BOT) == (True, "seen idle in the server")
-    stage.sightings.presence({"guild_id": "1", "user": {"id": str(BOT)}, "status": "offline"})
+    stage.presence_cache.presence({"guild_id": "1", "user": {"id": str(BOT)}, "status": "offline"})
     assert look(BOT) == (False, "not seen online in the server")
-    stage.sightings.lost()
+    stage.presence_cache.lost()
     assert look(BOT)[0] is None
-    stage.sightings.resumed()
+    stage.presence_cache.resumed()
     assert look(BOT)[0] is False
-    stage.sightings.created(guild_create(online=(BOT,)))
+    stage.presence_cache.created(guild_create(online=(BOT,)))
     assert look(BOT)[0] is True
-    stage.sightings.gone({"id": "1", "unavailable": True})
+    stage.presence_cache.gone({"id": "1", "unavailable": True})
     assert look(BOT)[0] is None
-    stage.sightings.resumed()  # the server itself is away still
+    stage.presence_cache.resumed()  # the server itself is away still
     assert look(BOT)[0] is None
-    stage.sightings.refused = "the Presence Intent is not switched on"
+    stage.presence_cache.refused = "the Presence Intent is not switched on"
     assert look(BOT) == (None, "cannot be asked: the Presence Intent is not switched on")
 
 
 async def test_only_what_a_check_asks_for_is_kept(stage: BotStage) -> None:
-    stage.sightings.created(guild_create(online=tuple(range(100, 200))))
-    assert stage.sightings._online == {}
+    stage.presence_cache.created(guild_create(online=tuple(range(100, 200))))
+    assert stage.presence_cache._online == {}

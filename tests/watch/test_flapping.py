@@ -4,8 +4,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from opsbot.config import Alerts, Check, CheckKind
-from opsbot.core.health import Policy
-from opsbot.core.recovery import Ladder
+from opsbot.core.health import CheckPolicy
+from opsbot.core.recovery import RecoveryPolicy
 from opsbot.services.port import Activity, Happening, ServiceState
 from opsbot.store import outbox
 from tests.watch.herd import Herd, open_herd, service
@@ -39,7 +39,7 @@ async def test_what_goes_wrong_otherwise_meanwhile_is_told_once(tmp_path: Path) 
         await down_and_up(herd, 4)
         incident = await herd.incident("api")
         for _ in range(2):
-            await herd.watcher.casebook.trouble("api", "it died (exit status 3)", herd.clock())
+            await herd.watcher.incident_manager.trouble("api", "it died (exit status 3)", herd.clock())
             await herd.run(16)
         lines = [str(notice.body["text"]) for notice in await herd.store.read(outbox.lines, incident.id)]
         assert [line for line in lines if "died" in line] == ["it died (exit status 3)"]
@@ -108,7 +108,7 @@ async def test_blips_raise_nothing(tmp_path: Path) -> None:
 
 
 async def test_three_of_the_last_five_alarm_without_three_in_a_row(tmp_path: Path) -> None:
-    check = Check("http", CheckKind.HTTP, timedelta(seconds=5), policy=Policy(fall=3, rise=2, of=5))
+    check = Check("http", CheckKind.HTTP, timedelta(seconds=5), policy=CheckPolicy(fall=3, rise=2, of=5))
     async with open_herd(tmp_path, [service("api", checks=(check,))]) as herd:
         await herd.run(10)
 
@@ -171,7 +171,7 @@ async def dies_and_is_started(herd: Herd, times: int, every: int) -> None:
 
 
 async def test_a_human_is_called_once_for_what_its_manager_starts_again_for_ever(tmp_path: Path) -> None:
-    async with open_herd(tmp_path, [service("api", recovery=Ladder(budget=10))]) as herd:
+    async with open_herd(tmp_path, [service("api", recovery=RecoveryPolicy(budget=10))]) as herd:
         await herd.run(10)
         await dies_and_is_started(herd, 9, 30)
         assert (await herd.incident("api")).flaps.flapping
@@ -184,7 +184,7 @@ async def test_a_human_is_called_once_for_what_its_manager_starts_again_for_ever
 
 
 async def test_after_a_person_took_a_hand_in_it_they_are_called_again_if_that_did_not_help(tmp_path: Path) -> None:
-    async with open_herd(tmp_path, [service("api", recovery=Ladder(budget=10))]) as herd:
+    async with open_herd(tmp_path, [service("api", recovery=RecoveryPolicy(budget=10))]) as herd:
         await herd.run(10)
         await dies_and_is_started(herd, 12, 30)
         herd.watcher.touched("api", "restarted by @anna")
@@ -194,7 +194,7 @@ async def test_after_a_person_took_a_hand_in_it_they_are_called_again_if_that_di
 
 
 async def test_nobody_is_called_for_one_that_dies_because_discord_is_away(tmp_path: Path) -> None:
-    async with open_herd(tmp_path, [service("api", recovery=Ladder(budget=10))]) as herd:
+    async with open_herd(tmp_path, [service("api", recovery=RecoveryPolicy(budget=10))]) as herd:
 
         async def away(name: str) -> str | None:
             return f"Discord is away from {name}"

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from opsbot.core.access import Origin
-from opsbot.core.deployment import Kind, Phase
-from opsbot.core.model import Live, NoticeKind
+from opsbot.core.deployment import DeploymentKind, Phase
+from opsbot.core.model import Live, NotificationKind
 from opsbot.services.port import Activity, Happening, ServiceState
-from opsbot.store import ledger, watchbook
+from opsbot.store import incident_repository, ledger
 from tests.watch.bot_stage import open_stage as open_bot_stage
 from tests.watch.test_watch import Stage, stage
 
@@ -66,7 +66,7 @@ async def test_what_is_seen_well_while_recovery_asks_whether_it_may_act_is_not_r
             return None
 
         stage.vetoes.restarts.append(takes_a_moment)
-        stage.aware.triage.gateway(up=True)
+        stage.discord_bots.outage_detector.gateway(up=True)
         stage.eyes.failing["http"] = "answered 503"
         await stage.run(30)
         assert stage.manager.restarts_asked == []
@@ -90,7 +90,7 @@ async def test_what_a_person_stops_while_recovery_asks_whether_it_may_act_is_not
             return None
 
         stage.vetoes.restarts.append(takes_a_moment)
-        stage.aware.triage.gateway(up=True)
+        stage.discord_bots.outage_detector.gateway(up=True)
         stage.eyes.failing["http"] = "connection refused"
         await stage.run(30)
         assert asked
@@ -111,7 +111,7 @@ async def test_what_its_manager_has_not_told_yet_is_asked_before_a_restart(
     stage.eyes.failing["http"] = "connection refused"
     await stage.run(30)
     assert stage.manager.restarts_asked == []
-    incident = (await stage.store.read(watchbook.open_incidents))["api"]
+    incident = (await stage.store.read(incident_repository.open_incidents))["api"]
     assert said in [deed.text for deed in incident.deeds]
 
 
@@ -129,10 +129,10 @@ async def test_what_its_manager_starts_for_ever_since_a_release_is_rolled_back_b
 
     await dies_and_is_started(15)
     (request,) = stage.yard.asked
-    assert (request.kind, request.actor.origin) == (Kind.ROLLBACK, Origin.RECOVERY)
-    assert NoticeKind.CALL not in await stage.kinds()
+    assert (request.kind, request.actor.origin) == (DeploymentKind.ROLLBACK, Origin.RECOVERY)
+    assert NotificationKind.CALL not in await stage.kinds()
     assert stage.manager.restarts_asked == []
     stage.yard.ends(request, Phase.LIVE)
     await dies_and_is_started(2)
     assert len(stage.yard.asked) == 1
-    assert (await stage.kinds()).count(NoticeKind.CALL) == 1, "the release was not to blame"
+    assert (await stage.kinds()).count(NotificationKind.CALL) == 1, "the release was not to blame"

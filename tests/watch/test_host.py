@@ -7,19 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from opsbot.config import Config, Discord, HostChecks, Http, Secret, State
+from opsbot.config import Config, Discord, HostChecks, Http, Secret, StateConfig
 from opsbot.core.access import Ranks
-from opsbot.core.model import Incident, NoticeKind
-from opsbot.feed import Feed
-from opsbot.gauges.certificates import CertificateError, Server
-from opsbot.gauges.filesystems import FileSystem
-from opsbot.host import HostFigures
+from opsbot.core.model import Incident, NotificationKind
+from opsbot.host.certificates import CertificateError, Server
+from opsbot.host.figures import HostFigures
+from opsbot.host.file_systems import FileSystem
+from opsbot.monitoring.certificate_monitor import CertificateMonitor
+from opsbot.monitoring.host_meter import HostMeasurement
+from opsbot.monitoring.host_monitor import HostMonitor
+from opsbot.monitoring.leak_monitor import LeakMonitor
+from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.services.port import ManagerError
-from opsbot.store import Store, outbox, watchbook
-from opsbot.watch.certwatch import CertificateWatch
-from opsbot.watch.hostwatch import HostWatch
-from opsbot.watch.leaks import LeakWatch
-from opsbot.watch.measure import Measured
+from opsbot.store import Store, incident_repository, outbox
 from tests.fixtures.hostbook import HostBook
 from tests.fixtures.puppets import Clock
 
@@ -32,7 +32,7 @@ def config_of(path: Path, **checks: object) -> Config:
         path=path / "config.toml",
         discord=Discord(Secret(env="NONE"), 1, 2),
         roles=Ranks(),
-        state=State(path),
+        state=StateConfig(path),
         http=Http(None, 0),
         services={},
         host_checks=replace(HostChecks(), **checks),  # type: ignore[arg-type]
@@ -54,7 +54,7 @@ class Machine:
     own_files: tuple[int, int] = (50, 1024)
     meminfo: bool = True
 
-    def measure(self) -> Measured:
+    def measure(self) -> HostMeasurement:
         memory, free = 100 * GIB, int((100 - self.used) * GIB)
         used, total = (int(self.swap * GIB), 10 * GIB) if self.meminfo else (None, None)
         host = HostFigures(
@@ -62,7 +62,7 @@ class Machine:
             used, total, (), datetime(2026, 1, 1, tzinfo=UTC), 1000.0,
         )  # fmt: skip
         disk = FileSystem(Path("/"), 100 * GIB, int(self.used * GIB), free, 10_000, self.inodes)
-        return Measured(host, (disk,), self.pressure, self.steal, (100, 1000), self.own_files, self.clock_error)
+        return HostMeasurement(host, (disk,), self.pressure, self.steal, (100, 1000), self.own_files, self.clock_error)
 
 
 @dataclass
@@ -71,7 +71,7 @@ class Stage:
     store: Store
     machine: Machine
     config: Config
-    watch: HostWatch
+    watch: HostMonitor
 
     async def run(self, minutes: int, *, fill: float = 0.0) -> None:
         """Let minutes pass; fill: GiB an hour."""
@@ -81,20 +81,20 @@ class Stage:
             await self.watch.tick()
 
     async def incidents(self) -> list[Incident]:
-        return await self.store.read(watchbook.incidents, None)
+        return await self.store.read(incident_repository.incidents, None)
 
-    async def kinds(self) -> list[NoticeKind]:
-        return [notice.kind for notice in await self.store.read(outbox.untold, self.clock())]
+    async def kinds(self) -> list[NotificationKind]:
+        return [notice.kind for notice in await self.store.read(outbox.pending, self.clock())]
 
     def again(self, **checks: object) -> "Stage":
         config = replace(self.config, host_checks=replace(self.config.host_checks, **checks))  # type: ignore[arg-type]
         return replace(self, config=config, watch=make(self.store, self.clock, self.machine, config))
 
 
-def make(store: Store, clock: Clock, machine: Machine, config: Config) -> HostWatch:
-    feed = Feed()
-    leaks = LeakWatch(config, store, feed, clock)
-    return HostWatch(config, store, HostBook(store, feed, clock), {}, leaks, clock, measure=machine.measure)
+def make(store: Store, clock: Clock, machine: Machine, config: Config) -> HostMonitor:
+    feed = ChangeNotifier()
+    leaks = LeakMonitor(config, store, feed, clock)
+    return HostMonitor(config, store, HostBook(store, feed, clock), {}, leaks, clock, measure=machine.measure)
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ async def test_a_disk_that_fills_up_is_one_incident_with_a_forecast_that_ends_wi
     (incident,) = await stage.incidents()
     assert incident.closed_at is not None
     assert incident.ended_by.startswith("well again: 50 % used")
-    assert await stage.kinds() == [NoticeKind.INCIDENT, NoticeKind.RECOVERED]
+    assert await stage.kinds() == [NotificationKind.INCIDENT, NotificationKind.RECOVERED]
 
 
 async def test_a_blip_raises_nothing(stage: Stage) -> None:
@@ -262,13 +262,13 @@ async def test_a_certificate_that_expires_soon_is_told_until_it_is_renewed(tmp_p
 
     config = config_of(tmp_path, certificates=(("a.example", 443), ("b.example", 8443), ("gone.example", 443)))
     async with Store(tmp_path / "s.db") as store:
-        watch = CertificateWatch(config, store, HostBook(store, Feed(), clock), clock, ask)
+        watch = CertificateMonitor(config, store, HostBook(store, ChangeNotifier(), clock), clock, ask)
         await watch.look()
         await watch.look()
-        (incident,) = await store.read(watchbook.incidents, None)
+        (incident,) = await store.read(incident_repository.incidents, None)
         assert incident.service == "host:cert:a.example"
         assert incident.cause == "the certificate of a.example expires in 13 d"
         assert watch.expires == {"a.example": expires["a.example"], "b.example:8443": expires["b.example"]}
         expires["a.example"] += 90 * DAY
         await watch.look()
-        assert (await store.read(watchbook.incidents, None))[0].ended_by.startswith("renewed")
+        assert (await store.read(incident_repository.incidents, None))[0].ended_by.startswith("renewed")

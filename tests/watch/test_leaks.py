@@ -13,16 +13,16 @@ import pytest
 from opsbot.chart import memory_chart
 from opsbot.config import Check, CheckKind, ManagerKind, Service
 from opsbot.core.access import Actor, Origin
-from opsbot.core.deployment import Deployment, Kind, Phase, Request
-from opsbot.core.leak import Shape
-from opsbot.core.model import Live, Notice
-from opsbot.feed import Feed
-from opsbot.host import HostFigures
+from opsbot.core.deployment import Deployment, DeploymentKind, DeploymentRequest, Phase
+from opsbot.core.leak import GrowthShape
+from opsbot.core.model import Live, Notification
+from opsbot.host.figures import HostFigures
+from opsbot.monitoring.leak_monitor import LeakMonitor
+from opsbot.monitoring.memory_chart import charted, drawn_again, memory_of
+from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.services.port import Activity, ServiceState
 from opsbot.store import Store, ledger, outbox, samples
 from opsbot.store.samples import Figure, Sample
-from opsbot.watch.leaks import LeakWatch
-from opsbot.watch.memory_story import charted, drawn_again, memory_of
 from tests.fixtures.puppets import Clock
 from tests.watch.test_host import GIB, config_of
 
@@ -35,7 +35,7 @@ SERVICE = Service("bot", ManagerKind.PROCESS, checks=(Check("process", CheckKind
 class Stage:
     clock: Clock
     store: Store
-    watch: LeakWatch
+    watch: LeakMonitor
     run_name: str = "r1"
     started: datetime = datetime(2026, 3, 1, 12, tzinfo=UTC)
     available: int = 2 * GIB
@@ -63,8 +63,8 @@ class Stage:
     def restart(self, name: str) -> None:
         self.run_name, self.started = name, self.clock()
 
-    async def told(self) -> list[Notice]:
-        return await self.store.read(outbox.untold, self.clock())
+    async def told(self) -> list[Notification]:
+        return await self.store.read(outbox.pending, self.clock())
 
 
 def _put_all(db: sqlite3.Connection, batch: list[tuple[datetime, float]]) -> None:
@@ -72,9 +72,9 @@ def _put_all(db: sqlite3.Connection, batch: list[tuple[datetime, float]]) -> Non
         samples.put(db, at, [Sample("bot", Figure.MEMORY, value)])
 
 
-def watch(store: Store, clock: Clock, tmp_path: Path, service: Service = SERVICE) -> LeakWatch:
+def watch(store: Store, clock: Clock, tmp_path: Path, service: Service = SERVICE) -> LeakMonitor:
     config = replace(config_of(tmp_path), services={"bot": service})
-    return LeakWatch(config, store, Feed(), clock, charted)
+    return LeakMonitor(config, store, ChangeNotifier(), clock, charted)
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
 
 async def test_a_leak_is_told_once_with_its_rate_its_origin_and_its_end(stage: Stage) -> None:
     actor = Actor(Origin.DISCORD, "1", "Mia")
-    began = await stage.store.write(ledger.claim, Request("bot", Kind.DEPLOY, actor), stage.clock())
+    began = await stage.store.write(ledger.claim, DeploymentRequest("bot", DeploymentKind.DEPLOY, actor), stage.clock())
     assert isinstance(began, Deployment)
     done = replace(began, phase=Phase.LIVE, live_at=stage.clock(), finished_at=stage.clock())
     await stage.store.write(ledger.save, done)
@@ -107,7 +107,7 @@ async def test_a_leak_is_told_once_with_its_rate_its_origin_and_its_end(stage: S
     assert memory.limit == 400 * MIB
     assert [mark.words for mark in memory.marks] == ["deploy 1"]
     assert memory_chart(memory).startswith(b"\x89PNG")
-    assert stage.watch.growth["bot"].judgement.shape is Shape.LEAKS
+    assert stage.watch.growth["bot"].judgement.shape is GrowthShape.LEAKS
 
 
 async def test_the_next_run_is_told_anew_and_a_restart_of_opsbot_does_not_repeat(stage: Stage, tmp_path: Path) -> None:

@@ -8,31 +8,33 @@ from pathlib import Path
 import pytest
 
 from opsbot.config import ManagerKind
-from opsbot.core.identify import Mark
-from opsbot.core.model import NoticeKind
+from opsbot.core.login_budget import LoginThreshold
+from opsbot.core.model import NotificationKind
 from opsbot.services.port import Activity, Happening, ServiceState
-from opsbot.store import discord
+from opsbot.store import discord_history
 from tests.watch.bot_stage import SERVICE, BotStage, open_stage
 
 
 @pytest.fixture
 async def stage(tmp_path: Path) -> AsyncIterator[BotStage]:
     async with open_stage(tmp_path) as opened:
-        opened.aware.triage.gateway(up=True)
+        opened.discord_bots.outage_detector.gateway(up=True)
         yield opened
 
 
 async def spend(stage: BotStage, starts: int) -> None:
     """So many starts until now, all but the last of them some hours ago."""
-    present = Mark(stage.manager.now_state.run or "", 0)
+    present = LoginThreshold(stage.manager.now_state.run or "", 0)
     at = stage.clock() - timedelta(hours=2)
-    await stage.store.write(discord.saw_runs, "api", {"": Mark("long-ago", starts - 2)}, at - timedelta(hours=1))
-    await stage.store.write(discord.saw_runs, "api", {"": present}, at)
+    await stage.store.write(
+        discord_history.saw_runs, "api", {"": LoginThreshold("long-ago", starts - 2)}, at - timedelta(hours=1)
+    )
+    await stage.store.write(discord_history.saw_runs, "api", {"": present}, at)
     assert await count(stage) == starts
 
 
 async def count(stage: BotStage) -> int:
-    return (await stage.aware.logins.starts("api")).count
+    return (await stage.discord_bots.logins.starts("api")).count
 
 
 async def test_every_start_is_counted_whoever_made_it(stage: BotStage) -> None:
@@ -41,7 +43,7 @@ async def test_every_start_is_counted_whoever_made_it(stage: BotStage) -> None:
     await stage.manager.restart("api")
     stage.manager.happens(Happening.STARTED, stage.manager.now_state, asked=True)
     await stage.settle()
-    starts = await stage.aware.logins.starts("api")
+    starts = await stage.discord_bots.logins.starts("api")
     assert (starts.count, starts.by_manager) == (7, 5)
     await stage.run(180)
     assert await count(stage) == 7
@@ -62,9 +64,9 @@ async def test_starts_while_opsbot_was_away_are_counted(tmp_path: Path) -> None:
         stage.manager.now_state = replace(stage.manager.now_state, run="much-later", restarts=50)
     async with open_stage(tmp_path, clock=clock) as stage:
         stage.manager.now_state = replace(stage.manager.now_state, run="much-later", restarts=50)
-        await stage.aware.logins.look()
+        await stage.discord_bots.logins.look()
         before = await count(stage)
-        await stage.aware.logins.look()
+        await stage.discord_bots.logins.look()
         assert await count(stage) == before
 
 
@@ -72,8 +74,8 @@ async def test_what_was_started_a_day_ago_counts_no_more(stage: BotStage) -> Non
     await stage.dies_and_is_started_by_systemd(10)
     stage.clock.pass_by(24 * 3600 + 60)
     assert await count(stage) == 0
-    await stage.store.write(discord.prune, stage.clock() + timedelta(days=2), stage.clock())
-    assert (await stage.store.read(discord.starts_after, "api", stage.clock() - timedelta(days=9))) == 0
+    await stage.store.write(discord_history.prune, stage.clock() + timedelta(days=2), stage.clock())
+    assert (await stage.store.read(discord_history.starts_after, "api", stage.clock() - timedelta(days=9))) == 0
 
 
 async def test_from_a_fifth_on_restarts_keep_a_growing_distance(stage: BotStage) -> None:
@@ -98,7 +100,7 @@ async def test_at_the_half_restarts_stop_and_a_human_is_called_with_the_figures(
     stage.eyes.failing["http"] = "answered 503"
     await stage.run(600)
     assert stage.manager.restarts_asked == []
-    (call,) = [notice for notice in await stage.notices() if notice.kind is NoticeKind.CALL]
+    (call,) = [notice for notice in await stage.notices() if notice.kind is NotificationKind.CALL]
     why = str(call.body["why"])
     assert "512 starts in 24 hours" in why
     assert "Discord allows 1000 logins, then it resets the bot's token" in why
@@ -120,7 +122,7 @@ async def test_a_person_is_obeyed_and_told(stage: BotStage) -> None:
 
 async def test_systemd_burning_the_budget_is_said_once_for_each_threshold(stage: BotStage) -> None:
     await stage.dies_and_is_started_by_systemd(520, every=2)
-    words = [notice for notice in await stage.notices() if notice.kind is NoticeKind.WORD]
+    words = [notice for notice in await stage.notices() if notice.kind is NotificationKind.WORD]
     warnings = [notice for notice in words if "again and again" in str(notice.body["text"])]
     assert [notice.body["level"] for notice in warnings] == ["warning", "error"]
     assert "RestartSec=" in str(warnings[0].body["text"])
@@ -144,9 +146,9 @@ async def test_one_that_does_not_run_is_not_started_by_opsbots_own_start(tmp_pat
 async def test_what_opsbot_supervises_itself_is_held_back_likewise(tmp_path: Path) -> None:
     own = replace(SERVICE, manager=ManagerKind.PROCESS, units=(), command=("./bot",))
     async with open_stage(tmp_path, own) as stage:
-        assert await stage.aware.held("api") is None
+        assert await stage.discord_bots.held("api") is None
         await spend(stage, 512)
-        assert "half of its logins are spent" in str(await stage.aware.held("api"))
+        assert "half of its logins are spent" in str(await stage.discord_bots.held("api"))
         stage.manager.happens(Happening.DIED, replace(stage.manager.now_state, activity=Activity.RETRYING, pid=None))
         await stage.run(5)
         assert any("half of its logins" in text for text in await stage.deeds())
@@ -156,4 +158,4 @@ async def test_a_service_that_is_no_bot_has_no_budget(tmp_path: Path) -> None:
     async with open_stage(tmp_path, replace(SERVICE, discord_bot=False, drain=None)) as stage:
         await stage.dies_and_is_started_by_systemd(30)
         assert await count(stage) == 0
-        assert await stage.aware.held("api") is None
+        assert await stage.discord_bots.held("api") is None

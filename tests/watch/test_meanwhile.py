@@ -6,8 +6,8 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from opsbot.store import incidents, watchbook
-from opsbot.watch.watched import FROM_OUTSIDE
+from opsbot.monitoring.monitored_service import FROM_OUTSIDE
+from opsbot.store import incident_queries, incident_repository
 from tests.watch.herd import open_herd, service
 
 TREE = (service("web", "api"), service("api", "postgres"), service("postgres"), service("mail"))
@@ -127,5 +127,5 @@ async def test_a_recovery_never_comes_before_its_alarm(tmp_path: Path) -> None:
         for name in ("mail", "postgres"):
             mine = [each for each in told if each.endswith(name) and not each.startswith("call")]
             assert mine == [f"incident {name}", f"recovered {name}"] * 2
-        assert await herd.store.read(incidents.last_alive) is not None
-        assert await herd.store.read(watchbook.open_incidents) == {}
+        assert await herd.store.read(incident_queries.last_alive) is not None
+        assert await herd.store.read(incident_repository.open_incidents) == {}

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from opsbot.config import Check, CheckKind, ManagerKind, Service
-from opsbot.core.health import Policy, Verdict
-from opsbot.core.model import NoticeKind
-from opsbot.core.recovery import Ladder
+from opsbot.core.health import CheckPolicy, Verdict
+from opsbot.core.model import NotificationKind
+from opsbot.core.recovery import RecoveryPolicy
 from opsbot.services.port import Activity, Happening, ServiceEvent, ServiceState
 from opsbot.services.systemd.several import together
-from opsbot.store import Store, watchbook
+from opsbot.store import Store, incident_repository
 from tests.fixtures.puppets import Clock, Eyes, Puppet, Yard
 from tests.watch.test_watch import Stage, make_watcher
 
@@ -23,11 +23,11 @@ SERVICE = Service(
     ManagerKind.SYSTEMD,
     units=(ONE, OTHER),
     checks=tuple(
-        Check(name, CheckKind.UNIT, timedelta(seconds=5), policy=Policy(fall=2, rise=1), unit=unit)
+        Check(name, CheckKind.UNIT, timedelta(seconds=5), policy=CheckPolicy(fall=2, rise=1), unit=unit)
         for name, unit in (("first", ONE), ("second", OTHER), ("all", ""))
     ),
     startup_grace=timedelta(seconds=30),
-    recovery=Ladder(backoff=timedelta(seconds=10)),
+    recovery=RecoveryPolicy(backoff=timedelta(seconds=10)),
 )
 
 
@@ -81,7 +81,7 @@ async def test_only_the_unit_whose_check_is_down_is_restarted(pair: tuple[Stage,
     stage.eyes.failing["second"] = "answered 500"
     await stage.run(11)
     assert manager.asked == [OTHER]
-    incident = (await stage.store.read(watchbook.open_incidents))["api"]
+    incident = (await stage.store.read(incident_repository.open_incidents))["api"]
     assert incident.deeds[0].text == f"restart 1 of 3: {OTHER}"
 
 
@@ -100,7 +100,7 @@ async def test_a_unit_that_a_person_stops_while_another_is_restarted_is_let_alon
     manager.meanwhile[OTHER] = ServiceState(Activity.STOPPING)
     await stage.run(11)
     assert manager.asked == [ONE]
-    incident = (await stage.store.read(watchbook.open_incidents))["api"]
+    incident = (await stage.store.read(incident_repository.open_incidents))["api"]
     assert f"{OTHER} is not restarted: somebody stops it" in [deed.text for deed in incident.deeds]
 
 
@@ -110,7 +110,7 @@ async def test_a_unit_that_systemd_starts_again_itself_is_not_restarted(pair: tu
     stage.eyes.failing["first"] = "activating"
     manager.part_happens(ONE, Happening.DIED, ServiceState(Activity.RETRYING, exit="killed by SIGKILL"))
     await stage.run(20)
-    assert await stage.kinds() == [NoticeKind.INCIDENT]
+    assert await stage.kinds() == [NotificationKind.INCIDENT]
     assert manager.asked == []
 
 
@@ -137,7 +137,9 @@ async def test_a_unit_that_a_person_stopped_is_left_and_the_other_goes_on_being_
     assert manager.asked == [ONE]
     del stage.eyes.failing["first"]
     await stage.run(10)
-    assert await stage.store.read(watchbook.open_incidents) == {}, "the one that is stopped does not keep it open"
+    assert await stage.store.read(incident_repository.open_incidents) == {}, (
+        "the one that is stopped does not keep it open"
+    )
 
 
 async def test_at_the_start_only_units_that_nobody_stopped_are_started(pair: tuple[Stage, Pair]) -> None:

@@ -3,14 +3,14 @@
 from pathlib import Path
 
 from opsbot.core.model import Evidence
-from opsbot.core.subjects import is_host, words
+from opsbot.core.subjects import is_host, subject_name
 from tests.watch.herd import open_herd, service
 
 DISK = "host:disk:/"
 
 
 def test_subjects_in_words() -> None:
-    assert [words(each) for each in ("api", DISK, "host:memory", "host:cert:example.org")] == [
+    assert [subject_name(each) for each in ("api", DISK, "host:memory", "host:cert:example.org")] == [
         "api",
         "the host's disk /",
         "the host's memory",
@@ -22,7 +22,7 @@ def test_subjects_in_words() -> None:
 
 async def test_an_incident_of_the_host_opens_goes_on_and_ends(tmp_path: Path) -> None:
     async with open_herd(tmp_path, [service("api")]) as herd:
-        book = herd.watcher.casebook
+        book = herd.watcher.incident_manager
         await book.trouble(DISK, "93 % full", herd.clock(), evidence=Evidence((("disk", "93 % full"),)))
         await book.trouble(DISK, "94 % full", herd.clock())
         await book.note(DISK, "old logs were deleted")
@@ -37,17 +37,17 @@ async def test_an_incident_of_the_host_opens_goes_on_and_ends(tmp_path: Path) ->
 
 async def test_an_incident_of_the_host_is_remembered_over_a_restart(tmp_path: Path) -> None:
     async with open_herd(tmp_path, [service("api")]) as herd:
-        await herd.watcher.casebook.trouble(DISK, "93 % full", herd.clock())
+        await herd.watcher.incident_manager.trouble(DISK, "93 % full", herd.clock())
         await herd.again()
-        await herd.watcher.casebook.trouble(DISK, "93 % full", herd.clock())
+        await herd.watcher.incident_manager.trouble(DISK, "93 % full", herd.clock())
         assert await herd.told() == [f"incident {DISK}"]
-        await herd.watcher.casebook.end(DISK, "88 % full")
+        await herd.watcher.incident_manager.end(DISK, "88 % full")
         assert (await herd.latest(DISK)).ended_by == "88 % full"
 
 
 async def test_the_host_flaps_too(tmp_path: Path) -> None:
     async with open_herd(tmp_path, [service("api")]) as herd:
-        book = herd.watcher.casebook
+        book = herd.watcher.incident_manager
         for _ in range(8):
             await book.trouble(DISK, "93 % full", herd.clock())
             await herd.run(20)

@@ -11,15 +11,15 @@ import pytest
 
 from opsbot.config import Check, CheckKind, ManagerKind, Service, Source
 from opsbot.core.access import Actor, Origin
-from opsbot.core.deployment import Deployment, Kind, Phase, Release, Request
-from opsbot.core.health import Policy, Verdict
-from opsbot.core.model import Live, Notice, NoticeKind
-from opsbot.core.recovery import Ladder
-from opsbot.feed import Feed
+from opsbot.core.deployment import Deployment, DeploymentKind, DeploymentRequest, Phase, Release
+from opsbot.core.health import CheckPolicy, Verdict
+from opsbot.core.model import Live, Notification, NotificationKind
+from opsbot.core.recovery import RecoveryPolicy
+from opsbot.monitoring import ServiceMonitor
+from opsbot.monitoring.monitored_service import FROM_OUTSIDE
+from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.services.port import Activity, Happening, ServiceManager, ServiceState
-from opsbot.store import Store, ledger, outbox, watchbook
-from opsbot.watch import Watcher
-from opsbot.watch.watched import FROM_OUTSIDE
+from opsbot.store import Store, incident_repository, ledger, outbox
 from tests.fixtures.puppets import Clock, Eyes, Puppet, Yard
 
 if TYPE_CHECKING:
@@ -32,11 +32,11 @@ SERVICE = Service(
     command=("./api",),
     source=Source("https://example.org/api.git", Path("/srv/api")),
     checks=(
-        Check("http", CheckKind.HTTP, timedelta(seconds=5), policy=Policy(fall=3, rise=2)),
-        Check("process", CheckKind.PROCESS, timedelta(seconds=5), policy=Policy(fall=1, rise=1)),
+        Check("http", CheckKind.HTTP, timedelta(seconds=5), policy=CheckPolicy(fall=3, rise=2)),
+        Check("process", CheckKind.PROCESS, timedelta(seconds=5), policy=CheckPolicy(fall=1, rise=1)),
     ),
     startup_grace=timedelta(seconds=30),
-    recovery=Ladder(backoff=timedelta(seconds=10)),
+    recovery=RecoveryPolicy(backoff=timedelta(seconds=10)),
 )
 
 
@@ -49,7 +49,7 @@ class Stage:
     manager: Puppet
     eyes: Eyes
     yard: Yard
-    watcher: Watcher
+    watcher: ServiceMonitor
 
     async def settle(self) -> None:
         """Let everything that was begun come to its end."""
@@ -65,10 +65,10 @@ class Stage:
             await self.watcher.tick()
             await self.settle()
 
-    async def notices(self) -> list[Notice]:
-        return await self.store.read(outbox.untold, self.clock())
+    async def notices(self) -> list[Notification]:
+        return await self.store.read(outbox.pending, self.clock())
 
-    async def kinds(self) -> list[NoticeKind]:
+    async def kinds(self) -> list[NotificationKind]:
         return [notice.kind for notice in await self.notices()]
 
     async def again(self, service: Service = SERVICE) -> "Stage":
@@ -81,9 +81,11 @@ class Stage:
 
 def make_watcher(
     store: Store, clock: Clock, manager: Puppet, eyes: Eyes, yard: Yard, service: Service = SERVICE
-) -> Watcher:
+) -> ServiceMonitor:
     managers: dict[str, ServiceManager] = {"api": manager}
-    return Watcher({"api": service}, store, Feed(), managers, cast("Prober", eyes), cast("Deployer", yard), clock)
+    return ServiceMonitor(
+        {"api": service}, store, ChangeNotifier(), managers, cast("Prober", eyes), cast("Deployer", yard), clock
+    )
 
 
 @pytest.fixture
@@ -122,8 +124,8 @@ async def test_a_check_that_is_down_is_alarmed_once_and_restarted(stage: Stage) 
     await stage.run(10)
     stage.eyes.failing["http"] = "answered 500"
     await stage.run(16)
-    assert await stage.kinds() == [NoticeKind.INCIDENT]
-    incident = (await stage.store.read(watchbook.open_incidents))["api"]
+    assert await stage.kinds() == [NotificationKind.INCIDENT]
+    incident = (await stage.store.read(incident_repository.open_incidents))["api"]
     assert incident.cause == "check http: answered 500"
     assert incident.evidence.checks == (("http", "answered 500"),)
     assert incident.evidence.log == ("booting", "ready")
@@ -135,19 +137,19 @@ async def test_an_incident_ends_when_every_check_is_well_again(stage: Stage) -> 
     await stage.run(16)
     stage.eyes.failing.clear()
     await stage.run(5)
-    assert await stage.kinds() == [NoticeKind.INCIDENT, NoticeKind.RECOVERED]
-    assert await stage.store.read(watchbook.open_incidents) == {}
-    (incident,) = await stage.store.read(watchbook.incidents)
+    assert await stage.kinds() == [NotificationKind.INCIDENT, NotificationKind.RECOVERED]
+    assert await stage.store.read(incident_repository.open_incidents) == {}
+    (incident,) = await stage.store.read(incident_repository.incidents)
     assert incident.ended_by == "restarted by opsbot"
 
 
 async def test_what_did_not_help_is_not_said_to_have_ended_it(stage: Stage) -> None:
     stage.eyes.failing["http"] = "answered 500"
     await stage.run(300)
-    assert await stage.kinds() == [NoticeKind.INCIDENT, NoticeKind.CALL]
+    assert await stage.kinds() == [NotificationKind.INCIDENT, NotificationKind.CALL]
     stage.eyes.failing.clear()
     await stage.run(5)
-    (incident,) = await stage.store.read(watchbook.incidents)
+    (incident,) = await stage.store.read(incident_repository.incidents)
     assert incident.ended_by == FROM_OUTSIDE
 
 
@@ -157,10 +159,10 @@ async def test_the_ladder_restarts_with_growing_delay_then_calls_a_human_and_sto
     first, second, third = stage.manager.restarts_asked
     assert second - first >= timedelta(seconds=30), "the start-up grace is waited for"
     assert third - second >= timedelta(seconds=30)
-    assert await stage.kinds() == [NoticeKind.INCIDENT, NoticeKind.CALL]
+    assert await stage.kinds() == [NotificationKind.INCIDENT, NotificationKind.CALL]
     await stage.run(1800)
     assert len(stage.manager.restarts_asked) == 3, "it never loops"
-    assert await stage.kinds() == [NoticeKind.INCIDENT, NoticeKind.CALL], "and a human is called once"
+    assert await stage.kinds() == [NotificationKind.INCIDENT, NotificationKind.CALL], "and a human is called once"
 
 
 async def test_a_trouble_that_began_with_a_release_ends_in_a_rollback(stage: Stage) -> None:
@@ -168,7 +170,7 @@ async def test_a_trouble_that_began_with_a_release_ends_in_a_rollback(stage: Sta
     stage.eyes.failing["http"] = "answered 500"
     await stage.run(300)
     (request,) = stage.yard.asked
-    assert (request.kind, request.actor.origin) == (Kind.ROLLBACK, Origin.RECOVERY)
+    assert (request.kind, request.actor.origin) == (DeploymentKind.ROLLBACK, Origin.RECOVERY)
     assert stage.manager.restarts_asked, "restarts were tried before"
 
 
@@ -186,8 +188,8 @@ async def test_a_death_is_alarmed_at_once_with_how_it_ended(stage: Stage) -> Non
     stage.manager.happens(Happening.DIED, ServiceState(Activity.RETRYING, exit="killed by SIGKILL"))
     await stage.settle()
     (notice,) = await stage.notices()
-    assert notice.kind is NoticeKind.INCIDENT
-    incident = (await stage.store.read(watchbook.open_incidents))["api"]
+    assert notice.kind is NotificationKind.INCIDENT
+    incident = (await stage.store.read(incident_repository.open_incidents))["api"]
     assert incident.evidence.exit == "killed by SIGKILL"
     assert stage.manager.restarts_asked == [], "its manager starts it again by itself"
 
@@ -199,7 +201,7 @@ async def test_a_death_the_manager_mends_is_told_as_over(stage: Stage) -> None:
     state = ServiceState(Activity.RUNNING, pid=5, run="run-9", started_at=stage.clock())
     stage.manager.happens(Happening.STARTED, state)
     await stage.run(5)
-    assert await stage.kinds() == [NoticeKind.INCIDENT, NoticeKind.RECOVERED]
+    assert await stage.kinds() == [NotificationKind.INCIDENT, NotificationKind.RECOVERED]
 
 
 async def test_a_start_right_after_a_death_is_part_of_its_story(stage: Stage) -> None:
@@ -208,7 +210,7 @@ async def test_a_start_right_after_a_death_is_part_of_its_story(stage: Stage) ->
     state = ServiceState(Activity.RUNNING, pid=5, run="run-9", started_at=stage.clock())
     stage.manager.happens(Happening.STARTED, state)
     await stage.settle()
-    incident = (await stage.store.read(watchbook.open_incidents))["api"]
+    incident = (await stage.store.read(incident_repository.open_incidents))["api"]
     assert [deed.text for deed in incident.deeds] == ["started again (pid 5)"]
 
 
@@ -221,7 +223,7 @@ async def test_a_death_that_was_asked_for_is_no_incident(stage: Stage) -> None:
 async def test_a_manager_that_gave_up_is_not_restarted_but_a_human_is_called(stage: Stage) -> None:
     stage.manager.happens(Happening.GAVE_UP, ServiceState(Activity.FAILED, exit="exit status 1"))
     await stage.run(5)
-    assert await stage.kinds() == [NoticeKind.INCIDENT, NoticeKind.CALL]
+    assert await stage.kinds() == [NotificationKind.INCIDENT, NotificationKind.CALL]
     assert stage.manager.restarts_asked == []
 
 
@@ -230,7 +232,7 @@ async def test_a_service_stopped_by_hand_is_reported_and_left_alone(stage: Stage
     stage.manager.happens(Happening.STOPPED, ServiceState(Activity.STOPPED, stopped_by_hand=True))
     await stage.run(300)
     (notice,) = await stage.notices()
-    assert notice.kind is NoticeKind.WORD
+    assert notice.kind is NotificationKind.WORD
     assert "stopped by hand" in str(notice.body["text"])
     assert stage.manager.restarts_asked == []
 
@@ -247,7 +249,7 @@ async def test_the_grace_ends_with_the_first_good_answer(stage: Stage) -> None:
     await stage.run(6)
     stage.eyes.failing["http"] = "answered 500"
     await stage.run(16)
-    assert await stage.kinds() == [NoticeKind.INCIDENT]
+    assert await stage.kinds() == [NotificationKind.INCIDENT]
 
 
 async def test_an_incident_outlives_a_restart_of_opsbot_and_is_told_once(stage: Stage) -> None:
@@ -255,11 +257,11 @@ async def test_an_incident_outlives_a_restart_of_opsbot_and_is_told_once(stage: 
     await stage.run(300)
     stage = await stage.again()
     await stage.run(300)
-    assert await stage.kinds() == [NoticeKind.INCIDENT, NoticeKind.CALL]
+    assert await stage.kinds() == [NotificationKind.INCIDENT, NotificationKind.CALL]
     assert len(stage.manager.restarts_asked) == 3
     stage.eyes.failing.clear()
     await stage.run(10)
-    assert await stage.kinds() == [NoticeKind.INCIDENT, NoticeKind.CALL, NoticeKind.RECOVERED]
+    assert await stage.kinds() == [NotificationKind.INCIDENT, NotificationKind.CALL, NotificationKind.RECOVERED]
     await stage.watcher.close()
 
 
@@ -270,7 +272,7 @@ async def test_a_service_that_comes_back_for_a_moment_between_its_falls_runs_out
         stage.eyes.failing.clear()
         await stage.run(12)
     assert len(stage.manager.restarts_asked) <= SERVICE.recovery.budget
-    assert NoticeKind.CALL in await stage.kinds()
+    assert NotificationKind.CALL in await stage.kinds()
 
 
 async def test_a_person_who_restarts_it_lets_recovery_begin_anew(stage: Stage) -> None:
@@ -280,7 +282,7 @@ async def test_a_person_who_restarts_it_lets_recovery_begin_anew(stage: Stage) -
     stage.watcher.touched("api", "restarted by alice")
     await stage.run(300)
     assert len(stage.manager.restarts_asked) == 6
-    assert (await stage.kinds()).count(NoticeKind.CALL) == 2
+    assert (await stage.kinds()).count(NotificationKind.CALL) == 2
 
 
 async def test_while_a_persons_restart_is_under_way_recovery_takes_no_step(stage: Stage) -> None:
@@ -288,7 +290,7 @@ async def test_while_a_persons_restart_is_under_way_recovery_takes_no_step(stage
     with stage.watcher.in_hand("api"):
         await stage.run(300)
         assert stage.manager.restarts_asked == []
-        assert NoticeKind.CALL not in await stage.kinds()
+        assert NotificationKind.CALL not in await stage.kinds()
     await stage.run(10)
     assert len(stage.manager.restarts_asked) == 1
 
@@ -297,9 +299,9 @@ async def test_a_restart_that_fails_is_part_of_the_story(stage: Stage) -> None:
     stage.manager.refuses = "no such file: ./api"
     stage.eyes.failing["http"] = "answered 500"
     await stage.run(120)
-    incident = (await stage.store.read(watchbook.open_incidents))["api"]
+    incident = (await stage.store.read(incident_repository.open_incidents))["api"]
     assert any("no such file: ./api" in deed.text for deed in incident.deeds)
-    assert NoticeKind.CALL in await stage.kinds()
+    assert NotificationKind.CALL in await stage.kinds()
 
 
 async def test_what_nobody_could_start_is_tried_once_and_then_a_human_is_called_with_the_mend(stage: Stage) -> None:
@@ -307,7 +309,7 @@ async def test_what_nobody_could_start_is_tried_once_and_then_a_human_is_called_
     stage.eyes.failing["http"] = "answered 500"
     await stage.run(120)
     assert len(stage.manager.restarts_asked) == 1
-    (call,) = [notice for notice in await stage.notices() if notice.kind is NoticeKind.CALL]
+    (call,) = [notice for notice in await stage.notices() if notice.kind is NotificationKind.CALL]
     assert "systemctl unmask api.service" in str(call.body)
     stage.watcher.touched("api", "restarted by alice")
     stage.manager.refuses = ""
@@ -320,9 +322,9 @@ async def test_what_cannot_be_started_is_alarmed_before_any_check_has_failed_wit
     stage.manager.refuses, stage.manager.barred = said, True
     stage.manager.happens(Happening.BARRED, ServiceState(Activity.FAILED, exit="there is no such unit", revivable=True))
     await stage.run(2)
-    incident = (await stage.store.read(watchbook.open_incidents))["api"]
+    incident = (await stage.store.read(incident_repository.open_incidents))["api"]
     assert incident.cause == "there is no such unit"
-    (call,) = [notice for notice in await stage.notices() if notice.kind is NoticeKind.CALL]
+    (call,) = [notice for notice in await stage.notices() if notice.kind is NotificationKind.CALL]
     assert "systemctl daemon-reload" in str(call.body)
 
 
@@ -345,8 +347,8 @@ async def test_a_finished_rollback_lets_the_checks_speak_anew(stage: Stage) -> N
     stage.eyes.failing.clear()
     stage.yard.ends(stage.yard.asked[0], Phase.LIVE)
     await stage.run(10)
-    assert (await stage.kinds())[-1] is NoticeKind.RECOVERED
-    (incident,) = await stage.store.read(watchbook.incidents)
+    assert (await stage.kinds())[-1] is NotificationKind.RECOVERED
+    (incident,) = await stage.store.read(incident_repository.incidents)
     assert "deployment 9" in incident.ended_by
 
 
@@ -358,8 +360,8 @@ async def test_checks_of_a_service_in_trouble_are_run_every_second(stage: Stage)
     assert stage.eyes.looks - before >= 10
 
 
-def request() -> Request:
-    return Request("api", Kind.DEPLOY, Actor(Origin.DISCORD, "1", "alice"))
+def request() -> DeploymentRequest:
+    return DeploymentRequest("api", DeploymentKind.DEPLOY, Actor(Origin.DISCORD, "1", "alice"))
 
 
 async def test_look_runs_every_check_now(stage: Stage) -> None:
@@ -372,7 +374,9 @@ async def test_a_failed_install_leaves_what_is_known_of_the_checks(stage: Stage)
     await stage.run(10)
     known = dict(stage.watcher.healths("api"))
     now = stage.clock()
-    failed = Deployment(3, "api", Kind.DEPLOY, Phase.FAILED, request().actor, now, now, failed_in=Phase.INSTALLING)
+    failed = Deployment(
+        3, "api", DeploymentKind.DEPLOY, Phase.FAILED, request().actor, now, now, failed_in=Phase.INSTALLING
+    )
     stage.watcher._deployed(failed)
     assert dict(stage.watcher.healths("api")) == known
 

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from opsbot.config import Check, CheckKind, ManagerKind, Service
-from opsbot.core.health import Policy
-from opsbot.core.model import Notice, NoticeKind, Silence
-from opsbot.core.recovery import Ladder
-from opsbot.core.windows import WEEK, Deploys, Window
-from opsbot.feed import Feed
-from opsbot.store import Store, mutes, outbox, watchbook
-from opsbot.watch import Watcher
-from opsbot.watch.vetoes import Vetoes, first
-from opsbot.watch.windows import Windows
+from opsbot.core.health import CheckPolicy
+from opsbot.core.model import Notification, NotificationKind, Silence
+from opsbot.core.recovery import RecoveryPolicy
+from opsbot.core.windows import WEEK, Window, WindowDeploys
+from opsbot.monitoring import ServiceMonitor
+from opsbot.monitoring.maintenance_windows import MaintenanceWindows
+from opsbot.monitoring.vetoes import Vetoes, first
+from opsbot.runtime.change_notifier import ChangeNotifier
+from opsbot.store import Store, incident_repository, mutes, outbox
 from tests.fixtures.puppets import Clock, Eyes, Puppet, Yard
 
 if TYPE_CHECKING:
@@ -31,9 +31,9 @@ SERVICE = Service(
     "api",
     ManagerKind.PROCESS,
     command=("./api",),
-    checks=(Check("process", CheckKind.PROCESS, timedelta(seconds=5), policy=Policy(fall=1, rise=1)),),
+    checks=(Check("process", CheckKind.PROCESS, timedelta(seconds=5), policy=CheckPolicy(fall=1, rise=1)),),
     startup_grace=timedelta(0),
-    recovery=Ladder(backoff=timedelta(seconds=10)),
+    recovery=RecoveryPolicy(backoff=timedelta(seconds=10)),
 )
 NIGHT = Window("night", time(12, 5), timedelta(minutes=10), date=date(2026, 3, 1))
 """The puppets' clock begins at 12:00 on that day."""
@@ -45,10 +45,10 @@ class Stage:
     store: Store
     manager: Puppet
     eyes: Eyes
-    watcher: Watcher
-    windows: Windows
+    watcher: ServiceMonitor
+    windows: MaintenanceWindows
     vetoes: Vetoes
-    feed: Feed
+    feed: ChangeNotifier
 
     async def run(self, seconds: int) -> None:
         for _ in range(seconds):
@@ -60,13 +60,13 @@ class Stage:
                 while self.watcher.background.tasks:
                     await asyncio.wait(set(self.watcher.background.tasks))
 
-    async def due(self) -> list[NoticeKind]:
+    async def due(self) -> list[NotificationKind]:
         return [notice.kind for notice in await self._untold()]
 
-    async def _untold(self) -> list[Notice]:
+    async def _untold(self) -> list[Notification]:
         """But for the lines of timelines: those are in a thread, and wake nobody."""
-        notices = await self.store.read(outbox.untold, self.clock())
-        return [notice for notice in notices if notice.kind is not NoticeKind.TIMELINE]
+        notices = await self.store.read(outbox.pending, self.clock())
+        return [notice for notice in notices if notice.kind is not NotificationKind.TIMELINE]
 
     async def told(self) -> list[str]:
         """All that is due is told; plain sentences word for word."""
@@ -77,7 +77,7 @@ class Stage:
         return said
 
     async def story(self) -> list[str]:
-        (incident,) = await self.store.read(watchbook.incidents, "api", 1)
+        (incident,) = await self.store.read(incident_repository.incidents, "api", 1)
         return [deed.text for deed in incident.deeds]
 
 
@@ -85,11 +85,11 @@ class Stage:
 async def staged(folder: Path, windows: Sequence[Window], clock: Clock | None = None) -> AsyncIterator[Stage]:
     clock = clock or Clock()
     async with Store(folder / "s.db") as store:
-        manager, eyes, feed, vetoes = Puppet(clock), Eyes(clock), Feed(), Vetoes()
+        manager, eyes, feed, vetoes = Puppet(clock), Eyes(clock), ChangeNotifier(), Vetoes()
         managers: dict[str, ServiceManager] = {"api": manager}
-        at_work = Windows(windows, ["api"], store, feed, clock)
+        at_work = MaintenanceWindows(windows, ["api"], store, feed, clock)
         at_work.object_to(vetoes)
-        watcher = Watcher(
+        watcher = ServiceMonitor(
             {"api": SERVICE},
             store,
             feed,
@@ -115,7 +115,7 @@ async def test_what_came_and_went_in_a_window_is_one_line_at_its_end(tmp_path: P
             await stage.run(6)
             stage.eyes.failing.clear()
             await stage.run(30)
-        assert len(await stage.store.read(watchbook.incidents, "api")) == 2
+        assert len(await stage.store.read(incident_repository.incidents, "api")) == 2
         assert await stage.due() == []
         await stage.run(600)
         assert await stage.told() == [
@@ -132,8 +132,8 @@ async def test_what_is_still_wrong_at_the_end_of_a_window_is_told_then_and_once(
         await stage.run(580)
         assert await stage.due() == []
         await stage.run(15)
-        (alarm, *_) = await stage.store.read(outbox.untold, stage.clock())
-        assert alarm.kind is NoticeKind.INCIDENT
+        (alarm, *_) = await stage.store.read(outbox.pending, stage.clock())
+        assert alarm.kind is NotificationKind.INCIDENT
         end = datetime(2026, 3, 1, 12, 15, tzinfo=UTC)
         assert await stage.store.read(mutes.silenced_until, "api", alarm.at, stage.clock()) == end
         said = await stage.told()
@@ -164,7 +164,7 @@ async def test_without_recovery_nothing_is_restarted_until_the_end_and_it_is_sai
         await stage.run(300)
         assert stage.manager.restarts_asked == []
         assert "the window night lasts until" in str(await first(stage.vetoes.starts, "api")), "for the supervisor, too"
-        assert await stage.due() == [NoticeKind.INCIDENT]
+        assert await stage.due() == [NotificationKind.INCIDENT]
         assert await stage.story() == ["waits: the window night lasts until <t:1772367300:f>"]
         await stage.run(300)
         assert stage.manager.restarts_asked
@@ -173,28 +173,28 @@ async def test_without_recovery_nothing_is_restarted_until_the_end_and_it_is_sai
 async def test_a_window_mutes_only_its_services_and_the_host_only_with_all(tmp_path: Path) -> None:
     async with staged(tmp_path, [replace(NIGHT, services=("other",))]) as stage:
         await stage.run(310)
-        assert await stage.store.read(watchbook.silence, "api", stage.clock()) is None
-        assert await stage.store.read(watchbook.silence, "host:disk:/", stage.clock()) is None
+        assert await stage.store.read(incident_repository.silence, "api", stage.clock()) is None
+        assert await stage.store.read(incident_repository.silence, "host:disk:/", stage.clock()) is None
     async with staged(tmp_path, [NIGHT], stage.clock) as stage:
         for subject in ("api", "host:disk:/"):
-            found = await stage.store.read(watchbook.silence, subject, stage.clock())
+            found = await stage.store.read(incident_repository.silence, subject, stage.clock())
             assert found is not None
             assert (found.actor, found.until.time()) == ("the window night", time(12, 15))
             key = f"incident:{subject}"
-            await stage.store.write(outbox.put, key, NoticeKind.INCIDENT, subject, stage.clock(), subject=1)
-        await stage.store.write(outbox.put, "x", NoticeKind.WORD, "api", stage.clock())
-        assert await stage.due() == [NoticeKind.WORD]
+            await stage.store.write(outbox.put, key, NotificationKind.INCIDENT, subject, stage.clock(), subject=1)
+        await stage.store.write(outbox.put, "x", NotificationKind.WORD, "api", stage.clock())
+        assert await stage.due() == [NotificationKind.WORD]
 
 
 async def test_resume_ends_the_mute_of_one_service_and_it_stays_ended(tmp_path: Path) -> None:
     async with staged(tmp_path, [NIGHT]) as stage:
         await stage.run(310)
-        assert await stage.store.write(watchbook.lift_silence, "api", stage.clock())
-        assert not await stage.store.write(watchbook.lift_silence, "api", stage.clock())
-        again = Windows([NIGHT], ["api"], stage.store, Feed(), stage.clock)
+        assert await stage.store.write(incident_repository.lift_silence, "api", stage.clock())
+        assert not await stage.store.write(incident_repository.lift_silence, "api", stage.clock())
+        again = MaintenanceWindows([NIGHT], ["api"], stage.store, ChangeNotifier(), stage.clock)
         await again.open()
-        assert await stage.store.read(watchbook.silence, "api", stage.clock()) is None
-        assert await stage.store.read(watchbook.silence, "host:memory", stage.clock()) is not None
+        assert await stage.store.read(incident_repository.silence, "api", stage.clock()) is None
+        assert await stage.store.read(incident_repository.silence, "host:memory", stage.clock()) is not None
 
 
 async def test_a_window_that_is_taken_out_of_the_configuration_ends(tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ async def test_a_window_that_is_taken_out_of_the_configuration_ends(tmp_path: Pa
         await stage.run(6)
         assert await stage.due() == []
     async with staged(tmp_path, [], stage.clock) as stage:
-        assert (await stage.due())[0] is NoticeKind.INCIDENT
+        assert (await stage.due())[0] is NotificationKind.INCIDENT
 
 
 async def test_a_window_whose_end_is_moved_ends_then(tmp_path: Path) -> None:
@@ -212,7 +212,7 @@ async def test_a_window_whose_end_is_moved_ends_then(tmp_path: Path) -> None:
     async with staged(tmp_path, [NIGHT]) as stage:
         await stage.run(310)
     async with staged(tmp_path, [longer], stage.clock) as stage:
-        found = await stage.store.read(watchbook.silence, "api", stage.clock())
+        found = await stage.store.read(incident_repository.silence, "api", stage.clock())
         assert found is not None
         assert found.until == datetime(2026, 3, 1, 13, 5, tzinfo=UTC)
 
@@ -233,10 +233,16 @@ async def test_the_longer_of_a_silence_and_a_window_is_the_one_that_is_shown(tmp
     async with staged(tmp_path, [NIGHT]) as stage:
         await stage.run(310)
         now = stage.clock()
-        await stage.store.write(watchbook.put_silence, Silence("api", "ann", "", now, now + timedelta(minutes=1)))
-        assert cast("Silence", await stage.store.read(watchbook.silence, "api", now)).actor == "the window night"
-        await stage.store.write(watchbook.put_silence, Silence("api", "ann", "", now, now + timedelta(hours=1)))
-        assert cast("Silence", await stage.store.read(watchbook.silence, "api", now)).actor == "ann"
+        await stage.store.write(
+            incident_repository.put_silence, Silence("api", "ann", "", now, now + timedelta(minutes=1))
+        )
+        assert (
+            cast("Silence", await stage.store.read(incident_repository.silence, "api", now)).actor == "the window night"
+        )
+        await stage.store.write(
+            incident_repository.put_silence, Silence("api", "ann", "", now, now + timedelta(hours=1))
+        )
+        assert cast("Silence", await stage.store.read(incident_repository.silence, "api", now)).actor == "ann"
 
 
 async def comes_and_goes(stage: Stage) -> None:
@@ -248,7 +254,9 @@ async def comes_and_goes(stage: Stage) -> None:
 
 async def silenced(stage: Stage, minutes: int) -> None:
     now = stage.clock()
-    await stage.store.write(watchbook.put_silence, Silence("api", "ann", "", now, now + timedelta(minutes=minutes)))
+    await stage.store.write(
+        incident_repository.put_silence, Silence("api", "ann", "", now, now + timedelta(minutes=minutes))
+    )
     stage.feed.publish("service")
 
 
@@ -264,7 +272,7 @@ async def test_what_came_and_went_in_a_silence_is_one_line_at_its_end(tmp_path: 
         assert await stage.told() == ["The silence of api is over. While it lasted, it was down and came back 2 times."]
         await silenced(stage, 5)
         await comes_and_goes(stage)
-        await stage.store.write(watchbook.lift_silence, "api", stage.clock())
+        await stage.store.write(incident_repository.lift_silence, "api", stage.clock())
         stage.feed.publish("service")
         await stage.run(3)
         assert await stage.told() == ["The silence of api is over. While it lasted, it was down and came back."]
@@ -292,13 +300,15 @@ async def test_what_a_silence_kept_back_while_opsbot_was_down_is_told_when_it_is
         assert await stage.told() == ["The silence of api is over. While it lasted, it was down and came back."]
 
 
-@pytest.mark.parametrize(("deploys", "freed_at"), [(Deploys.HOLD, 900), (Deploys.ONLY, 300), (Deploys.ALLOW, None)])
+@pytest.mark.parametrize(
+    ("deploys", "freed_at"), [(WindowDeploys.HOLD, 900), (WindowDeploys.ONLY, 300), (WindowDeploys.ALLOW, None)]
+)
 async def test_who_may_be_deployed_from_now_on_is_told_by_the_tick(
-    tmp_path: Path, deploys: Deploys, freed_at: int | None
+    tmp_path: Path, deploys: WindowDeploys, freed_at: int | None
 ) -> None:
     clock = Clock()
     async with Store(tmp_path / "s.db") as store:
-        windows = Windows([replace(NIGHT, deploys=deploys)], ["api", "bot"], store, Feed(), clock)
+        windows = MaintenanceWindows([replace(NIGHT, deploys=deploys)], ["api", "bot"], store, ChangeNotifier(), clock)
         await windows.open()
         freed = []
         for second in range(1, 1000):
@@ -311,12 +321,12 @@ async def test_who_may_be_deployed_from_now_on_is_told_by_the_tick(
 async def test_mutes_are_written_ahead_again_and_again(tmp_path: Path) -> None:
     clock = Clock()
     async with Store(tmp_path / "s.db") as store:
-        windows = Windows([replace(NIGHT, date=None, days=WEEK)], ["api"], store, Feed(), clock)
+        windows = MaintenanceWindows([replace(NIGHT, date=None, days=WEEK)], ["api"], store, ChangeNotifier(), clock)
         await windows.open()
         for _ in range(10 * 24):
             clock.pass_by(3600)
             await windows.tick()
         clock.pass_by(360)
-        assert await store.read(watchbook.silence, "api", clock()) is not None
-        await store.write(watchbook.prune, clock() - timedelta(days=3))
+        assert await store.read(incident_repository.silence, "api", clock()) is not None
+        await store.write(incident_repository.prune, clock() - timedelta(days=3))
         assert await store.read(lambda db: db.execute("SELECT count(*) FROM mutes").fetchone()[0]) < 16

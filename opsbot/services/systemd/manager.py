@@ -12,8 +12,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from opsbot.background import Background
 from opsbot.config import Scope, Service
+from opsbot.runtime.tasks import BackgroundTasks
 from opsbot.services.journal import Journal
 from opsbot.services.port import Activity, Happening, LogLine, LogQuery, ManagerError, ServiceEvent, ServiceState
 from opsbot.services.processes import boot_id
@@ -96,7 +96,7 @@ class Systemd:
         self._owner = {unit: kept for kept in self._kept.values() for unit in kept.trackers}
         self._boot = ""
         self._remembered: dict[str, Remembered] = {}
-        self._background = Background(log, ManagerError)
+        self._background = BackgroundTasks(log, ManagerError)
         self._saving = asyncio.Lock()
         self._open = False
         self.bus.watch(self._owner)

@@ -1,0 +1,1 @@
+"""Domain values rendered as Discord messages. Pure: nothing here talks to Discord."""

@@ -1,0 +1,117 @@
+"""What happened, and who asked for what, in lines and in messages: `/history`, `/incidents`, `/why`, `/audit`. Pure."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from cogs.cards.rendered import BLUE, DESCRIPTION, GREEN, GREY, RED, RenderedMessage
+from cogs.cards.text import code, escape, fit, moment, told
+from opsbot.core.deployment import Deployment, DeploymentKind, Phase
+from opsbot.core.model import AuditEntry, Incident
+from opsbot.core.subjects import subject_name
+from opsbot.formatting import duration
+
+if TYPE_CHECKING:
+    from opsbot.core.root_cause import RootCause
+
+
+OUTCOME = {
+    Phase.LIVE: "✅",
+    Phase.FAILED: "❌",
+    Phase.UNDONE: "↩️",
+    Phase.STUCK: "🚨",
+    Phase.SKIPPED: "⏭️",
+    Phase.REPLACED: "⏭️",
+    Phase.ASIDE: "⏸️",
+}
+
+
+def deployment_line(deployment: Deployment) -> str:
+    """One deployment on one line."""
+    what = "deploy" if deployment.kind is DeploymentKind.DEPLOY else "rollback"
+    to = deployment.commit_to or deployment.release_to or deployment.ref or ""
+    to = to[:10] if deployment.commit_to else to
+    note = f": {escape(deployment.note, 80)}" if deployment.note and deployment.phase is not Phase.LIVE else ""
+    mark = OUTCOME.get(deployment.phase, "🔵")
+    return (
+        f"{mark} {what} {deployment.id}{f' {code(to, 40)}' if to else ''} {deployment.phase} "
+        f"{moment(deployment.updated_at)} by {escape(deployment.actor.name, 40)}{note}"
+    )
+
+
+def incident_line(incident: Incident) -> str:
+    """One incident on one line."""
+    also = f" (and {len(incident.dependents)} because of it)" if incident.dependents else ""
+    if incident.closed_at is None:
+        sign, how = ("🟠", f"flapping, {incident.flaps.count} changes, ") if incident.flaps.flapping else ("🔴", "")
+        since = moment(incident.opened_at, "f")
+        return f"{sign} incident {incident.id} {how}since {since}: {escape(incident.cause, 100)}{also}"
+    lasted = duration(incident.closed_at - incident.opened_at)
+    ended = f", {escape(incident.ended_by, 60)}" if incident.ended_by else ""
+    sign = "↪️" if incident.part_of is not None else "🟢"
+    cause = escape(incident.cause, 80)
+    return f"{sign} incident {incident.id} {moment(incident.opened_at)} for {lasted}: {cause}{also}{ended}"
+
+
+def incidents(found: Sequence[Incident], service: str | None, *, still_open: bool) -> RenderedMessage:
+    """`/incidents`: newest first."""
+    of = f" of {escape(service)}" if service else ""
+    if not found:
+        return RenderedMessage(f"No incident{of} is open." if still_open else f"No incident{of} is known.")
+    lines = [f"**{escape(subject_name(each.service), 100)}** {incident_line(each)}" for each in found]
+    count = sum(each.closed_at is None for each in found)
+    content = f"{count} open of the last {len(found)} incidents{of}." if not still_open else f"{count} open{of}."
+    return RenderedMessage(content, "Incidents", fit(lines, DESCRIPTION), RED if count else GREEN)
+
+
+def history(deployments: Sequence[Deployment], incidents: Sequence[Incident], service: str | None) -> RenderedMessage:
+    """`/history`: deployments and incidents, newest first."""
+    both = [(d.updated_at, d.service, deployment_line(d)) for d in deployments]
+    both += [(i.closed_at or i.opened_at, i.service, incident_line(i)) for i in incidents]
+    lines = [
+        line if service else f"**{escape(name)}** {line}"
+        for _, name, line in sorted(both, key=lambda e: e[0], reverse=True)
+    ]
+    of = f" of {escape(service)}" if service else ""
+    if not lines:
+        return RenderedMessage(f"Nothing has happened yet{f' to {escape(service)}' if service else ''}.")
+    content = f"The last {len(deployments)} deployments and {len(incidents)} incidents{of}."
+    return RenderedMessage(content, f"History{f' of {service}' if service else ''}", fit(lines, DESCRIPTION), BLUE)
+
+
+def why(service: str, account: "RootCause") -> RenderedMessage:
+    """`/why`: the line, and below it what it rests on."""
+    line, day = "", None
+    for part in account.parts:
+        if isinstance(part, datetime):
+            line += (f"{moment(part, 'D')} " if part.date() != day else "") + moment(part, "T")
+            day = part.date()
+        else:
+            line += _piece(part)
+    rests_on = [f"{moment(one.at, 'f')} {one.kind}: {told(one.text, 160)}" for one in account.events]
+    title = f"Why: {service}" if rests_on else ""
+    return RenderedMessage(line, title, fit(reversed(rests_on), DESCRIPTION), BLUE if account.known else GREY)
+
+
+def _piece(text: str) -> str:
+    """A piece of a line, escaped; the spaces at its ends stand between it and its neighbours."""
+    return " " * text.startswith(" ") + told(text, 600) + " " * text.endswith(" ")
+
+
+def audit(entries: Sequence[AuditEntry]) -> RenderedMessage:
+    """`/audit`: who did what, newest first."""
+    if not entries:
+        return RenderedMessage("The audit log has no such entry.")
+    return RenderedMessage(
+        f"The last {len(entries)} entries of the audit log.", "Audit", fit(map(_audited, entries), DESCRIPTION), BLUE
+    )
+
+
+def _audited(entry: AuditEntry) -> str:
+    # Allowed by rank, and yet refused: by another deploy, a hold, or because it cannot be.
+    refused = "✋" if entry.result.startswith("refused") else "✅"
+    mark = refused if entry.allowed else "⛔"
+    of = f" {escape(entry.service, 40)}" if entry.service else ""
+    detail = f" {escape(entry.detail, 60)}" if entry.detail else ""
+    who = f"{escape(entry.actor_name, 40)} ({escape(entry.actor_id, 30)}, {entry.origin})"
+    return f"{mark} {moment(entry.at)} {who}: {escape(entry.action, 20)}{of}{detail} → {escape(entry.result, 80)}"

@@ -1,0 +1,42 @@
+"""`/windows`: the maintenance windows as a message. Pure."""
+
+from cogs.cards.rendered import BLUE, DESCRIPTION, GREY, RenderedMessage
+from cogs.cards.text import escape, fit, moment
+from opsbot.core.windows import Maintenance, Span, Window, WindowDeploys
+
+_DEPLOYS = {
+    WindowDeploys.ALLOW: "",
+    WindowDeploys.HOLD: "automatic deploys wait",
+    WindowDeploys.ONLY: "automatic deploys are for it only",
+}
+
+
+def windows(found: Maintenance) -> RenderedMessage:
+    """Those that are open, and the next ones."""
+    if not found.active and not found.coming:
+        return RenderedMessage("No maintenance window is open, and none is to come.")
+    open_ = ", ".join(escape(span.window.name, 64) for span in found.active)
+    content = f"🛠️ Maintenance: {open_} now." if open_ else "No maintenance window is open now."
+    lines = [open_line(span) for span in found.active] + [_coming(span) for span in found.coming]
+    return RenderedMessage(content, "Maintenance windows", fit(lines, DESCRIPTION), BLUE if open_ else GREY)
+
+
+def open_line(span: Span) -> str:
+    """A window that is open, on one line."""
+    name, end = escape(span.window.name, 64), span.end
+    return f"🟦 **{name}** until {moment(end, 'F')} ({moment(end)}): {_does(span.window)}"
+
+
+def _coming(span: Span) -> str:
+    times = f"{moment(span.begin, 'F')} ({moment(span.begin)}) to {moment(span.end, 't')}"
+    return f"▫️ **{escape(span.window.name, 64)}** {times}: {_does(span.window)}"
+
+
+def _does(window: Window) -> str:
+    about = ", ".join(escape(name) for name in window.services) or "everything"
+    words = [
+        "alerts wait" if window.mute else "",
+        _DEPLOYS[window.deploys],
+        "" if window.recovery else "recovery waits",
+    ]
+    return f"{about}; {', '.join(filter(None, words)) or 'nothing is kept back'}"

@@ -1,0 +1,1 @@
+"""The Discord transport: channel, threads, rate budget, status board, live tails."""

@@ -1,0 +1,209 @@
+"""The board: one message in the ops channel that shows how everything stands, and is edited instead of followed.
+
+There is exactly one. Where it is stands in the store, and that it will be posted is written down before it is: one in
+doubt is looked for, among the pins and in the history, by its mark. Deleted, it is posted anew; in another channel than
+the configured one, or switched off, it is taken away. Its edits are a minute apart, made only when something changed,
+and alarms go before.
+"""
+
+import asyncio
+import logging
+import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from cogs.cards.board_card import MARK, Look, board, steady
+from cogs.cards.rendered import RenderedMessage
+from cogs.delivery import pins
+from cogs.delivery.channel import AwayError, ClosedError, GoneError, NotOursError, OpsChannel, RefusedMessageError
+from cogs.delivery.delivery_loop import DeliveryLoop, DeliveryPace, OnProblem
+from cogs.delivery.message_builder import host_of
+from cogs.delivery.rate_budget import WritePriority
+from opsbot.core.model import Board, NotificationKind
+from opsbot.engine import Engine
+from opsbot.engine.status import Overview
+from opsbot.store import boards, outbox
+
+log = logging.getLogger(__name__)
+
+SKEW = timedelta(minutes=10)
+"""How far the clocks of this host and of Discord may differ when a message is looked for."""
+EPOCH = datetime(2015, 1, 1, tzinfo=UTC)
+"""Before any message of Discord's. Stands for when it last changed, too, where two states are compared."""
+ALARM_SECONDS = 1.0
+"""From one look whether an alarm waits to the next."""
+WAITING_SECONDS = 5.0
+"""From one look to the next while an edit has to wait: the board says when what it shows last changed."""
+
+
+class StatusBoard(DeliveryLoop):
+    """Keeps the one board."""
+
+    def __init__(self, engine: Engine, channel: OpsChannel, pace: DeliveryPace, on_problem: OnProblem) -> None:
+        """Nothing is looked at yet."""
+        super().__init__(engine, channel, pace, on_problem)
+        self._begun = False
+        self._checked = -1e9
+        self._cannot_pin = ""
+        self._figures: dict[str, int] = {}
+        self._seen = ""
+        self._changed: datetime | None = None
+        """When what is to be shown last changed, as far as it is not shown yet."""
+
+    def nudge(self) -> None:
+        """Discord is there again: what was deleted meanwhile was not told."""
+        self._checked = -1e9
+        super().nudge()
+
+    def permitted(self) -> None:
+        """What opsbot may do in the channel has changed."""
+        if self._cannot_pin:
+            self._cannot_pin = ""
+            self.nudge()
+
+    async def _round(self) -> float | None:
+        # Changes come in groups, and alarms first.
+        await asyncio.sleep(self._pace.board_settle if self._begun else self._pace.board_first)
+        self._begun = True
+        try:
+            wait = await self._look_after()
+        except AwayError as error:
+            wait = max(self._backoff(), error.after)
+            log.info("the board waits, Discord is away: %s; again in %.1f s", error, wait)
+            return wait
+        except ClosedError as error:
+            log.info("the board waits, the ops channel is closed to it: %s", error)
+            return self._pace.closed
+        self._failures = 0
+        return wait
+
+    async def _look_after(self) -> float | None:
+        ours = None
+        for known in await self._engine.store.read(boards.boards):
+            if known.channel == self._channel.id and self._engine.config.discord.board:
+                ours = known
+            else:
+                await self._take_away(known)
+        if not self._engine.config.discord.board:
+            return None
+        if await self._alarms():
+            return ALARM_SECONDS
+        seen = await self._engine.standings.overview()
+        self._figures = steady(seen.gauges, self._figures)
+        digest = self._shown(seen, EPOCH).digest()
+        if ours is None or ours.message is None:
+            return await self._post(ours, seen, digest)
+        try:
+            return await self._keep_true(ours, ours.message, seen, digest)
+        except (GoneError, NotOursError) as error:
+            log.info("the board was deleted, or is another bot's; it is posted anew: %s", error)
+            await self._engine.store.write(boards.forget, ours.channel)
+            return 0.0
+
+    async def _alarms(self) -> bool:
+        """Whether anything waits that wakes people. Lines of timelines come last in the outbox."""
+        first = await self._engine.store.read(outbox.pending, self._engine.clock(), 1)
+        return any(notice.kind is not NotificationKind.TIMELINE for notice in first)
+
+    def _shown(self, seen: Overview, changed: datetime) -> RenderedMessage:
+        guild = self._engine.config.discord.guild_id
+        at = f"https://discord.com/channels/{guild}/{self._channel.id}"
+        look = Look(host_of(self._engine), lambda message: f"{at}/{message}", self._figures)
+        return board(seen, look, changed)
+
+    # Posting
+
+    async def _post(self, ours: Board | None, seen: Overview, digest: str) -> float:
+        store, now = self._engine.store, self._engine.clock()
+        found, is_pinned = await self._find(ours)
+        ours = ours or Board(self._channel.id, now, now, now)
+        if found is not None:
+            # It shows what was known when it was sent.
+            await store.write(boards.keep, replace(ours, message=found, pinned=is_pinned, shown=""))
+            return 0.0
+        await store.write(boards.keep, ours)
+        nonce = f"board{ours.tried_at.timestamp():.6f}"[:25]
+        try:
+            message = await self._channel.send(
+                self._shown(seen, now), nonce=nonce, reply_to=None, silent=True, rank=WritePriority.CARD
+            )
+        except RefusedMessageError:
+            log.exception("Discord refuses the board")
+            return self._pace.closed
+        self._changed = None
+        await store.write(
+            boards.keep, replace(ours, message=message, shown=digest, changed_at=now, edited_at=self._engine.clock())
+        )
+        return 0.0
+
+    async def _find(self, ours: Board | None) -> tuple[int | None, bool]:
+        """The board that is there already, though the store does not know its message; and whether it is pinned.
+
+        Without a row the store may be a new one, in the place of one that was damaged.
+        """
+        pinned = await pins.pinned(self._channel, MARK)
+        for other in pinned[1:]:
+            await self._channel.delete(other)
+        if pinned:
+            return pinned[0], True
+        after = EPOCH if ours is None else ours.tried_at - SKEW
+        return await self._channel.find(MARK, after), False
+
+    # What is there
+
+    async def _keep_true(self, ours: Board, message: int, seen: Overview, digest: str) -> float | None:
+        if time.monotonic() - self._checked > self._pace.board_look:
+            await self._check(message)
+        if not ours.pinned and not self._cannot_pin:
+            ours = await self._pin(ours, message)
+        if ours.shown == digest:
+            self._changed = None
+            return None
+        now = self._engine.clock()
+        if self._changed is None or digest != self._seen:
+            self._seen, self._changed = digest, now
+        # A clock that was set back holds up nothing for longer than it would be.
+        left = min(self._pace.board - (now - ours.edited_at).total_seconds(), self._pace.board)
+        if left > 0:
+            return min(left, self._pace.look, WAITING_SECONDS)
+        tried = replace(ours, edited_at=now)
+        await self._engine.store.write(boards.keep, tried)
+        shown = self._shown(seen, self._changed)
+        try:
+            await self._channel.edit(message, shown, WritePriority.TAIL)
+        except RefusedMessageError:
+            log.exception("Discord refuses an edit of the board")
+        await self._engine.store.write(boards.keep, replace(tried, shown=digest, changed_at=self._changed))
+        self._changed = None
+        return None
+
+    async def _check(self, message: int) -> None:
+        """Whether it is still there: nobody tells opsbot of deletions."""
+        try:
+            await pins.still_there(self._channel, message)
+        except (ClosedError, RefusedMessageError) as error:
+            log.info("it cannot be seen whether the board is still there: %s", error)
+        self._checked = time.monotonic()
+
+    async def _pin(self, ours: Board, message: int) -> Board:
+        try:
+            await pins.pin(self._channel, message)
+        except (ClosedError, RefusedMessageError) as error:
+            self._cannot_pin = str(error)
+            log.warning("the board is not pinned, grant Pin Messages in the ops channel: %s", error)
+            return ours
+        done = replace(ours, pinned=True)
+        await self._engine.store.write(boards.keep, done)
+        return done
+
+    async def _take_away(self, old: Board) -> None:
+        """Delete the board of a channel that is not the configured one any more, or one that is not wanted."""
+        message = old.message
+        if message is None:
+            message = await self._channel.find(MARK, old.tried_at - SKEW, where=old.channel)
+        if message is not None:
+            try:
+                await self._channel.delete(message, where=old.channel)
+            except (ClosedError, RefusedMessageError) as error:
+                log.warning("the board in the channel %d stays there: %s", old.channel, error)
+        await self._engine.store.write(boards.forget, old.channel)

@@ -1,0 +1,117 @@
+"""The editor keeps cards true, beside the sender, so that an edit never holds up an alarm.
+
+It edits no more often than Discord allows and always ends with the last state.
+"""
+
+import logging
+import time
+from dataclasses import replace
+
+from cogs.cards.common import late
+from cogs.cards.silence_cards import silenced_line
+from cogs.delivery.channel import AwayError, ClosedError, GoneError, OpsChannel, RefusedMessageError
+from cogs.delivery.delivery_loop import DeliveryLoop, DeliveryPace, OnProblem
+from cogs.delivery.message_builder import RenderedNotification, telling
+from opsbot.core.model import Notification, NotificationKind
+from opsbot.engine import Engine
+from opsbot.store import outbox, storms
+
+log = logging.getLogger(__name__)
+
+
+class CardEditor(DeliveryLoop):
+    """Brings cards up to date whose deployment or incident has moved on."""
+
+    def __init__(self, engine: Engine, channel: OpsChannel, pace: DeliveryPace, on_problem: OnProblem) -> None:
+        """Nothing was edited yet."""
+        super().__init__(engine, channel, pace, on_problem)
+        self._digests: dict[int, str] = {}
+        self._given_up: dict[int, int] = {}
+        self._edited: dict[int, float] = {}
+
+    async def _round(self) -> float | None:
+        cards = await self._engine.store.read(outbox.stale_cards, 200)
+        rests = []
+        # Whoever was edited longest ago comes first: a card that changes all the time starves no other.
+        for card in sorted(cards, key=lambda each: self._edited.get(each.id, 0.0)):
+            rest = self._edited.get(card.id, 0.0) + self._pace.card - time.monotonic()
+            if rest > 0:
+                rests.append(rest)
+                continue
+            try:
+                if await self._bring_up_to_date(card):
+                    return 0.0
+            except AwayError as error:
+                wait = max(self._backoff(), error.after)
+                log.info("the card of %s waits, Discord is away: %s", card.key, error)
+                return wait
+            self._failures = 0
+        return min(rests, default=None)
+
+    async def _bring_up_to_date(self, card: Notification) -> bool:
+        """Whether a request was made: then there may be something newer to show already."""
+        if card.message_id is None or card.channel_id != self._channel.id:
+            # The configured channel is another now: the old card is left as it is.
+            await self._engine.store.write(outbox.gone, card.id)
+            return False
+        if card.id in self._given_up:
+            current = await telling(self._engine, card)
+            if current is not None and current.revision == self._given_up[card.id]:
+                return False
+        await self._channel.turn_to_edit(card.message_id)
+        current = await telling(self._engine, card)  # read after the wait: what came meanwhile is shown in one go
+        if current is None:
+            await self._engine.store.write(outbox.gone, card.id)
+            return False
+        if card.told_at is not None:
+            after = await silenced_line(self._engine, card, card.told_at)
+            after = after or late((card.told_at - card.at).total_seconds(), "")
+            current = replace(current, shown=replace(current.shown, content=current.shown.content + after))
+        digest = current.shown.digest()
+        if self._digests.get(card.id) != digest:
+            if not await self._edit(card, current):
+                return True
+            self._remember(card.id, digest)
+        await self._engine.store.write(outbox.shown, card.id, current.revision)
+        if card.kind is NotificationKind.STORM:
+            await self._engine.store.write(storms.settle, card.id)
+        return True
+
+    async def _edit(self, card: Notification, current: RenderedNotification) -> bool:
+        self._edited[card.id] = time.monotonic()
+        try:
+            await self._channel.edit(card.message_id or 0, current.shown)
+        except GoneError:
+            await self._deleted(card)
+            return False
+        except ClosedError as error:
+            # Asking again and again for what is forbidden gets an address banned: not before the card changes again.
+            log.warning("the card of %s cannot be edited: %s", card.key, error)
+            self._given_up[card.id] = current.revision
+            return False
+        except RefusedMessageError:
+            log.exception("Discord refuses the card of %s", card.key)
+        self._given_up.pop(card.id, None)
+        return True
+
+    async def _deleted(self, card: Notification) -> None:
+        """Somebody deleted the card. One of an incident that goes on, or that has news to tell, is posted anew."""
+        incident = (
+            await self._engine.look.incident(card.subject or 0) if card.kind is NotificationKind.INCIDENT else None
+        )
+        counts = card.kind is NotificationKind.WORD  # nobody has read what it is edited for
+        if not counts and (incident is None or incident.closed_at is not None):
+            log.info("the card of %s was deleted; it is not edited any more", card.key)
+            await self._engine.store.write(outbox.gone, card.id)
+            return
+        log.warning("the card of %s was deleted though it goes on: it is posted anew", card.key)
+        await self._engine.store.write(outbox.anew, card.id)
+        self._digests.pop(card.id, None)
+        self._engine.feed.publish("notice")
+
+    def _remember(self, number: int, digest: str) -> None:
+        self._digests.pop(number, None)
+        self._digests[number] = digest
+        for old in list(self._digests)[:-100]:
+            del self._digests[old]
+            self._edited.pop(old, None)

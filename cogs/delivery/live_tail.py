@@ -1,0 +1,163 @@
+"""One live tail: a message that shows a service's last lines, and is edited as more come.
+
+Edits are rationed by Discord for the whole channel (`cogs.delivery.rate_budget`), and cards come first. An edit shows all that has
+come since the one before, so that none is missed when one has to wait.
+"""
+
+import asyncio
+import logging
+import secrets
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import aclosing, suppress
+from datetime import timedelta
+
+from cogs.cards.log_cards import tail
+from cogs.cards.rendered import RenderedMessage
+from cogs.cards.text import escape, moment
+from cogs.delivery.channel import AwayError, ClosedError, GoneError, OpsChannel, RefusedMessageError
+from cogs.delivery.delivery_loop import DeliveryPace
+from cogs.delivery.rate_budget import WritePriority
+from opsbot.core.access import Actor
+from opsbot.engine import Engine
+from opsbot.services.port import LogLine, ManagerError
+
+log = logging.getLogger(__name__)
+
+LINES = 20
+TRIES = 3
+LOOK_SECONDS = 5.0
+FIRST_LINE_SECONDS = 0.5
+OVER = "· this tail has ended"
+
+
+class LiveTail:
+    """Shows what `listen` takes, while `run` runs."""
+
+    def __init__(self, engine: Engine, channel: OpsChannel, pace: DeliveryPace, service: str, actor: Actor) -> None:
+        """Nothing is shown yet."""
+        self.number = secrets.token_hex(4)
+        self.service = service
+        self.message: int | None = None
+        self._engine = engine
+        self._channel = channel
+        self._pace = pace
+        self._by = actor.name
+        self._lines: deque[LogLine] = deque(maxlen=LINES)
+        self._count = 0
+        self._changed = asyncio.Event()
+        self._why = ""
+        self._shown = ""
+        self._gone = False
+        """Its message cannot be edited any more."""
+        self._ends = engine.clock() + timedelta(seconds=pace.tail_most)
+        self._until = time.monotonic() + pace.tail_most
+        self._edited = time.monotonic()
+
+    def end(self, why: str) -> None:
+        """Let it end, for this reason; the first one given counts."""
+        self._why = self._why or why
+        self._changed.set()
+
+    def shown(self) -> RenderedMessage:
+        """What its message is to say now."""
+        if self._why:
+            return tail(self.service, self._lines, f"{OVER}: {self._why}. It showed {self._count} lines.", None)
+        heading = f"· live until {moment(self._ends, 't')}, for {escape(self._by, 60)}"
+        return tail(self.service, self._lines, heading, self.number)
+
+    async def post(self) -> None:
+        """Put its message into the channel, with the lines there are so far.
+
+        Raises:
+            AwayError, ClosedError, RefusedMessageError: it cannot be; see `OpsChannel.send`.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_LINE_SECONDS):
+                await self._changed.wait()
+        for left in reversed(range(TRIES)):
+            first = self.shown()
+            try:
+                nonce = f"tail{self.number}"
+                self.message = await self._channel.send(
+                    first, nonce=nonce, reply_to=None, silent=True, rank=WritePriority.TAIL
+                )
+            except AwayError:
+                if not left:
+                    raise
+                await asyncio.sleep(self._pace.retry_first)
+            else:
+                self._shown = first.digest()
+                return
+
+    async def listen(self, lines: AsyncIterator[LogLine]) -> None:
+        """Take the lines as they come."""
+        try:
+            async with aclosing(lines):  # type: ignore[type-var]
+                async for line in lines:
+                    self._lines.append(line)
+                    self._count += 1
+                    self._changed.set()
+            self.end("nothing more can come")
+        except ManagerError as error:
+            self.end(f"the log cannot be followed any more: {escape(str(error))}")
+        except Exception:
+            # The edge of this task: the channel is told, the log has the traceback.
+            log.exception("the tail of %s broke", self.service)
+            self.end("something went wrong in opsbot; its log says what")
+
+    async def run(self) -> None:
+        """Keep the message true until the end, and then once more."""
+        while not self._over():
+            await self._wait()
+            now = self.shown()
+            if self._over() or now.digest() == self._shown:
+                continue
+            if await self._edit(now, WritePriority.TAIL):
+                self._shown = now.digest()
+            else:
+                self._changed.set()
+        for _ in range(TRIES):
+            if self._gone or await self._edit(self.shown()):
+                return
+            await asyncio.sleep(self._pace.retry_first)
+
+    def _over(self) -> bool:
+        return bool(self._why)
+
+    async def _wait(self) -> None:
+        """Until there is something to show and it may be shown, or it is to end."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(min(LOOK_SECONDS, max(self._until - time.monotonic(), 0.0))):
+                await self._changed.wait()
+        while not self._why and (rest := self._due() - time.monotonic()) > 0:
+            self._changed.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(rest):
+                    await self._changed.wait()
+        self._changed.clear()
+        if time.monotonic() >= self._until:
+            self.end("its time is over")
+        elif self.service not in self._engine.config.services:
+            self.end("the service is not configured any more")
+
+    def _due(self) -> float:
+        rest = self._channel.rest_to_edit(self.message or 0, WritePriority.TAIL)
+        return max(self._edited + self._pace.tail, time.monotonic() + rest)
+
+    async def _edit(self, shown: RenderedMessage, rank: WritePriority = WritePriority.CARD) -> bool:
+        """Whether it need not be tried again."""
+        self._edited = time.monotonic()
+        try:
+            await self._channel.edit(self.message or 0, shown, rank)
+        except AwayError as error:
+            log.info("the tail of %s waits, Discord is away: %s", self.service, error)
+            return False
+        except (GoneError, ClosedError) as error:
+            log.info("the tail of %s ends, its message cannot be edited: %s", self.service, error)
+            self._gone = True
+            self.end("its message cannot be edited")
+        except RefusedMessageError:
+            log.exception("Discord refuses an edit of the tail of %s", self.service)
+        return True

@@ -1,0 +1,1 @@
+"""Slash commands and buttons: who asks, what is meant, how it is answered."""

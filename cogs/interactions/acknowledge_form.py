@@ -1,0 +1,129 @@
+"""Acknowledge: the button opens a form that asks why; the form, sent at any time after, acknowledges.
+
+All that the form means stands in its custom id, `ops:1:ack:SERVICE:iNUMBER` as for the button (`nNUMBER`: all of a
+storm): it may come to an opsbot that was restarted since it was opened. The rank counts that is held when it is sent.
+"""
+
+import logging
+
+import discord
+
+from cogs.cards.rendered import RenderedMessage, refusal, say
+from cogs.cards.text import escape, moment
+from cogs.interactions.answer import CONNECTION, respond
+from cogs.interactions.arguments import actor_of, bot_of
+from cogs.interactions.views import TEMPLATE
+from opsbot.core.access import Action, Actor
+from opsbot.core.deployment import Refused
+from opsbot.core.subjects import subject_name, subject_title
+from opsbot.engine import Engine
+
+log = logging.getLogger(__name__)
+
+REASON = 300
+FORM_SECONDS = 900.0
+"""discord.py forgets the form after that; opsbot does not need it to know it."""
+
+
+def _form(custom_id: str, name: str) -> discord.ui.Modal:
+    form = discord.ui.Modal(title=f"Acknowledge {name}"[:45], custom_id=custom_id, timeout=FORM_SECONDS)
+    form.add_item(
+        discord.ui.TextInput[discord.ui.Modal](
+            label="Why, or what are you going to do about it?",
+            custom_id="reason",
+            placeholder="Looking at it; the disk is full",
+            max_length=REASON,
+        )
+    )
+    return form
+
+
+async def ask_why(engine: Engine, interaction: discord.Interaction, service: str, ident: str) -> None:
+    """Open the form; say why not to who may not, and where the incident is over."""
+    actor = actor_of(interaction)
+    if ident.startswith("n"):
+        await _of_storm(engine, interaction, actor, ident)
+        return
+    incident = await engine.look.incident(int(ident[1:])) if ident[1:].isdecimal() else None
+    if not engine.config.roles.allow(actor, Action.ACK) or incident is None or incident.closed_at is not None:
+
+        async def work(who: Actor) -> RenderedMessage:
+            refused = await engine.door.admit(who, Action.ACK, service or None, f"button {ident}")
+            if refused is not None:
+                return refusal(refused)
+            if incident is None or incident.closed_at is None:
+                return say("opsbot does not remember this incident any more.")
+            text = f"{escape(subject_title(incident.service))} is well again since {moment(incident.closed_at)}."
+            await engine.door.note(who, Action.ACK, incident.service, "button", f"nothing done: {text}")
+            return say(text)
+
+        await respond(interaction, Action.ACK, work, service=service or None)
+        return
+    await _open(interaction, _form(f"ops:1:ack:{service}:{ident}", subject_name(incident.service)))
+
+
+async def _of_storm(engine: Engine, interaction: discord.Interaction, actor: Actor, ident: str) -> None:
+    untaken = (await engine.look.storm(int(ident[1:]))).untaken if ident[1:].isdecimal() else ()
+    if engine.config.roles.allow(actor, Action.ACK) and untaken:
+        await _open(interaction, _form(f"ops:1:ack::{ident}", f"{len(untaken)} incidents"))
+        return
+
+    async def work(who: Actor) -> RenderedMessage:
+        refused = await engine.door.admit(who, Action.ACK, None, f"button {ident}")
+        if refused is not None:
+            return refusal(refused)
+        text = "Nothing of it is open and not taken any more."
+        await engine.door.note(who, Action.ACK, "", "button", f"nothing done: {text}")
+        return say(text)
+
+    await respond(interaction, Action.ACK, work)
+
+
+async def _open(interaction: discord.Interaction, form: discord.ui.Modal) -> None:
+    if not bot_of(interaction).clicks.first(interaction.id):
+        return
+    try:
+        await interaction.response.send_modal(form)
+    except (discord.HTTPException, *CONNECTION) as error:
+        log.info("the form to acknowledge could not be shown: %r", error)
+
+
+async def submitted(engine: Engine, interaction: discord.Interaction, custom_id: str) -> bool:
+    """A form was sent; False where it is none of ours."""
+    match = TEMPLATE.fullmatch(custom_id)
+    if match is None or match["action"] != "ack" or not match["ident"][1:].isdecimal():
+        return False
+    service, number = match["service"], int(match["ident"][1:])
+    reason = _written(dict(interaction.data or {}).get("components"))
+
+    async def work(actor: Actor) -> RenderedMessage:
+        if match["ident"].startswith("n"):
+            count = await engine.acknowledgements.take_storm(actor, number, reason)
+            if isinstance(count, Refused):
+                return refusal(count)
+            it = "It is yours" if count == 1 else f"These {count} incidents are yours"
+        else:
+            done = await engine.acknowledgements.take(actor, service or None, reason, number)
+            if isinstance(done, Refused):
+                return refusal(done)
+            it = "It is yours"
+        return say(
+            f"{it}: no reminders and no escalation. That ends when it is over, and when it gets worse: "
+            "then all are told again."
+        )
+
+    await respond(interaction, Action.ACK, work, service=service or None)
+    return True
+
+
+def _written(components: object) -> str:
+    """What was typed, wherever in the rows or labels of the form its field stands."""
+    for item in components if isinstance(components, list) else []:
+        if not isinstance(item, dict):
+            continue
+        if item.get("custom_id") == "reason":
+            return str(item.get("value") or "")
+        inner = item.get("components") or ([item["component"]] if "component" in item else [])
+        if found := _written(inner):
+            return found
+    return ""

@@ -1,0 +1,141 @@
+"""Who asks, and which service, release or length of time is meant."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Protocol, cast
+
+import discord
+from discord import app_commands
+
+from cogs.cards.text import one_line
+from cogs.interactions.response_priority import ResponsePriority
+from opsbot.core.access import Action, Actor, Origin
+from opsbot.core.amounts import parse_duration
+from opsbot.core.deployment import RefusalReason, Refused
+from opsbot.engine import Engine
+
+if TYPE_CHECKING:
+    from cogs.delivery.live_tails import LiveTails
+
+CHOICES = 25
+NAME = 100
+TWICE_SECONDS = 10.0
+
+
+@dataclass(slots=True)
+class Clicks:
+    """What was clicked of late: no interaction is handled twice, and no restart made twice by a double click."""
+
+    most: int = 2000
+    ids: OrderedDict[int, None] = field(default_factory=OrderedDict)
+    deeds: dict[str, tuple[float, str]] = field(default_factory=dict)
+    rush: ResponsePriority = field(default_factory=ResponsePriority)
+
+    def first(self, number: int) -> bool:
+        """Whether this interaction was not seen before."""
+        if number in self.ids:
+            return False
+        self.ids[number] = None
+        if len(self.ids) > self.most:
+            self.ids.popitem(last=False)
+        return True
+
+    def before(self, deed: str, name: str) -> str | None:
+        """Who did this within the last seconds; else remembers that it is being done now."""
+        now = time.monotonic()
+        self.deeds = {known: value for known, value in self.deeds.items() if now - value[0] < TWICE_SECONDS}
+        if deed in self.deeds:
+            return self.deeds[deed][1]
+        self.deeds[deed] = (now, name)
+        return None
+
+    def failed(self, deed: str) -> None:
+        """It came to nothing: the next click counts."""
+        self.deeds.pop(deed, None)
+
+
+class Bot(Protocol):
+    """The bot, as the cogs see it."""
+
+    engine: Engine
+    clicks: Clicks
+    tails: "LiveTails"
+
+    @property
+    def redact(self) -> Callable[[str], str]:
+        """Takes known secrets out of text."""
+
+
+def bot_of(interaction: discord.Interaction) -> Bot:
+    """The bot the interaction came to."""
+    return cast("Bot", interaction.client)
+
+
+def engine_of(interaction: discord.Interaction) -> Engine:
+    """Its engine."""
+    return bot_of(interaction).engine
+
+
+def actor_of(interaction: discord.Interaction) -> Actor:
+    """Who clicked or typed, with the role ids that Discord says they hold at this moment.
+
+    Outside the configured guild nobody holds a rank.
+    """
+    user = interaction.user
+    name = one_line(user.display_name, 60) or str(user.id)
+    if interaction.guild_id != engine_of(interaction).config.discord.guild_id:
+        return Actor(Origin.DISCORD, f"elsewhere:{user.id}", name)
+    # `Member.roles` leaves out roles that are not in the cache yet; the payload's own ids are in `_roles`.
+    ids = user._roles if isinstance(user, discord.Member) else ()  # noqa: SLF001 - see above
+    return Actor(Origin.DISCORD, str(user.id), name, frozenset({str(interaction.guild_id), *map(str, ids)}))
+
+
+def action_of(interaction: discord.Interaction) -> Action:
+    """What the command stands for: they share their names."""
+    command = interaction.command
+    return Action(command.name if command is not None else "")
+
+
+async def choose_service(interaction: discord.Interaction, current: str) -> list[app_commands.Choice[str]]:
+    """The services this member may name for this command: none for who lacks the rank."""
+    typed = current.strip().lower()
+    names = engine_of(interaction).door.nameable(actor_of(interaction), action_of(interaction))
+    fitting = sorted((name for name in names if typed in name.lower()), key=lambda name: not name.startswith(typed))
+    return [app_commands.Choice(name=name, value=name) for name in fitting[:CHOICES]]
+
+
+async def choose_release(interaction: discord.Interaction, current: str) -> list[app_commands.Choice[str]]:
+    """The kept releases of the service typed before, newest first; the engine gives none to who may not roll back."""
+    service = str(getattr(interaction.namespace, "service", None) or "")
+    typed = current.strip().lower()
+    choices = []
+    for release in await engine_of(interaction).releases.kept(actor_of(interaction), service):
+        good = "" if release.good else " (never verified)"
+        label = one_line(f"{release.name}{good} {release.title}", NAME)
+        if typed in label.lower() or release.commit.startswith(typed):
+            choices.append(app_commands.Choice(name=label, value=release.name[:NAME]))
+    return choices[:CHOICES]
+
+
+def length_of(text: str | None) -> timedelta | Refused | None:
+    """Text like 10m as a length of time; None where nothing was typed."""
+    if text is None or not text.strip():
+        return None
+    try:
+        return parse_duration(text.strip().lower().replace(" ", ""))
+    except ValueError:
+        return Refused(RefusalReason.BAD_INPUT, f"{text[:40]!r} is no length of time; write 90s, 10m, 1h30m or 7d.")
+
+
+def since_of(text: str | None, now: datetime) -> datetime | Refused | None:
+    """Text like 10m as the time that long ago; None where nothing was typed."""
+    length = length_of(text)
+    if length is None or isinstance(length, Refused):
+        return length
+    try:
+        return now - length
+    except OverflowError:
+        return Refused(RefusalReason.BAD_INPUT, f"{(text or '')[:40]!r} is longer ago than there is a date for.")

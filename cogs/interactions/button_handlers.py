@@ -1,0 +1,244 @@
+"""What each button does. A press is a question to the engine like any command, with the rank held at this moment.
+
+What a button stood for may be over when it is pressed: each first looks whether it still is, and says so if not.
+"""
+
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+import discord
+
+from cogs.cards.log_cards import logs
+from cogs.cards.rendered import Button, RenderedMessage, refusal, say
+from cogs.cards.status_cards import against_advice
+from cogs.cards.text import code, escape, moment
+from cogs.delivery.live_tails import LiveTails
+from cogs.deploy import begun
+from cogs.interactions.acknowledge_form import ask_why
+from cogs.interactions.answer import respond
+from cogs.interactions.arguments import Clicks, bot_of
+from opsbot.core.access import Action, Actor
+from opsbot.core.deployment import Deployment, DeploymentKind, RefusalReason, Refused, Release, previous_good
+from opsbot.core.model import Live
+from opsbot.engine import Engine
+from opsbot.services.port import LogQuery
+from opsbot.store import ledger
+
+CONFIRM = timedelta(seconds=60)
+LOG_LINES = 50
+HOUR = timedelta(hours=1)
+
+Press = Callable[[Engine, Actor, str, str], Awaitable[RenderedMessage]]
+
+
+async def _nothing(engine: Engine, actor: Actor, action: Action, service: str, text: str) -> RenderedMessage:
+    """Nothing is done; said to the one who pressed, and to the audit log."""
+    await engine.door.note(actor, action, service, "button", f"nothing done: {text}")
+    return say(text)
+
+
+async def _logs(engine: Engine, actor: Actor, service: str, _: str) -> RenderedMessage:
+    lines = await engine.logs.lines(actor, service, LogQuery(LOG_LINES))
+    return refusal(lines) if isinstance(lines, Refused) else logs(service, lines)
+
+
+async def _restart(clicks: Clicks, engine: Engine, actor: Actor, service: str, ident: str) -> RenderedMessage:
+    refused = await engine.door.admit(actor, Action.RESTART, service, "button")
+    if refused:
+        return refusal(refused)
+    incident = await engine.look.incident(int(ident[1:])) if ident[1:].isdecimal() else None
+    if incident is not None and incident.closed_at is not None:
+        since = moment(incident.closed_at)
+        text = f"{escape(service)} is well again since {since}. To restart it all the same: /restart."
+        return await _nothing(engine, actor, Action.RESTART, service, text)
+    before = clicks.before(f"restart:{service}", actor.name)
+    if before is not None:
+        text = f"{escape(service)} was restarted a moment ago by {escape(before)}."
+        return await _nothing(engine, actor, Action.RESTART, service, text)
+    against = await engine.services.advice(service)
+    state = await engine.services.restart(actor, service)
+    if isinstance(state, Refused):
+        clicks.failed(f"restart:{service}")
+        return refusal(state)
+    return say(f"{escape(service)} was restarted; it runs as process {state.pid}.{against_advice(against)}")
+
+
+async def _silence(engine: Engine, actor: Actor, service: str, _: str) -> RenderedMessage:
+    silence = await engine.services.silence(actor, service, HOUR, "button")
+    if isinstance(silence, Refused):
+        return refusal(silence)
+    return say(f"No alerts of {escape(service)} until {moment(silence.until, 't')}.")
+
+
+async def _deploy(engine: Engine, actor: Actor, service: str, ident: str) -> RenderedMessage:
+    return await begun(engine, await engine.releases.deploy(actor, service, ident or None, "button"))
+
+
+async def _retry(engine: Engine, actor: Actor, service: str, ident: str) -> RenderedMessage:
+    refused = await engine.door.admit(actor, Action.DEPLOY, service, f"retry {ident}")
+    if refused:
+        return refusal(refused)
+    wanted = await engine.look.deployment(int(ident)) if ident.isdecimal() else None
+    if wanted is None or wanted.service != service:
+        text = "opsbot does not remember this deployment any more. Use /deploy."
+        return await _nothing(engine, actor, Action.DEPLOY, service, text)
+    latest = await engine.store.read(ledger.deployments, service, 1)
+    if latest and latest[0].id != wanted.id:
+        text = f"Deployment {latest[0].id} of {escape(service)} came after this one. Use /deploy to deploy anew."
+        return await _nothing(engine, actor, Action.DEPLOY, service, text)
+    reason = f"retry of {wanted.id}"
+    if wanted.kind is DeploymentKind.ROLLBACK:
+        return await begun(engine, await engine.releases.rollback(actor, service, wanted.release_to, reason))
+    return await begun(engine, await engine.releases.deploy(actor, service, wanted.ref, reason))
+
+
+async def _now(engine: Engine, actor: Actor, service: str, ident: str) -> RenderedMessage:
+    refused = await engine.door.admit(actor, Action.NOW, service, ident)
+    if refused:
+        return refusal(refused)
+    if not ident.isdecimal():
+        return await _nothing(engine, actor, Action.NOW, service, "This button stands for no deployment.")
+    hurried = await engine.releases.now(actor, service, int(ident))
+    if isinstance(hurried, Refused):
+        return refusal(hurried)
+    return say(f"Deployment {ident} of {escape(service)} waits no longer.")
+
+
+async def _stop(
+    tails: LiveTails, message: discord.Message | None, engine: Engine, actor: Actor, service: str, ident: str
+) -> RenderedMessage:
+    refused = await engine.door.admit(actor, Action.LOGS, service, "stop the tail")
+    if refused:
+        return refusal(refused)
+    if tails.stop(service, ident, actor):
+        await engine.door.note(actor, Action.LOGS, service, "stop the tail", "stopped")
+        return say(f"The tail of {escape(service)} was stopped.")
+    if message is not None:
+        await tails.bury(message, service)
+    return await _nothing(engine, actor, Action.LOGS, service, f"This tail of {escape(service)} had ended already.")
+
+
+# Roll back: asked once more, and only what was shown then is rolled back
+
+
+async def _plan(engine: Engine, service: str) -> tuple[Live, Release] | Refused:
+    live = await engine.store.read(ledger.live, service)
+    releases = await engine.store.read(ledger.releases, service)
+    quarantined = frozenset(await engine.store.read(ledger.quarantined, service))
+    target = previous_good(releases, live.release if live else None, quarantined)
+    if live is None or target is None:
+        return Refused(RefusalReason.NO_RELEASE, f"{service} has no earlier good release to return to")
+    return live, target
+
+
+def _digest(live: Live, target: Release) -> str:
+    return hashlib.sha256(f"{live.service}\n{live.release}\n{target.name}".encode()).hexdigest()[:14]
+
+
+async def _rollback(engine: Engine, actor: Actor, service: str, ident: str) -> RenderedMessage:
+    refused = await engine.door.admit(actor, Action.ROLLBACK, service, f"button {ident}")
+    if refused:
+        return refusal(refused)
+    plan = await _plan(engine, service)
+    if isinstance(plan, Refused):
+        await engine.door.note(actor, Action.ROLLBACK, service, "button", f"refused: {plan.text}")
+        return refusal(plan)
+    live, target = plan
+    over = await _over(engine, service, ident, live)
+    if over:
+        return await _nothing(engine, actor, Action.ROLLBACK, service, over)
+    expires = int((datetime.now(UTC) + CONFIRM).timestamp())
+    name = f"{expires}.{_digest(live, target)}"
+    await engine.door.note(actor, Action.ROLLBACK, service, f"button {ident}", f"asked to confirm {target.name}")
+    return RenderedMessage(
+        f"Roll {escape(service)} back from {code(live.release)} to {code(target.name)} "
+        f"({escape(target.title, 80) or code(target.commit[:10])})? This question ends <t:{expires}:R>.",
+        buttons=(
+            Button("yes", "Confirm", service, name, discord.ButtonStyle.danger),
+            Button("no", "Cancel", service, name),
+        ),
+    )
+
+
+async def _over(engine: Engine, service: str, ident: str, live: Live) -> str:
+    """Why what this button was about is not to be rolled back any more; "" where it is."""
+    if ident.isdecimal():
+        deployment: Deployment | None = await engine.look.deployment(int(ident))
+        if deployment is not None and deployment.live_at is not None and live.deployment != deployment.id:
+            return f"Deployment {ident} is not what {escape(service)} runs now: {code(live.release)}. Use /rollback."
+    elif ident[1:].isdecimal():
+        incident = await engine.look.incident(int(ident[1:]))
+        if incident is not None and incident.closed_at is not None:
+            since = moment(incident.closed_at)
+            return f"{escape(service)} is well again since {since}. To roll back all the same: /rollback."
+    return ""
+
+
+async def _yes(engine: Engine, actor: Actor, service: str, ident: str) -> RenderedMessage:
+    refused = await engine.door.admit(actor, Action.ROLLBACK, service, "confirmation")
+    if refused:
+        return refusal(refused)
+    expires, _, digest = ident.partition(".")
+    if not expires.isdecimal() or datetime.now(UTC).timestamp() > int(expires):
+        text = "This question has ended: nothing was rolled back. Press Roll back again."
+        return await _nothing(engine, actor, Action.ROLLBACK, service, text)
+    plan = await _plan(engine, service)
+    if isinstance(plan, Refused):
+        await engine.door.note(actor, Action.ROLLBACK, service, "button", f"refused: {plan.text}")
+        return refusal(plan)
+    live, target = plan
+    if _digest(live, target) != digest:
+        text = f"{escape(service)} runs {code(live.release)} by now: nothing was rolled back. Press Roll back again."
+        return await _nothing(engine, actor, Action.ROLLBACK, service, text)
+    return await begun(engine, await engine.releases.rollback(actor, service, target.name, "button"))
+
+
+async def _no(engine: Engine, actor: Actor, service: str, _: str) -> RenderedMessage:
+    refused = await engine.door.admit(actor, Action.ROLLBACK, service, "confirmation")
+    if refused:
+        return refusal(refused)
+    return await _nothing(engine, actor, Action.ROLLBACK, service, f"{escape(service)} was not rolled back.")
+
+
+PRESSES: Mapping[str, tuple[Action, Press]] = {
+    "logs": (Action.LOGS, _logs),
+    "silence": (Action.SILENCE, _silence),
+    "deploy": (Action.DEPLOY, _deploy),
+    "retry": (Action.DEPLOY, _retry),
+    "now": (Action.NOW, _now),
+    "rollback": (Action.ROLLBACK, _rollback),
+    "yes": (Action.ROLLBACK, _yes),
+    "no": (Action.ROLLBACK, _no),
+}
+ANSWERS = frozenset({"yes", "no"})
+"""Buttons of a private question: the answer takes the question's place, and its buttons go."""
+
+
+async def press(engine: Engine, interaction: discord.Interaction, action: str, service: str, ident: str) -> None:
+    """A button was pressed."""
+    restart: Press = partial(_restart, bot_of(interaction).clicks)
+    stop: Press = partial(_stop, bot_of(interaction).tails, interaction.message)
+    presses = {**PRESSES, "restart": (Action.RESTART, restart), "stop": (Action.LOGS, stop)}
+    if action == "ack":
+        await ask_why(engine, interaction, service, ident)
+        return
+    if action not in presses:
+        await outdated(interaction)
+        return
+    stands_for, deed = presses[action]
+
+    async def work(actor: Actor) -> RenderedMessage:
+        return await deed(engine, actor, service, ident)
+
+    await respond(interaction, stands_for, work, service=service, update=action in ANSWERS)
+
+
+async def outdated(interaction: discord.Interaction) -> None:
+    """A button this opsbot does not know: from another version."""
+
+    async def work(_: Actor) -> RenderedMessage:
+        return say("This button is from another version of opsbot. Use the command instead.")
+
+    await respond(interaction, Action.STATUS, work)

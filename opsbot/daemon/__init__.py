@@ -1,0 +1,1 @@
+"""The daemon: wiring, start and stop, reload, watchdog, periodic jobs."""

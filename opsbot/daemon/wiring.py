@@ -1,0 +1,279 @@
+"""The wiring diagram: which part is handed to which.
+
+store ─┬───────────────┬───────────┬─────────┐
+feed ──┤               │           │         │
+managers ─ prober ─ verifier ─ Deployer ─ ServiceMonitor ─ Engine
+errands ──────┴───────────────────┼──── Poller ──────┘
+                               vetoes ←── DiscordBots (where a service is a Discord bot)
+"""
+
+import asyncio
+import logging
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from opsbot.config import CheckKind, Config, ManagerKind, Secret, SecretMissingError
+from opsbot.core.deployment import Hold
+from opsbot.deploy.deployer import Deployer
+from opsbot.deploy.verify import Verifier
+from opsbot.engine import Engine, Measurements
+from opsbot.host.clock_skew import ClockSkew
+from opsbot.monitoring import ServiceMonitor
+from opsbot.monitoring.certificate_monitor import CertificateMonitor
+from opsbot.monitoring.host_monitor import FailedUnits, HostMonitor
+from opsbot.monitoring.leak_monitor import LeakMonitor
+from opsbot.monitoring.maintenance_windows import MaintenanceWindows
+from opsbot.monitoring.reminders import ReminderScheduler
+from opsbot.monitoring.vetoes import Vetoes, first
+from opsbot.probes import Prober
+from opsbot.redaction import Redactor, parts_of_url, telling
+from opsbot.runtime.change_notifier import ChangeNotifier
+from opsbot.services.environment import parse
+from opsbot.services.errands import Errands
+from opsbot.services.port import ServiceManager
+from opsbot.source.poll import Poller
+from opsbot.store import Store, deliveries, ledger
+
+if TYPE_CHECKING:
+    from opsbot.monitoring.discord_bots import DiscordBots
+    from opsbot.monitoring.leak_monitor import Growth
+    from opsbot.notifications.notifiers import Notifiers
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the daemon drives beside the engine."""
+
+    engine: Engine
+    deployer: Deployer
+    watcher: ServiceMonitor
+    poller: Poller
+    windows: MaintenanceWindows
+    notifiers: "Notifiers | None"
+    reminder_scheduler: ReminderScheduler
+    host: HostMonitor
+    certificates: CertificateMonitor
+    errands: Errands | None = None
+    connected: Callable[[], bool] | None = None
+    """Whether systemd can be asked; None where it keeps no service."""
+    discord_bots: "DiscordBots | None" = None
+
+
+BUS_PATIENCE = timedelta(seconds=8)
+"""How long a D-Bus that is just being started is waited for; less than a stop may take. Then the unit starts anew."""
+
+
+def now() -> datetime:
+    """The clock of the daemon."""
+    return datetime.now(UTC)
+
+
+_Hands = tuple[dict[str, ServiceManager], Errands | None, Callable[[], bool] | None]
+
+
+def _managers(config: Config, clock: Callable[[], datetime]) -> _Hands:
+    """Who keeps each service running, who runs what is deployed as the services' own users, and `Parts.connected`."""
+    units = {name: service for name, service in config.services.items() if service.manager is ManagerKind.SYSTEMD}
+    own = {name: service for name, service in config.services.items() if service.manager is ManagerKind.PROCESS}
+    managers: dict[str, ServiceManager] = {}
+    # Each comes only where it is used: half a MB for the supervisor, 3 MB for D-Bus.
+    if own:
+        from opsbot.services.supervisor import Supervisor  # noqa: PLC0415
+
+        managers |= dict.fromkeys(own, Supervisor(own, config.state.services, clock))
+    if not units:
+        return managers, None, None
+    from opsbot.services.systemd.bus import SystemdBus  # noqa: PLC0415
+    from opsbot.services.systemd.errands import UnitErrands  # noqa: PLC0415
+    from opsbot.services.systemd.manager import Systemd  # noqa: PLC0415
+
+    scope = config.systemd.scope
+    bus = SystemdBus(scope)
+    errands = UnitErrands(bus, units)
+    systemd = Systemd(
+        units, config.state.directory, clock, bus=bus, scope=scope, prove=errands.cwd_of, patience=BUS_PATIENCE
+    )
+    return managers | dict.fromkeys(units, systemd), errands, lambda: bus.connected
+
+
+def _failed_units(config: Config, closing: AsyncExitStack) -> FailedUnits | None:
+    if not config.host_checks.failed_units:
+        return None
+    # As above: D-Bus takes memory.
+    from opsbot.services.systemd.failed import FailedUnits as Asking  # noqa: PLC0415
+
+    asking = Asking(config.systemd.scope)
+    closing.push_async_callback(asking.close)
+    return asking
+
+
+def _discord_bots(
+    config: Config,
+    store: Store,
+    feed: ChangeNotifier,
+    managers: dict[str, ServiceManager],
+    clock: Callable[[], datetime],
+) -> "DiscordBots | None":
+    """What goes by Discord; None where nothing of it is configured, so that nothing of it is even imported."""
+    services = config.services.values()
+    checks = [check for service in services for check in service.checks]
+    wanted = any(service.discord_bot or service.drain for service in services)
+    if not wanted and not any(check.kind is CheckKind.PRESENCE for check in checks):
+        return None
+    from opsbot.monitoring.discord_bots import DiscordBots, bots, presence_cache_of  # noqa: PLC0415
+
+    return DiscordBots(bots(config), store, feed, managers, clock, presence_cache_of(config, clock))
+
+
+def _ask_before_starts(config: Config, managers: dict[str, ServiceManager], vetoes: Vetoes) -> None:
+    """Have opsbot's own supervisor ask before it starts again what died."""
+    if not vetoes.starts or not any(each.manager is ManagerKind.PROCESS for each in config.services.values()):
+        return
+    from opsbot.services.supervisor import Supervisor  # noqa: PLC0415 - loaded already, where it is needed
+
+    for manager in managers.values():
+        if isinstance(manager, Supervisor):
+            manager.held = partial(first, vetoes.starts)
+
+
+def known_secrets(config: Config) -> Iterator[str]:
+    """Values that must never be stored, logged or said: what the configuration names, and what services are given."""
+    sources = [service.source for service in config.services.values() if service.source]
+    named: list[Secret | None] = [config.discord.token]
+    named += [secret for source in sources for secret in (source.token, source.hook_secret)]
+    for secret in named:
+        if secret is not None:
+            try:
+                yield secret.read()
+            except SecretMissingError as error:
+                log.warning("%s", error)
+    urls = [notifier.url for notifier in config.notifiers.values()]
+    if config.heartbeat is not None:
+        urls.append(config.heartbeat.url)
+    for url in urls:
+        try:
+            yield from parts_of_url(url.read())
+        except (SecretMissingError, ValueError) as error:
+            log.warning("%s", error)
+    for service in config.services.values():
+        if service.environment_file is not None:
+            try:
+                variables = parse(service.environment_file.read_text(errors="replace"))
+            except OSError as error:
+                log.warning("%s: %s cannot be read: %s", service.name, service.environment_file, error.strerror)
+                continue
+            yield from (value for name, value in variables.items() if telling(name))
+
+
+async def _begin_anew(engine: Engine, aside: Path) -> None:
+    """The database was damaged: say so, and deploy nothing by itself, for what was held or rolled back is forgotten."""
+    reason = "the database was damaged: holds, quarantined commits and rollbacks from before are forgotten"
+    held = []
+    for name, service in engine.config.services.items():
+        if service.source is not None and await engine.store.read(ledger.live, name) is not None:
+            hold = Hold(name, "opsbot", reason, engine.clock())
+            await engine.store.write(ledger.put_hold, hold)
+            held.append(name)
+    text = (
+        f"opsbot's database was damaged. It is kept as {aside}, and a new one is begun: history, holds, silences and "
+    )
+    text += "quarantined commits are forgotten. The services go on running"
+    text += f"; nothing is deployed until resumed: {', '.join(held)}." if held else "."
+    await engine.tell("", text, level="error", key=f"damaged:{aside.name}")
+
+
+def _notifiers(
+    config: Config, store: Store, feed: ChangeNotifier, clock: Callable[[], datetime], redact: Redactor
+) -> "Notifiers | None":
+    if not config.notifiers:
+        return None
+    from opsbot.notifications.notifiers import Notifiers  # noqa: PLC0415 - only where there are any
+
+    return Notifiers(config.notifiers, store, feed, clock, config.host or socket.gethostname(), redact=redact)
+
+
+@asynccontextmanager
+async def open_engine(
+    config: Config, clock: Callable[[], datetime] = now, redact: Redactor | None = None
+) -> AsyncIterator[Parts]:
+    """Everything that works without Discord, opened in order and closed in reverse.
+
+    An unfinished deployment is settled before anything is watched. Services go on running when it is closed.
+
+    Raises:
+        StoreError: the database cannot be opened.
+        ManagerError: systemd cannot be asked, or another opsbot supervises the services.
+    """
+    redact = redact or Redactor()
+    redact.learn(await asyncio.to_thread(lambda: list(known_secrets(config))))
+    managers, errands, connected = _managers(config, clock)
+    async with Store(config.state.database) as store, AsyncExitStack() as closing:
+        feed = ChangeNotifier()
+        discord_bots, vetoes = _discord_bots(config, store, feed, managers, clock), Vetoes()
+        presence_cache = discord_bots.presence_cache if discord_bots is not None else None
+        prober = Prober(
+            clock=clock, errands=errands, presence=presence_cache.look if presence_cache is not None else None
+        )
+        closing.callback(prober.close)
+        verifier = Verifier(prober, managers, clock)
+        deployer = Deployer(
+            config, store, feed, managers, verifier, clock, redact=redact, errands=errands, vetoes=vetoes
+        )
+        windows = MaintenanceWindows(config.windows, config.services, store, feed, clock)
+        windows.object_to(vetoes)
+        watcher = ServiceMonitor(
+            config.services, store, feed, managers, prober, deployer, clock, redact, config.alerts, vetoes=vetoes
+        )
+        if discord_bots is not None:
+            discord_bots.join(watcher, vetoes)
+            await discord_bots.outage_detector.open()
+        _ask_before_starts(config, managers, vetoes)
+        poller = Poller(config, store, feed, deployer, clock, vetoes=vetoes)
+        # Each is to be closed before it is open: one that fails half-way must not hold what the next try needs.
+        for manager in set(managers.values()):
+            closing.push_async_callback(manager.close)
+            await manager.open()
+        if discord_bots is not None:
+            closing.push_async_callback(discord_bots.close)
+            await discord_bots.open()
+        closing.push_async_callback(deployer.close)
+        await deployer.settle()
+        await windows.open()
+        closing.push_async_callback(watcher.close)
+        await watcher.open()
+        closing.push_async_callback(poller.close)
+        reminder_scheduler = ReminderScheduler(config.alerts, store, feed, clock)
+        if config.alerts.escalate_to:
+            reminder_scheduler.also.append(deliveries.escalation(config.alerts.escalate_to))
+        book, leaks, drift = watcher.incident_manager, LeakMonitor(config, store, feed, clock, _charted), ClockSkew()
+        failed = _failed_units(config, closing)
+        host = HostMonitor(config, store, book, managers, leaks, clock, failed_units=failed, drift=drift)
+        certificates = CertificateMonitor(config, store, book, clock)
+        notifiers = _notifiers(config, store, feed, clock, redact)
+        measured = Measurements(leaks.growth, lambda: host.gauges, certificates.expires, drift)
+        engine = Engine(
+            *(config, store, feed, managers, deployer, watcher, clock, redact),
+            poller=poller,
+            vetoes=vetoes,
+            discord_bots=discord_bots,
+            notifiers=notifiers,
+            measured=measured,
+        )
+        if store.set_aside is not None:
+            await _begin_anew(engine, store.set_aside)
+        parts = (windows, notifiers, reminder_scheduler, host, certificates, errands, connected, discord_bots)
+        yield Parts(engine, deployer, watcher, poller, *parts)
+
+
+def _charted(growth: "Growth", now: datetime) -> dict[str, object]:
+    from opsbot.monitoring.memory_chart import charted  # noqa: PLC0415 - seldom drawn, and it takes room
+
+    return charted(growth, now)

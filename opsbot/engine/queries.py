@@ -1,0 +1,158 @@
+"""What a person looks at: how all of it stands, what happened and why, who asked for what."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from opsbot.config import Config
+from opsbot.core.access import Action, Actor
+from opsbot.core.deployment import Deployment, Refused
+from opsbot.core.model import AuditEntry, DeliveryTest, Incident, Notification
+from opsbot.core.subjects import is_host
+from opsbot.core.windows import Maintenance, maintenance
+from opsbot.engine.authorization import Authorization
+from opsbot.engine.status import ServiceStatus, StatusReader
+from opsbot.monitoring import ServiceMonitor
+from opsbot.services.port import ServiceManager
+from opsbot.store import Store, audit, channel_state, incident_repository, ledger, outbox, storms
+
+if TYPE_CHECKING:
+    from opsbot.chart import Memory
+    from opsbot.core.root_cause import RootCause
+    from opsbot.monitoring.leak_monitor import Growth
+
+
+class Queries:
+    """Shows what is known, to who may see it; what is wanted for a card that is shown already asks no rank."""
+
+    def __init__(
+        self,
+        door: Authorization,
+        config: Config,
+        store: Store,
+        managers: Mapping[str, ServiceManager],
+        watcher: ServiceMonitor,
+        standings: StatusReader,
+        clock: Callable[[], datetime],
+        redact: Callable[[str], str],
+        growth: Mapping[str, "Growth"],
+    ) -> None:
+        """growth: how the memory of each service was last judged. redact: takes known secrets out of text."""
+        self._door = door
+        self._config = config
+        self._store = store
+        self._managers = managers
+        self._watcher = watcher
+        self._standings = standings
+        self._clock = clock
+        self._redact = redact
+        self._growth = growth
+
+    async def status(self, actor: Actor, service: str | None = None) -> list[ServiceStatus] | Refused:
+        """How the services stand, from what is known now."""
+        refusal = await self._door.admit(actor, Action.STATUS, service)
+        if refusal:
+            return refusal
+        await self._door.note(actor, Action.STATUS, service, "", "shown")
+        return await self._standings.of([service] if service else list(self._config.services))
+
+    async def health(self, actor: Actor, service: str | None = None) -> list[ServiceStatus] | Refused:
+        """Run the checks now, and how the services stand after them."""
+        refusal = await self._door.admit(actor, Action.HEALTH, service)
+        if refusal:
+            return refusal
+        names = [service] if service else list(self._config.services)
+        await self._watcher.look(names)
+        await self._door.note(actor, Action.HEALTH, service, "", "checked")
+        return await self._standings.of(names)
+
+    async def why(self, actor: Actor, service: str) -> "RootCause | Refused":
+        """Why a service stands as it does: one causal line, and what it rests on."""
+        refusal = await self._door.admit(actor, Action.WHY, service)
+        if refusal:
+            return refusal
+        from opsbot.core.root_cause import find_root_cause  # noqa: PLC0415 - seldom asked, and it takes room
+        from opsbot.monitoring.root_cause import facts  # noqa: PLC0415
+
+        found = find_root_cause(await facts(self._store, self._managers[service], service, self._clock(), self._redact))
+        await self._door.note(actor, Action.WHY, service, "", "shown")
+        return found
+
+    async def maintenance(self, actor: Actor) -> Maintenance | Refused:
+        """The maintenance windows that are open, and the next three."""
+        refusal = await self._door.admit(actor, Action.WINDOWS)
+        if refusal:
+            return refusal
+        await self._door.note(actor, Action.WINDOWS, None, "", "shown")
+        return maintenance(self._config.windows, self._clock())
+
+    async def history(
+        self, actor: Actor, service: str | None = None, limit: int = 20
+    ) -> tuple[list[Deployment], list[Incident]] | Refused:
+        """The latest deployments and incidents, newest first."""
+        refusal = await self._door.admit(actor, Action.HISTORY, service)
+        if refusal:
+            return refusal
+        await self._door.note(actor, Action.HISTORY, service, "", "shown")
+        return (
+            await self._store.read(ledger.deployments, service, limit),
+            await self._store.read(incident_repository.incidents, service, limit),
+        )
+
+    async def incidents(
+        self, actor: Actor, service: str | None = None, limit: int = 20, *, still_open: bool = False
+    ) -> list[Incident] | Refused:
+        """The latest incidents, newest first; `still_open`: only those that are not over."""
+        # What is of the host has incidents, too, and is no service: it is asked for by its subject.
+        known = service is not None and is_host(service)
+        refusal = await self._door.admit(actor, Action.INCIDENTS, None if known else service)
+        if refusal:
+            return refusal
+        await self._door.note(actor, Action.INCIDENTS, service, "open" if still_open else "", "shown")
+        return await self._store.read(incident_repository.incidents, service, limit, still_open=still_open)
+
+    async def audit(
+        self, actor: Actor, service: str | None = None, member: str | None = None, limit: int = 50
+    ) -> list[AuditEntry] | Refused:
+        """The audit log, newest first. `member`: only what this id did."""
+        refusal = await self._door.admit(actor, Action.AUDIT, service)
+        if refusal:
+            return refusal
+        await self._door.note(actor, Action.AUDIT, service, member or "", "shown")
+        return await self._store.read(audit.entries, service, member, limit)
+
+    # For cards
+
+    async def deployment(self, number: int) -> Deployment | None:
+        """One deployment, for its card."""
+        return await self._store.read(ledger.deployment, number)
+
+    async def incident(self, number: int) -> Incident | None:
+        """One incident, for its card."""
+        return await self._store.read(incident_repository.incident, number)
+
+    async def storm(self, number: int) -> storms.Seen:
+        """How a storm stands; number: its notice. Without incidents where it is not remembered any more."""
+        return await self._store.read(storms.seen, number)
+
+    async def proof(self) -> DeliveryTest | None:
+        """When it was last proven that alerts arrive; None where it was never tried."""
+        return await self._store.read(channel_state.proof, self._config.discord.ops_channel_id)
+
+    async def alerts(self, limit: int = 10) -> list[Notification]:
+        """The latest notices about trouble, newest first, for the dashboard."""
+        return await self._store.read(outbox.recent, limit)
+
+    async def memory(self, service: str, span: timedelta = timedelta(hours=24)) -> "Memory | None":
+        """What is to be drawn of a service's memory; None where too little is known. For who was shown its status."""
+        now = self._clock()
+        from opsbot.monitoring.memory_chart import memory_of  # noqa: PLC0415 - seldom drawn, and it takes room
+
+        return await memory_of(self._store, service, now - span, now, self._growth.get(service))
+
+    async def kept_memory(self, notice: Notification) -> "Memory | None":
+        """What is to be drawn beside a notice; None where it has no chart."""
+        kept = notice.body.get("chart")
+        from opsbot.monitoring.memory_chart import drawn_again  # noqa: PLC0415 - seldom drawn, and it takes room
+
+        return await drawn_again(self._store, notice.service, kept) if isinstance(kept, dict) and kept else None

@@ -1,0 +1,19 @@
+"""What the host's watch needs of the casebook: incidents whose subject is no service, and has no recovery ladder."""
+
+from datetime import datetime
+from typing import Protocol
+
+from opsbot.core.model import Evidence
+
+
+class HostIncidents(Protocol):
+    """Where a trouble is written down; each change is told to the channel in its own transaction."""
+
+    async def trouble(self, subject: str, cause: str, since: datetime, *, evidence: Evidence | None = None) -> None:
+        """Open an incident; nothing where there is an open one."""
+
+    async def note(self, subject: str, deed: str) -> None:
+        """Add to the story of the open one."""
+
+    async def end(self, subject: str, ended_by: str) -> None:
+        """Close the open one."""

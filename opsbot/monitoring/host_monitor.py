@@ -1,0 +1,264 @@
+"""HostMonitor: one ticker that measures the host and the services, keeps the samples, tells of what is not well.
+
+A figure that stays bad opens an incident with the subject `host:WHAT`; one that stays well closes it. What was open
+when opsbot stopped is neither raised again nor forgotten: the open incidents are what is held.
+"""
+
+import asyncio
+import logging
+import os
+import sqlite3
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from opsbot.config import Config
+from opsbot.core.gauge import HOST, Gauge, Users, filling
+from opsbot.core.model import ADVICE, Evidence
+from opsbot.core.subjects import OPSBOT
+from opsbot.core.threshold import GAP, ThresholdState, judge
+from opsbot.formatting import size
+from opsbot.host import top_processes
+from opsbot.host.cgroup_memory import held
+from opsbot.host.clock_skew import ClockSkew
+from opsbot.host.processes import ProcessFigures, service_figures
+from opsbot.monitoring.host_gauges import gauges
+from opsbot.monitoring.host_incidents import HostIncidents
+from opsbot.monitoring.host_meter import HostMeasurement, HostMeter
+from opsbot.monitoring.leak_monitor import LeakMonitor
+from opsbot.services.port import ManagerError, ServiceManager, ServiceState
+from opsbot.store import Store, incident_repository, samples
+from opsbot.store.samples import Figure, Sample
+
+if TYPE_CHECKING:
+    from opsbot.core.trend import Forecast
+
+log = logging.getLogger(__name__)
+
+THIN = timedelta(hours=1)
+TREND = timedelta(hours=24)
+FORESEE = timedelta(minutes=5)
+"""Between two looks at where the figures are heading."""
+JOURNAL = Path("/var/log/journal")
+
+FailedUnits = Callable[[], Awaitable[Sequence[str]]]
+
+
+class HostMonitor:
+    """Watches the host, and keeps the figures of all services."""
+
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        book: HostIncidents,
+        managers: Mapping[str, ServiceManager],
+        leaks: LeakMonitor,
+        clock: Callable[[], datetime],
+        *,
+        measure: Callable[[], HostMeasurement] | None = None,
+        failed_units: FailedUnits | None = None,
+        drift: ClockSkew | None = None,
+    ) -> None:
+        """Take the parts. measure: looks at the host; a test's own host else. failed_units: those of systemd.
+
+        drift: how the clock stands to Discord's.
+        """
+        self._config = config
+        self._checks = config.host_checks
+        self._store = store
+        self._book = book
+        self._managers = managers
+        self._leaks = leaks
+        self._clock = clock
+        self._measure = measure or HostMeter(watched_paths(config), clock=bool(self._checks.clock)).measure
+        self._failed_units = failed_units
+        self._drift = drift or ClockSkew()
+        self._standings: dict[str, ThresholdState] | None = None
+        self._ahead: dict[str, Forecast | None] = {}
+        self._foreseen: datetime | None = None
+        self._thinned: datetime | None = None
+        self.gauges: tuple[Gauge, ...] = ()
+        """As they were last measured: for `/metrics` and `/status`."""
+
+    async def tick(self) -> None:
+        """Measure everything once, keep it, and judge it."""
+        now = self._clock()
+        measured = self._with_drift(await asyncio.to_thread(self._measure), now)
+        states = await self._states()
+        figures = await asyncio.to_thread(_figures_of, states)
+        await self._store.write(_keep, now, [*_of_host(measured), *_of_services(figures)], states)
+        await self._foresee(measured, now)
+        await self._judge(measured, now)
+        await self._leaks.look(states, measured.host, now)
+        if self._thinned is None or not timedelta(0) <= now - self._thinned < THIN:
+            self._thinned = now
+            await self._store.write(samples.thin, now)
+
+    def _with_drift(self, measured: HostMeasurement, now: datetime) -> HostMeasurement:
+        """The clock may be wrong by what the kernel reckons, and is by what Discord's tells."""
+        told = [error for error in (measured.clock_error, self._drift.seconds(now)) if error is not None]
+        return replace(measured, clock_error=max(told, default=None))
+
+    async def _states(self) -> dict[str, ServiceState]:
+        found = {}
+        for name, manager in self._managers.items():
+            with suppress(ManagerError):  # the watcher tells of that
+                found[name] = await manager.state(name)
+        return found
+
+    async def _foresee(self, measured: HostMeasurement, now: datetime) -> None:
+        """Where what fills up is heading. It changes slowly, and takes reading: not at each tick."""
+        if self._foreseen is not None and timedelta(0) <= now - self._foreseen < FORESEE:
+            return
+        self._foreseen = now
+        ahead: dict[str, Forecast | None] = {}
+        limits: list[tuple[str, str, Figure, float, float]] = []
+        for each in measured.file_systems:
+            disk, inodes = f"{HOST}disk:{each.path}", f"{HOST}inodes:{each.path}"
+            limits.append((disk, disk, Figure.USED, each.total, each.used))
+            if each.inodes:
+                limits.append((inodes, disk, Figure.INODES, each.inodes, each.inodes_used))
+        host = measured.host
+        if host.memory_total and host.memory_used is not None:
+            limits.append((f"{HOST}memory", f"{HOST}memory", Figure.MEMORY, host.memory_total, host.memory_used))
+        for subject, series, figure, limit, level in limits:
+            points = await self._store.read(samples.points, series, figure, now - TREND)
+            ahead[subject] = await asyncio.to_thread(filling, points, limit, level)
+        self._ahead = ahead
+
+    async def _judge(self, measured: HostMeasurement, now: datetime) -> None:
+        standings = await self._remembered()
+        found = tuple(gauges(self._checks, measured, self._ahead, lambda s: standings.get(s, ThresholdState()).bad))
+        if not self.gauges:
+            await self._forget_others({gauge.subject for gauge in found}, standings)
+        self.gauges = found
+        gap = max(GAP, 3 * self._checks.interval)
+        for gauge in found:
+            before = standings.get(gauge.subject, ThresholdState())
+            after = judge(before, gauge.value, now, gauge.threshold, gap)
+            if after.bad and not before.bad:
+                await self._book.trouble(
+                    gauge.subject, gauge.cause, before.since or now, evidence=await self._evidence(gauge)
+                )
+            elif before.bad and not after.bad:
+                await self._book.end(gauge.subject, f"well again: {gauge.words}")
+            standings[gauge.subject] = after
+        await self._judge_units(standings, now)
+
+    async def _remembered(self) -> dict[str, ThresholdState]:
+        if self._standings is None:
+            incidents = await self._store.read(incident_repository.open_incidents)
+            self._standings = {subject: ThresholdState(bad=True) for subject in incidents if subject.startswith(HOST)}
+        return self._standings
+
+    async def _forget_others(self, watched: set[str], standings: dict[str, ThresholdState]) -> None:
+        """End what an earlier configuration watched, and this one does not."""
+        elsewhere = (f"{HOST}cert:", f"{HOST}units", OPSBOT)
+        for subject in [each for each in standings if each not in watched and not each.startswith(elsewhere)]:
+            await self._book.end(subject, "it is not watched any more")
+            del standings[subject]
+
+    async def _evidence(self, gauge: Gauge) -> Evidence:
+        said = await asyncio.to_thread(self._users, gauge.users)
+        what = gauge.subject.removeprefix(HOST).replace(":", " ", 1)
+        return Evidence(checks=((what, gauge.words), (ADVICE, gauge.mend)), log=tuple(said))
+
+    def _users(self, whom: Users | None) -> list[str]:
+        if whom is None:
+            return []
+        try:
+            if whom.memory:
+                return [f"{size(each.size):>9}  {each.name}" for each in top_processes.largest_processes()]
+            if whom.disk:
+                found = top_processes.fullest(known_folders(self._config), os.stat(whom.disk).st_dev)  # noqa: PTH116 - st_dev alone
+                return [f"{'' if each.whole else 'at least '}{size(each.size):>9}  {each.name}" for each in found]
+        except OSError as error:
+            log.warning("who uses it cannot be found out: %s", error)
+        return []
+
+    async def _judge_units(self, standings: dict[str, ThresholdState], now: datetime) -> None:
+        subject = f"{HOST}units"
+        if self._failed_units is None or not self._checks.failed_units:
+            if standings.pop(subject, ThresholdState()).bad:
+                await self._book.end(subject, "it is not watched any more")
+            return
+        try:
+            failed = await self._failed_units()
+        except ManagerError as error:
+            log.warning("systemd cannot be asked for failed units: %s", error)
+            return
+        was = standings.get(subject, ThresholdState()).bad
+        standings[subject] = ThresholdState(bad=bool(failed), seen=now)
+        if failed and not was:
+            names = ", ".join(failed[:5]) + (f" and {len(failed) - 5} more" if len(failed) > 5 else "")  # noqa: PLR2004
+            mend = "See why with `systemctl status UNIT`; `systemctl reset-failed UNIT` forgets it."
+            evidence = Evidence(checks=(("failed units", names), (ADVICE, mend)))
+            await self._book.trouble(subject, f"failed units: {names}", now, evidence=evidence)
+        elif was and not failed:
+            await self._book.end(subject, "no unit is failed any more")
+
+
+def watched_paths(config: Config) -> list[Path]:
+    """Whose file systems are watched: the root, the state's, the services'."""
+    sources = [service.source.directory for service in config.services.values() if service.source]
+    return [Path("/"), config.state.directory, *sources]
+
+
+def known_folders(config: Config) -> list[Path]:
+    """The folders that opsbot knows of, those that tend to grow: releases, shared data, its own state, the journal."""
+    folders = [config.state.directory, JOURNAL]
+    for service in config.services.values():
+        if service.source is not None:
+            folders += [service.source.directory / "releases", service.source.directory / "shared"]
+    return folders
+
+
+def _figures_of(states: Mapping[str, ServiceState]) -> dict[str, ProcessFigures]:
+    found = {}
+    for name, state in states.items():
+        figures = service_figures(state.pid, state.groups, state.started_at) if state.pid is not None else None
+        if figures is not None:
+            memory = held(state.groups)
+            found[name] = figures if memory is None else replace(figures, memory=memory)
+    return found
+
+
+def _of_services(figures: Mapping[str, ProcessFigures]) -> list[Sample]:
+    found = []
+    for name, each in figures.items():
+        found += [Sample(name, Figure.MEMORY, each.memory), Sample(name, Figure.CPU, each.cpu * 10)]
+        tasks = each.tasks or (each.threads + each.children if each.threads is not None else None)
+        if tasks is not None:
+            found.append(Sample(name, Figure.TASKS, tasks))
+        if each.fds is not None:
+            found.append(Sample(name, Figure.FDS, each.fds))
+    return found
+
+
+def _of_host(measured: HostMeasurement) -> list[Sample]:
+    host, found = measured.host, []
+    for each in measured.file_systems:
+        subject = f"{HOST}disk:{each.path}"
+        found += [Sample(subject, Figure.USED, each.used), Sample(subject, Figure.INODES, each.inodes_used)]
+    if host.memory_used is not None:
+        found.append(Sample(f"{HOST}memory", Figure.MEMORY, host.memory_used))
+    if host.swap_used is not None:
+        found.append(Sample(f"{HOST}memory", Figure.SWAP, host.swap_used))
+    if host.cpu is not None:
+        found.append(Sample(f"{HOST}cpu", Figure.CPU, host.cpu * 10 * host.cores))
+    if measured.files is not None:
+        found.append(Sample(f"{HOST}cpu", Figure.FDS, measured.files[0]))
+    found.append(Sample(f"{HOST}cpu", Figure.LOAD, host.load[1] * 1000))
+    return found
+
+
+def _keep(db: sqlite3.Connection, now: datetime, batch: Sequence[Sample], states: Mapping[str, ServiceState]) -> None:
+    """One transaction a tick: one wait for the disk."""
+    samples.put(db, now, batch)
+    for name, state in states.items():
+        if state.run is not None:
+            samples.saw_run(db, name, state.run, state.started_at or now)

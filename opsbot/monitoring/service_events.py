@@ -1,0 +1,119 @@
+"""Listening: what the managers say of the services, in the order in which it happened, and what follows from it."""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
+
+from opsbot.core.health import NONE_SEEN
+from opsbot.monitoring.incident_manager import IncidentManager
+from opsbot.monitoring.monitored_service import MonitoredService
+from opsbot.monitoring.recovery_runner import RecoveryRunner
+from opsbot.monitoring.service_parts import troubled
+from opsbot.runtime.change_notifier import ChangeNotifier
+from opsbot.runtime.tasks import BackgroundTasks
+from opsbot.services.port import Happening, ServiceEvent, ServiceManager
+from opsbot.store import Store, incident_repository
+
+log = logging.getLogger(__name__)
+
+
+class ServiceEventHandler:
+    """Hears of each death, start and stop from the service's manager, at once and not at the next look."""
+
+    def __init__(
+        self,
+        watched: Mapping[str, MonitoredService],
+        store: Store,
+        feed: ChangeNotifier,
+        managers: Iterable[ServiceManager],
+        incident_manager: IncidentManager,
+        recovery_runner: RecoveryRunner,
+        busy: Callable[[str], bool],
+        background: BackgroundTasks,
+        clock: Callable[[], datetime],
+    ) -> None:
+        """Take the parts, and listen; what is heard before `open` is kept until then.
+
+        busy: whether a service is being deployed, whose deployment then deals with what happens to it.
+        """
+        self._watched = watched
+        self._store = store
+        self._feed = feed
+        self._incident_manager = incident_manager
+        self._recovery_runner = recovery_runner
+        self._background = background
+        self._busy = busy
+        self._clock = clock
+        self._early: list[ServiceEvent] | None = []
+        """What the managers told before `open`: a service that died while opsbot was away, for one."""
+        for manager in set(managers):
+            manager.listen(self._heard)
+
+    async def open(self) -> set[str]:
+        """Take what was heard so far, and from now on whatever is heard. Returns the services that were heard of."""
+        early, self._early = self._early or [], None
+        for event in early:
+            await self._happened(event)
+        return {event.service for event in early}
+
+    def _heard(self, event: ServiceEvent) -> None:
+        if self._early is not None:
+            self._early.append(event)
+        elif event.service in self._watched:
+            self._background.run(self._in_turn(event), f"event:{event.service}")
+
+    async def _in_turn(self, event: ServiceEvent) -> None:
+        async with self._watched[event.service].events:
+            await self._happened(event)
+
+    async def _happened(self, event: ServiceEvent) -> None:
+        name, watched = event.service, self._watched[event.service]
+        self._feed.publish("service")
+        if event.asked or not watched.meant_to_run or self._busy(name):
+            return
+        match event.what:
+            case Happening.DIED:
+                await self._died(event)
+            case Happening.STARTED if watched.incident is not None:
+                await self._store.write(incident_repository.add_recovery, name, event.at)
+                watched.did(f"started again (pid {event.state.pid})")
+                if not watched.case.flaps.flapping:
+                    await self._incident_manager.note(name, watched.last_deed)
+                watched.hurry(self._clock())
+                await self._recovery_runner.started_again(name)
+            case Happening.GAVE_UP:
+                if watched.incident is None:
+                    await self._incident_manager.trouble(
+                        name, f"it died again and again ({event.state.exit})", event.at, event.state
+                    )
+                else:
+                    watched.did_not_help()
+                    await self._incident_manager.note(name, f"not started again: {event.state.exit}")
+                await self._recovery_runner.act(name)
+            case Happening.BARRED:
+                if watched.incident is None:
+                    await self._incident_manager.trouble(name, event.state.exit, event.at, event.state)
+                await self._recovery_runner.act(name)
+            case Happening.STOPPED:
+                if not troubled(watched, event.state):
+                    watched.pending = watched.under = None
+                    await self._incident_manager.end(name, "stopped by hand", surely=True)
+                who = f"{event.part} of {name}" if event.part else name
+                text = f"{who} was stopped by hand. It is left alone until somebody starts it."
+                await self._incident_manager.tell(name, f"stopped:{name}:{event.at.timestamp()}", text, event.at)
+
+    async def _died(self, event: ServiceEvent) -> None:
+        name, watched = event.service, self._watched[event.service]
+        exit_text = event.state.exit or "it is not known how"
+        for check in watched.service.checks:
+            # What was seen of the dead process says nothing of the next one: each check has to be well anew.
+            if check.unit in {"", event.part} or not event.part:
+                watched.checks[check.name] = replace(
+                    watched.checks[check.name], streak=0, streak_since=None, recent=NONE_SEEN, failing_since=None
+                )
+        if watched.incident is None or watched.case.flaps.flapping:
+            await self._incident_manager.trouble(name, f"it died ({exit_text})", event.at, event.state)
+        else:
+            watched.did_not_help()
+            await self._incident_manager.note(name, f"died again ({exit_text})", sign="🔴")

@@ -1,0 +1,305 @@
+"""ServiceMonitor: probe, judge, record, act.
+
+Every second `tick` starts the checks that are due (`opsbot.monitoring.check_runner`); a death is told by the service's manager at
+once (`opsbot.monitoring.service_events`). Either opens an incident, in the same transaction as its alert (`casebook`), and while
+it is open the ladder is asked what to do next (`climber`). A service that is being deployed is left to its deployment.
+What fails because a service it needs fails is part of that one's incident, and waits for it to be well.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+from opsbot.config import Alerts, Service
+from opsbot.core.deployment import Deployment, Phase
+from opsbot.core.health import CheckHealth, Verdict, overall
+from opsbot.deploy.deployer import Deployer
+from opsbot.monitoring.check_runner import CheckRunner
+from opsbot.monitoring.dependency_tracker import DependencyTracker
+from opsbot.monitoring.evidence import EvidenceCollector
+from opsbot.monitoring.incident_manager import IncidentManager
+from opsbot.monitoring.monitored_service import MonitoredService
+from opsbot.monitoring.recovery_runner import RecoveryRunner
+from opsbot.monitoring.service_events import ServiceEventHandler
+from opsbot.monitoring.service_parts import idle
+from opsbot.monitoring.vetoes import Vetoes, first
+from opsbot.probes import Prober
+from opsbot.runtime.change_notifier import ChangeNotifier
+from opsbot.runtime.tasks import BackgroundTasks
+from opsbot.services.port import Activity, ManagerError, ServiceManager
+from opsbot.store import Store, incident_queries, incident_repository, ledger
+
+log = logging.getLogger(__name__)
+
+SIGN_OF_LIFE = timedelta(minutes=1)
+
+
+class ServiceMonitor:
+    """Watches every configured service."""
+
+    def __init__(
+        self,
+        services: Mapping[str, Service],
+        store: Store,
+        feed: ChangeNotifier,
+        managers: Mapping[str, ServiceManager],
+        prober: Prober,
+        deployer: Deployer,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        redact: Callable[[str], str] = str,
+        alerts: Alerts = Alerts(),  # noqa: B008 - frozen
+        vetoes: Vetoes | None = None,
+    ) -> None:
+        """Take the parts, and listen to the managers; nothing is judged before `open`.
+
+        vetoes: asked before recovery does anything.
+        """
+        self._vetoes = vetoes or Vetoes()
+        self._store = store
+        self._managers = managers
+        self._deployer = deployer
+        self._clock = clock
+        self.background = BackgroundTasks(log)
+        self._looked_at = now = clock()
+        self._watched = {
+            name: MonitoredService(
+                service,
+                {check.name: CheckHealth() for check in service.checks},
+                {check.name: now for check in service.checks},
+            )
+            for name, service in services.items()
+        }
+        self._alerts = alerts
+        self._alive_at: datetime | None = None
+        self._family = DependencyTracker(self._watched, deployer.busy)
+        evidence_collector = EvidenceCollector(managers, redact)
+        self.incident_manager = IncidentManager(
+            self._watched, self._family, evidence_collector, store, feed, clock, alerts.flapping
+        )
+        self._recovery_runner = RecoveryRunner(
+            self._watched, store, managers, deployer, self.incident_manager, self._family, clock, self._vetoes
+        )
+        kept = (self._watched, store, feed)
+        acting = (self.incident_manager, self._recovery_runner, deployer.busy)
+        self._listener = ServiceEventHandler(*kept, managers.values(), *acting, self.background, clock)
+        self._check_runner = CheckRunner(*kept, managers, prober, *acting, redact, alerts.flapping)
+
+    # Beginning and end
+
+    async def open(self) -> None:
+        """Remember what the store knows, hear what the managers told since, start what should run and does not."""
+        kept = await self._store.read(incident_repository.healths)
+        await self.incident_manager.open()
+        for name, watched in self._watched.items():
+            for check in watched.checks:
+                watched.checks[check] = kept.get((name, check), CheckHealth())
+            gone = [check for service, check in kept if service == name and check not in watched.checks]
+            if gone:
+                await self._store.write(incident_repository.forget_health, name, gone)
+            if watched.incident is not None:
+                watched.called = watched.incident.called_at is not None
+                watched.remember_deeds(watched.incident)
+                watched.fallen = {check for check, health in watched.checks.items() if health.verdict is Verdict.DOWN}
+                # What was tried before opsbot was restarted has been tried.
+                watched.restarts = await self._store.read(
+                    incident_repository.recoveries, name, watched.incident.opened_at
+                )
+            elif not watched.unwell:
+                # Down, and nobody was told: opsbot ended in between. It is judged again, else nobody ever would be.
+                for check, health in watched.checks.items():
+                    if health.verdict is Verdict.DOWN:
+                        watched.checks[check] = CheckHealth(last=health.last)
+        self._deployer.on_finish(self._deployed)
+        for name, watched in self._watched.items():
+            live = watched.service.source is None or await self._store.read(ledger.live, name) is not None
+            watched.meant_to_run = live
+        heard_of = await self._listener.open()
+        for name in self._watched:
+            await self._ensure_running(name)
+            if name not in heard_of:
+                await self._started_meanwhile(name)
+
+    async def _started_meanwhile(self, name: str) -> None:
+        """Somebody or something started a service in trouble while opsbot was not running: its story says when."""
+        watched, away = self._watched[name], self.incident_manager.away
+        if watched.incident is None or away is None:
+            return
+        try:
+            state = await self._managers[name].state(name)
+        except ManagerError as error:
+            log.warning("%s: its state cannot be read: %s", name, error)
+            return
+        began = self._clock() - away
+        if state.activity is Activity.RUNNING and state.started_at is not None and state.started_at > began:
+            watched.did("started again while opsbot was not running")
+            await self.incident_manager.note(name, watched.last_deed, state.started_at)
+
+    async def close(self) -> None:
+        """Stop looking. What is under way is cancelled; the services are left alone."""
+        await self.background.close()
+
+    async def _ensure_running(self, name: str) -> None:
+        """Start a service that has a release to run, is not stopped on purpose, and does not run."""
+        if not self._watched[name].meant_to_run:
+            return
+        if self._deployer.busy(name):
+            return
+        try:
+            state = await self._managers[name].state(name)
+            down = idle(state)
+            if down and (words := await first(self._vetoes.spent, name)):
+                await self.incident_manager.trouble(name, f"it does not run: {words}", self._clock())
+                return
+            for part in down:
+                log.info("%s does not run: starting it", part or name)
+                # `start` would also start those of its units that a person stopped.
+                await (self._managers[name].restart(name, part) if part else self._managers[name].start(name))
+        except ManagerError as error:
+            await self.incident_manager.trouble(name, f"{name} could not be started: {error}", self._clock())
+
+    # What is known
+
+    def healths(self, service: str) -> Mapping[str, CheckHealth]:
+        """Each check of a service, and what is known of it."""
+        return self._watched[service].checks
+
+    def verdict(self, service: str) -> Verdict:
+        """A service is down while it is in an open incident, its own or another's, or has a check that is down."""
+        watched = self._watched[service]
+        if watched.unwell:
+            return Verdict.DOWN
+        # A check that cannot be asked says nothing of the service.
+        asked = [one for one in watched.checks.values() if one.verdict is Verdict.DOWN or not one.unasked]
+        return overall([health.verdict for health in asked]) if asked or not watched.checks else Verdict.UNKNOWN
+
+    @property
+    def watched(self) -> Mapping[str, MonitoredService]:
+        """What is remembered of each service, for those who judge whether it may be restarted. Only to be read."""
+        return self._watched
+
+    def waits(self, service: str) -> str:
+        """What its recovery waits for, in words; "" while it does not."""
+        watched = self._watched[service]
+        return watched.waits if watched.incident is not None else ""
+
+    async def back_from(self, services: Iterable[str], deed: str) -> None:
+        """What excused these services is over: the recovery of those in trouble begins anew."""
+        for name in services:
+            watched = self._watched[name]
+            if watched.incident is not None:
+                watched.revive = True
+                await self.incident_manager.afresh(name, deed)
+
+    def because_of(self, service: str) -> str:
+        """The service in whose incident this one is listed as not well; "" where it is in none."""
+        under = self._watched[service].under
+        return under.root if under is not None else ""
+
+    # Looking
+
+    def idle(self) -> bool:
+        """Whether a tick would find nothing to do now."""
+        now = self._clock()
+        if now < self._looked_at or not self._shows_life(now) or not self.incident_manager.idle:
+            return False
+        return not any(
+            one.pending is not None or one.under is not None or (one.next_due <= now and one.meant_to_run)
+            for one in self._watched.values()
+        )
+
+    def _shows_life(self, now: datetime) -> bool:
+        return self._alive_at is not None and timedelta(0) <= now - self._alive_at < SIGN_OF_LIFE
+
+    async def tick(self) -> None:
+        """Start every check that is due, and ask the ladder about services in trouble. Does not wait for the checks."""
+        now = self._clock()
+        if now < self._looked_at:  # the clock was set back: nobody waits until it has caught up
+            for watched in self._watched.values():
+                watched.hurry(self._clock())
+        self._looked_at = now
+        for name, watched in self._watched.items():
+            left = watched.next_due > now or not watched.meant_to_run or self._deployer.busy(name)
+            if not left and (checks := self._check_runner.due(watched, now)):
+                self.background.run(self._check_runner.run(name, checks), f"look:{name}")
+            if watched.incident is not None and not watched.acting:
+                self.background.run(self._recovery_runner.act(name), f"act:{name}")
+            if watched.pending is not None or watched.under is not None:
+                self._hang_together(name, watched, now)
+        await self.incident_manager.tick()
+        if not self._shows_life(now):
+            self._alive_at = now
+            await self._store.write(incident_queries.alive, now)
+
+    async def look(self, services: Iterable[str]) -> None:
+        """Run all checks of these services now and wait for their results."""
+        await self._check_runner.look(services)
+
+    def _hang_together(self, name: str, watched: MonitoredService, now: datetime) -> None:
+        """What waits for the verdict on another, or was listed in an incident that is over, gets its own where due."""
+        if watched.settling:
+            return
+        under = watched.under
+        if watched.pending is not None:
+            self.background.run(self._settle(name), f"settle:{name}")
+        elif under is not None and self._family.is_over(under):
+            if under.until is None:
+                under.until = now + self._alerts.dependents_grace
+                watched.hurry(now)
+            elif now >= under.until and watched.down:
+                self.background.run(self._settle(name), f"leave:{name}")
+
+    async def _settle(self, name: str) -> None:
+        watched = self._watched[name]
+        watched.settling = True
+        try:
+            await (
+                self.incident_manager.settle(name) if watched.pending is not None else self.incident_manager.leave(name)
+            )
+        finally:
+            watched.settling = False
+
+    # People's hands
+
+    def touched(self, service: str, deed: str) -> None:
+        """A person takes a hand in it: the ladder begins anew, and their deed is part of the story."""
+        watched = self._watched[service]
+        watched.did(deed)
+        # Not down any more, either: else what they have just started would be restarted at once.
+        watched.judge_anew()
+        self.background.run(self.incident_manager.afresh(service, deed), f"note:{service}")
+
+    @contextmanager
+    def in_hand(self, service: str) -> Iterator[None]:
+        """A person is at it: recovery, whose ladder they have set back, neither restarts nor rolls back meanwhile."""
+        watched = self._watched[service]
+        watched.hands += 1
+        try:
+            yield
+        finally:
+            watched.hands -= 1
+            watched.hurry(self._clock())
+
+    async def resumed(self, service: str, by: str) -> None:
+        """Somebody resumed a service: recovery may try anew."""
+        await self.incident_manager.afresh(service, f"recovery resumed by {by}")
+
+    def _deployed(self, deployment: Deployment) -> None:
+        """A deployment ended: what was known of the checks before it says nothing any more."""
+        watched = self._watched.get(deployment.service)
+        if watched is None:
+            return
+        if deployment.phase in {Phase.FAILED, Phase.SKIPPED, Phase.REPLACED} and deployment.failed_in not in {
+            Phase.SWITCHING,
+            Phase.RESTARTING,
+            Phase.VERIFYING,
+        }:
+            return
+        watched.meant_to_run = watched.meant_to_run or deployment.phase is Phase.LIVE
+        watched.judge_anew()
+        watched.answered = set()
+        if watched.incident is not None:
+            watched.did(f"deployment {deployment.id} ended {deployment.phase}")
+            note = self.incident_manager.note(deployment.service, watched.last_deed)
+            self.background.run(note, f"note:{deployment.service}")
+        watched.hurry(self._clock())

@@ -1,0 +1,73 @@
+"""Starts of services that are Discord bots, and Discord's outages as opsbot saw them."""
+
+import sqlite3
+from datetime import datetime
+
+from opsbot.core.login_budget import DAY, LoginStarts, LoginThreshold, starts_since
+from opsbot.core.outage import Outage
+from opsbot.store.rows import maybe_moment, maybe_seconds, moment, seconds
+
+
+def saw_runs(db: sqlite3.Connection, service: str, runs: dict[str, LoginThreshold], now: datetime) -> int:
+    """Count the starts since the last look. runs: what runs now, by unit ("" where it is one). How many there were."""
+    rows = db.execute("SELECT part, run, restarts FROM discord_runs WHERE service = ?", (service,))
+    known = {row["part"]: LoginThreshold(row["run"], row["restarts"]) for row in rows}
+    found = [starts_since(known.get(part), mark) for part, mark in runs.items()]
+    total, own = sum(count for count, _ in found), sum(own for _, own in found)
+    if total:
+        db.execute(
+            "INSERT INTO discord_starts (service, at, starts, by_manager) VALUES (?, ?, ?, ?)",
+            (service, seconds(now), total, own),
+        )
+        db.executemany(
+            "INSERT OR REPLACE INTO discord_runs (service, part, run, restarts) VALUES (?, ?, ?, ?)",
+            [(service, part, mark.run, mark.restarts) for part, mark in runs.items()],
+        )
+    return total
+
+
+def starts(db: sqlite3.Connection, service: str, now: datetime) -> LoginStarts:
+    """The starts of the last 24 hours."""
+    row = db.execute(
+        """SELECT coalesce(sum(starts), 0) AS count, coalesce(sum(by_manager), 0) AS own, max(at) AS last
+           FROM discord_starts WHERE service = ? AND at > ?""",
+        (service, seconds(now - DAY)),
+    ).fetchone()
+    return LoginStarts(row["count"], row["own"], maybe_moment(row["last"]))
+
+
+def starts_after(db: sqlite3.Connection, service: str, since: datetime) -> int:
+    """How many starts were seen since then."""
+    row = db.execute(
+        "SELECT coalesce(sum(starts), 0) AS count FROM discord_starts WHERE service = ? AND at > ?",
+        (service, seconds(since)),
+    ).fetchone()
+    return int(row["count"])
+
+
+def save_outage(db: sqlite3.Connection, value: Outage) -> None:
+    """Keep an outage, begun or ended."""
+    db.execute(
+        "INSERT OR REPLACE INTO discord_outages (began, ended) VALUES (?, ?)",
+        (seconds(value.began), maybe_seconds(value.ended)),
+    )
+
+
+def last_outage(db: sqlite3.Connection) -> Outage | None:
+    """The latest outage, ended or not; None where there was none."""
+    row = db.execute("SELECT * FROM discord_outages ORDER BY began DESC LIMIT 1").fetchone()
+    return None if row is None else Outage(moment(row["began"]), maybe_moment(row["ended"]))
+
+
+def outages(db: sqlite3.Connection, since: datetime) -> list[Outage]:
+    """The outages that lasted beyond that moment, oldest first."""
+    rows = db.execute(
+        "SELECT * FROM discord_outages WHERE ended IS NULL OR ended > ? ORDER BY began", (seconds(since),)
+    )
+    return [Outage(moment(row["began"]), maybe_moment(row["ended"])) for row in rows]
+
+
+def prune(db: sqlite3.Connection, now: datetime, before: datetime) -> None:
+    """Forget starts that count no more, and outages that ended before `before`."""
+    db.execute("DELETE FROM discord_starts WHERE at < ?", (seconds(now - 2 * DAY),))
+    db.execute("DELETE FROM discord_outages WHERE ended < ?", (seconds(before),))

@@ -1,0 +1,71 @@
+"""Incidents beyond opening and closing: what flaps, what concerns a service, what happened while opsbot was away."""
+
+import sqlite3
+from datetime import datetime
+
+from opsbot.core.flapping import Flaps
+from opsbot.core.model import Incident
+from opsbot.store import incident_repository
+from opsbot.store.rows import maybe_seconds, moment, seconds
+
+
+def flap(db: sqlite3.Connection, number: int, flaps: Flaps) -> Incident | None:
+    """Keep how often it changed; the incident afterwards. Flaps that are over keep their count."""
+    db.execute(
+        "UPDATE incidents SET flaps_since = ?, flaps = ?, flapped_at = ?, revision = revision + 1 WHERE id = ?",
+        (maybe_seconds(flaps.since), flaps.count, maybe_seconds(flaps.last), number),
+    )
+    return incident_repository.incident(db, number)
+
+
+def begin_flapping(db: sqlite3.Connection, draft: Incident, now: datetime) -> Incident:
+    """Its subject flaps: from here on one incident stands for all its ups and downs, with one card of its own.
+
+    The one that is open ends untold in it: what would be told of its end is what the new card tells.
+    """
+    db.execute(
+        """UPDATE incidents SET closed_at = ?, ended_by = 'it flaps', revision = revision + 1
+           WHERE service = ? AND closed_at IS NULL""",
+        (seconds(now), draft.service),
+    )
+    return incident_repository.open_incident(db, draft, now)
+
+
+def changes(db: sqlite3.Connection, after: datetime) -> dict[str, tuple[datetime, ...]]:
+    """By subject: when its incidents were opened and closed since then, oldest first.
+
+    Those folded into others do not count.
+    """
+    rows = db.execute(
+        """SELECT service, opened_at AS at FROM incidents WHERE opened_at > ?1 AND part_of IS NULL
+           UNION ALL
+           SELECT service, closed_at FROM incidents WHERE closed_at > ?1 AND part_of IS NULL ORDER BY at""",
+        (seconds(after),),
+    )
+    found: dict[str, tuple[datetime, ...]] = {}
+    for row in rows:
+        found[row["service"]] = (*found.get(row["service"], ()), moment(row["at"]))
+    return found
+
+
+def concerning(db: sqlite3.Connection, service: str, limit: int = 5) -> list[Incident]:
+    """The latest incidents of a service, and those of others that it was not well because of; newest first."""
+    rows = db.execute(
+        """SELECT * FROM incidents
+           WHERE service = ?1
+              OR EXISTS (SELECT 1 FROM json_each(dependents) AS one WHERE json_extract(one.value, '$[0]') = ?1)
+           ORDER BY id DESC LIMIT ?2""",
+        (service, limit),
+    )
+    return [incident_repository.incident_of(row) for row in rows]
+
+
+def alive(db: sqlite3.Connection, now: datetime) -> None:
+    """opsbot lives at this time."""
+    db.execute("INSERT OR REPLACE INTO alive (one, at) VALUES (1, ?)", (seconds(now),))
+
+
+def last_alive(db: sqlite3.Connection) -> datetime | None:
+    """When it was last known to live; None before its first day."""
+    row = db.execute("SELECT at FROM alive").fetchone()
+    return None if row is None else moment(row["at"])

@@ -1,0 +1,96 @@
+"""When opsbot came back after it was cut short: one notice an hour, that counts.
+
+The notice itself holds the state: it is there before anything else knows of it, and outlives every kill.
+"""
+
+import sqlite3
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from opsbot.core.model import NotificationKind
+from opsbot.core.subjects import OPSBOT
+from opsbot.formatting import discord_time
+from opsbot.store import outbox
+from opsbot.store.rows import dump, load, moment, seconds
+
+WITHIN = timedelta(hours=1)
+MANY = 3
+"""So many returns within `WITHIN` are an alarm: once is an accident, twice a reboot after it."""
+_KEY = "cut-short:"
+_CUT_SHORT = "was killed or crashed, or the host went down"
+
+
+@dataclass(frozen=True, slots=True)
+class UncleanExits:
+    """What one notice counts: how often, since when, and the last `MANY` of them, oldest first."""
+
+    count: int
+    first: datetime
+    last: tuple[datetime, ...]
+
+    @property
+    def many(self) -> bool:
+        """Whether the last `MANY` came within `WITHIN`."""
+        return len(self.last) >= MANY and self.last[-1] - self.last[-MANY] <= WITHIN
+
+
+def back(db: sqlite3.Connection, before: str, now: datetime, journal: str) -> UncleanExits:
+    """opsbot is back, though the one before never ended in order.
+
+    before: who that was. journal: a command that shows more.
+
+    The first within an hour is a notice of its own; those that follow, and all while the trouble is open, change it.
+    """
+    row = _latest(db)
+    shown = row is not None and not row["gone"] and row["dropped"] is None  # else it is in no message that can change
+    if row is not None and shown and (_open(db) or timedelta(0) <= now - _read(row).first < WITHIN):
+        known = _read(row)
+        found = UncleanExits(known.count + 1, known.first, (*known.last, now)[-MANY:])
+        text = (
+            f"opsbot came back {found.count} times since {discord_time(found.first)}, the last at {discord_time(now)}. "
+            f"Each time the one before {_CUT_SHORT}."
+        )
+        body = _body(found, text, "warning", [journal])
+        db.execute("UPDATE notices SET body = ? WHERE id = ?", (dump(body), row["id"]))
+        return found
+    carried = _read(row).last if row is not None else ()
+    found = UncleanExits(1, now, (*carried, now)[-MANY:])
+    text = f"opsbot is back. The one before ({before}) {_CUT_SHORT}."
+    key = f"{_KEY}{seconds(now):.6f}"
+    outbox.put(db, key, NotificationKind.WORD, "", now, body=_body(found, text, "info", []))
+    return found
+
+
+def latest(db: sqlite3.Connection) -> UncleanExits | None:
+    """What the last such notice counts; None where there is none, or none any more."""
+    row = _latest(db)
+    return None if row is None else _read(row)
+
+
+def _latest(db: sqlite3.Connection) -> sqlite3.Row | None:
+    found: sqlite3.Row | None = db.execute(
+        "SELECT * FROM notices WHERE key LIKE ? ORDER BY id DESC LIMIT 1", (f"{_KEY}%",)
+    ).fetchone()
+    return found if found is not None and "count" in load(found["body"]) else None
+
+
+def _open(db: sqlite3.Connection) -> bool:
+    query = "SELECT 1 FROM incidents WHERE service = ? AND closed_at IS NULL"
+    return db.execute(query, (OPSBOT,)).fetchone() is not None
+
+
+def _read(row: sqlite3.Row) -> UncleanExits:
+    body = load(row["body"])
+    return UncleanExits(int(body["count"]), moment(body["first"]), tuple(moment(at) for at in body["last"]))
+
+
+def _body(found: UncleanExits, text: str, level: str, lines: list[str]) -> dict[str, object]:
+    return {
+        "text": text,
+        "level": level,
+        "lines": lines,
+        "count": found.count,
+        "revision": found.count,
+        "first": seconds(found.first),
+        "last": [seconds(at) for at in found.last],
+    }

@@ -1,5 +1,0 @@
-"""Watching: probe, judge, record, act."""
-
-from opsbot.watch.watcher import Watcher
-
-__all__ = ["Watcher"]
