@@ -1,7 +1,7 @@
 """What a message is: a value within Discord's limits. Pure; nothing here talks to Discord.
 
 Limits (Discord's documentation, "Embed limits", "Create Message"): content 2000, embed title 256, description 4096,
-footer 2048, all texts of a message's embeds together 6000. Every text of somebody else's goes through `cogs.cards.text`.
+footer 2048, all texts of a message's embeds together 6000. Untrusted text goes through `cogs.cards.text`.
 """
 
 import hashlib

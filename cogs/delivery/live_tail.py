@@ -1,7 +1,7 @@
 """One live tail: a message that shows a service's last lines, and is edited as more come.
 
-Edits are rationed by Discord for the whole channel (`cogs.delivery.rate_budget`), and cards come first. An edit shows all that has
-come since the one before, so that none is missed when one has to wait.
+Discord limits edits for the whole channel (`cogs.delivery.rate_budget`), and cards come first. An edit shows all lines
+since the one before, so that none is missed when an edit has to wait.
 """
 
 import asyncio

@@ -6,8 +6,8 @@ is missing. Nothing overtakes: while one notice cannot be sent, those after it w
 the lines of its timeline. Lines alone wait for everything else, for they wake nobody; and while a thread has had all
 that Discord takes there for now, what is to be said in it waits for the channel and for other threads.
 
-After a long outage with many notices, what came and went is told in one digest (`cogs.delivery.digest`). Where there are more
-alarms than somebody reads at once, the rest is told by one message (`opsbot.core.storm`).
+After a long outage with many notifications, incidents that came and went are sent as one digest
+(`cogs.delivery.digest`). More alerts than anybody reads at once are one message (`opsbot.core.storm`).
 """
 
 import hashlib

@@ -74,7 +74,7 @@ class Threads:
         """Its thread cannot be written in: said in the channel, once."""
         log.warning("the thread of incident %d cannot be written in: %s", incident.id, why)
         text = (
-            f"The thread of incident {incident.id} ({subject_name(incident.service)}) is locked or closed to opsbot: what "
-            "happens is on its card alone. Unlock the thread, or grant Send Messages in Threads."
+            f"The thread of incident {incident.id} ({subject_name(incident.service)}) is locked or closed to opsbot: "
+            "what happens is on its card alone. Unlock the thread, or grant Send Messages in Threads."
         )
         await self._engine.tell(incident.service, text, level="warning", key=f"shut:{thread}")

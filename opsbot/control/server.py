@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from opsbot.control.shapes import Ping
     from opsbot.engine import Engine
 
-__all__ = ["ControlServer", "ControlError", "GatewaySource", "start_control"]
+__all__ = ["ControlError", "ControlServer", "GatewaySource", "start_control"]
 
 BODY_BYTES = 64 * 1024
 CLOSE_SECONDS = 2.0

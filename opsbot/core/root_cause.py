@@ -1,7 +1,7 @@
 """Why: one causal line about a service, from what is known of it. Nothing is guessed: what is not known is said so.
 
-`find_root_cause` puts together what was gathered: the latest incident, the one it was part of, what systemd said around its
-beginning, the deployments and what people did before it.
+`find_root_cause` puts together what was gathered: the latest incident, the one it was part of, what systemd said around
+its beginning, the deployments and what people did before it.
 """
 
 from collections.abc import Iterator, Sequence

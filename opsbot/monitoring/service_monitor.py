@@ -1,9 +1,9 @@
 """ServiceMonitor: probe, judge, record, act.
 
-Every second `tick` starts the checks that are due (`opsbot.monitoring.check_runner`); a death is told by the service's manager at
-once (`opsbot.monitoring.service_events`). Either opens an incident, in the same transaction as its alert (`casebook`), and while
-it is open the ladder is asked what to do next (`climber`). A service that is being deployed is left to its deployment.
-What fails because a service it needs fails is part of that one's incident, and waits for it to be well.
+Every second `tick` starts the checks that are due (`check_runner`); the service's manager reports a death at once
+(`service_events`). Either opens an incident, in the same transaction as its alert (`incident_manager`), and while it is
+open the recovery policy decides what to do next (`recovery_runner`). A service that is being deployed is left to its
+deployment. A service that fails because one it needs fails is part of that one's incident.
 """
 
 import logging

@@ -3,8 +3,8 @@
 APScheduler plans them; those that come at least once a minute have a timer of the event loop each, on the beat
 (`opsbot.runtime.ticks`), as to plan one of their runs would cost more than the run.
 
-A job that fails is logged and counted, and runs again at its next time. `Scheduler.health` tells when each last came to its
-end, for `/healthz` and the watchdog.
+A job that fails is logged and counted, and runs again at its next time. `Scheduler.health` says when each last ended,
+for `/healthz` and the watchdog.
 
 APScheduler plans by the host's clock: were that set back an hour (a first time sync after the boot, a hand at `date`),
 no loop would run for an hour. So the plans are looked at now and then by a timer that knows no clock.

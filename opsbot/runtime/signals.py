@@ -59,7 +59,7 @@ class ReloadRequests:
             self._stopping()
 
     def reload(self, actor: Actor) -> int:
-        """Read the configuration anew; the number of this wish: `ReloadAnswer.answered` reaches it once it was seen to."""
+        """Request a reload; returns its number, which `ReloadAnswer.answered` reaches once it was handled."""
         self._reload.append(actor)
         self._woken.set()
         self.asked += 1

@@ -1,6 +1,6 @@
 """The world of the stand-in: one guild, its roles, members, channels and threads, who may do what, and what happens.
 
-Everything that happens is told to `listeners` as an `GatewayEvent`: the gateway, the page and the driver each show their
+Everything that happens reaches `listeners` as a `GatewayEvent`: the gateway, the page and the driver each show their
 part of it.
 """
 

@@ -34,7 +34,7 @@ class LiveSources:
         beats: Beats | None = None,
         faults: Mapping[str, int] | None = None,
     ) -> None:
-        """Take the parts, and count deployments from now on. faults: by module, as `opsbot.runtime.error_counter` counts them."""
+        """Count deployments from now on. faults: unforeseen errors by module (`opsbot.runtime.error_counter`)."""
         self._engine = engine
         self._poller = poller
         self._loops = loops
