@@ -101,9 +101,9 @@ def _plain_line(told: DigestEntry) -> str:
     at = f"{told.notice.at:%Y-%m-%d %H:%M:%S} UTC"
     if told.incident is not None:
         ended = f"{told.incident.closed_at:%Y-%m-%d %H:%M:%S}" if told.incident.closed_at else ""
+        what = f"incident {told.incident.id} of {subject_name(told.incident.service)}"
         return one_line(
-            f"{at} incident {told.incident.id} of {subject_name(told.incident.service)} until {ended}: {told.incident.cause}; "
-            f"ended by {told.incident.ended_by or 'itself'}",
+            f"{at} {what} until {ended}: {told.incident.cause}; ended by {told.incident.ended_by or 'itself'}",
             1000,
         )
     if told.deployment is not None:

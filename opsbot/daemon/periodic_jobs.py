@@ -1,6 +1,7 @@
 """The jobs: what the daemon does again and again, how often, and how long a run may take before it counts as stuck.
 
-`opsbot.runtime.scheduler` runs them. `opsbot.daemon.app` adds two about opsbot itself: systemd's bus and the crash loop.
+`opsbot.runtime.scheduler` runs them. `opsbot.daemon.app` adds two about opsbot itself: the D-Bus
+monitor and the crash loop.
 """
 
 import asyncio
