@@ -180,12 +180,13 @@ async def test_of_two_processes_that_deploy_at_once_one_does(tmp_path: Path, rem
             "import asyncio, sys, pickle\n"
             "from pathlib import Path\n"
             "from opsbot.store import Store, ledger\n"
-            "from opsbot.core.deployment import Request, Kind\n"
+            "from opsbot.core.deployment import DeploymentRequest, DeploymentKind\n"
             "from tests.fixtures.sample import person\n"
             "from tests.fixtures.stage import clock\n"
             "async def main():\n"
             "    async with Store(Path(sys.argv[1])) as store:\n"
-            "        print(await store.write(ledger.claim, Request('web', Kind.DEPLOY, person()), clock()))\n"
+            "        wanted = DeploymentRequest('web', DeploymentKind.DEPLOY, person())\n"
+            "        print(await store.write(ledger.claim, wanted, clock()))\n"
             "asyncio.run(main())\n"
         )
         other = await asyncio.create_subprocess_exec(
