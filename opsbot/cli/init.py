@@ -22,8 +22,8 @@ from opsbot.config import CheckKind, ManagerKind, Secret, SecretMissingError
 from opsbot.config_file import check_text, kinds, names, places
 from opsbot.config_file.kinds import Kind, WrongError
 from opsbot.config_file.leaks import secrets_in
+from opsbot.config_file.names import SERVICE_NAME
 from opsbot.config_file.rules import too_long_for_socket
-from opsbot.config_file.service_keys import SERVICE_NAME
 
 FINE, WRONG = 0, 2
 _MODE = 0o640

@@ -12,6 +12,7 @@ from opsbot.config import (
     Discord,
     Http,
     InstallStep,
+    Limits,
     ManagerKind,
     Secret,
     Service,
@@ -173,9 +174,7 @@ unit = "a@1.service"
             escalate_after=timedelta(minutes=5),
             escalate_role=100000000000000006,
         ),
-        silence_max=timedelta(days=1),
-        audit_keep=timedelta(days=30),
-        history_keep=timedelta(days=10),
+        limits=Limits(timedelta(days=1), timedelta(days=30), timedelta(days=10)),
         services={
             "b": Service(
                 name="b",
