@@ -40,7 +40,7 @@ from opsbot.core.subjects import is_host
 from opsbot.core.windows import maintenance
 from opsbot.engine.status import ServiceStatus
 from opsbot.host.figures import host_figures
-from opsbot.host.processes import service_figures
+from opsbot.host.processes import ServiceMeter
 from opsbot.redaction import Redactor
 from opsbot.services import run_record
 from opsbot.services.log_reader import read
@@ -73,6 +73,7 @@ class LastKnown:
             self.config: Config = load(config_path)
         except ConfigError as error:
             raise UnreadableError(str(error)) from error
+        self._meter = ServiceMeter()
 
     @contextmanager
     def _store(self) -> Iterator[sqlite3.Connection]:
@@ -143,7 +144,7 @@ class LastKnown:
             state,
             overall([health.verdict for _, health in checks]),
             tuple(checks),
-            figures=service_figures(state.pid, state.groups, state.started_at) if state.pid else None,
+            figures=self._meter.figures(state.pid, state.groups, state.started_at),
             live=live,
             release=next((r for r in ledger.releases(db, service) if live and r.name == live.release), None),
             deploying=latest if latest is not None and not latest.finished else None,

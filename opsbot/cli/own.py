@@ -10,8 +10,6 @@ from opsbot.cli import FAILED, FINE, USAGE
 from opsbot.cli.config_location import UsageError, config_path
 from opsbot.cli.terminal import plain, to_stderr
 
-_DESCRIBED = frozenset({"cogs"})
-"""discord.py shows people what stands in the docstrings of commands."""
 _STARTING = ("opsbot.config_file", "opsbot.cli.parser", "argparse", "gettext", "difflib")
 """Packages that a daemon needs before its first second only."""
 
@@ -36,16 +34,14 @@ def run(args: "Namespace") -> int:
     config = _loaded(args)
     if config is None:
         return USAGE
-    from opsbot.bare_imports import without_docstrings  # noqa: PLC0415 - each verb loads what it needs
-    from opsbot.runtime.memory import lean_imports, unload  # noqa: PLC0415
+    from opsbot.runtime.memory import lean_imports, unload  # noqa: PLC0415 - each verb loads what it needs
 
     unload(*_STARTING)
-    with without_docstrings(but=_DESCRIBED):
-        with lean_imports():
-            from opsbot.daemon.app import run as run_app  # noqa: PLC0415 - a configuration that cannot be used is told at once
+    with lean_imports():
+        from opsbot.daemon.app import run as run_app  # noqa: PLC0415 - a configuration that cannot be used is told at once
 
-        _log_to_stderr(logging.INFO)
-        return asyncio.run(run_app(config))
+    _log_to_stderr(logging.INFO)
+    return asyncio.run(run_app(config))
 
 
 def _loaded(args: "Namespace") -> "Config | None":

@@ -6,14 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from urllib.parse import SplitResult, urlsplit
 
-from opsbot.config_file.kinds import Kind, WrongError, found, integer, kind_of, listed, quoted, shown, string_of
+from opsbot.config_file.kinds import Kind, WrongError, found, kind_of, listed, quoted, shown, string_of
 
 _PORTS = 65_535
-
-
-def port() -> Kind:
-    """A TCP port."""
-    return integer(1, _PORTS, 3003, "a port")
 
 
 def absolute_path(example: str) -> Kind:

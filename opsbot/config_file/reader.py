@@ -4,13 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from opsbot.config_file.keys import ROOT
 from opsbot.config_file.kinds import WrongError, found, nearest
 from opsbot.config_file.leaks import names_a_secret, secrets_in
 from opsbot.config_file.lines import Path
+from opsbot.config_file.names import SERVICE_NAME
 from opsbot.config_file.rules import BROKEN, breaches
-from opsbot.config_file.schema import Form, Key, Table, header, walk
-from opsbot.config_file.service_keys import SERVICE_NAME
+from opsbot.config_file.schema import ROOT, Form, Table, TableKey, header, walk
 
 _NAMEABLE = {"token", "hook_secret"}
 
@@ -114,15 +113,22 @@ def _table(table: Table, value: Mapping[str, Any], where: Path, findings: Findin
             findings.fault(
                 (*where, key.name), f"is missing; expected {key.kind.what}, for example {key.name} = {key.kind.example}"
             )
+    for env, file in table.secrets():
+        if env.name in value and file.name in value:
+            findings.fault((*where, file.name), f"is given beside {env.name}; keep one of the two")
+        elif not env.declared.unset and not {env.field, env.name, file.name} & set(value):
+            example = f"for example {env.name} = {env.kind.example}"
+            said = f"is missing, and so is {file.name}; name where the secret is, {example}"
+            findings.fault((*where, env.name), said)
     for each in table.tables:
         if each.required and each.name not in value:
             path = f"{each.name}.NAME" if each.form is Form.NAMED else each.name
-            what = each.doc.partition(". ")[0].rstrip(".")
+            what = (each.of.__doc__ or "").partition("\n")[0].rstrip(".")
             findings.fault((*where, each.name), f"is missing; add {header(path, each)}: {what}")
     return tree
 
 
-def _value(key: Key, value: Any, where: Path, findings: Findings) -> Any:
+def _value(key: TableKey, value: Any, where: Path, findings: Findings) -> Any:
     try:
         return key.kind.read(value)
     except WrongError as error:

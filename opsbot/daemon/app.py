@@ -32,6 +32,7 @@ from opsbot.daemon.unit_warnings import forget, units_of, warn_of_traps
 from opsbot.daemon.watchdog import Watchdog
 from opsbot.daemon.wiring import Parts, now, open_engine
 from opsbot.engine import Engine
+from opsbot.host.processes import ServiceMeter
 from opsbot.redaction import RedactingFilter, Redactor
 from opsbot.runtime.error_counter import ErrorCounter
 from opsbot.runtime.instance_lock import AlreadyRunningError, InstanceLock, hold_folders
@@ -91,6 +92,7 @@ class _House:
     reload_requests: ReloadRequests
     started: datetime
     beats: Beats = field(default_factory=Beats)
+    meter: ServiceMeter = field(default_factory=ServiceMeter)
     faults: ErrorCounter = field(default_factory=ErrorCounter)
 
 
@@ -137,7 +139,7 @@ async def _open(house: _House, config: Config) -> InForce:
         token = await asyncio.to_thread(config.discord.token.read)
         house.redact.learn([token])
         stack.callback((await asyncio.to_thread(hold_folders, _release_folders(config))).close)
-        parts = await stack.enter_async_context(open_engine(config, redact=house.redact))
+        parts = await stack.enter_async_context(open_engine(config, redact=house.redact, meter=house.meter))
         if units_of(config):
             _begin(stack, _warned(parts.engine), "unit files")
         loops = _open_loops(house, parts, stack)

@@ -21,6 +21,7 @@ from opsbot.engine.releases import ReleaseActions
 from opsbot.engine.services import ServiceActions
 from opsbot.engine.status import StatusReader
 from opsbot.host.clock_skew import ClockSkew
+from opsbot.host.processes import ServiceMeter
 from opsbot.monitoring import ServiceMonitor
 from opsbot.monitoring.vetoes import Vetoes
 from opsbot.runtime.change_notifier import ChangeNotifier
@@ -48,6 +49,8 @@ class Measurements:
     """When the certificate of each server expires that is watched."""
     drift: ClockSkew = field(default_factory=ClockSkew)
     """How this host's clock stands to Discord's."""
+    meter: ServiceMeter = field(default_factory=ServiceMeter)
+    """Measures the services' processes."""
 
 
 class Engine:
@@ -85,7 +88,9 @@ class Engine:
         self.notifiers = notifiers
         self.measured = measured or Measurements()
         self.door = Authorization(config, store, clock)
-        self.standings = StatusReader(config, store, managers, watcher, clock, self.measured.gauges, discord_bots)
+        self.standings = StatusReader(
+            config, store, managers, watcher, clock, self.measured.gauges, discord_bots, self.measured.meter
+        )
         """How all of it stands, for those who may see it."""
         self.look = Queries(
             self.door, config, store, managers, watcher, self.standings, clock, redact, self.measured.growth

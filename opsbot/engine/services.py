@@ -102,7 +102,7 @@ class ServiceActions:
             return refusal
         now = self._clock()
         wanted = SILENCE if length is None else length
-        most = self._config.silence_max
+        most = self._config.limits.silence_max
         if not timedelta(0) < wanted <= most:
             words = f"A silence lasts up to {duration(most)}; {duration(wanted)} is not possible."
             return await self._door.refuse(actor, Action.SILENCE, service, reason, RefusalReason.BAD_INPUT, words)

@@ -14,7 +14,7 @@ from opsbot.core.model import Acknowledgement, Incident, Live, Silence, SourceSt
 from opsbot.core.subjects import is_host
 from opsbot.core.windows import Span, active
 from opsbot.host.figures import HostFigures, host_figures
-from opsbot.host.processes import ProcessFigures, service_figures
+from opsbot.host.processes import ProcessFigures, ServiceMeter
 from opsbot.monitoring import ServiceMonitor
 from opsbot.services.port import Activity, ManagerError, ServiceManager, ServiceState
 from opsbot.store import Store, boards
@@ -83,8 +83,9 @@ class StatusReader:
         clock: Callable[[], datetime],
         gauges: "Callable[[], Sequence[Gauge]]" = tuple,
         discord_bots: "DiscordBots | None" = None,
+        meter: ServiceMeter | None = None,
     ) -> None:
-        """gauges: the figures of the host that are watched, as last measured.
+        """gauges: the figures of the host that are watched, as last measured. meter: measures the services.
 
         aware: what goes by Discord; None where no service is a Discord bot.
         """
@@ -94,6 +95,7 @@ class StatusReader:
         self._watcher = watcher
         self._clock = clock
         self._host: tuple[float, HostFigures | None] = 0.0, None
+        self._meter = meter or ServiceMeter()
         self.gauges = gauges
         self.discord_bots = discord_bots
 
@@ -101,10 +103,13 @@ class StatusReader:
         """How these stand, with what they use: the store is read and the processes are looked at once for all."""
         kept, incidents = await self._store.read(boards.kept_of, services, self._clock())
         standing = [await self._standing(name, kept[name], incidents) for name in services]
-        figures = await asyncio.to_thread(_figures, [one.state for one in standing])
+        figures = await asyncio.to_thread(self._figures, [one.state for one in standing])
         return [
             await self._with_details(one, kept[one.service], used) for one, used in zip(standing, figures, strict=True)
         ]
+
+    def _figures(self, states: Sequence[ServiceState]) -> list[ProcessFigures | None]:
+        return [self._meter.figures(state.pid, state.groups, state.started_at) for state in states]
 
     async def _with_details(
         self, status: ServiceStatus, kept: boards.StoredStatus, figures: ProcessFigures | None
@@ -169,12 +174,6 @@ class StatusReader:
             figures = host_figures([path for path in sorted(paths) if path.exists()])
             self._host = time.monotonic(), figures
         return figures
-
-
-def _figures(states: Sequence[ServiceState]) -> list[ProcessFigures | None]:
-    return [
-        None if state.pid is None else service_figures(state.pid, state.groups, state.started_at) for state in states
-    ]
 
 
 def _waiting_for(deployment: Deployment | None) -> str:

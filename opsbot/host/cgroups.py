@@ -80,11 +80,3 @@ def _number(file: Path) -> float | None:
         return int(file.read_text())
     except (OSError, ValueError):
         return None
-
-
-_meter = CgroupMeter()
-
-
-def group_figures(groups: Sequence[str]) -> CgroupFigures:
-    """The figures of these control groups since the last look of anyone here."""
-    return _meter.figures(groups)

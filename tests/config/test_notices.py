@@ -17,7 +17,7 @@ NO_ZONE = (
     'is not a time zone this host knows; write an IANA name like "Europe/Berlin", and where such a name is refused, '
     "install the host's tzdata"
 )
-NO_URL = 'is missing, and so is url_file; name where the secret is, for example url_env = "OPSBOT_URL"'
+NO_URL = 'is missing, and so is url_file; name where the secret is, for example url_env = "OPSBOT_{}_URL"'
 SEEN = (
     "a password in an address is written into the file; name it by url_env or url_file instead, and replace the "
     "secret: it has been seen"
@@ -67,7 +67,7 @@ def problems(folder: Path, text: str) -> list[str]:
         (WINDOW + 'date = "24.12.2026"\n', 'windows[1].date: "24.12.2026" is not a date; write it like "2026-12-24"'),
         (
             "[notifiers.phone]\n",
-            f"notifiers.phone.url_env: {NO_URL}",
+            f"notifiers.phone.url_env: {NO_URL.format('NTFY')}",
         ),
         (
             '[notifiers.phone]\nurl = "json://ann:hunter2@example.org"\n',
@@ -77,7 +77,7 @@ def problems(folder: Path, text: str) -> list[str]:
             '[notifiers.phone]\nurl_env = "A"\nservices = ["x"]\n',
             'notifiers.phone.services[1]: "x" is not a service; there are bot',
         ),
-        ('[heartbeat]\ninterval = "1m"\n', f"heartbeat.url_env: {NO_URL}"),
+        ('[heartbeat]\ninterval = "1m"\n', f"heartbeat.url_env: {NO_URL.format('HEARTBEAT')}"),
     ],
 )
 def test_what_is_wrong_is_said_with_what_would_be_right(tmp_path: Path, text: str, said: str) -> None:
