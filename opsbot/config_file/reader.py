@@ -181,14 +181,13 @@ def _named(table: Table, value: Mapping[str, Any], where: Path, findings: Findin
 
 def _unknown(table: Table, name: str) -> str:
     homes = [
-        header(path, other) or "the top of the file, before the first table"
+        f"in {header(path, other)}" if path else "at the top of the file, before the first table"
         for path, other in walk(ROOT)
         if other is not table and name in other.names()
     ]
     guess = nearest(name, table.names())
     if homes and not guess:
-        places = " or ".join(homes)
-        return f"does not belong here; it belongs in {places}"
+        return f"does not belong here; it belongs {' or '.join(homes)}"
     if guess:
         return f"is not a known key{guess}"
     return f"is not a known key; known here are {', '.join(table.names())}"
