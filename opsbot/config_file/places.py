@@ -218,7 +218,7 @@ def statuses() -> Kind:
             raise WrongError(f"found {found(value)}; expected HTTP statuses, for example 200, {example} or [200, 204]")
         low, high = int(match[1]), int(match[2] or match[1])
         if high < low:
-            raise WrongError(f'{shown(value)} runs backwards; write "{high}-{low}"')
+            raise WrongError(f'{shown(value)} is reversed; write "{high}-{low}"')
         return low, high
 
     many = listed(kind_of("", "", lambda _, value: one(value)), "HTTP statuses", example, least=1, once=True)

@@ -62,7 +62,7 @@ def _advice(what: str, where: Path) -> str:
         place = "a check cannot send secrets; ask an address that needs none, or use a command check"
     else:
         place = "name it by token_env or token_file instead"
-    return f"{what} is written into the file; {place}, and replace the secret: it has been seen"
+    return f"{what} is written into the file; {place}, and revoke the secret: it has been exposed"
 
 
 def _look_for_secrets(value: Any, where: Path, findings: Findings) -> None:
@@ -115,7 +115,7 @@ def _table(table: Table, value: Mapping[str, Any], where: Path, findings: Findin
             )
     for env, file in table.secrets():
         if env.name in value and file.name in value:
-            findings.fault((*where, file.name), f"is given beside {env.name}; keep one of the two")
+            findings.fault((*where, file.name), f"cannot be given together with {env.name}; keep one of the two")
         elif not env.declared.unset and not {env.field, env.name, file.name} & set(value):
             example = f"for example {env.name} = {env.kind.example}"
             said = f"is missing, and so is {file.name}; name where the secret is, {example}"
@@ -181,14 +181,13 @@ def _named(table: Table, value: Mapping[str, Any], where: Path, findings: Findin
 
 def _unknown(table: Table, name: str) -> str:
     homes = [
-        header(path, other) or "the top of the file, before the first table"
+        f"in {header(path, other)}" if path else "at the top of the file, before the first table"
         for path, other in walk(ROOT)
         if other is not table and name in other.names()
     ]
     guess = nearest(name, table.names())
     if homes and not guess:
-        places = " or ".join(homes)
-        return f"does not belong here; it belongs in {places}"
+        return f"does not belong here; it belongs {' or '.join(homes)}"
     if guess:
         return f"is not a known key{guess}"
     return f"is not a known key; known here are {', '.join(table.names())}"

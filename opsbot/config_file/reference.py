@@ -3,6 +3,7 @@
 import ast
 import inspect
 import sys
+from functools import cache
 from itertools import pairwise
 from typing import cast
 
@@ -28,8 +29,8 @@ is wrong with yours, each with its line:
 config.toml:12: services.api.source.poll: found the number 300 without a unit; write the unit, for example "300s"
 ```
 
-It exits with 0 where all is well, with 2 where anything is not. `opsbot run` refuses to start with a file that has
-problems. The first element of an array is counted as `[1]`.
+It exits with 0 if the file is valid, with 2 if not. `opsbot run` refuses to start with an invalid file. The first
+element of an array is counted as `[1]`.
 
 ## How values are written
 
@@ -44,10 +45,10 @@ problems. The first element of an array is counted as `[1]`.
 
 ## Secrets
 
-No secret stands in this file. Each is named by the environment variable that holds it (`token_env`) or by a file that
+The file holds no secrets. Each is named by the environment variable that holds it (`token_env`) or by a file that
 holds nothing else (`token_file`), never both. A file's name without a slash is a
 [systemd credential](https://systemd.io/CREDENTIALS/). `opsbot check` reports what looks like a secret anywhere in the
-file, comments included, and never prints it. The secrets of a supervised service belong into its `environment_file`.
+file, comments included, and never prints it. The secrets of a supervised service belong in its `environment_file`.
 """
 
 
@@ -56,6 +57,7 @@ def reference() -> str:
     return "\n".join([_INTRODUCTION, *(_section(path, table) for path, table in walk(ROOT) if table.keys)])
 
 
+@cache
 def sentences(of: type) -> dict[str, str]:
     """What stands below each field of a value, and in its properties: what its keys mean."""
     body = cast("ast.ClassDef", ast.parse(inspect.getsource(of)).body[0]).body
@@ -95,7 +97,7 @@ def _of_secret(key: TableKey, said: str) -> str:
         return f"The environment variable that holds {secret}. At most one of `{name}_env` and `{name}_file`."
     return (
         f"The environment variable that holds {secret}. One of the two, `{name}_env` or `{name}_file`, must be given; "
-        "the secret itself never stands in this file."
+        "the secret itself is never written in this file."
     )
 
 

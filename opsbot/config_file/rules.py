@@ -125,7 +125,7 @@ def _service(service: Values, where: KeyPath) -> Iterator[Breach]:
         yield from _check_unit(each, (*where, "checks", index), service, manager)
     yield from _check_names(service, where)
     if "login_limit" in service and service.get("discord_bot") not in {True, BROKEN}:
-        yield (*where, "login_limit"), "means nothing without discord_bot = true; add that, or remove it"
+        yield (*where, "login_limit"), "has no effect without discord_bot = true; add that, or remove it"
     recovery = _part(service, "recovery") or {}
     backoff, most = _get(recovery, "backoff"), _get(recovery, "backoff_max")
     if backoff is not None and most is not None and most < backoff:
@@ -137,11 +137,11 @@ def _service(service: Values, where: KeyPath) -> Iterator[Breach]:
 
 _COMMAND_MISSING = 'is missing; manager = "process" runs it, for example command = ["node", "index.js"]'
 _COMMAND_UNUSED = (
-    'means nothing with manager = "systemd", where the unit says what runs; remove it, or write manager = "process"'
+    'has no effect with manager = "systemd", where the unit says what runs; remove it, or write manager = "process"'
 )
 _UNIT_MISSING = 'is missing; manager = "systemd" needs it, for example unit = "voice-meeting-discord-bot.service"'
-_UNIT_UNUSED = 'means nothing with manager = "process"; remove it, or write manager = "systemd"'
-_SET_IN_UNIT = 'means nothing with manager = "systemd"; remove it, and set it in the unit or in journald.conf'
+_UNIT_UNUSED = 'has no effect with manager = "process"; remove it, or write manager = "systemd"'
+_SET_IN_UNIT = 'has no effect with manager = "systemd"; remove it, and set it in the unit or in journald.conf'
 
 
 def _managed(service: Values, where: KeyPath, manager: ManagerKind | None) -> Iterator[Breach]:
@@ -162,7 +162,7 @@ def _managed(service: Values, where: KeyPath, manager: ManagerKind | None) -> It
 
 def _units(service: Values, where: KeyPath) -> Iterator[Breach]:
     if "unit" in service and "units" in service:
-        yield (*where, "units"), "is given beside unit; keep one of the two"
+        yield (*where, "units"), "cannot be given together with unit; keep one of the two"
     elif "unit" not in service and "units" not in service:
         yield (*where, "unit"), _UNIT_MISSING
     units = _get(service, "units")
@@ -223,7 +223,7 @@ def _source(source: Values, where: KeyPath) -> Iterator[Breach]:
             yield (*where, "shared", second), f'"{two}" is named twice; keep one of them'
         elif "." not in {one, two} and (a.is_relative_to(b) or b.is_relative_to(a)):
             inner, outer, index = (one, two, first) if a.is_relative_to(b) else (two, one, second)
-            yield (*where, "shared", index), f'"{inner}" lies inside "{outer}", which is shared too; keep one of them'
+            yield (*where, "shared", index), f'"{inner}" is inside "{outer}", which is shared too; keep one of them'
     for index, path in enumerate(_get(source, "shared") or ()):
         if path == ".":
             yield (
@@ -239,7 +239,7 @@ def _check(check: Values, where: KeyPath, manager: ManagerKind | None) -> Iterat
     for key in table_for(Check).keys:
         only = key.declared.only
         if only and key.name in check and kind != only:
-            yield (*where, key.name), f'means nothing for kind = "{kind}"; remove it, or write kind = "{only}"'
+            yield (*where, key.name), f'has no effect for kind = "{kind}"; remove it, or write kind = "{only}"'
         elif key.declared.needed and kind == only and key.name not in check:
             example = f"for example {key.name} = {key.kind.example}"
             yield (*where, key.name), f'is missing; kind = "{kind}" needs it, {example}'
@@ -247,7 +247,10 @@ def _check(check: Values, where: KeyPath, manager: ManagerKind | None) -> Iterat
         yield (*where, "kind"), '"unit" asks systemd, and this service has manager = "process"; write kind = "process"'
     of, fall = _get(check, "of"), _get(check, "fall") or CheckPolicy().fall
     if of is not None and of < fall:
-        yield (*where, "of"), f"is less than fall, which is {fall}; so many looks cannot fail that often: write more"
+        yield (
+            (*where, "of"),
+            f"is less than fall, which is {fall}; it must be at least as large, or the check could never fail",
+        )
     interval, timeout = _get(check, "interval"), _get(check, "timeout")
     if timeout is not None and "interval" not in check:
         interval = table_for(Check).key("interval").default
@@ -263,7 +266,7 @@ def _check_unit(check: Values, where: KeyPath, service: Values, manager: Manager
     if unit is None:
         return
     if manager is ManagerKind.PROCESS:
-        yield (*where, "unit"), 'means nothing with manager = "process"; remove it'
+        yield (*where, "unit"), 'has no effect with manager = "process"; remove it'
     elif units and unit not in units:
         yield (*where, "unit"), f'"{unit}" is none of the service\'s units ({", ".join(units)}); name one of them'
 
@@ -298,7 +301,7 @@ def _between(tree: Values, services: Values) -> Iterator[Breach]:
             elif folder.is_relative_to(taken) or taken.is_relative_to(folder):
                 yield (
                     where,
-                    f"overlaps with the directory of services.{other}, {taken}; neither may lie inside the other",
+                    f"overlaps with the directory of services.{other}, {taken}; neither may be inside the other",
                 )
         folders.append((name, folder))
         state = _get(_part(tree, "state") or {}, "directory")
@@ -333,7 +336,7 @@ def _cleanups(tree: Values, services: Values) -> Iterator[Breach]:
             paths, shared = _get(each, "paths") or (), _get(source, "shared") or ()
             if _get(source, "strategy") is Strategy.IN_PLACE:
                 for index in (index for index, path in enumerate(paths) if not path.startswith("/")):
-                    said = "is relative to shared/, which an in-place checkout has not; write it from the root"
+                    said = "is relative to shared/, which an in-place checkout does not have; write it from the root"
                     yield ("services", name, "cleanup", number, "paths", index), said
             for index, said in cleanups.breaches(paths, _get(source, "directory"), shared, state, directories):
                 yield ("services", name, "cleanup", number, "paths", index), said

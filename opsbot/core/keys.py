@@ -58,12 +58,7 @@ class Reload(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What a key accepts beyond its type.
-
-    what: completes "expected …". example: as it is written, without quotes for a text; TOML for arrays and tables. It
-    defaults to the default. unset: what holds without the key, where there is no value to show for it. only: the kind
-    of check it is for; needed: such a check cannot do without it. once: an array names nothing twice.
-    """
+    """What a key accepts beyond its type, and how it is treated."""
 
     format: Format | None = None
     least: Any = None
@@ -71,11 +66,20 @@ class Key:
     most: Any = None
     """The greatest value; of a text, the greatest number of characters."""
     what: str = ""
+    """Completes "expected …" in problems and in the reference."""
     example: str = ""
+    """As it is written, without quotes for a text; TOML for arrays and tables. Empty: the default is the example.
+
+    Of a secret: its file in /etc/opsbot, after which the variable is named too.
+    """
     unset: str = ""
+    """In words, what holds without the key, where there is no value to show for it."""
     only: str = ""
+    """The kind of check it is for."""
     needed: bool = False
+    """A check of that kind cannot do without it."""
     once: bool = False
+    """The array names nothing twice."""
     name: str = ""
     """In the file, where it differs from the field's."""
     required: bool = False
