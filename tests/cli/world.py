@@ -27,6 +27,7 @@ from opsbot.core.deployment import (
 from opsbot.core.health import CheckHealth, ProbeResult, Verdict, overall
 from opsbot.engine import Engine
 from opsbot.runtime.change_notifier import ChangeNotifier
+from opsbot.runtime.signals import ReloadRequests
 from opsbot.services.port import Activity, LogLine, LogQuery, ManagerError, ServiceEvent, ServiceState
 from opsbot.source.poll import Outcome, Polled, Poller
 from opsbot.store import Store, ledger
@@ -126,6 +127,7 @@ class Watching:
     checks: dict[str, dict[str, CheckHealth]] = field(default_factory=dict)
     looked: list[str] = field(default_factory=list)
     listed: dict[str, str] = field(default_factory=dict)
+    waiting: dict[str, str] = field(default_factory=dict)
 
     def healths(self, service: str) -> Mapping[str, CheckHealth]:
         return self.checks.get(service, {})
@@ -134,8 +136,7 @@ class Watching:
         return self.listed.get(service, "")
 
     def waits(self, service: str) -> str:
-        assert service
-        return ""
+        return self.waiting.get(service, "")
 
     def verdict(self, service: str) -> Verdict:
         return overall([health.verdict for health in self.healths(service).values()])
@@ -331,7 +332,9 @@ kind = "process"
 
 
 @asynccontextmanager
-async def world(config: Config, socket: Path | None = None) -> AsyncIterator[World]:
+async def world(
+    config: Config, socket: Path | None = None, reload_requests: ReloadRequests | None = None
+) -> AsyncIterator[World]:
     """The daemon, open."""
     async with Store(config.state.database) as store:
         feed = ChangeNotifier()
@@ -360,7 +363,9 @@ async def world(config: Config, socket: Path | None = None) -> AsyncIterator[Wor
             poller=cast("Poller", polling),
         )
         gateway = GatewaySource(connected=True, since=now() - timedelta(minutes=5), latency=0.041)
-        control = await start_control(engine, socket or config.state.socket, now, gateway=lambda: gateway)
+        control = await start_control(
+            engine, socket or config.state.socket, now, gateway=lambda: gateway, reload_requests=reload_requests
+        )
         try:
             yield World(config, engine, store, services, watching, deploying, polling, control)
         finally:
