@@ -6,18 +6,24 @@ import re
 import select
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from opsbot.cli import show as cli_show
 from opsbot.cli.client import AnswerError, Client, DaemonUnreachableError
 from opsbot.cli.config_location import ConfigLocation, UsageError, place
 from opsbot.cli.terminal import Paint, plain, terminal_width, to_stderr, wants_colour
 from opsbot.cli.wait import Progress, seen_to, wait
+from opsbot.control import endpoints
+from opsbot.control.endpoints import Endpoint
+from opsbot.control.shapes import Snapshot, UpdateReply, encode
 
 if TYPE_CHECKING:
     from opsbot.cli.offline import LastKnown
-    from opsbot.control.shapes import DeploymentReply, StateReply
+    from opsbot.core.deployment import Deployment
+
+T = TypeVar("T")
 
 FINE, UNHEALTHY, USAGE, NO_ANSWER, REFUSED = 0, 1, 2, 3, 4
 FAILED = UNHEALTHY
@@ -34,9 +40,6 @@ _CODES = {
     "http": FAILED,
     "already-live": FINE,
 }
-LONG = 600.0
-"""Seconds for what the daemon answers only once it is done: a restart, checks, a slow remote."""
-
 OFFLINE = "the daemon is not running; this is what it last knew"
 BY_FILE = "the daemon is not running; this is what the configuration says"
 
@@ -71,19 +74,27 @@ class CliSession:
 
     def json(self, value: object) -> None:
         """Print JSON. ASCII only: it holds untrusted text, and terminals obey some letters beyond it."""
-        sys.stdout.write(json.dumps(value, indent=2) + "\n")
+        sys.stdout.write(json.dumps(encode(value), indent=2) + "\n")
 
-    def show(self, value: Any, lines: Callable[[], list[str]]) -> None:
+    def show(self, value: object, lines: Callable[[], list[str]]) -> None:
         """Print it as was asked for."""
         if self.args.json:
             self.json(value)
         else:
             self.lines(lines())
 
-    def or_last_known(self, ask: Callable[[], Any], offline: "Callable[[LastKnown], Any]", word: str = OFFLINE) -> Any:
+    def options(self, endpoint: Endpoint[Any]) -> dict[str, object]:
+        """The parameters of an endpoint, from the verb's options of the same names."""
+        return {name: getattr(self.args, name, None) for name in endpoint.parameters}
+
+    def ask(self, endpoint: Endpoint[T]) -> T:
+        """What the daemon answers to the verb's options."""
+        return self.client.ask(endpoint, **self.options(endpoint))
+
+    def or_last_known(self, endpoint: Endpoint[T], offline: "Callable[[LastKnown], T]", word: str = OFFLINE) -> T:
         """What the daemon answers; where none does, what the store and the host tell, and a word that it is so."""
         try:
-            return ask()
+            return self.ask(endpoint)
         except DaemonUnreachableError as error:
             if self.place.config is None:
                 raise
@@ -105,29 +116,24 @@ class CliSession:
 def status(args: argparse.Namespace) -> int:
     """`opsbot status`."""
     session = CliSession(args)
-    reply = session.or_last_known(
-        lambda: session.client.ask("GET", "status", service=args.service), lambda known: known.status(args.service)
-    )
+    reply = session.or_last_known(endpoints.STATUS, lambda known: known.status(args.service))
     session.show(reply, lambda: cli_show.status(reply, session.paint, session.now(), terminal_width()))
-    return FINE if reply["healthy"] else UNHEALTHY
+    return FINE if reply.healthy else UNHEALTHY
 
 
 def health(args: argparse.Namespace) -> int:
     """`opsbot health`."""
     session = CliSession(args)
-    reply = session.client.ask("POST", "health", timeout=LONG, service=args.service)
+    reply = session.ask(endpoints.HEALTH)
     session.show(reply, lambda: cli_show.health(reply, session.paint, session.now()))
-    failing = any(check["ok"] is False for one in reply["services"] for check in one["checks"])
-    return FINE if reply["healthy"] and not failing else UNHEALTHY
+    failing = any(check.ok is False for one in reply.services for check in one.checks)
+    return FINE if reply.healthy and not failing else UNHEALTHY
 
 
 def history(args: argparse.Namespace) -> int:
     """`opsbot history`."""
     session = CliSession(args)
-    reply = session.or_last_known(
-        lambda: session.client.ask("GET", "history", service=args.service, limit=int(args.limit)),
-        lambda known: known.history(args.service, int(args.limit)),
-    )
+    reply = session.or_last_known(endpoints.HISTORY, lambda known: known.history(args.service, args.limit))
     session.show(reply, lambda: cli_show.history(reply, session.paint, session.now(), terminal_width()))
     return FINE
 
@@ -135,22 +141,17 @@ def history(args: argparse.Namespace) -> int:
 def incidents(args: argparse.Namespace) -> int:
     """`opsbot incidents`."""
     session = CliSession(args)
-    asked = {"service": args.service, "open": "true" if args.open else None, "limit": int(args.limit)}
     reply = session.or_last_known(
-        lambda: session.client.ask("GET", "incidents", **asked),
-        lambda known: known.incidents(args.service, int(args.limit), still_open=args.open),
+        endpoints.INCIDENTS, lambda known: known.incidents(args.service, args.limit, still_open=args.open)
     )
     session.show(reply, lambda: cli_show.incidents(reply, session.paint, session.now()))
-    return UNHEALTHY if any(one["closed_at"] is None for one in reply["incidents"]) else FINE
+    return UNHEALTHY if any(one.closed_at is None for one in reply.incidents) else FINE
 
 
 def why(args: argparse.Namespace) -> int:
     """`opsbot why`."""
     session = CliSession(args)
-    reply = session.or_last_known(
-        lambda: session.client.ask("GET", "why", timeout=60.0, service=args.service),
-        lambda known: known.why(args.service),
-    )
+    reply = session.or_last_known(endpoints.WHY, lambda known: known.why(args.service))
     session.show(reply, lambda: cli_show.why(reply, session.paint))
     return FINE
 
@@ -158,10 +159,7 @@ def why(args: argparse.Namespace) -> int:
 def audit(args: argparse.Namespace) -> int:
     """`opsbot audit`."""
     session = CliSession(args)
-    reply = session.or_last_known(
-        lambda: session.client.ask("GET", "audit", service=args.service, member=args.member, limit=int(args.limit)),
-        lambda known: known.audit(args.service, args.member, int(args.limit)),
-    )
+    reply = session.or_last_known(endpoints.AUDIT, lambda known: known.audit(args.service, args.member, args.limit))
     session.show(reply, lambda: cli_show.audit(reply, session.paint))
     return FINE
 
@@ -169,17 +167,17 @@ def audit(args: argparse.Namespace) -> int:
 def notify(args: argparse.Namespace) -> int:
     """`opsbot notify`."""
     session = CliSession(args)
-    reply = session.client.ask("POST", "notify", timeout=LONG, notifier=args.notifier)
-    words = "took the message" if reply["ok"] else f"did not take it: {plain(reply['failure'])}"
-    doubt = " (it may have arrived all the same)" if reply["doubt"] else ""
-    session.show(reply, lambda: [f"{plain(reply['notifier'])} {words}{doubt}"])
-    return FINE if reply["ok"] else FAILED
+    reply = session.ask(endpoints.NOTIFY)
+    words = "took the message" if reply.ok else f"did not take it: {plain(reply.failure)}"
+    doubt = " (it may have arrived all the same)" if reply.doubt else ""
+    session.show(reply, lambda: [f"{plain(reply.notifier)} {words}{doubt}"])
+    return FINE if reply.ok else FAILED
 
 
 def windows(args: argparse.Namespace) -> int:
     """`opsbot windows`."""
     session = CliSession(args)
-    reply = session.or_last_known(lambda: session.client.ask("GET", "windows"), lambda known: known.windows(), BY_FILE)
+    reply = session.or_last_known(endpoints.WINDOWS, lambda known: known.windows(), BY_FILE)
     session.show(reply, lambda: cli_show.windows(reply, session.now()))
     return FINE
 
@@ -187,31 +185,22 @@ def windows(args: argparse.Namespace) -> int:
 def logs(args: argparse.Namespace) -> int:
     """`opsbot logs`."""
     session = CliSession(args)
-    asked = {
-        "service": args.service,
-        "lines": int(args.lines),
-        "since": args.since,
-        "level": args.level,
-        "grep": args.grep,
-        "this_run": args.this_run or None,
-    }
     if args.follow:
-        return _follow_logs(session, asked)
-    reply = session.or_last_known(
-        lambda: session.client.ask("GET", "logs", timeout=60.0, **asked), lambda known: known.logs(asked)
-    )
-    session.show(reply, lambda: [cli_show.log_line(line, session.paint) for line in reply["lines"]])
-    if not reply["lines"] and not args.json:
+        return _follow_logs(session)
+    reply = session.or_last_known(endpoints.LOGS, lambda known: known.logs(session.options(endpoints.LOGS)))
+    session.show(reply, lambda: [cli_show.log_line(line, session.paint) for line in reply.lines])
+    if not reply.lines and not args.json:
         to_stderr("opsbot: no line fits")
     return FINE
 
 
-def _follow_logs(session: CliSession, asked: dict[str, object]) -> int:
+def _follow_logs(session: CliSession) -> int:
     pattern = re.compile(session.args.grep, re.IGNORECASE) if session.args.grep else None
-    for line in session.client.follow("logs/follow", when_quiet=_still_read, **asked):
-        if pattern is not None and not pattern.search(line["text"]):
+    endpoint = endpoints.LOGS_FOLLOW
+    for line in session.client.follow(endpoint, when_quiet=_still_read, **session.options(endpoint)):
+        if pattern is not None and not pattern.search(line.text):
             continue
-        text = json.dumps(line) if session.args.json else cli_show.log_line(line, session.paint)
+        text = json.dumps(encode(line)) if session.args.json else cli_show.log_line(line, session.paint)
         sys.stdout.write(text + "\n")
         sys.stdout.flush()
     raise DaemonUnreachableError(f"the daemon at {session.client.path} went away")
@@ -233,20 +222,20 @@ def monitor(args: argparse.Namespace) -> int:
     """`opsbot monitor`."""
     session = CliSession(args)
     if args.json or args.once or not sys.stdout.isatty():
-        snapshot = session.or_last_known(lambda: session.client.ask("GET", "monitor"), lambda known: known.snapshot())
+        snapshot = session.or_last_known(endpoints.MONITOR, lambda known: known.snapshot())
         if args.json:
             session.json(snapshot)
         else:
             from opsbot.cli.monitor import print_once  # noqa: PLC0415 - rich is slow to load
 
             print_once(snapshot)
-        return FINE if snapshot["healthy"] else UNHEALTHY
+        return FINE if snapshot.healthy else UNHEALTHY
     from opsbot.cli.monitor import watch  # noqa: PLC0415 - likewise
 
     return watch(session.client, lambda: _last_known_snapshot(session), session.now)
 
 
-def _last_known_snapshot(session: CliSession) -> Any:
+def _last_known_snapshot(session: CliSession) -> Snapshot:
     if session.place.config is None:
         raise DaemonUnreachableError(f"the daemon does not answer at {session.client.path}")
     from opsbot.cli.offline import LastKnown, UnreadableError  # noqa: PLC0415 - the way that starts slower
@@ -263,36 +252,31 @@ def _last_known_snapshot(session: CliSession) -> Any:
 def restart(args: argparse.Namespace) -> int:
     """`opsbot restart`."""
     session = CliSession(args)
-    reply = session.client.ask("POST", "restart", timeout=LONG, service=args.service)
-    state: StateReply = reply["state"]
-    pid = f", pid {state['pid']}" if state["pid"] else ""
-    session.show(reply, lambda: [f"{plain(reply['service'])} restarted: {state['activity']}{pid}"])
-    return FINE if state["activity"] in {"running", "starting"} else FAILED
+    reply = session.ask(endpoints.RESTART)
+    pid = f", pid {reply.state.pid}" if reply.state.pid else ""
+    session.show(reply, lambda: [f"{plain(reply.service)} restarted: {reply.state.activity}{pid}"])
+    return FINE if reply.state.activity in {"running", "starting"} else FAILED
 
 
 def deploy(args: argparse.Namespace) -> int:
     """`opsbot deploy`."""
     session = CliSession(args)
-    begun = session.client.ask("POST", "deploy", timeout=LONG, service=args.service, ref=args.ref, reason=args.reason)
-    return _see_through(session, begun)
+    return _see_through(session, session.ask(endpoints.DEPLOY))
 
 
 def now(args: argparse.Namespace) -> int:
     """`opsbot now`."""
     session = CliSession(args)
-    return _see_through(session, session.client.ask("POST", "now", service=args.service))
+    return _see_through(session, session.ask(endpoints.NOW))
 
 
 def rollback(args: argparse.Namespace) -> int:
     """`opsbot rollback`."""
     session = CliSession(args)
-    begun = session.client.ask(
-        "POST", "rollback", timeout=LONG, service=args.service, release=args.release, reason=args.reason
-    )
-    return _see_through(session, begun)
+    return _see_through(session, session.ask(endpoints.ROLLBACK))
 
 
-def _see_through(session: CliSession, begun: "DeploymentReply") -> int:
+def _see_through(session: CliSession, begun: "Deployment") -> int:
     """Follow a deployment to its end, unless told not to wait."""
     if session.args.no_wait:
         session.show(begun, lambda: [cli_show.deployment_title(begun)])
@@ -301,17 +285,17 @@ def _see_through(session: CliSession, begun: "DeploymentReply") -> int:
     out = sys.stderr if session.args.json else sys.stdout
     progress = Progress(out, Paint(on=wants_colour(out)), session.now)
     try:
-        end = wait(session.client.follow_deployment(begun["id"]), progress)
+        end = wait(session.client.follow_deployment(begun.id), progress)
     except KeyboardInterrupt:
         out.write("\n")
-        to_stderr(f"deployment {begun['id']} goes on without you; `opsbot history` tells how it ended")
+        to_stderr(f"deployment {begun.id} goes on without you; `opsbot history` tells how it ended")
         raise
     except DaemonUnreachableError as error:
-        text = f"{error} while deployment {begun['id']} was under way; its next start finishes or undoes it"
+        text = f"{error} while deployment {begun.id} was under way; its next start finishes or undoes it"
         raise DaemonUnreachableError(text) from error
     if session.args.json:
         session.json(end)
-    return FINE if end["ok"] else FAILED
+    return FINE if end.ok else FAILED
 
 
 def update(args: argparse.Namespace) -> int:
@@ -319,59 +303,59 @@ def update(args: argparse.Namespace) -> int:
     session = CliSession(args)
     names = args.services
     if not names:
-        standing = session.client.ask("GET", "status")["services"]
-        names = [one["service"] for one in standing if one["source"] is not None]
+        names = [one.service for one in session.client.ask(endpoints.STATUS).services if one.source is not None]
         if not names:
             raise UsageError("no service has a source to update from")
     worst, found = FINE, []
     for name in names:
         try:
-            reply = session.client.ask("POST", "update", timeout=LONG, service=name)
+            reply = session.client.ask(endpoints.UPDATE, service=name)
         except AnswerError as error:
             to_stderr(plain(str(error)))
             worst = max(worst, code_of(error))
             continue
+        code, reply = _updated(session, reply)
         found.append(reply)
-        worst = max(worst, _updated(session, reply))
+        worst = max(worst, code)
     if args.json:
         session.json(found)
     return worst
 
 
-def _updated(session: CliSession, reply: Any) -> int:
-    begun: DeploymentReply | None = reply["deployment"]
-    if begun is None or session.args.no_wait:
+def _updated(session: CliSession, reply: UpdateReply) -> tuple[int, UpdateReply]:
+    """The exit code, and the answer with how its deployment ended."""
+    if reply.deployment is None or session.args.no_wait:
         if not session.args.json:
-            session.lines([f"{plain(reply['service'])}: {plain(reply['text']).removeprefix(reply['service'] + ': ')}"])
-        return {"failed": FAILED, "noted": REFUSED, "waiting": REFUSED}.get(reply["outcome"], FINE)
+            session.lines([f"{plain(reply.service)}: {plain(reply.text).removeprefix(reply.service + ': ')}"])
+        return {"failed": FAILED, "noted": REFUSED, "waiting": REFUSED}.get(reply.outcome, FINE), reply
     out = sys.stderr if session.args.json else sys.stdout
-    end = wait(session.client.follow_deployment(begun["id"]), Progress(out, Paint(on=wants_colour(out)), session.now))
-    reply["deployment"] = end
-    return FINE if end["ok"] else FAILED
+    progress = Progress(out, Paint(on=wants_colour(out)), session.now)
+    end = wait(session.client.follow_deployment(reply.deployment.id), progress)
+    return FINE if end.ok else FAILED, replace(reply, deployment=end)
 
 
 def hold(args: argparse.Namespace) -> int:
     """`opsbot hold`."""
     session = CliSession(args)
-    reply = session.client.ask("POST", "hold", service=args.service, reason=args.reason)
-    session.show(reply, lambda: [f"{plain(reply['service'])} is held: no deploys until `opsbot resume`"])
+    reply = session.ask(endpoints.HOLD)
+    session.show(reply, lambda: [f"{plain(reply.service)} is held: no deploys until `opsbot resume`"])
     return FINE
 
 
 def resume(args: argparse.Namespace) -> int:
     """`opsbot resume`."""
     session = CliSession(args)
-    reply = session.client.ask("POST", "resume", service=args.service, reason=args.reason)
-    words = "is resumed" if reply["was_held"] else "was neither held nor silenced"
-    session.show(reply, lambda: [f"{plain(reply['service'])} {words}"])
+    reply = session.ask(endpoints.RESUME)
+    words = "is resumed" if reply.was_held else "was neither held nor silenced"
+    session.show(reply, lambda: [f"{plain(reply.service)} {words}"])
     return FINE
 
 
 def ack(args: argparse.Namespace) -> int:
     """`opsbot ack`."""
     session = CliSession(args)
-    reply = session.client.ask("POST", "ack", service=args.service, reason=args.reason)
-    text = f"{plain(reply['service'])}: incident {reply['incident']} is yours: no reminders, no escalation"
+    reply = session.ask(endpoints.ACK)
+    text = f"{plain(reply.service)}: incident {reply.value.incident} is yours: no reminders, no escalation"
     session.show(reply, lambda: [text])
     return FINE
 
@@ -379,16 +363,14 @@ def ack(args: argparse.Namespace) -> int:
 def silence(args: argparse.Namespace) -> int:
     """`opsbot silence`."""
     session = CliSession(args)
-    values = {"service": args.service, "for": args.length, "reason": args.reason}
-    reply = session.client.ask("POST", "silence", **values)
-    session.show(reply, lambda: [f"{plain(reply['service'])} is silenced until {cli_show.stamp(reply['until'])} UTC"])
+    reply = session.ask(endpoints.SILENCE)
+    session.show(reply, lambda: [f"{plain(reply.service)} is silenced until {cli_show.stamp(reply.until)} UTC"])
     return FINE
 
 
 def reload(args: argparse.Namespace) -> int:
     """`opsbot reload`."""
     session = CliSession(args)
-    wish: int = session.client.ask("POST", "reload")["wish"]
-    reply = seen_to(session.client, wish)
-    session.show(reply, lambda: [plain(reply["text"]), *(f"  {plain(line)}" for line in reply["lines"])])
-    return FINE if reply["ok"] else FAILED
+    reply = seen_to(session.client, session.ask(endpoints.RELOAD).wish)
+    session.show(reply, lambda: [plain(reply.text), *(f"  {plain(line)}" for line in reply.lines)])
+    return FINE if reply.ok else FAILED

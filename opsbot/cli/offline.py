@@ -21,7 +21,8 @@ from opsbot.cli.config_location import UsageError
 from opsbot.config import Config, ManagerKind, Service
 from opsbot.config_file import ConfigError, load
 from opsbot.control import replies
-from opsbot.control.fields import LINES, BadInputError, Fields
+from opsbot.control.endpoints import LOGS
+from opsbot.control.fields import BadInputError, Fields
 from opsbot.control.shapes import (
     Audit,
     History,
@@ -168,9 +169,11 @@ class LastKnown:
         """Deployments and incidents."""
         self._names(service)
         with self._store() as db:
-            return replies.history(
-                ledger.deployments(db, service, limit), incident_repository.incidents(db, service, limit), daemon=False
+            deployments, found = (
+                ledger.deployments(db, service, limit),
+                incident_repository.incidents(db, service, limit),
             )
+        return History(tuple(deployments), tuple(found), daemon=False)
 
     def incidents(self, service: str | None, limit: int, *, still_open: bool) -> Incidents:
         """Incidents."""
@@ -178,7 +181,7 @@ class LastKnown:
             self._names(service)
         with self._store() as db:
             found = incident_repository.incidents(db, service, limit, still_open=still_open)
-            return replies.incidents(found, daemon=False)
+        return Incidents(tuple(found), daemon=False)
 
     def audit(self, service: str | None, member: str | None, limit: int) -> Audit:
         """The audit log, for root and the owner of the store: nobody is there to ask for a rank.
@@ -202,17 +205,13 @@ class LastKnown:
             UsageError: what was asked cannot be used, or the log cannot be read.
         """
         try:
-            given = Fields({name: value for name, value in asked.items() if value is not None})
-            service = self.one_service(given.text("service"))
-            since = given.moment("since", datetime.now(UTC))
-            lines_wanted, this_run = given.number("lines", 50, LINES), given.flag("this_run")
-            query = LogQuery(lines_wanted, since, given.level(), given.grep(), this_run=this_run)
-            lines = self._lines(self.config.services[service], query)
+            names = list(self.config.services)
+            service, *query = LOGS.read(Fields(asked, datetime.now(UTC), lambda _: names))
+            lines = self._lines(self.config.services[self.one_service(service)], LogQuery(*query))
         except (BadInputError, ManagerError, OSError) as error:
             raise UsageError(str(error)) from error
         redact = self._redactor()
-        clean = [replace(line, text=redact(line.text)) for line in lines]
-        return replies.logs(service, clean, daemon=False)
+        return Logs(service, tuple(replace(line, text=redact(line.text)) for line in lines), daemon=False)
 
     def _lines(self, service: Service, query: LogQuery) -> list[LogLine]:
         if service.manager is ManagerKind.SYSTEMD:
@@ -250,16 +249,15 @@ class LastKnown:
         paths = {self.config.state.directory, *(s.source.directory for s in self.config.services.values() if s.source)}
         figures = host_figures([path for path in sorted(paths) if path.exists()])
         with self._store() as db:
-            return {
-                "at": replies.iso(now),
-                "daemon": None,
-                "host": replies.host_reply(figures, self.config.host or socket.gethostname()),
-                "healthy": status["healthy"],
-                "services": status["services"],
-                "deployments": [replies.deployment_reply(one) for one in ledger.deployments(db, None, DEPLOYMENTS)],
-                "alerts": [_alert(db, notice) for notice in troubles(outbox.recent(db, ALERTS * 4))],
-                "gateway": None,
-            }
+            return Snapshot(
+                now,
+                None,
+                replies.host_reply(figures, self.config.host or socket.gethostname()),
+                status.services,
+                tuple(ledger.deployments(db, None, DEPLOYMENTS)),
+                tuple(_alert(db, notice) for notice in troubles(outbox.recent(db, ALERTS * 4))),
+                None,
+            )
 
 
 def _ill(one: Dependent, service: str) -> bool:

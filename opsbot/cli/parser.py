@@ -322,5 +322,5 @@ def _doing(verbs: _Verbs) -> None:
     ack.add_argument("--reason", required=True, metavar="TEXT", help="why, or what you are going to do about it")
     silence = verbs.client("silence", "no alerts of a service for a while")
     _service(silence)
-    silence.add_argument("--for", dest="length", metavar="LENGTH", help="how long: 30m, 2h, 1d (default 1h)")
+    silence.add_argument("--for", metavar="LENGTH", help="how long: 30m, 2h, 1d (default 1h)")
     _reason(silence)

@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from opsbot.control import replies
+from opsbot.control.shapes import GatewayReply, NoticeReply, Ping, Snapshot
 from opsbot.core.model import Notification
 from opsbot.store import ledger, outbox
 
 if TYPE_CHECKING:
-    from opsbot.control.shapes import GatewayReply, NoticeReply, Ping, Snapshot
     from opsbot.engine import Engine
 
 DEPLOYMENTS = 8
@@ -38,7 +38,7 @@ class Snapshots:
     """Gathers snapshots for the dashboards that watch."""
 
     def __init__(
-        self, engine: "Engine", clock: Callable[[], datetime], ping: "Ping", gateway: Callable[[], GatewaySource] | None
+        self, engine: "Engine", clock: Callable[[], datetime], ping: Ping, gateway: Callable[[], GatewaySource] | None
     ) -> None:
         """Nothing is gathered yet."""
         self._engine = engine
@@ -48,7 +48,7 @@ class Snapshots:
         self._last: tuple[datetime, Snapshot] | None = None
         self._gathering = asyncio.Lock()
 
-    async def latest(self) -> "Snapshot":
+    async def latest(self) -> Snapshot:
         """A snapshot less than a second old."""
         async with self._gathering:
             now = self._clock()
@@ -56,36 +56,29 @@ class Snapshots:
                 self._last = (now, await self._gather(now))
             return self._last[1]
 
-    async def _gather(self, now: datetime) -> "Snapshot":
+    async def _gather(self, now: datetime) -> Snapshot:
         engine = self._engine
-        services = [replies.service_reply(one) for one in await engine.standings.of(list(engine.config.services))]
+        services = tuple(map(replies.service_reply, await engine.standings.of(list(engine.config.services))))
         host = await asyncio.to_thread(engine.standings.host)
         recent = await engine.store.read(ledger.deployments, None, DEPLOYMENTS)
-        return {
-            "at": replies.iso(now),
-            "daemon": self._ping,
-            "host": replies.host_reply(host, engine.config.host or socket.gethostname()),
-            "healthy": all(service["healthy"] for service in services),
-            "services": services,
-            "deployments": [replies.deployment_reply(one) for one in recent],
-            "alerts": [await self._alert(notice) for notice in troubles(await engine.look.alerts(ALERTS * 4))],
-            "gateway": await self._gateway_reply(),
-        }
+        return Snapshot(
+            now,
+            self._ping,
+            replies.host_reply(host, engine.config.host or socket.gethostname()),
+            services,
+            tuple(recent),
+            tuple([await self._alert(notice) for notice in troubles(await engine.look.alerts(ALERTS * 4))]),
+            await self._gateway_reply(),
+        )
 
-    async def _alert(self, notice: Notification) -> "NoticeReply":
+    async def _alert(self, notice: Notification) -> NoticeReply:
         incident = None
         if notice.subject is not None and notice.kind in {"incident", "recovered", "call"}:
             incident = await self._engine.look.incident(notice.subject)
         return replies.notice_reply(notice, incident)
 
-    async def _gateway_reply(self) -> "GatewayReply | None":
+    async def _gateway_reply(self) -> GatewayReply | None:
         if self._gateway is None:
             return None
-        now = self._gateway()
         waiting, _ = await self._engine.store.read(outbox.waiting, self._engine.clock())
-        return {
-            "connected": now.connected,
-            "since": replies.maybe_iso(now.since),
-            "latency": now.latency,
-            "waiting": waiting,
-        }
+        return replies.like(GatewayReply, self._gateway(), waiting=waiting)
