@@ -6,8 +6,8 @@ import json
 import os
 import shlex
 import sys
+from operator import attrgetter
 from pathlib import Path
-from typing import TypedDict
 
 from opsbot.cli.client import find
 from opsbot.cli.config_location import config_path
@@ -15,6 +15,7 @@ from opsbot.cli.invite import invite_link
 from opsbot.cli.terminal import Cell, Paint, fit, plain, table, terminal_width, wants_colour, width
 from opsbot.config import Config, Scope
 from opsbot.config_file import ConfigError, load
+from opsbot.control.codec import Codec, JsonForm
 from opsbot.doctor import Area, Finding, Outcome, Report, examine
 
 FINE, SICK, USAGE = 0, 1, 2
@@ -40,26 +41,20 @@ _MARKS = {
 _NAME_MOST = 44
 
 
-class FindingReply(TypedDict):
-    """One finding in JSON. service: null where it is about none. mend: "" where nothing is to be done."""
-
-    area: str
-    service: str | None
-    name: str
-    outcome: str
-    seen: str
-    mend: str
-
-
-class ReportReply(TypedDict):
-    """The report in JSON. mend_first: positions in `findings`, in the order in which to mend them."""
-
-    healthy: bool
-    user: str
-    failed: int
-    warnings: int
-    findings: list[FindingReply]
-    mend_first: list[int]
+_codec = Codec(
+    {
+        Finding: JsonForm(added={"service": lambda one: one.service or None}),
+        Report: JsonForm(
+            added={
+                "healthy": attrgetter("healthy"),
+                "failed": lambda report: report.count(Outcome.FAILED),
+                "warnings": lambda report: report.count(Outcome.WARNING),
+                "mend_first": lambda report: [report.findings.index(one) for one in report.mend_first],
+            }
+        ),
+    }
+)
+"""docs/cli.md describes the report as JSON. mend_first: positions in `findings`, in the order in which to mend them."""
 
 
 def credentials(config: Config) -> Path:
@@ -84,7 +79,7 @@ def doctor(args: argparse.Namespace) -> int:
     command = f"opsbot doctor -c {shlex.quote(str(path.absolute()))}"
     report = asyncio.run(_examine(config, command))
     if args.json:
-        print(json.dumps(reply(report), indent=2, ensure_ascii=False))
+        print(json.dumps(_codec.encode(report), indent=2, ensure_ascii=False))
     else:
         print("\n".join(lines(report, Paint(on=wants_colour(sys.stdout)), terminal_width())))
     return FINE if report.healthy else SICK
@@ -93,29 +88,6 @@ def doctor(args: argparse.Namespace) -> int:
 async def _examine(config: Config, command: str) -> Report:
     control = await asyncio.to_thread(find, config.state.directory)
     return await examine(config, control, invite_link, command)
-
-
-def reply(report: Report) -> ReportReply:
-    """The report as JSON has it; docs/cli.md describes it."""
-    findings = list(report.findings)
-    return {
-        "healthy": report.healthy,
-        "user": report.user,
-        "failed": report.count(Outcome.FAILED),
-        "warnings": report.count(Outcome.WARNING),
-        "findings": [
-            {
-                "area": one.area.value,
-                "service": one.service or None,
-                "name": one.name,
-                "outcome": one.outcome.value,
-                "seen": one.seen,
-                "mend": one.mend,
-            }
-            for one in findings
-        ],
-        "mend_first": [next(at for at, one in enumerate(findings) if one is each) for each in report.mend_first],
-    }
 
 
 def lines(report: Report, paint: Paint, columns: int) -> list[str]:

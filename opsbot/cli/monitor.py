@@ -72,7 +72,7 @@ def _gauge(name: str, percent: float, said: str, *, bar: bool) -> Text:
 
 
 def _host(snapshot: Snapshot, columns: int) -> RenderableType:
-    host = snapshot.host
+    host = snapshot.host.figures
     wide = columns >= NARROW
     gauges = []
     if host.cpu is not None:
@@ -85,17 +85,10 @@ def _host(snapshot: Snapshot, columns: int) -> RenderableType:
         # As df reckons, and the board: what is root's alone is neither used nor free.
         percent = _percent(disk.used, disk.used + disk.free)
         said = f"{percent:.0f} %, {size(disk.free)} free"
-        gauges.append(
-            _gauge(
-                "disk" if len(host.disks) == 1 else plain(disk.path),
-                percent,
-                said,
-                bar=wide,
-            )
-        )
+        name = "disk" if len(host.disks) == 1 else plain(str(disk.path))
+        gauges.append(_gauge(name, percent, said, bar=wide))
     load = " ".join(f"{one:.2f}" for one in host.load)
-    busy = _percent(host.load[0], host.cores) if host.load else 0.0
-    gauges.append(_gauge("load", busy, load, bar=False))
+    gauges.append(_gauge("load", _percent(host.load[0], host.cores), load, bar=False))
     line = Text(no_wrap=True, overflow="ellipsis")
     for at, gauge in enumerate(gauges):
         line.append_text(Text("   " if at else ""))

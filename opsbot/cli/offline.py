@@ -9,23 +9,24 @@ import logging
 import os
 import socket
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from opsbot.cli.config_location import UsageError
 from opsbot.config import Config, ManagerKind, Service
 from opsbot.config_file import ConfigError, load
-from opsbot.control import replies
-from opsbot.control.endpoints import LOGS
+from opsbot.control import endpoints, replies
+from opsbot.control.endpoints import Endpoint
 from opsbot.control.fields import BadInputError, Fields
 from opsbot.control.shapes import (
     Audit,
     History,
+    HostReply,
     Incidents,
     Logs,
     NoticeReply,
@@ -47,10 +48,13 @@ from opsbot.services import run_record
 from opsbot.services.log_reader import read
 from opsbot.services.port import Activity, LogLine, LogQuery, ManagerError, ServiceState
 from opsbot.services.systemd import systemctl
-from opsbot.store import StoreError, audit, incident_repository, ledger, open_readonly, outbox
+from opsbot.store import StoreError, audit, boards, incident_repository, ledger, open_readonly, outbox
 
 if TYPE_CHECKING:
     from opsbot.services.journal import Journal
+
+
+T = TypeVar("T")
 
 
 class NotAllowedError(Exception):
@@ -85,19 +89,28 @@ class LastKnown:
             text = str(error) if isinstance(error, StoreError) else f"{path}: {error}"
             raise UnreadableError(f"the store cannot be read: {text}") from error
 
-    def one_service(self, service: str | None) -> str:
-        """The service meant, the only one where none is named.
+    def answer(self, endpoint: Endpoint[T], options: Mapping[str, object]) -> T:
+        """What can be told of that; only of some endpoints there is anything.
 
         Raises:
-            UsageError: there is no such service, or several and none is named.
+            UsageError: what was asked cannot be used.
         """
         names = list(self.config.services)
-        if service is None and len(names) == 1:
-            return names[0]
-        if service is None:
-            raise UsageError(f"say which service: {', '.join(names)}")
-        self._names(service)
-        return service
+        answers: dict[Endpoint[Any], Callable[..., Any]] = {
+            endpoints.STATUS: self.status,
+            endpoints.HISTORY: self.history,
+            endpoints.INCIDENTS: self.incidents,
+            endpoints.WHY: self.why,
+            endpoints.LOGS: self.logs,
+            endpoints.AUDIT: self.audit,
+            endpoints.WINDOWS: self.windows,
+            endpoints.MONITOR: self.snapshot,
+        }
+        try:
+            given = endpoint.read(Fields(options, datetime.now(UTC), lambda _: names))
+            return cast("T", answers[endpoint](*given))
+        except (BadInputError, ManagerError, OSError) as error:
+            raise UsageError(str(error)) from error
 
     def _names(self, service: str | None) -> list[str]:
         names = list(self.config.services)
@@ -133,26 +146,24 @@ class LastKnown:
 
     def _status(self, db: sqlite3.Connection, service: str) -> ServiceStatus:
         state = self._state(service)
-        kept = incident_repository.healths(db, service)
-        checks = [(c.name, kept.get((service, c.name), CheckHealth())) for c in self.config.services[service].checks]
-        live = ledger.live(db, service)
-        latest = ledger.latest(db, service)
+        seen = incident_repository.healths(db, service)
+        checks = [(c.name, seen.get((service, c.name), CheckHealth())) for c in self.config.services[service].checks]
+        kept, listed = boards.kept(db, service, datetime.now(UTC)), incident_repository.open_incidents(db)
         source = self.config.services[service].source
-        listed = incident_repository.open_incidents(db)
         return ServiceStatus(
             service,
             state,
             overall([health.verdict for _, health in checks]),
             tuple(checks),
             figures=service_figures(state.pid, state.groups, state.started_at) if state.pid else None,
-            live=live,
-            release=next((r for r in ledger.releases(db, service) if live and r.name == live.release), None),
-            deploying=latest if latest is not None and not latest.finished else None,
-            last_deployment=latest,
-            hold=ledger.hold(db, service),
-            silence=incident_repository.silence(db, service, datetime.now(UTC)),
+            live=kept.live,
+            release=kept.release,
+            deploying=kept.latest if kept.latest is not None and not kept.latest.finished else None,
+            last_deployment=kept.latest,
+            hold=kept.hold,
+            silence=kept.silence,
             incident=listed.get(service),
-            source=incident_repository.source(db, service) if source else None,
+            source=kept.source if source else None,
             auto=source.auto if source else False,
             because_of=next(
                 (root for root, one in listed.items() if any(_ill(each, service) for each in one.dependents)), ""
@@ -169,19 +180,15 @@ class LastKnown:
         """Deployments and incidents."""
         self._names(service)
         with self._store() as db:
-            deployments, found = (
-                ledger.deployments(db, service, limit),
-                incident_repository.incidents(db, service, limit),
-            )
-        return History(tuple(deployments), tuple(found), daemon=False)
+            found = ledger.deployments(db, service, limit), incident_repository.incidents(db, service, limit)
+        return History(*found, daemon=False)
 
-    def incidents(self, service: str | None, limit: int, *, still_open: bool) -> Incidents:
+    def incidents(self, service: str | None, limit: int, still_open: bool) -> Incidents:  # noqa: FBT001 - as the endpoint has it
         """Incidents."""
         if service is not None and not is_host(service):
             self._names(service)
         with self._store() as db:
-            found = incident_repository.incidents(db, service, limit, still_open=still_open)
-        return Incidents(tuple(found), daemon=False)
+            return Incidents(incident_repository.incidents(db, service, limit, still_open=still_open), daemon=False)
 
     def audit(self, service: str | None, member: str | None, limit: int) -> Audit:
         """The audit log, for root and the owner of the store: nobody is there to ask for a rank.
@@ -196,22 +203,13 @@ class LastKnown:
         if os.geteuid() not in {0, owner}:
             raise NotAllowedError("without the daemon only root and the owner of the store may read the audit log")
         with self._store() as db:
-            return replies.audit(audit.entries(db, service, member, limit), daemon=False)
+            return Audit(audit.entries(db, service, member, limit), daemon=False)
 
-    def logs(self, asked: Mapping[str, object]) -> Logs:
-        """Lines a service wrote, from the supervisor's own files or the journal. `asked`: as the socket takes it.
-
-        Raises:
-            UsageError: what was asked cannot be used, or the log cannot be read.
-        """
-        try:
-            names = list(self.config.services)
-            service, *query = LOGS.read(Fields(asked, datetime.now(UTC), lambda _: names))
-            lines = self._lines(self.config.services[self.one_service(service)], LogQuery(*query))
-        except (BadInputError, ManagerError, OSError) as error:
-            raise UsageError(str(error)) from error
-        redact = self._redactor()
-        return Logs(service, tuple(replace(line, text=redact(line.text)) for line in lines), daemon=False)
+    def logs(self, service: str, *query: Any) -> Logs:
+        """Lines a service wrote, from the supervisor's own files or the journal."""
+        self._names(service)
+        lines, redact = self._lines(self.config.services[service], LogQuery(*query)), self._redactor()
+        return Logs(service, [replace(line, text=redact(line.text)) for line in lines], daemon=False)
 
     def _lines(self, service: Service, query: LogQuery) -> list[LogLine]:
         if service.manager is ManagerKind.SYSTEMD:
@@ -229,18 +227,18 @@ class LastKnown:
         logging.getLogger("opsbot").addHandler(logging.NullHandler())
         return Redactor(known_secrets(self.config))
 
-    def why(self, service: str | None) -> WhyReply:
+    def why(self, service: str) -> WhyReply:
         """Why a service stands as it does, as far as it was written down."""
         from opsbot.cli.offline_why import why  # noqa: PLC0415 - brings the watcher, for this alone
 
-        name = self.one_service(service)
-        lines = partial(self._lines, self.config.services[name])
+        self._names(service)
+        lines = partial(self._lines, self.config.services[service])
         with self._store() as db:
-            return why(db, name, self._state(name), lines, self._redactor())
+            return why(db, service, self._state(service), lines, self._redactor())
 
     def windows(self) -> WindowsReply:
         """The maintenance windows: the configuration alone tells."""
-        return replies.maintenance(maintenance(self.config.windows, datetime.now(UTC)), daemon=False)
+        return WindowsReply(maintenance(self.config.windows, datetime.now(UTC)), daemon=False)
 
     def snapshot(self) -> Snapshot:
         """All that the dashboard shows."""
@@ -252,10 +250,10 @@ class LastKnown:
             return Snapshot(
                 now,
                 None,
-                replies.host_reply(figures, self.config.host or socket.gethostname()),
+                HostReply(self.config.host or socket.gethostname(), figures),
                 status.services,
-                tuple(ledger.deployments(db, None, DEPLOYMENTS)),
-                tuple(_alert(db, notice) for notice in troubles(outbox.recent(db, ALERTS * 4))),
+                ledger.deployments(db, None, DEPLOYMENTS),
+                [_alert(db, notice) for notice in troubles(outbox.recent(db, ALERTS * 4))],
                 None,
             )
 

@@ -3,24 +3,15 @@
 import re
 import textwrap
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from opsbot.cli.terminal import Cell, Paint, fit, plain, table
-from opsbot.control.shapes import (
-    Audit,
-    CheckReply,
-    History,
-    Incidents,
-    ProofReply,
-    ServiceReply,
-    Status,
-    WhyReply,
-    WindowReply,
-    WindowsReply,
-)
+from opsbot.control import shapes
 from opsbot.core.deployment import Deployment, DeploymentStep
 from opsbot.core.model import Incident
 from opsbot.core.subjects import subject_name
+from opsbot.core.windows import Window
 from opsbot.formatting import duration, plain_times, since, size, whose
 from opsbot.services.port import LogLine, ServiceState
 
@@ -42,6 +33,15 @@ _SHORT = 10
 _WHOLE_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """How lines are shown: their colours, the time that ages are counted to, the width."""
+
+    paint: Paint
+    now: datetime
+    columns: int
+
+
 def colour_of(word: str) -> str:
     """The colour that goes with a state, a verdict, a phase or a level; "" for none."""
     return _COLOUR.get(
@@ -59,7 +59,7 @@ def age(at: datetime, now: datetime) -> str:
     return duration(max(now - at, timedelta(0)))
 
 
-def release_words(service: ServiceReply) -> str:
+def release_words(service: shapes.ServiceReply) -> str:
     """The live release: its commit and title."""
     release = service.release
     if release is not None:
@@ -79,8 +79,9 @@ def state_words(state: ServiceState, now: datetime) -> str:
     return words
 
 
-def status(reply: Status, paint: Paint, now: datetime, columns: int) -> list[str]:
+def status(reply: shapes.Status, screen: Screen) -> list[str]:
     """`status`: a line a service, and below it what is out of the ordinary."""
+    paint, now, columns = screen.paint, screen.now, screen.columns
     head: list[Cell] = [(name, "bold") for name in ("SERVICE", "STATE", "HEALTH", "PID", "CPU", "MEMORY", "RELEASE")]
     rows = [head]
     rows += [_status_row(one, now) for one in reply.services]
@@ -90,14 +91,14 @@ def status(reply: Status, paint: Paint, now: datetime, columns: int) -> list[str
     return shown if reply.alert_path is None else [*shown, _alert_path(reply.alert_path, paint, now, columns)]
 
 
-def _alert_path(proof: ProofReply, paint: Paint, now: datetime, columns: int) -> str:
+def _alert_path(proof: shapes.ProofReply, paint: Paint, now: datetime, columns: int) -> str:
     proven = f"last proven {since(proof.proven_at, now)}" if proof.proven_at else "never proven"
     if not proof.failure:
         return fit(f"alert path {proven}", columns)
     return paint(fit(f"alert path {proven}; {since(proof.tried_at, now)}: {plain(proof.failure)}", columns), BAD)
 
 
-def _status_row(one: ServiceReply, now: datetime) -> list[Cell]:
+def _status_row(one: shapes.ServiceReply, now: datetime) -> list[Cell]:
     return [
         (plain(one.service), "bold"),
         (state_words(one.state, now), colour_of(one.state.activity)),
@@ -109,16 +110,16 @@ def _status_row(one: ServiceReply, now: datetime) -> list[Cell]:
     ]
 
 
-def _stopped(one: ServiceReply) -> bool:
+def _stopped(one: shapes.ServiceReply) -> bool:
     """Whether all of it stands still because somebody wanted that: its checks are not counted then, and say nothing."""
     return one.state.stopped_by_hand and one.state.activity == "stopped" and not one.state.pid
 
 
-def _health_cell(one: ServiceReply) -> Cell:
+def _health_cell(one: shapes.ServiceReply) -> Cell:
     return ("-", "") if _stopped(one) else (one.verdict, colour_of(one.verdict))
 
 
-def notes(one: ServiceReply, now: datetime, columns: int = 120) -> Iterator[Cell]:
+def notes(one: shapes.ServiceReply, now: datetime, columns: int = 120) -> Iterator[Cell]:
     """What is out of the ordinary about a service, each on a line with its colour."""
     stopped = _stopped(one)
     for check in one.checks:
@@ -148,7 +149,7 @@ def notes(one: ServiceReply, now: datetime, columns: int = 120) -> Iterator[Cell
     yield from _kept(one, now, columns)
 
 
-def _kept(one: ServiceReply, now: datetime, columns: int) -> Iterator[Cell]:
+def _kept(one: shapes.ServiceReply, now: datetime, columns: int) -> Iterator[Cell]:
     """What people, and the source, keep from happening."""
     if one.hold is not None:
         hold = one.hold
@@ -166,7 +167,7 @@ def _kept(one: ServiceReply, now: datetime, columns: int) -> Iterator[Cell]:
         yield fit(text, columns), ODD
 
 
-def check_words(check: CheckReply, now: datetime) -> str:
+def check_words(check: shapes.CheckReply, now: datetime) -> str:
     """One check in a line."""
     verdict: str = check.verdict
     if verdict == "up" and check.ok is False:
@@ -177,8 +178,9 @@ def check_words(check: CheckReply, now: datetime) -> str:
     return f"{plain(check.name)} {verdict}{seen}"
 
 
-def health(reply: Status, paint: Paint, now: datetime) -> list[str]:
+def health(reply: shapes.Status, screen: Screen) -> list[str]:
     """`health`: a line a check, with what it just saw."""
+    paint, now = screen.paint, screen.now
     lines = []
     for one in reply.services:
         words = f"{one.verdict}, {state_words(one.state, now)}"
@@ -199,23 +201,28 @@ def log_line(line: LogLine, paint: Paint) -> str:
     return f"{paint(stamp(line.at), 'dim')} {paint(text, colour_of(line.level))}"
 
 
-def audit(reply: Audit, paint: Paint) -> list[str]:
+def logs(reply: shapes.Logs, screen: Screen) -> list[str]:
+    """`logs`: the lines as they are."""
+    return [log_line(line, screen.paint) for line in reply.lines]
+
+
+def audit(reply: shapes.Audit, screen: Screen) -> list[str]:
     """`audit`: a line an entry."""
     rows: list[list[Cell]] = []
     for entry in reply.entries:
-        who = plain(entry.by.name or entry.by.id)
+        who = plain(entry.actor_name or entry.actor_id)
         allowed = entry.allowed and not entry.result.startswith("refused")
         detail = f" {plain(entry.detail)}" if entry.detail else ""
         rows.append(
             [
                 (stamp(entry.at), "dim"),
-                (entry.by.origin, ""),
+                (entry.origin, ""),
                 (fit(who, 32), ""),
                 (fit(f"{entry.action} {plain(entry.service)}{detail}", 60), "bold"),
                 (plain(entry.result), "" if allowed else BAD),
             ]
         )
-    return table(rows, paint) or ["nothing has been asked of opsbot yet"]
+    return table(rows, screen.paint) or ["nothing has been asked of opsbot yet"]
 
 
 def deployment_title(one: Deployment) -> str:
@@ -292,30 +299,32 @@ def outcome(one: Deployment, paint: Paint, now: datetime) -> list[str]:
     return lines
 
 
-def windows(reply: WindowsReply, now: datetime) -> list[str]:
+def windows(reply: shapes.WindowsReply, screen: Screen) -> list[str]:
     """`windows`: those that are open, then those to come."""
+    now = screen.now
     lines = [
-        f"now      {plain(one.name)}: for another {duration(max(one.end - now, timedelta(0)))}, "
-        f"until {stamp(one.end)} UTC; {_does(one)}"
-        for one in reply.active
+        f"now      {plain(one.window.name)}: for another {duration(max(one.end - now, timedelta(0)))}, "
+        f"until {stamp(one.end)} UTC; {_does(one.window)}"
+        for one in reply.maintenance.active
     ]
     lines += [
-        f"in {duration(max(one.begin - now, timedelta(0)))}   {plain(one.name)}: {stamp(one.begin)} to "
-        f"{stamp(one.end)} UTC; {_does(one)}"
-        for one in reply.coming
+        f"in {duration(max(one.begin - now, timedelta(0)))}   {plain(one.window.name)}: {stamp(one.begin)} to "
+        f"{stamp(one.end)} UTC; {_does(one.window)}"
+        for one in reply.maintenance.coming
     ]
     return lines or ["no maintenance window is open, and none is to come"]
 
 
-def _does(one: WindowReply) -> str:
+def _does(window: Window) -> str:
     words = {"allow": "", "hold": "automatic deploys wait", "only": "automatic deploys are for it only"}
-    does = ("alerts wait" if one.mute else "", words[one.deploys], "" if one.recovery else "recovery waits")
-    about = ", ".join(map(plain, one.services)) or "everything"
+    does = ("alerts wait" if window.mute else "", words[window.deploys], "" if window.recovery else "recovery waits")
+    about = ", ".join(map(plain, window.services)) or "everything"
     return f"{about}; {', '.join(filter(None, does)) or 'nothing is kept back'}"
 
 
-def history(reply: History, paint: Paint, now: datetime, columns: int) -> list[str]:
+def history(reply: shapes.History, screen: Screen) -> list[str]:
     """`history`: deployments, then incidents."""
+    paint, now, columns = screen.paint, screen.now, screen.columns
     rows: list[list[Cell]] = [
         [
             (f"#{one.id}", "bold"),
@@ -349,14 +358,15 @@ def history(reply: History, paint: Paint, now: datetime, columns: int) -> list[s
     return lines
 
 
-def incidents(reply: Incidents, paint: Paint, now: datetime) -> list[str]:
+def incidents(reply: shapes.Incidents, screen: Screen) -> list[str]:
     """`incidents`: each with what hangs below it."""
-    lines = [line for one in reply.incidents for line in incident_lines(one, paint, now)]
+    lines = [line for one in reply.incidents for line in incident_lines(one, screen.paint, screen.now)]
     return lines or ["  none"]
 
 
-def why(reply: WhyReply, paint: Paint) -> list[str]:
+def why(reply: shapes.WhyReply, screen: Screen) -> list[str]:
     """`why`: the line, and what it rests on."""
+    paint = screen.paint
     lines = [paint(plain(reply.line), "bold" if reply.known else ODD)]
     return lines + [f"  {paint(stamp(one.at), 'dim')}  {one.kind:<8}{plain(one.text)}" for one in reply.events]
 

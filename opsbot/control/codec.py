@@ -1,23 +1,25 @@
 """Dataclasses as JSON, and back.
 
-Each field is a key. Times are ISO 8601 in UTC to the millisecond, lengths of time are seconds, enums are their values;
-tuples, sets and sequences are arrays. Where the JSON of a type differs from its fields, a `Form` says how.
+Each field is a key. Times are ISO 8601 in UTC to the millisecond, lengths of time are seconds, time zones IANA names,
+enums their values; tuples, sets and sequences are arrays. Where the JSON of a type differs from its fields, a
+`JsonForm` says how.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from enum import Enum
 from functools import cache
 from pathlib import PurePath
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from zoneinfo import ZoneInfo
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class JsonForm:
     """How the JSON of a dataclass differs from its fields.
 
     hidden: fields that are not sent, and have a default. keys: fields whose key has another name. inlined: fields that
@@ -31,13 +33,13 @@ class Form:
     added: Mapping[str, Callable[[Any], object]] = field(default_factory=dict)
 
 
-_PLAIN = Form()
+_PLAIN = JsonForm()
 
 
 class Codec:
     """Encodes values, and decodes them again, with these forms."""
 
-    def __init__(self, forms: Mapping[type, Form]) -> None:
+    def __init__(self, forms: Mapping[type, JsonForm]) -> None:
         """forms: by the dataclass. One that has none is sent as it is."""
         self._forms = forms
 
@@ -55,7 +57,9 @@ class Codec:
             return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         if isinstance(value, timedelta):
             return value.total_seconds()
-        if isinstance(value, PurePath):
+        if isinstance(value, date | time):
+            return value.isoformat()
+        if isinstance(value, PurePath | tzinfo):
             return str(value)
         if isinstance(value, Mapping):
             return {str(self.encode(key)): self.encode(one) for key, one in value.items()}
@@ -97,8 +101,10 @@ class Codec:
             return container(self._decode(parts[0], one) for one in value)
         if is_dataclass(kind):
             return self._decode_object(kind, value)
-        if kind is datetime:
-            return datetime.fromisoformat(value)
+        if kind in {datetime, date, time}:
+            return kind.fromisoformat(value)
+        if kind is tzinfo:
+            return ZoneInfo(value)
         if kind is timedelta:
             return timedelta(seconds=value)
         return kind(value) if isinstance(kind, type) and issubclass(kind, Enum | PurePath) else value

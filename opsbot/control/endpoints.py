@@ -27,7 +27,7 @@ LONG = 600.0
 """Seconds for what is answered only once it is done: a restart, checks, a slow remote."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Endpoint(Generic[T]):
     """What can be asked. path: below /v1/. answer: the type of the answer, or of each value of a stream.
 

@@ -19,15 +19,15 @@ from aiohttp import web
 
 from opsbot import __version__
 from opsbot.control.routes import Routes, errors_as_json
-from opsbot.control.shapes import Ping
-from opsbot.control.snapshot import GatewaySource, Snapshots
+from opsbot.control.shapes import Gateway, Ping
+from opsbot.control.snapshot import Snapshots
 from opsbot.control.unix_path import reachable
 from opsbot.runtime.signals import ReloadRequests
 
 if TYPE_CHECKING:
     from opsbot.engine import Engine
 
-__all__ = ["ControlServer", "ControlError", "GatewaySource", "start_control"]
+__all__ = ["ControlServer", "ControlError", "Gateway", "start_control"]
 
 BODY_BYTES = 64 * 1024
 CLOSE_SECONDS = 2.0
@@ -112,7 +112,7 @@ async def start_control(
     path: Path,
     clock: Callable[[], datetime],
     *,
-    gateway: Callable[[], GatewaySource] | None = None,
+    gateway: Callable[[], Gateway] | None = None,
     reload_requests: ReloadRequests | None = None,
 ) -> ControlServer:
     """Open the control socket at `path` and answer on it until `ControlServer.close`.

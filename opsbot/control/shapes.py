@@ -5,19 +5,21 @@ it). Sizes are bytes. All text may be untrusted; whoever shows it escapes it. `d
 answered, and the store was read.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
 from typing import Any
 
-from opsbot.control.codec import Codec, Form
+from opsbot.control.codec import Codec, JsonForm
 from opsbot.core.access import Actor
 from opsbot.core.deployment import Deployment, DeploymentStep, Hold, Release
 from opsbot.core.flapping import Flaps
 from opsbot.core.health import Verdict
-from opsbot.core.model import Acknowledgement, Deed, Incident, Silence, SourceState
+from opsbot.core.model import Acknowledgement, AuditEntry, Deed, Incident, Silence, SourceState
+from opsbot.core.windows import Maintenance, Span
 from opsbot.formatting import plain_times
+from opsbot.host.figures import HostFigures
 from opsbot.services.port import LogLine, ServiceState
 
 
@@ -60,7 +62,7 @@ class ServiceReply:
     cpu: float | None
     memory: int | None
     tasks: int | None
-    checks: tuple[CheckReply, ...]
+    checks: Sequence[CheckReply]
     live: str | None
     live_since: datetime | None
     release: Release | None
@@ -90,7 +92,7 @@ class ProofReply:
 class Status:
     """`status` and `health`. `alert_path` is null where it is not known."""
 
-    services: tuple[ServiceReply, ...]
+    services: Sequence[ServiceReply]
     alert_path: ProofReply | None = None
     daemon: bool = True
 
@@ -104,7 +106,7 @@ class Status:
 class Incidents:
     """`incidents`: newest first."""
 
-    incidents: tuple[Incident, ...]
+    incidents: Sequence[Incident]
     daemon: bool = True
 
 
@@ -112,8 +114,8 @@ class Incidents:
 class History:
     """`history`: newest first."""
 
-    deployments: tuple[Deployment, ...]
-    incidents: tuple[Incident, ...]
+    deployments: Sequence[Deployment]
+    incidents: Sequence[Incident]
     daemon: bool = True
 
 
@@ -133,7 +135,7 @@ class WhyReply:
     service: str
     known: bool
     line: str
-    events: tuple[WhyEvent, ...]
+    events: Sequence[WhyEvent]
     daemon: bool = True
 
 
@@ -142,61 +144,23 @@ class Logs:
     """`logs`: oldest first."""
 
     service: str
-    lines: tuple[LogLine, ...]
+    lines: Sequence[LogLine]
     daemon: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class By:
-    """Who did it: the origin (`cli`, `discord`, `poll`...), the id, the name."""
-
-    origin: str
-    id: str
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class AuditReply:
-    """One entry of the audit log."""
-
-    id: int
-    at: datetime
-    by: By
-    action: str
-    service: str
-    detail: str
-    allowed: bool
-    result: str
 
 
 @dataclass(frozen=True, slots=True)
 class Audit:
     """`audit`: newest first."""
 
-    entries: tuple[AuditReply, ...]
+    entries: Sequence[AuditEntry]
     daemon: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class WindowReply:
-    """One occurrence of a maintenance window. No `services` means all."""
-
-    name: str
-    services: tuple[str, ...]
-    begin: datetime
-    end: datetime
-    timezone: str
-    mute: bool
-    deploys: str
-    recovery: bool
 
 
 @dataclass(frozen=True, slots=True)
 class WindowsReply:
     """The windows that are open, and the next three."""
 
-    active: tuple[WindowReply, ...]
-    coming: tuple[WindowReply, ...]
+    maintenance: Maintenance
     daemon: bool = True
 
 
@@ -268,7 +232,7 @@ class ReloadReply:
     answered: int = 0
     ok: bool = True
     text: str = ""
-    lines: tuple[str, ...] = ()
+    lines: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,39 +258,21 @@ class NoticeReply:
 
 
 @dataclass(frozen=True, slots=True)
-class DiskReply:
-    """One file system."""
-
-    path: str
-    total: int
-    used: int
-    free: int
-
-
-@dataclass(frozen=True, slots=True)
 class HostReply:
-    """The host: `cpu` in percent of all cores (null where not told), memory in bytes, load over 1, 5, 15 minutes."""
+    """The host. Memory in bytes, `cpu` in percent of all cores, load over 1, 5, 15 minutes; null where not told."""
 
     name: str
-    cpu: float | None
-    cores: int
-    memory_total: int | None
-    memory_available: int | None
-    swap_total: int | None
-    swap_used: int | None
-    load: tuple[float, ...]
-    disks: tuple[DiskReply, ...]
-    uptime: float | None
+    figures: HostFigures
 
 
 @dataclass(frozen=True, slots=True)
-class GatewayReply:
-    """The connection to Discord. `latency` in seconds; `waiting`: notices not yet told."""
+class Gateway:
+    """The connection to Discord. `latency` in seconds, null where not known; `waiting`: notices not yet told."""
 
     connected: bool
-    since: datetime | None
-    latency: float | None
-    waiting: int
+    since: datetime | None = None
+    latency: float | None = None
+    waiting: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,10 +282,10 @@ class Snapshot:
     at: datetime
     daemon: Ping | None
     host: HostReply
-    services: tuple[ServiceReply, ...]
-    deployments: tuple[Deployment, ...]
-    alerts: tuple[NoticeReply, ...]
-    gateway: GatewayReply | None
+    services: Sequence[ServiceReply]
+    deployments: Sequence[Deployment]
+    alerts: Sequence[NoticeReply]
+    gateway: Gateway | None
 
     @property
     def healthy(self) -> bool:
@@ -349,16 +295,19 @@ class Snapshot:
 
 def _form(
     *, hidden: str = "", inlined: str = "", added: dict[str, Callable[[Any], object]] | None = None, **keys: str
-) -> Form:
-    return Form(frozenset(hidden.split()), keys, frozenset(inlined.split()), added or {})
+) -> JsonForm:
+    return JsonForm(frozenset(hidden.split()), keys, frozenset(inlined.split()), added or {})
 
 
-_HEALTHY: dict[str, Callable[[Any], object]] = {"healthy": attrgetter("healthy")}
+def _by(entry: AuditEntry) -> dict[str, str]:
+    return {"origin": entry.origin, "id": entry.actor_id, "name": entry.actor_name}
+
 
 _codec = Codec(
     {
         Actor: _form(hidden="roles owner"),
         AcknowledgementReply: _form(inlined="value"),
+        AuditEntry: _form(added={"by": _by}),
         Deed: _form(added={"text": lambda deed: plain_times(deed.text)}),
         Deployment: _form(
             actor="by", hidden="revision", added={"finished": attrgetter("finished"), "ok": attrgetter("ok")}
@@ -366,12 +315,15 @@ _codec = Codec(
         Flaps: _form(
             count="changes", since="flapping_since", hidden="changes last", added={"flapping": attrgetter("flapping")}
         ),
+        HostReply: _form(inlined="figures"),
         Incident: _form(inlined="evidence flaps", hidden="revision"),
         ServiceState: _form(hidden="run release revivable parts groups"),
-        Snapshot: _form(added=_HEALTHY),
+        Snapshot: _form(added={"healthy": attrgetter("healthy")}),
         SourceState: _form(hidden="told"),
-        Status: _form(added=_HEALTHY),
+        Span: _form(inlined="window"),
+        Status: _form(added={"healthy": attrgetter("healthy")}),
         DeploymentStep: _form(added={"note": lambda step: plain_times(step.note)}),
+        WindowsReply: _form(inlined="maintenance"),
     }
 )
 encode = _codec.encode

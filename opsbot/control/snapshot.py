@@ -3,12 +3,12 @@
 import asyncio
 import socket
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from opsbot.control import replies
-from opsbot.control.shapes import GatewayReply, NoticeReply, Ping, Snapshot
+from opsbot.control.shapes import Gateway, HostReply, NoticeReply, Ping, Snapshot
 from opsbot.core.model import Notification
 from opsbot.store import ledger, outbox
 
@@ -18,15 +18,6 @@ if TYPE_CHECKING:
 DEPLOYMENTS = 8
 ALERTS = 8
 FRESH = timedelta(milliseconds=900)
-
-
-@dataclass(frozen=True, slots=True)
-class GatewaySource:
-    """The connection to Discord at one moment. `latency` in seconds, None where not known."""
-
-    connected: bool
-    since: datetime | None = None
-    latency: float | None = None
 
 
 def troubles(notices: Iterable[Notification]) -> list[Notification]:
@@ -58,16 +49,16 @@ class Snapshots:
 
     async def _gather(self, now: datetime) -> Snapshot:
         engine = self._engine
-        services = tuple(map(replies.service_reply, await engine.standings.of(list(engine.config.services))))
+        services = [replies.service_reply(one) for one in await engine.standings.of(list(engine.config.services))]
         host = await asyncio.to_thread(engine.standings.host)
         recent = await engine.store.read(ledger.deployments, None, DEPLOYMENTS)
         return Snapshot(
             now,
             self._ping,
-            replies.host_reply(host, engine.config.host or socket.gethostname()),
+            HostReply(engine.config.host or socket.gethostname(), host),
             services,
-            tuple(recent),
-            tuple([await self._alert(notice) for notice in troubles(await engine.look.alerts(ALERTS * 4))]),
+            recent,
+            [await self._alert(notice) for notice in troubles(await engine.look.alerts(ALERTS * 4))],
             await self._gateway_reply(),
         )
 
@@ -77,8 +68,8 @@ class Snapshots:
             incident = await self._engine.look.incident(notice.subject)
         return replies.notice_reply(notice, incident)
 
-    async def _gateway_reply(self) -> GatewayReply | None:
+    async def _gateway_reply(self) -> GatewaySource | None:
         if self._gateway is None:
             return None
         waiting, _ = await self._engine.store.read(outbox.waiting, self._engine.clock())
-        return replies.like(GatewayReply, self._gateway(), waiting=waiting)
+        return replace(self._gateway(), waiting=waiting)

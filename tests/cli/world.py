@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from opsbot.config import Check, CheckKind, Config, Discord, Http, ManagerKind, Secret, Service, Source, StateConfig
-from opsbot.control.server import ControlServer, GatewaySource, start_control
+from opsbot.control.server import ControlServer, Gateway, start_control
 from opsbot.core.access import Actor, Origin, Ranks
 from opsbot.core.deployment import (
     Commit,
@@ -362,7 +362,7 @@ async def world(
             now,
             poller=cast("Poller", polling),
         )
-        gateway = GatewaySource(connected=True, since=now() - timedelta(minutes=5), latency=0.041)
+        gateway = Gateway(connected=True, since=now() - timedelta(minutes=5), latency=0.041)
         control = await start_control(
             engine, socket or config.state.socket, now, gateway=lambda: gateway, reload_requests=reload_requests
         )
