@@ -89,7 +89,8 @@ class CliSession:
 
     def options(self, endpoint: Endpoint[Any]) -> dict[str, object]:
         """The parameters of an endpoint, from the verb's options of the same names."""
-        return {name: getattr(self.args, name, None) for name in endpoint.parameters}
+        given = vars(self.args)
+        return {name: given[name] for name in endpoint.parameters if given.get(name) is not None}
 
     def ask(self, endpoint: Endpoint[T], offline: str = "") -> T:
         """What the daemon answers to the verb's options.

@@ -75,7 +75,7 @@ class Client:
         self, endpoint: Endpoint[Any], values: Mapping[str, object], timeout: float
     ) -> Iterator[http.client.HTTPResponse]:
         route = "/v1/" + endpoint.path.format_map(values)
-        given = {name: v for name, v in values.items() if v is not None and f"{{{name}}}" not in endpoint.path}
+        given = {name: value for name, value in values.items() if f"{{{name}}}" not in endpoint.path}
         headers = {"Content-Type": "application/json", "Connection": "close"}
         if os.geteuid() == 0 and os.environ.get("SUDO_USER"):
             headers["X-Sudo-User"] = os.environ["SUDO_USER"].encode("ascii", "replace").decode()
@@ -110,7 +110,7 @@ class Client:
             raise AnswerError("error", text) from error
 
     def ask(self, endpoint: Endpoint[T], **values: object) -> T:
-        """One question, one answer. What is None is not sent."""
+        """One question, one answer."""
         with self._request(endpoint, values, endpoint.seconds) as response:
             return self._decoded(endpoint, self._read(response))
 

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from opsbot.cli.client import AnswerError, Client
+from opsbot.control.endpoints import LOGS_FOLLOW, MONITOR, MONITOR_FOLLOW, STATUS
 from opsbot.control.peer import caller
 from opsbot.control.server import ControlError, ControlServer, start_control
 from opsbot.control.unix_path import MOST, reachable
@@ -225,7 +226,7 @@ async def test_ranks_by_user_and_by_group_hold_on_the_socket(
 
 async def test_a_stream_ends_when_its_reader_goes_away(daemon: World) -> None:
     def watch_two_and_leave() -> int:
-        stream = Client(daemon.socket).follow("logs/follow", service="api")
+        stream = Client(daemon.socket).follow(LOGS_FOLLOW, service="api")
         return len([next(stream)])
 
     daemon.services.write("before")
@@ -237,7 +238,7 @@ async def test_a_stream_ends_when_its_reader_goes_away(daemon: World) -> None:
 
 async def test_closing_ends_the_streams_at_once(tmp_path: Path) -> None:
     def read_all(path: Path) -> int:
-        return len(list(Client(path).follow("monitor/follow")))
+        return len(list(Client(path).follow(MONITOR_FOLLOW)))
 
     async with world(configuration(tmp_path)) as here:
         reading = asyncio.create_task(asyncio.to_thread(read_all, here.socket))
@@ -250,12 +251,12 @@ async def test_closing_ends_the_streams_at_once(tmp_path: Path) -> None:
 
 async def test_many_watchers_share_a_snapshot(daemon: World) -> None:
     client = Client(daemon.socket)
-    first, second = [await asyncio.to_thread(client.ask, "GET", "monitor") for _ in range(2)]
-    assert first["at"] == second["at"]
+    first, second = [await asyncio.to_thread(client.ask, MONITOR) for _ in range(2)]
+    assert first.at == second.at
 
 
 async def test_a_refusal_reaches_the_client_as_a_value(daemon: World) -> None:
     with pytest.raises(AnswerError) as caught:
-        await asyncio.to_thread(Client(daemon.socket).ask, "GET", "status", service="apo")
+        await asyncio.to_thread(Client(daemon.socket).ask, STATUS, service="apo")
     assert caught.value.why == "unknown-service"
     assert "Did you mean api?" in str(caught.value)
