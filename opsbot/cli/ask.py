@@ -139,8 +139,14 @@ def _passes(reply: Status) -> bool:
 
 
 def _restarted(reply: Restarted, _: Screen) -> list[str]:
-    pid = f", pid {reply.state.pid}" if reply.state.pid else ""
-    return [f"{plain(reply.service)} restarted: {reply.state.activity}{pid}"]
+    state = f"{reply.state.activity}, pid {reply.state.pid}" if reply.state.pid else str(reply.state.activity)
+    if reply.verified is False:
+        return [f"{plain(reply.service)} restarted, but verification failed: {plain(reply.seen)} (now {state})"]
+    return [f"{plain(reply.service)} restarted: {state}" + (f"; {plain(reply.seen)}" if reply.seen else "")]
+
+
+def _is_up(reply: Restarted) -> bool:
+    return reply.verified is not False and reply.state.activity in {"running", "starting"}
 
 
 def _tried(reply: NotifyReply, _: Screen) -> list[str]:
@@ -159,7 +165,7 @@ VERBS: Mapping[str, CliVerb[Any]] = {
     "audit": CliVerb(endpoints.AUDIT, show.audit, offline=OFFLINE),
     "windows": CliVerb(endpoints.WINDOWS, show.windows, offline=BY_FILE),
     "notify": CliVerb(endpoints.NOTIFY, _tried, attrgetter("ok")),
-    "restart": CliVerb(endpoints.RESTART, _restarted, lambda one: one.state.activity in {"running", "starting"}),
+    "restart": CliVerb(endpoints.RESTART, _restarted, _is_up),
     "hold": CliVerb(endpoints.HOLD, lambda one, _: [f"{plain(one.service)} is held: no deploys until `opsbot resume`"]),
     "resume": CliVerb(
         endpoints.RESUME,

@@ -106,7 +106,8 @@ MONITOR = _get("monitor", shapes.Snapshot)
 MONITOR_FOLLOW = _get("monitor/follow", shapes.Snapshot)
 """A snapshot a second; written into the audit log once."""
 
-RESTART = _post("restart", shapes.Restarted, LONG, service=_service(Action.RESTART))
+RESTART = _post("restart", shapes.Restarted, LONG, service=_service(Action.RESTART), wait=Fields.flag)
+"""wait: for the checks, up to the verify timeout of the service."""
 DEPLOY = _post("deploy", Deployment, LONG, service=_service(Action.DEPLOY), ref=Fields.text, reason=_reason)
 NOW = _post("now", Deployment, service=_service(Action.NOW))
 UPDATE = _post("update", shapes.UpdateReply, LONG, service=_service(Action.DEPLOY))

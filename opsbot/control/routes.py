@@ -133,7 +133,7 @@ class Routes:
             self._follows(endpoints.DEPLOYMENT_FOLLOW, self._deployment_follow),
             self._answers(endpoints.MONITOR, self._monitor),
             self._follows(endpoints.MONITOR_FOLLOW, self._monitor_follow),
-            self._answers(endpoints.RESTART, services.restart, lambda state, name: shapes.Restarted(name, state)),
+            self._answers(endpoints.RESTART, self._restart),
             self._answers(endpoints.DEPLOY, releases.deploy),
             self._answers(endpoints.NOW, releases.now),
             self._answers(endpoints.UPDATE, self._update),
@@ -238,6 +238,15 @@ class Routes:
         while True:
             yield await self.snapshots.latest()
             await asyncio.sleep(_SNAPSHOT_SECONDS)
+
+    async def _restart(self, who: Actor, service: str, *wait: bool) -> shapes.Restarted | Refused:
+        state = await self.engine.services.restart(who, service)
+        if isinstance(state, Refused):
+            return state
+        if not any(wait):
+            return shapes.Restarted(service, state)
+        outcome = await self.engine.services.verify_restart(service, state)
+        return shapes.Restarted(service, outcome.state, outcome.ok, outcome.seen)
 
     async def _update(self, who: Actor, service: str) -> shapes.UpdateReply | Refused:
         found = await self.engine.releases.update(who, service)

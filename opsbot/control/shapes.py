@@ -166,10 +166,15 @@ class WindowsReply:
 
 @dataclass(frozen=True, slots=True)
 class Restarted:
-    """`restart`: how the service stands after it."""
+    """`restart`: the state of the service after it.
+
+    verified: whether its checks passed and it stayed alive, null where nobody waited for that; seen: what was seen.
+    """
 
     service: str
     state: ServiceState
+    verified: bool | None = None
+    seen: str = ""
 
 
 @dataclass(frozen=True, slots=True)

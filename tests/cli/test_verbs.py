@@ -141,10 +141,42 @@ async def test_health_runs_the_checks_and_exits_1_when_one_fails(daemon: World, 
     assert "FAIL  web" in ended.out
 
 
-async def test_restart_says_the_new_pid(daemon: World, opsbot: Opsbot) -> None:
+async def test_restart_waits_for_the_checks_and_says_what_they_saw(daemon: World, opsbot: Opsbot) -> None:
     ended = await opsbot("restart")
-    assert (ended.code, ended.out) == (0, "api restarted: running, pid 4243\n")
+    assert (ended.code, ended.out) == (0, "api restarted: running, pid 4243; all 2 checks passed\n")
     assert daemon.services.restarted == ["api"]
+    assert set(daemon.probing.asked) == {"web", "process"}
+    reply = json.loads((await opsbot("restart", "--json")).out)
+    assert (reply["verified"], reply["seen"], reply["state"]["pid"]) == (True, "all 2 checks passed", 4243)
+
+
+async def test_a_restart_that_is_not_waited_for_says_the_new_pid(daemon: World, opsbot: Opsbot) -> None:
+    daemon.services.dies = "exit status 1"
+    ended = await opsbot("restart", "--no-wait")
+    assert (ended.code, ended.out) == (0, "api restarted: running, pid 4243\n")
+    assert daemon.probing.asked == []
+    assert json.loads((await opsbot("restart", "--no-wait", "--json")).out)["verified"] is None
+
+
+async def test_a_restarted_process_that_dies_is_no_success(daemon: World, opsbot: Opsbot) -> None:
+    daemon.services.dies = f"exit status 1 {HOSTILE}"
+    ended = await opsbot("restart")
+    assert ended.code == 1
+    assert re.match(
+        r"api restarted, but verification failed: it died .* after its start \(exit status 1 .*\)", ended.out
+    )
+    assert ended.out.endswith("(now failed)\n")
+    assert harmless(ended.out)
+
+
+async def test_a_check_that_fails_after_a_restart_is_no_success(daemon: World, opsbot: Opsbot) -> None:
+    daemon.probing.seen["web"] = "connection refused"
+    ended = await opsbot("restart")
+    assert ended.code == 1
+    assert "api restarted, but verification failed: " in ended.out
+    assert "web: connection refused (now running, pid 4243)" in ended.out
+    reply = json.loads((await opsbot("restart", "--json")).out)
+    assert (reply["verified"], reply["state"]["activity"]) == (False, "running")
 
 
 async def test_a_restart_that_fails_exits_1_with_the_reason(daemon: World, opsbot: Opsbot) -> None:
