@@ -29,16 +29,10 @@ def like(kind: type[T], value: object, **others: Any) -> T:
 def check_reply(name: str, health: "CheckHealth") -> shapes.CheckReply:
     """One check."""
     last = health.last
-    return shapes.CheckReply(
-        name,
-        health.verdict,
-        health.since,
-        last.ok if last and last.known else None,
-        last.seen if last else "",
-        last.at if last else None,
-        last.took if last else None,
-        health.streak,
-    )
+    if last is None:
+        return like(shapes.CheckReply, health, name=name, ok=None, seen="", at=None, took=None)
+    ok = last.ok if last.known else None
+    return like(shapes.CheckReply, health, name=name, ok=ok, seen=last.seen, at=last.at, took=last.took)
 
 
 def service_reply(status: "ServiceStatus") -> shapes.ServiceReply:

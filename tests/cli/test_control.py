@@ -16,9 +16,13 @@ from typing import Any
 import pytest
 
 from opsbot.cli.client import AnswerError, Client
-from opsbot.control.endpoints import LOGS_FOLLOW, MONITOR, MONITOR_FOLLOW, STATUS
+from opsbot.control import endpoints
+from opsbot.control.endpoints import LOGS_FOLLOW, MONITOR, MONITOR_FOLLOW, STATUS, Endpoint
 from opsbot.control.peer import caller
+from opsbot.control.routes import Routes
 from opsbot.control.server import ControlError, ControlServer, start_control
+from opsbot.control.shapes import Ping
+from opsbot.control.snapshot import Snapshots
 from opsbot.control.unix_path import MOST, reachable
 from opsbot.core.access import Ranks
 from opsbot.store import audit
@@ -52,6 +56,15 @@ async def raw(path: Path, method: str, route: str, body: bytes | None = None) ->
         return response.status, answer
 
     return await asyncio.to_thread(send)
+
+
+async def test_every_endpoint_that_is_declared_is_answered(daemon: World) -> None:
+    ping = Ping("1", 1, now(), "")
+    routes = Routes(daemon.engine, now, ping, Snapshots(daemon.engine, now, ping, None), asyncio.Event())
+    answered = {(route.method, route.path.replace(":[0-9]{1,15}", "")) for route in routes.table()}
+    declared = [one for one in vars(endpoints).values() if isinstance(one, Endpoint)]
+    assert answered == {(one.method, f"/v1/{one.path}") for one in declared}
+    assert len(answered) == len(declared)
 
 
 async def test_ping_tells_version_pid_and_state_directory(daemon: World) -> None:
