@@ -51,6 +51,11 @@ def words(text: str, style: str = "") -> Text:
     return Text(plain(text), style=style, no_wrap=True, overflow="ellipsis")
 
 
+def _line(*parts: Text | str | tuple[str, str]) -> Text:
+    """These texts one after the other, each with its colour, on one line."""
+    return Text.assemble(*parts, no_wrap=True, overflow="ellipsis")
+
+
 def _percent(part: float, whole: float) -> float:
     return 100 * part / whole if whole else 0.0
 
@@ -89,11 +94,7 @@ def _host(snapshot: Snapshot, columns: int) -> RenderableType:
         gauges.append(_gauge(name, percent, said, bar=wide))
     load = " ".join(f"{one:.2f}" for one in host.load)
     gauges.append(_gauge("load", _percent(host.load[0], host.cores), load, bar=False))
-    line = Text(no_wrap=True, overflow="ellipsis")
-    for at, gauge in enumerate(gauges):
-        line.append_text(Text("   " if at else ""))
-        line.append_text(gauge)
-    return line
+    return _line(gauges[0], *(part for gauge in gauges[1:] for part in ("   ", gauge)))
 
 
 def _head(snapshot: Snapshot, now: datetime, trouble: str) -> RenderableType:
@@ -116,7 +117,7 @@ def _head(snapshot: Snapshot, now: datetime, trouble: str) -> RenderableType:
             parts.append((f"Discord away{length}", "bold red"))
         if gateway is not None and gateway.waiting:
             parts.append((f"  {gateway.waiting} notices wait", "yellow"))
-    left = Text.assemble(*parts, no_wrap=True, overflow="ellipsis")
+    left = _line(*parts)
     row = Table.grid(expand=True, padding=(0, 2, 0, 0), pad_edge=False)
     row.add_column(ratio=1, no_wrap=True)
     row.add_column(justify="right", no_wrap=True)
@@ -157,14 +158,11 @@ def _services(snapshot: Snapshot, now: datetime, columns: int) -> RenderableType
 
 def _remarks(snapshot: Snapshot, now: datetime) -> list[Text]:
     """What is out of the ordinary, but for the checks, which have a table, and the deploys, which have lines."""
-    found = []
-    for one in snapshot.services:
-        quiet = replace(one, checks=(), deploying=None)
-        for said, colour in cli_show.notes(quiet, now, 400):
-            found.append(
-                Text.assemble((plain(one.service), "bold"), "  ", (said, colour), no_wrap=True, overflow="ellipsis")
-            )
-    return found
+    return [
+        _line((plain(one.service), "bold"), "  ", note)
+        for one in snapshot.services
+        for note in cli_show.notes(replace(one, checks=(), deploying=None), now, 400)
+    ]
 
 
 def _checks(snapshot: Snapshot, now: datetime, room: int) -> tuple[RenderableType, int]:
@@ -206,15 +204,8 @@ def _deploy(one: Deployment, now: datetime) -> Text:
     age = since(one.finished_at, now) if one.finished_at else f"{cli_show.took(one, now)}…"
     said = [(f"#{one.id:<4}", "dim"), (f"{one.phase:<10}", colour), (f"{age:>12}  ", "dim")]
     note = f"  {plain(one.note)}" if one.note and not one.ok and one.finished else ""
-    return Text.assemble(
-        *said,
-        (plain(one.service), "bold"),
-        f"  {cli_show.commits_words(one) or one.kind}",
-        (f"  {plain(one.actor.name)}", "dim"),
-        (note, colour),
-        no_wrap=True,
-        overflow="ellipsis",
-    )
+    what, who = f"  {cli_show.commits_words(one) or one.kind}", f"  {plain(one.actor.name)}"
+    return _line(*said, (plain(one.service), "bold"), what, (who, "dim"), (note, colour))
 
 
 def _phases(one: Deployment, now: datetime) -> Text:
@@ -232,17 +223,8 @@ def _alerts(alerts: Sequence[NoticeReply], now: datetime, room: int) -> list[Tex
     for one in alerts[:room]:
         colour = {"incident": "red", "call": "bold red", "recovered": "green"}.get(one.kind, "yellow")
         waits = "" if one.told_at else "  (Discord not told yet)"
-        lines.append(
-            Text.assemble(
-                (f"{since(one.at, now):>12}  ", "dim"),
-                (f"{_KINDS.get(one.kind, one.kind):<8}", colour),
-                (plain(one.service), "bold"),
-                f"  {plain(one.text)}",
-                (waits, "yellow"),
-                no_wrap=True,
-                overflow="ellipsis",
-            )
-        )
+        head = (f"{since(one.at, now):>12}  ", "dim"), (f"{_KINDS.get(one.kind, one.kind):<8}", colour)
+        lines.append(_line(*head, (plain(one.service), "bold"), f"  {plain(one.text)}", (waits, "yellow")))
     return lines
 
 

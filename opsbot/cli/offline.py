@@ -108,7 +108,8 @@ class LastKnown:
         }
         try:
             given = endpoint.read(Fields(options, datetime.now(UTC), lambda _: names))
-            return cast("T", answers[endpoint](*given))
+            found = answers[endpoint](*given)
+            return cast("T", found if isinstance(found, Snapshot) else replace(found, daemon=False))
         except (BadInputError, ManagerError, OSError) as error:
             raise UsageError(str(error)) from error
 
@@ -174,21 +175,21 @@ class LastKnown:
         """How the services stand."""
         names = self._names(service)
         with self._store() as db:
-            return replies.status([self._status(db, name) for name in names], daemon=False)
+            return replies.status([self._status(db, name) for name in names])
 
     def history(self, service: str | None, limit: int) -> History:
         """Deployments and incidents."""
         self._names(service)
         with self._store() as db:
             found = ledger.deployments(db, service, limit), incident_repository.incidents(db, service, limit)
-        return History(*found, daemon=False)
+        return History(*found)
 
     def incidents(self, service: str | None, limit: int, still_open: bool) -> Incidents:  # noqa: FBT001 - as the endpoint has it
         """Incidents."""
         if service is not None and not is_host(service):
             self._names(service)
         with self._store() as db:
-            return Incidents(incident_repository.incidents(db, service, limit, still_open=still_open), daemon=False)
+            return Incidents(incident_repository.incidents(db, service, limit, still_open=still_open))
 
     def audit(self, service: str | None, member: str | None, limit: int) -> Audit:
         """The audit log, for root and the owner of the store: nobody is there to ask for a rank.
@@ -203,13 +204,13 @@ class LastKnown:
         if os.geteuid() not in {0, owner}:
             raise NotAllowedError("without the daemon only root and the owner of the store may read the audit log")
         with self._store() as db:
-            return Audit(audit.entries(db, service, member, limit), daemon=False)
+            return Audit(audit.entries(db, service, member, limit))
 
     def logs(self, service: str, *query: Any) -> Logs:
         """Lines a service wrote, from the supervisor's own files or the journal."""
         self._names(service)
         lines, redact = self._lines(self.config.services[service], LogQuery(*query)), self._redactor()
-        return Logs(service, [replace(line, text=redact(line.text)) for line in lines], daemon=False)
+        return Logs(service, [replace(line, text=redact(line.text)) for line in lines])
 
     def _lines(self, service: Service, query: LogQuery) -> list[LogLine]:
         if service.manager is ManagerKind.SYSTEMD:
@@ -238,7 +239,7 @@ class LastKnown:
 
     def windows(self) -> WindowsReply:
         """The maintenance windows: the configuration alone tells."""
-        return WindowsReply(maintenance(self.config.windows, datetime.now(UTC)), daemon=False)
+        return WindowsReply(maintenance(self.config.windows, datetime.now(UTC)))
 
     def snapshot(self) -> Snapshot:
         """All that the dashboard shows."""

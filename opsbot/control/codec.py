@@ -13,7 +13,6 @@ from functools import cache
 from pathlib import PurePath
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
-from zoneinfo import ZoneInfo
 
 T = TypeVar("T")
 
@@ -104,6 +103,8 @@ class Codec:
         if kind in {datetime, date, time}:
             return kind.fromisoformat(value)
         if kind is tzinfo:
+            from zoneinfo import ZoneInfo  # noqa: PLC0415 - seldom needed, and the command line must start fast
+
             return ZoneInfo(value)
         if kind is timedelta:
             return timedelta(seconds=value)

@@ -53,18 +53,16 @@ def service_reply(status: "ServiceStatus") -> shapes.ServiceReply:
     )
 
 
-def status(
-    services: "Iterable[ServiceStatus]", proof: "DeliveryTest | None" = None, *, daemon: bool = True
-) -> shapes.Status:
+def status(services: "Iterable[ServiceStatus]", proof: "DeliveryTest | None" = None) -> shapes.Status:
     """`status` and `health`."""
     path = None if proof is None else like(shapes.ProofReply, proof)
-    return shapes.Status([service_reply(one) for one in services], path, daemon)
+    return shapes.Status([service_reply(one) for one in services], path)
 
 
-def why(account: "RootCause", service: str, *, daemon: bool = True) -> shapes.WhyReply:
+def why(account: "RootCause", service: str) -> shapes.WhyReply:
     """`why`."""
     events = [shapes.WhyEvent(one.at, one.kind, plain_times(one.text)) for one in account.events]
-    return shapes.WhyReply(service, account.known, plain_times(account.line), events, daemon)
+    return shapes.WhyReply(service, account.known, plain_times(account.line), events)
 
 
 def acknowledgement(value: "Acknowledgement", service: str, _reason: str) -> shapes.AcknowledgementReply:
