@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from opsbot.cli import show
+from opsbot.cli import FAILED, FINE, REFUSED, USAGE, show
 from opsbot.cli.client import AnswerError, Client, DaemonUnreachableError
 from opsbot.cli.config_location import ConfigLocation, UsageError, place
 from opsbot.cli.show import Screen
@@ -21,7 +21,7 @@ from opsbot.cli.terminal import Paint, plain, terminal_width, to_stderr, wants_c
 from opsbot.cli.wait import Progress, seen_to, wait
 from opsbot.control import endpoints
 from opsbot.control.endpoints import Endpoint
-from opsbot.control.shapes import NotifyReply, Restarted, Snapshot, Status, UpdateReply, encode
+from opsbot.control.shapes import NotifyReply, Restarted, Status, UpdateReply, encode
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from opsbot.core.deployment import Deployment
 
 T = TypeVar("T")
-
-FINE, UNHEALTHY, USAGE, NO_ANSWER, REFUSED = 0, 1, 2, 3, 4
-FAILED = UNHEALTHY
 
 _CODES = {
     "unknown-service": USAGE,
@@ -101,18 +98,24 @@ class CliSession:
         try:
             return self.client.ask(endpoint, **self.options(endpoint))
         except DaemonUnreachableError as error:
-            if self.place.config is None or not offline:
+            if not offline:
                 raise
-            from opsbot.cli.offline import LastKnown, NotAllowedError, UnreadableError  # noqa: PLC0415 - the way that starts slower
-
-            try:
-                found = LastKnown(self.place.config).answer(endpoint, self.options(endpoint))
-            except UnreadableError as unreadable:
-                raise DaemonUnreachableError(f"{error}, and what it last knew cannot be told: {unreadable}") from error
-            except NotAllowedError as refusal:
-                raise AnswerError("no-rank", str(refusal)) from error
+            found = self.last_known(endpoint, error)
             to_stderr(offline)
             return found
+
+    def last_known(self, endpoint: Endpoint[T], failure: DaemonUnreachableError) -> T:
+        """What the store and the host tell; where they do not, `failure` is raised."""
+        if self.place.config is None:
+            raise failure
+        from opsbot.cli.offline import LastKnown, NotAllowedError, UnreadableError  # noqa: PLC0415 - the way that starts slower
+
+        try:
+            return LastKnown(self.place.config).answer(endpoint, self.options(endpoint))
+        except UnreadableError as error:
+            raise DaemonUnreachableError(f"{failure}, and what it last knew cannot be told: {error}") from failure
+        except NotAllowedError as refusal:
+            raise AnswerError("no-rank", str(refusal)) from failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +134,7 @@ class CliVerb(Generic[T]):
         """The exit code."""
         answer = session.ask(self.endpoint, self.offline)
         session.print(answer, self.lines)
-        return FINE if self.is_fine(answer) else UNHEALTHY
+        return FINE if self.is_fine(answer) else FAILED
 
 
 def _passes(reply: Status) -> bool:
@@ -234,21 +237,11 @@ def _monitor(session: CliSession) -> int:
             from opsbot.cli.monitor import print_once  # noqa: PLC0415 - rich is slow to load
 
             print_once(snapshot)
-        return FINE if snapshot.healthy else UNHEALTHY
+        return FINE if snapshot.healthy else FAILED
     from opsbot.cli.monitor import watch  # noqa: PLC0415 - likewise
 
-    return watch(session.client, lambda: _last_known_snapshot(session), session.now)
-
-
-def _last_known_snapshot(session: CliSession) -> Snapshot:
-    if session.place.config is None:
-        raise DaemonUnreachableError(f"the daemon does not answer at {session.client.path}")
-    from opsbot.cli.offline import LastKnown, UnreadableError  # noqa: PLC0415 - the way that starts slower
-
-    try:
-        return LastKnown(session.place.config).snapshot()
-    except UnreadableError as error:
-        raise DaemonUnreachableError(f"the daemon does not answer at {session.client.path}; {error}") from error
+    gone = DaemonUnreachableError(f"the daemon does not answer at {session.client.path}")
+    return watch(session.client, lambda: session.last_known(endpoints.MONITOR, gone), session.now)
 
 
 def _see_through(session: CliSession, begun: "Deployment") -> int:

@@ -9,16 +9,15 @@ import sys
 from operator import attrgetter
 from pathlib import Path
 
+from opsbot.cli import FAILED, FINE, USAGE
 from opsbot.cli.client import find
-from opsbot.cli.config_location import config_path
 from opsbot.cli.invite import invite_link
+from opsbot.cli.own import loaded
 from opsbot.cli.terminal import Cell, Paint, fit, plain, table, terminal_width, wants_colour, width
 from opsbot.config import Config, Scope
-from opsbot.config_file import ConfigError, load
 from opsbot.control.codec import Codec, JsonForm
 from opsbot.doctor import Area, Finding, Outcome, Report, examine
 
-FINE, SICK, USAGE = 0, 1, 2
 CREDENTIALS = "credentials/opsbot.service"
 """Where systemd keeps what LoadCredential= of opsbot's unit names, while it runs: below /run, or the user's own
 run-time directory (systemd.exec(5))."""
@@ -66,23 +65,19 @@ def credentials(config: Config) -> Path:
 
 def doctor(args: argparse.Namespace) -> int:
     """`opsbot doctor`."""
-    path = config_path(args)
-    try:
-        config = load(path)
-    except ConfigError as error:
-        for line in str(error).splitlines():
-            print(plain(line), file=sys.stderr)
+    config = loaded(args)
+    if config is None:
         return USAGE
     handed_over = credentials(config)
     if "CREDENTIALS_DIRECTORY" not in os.environ and os.access(handed_over, os.R_OK | os.X_OK):
         os.environ["CREDENTIALS_DIRECTORY"] = str(handed_over)
-    command = f"opsbot doctor -c {shlex.quote(str(path.absolute()))}"
+    command = f"opsbot doctor -c {shlex.quote(str(config.path.absolute()))}"
     report = asyncio.run(_examine(config, command))
     if args.json:
         print(json.dumps(_codec.encode(report), indent=2, ensure_ascii=False))
     else:
         print("\n".join(lines(report, Paint(on=wants_colour(sys.stdout)), terminal_width())))
-    return FINE if report.healthy else SICK
+    return FINE if report.healthy else FAILED
 
 
 async def _examine(config: Config, command: str) -> Report:

@@ -23,6 +23,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from opsbot.cli import FAILED, FINE
 from opsbot.cli import show as cli_show
 from opsbot.cli.client import AnswerError, Client, DaemonUnreachableError
 from opsbot.cli.show import colour_of, step_mark
@@ -32,7 +33,6 @@ from opsbot.control.shapes import CheckReply, NoticeReply, ServiceReply, Snapsho
 from opsbot.core.deployment import Deployment
 from opsbot.formatting import duration, since, size
 
-FINE, UNHEALTHY, NO_ANSWER = 0, 1, 3
 RETRY_SECONDS = 2.0
 PIPED = 132
 """Columns where the output is no terminal."""
@@ -373,4 +373,4 @@ def watch(client: Client, last_known: Callable[[], Snapshot], clock: Callable[[]
         pass
     finally:
         source.stop()
-    return FINE if snapshot.healthy else UNHEALTHY
+    return FINE if snapshot.healthy else FAILED

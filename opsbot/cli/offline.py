@@ -29,15 +29,14 @@ from opsbot.control.shapes import (
     HostReply,
     Incidents,
     Logs,
-    NoticeReply,
     Snapshot,
     Status,
     WhyReply,
     WindowsReply,
 )
-from opsbot.control.snapshot import ALERTS, DEPLOYMENTS, troubles
+from opsbot.control.snapshot import recent
 from opsbot.core.health import CheckHealth, overall
-from opsbot.core.model import Dependent, Notification
+from opsbot.core.model import Dependent
 from opsbot.core.subjects import is_host
 from opsbot.core.windows import maintenance
 from opsbot.engine.status import ServiceStatus
@@ -48,7 +47,7 @@ from opsbot.services import run_record
 from opsbot.services.log_reader import read
 from opsbot.services.port import Activity, LogLine, LogQuery, ManagerError, ServiceState
 from opsbot.services.systemd import systemctl
-from opsbot.store import StoreError, audit, boards, incident_repository, ledger, open_readonly, outbox
+from opsbot.store import StoreError, audit, boards, incident_repository, ledger, open_readonly
 
 if TYPE_CHECKING:
     from opsbot.services.journal import Journal
@@ -253,19 +252,13 @@ class LastKnown:
                 None,
                 HostReply(self.config.host or socket.gethostname(), figures),
                 status.services,
-                ledger.deployments(db, None, DEPLOYMENTS),
-                [_alert(db, notice) for notice in troubles(outbox.recent(db, ALERTS * 4))],
+                *recent(db),
                 None,
             )
 
 
 def _ill(one: Dependent, service: str) -> bool:
     return one.service == service and one.well_at is None
-
-
-def _alert(db: sqlite3.Connection, notice: Notification) -> NoticeReply:
-    about = notice.subject is not None and notice.kind in {"incident", "recovered", "call"}
-    return replies.notice_reply(notice, incident_repository.incident(db, notice.subject or 0) if about else None)
 
 
 async def _of_units(journal: "Journal", units: Sequence[str], query: LogQuery) -> list[LogLine]:

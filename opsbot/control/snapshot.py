@@ -2,27 +2,34 @@
 
 import asyncio
 import socket
-from collections.abc import Callable, Iterable
+import sqlite3
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from opsbot.control import replies
 from opsbot.control.shapes import Gateway, HostReply, NoticeReply, Ping, Snapshot
-from opsbot.core.model import Notification
-from opsbot.store import ledger, outbox
+from opsbot.core.deployment import Deployment
+from opsbot.store import incident_repository, ledger, outbox
 
 if TYPE_CHECKING:
     from opsbot.engine import Engine
 
-DEPLOYMENTS = 8
-ALERTS = 8
+SHOWN = 8
+"""Deployments, and notices about trouble, at most."""
 FRESH = timedelta(milliseconds=900)
 
 
-def troubles(notices: Iterable[Notification]) -> list[Notification]:
-    """The latest notices about trouble; how deployments ended stands in a list of its own."""
-    return [notice for notice in notices if notice.kind not in {"deployment", "outcome"}][:ALERTS]
+def recent(db: sqlite3.Connection) -> tuple[list[Deployment], list[NoticeReply]]:
+    """The latest deployments, and the latest notices about trouble."""
+    notices = [one for one in outbox.recent(db, SHOWN * 4) if one.kind not in {"deployment", "outcome"}][:SHOWN]
+    about = {one.id: one.subject for one in notices if one.kind in {"incident", "recovered", "call"} and one.subject}
+    alerts = [
+        replies.notice_reply(one, incident_repository.incident(db, about[one.id]) if one.id in about else None)
+        for one in notices
+    ]
+    return ledger.deployments(db, None, SHOWN), alerts
 
 
 class Snapshots:
@@ -51,22 +58,14 @@ class Snapshots:
         engine = self._engine
         services = [replies.service_reply(one) for one in await engine.standings.of(list(engine.config.services))]
         host = await asyncio.to_thread(engine.standings.host)
-        recent = await engine.store.read(ledger.deployments, None, DEPLOYMENTS)
         return Snapshot(
             now,
             self._ping,
             HostReply(engine.config.host or socket.gethostname(), host),
             services,
-            recent,
-            [await self._alert(notice) for notice in troubles(await engine.look.alerts(ALERTS * 4))],
+            *await engine.store.read(recent),
             await self._gateway_reply(),
         )
-
-    async def _alert(self, notice: Notification) -> NoticeReply:
-        incident = None
-        if notice.subject is not None and notice.kind in {"incident", "recovered", "call"}:
-            incident = await self._engine.look.incident(notice.subject)
-        return replies.notice_reply(notice, incident)
 
     async def _gateway_reply(self) -> GatewaySource | None:
         if self._gateway is None:
