@@ -3,16 +3,17 @@
 from cogs.cards.rendered import RenderedMessage, say
 from cogs.cards.text import escape
 from cogs.interactions.answer import Interim
+from opsbot.core.access import Actor
 from opsbot.engine import Engine
 from opsbot.services.port import ServiceState
 
 
-def restarted(engine: Engine, service: str, state: ServiceState, what: str, note: str) -> Interim:
+def restarted(engine: Engine, actor: Actor, service: str, state: ServiceState, what: str, note: str) -> Interim:
     """What is known now, and how it turns out. what: "was restarted", with by whom; note: follows the sentence."""
     words = f"{escape(service)} {what}"
 
     async def outcome() -> RenderedMessage:
-        found = await engine.services.verify_restart(service, state)
+        found = await engine.services.verify_restart(actor, service, state)
         seen = escape(found.seen, 300)
         if not found.ok:
             return say(f"🔴 {words}, but verification failed: {seen}.{note}")

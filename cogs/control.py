@@ -29,7 +29,8 @@ class ControlCog(commands.Cog):
             state = await engine.services.restart(actor, service)
             if isinstance(state, Refused):
                 return refusal(state)
-            return restarted(engine, service, state, f"was restarted by {escape(actor.name)}", against_advice(against))
+            what = f"was restarted by {escape(actor.name)}"
+            return restarted(engine, actor, service, state, what, against_advice(against))
 
         await respond(interaction, Action.RESTART, work, service=service, public=True)
 

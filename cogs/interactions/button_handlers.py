@@ -63,7 +63,7 @@ async def _restart(clicks: Clicks, engine: Engine, actor: Actor, service: str, i
     if isinstance(state, Refused):
         clicks.failed(f"restart:{service}")
         return refusal(state)
-    return restarted(engine, service, state, "was restarted", against_advice(against))
+    return restarted(engine, actor, service, state, "was restarted", against_advice(against))
 
 
 async def _silence(engine: Engine, actor: Actor, service: str, _: str) -> RenderedMessage:

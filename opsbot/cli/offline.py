@@ -183,7 +183,7 @@ class LastKnown:
             found = ledger.deployments(db, service, limit), incident_repository.incidents(db, service, limit)
         return History(*found)
 
-    def incidents(self, service: str | None, limit: int, still_open: bool) -> Incidents:  # noqa: FBT001 - as the endpoint has it
+    def incidents(self, service: str | None, limit: int, still_open: bool) -> Incidents:  # noqa: FBT001
         """Incidents."""
         if service is not None and not is_host(service):
             self._names(service)

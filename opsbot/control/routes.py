@@ -192,8 +192,8 @@ class Routes:
 
         return asked
 
-    async def _incidents(self, who: Actor, service: str | None, limit: int, *still_open: bool) -> object:
-        return await self.engine.look.incidents(who, service, limit, still_open=any(still_open))
+    async def _incidents(self, who: Actor, service: str | None, limit: int, still_open: bool) -> object:  # noqa: FBT001
+        return await self.engine.look.incidents(who, service, limit, still_open=still_open)
 
     async def _logs(self, who: Actor, service: str, *query: Any) -> list[LogLine] | Refused:
         return await self.engine.logs.lines(who, service, LogQuery(*query))
@@ -239,13 +239,13 @@ class Routes:
             yield await self.snapshots.latest()
             await asyncio.sleep(_SNAPSHOT_SECONDS)
 
-    async def _restart(self, who: Actor, service: str, *wait: bool) -> shapes.Restarted | Refused:
+    async def _restart(self, who: Actor, service: str, wait: bool) -> shapes.Restarted | Refused:  # noqa: FBT001
         state = await self.engine.services.restart(who, service)
         if isinstance(state, Refused):
             return state
-        if not any(wait):
+        if not wait:
             return shapes.Restarted(service, state)
-        outcome = await self.engine.services.verify_restart(service, state)
+        outcome = await self.engine.services.verify_restart(who, service, state)
         return shapes.Restarted(service, outcome.state, outcome.ok, outcome.seen)
 
     async def _update(self, who: Actor, service: str) -> shapes.UpdateReply | Refused:

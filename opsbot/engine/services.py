@@ -89,11 +89,11 @@ class ServiceActions:
         await self._door.note(actor, Action.RESTART, service, "", f"running, pid {state.pid}")
         return state
 
-    async def verify_restart(self, service: str, started: ServiceState) -> RestartOutcome:
-        """Wait until a service that was just restarted passes its checks and stays alive, or fails.
+    async def verify_restart(self, actor: Actor, service: str, started: ServiceState) -> RestartOutcome:
+        """Wait until a service that the actor has just restarted passes its checks and stays alive, or fails.
 
-        started: what `restart` answered. It takes as long as the verify timeout of the service at most. Recovery acts
-        meanwhile as always.
+        started: what `restart` answered. It takes as long as the verify timeout of the service at most; recovery acts
+        meanwhile as always. A failure is written into the audit log, which says of the restart that the service runs.
         """
         configured, manager = self._config.services[service], self._managers[service]
         judged = await self._deployer.verifier.verify(
@@ -103,6 +103,8 @@ class ServiceActions:
             state = await manager.state(service)
         except ManagerError:
             state = started
+        if not judged.ok:
+            await self._door.note(actor, Action.RESTART, service, "", f"verification failed: {judged.text}")
         return RestartOutcome(judged.ok, judged.text, state)
 
     async def _restart(self, service: str) -> ServiceState:

@@ -167,6 +167,8 @@ async def test_a_restarted_process_that_dies_is_no_success(daemon: World, opsbot
     )
     assert ended.out.endswith("(now failed)\n")
     assert harmless(ended.out)
+    entries = await daemon.store.read(audit.entries, "api")
+    assert [entry.result.partition(":")[0] for entry in entries] == ["verification failed", "running, pid 4243"]
 
 
 async def test_a_check_that_fails_after_a_restart_is_no_success(daemon: World, opsbot: Opsbot) -> None:
