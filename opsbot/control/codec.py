@@ -89,8 +89,9 @@ class Codec:
     def _decode(self, kind: Any, value: Any) -> Any:
         origin, parts = get_origin(kind), get_args(kind)
         if origin in {Union, UnionType}:
-            (inner,) = (one for one in parts if one is not NoneType)
-            return None if value is None else self._decode(inner, value)
+            kinds = [one for one in parts if one is not NoneType]
+            # Which of several types a value had, JSON does not say: it is taken as it was sent.
+            return value if value is None or len(kinds) > 1 else self._decode(kinds[0], value)
         if origin is tuple and parts[-1] is not Ellipsis:
             return tuple(self._decode(part, one) for part, one in zip(parts, value, strict=True))
         if origin is not None and issubclass(origin, Mapping):

@@ -49,6 +49,7 @@ class Tree:
     more: Sequence[Leaf]
     names: frozenset[str]
     by_name: Mapping[str, Leaf]
+    either: str | int | None
     nested: tuple[tuple[str, "Tree"], ...] = ()
 
 
@@ -66,6 +67,7 @@ TREE = Tree(
     (Leaf("c"),),
     frozenset({"x"}),
     {"d": Leaf("d", Colour.RED)},
+    5,
 )
 
 
