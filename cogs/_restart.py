@@ -17,6 +17,10 @@ def restarted(engine: Engine, actor: Actor, service: str, state: ServiceState, w
         seen = escape(found.seen, 300)
         if not found.ok:
             return say(f"🔴 {words}, but verification failed: {seen}.{note}")
-        return say(f"🟢 {words}; it runs as process {found.state.pid}: {seen}.{note}")
+        return say(f"🟢 {words}{_pid(found.state)}: {seen}.{note}")
 
-    return Interim(say(f"🔁 {words}; it runs as process {state.pid}. Waiting for its checks.{note}"), outcome)
+    return Interim(say(f"🔁 {words}{_pid(state)}. Waiting for its checks.{note}"), outcome)
+
+
+def _pid(state: ServiceState) -> str:
+    return f" (process {state.pid})" if state.pid else ""

@@ -109,7 +109,7 @@ async def test_the_answer_to_a_restart_is_edited_when_the_checks_have_passed(tmp
         await world.start()
         response = await world.person("operator").run("restart", service="api")
         await world.until(lambda: response.content.startswith("🟢"))
-        assert response.content == "🟢 api was restarted by operator; it runs as process 1: it stayed alive."
+        assert response.content == "🟢 api was restarted by operator (process 1): it stayed alive."
 
 
 async def test_the_answer_to_a_restart_says_that_the_process_died(tmp_path: Path) -> None:
