@@ -31,7 +31,7 @@ def demo(args: "Namespace") -> int:
 
 def run(args: "Namespace") -> int:
     """`opsbot run`."""
-    config = _loaded(args)
+    config = loaded(args)
     if config is None:
         return USAGE
     from opsbot.runtime.memory import lean_imports, unload  # noqa: PLC0415 - each verb loads what it needs
@@ -44,7 +44,7 @@ def run(args: "Namespace") -> int:
     return asyncio.run(run_app(config))
 
 
-def _loaded(args: "Namespace") -> "Config | None":
+def loaded(args: "Namespace") -> "Config | None":
     """The configuration; None after its problems were told. A function of its own: no frame keeps what it imports."""
     from opsbot.config_file import ConfigError, load  # noqa: PLC0415 - each verb loads what it needs
 
@@ -57,7 +57,7 @@ def _loaded(args: "Namespace") -> "Config | None":
 
 def check(args: "Namespace") -> int:
     """`opsbot check`."""
-    config = _loaded(args)
+    config = loaded(args)
     if config is None:
         return USAGE
     print(f"{config.path}: fine; services: {', '.join(config.services)}")

@@ -255,8 +255,16 @@ def _looking(verbs: _Verbs) -> None:
 
 
 def _doing(verbs: _Verbs) -> None:
-    restart = verbs.client("restart", "restart a service", "Comes back once its new process runs.")
+    restart = verbs.client(
+        "restart",
+        "restart a service",
+        "Waits for its checks, up to its verify_timeout, and says what they saw. Exit code 1 when one fails or the "
+        "process does not stay alive.",
+    )
     _service(restart)
+    restart.add_argument(
+        "--no-wait", dest="wait", action="store_false", help="come back once its new process runs, before the checks"
+    )
     deploy = verbs.client(
         "deploy",
         "deploy a branch, tag or commit",
@@ -322,5 +330,5 @@ def _doing(verbs: _Verbs) -> None:
     ack.add_argument("--reason", required=True, metavar="TEXT", help="why, or what you are going to do about it")
     silence = verbs.client("silence", "no alerts of a service for a while")
     _service(silence)
-    silence.add_argument("--for", dest="length", metavar="LENGTH", help="how long: 30m, 2h, 1d (default 1h)")
+    silence.add_argument("--for", metavar="LENGTH", help="how long: 30m, 2h, 1d (default 1h)")
     _reason(silence)

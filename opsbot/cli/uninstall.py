@@ -4,7 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
-from opsbot.cli.ask import FAILED, FINE
+from opsbot.cli import FAILED, FINE
 from opsbot.cli.config_location import UsageError, config_path
 from opsbot.cli.talk import Talk, right_person, tell_kept
 from opsbot.config import Config, Scope

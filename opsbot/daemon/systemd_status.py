@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from opsbot.bot.link import GatewayState, Link
-from opsbot.control.snapshot import GatewaySource
+from opsbot.control.shapes import Gateway
 from opsbot.core.health import Verdict
 from opsbot.engine import Engine
 from opsbot.runtime.sd_notify import notify, status
@@ -125,9 +125,9 @@ class SystemdStatus:
         self._discord = state
         self._changed()
 
-    def for_dashboard(self) -> GatewaySource:
+    def for_dashboard(self) -> Gateway:
         """The connection, for the terminal's dashboard."""
-        return GatewaySource(self._discord.connected, self._discord.since, self._discord.latency)
+        return Gateway(self._discord.connected, self._discord.since, self._discord.latency)
 
     def gateway(self) -> GatewayState:
         """The connection, as it was last told."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from opsbot.config import Check, CheckKind, Config, Discord, Http, ManagerKind, Secret, Service, Source, StateConfig
-from opsbot.control.server import ControlServer, GatewaySource, start_control
+from opsbot.control.server import ControlServer, Gateway, start_control
 from opsbot.core.access import Actor, Origin, Ranks
 from opsbot.core.deployment import (
     Commit,
@@ -25,9 +25,19 @@ from opsbot.core.deployment import (
     decide,
 )
 from opsbot.core.health import CheckHealth, ProbeResult, Verdict, overall
+from opsbot.deploy.verify import Verifier
 from opsbot.engine import Engine
 from opsbot.runtime.change_notifier import ChangeNotifier
-from opsbot.services.port import Activity, LogLine, LogQuery, ManagerError, ServiceEvent, ServiceState
+from opsbot.runtime.signals import ReloadRequests
+from opsbot.services.port import (
+    Activity,
+    LogLine,
+    LogQuery,
+    ManagerError,
+    ServiceEvent,
+    ServiceManager,
+    ServiceState,
+)
 from opsbot.source.poll import Outcome, Polled, Poller
 from opsbot.store import Store, ledger
 
@@ -53,7 +63,7 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-@dataclass
+@dataclass(eq=False)
 class Services:
     """A ServiceManager over nothing: what a test says is what it tells."""
 
@@ -63,6 +73,8 @@ class Services:
     fails: str = ""
     asked: list[LogQuery] = field(default_factory=list)
     restarted: list[str] = field(default_factory=list)
+    dies: str = ""
+    """How a restarted process ends at once; "" where it lives."""
     left: asyncio.Event = field(default_factory=asyncio.Event)
     """A follower went away."""
 
@@ -88,8 +100,10 @@ class Services:
         if self.fails:
             raise ManagerError(self.fails)
         self.restarted.append(service)
-        self.states[service] = replace(self.states[service], activity=Activity.RUNNING, pid=4243, started_at=now())
-        return self.states[service]
+        started = replace(self.states[service], activity=Activity.RUNNING, pid=4243, started_at=now())
+        dead = replace(started, activity=Activity.FAILED, pid=None, exit=self.dies)
+        self.states[service] = dead if self.dies else started
+        return started
 
     async def state(self, service: str, *, anew: bool = False) -> ServiceState:
         return self.states[service]
@@ -120,12 +134,26 @@ class Services:
 
 
 @dataclass
+class Probing:
+    """A prober that sees what a test says; all is well where it says nothing."""
+
+    seen: dict[str, str] = field(default_factory=dict)
+    """What is wrong, by the check's name."""
+    asked: list[str] = field(default_factory=list)
+
+    async def probe(self, service: Service, check: Check, state: ServiceState) -> ProbeResult:
+        self.asked.append(check.name)
+        return ProbeResult(check.name not in self.seen, self.seen.get(check.name, "connected"), now())
+
+
+@dataclass
 class Watching:
     """Verdicts a test sets."""
 
     checks: dict[str, dict[str, CheckHealth]] = field(default_factory=dict)
     looked: list[str] = field(default_factory=list)
     listed: dict[str, str] = field(default_factory=dict)
+    waiting: dict[str, str] = field(default_factory=dict)
 
     def healths(self, service: str) -> Mapping[str, CheckHealth]:
         return self.checks.get(service, {})
@@ -134,8 +162,7 @@ class Watching:
         return self.listed.get(service, "")
 
     def waits(self, service: str) -> str:
-        assert service
-        return ""
+        return self.waiting.get(service, "")
 
     def verdict(self, service: str) -> Verdict:
         return overall([health.verdict for health in self.healths(service).values()])
@@ -157,7 +184,8 @@ class Watching:
 class Deploying:
     """Goes through the phases at once, or as slowly as a test says; the decision and the ledger are the real ones."""
 
-    def __init__(self, store: Store, feed: ChangeNotifier) -> None:
+    def __init__(self, store: Store, feed: ChangeNotifier, verifier: Verifier) -> None:
+        self.verifier = verifier
         self.store = store
         self.feed = feed
         self.pause = 0.0
@@ -264,6 +292,7 @@ class World:
     store: Store
     services: Services
     watching: Watching
+    probing: Probing
     deploying: Deploying
     polling: Polling
     control: ControlServer
@@ -283,6 +312,8 @@ def configuration(folder: Path, names: Iterable[str] = ("api",), ranks: Ranks | 
             command=("true",),
             source=Source(str(folder / "origin.git"), folder / name),
             checks=(Check("web", CheckKind.TCP, port=1), Check("process", CheckKind.PROCESS)),
+            soak=timedelta(0),
+            verify_timeout=timedelta(milliseconds=50),
         )
         for name in names
     }
@@ -331,7 +362,9 @@ kind = "process"
 
 
 @asynccontextmanager
-async def world(config: Config, socket: Path | None = None) -> AsyncIterator[World]:
+async def world(
+    config: Config, socket: Path | None = None, reload_requests: ReloadRequests | None = None
+) -> AsyncIterator[World]:
     """The daemon, open."""
     async with Store(config.state.database) as store:
         feed = ChangeNotifier()
@@ -347,22 +380,26 @@ async def world(config: Config, socket: Path | None = None) -> AsyncIterator[Wor
             }
             release = Release(f"{name}-old", OLD, now() - timedelta(days=1), good=True, title="Say hello")
             await store.write(ledger.add_release, name, release)
-        deploying = Deploying(store, feed)
+        probing = Probing()
+        managers: dict[str, ServiceManager] = dict.fromkeys(config.services, services)
+        deploying = Deploying(store, feed, Verifier(probing, managers, now))
         polling = Polling(deploying)
         engine = Engine(
             config,
             store,
             feed,
-            dict.fromkeys(config.services, services),
+            managers,
             cast("Deployer", deploying),
             cast("ServiceMonitor", watching),
             now,
             poller=cast("Poller", polling),
         )
-        gateway = GatewaySource(connected=True, since=now() - timedelta(minutes=5), latency=0.041)
-        control = await start_control(engine, socket or config.state.socket, now, gateway=lambda: gateway)
+        gateway = Gateway(connected=True, since=now() - timedelta(minutes=5), latency=0.041)
+        control = await start_control(
+            engine, socket or config.state.socket, now, gateway=lambda: gateway, reload_requests=reload_requests
+        )
         try:
-            yield World(config, engine, store, services, watching, deploying, polling, control)
+            yield World(config, engine, store, services, watching, probing, deploying, polling, control)
         finally:
             await control.close()
             await deploying.close()

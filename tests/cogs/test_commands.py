@@ -2,6 +2,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from opsbot.config import Config, ManagerKind, Service
 from opsbot.core.deployment import Phase
 from opsbot.core.model import Dependent, Evidence
 from opsbot.core.windows import WEEK, Window, WindowDeploys
@@ -96,6 +97,35 @@ async def test_restart_answers_for_all_to_see(world: World) -> None:
     assert "api was restarted by operator" in (await response.final())["content"]
     assert not response.ephemeral
     assert world.manager.restarts == ["api"]
+
+
+def unsoaked(config: Config) -> Config:
+    """A service is verified at once when its checks pass."""
+    return replace(config, services={name: replace(one, soak=timedelta(0)) for name, one in config.services.items()})
+
+
+async def test_the_answer_to_a_restart_is_edited_when_the_checks_have_passed(tmp_path: Path) -> None:
+    async with open_world(tmp_path, changed=unsoaked) as world:
+        await world.start()
+        response = await world.person("operator").run("restart", service="api")
+        await world.until(lambda: response.content.startswith("🟢"))
+        assert response.content == "🟢 api was restarted by operator (process 1): it stayed alive."
+
+
+async def test_the_answer_to_a_restart_says_that_the_process_died(tmp_path: Path) -> None:
+    def ends(config: Config) -> Config:
+        api = Service("api", ManagerKind.PROCESS, command=("false",), working_directory=str(tmp_path))
+        return replace(config, services={"api": api})
+
+    async with open_world(tmp_path, changed=ends, supervised=True) as world:
+        await world.start()
+        response = await world.person("operator").run("restart", service="api")
+        await world.until(lambda: response.content.startswith("🔴"))
+        assert response.content.startswith("🔴 api was restarted by operator, but verification failed: it died ")
+        incident = await world.incident()
+        card = await world.standin.wait_for_message(lambda m: f"#i{incident.id}" in text_of(m) and bool(buttons_of(m)))
+        response = await world.person("operator").click(card, "Restart")
+        await world.until(lambda: "api was restarted, but verification failed: it died " in response.content)
 
 
 async def test_deploy_answers_with_a_link_to_the_card(world: World) -> None:

@@ -154,7 +154,7 @@ async def test_another_run_that_the_manager_did_not_make_is_not_what_this_deploy
     manager.now = ServiceState(Activity.RUNNING, 78, "run 2", datetime.now(UTC))
     judged = await judge("", manager=manager)
     assert not judged.ok
-    assert "does not run what this deploy started any more: somebody else restarted it" in judged.text
+    assert "does not run what was started any more: somebody else restarted it" in judged.text
     assert judged.disturbed, "it says nothing of the release"
 
 
