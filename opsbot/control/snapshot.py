@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from opsbot.control import replies
-from opsbot.control.shapes import HostReply, NoticeReply, Ping, Snapshot
+from opsbot.control.shapes import Gateway, HostReply, NoticeReply, Ping, Snapshot
 from opsbot.core.deployment import Deployment
 from opsbot.store import incident_repository, ledger, outbox
 
