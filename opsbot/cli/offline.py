@@ -34,11 +34,10 @@ from opsbot.control.shapes import (
     WindowsReply,
 )
 from opsbot.control.snapshot import ALERTS, DEPLOYMENTS, troubles
-from opsbot.core.health import CheckHealth, overall
 from opsbot.core.model import Dependent, Notification
 from opsbot.core.subjects import is_host
 from opsbot.core.windows import maintenance
-from opsbot.engine.status import ServiceStatus
+from opsbot.engine.status import ServiceStatus, service_status
 from opsbot.host.figures import host_figures
 from opsbot.host.processes import service_figures
 from opsbot.redaction import Redactor
@@ -46,7 +45,7 @@ from opsbot.services import run_record
 from opsbot.services.log_reader import read
 from opsbot.services.port import Activity, LogLine, LogQuery, ManagerError, ServiceState
 from opsbot.services.systemd import systemctl
-from opsbot.store import StoreError, audit, incident_repository, ledger, open_readonly, outbox
+from opsbot.store import StoreError, audit, boards, incident_repository, ledger, open_readonly, outbox
 
 if TYPE_CHECKING:
     from opsbot.services.journal import Journal
@@ -104,16 +103,18 @@ class LastKnown:
             raise UsageError(f"there is no service {service[:64]!r}. There are: {', '.join(names)}.")
         return names if service is None else [service]
 
-    def _state(self, service: str) -> ServiceState:
+    def _state(self, service: str) -> tuple[ServiceState, str]:
+        """As systemd or the supervisor's record has it, and why that cannot be read, "" where it can."""
         configured = self.config.services[service]
         if configured.manager is ManagerKind.SYSTEMD:
             try:
-                return systemctl.look(configured, self.config.systemd.scope, self.config.state.directory / "units.json")
+                remembered = self.config.state.directory / "units.json"
+                return systemctl.look(configured, self.config.systemd.scope, remembered), ""
             except ManagerError as error:
-                return systemctl.unknown(error)
+                return systemctl.unknown(error), str(error)
         record = run_record.load(self.config.state.services / service)
         if record is None:
-            return ServiceState(Activity.STOPPED)
+            return ServiceState(Activity.STOPPED), ""
         process = record.main()
         if process is not None:
             activity = Activity.RUNNING
@@ -121,7 +122,7 @@ class LastKnown:
             activity = Activity.FAILED
         else:
             activity = Activity.FAILED if record.wanted else Activity.STOPPED
-        return ServiceState(
+        state = ServiceState(
             activity,
             pid=process.pid if process else None,
             started_at=record.began,
@@ -129,33 +130,30 @@ class LastKnown:
             exit=record.exit,
             stopped_by_hand=record.by_hand,
         )
+        return state, ""
 
     def _status(self, db: sqlite3.Connection, service: str) -> ServiceStatus:
-        state = self._state(service)
-        kept = incident_repository.healths(db, service)
-        checks = [(c.name, kept.get((service, c.name), CheckHealth())) for c in self.config.services[service].checks]
-        live = ledger.live(db, service)
-        latest = ledger.latest(db, service)
-        source = self.config.services[service].source
-        listed = incident_repository.open_incidents(db)
-        return ServiceStatus(
-            service,
+        (state, error), now = self._state(service), datetime.now(UTC)
+        configured, stored = self.config.services[service], incident_repository.healths(db, service)
+        found, listed = boards.kept(db, service, now), incident_repository.open_incidents(db)
+        status = service_status(
+            configured,
             state,
-            overall([health.verdict for _, health in checks]),
-            tuple(checks),
-            figures=service_figures(state.pid, state.groups, state.started_at) if state.pid else None,
-            live=live,
-            release=next((r for r in ledger.releases(db, service) if live and r.name == live.release), None),
-            deploying=latest if latest is not None and not latest.finished else None,
-            last_deployment=latest,
-            hold=ledger.hold(db, service),
-            silence=incident_repository.silence(db, service, datetime.now(UTC)),
-            incident=listed.get(service),
-            source=incident_repository.source(db, service) if source else None,
-            auto=source.auto if source else False,
+            found,
+            listed,
+            {check: health for (_, check), health in stored.items()},
+            now,
+            manager_error=error,
             because_of=next(
                 (root for root, one in listed.items() if any(_ill(each, service) for each in one.dependents)), ""
             ),
+        )
+        return replace(
+            status,
+            figures=service_figures(state.pid, state.groups, state.started_at) if state.pid else None,
+            last_deployment=found.latest,
+            source=found.source if configured.source else None,
+            auto=configured.source.auto if configured.source else False,
         )
 
     def status(self, service: str | None) -> Status:
@@ -237,7 +235,7 @@ class LastKnown:
         name = self.one_service(service)
         lines = partial(self._lines, self.config.services[name])
         with self._store() as db:
-            return why(db, name, self._state(name), lines, self._redactor())
+            return why(db, name, self._state(name)[0], lines, self._redactor())
 
     def windows(self) -> WindowsReply:
         """The maintenance windows: the configuration alone tells."""

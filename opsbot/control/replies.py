@@ -11,6 +11,7 @@ from opsbot.control.shapes import (
     CheckReply,
     CommitReply,
     DeploymentReply,
+    HealthReply,
     History,
     HoldReply,
     HostReply,
@@ -26,6 +27,7 @@ from opsbot.control.shapes import (
     ServiceReply,
     SilenceReply,
     SourceReply,
+    StatementReply,
     StateReply,
     Status,
     StepReply,
@@ -34,12 +36,15 @@ from opsbot.control.shapes import (
     WindowReply,
     WindowsReply,
 )
+from opsbot.core.message import encode
 from opsbot.formatting import plain_times
+from opsbot.messages import render
 
 if TYPE_CHECKING:  # the client prints these shapes and must start fast: it needs none of what they are made from
     from opsbot.core.access import Actor
     from opsbot.core.deployment import Commit, Deployment, DeploymentStep, Hold, Release
     from opsbot.core.health import CheckHealth
+    from opsbot.core.message import Message
     from opsbot.core.model import (
         Acknowledgement,
         AuditEntry,
@@ -50,6 +55,7 @@ if TYPE_CHECKING:  # the client prints these shapes and must start fast: it need
         SourceState,
     )
     from opsbot.core.root_cause import RootCause
+    from opsbot.core.status import ServiceHealth
     from opsbot.core.windows import Maintenance, Span
     from opsbot.engine.status import ServiceStatus
     from opsbot.host.figures import HostFigures
@@ -245,13 +251,36 @@ def state_reply(state: "ServiceState") -> StateReply:
     }
 
 
+def statement_reply(value: "Message") -> StatementReply:
+    """A statement."""
+    return {**encode(value), "text": _text(value)}  # type: ignore[typeddict-item]
+
+
+def _text(value: "str | Message") -> str:
+    """In plain text."""
+    return plain_times(value if isinstance(value, str) else render(value))
+
+
+def health_reply(health: "ServiceHealth") -> HealthReply:
+    """The state of a service."""
+    return {
+        "state": str(health.state),
+        "text": _text(health.title),
+        "since": maybe_iso(health.since),
+        "by": None if health.by is None else str(health.by),
+        "reasons": [statement_reply(one) for one in health.reasons],
+        "next": [statement_reply(one) for one in health.next],
+    }
+
+
 def service_reply(status: "ServiceStatus") -> ServiceReply:
-    """How one service stands."""
+    """The status of one service."""
     figures = status.figures
     return {
         "service": status.service,
-        "healthy": status.state.activity in {"running", "starting"} and status.verdict != "down",
-        "verdict": str(status.verdict),
+        "health": health_reply(status.health),
+        "healthy": status.health.is_fine,
+        "verdict": str(status.health.verdict),
         "state": state_reply(status.state),
         "cpu": figures.cpu if figures else None,
         "memory": figures.memory if figures else None,
@@ -268,7 +297,7 @@ def service_reply(status: "ServiceStatus") -> ServiceReply:
         "source": source_reply(status.source) if status.source else None,
         "auto": status.auto,
         "because_of": status.because_of,
-        "waits": plain_times(status.waits),
+        "waits": _text(status.waits),
         "logins": {"starts": status.logins[0], "limit": status.logins[1]} if status.logins else None,
         "discord_away": maybe_iso(status.discord_away),
     }

@@ -4,7 +4,7 @@ They are a promise to scripts: keys are added, never renamed or taken away. Time
 are seconds, sizes are bytes. All text may be untrusted; whoever shows it escapes it.
 """
 
-from typing import TypedDict
+from typing import Any, TypedDict
 
 
 class By(TypedDict):
@@ -220,6 +220,30 @@ class StateReply(TypedDict):
     stopped_by_hand: bool
 
 
+class StatementReply(TypedDict):
+    """A statement as data, and as English text. See `opsbot.core.message` for the form of `params`."""
+
+    code: str
+    params: dict[str, Any]
+    text: str
+
+
+class HealthReply(TypedDict):
+    """The state of a service: `state` is one of the values of `opsbot.core.status.HealthState`.
+
+    `text`: the state in words ("stopped by a person"). `since`: null where not known. `by`: who stopped it (`person` or
+    `opsbot`), null in other states and while it is being stopped. `reasons`: the main one first. `next`: what happens
+    next.
+    """
+
+    state: str
+    text: str
+    since: str | None
+    by: str | None
+    reasons: list[StatementReply]
+    next: list[StatementReply]
+
+
 class LoginsReply(TypedDict):
     """The login budget of a Discord bot: its starts in the last 24 hours, and how many logins Discord allows."""
 
@@ -228,7 +252,8 @@ class LoginsReply(TypedDict):
 
 
 class ServiceReply(TypedDict):
-    """How one service stands. `healthy`: it runs (or is starting) and no check holds it for down.
+    """The status of one service. `health` is its state, from which `healthy` (for exit codes) and `verdict` (up, down
+    or unknown, for readers of earlier versions) follow.
 
     `cpu` is percent of one core, `memory` bytes; both null where no process is known. `tasks` counts the processes and
     threads of its unit, null where it has none. `waits`: what its recovery or its deployment waits for. `discord_away`:
@@ -236,6 +261,7 @@ class ServiceReply(TypedDict):
     """
 
     service: str
+    health: HealthReply
     healthy: bool
     verdict: str
     state: StateReply
@@ -254,7 +280,7 @@ class ServiceReply(TypedDict):
     source: SourceReply | None
     auto: bool
     because_of: str
-    """The service in whose incident this one is listed as not well; "" where it is in none."""
+    """The service in whose incident this one is listed; "" where it is in none."""
     waits: str
     logins: LoginsReply | None
     discord_away: str | None

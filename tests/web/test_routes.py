@@ -40,6 +40,9 @@ class Facts:
     async def unready(self) -> Sequence[str]:
         return self.lacking
 
+    async def states(self) -> Mapping[str, str]:
+        return {one.service: str(one.health.state) for one in self.shown.services}
+
     async def figures(self) -> Figures:
         return self.shown
 
@@ -209,7 +212,7 @@ async def test_turned_off_it_listens_nowhere_and_a_port_in_use_is_an_error(tmp_p
 async def test_metrics_show_every_figure_in_prometheus_format(endpoint: Endpoint) -> None:
     service = ServiceFigures(
         "web",
-        Verdict.UP,
+        derive_status(StatusFacts(NOON, (UnitStatus("", Activity.RUNNING),))),
         running=True,
         checks=(CheckFigures("health", Verdict.DOWN, 0.25),),
         memory=1000,
@@ -220,7 +223,7 @@ async def test_metrics_show_every_figure_in_prometheus_format(endpoint: Endpoint
     endpoint.facts.shown = Figures(
         "1.2.3",
         NOON,
-        (service, ServiceFigures("new", Verdict.UNKNOWN)),
+        (service, ServiceFigures("new", derive_status(StatusFacts(NOON, manager_error="no bus")))),
         {("web", "live"): 3},
         {"web": 2},
         {"web": 4},
@@ -240,6 +243,9 @@ async def test_metrics_show_every_figure_in_prometheus_format(endpoint: Endpoint
     for line in (
         "opsbot_up 1.0",
         'opsbot_build_info{version="1.2.3"} 1.0',
+        'opsbot_service_state{service="web",state="healthy"} 1.0',
+        'opsbot_service_state{service="web",state="unknown"} 0.0',
+        'opsbot_service_state{service="new",state="unknown"} 1.0',
         'opsbot_service_up{service="web"} 1.0',
         'opsbot_service_up{service="new"} 0.0',
         'opsbot_service_verdict{service="new",verdict="unknown"} 1.0',
