@@ -147,6 +147,7 @@ class LastKnown:
             because_of=next(
                 (root for root, one in listed.items() if any(_ill(each, service) for each in one.dependents)), ""
             ),
+            is_running=False,
         )
         return replace(
             status,

@@ -12,10 +12,10 @@ The rules, in their order; the first that applies decides:
 | incident          | it has an open incident                                                  | down               |
 | dependency        | it is listed in the incident of a service that it needs                  | down               |
 | manager           | its service manager cannot be asked                                      | unknown            |
-| preparing         | a deployment is fetching or building, so its checks are not judged       | deploying          |
-| no release        | nothing is live, and it does not run                                     | unknown            |
 | process           | a unit failed, is being retried by its manager, or does not run          | down               |
 | process           | a unit is being stopped                                                  | stopped (by ?)     |
+| preparing         | a deployment is fetching or building, so its checks are not judged       | deploying          |
+| no release        | nothing is live, and it does not run                                     | unknown            |
 | failed checks     | a check is down                                                          | down               |
 | starting          | a unit is starting, or the startup grace runs and a check has not passed | starting           |
 | failing checks    | a check fails, and has not failed often enough to be down                | degraded           |
@@ -189,7 +189,8 @@ class CheckStatus:
 class StatusFacts:
     """All that a service's state is derived from.
 
-    units: at least one, unless its manager cannot be asked. has_source: opsbot deploys it. deployment: the latest.
+    units: at least one, unless its manager cannot be asked. has_source: opsbot deploys it. deployment: the latest, None
+    where an unfinished one is not under way since opsbot does not run.
     incident: its own open one. dependency: the service in whose incident it is listed. failed_at: since when.
     waits: what its recovery waits for, "" while it does not wait.
     """
@@ -260,9 +261,8 @@ class ServiceHealth:
 def derive_status(facts: StatusFacts) -> ServiceHealth:
     """The state of a service. See the table above."""
     health = next(found for rule in _RULES if (found := rule(facts)) is not None)
-    return replace(
-        health, next=tuple(_next(facts, health)), verdict=_verdict(facts, health), is_fine=_is_fine(facts, health)
-    )
+    verdict = _verdict(facts, health)
+    return replace(health, next=tuple(_next(facts, health)), verdict=verdict, is_fine=_is_fine(facts, health, verdict))
 
 
 # Rules
@@ -343,6 +343,8 @@ def _no_release(facts: StatusFacts) -> ServiceHealth | None:
 
 
 def _process(facts: StatusFacts) -> ServiceHealth | None:
+    if _without_release(facts):
+        return None
     failed = [_of_unit(unit) for unit in facts.wanted if unit.activity in _DEAD]
     if failed:
         return ServiceHealth(HealthState.DOWN, tuple(failed))
@@ -417,7 +419,7 @@ def _healthy(facts: StatusFacts) -> ServiceHealth:
 
 
 _RULES: Sequence[Callable[[StatusFacts], ServiceHealth | None]] = (
-    *(_switching, _undone, _stopped_by_person, _incident, _dependency, _manager, _preparing, _no_release, _process),
+    *(_switching, _undone, _stopped_by_person, _incident, _dependency, _manager, _process, _preparing, _no_release),
     *(_failed_checks, _starting, _failing_checks, _partly_stopped, _unknown_checks, _healthy),
 )
 
@@ -578,13 +580,7 @@ def _verdict(facts: StatusFacts, health: ServiceHealth) -> Verdict:
     return Verdict.UP if verdicts == {Verdict.UP} else Verdict.UNKNOWN
 
 
-def _is_fine(facts: StatusFacts, health: ServiceHealth) -> bool:
-    match health.state:
-        case HealthState.DOWN | HealthState.UNSTABLE | HealthState.STOPPED:
-            return False
-        case HealthState.DEPLOYING:
-            return facts.incident is None and not facts.dependency
-        case HealthState.UNKNOWN:
-            return not facts.manager_error and facts.running
-        case _:
-            return True
+def _is_fine(facts: StatusFacts, health: ServiceHealth, verdict: Verdict) -> bool:
+    if health.state is HealthState.UNKNOWN:
+        return not facts.manager_error and facts.running
+    return health.state is not HealthState.STOPPED and verdict is not Verdict.DOWN

@@ -207,12 +207,14 @@ def service_status(
     because_of: str = "",
     waits: str | Message = "",
     discord_away: datetime | None = None,
+    is_running: bool = True,
 ) -> ServiceStatus:
     """The status of a service from all that is known of it.
 
     incidents: the open ones by subject. because_of: the service in whose incident this one is listed. waits: what its
-    recovery waits for.
+    recovery waits for. is_running: whether opsbot is, and with it a deployment that has not ended.
     """
+    deploying = kept.latest if kept.latest is not None and not kept.latest.finished else None
     facts = StatusFacts(
         now,
         () if manager_error else tuple(_unit(name, part) for name, part in state.parts or (("", state),)),
@@ -221,7 +223,7 @@ def service_status(
         service.startup_grace,
         service.source is not None,
         kept.live,
-        kept.latest,
+        kept.latest if is_running or deploying is None else None,
         incidents.get(service.name),
         because_of,
         _failed_at(service.name, incidents.get(because_of)),
@@ -229,7 +231,6 @@ def service_status(
         kept.hold,
         kept.silence,
     )
-    deploying = kept.latest if kept.latest is not None and not kept.latest.finished else None
     return ServiceStatus(
         service.name,
         state,

@@ -176,7 +176,7 @@ async def test_monitor_is_drawn_once_with_the_trouble_in_it(left: Config, opsbot
         incident = Incident(0, "api", "web answered 500 \x1b[2J", now(), Evidence())
         await store.write(incident_repository.open_incident, incident)
     ended = await opsbot("monitor", "--once")
-    assert (ended.code, ended.err) == (0, f"opsbot: {SAYS}\n")
+    assert (ended.code, ended.err) == (1, f"opsbot: {SAYS}\n")
     assert "the daemon is not running" in ended.out
     assert "web answered 500 \\x1b[2J" in ended.out or "web answered 500 " in ended.out
     assert "\x1b" not in ended.out

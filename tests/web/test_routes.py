@@ -4,7 +4,7 @@ import asyncio
 import hmac
 import io
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -16,6 +16,7 @@ import pytest
 from opsbot.config import Http, Secret, Service
 from opsbot.core.health import Verdict
 from opsbot.core.model import AuditEntry
+from opsbot.core.status import Activity, StatusFacts, UnitStatus, derive_status
 from opsbot.store import Store, audit
 from opsbot.web.facts import CheckFigures, Figures, HostGauge, ServiceFigures
 from opsbot.web.hooks import BODY_MOST, WRONG_MOST, Hooks
@@ -117,7 +118,9 @@ async def test_healthz_is_well_while_no_loop_is_overdue(endpoint: Endpoint) -> N
 
 
 async def test_readyz_says_what_is_missing(endpoint: Endpoint) -> None:
-    assert (await endpoint.get("/readyz"))[0] == 200
+    endpoint.facts.shown = Figures("1.2.3", NOON, (ServiceFigures("web", derive_status(StatusFacts(NOON))),))
+    status, text = await endpoint.get("/readyz")
+    assert (status, json.loads(text)) == (200, {"status": "ready", "reasons": [], "services": {"web": "unknown"}})
     endpoint.facts.lacking.append("not connected to Discord")
     status, text = await endpoint.get("/readyz")
     assert status == 503
