@@ -12,7 +12,7 @@ from enum import IntEnum
 
 from cogs._message_style import shown
 from cogs.cards.rendered import DESCRIPTION, RED, RenderedMessage
-from cogs.cards.status_cards import bad_sentence, colour_of, good_sentence, reasons_of, release_of, sign
+from cogs.cards.status_cards import bad_sentence, colour_of, common_sign, good_sentence, reasons_of, release_of, sign
 from cogs.cards.text import clip, escape, moment
 from cogs.cards.window_cards import open_line
 from opsbot.core.gauge import Gauge
@@ -85,11 +85,10 @@ def _sentence(seen: Overview) -> str:
     bad = bad_sentence(ordered, FEW)
     also = [escape(subject_name(incident.service), 60) for incident in seen.host]
     if not bad and not also:
-        return f"🟢 {good_sentence(ordered)}"
+        return f"{common_sign(ordered)} {good_sentence(ordered)}"
     more = " and more" if len(also) > FEW else ""
     host = f"Incident open for {', '.join(also[:FEW])}{more}." if also else ""
-    down = seen.host or any(status.health.state is HealthState.DOWN for status in seen.services)
-    return f"{'🔴' if down else '🟠'} {' '.join(filter(None, (bad, host)))}"
+    return f"{'🔴' if host else common_sign(ordered)} {' '.join(filter(None, (bad, host)))}"
 
 
 def _rank(status: ServiceStatus) -> ServiceRank:

@@ -79,6 +79,14 @@ def bad_sentence(statuses: Sequence[ServiceStatus], few: int = 1000) -> str:
     return " ".join(parts)
 
 
+def common_sign(statuses: Iterable[ServiceStatus]) -> str:
+    """The dot of the gravest state; what is only stopped, starting or being deployed does not count beside others."""
+    found = {status.health.state for status in statuses}
+    grave = (HealthState.DOWN, HealthState.UNSTABLE, HealthState.DEGRADED, HealthState.UNKNOWN)
+    state = next((state for state in grave if state in found), HealthState.HEALTHY)
+    return SIGNS[HealthState.STOPPED if found == {HealthState.STOPPED} else state]
+
+
 def good_sentence(statuses: Sequence[ServiceStatus]) -> str:
     """What can be said of services none of which is down or unstable."""
     found = counts([status.health for status in statuses])
@@ -150,7 +158,7 @@ def overview(
     statuses: Sequence[ServiceStatus], host: HostFigures, name: str, proof: DeliveryTest | None = None
 ) -> RenderedMessage:
     """`/status`: a line a service and one for the host."""
-    content = bad_sentence(statuses) or good_sentence(statuses)
+    content = f"{common_sign(statuses)} {bad_sentence(statuses) or good_sentence(statuses)}"
     lines = [status_line(status).rstrip(" ·") for status in statuses]
     text = fit(lines, DESCRIPTION - 800) + f"\n{host_line(host, name)}\n{proof_line(proof)}"
     return RenderedMessage(content, "Status", text, colour_of(status.health for status in statuses))
@@ -266,7 +274,7 @@ def health(statuses: Sequence[ServiceStatus]) -> RenderedMessage:
         lines += [f"　{_seen(name, check, stopped=stopped)}" for name, check in status.checks] or [
             "　no checks configured"
         ]
-    content = bad_sentence(statuses) or good_sentence(statuses)
+    content = f"{common_sign(statuses)} {bad_sentence(statuses) or good_sentence(statuses)}"
     return RenderedMessage(content, "Health", fit(lines, DESCRIPTION), colour_of(status.health for status in statuses))
 
 

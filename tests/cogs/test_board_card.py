@@ -33,7 +33,9 @@ def status(name: str, **more: object) -> ServiceStatus:
     live, release = Live(name, "r1", NOW - HOUR, 1), Release("r1", "abcdef0123" * 4, NOW - HOUR, True, "a title")
     kept = StoredStatus(live, release, None, None, None, SourceState(name))
     of_store = {field: more.pop(field) for field in ("live", "release", "hold", "silence") if field in more}
-    incidents = {one.service: one for one in (more.pop("incident", None), more.pop("root", None)) if one is not None}
+    incidents = {
+        one.service: one for field in ("incident", "root") if isinstance(one := more.pop(field, None), Incident)
+    }
     running = ServiceState(Activity.RUNNING, pid=1, started_at=NOW)
     found = {"http": CheckHealth(Verdict.UP, NOW, 3, NOW, ProbeResult(True, "answered 200", NOW))}
     service = make_service(Path("/srv"), "https://example.com", 0, name=name, checks=(Check("http", CheckKind.HTTP),))

@@ -376,8 +376,10 @@ def test_what_happens_next() -> None:
         (facts(BY_PERSON), "stopped by a person. Next: stays stopped until somebody starts it"),
         (
             facts(BY_PERSON, has_source=True, deployment=deployment(Phase.UNDONE)),
-            "stopped by opsbot: deployment 7 failed, and there is no earlier release. "
-            "Next: the next deployment starts it",
+            (
+                "stopped by opsbot: deployment 7 failed, and there is no earlier release. "
+                "Next: the next deployment starts it"
+            ),
         ),
         (facts(unit(Activity.FAILED)), "down: exited (exit status 1)"),
         (facts(unit(Activity.FAILED, name="a@1.service")), "down: `a@1.service` exited (exit status 1)"),

@@ -37,7 +37,8 @@ def test_what_is_out_of_the_ordinary_is_told_shortly() -> None:
     away = GatewayState(Link.AWAY, AT)
     assert line(summary, away, ["unhealthy: the watch loop is stuck"]) == (
         "unhealthy: the watch loop is stuck; 9 services, 1 healthy; 6 down: a, b, c, d and 2 more; "
-        "1 stopped by a person: api; 1 deploying: web; deploys of 1 paused; 2 silenced; Discord away since 2026-11-25 14:03 UTC; 1 message waiting for it"
+        "1 stopped by a person: api; 1 deploying: web; deploys of 1 paused; 2 silenced; "
+        "Discord away since 2026-11-25 14:03 UTC; 1 message waiting for it"
     )
 
 
