@@ -158,7 +158,7 @@ class LastKnown:
         )
 
     def status(self, service: str | None) -> Status:
-        """How the services stand."""
+        """The status of the services."""
         names = self._names(service)
         with self._store() as db:
             return replies.status([self._status(db, name) for name in names], daemon=False)

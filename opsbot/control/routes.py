@@ -164,7 +164,7 @@ class Routes:
         return web.json_response(self._ping)
 
     async def status(self, request: web.Request) -> web.Response:
-        """How the services stand."""
+        """The status of the services."""
         who, given = await self._asked(request)
         service = given.text("service", SERVICE)
         given.done()

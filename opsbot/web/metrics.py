@@ -101,9 +101,9 @@ def _services(figures: Figures) -> Iterator[Family]:
     yield "service_state", "1 at the state of the service.", ("service", "state"), states
     # Names of earlier versions: derived from the state.
     up = each(lambda n: services[n].health.verdict is Verdict.UP)
-    yield "service_up", "1 when the service is healthy or degraded; see opsbot_service_state.", one, up
+    yield "service_up", "Earlier name: 1 when the service is healthy or degraded.", one, up
     verdicts: Samples = [((s.service, str(v)), float(s.health.verdict is v)) for s in services for v in Verdict]
-    yield "service_verdict", "up, down or unknown; see opsbot_service_state.", ("service", "verdict"), verdicts
+    yield "service_verdict", "Earlier name: up, down or unknown, by its state.", ("service", "verdict"), verdicts
     yield "service_running", "1 when its manager says it runs.", one, each(lambda n: services[n].running)
     checks: Samples = [((s.service, c.name), float(c.verdict is Verdict.UP)) for s in services for c in s.checks]
     yield "check_up", "1 when the check passes.", ("service", "check"), checks
