@@ -199,8 +199,8 @@ def _looking(verbs: _Verbs) -> None:
     status = verbs.client(
         "status",
         "the state of the services, why, and what happens next",
-        "Exit code 1 when one is down, unstable or stopped, or when its state cannot be known. Without a daemon it shows "
-        "what the daemon last knew, and says so.",
+        "Exit code 1 when one is down, unstable or stopped, or when its state cannot be known. Without a daemon it "
+        "shows what the daemon last knew, and says so.",
     )
     _service(status, every)
     health = verbs.client("health", "run the checks now and show what they see", "Exit code 1 when one fails.")
