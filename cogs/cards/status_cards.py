@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from cogs._message_style import shown
+from cogs._style import shown
 from cogs.cards.history_cards import deployment_line
 from cogs.cards.rendered import AMBER, DESCRIPTION, GREEN, RED, RenderedMessage
 from cogs.cards.text import code, escape, fit, moment, told

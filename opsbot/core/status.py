@@ -173,7 +173,7 @@ class UnitStatus:
     activity: Activity
     stopped_by_hand: bool = False
     started_at: datetime | None = None
-    exit: str | Message = ""
+    exit: str | Message | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -429,9 +429,9 @@ _RULES: Sequence[Callable[[StatusFacts], ServiceHealth | None]] = (
 _DEAD = frozenset({Activity.FAILED, Activity.RETRYING, Activity.STOPPED})
 
 
-def as_message(text: str | Message) -> Message:
-    """The same as a message, where it is text of an earlier version or of another program."""
-    return text if isinstance(text, Message) else plain(text)
+def as_message(text: str | Message | None) -> Message:
+    """The same as a message, where it is text of an earlier version or of another program; an empty text for None."""
+    return text if isinstance(text, Message) else plain(text or "")
 
 
 def _without_release(facts: StatusFacts) -> bool:

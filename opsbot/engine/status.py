@@ -176,7 +176,7 @@ class StatusReader:
         try:
             return await self._managers[service].state(service), ""
         except ManagerError as error:
-            return ServiceState(Activity.FAILED, exit=str(error)), str(error)
+            return ServiceState(Activity.FAILED, exit=str(error)), getattr(error, "message", str(error))
 
     def host(self) -> HostFigures:
         """CPU, memory and disk of this host; the disks are those the services and the store live on."""

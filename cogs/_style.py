@@ -1,4 +1,4 @@
-"""How messages look in Discord: text from outside is escaped, times are timestamps in each reader's own zone."""
+"""Messages as Discord shows them: text from outside escaped, times as timestamps that each reader's client shows."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,12 +10,12 @@ from opsbot.messages import render
 
 @dataclass(frozen=True, slots=True)
 class DiscordStyle:
-    """Implements `opsbot.messages.TextStyle`. most: characters of a text from outside that are shown."""
+    """most: characters of each text from outside."""
 
     most: int = 300
 
     def text(self, value: str) -> str:
-        """Escaped; timestamps in text of earlier versions stay."""
+        """Escaped, but for timestamps."""
         return told(value, self.most)
 
     def code(self, value: str) -> str:
@@ -27,6 +27,6 @@ class DiscordStyle:
         return moment(at, style)
 
 
-def shown(value: Message, most: int = 300) -> str:
-    """The text of a message in Discord. most: characters of each text from outside in it."""
-    return render(value, DiscordStyle(most))
+def shown(value: Message | None, most: int = 300) -> str:
+    """A message as markdown; each text from outside in it has at most so many characters. Nothing for None."""
+    return "" if value is None else render(value, DiscordStyle(most))
