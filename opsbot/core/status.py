@@ -571,9 +571,9 @@ def _verdict(facts: StatusFacts, health: ServiceHealth) -> Verdict:
         return Verdict.DOWN
     if health.state in {HealthState.HEALTHY, HealthState.DEGRADED}:
         return Verdict.UP
-    if health.state is not HealthState.DEPLOYING:
+    if health.state not in {HealthState.DEPLOYING, HealthState.STARTING}:
         return Verdict.UNKNOWN
-    # What was true before the deployment began: it does not judge the checks.
+    # What was true before: the checks are not judged, or have not passed yet.
     verdicts = {check.health.verdict for check in facts.counted if not check.health.unasked}
     if facts.incident is not None or facts.dependency or Verdict.DOWN in verdicts:
         return Verdict.DOWN
