@@ -164,14 +164,14 @@ def _of_incident(seen: Overview, incident: Incident, look: Look, detail: Detail)
 
 
 def _notes(status: ServiceStatus) -> list[str]:
-    notes = []
+    notes = [_next(each) for each in status.health.next if each.code not in _ELSEWHERE]
     if status.live is not None:
         notes.append(f"{release_of(status)} live {moment(status.live.since)}")
     elif status.state.started_at is not None and status.state.pid:
         notes.append(f"started {moment(status.state.started_at)}")
     if status.discord_away is not None:
         notes.append(f"🌩️ Discord is away since {moment(status.discord_away)}")
-    return notes + [_next(each) for each in status.health.next if each.code not in _ELSEWHERE]
+    return notes
 
 
 _ELSEWHERE = frozenset({StatusCode.NEEDS_ATTENTION, StatusCode.RECOVERING, StatusCode.RECOVERS_WITH})

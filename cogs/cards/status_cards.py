@@ -111,7 +111,7 @@ def release_of(status: ServiceStatus) -> str:
 def status_line(status: ServiceStatus) -> str:
     """One service on one line."""
     started = f"started {moment(status.state.started_at)}" if status.state.started_at and status.state.pid else ""
-    parts = [release_of(status), started, _figures(status), *_notes(status)]
+    parts = [*_notes(status), release_of(status), started, _figures(status)]
     begin = f"{sign(status.health)} **{escape(status.service)}** {in_words(status.health)} · "
     return begin + " · ".join(part for part in parts if part)
 
@@ -269,7 +269,8 @@ def health(statuses: Sequence[ServiceStatus]) -> RenderedMessage:
     """`/health`: the state of each service after its checks have just run, and what these saw."""
     lines = []
     for status in statuses:
-        lines.append(f"{sign(status.health)} **{escape(status.service)}** {in_words(status.health)}")
+        words = [in_words(status.health), *(shown(each) for each in status.health.next)]
+        lines.append(f"{sign(status.health)} **{escape(status.service)}** {' · '.join(words)}")
         stopped = status.health.state is HealthState.STOPPED
         lines += [f"　{_seen(name, check, stopped=stopped)}" for name, check in status.checks] or [
             "　no checks configured"

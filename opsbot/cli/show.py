@@ -93,9 +93,11 @@ def uptime(state: StateReply, now: datetime) -> str:
 
 
 def health_words(health: HealthReply) -> str:
-    """The state of a service and why it is so, in a line."""
+    """The state of a service, why it is so, and what happens next, in a line."""
     reasons = ", ".join(plain(reason["text"]) for reason in health["reasons"])
-    return f"{plain(health['text'])}: {reasons}" if reasons else plain(health["text"])
+    words = f"{plain(health['text'])}: {reasons}" if reasons else plain(health["text"])
+    following = ", ".join(plain(coming["text"]) for coming in health["next"])
+    return f"{words}. Next: {following}" if following else words
 
 
 def status(reply: Status, paint: Paint, now: datetime, columns: int) -> list[str]:

@@ -511,7 +511,7 @@ def shown_checks(facts: StatusFacts) -> tuple[tuple[str, CheckHealth], ...]:
     Nothing is known of checks about what somebody stopped; a result of an earlier run is not shown unless it explains
     why the check is down.
     """
-    counted = facts.counted if facts.wanted else ()
+    counted = () if facts.units and not facts.wanted else facts.counted
     return tuple((check.name, _shown(facts, check) if check in counted else CheckHealth()) for check in facts.checks)
 
 

@@ -96,8 +96,8 @@ def test_everything_that_is_not_as_ever_is_said() -> None:
         f"🔴 **postgres** down since {at}: check http: answered 500 · 🚨 needs attention · 👀 acknowledged by Mia · "
         f"[incident 7]({LOOK.link(CARD)}) · {live}"
     )
-    assert text[2] == f"🟢 **held** · {live} · ⏸ deploys paused by Mia \\* since <t:{int(NOW.timestamp())}:f>"
-    assert text[3] == f"🟢 **quiet** · {live} · 🔕 alerts silenced by Mia until <t:{int((NOW + HOUR).timestamp())}:f>"
+    assert text[2] == f"🟢 **held** · ⏸ deploys paused by Mia \\* since <t:{int(NOW.timestamp())}:f> · {live}"
+    assert text[3] == f"🟢 **quiet** · 🔕 alerts silenced by Mia until <t:{int((NOW + HOUR).timestamp())}:f> · {live}"
     assert text[4] == f"⚪ **new** unknown: the service manager cannot be asked: no \\*bus\\* · started {at}"
     assert text[5].startswith("🟢 **api** ·")
     assert text[7].startswith(f"🔴 **The host's disk /** incident open since {at}: / is full in about 9 hours")

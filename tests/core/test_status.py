@@ -407,6 +407,7 @@ def test_a_result_of_an_earlier_run_is_not_shown() -> None:
 
 def test_nothing_is_known_of_checks_about_what_a_person_stopped() -> None:
     assert dict(shown_checks(facts(BY_PERSON, checks=(UP, DOWN)))) == {"check0": PENDING, "check1": PENDING}
+    assert dict(shown_checks(facts(units=(), manager_error="no bus", checks=(UP,)))) == {"check0": UP}
     units = (unit(Activity.RUNNING, name="a"), unit(Activity.STOPPED, name="b", by_hand=True))
     checks = (CheckStatus("http", UP, "a"), CheckStatus("other", DOWN, "b"))
     known = replace(facts(*units), checks=checks)
