@@ -105,6 +105,8 @@ class StatusCode(MessageCode):
     NO_CHECKS = "status.no-checks"
     VERIFIED = "status.verified"
     """deployment: its id"""
+    VERIFIED_AFTER_ROLLBACK = "status.verified-after-rollback"
+    """deployment: the id of the one that was rolled back"""
     CHECK_DOWN = "status.check-down"
     """check: its name; seen: what it saw, a string or a message"""
     CHECK_FAILING = "status.check-failing"
@@ -413,7 +415,9 @@ def _healthy(facts: StatusFacts) -> ServiceHealth:
     if not counted:
         return ServiceHealth(HealthState.HEALTHY, (message(StatusCode.NO_CHECKS),))
     if facts.deployment is not None and any(_is_pending(check) for check in counted):
-        reason = message(StatusCode.VERIFIED, deployment=facts.deployment.id)
+        undone = facts.deployment.phase is Phase.UNDONE
+        code = StatusCode.VERIFIED_AFTER_ROLLBACK if undone else StatusCode.VERIFIED
+        reason = message(code, deployment=facts.deployment.id)
         return ServiceHealth(HealthState.HEALTHY, (reason,), since=facts.deployment.finished_at)
     return ServiceHealth(HealthState.HEALTHY, (message(StatusCode.CHECKS_PASS, count=len(counted)),))
 

@@ -85,6 +85,7 @@ TEXTS: Mapping[str, Text] = {
     StatusCode.CHECKS_PASS: "{count} {count:plural|check passes|checks pass}",
     StatusCode.NO_CHECKS: "running; no check can tell more",
     StatusCode.VERIFIED: "verified by deployment {deployment}",
+    StatusCode.VERIFIED_AFTER_ROLLBACK: "verified after deployment {deployment} was rolled back",
     StatusCode.CHECK_DOWN: _with("check {check:code} is down", "seen", ": {seen}"),
     StatusCode.CHECK_FAILING: _with("check {check:code} fails", "seen", ": {seen}"),
     StatusCode.CHECKS_NOT_RUN: _checks("not run yet"),

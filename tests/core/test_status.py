@@ -211,6 +211,12 @@ ROWS: list[tuple[str, StatusFacts, HealthState, list[StatusCode]]] = [
         [StatusCode.VERIFIED],
     ),
     (
+        "just rolled back",
+        facts(unit(Activity.RUNNING, YOUNG), live=LIVE, deployment=deployment(Phase.UNDONE, NOW), checks=(PENDING,)),
+        HealthState.HEALTHY,
+        [StatusCode.VERIFIED_AFTER_ROLLBACK],
+    ),
+    (
         "just live, and fails",
         facts(unit(Activity.RUNNING, YOUNG), live=LIVE, deployment=deployment(Phase.LIVE, NOW), checks=(UNCOUNTED,)),
         HealthState.DEGRADED,
