@@ -21,7 +21,7 @@ from opsbot.core.health import CheckHealth, ProbeResult, Verdict
 from opsbot.core.model import Dependent, Evidence, Incident, Live
 from opsbot.core.windows import WEEK, Window
 from opsbot.notifications.notifiers import Notifiers
-from opsbot.services.port import Activity, LogLine
+from opsbot.services.port import Activity, LogLine, ServiceState
 from opsbot.source.poll import Outcome
 from opsbot.store import acks, audit, incident_repository, ledger
 from tests.cli.conftest import Opsbot
@@ -133,6 +133,20 @@ async def test_the_shape_of_a_deployment_in_json_is_kept(opsbot: Opsbot) -> None
     assert (reply["phase"], reply["ok"], reply["finished"]) == ("live", True, True)
     assert set(reply["steps"][0]) == {"name", "phase", "started_at", "ended_at", "ok", "note", "tail", "output"}
     assert "fetching" in ended.err, "the phases are told beside the result, not in it"
+
+
+async def test_health_of_a_stopped_service_says_who_stopped_it_and_judges_no_check(
+    daemon: World, opsbot: Opsbot
+) -> None:
+    await daemon.store.write(ledger.set_live, Live("api", "api-old", now(), None))
+    daemon.services.states["api"] = ServiceState(Activity.STOPPED, stopped_by_hand=True)
+    bad = ProbeResult(False, "connection refused", now())
+    daemon.watching.checks["api"]["web"] = CheckHealth(Verdict.UP, now(), last=bad)
+    ended = await opsbot("health")
+    assert ended.code == 1
+    assert "api  stopped by a person. Next: stays stopped until somebody starts it" in ended.out
+    assert "FAIL" not in ended.out
+    assert ended.out.count("not judged while stopped") == 2
 
 
 async def test_health_runs_the_checks_and_exits_1_when_one_fails(daemon: World, opsbot: Opsbot) -> None:
