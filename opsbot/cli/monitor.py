@@ -129,7 +129,6 @@ def _services(snapshot: Snapshot, now: datetime, columns: int) -> RenderableType
     wide = columns >= NARROW
     table = Table(box=None, expand=True, padding=(0, 1), pad_edge=False, header_style="bold dim")
     table.add_column("SERVICE", no_wrap=True, overflow="ellipsis", max_width=28)
-    table.add_column("HEALTH", no_wrap=True)
     table.add_column("STATE", no_wrap=True)
     table.add_column("UP", no_wrap=True, justify="right")
     if wide:
@@ -139,13 +138,10 @@ def _services(snapshot: Snapshot, now: datetime, columns: int) -> RenderableType
     table.add_column("RELEASE", no_wrap=True, overflow="ellipsis", ratio=1)
     for one in snapshot.services:
         state = one.state
-        running = state.started_at is not None and state.activity == "running"
-        up = duration(max(now - (state.started_at or snapshot.at), timedelta(0))) if running else "-"
         cells: list[Text] = [
             words(one.service, "bold"),
-            Text(one.verdict, style=colour_of(one.verdict) or "default"),
-            Text(state.activity, style=colour_of(state.activity) or "default"),
-            Text(up),
+            Text(plain(one.health.text), style=colour_of(one.health.state) or "default"),
+            Text(cli_show.uptime(state, now)),
         ]
         if wide:
             cells.append(Text(str(state.pid or "-"), style="dim"))

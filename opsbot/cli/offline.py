@@ -35,11 +35,10 @@ from opsbot.control.shapes import (
     WindowsReply,
 )
 from opsbot.control.snapshot import recent
-from opsbot.core.health import CheckHealth, overall
 from opsbot.core.model import Dependent
 from opsbot.core.subjects import is_host
 from opsbot.core.windows import maintenance
-from opsbot.engine.status import ServiceStatus
+from opsbot.engine.status import ServiceStatus, service_status
 from opsbot.host.figures import host_figures
 from opsbot.host.processes import ServiceMeter
 from opsbot.redaction import Redactor
@@ -119,16 +118,18 @@ class LastKnown:
             raise UsageError(f"there is no service {service[:64]!r}. There are: {', '.join(names)}.")
         return names if service is None else [service]
 
-    def _state(self, service: str) -> ServiceState:
+    def _state(self, service: str) -> tuple[ServiceState, str]:
+        """As systemd or the supervisor's record has it, and why that cannot be read, "" where it can."""
         configured = self.config.services[service]
         if configured.manager is ManagerKind.SYSTEMD:
             try:
-                return systemctl.look(configured, self.config.systemd.scope, self.config.state.directory / "units.json")
+                remembered = self.config.state.directory / "units.json"
+                return systemctl.look(configured, self.config.systemd.scope, remembered), ""
             except ManagerError as error:
-                return systemctl.unknown(error)
+                return systemctl.unknown(error), str(error)
         record = run_record.load(self.config.state.services / service)
         if record is None:
-            return ServiceState(Activity.STOPPED)
+            return ServiceState(Activity.STOPPED), ""
         process = record.main()
         if process is not None:
             activity = Activity.RUNNING
@@ -136,7 +137,7 @@ class LastKnown:
             activity = Activity.FAILED
         else:
             activity = Activity.FAILED if record.wanted else Activity.STOPPED
-        return ServiceState(
+        state = ServiceState(
             activity,
             pid=process.pid if process else None,
             started_at=record.began,
@@ -144,35 +145,35 @@ class LastKnown:
             exit=record.exit,
             stopped_by_hand=record.by_hand,
         )
+        return state, ""
 
     def _status(self, db: sqlite3.Connection, service: str) -> ServiceStatus:
-        state = self._state(service)
-        seen = incident_repository.healths(db, service)
-        checks = [(c.name, seen.get((service, c.name), CheckHealth())) for c in self.config.services[service].checks]
-        kept, listed = boards.kept(db, service, datetime.now(UTC)), incident_repository.open_incidents(db)
-        source = self.config.services[service].source
-        return ServiceStatus(
-            service,
+        (state, error), now = self._state(service), datetime.now(UTC)
+        configured, stored = self.config.services[service], incident_repository.healths(db, service)
+        found, listed = boards.kept(db, service, now), incident_repository.open_incidents(db)
+        status = service_status(
+            configured,
             state,
-            overall([health.verdict for _, health in checks]),
-            tuple(checks),
-            figures=self._meter.figures(state.pid, state.groups, state.started_at),
-            live=kept.live,
-            release=kept.release,
-            deploying=kept.latest if kept.latest is not None and not kept.latest.finished else None,
-            last_deployment=kept.latest,
-            hold=kept.hold,
-            silence=kept.silence,
-            incident=listed.get(service),
-            source=kept.source if source else None,
-            auto=source.auto if source else False,
+            found,
+            listed,
+            {check: health for (_, check), health in stored.items()},
+            now,
+            manager_error=error,
             because_of=next(
                 (root for root, one in listed.items() if any(_ill(each, service) for each in one.dependents)), ""
             ),
+            is_running=False,
+        )
+        return replace(
+            status,
+            figures=self._meter.figures(state.pid, state.groups, state.started_at),
+            last_deployment=found.latest,
+            source=found.source if configured.source else None,
+            auto=configured.source.auto if configured.source else False,
         )
 
     def status(self, service: str | None) -> Status:
-        """How the services stand."""
+        """The status of the services."""
         names = self._names(service)
         with self._store() as db:
             return replies.status([self._status(db, name) for name in names])
@@ -235,7 +236,7 @@ class LastKnown:
         self._names(service)
         lines = partial(self._lines, self.config.services[service])
         with self._store() as db:
-            return why(db, service, self._state(service), lines, self._redactor())
+            return why(db, service, self._state(service)[0], lines, self._redactor())
 
     def windows(self) -> WindowsReply:
         """The maintenance windows: the configuration alone tells."""

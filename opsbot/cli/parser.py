@@ -198,8 +198,9 @@ def _looking(verbs: _Verbs) -> None:
     every = "one service (default: all)"
     status = verbs.client(
         "status",
-        "how the services stand",
-        "Exit code 1 when one is not healthy. Without a daemon it tells what the daemon last knew, and says so.",
+        "the state of the services, why, and what happens next",
+        "Exit code 1 when one is down, unstable or stopped, or when its state cannot be known. Without a daemon it "
+        "shows what the daemon last knew, and says so.",
     )
     _service(status, every)
     health = verbs.client("health", "run the checks now and show what they see", "Exit code 1 when one fails.")

@@ -18,7 +18,11 @@ from opsbot.services.port import LogLine, ServiceState
 GOOD, BAD, ODD = "green", "red", "yellow"
 _COLOUR = {
     "up": GOOD,
+    "healthy": GOOD,
+    "unstable": BAD,
+    "degraded": ODD,
     "down": BAD,
+    "deploying": "cyan",
     "unknown": ODD,
     "running": GOOD,
     "failed": BAD,
@@ -68,21 +72,23 @@ def release_words(service: shapes.ServiceReply) -> str:
     return plain(service.live or "")
 
 
-def state_words(state: ServiceState, now: datetime) -> str:
-    """What the manager says, with how long it has been so."""
-    words: str = state.activity
-    if state.activity == "stopped" and state.stopped_by_hand:
-        # Of several units some may run: then there is a process.
-        words = "stopped in part, on purpose" if state.pid else "stopped on purpose"
-    if state.started_at and state.activity == "running":
-        words += f" for {age(state.started_at, now)}"
-    return words
+def uptime(state: ServiceState, now: datetime) -> str:
+    """For how long it has been running."""
+    return age(state.started_at, now) if state.started_at is not None and state.activity == "running" else "-"
+
+
+def health_words(health: shapes.HealthReply) -> str:
+    """The state of a service, why it is so, and what happens next, in a line."""
+    reasons = ", ".join(plain(reason.text) for reason in health.reasons)
+    words = f"{plain(health.text)}: {reasons}" if reasons else plain(health.text)
+    following = ", ".join(plain(coming.text) for coming in health.next)
+    return f"{words}. Next: {following}" if following else words
 
 
 def status(reply: shapes.Status, screen: Screen) -> list[str]:
     """`status`: a line a service, and below it what is out of the ordinary."""
     paint, now, columns = screen.paint, screen.now, screen.columns
-    head: list[Cell] = [(name, "bold") for name in ("SERVICE", "STATE", "HEALTH", "PID", "CPU", "MEMORY", "RELEASE")]
+    head: list[Cell] = [(name, "bold") for name in ("SERVICE", "STATE", "UP", "PID", "CPU", "MEMORY", "RELEASE")]
     rows = [head]
     rows += [_status_row(one, now) for one in reply.services]
     lines = table(rows, paint)
@@ -101,8 +107,8 @@ def _alert_path(proof: shapes.ProofReply, paint: Paint, now: datetime, columns: 
 def _status_row(one: shapes.ServiceReply, now: datetime) -> list[Cell]:
     return [
         (plain(one.service), "bold"),
-        (state_words(one.state, now), colour_of(one.state.activity)),
-        _health_cell(one),
+        (plain(one.health.text), colour_of(one.health.state)),
+        (uptime(one.state, now), ""),
         (str(one.state.pid or "-"), ""),
         ("-" if one.cpu is None else f"{one.cpu:.1f} %", ""),
         ("-" if one.memory is None else size(one.memory), ""),
@@ -110,61 +116,42 @@ def _status_row(one: shapes.ServiceReply, now: datetime) -> list[Cell]:
     ]
 
 
-def _stopped(one: shapes.ServiceReply) -> bool:
-    """Whether all of it stands still because somebody wanted that: its checks are not counted then, and say nothing."""
-    return one.state.stopped_by_hand and one.state.activity == "stopped" and not one.state.pid
-
-
-def _health_cell(one: shapes.ServiceReply) -> Cell:
-    return ("-", "") if _stopped(one) else (one.verdict, colour_of(one.verdict))
-
-
 def notes(one: shapes.ServiceReply, now: datetime, columns: int = 120) -> Iterator[Cell]:
-    """What is out of the ordinary about a service, each on a line with its colour."""
-    stopped = _stopped(one)
+    """Why a service is not healthy, and what happens next: each on a line, with its colour."""
+    yield from ((fit(text, columns), colour) for text, colour in _notes(one, now))
+
+
+_DETAILED = frozenset({"check", "phase"})
+"""Parameters of reasons that the lines about checks and deployments show with more detail."""
+
+
+def _notes(one: shapes.ServiceReply, now: datetime) -> Iterator[Cell]:
+    health = one.health
     for check in one.checks:
-        if not stopped and (check.verdict != "up" or check.ok is False):
-            yield (
-                fit(check_words(check, now), columns),
-                colour_of(check.verdict) if check.verdict != "up" else ODD,
-            )
-    if one.state.exit and one.state.activity != "running" and not one.state.stopped_by_hand:
-        yield fit(f"ended: {plain(one.state.exit)}", columns), BAD
-    if one.incident is not None:
-        incident = one.incident
-        called = "; a human has been called" if incident.called_at else ""
-        called += f"; flapping, {incident.flaps.count} changes" if incident.flaps.flapping else ""
-        text = f"incident {incident.id} for {age(incident.opened_at, now)}: {plain(incident.cause)}{called}"
-        yield fit(text, columns), BAD
-    if one.because_of:
-        yield fit(f"not well because of {plain(one.because_of)}", columns), BAD
+        if check.verdict == "down" or check.ok is False:
+            yield check_words(check, now), BAD if check.verdict == "down" else ODD
+    if health.state != "healthy":
+        for reason in health.reasons:
+            if not _DETAILED & reason.params.keys():
+                yield _reason_words(reason, health, now), colour_of(health.state)
     if one.deploying is not None:
-        yield fit(deploying_words(one.deploying, now), columns), "cyan"
+        yield deploying_words(one.deploying, now), "cyan"
     if one.discord_away is not None:
-        yield fit(f"Discord is away for {age(one.discord_away, now)}", columns), ODD
-    if one.waits:
-        yield fit(f"waits: {plain(one.waits)}", columns), ODD
+        yield f"Discord is away for {age(one.discord_away, now)}", ODD
+    for coming in health.next:
+        yield plain(coming.text), ODD
     if one.logins is not None and one.logins.starts * 5 >= one.logins.limit:
-        yield fit(f"started {one.logins.starts} times in 24 h of {one.logins.limit} logins", columns), ODD
-    yield from _kept(one, now, columns)
-
-
-def _kept(one: shapes.ServiceReply, now: datetime, columns: int) -> Iterator[Cell]:
-    """What people, and the source, keep from happening."""
-    if one.hold is not None:
-        hold = one.hold
-        reason = f": {plain(hold.reason)}" if hold.reason else ""
-        what = "waits for a newer commit since the rollback" if hold.waits else "held"
-        yield fit(f"{what} by {plain(hold.actor)} {since(hold.at, now)}{reason}", columns), ODD
-    if one.silence is not None:
-        silence = one.silence
-        reason = f": {plain(silence.reason)}" if silence.reason else ""
-        left = duration(max(silence.until - now, timedelta(0)))
-        yield fit(f"silenced by {plain(silence.actor)} for another {left}{reason}", columns), ODD
+        yield f"started {one.logins.starts} times in 24 h of {one.logins.limit} logins", ODD
     source = one.source
     if source is not None and source.failing_since:
-        text = f"no news from the source for {age(source.failing_since, now)}: {plain(source.failure)}"
-        yield fit(text, columns), ODD
+        yield f"no news from the source for {age(source.failing_since, now)}: {plain(source.failure)}", ODD
+
+
+def _reason_words(reason: shapes.StatementReply, health: shapes.HealthReply, now: datetime) -> str:
+    number = reason.params.get("incident")
+    length = f" for {age(health.since, now)}" if health.since else ""
+    incident = "" if number is None else f"incident {number}{length}: "
+    return incident + plain(reason.text)
 
 
 def check_words(check: shapes.CheckReply, now: datetime) -> str:
@@ -183,13 +170,14 @@ def health(reply: shapes.Status, screen: Screen) -> list[str]:
     paint, now = screen.paint, screen.now
     lines = []
     for one in reply.services:
-        words = f"{one.verdict}, {state_words(one.state, now)}"
-        lines.append(f"{paint(plain(one.service), 'bold')}  {paint(words, GOOD if one.healthy else BAD)}")
+        state = one.health.state
+        lines.append(f"{paint(plain(one.service), 'bold')}  {paint(health_words(one.health), colour_of(state))}")
         rows: list[list[Cell]] = []
         for check in one.checks:
             mark: Cell = ("ok", GOOD) if check.ok else ("-", ODD) if check.ok is None else ("FAIL", BAD)
             took = "" if check.took is None else duration(check.took)
-            at = "not looked at yet" if check.at is None else since(check.at, now)
+            unjudged = "not judged while stopped" if state == "stopped" else "has not run yet"
+            at = unjudged if check.at is None else since(check.at, now)
             rows.append([mark, (plain(check.name), ""), (plain(check.seen), mark[1]), (took, "dim"), (at, "dim")])
         lines += table(rows, paint, "  ") or [paint("  no checks are configured", "dim")]
     return lines

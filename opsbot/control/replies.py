@@ -4,16 +4,18 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from opsbot.control import shapes
-from opsbot.core.health import Verdict
+from opsbot.core.message import encode
 from opsbot.formatting import plain_times
-from opsbot.services.port import Activity
+from opsbot.messages import render
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from opsbot.core.health import CheckHealth
+    from opsbot.core.message import Message
     from opsbot.core.model import Acknowledgement, DeliveryTest, Incident, Notification
     from opsbot.core.root_cause import RootCause
+    from opsbot.core.status import ServiceHealth
     from opsbot.engine.status import ServiceStatus
     from opsbot.notifications.apprise_sender import SendResult
 
@@ -35,20 +37,43 @@ def check_reply(name: str, health: "CheckHealth") -> shapes.CheckReply:
     return like(shapes.CheckReply, health, name=name, ok=ok, seen=last.seen, at=last.at, took=last.took)
 
 
+def statement_reply(value: "Message") -> shapes.StatementReply:
+    """A statement."""
+    return shapes.StatementReply(**encode(value), text=_text(value))
+
+
+def _text(value: "str | Message") -> str:
+    """In plain text."""
+    return plain_times(value if isinstance(value, str) else render(value))
+
+
+def health_reply(health: "ServiceHealth") -> shapes.HealthReply:
+    """The state of a service."""
+    return like(
+        shapes.HealthReply,
+        health,
+        text=_text(health.title),
+        reasons=[statement_reply(one) for one in health.reasons],
+        next=[statement_reply(one) for one in health.next],
+    )
+
+
 def service_reply(status: "ServiceStatus") -> shapes.ServiceReply:
-    """How one service stands."""
+    """The status of one service."""
     figures = status.figures
     return like(
         shapes.ServiceReply,
         status,
-        healthy=status.state.activity in {Activity.RUNNING, Activity.STARTING} and status.verdict is not Verdict.DOWN,
+        health=health_reply(status.health),
+        healthy=status.health.is_fine,
+        verdict=status.health.verdict,
         cpu=figures.cpu if figures else None,
         memory=figures.memory if figures else None,
         tasks=figures.tasks if figures else None,
         checks=[check_reply(name, health) for name, health in status.checks],
         live=status.live.release if status.live else None,
         live_since=status.live.since if status.live else None,
-        waits=plain_times(status.waits),
+        waits=_text(status.waits),
         logins=shapes.LoginsReply(*status.logins) if status.logins else None,
     )
 

@@ -5,7 +5,7 @@ it). Sizes are bytes. All text may be untrusted; whoever shows it escapes it. `d
 answered, and the store was read.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
@@ -17,6 +17,7 @@ from opsbot.core.deployment import Deployment, DeploymentStep, Hold, Release
 from opsbot.core.flapping import Flaps
 from opsbot.core.health import Verdict
 from opsbot.core.model import Acknowledgement, AuditEntry, Deed, Incident, Silence, SourceState
+from opsbot.core.status import HealthState, StoppedBy
 from opsbot.core.windows import Maintenance, Span
 from opsbot.formatting import plain_times
 from opsbot.host.figures import HostFigures
@@ -38,6 +39,31 @@ class CheckReply:
 
 
 @dataclass(frozen=True, slots=True)
+class StatementReply:
+    """A statement as data, and as English text. See `opsbot.core.message` for the form of `params`."""
+
+    code: str
+    params: Mapping[str, Any]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class HealthReply:
+    """The state of a service.
+
+    `text`: the state in words ("stopped by a person"). `since`: null where not known. `by`: who stopped it, null in
+    other states and while it is being stopped. `reasons`: the main one first. `next`: what happens next.
+    """
+
+    state: HealthState
+    text: str
+    since: datetime | None
+    by: StoppedBy | None
+    reasons: Sequence[StatementReply]
+    next: Sequence[StatementReply]
+
+
+@dataclass(frozen=True, slots=True)
 class LoginsReply:
     """The login budget of a Discord bot: its starts in the last 24 hours, and how many logins Discord allows."""
 
@@ -47,7 +73,8 @@ class LoginsReply:
 
 @dataclass(frozen=True, slots=True)
 class ServiceReply:
-    """How one service stands. `healthy`: it runs (or is starting) and no check holds it for down.
+    """The status of one service. `health` is its state, from which `healthy` (for exit codes) and `verdict` (up, down
+    or unknown, for readers of earlier versions) follow.
 
     `cpu` is percent of one core, `memory` bytes; both null where no process is known. `tasks` counts the processes and
     threads of its unit, null where it has none. `because_of`: the service in whose incident this one is listed as not
@@ -56,6 +83,7 @@ class ServiceReply:
     """
 
     service: str
+    health: HealthReply
     healthy: bool
     verdict: Verdict
     state: ServiceState

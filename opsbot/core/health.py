@@ -138,10 +138,3 @@ def observe(health: CheckHealth, result: ProbeResult, policy: CheckPolicy) -> tu
         return after, None
     began = since if verdict is Verdict.DOWN and since is not None else streak_since
     return replace(after, since=began), VerdictChange(health.verdict, verdict, began)
-
-
-def overall(verdicts: list[Verdict]) -> Verdict:
-    """A service is down when any check is, unknown while any is not yet known, else up."""
-    if Verdict.DOWN in verdicts:
-        return Verdict.DOWN
-    return Verdict.UNKNOWN if Verdict.UNKNOWN in verdicts else Verdict.UP

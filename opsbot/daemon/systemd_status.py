@@ -1,24 +1,24 @@
-"""The line that `systemctl status opsbot` shows: services, what is down, deployments, the connection to Discord.
+"""The line that `systemctl status opsbot` shows: services by their state, and the connection to Discord.
 
-It is sent when it changes, and at most once a second. What is not well with opsbot itself comes first, and is said
-without asking the store, which may be what is not well.
+It is sent when it changes, and at most once a second. Problems of opsbot itself come first, and are shown without
+asking the store, which may be the problem.
 """
 
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from opsbot.bot.link import GatewayState, Link
 from opsbot.control.shapes import Gateway
-from opsbot.core.health import Verdict
+from opsbot.core.status import HealthState, ServiceHealth
 from opsbot.engine import Engine
+from opsbot.messages import render
 from opsbot.runtime.sd_notify import notify, status
 from opsbot.runtime.ticks import until_beat
-from opsbot.services.port import ManagerError
-from opsbot.store import StoreError, incident_repository, ledger, outbox
+from opsbot.store import StoreError
 
 log = logging.getLogger(__name__)
 
@@ -29,40 +29,51 @@ LOOK_SECONDS = 30.0
 NAMED = 4
 
 
-@dataclass(frozen=True, slots=True)
-class StatusSummary:
-    """What the line tells of the services; none is known yet where `services` is 0. down, stopped, deploying: names."""
+_ORDER = (
+    *(HealthState.DOWN, HealthState.UNSTABLE, HealthState.DEGRADED, HealthState.UNKNOWN, HealthState.STOPPED),
+    *(HealthState.STARTING, HealthState.DEPLOYING),
+)
+"""The states that are named, the gravest first."""
 
-    services: int = 0
-    down: tuple[str, ...] = ()
-    stopped: tuple[str, ...] = ()
-    """By hand: nobody will start them."""
-    deploying: tuple[str, ...] = ()
+
+@dataclass(frozen=True, slots=True)
+class ServicesSummary:
+    """What the line says of the services. health: of each by its name, empty while none is known."""
+
+    health: Mapping[str, ServiceHealth] = field(default_factory=dict)
     held: int = 0
     silenced: int = 0
-    untold: int = 0
-    """Messages that wait for Discord."""
+    waiting: int = 0
+    """Notifications that wait for Discord."""
 
 
-def line(standing: StatusSummary, discord: GatewayState | None, notes: Sequence[str] = ()) -> str:
-    """The line. notes: what comes first; what is not well with opsbot itself."""
-    parts = list(notes)
-    if standing.services:
-        count = f"{standing.services} service{'' if standing.services == 1 else 's'}"
-        parts.append(f"{count}, {len(standing.down)} down: {_names(standing.down)}" if standing.down else count)
-    if standing.stopped:
-        parts.append(f"{len(standing.stopped)} stopped on purpose: {_names(standing.stopped)}")
-    if standing.deploying:
-        parts.append(f"deploying {_names(standing.deploying)}")
-    if standing.held:
-        parts.append(f"{standing.held} held")
-    if standing.silenced:
-        parts.append(f"{standing.silenced} silenced")
+def line(summary: ServicesSummary, discord: GatewayState | None, notes: Sequence[str] = ()) -> str:
+    """The line. notes: come first; problems of opsbot itself."""
+    parts = [*notes, *_services(summary.health)]
+    if summary.held:
+        parts.append(f"deploys of {summary.held} paused")
+    if summary.silenced:
+        parts.append(f"{summary.silenced} silenced")
     if discord is not None:
         parts.append(f"Discord {_connection(discord)}")
-        if standing.untold and not discord.connected:
-            parts.append(f"{standing.untold} message{'' if standing.untold == 1 else 's'} waiting for it")
+        if summary.waiting and not discord.connected:
+            parts.append(f"{summary.waiting} message{'' if summary.waiting == 1 else 's'} waiting for it")
     return "; ".join(parts)
+
+
+def _services(health: Mapping[str, ServiceHealth]) -> Iterator[str]:
+    if not health:
+        return
+    count = f"{len(health)} service{'' if len(health) == 1 else 's'}"
+    by_state: dict[tuple[HealthState, str], list[str]] = {}
+    for name, one in health.items():
+        by_state.setdefault((one.state, render(one.title)), []).append(name)
+    healthy = sum(len(names) for (state, _), names in by_state.items() if state is HealthState.HEALTHY)
+    yield f"{count} healthy" if healthy == len(health) else f"{count}, {healthy} healthy"
+    for state, title in sorted(by_state, key=lambda key: (key[0] in _ORDER and _ORDER.index(key[0]), key[1])):
+        if state is not HealthState.HEALTHY:
+            names = by_state[state, title]
+            yield f"{len(names)} {title}: {_names(names)}"
 
 
 def _names(names: Sequence[str]) -> str:
@@ -83,28 +94,15 @@ def _connection(state: GatewayState) -> str:
     return f"{said} ({state.problem})" if state.problem else said
 
 
-def _counts(db: sqlite3.Connection, services: Iterable[str], now: datetime) -> tuple[int, int, int]:
-    names = list(services)
-    held = sum(ledger.hold(db, name) is not None for name in names)
-    silenced = sum(incident_repository.silence(db, name, now) is not None for name in names)
-    return held, silenced, outbox.waiting(db, now)[0]
-
-
-async def standing_of(engine: Engine) -> StatusSummary:
-    """How the services stand now."""
-    names = tuple(engine.config.services)
-    held, silenced, untold = await engine.store.read(_counts, names, engine.clock())
-    stopped = tuple([name for name in names if await _stopped(engine, name)])
-    down = tuple(name for name in names if engine.watcher.verdict(name) is Verdict.DOWN and name not in stopped)
-    deploying = tuple(name for name in names if engine.deployer.busy(name))
-    return StatusSummary(len(names), down, stopped, deploying, held, silenced, untold)
-
-
-async def _stopped(engine: Engine, name: str) -> bool:
-    try:
-        return (await engine.managers[name].state(name)).stopped_by_hand
-    except ManagerError:
-        return False  # what keeps the manager from being asked is told by the checks
+async def summary_of(engine: Engine) -> ServicesSummary:
+    """The services now."""
+    statuses, waiting = await engine.standings.health()
+    return ServicesSummary(
+        {name: status.health for name, status in statuses.items()},
+        sum(status.hold is not None for status in statuses.values()),
+        sum(status.silence is not None for status in statuses.values()),
+        waiting,
+    )
 
 
 class SystemdStatus:
@@ -113,7 +111,7 @@ class SystemdStatus:
     def __init__(self, clock: Callable[[], datetime], tell: Callable[[str], object] = notify) -> None:
         """Nothing is known yet. tell: takes states for the service manager."""
         self._tell = tell
-        self._standing = StatusSummary()
+        self._summary = ServicesSummary()
         self._discord = GatewayState(Link.CONNECTING, clock())
         self._notes: dict[str, str] = {}
         self._sent = ""
@@ -146,18 +144,18 @@ class SystemdStatus:
             self._changed()
 
     def not_well(self, reasons: Sequence[str]) -> None:
-        """What is not well with opsbot itself."""
-        self.note("not well", f"not well: {', '.join(reasons)}" if reasons else "", at_once=True)
+        """Problems of opsbot itself."""
+        self.note("unhealthy", f"unhealthy: {', '.join(reasons)}" if reasons else "", at_once=True)
 
     async def follow(self, engine: Engine) -> None:
-        """Keep up with how the services stand, until cancelled."""
+        """Keep up with the services, until cancelled."""
         with engine.feed.subscribe() as changes:
             news = True
             while True:
                 try:
-                    self._standing = await standing_of(engine)
+                    self._summary = await summary_of(engine)
                 except (StoreError, sqlite3.Error) as error:
-                    log.warning("how the services stand cannot be read: %s", error)
+                    log.warning("the status of the services cannot be read: %s", error)
                 self._changed()
                 if news:
                     await asyncio.sleep(QUIET_SECONDS)
@@ -177,7 +175,7 @@ class SystemdStatus:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        text = line(self._standing, self._discord, [note for note in self._notes.values() if note])
+        text = line(self._summary, self._discord, [note for note in self._notes.values() if note])
         if text != self._sent:
             self._sent, self._sent_at = text, asyncio.get_running_loop().time()
             self._tell(status(text))

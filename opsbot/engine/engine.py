@@ -15,6 +15,7 @@ from opsbot.core.deployment import RefusalReason, Refused
 from opsbot.deploy.deployer import Deployer
 from opsbot.engine.acknowledgements import Acknowledgements
 from opsbot.engine.authorization import Authorization
+from opsbot.engine.board import BoardRecords
 from opsbot.engine.logs import LogQueries
 from opsbot.engine.queries import Queries
 from opsbot.engine.releases import ReleaseActions
@@ -100,6 +101,7 @@ class Engine:
         self.services = ServiceActions(
             self.door, config, store, feed, managers, deployer, watcher, clock, poller, vetoes
         )
+        self.board = BoardRecords(store, clock)
         self.acknowledgements = Acknowledgements(self.door, store, feed, clock, redact)
 
     async def notify(self, actor: Actor, name: str) -> "SendResult | Refused":

@@ -49,7 +49,7 @@ class Queries:
         self._growth = growth
 
     async def status(self, actor: Actor, service: str | None = None) -> list[ServiceStatus] | Refused:
-        """How the services stand, from what is known now."""
+        """The status of the services, from what is known now."""
         refusal = await self._door.admit(actor, Action.STATUS, service)
         if refusal:
             return refusal
@@ -57,7 +57,7 @@ class Queries:
         return await self._standings.of([service] if service else list(self._config.services))
 
     async def health(self, actor: Actor, service: str | None = None) -> list[ServiceStatus] | Refused:
-        """Run the checks now, and how the services stand after them."""
+        """Run the checks now; the status of the services after them."""
         refusal = await self._door.admit(actor, Action.HEALTH, service)
         if refusal:
             return refusal

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from opsbot.core.health import Verdict
+from opsbot.core.status import ServiceHealth
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class ServiceFigures:
     """
 
     service: str
-    verdict: Verdict
+    health: ServiceHealth
     running: bool = False
     checks: tuple[CheckFigures, ...] = ()
     memory: int | None = None
@@ -102,6 +103,9 @@ class WebSources(Protocol):
 
     async def unready(self) -> Sequence[str]:
         """What is not up yet, or not any more, each in words; none when opsbot can do all its work."""
+
+    async def states(self) -> Mapping[str, str]:
+        """The state of each service; empty where the store cannot be read."""
 
     async def figures(self) -> Figures:
         """What `/metrics` shows."""

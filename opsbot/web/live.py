@@ -74,6 +74,14 @@ class LiveSources:
             reasons.append(problem)
         return reasons
 
+    async def states(self) -> Mapping[str, str]:
+        """The state of each service."""
+        try:
+            statuses, _ = await self._engine.standings.health()
+        except StoreError:
+            return {}  # among the reasons of `unready`
+        return {name: str(status.health.state) for name, status in statuses.items()}
+
     async def figures(self) -> Figures:
         """Everything `/metrics` shows."""
         engine = self._engine
@@ -121,7 +129,7 @@ class LiveSources:
 def _service(status: ServiceStatus) -> ServiceFigures:
     return ServiceFigures(
         status.service,
-        status.verdict,
+        status.health,
         running=status.state.activity is Activity.RUNNING,
         checks=tuple(
             CheckFigures(check, health.verdict, health.last.took if health.last else 0.0)

@@ -24,7 +24,7 @@ from opsbot.core.deployment import (
     advance,
     decide,
 )
-from opsbot.core.health import CheckHealth, ProbeResult, Verdict, overall
+from opsbot.core.health import CheckHealth, ProbeResult, Verdict
 from opsbot.deploy.verify import Verifier
 from opsbot.engine import Engine
 from opsbot.runtime.change_notifier import ChangeNotifier
@@ -163,9 +163,6 @@ class Watching:
 
     def waits(self, service: str) -> str:
         return self.waiting.get(service, "")
-
-    def verdict(self, service: str) -> Verdict:
-        return overall([health.verdict for health in self.healths(service).values()])
 
     async def look(self, names: Iterable[str]) -> None:
         self.looked += names

@@ -156,7 +156,7 @@ async def test_status_of_one_service_shows_its_release_trouble_hold_and_silence(
     for words in ("`r2`", "title of r2", "answered 500", "Held by admin", "week end", "Silenced by admin"):
         assert words in shown, words
     overview = text_of(await (await world.person("viewer").run("status")).final())
-    for words in ("down since <t:", "held", "silenced until <t:"):
+    for words in ("down since <t:", "deploys paused by admin", "alerts silenced by admin until <t:"):
         assert words in overview, words
 
 
