@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cogs.delivery import sender
+from cogs.delivery.rate_budget import Limits, RateLimit
 from opsbot.bot.connection import ConnectPace
 from opsbot.bot.link import GatewayState, Link
 from opsbot.bot.run import run_bot
@@ -46,6 +47,10 @@ START = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
 QUICK = ConnectPace(
     retry_first=0.02, retry_most=0.3, refused=0.3, identify=0.0, invalidated=0.02, healthy=0.2, connect=5.0
 )
+LIMIT_SECONDS = 0.5
+"""Of the stand-in's limits on messages. At Discord they are 5 s, and nothing that is proven here needs so long."""
+LIMITS = Limits(RateLimit(5, 0.8), RateLimit(5, 0.8), RateLimit(3, 0.9))
+"""The same with the third of a second that `Limits` adds to Discord's own for the way there."""
 BRISK = sender.DeliveryPace(
     retry_first=0.02,
     retry_most=0.2,
@@ -56,6 +61,7 @@ BRISK = sender.DeliveryPace(
     proof_first=600,
     board_first=0.0,
     board_settle=0.02,
+    limits=LIMITS,
 )
 RANKS = ("viewer", "operator", "deployer", "admin")
 MIA = Actor(Origin.DISCORD, "1", "Mia")
@@ -340,7 +346,7 @@ async def open_world(
     **options: Any,
 ) -> AsyncIterator[World]:
     """A world whose bot is not started yet. changed: makes its configuration another. supervised: see `open_parts`."""
-    async with Standin(**options) as standin:
+    async with Standin(**{"limit_seconds": LIMIT_SECONDS, **options}) as standin:
         config = changed(config_for(folder, standin.api_url))
         async with open_parts(config, supervised=supervised) as parts:
             world = World(standin, config, parts)

@@ -26,7 +26,7 @@ from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.services.port import Activity, Happening, ServiceManager, ServiceState
 from opsbot.standin import Standin
 from opsbot.store import Store, ledger, outbox
-from tests.cogs.world import RANKS, CalmManager, Parts, World, buttons_of, config_for, text_of
+from tests.cogs.world import LIMIT_SECONDS, RANKS, CalmManager, Parts, World, buttons_of, config_for, text_of
 from tests.fixtures.puppets import Clock, Eyes, Puppet, Yard
 
 API = Service(
@@ -83,7 +83,7 @@ async def open_play(folder: Path) -> AsyncIterator[Play]:
     # A clock near the real one: the stand-in stamps its messages with real time.
     clock = Clock()
     clock.now = datetime.now(UTC)
-    async with Standin() as standin:
+    async with Standin(limit_seconds=LIMIT_SECONDS) as standin:
         config = replace(config_for(folder, standin.api_url), services={"api": API}, alerts=Alerts())
         async with Store(config.state.database) as store:
             puppet, eyes, yard = Puppet(clock), Eyes(clock), Yard(clock)
