@@ -2,27 +2,31 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from cogs.delivery.sender import OF_INCIDENTS
 from opsbot.bot.run import run_bot
 from opsbot.config import Alerts, Service
+from opsbot.core.storm import StormVerdict
 from opsbot.core.windows import Window
 from opsbot.engine import Engine
 from opsbot.standin import Person, Standin
 from opsbot.standin.state import ROLE_IDS
-from opsbot.store import outbox
-from tests.cogs.world import BRISK, QUICK, Json, config_for, text_of
+from opsbot.store import outbox, storms
+from tests.cogs.world import BRISK, LIMIT_SECONDS, QUICK, Json, config_for, text_of
 from tests.watch.herd import Herd, open_herd
 
 if TYPE_CHECKING:
     from opsbot.deploy.deployer import Deployer
 
 ENDED = "is well again after"
+LOOK = 0.02
+"""Seconds between two looks at the outbox where nothing is published: not all that is sent is."""
 THREAD_STARTER = 21
 """The type of the message that Discord itself puts at the top of a thread made from a message."""
 
@@ -72,8 +76,16 @@ class Scene:
         await self.start()
 
     async def run(self, seconds: int, each: Callable[[int], None] = lambda _: None, step: int = 1) -> None:
-        """Let so many seconds pass, and the channel catch up."""
-        await self.herd.run(seconds, each, step)
+        """Let so many seconds pass, and the channel catch up.
+
+        The clock of the herd stands still while something is due: it would run ahead of the real bot, and what that
+        sends would be late.
+        """
+        with self.herd.feed.subscribe() as changes:
+            for number in range(0, seconds, step):
+                await self.herd.run(step, lambda _, number=number: each(number), step)  # type: ignore[misc]
+                if changes.take():
+                    await self._until(self._nothing_due)
         await self.told()
 
     async def run_until(self, at: int, step: int = 60) -> None:
@@ -84,14 +96,28 @@ class Scene:
 
     async def told(self, seconds: float = 60.0) -> None:
         """Until everything that is due is said, and every card is true."""
-        async with asyncio.timeout(seconds):
-            while await self._behind():
-                await asyncio.sleep(0.02)
+        await self._until(self._caught_up, seconds)
 
-    async def _behind(self) -> bool:
+    async def _until(self, true: Callable[[], Awaitable[bool]], seconds: float = 60.0) -> None:
+        with self.herd.feed.subscribe() as changes:
+            async with asyncio.timeout(seconds):
+                while not await true():
+                    await changes.wait(LOOK)
+
+    async def _caught_up(self) -> bool:
         due = await self.herd.store.read(outbox.pending, self.herd.clock(), 1)
         stale = await self.herd.store.read(outbox.stale_cards)
-        return bool(due or stale)
+        return not due and not stale
+
+    async def _nothing_due(self) -> bool:
+        """Nothing waits to be said but alarms that are held back in case more come."""
+        now = self.herd.clock()
+        due = await self.herd.store.read(outbox.pending, now)
+        if not due:
+            return True
+        verdict, alarms = await self.herd.store.read(storms.look, now)
+        held = {alarm.incident for alarm in alarms} if verdict is StormVerdict.HOLD else set()
+        return all(notice.kind in OF_INCIDENTS and notice.subject in held for notice in due)
 
     def person(self, rank: str = "operator") -> Person:
         """Somebody of that rank."""
@@ -169,7 +195,10 @@ async def open_scene(
     at: datetime | None = None,
 ) -> AsyncIterator[Scene]:
     """All of it; every service is well. board: whether there is one. at: when it begins."""
-    async with Standin() as standin, open_herd(folder, services, alerts, windows, at) as herd:
+    async with (
+        Standin(limit_seconds=LIMIT_SECONDS) as standin,
+        open_herd(folder, services, alerts, windows, at) as herd,
+    ):
         scene = Scene(herd, standin, folder, board)
         await scene.start()
         try:
