@@ -26,6 +26,7 @@ from opsbot.core.deployment import (
     Release,
 )
 from opsbot.core.model import Evidence, Incident, Live
+from opsbot.core.storm import StormVerdict
 from opsbot.daemon.wiring import _discord_bots
 from opsbot.deploy.deployer import Deployer
 from opsbot.deploy.verify import Verifier
@@ -41,9 +42,11 @@ from opsbot.services.supervisor import Supervisor
 from opsbot.source.poll import Poller
 from opsbot.standin import Standin
 from opsbot.standin.state import GUILD_ID, OPS_CHANNEL_ID, ROLE_IDS
-from opsbot.store import Store, incident_repository, ledger, outbox
+from opsbot.store import Store, incident_repository, ledger, outbox, storms
 
 START = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
+LOOK = 0.02
+"""Seconds between two looks at the outbox where nothing is published: not all that is sent is."""
 QUICK = ConnectPace(
     retry_first=0.02, retry_most=0.3, refused=0.3, identify=0.0, invalidated=0.02, healthy=0.2, connect=5.0
 )
@@ -335,6 +338,26 @@ class World:
         assert closed is not None
         self.feed.publish("incident", closed.id)
         self.feed.publish("notice")
+
+
+async def nothing_due(store: Store, now: datetime) -> bool:
+    """Nothing waits to be said but alarms that are held back in case more come."""
+    due = await store.read(outbox.pending, now)
+    if not due:
+        return True
+    verdict, alarms = await store.read(storms.look, now)
+    held = {alarm.incident for alarm in alarms} if verdict is StormVerdict.HOLD else set()
+    return all(notice.kind in sender.OF_INCIDENTS and notice.subject in held for notice in due)
+
+
+async def until_nothing_due(
+    store: Store, feed: ChangeNotifier, clock: Callable[[], datetime], seconds: float = 60.0
+) -> None:
+    """What a virtual clock waits for between two steps, or it runs ahead of the real bot, whose messages are late."""
+    with feed.subscribe() as changes:
+        async with asyncio.timeout(seconds):
+            while not await nothing_due(store, clock()):
+                await changes.wait(LOOK)
 
 
 @asynccontextmanager

@@ -2,31 +2,27 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from cogs.delivery.sender import OF_INCIDENTS
 from opsbot.bot.run import run_bot
 from opsbot.config import Alerts, Service
-from opsbot.core.storm import StormVerdict
 from opsbot.core.windows import Window
 from opsbot.engine import Engine
 from opsbot.standin import Person, Standin
 from opsbot.standin.state import ROLE_IDS
-from opsbot.store import outbox, storms
-from tests.cogs.world import BRISK, LIMIT_SECONDS, QUICK, Json, config_for, text_of
+from opsbot.store import outbox
+from tests.cogs.world import BRISK, LIMIT_SECONDS, LOOK, QUICK, Json, config_for, text_of, until_nothing_due
 from tests.watch.herd import Herd, open_herd
 
 if TYPE_CHECKING:
     from opsbot.deploy.deployer import Deployer
 
 ENDED = "is well again after"
-LOOK = 0.02
-"""Seconds between two looks at the outbox where nothing is published: not all that is sent is."""
 THREAD_STARTER = 21
 """The type of the message that Discord itself puts at the top of a thread made from a message."""
 
@@ -85,7 +81,7 @@ class Scene:
             for number in range(0, seconds, step):
                 await self.herd.run(step, lambda _, number=number: each(number), step)  # type: ignore[misc]
                 if changes.take():
-                    await self._until(self._nothing_due)
+                    await until_nothing_due(self.herd.store, self.herd.feed, self.herd.clock)
         await self.told()
 
     async def run_until(self, at: int, step: int = 60) -> None:
@@ -96,28 +92,15 @@ class Scene:
 
     async def told(self, seconds: float = 60.0) -> None:
         """Until everything that is due is said, and every card is true."""
-        await self._until(self._caught_up, seconds)
-
-    async def _until(self, true: Callable[[], Awaitable[bool]], seconds: float = 60.0) -> None:
         with self.herd.feed.subscribe() as changes:
             async with asyncio.timeout(seconds):
-                while not await true():
+                while not await self._caught_up():
                     await changes.wait(LOOK)
 
     async def _caught_up(self) -> bool:
         due = await self.herd.store.read(outbox.pending, self.herd.clock(), 1)
         stale = await self.herd.store.read(outbox.stale_cards)
         return not due and not stale
-
-    async def _nothing_due(self) -> bool:
-        """Nothing waits to be said but alarms that are held back in case more come."""
-        now = self.herd.clock()
-        due = await self.herd.store.read(outbox.pending, now)
-        if not due:
-            return True
-        verdict, alarms = await self.herd.store.read(storms.look, now)
-        held = {alarm.incident for alarm in alarms} if verdict is StormVerdict.HOLD else set()
-        return all(notice.kind in OF_INCIDENTS and notice.subject in held for notice in due)
 
     def person(self, rank: str = "operator") -> Person:
         """Somebody of that rank."""

@@ -26,7 +26,17 @@ from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.services.port import Activity, Happening, ServiceManager, ServiceState
 from opsbot.standin import Standin
 from opsbot.store import Store, ledger, outbox
-from tests.cogs.world import LIMIT_SECONDS, RANKS, CalmManager, Parts, World, buttons_of, config_for, text_of
+from tests.cogs.world import (
+    LIMIT_SECONDS,
+    RANKS,
+    CalmManager,
+    Parts,
+    World,
+    buttons_of,
+    config_for,
+    text_of,
+    until_nothing_due,
+)
 from tests.fixtures.puppets import Clock, Eyes, Puppet, Yard
 
 API = Service(
@@ -62,6 +72,8 @@ class Play:
                 await self.settle()
             if self.clock.now.second % 5 == 0:
                 await self.reminder_scheduler.tick()
+            if told:
+                await until_nothing_due(self.world.store, self.world.feed, self.clock)
         if told:
             await self.world.all_told(30)
 
