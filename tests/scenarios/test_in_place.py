@@ -137,8 +137,8 @@ async def test_the_first_commit_that_is_not_well_gives_way_to_what_was_checked_o
     tmp_path: Path, remote: Remote, port: int, here: Path
 ) -> None:
     first = remote.head()
-    async with open_stage(tmp_path, in_place(tmp_path, remote, port, verify_timeout=3.0)) as stage:
-        remote.version("bad", status=500)
+    async with open_stage(tmp_path, in_place(tmp_path, remote, port)) as stage:
+        remote.version("bad", exits=3)
         assert (await stage.deploy()).phase is Phase.UNDONE
         await assert_well(stage, here, remote, "1", first)
 
@@ -302,7 +302,7 @@ MOMENTS = [
 async def dies(folder: Path, remote: Remote, port: int, phase: str, moment: str) -> None:
     told = {
         "folder": str(folder), "url": remote.url, "port": port, "phase": phase, "moment": moment, "kind": "deploy",
-        "service": {"verify_timeout": 3.0}, "in_place": True,
+        "service": {}, "in_place": True,
     }  # fmt: skip
     await dying.dies(told)
 
@@ -319,7 +319,7 @@ async def settled(stage: Stage) -> Deployment:
 async def test_a_killed_deploy_is_finished_or_failed_at_the_next_start(
     tmp_path: Path, remote: Remote, port: int, here: Path, moment: str, phase: Phase, end: Phase, version: str
 ) -> None:
-    service = in_place(tmp_path, remote, port, verify_timeout=3.0)
+    service = in_place(tmp_path, remote, port)
     commits = {"2": remote.version("2")}
     async with open_stage(tmp_path, service, stop=False) as stage:
         await stage.deploy()
@@ -336,11 +336,11 @@ async def test_a_killed_deploy_is_finished_or_failed_at_the_next_start(
 async def test_a_killed_undoing_is_undone_at_the_next_start(
     tmp_path: Path, remote: Remote, port: int, here: Path, moment: str
 ) -> None:
-    service = in_place(tmp_path, remote, port, verify_timeout=3.0)
+    service = in_place(tmp_path, remote, port)
     second = remote.version("2")
     async with open_stage(tmp_path, service, stop=False) as stage:
         await stage.deploy()
-    remote.version("bad", files={"package.json": '{"a": 3}\n'}, status=500)
+    remote.version("bad", files={"package.json": '{"a": 3}\n'}, exits=3)
     await dies(tmp_path, remote, port, Phase.UNDOING if moment == "after" else Phase.UNDONE, moment)
     async with open_stage(tmp_path, service) as stage:
         assert (await settled(stage)).phase is Phase.UNDONE

@@ -306,8 +306,8 @@ async def test_a_deploy_that_would_not_fit_is_not_begun(
 
 
 async def test_a_first_release_that_fails_leaves_the_service_stopped(tmp_path: Path, remote: Remote, port: int) -> None:
-    remote.version("1", status=500)
-    async with open_stage(tmp_path, make_service(tmp_path, remote.url, port, verify_timeout=3)) as stage:
+    remote.version("1", exits=3)
+    async with open_stage(tmp_path, make_service(tmp_path, remote.url, port)) as stage:
         deployment = await stage.deploy()
         assert deployment.phase is Phase.UNDONE
         assert "no release before: the service is stopped" in deployment.note
