@@ -18,6 +18,7 @@ async def test_a_click_replayed_by_resume_seconds_later_restarts_nothing(world: 
     card = await world.standin.wait_for_message(lambda m: "Restart" in str(m["components"]))
     await world.all_told()
     world.standin.faults.hold_gateway()
+    world.standin.interactions.deadline = 0.5
     command = asyncio.create_task(world.person("operator").run("restart", service="worker"))
     response = await world.person("operator").click(card, "Restart")
     assert response.failed == "The application did not respond"
@@ -43,6 +44,7 @@ async def test_an_acknowledgement_whose_answer_was_lost_counts_and_the_deed_is_d
 
 
 async def test_an_acknowledgement_that_somebody_else_gave_is_not_acted_upon(world: World) -> None:
+    world.standin.interactions.deadline = 0.5
     world.standin.faults.answer(
         "POST", CALLBACK, status=400, body={"code": 40060, "message": "Interaction has already been acknowledged."}
     )

@@ -52,6 +52,8 @@ QUICK = ConnectPace(
 )
 LIMIT_SECONDS = 0.5
 """Of the stand-in's limits on messages. At Discord they are 5 s, and nothing that is proven here needs so long."""
+DEADLINE = 30.0
+"""Seconds that people wait for an answer. At Discord 3; a busy machine is not what is tested."""
 LIMITS = Limits(RateLimit(5, 0.8), RateLimit(5, 0.8), RateLimit(3, 0.9))
 """The same with the third of a second that `Limits` adds to Discord's own for the way there."""
 BRISK = sender.DeliveryPace(
@@ -369,7 +371,7 @@ async def open_world(
     **options: Any,
 ) -> AsyncIterator[World]:
     """A world whose bot is not started yet. changed: makes its configuration another. supervised: see `open_parts`."""
-    async with Standin(**{"limit_seconds": LIMIT_SECONDS, **options}) as standin:
+    async with Standin(**{"limit_seconds": LIMIT_SECONDS, "interaction_deadline": DEADLINE, **options}) as standin:
         config = changed(config_for(folder, standin.api_url))
         async with open_parts(config, supervised=supervised) as parts:
             world = World(standin, config, parts)

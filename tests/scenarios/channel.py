@@ -16,7 +16,7 @@ from opsbot.engine import Engine
 from opsbot.standin import Person, Standin
 from opsbot.standin.state import ROLE_IDS
 from opsbot.store import outbox
-from tests.cogs.world import BRISK, LIMIT_SECONDS, LOOK, QUICK, Json, config_for, text_of, until_nothing_due
+from tests.cogs.world import BRISK, DEADLINE, LIMIT_SECONDS, LOOK, QUICK, Json, config_for, text_of, until_nothing_due
 from tests.watch.herd import Herd, open_herd
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ async def open_scene(
 ) -> AsyncIterator[Scene]:
     """All of it; every service is well. board: whether there is one. at: when it begins."""
     async with (
-        Standin(limit_seconds=LIMIT_SECONDS) as standin,
+        Standin(limit_seconds=LIMIT_SECONDS, interaction_deadline=DEADLINE) as standin,
         open_herd(folder, services, alerts, windows, at) as herd,
     ):
         scene = Scene(herd, standin, folder, board)

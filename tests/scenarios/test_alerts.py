@@ -27,6 +27,7 @@ from opsbot.services.port import Activity, Happening, ServiceManager, ServiceSta
 from opsbot.standin import Standin
 from opsbot.store import Store, ledger, outbox
 from tests.cogs.world import (
+    DEADLINE,
     LIMIT_SECONDS,
     RANKS,
     CalmManager,
@@ -95,7 +96,7 @@ async def open_play(folder: Path) -> AsyncIterator[Play]:
     # A clock near the real one: the stand-in stamps its messages with real time.
     clock = Clock()
     clock.now = datetime.now(UTC)
-    async with Standin(limit_seconds=LIMIT_SECONDS) as standin:
+    async with Standin(limit_seconds=LIMIT_SECONDS, interaction_deadline=DEADLINE) as standin:
         config = replace(config_for(folder, standin.api_url), services={"api": API}, alerts=Alerts())
         async with Store(config.state.database) as store:
             puppet, eyes, yard = Puppet(clock), Eyes(clock), Yard(clock)
