@@ -2,6 +2,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from opsbot.core.deployment import Phase
 from opsbot.core.model import Dependent, Evidence
 from opsbot.core.windows import WEEK, Window, WindowDeploys
@@ -58,6 +60,7 @@ async def test_status_shows_a_line_for_each_service_and_one_for_the_host(world: 
     assert "**blue**" in shown
 
 
+@pytest.mark.processes
 async def test_a_deployment_is_one_card_that_fills_in_and_a_failure_is_told_anew(world: World) -> None:
     response = await world.person("deployer").run("deploy", service="api")
     answer = await response.final()
@@ -98,6 +101,7 @@ async def test_restart_answers_for_all_to_see(world: World) -> None:
     assert world.manager.restarts == ["api"]
 
 
+@pytest.mark.processes
 async def test_deploy_answers_with_a_link_to_the_card(world: World) -> None:
     response = await world.person("deployer").run("deploy", service="api")
     content = (await response.final())["content"]

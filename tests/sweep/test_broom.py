@@ -135,6 +135,7 @@ def holding(path: Path, mode: str) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("mode", ["a", "r"])
+@pytest.mark.processes
 def test_a_file_that_a_process_has_open_stays(tmp_path: Path, mode: str) -> None:
     recording = make(tmp_path / "temp" / "recording.pcm")
     done = make(tmp_path / "temp" / "done.pcm")
