@@ -21,7 +21,7 @@ from opsbot.core.health import CheckHealth, ProbeResult, Verdict
 from opsbot.core.model import Dependent, Evidence, Incident, Live
 from opsbot.core.windows import WEEK, Window
 from opsbot.notifications.notifiers import Notifiers
-from opsbot.services.port import Activity, LogLine
+from opsbot.services.port import Activity, LogLine, ManagerError
 from opsbot.source.poll import Outcome
 from opsbot.store import acks, audit, incident_repository, ledger
 from tests.cli.conftest import Opsbot
@@ -144,11 +144,11 @@ async def test_health_runs_the_checks_and_exits_1_when_one_fails(daemon: World, 
 async def test_restart_says_the_new_pid(daemon: World, opsbot: Opsbot) -> None:
     ended = await opsbot("restart")
     assert (ended.code, ended.out) == (0, "api restarted: running, pid 4243\n")
-    assert daemon.services.restarted == ["api"]
+    assert daemon.services.ordered("restart") == ["api"]
 
 
 async def test_a_restart_that_fails_exits_1_with_the_reason(daemon: World, opsbot: Opsbot) -> None:
-    daemon.services.fails = "the command node is not there"
+    daemon.services.refusal = ManagerError("the command node is not there")
     ended = await opsbot("restart")
     assert (ended.code, ended.err) == (1, "opsbot: api did not restart: the command node is not there\n")
 
@@ -420,7 +420,7 @@ async def test_logs_says_which_unit_and_whose_words_and_can_be_of_this_run(daemo
     out = (await opsbot("logs", "--this-run")).out.splitlines()
     assert [line.split(" ", 2)[2] for line in out] == ["api@1: hello", "api@2: [systemd] Main process exited"]
     await opsbot("logs")
-    assert [query.this_run for query in daemon.services.asked] == [True, False]
+    assert [query.this_run for query in daemon.services.queries] == [True, False]
     reply = json.loads((await opsbot("logs", "--json")).out)
     assert [(line["part"], line["manager"]) for line in reply["lines"]] == [
         ("api@1.service", False),

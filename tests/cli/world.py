@@ -1,7 +1,7 @@
 """A daemon without its lower floors: real engine, store and control socket over parts whose behaviour a test sets."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -27,9 +27,10 @@ from opsbot.core.deployment import (
 from opsbot.core.health import CheckHealth, ProbeResult, Verdict, overall
 from opsbot.engine import Engine
 from opsbot.runtime.change_notifier import ChangeNotifier
-from opsbot.services.port import Activity, LogLine, LogQuery, ManagerError, ServiceEvent, ServiceState
+from opsbot.services.port import Activity, LogLine, ServiceState
 from opsbot.source.poll import Outcome, Polled, Poller
 from opsbot.store import Store, ledger
+from tests.fixtures.fake_manager import FIRST_PID, FakeManager
 
 if TYPE_CHECKING:
     from opsbot.deploy.deployer import Deployer
@@ -53,70 +54,25 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-@dataclass
-class Services:
-    """A ServiceManager over nothing: what a test says is what it tells."""
+class Services(FakeManager):
+    """All services have one log, and run since two hours ago as pid 4242."""
 
-    states: dict[str, ServiceState] = field(default_factory=dict)
-    lines: list[LogLine] = field(default_factory=list)
-    followers: list["asyncio.Queue[LogLine]"] = field(default_factory=list)
-    fails: str = ""
-    asked: list[LogQuery] = field(default_factory=list)
-    restarted: list[str] = field(default_factory=list)
-    left: asyncio.Event = field(default_factory=asyncio.Event)
-    """A follower went away."""
+    def __init__(self, services: Iterable[str]) -> None:
+        super().__init__(now, services)
+        self.states = dict.fromkeys(self.states, ServiceState(Activity.RUNNING, 4242, "r1", now() - timedelta(hours=2)))
+        self._runs = 4242 - FIRST_PID
 
-    async def open(self) -> None:
-        """Nothing to open."""
+    @property
+    def lines(self) -> list[LogLine]:
+        return self.log["api"]
 
-    async def close(self) -> None:
-        """Nothing to close."""
-
-    def listen(self, listener: Callable[[ServiceEvent], None]) -> None:
-        """Nothing happens by itself."""
-
-    async def start(self, service: str) -> ServiceState:
-        return self.states[service]
-
-    async def stop(self, service: str) -> ServiceState:
-        return self.states[service]
-
-    def parts(self, service: str) -> tuple[str, ...]:
-        return ()
-
-    async def restart(self, service: str, part: str | None = None) -> ServiceState:
-        if self.fails:
-            raise ManagerError(self.fails)
-        self.restarted.append(service)
-        self.states[service] = replace(self.states[service], activity=Activity.RUNNING, pid=4243, started_at=now())
-        return self.states[service]
-
-    async def state(self, service: str, *, anew: bool = False) -> ServiceState:
-        return self.states[service]
-
-    async def logs(self, service: str, query: LogQuery) -> list[LogLine]:
-        if self.fails:
-            raise ManagerError(self.fails)
-        self.asked.append(query)
-        fitting = [line for line in self.lines if query.since is None or line.at >= query.since]
-        return fitting[-query.lines :]
-
-    async def follow(self, service: str) -> AsyncIterator[LogLine]:
-        queue: asyncio.Queue[LogLine] = asyncio.Queue()
-        self.followers.append(queue)
-        try:
-            while True:
-                yield await queue.get()
-        finally:
-            self.followers.remove(queue)
-            self.left.set()
+    @lines.setter
+    def lines(self, lines: list[LogLine]) -> None:
+        self.log["api"] = lines
 
     def write(self, text: str, level: str = "") -> None:
         """The service writes a line."""
-        line = LogLine(now(), text, level)
-        self.lines.append(line)
-        for queue in self.followers:
-            queue.put_nowait(line)
+        self.writes("api", text, level)
 
 
 @dataclass
@@ -335,9 +291,7 @@ async def world(config: Config, socket: Path | None = None) -> AsyncIterator[Wor
     """The daemon, open."""
     async with Store(config.state.database) as store:
         feed = ChangeNotifier()
-        services = Services(
-            {name: ServiceState(Activity.RUNNING, 4242, "r1", now() - timedelta(hours=2)) for name in config.services}
-        )
+        services = Services(config.services)
         watching = Watching()
         for name in config.services:
             seen = ProbeResult(True, "connected", now(), 0.004)

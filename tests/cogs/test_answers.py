@@ -81,7 +81,7 @@ async def test_a_refusal_of_a_public_command_is_private(world: World) -> None:
 
 
 async def test_a_deed_that_was_allowed_and_failed_is_shown_to_all(world: World) -> None:
-    world.manager.breaks = ManagerError("it dies at once")
+    world.manager.refusal = ManagerError("it dies at once")
     response = await world.person("operator").run("restart", service="api")
     assert "it dies at once" in (await response.final())["content"]
     assert not response.ephemeral
@@ -90,7 +90,7 @@ async def test_a_deed_that_was_allowed_and_failed_is_shown_to_all(world: World) 
 async def test_a_mistake_in_opsbot_gives_the_person_a_number_and_the_log_the_traceback(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    world.manager.breaks = ZeroDivisionError("secret detail")
+    world.manager.refusal = ZeroDivisionError("secret detail")
     response = await world.person("operator").run("restart", service="api")
     content = (await response.final())["content"]
     assert "Something went wrong in opsbot" in content
@@ -116,10 +116,10 @@ async def test_options_that_make_no_sense_are_refused_in_words(world: World) -> 
     ):
         response = await world.person("operator").run("logs", service="api", **options)
         assert words in (await response.final())["content"]
-    assert world.manager.asked == []
+    assert world.manager.queries == []
     response = await world.person("operator").run("logs", service="api", since="10m", level="error", grep="boom")
     await response.final()
-    (query,) = world.manager.asked
+    (query,) = world.manager.queries
     assert (query.lines, query.level, query.grep) == (50, "error", "boom")
     assert query.since is not None
 

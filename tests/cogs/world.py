@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -37,12 +37,13 @@ from opsbot.monitoring.maintenance_windows import MaintenanceWindows
 from opsbot.monitoring.vetoes import Vetoes
 from opsbot.probes import Prober
 from opsbot.runtime.change_notifier import ChangeNotifier
-from opsbot.services.port import Activity, LogLine, LogQuery, ServiceEvent, ServiceManager, ServiceState
+from opsbot.services.port import Activity, ServiceManager, ServiceState
 from opsbot.services.supervisor import Supervisor
 from opsbot.source.poll import Poller
 from opsbot.standin import Standin
 from opsbot.standin.state import GUILD_ID, OPS_CHANNEL_ID, ROLE_IDS
 from opsbot.store import Store, incident_repository, ledger, outbox, storms
+from tests.fixtures.fake_manager import FakeManager
 
 START = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
 LOOK = 0.02
@@ -73,70 +74,30 @@ MIA = Actor(Origin.DISCORD, "1", "Mia")
 Json = dict[str, Any]
 
 
-@dataclass(eq=False)
-class CalmManager:
-    """Plays services that simply run, and keeps what was asked of it."""
+class CalmManager(FakeManager):
+    """Services that simply run."""
 
-    restarts: list[str] = field(default_factory=list)
-    lines: list[LogLine] = field(default_factory=list)
-    asked: list[LogQuery] = field(default_factory=list)
-    breaks: Exception | None = None
-    slow: float = 0.0
-    followers: dict["asyncio.Queue[LogLine]", str] = field(default_factory=dict)
+    def __init__(self, services: Iterable[str] = (), clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        super().__init__(clock, services)
+        self.states = dict.fromkeys(self.states, ServiceState(Activity.RUNNING, pid=1, run="0", started_at=START))
+        self.slow = 0.0
+        """Seconds that a restart takes."""
 
-    async def open(self) -> None:
-        return None
+    def new_pid(self) -> int:
+        return 1  # one that is there, for checks look at the real processes
 
-    async def close(self) -> None:
-        return None
-
-    def listen(self, listener: Callable[[ServiceEvent], None]) -> None:
-        del listener
-
-    async def start(self, service: str) -> ServiceState:
-        return await self.state(service)
-
-    async def stop(self, service: str) -> ServiceState:
-        return await self.state(service)
-
-    def parts(self, service: str) -> tuple[str, ...]:
-        return ()
+    @property
+    def restarts(self) -> list[str]:
+        return self.ordered("restart")
 
     async def restart(self, service: str, part: str | None = None) -> ServiceState:
         if self.slow:
-            await asyncio.sleep(self.slow)
-        if self.breaks is not None:
-            raise self.breaks
-        self.restarts.append(service)
-        return await self.state(service)
-
-    async def state(self, service: str, *, anew: bool = False) -> ServiceState:
-        del service
-        return ServiceState(Activity.RUNNING, pid=1, run=str(len(self.restarts)), started_at=START)
-
-    async def logs(self, service: str, query: LogQuery) -> list[LogLine]:
-        del service
-        self.asked.append(query)
-        return self.lines[-query.lines :]
-
-    async def follow(self, service: str) -> AsyncIterator[LogLine]:
-        queue: asyncio.Queue[LogLine] = asyncio.Queue()
-        self.followers[queue] = service
-        try:
-            while True:
-                if self.breaks is not None:
-                    raise self.breaks
-                yield await queue.get()
-        finally:
-            del self.followers[queue]
+            await asyncio.sleep(self.slow)  # for tests of what happens meanwhile
+        return await super().restart(service, part)
 
     def write(self, text: str, level: str = "", service: str = "api", **more: Any) -> None:
         """The service writes a line."""
-        line = LogLine(datetime.now(UTC), text, level, **more)
-        self.lines.append(line)
-        for queue, followed in self.followers.items():
-            if followed == service:
-                queue.put_nowait(line)
+        self.writes(service, text, level, **more)
 
 
 def config_for(folder: Path, api_url: str, services: tuple[str, ...] = ("api", "worker")) -> Config:
@@ -184,7 +145,7 @@ async def open_parts(config: Config, *, supervised: bool = False) -> AsyncIterat
         return opened[0].now() if opened else datetime.now(UTC)
 
     async with Store(config.state.database) as store, AsyncExitStack() as closing:
-        feed, manager = ChangeNotifier(), CalmManager()
+        feed, manager = ChangeNotifier(), CalmManager(config.services, clock)
         supervisor = Supervisor(config.services, config.state.services, clock) if supervised else None
         managers: dict[str, ServiceManager] = dict.fromkeys(config.services, supervisor or manager)
         discord_bots, vetoes = _discord_bots(config, store, feed, managers, clock), Vetoes()
