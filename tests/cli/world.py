@@ -60,7 +60,7 @@ class Services(FakeManager):
     def __init__(self, services: Iterable[str]) -> None:
         super().__init__(now, services)
         self.states = dict.fromkeys(self.states, ServiceState(Activity.RUNNING, 4242, "r1", now() - timedelta(hours=2)))
-        self._runs = 4242 - FIRST_PID
+        self.runs = 4242 - FIRST_PID
 
     @property
     def lines(self) -> list[LogLine]:
