@@ -95,6 +95,8 @@ class Sender(DeliveryLoop):
             notices = await self._engine.store.read(outbox.pending, self._engine.clock())
         except (AwayError, ClosedError) as error:
             return await self._failed(None, error)
+        if not notices and not self._closed:
+            self._reached()  # connected, and nothing waits
         self._idle, sent = self._pace.look if not held else min(self._pace.look, HELD_SECONDS), False
         full: set[int | None] = set()
         for notice in notices:
@@ -115,9 +117,7 @@ class Sender(DeliveryLoop):
                 continue
             except (AwayError, ClosedError) as error:
                 return await self._failed(notice, error)
-            if self._away or self._closed:
-                self._away = self._closed = False
-                self._reachable_since = self._engine.clock()
+            self._reached()
             if self._failures or not sent:
                 self._failures, sent = 0, True
                 self._on_problem("channel", "")
@@ -125,6 +125,12 @@ class Sender(DeliveryLoop):
             if notice.kind is NotificationKind.TIMELINE:
                 return 0.0  # an alarm may have come meanwhile: lines wait for it
         return 0.0 if sent else None
+
+    def _reached(self) -> None:
+        """What comes from now on and is late is not late because of Discord."""
+        if self._away or self._closed:
+            self._away = self._closed = False
+            self._reachable_since = self._engine.clock()
 
     async def _failed(self, notice: Notification | None, error: AwayError | ClosedError) -> float:
         key = notice.key if notice is not None else "digest"

@@ -171,7 +171,7 @@ async def test_the_service_must_be_named_where_there_are_several(two: World) -> 
 
 
 async def test_an_error_of_opsbots_own_is_told_with_a_number_and_no_traceback(daemon: World) -> None:
-    daemon.services.states.clear()
+    daemon.services.states.update(api=None)  # type: ignore[call-overload]
     status, answer = await raw(daemon.socket, "GET", "/v1/status")
     assert (status, answer["why"]) == (500, "error")
     assert "KeyError" not in answer["text"]

@@ -21,7 +21,7 @@ from opsbot.core.health import CheckHealth, ProbeResult, Verdict
 from opsbot.core.model import Dependent, Evidence, Incident, Live
 from opsbot.core.windows import WEEK, Window
 from opsbot.notifications.notifiers import Notifiers
-from opsbot.services.port import Activity, LogLine, ServiceState
+from opsbot.services.port import Activity, LogLine, ManagerError, ServiceState
 from opsbot.source.poll import Outcome
 from opsbot.store import acks, audit, incident_repository, ledger
 from tests.cli.conftest import Opsbot
@@ -163,14 +163,14 @@ async def test_health_runs_the_checks_and_exits_1_when_one_fails(daemon: World, 
 async def test_restart_waits_for_the_checks_and_says_what_they_saw(daemon: World, opsbot: Opsbot) -> None:
     ended = await opsbot("restart")
     assert (ended.code, ended.out) == (0, "api restarted: running, pid 4243; all 2 checks passed\n")
-    assert daemon.services.restarted == ["api"]
+    assert daemon.services.ordered("restart") == ["api"]
     assert set(daemon.probing.asked) == {"web", "process"}
     reply = json.loads((await opsbot("restart", "--json")).out)
     assert (reply["verified"], reply["seen"], reply["state"]["pid"]) == (True, "all 2 checks passed", 4243)
 
 
 async def test_a_restart_that_is_not_waited_for_says_the_new_pid(daemon: World, opsbot: Opsbot) -> None:
-    daemon.services.dies = "exit status 1"
+    daemon.services.ends_at_once("exit status 1")
     ended = await opsbot("restart", "--no-wait")
     assert (ended.code, ended.out) == (0, "api restarted: running, pid 4243\n")
     assert daemon.probing.asked == []
@@ -178,7 +178,7 @@ async def test_a_restart_that_is_not_waited_for_says_the_new_pid(daemon: World, 
 
 
 async def test_a_restarted_process_that_dies_is_no_success(daemon: World, opsbot: Opsbot) -> None:
-    daemon.services.dies = f"exit status 1 {HOSTILE}"
+    daemon.services.ends_at_once(f"exit status 1 {HOSTILE}")
     ended = await opsbot("restart")
     assert ended.code == 1
     assert re.match(
@@ -201,7 +201,7 @@ async def test_a_check_that_fails_after_a_restart_is_no_success(daemon: World, o
 
 
 async def test_a_restart_that_fails_exits_1_with_the_reason(daemon: World, opsbot: Opsbot) -> None:
-    daemon.services.fails = "the command node is not there"
+    daemon.services.refusal = ManagerError("the command node is not there")
     ended = await opsbot("restart")
     assert (ended.code, ended.err) == (1, "opsbot: api did not restart: the command node is not there\n")
 
@@ -473,7 +473,7 @@ async def test_logs_says_which_unit_and_whose_words_and_can_be_of_this_run(daemo
     out = (await opsbot("logs", "--this-run")).out.splitlines()
     assert [line.split(" ", 2)[2] for line in out] == ["api@1: hello", "api@2: [systemd] Main process exited"]
     await opsbot("logs")
-    assert [query.this_run for query in daemon.services.asked] == [True, False]
+    assert [query.this_run for query in daemon.services.queries] == [True, False]
     reply = json.loads((await opsbot("logs", "--json")).out)
     assert [(line["part"], line["manager"]) for line in reply["lines"]] == [
         ("api@1.service", False),

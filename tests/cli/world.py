@@ -1,7 +1,7 @@
 """A daemon without its lower floors: real engine, store and control socket over parts whose behaviour a test sets."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -29,17 +29,10 @@ from opsbot.deploy.verify import Verifier
 from opsbot.engine import Engine
 from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.runtime.signals import ReloadRequests
-from opsbot.services.port import (
-    Activity,
-    LogLine,
-    LogQuery,
-    ManagerError,
-    ServiceEvent,
-    ServiceManager,
-    ServiceState,
-)
+from opsbot.services.port import Activity, LogLine, ServiceManager, ServiceState
 from opsbot.source.poll import Outcome, Polled, Poller
 from opsbot.store import Store, ledger
+from tests.fixtures.fake_manager import FIRST_PID, FakeManager
 
 if TYPE_CHECKING:
     from opsbot.deploy.deployer import Deployer
@@ -63,74 +56,34 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-@dataclass(eq=False)
-class Services:
-    """A ServiceManager over nothing: what a test says is what it tells."""
+class Services(FakeManager):
+    """All services have one log, and run since two hours ago as pid 4242."""
 
-    states: dict[str, ServiceState] = field(default_factory=dict)
-    lines: list[LogLine] = field(default_factory=list)
-    followers: list["asyncio.Queue[LogLine]"] = field(default_factory=list)
-    fails: str = ""
-    asked: list[LogQuery] = field(default_factory=list)
-    restarted: list[str] = field(default_factory=list)
-    dies: str = ""
-    """How a restarted process ends at once; "" where it lives."""
-    left: asyncio.Event = field(default_factory=asyncio.Event)
-    """A follower went away."""
+    def __init__(self, services: Iterable[str]) -> None:
+        super().__init__(now, services)
+        self.states = dict.fromkeys(self.states, ServiceState(Activity.RUNNING, 4242, "r1", now() - timedelta(hours=2)))
+        self.runs = 4242 - FIRST_PID
 
-    async def open(self) -> None:
-        """Nothing to open."""
+    @property
+    def lines(self) -> list[LogLine]:
+        return self.log["api"]
 
-    async def close(self) -> None:
-        """Nothing to close."""
-
-    def listen(self, listener: Callable[[ServiceEvent], None]) -> None:
-        """Nothing happens by itself."""
-
-    async def start(self, service: str) -> ServiceState:
-        return self.states[service]
-
-    async def stop(self, service: str) -> ServiceState:
-        return self.states[service]
-
-    def parts(self, service: str) -> tuple[str, ...]:
-        return ()
-
-    async def restart(self, service: str, part: str | None = None) -> ServiceState:
-        if self.fails:
-            raise ManagerError(self.fails)
-        self.restarted.append(service)
-        started = replace(self.states[service], activity=Activity.RUNNING, pid=4243, started_at=now())
-        dead = replace(started, activity=Activity.FAILED, pid=None, exit=self.dies)
-        self.states[service] = dead if self.dies else started
-        return started
-
-    async def state(self, service: str, *, anew: bool = False) -> ServiceState:
-        return self.states[service]
-
-    async def logs(self, service: str, query: LogQuery) -> list[LogLine]:
-        if self.fails:
-            raise ManagerError(self.fails)
-        self.asked.append(query)
-        fitting = [line for line in self.lines if query.since is None or line.at >= query.since]
-        return fitting[-query.lines :]
-
-    async def follow(self, service: str) -> AsyncIterator[LogLine]:
-        queue: asyncio.Queue[LogLine] = asyncio.Queue()
-        self.followers.append(queue)
-        try:
-            while True:
-                yield await queue.get()
-        finally:
-            self.followers.remove(queue)
-            self.left.set()
+    @lines.setter
+    def lines(self, lines: list[LogLine]) -> None:
+        self.log["api"] = lines
 
     def write(self, text: str, level: str = "") -> None:
         """The service writes a line."""
-        line = LogLine(now(), text, level)
-        self.lines.append(line)
-        for queue in self.followers:
-            queue.put_nowait(line)
+        self.writes("api", text, level)
+
+    def ends_at_once(self, how: str) -> None:
+        """From now on each run of a service ends right after its start, and is given up."""
+
+        def end(service: str) -> None:
+            self.dies(service, how)
+            self.gives_up(service)
+
+        self.begins = end
 
 
 @dataclass
@@ -365,9 +318,7 @@ async def world(
     """The daemon, open."""
     async with Store(config.state.database) as store:
         feed = ChangeNotifier()
-        services = Services(
-            {name: ServiceState(Activity.RUNNING, 4242, "r1", now() - timedelta(hours=2)) for name in config.services}
-        )
+        services = Services(config.services)
         watching = Watching()
         for name in config.services:
             seen = ProbeResult(True, "connected", now(), 0.004)

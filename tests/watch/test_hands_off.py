@@ -124,7 +124,7 @@ async def test_what_its_manager_starts_for_ever_since_a_release_is_rolled_back_b
         for _ in range(times):
             stage.manager.happens(Happening.DIED, ServiceState(Activity.RETRYING, exit="exit status 1"))
             await stage.settle()
-            stage.manager.happens(Happening.STARTED, stage.manager._next())
+            stage.manager.starts_again("api")
             await stage.run(20)
 
     await dies_and_is_started(15)
