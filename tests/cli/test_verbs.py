@@ -166,7 +166,7 @@ async def test_restart_waits_for_the_checks_and_says_what_they_saw(daemon: World
     assert daemon.services.ordered("restart") == ["api"]
     assert set(daemon.probing.asked) == {"web", "process"}
     reply = json.loads((await opsbot("restart", "--json")).out)
-    assert (reply["verified"], reply["seen"], reply["state"]["pid"]) == (True, "all 2 checks passed", 4243)
+    assert (reply["verified"], reply["seen"], reply["state"]["pid"]) == (True, "all 2 checks passed", 4244)
 
 
 async def test_a_restart_that_is_not_waited_for_says_the_new_pid(daemon: World, opsbot: Opsbot) -> None:

@@ -115,6 +115,7 @@ async def test_the_answer_to_a_restart_is_edited_when_the_checks_have_passed(tmp
         assert response.content == "🟢 api was restarted by operator (process 1): it stayed alive."
 
 
+@pytest.mark.processes
 async def test_the_answer_to_a_restart_says_that_the_process_died(tmp_path: Path) -> None:
     def ends(config: Config) -> Config:
         api = Service("api", ManagerKind.PROCESS, command=("false",), working_directory=str(tmp_path))
