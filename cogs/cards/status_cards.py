@@ -12,6 +12,7 @@ from opsbot.core.model import DeliveryTest, Silence
 from opsbot.engine.status import ServiceStatus
 from opsbot.formatting import duration, size
 from opsbot.host.figures import HostFigures
+from opsbot.messages import render
 from opsbot.monitoring.leak_monitor import Growth, in_short
 from opsbot.services.port import Activity, ServiceState
 
@@ -229,7 +230,7 @@ def _source(status: ServiceStatus) -> str:
 
 
 def _check(name: str, health: CheckHealth) -> str:
-    seen = f": {escape(health.last.seen, 120)}" if health.last is not None and health.last.seen else ""
+    seen = f": {escape(render(health.last.seen), 120)}" if health.last is not None else ""
     since = f" since {moment(health.since, 'f')}" if health.since is not None else ""
     unasked = health.last is not None and not health.last.known and health.verdict is not Verdict.DOWN
     verdict = Verdict.UNKNOWN if unasked else health.verdict
@@ -257,7 +258,7 @@ def _seen(name: str, check: CheckHealth) -> str:
     if check.last is None:
         return f"⚪ {escape(name)}: not looked at yet"
     sign = "⚪" if not check.last.known else "🟢" if check.last.ok else "🔴"
-    return f"{sign} {escape(name)}: {escape(check.last.seen, 150)} ({duration(check.last.took)})"
+    return f"{sign} {escape(name)}: {escape(render(check.last.seen), 150)} ({duration(check.last.took)})"
 
 
 def against_advice(against: str | None) -> str:

@@ -35,6 +35,7 @@ from opsbot.control.shapes import (
     WindowsReply,
 )
 from opsbot.formatting import plain_times
+from opsbot.messages import render
 
 if TYPE_CHECKING:  # the client prints these shapes and must start fast: it needs none of what they are made from
     from opsbot.core.access import Actor
@@ -82,7 +83,7 @@ def check_reply(name: str, health: "CheckHealth") -> CheckReply:
         "verdict": str(health.verdict),
         "since": maybe_iso(health.since),
         "ok": last.ok if last and last.known else None,
-        "seen": last.seen if last else "",
+        "seen": render(last.seen) if last else "",
         "at": iso(last.at) if last else None,
         "took": last.took if last else None,
         "streak": health.streak,

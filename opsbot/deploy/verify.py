@@ -17,6 +17,7 @@ from typing import Protocol
 from opsbot.config import Check, ManagerKind, Service
 from opsbot.core.health import ProbeResult
 from opsbot.formatting import duration
+from opsbot.messages import render
 from opsbot.services.port import Activity, ManagerError, ServiceEvent, ServiceManager, ServiceState
 
 BEAT = 0.25
@@ -69,7 +70,7 @@ class _Trial:
 
     def take(self, check: Check, result: ProbeResult) -> str | None:
         """One more result; why that ends the trial, or None."""
-        self.seen[check.name] = result.seen
+        self.seen[check.name] = render(result.seen)
         (self.unasked.discard if result.known else self.unasked.add)(check.name)
         # What cannot be asked (Discord is away, an intent is not granted) must not condemn a release.
         if result.ok or not result.known:
@@ -79,7 +80,7 @@ class _Trial:
         failures = self.failures[check.name] = self.failures.get(check.name, 0) + 1
         if check.name in self.passed and failures >= check.policy.fall:
             times = "once" if failures == 1 else f"{failures} times in a row"
-            return f"{check.name} passed at first, then failed {times}: {result.seen}"
+            return f"{check.name} passed at first, then failed {times}: {render(result.seen)}"
         return None
 
     @property

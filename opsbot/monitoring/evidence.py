@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from opsbot.core.layers import FailingCheck, untangle
 from opsbot.core.model import Evidence
+from opsbot.messages import render
 from opsbot.monitoring.monitored_service import MonitoredService
 from opsbot.services.port import LogQuery, ManagerError, ServiceManager, ServiceState, spoken
 
@@ -18,7 +19,7 @@ AT_A_TIME = 8
 
 
 def _seen(failing: tuple[FailingCheck, ...]) -> tuple[tuple[str, str], ...]:
-    return tuple((one.name, one.seen) for one in failing)
+    return tuple((one.name, render(one.seen)) for one in failing)
 
 
 def checks_of(watched: MonitoredService, rest: Evidence) -> Evidence:

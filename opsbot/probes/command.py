@@ -9,15 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from opsbot.config import Check, Service
+from opsbot.core import exits
+from opsbot.core.health import ProbeCode
+from opsbot.core.message import Message, MessageError, message
+from opsbot.formatting import clip
 from opsbot.services.environment import of_service
 from opsbot.services.errands import Errands, Slot
-from opsbot.services.processes import exit_status, exit_words
+from opsbot.services.processes import exit_status
 
 _TAIL = 8 * 1024
+_REASON_AT_MOST = 200
 
 
-class CannotRunError(Exception):
-    """The command cannot be started; the text says why."""
+class CannotRunError(MessageError):
+    """The command cannot be started; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +30,7 @@ class Ran:
     """How the command ended. `last`: the last line it wrote, untrusted."""
 
     ok: bool
-    exit: str
+    exit: Message
     last: str
 
 
@@ -84,11 +89,11 @@ async def run_abroad(errands: Errands, service: Service, check: Check) -> Ran:
         take=take,
     )
     if ended.refused:
-        raise CannotRunError(ended.refused)
+        raise CannotRunError(message(ProbeCode.COMMAND_REFUSED, reason=clip(ended.refused, _REASON_AT_MOST)))
     if ended.late:
         raise TimeoutError
     status = ended.signal or ended.status << 8
-    return Ran(status == 0, exit_words(status), _last_line(bytes(kept)))
+    return Ran(status == 0, exits.of_status(status), _last_line(bytes(kept)))
 
 
 async def run(service: Service, check: Check) -> Ran:
@@ -112,7 +117,7 @@ async def run(service: Service, check: Check) -> Ran:
         status = await _end_of(pid)
     finally:
         last = tail.close()
-    return Ran(status == 0, exit_words(status), last)
+    return Ran(status == 0, exits.of_status(status), last)
 
 
 def _where(service: Service, check: Check) -> tuple[Path, dict[str, str]]:
@@ -122,10 +127,15 @@ def _where(service: Service, check: Check) -> tuple[Path, dict[str, str]]:
         release = service.root.resolve(strict=True) if service.root is not None else None
         folder = (release or folder).resolve(strict=True)
     except OSError as error:
-        raise CannotRunError(f"{check.run[0]} cannot be run in {folder}: {error.strerror}") from error
+        raise CannotRunError(_cannot_run(check, folder, error)) from error
     environment = of_service(service, "", release)
     del environment["OPSBOT_RUN"]  # it belongs to no run of the service
     return folder, environment
+
+
+def _cannot_run(check: Check, folder: Path, error: OSError) -> Message:
+    reason = error.strerror or str(error)
+    return message(ProbeCode.COMMAND_NOT_STARTED, command=check.run[0], directory=str(folder), reason=reason)
 
 
 def _start(service: Service, check: Check, output: int) -> int:
@@ -145,7 +155,7 @@ def _start(service: Service, check: Check, output: int) -> int:
             start_new_session=True,
         )
     except OSError as error:
-        raise CannotRunError(f"{check.run[0]} cannot be run in {folder}: {error.strerror}") from error
+        raise CannotRunError(_cannot_run(check, folder, error)) from error
     finally:
         os.close(output)
     child.returncode = 0  # its end is waited for by a pidfd, not by Popen

@@ -21,17 +21,19 @@ from weakref import WeakKeyDictionary
 import httptools
 
 from opsbot.config import Check
+from opsbot.core.health import ProbeCode
+from opsbot.core.message import Message, MessageError, message
 
 BODY_AT_MOST = 64 * 1024
 _HEAD_AT_MOST = 64 * 1024
 _READ = 64 * 1024
 _USER_AGENT = "opsbot"
-_REFUSED = "connection refused"
+_REFUSED = message(ProbeCode.CONNECTION_REFUSED)
 """Also when the connection came back to itself: a port nobody listens on, within the range the kernel picks from."""
 
 
-class NoAnswerError(Exception):
-    """There was no whole answer; the text says in words what there was."""
+class NoAnswerError(MessageError):
+    """There was no whole answer; the message says what there was."""
 
 
 @dataclass(slots=True)
@@ -80,17 +82,17 @@ class _Exchange(asyncio.Protocol):
         except httptools.HttpParserUpgrade:
             self._settle()
         except httptools.HttpParserError:
-            self.fail("the answer is broken HTTP" if self._answer.status else "the answer is not HTTP")
+            self.fail(message(ProbeCode.HTTP_BROKEN if self._answer.status else ProbeCode.HTTP_INVALID))
         if not self._answer.status and self._seen > _HEAD_AT_MOST:
-            self.fail("the answer's head is too long")
+            self.fail(message(ProbeCode.HTTP_HEAD_TOO_LONG))
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self._answer.status:
-            self.fail("the connection was reset" if exc is not None else "the connection was closed without an answer")
+            self.fail(message(ProbeCode.CONNECTION_RESET if exc is not None else ProbeCode.CONNECTION_CLOSED))
         elif exc is None and not self._answer.headers.keys() & {"content-length", "transfer-encoding"}:
             self._settle()  # an answer of no said length ends with its connection
         else:
-            self.fail("the answer was cut off")
+            self.fail(message(ProbeCode.HTTP_CUT_OFF))
 
     # What httptools calls
 
@@ -122,10 +124,10 @@ class _Exchange(asyncio.Protocol):
             self._answer.body = bytes(self._body[:BODY_AT_MOST])
             self._done.set_result(self._answer)
 
-    def fail(self, text: str) -> None:
+    def fail(self, why: Message) -> None:
         """There will be no whole answer."""
         if not self._done.done():
-            self._done.set_exception(NoAnswerError(text))
+            self._done.set_exception(NoAnswerError(why))
 
 
 class _Hub:
@@ -227,12 +229,12 @@ class _Wire:
         self._socket.close()
 
 
-def _unreachable(code: int) -> str:
+def _unreachable(code: int) -> Message:
     if code == errno.ECONNREFUSED:
         return _REFUSED
     if code in {errno.ECONNRESET, errno.EPIPE}:
-        return "the connection was reset"
-    return f"no connection: {os.strerror(code)}"
+        return message(ProbeCode.CONNECTION_RESET)
+    return message(ProbeCode.CONNECTION_FAILED, reason=os.strerror(code))
 
 
 @lru_cache(1)
@@ -323,15 +325,26 @@ async def _connect(where: Target, exchange: _Exchange) -> asyncio.WriteTransport
     """A connection to a name, or one with TLS."""
     loop = asyncio.get_running_loop()
     tls = await asyncio.to_thread(_tls) if where.tls else None
+    refused: list[OSError] = []
     try:
-        transport, _ = await loop.create_connection(lambda: exchange, where.host, where.port, ssl=tls)
+        for *_, address in await loop.getaddrinfo(where.host, where.port, type=socket.SOCK_STREAM):
+            try:
+                transport, _ = await loop.create_connection(
+                    lambda: exchange, str(address[0]), where.port, ssl=tls, server_hostname=where.host if tls else None
+                )
+            except ssl.SSLError:
+                raise
+            except OSError as error:
+                refused.append(error)
+            else:
+                return transport
     except ssl.SSLCertVerificationError as error:
-        raise NoAnswerError(f"its certificate is not accepted: {error.verify_message}") from error
+        raise NoAnswerError(message(ProbeCode.CERTIFICATE_REJECTED, reason=error.verify_message)) from error
     except ssl.SSLError as error:
-        raise NoAnswerError(f"no TLS connection: {error.reason or error}") from error
+        raise NoAnswerError(message(ProbeCode.TLS_FAILED, reason=error.reason or str(error))) from error
     except socket.gaierror as error:
-        raise NoAnswerError(f"the host {where.host} is not known: {error.strerror}") from error
-    except OSError as error:
-        refused = error.errno == errno.ECONNREFUSED or "refused" in str(error)  # of several addresses, only the text
-        raise NoAnswerError(_REFUSED if refused else f"no connection: {error.strerror or error}") from error
-    return transport
+        reason = error.strerror or str(error)
+        raise NoAnswerError(message(ProbeCode.DNS_FAILED, host=where.host, reason=reason)) from error
+    codes = [error.errno or 0 for error in refused]
+    code = errno.ECONNREFUSED if errno.ECONNREFUSED in codes else next(iter(codes), errno.EADDRNOTAVAIL)
+    raise NoAnswerError(_unreachable(code))

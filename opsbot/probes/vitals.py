@@ -7,6 +7,9 @@ anew costs a few microseconds.
 import os
 from dataclasses import dataclass
 
+from opsbot.core.health import ProbeCode
+from opsbot.core.message import Message, message
+
 _FROZEN = b"T"
 _DEAD = b"ZXx"
 
@@ -16,7 +19,7 @@ class Vital:
     """What was seen of a process."""
 
     ok: bool
-    seen: str
+    seen: Message
     frozen: bool = False
 
 
@@ -25,7 +28,8 @@ class Vitals:
 
     def __init__(self) -> None:
         """No process was looked at yet."""
-        self._open: dict[str, tuple[str | None, int, int]] = {}
+        self._open: dict[str, tuple[str | None, int, int, Vital]] = {}
+        """By service: the run, the pid, the open file, and what is nearly always seen."""
         self.shared: dict[tuple[str, str | None, int], Vital] | None = None
         """What was seen already by the checks that are run together; None where each looks anew."""
 
@@ -41,25 +45,27 @@ class Vitals:
 
     def _look(self, service: str, run: str | None, pid: int) -> Vital:
         try:
-            stat = os.pread(self._file(service, run, pid), 512, 0)
+            known = self._known(service, run, pid)
+            stat = os.pread(known[2], 512, 0)
         except OSError:
             self.forget(service)
-            return Vital(ok=False, seen=f"process {pid} is gone")
+            return Vital(ok=False, seen=message(ProbeCode.PROCESS_GONE, pid=pid))
         state = stat[stat.rfind(b")") + 2 : stat.rfind(b")") + 3]
         if not state or state in _DEAD:
-            return Vital(ok=False, seen=f"process {pid} is a zombie")
+            return Vital(ok=False, seen=message(ProbeCode.PROCESS_ZOMBIE, pid=pid))
         if state == _FROZEN:
-            return Vital(ok=False, seen=f"process {pid} is frozen by a signal (SIGSTOP)", frozen=True)
-        return Vital(ok=True, seen=f"process {pid} runs")
+            return Vital(ok=False, seen=message(ProbeCode.PROCESS_FROZEN, pid=pid), frozen=True)
+        return known[3]
 
-    def _file(self, service: str, run: str | None, pid: int) -> int:
+    def _known(self, service: str, run: str | None, pid: int) -> tuple[str | None, int, int, Vital]:
         known = self._open.get(service)
         if known is not None and known[:2] == (run, pid):
-            return known[2]
+            return known
         self.forget(service)
         fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
-        self._open[service] = (run, pid, fd)
-        return fd
+        running = Vital(ok=True, seen=message(ProbeCode.PROCESS_RUNNING, pid=pid))
+        known = self._open[service] = (run, pid, fd, running)
+        return known
 
     def forget(self, service: str) -> None:
         """Close what is kept open for this service."""

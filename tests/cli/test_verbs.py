@@ -18,6 +18,7 @@ from opsbot.control.server import start_control
 from opsbot.core.access import Actor, Origin
 from opsbot.core.deployment import Hold, Phase
 from opsbot.core.health import CheckHealth, ProbeResult, Verdict
+from opsbot.core.message import plain
 from opsbot.core.model import Dependent, Evidence, Incident, Live
 from opsbot.core.windows import WEEK, Window
 from opsbot.notifications.notifiers import Notifiers
@@ -48,7 +49,7 @@ async def test_status_tells_how_the_services_stand(opsbot: Opsbot) -> None:
 
 
 async def test_status_exits_1_and_says_why_when_a_check_is_down(daemon: World, opsbot: Opsbot) -> None:
-    bad = ProbeResult(False, f"answered 500 {HOSTILE}", now())
+    bad = ProbeResult(False, plain(f"answered 500 {HOSTILE}"), now())
     daemon.watching.checks["api"]["web"] = CheckHealth(Verdict.DOWN, now() - timedelta(minutes=5), -3, now(), bad)
     ended = await opsbot("status")
     assert ended.code == 1
@@ -134,7 +135,7 @@ async def test_health_runs_the_checks_and_exits_1_when_one_fails(daemon: World, 
     ended = await opsbot("health", "api")
     assert (ended.code, daemon.watching.looked) == (0, ["api"])
     assert "connected" in ended.out
-    bad = ProbeResult(False, "refused", now(), 0.001)
+    bad = ProbeResult(False, plain("refused"), now(), 0.001)
     daemon.watching.checks["api"]["web"] = replace(daemon.watching.checks["api"]["web"], last=bad)
     ended = await opsbot("health")
     assert ended.code == 1, "one failure does not change the verdict, and was asked for all the same"

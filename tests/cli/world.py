@@ -25,6 +25,7 @@ from opsbot.core.deployment import (
     decide,
 )
 from opsbot.core.health import CheckHealth, ProbeResult, Verdict, overall
+from opsbot.core.message import plain
 from opsbot.engine import Engine
 from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.services.port import Activity, LogLine, LogQuery, ManagerError, ServiceEvent, ServiceState
@@ -340,10 +341,11 @@ async def world(config: Config, socket: Path | None = None) -> AsyncIterator[Wor
         )
         watching = Watching()
         for name in config.services:
-            seen = ProbeResult(True, "connected", now(), 0.004)
+            seen = ProbeResult(True, plain("connected"), now(), 0.004)
+            runs = replace(seen, seen=plain("runs"))
             watching.checks[name] = {
                 "web": CheckHealth(Verdict.UP, now() - timedelta(hours=2), 9, now(), seen),
-                "process": CheckHealth(Verdict.UP, now() - timedelta(hours=2), 9, now(), replace(seen, seen="runs")),
+                "process": CheckHealth(Verdict.UP, now() - timedelta(hours=2), 9, now(), runs),
             }
             release = Release(f"{name}-old", OLD, now() - timedelta(days=1), good=True, title="Say hello")
             await store.write(ledger.add_release, name, release)

@@ -19,7 +19,9 @@ from opsbot.core.health import (
     observe,
     overall,
 )
+from opsbot.core.message import plain
 
+SEEN = plain("")
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -29,7 +31,7 @@ def fold(
     health = health or CheckHealth()
     changes = []
     for number, ok in enumerate(results):
-        health, change = observe(health, ProbeResult(ok, "", T0 + timedelta(seconds=number)), policy)
+        health, change = observe(health, ProbeResult(ok, SEEN, T0 + timedelta(seconds=number)), policy)
         if change:
             changes.append(change)
     return health, changes

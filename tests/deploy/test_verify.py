@@ -11,6 +11,7 @@ import pytest
 
 from opsbot.config import Check, CheckKind, ManagerKind, Service, Source
 from opsbot.core.health import CheckPolicy, ProbeResult
+from opsbot.core.message import plain
 from opsbot.deploy.verify import Judgement, Verifier
 from opsbot.services.port import Activity, Happening, LogLine, LogQuery, ServiceEvent, ServiceState
 
@@ -68,7 +69,7 @@ class Script:
 
     async def probe(self, service: Service, check: Check, state: ServiceState) -> ProbeResult:
         ok = next(self._looks, "+") == "+"
-        return ProbeResult(ok, "answered 200" if ok else "answered 500", datetime.now(UTC))
+        return ProbeResult(ok, plain("answered 200" if ok else "answered 500"), datetime.now(UTC))
 
 
 class Blind(Script):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from opsbot.config import Alerts, Check, CheckKind, ManagerKind, Service
 from opsbot.core.health import CheckPolicy, ProbeResult
+from opsbot.core.message import plain
 from opsbot.core.model import Incident, Notification
 from opsbot.core.recovery import RecoveryPolicy
 from opsbot.core.windows import Window
@@ -116,7 +117,7 @@ class Sight:
         assert state.activity
         self.looks += 1
         seen = self.failing.get(f"{service.name}.{check.name}", self.failing.get(service.name))
-        return ProbeResult(seen is None, seen or "well", self.clock())
+        return ProbeResult(seen is None, plain(seen or "well"), self.clock())
 
 
 @dataclass

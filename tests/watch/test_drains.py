@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from opsbot.core.health import ProbeCode
+from opsbot.core.message import message
 from opsbot.monitoring.vetoes import first
 from opsbot.services.port import Activity
 from tests.watch.bot_stage import AIKO, BEN, BOT, BotStage, guild_create, open_stage
@@ -112,11 +114,11 @@ async def test_a_presence_is_unknown_while_opsbot_is_not_connected(stage: BotSta
     look = stage.presence_cache.look
     assert look(BOT)[0] is None
     stage.presence_cache.created(guild_create(online=(BOT, AIKO)))
-    assert look(BOT) == (True, "seen online in the server")
+    assert look(BOT) == (True, message(ProbeCode.ONLINE, status="online"))
     stage.presence_cache.presence({"guild_id": "1", "user": {"id": str(BOT)}, "status": "idle"})
-    assert look(BOT) == (True, "seen idle in the server")
+    assert look(BOT) == (True, message(ProbeCode.ONLINE, status="idle"))
     stage.presence_cache.presence({"guild_id": "1", "user": {"id": str(BOT)}, "status": "offline"})
-    assert look(BOT) == (False, "not seen online in the server")
+    assert look(BOT) == (False, message(ProbeCode.OFFLINE))
     stage.presence_cache.lost()
     assert look(BOT)[0] is None
     stage.presence_cache.resumed()
@@ -127,8 +129,8 @@ async def test_a_presence_is_unknown_while_opsbot_is_not_connected(stage: BotSta
     assert look(BOT)[0] is None
     stage.presence_cache.resumed()  # the server itself is away still
     assert look(BOT)[0] is None
-    stage.presence_cache.refused = "the Presence Intent is not switched on"
-    assert look(BOT) == (None, "cannot be asked: the Presence Intent is not switched on")
+    stage.presence_cache.refused = why = "the Presence Intent is not switched on"
+    assert look(BOT) == (None, message(ProbeCode.PRESENCE_UNAVAILABLE, why=why))
 
 
 async def test_only_what_a_check_asks_for_is_kept(stage: BotStage) -> None:
