@@ -146,7 +146,7 @@ def details(status: ServiceStatus, growth: Growth | None = None) -> RenderedMess
     if not lines and state.pid and state.started_at:
         lines.append(f"Process {_process(state)}")
     if state.exit:
-        lines.append(f"Last run: {escape(state.exit, 200)}")
+        lines.append(f"Last run: {escape(render(state.exit), 200)}")
     if status.figures is not None:
         lines.append(_figures(status))
     if growth is not None and (line := growth_line(growth)):

@@ -41,6 +41,7 @@ from opsbot.core.windows import maintenance
 from opsbot.engine.status import ServiceStatus
 from opsbot.host.figures import host_figures
 from opsbot.host.processes import service_figures
+from opsbot.messages import describe
 from opsbot.redaction import Redactor
 from opsbot.services import run_record
 from opsbot.services.log_reader import read
@@ -209,7 +210,7 @@ class LastKnown:
             query = LogQuery(lines_wanted, since, given.level(), given.grep(), this_run=this_run)
             lines = self._lines(self.config.services[service], query)
         except (BadInputError, ManagerError, OSError) as error:
-            raise UsageError(str(error)) from error
+            raise UsageError(describe(error)) from error
         redact = self._redactor()
         clean = [replace(line, text=redact(line.text)) for line in lines]
         return replies.logs(service, clean, daemon=False)

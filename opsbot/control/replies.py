@@ -241,7 +241,7 @@ def state_reply(state: "ServiceState") -> StateReply:
         "pid": state.pid,
         "started_at": maybe_iso(state.started_at),
         "restarts": state.restarts,
-        "exit": state.exit,
+        "exit": render(state.exit),
         "stopped_by_hand": state.stopped_by_hand,
     }
 

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Protocol
 
 from opsbot.config import Check, ManagerKind, Service
+from opsbot.core.exits import ExitCode
 from opsbot.core.health import ProbeResult
+from opsbot.core.message import message
 from opsbot.formatting import duration
 from opsbot.messages import render
 from opsbot.services.port import Activity, ManagerError, ServiceEvent, ServiceManager, ServiceState
@@ -153,7 +155,7 @@ class Verifier:
         try:
             return await self._managers[service.name].state(service.name)
         except ManagerError as error:
-            return ServiceState(Activity.STARTING, exit=str(error))
+            return ServiceState(Activity.STARTING, exit=message(ExitCode.STATE_UNAVAILABLE, error=error.message))
 
     async def _attend(
         self,
@@ -255,7 +257,7 @@ class Verifier:
         if now.activity is Activity.RUNNING and now.restarts <= started.restarts:
             trial.disturbed = True
             return f"{who} does not run what this deploy started any more: somebody else restarted it{lived}"
-        how = f" ({now.exit})" if now.exit else ""
+        how = f" ({render(now.exit)})" if now.exit else ""
         return f"{who} died{lived}{how}"
 
 

@@ -11,6 +11,7 @@ from opsbot.deploy.deployer import Deployer
 from opsbot.deploy.rolling import restart_in_turn
 from opsbot.engine.authorization import Authorization
 from opsbot.formatting import duration
+from opsbot.messages import describe
 from opsbot.monitoring import ServiceMonitor
 from opsbot.monitoring.vetoes import Vetoes
 from opsbot.runtime.change_notifier import ChangeNotifier
@@ -71,7 +72,7 @@ class ServiceActions:
             with self._watcher.in_hand(service):
                 state = await self._restart(service)
         except ManagerError as error:
-            words = f"{service} did not restart: {error}"
+            words = f"{service} did not restart: {describe(error)}"
             return await self._door.refuse(actor, Action.RESTART, service, "", RefusalReason.NOT_READY, words)
         await self._door.note(actor, Action.RESTART, service, "", f"running, pid {state.pid}")
         return state

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from opsbot.config import Config
 from opsbot.core.deployment import Deployment, Hold, Phase, Release
+from opsbot.core.exits import ExitCode
 from opsbot.core.health import CheckHealth, Verdict
+from opsbot.core.message import message
 from opsbot.core.model import Acknowledgement, Incident, Live, Silence, SourceState
 from opsbot.core.subjects import is_host
 from opsbot.core.windows import Span, active
@@ -158,7 +160,7 @@ class StatusReader:
         try:
             return await self._managers[service].state(service)
         except ManagerError as error:
-            return ServiceState(Activity.FAILED, exit=str(error))
+            return ServiceState(Activity.FAILED, exit=message(ExitCode.STATE_UNAVAILABLE, error=error.message))
 
     def host(self) -> HostFigures:
         """CPU, memory and disk of this host; the disks are those the services and the store live on."""

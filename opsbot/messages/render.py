@@ -20,7 +20,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Protocol
 
-from opsbot.core.message import Message, Param
+from opsbot.core.message import Message, MessageError, Param
 from opsbot.formatting import duration, size
 from opsbot.messages.catalogue import texts
 from opsbot.messages.text import Text
@@ -71,6 +71,11 @@ def render(value: Message | None, style: TextStyle = PLAIN) -> str:
         known = ", ".join(f"{name}={_show(each, '', style)}" for name, each in value.params.items())
         return style.text(value.code) + (f" ({known})" if known else "")
     return _fill(text, value.params, style)
+
+
+def describe(error: Exception) -> str:
+    """The text of an error, in plain text: of its message where it carries one."""
+    return render(error.message) if isinstance(error, MessageError) else str(error)
 
 
 def _fill(text: Text, params: Mapping[str, Param], style: TextStyle) -> str:

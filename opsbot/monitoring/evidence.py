@@ -43,7 +43,7 @@ class EvidenceCollector:
     ) -> Evidence:
         """What was seen. Its log is that of one run alone: of the one that died, else of the present one."""
         name = watched.service.name
-        run, exit_text = (dead.run, dead.exit) if dead is not None else (None, exit_text)
+        run, exit_text = (dead.run, render(dead.exit)) if dead is not None else (None, exit_text)
         async with self._reading:
             lines = await self._lines(name, run)
         return checks_of(watched, Evidence(exit=exit_text, log=lines))

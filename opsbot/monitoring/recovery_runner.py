@@ -13,6 +13,7 @@ from opsbot.core.model import Incident
 from opsbot.core.recovery import RecoveryAction, RecoveryFacts, RecoveryStep, next_step
 from opsbot.deploy.deployer import Deployer
 from opsbot.formatting import duration
+from opsbot.messages import describe
 from opsbot.monitoring.dependency_tracker import DependencyTracker
 from opsbot.monitoring.incident_manager import IncidentManager
 from opsbot.monitoring.monitored_service import RESTARTED, MonitoredService
@@ -198,8 +199,8 @@ class RecoveryRunner:
                 state = await self._managers[name].restart(name, part or None)
             except ManagerError as error:
                 watched.did_not_help()
-                await self._incident_manager.note(name, f"the restart failed: {error}")
-                barred += [str(error)] if error.barred else []
+                await self._incident_manager.note(name, f"the restart failed: {describe(error)}")
+                barred += [describe(error)] if error.barred else []
                 continue
             watched.see_run("", state.run)
             watched.see_run(part, state.of(part).run)

@@ -15,6 +15,7 @@ from opsbot.config import Alerts, Service
 from opsbot.core.deployment import Deployment, Phase
 from opsbot.core.health import CheckHealth, Verdict, overall
 from opsbot.deploy.deployer import Deployer
+from opsbot.messages import describe
 from opsbot.monitoring.check_runner import CheckRunner
 from opsbot.monitoring.dependency_tracker import DependencyTracker
 from opsbot.monitoring.evidence import EvidenceCollector
@@ -156,7 +157,7 @@ class ServiceMonitor:
                 # `start` would also start those of its units that a person stopped.
                 await (self._managers[name].restart(name, part) if part else self._managers[name].start(name))
         except ManagerError as error:
-            await self.incident_manager.trouble(name, f"{name} could not be started: {error}", self._clock())
+            await self.incident_manager.trouble(name, f"{name} could not be started: {describe(error)}", self._clock())
 
     # What is known
 

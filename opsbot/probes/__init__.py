@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from opsbot.config import Check, CheckKind, Service
 from opsbot.core.health import ProbeCode, ProbeResult
-from opsbot.core.message import Message, message, plain
+from opsbot.core.message import Message, message
 from opsbot.formatting import clip
 from opsbot.probes import command, http
 from opsbot.probes.listening import Listener, PortTable, local
@@ -191,10 +191,8 @@ class Prober:
                 ran = await command.run_abroad(errands, service, check)
             else:
                 ran = await command.run(service, check)
-        except command.CannotRunError as error:
+        except (command.CannotRunError, ManagerError) as error:
             return False, error.message
-        except ManagerError as error:
-            return False, plain(str(error))
         if not ran.last:
             return ran.ok, message(ProbeCode.COMMAND_EXITED, exit=ran.exit)
         return ran.ok, message(ProbeCode.COMMAND_PRINTED, exit=ran.exit, last=clip(ran.last, _TEXT_AT_MOST))

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from opsbot.config import Service
+from opsbot.core.manager_codes import ManagerCode
+from opsbot.core.message import message
 from opsbot.services import environment
 from opsbot.services.port import ManagerError
 from opsbot.services.processes import Process, alive, by_run, find, in_session, open_pidfd, send
@@ -44,15 +46,19 @@ def start(service: Service, run: str, spool: Path) -> Started:
     try:
         output = os.open(spool, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
     except OSError as error:
-        raise ManagerError(f"its output cannot be written to {spool}: {error.strerror}", retry=True) from error
+        why = message(ManagerCode.OUTPUT_UNWRITABLE, path=str(spool), reason=error.strerror or str(error))
+        raise ManagerError(why, retry=True) from error
     try:
         child = subprocess.Popen(
             command, cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )
     except OSError as error:
-        raise ManagerError(f"{command[0]} cannot be started in {folder}: {error.strerror}") from error
+        reason = error.strerror or str(error)
+        raise ManagerError(
+            message(ManagerCode.COMMAND_NOT_STARTED, command=command[0], directory=str(folder), reason=reason)
+        ) from error
     except ValueError as error:
-        raise ManagerError(f"{command[0]} cannot be started: {error}") from error
+        raise ManagerError(message(ManagerCode.COMMAND_INVALID, command=command[0], reason=str(error))) from error
     finally:
         os.close(output)
     # Nobody reaps it but us, so until then its pid is its own, dead or alive.
@@ -62,7 +68,7 @@ def start(service: Service, run: str, spool: Path) -> Started:
     child.returncode = 0
     if process is None:
         os.close(pidfd)
-        raise ManagerError(f"{command[0]} was reaped by someone else", retry=True)
+        raise ManagerError(message(ManagerCode.CHILD_REAPED, command=command[0]), retry=True)
     return Started(process, pidfd, release)
 
 
@@ -70,10 +76,10 @@ def _where(service: Service) -> tuple[Path | None, Path]:
     try:
         release = service.root.resolve(strict=True) if service.root is not None else None
     except OSError as error:
-        raise ManagerError(f"there is no live release at {service.root}: deploy one first") from error
+        raise ManagerError(message(ManagerCode.NO_RELEASE, path=str(service.root))) from error
     folder = (release or Path("/")) / service.working_directory
     if not folder.is_dir():
-        raise ManagerError(f"its working directory {folder} is not there")
+        raise ManagerError(message(ManagerCode.NO_WORKING_DIRECTORY, directory=str(folder)))
     return release, folder.resolve()
 
 
@@ -144,7 +150,7 @@ async def clear(processes: set[Process], look: Callable[[], set[Process]], patie
         if not processes:
             return
         if loop.time() >= until:
-            pids = ", ".join(str(one.pid) for one in sorted(processes, key=lambda one: one.pid))
-            raise ManagerError(f"these processes outlive SIGKILL: {pids}", retry=True)
+            pids = tuple(sorted(one.pid for one in processes))
+            raise ManagerError(message(ManagerCode.SURVIVED_SIGKILL, pids=pids), retry=True)
         await asyncio.to_thread(kill, processes)
         await gone(processes, _LOOK_AGAIN)

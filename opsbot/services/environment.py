@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from opsbot.config import Service
+from opsbot.core.manager_codes import ManagerCode
+from opsbot.core.message import message
 from opsbot.services.port import ManagerError
 from opsbot.services.processes import RUN_VARIABLE
 
@@ -128,4 +130,5 @@ def _from_file(path: Path | None) -> Mapping[str, str]:
     try:
         return parse(path.read_text(encoding="utf-8", errors="surrogateescape"))
     except OSError as error:
-        raise ManagerError(f"the environment file {path} cannot be read: {error.strerror}") from error
+        reason = error.strerror or str(error)
+        raise ManagerError(message(ManagerCode.ENVIRONMENT_UNREADABLE, path=str(path), reason=reason)) from error

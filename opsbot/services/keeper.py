@@ -11,11 +11,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from opsbot.config import Service
+from opsbot.core import exits
+from opsbot.core.exits import ExitCode
+from opsbot.core.manager_codes import ManagerCode
+from opsbot.core.message import Message, message
+from opsbot.messages import render
 from opsbot.runtime.tasks import BackgroundTasks
 from opsbot.services import child, run_record
 from opsbot.services.patience import Falls, Patience
 from opsbot.services.port import Activity, Happening, ManagerError, ServiceEvent, ServiceState
-from opsbot.services.processes import Process, boot_id, exit_status, exit_words, open_pidfd, variable, zombie_status
+from opsbot.services.processes import Process, boot_id, exit_status, open_pidfd, variable, zombie_status
 from opsbot.services.run_record import RunRecord
 from opsbot.services.spool_watch import SpoolWatch
 from opsbot.services.transcript import Transcript
@@ -154,8 +159,9 @@ class Keeper:
         try:
             started = await asyncio.to_thread(child.start, self.service, run, self.transcript.spool(run))
         except ManagerError as error:
-            self.state = ServiceState(Activity.FAILED, restarts=restarts, exit=str(error))
-            await self._save(starting=False, exit=str(error))
+            failed = message(ExitCode.START_FAILED, error=error.message)
+            self.state = ServiceState(Activity.FAILED, restarts=restarts, exit=failed)
+            await self._save(starting=False, exit=failed)
             raise
         now = self._clock()
         self._attend(started.process, started.pidfd, 0.0)
@@ -192,21 +198,21 @@ class Keeper:
             if self._living is not living:
                 return
             lived = asyncio.get_running_loop().time() - living.born
-            exit_text = await self._how(living)
+            end = await self._how(living)
             self._close_living()
             gave_up = self._falls.count(lived)
             self.state = replace(
                 self.state,
                 activity=Activity.FAILED if gave_up else Activity.RETRYING,
                 pid=None,
-                exit=exit_text,
+                exit=end,
                 started_at=None,
             )
-            log.warning("%s died: %s", self.service.name, exit_text)
+            log.warning("%s died: %s", self.service.name, end)
             self._emit(Happening.DIED, asked=False)
             await self._clear_away(_LEFT_BEHIND)
-            await self._save(pid=0, exit=exit_text, gave_up=gave_up)
-            await self.transcript.finish(f"died: {exit_text}")
+            await self._save(pid=0, exit=end, gave_up=gave_up)
+            await self.transcript.finish(f"died: {render(end)}")
             if gave_up:
                 self._give_up()
             else:
@@ -270,7 +276,8 @@ class Keeper:
             await child.clear(family, lambda: child.relatives(self._owner, None), patience)
             await self._put_away()
         except ManagerError as error:
-            self.state = replace(self.state, activity=Activity.FAILED, exit=str(error))
+            failed = message(ExitCode.STOP_FAILED, error=error.message)
+            self.state = replace(self.state, activity=Activity.FAILED, exit=failed)
             raise
         finally:
             self._stopping = False
@@ -281,10 +288,10 @@ class Keeper:
         if living is None:
             return
         await living.gone.wait()
-        exit_text = await self._how(living)
+        end = await self._how(living)
         self._close_living()
-        self.state = replace(self.state, pid=None, exit=exit_text)
-        await self.transcript.finish(f"stopped: {exit_text}")
+        self.state = replace(self.state, pid=None, exit=end)
+        await self.transcript.finish(f"stopped: {render(end)}")
 
     async def _clear_away(self, patience: float) -> None:
         """What a dead main process left behind would hold its port and its files: end it."""
@@ -296,7 +303,7 @@ class Keeper:
         except ManagerError as error:
             log.error("%s: %s", self.service.name, error)  # noqa: TRY400 - expected, the text says it all
 
-    async def _how(self, living: Living) -> str:
+    async def _how(self, living: Living) -> Message:
         for wait in _TOLD_AFTER:
             if living.status is not None:
                 break
@@ -304,7 +311,7 @@ class Keeper:
             if living.status is None:
                 await asyncio.sleep(wait)
                 living.status = exit_status(living.pidfd)
-        return exit_words(living.status)
+        return exits.of_status(living.status)
 
     def _close_living(self) -> None:
         if self._living is not None:
@@ -326,7 +333,13 @@ class Keeper:
             try:
                 kept = await asyncio.to_thread(self._load)
             except OSError as error:
-                raise ManagerError(f"{self._directory} cannot be used: {error.strerror}") from error
+                raise ManagerError(
+                    message(
+                        ManagerCode.DIRECTORY_UNUSABLE,
+                        directory=str(self._directory),
+                        reason=error.strerror or str(error),
+                    )
+                ) from error
             ours = {run: found for run, found in runs.items() if run.startswith(self._owner)}
             self._record = kept or _record_from(ours)
             main = await asyncio.to_thread(self._main, ours)
@@ -403,11 +416,11 @@ class Keeper:
         record = self._record
         self.state = ServiceState(Activity.FAILED, None, record.run or None, None, record.restarts, record.exit)
         if record.pid or record.starting:
-            why = "the host was restarted" if record.other_boot else "nobody saw how: opsbot was not running"
+            why = message(ExitCode.HOST_RESTARTED if record.other_boot else ExitCode.UNSEEN)
             activity = Activity.RETRYING if resume else Activity.FAILED
             self.state = replace(self.state, activity=activity, exit=why)
             await self._save(pid=0, starting=False, exit=why)
-            await self.transcript.finish(why)
+            await self.transcript.finish(render(why))
             log.warning("%s: %s", self.service.name, why)
             self._emit(Happening.DIED, asked=False)
         if resume and (not record.gave_up or record.other_boot):

@@ -7,9 +7,11 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
+from opsbot.core.manager_codes import ManagerCode
+from opsbot.core.message import message
 from opsbot.services.log_levels import LEVELS, at_least, level_of
 from opsbot.services.pattern_search import PatternSearch
 from opsbot.services.port import LogLine, LogQuery, ManagerError
@@ -36,7 +38,7 @@ def read(directory: Path, query: LogQuery, run: str | None) -> list[LogLine]:
         ManagerError: the level or the pattern is none, or it takes too long.
     """
     if query.level is not None and query.level not in LEVELS:
-        raise ManagerError(f"{query.level!r} is no level; there are: {', '.join(LEVELS)}")
+        raise ManagerError(message(ManagerCode.UNKNOWN_LEVEL, level=query.level, levels=tuple(LEVELS)))
     until = time.monotonic() + TIME_LIMIT
     wanted = min(max(query.lines, 0), LINES_AT_MOST)
     with ExitStack() as stack:
@@ -73,7 +75,7 @@ def _batches(lines: Iterator[Entry], until: float) -> Iterator[list[Entry]]:
             yield batch
             batch, size = [], _BATCH
             if time.monotonic() > until:
-                raise ManagerError(f"reading the log took longer than {TIME_LIMIT:.0f} s; ask for less", retry=True)
+                raise ManagerError(message(ManagerCode.LOG_TIMEOUT, within=timedelta(seconds=TIME_LIMIT)), retry=True)
     if batch:
         yield batch
 

@@ -187,19 +187,6 @@ def zombie_status(process: Process) -> int | None:
     return int(fields[49])
 
 
-def exit_words(status: int | None) -> str:
-    """An exit as people say it: "exit status 1", "killed by SIGKILL"."""
-    if status is None:
-        return "ended, how is not known"
-    if os.WIFEXITED(status):
-        return f"exit status {os.WEXITSTATUS(status)}"
-    number = os.WTERMSIG(status)
-    try:
-        return f"killed by {signal.Signals(number).name}"
-    except ValueError:
-        return f"killed by signal {number}"
-
-
 _libc = ctypes.CDLL(None, use_errno=True)
 _PUNCH_HOLE_KEEP_SIZE = 0x02 | 0x01
 

@@ -10,7 +10,9 @@ import os
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
+from opsbot.core.message import Message, decode, encode, plain
 from opsbot.services.processes import Process, boot_id, find
 
 
@@ -20,7 +22,7 @@ class RunRecord:
 
     wanted: it is to run. by_hand: its stop was asked for. run: the id of the last run begun, "" before the first.
     starting: its process is about to be made, or was. pid and ticks: its main process, 0 while unknown and once its
-    death is known. gave_up: it died too often and is left alone. exit: how its last run ended, in words.
+    death is known. gave_up: it died too often and is left alone. exit: how its last run ended.
     """
 
     wanted: bool = False
@@ -34,7 +36,7 @@ class RunRecord:
     release: str = ""
     started_at: str = ""
     restarts: int = 0
-    exit: str = ""
+    exit: Message | None = None
 
     @property
     def began(self) -> datetime | None:
@@ -63,9 +65,17 @@ def load(directory: Path) -> RunRecord | None:
     """The record kept in this folder; None where there is none or it cannot be understood."""
     try:
         kept = json.loads((directory / "run.json").read_text())
-        return RunRecord(**{name: kept[name] for name in RunRecord.__dataclass_fields__ if name in kept})
-    except (OSError, ValueError, TypeError):
+        known = {name: kept[name] for name in RunRecord.__dataclass_fields__ if name in kept}
+        return RunRecord(**known | {"exit": _exit(kept.get("exit"))})
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
+
+
+def _exit(kept: Any) -> Message | None:
+    """How the last run ended; an earlier version kept a sentence."""
+    if isinstance(kept, str):
+        return plain(kept) if kept else None
+    return None if kept is None else decode(kept)
 
 
 def save(directory: Path, record: RunRecord, *, lasting: bool) -> None:
@@ -79,7 +89,7 @@ def save(directory: Path, record: RunRecord, *, lasting: bool) -> None:
     path = directory / "run.json"
     new = directory / "run.json.new"
     with new.open("w") as file:
-        json.dump(asdict(record), file)
+        json.dump(asdict(record) | {"exit": encode(record.exit) if record.exit else None}, file)
         if lasting:
             file.flush()
             os.fsync(file.fileno())

@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from opsbot.config import Service
+from opsbot.core.manager_codes import ManagerCode
+from opsbot.core.message import message
 from opsbot.services import run_record
 from opsbot.services.keeper import Held, Keeper
 from opsbot.services.patience import Patience
@@ -119,7 +121,7 @@ class Supervisor:
             ManagerError: it cannot be stopped or started, or is said to have parts; the text says why.
         """
         if part is not None:
-            raise ManagerError(f"{service} is one process and has no part {part!r}")
+            raise ManagerError(message(ManagerCode.NO_PARTS, service=service, part=part))
         return await self._keeper(service).restart()
 
     def parts(self, service: str) -> tuple[str, ...]:
@@ -162,7 +164,7 @@ class Supervisor:
         try:
             return self._keepers[service]
         except KeyError:
-            raise ManagerError(f"no service {service!r} is supervised here") from None
+            raise ManagerError(message(ManagerCode.UNKNOWN_SERVICE, service=service)) from None
 
     def _tell(self, event: ServiceEvent) -> None:
         for listener in self._listeners:
@@ -198,14 +200,16 @@ def _take(directory: Path) -> int:
         directory.mkdir(parents=True, exist_ok=True)
         fd = os.open(directory / "supervisor.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
     except OSError as error:
-        raise ManagerError(f"{directory} cannot be used: {error.strerror}") from error
+        raise ManagerError(
+            message(ManagerCode.DIRECTORY_UNUSABLE, directory=str(directory), reason=error.strerror or str(error))
+        ) from error
     until = time.monotonic() + _FORKED_SECONDS
     while not _lock(fd):
         holder = os.pread(fd, 32, 0).decode(errors="replace").strip()
         # One that was killed while it forked leaves the lock with the child, until that has become another program.
         if time.monotonic() > until or (holder.isdigit() and find(int(holder)) is not None):
             os.close(fd)
-            raise ManagerError(f"another opsbot (pid {holder}) supervises from {directory}")
+            raise ManagerError(message(ManagerCode.SUPERVISED_ELSEWHERE, pid=holder, directory=str(directory)))
         time.sleep(0.02)
     os.ftruncate(fd, 0)
     os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)

@@ -87,7 +87,7 @@ class Services:
 
     async def restart(self, service: str, part: str | None = None) -> ServiceState:
         if self.fails:
-            raise ManagerError(self.fails)
+            raise ManagerError(plain(self.fails))
         self.restarted.append(service)
         self.states[service] = replace(self.states[service], activity=Activity.RUNNING, pid=4243, started_at=now())
         return self.states[service]
@@ -97,7 +97,7 @@ class Services:
 
     async def logs(self, service: str, query: LogQuery) -> list[LogLine]:
         if self.fails:
-            raise ManagerError(self.fails)
+            raise ManagerError(plain(self.fails))
         self.asked.append(query)
         fitting = [line for line in self.lines if query.since is None or line.at >= query.since]
         return fitting[-query.lines :]

@@ -18,7 +18,9 @@ from pathlib import Path
 import pytest
 
 from opsbot.config import Check, CheckKind, ManagerKind, Service
+from opsbot.core.exits import ExitCode
 from opsbot.core.health import ProbeResult
+from opsbot.core.message import message
 from opsbot.messages import render
 from opsbot.probes import Prober
 from opsbot.services.port import Activity, ServiceState
@@ -447,7 +449,9 @@ def gone(pid: int) -> None:
 class TestUnit:
     @pytest.mark.parametrize("activity", list(Activity))
     async def test_the_manager_s_word_decides(self, prober: Prober, activity: Activity) -> None:
-        result = await see(prober, Check("u", CheckKind.UNIT), ServiceState(activity, exit="exit 1"))
+        result = await see(
+            prober, Check("u", CheckKind.UNIT), ServiceState(activity, exit=message(ExitCode.STATUS, status=1))
+        )
         assert result.ok is (activity is Activity.RUNNING)
         assert render(result.seen).startswith(str(activity))
 

@@ -7,7 +7,9 @@ from dataclasses import replace
 import pytest
 
 from opsbot.config import Check, CheckKind, ManagerKind, Service
+from opsbot.core.exits import ExitCode
 from opsbot.core.health import ProbeResult
+from opsbot.core.message import message
 from opsbot.messages import render
 from opsbot.probes import Prober
 from opsbot.services.port import Activity, ServiceState
@@ -16,7 +18,7 @@ from opsbot.services.systemd.several import together
 ONE, OTHER = "app@1.service", "app@2.service"
 SERVICE = Service("web", ManagerKind.SYSTEMD, units=(ONE, OTHER))
 HERE = ServiceState(Activity.RUNNING, os.getpid(), "a")
-FAILED = ServiceState(Activity.FAILED, run="b", exit="exit 3")
+FAILED = ServiceState(Activity.FAILED, run="b", exit=message(ExitCode.STATUS, status=3))
 BY_HAND = ServiceState(Activity.STOPPED, stopped_by_hand=True)
 
 

@@ -18,6 +18,9 @@ from pathlib import Path
 
 import pytest
 
+from opsbot.core import exits
+from opsbot.core.exits import ExitCode
+from opsbot.core.message import message
 from opsbot.services.port import (
     Activity,
     Happening,
@@ -183,7 +186,7 @@ class ManagerContract:
         os.kill(before.pid, signal.SIGKILL)
         event = await world.happens(Happening.DIED)
         assert not event.asked
-        assert event.state.exit == "killed by SIGKILL"
+        assert event.state.exit == exits.by_signal(signal.SIGKILL)
         assert event.state.pid is None
         again = await world.happens(Happening.STARTED, 2)
         assert not again.asked
@@ -194,7 +197,7 @@ class ManagerContract:
     async def test_an_exit_is_told_with_its_status(self, world: World) -> None:
         world.program("import sys, time; time.sleep(0.7); sys.exit(3)")
         await world.manager.start("web")
-        assert (await world.happens(Happening.DIED)).state.exit == "exit status 3"
+        assert (await world.happens(Happening.DIED)).state.exit == message(ExitCode.STATUS, status=3)
 
     async def test_one_that_dies_again_and_again_is_given_up(self, world: World) -> None:
         world.program("import sys; sys.exit(1)")

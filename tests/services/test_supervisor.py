@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from opsbot.config import ManagerKind, Service, Source
+from opsbot.messages import describe, render
 from opsbot.services.patience import Patience
 from opsbot.services.port import Activity, Happening, LogQuery, ManagerError, ServiceEvent
 from opsbot.services.supervisor import Supervisor
@@ -116,7 +117,7 @@ async def test_a_service_gets_a_small_environment_of_its_own_and_none_of_opsbots
     [
         ({"command": ("no-such-program-anywhere",)}, "No such file"),
         ({"command": ("./not-here",)}, "No such file"),
-        ({"working_directory": "/no/such/folder"}, "/no/such/folder is not there"),
+        ({"working_directory": "/no/such/folder"}, "/no/such/folder does not exist"),
         ({"environment_file": Path("/no/such.env")}, "/no/such.env cannot be read"),
         ({"command": ("with\0nul",)}, "cannot be started"),
     ],
@@ -124,17 +125,18 @@ async def test_a_service_gets_a_small_environment_of_its_own_and_none_of_opsbots
 async def test_what_cannot_be_started_says_why(tmp_path: Path, changes: dict[str, object], words: str) -> None:
     service = replace(plain(tmp_path, SLEEPER), **changes)  # type: ignore[arg-type]
     async with supervised(service, tmp_path / "state") as world:
-        with pytest.raises(ManagerError, match=words):
+        with pytest.raises(ManagerError) as refused:
             await world.manager.start("web")
+        assert words in describe(refused.value)
         state = await world.manager.state("web")
         assert state.activity is Activity.FAILED
-        assert words in state.exit
+        assert words in render(state.exit)
 
 
 async def test_a_service_without_a_release_says_that_one_must_be_deployed(tmp_path: Path) -> None:
     service = replace(plain(tmp_path, SLEEPER), working_directory=".", source=Source("unused", tmp_path / "none"))
     async with supervised(service, tmp_path / "state") as world:
-        with pytest.raises(ManagerError, match="deploy one first"):
+        with pytest.raises(ManagerError, match="no-release"):
             await world.manager.start("web")
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from opsbot.config import Check, CheckKind, Drain, ManagerKind, Service
+from opsbot.core.exits import ExitCode
 from opsbot.core.health import CheckPolicy
+from opsbot.core.message import message
 from opsbot.core.model import Incident, Notification
 from opsbot.core.recovery import RecoveryPolicy
 from opsbot.monitoring import ServiceMonitor
@@ -20,6 +22,8 @@ from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.services.port import Activity, Happening, ServiceManager, ServiceState
 from opsbot.store import Store, incident_repository, outbox
 from tests.fixtures.puppets import Clock, Eyes, Puppet, Yard
+
+EXIT_1 = message(ExitCode.STATUS, status=1)
 
 if TYPE_CHECKING:
     from opsbot.deploy.deployer import Deployer
@@ -77,7 +81,7 @@ class BotStage:
         for _ in range(times):
             self.clock.pass_by(every)
             state = self.manager.now_state
-            self.manager.happens(Happening.DIED, replace(state, activity=Activity.RETRYING, exit="exit status 1"))
+            self.manager.happens(Happening.DIED, replace(state, activity=Activity.RETRYING, exit=EXIT_1))
             self.manager.runs += 1
             again = ServiceState(
                 Activity.RUNNING,

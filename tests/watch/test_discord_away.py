@@ -8,12 +8,16 @@ from pathlib import Path
 import pytest
 
 from opsbot.config import Check, CheckKind
+from opsbot.core.exits import ExitCode
 from opsbot.core.health import CheckPolicy
+from opsbot.core.message import message
 from opsbot.core.model import NotificationKind
 from opsbot.monitoring.vetoes import first
 from opsbot.services.port import Activity, Happening
 from opsbot.store import discord_history
 from tests.watch.bot_stage import SERVICE, BotStage, open_stage
+
+EXIT_1 = message(ExitCode.STATUS, status=1)
 
 
 @pytest.fixture
@@ -72,7 +76,13 @@ async def test_one_that_comes_back_by_itself_was_never_restarted(stage: BotStage
 
 async def test_one_that_died_is_started_again_but_ever_more_seldom(stage: BotStage) -> None:
     await goes_away(stage)
-    dead = replace(stage.manager.now_state, activity=Activity.FAILED, pid=None, exit="exit status 1", revivable=True)
+    dead = replace(
+        stage.manager.now_state,
+        activity=Activity.FAILED,
+        pid=None,
+        exit=EXIT_1,
+        revivable=True,
+    )
     for _ in range(3600):
         if stage.manager.now_state.activity is Activity.RUNNING:  # it dies of Discord's absence at once
             stage.manager.happens(Happening.STARTED, stage.manager.now_state, asked=True)

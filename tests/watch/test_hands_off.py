@@ -7,11 +7,15 @@ import pytest
 
 from opsbot.core.access import Origin
 from opsbot.core.deployment import DeploymentKind, Phase
+from opsbot.core.exits import ExitCode
+from opsbot.core.message import message
 from opsbot.core.model import Live, NotificationKind
 from opsbot.services.port import Activity, Happening, ServiceState
 from opsbot.store import incident_repository, ledger
 from tests.watch.bot_stage import open_stage as open_bot_stage
 from tests.watch.test_watch import Stage, stage
+
+EXIT_1 = message(ExitCode.STATUS, status=1)
 
 __all__ = ["stage"]
 
@@ -122,7 +126,7 @@ async def test_what_its_manager_starts_for_ever_since_a_release_is_rolled_back_b
 
     async def dies_and_is_started(times: int) -> None:
         for _ in range(times):
-            stage.manager.happens(Happening.DIED, ServiceState(Activity.RETRYING, exit="exit status 1"))
+            stage.manager.happens(Happening.DIED, ServiceState(Activity.RETRYING, exit=EXIT_1))
             await stage.settle()
             stage.manager.happens(Happening.STARTED, stage.manager._next())
             await stage.run(20)

@@ -20,6 +20,10 @@ from dbus_fast.aio import MessageBus
 from dbus_fast.unpack import unpack_variants
 
 from opsbot.config import Scope
+from opsbot.core.manager_codes import ManagerCode
+from opsbot.core.message import Message as Text
+from opsbot.core.message import MessageError
+from opsbot.core.message import message as text
 from opsbot.services.port import ManagerError
 from opsbot.services.systemd.names import MANAGER, NO_JOB, PROPERTIES, ROOT, SYSTEMD, UNIT, unit_path
 
@@ -47,9 +51,9 @@ _NO_REPLY = {"org.freedesktop.DBus.Error.NoReply", "org.freedesktop.DBus.Error.T
 class BusError(ManagerError):
     """A call failed. `name` is D-Bus's name of the error; "" where the bus itself was lost or did not answer."""
 
-    def __init__(self, text: str, *, name: str = "", retry: bool = False) -> None:
+    def __init__(self, message: Text, *, name: str = "", retry: bool = False) -> None:
         """Keep what is known."""
-        super().__init__(text, retry=retry)
+        super().__init__(message, retry=retry)
         self.name = name
 
     @property
@@ -64,6 +68,11 @@ class Verb(StrEnum):
     START = "StartUnit"
     STOP = "StopUnit"
     RESTART = "RestartUnit"
+
+    @property
+    def word(self) -> str:
+        """The verb of `systemctl`."""
+        return self.value.removesuffix("Unit").lower()
 
 
 class JobResult(StrEnum):
@@ -154,10 +163,16 @@ class SystemdBus:
                 break
             except (OSError, EOFError, TimeoutError, DBusFastError, BusError) as error:
                 await self._drop()
-                text = f"{self._whose()} cannot be asked: {_words(error)}. {self._mend()}"
+                remedy = ManagerCode.START_DBUS if self.scope is Scope.SYSTEM else ManagerCode.ENABLE_LINGER
+                why = text(
+                    ManagerCode.BUS_UNREACHABLE,
+                    scope=self.scope,
+                    reason=_reason(error),
+                    remedy=text(remedy, address=self._address),
+                )
                 if loop.time() >= until:
-                    raise BusError(text, retry=True) from error
-                log.log(logging.DEBUG if number else logging.WARNING, "%s It is waited for", text)
+                    raise BusError(why, retry=True) from error
+                log.log(logging.DEBUG if number else logging.WARNING, "%s. Waiting for it", why)
             await asyncio.sleep(BACK_OFF[min(number, len(BACK_OFF) - 1)])
         self._keeping = asyncio.create_task(self._keep(), name="systemd bus")
 
@@ -209,7 +224,7 @@ class SystemdBus:
                 async with asyncio.timeout(CONNECT.total_seconds()):
                     await self._connect()
             except (OSError, EOFError, TimeoutError, DBusFastError, BusError) as error:
-                log.debug("%s: %s", self._whose(), _words(error))
+                log.debug("%s: %s", self._whose(), _reason(error))
                 await self._drop()
             else:
                 return
@@ -231,17 +246,6 @@ class SystemdBus:
 
     def _whose(self) -> str:
         return "systemd" if self.scope is Scope.SYSTEM else "the user's systemd"
-
-    def _mend(self) -> str:
-        if self.scope is Scope.SYSTEM:
-            return (
-                f"Is D-Bus running ({self._address})? Debian: apt-get install dbus; "
-                "Amazon Linux, Fedora: dnf install dbus-broker"
-            )
-        return (
-            f"Is a user session's bus at {self._address}? Let the user's units run without one: "
-            "loginctl enable-linger, and on Debian have the package dbus-user-session"
-        )
 
     # Signals
 
@@ -289,16 +293,15 @@ class SystemdBus:
         """
         bus = self._bus
         if bus is None or not self.connected:
-            raise BusError(f"{self._whose()} cannot be asked at the moment: the bus is away", retry=True)
+            raise BusError(text(ManagerCode.BUS_AWAY, scope=self.scope), retry=True)
         try:
             async with asyncio.timeout(within.total_seconds()):
                 return await self._ask(bus, destination, path, interface, member, signature, list(body))
         except TimeoutError as error:
-            raise BusError(
-                f"{self._whose()} did not answer within {within.total_seconds():.0f} s", retry=True
-            ) from error
+            raise BusError(text(ManagerCode.BUS_NO_REPLY, scope=self.scope, within=within), retry=True) from error
         except (OSError, EOFError, DBusFastError) as error:
-            raise BusError(f"the connection to {self._whose()} was lost: {_words(error)}", retry=True) from error
+            why = text(ManagerCode.BUS_LOST_BECAUSE, scope=self.scope, reason=_reason(error))
+            raise BusError(why, retry=True) from error
 
     async def _ask(
         self, bus: MessageBus, destination: str, path: str, interface: str, member: str, signature: str, body: list[Any]
@@ -308,11 +311,11 @@ class SystemdBus:
         )
         reply = await bus.call(message)
         if reply is None:
-            raise BusError(f"the connection to {self._whose()} was lost", retry=True)
+            raise BusError(text(ManagerCode.BUS_LOST, scope=self.scope), retry=True)
         if reply.message_type is MessageType.ERROR:
             name = reply.error_name or ""
             said = str(reply.body[0]) if reply.body else name
-            raise BusError(said, name=name, retry=name in _NO_REPLY)
+            raise BusError(text(ManagerCode.DBUS_ERROR, reason=said), name=name, retry=name in _NO_REPLY)
         found: list[Any] = unpack_variants(reply.body)
         return found
 
@@ -365,8 +368,8 @@ class SystemdBus:
                     await self._job_gone(unit)
                 return result
         except TimeoutError as error:
-            text = f"{_deed(verb)} {unit} is not over after {within.total_seconds():.0f} s"
-            raise BusError(text, retry=True) from error
+            why = text(ManagerCode.JOB_UNFINISHED, verb=verb.word, unit=unit, within=within)
+            raise BusError(why, retry=True) from error
 
     async def _job_end(self, path: str) -> JobResult:
         future: asyncio.Future[JobResult] = asyncio.get_running_loop().create_future()
@@ -402,18 +405,16 @@ async def _end_of(bus: MessageBus) -> None:
     try:
         await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
     except (OSError, EOFError, DBusFastError) as error:
-        log.info("the bus: %s", _words(error))
+        log.info("the bus: %s", _reason(error))
 
 
-def _deed(verb: Verb) -> str:
-    return {Verb.START: "starting", Verb.STOP: "stopping", Verb.RESTART: "restarting"}[verb]
-
-
-def _words(error: BaseException) -> str:
+def _reason(error: BaseException) -> str | Text:
+    if isinstance(error, MessageError):
+        return error.message
     if isinstance(error, TimeoutError):
-        return "no answer"
+        return text(ManagerCode.NO_ANSWER)
     if isinstance(error, EOFError):
-        return "the other side closed it"
+        return text(ManagerCode.BUS_CLOSED)
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error) or type(error).__name__

@@ -13,6 +13,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from opsbot.config import Scope, Service
+from opsbot.core import exits
+from opsbot.core.exits import ExitCode
+from opsbot.core.manager_codes import ManagerCode
+from opsbot.core.message import Message, message
 from opsbot.runtime.tasks import BackgroundTasks
 from opsbot.services.journal import Journal
 from opsbot.services.port import Activity, Happening, LogLine, LogQuery, ManagerError, ServiceEvent, ServiceState
@@ -39,11 +43,11 @@ READS = 5
 SPARE = timedelta(seconds=30)
 """What a job is given beside the unit's own limits."""
 _MASKED = "masked"
-_JOB_WORDS = {
-    JobResult.CANCELED: "another job took its place: somebody else starts or stops it at the same time",
-    JobResult.TIMEOUT: "its job waited too long for others",
-    JobResult.DEPENDENCY: "a unit that it needs did not start: systemctl list-dependencies {unit}",
-    JobResult.SKIPPED: "systemd found nothing to do for it",
+_FAILED_JOBS = {
+    JobResult.CANCELED: ManagerCode.JOB_CANCELED,
+    JobResult.TIMEOUT: ManagerCode.JOB_TIMEOUT,
+    JobResult.DEPENDENCY: ManagerCode.JOB_DEPENDENCY,
+    JobResult.SKIPPED: ManagerCode.JOB_SKIPPED,
 }
 
 
@@ -165,7 +169,9 @@ class Systemd:
         """
         kept = self._service(service)
         if part is not None and part not in kept.trackers:
-            raise ManagerError(f"{service} has no unit {part!r}; there are: {', '.join(kept.trackers)}")
+            raise ManagerError(
+                message(ManagerCode.UNKNOWN_PART, service=service, part=part, parts=tuple(kept.trackers))
+            )
         return await self._finish(self._restart(kept, [part] if part else list(kept.trackers)))
 
     def parts(self, service: str) -> tuple[str, ...]:
@@ -185,7 +191,8 @@ class Systemd:
                 try:
                     await self._refresh(tracker)
                 except BusError as error:
-                    raise ManagerError(f"{tracker.unit}: its state cannot be read: {error}", retry=True) from error
+                    why = message(ManagerCode.STATE_UNREADABLE, unit=tracker.unit, error=error.message)
+                    raise ManagerError(why, retry=True) from error
         parts = [(unit, await self._unit_state(kept, tracker)) for unit, tracker in kept.trackers.items()]
         return parts[0][1] if len(parts) == 1 else together(parts)
 
@@ -235,8 +242,9 @@ class Systemd:
     async def _end(self, tracker: Tracker) -> None:
         result = await self._job(Verb.STOP, tracker)
         if not tracker.facts.active.startswith(("inactive", "failed")):
-            words = _JOB_WORDS.get(result, f"the job ended {result}").format(unit=tracker.unit)
-            raise ManagerError(f"{tracker.unit} did not stop: {words}", retry=True)
+            raise ManagerError(
+                message(ManagerCode.STOP_FAILED, unit=tracker.unit, why=_job_ended(result, tracker.unit)), retry=True
+            )
         tracker.asked += 1
         tracker.ending = False
         tracker.stopped()
@@ -247,10 +255,11 @@ class Systemd:
         await self._forgive(tracker)
         result = await self._job(verb, tracker)
         facts = tracker.facts
-        if result in _JOB_WORDS:
-            raise ManagerError(f"{unit} did not start: {_JOB_WORDS[result].format(unit=unit)}", retry=True)
+        if result in _FAILED_JOBS:
+            why = message(ManagerCode.START_FAILED, unit=unit, why=_job_ended(result, unit))
+            raise ManagerError(why, retry=True)
         if not facts.alive:
-            raise ManagerError(f"{unit} did not start: {facts.exit() or facts.active}")
+            raise ManagerError(message(ManagerCode.START_FAILED, unit=unit, why=facts.exit() or facts.active))
         # Its proof is looked for now, while what `current` points to is what it was started in.
         await self._release(kept, tracker)
 
@@ -312,9 +321,9 @@ class Systemd:
         kept = self._owner[tracker.unit]
         state = tracker.state()
         if len(kept.trackers) > 1:
-            exit_text = f"{tracker.unit}: {state.exit}" if state.exit else ""
-            parts = [(unit, each.state()) for unit, each in kept.trackers.items()]
-            state = replace(together(parts), exit=exit_text or together(parts).exit, run=state.run)
+            end = exits.of_unit(tracker.unit, state.exit)
+            whole = together([(unit, each.state()) for unit, each in kept.trackers.items()])
+            state = replace(whole, exit=end or whole.exit, run=state.run)
         elif what is Happening.DIED:
             state = replace(state, pid=None)
         part = tracker.unit if len(kept.trackers) > 1 else ""
@@ -417,9 +426,9 @@ class Systemd:
             self._doubt(tracker)
         elif facts.alive:
             if was_alive and not same_run and facts.restarts:
-                tracker.exit = "while opsbot was away"
+                tracker.exit = message(ExitCode.UNSEEN)
                 tracker.told(Happening.DIED)
-                tracker.exit = ""
+                tracker.exit = None
                 tracker.told(Happening.STARTED)
         elif facts.retrying:
             if was_alive:
@@ -496,27 +505,30 @@ class Systemd:
         try:
             return self._kept[service]
         except KeyError:
-            raise ManagerError(f"no unit of a service {service!r} is looked after here") from None
+            raise ManagerError(message(ManagerCode.UNKNOWN_SERVICE, service=service)) from None
+
+
+def _job_ended(result: JobResult, unit: str) -> Message:
+    code = _FAILED_JOBS.get(result)
+    if code is None:
+        return message(ManagerCode.JOB_ENDED, result=result)
+    return message(code, unit=unit) if code is ManagerCode.JOB_DEPENDENCY else message(code)
+
+
+_BARRED_BY = {
+    "org.freedesktop.systemd1.NoSuchUnit": ManagerCode.UNIT_NOT_FOUND,
+    "org.freedesktop.systemd1.BadUnitSetting": ManagerCode.UNIT_INVALID,
+    "org.freedesktop.systemd1.UnitMasked": ManagerCode.UNIT_MASKED,
+}
+"""By D-Bus's name of the error, what a person has to fix first."""
 
 
 def _told(error: BusError, verb: Verb, tracker: Tracker, scope: Scope) -> ManagerError:
-    """Why systemd did not do it, and the mend."""
-    unit, deed = tracker.unit, {Verb.START: "start", Verb.STOP: "stop", Verb.RESTART: "restart"}[verb]
-    own = " --user" if scope is Scope.USER else ""
-    if error.name.endswith(".NoSuchUnit"):
-        said = f"there is no unit {unit}. If its file is there: systemctl{own} daemon-reload"
-        return ManagerError(said, barred=True)
-    if error.name.endswith(".BadUnitSetting"):
-        said = (
-            f"the file of {unit} has a mistake for which systemd does not load it: systemd-analyze{own} verify {unit}"
-        )
-        return ManagerError(f"{said} names it; then systemctl{own} daemon-reload", barred=True)
-    if error.name.endswith(".UnitMasked"):
-        return ManagerError(f"{unit} is masked, so that nobody can start it: systemctl{own} unmask {unit}", barred=True)
+    """Why systemd did not do it, and what a person can do."""
+    code = _BARRED_BY.get(error.name)
+    if code is not None:
+        return ManagerError(message(code, unit=tracker.unit, scope=scope), barred=True)
     if error.denied:
-        return ManagerError(
-            f"opsbot may not {deed} {unit}: the polkit rule does not allow it to this user. "
-            "An admin of the host mends it with: opsbot install",
-            barred=True,
-        )
-    return ManagerError(f"systemd did not {deed} {unit}: {error}", retry=error.retry)
+        return ManagerError(message(ManagerCode.NOT_AUTHORIZED, verb=verb.word, unit=tracker.unit), barred=True)
+    why = message(ManagerCode.JOB_REFUSED, verb=verb.word, unit=tracker.unit, error=error.message)
+    return ManagerError(why, retry=error.retry)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from opsbot.core import exits
 from opsbot.services.port import Activity, ServiceState
 
 _LEAST_WELL = (
@@ -16,14 +17,14 @@ def together(parts: Sequence[tuple[str, ServiceState]]) -> ServiceState:
     idle = [state for state in states if state.activity is Activity.STOPPED]
     releases = {state.release for state in states}
     started = [state.started_at for state in states if state.started_at is not None]
-    exits = [f"{unit}: {state.exit}" for unit, state in parts if state.exit]
+    ends = [end for unit, state in parts if (end := exits.of_unit(unit, state.exit)) is not None]
     return ServiceState(
         worst.activity,
         pid=next((state.pid for state in states if state.pid), None),
         run="+".join(state.run or "" for state in states),
         started_at=max(started) if worst.activity is Activity.RUNNING and started else None,
         restarts=sum(state.restarts for state in states),
-        exit="; ".join(exits),
+        exit=exits.of_units(ends),
         stopped_by_hand=bool(idle) and all(state.stopped_by_hand for state in idle),
         revivable=worst.revivable,
         release=releases.pop() if len(releases) == 1 else None,

@@ -3,10 +3,13 @@
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from opsbot.config import Scope, Service
+from opsbot.core.exits import ExitCode
+from opsbot.core.manager_codes import ManagerCode
+from opsbot.core.message import message
 from opsbot.services.port import Activity, ManagerError, ServiceState
 from opsbot.services.systemd import memory
 from opsbot.services.systemd.several import together
@@ -45,13 +48,17 @@ def _show(units: Sequence[str], scope: Scope) -> list[Mapping[str, str]]:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIME_LIMIT, check=False)
     except FileNotFoundError as error:
-        raise ManagerError("there is no systemctl on this host") from error
+        raise ManagerError(message(ManagerCode.NO_SYSTEMCTL)) from error
     except subprocess.TimeoutExpired as error:
-        raise ManagerError(f"systemctl did not answer within {TIME_LIMIT:.0f} s", retry=True) from error
+        why = message(ManagerCode.SYSTEMCTL_TIMEOUT, within=timedelta(seconds=TIME_LIMIT))
+        raise ManagerError(why, retry=True) from error
     blocks = [block for block in done.stdout.split("\n\n") if block.strip()]
     if done.returncode != 0 or len(blocks) != len(units):
         said = done.stderr.strip().splitlines()
-        raise ManagerError(f"systemctl does not tell: {said[-1] if said else f'exit status {done.returncode}'}")
+        if said:
+            raise ManagerError(message(ManagerCode.SYSTEMCTL_FAILED, reason=said[-1]))
+        exit_code = message(ExitCode.STATUS, status=done.returncode)
+        raise ManagerError(message(ManagerCode.SYSTEMCTL_EXITED, exit=exit_code))
     return [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in blocks]
 
 
@@ -84,4 +91,4 @@ def _number(found: Mapping[str, str], name: str) -> int:
 
 def unknown(error: ManagerError) -> ServiceState:
     """What is shown of a service whose state cannot be had."""
-    return ServiceState(Activity.STOPPED, exit=f"how it stands is not known: {error}")
+    return ServiceState(Activity.STOPPED, exit=message(ExitCode.STATE_UNAVAILABLE, error=error.message))

@@ -9,6 +9,8 @@ import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 
+from opsbot.core.exits import ExitCode
+from opsbot.core.message import Message, message
 from opsbot.services.port import Activity, Happening, ServiceState
 from opsbot.services.systemd.unit import UnitFacts
 
@@ -32,7 +34,7 @@ class Tracker:
         self.by_hand = False
         self.ending = False
         """Opsbot stops it; that it was stopped on purpose is known only when that is done."""
-        self.exit = ""
+        self.exit: Message | None = None
         self.lived = ""
         """The run that was seen alive and has not been seen to end."""
         self.last_run = ""
@@ -59,16 +61,16 @@ class Tracker:
             run=facts.run or None,
             started_at=facts.started_at if running else None,
             restarts=facts.restarts,
-            exit="" if running else self._exit(),
+            exit=None if running else self._exit(),
             stopped_by_hand=self.by_hand and activity is Activity.STOPPED,
             revivable=activity is Activity.FAILED,
             groups=(facts.cgroup,) if facts.alive and facts.cgroup else (),
         )
 
-    def _exit(self) -> str:
+    def _exit(self) -> Message | None:
         if self.facts.unloadable:
             return self.facts.exit()
-        return self.exit or ("" if self.facts.active == "inactive" else self.facts.exit())
+        return self.exit or (None if self.facts.active == "inactive" else self.facts.exit())
 
     def _activity(self) -> Activity:
         facts = self.facts
@@ -94,7 +96,7 @@ class Tracker:
         self.last_run = facts.run or self.last_run
         self.lived = facts.run if facts.alive else ""
         self._rest = (facts.run, facts.active)
-        self.exit = "" if facts.alive else facts.exit()
+        self.exit = None if facts.alive else facts.exit()
 
     def take(self, facts: UnitFacts) -> None:
         """What is known after a change; tells what has happened by it."""
@@ -130,13 +132,13 @@ class Tracker:
         """The run that lived is over."""
         missed = facts.run != self.lived  # its end was not seen: systemd tells of the last run only
         self.lived = ""
-        self.exit = "" if missed else facts.exit()
+        self.exit = None if missed else facts.exit()
         if self.asked:
             return
         if facts.job and not facts.retrying:
             self._leaving = True
         elif not missed or facts.restarts > before.restarts:
-            self.exit = self.exit or "how is not known: it was started again before it was seen"
+            self.exit = self.exit or message(ExitCode.RESTARTED_UNSEEN)
             self.told_dead = True
             self._tell(self, Happening.DIED)
 

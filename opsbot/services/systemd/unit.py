@@ -1,35 +1,39 @@
 """What systemd says of a unit, as values and in words. Properties, states: org.freedesktop.systemd1(5), systemd(1)."""
 
-import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from opsbot.core import exits
+from opsbot.core.exits import ExitCode
+from opsbot.core.message import Message, message
 from opsbot.services.systemd.names import NO_JOB, SERVICE, UNIT
 
 _INFINITY = 2**64 - 1
 _LONGEST = timedelta(minutes=15)
 """What a job is given where the unit sets no limit to it."""
 _EXITED, _KILLED, _DUMPED = 1, 2, 3
-_BEFORE_EXEC = {
-    200: "CHDIR: its WorkingDirectory= is not there, or hidden by ProtectHome=",
-    203: "EXEC: its command is not there, or not executable",
-    216: "GROUP: its Group= is not there",
-    217: "USER: its User= is not there",
-    226: "NAMESPACE: a path it names (ReadWritePaths= for one) is not there",
-    238: "STATE_DIRECTORY",
-    243: "CREDENTIALS",
-}
+_BEFORE_EXEC = frozenset({200, 203, 216, 217, 226, 238, 243})
 """Exit statuses with which systemd says that the program was never reached (systemd.exec(5), process exit codes)."""
-
-
 _UNLOADABLE = {
-    "not-found": "there is no such unit",
-    "bad-setting": "its unit file has a mistake for which systemd does not load it: systemctl status names the line",
-    "error": "its unit file cannot be read: systemctl status says why",
+    "not-found": message(ExitCode.UNIT_NOT_FOUND),
+    "bad-setting": message(ExitCode.UNIT_INVALID),
+    "error": message(ExitCode.UNIT_UNREADABLE),
 }
 """By LoadState, why no waiting makes it start. Masked ones are not among them: somebody wants that."""
+_RESULTS = {
+    "oom-kill": message(ExitCode.OUT_OF_MEMORY),
+    "watchdog": message(ExitCode.WATCHDOG),
+    "timeout": message(ExitCode.TIMEOUT),
+    "start-limit-hit": message(ExitCode.START_LIMIT),
+    "resources": message(ExitCode.RESOURCES),
+    "protocol": message(ExitCode.PROTOCOL),
+    "exec-condition": message(ExitCode.CONDITION),
+}
+"""By Result= of a service (org.freedesktop.systemd1(5)); the others say no more than how the process ended."""
+_FAILED_ALONE = frozenset({"resources"})
+"""Results of a start that reached no process: the process that ended last was of an earlier run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,38 +93,25 @@ class UnitFacts:
         """Whether its main process has ended by itself while what it left behind is still being cleared away."""
         return self.active == "deactivating" and not self.job and self.pid == 0 and self.code != 0
 
-    def exit(self) -> str:
-        """How its last run ended, in words."""
+    def exit(self) -> Message | None:
+        """How its last run ended, or why systemd does not load it; None where nothing is known of a failure."""
         if self.unloadable:
             return _UNLOADABLE[self.load]
         if self.code == _EXITED:
-            before = _BEFORE_EXEC.get(self.status)
-            words = f"exit status {self.status}" + (f" ({before})" if before else "")
+            kind = ExitCode.SETUP_FAILED if self.status in _BEFORE_EXEC else ExitCode.STATUS
+            end = message(kind, status=self.status)
         elif self.code in {_KILLED, _DUMPED}:
-            words = f"killed by {_signal_name(self.status)}"
+            end = exits.by_signal(self.status)
         else:
-            words = ""
+            end = None
         if self.result == "success":
-            return words
-        return _RESULTS.get(self.result, "{}").format(words).strip() or words or self.result
-
-
-_RESULTS = {
-    "oom-kill": "{}: out of memory",
-    "watchdog": "{}: systemd's watchdog had not heard of it in time (WatchdogSec=)",
-    "timeout": "{}: it took longer than its own time limit (TimeoutStartSec=, TimeoutStopSec=)",
-    "start-limit-hit": "{} it was started too often in too short a time (StartLimitBurst=)",
-    "resources": "systemd lacked what it needs to start it: a file of EnvironmentFile= or a credential may be missing",
-    "protocol": "{}: it did not say READY=1 as Type=notify has it, or wrote no PID file",
-    "exec-condition": "{}: its ExecCondition= said no",
-}
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
+            return end
+        why = _RESULTS.get(self.result)
+        if why is None:
+            return end or message(ExitCode.RESULT, result=self.result)
+        if end is None or self.result in _FAILED_ALONE:
+            return why
+        return message(ExitCode.BECAUSE, exit=end, why=why)
 
 
 def _unit(values: Mapping[str, Any]) -> dict[str, Any]:
