@@ -11,8 +11,8 @@ from datetime import datetime
 from enum import IntEnum
 
 from cogs.cards.rendered import AMBER, DESCRIPTION, GREEN, RED, RenderedMessage
-from cogs.cards.status_cards import in_words, release_of, sign
-from cogs.cards.text import clip, escape, moment, told
+from cogs.cards.status_cards import in_words, release_of, sign, waits_text
+from cogs.cards.text import clip, escape, moment
 from cogs.cards.window_cards import open_line
 from opsbot.core.gauge import Gauge
 from opsbot.core.health import Verdict
@@ -192,7 +192,7 @@ def _notes(status: ServiceStatus) -> list[str]:
     elif status.state.started_at is not None and status.state.pid:
         notes.append(f"started {moment(status.state.started_at)}")
     if status.waits:
-        notes.append(f"⏳ {told(status.waits, 120)}")
+        notes.append(f"⏳ {waits_text(status.waits, 120)}")
     if status.discord_away is not None:
         notes.append(f"🌩️ Discord is away since {moment(status.discord_away)}")
     if status.hold is not None:

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 
+from cogs._style import shown
 from cogs.cards.history_cards import deployment_line
 from cogs.cards.rendered import DESCRIPTION, GREEN, RED, RenderedMessage
 from cogs.cards.text import code, escape, fit, moment, told
 from opsbot.core.deployment import Hold
 from opsbot.core.gauge import in_about
 from opsbot.core.health import CheckHealth, Verdict
+from opsbot.core.message import Message
 from opsbot.core.model import DeliveryTest, Silence
 from opsbot.engine.status import ServiceStatus
 from opsbot.formatting import duration, size
@@ -94,7 +96,7 @@ def _notes(status: ServiceStatus) -> list[str]:
     if status.discord_away is not None:
         notes.append(f"Discord is away since {moment(status.discord_away, 't')}")
     if status.waits:
-        notes.append(f"waits: {told(status.waits, 160)}")
+        notes.append(f"waits: {waits_text(status.waits, 160)}")
     if status.hold is not None:
         notes.append("waits after a rollback" if status.hold.waits else "held")
     if status.silence is not None:
@@ -205,7 +207,7 @@ def _of_bot(status: ServiceStatus) -> list[str]:
     if status.discord_away is not None:
         lines.append(f"🌩️ Discord is away since {moment(status.discord_away, 'f')}")
     if status.waits:
-        lines.append(f"⏳ Waits: {told(status.waits)}")
+        lines.append(f"⏳ Waits: {waits_text(status.waits)}")
     if status.logins is not None:
         lines.append(f"Started {status.logins[0]} times in 24 hours; Discord allows {status.logins[1]} logins")
     return lines
@@ -261,6 +263,11 @@ def _seen(name: str, check: CheckHealth) -> str:
     return f"{sign} {escape(name)}: {escape(render(check.last.seen), 150)} ({duration(check.last.took)})"
 
 
-def against_advice(against: str | None) -> str:
+def against_advice(against: Message | None) -> str:
     """What a person who restarted a service by hand should know: why opsbot itself would not have."""
-    return f"\n⚠️ opsbot itself would not have: {told(against, 300)}" if against else ""
+    return f"\n⚠️ opsbot itself would not have: {shown(against)}" if against else ""
+
+
+def waits_text(value: str | Message, most: int = 300) -> str:
+    """What a service waits for."""
+    return shown(value, most) if isinstance(value, Message) else told(value, most)

@@ -34,6 +34,7 @@ from opsbot.control.shapes import (
     WindowReply,
     WindowsReply,
 )
+from opsbot.core.message import Message
 from opsbot.formatting import plain_times
 from opsbot.messages import render
 
@@ -269,7 +270,7 @@ def service_reply(status: "ServiceStatus") -> ServiceReply:
         "source": source_reply(status.source) if status.source else None,
         "auto": status.auto,
         "because_of": status.because_of,
-        "waits": plain_times(status.waits),
+        "waits": render(status.waits) if isinstance(status.waits, Message) else plain_times(status.waits),
         "logins": {"starts": status.logins[0], "limit": status.logins[1]} if status.logins else None,
         "discord_away": maybe_iso(status.discord_away),
     }

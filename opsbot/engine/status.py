@@ -11,7 +11,7 @@ from opsbot.config import Config
 from opsbot.core.deployment import Deployment, Hold, Phase, Release
 from opsbot.core.exits import ExitCode
 from opsbot.core.health import CheckHealth, Verdict
-from opsbot.core.message import message
+from opsbot.core.message import Message, message
 from opsbot.core.model import Acknowledgement, Incident, Live, Silence, SourceState
 from opsbot.core.subjects import is_host
 from opsbot.core.windows import Span, active
@@ -49,8 +49,8 @@ class ServiceStatus:
     auto: bool = False
     because_of: str = ""
     """The service in whose incident this one is listed as not well."""
-    waits: str = ""
-    """What its recovery or its deployment waits for, in words; times in it are Discord's `<t:…>`."""
+    waits: str | Message = ""
+    """What its recovery or its deployment waits for."""
     logins: tuple[int, int] | None = None
     """Of a Discord bot: its starts in the last 24 hours, and how many logins Discord allows."""
     discord_away: datetime | None = None

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import secrets
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from opsbot.config import Service
 from opsbot.core import exits
 from opsbot.core.exits import ExitCode
+from opsbot.core.inhibitors import Inhibitor
 from opsbot.core.manager_codes import ManagerCode
 from opsbot.core.message import Message, message
 from opsbot.messages import render
@@ -34,8 +35,6 @@ _LEAVE_SECONDS = 3.0
 """For what is being done to a service when opsbot ends; less than 10 s, with the grace that a deployment gets."""
 _HELD_SECONDS = 2.0
 """Between two looks whether a service that may not be started yet may be."""
-Held = Callable[[str], Awaitable[str | None]]
-"""Why a service may not be started again yet, in words; None where it may."""
 _LEFT_BEHIND = 2.0
 """Seconds that what a dead main process left behind has to go by itself."""
 
@@ -63,10 +62,10 @@ class Keeper:
         patience: Patience,
         spools: SpoolWatch,
         tell: Callable[[ServiceEvent], None],
-        held: Held,
+        inhibitor: Inhibitor,
     ) -> None:
-        """`directory` is the service's own, made by `find`. held: asked before it is started again by itself."""
-        self._held = held
+        """`directory` is the service's own, made by `find`. inhibitor: asked before it is started again by itself."""
+        self._inhibitor = inhibitor
         self.service = service
         self.state = ServiceState(Activity.STOPPED)
         self.transcript = Transcript(service, directory, clock, spools)
@@ -237,8 +236,8 @@ class Keeper:
             if self._again is None:  # somebody asked for something meanwhile
                 return
             self._again = None
-            if words := await self._held(self.service.name):
-                log.log(logging.DEBUG if self._waits else logging.WARNING, "%s: %s", self.service.name, words)
+            if (why := await self._inhibitor(self.service.name)) is not None:
+                log.log(logging.DEBUG if self._waits else logging.WARNING, "%s: %s", self.service.name, why)
                 self._waits = True
                 self._schedule(_HELD_SECONDS)
                 return
@@ -425,7 +424,7 @@ class Keeper:
             self._emit(Happening.DIED, asked=False)
         if resume and (not record.gave_up or record.other_boot):
             await self._save(gave_up=False)
-            if await self._held(self.service.name):
+            if await self._inhibitor(self.service.name):
                 self.state = replace(self.state, activity=Activity.RETRYING)
                 self._schedule(_HELD_SECONDS)
             else:

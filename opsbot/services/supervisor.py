@@ -11,10 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from opsbot.config import Service
+from opsbot.core.inhibitors import Inhibitor
 from opsbot.core.manager_codes import ManagerCode
 from opsbot.core.message import message
 from opsbot.services import run_record
-from opsbot.services.keeper import Held, Keeper
+from opsbot.services.keeper import Keeper
 from opsbot.services.patience import Patience
 from opsbot.services.port import LogLine, LogQuery, ManagerError, ServiceEvent, ServiceState
 from opsbot.services.processes import by_run, find
@@ -40,11 +41,12 @@ class Supervisor:
         *,
         patience: Patience | None = None,
         resume: bool = True,
+        inhibitor: Inhibitor | None = None,
     ) -> None:
         """`directory` holds a folder a service: its record, its spool and its log.
 
         resume: `open` starts a service again that was to run and does not; one that opsbot gave up is left alone until
-        the host is restarted.
+        the host is restarted. inhibitor: asked before a service that died is started again.
         """
         self._services = dict(services)
         self._directory = directory
@@ -53,8 +55,7 @@ class Supervisor:
         self._resume = resume
         self._listeners: list[Callable[[ServiceEvent], None]] = []
         self._keepers: dict[str, Keeper] = {}
-        self.held: Held = _free
-        """Asked before a service that died is started again: why not yet, in words, or None."""
+        self._inhibitor = inhibitor or _no_reason
         self._spools: SpoolWatch | None = None
         self._draining: set[asyncio.Task[None]] = set()
         self._lock = -1
@@ -70,7 +71,7 @@ class Supervisor:
         runs = await asyncio.to_thread(by_run)
         self._keepers = {
             name: Keeper(
-                service, self._directory / name, self._clock, self._patience, self._spools, self._tell, self._is_held
+                service, self._directory / name, self._clock, self._patience, self._spools, self._tell, self._inhibitor
             )
             for name, service in self._services.items()
         }
@@ -157,9 +158,6 @@ class Supervisor:
             if main is not None:
                 log.warning("%s is not configured any more, but still runs as process %d", folder.name, main.pid)
 
-    async def _is_held(self, service: str) -> str | None:
-        return await self.held(service)
-
     def _keeper(self, service: str) -> Keeper:
         try:
             return self._keepers[service]
@@ -182,7 +180,7 @@ class Supervisor:
                 task.add_done_callback(self._draining.discard)
 
 
-async def _free(_: str) -> None:
+async def _no_reason(_: str) -> None:
     return None
 
 

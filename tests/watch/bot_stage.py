@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, cast
 from opsbot.config import Check, CheckKind, Drain, ManagerKind, Service
 from opsbot.core.exits import ExitCode
 from opsbot.core.health import CheckPolicy
+from opsbot.core.inhibitors import Inhibitors
 from opsbot.core.message import message
 from opsbot.core.model import Incident, Notification
 from opsbot.core.recovery import RecoveryPolicy
 from opsbot.monitoring import ServiceMonitor
 from opsbot.monitoring.discord_bots import DiscordBots
 from opsbot.monitoring.presence_cache import PresenceCache
-from opsbot.monitoring.vetoes import Vetoes
 from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.services.port import Activity, Happening, ServiceManager, ServiceState
 from opsbot.store import Store, incident_repository, outbox
@@ -56,7 +56,7 @@ class BotStage:
     manager: Puppet
     eyes: Eyes
     yard: Yard
-    vetoes: Vetoes
+    vetoes: Inhibitors
     presence_cache: PresenceCache
     discord_bots: DiscordBots
     watcher: ServiceMonitor
@@ -124,7 +124,7 @@ def guild_create(
 async def open_stage(folder: Path, service: Service = SERVICE, clock: Clock | None = None) -> AsyncIterator[BotStage]:
     """All of it over the store in that folder; opened again, it is opsbot's next start."""
     clock = clock or Clock()
-    feed, vetoes = ChangeNotifier(), Vetoes()
+    feed, vetoes = ChangeNotifier(), Inhibitors()
     async with Store(folder / "s.db") as store:
         manager, eyes, yard = Puppet(clock), Eyes(clock), Yard(clock)
         managers: dict[str, ServiceManager] = {"api": manager}

@@ -7,6 +7,7 @@ from pathlib import Path
 from opsbot.config import Alerts, Check, CheckKind
 from opsbot.core import exits
 from opsbot.core.health import CheckPolicy
+from opsbot.core.message import Message, plain
 from opsbot.core.recovery import RecoveryPolicy
 from opsbot.services.port import Activity, Happening, ServiceState
 from opsbot.store import outbox
@@ -200,8 +201,8 @@ async def test_after_a_person_took_a_hand_in_it_they_are_called_again_if_that_di
 async def test_nobody_is_called_for_one_that_dies_because_discord_is_away(tmp_path: Path) -> None:
     async with open_herd(tmp_path, [service("api", recovery=RecoveryPolicy(budget=10))]) as herd:
 
-        async def away(name: str) -> str | None:
-            return f"Discord is away from {name}"
+        async def away(name: str) -> Message | None:
+            return plain(f"Discord is away from {name}")
 
         herd.vetoes.ladder_ends.append(away)
         await herd.run(10)
