@@ -4,12 +4,11 @@ The answers have the shapes of the control socket's, with `daemon` false. Health
 process lives is looked up now.
 """
 
-import asyncio
 import logging
 import os
 import socket
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from opsbot.cli.config_location import UsageError
-from opsbot.config import Config, ManagerKind, Service
 from opsbot.config_file import ConfigError, load
 from opsbot.control import replies
 from opsbot.control.fields import LINES, BadInputError, Fields
@@ -43,14 +41,12 @@ from opsbot.host.figures import host_figures
 from opsbot.host.processes import service_figures
 from opsbot.messages import describe
 from opsbot.redaction import Redactor
-from opsbot.services import run_record
-from opsbot.services.log_reader import read
-from opsbot.services.port import Activity, LogLine, LogQuery, ManagerError, ServiceState
-from opsbot.services.systemd import systemctl
+from opsbot.services.last_known import last_state, log_lines
+from opsbot.services.port import LogQuery, ManagerError
 from opsbot.store import StoreError, audit, incident_repository, ledger, open_readonly, outbox
 
 if TYPE_CHECKING:
-    from opsbot.services.journal import Journal
+    from opsbot.config import Config
 
 
 class NotAllowedError(Exception):
@@ -105,34 +101,8 @@ class LastKnown:
             raise UsageError(f"there is no service {service[:64]!r}. There are: {', '.join(names)}.")
         return names if service is None else [service]
 
-    def _state(self, service: str) -> ServiceState:
-        configured = self.config.services[service]
-        if configured.manager is ManagerKind.SYSTEMD:
-            try:
-                return systemctl.look(configured, self.config.systemd.scope, self.config.state.directory / "units.json")
-            except ManagerError as error:
-                return systemctl.unknown(error)
-        record = run_record.load(self.config.state.services / service)
-        if record is None:
-            return ServiceState(Activity.STOPPED)
-        process = record.main()
-        if process is not None:
-            activity = Activity.RUNNING
-        elif record.gave_up:
-            activity = Activity.FAILED
-        else:
-            activity = Activity.FAILED if record.wanted else Activity.STOPPED
-        return ServiceState(
-            activity,
-            pid=process.pid if process else None,
-            started_at=record.began,
-            restarts=record.restarts,
-            exit=record.exit,
-            stopped_by_hand=record.by_hand,
-        )
-
     def _status(self, db: sqlite3.Connection, service: str) -> ServiceStatus:
-        state = self._state(service)
+        state = last_state(self.config, self.config.services[service])
         kept = incident_repository.healths(db, service)
         checks = [(c.name, kept.get((service, c.name), CheckHealth())) for c in self.config.services[service].checks]
         live = ledger.live(db, service)
@@ -208,21 +178,12 @@ class LastKnown:
             since = given.moment("since", datetime.now(UTC))
             lines_wanted, this_run = given.number("lines", 50, LINES), given.flag("this_run")
             query = LogQuery(lines_wanted, since, given.level(), given.grep(), this_run=this_run)
-            lines = self._lines(self.config.services[service], query)
+            lines = log_lines(self.config, self.config.services[service], query)
         except (BadInputError, ManagerError, OSError) as error:
             raise UsageError(describe(error)) from error
         redact = self._redactor()
         clean = [replace(line, text=redact(line.text)) for line in lines]
         return replies.logs(service, clean, daemon=False)
-
-    def _lines(self, service: Service, query: LogQuery) -> list[LogLine]:
-        if service.manager is ManagerKind.SYSTEMD:
-            from opsbot.services.journal import Journal  # noqa: PLC0415 - not every host has one
-
-            return asyncio.run(_of_units(Journal(self.config.systemd.scope), service.units, query))
-        folder = self.config.state.services / service.name
-        record = run_record.load(folder)
-        return read(folder / "log", query, record.run if record else None)
 
     def _redactor(self) -> Redactor:
         from opsbot.daemon.wiring import known_secrets  # noqa: PLC0415 - brings the whole daemon, for this alone
@@ -236,9 +197,9 @@ class LastKnown:
         from opsbot.cli.offline_why import why  # noqa: PLC0415 - brings the watcher, for this alone
 
         name = self.one_service(service)
-        lines = partial(self._lines, self.config.services[name])
+        lines = partial(log_lines, self.config, self.config.services[name])
         with self._store() as db:
-            return why(db, name, self._state(name), lines, self._redactor())
+            return why(db, name, last_state(self.config, self.config.services[name]), lines, self._redactor())
 
     def windows(self) -> WindowsReply:
         """The maintenance windows: the configuration alone tells."""
@@ -270,9 +231,3 @@ def _ill(one: Dependent, service: str) -> bool:
 def _alert(db: sqlite3.Connection, notice: Notification) -> NoticeReply:
     about = notice.subject is not None and notice.kind in {"incident", "recovered", "call"}
     return replies.notice_reply(notice, incident_repository.incident(db, notice.subject or 0) if about else None)
-
-
-async def _of_units(journal: "Journal", units: Sequence[str], query: LogQuery) -> list[LogLine]:
-    """Their lines; the run meant by `this_run` is that of the last line each has."""
-    latest = [await journal.lines([unit], LogQuery(lines=1)) for unit in units] if query.this_run else []
-    return await journal.lines(units, query, [line.run for lines in latest for line in lines if line.run])

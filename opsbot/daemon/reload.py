@@ -15,7 +15,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from opsbot.config import Config, ManagerKind, Scope, SecretMissingError, Service
+from opsbot.config import Config, Scope, SecretMissingError, Service
 from opsbot.core.access import Action, Actor
 from opsbot.deploy.deployer import Deployer
 from opsbot.engine import Engine
@@ -85,9 +85,9 @@ def consequences(old: Config, new: Config) -> list[str]:
     """What a person might expect of the new configuration and does not get by a reload alone."""
     said = []
     for name, service in old.services.items():
-        if service.manager is not ManagerKind.PROCESS:
+        if not service.manager.capabilities.runs_children:
             continue
-        if name not in new.services or new.services[name].manager is not ManagerKind.PROCESS:
+        if name not in new.services or not new.services[name].manager.capabilities.runs_children:
             said.append(f"{name} is looked after no more: a process of it that runs goes on running")
         elif _started_with(service) != _started_with(new.services[name]):
             said.append(f"{name} goes on as it was started: restart it for its new settings")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from opsbot.config import ManagerKind, Service, Source, Strategy
+from opsbot.config import Service, Source, Strategy
 from opsbot.core.deployment import Deployment, DeploymentFacts, DeploymentKind, Hold, Release
 from opsbot.core.exits import ExitCode
 from opsbot.core.message import message
@@ -180,7 +180,7 @@ class Place:
 
     def _unproven(self, state: ServiceState) -> list[str]:
         """What is to be said where nobody can tell which release a unit runs."""
-        if self.service.manager is not ManagerKind.SYSTEMD or self.source.strategy is not Strategy.RELEASES:
+        if not self.service.manager.capabilities.has_units or self.source.strategy is not Strategy.RELEASES:
             return []
         return [
             f"which release {unit} runs is not proven: its process does not work in {self.releases.folder}, as it "

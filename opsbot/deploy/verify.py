@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
-from opsbot.config import Check, ManagerKind, Service
+from opsbot.config import Check, Service
 from opsbot.core.exits import ExitCode
 from opsbot.core.health import ProbeResult
 from opsbot.core.message import message
@@ -270,7 +270,7 @@ def _views(state: ServiceState, part: str) -> tuple[tuple[str, ServiceState], ..
 
 def _other_release(name: str, runs: Path, real: Path, service: Service) -> str:
     text = f"{name or 'it'} runs {runs.name} and not {real.name}"
-    if service.manager is not ManagerKind.SYSTEMD or service.root is None:
+    if not service.manager.capabilities.has_units or service.root is None:
         return text
     return f"{text}: WorkingDirectory= of {name or service.unit} has to go through {service.root}"
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from opsbot.config import CheckKind, Config, ManagerKind, Scope, Service
+from opsbot.config import CheckKind, Config, Scope, Service
 from opsbot.core.message import Message
 from opsbot.doctor.findings import Area, Finding, fail, skip, warn, well
 from opsbot.doctor.owners import NoSuchOwnerError, Owners, first_group, installing, opsbot_user, owners, user_name
@@ -36,7 +36,7 @@ _STATES = {
 
 def kept_by_systemd(config: Config) -> list[Service]:
     """The services whose units systemd keeps."""
-    return [service for service in config.services.values() if service.manager is ManagerKind.SYSTEMD]
+    return [service for service in config.services.values() if service.manager.capabilities.has_units]
 
 
 def errands(service: Service) -> list[str]:

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from opsbot.config import ManagerKind, Service
+from opsbot.config import Service
 from opsbot.core.inhibitors import InhibitorCode
 from opsbot.core.login_budget import (
     SLOW_FROM,
@@ -78,8 +78,8 @@ class LoginBudget:
 
     async def _saw(self, name: str, state: ServiceState) -> None:
         service, now = self._services[name], self._clock()
-        # What opsbot's own supervisor restarts is opsbot's doing, and the budget slows it down.
-        foreign = service.manager is ManagerKind.SYSTEMD
+        # What asks before it restarts is slowed down by the budget.
+        foreign = not service.manager.capabilities.asks_before_restarts
         parts = state.parts or (("", state),)
         runs: dict[str, LoginThreshold] = {
             part: LoginThreshold(one.run, one.restarts if foreign else 0)

@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from opsbot.config import ManagerKind
 from opsbot.core.access import Origin, itself
 from opsbot.core.deployment import DeploymentKind, DeploymentRequest, Refused, previous_good
 from opsbot.core.inhibitors import Inhibitor, Inhibitors, first_reason
@@ -60,8 +59,8 @@ class RecoveryRunner:
                 return
             if watched.incident is not None and in_trouble(watched, state):
                 await self._climb(name, state)
-            elif state.activity is Activity.RETRYING and watched.service.manager is ManagerKind.PROCESS:
-                # opsbot's own supervisor asks the same before it starts it again; here the card is told.
+            elif state.activity is Activity.RETRYING and watched.service.manager.capabilities.asks_before_restarts:
+                # Its manager asks the same before it starts it again; here the card is told.
                 await self._kept_back(name, self._vetoes.restarts)
         except ManagerError as error:
             log.warning("%s: its state cannot be read: %s", name, error)

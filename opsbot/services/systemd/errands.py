@@ -18,7 +18,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from opsbot.config import ManagerKind, Scope, Service
+from opsbot.config import Scope, Service
 from opsbot.core.manager_codes import ManagerCode
 from opsbot.core.message import Message, message
 from opsbot.errand.job import BEGUN, NOT_STARTED, NOT_TAKEN, REFUSED, encoded
@@ -101,7 +101,7 @@ class UnitErrands:
         Raises:
             ErrandError: it runs as root, or who it runs as cannot be told.
         """
-        if service.manager is not ManagerKind.SYSTEMD or service.source is None or self._bus.scope is Scope.USER:
+        if not service.manager.capabilities.has_units or service.source is None or self._bus.scope is Scope.USER:
             return False
         try:
             return (await self._account(service)).uid != os.geteuid()
@@ -237,7 +237,7 @@ class UnitErrands:
         """End what an earlier opsbot left running; how many errands that were."""
         ended = 0
         for service in self._services.values():
-            if service.manager is not ManagerKind.SYSTEMD or service.source is None:
+            if not service.manager.capabilities.has_units or service.source is None:
                 continue
             for slot in Slot:
                 unit = unit_name(service.name, slot)
