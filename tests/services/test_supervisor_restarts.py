@@ -19,7 +19,7 @@ from opsbot.core import exits
 from opsbot.core.exits import ExitCode
 from opsbot.core.message import message
 from opsbot.services import child, run_record
-from opsbot.services.patience import Patience
+from opsbot.services.backoff import Backoff
 from opsbot.services.port import Activity, Happening, LogQuery, ManagerError, ServiceEvent
 from opsbot.services.processes import by_run
 from opsbot.services.supervisor import Supervisor
@@ -29,7 +29,7 @@ KILLED = exits.by_signal(signal.SIGKILL)
 
 ROOT = Path(__file__).parents[2]
 COUNTER = "import time\nfor n in range(100000):\n    print('n', n, flush=True)\n    time.sleep(0.002)\n"
-FAST = Patience(step=0.02, most=0.1, falls=4)
+FAST = Backoff(step=0.02, most=0.1, crashes=4)
 
 Second = Callable[..., AbstractAsyncContextManager[tuple[Supervisor, list[ServiceEvent]]]]
 
@@ -99,7 +99,7 @@ def service(program: Path) -> Service:
 def second(tmp_path: Path, program: Path) -> Second:
     @asynccontextmanager
     async def make(*, resume: bool = True) -> AsyncIterator[tuple[Supervisor, list[ServiceEvent]]]:
-        supervisor = Supervisor({"web": service(program)}, tmp_path / "state", patience=FAST, resume=resume)
+        supervisor = Supervisor({"web": service(program)}, tmp_path / "state", backoff=FAST, resume=resume)
         events: list[ServiceEvent] = []
         supervisor.listen(events.append)
         await supervisor.open()
@@ -332,4 +332,4 @@ async def test_a_service_taken_out_of_the_configuration_is_left_running_and_name
     await supervisor.open()
     await supervisor.close()
     assert lives(pid)
-    assert f"web is not configured any more, but still runs as process {pid}" in caplog.text
+    assert f"web is no longer configured, but still runs as process {pid}" in caplog.text
