@@ -1,4 +1,4 @@
-"""Several units as one service."""
+"""Combines the states of several units of a service."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ _LEAST_WELL = (
 
 
 def together(parts: Sequence[tuple[str, ServiceState]]) -> ServiceState:
-    """How the service stands whose units stand so; see `ServiceState.parts`."""
+    """The state of a service with these units; see `ServiceState.parts`."""
     states = [state for _, state in parts]
     worst = min(states, key=lambda state: _LEAST_WELL.index(state.activity))
     idle = [state for state in states if state.activity is Activity.STOPPED]

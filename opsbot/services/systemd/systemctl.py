@@ -1,4 +1,4 @@
-"""How units stand, asked of `systemctl show`: for the command line while no daemon listens to systemd. Blocks."""
+"""Reads the state of units with `systemctl show`, for the command line without a daemon. Blocks."""
 
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from opsbot.services.systemd.tracker import Tracker
 from opsbot.services.systemd.unit import UnitFacts
 
 TIME_LIMIT = 5.0
-"""Seconds that systemctl may take; it answers in some ten milliseconds."""
+"""Seconds for systemctl, which usually takes tens of milliseconds."""
 _ASKED = (
     *("Id", "LoadState", "ActiveState", "SubState", "Job", "InvocationID", "ActiveEnterTimestamp", "MainPID"),
     *("NRestarts", "ExecMainCode", "ExecMainStatus", "ExecMainStartTimestamp", "Result", "ControlGroup"),
@@ -25,10 +25,10 @@ _ASKED = (
 
 
 def look(service: Service, scope: Scope, remembered: Path) -> ServiceState:
-    """How a service's units stand now. remembered: what the daemon wrote down of them, who stopped one for instance.
+    """The state of a service now. remembered: the daemon's `units.json`.
 
     Raises:
-        ManagerError: systemctl cannot be run, or systemd does not answer it.
+        ManagerError: systemctl cannot be run, or systemd does not answer.
     """
     last = memory.load(remembered)
     parts = []
@@ -42,7 +42,7 @@ def look(service: Service, scope: Scope, remembered: Path) -> ServiceState:
 
 
 def _show(units: Sequence[str], scope: Scope) -> list[Mapping[str, str]]:
-    """What systemctl says of each, in the same order: a block of lines a unit, with an empty line between two."""
+    """The properties of each unit, in the same order: systemctl prints blocks separated by empty lines."""
     own = ["--user"] if scope is Scope.USER else []
     command = ["systemctl", *own, "show", "--timestamp=unix", f"--property={','.join(_ASKED)}", "--", *units]
     try:
@@ -90,5 +90,5 @@ def _number(found: Mapping[str, str], name: str) -> int:
 
 
 def unknown(error: ManagerError) -> ServiceState:
-    """What is shown of a service whose state cannot be had."""
+    """The state shown of a service whose state cannot be read."""
     return ServiceState(Activity.STOPPED, exit=message(ExitCode.STATE_UNAVAILABLE, error=error.message))

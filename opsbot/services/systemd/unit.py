@@ -1,4 +1,4 @@
-"""What systemd says of a unit, as values and in words. Properties, states: org.freedesktop.systemd1(5), systemd(1)."""
+"""The properties of a unit as values. See org.freedesktop.systemd1(5) and systemd(1)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from opsbot.services.systemd.names import NO_JOB, SERVICE, UNIT
 
 _INFINITY = 2**64 - 1
 _LONGEST = timedelta(minutes=15)
-"""What a job is given where the unit sets no limit to it."""
+"""Time limit of a job where the unit sets none."""
 _EXITED, _KILLED, _DUMPED = 1, 2, 3
 _BEFORE_EXEC = frozenset({200, 203, 216, 217, 226, 238, 243})
 """Exit statuses with which systemd says that the program was never reached (systemd.exec(5), process exit codes)."""
@@ -21,7 +21,7 @@ _UNLOADABLE = {
     "bad-setting": message(ExitCode.UNIT_INVALID),
     "error": message(ExitCode.UNIT_UNREADABLE),
 }
-"""By LoadState, why no waiting makes it start. Masked ones are not among them: somebody wants that."""
+"""By LoadState, why the unit cannot start. Masked units are not among them: somebody masked them on purpose."""
 _RESULTS = {
     "oom-kill": message(ExitCode.OUT_OF_MEMORY),
     "watchdog": message(ExitCode.WATCHDOG),
@@ -40,9 +40,9 @@ _FAILED_ALONE = frozenset({"resources"})
 class UnitFacts:
     """A service unit at one moment.
 
-    load, active, sub: LoadState, ActiveState, SubState. job: whether it has one. run: its invocation's id, 32 hex
-    digits, "" before the first. ever_active: whether it was active since the host's start. restarts: those that systemd
-    made by itself since the last start that was asked for. result, code, status: how its last run ended.
+    load, active, sub: LoadState, ActiveState, SubState. job: whether it has one. run: the invocation id, 32 hex digits,
+    "" before the first. ever_active: whether it was active since the boot. restarts: automatic ones since the last
+    requested start. result, code, status: how the last run ended.
     """
 
     load: str = "loaded"
@@ -61,12 +61,12 @@ class UnitFacts:
     working_directory: str = ""
     user: str = ""
     cgroup: str = ""
-    """Its control group's path below the root of their tree."""
+    """The path of its control group below the root of the hierarchy."""
     patience: timedelta = _LONGEST
-    """How long it may take to stop and start, by its own limits."""
+    """How long it may take to stop and start by its own limits."""
 
     def changed(self, interface: str, values: Mapping[str, Any]) -> "UnitFacts":
-        """The same after these properties have changed."""
+        """The facts after these properties have changed."""
         if interface == UNIT:
             return replace(self, **_unit(values))
         if interface == SERVICE:
@@ -75,22 +75,22 @@ class UnitFacts:
 
     @property
     def alive(self) -> bool:
-        """Whether it runs (or has done its work, RemainAfterExit=)."""
+        """Whether it runs (or has finished, with RemainAfterExit=)."""
         return self.active in {"active", "reloading", "refreshing"}
 
     @property
     def unloadable(self) -> bool:
-        """Whether it does not run, and cannot before its file is mended. What runs goes on running without its file."""
+        """Whether it does not run, and cannot start before its file is fixed. A running unit does not need its file."""
         return self.load in _UNLOADABLE and self.active in {"inactive", "failed"}
 
     @property
     def retrying(self) -> bool:
-        """Whether systemd is about to start it again by itself; other substates that mean so came with systemd 254."""
+        """Whether systemd is about to restart it; systemd 254 added further substates that mean so."""
         return self.active == "activating" and "auto-restart" in self.sub
 
     @property
     def main_is_gone(self) -> bool:
-        """Whether its main process has ended by itself while what it left behind is still being cleared away."""
+        """Whether its main process has ended while systemd still ends its other processes."""
         return self.active == "deactivating" and not self.job and self.pid == 0 and self.code != 0
 
     def exit(self) -> Message | None:
