@@ -1,4 +1,4 @@
-"""Probes: one look at a service, and what it saw. None raises, none waits longer than its check's timeout."""
+"""Probes of services. A probe never raises, and never takes longer than its check's timeout."""
 
 import asyncio
 import logging
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 Look = tuple[Service, Check, ServiceState]
 Seen = tuple[bool, Message]
 Presence = Callable[[int], tuple[bool | None, Message]]
-"""Whether the bot with this user id is seen online, None where nobody can tell; and what was seen."""
+"""Whether the bot with this user id is online, None where that is unknown; and what was seen."""
 
 _TEXT_AT_MOST = 200
 _SHORT_AT_MOST = 60
@@ -39,7 +39,7 @@ def _now() -> datetime:
 
 
 class Prober:
-    """Looks at services. `close` it when done."""
+    """Runs the probes of checks. `close` it when done."""
 
     def __init__(
         self,
@@ -47,10 +47,7 @@ class Prober:
         errands: Errands | None = None,
         presence: Presence | None = None,
     ) -> None:
-        """Nothing is looked at yet. errands: runs the commands of services that run as another user.
-
-        presence: asked for a bot's presence.
-        """
+        """errands: runs the commands of services that run as another user. presence: tells a bot's presence."""
         self._errands = errands
         self._clock = clock
         self._presence = presence
@@ -60,7 +57,7 @@ class Prober:
         self._targets: dict[tuple[str, str], tuple[Check, http.Target]] = {}
 
     async def tick(self, looks: Sequence[Look]) -> list[ProbeResult]:
-        """Look at all of these at once, none waiting for another; the results in the same order."""
+        """Run these probes concurrently; return the results in the same order."""
         results = [self.quick(*look) for look in looks]
         slow = [at for at, result in enumerate(results) if result is None]
         for at, result in zip(slow, await asyncio.gather(*(self.patient(*looks[at]) for at in slow)), strict=True):
@@ -68,11 +65,11 @@ class Prober:
         return [result for result in results if result is not None]
 
     async def probe(self, service: Service, check: Check, state: ServiceState) -> ProbeResult:
-        """One look. It never raises, but for its own cancellation."""
+        """Run one probe. It raises nothing but its own cancellation."""
         return self.quick(service, check, state) or await self.patient(service, check, state)
 
     def together(self, service: Service, checks: Sequence[Check], state: ServiceState) -> list[ProbeResult | None]:
-        """`quick` of checks that are run in one go: they look at a process once."""
+        """`quick` for checks that run together: each process is read once."""
         self._vitals.shared = {}
         try:
             return [self.quick(service, check, state) for check in checks]
@@ -80,7 +77,7 @@ class Prober:
             self._vitals.shared = None
 
     def quick(self, service: Service, check: Check, state: ServiceState) -> ProbeResult | None:
-        """The result, if it can be had without waiting; None where `patient` has to be asked for it."""
+        """The result if it is available without waiting; None where `patient` is needed."""
         if check.kind is CheckKind.HTTP or check.kind is CheckKind.COMMAND:
             return None
         at, began = self._clock(), time.perf_counter()
@@ -94,7 +91,7 @@ class Prober:
         return None if seen is None else _result(seen, at, began)
 
     async def patient(self, service: Service, check: Check, state: ServiceState) -> ProbeResult:
-        """One look that may have to wait, at most for the check's timeout."""
+        """Run a probe that may have to wait, at most for the check's timeout."""
         at, began = self._clock(), time.perf_counter()
         try:
             seen = await self._waiting(service, check, state)
@@ -105,7 +102,7 @@ class Prober:
         return _result(seen, at, began)
 
     def close(self) -> None:
-        """Close what is kept open between looks."""
+        """Close what is kept open between probes."""
         self._vitals.close()
         if self._ports is not None:
             self._ports.close()
@@ -114,9 +111,9 @@ class Prober:
     # Without waiting
 
     def _at_once(self, service: Service, check: Check, state: ServiceState) -> Seen | None:
-        """The result, if the kernel or the manager can be asked for it directly.
+        """The result if the kernel or the manager knows it; None otherwise.
 
-        A check of one unit is about that one; one of the service as a whole, where it is several, about each of them.
+        A check of one unit is about that unit; one of a service with several units is about each of them.
         """
         if check.unit:
             state = state.of(check.unit)
@@ -125,7 +122,7 @@ class Prober:
                 return self._process(service, check.unit, state)
             seen = [self._process(service, name, one) for name, one in _each(state, check.unit)]
             bad = next((each for each in seen if not each[0]), None)
-            # To measure it takes a hundred times as long as to see that it lives: not on the event loop.
+            # Measuring memory takes a hundred times as long as the rest: not on the event loop.
             return bad or (None if check.memory_max else (True, _together([words for _, words in seen])))
         if check.kind is CheckKind.UNIT:
             standing = _each(state, check.unit)
@@ -139,10 +136,10 @@ class Prober:
             if listening is None:
                 return None
             ok = listening[0]
-            # Of several units it is not known which one has the port.
+            # With several units it is unknown which one has the port.
             pid = None if state.parts else state.pid
             if ok and pid and self._vitals.look(f"{service.name}/{check.unit}", state.run, pid).frozen:
-                # The kernel goes on taking connections for a process that will never hear of them.
+                # The kernel accepts connections for a process that does not run.
                 return False, message(ProbeCode.PORT_FROZEN, port=check.port, pid=pid)
             return listening
         return None
@@ -154,7 +151,7 @@ class Prober:
         return vital.ok, _of_unit(unit, vital.seen)
 
     def _listening(self, addresses: Sequence[bytes], port: int) -> Seen | None:
-        """Whether somebody listens; None where the kernel may not be asked (systemd's RestrictAddressFamilies)."""
+        """Whether the port is open; None where netlink is not allowed (systemd's RestrictAddressFamilies=)."""
         if self._ports_refused:
             return None
         try:
@@ -212,9 +209,9 @@ class Prober:
 
 
 def _each(state: ServiceState, unit: str) -> Sequence[tuple[str, ServiceState]]:
-    """The units that a check is about, by name; "" for a service that is one.
+    """The units that a check is about, by name; "" for a service without units of its own.
 
-    Of several, one that a person stopped is left out while others are to run: the service lives on without it.
+    A unit that a person stopped is left out while others should run: the service runs without it.
     """
     meant = tuple((name, part) for name, part in state.parts if not part.stopped_by_hand)
     return meant or state.parts or ((unit, state),)
@@ -232,7 +229,7 @@ def _result(seen: Seen, at: datetime, began: float) -> ProbeResult:
 
 
 def _fault(service: Service, check: Check, error: Exception) -> Seen:
-    """A fault in one check must neither stop the others nor pass for a healthy service."""
+    """A fault in one check must not stop the others, nor pass for a healthy service."""
     log.error("the check %s of %s failed by itself", check.name, service.name, exc_info=error)
     text = clip(f"{type(error).__name__}: {error}", _TEXT_AT_MOST)
     return False, message(ProbeCode.CHECK_FAILED_ITSELF, error=text)

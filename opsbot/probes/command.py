@@ -1,4 +1,4 @@
-"""Runs a check's command, bounded in time and in what it may say; nothing of it is left afterwards."""
+"""Runs the command of a check, with limits for time and output, and ends all its processes."""
 
 import asyncio
 import os
@@ -27,7 +27,7 @@ class CannotRunError(MessageError):
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """How the command ended. `last`: the last line it wrote, untrusted."""
+    """How the command ended. last: the last line it wrote, untrusted."""
 
     ok: bool
     exit: Message
@@ -35,7 +35,7 @@ class Ran:
 
 
 class _Tail:
-    """Reads a pipe to its end, and keeps the end."""
+    """Reads a pipe to its end, and keeps the last bytes."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -63,10 +63,10 @@ def _last_line(said: bytes) -> str:
 
 
 async def run_abroad(errands: Errands, service: Service, check: Check) -> Ran:
-    """The same as the service's own user. Cancelled, it ends all of it.
+    """Run it as the service's own user. If canceled, end all its processes.
 
     Raises:
-        CannotRunError: the command or its folder is not there.
+        CannotRunError: the command or its directory does not exist.
         ErrandError: it could not be run as that user.
     """
     folder, environment = await asyncio.to_thread(_where, service, check)
@@ -97,17 +97,17 @@ async def run_abroad(errands: Errands, service: Service, check: Check) -> Ran:
 
 
 async def run(service: Service, check: Check) -> Ran:
-    """Run it in the live release, with the service's environment. Cancelled, it kills the whole process group.
+    """Run it in the live release with the service's environment. If canceled, kill the process group.
 
     Raises:
-        CannotRunError: the command or its folder is not there.
+        CannotRunError: the command or its directory does not exist.
     """
     ours, theirs = os.pipe()
     starting = asyncio.create_task(asyncio.to_thread(_start, service, check, theirs))
     try:
         pid = await asyncio.shield(starting)
     except BaseException:
-        # The thread cannot be called back: if it still starts something, that is ended at once.
+        # The thread cannot be canceled: what it still starts is ended at once.
         starting.add_done_callback(_end_started)
         os.close(ours)
         raise
@@ -121,7 +121,7 @@ async def run(service: Service, check: Check) -> Ran:
 
 
 def _where(service: Service, check: Check) -> tuple[Path, dict[str, str]]:
-    """The folder a check's command runs in, and its environment."""
+    """The working directory of a check's command, and its environment."""
     folder = service.root or service.run_directory
     try:
         release = service.root.resolve(strict=True) if service.root is not None else None
@@ -158,7 +158,7 @@ def _start(service: Service, check: Check, output: int) -> int:
         raise CannotRunError(_cannot_run(check, folder, error)) from error
     finally:
         os.close(output)
-    child.returncode = 0  # its end is waited for by a pidfd, not by Popen
+    child.returncode = 0  # a pidfd waits for its end, not Popen
     return child.pid
 
 
@@ -171,7 +171,7 @@ def _end_started(starting: "asyncio.Task[int]") -> None:
 
 
 async def _end_of(pid: int) -> int | None:
-    """Wait for the process; however this ends, its group is killed and it is reaped."""
+    """Wait for the process; in any case kill its group and reap it."""
     loop = asyncio.get_running_loop()
     pidfd = os.pidfd_open(pid)
     ended = asyncio.Event()
@@ -180,7 +180,7 @@ async def _end_of(pid: int) -> int | None:
         await ended.wait()
     finally:
         loop.remove_reader(pidfd)
-        # Not reaped yet, so the group's id cannot be another's.
+        # It is not reaped yet, so its id cannot belong to another group.
         _kill_group(pid)
         if not ended.is_set():
             with suppress(ChildProcessError):

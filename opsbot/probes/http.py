@@ -1,7 +1,6 @@
-"""One HTTP request on a connection of its own, and what came back.
+"""Sends one HTTP request on a new connection and reads the answer.
 
-A new connection each time, as a kept one would not notice that the port was closed. No redirect is followed: a redirect
-is an answer. The request is as small as the check says; nothing is asked that the check does not ask.
+A kept connection would not notice a closed port. Redirects are not followed: a redirect is an answer.
 """
 
 import asyncio
@@ -29,16 +28,16 @@ _HEAD_AT_MOST = 64 * 1024
 _READ = 64 * 1024
 _USER_AGENT = "opsbot"
 _REFUSED = message(ProbeCode.CONNECTION_REFUSED)
-"""Also when the connection came back to itself: a port nobody listens on, within the range the kernel picks from."""
+"""Also for a connection to itself: nothing listens on the port, and it is in the ephemeral range."""
 
 
 class NoAnswerError(MessageError):
-    """There was no whole answer; the message says what there was."""
+    """There was no complete answer; the message says why."""
 
 
 @dataclass(slots=True)
 class Answer:
-    """What came back. `body`: its first 64 KiB. Header names are in small letters; all of it is untrusted."""
+    """The answer, untrusted. body: its first 64 KiB. Header names are in lower case."""
 
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
@@ -47,18 +46,18 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a check asks, and the request as it goes over the wire."""
+    """The server of a check, and the bytes of the request."""
 
     host: str
     port: int
     tls: bool
     request: bytes
     family: int | None
-    """Of the bare socket that will do; None where a name must be looked up, or TLS spoken."""
+    """For a plain socket; None where a name has to be resolved, or TLS is used."""
 
 
 class _Exchange(asyncio.Protocol):
-    """Collects the answer. `done` gets it as soon as it is whole, or long enough; what fails ends `done` too."""
+    """Collects the answer. `done` gets it once it is complete or long enough, or the error."""
 
     def __init__(self, target: Target, method: str, done: "asyncio.Future[Answer]") -> None:
         self._target = target
@@ -90,11 +89,11 @@ class _Exchange(asyncio.Protocol):
         if not self._answer.status:
             self.fail(message(ProbeCode.CONNECTION_RESET if exc is not None else ProbeCode.CONNECTION_CLOSED))
         elif exc is None and not self._answer.headers.keys() & {"content-length", "transfer-encoding"}:
-            self._settle()  # an answer of no said length ends with its connection
+            self._settle()  # an answer without a length ends with the connection
         else:
             self.fail(message(ProbeCode.HTTP_CUT_OFF))
 
-    # What httptools calls
+    # Callbacks of httptools
 
     def on_header(self, name: bytes, value: bytes) -> None:
         known = self._answer.headers
@@ -108,7 +107,7 @@ class _Exchange(asyncio.Protocol):
             return
         self._answer.status = status
         if self._method == "HEAD":
-            self._settle()  # it may name a length, but has no body
+            self._settle()  # it may have a length, but no body
 
     def on_body(self, body: bytes) -> None:
         self._body += body
@@ -125,13 +124,13 @@ class _Exchange(asyncio.Protocol):
             self._done.set_result(self._answer)
 
     def fail(self, why: Message) -> None:
-        """There will be no whole answer."""
+        """End with this error."""
         if not self._done.done():
             self._done.set_exception(NoAnswerError(why))
 
 
 class _Hub:
-    """All bare sockets of an event loop behind one epoll(7), which the loop watches as one: each costs less by far."""
+    """All plain sockets of an event loop behind one epoll(7): each then costs much less."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._epoll = select.epoll()
@@ -146,7 +145,7 @@ class _Hub:
         self._waiting[fd] = ready
 
     def forget(self, fd: int) -> None:
-        """For one that is about to be closed: that takes it out of the epoll, too."""
+        """Forget a socket that is about to be closed, which removes it from the epoll."""
         self._waiting.pop(fd, None)
 
     def _ready(self) -> None:
@@ -168,7 +167,7 @@ def _hub() -> _Hub:
 
 
 class _Wire:
-    """A bare socket to an address: a third of what asyncio's transport costs, and loopback is answered in two turns."""
+    """A plain socket to an address: a third of the cost of asyncio's transport."""
 
     def __init__(self, family: int, where: Target, exchange: _Exchange) -> None:
         self._hub = _hub()
@@ -184,7 +183,7 @@ class _Wire:
         self._send()
 
     def _send(self) -> None:
-        # A loopback connection stands by now; another one says when it does.
+        # A loopback connection is established by now; others signal it.
         try:
             if self._socket.getsockname()[1] == self._port and self._to_itself():
                 self._exchange.fail(_REFUSED)
@@ -203,11 +202,11 @@ class _Wire:
             self._hub.watch(self._fd, select.EPOLLIN, self._receive)
 
     def _to_itself(self) -> bool:
-        """On loopback a connection to a port that nobody listens on may be given that very port, and meet itself."""
+        """On loopback a connection to a port that nothing listens on may get that port and connect to itself."""
         try:
             return bool(self._socket.getpeername() == self._socket.getsockname())
         except OSError:
-            return False  # not connected yet: it is asked again then
+            return False  # not connected yet: checked again then
 
     def _receive(self) -> None:
         try:
@@ -243,10 +242,10 @@ def _tls() -> ssl.SSLContext:
 
 
 def target(check: Check) -> Target:
-    """Where the check asks.
+    """The server of a check.
 
     Raises:
-        ValueError: its URL is none.
+        ValueError: its URL is invalid.
     """
     url = urlsplit(check.url)
     if url.hostname is None or url.scheme not in {"http", "https"}:
@@ -283,18 +282,18 @@ def _ascii(path: str) -> str:
 
 
 def _lines(headers: Mapping[str, str]) -> str:
-    # A header cannot smuggle in another one.
+    # No header can contain another one.
     return "".join(
         f"{name}: {value.replace(chr(13), ' ').replace(chr(10), ' ')}\r\n" for name, value in headers.items()
     )
 
 
 async def ask(where: Target, method: str, within: float) -> Answer:
-    """The answer to the request.
+    """Send the request and return the answer.
 
     Raises:
-        NoAnswerError: nobody listens, or no whole answer came back.
-        TimeoutError: there was none within so many seconds.
+        NoAnswerError: there was no complete answer.
+        TimeoutError: there was none within this many seconds.
     """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[Answer] = loop.create_future()
@@ -306,7 +305,7 @@ async def ask(where: Target, method: str, within: float) -> Answer:
                 return await done
             finally:
                 transport.abort()
-    # A timer of its own costs half of what `asyncio.timeout` does.
+    # A timer costs half as much as `asyncio.timeout`.
     limit = loop.call_later(within, _too_late, done)
     wire = _Wire(where.family, where, exchange)
     try:
@@ -322,7 +321,7 @@ def _too_late(done: "asyncio.Future[Answer]") -> None:
 
 
 async def _connect(where: Target, exchange: _Exchange) -> asyncio.WriteTransport:
-    """A connection to a name, or one with TLS."""
+    """Connect to a name, or with TLS."""
     loop = asyncio.get_running_loop()
     tls = await asyncio.to_thread(_tls) if where.tls else None
     refused: list[OSError] = []

@@ -1,7 +1,7 @@
-"""Whether a service's own main process lives, by its pid and never by its name.
+"""Tells whether the main process of a service is alive.
 
-/proc/PID/stat is kept open: it stays bound to that very process, however often its pid is used again, and reading it
-anew costs a few microseconds.
+/proc/PID/stat is kept open: the file stays bound to that process even if its pid is reused, and reading it again takes
+a few microseconds.
 """
 
 import os
@@ -16,7 +16,7 @@ _DEAD = b"ZXx"
 
 @dataclass(frozen=True, slots=True)
 class Vital:
-    """What was seen of a process."""
+    """The state of a process."""
 
     ok: bool
     seen: Message
@@ -24,17 +24,17 @@ class Vital:
 
 
 class Vitals:
-    """Looks at processes; keeps one file open for each service. Blocks for microseconds: /proc is no disk."""
+    """Reads the state of processes, with one open file for each service. Blocks for microseconds."""
 
     def __init__(self) -> None:
-        """No process was looked at yet."""
+        """Open nothing yet."""
         self._open: dict[str, tuple[str | None, int, int, Vital]] = {}
-        """By service: the run, the pid, the open file, and what is nearly always seen."""
+        """By service: the run, the pid, the open file, and the state of a running process."""
         self.shared: dict[tuple[str, str | None, int], Vital] | None = None
-        """What was seen already by the checks that are run together; None where each looks anew."""
+        """States already read for checks that run together; None where each reads its own."""
 
     def look(self, service: str, run: str | None, pid: int) -> Vital:
-        """Whether the process `pid` of this run lives, and is not frozen by a signal."""
+        """The state of the process `pid` of this run."""
         if self.shared is None:
             return self._look(service, run, pid)
         key = service, run, pid
@@ -68,12 +68,12 @@ class Vitals:
         return known
 
     def forget(self, service: str) -> None:
-        """Close what is kept open for this service."""
+        """Close the file of this service."""
         known = self._open.pop(service, None)
         if known is not None:
             os.close(known[2])
 
     def close(self) -> None:
-        """Close everything."""
+        """Close all files."""
         for service in list(self._open):
             self.forget(service)

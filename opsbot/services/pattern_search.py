@@ -1,4 +1,4 @@
-"""Searches lines for a pattern that someone typed.
+"""Searches lines for a pattern that a user typed.
 
 Python's `re` can take hours over a hostile pattern, and holds the interpreter's lock all the while: a thread is no
 protection. Plain text is looked for here; a pattern is given to a process of its own, which can be killed.
@@ -32,10 +32,10 @@ _BATCH_TEXT = 256 * 1024
 
 
 class PatternSearch:
-    """Looks for one pattern, ignoring case; a context manager. `until` is on the monotonic clock. Blocks."""
+    """Searches for one pattern, ignoring case; a context manager. until: by the monotonic clock. Blocks."""
 
     def __init__(self, pattern: str, until: float) -> None:
-        """Raises ManagerError when the pattern is none or is too long."""
+        """Raises ManagerError when the pattern is invalid or too long."""
         if len(pattern) > PATTERN_AT_MOST:
             raise ManagerError(message(ManagerCode.PATTERN_TOO_LONG, most=PATTERN_AT_MOST))
         try:
@@ -49,11 +49,11 @@ class PatternSearch:
 
     @staticmethod
     def is_plain(pattern: str) -> bool:
-        """Whether it is text to look for, with nothing in it that means something else."""
+        """Whether the pattern is plain text without special characters."""
         return not _SPECIAL.intersection(pattern)
 
     def __enter__(self) -> Self:
-        """Itself; the process is started when the first lines come."""
+        """Return itself; the process starts with the first lines."""
         return self
 
     def __exit__(
@@ -65,13 +65,13 @@ class PatternSearch:
             self._process.communicate()
 
     def stop(self) -> None:
-        """Give it up, from any thread: `fitting` raises."""
+        """Cancel the search, from any thread: `fitting` raises."""
         process = self._process
         if process is not None:
             process.kill()
 
     def fitting(self, items: list[T], text_of: Callable[[T], str]) -> list[T]:
-        """Those whose text the pattern is found in.
+        """The entries whose text contains the pattern.
 
         Raises:
             ManagerError: the time is over.
@@ -103,7 +103,7 @@ class PatternSearch:
         if stdin is None or stdout is None:
             raise ManagerError(message(ManagerCode.SEARCH_ENDED), retry=True)
         try:
-            # The searcher reads the whole line before it searches, so this waits for nothing but its start.
+            # The searcher reads the whole line before it searches, so this waits only for its start.
             stdin.write(json.dumps(texts).encode() + b"\n")
             stdin.flush()
         except BrokenPipeError as error:
