@@ -21,6 +21,7 @@ from cogs.delivery.delivery_loop import DeliveryPace
 from cogs.delivery.rate_budget import WritePriority
 from opsbot.core.access import Actor
 from opsbot.engine import Engine
+from opsbot.messages import describe
 from opsbot.services.port import LogLine, ManagerError
 
 log = logging.getLogger(__name__)
@@ -101,7 +102,7 @@ class LiveTail:
                     self._changed.set()
             self.end("nothing more can come")
         except ManagerError as error:
-            self.end(f"the log cannot be followed any more: {escape(str(error))}")
+            self.end(f"the log cannot be followed any more: {escape(describe(error))}")
         except Exception:
             # The edge of this task: the channel is told, the log has the traceback.
             log.exception("the tail of %s broke", self.service)

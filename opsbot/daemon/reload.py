@@ -15,7 +15,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from opsbot.config import Config, ManagerKind, Scope, SecretMissingError, Service
+from opsbot.config import Config, Scope, SecretMissingError, Service
 from opsbot.core.access import Action, Actor
 from opsbot.core.keys import Reload, values_by_reload
 from opsbot.deploy.deployer import Deployer
@@ -92,9 +92,9 @@ def consequences(old: Config, new: Config) -> list[str]:
     """What a person might expect of the new configuration and does not get by a reload alone."""
     said = []
     for name, service in old.services.items():
-        if service.manager is not ManagerKind.PROCESS:
+        if not service.manager.capabilities.runs_children:
             continue
-        if name not in new.services or new.services[name].manager is not ManagerKind.PROCESS:
+        if name not in new.services or not new.services[name].manager.capabilities.runs_children:
             said.append(f"{name} is looked after no more: a process of it that runs goes on running")
         elif _started_with(service) != _started_with(new.services[name]):
             said.append(f"{name} goes on as it was started: restart it for its new settings")
@@ -228,7 +228,7 @@ class Reloader:
         back = await self._reload_requests.unless_stopped(self._open(old))
         if back is None:
             return None
-        why = self._redact(str(error) or type(error).__name__)
+        why = self._redact(describe(error) or type(error).__name__)
         text = "The new configuration could not be brought into force: the one before is in force again."
         await _record(back, asked, f"refused: {why}")
         await _tell(back, text, level="error", lines=bounded([why]))

@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from opsbot.config import CheckKind, Config, ManagerKind, Scope, Service
+from opsbot.config import CheckKind, Config, Scope, Service
+from opsbot.core.message import Message
 from opsbot.doctor.findings import Area, Finding, fail, skip, warn, well
 from opsbot.doctor.owners import NoSuchOwnerError, Owners, first_group, installing, opsbot_user, owners, user_name
 from opsbot.host.figures import host_figures
+from opsbot.messages import describe, render
 from opsbot.services.brief_command import CommandError, ask
 from opsbot.services.unit_files import LoadedUnit, UnitsError, facts, loaded, read
 from opsbot.units.finding import LintFinding, Severity
@@ -34,7 +36,7 @@ _STATES = {
 
 def kept_by_systemd(config: Config) -> list[Service]:
     """The services whose units systemd keeps."""
-    return [service for service in config.services.values() if service.manager is ManagerKind.SYSTEMD]
+    return [service for service in config.services.values() if service.manager.capabilities.has_units]
 
 
 def errands(service: Service) -> list[str]:
@@ -65,7 +67,10 @@ async def look(config: Config, known: Mapping[str, LoadedUnit] | UnitsError) -> 
     try:
         await bus.open()
     except BusError as error:
-        text, _, mend = str(error).partition(". ")
+        # How to fix it stands in the last column: `opsbot.core.manager_codes`, BUS_UNREACHABLE.
+        remedy = error.message.params.get("remedy")
+        text, mend = describe(error), render(remedy) if isinstance(remedy, Message) else ""
+        text = text.removesuffix(f". {mend}")
         why = "needs the bus first"
         rest = [skip(Area.SYSTEMD, unit, why, service.name) for service in services for unit in service.units]
         return [fail(Area.SYSTEMD, "bus", text, mend or "systemctl start dbus.socket"), *rest]
