@@ -21,8 +21,8 @@ from benchmarks import Row, Scale, row
 from opsbot.config import Config, Service
 from opsbot.core.access import Origin, itself
 from opsbot.core.deployment import Deployment, DeploymentKind, DeploymentRequest, Phase, Refused, Release
+from opsbot.deploy.poll import Poller
 from opsbot.runtime.change_notifier import ChangeNotifier
-from opsbot.source.poll import Poller
 from opsbot.source.remote import git_environment
 from opsbot.source.repo import Repository
 from opsbot.store import Store, ledger

@@ -51,12 +51,12 @@ if TYPE_CHECKING:  # the client prints these shapes and must start fast: it need
     )
     from opsbot.core.root_cause import RootCause
     from opsbot.core.windows import Maintenance, Span
+    from opsbot.deploy.poll import Polled
     from opsbot.engine.status import ServiceStatus
     from opsbot.host.figures import HostFigures
     from opsbot.notifications.apprise_sender import SendResult
     from opsbot.runtime.signals import ReloadAnswer
     from opsbot.services.port import LogLine, ServiceState
-    from opsbot.source.poll import Polled
 
 
 def iso(at: datetime) -> str:

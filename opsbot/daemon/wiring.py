@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from opsbot.config import CheckKind, Config, ManagerKind, Secret, SecretMissingError
 from opsbot.core.deployment import Hold
 from opsbot.deploy.deployer import Deployer
+from opsbot.deploy.poll import Poller
 from opsbot.deploy.verify import Verifier
 from opsbot.engine import Engine, Measurements
 from opsbot.host.clock_skew import ClockSkew
@@ -37,7 +38,6 @@ from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.services.environment import parse
 from opsbot.services.errands import Errands
 from opsbot.services.port import ServiceManager
-from opsbot.source.poll import Poller
 from opsbot.store import Store, deliveries, ledger
 
 if TYPE_CHECKING:

@@ -22,9 +22,9 @@ from pathlib import Path
 
 from opsbot.config import Source
 from opsbot.deploy.checkout_git import CheckoutGit, printable
-from opsbot.deploy.disk import file_system, sync_file_system
-from opsbot.deploy.occupants import occupants
 from opsbot.deploy.releases import MARGIN, ReleaseError, Releases
+from opsbot.filesystem.disk import file_system, sync_file_system
+from opsbot.filesystem.processes_in_folder import processes_in
 from opsbot.formatting import size
 from opsbot.source.repo import UnsupportedTreeError
 
@@ -43,7 +43,7 @@ class Checkout(Releases):
     """One service's checkout."""
 
     def __init__(self, source: Source, mirror: Path, margin: int = MARGIN, mark: str = "") -> None:
-        """Remember where; nothing is touched yet. `mark` is handed to every git, see `opsbot.deploy.occupants`."""
+        """Remember where; nothing is touched yet. `mark` is handed to every git, see `MARK`."""
         super().__init__(source, margin)
         self.git = CheckoutGit(source, mirror, mark)
 
@@ -248,7 +248,7 @@ class Checkout(Releases):
         lock = None if git is None else git / "index.lock"
         if lock is None or not lock.exists():
             return
-        busy = sorted(pid for pid in occupants([self.directory])[self.directory] if _is_git(pid))
+        busy = sorted(pid for pid in processes_in([self.directory])[self.directory] if _is_git(pid))
         if busy:
             raise ReleaseError(f"another git works in {self.directory} (pid {busy[0]})")
         lock.unlink(missing_ok=True)

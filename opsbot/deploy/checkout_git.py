@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from opsbot.config import Source
-from opsbot.deploy.disk import exhausted, file_system
-from opsbot.deploy.occupants import MARK
 from opsbot.deploy.releases import ReleaseError
+from opsbot.filesystem.disk import exhausted, file_system
+from opsbot.filesystem.processes_in_folder import MARK
 from opsbot.source.remote import git_environment
 from opsbot.source.repo import LOCAL_SECONDS, is_full_id
 
@@ -18,7 +18,7 @@ class CheckoutGit:
     """git in one checkout. Nothing here talks to the remote."""
 
     def __init__(self, source: Source, mirror: Path, mark: str) -> None:
-        """`mark` is handed to every git, see `opsbot.deploy.occupants`."""
+        """`mark` is handed to every git, see `MARK`."""
         self.directory = source.directory
         self.mirror = mirror
         self._plain = replace(source, token=None)

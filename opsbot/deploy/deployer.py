@@ -1,7 +1,7 @@
 """Deployer: deploys and rolls back. What others may ask of it.
 
-`start` decides and claims; a task (`opsbot.deploy.under_way`) does the rest, which stands in `opsbot.deploy.story`.
-`settle` takes up what an earlier opsbot left unfinished, as `opsbot.deploy.interrupted` says.
+`start` decides and claims; a task (`opsbot.deploy.deployment_tasks`) does the rest, which stands in `opsbot.deploy.pipeline`.
+`settle` takes up what an earlier opsbot left unfinished, as `opsbot.deploy.crash_recovery` says.
 """
 
 import asyncio
@@ -23,14 +23,14 @@ from opsbot.core.deployment import (
     decide,
     replaces,
 )
-from opsbot.deploy.asking import gather, named
-from opsbot.deploy.course import Course
-from opsbot.deploy.interrupted import end_left_behind, end_unknown, goes_on
-from opsbot.deploy.place import Place
-from opsbot.deploy.places import make_places
+from opsbot.deploy.crash_recovery import end_left_behind, end_unknown, goes_on
+from opsbot.deploy.deployment_run import DeploymentRun
+from opsbot.deploy.deployment_tasks import DeploymentTasks
+from opsbot.deploy.preconditions import gather, named
+from opsbot.deploy.reconcile import put_right
 from opsbot.deploy.releases import MARGIN
-from opsbot.deploy.under_way import UnderWay
-from opsbot.deploy.upkeep import put_right
+from opsbot.deploy.target import DeployTarget
+from opsbot.deploy.targets import make_places
 from opsbot.deploy.verify import Verifier
 from opsbot.deploy.vetoes import Vetoes, first
 from opsbot.deploy.waiting import GivenUp, Successor, Waits
@@ -74,7 +74,7 @@ class Deployer:
         self._errands = errands
         self._vetoes = vetoes or Vetoes()
         self._waits = Waits(self._vetoes, lambda: self._paused)
-        self._under_way = UnderWay(store, feed, self._waits, self._course, again)
+        self._tasks = DeploymentTasks(store, feed, self._waits, self._course, again)
         self._redact = redact
         self._config = config
         self._store = store
@@ -87,15 +87,15 @@ class Deployer:
 
     async def start(self, request: DeploymentRequest) -> Deployment | Refused:
         """Begin a deployment and return at once; it goes on by itself."""
-        place = self._places.get(request.service)
+        target = self._places.get(request.service)
         if refusal := self._not_at_all(request):
             return refusal
-        if place is not None and not self.busy(request.service):
-            await place.recognise()
-        facts = await gather(place, request)
+        if target is not None and not self.busy(request.service):
+            await target.recognise()
+        facts = await gather(target, request)
         waiting = self.waiting(request.service)
-        if waiting is not None and place is not None:
-            fetched = await named(place, request, facts.commit)
+        if waiting is not None and target is not None:
+            fetched = await named(target, request, facts.commit)
             if isinstance(fetched, Refused):
                 return fetched
             facts = replace(facts, unfinished=None, commit=fetched)
@@ -105,9 +105,9 @@ class Deployer:
         if request.actor.automatic and (words := await first(self._vetoes.deploys, request.service)):
             return Refused(RefusalReason.NOT_NOW, words)
         # A caller that is cancelled in between must not leave a claim behind that nobody works on.
-        if waiting is not None and place is not None:
+        if waiting is not None and target is not None:
             target = verdict.release if request.kind is DeploymentKind.ROLLBACK else facts.commit
-            doing = self._instead(request, waiting, place.source.branch, target, facts.live)
+            doing = self._instead(request, waiting, target.source.branch, target, facts.live)
         else:
             doing = self._claim(request, facts.live, verdict.release)
         return await asyncio.shield(asyncio.create_task(doing))
@@ -115,7 +115,7 @@ class Deployer:
     async def _instead(
         self, request: DeploymentRequest, waiting: Deployment, branch: str, target: str | None, live: Release | None
     ) -> Deployment | Refused:
-        """Begin it in the place of one that waits, which stands aside until this one is ready."""
+        """Begin it in the target of one that waits, which stands aside until this one is ready."""
         busy = Refused(
             RefusalReason.BUSY,
             f"{request.service} is being deployed already: deployment {waiting.id} waits for a quiet moment. "
@@ -155,11 +155,11 @@ class Deployer:
             self._feed.publish("deployment", instead_of.id)
         self._feed.publish("deployment", claimed.id)
         self._feed.publish("notice")
-        self._under_way.launch(claimed, self._places[claimed.service])
+        self._tasks.launch(claimed, self._places[claimed.service])
         return claimed
 
     def _not_at_all(self, request: DeploymentRequest) -> Refused | None:
-        if self._under_way.closing:
+        if self._tasks.closing:
             return Refused(RefusalReason.NOT_READY, STOPPING)
         if self._paused:
             return Refused(RefusalReason.NOT_READY, self._paused)
@@ -173,15 +173,15 @@ class Deployer:
         Raises:
             LookupError: there is none of that number.
         """
-        return await self._under_way.wait(number)
+        return await self._tasks.wait(number)
 
     def busy(self, service: str) -> bool:
         """Whether a deployment of this service is under way here. One that waits is not: what runs is looked after."""
-        return self._under_way.busy(service)
+        return self._tasks.busy(service)
 
     def waiting(self, service: str) -> Deployment | None:
         """The deployment of a service that waits here before its switch."""
-        return self._under_way.waiting(service)
+        return self._tasks.waiting(service)
 
     def withdraw(self, number: int, why: str) -> bool:
         """Have a deployment that waits not be done; False where it does not wait."""
@@ -201,7 +201,7 @@ class Deployer:
 
     async def idle(self) -> None:
         """Wait until no deployment is under way."""
-        await self._under_way.idle()
+        await self._tasks.idle()
 
     def repository(self, service: str) -> Repository:
         """A service's mirror, for who reads its history.
@@ -213,7 +213,7 @@ class Deployer:
 
     def on_finish(self, callback: Callable[[Deployment], None]) -> None:
         """Call this, on the event loop, when a deployment has come to its end. It must not block."""
-        self._under_way.listen(callback)
+        self._tasks.listen(callback)
 
     def forget_output(self, numbers: Iterable[int]) -> None:
         """Remove what the steps of these deployments printed. Blocks."""
@@ -225,7 +225,7 @@ class Deployer:
 
         One that does not is left unfinished, its release running, for the next process to take up; one that waits, too.
         """
-        await self._under_way.close(grace)
+        await self._tasks.close(grace)
 
     async def settle(self) -> tuple[int, ...]:
         """At the start of the daemon: take up or end what an earlier one left unfinished; the ids of those taken up.
@@ -238,30 +238,30 @@ class Deployer:
         going += await self._going_on([each.id for each in going])
         # Their folders are put right before any of them goes on: one that waited may switch in that very moment.
         changing = {each.service for each in going if each.phase in CHANGED}
-        for place in self._places.values():
+        for target in self._places.values():
             try:
-                await put_right(place, busy=place.name in changing)
+                await put_right(target, busy=target.name in changing)
             except (OSError, RemoteError) as error:
                 # One service whose folders cannot be worked in does not keep opsbot from the others.
-                log.warning("the releases of %s could not be put right: %s", place.name, error)
+                log.warning("the releases of %s could not be put right: %s", target.name, error)
         for each in going:
-            self._under_way.launch(each, self._places[each.service], resumed=True)
+            self._tasks.launch(each, self._places[each.service], resumed=True)
         return tuple(each.id for each in going)
 
     async def _going_on(self, known: Sequence[int]) -> list[Deployment]:
         """Those of the unfinished deployments, but for the known ones, that go on; the others are ended here."""
         going = []
         for deployment in await self._store.read(ledger.unfinished):
-            place = self._places.get(deployment.service)
+            target = self._places.get(deployment.service)
             if deployment.id in known:
                 continue
-            if place is None:
+            if target is None:
                 await self._store.write(end_unknown, deployment, self._clock())
                 continue
-            course = self._course(deployment, place)
-            if await goes_on(course, place):
-                going.append(course.value)
+            run = self._course(deployment, target)
+            if await goes_on(run, target):
+                going.append(run.value)
         return going
 
-    def _course(self, value: Deployment, place: Place) -> Course:
-        return Course(value, place.service, self._store, self._feed, self._clock, self._redact)
+    def _course(self, value: Deployment, target: DeployTarget) -> DeploymentRun:
+        return DeploymentRun(value, target.service, self._store, self._feed, self._clock, self._redact)

@@ -17,11 +17,11 @@ from opsbot.config import InstallStep
 from opsbot.core.deployment import Release
 from opsbot.core.model import Live, NotificationKind
 from opsbot.deploy.checkout import Checkout, Head
-from opsbot.deploy.course import Course, SetbackError
-from opsbot.deploy.place import Place
+from opsbot.deploy.deployment_run import DeployFailure, DeploymentRun
 from opsbot.deploy.prepare import shown
 from opsbot.deploy.releases import ReleaseError
 from opsbot.deploy.reuse import changed_names, digest, picked
+from opsbot.deploy.target import DeployTarget
 from opsbot.services.port import ServiceState
 from opsbot.source.remote import RemoteError
 from opsbot.source.repo import UnsupportedTreeError
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InPlace(Place):
+class InPlace(DeployTarget):
     """One service in its checkout."""
 
     checkout: Checkout
@@ -77,77 +77,77 @@ class InPlace(Place):
         body: dict[str, object] = {"text": text, "level": "warning"}
         await self.store.write(outbox.put, key, NotificationKind.WORD, self.name, now, body=body)
 
-    async def prepare(self, course: Course, name: str, commit: str, live: Release | None) -> None:
+    async def prepare(self, run: DeploymentRun, name: str, commit: str, live: Release | None) -> None:
         """Bring the commit into the checkout's own repository, and look whether it can be checked out.
 
         Raises:
-            SetbackError: something is in the way; the text names it.
+            DeployFailure: something is in the way; the text names it.
         """
         del live
-        async with course.step("look at the checkout"):
+        async with run.step("look at the checkout"):
             if self.service.install and (await self.preparation.runner()).abroad:
-                raise SetbackError(
+                raise DeployFailure(
                     "its install steps would run as the unit's user, in a checkout that is opsbot's: with install "
-                    'steps, strategy = "in-place" needs a unit of opsbot\'s own user. Use strategy = "releases"'
+                    'steps, strategy = "in-target" needs a unit of opsbot\'s own user. Use strategy = "releases"'
                 )
             try:
                 await self.repository.keep(name, commit)
                 await asyncio.to_thread(self.checkout.bring, name)
                 await asyncio.to_thread(self.checkout.check, commit)
             except (ReleaseError, RemoteError, UnsupportedTreeError) as error:
-                raise SetbackError(str(error), lasting=isinstance(error, UnsupportedTreeError)) from error
+                raise DeployFailure(str(error), lasting=isinstance(error, UnsupportedTreeError)) from error
 
-    async def install(self, course: Course, name: str, commit: str, live: Release | None) -> None:
+    async def install(self, run: DeploymentRun, name: str, commit: str, live: Release | None) -> None:
         """Nothing yet: it is installed where it is checked out."""
 
-    async def ready(self, course: Course, name: str) -> None:
+    async def ready(self, run: DeploymentRun, name: str) -> None:
         """Look whether an older release can be checked out again.
 
         Raises:
-            SetbackError: it cannot.
+            DeployFailure: it cannot.
         """
-        async with course.step("look at the checkout"):
+        async with run.step("look at the checkout"):
             try:
                 await asyncio.to_thread(self.checkout.check, await self._commit(name))
             except (ReleaseError, UnsupportedTreeError) as error:
-                raise SetbackError(str(error)) from error
+                raise DeployFailure(str(error)) from error
 
-    async def lay(self, course: Course, name: str) -> None:
+    async def lay(self, run: DeploymentRun, name: str) -> None:
         """Check it out and run the install steps whose results were made from other files.
 
         Raises:
-            SetbackError: it cannot be checked out, or a step failed.
+            DeployFailure: it cannot be checked out, or a step failed.
         """
         async with self.installing:
             try:
-                async with course.step(f"check out {name}"):
+                async with run.step(f"check out {name}"):
                     commit = await self._commit(name)
                     await asyncio.to_thread(self.checkout.lay, name)
                 for number, step in enumerate(self.service.install):
-                    await self._step(course, number, step, commit)
+                    await self._step(run, number, step, commit)
                 await asyncio.to_thread(self.checkout.installed)
             except ReleaseError as error:
-                raise SetbackError(str(error)) from error
+                raise DeployFailure(str(error)) from error
 
     async def _commit(self, name: str) -> str:
         commit = await asyncio.to_thread(self.checkout.commit, name)
         if commit is None:
-            raise SetbackError(f"the commit of release {name} is not in {self.source.directory} any more")
+            raise DeployFailure(f"the commit of release {name} is not in {self.source.directory} any more")
         return commit
 
-    async def _step(self, course: Course, number: int, step: InstallStep, commit: str) -> None:
+    async def _step(self, run: DeploymentRun, number: int, step: InstallStep, commit: str) -> None:
         results = await asyncio.to_thread(self.checkout.results)
         made_from = await self._made_from(step, commit)
-        async with course.step(shown(step)) as doing:
+        async with run.step(shown(step)) as doing:
             if made_from and results.get(digest(step)) == made_from and await asyncio.to_thread(self._there, step):
                 doing.note = f"{changed_names(step)} unchanged since it was run: not run again"
                 return
             # Until it has run, its result is of neither commit.
             results.pop(digest(step), None)
             await asyncio.to_thread(self.checkout.keep_results, results)
-            output = self.preparation.output(course, number, step)
+            output = self.preparation.output(run, number, step)
             steps = await self.preparation.runner()
-            await self.preparation.run(course, doing, steps, step, commit, self.source.directory, output)
+            await self.preparation.run(run, doing, steps, step, commit, self.source.directory, output)
             if made_from:
                 await asyncio.to_thread(self.checkout.keep_results, {**results, digest(step): made_from})
 

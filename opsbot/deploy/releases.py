@@ -23,11 +23,11 @@ from pathlib import Path
 from typing import Any
 
 from opsbot.config import Source
-from opsbot.deploy import two_owners
-from opsbot.deploy.disk import file_system, is_full, remove, sync_file_system, sync_folder, used
-from opsbot.deploy.occupants import occupants
+from opsbot.deploy import shared_permissions
 from opsbot.deploy.sharing import Shared, SharingError
 from opsbot.errand.removal import remove_own
+from opsbot.filesystem.disk import file_system, is_full, remove, sync_file_system, sync_folder, used
+from opsbot.filesystem.processes_in_folder import processes_in
 from opsbot.formatting import size
 
 MARGIN = 100 * 1024 * 1024
@@ -105,7 +105,7 @@ class Releases:
             sync_folder(self.folder)
             path = self.path(name)
             if closed:
-                two_owners.make_closed(path)
+                shared_permissions.make_closed(path)
             else:
                 path.mkdir()
             return path
@@ -117,7 +117,7 @@ class Releases:
             ReleaseError: it cannot be.
         """
         with _told(self.directory):
-            two_owners.open_to_group(self.path(name))
+            shared_permissions.open_to_group(self.path(name))
 
     def seal(self, name: str) -> None:
         """Let the service's user write no more to what is opsbot's in a release.
@@ -126,7 +126,7 @@ class Releases:
             ReleaseError: it cannot be.
         """
         with _told(self.directory):
-            two_owners.seal(self.path(name))
+            shared_permissions.seal(self.path(name))
 
     def room(self, live: str | None) -> None:
         """See that one more release like the live one fits, and that it can be switched to.
@@ -210,7 +210,7 @@ class Releases:
         """Point `current` at a release: one rename, so that there is no moment without it.
 
         Raises:
-            ReleaseError: the release is not there, or the link cannot be put in its place.
+            ReleaseError: the release is not there, or the link cannot be put in its target.
         """
         if not self.stands(name):
             raise ReleaseError(f"the folder of release {name} is not there")
@@ -243,7 +243,7 @@ class Releases:
         """
         kept = {*list(good)[: self.source.keep], *spared, self.live()}
         going = [name for name in known if name not in kept]
-        busy = occupants([self.path(name) for name in going]) if going else {}
+        busy = processes_in([self.path(name) for name in going]) if going else {}
         return [name for name in going if not busy[self.path(name)]]
 
     def leftovers(self, known: Iterable[str]) -> list[str]:

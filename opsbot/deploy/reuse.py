@@ -13,11 +13,11 @@ from pathlib import Path
 from opsbot.config import InstallStep
 from opsbot.core.deployment import Release
 from opsbot.core.patterns import fits
-from opsbot.deploy.chores import Chores
-from opsbot.deploy.course import SetbackError
-from opsbot.deploy.disk import file_system
+from opsbot.deploy.deployment_run import DeployFailure
+from opsbot.deploy.file_jobs import FileJobs
 from opsbot.deploy.releases import Releases
 from opsbot.deploy.steps import Steps
+from opsbot.filesystem.disk import file_system
 from opsbot.source.repo import Repository
 
 TAKEN_OVER = ("node_modules", "vendor")
@@ -28,11 +28,11 @@ SHOWN_PATHS = 8
 class Reuse:
     """What can be taken over between the releases of one service."""
 
-    def __init__(self, repository: Repository, releases: Releases, chores: Chores) -> None:
+    def __init__(self, repository: Repository, releases: Releases, file_jobs: FileJobs) -> None:
         """Take the parts."""
         self._repository = repository
         self._releases = releases
-        self._chores = chores
+        self._file_jobs = file_jobs
 
     async def reusable(self, step: InstallStep, commit: str, live: Release) -> tuple[str, ...] | None:
         """What of this step can be taken over from the live release; None where it must run."""
@@ -61,18 +61,18 @@ class Reuse:
         """Copy it; whether that went well.
 
         Raises:
-            SetbackError: there is no space.
+            DeployFailure: there is no space.
         """
         source = self._releases.path(live.name) / step.directory
         for name in names:
-            if not await self._chores.clear(steps, folder / name, output):
+            if not await self._file_jobs.clear(steps, folder / name, output):
                 return False
-            result = await self._chores.copy(steps, source / name, folder / name, output)
+            result = await self._file_jobs.copy(steps, source / name, folder / name, output)
             if result.no_space:
                 where = await asyncio.to_thread(file_system, self._releases.directory)
-                raise SetbackError(f"no space left on {where}", tail=result.tail)
-            if not result.ok or not await self._chores.move_environment(steps, folder / name, source / name, output):
-                await self._chores.clear(steps, folder / name, output)
+                raise DeployFailure(f"no space left on {where}", tail=result.tail)
+            if not result.ok or not await self._file_jobs.move_environment(steps, folder / name, source / name, output):
+                await self._file_jobs.clear(steps, folder / name, output)
                 return False
         return True
 

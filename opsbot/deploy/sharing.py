@@ -11,8 +11,8 @@ import os
 import shutil
 from pathlib import Path, PurePosixPath
 
-from opsbot.deploy import two_owners
-from opsbot.deploy.disk import remove
+from opsbot.deploy import shared_permissions
+from opsbot.filesystem.disk import remove
 
 
 class SharingError(Exception):
@@ -73,13 +73,13 @@ class Shared:
     def _kept_guarded(self, release: Path, wanted: PurePosixPath) -> tuple[bool, list[str]]:
         """The same where the service's user may have put links and other things in `shared/`."""
         try:
-            stood = two_owners.keep_shared(self._shared, release, wanted)
+            stood = shared_permissions.keep_shared(self._shared, release, wanted)
             if stood is not False:
                 return True, [_taken_over(wanted)] if stood else []
             if "." in wanted.name:
                 return False, [_missing(self._shared / wanted)]
-            two_owners.make_shared(self._shared, wanted)
-        except two_owners.LedAstrayError as error:
+            shared_permissions.make_shared(self._shared, wanted)
+        except shared_permissions.LedAstrayError as error:
             raise SharingError(f"{wanted} cannot be shared: {error}; put a folder there") from error
         except OSError as error:
             if error.errno != errno.EXDEV:

@@ -19,8 +19,8 @@ from io import BufferedWriter
 from pathlib import Path
 from typing import Protocol
 
-from opsbot.deploy.occupants import end_marked
 from opsbot.errand.job import cannot_start
+from opsbot.filesystem.processes_in_folder import end_marked
 from opsbot.formatting import duration, size
 from opsbot.services.pipes import pump
 

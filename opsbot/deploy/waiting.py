@@ -4,7 +4,7 @@ The wait is a phase of its own. It outlives opsbot: the next one finds the deplo
 ends it by the card's button or `opsbot now`. What waits is asked about again each second: a hold or a quarantine that
 came meanwhile ends the deployment.
 
-Another deployment may take its place. That one is claimed by the one that waits, which stands aside in the same
+Another deployment may take its target. That one is claimed by the one that waits, which stands aside in the same
 transaction, with its release, and goes on waiting if the other one fails before it is ready (`ledger.save`).
 """
 
@@ -17,7 +17,7 @@ from datetime import datetime
 
 from opsbot.core.access import Origin
 from opsbot.core.deployment import Deployment, Phase, Refused
-from opsbot.deploy.course import Course, Doing
+from opsbot.deploy.deployment_run import DeploymentRun, Doing
 from opsbot.deploy.vetoes import Vetoes, first
 from opsbot.store import ledger
 
@@ -25,7 +25,7 @@ BEAT = 1.0
 """Seconds between two looks."""
 STEP = "wait for a quiet moment"
 CHAIN = 100
-"""So many deployments in a row, each in the place of the one before, share one wait."""
+"""So many deployments in a row, each in the target of the one before, share one wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class GivenUp:
 
 @dataclass(frozen=True, slots=True)
 class Successor:
-    """Another deployment takes the place of the one that waits.
+    """Another deployment takes the target of the one that waits.
 
     words: what it brings and for whom. claim: makes the one that waits stand aside for it, and begins it.
     """
@@ -73,7 +73,7 @@ def began_to_wait(deployment: Deployment) -> datetime | None:
 def waiting_since(db: sqlite3.Connection, service: str) -> datetime | None:
     """Since when the unfinished deployment of a service waits; None where it does not.
 
-    One that took another's place has waited as long as that one: else a busy branch would never come to its turn.
+    One that took another's target has waited as long as that one: else a busy branch would never come to its turn.
     """
     found = ledger.unfinished(db, service)
     one, since = found[0] if found else None, None
@@ -96,7 +96,7 @@ class Waits:
     ) -> None:
         """paused: why nothing may begin at the moment, "" where it may."""
         self.replaced: Callable[[Deployment], None] = lambda _: None
-        """Told of each that another has taken the place of."""
+        """Told of each that another has taken the target of."""
         self._vetoes = vetoes
         self._paused = paused
         self._beat = beat
@@ -110,13 +110,13 @@ class Waits:
         # Where recovery returns to another release, what runs is broken: there is nothing to spare.
         return value.actor.origin is not Origin.RECOVERY and bool(await first(self._vetoes.swings, value.service))
 
-    async def quiet(self, course: Course, objection: Objection) -> GivenUp | Successor | None:
+    async def quiet(self, run: DeploymentRun, objection: Objection) -> GivenUp | Successor | None:
         """Return once nothing speaks against replacing what runs, or once this deployment is not to do it."""
-        number = course.value.id
+        number = run.value.id
         self._wakes[number] = asyncio.Event()
         try:
-            async with course.step(STEP) as doing:
-                given_up = await self._wait(course, doing, objection)
+            async with run.step(STEP) as doing:
+                given_up = await self._wait(run, doing, objection)
             # Nothing is awaited between this look and the end of the wait: what `give_up` promised is kept.
             return self._successors.pop(number, None) or self._given_up.get(number, given_up)
         finally:
@@ -126,8 +126,8 @@ class Waits:
             if successor := self._successors.pop(number, None):
                 successor.begun.set_result(None)
 
-    async def _wait(self, course: Course, doing: Doing, objection: Objection) -> GivenUp | None:
-        number = course.value.id
+    async def _wait(self, run: DeploymentRun, doing: Doing, objection: Objection) -> GivenUp | None:
+        number = run.value.id
         while True:
             if successor := self._successors.get(number):
                 doing.note = f"stands aside for {successor.words}"
@@ -139,12 +139,12 @@ class Waits:
                 doing.note = given_up.why
                 return given_up
             by = self._hurried.get(number)
-            words = "" if by else await self._against(course.value)
+            words = "" if by else await self._against(run.value)
             if by or not (words or self._paused()):
                 doing.note = f"ended by {by}" if by else "nothing speaks against it any more"
                 return None
             if words and words != doing.note:
-                await course.say(doing, words)
+                await run.say(doing, words)
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._beat):
                     await self._wakes[number].wait()

@@ -13,6 +13,7 @@ from opsbot.config import Config
 from opsbot.core.access import Action, Actor
 from opsbot.core.deployment import RefusalReason, Refused
 from opsbot.deploy.deployer import Deployer
+from opsbot.deploy.poll import Poller
 from opsbot.engine.acknowledgements import Acknowledgements
 from opsbot.engine.authorization import Authorization
 from opsbot.engine.logs import LogQueries
@@ -25,7 +26,6 @@ from opsbot.monitoring import ServiceMonitor
 from opsbot.monitoring.vetoes import Vetoes
 from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.services.port import ServiceManager
-from opsbot.source.poll import Poller
 from opsbot.store import Store, outbox
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from opsbot.core.deployment import (
     Release,
 )
 from opsbot.deploy.deployer import Deployer
+from opsbot.deploy.poll import Outcome, Polled, Poller
 from opsbot.engine.authorization import Authorization
 from opsbot.monitoring import ServiceMonitor
-from opsbot.source.poll import Outcome, Polled, Poller
 from opsbot.store import Store, ledger
 
 

@@ -8,14 +8,14 @@ from opsbot.core.access import Action, Actor, Origin
 from opsbot.core.deployment import Hold, RefusalReason, Refused
 from opsbot.core.model import Silence
 from opsbot.deploy.deployer import Deployer
-from opsbot.deploy.rolling import restart_in_turn
+from opsbot.deploy.poll import Poller
+from opsbot.deploy.rolling_restart import restart_in_turn
 from opsbot.engine.authorization import Authorization
 from opsbot.formatting import duration
 from opsbot.monitoring import ServiceMonitor
 from opsbot.monitoring.vetoes import Vetoes
 from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.services.port import ManagerError, ServiceManager, ServiceState
-from opsbot.source.poll import Poller
 from opsbot.store import Store, incident_repository, ledger
 
 SILENCE = timedelta(hours=1)

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from opsbot.config import Source
 from opsbot.core.deployment import Commit
-from opsbot.deploy.disk import exhausted, file_system
-from opsbot.deploy.occupants import MARK, occupants
+from opsbot.filesystem.disk import exhausted, file_system
+from opsbot.filesystem.processes_in_folder import MARK, processes_in
 from opsbot.source.remote import GitResult, RemoteError, Trouble, explain, git_environment, run_git
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class Repository:
     """One service's mirror."""
 
     def __init__(self, source: Source, mark: str = "", mirror: Path | None = None) -> None:
-        """Remember where; nothing is touched yet. `mark` is handed to every git, see `opsbot.deploy.occupants`.
+        """Remember where; nothing is touched yet. `mark` is handed to every git, see `MARK`.
 
         mirror: where it stands, when not in the source's directory.
         """
@@ -179,7 +179,7 @@ class Repository:
         locks = [path for pattern in left for path in self.mirror.glob(pattern)]
         if not locks:
             return
-        if busy := occupants([self.mirror])[self.mirror]:
+        if busy := processes_in([self.mirror])[self.mirror]:
             raise RemoteError(Trouble.OTHER, f"another git works in {self.mirror} (pid {min(busy)})")
         for lock in locks:
             with suppress(IsADirectoryError):

@@ -20,9 +20,9 @@ from opsbot.core.deployment import Hold, Phase
 from opsbot.core.health import CheckHealth, ProbeResult, Verdict
 from opsbot.core.model import Dependent, Evidence, Incident, Live
 from opsbot.core.windows import WEEK, Window
+from opsbot.deploy.poll import Outcome
 from opsbot.notifications.notifiers import Notifiers
 from opsbot.services.port import Activity, LogLine
-from opsbot.source.poll import Outcome
 from opsbot.store import acks, audit, incident_repository, ledger
 from tests.cli.conftest import Opsbot
 from tests.cli.world import COMMIT, World, configuration, now, world

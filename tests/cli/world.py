@@ -25,10 +25,10 @@ from opsbot.core.deployment import (
     decide,
 )
 from opsbot.core.health import CheckHealth, ProbeResult, Verdict, overall
+from opsbot.deploy.poll import Outcome, Polled, Poller
 from opsbot.engine import Engine
 from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.services.port import Activity, LogLine, LogQuery, ManagerError, ServiceEvent, ServiceState
-from opsbot.source.poll import Outcome, Polled, Poller
 from opsbot.store import Store, ledger
 
 if TYPE_CHECKING:

@@ -27,6 +27,7 @@ from opsbot.core.deployment import (
 from opsbot.core.model import Evidence, Incident, Live
 from opsbot.daemon.wiring import _discord_bots
 from opsbot.deploy.deployer import Deployer
+from opsbot.deploy.poll import Poller
 from opsbot.deploy.verify import Verifier
 from opsbot.engine import Engine, Measurements
 from opsbot.monitoring import ServiceMonitor
@@ -37,7 +38,6 @@ from opsbot.probes import Prober
 from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.services.port import Activity, LogLine, LogQuery, ServiceEvent, ServiceManager, ServiceState
 from opsbot.services.supervisor import Supervisor
-from opsbot.source.poll import Poller
 from opsbot.standin import Standin
 from opsbot.standin.state import GUILD_ID, OPS_CHANNEL_ID, ROLE_IDS
 from opsbot.store import Store, incident_repository, ledger, outbox

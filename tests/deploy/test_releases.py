@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from opsbot.core.patterns import fits
-from opsbot.deploy.disk import remove, used
-from opsbot.deploy.occupants import MARK, end_marked, occupants
 from opsbot.deploy.releases import About, ReleaseError, Releases
+from opsbot.filesystem.disk import remove, used
+from opsbot.filesystem.processes_in_folder import MARK, end_marked, processes_in
 from tests.fixtures.sample import make_service
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -126,7 +126,7 @@ async def test_marked_processes_are_ended_and_no_others(tmp_path: Path) -> None:
         for each in sleeps[1:]:
             each.kill()
             await each.wait()
-    assert await asyncio.to_thread(occupants, [tmp_path]) == {tmp_path: set()}
+    assert await asyncio.to_thread(processes_in, [tmp_path]) == {tmp_path: set()}
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ import pytest
 from opsbot.core.access import Origin, itself
 from opsbot.core.deployment import Deployment, DeploymentKind, DeploymentRequest, Hold, Phase, RefusalReason, Refused
 from opsbot.deploy import deployer
-from opsbot.deploy.place import Place
-from opsbot.deploy.upkeep import put_right
-from opsbot.source.poll import Poller
+from opsbot.deploy.poll import Poller
+from opsbot.deploy.reconcile import put_right
+from opsbot.deploy.target import Place
 from opsbot.store import ledger
 from tests.deploy.test_waiting import WORDS, Room, ends, waits
 from tests.fixtures.sample import Remote, make_service, person

@@ -10,9 +10,9 @@ import pytest
 
 from opsbot.core.access import Origin, itself
 from opsbot.core.deployment import Deployment, DeploymentKind, DeploymentRequest, Hold, Phase, RefusalReason, Refused
+from opsbot.deploy.poll import Poller
 from opsbot.deploy.vetoes import Vetoes
 from opsbot.deploy.waiting import waiting_since
-from opsbot.source.poll import Poller
 from opsbot.store import ledger
 from tests.fixtures.sample import Remote, make_service, person
 from tests.fixtures.stage import Stage, clock, open_stage, until

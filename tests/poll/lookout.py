@@ -21,8 +21,8 @@ from opsbot.core.deployment import (
     decide,
 )
 from opsbot.core.model import Notification, SourceState
+from opsbot.deploy.poll import Poller
 from opsbot.runtime.change_notifier import ChangeNotifier
-from opsbot.source.poll import Poller
 from opsbot.source.repo import Repository
 from opsbot.store import Store, incident_repository, ledger, outbox
 from tests.fixtures.sample import make_config, person, poll

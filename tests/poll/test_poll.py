@@ -13,9 +13,9 @@ from opsbot.config import Service
 from opsbot.core.access import Origin
 from opsbot.core.deployment import Phase
 from opsbot.core.windows import Window, WindowDeploys
+from opsbot.deploy.poll import Poller
 from opsbot.deploy.vetoes import Vetoes
 from opsbot.monitoring.maintenance_windows import MaintenanceWindows
-from opsbot.source.poll import Poller
 from opsbot.store import ledger
 from tests.fixtures.git_http import git_server
 from tests.fixtures.sample import Remote, make_config, make_service, person

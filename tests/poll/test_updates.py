@@ -21,7 +21,7 @@ from opsbot.core.updates import (
     retry_after,
     weigh,
 )
-from opsbot.source.poll import covering
+from opsbot.deploy.poll import covering
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 COMMITS = st.sampled_from("abcd")

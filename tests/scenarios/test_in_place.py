@@ -17,7 +17,7 @@ import pytest
 
 from opsbot.config import InstallStep, Service, Strategy
 from opsbot.core.deployment import Deployment, Phase
-from opsbot.deploy.occupants import occupants
+from opsbot.filesystem.processes_in_folder import processes_in
 from opsbot.store import ledger, outbox
 from tests.fixtures.sample import Remote, make_service, poll
 from tests.fixtures.stage import Stage, open_stage
@@ -27,7 +27,7 @@ from tests.fixtures.stage import Stage, open_stage
 def nothing_left(tmp_path: Path) -> Iterator[None]:
     """A test that fails between two opsbots would leave its service running."""
     yield
-    for pid in occupants([tmp_path])[tmp_path]:
+    for pid in processes_in([tmp_path])[tmp_path]:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from opsbot.core.deployment import Deployment, Phase
-from opsbot.deploy.occupants import occupants
 from opsbot.deploy.vetoes import Vetoes
+from opsbot.filesystem.processes_in_folder import processes_in
 from opsbot.store import ledger
 from tests.fixtures.dying import in_a_meeting
 from tests.fixtures.sample import Remote, make_service
@@ -26,7 +26,7 @@ from tests.fixtures.stage import Stage, open_stage, until
 def nothing_left(tmp_path: Path) -> Iterator[None]:
     """A test that fails between two opsbots would leave its service running."""
     yield
-    for pid in occupants([tmp_path])[tmp_path]:
+    for pid in processes_in([tmp_path])[tmp_path]:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 

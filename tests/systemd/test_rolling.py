@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from opsbot.core.deployment import Deployment, Phase
-from opsbot.deploy.rolling import restart_in_turn
+from opsbot.deploy.rolling_restart import restart_in_turn
 from opsbot.services.port import ManagerError
 from opsbot.store import ledger
 from tests.fixtures.sample import SERVER

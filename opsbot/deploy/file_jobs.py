@@ -6,20 +6,20 @@ from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
-from opsbot.deploy.disk import remove
-from opsbot.deploy.occupants import MARK
 from opsbot.deploy.steps import StepResult, Steps
 from opsbot.errand.moved import move_environment
+from opsbot.filesystem.disk import remove
+from opsbot.filesystem.processes_in_folder import MARK
 
 COPY_LIMIT = timedelta(minutes=10)
 SMALL_LIMIT = timedelta(minutes=2)
 
 
-class Chores:
-    """The chores in one service's folder for releases."""
+class FileJobs:
+    """The file_jobs in one service's folder for releases."""
 
     def __init__(self, folder: Path, mark: str) -> None:
-        """`mark` see `opsbot.deploy.occupants`."""
+        """`mark` see `MARK`."""
         self._folder = folder
         self._mark = mark
 

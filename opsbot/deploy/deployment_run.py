@@ -15,7 +15,7 @@ from opsbot.store import Store, ledger
 NOTE_MOST = 2000
 
 
-class SetbackError(Exception):
+class DeployFailure(Exception):  # noqa: N818 - an expected outcome of a deployment
     """The deployment cannot go on. The text is for people and may hold untrusted words.
 
     lasting: the commit's own fault, the same would happen again. tail: the last lines of what failed. innocent: it says
@@ -50,7 +50,7 @@ class Doing:
     output: str = ""
 
 
-class Course:
+class DeploymentRun:
     """The deployment as it stands, and the only way to move it on."""
 
     def __init__(
@@ -149,7 +149,7 @@ class Course:
         try:
             yield doing
         except BaseException as error:
-            if isinstance(error, SetbackError):
+            if isinstance(error, DeployFailure):
                 doing.note, doing.tail = str(error), error.tail or doing.tail
             await self._done(doing, ok=False)
             raise

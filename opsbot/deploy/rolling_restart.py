@@ -11,8 +11,8 @@ from datetime import timedelta
 
 from opsbot.config import Service, Strategy
 from opsbot.core.deployment import DeploymentStep
-from opsbot.deploy.course import Course, SetbackError
-from opsbot.deploy.place import Place
+from opsbot.deploy.deployment_run import DeployFailure, DeploymentRun
+from opsbot.deploy.target import DeployTarget
 from opsbot.deploy.verify import Verifier
 from opsbot.services.port import Activity, ManagerError, ServiceManager, ServiceState
 
@@ -20,60 +20,60 @@ SETTLE = timedelta(seconds=2)
 """How long one unit must be well before the next is touched; the whole service gets its full soak afterwards."""
 
 
-async def bring_up(course: Course, place: Place, release: str, *, resumed: bool) -> ServiceState:
+async def bring_up(run: DeploymentRun, target: DeployTarget, release: str, *, resumed: bool) -> ServiceState:
     """Have all of the service run the release that `current` points to; how it stood when each was started.
 
     resumed: an earlier opsbot may have started it already, all or in part.
 
     Raises:
-        SetbackError: one does not start, or is not well; those after it were not touched.
+        DeployFailure: one does not start, or is not well; those after it were not touched.
     """
-    parts = place.manager.parts(place.name)
-    state = await place.state()
+    parts = target.manager.parts(target.name)
+    state = await target.state()
     if not parts:
-        if resumed and await runs(course, place, state, release):
+        if resumed and await runs(run, target, state, release):
             return state
-        async with course.step("restart") as doing:
-            state = await place.restart()
+        async with run.step("restart") as doing:
+            state = await target.restart()
             doing.note = _pid(state)
         return state
-    waiting = {part for part in parts if not (resumed and await runs(course, place, state, release, part))}
+    waiting = {part for part in parts if not (resumed and await runs(run, target, state, release, part))}
     begun: dict[str, ServiceState] = {}
-    within = place.service.verify_timeout
+    within = target.service.verify_timeout
     for part in parts if waiting else ():
-        _still(begun, await place.state())
+        _still(begun, await target.state())
         if part in waiting:
-            begun[part] = await _restart(course, place, part)
+            begun[part] = await _restart(run, target, part)
         else:
-            begun[part] = (await place.state()).of(part)
-        await _settle(course, place, release, part, begun[part], within)
-    state = await place.state()
+            begun[part] = (await target.state()).of(part)
+        await _settle(run, target, release, part, begun[part], within)
+    state = await target.state()
     return replace(state, parts=tuple((part, begun.get(part, now)) for part, now in state.parts))
 
 
-async def bring_back(course: Course, place: Place, release: str, within: timedelta) -> bool:
+async def bring_back(run: DeploymentRun, target: DeployTarget, release: str, within: timedelta) -> bool:
     """Have each unit run the release that `current` points to again; whether all of them are to run.
 
     The last that was restarted comes first: it is the one that is not well. One that a person stopped is left so.
 
     Raises:
-        SetbackError: one is not well in that release either.
+        DeployFailure: one is not well in that release either.
     """
-    for part in reversed(place.manager.parts(place.name)):
-        state = await place.state()
-        if state.of(part).stopped_by_hand or await runs(course, place, state, release, part):
+    for part in reversed(target.manager.parts(target.name)):
+        state = await target.state()
+        if state.of(part).stopped_by_hand or await runs(run, target, state, release, part):
             continue
-        begun = await _restart(course, place, part)
-        await _settle(course, place, release, part, begun, within)
-    return not any(part.stopped_by_hand for _, part in (await place.state()).parts)
+        begun = await _restart(run, target, part)
+        await _settle(run, target, release, part, begun, within)
+    return not any(part.stopped_by_hand for _, part in (await target.state()).parts)
 
 
-async def restart_what_is_left(course: Course, place: Place, release: str) -> None:
+async def restart_what_is_left(run: DeploymentRun, target: DeployTarget, release: str) -> None:
     """Restart all that does not run this release, whether it is well there or not."""
-    for part in place.manager.parts(place.name) or ("",):
-        with suppress(SetbackError):
-            if not await runs(course, place, await place.state(), release, part):
-                await place.restart(part)
+    for part in target.manager.parts(target.name) or ("",):
+        with suppress(DeployFailure):
+            if not await runs(run, target, await target.state(), release, part):
+                await target.restart(part)
 
 
 async def restart_in_turn(manager: ServiceManager, verifier: Verifier, service: Service) -> ServiceState:
@@ -95,18 +95,18 @@ async def restart_in_turn(manager: ServiceManager, verifier: Verifier, service: 
     return await manager.state(service.name)
 
 
-async def runs(course: Course, place: Place, state: ServiceState, release: str, part: str = "") -> bool:
+async def runs(run: DeploymentRun, target: DeployTarget, state: ServiceState, release: str, part: str = "") -> bool:
     """Whether that part runs this release, so that it need not be restarted for it."""
     now = state.of(part)
-    told = now.release is not None or place.source.strategy is not Strategy.RELEASES
+    told = now.release is not None or target.source.strategy is not Strategy.RELEASES
     if now.activity is not Activity.RUNNING or told:
-        return await place.runs(now, release)
-    return _by_the_story(course, now, release, part)
+        return await target.runs(now, release)
+    return _by_the_story(run, now, release, part)
 
 
-def _by_the_story(course: Course, now: ServiceState, release: str, part: str) -> bool:
+def _by_the_story(run: DeploymentRun, now: ServiceState, release: str, part: str) -> bool:
     """The same by what this deployment has written down, for a process whose directory nobody can tell."""
-    value = course.value
+    value = run.value
     if now.started_at is None:
         return False
     if now.started_at < value.created_at:
@@ -125,32 +125,32 @@ def _restart_step(part: str) -> str:
     return f"restart {part}" if part else "restart"
 
 
-async def _restart(course: Course, place: Place, part: str) -> ServiceState:
-    async with course.step(_restart_step(part)) as doing:
-        state = await place.restart(part)
+async def _restart(run: DeploymentRun, target: DeployTarget, part: str) -> ServiceState:
+    async with run.step(_restart_step(part)) as doing:
+        state = await target.restart(part)
         doing.note = _pid(state)
     return state
 
 
 async def _settle(
-    course: Course, place: Place, release: str, part: str, begun: ServiceState, within: timedelta
+    run: DeploymentRun, target: DeployTarget, release: str, part: str, begun: ServiceState, within: timedelta
 ) -> None:
-    soak = min(SETTLE, place.service.soak)
-    await place.verify(course, begun, release, soak=soak, within=within, part=part)
+    soak = min(SETTLE, target.service.soak)
+    await target.verify(run, begun, release, soak=soak, within=within, part=part)
 
 
 def _still(begun: Mapping[str, ServiceState], state: ServiceState) -> None:
     """Those that were started before go on in the same run.
 
     Raises:
-        SetbackError: one does not.
+        DeployFailure: one does not.
     """
     for part, before in begun.items():
         now = state.of(part)
         if now.run != before.run or now.activity is not Activity.RUNNING:
             how = f" ({now.exit})" if now.exit else ""
             what = "was stopped by hand" if now.stopped_by_hand else f"did not stay alive in the new release{how}"
-            raise SetbackError(f"{part} {what}", lasting=not now.stopped_by_hand)
+            raise DeployFailure(f"{part} {what}", lasting=not now.stopped_by_hand)
 
 
 def _pid(state: ServiceState) -> str:

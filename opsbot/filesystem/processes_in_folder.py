@@ -18,7 +18,7 @@ def _pids() -> Iterator[int]:
     return (int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) != own)  # noqa: PTH208 - fast
 
 
-def occupants(folders: Sequence[Path]) -> Mapping[Path, set[int]]:
+def processes_in(folders: Sequence[Path]) -> Mapping[Path, set[int]]:
     """The processes whose working directory is in one of these folders.
 
     Another user's processes are not seen by an opsbot without root's rights (proc_pid_cwd(5)).

@@ -1,4 +1,4 @@
-"""Place: one service as the pipeline handles it. What is done in a deploy and in its undoing stands here once."""
+"""DeployTarget: one service as the pipeline handles it. What is done in a deploy and in its undoing stands here once."""
 
 import asyncio
 import logging
@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from opsbot.config import ManagerKind, Service, Source, Strategy
 from opsbot.core.deployment import Deployment, DeploymentFacts, DeploymentKind, Hold, Release
-from opsbot.deploy.course import Course, SetbackError
+from opsbot.deploy.deployment_run import DeployFailure, DeploymentRun
 from opsbot.deploy.prepare import Preparation
 from opsbot.deploy.releases import ReleaseError, Releases
 from opsbot.deploy.verify import Verifier
@@ -25,7 +25,7 @@ LINE_MOST = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class DeployTarget:
     """One service: its folders, its mirror, and who keeps it running."""
 
     service: Service
@@ -59,34 +59,34 @@ class Place:
     async def recognise_locked(self) -> None:
         """The same, by who holds the lock."""
 
-    async def prepare(self, course: Course, name: str, commit: str, live: Release | None) -> None:
+    async def prepare(self, run: DeploymentRun, name: str, commit: str, live: Release | None) -> None:
         """Have a release's files, beside the live ones.
 
         Raises:
-            SetbackError: it cannot be made.
+            DeployFailure: it cannot be made.
         """
-        await self.preparation.export(course, name, commit, live)
+        await self.preparation.export(run, name, commit, live)
 
-    async def install(self, course: Course, name: str, commit: str, live: Release | None) -> None:
+    async def install(self, run: DeploymentRun, name: str, commit: str, live: Release | None) -> None:
         """Run its install steps there.
 
         Raises:
-            SetbackError: one failed.
+            DeployFailure: one failed.
         """
-        await self.preparation.install(course, name, commit, live)
+        await self.preparation.install(run, name, commit, live)
 
-    async def ready(self, course: Course, name: str) -> None:
+    async def ready(self, run: DeploymentRun, name: str) -> None:
         """See that an older release can be gone back to. It stands complete: nothing to be done.
 
         Raises:
-            SetbackError: it cannot.
+            DeployFailure: it cannot.
         """
 
-    async def lay(self, course: Course, name: str) -> None:
+    async def lay(self, run: DeploymentRun, name: str) -> None:
         """Do what must be done before a switch and changes what is live. Nothing.
 
         Raises:
-            SetbackError: it went wrong.
+            DeployFailure: it went wrong.
         """
 
     # The live release
@@ -95,40 +95,40 @@ class Place:
         """Point `current` at a release.
 
         Raises:
-            SetbackError: it cannot be.
+            DeployFailure: it cannot be.
         """
         try:
             await asyncio.to_thread(self.releases.switch, release)
         except ReleaseError as error:
-            raise SetbackError(str(error)) from error
+            raise DeployFailure(str(error)) from error
 
     async def restart(self, part: str = "") -> ServiceState:
         """Start the service, or one part of it, in what `current` points to; how that stands.
 
         Raises:
-            SetbackError: it does not start, or what runs is not what this has started.
+            DeployFailure: it does not start, or what runs is not what this has started.
         """
         before = (await self.state()).of(part)
         try:
             after = (await self.manager.restart(self.name, part or None)).of(part)
         except ManagerError as error:
             tail = await self.last_words()
-            raise SetbackError(f"it did not start: {error}", tail=tail, innocent=error.barred) from error
+            raise DeployFailure(f"it did not start: {error}", tail=tail, innocent=error.barred) from error
         if before.run and after.run == before.run:
-            raise SetbackError(f"{part or 'it'} was not started anew: what ran before still runs")
+            raise DeployFailure(f"{part or 'it'} was not started anew: what ran before still runs")
         return after
 
     async def stop(self) -> None:
         """Stop the service, and have no live release.
 
         Raises:
-            SetbackError: it cannot be stopped.
+            DeployFailure: it cannot be stopped.
         """
         try:
             await self.manager.stop(self.name)
             await asyncio.to_thread(self.releases.take_away)
         except (ManagerError, ReleaseError) as error:
-            raise SetbackError(f"it could not be stopped: {error}") from error
+            raise DeployFailure(f"it could not be stopped: {error}") from error
 
     async def state(self) -> ServiceState:
         """How the service stands."""
@@ -146,7 +146,7 @@ class Place:
 
     async def verify(
         self,
-        course: Course,
+        run: DeploymentRun,
         state: ServiceState,
         release: str,
         *,
@@ -157,12 +157,12 @@ class Place:
         """Look whether what was just started is well, as a step. part: only that one, and the checks about it.
 
         Raises:
-            SetbackError: it is not.
+            DeployFailure: it is not.
         """
-        async with course.step(f"verify {part}" if part else "verify" if soak else f"verify {release}") as doing:
+        async with run.step(f"verify {part}" if part else "verify" if soak else f"verify {release}") as doing:
 
             async def report(text: str) -> None:
-                await course.say(doing, text)
+                await run.say(doing, text)
 
             folder = self.releases.path(release)
             judged = await self.verifier.verify(
@@ -170,10 +170,10 @@ class Place:
             )
             if not judged.ok:
                 tail = await self.last_words()
-                raise SetbackError(judged.text, lasting=not judged.disturbed, tail=tail, innocent=judged.disturbed)
+                raise DeployFailure(judged.text, lasting=not judged.disturbed, tail=tail, innocent=judged.disturbed)
             doing.note = judged.text
         if not part:
-            course.remarks += [text for text in self._unproven(await self.state()) if text not in course.remarks]
+            run.remarks += [text for text in self._unproven(await self.state()) if text not in run.remarks]
 
     def _unproven(self, state: ServiceState) -> list[str]:
         """What is to be said where nobody can tell which release a unit runs."""

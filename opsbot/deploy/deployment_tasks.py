@@ -11,11 +11,11 @@ import sqlite3
 from collections.abc import Callable
 
 from opsbot.core.deployment import CHANGED, TAKEN_UP, Deployment, Phase
-from opsbot.deploy.course import Course
-from opsbot.deploy.interrupted import abandon, stopped
-from opsbot.deploy.place import Place
-from opsbot.deploy.story import go
-from opsbot.deploy.upkeep import tidy
+from opsbot.deploy.crash_recovery import abandon, stopped
+from opsbot.deploy.deployment_run import DeploymentRun
+from opsbot.deploy.pipeline import go
+from opsbot.deploy.reconcile import tidy
+from opsbot.deploy.target import DeployTarget
 from opsbot.deploy.waiting import Waits
 from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.store import Store, ledger
@@ -24,7 +24,7 @@ from opsbot.store.ledger import StaleError
 log = logging.getLogger(__name__)
 
 
-class UnderWay:
+class DeploymentTasks:
     """The deployments that are being worked on, one a service."""
 
     def __init__(
@@ -32,27 +32,27 @@ class UnderWay:
         store: Store,
         feed: ChangeNotifier,
         waits: Waits,
-        course: Callable[[Deployment, Place], Course],
+        run: Callable[[Deployment, DeployTarget], DeploymentRun],
         again: float,
     ) -> None:
         """again: seconds until a deployment whose end could not be written down is taken up again."""
         self._store = store
         self._feed = feed
         self._waits = waits
-        self._course = course
+        self._course = run
         self._again = again
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._courses: dict[str, Course] = {}
+        self._courses: dict[str, DeploymentRun] = {}
         self._after: set[asyncio.Task[None]] = set()
         self._listeners: list[Callable[[Deployment], None]] = []
         self.closing = False
         waits.replaced = self._replaced
 
-    def launch(self, value: Deployment, place: Place, *, resumed: bool = False) -> None:
+    def launch(self, value: Deployment, target: DeployTarget, *, resumed: bool = False) -> None:
         """Have a task work on it."""
-        course = self._courses[place.name] = self._course(value, place)
-        self._tasks[place.name] = asyncio.get_running_loop().create_task(
-            self._run(course, place, resumed=resumed), name=f"deployment {value.id} of {place.name}"
+        run = self._courses[target.name] = self._course(value, target)
+        self._tasks[target.name] = asyncio.get_running_loop().create_task(
+            self._run(run, target, resumed=resumed), name=f"deployment {value.id} of {target.name}"
         )
 
     def listen(self, listener: Callable[[Deployment], None]) -> None:
@@ -67,8 +67,8 @@ class UnderWay:
 
     def waiting(self, service: str) -> Deployment | None:
         """The deployment of a service that waits here before its switch."""
-        course = self._courses.get(service)
-        return course.value if course is not None and course.value.phase is Phase.WAITING else None
+        run = self._courses.get(service)
+        return run.value if run is not None and run.value.phase is Phase.WAITING else None
 
     async def idle(self) -> None:
         """Wait until no deployment is under way."""
@@ -109,42 +109,42 @@ class UnderWay:
 
     # The task
 
-    async def _run(self, course: Course, place: Place, *, resumed: bool) -> None:
+    async def _run(self, run: DeploymentRun, target: DeployTarget, *, resumed: bool) -> None:
         try:
-            while not await self._attempt(course, place, resumed=resumed):
+            while not await self._attempt(run, target, resumed=resumed):
                 await asyncio.sleep(self._again)
                 resumed = True
         except StaleError:
-            log.exception("another process moved on deployment %s of %s", course.value.id, place.name)
+            log.exception("another process moved on deployment %s of %s", run.value.id, target.name)
         except asyncio.CancelledError:
-            await stopped(course, place)
+            await stopped(run, target)
             raise
         finally:
-            if self._courses.get(place.name) is course:
-                del self._tasks[place.name], self._courses[place.name]
-            if course.value.finished:
-                self._finished(course.value, place)
+            if self._courses.get(target.name) is run:
+                del self._tasks[target.name], self._courses[target.name]
+            if run.value.finished:
+                self._finished(run.value, target)
 
-    async def _attempt(self, course: Course, place: Place, *, resumed: bool) -> bool:
+    async def _attempt(self, run: DeploymentRun, target: DeployTarget, *, resumed: bool) -> bool:
         """Bring it to its end; False where even that could not be written down, and is to be tried again."""
         try:
-            async with place.lock:
-                if resumed and course.value.phase not in TAKEN_UP:
-                    await abandon(course, place, "opsbot could not go on: its own state could not be written")
+            async with target.lock:
+                if resumed and run.value.phase not in TAKEN_UP:
+                    await abandon(run, target, "opsbot could not go on: its own state could not be written")
                 else:
-                    await go(course, place, self._waits, resumed=resumed)
+                    await go(run, target, self._waits, resumed=resumed)
         except StaleError:
             raise
         except Exception:
             # The edge of a task nobody waits for: most likely the disk with the state directory is full.
-            log.exception("deployment %s of %s could not be brought to its end", course.value.id, place.name)
+            log.exception("deployment %s of %s could not be brought to its end", run.value.id, target.name)
             return False
         return True
 
-    def _finished(self, deployment: Deployment, place: Place) -> None:
+    def _finished(self, deployment: Deployment, target: DeployTarget) -> None:
         self._tell(deployment)
         if not self.closing:
-            task = asyncio.get_running_loop().create_task(self._follow(deployment, place), name=f"tidy {place.name}")
+            task = asyncio.get_running_loop().create_task(self._follow(deployment, target), name=f"tidy {target.name}")
             self._after.add(task)
             task.add_done_callback(self._after.discard)
 
@@ -159,16 +159,16 @@ class UnderWay:
             except Exception:
                 log.exception("what was to follow the end of deployment %s failed", ended.id)
 
-    async def _follow(self, ended: Deployment, place: Place) -> None:
+    async def _follow(self, ended: Deployment, target: DeployTarget) -> None:
         if ended.let_go_on is not None:
-            await self._let_go_on(ended.let_go_on, place)
+            await self._let_go_on(ended.let_go_on, target)
         try:
-            await tidy(place)
+            await tidy(target)
         except Exception:
             # The edge of a task nobody waits for; the next deployment's tidying tries again.
-            log.exception("tidying %s failed", place.name)
+            log.exception("tidying %s failed", target.name)
 
-    async def _let_go_on(self, number: int, place: Place) -> None:
+    async def _let_go_on(self, number: int, target: DeployTarget) -> None:
         """Work on the one that stood aside again, which waits since the other one has ended."""
         while True:
             try:
@@ -179,5 +179,5 @@ class UnderWay:
                 continue
             if waiting is not None and waiting.phase is Phase.WAITING and waiting.service not in self._tasks:
                 self._feed.publish("deployment", number)
-                self.launch(waiting, place, resumed=True)
+                self.launch(waiting, target, resumed=True)
             return

@@ -11,37 +11,37 @@ from opsbot.core.deployment import (
     Refused,
     decide,
 )
-from opsbot.deploy.place import Place
+from opsbot.deploy.target import DeployTarget
 from opsbot.source.remote import RemoteError
 from opsbot.source.repo import BadRefError, is_full_id
 
 
-async def gather(place: Place | None, request: DeploymentRequest) -> DeploymentFacts:
-    """All that bears on a request; `place` None: the service has no source."""
-    if place is None:
+async def gather(target: DeployTarget | None, request: DeploymentRequest) -> DeploymentFacts:
+    """All that bears on a request; `target` None: the service has no source."""
+    if target is None:
         return DeploymentFacts(has_source=False)
-    facts = await place.known()
+    facts = await target.known()
     commit = request.ref if request.ref is not None and is_full_id(request.ref) else None
     waits = facts.hold.waits if facts.hold else None
-    older = commit != waits and await place.follows(waits, commit)
-    stopped = (await place.state()).stopped_by_hand
+    older = commit != waits and await target.follows(waits, commit)
+    stopped = (await target.state()).stopped_by_hand
     return replace(facts, commit=commit, older_than_hold=older, stopped_by_hand=stopped)
 
 
-async def named(place: Place, request: DeploymentRequest, commit: str | None) -> str | Refused | None:
+async def named(target: DeployTarget, request: DeploymentRequest, commit: str | None) -> str | Refused | None:
     """The commit a person names, fetched: it may be the one that waits. What comes by itself names it in full."""
     if request.kind is DeploymentKind.ROLLBACK or commit is not None or request.actor.automatic:
         return commit
     try:
-        return await place.repository.bring(request.ref)
+        return await target.repository.bring(request.ref)
     except BadRefError as error:
         return Refused(RefusalReason.BAD_REF, str(error))
     except RemoteError as error:
         return Refused(RefusalReason.NOT_READY, error.text)
 
 
-async def objection(place: Place, value: Deployment) -> str:
+async def objection(target: DeployTarget, value: Deployment) -> str:
     """Why one that waits may not be done any more: what would refuse it if it were asked for now."""
     request = DeploymentRequest(value.service, value.kind, value.actor, ref=value.commit_to, release=value.release_to)
-    verdict = decide(request, replace(await gather(place, request), unfinished=None))
+    verdict = decide(request, replace(await gather(target, request), unfinished=None))
     return verdict.text if isinstance(verdict, Refused) else ""

@@ -14,7 +14,7 @@ _OPSBOTS_OWN = {"HOME", "USER", "LOGNAME", "TMPDIR", "XDG_CACHE_HOME"}
 """Of opsbot's environment: the other user has its own."""
 
 
-class ErrandSteps:
+class RunAsSteps:
     """Steps of one service, by errands."""
 
     abroad = True
@@ -65,5 +65,5 @@ async def steps_of(service: Service, errands: Errands | None) -> Steps:
         ErrandError: it runs as root while opsbot does not, or who it runs as cannot be told.
     """
     if errands is not None and await errands.abroad(service):
-        return ErrandSteps(errands, service)
+        return RunAsSteps(errands, service)
     return ChildSteps()

@@ -6,10 +6,10 @@ from datetime import datetime
 from functools import partial
 
 from opsbot.config import Config, Service, Source, Strategy
-from opsbot.deploy.errand_steps import steps_of
-from opsbot.deploy.place import Place
 from opsbot.deploy.prepare import Preparation
 from opsbot.deploy.releases import Releases
+from opsbot.deploy.run_as_steps import steps_of
+from opsbot.deploy.target import DeployTarget
 from opsbot.deploy.verify import Verifier
 from opsbot.services.errands import Errands
 from opsbot.services.port import ServiceManager
@@ -25,19 +25,19 @@ def make_places(
     clock: Callable[[], datetime],
     margin: int,
     errands: Errands | None,
-) -> dict[str, Place]:
+) -> dict[str, DeployTarget]:
     """By the service's name. `margin`: bytes that stay free beside one more release."""
     mark = str(config.state.directory)
     installing = asyncio.Semaphore(1)  # two installations at a time would not fit the host's memory
 
-    def place(service: Service, source: Source) -> Place:
+    def target(service: Service, source: Source) -> DeployTarget:
         shared = (managers[service.name], verifier, store, clock, installing)
         prepared = partial(
             Preparation, output=config.state.output, mark=mark, steps=partial(steps_of, service, errands)
         )
         if source.strategy is Strategy.RELEASES:
             repository, releases = Repository(source, mark), Releases(source, margin)
-            return Place(service, source, repository, releases, prepared(repository, releases), *shared)
+            return DeployTarget(service, source, repository, releases, prepared(repository, releases), *shared)
         # Two modules that most hosts have no use for.
         from opsbot.deploy.checkout import Checkout  # noqa: PLC0415
         from opsbot.deploy.in_place import InPlace  # noqa: PLC0415
@@ -48,4 +48,4 @@ def make_places(
         parts = (service, source, repository, checkout, prepared(repository, checkout))
         return InPlace(*parts, *shared, checkout=checkout)
 
-    return {name: place(each, each.source) for name, each in config.services.items() if each.source is not None}
+    return {name: target(each, each.source) for name, each in config.services.items() if each.source is not None}

@@ -19,9 +19,9 @@ import sqlite3
 from datetime import datetime
 
 from opsbot.core.deployment import CHANGED, TAKEN_UP, Deployment, Phase, advance
-from opsbot.deploy.course import Course, sentence, tried_again
-from opsbot.deploy.occupants import end_marked
-from opsbot.deploy.place import Place
+from opsbot.deploy.deployment_run import DeploymentRun, sentence, tried_again
+from opsbot.deploy.target import DeployTarget
+from opsbot.filesystem.processes_in_folder import end_marked
 from opsbot.services.errands import Errands
 from opsbot.store import ledger
 
@@ -39,26 +39,26 @@ async def end_left_behind(mark: str, errands: Errands | None) -> None:
         log.warning("ended %s errands that an earlier opsbot left running", ended)
 
 
-async def goes_on(course: Course, place: Place) -> bool:
+async def goes_on(run: DeploymentRun, target: DeployTarget) -> bool:
     """Whether one that an earlier opsbot left unfinished goes on from its phase; one that does not is ended here."""
-    going = course.value.phase in TAKEN_UP
-    await course.cut(CUT, failed=not going)
+    going = run.value.phase in TAKEN_UP
+    await run.cut(CUT, failed=not going)
     if not going:
-        await abandon(course, place, f"opsbot was restarted while {_doing(course.value.phase)}")
+        await abandon(run, target, f"opsbot was restarted while {_doing(run.value.phase)}")
     return going
 
 
-async def stopped(course: Course, place: Place) -> None:
+async def stopped(run: DeploymentRun, target: DeployTarget) -> None:
     """opsbot is being stopped: end what has changed nothing, leave the rest to the next one."""
-    if course.value.phase not in TAKEN_UP and not course.value.finished:
-        await abandon(course, place, f"opsbot was stopped while {_doing(course.value.phase)}")
+    if run.value.phase not in TAKEN_UP and not run.value.finished:
+        await abandon(run, target, f"opsbot was stopped while {_doing(run.value.phase)}")
 
 
-async def abandon(course: Course, place: Place, why: str) -> None:
+async def abandon(run: DeploymentRun, target: DeployTarget, why: str) -> None:
     """End one that has changed nothing live."""
-    await place.discard(course.value)
-    await course.cut(why, failed=True)
-    await course.end(Phase.FAILED, sentence(why) + tried_again(course.value))
+    await target.discard(run.value)
+    await run.cut(why, failed=True)
+    await run.end(Phase.FAILED, sentence(why) + tried_again(run.value))
 
 
 def end_unknown(db: sqlite3.Connection, deployment: Deployment, now: datetime) -> None:
