@@ -11,7 +11,7 @@ from opsbot.core.deployment import Deployment, DeploymentKind, DeploymentRequest
 from opsbot.deploy import deployer
 from opsbot.deploy.poll import Poller
 from opsbot.deploy.reconcile import put_right
-from opsbot.deploy.target import Place
+from opsbot.deploy.target import DeployTarget
 from opsbot.store import ledger
 from tests.deploy.test_waiting import WORDS, Room, ends, waits
 from tests.fixtures.sample import Remote, make_service, person
@@ -232,7 +232,7 @@ async def test_one_that_waited_goes_on_once_the_folders_are_put_right_and_not_be
         room.words = WORDS
         waited = await waiting(stage, remote.version("2"))
 
-    async def late(place: Place, *, busy: bool) -> None:
+    async def late(place: DeployTarget, *, busy: bool) -> None:
         await asyncio.sleep(1.0)  # as on a host that can hardly breathe
         await put_right(place, busy=busy)
 
