@@ -5,11 +5,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from cogs.cards.rendered import BLUE, DESCRIPTION, GREEN, GREY, RED, RenderedMessage
-from cogs.cards.text import code, escape, fit, moment, told
+from cogs.cards.text import code, escape, fit, moment, rendered, told
 from opsbot.core.deployment import Deployment, DeploymentKind, Phase
-from opsbot.core.model import AuditEntry, Incident
+from opsbot.core.model import AuditEntry, Effect, Incident
 from opsbot.core.subjects import subject_name
 from opsbot.formatting import duration
+from opsbot.messages.deployments import deployment_status
 
 if TYPE_CHECKING:
     from opsbot.core.root_cause import RootCause
@@ -31,10 +32,10 @@ def deployment_line(deployment: Deployment) -> str:
     what = "deploy" if deployment.kind is DeploymentKind.DEPLOY else "rollback"
     to = deployment.commit_to or deployment.release_to or deployment.ref or ""
     to = to[:10] if deployment.commit_to else to
-    note = f": {escape(deployment.note, 80)}" if deployment.note and deployment.phase is not Phase.LIVE else ""
+    note = f": {rendered(deployment.note, 80)}" if deployment.note and deployment.phase is not Phase.LIVE else ""
     mark = OUTCOME.get(deployment.phase, "🔵")
     return (
-        f"{mark} {what} {deployment.id}{f' {code(to, 40)}' if to else ''} {deployment.phase} "
+        f"{mark} {what} {deployment.id}{f' {code(to, 40)}' if to else ''} {deployment_status(deployment)} "
         f"{moment(deployment.updated_at)} by {escape(deployment.actor.name, 40)}{note}"
     )
 
@@ -109,7 +110,7 @@ def audit(entries: Sequence[AuditEntry]) -> RenderedMessage:
 
 def _audited(entry: AuditEntry) -> str:
     # Allowed by rank, and yet refused: by another deploy, a hold, or because it cannot be.
-    refused = "✋" if entry.result.startswith("refused") else "✅"
+    refused = "✋" if entry.effect is Effect.REFUSED else "✅"
     mark = refused if entry.allowed else "⛔"
     of = f" {escape(entry.service, 40)}" if entry.service else ""
     detail = f" {escape(entry.detail, 60)}" if entry.detail else ""

@@ -8,11 +8,14 @@ from cogs.cards.common import LEVELS, Around, mark
 from cogs.cards.deployment_cards import sentence
 from cogs.cards.incident_cards import headed, incident_buttons
 from cogs.cards.rendered import AMBER, BLUE, DESCRIPTION, RED, RenderedMessage
-from cogs.cards.text import escape, fit, moment, one_line, told
+from cogs.cards.text import escape, fit, moment, one_line, rendered, told
 from opsbot.core.deployment import Deployment
+from opsbot.core.message import Message
 from opsbot.core.model import Incident, Notification, NotificationKind
 from opsbot.core.subjects import subject_name, subject_title
 from opsbot.formatting import duration
+from opsbot.messages import render
+from opsbot.messages.deployments import deployment_status
 
 THREAD_NAME = 100
 FILE_LINES = 5000
@@ -94,7 +97,7 @@ def _digest_line(told: DigestEntry) -> str:
     body = told.notice.body
     level = str(body.get("level", "warning" if body.get("ok") is False else "info"))
     _, sign = LEVELS.get(level, LEVELS["info"])
-    return f"{sign} {moment(told.notice.at, 'f')} {escape(str(body.get('text', '')), 200)}"
+    return f"{sign} {moment(told.notice.at, 'f')} {rendered(told.notice.message, 200)}"
 
 
 def _plain_line(told: DigestEntry) -> str:
@@ -109,8 +112,12 @@ def _plain_line(told: DigestEntry) -> str:
     if told.deployment is not None:
         deployment = told.deployment
         what = f"{deployment.kind} {deployment.id} of {deployment.service} to {deployment.commit_to or deployment.ref}"
-        return one_line(f"{at} {what}: {deployment.phase} {deployment.note}", 1000)
-    return one_line(f"{at} {told.notice.service} {told.notice.body.get('text', '')}", 1000)
+        return one_line(f"{at} {what}: {deployment_status(deployment)} {_plainly(deployment.note)}", 1000)
+    return one_line(f"{at} {told.notice.service} {_plainly(told.notice.message)}", 1000)
+
+
+def _plainly(value: Message | None) -> str:
+    return "" if value is None else render(value)
 
 
 def digest(notice: Notification, told: Sequence[DigestEntry], host: str) -> RenderedMessage:

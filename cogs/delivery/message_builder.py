@@ -49,16 +49,17 @@ def _repository(engine: Engine, service: str) -> str:
 
 async def _around_deployment(engine: Engine, deployment: Deployment) -> common.Around:
     hold = None
-    quarantined = False
+    blocked = None
     if deployment.finished:
         hold = await engine.store.read(ledger.hold, deployment.service)
-        quarantined = deployment.commit_to in await engine.store.read(ledger.quarantined, deployment.service)
+        quarantined = await engine.store.read(ledger.quarantined, deployment.service)
+        blocked = quarantined.get(deployment.commit_to or "")
     undone = deployment.phase in {Phase.SKIPPED, Phase.REPLACED}
     shown_hold = hold if hold is not None and hold.waits and not undone else None
     return common.Around(
         host_of(engine),
         _repository(engine, deployment.service),
-        quarantined and deployment.phase is not Phase.LIVE,
+        blocked if deployment.phase is not Phase.LIVE else None,
         shown_hold,
     )
 

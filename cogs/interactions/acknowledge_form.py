@@ -15,6 +15,7 @@ from cogs.interactions.arguments import actor_of, bot_of
 from cogs.interactions.views import TEMPLATE
 from opsbot.core.access import Action, Actor
 from opsbot.core.deployment import Refused
+from opsbot.core.model import Effect
 from opsbot.core.subjects import subject_name, subject_title
 from opsbot.engine import Engine
 
@@ -54,7 +55,7 @@ async def ask_why(engine: Engine, interaction: discord.Interaction, service: str
             if incident is None or incident.closed_at is None:
                 return say("opsbot does not remember this incident any more.")
             text = f"{escape(subject_title(incident.service))} is well again since {moment(incident.closed_at)}."
-            await engine.door.note(who, Action.ACK, incident.service, "button", f"nothing done: {text}")
+            await engine.door.note(who, Action.ACK, incident.service, "button", f"nothing done: {text}", Effect.NONE)
             return say(text)
 
         await respond(interaction, Action.ACK, work, service=service or None)
@@ -73,7 +74,7 @@ async def _of_storm(engine: Engine, interaction: discord.Interaction, actor: Act
         if refused is not None:
             return refusal(refused)
         text = "Nothing of it is open and not taken any more."
-        await engine.door.note(who, Action.ACK, "", "button", f"nothing done: {text}")
+        await engine.door.note(who, Action.ACK, "", "button", f"nothing done: {text}", Effect.NONE)
         return say(text)
 
     await respond(interaction, Action.ACK, work)

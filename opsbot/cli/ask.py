@@ -362,8 +362,9 @@ def resume(args: argparse.Namespace) -> int:
     """`opsbot resume`."""
     session = CliSession(args)
     reply = session.client.ask("POST", "resume", service=args.service, reason=args.reason)
-    words = "is resumed" if reply["was_held"] else "was neither held nor silenced"
-    session.show(reply, lambda: [f"{plain(reply['service'])} {words}"])
+    words = "is resumed" if reply["was_held"] else "was neither paused nor silenced"
+    unblocked = [f"{commit[:10]} may be deployed automatically again" for commit in reply.get("unblocked", ())]
+    session.show(reply, lambda: [f"{plain(reply['service'])} {words}", *unblocked])
     return FINE
 
 

@@ -258,14 +258,14 @@ def took(one: DeploymentReply, now: datetime) -> str:
 
 
 def deploying_words(one: DeploymentReply, now: datetime) -> str:
-    """A deployment under way, in a line."""
-    return f"deployment {one['id']} {one['phase']} for {age(one['updated_at'], now)}: " + (
+    """A deployment in progress, in a line."""
+    return f"deployment {one['id']} {one['status']} for {age(one['updated_at'], now)}: " + (
         commits_words(one) or one["kind"]
     )
 
 
 def step_mark(step: StepReply) -> tuple[str, str]:
-    """Its sign and colour: well, failed, cut short (by the end of opsbot), or under way."""
+    """Its sign and colour: succeeded, failed, interrupted (by the end of opsbot), or in progress."""
     if step["ok"] is None:
         return ("·", ODD) if step["ended_at"] else ("…", "cyan")
     return ("✓", GOOD) if step["ok"] else ("✗", BAD)
@@ -283,18 +283,16 @@ def step_line(step: StepReply, paint: Paint, now: datetime, columns: int) -> str
 
 def outcome(one: DeploymentReply, paint: Paint, now: datetime) -> list[str]:
     """How a deployment ended: one sentence; on a failure the last lines of the step that failed."""
-    unneeded = "nothing to do" if one["ok"] else "not done"
     where = f" in {one['failed_in']}" if one["failed_in"] and one["failed_in"] != "pending" else ""
     words = {
-        "live": "live",
         "failed": f"failed{where}; nothing live was changed",
-        "undone": f"failed{where} and was undone; the release before is live again",
-        "stuck": f"failed{where} and could not be undone; a human is needed",
-        "skipped": unneeded,
-        "replaced": plain(one["note"]) or "replaced by another",
-    }.get(one["phase"], one["phase"])
-    replaced = one["phase"] == "replaced"
-    note = f": {plain(one['note'])}" if one["note"] and not replaced else ""
+        "undone": f"failed{where}",
+        "stuck": f"failed{where}",
+        "skipped": "nothing to do" if one["ok"] else "skipped",
+        "replaced": "superseded by",
+    }.get(one["phase"], one["status"])
+    between = " " if one["phase"] == "replaced" else ": "
+    note = f"{between}{plain(one['note'])}" if one["note"] else ""
     line = f"deployment {one['id']} of {plain(one['service'])} after {took(one, now)}: {words}{note}"
     lines = [paint(line, colour_of(one["phase"]))]
     if not one["ok"]:
@@ -336,7 +334,7 @@ def history(reply: History, paint: Paint, now: datetime, columns: int) -> list[s
             (stamp(one["created_at"]), "dim"),
             (plain(one["service"]), ""),
             (one["kind"], ""),
-            (one["phase"], colour_of(one["phase"])),
+            (one["status"], colour_of(one["phase"])),
             (took(one, now), "dim"),
             (fit(plain(one["by"]["name"]), 24), ""),
             (commits_words(one), ""),

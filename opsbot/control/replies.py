@@ -35,11 +35,14 @@ from opsbot.control.shapes import (
     WindowsReply,
 )
 from opsbot.formatting import plain_times
+from opsbot.messages import render
+from opsbot.messages.deployments import deployment_status
 
 if TYPE_CHECKING:  # the client prints these shapes and must start fast: it needs none of what they are made from
     from opsbot.core.access import Actor
     from opsbot.core.deployment import Commit, Deployment, DeploymentStep, Hold, Release
     from opsbot.core.health import CheckHealth
+    from opsbot.core.message import Message
     from opsbot.core.model import (
         Acknowledgement,
         AuditEntry,
@@ -108,15 +111,25 @@ def release_reply(release: "Release") -> ReleaseReply:
 def step_reply(step: "DeploymentStep") -> StepReply:
     """One thing a deployment did."""
     return {
-        "name": step.name,
+        "name": render(step.name),
         "phase": str(step.phase),
         "started_at": iso(step.started_at),
         "ended_at": maybe_iso(step.ended_at),
         "ok": step.ok,
-        "note": plain_times(step.note),
+        "note": _text(step.note),
         "tail": step.tail,
         "output": step.output,
     }
+
+
+def _text(value: "Message | None") -> str:
+    return "" if value is None else plain_times(render(value))
+
+
+def _outcome(deployment: "Deployment") -> str:
+    """Its note, and the deployment that waits on since this one failed."""
+    waits = deployment.let_go_on
+    return f"{_text(deployment.note)} Deployment {waits} waits on.".lstrip() if waits else _text(deployment.note)
 
 
 def _well_ended(deployment: "Deployment") -> bool:
@@ -139,7 +152,7 @@ def deployment_reply(deployment: "Deployment") -> DeploymentReply:
         "finished": deployment.finished,
         "ok": _well_ended(deployment) if deployment.finished else None,
         "ref": deployment.ref,
-        "reason": deployment.reason,
+        "reason": _text(deployment.reason),
         "commit_from": deployment.commit_from,
         "commit_to": deployment.commit_to,
         "release_from": deployment.release_from,
@@ -148,7 +161,8 @@ def deployment_reply(deployment: "Deployment") -> DeploymentReply:
         "commits_total": deployment.commits_total,
         "steps": [step_reply(step) for step in deployment.steps],
         "failed_in": None if deployment.failed_in is None else str(deployment.failed_in),
-        "note": deployment.note,
+        "note": _outcome(deployment),
+        "status": deployment_status(deployment),
     }
 
 
@@ -157,7 +171,7 @@ def update_reply(service: str, polled: "Polled", deployment: "Deployment | None"
     return {
         "service": service,
         "outcome": str(polled.outcome),
-        "text": polled.text,
+        "text": plain_times(render(polled.message)),
         "head": polled.head,
         "deployment": None if deployment is None else deployment_reply(deployment),
     }
@@ -165,7 +179,7 @@ def update_reply(service: str, polled: "Polled", deployment: "Deployment | None"
 
 def hold_reply(hold: "Hold") -> HoldReply:
     """A hold."""
-    return {"actor": hold.actor, "reason": hold.reason, "at": iso(hold.at), "waits": hold.waits}
+    return {"actor": hold.actor, "reason": _text(hold.reason), "at": iso(hold.at), "waits": hold.waits}
 
 
 def silence_reply(silence: "Silence") -> SilenceReply:
@@ -229,7 +243,7 @@ def source_reply(source: "SourceState") -> SourceReply:
         "asked_at": maybe_iso(source.asked_at),
         "answered_at": maybe_iso(source.answered_at),
         "failing_since": maybe_iso(source.failing_since),
-        "failure": source.failure,
+        "failure": _text(source.failure),
     }
 
 
@@ -353,7 +367,7 @@ def audit_reply(entry: "AuditEntry") -> AuditReply:
 
 def notice_reply(notice: "Notification", incident: "Incident | None") -> NoticeReply:
     """One notice about trouble; `incident` is its subject, where it has one."""
-    text = plain_times(str(notice.body.get("text") or notice.body.get("why") or ""))
+    text = _text(notice.message) or plain_times(str(notice.body.get("why") or ""))
     if incident is not None:
         text = f"{incident.cause}: {text}" if text else incident.cause
         if notice.kind == "recovered":

@@ -36,7 +36,11 @@ from opsbot.control.peer import caller
 from opsbot.control.snapshot import Snapshots
 from opsbot.control.stream import send
 from opsbot.core.access import Action, Actor
+from opsbot.core.deploy_codes import RefusalCode
 from opsbot.core.deployment import RefusalReason, Refused
+from opsbot.core.message import message
+from opsbot.formatting import plain_times
+from opsbot.messages import render
 from opsbot.runtime.signals import ReloadRequests
 from opsbot.services.port import LogLine, LogQuery
 
@@ -64,7 +68,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def _no(refused: Refused) -> web.Response:
-    body = {"why": str(refused.why), "text": refused.text, "deployment": refused.deployment}
+    body = {"why": str(refused.why), "text": plain_times(render(refused.message)), "deployment": refused.deployment}
     return web.json_response(body, status=_STATUS.get(refused.why, 409))
 
 
@@ -382,13 +386,16 @@ class Routes:
         return web.json_response({"service": service, "hold": replies.hold_reply(found)})
 
     async def resume(self, request: web.Request) -> web.Response:
-        """End the hold and the silence: `{service, was_held}`."""
+        """End the hold, the quarantine and the silence: `{service, was_held, unblocked}`."""
         who, given = await self._asked(request)
         service = self._service(who, Action.RESUME, given)
         reason = given.text("reason") or ""
         given.done()
         found = await self._engine.services.resume(who, service, reason)
-        return _no(found) if isinstance(found, Refused) else web.json_response({"service": service, "was_held": found})
+        if isinstance(found, Refused):
+            return _no(found)
+        reply = {"service": service, "was_held": found.anything, "unblocked": list(found.commits)}
+        return web.json_response(reply)
 
     async def ack(self, request: web.Request) -> web.Response:
         """Take the open incident of a service upon oneself."""
@@ -418,7 +425,7 @@ class Routes:
         if refused is not None:
             return _no(refused)
         if self._reload_requests is None:
-            return _no(Refused(RefusalReason.NOT_READY, "this daemon cannot read its configuration anew; restart it"))
+            return _no(Refused(RefusalReason.NOT_READY, message(RefusalCode.NO_RELOAD)))
         return web.json_response({"wish": self._reload_requests.reload(who)})
 
     async def reloaded(self, request: web.Request) -> web.Response:

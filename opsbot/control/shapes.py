@@ -61,7 +61,10 @@ class StepReply(TypedDict):
 
 
 class DeploymentReply(TypedDict):
-    """One deployment. `ok` is null until it is finished; then whether the service runs what was asked for."""
+    """One deployment. `ok` is null until it is finished; then whether the service runs what was requested.
+
+    status: the phase in words; "live" is the one whose release is live now, earlier ones "succeeded".
+    """
 
     id: int
     service: str
@@ -85,6 +88,7 @@ class DeploymentReply(TypedDict):
     steps: list[StepReply]
     failed_in: str | None
     note: str
+    status: str
 
 
 class UpdateReply(TypedDict):

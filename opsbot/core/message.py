@@ -54,6 +54,21 @@ def plain(text: str) -> Message:
     return Message(GeneralCode.TEXT, {"text": text})
 
 
+class MessageError(Exception):
+    """An error that people read: it carries a message instead of a text."""
+
+    def __init__(self, message: Message) -> None:
+        """Keep the message; `str` of the error is its code and parameters, for tracebacks."""
+        super().__init__(message)
+        self.message = message
+
+
+def message_of(error: Exception) -> Message:
+    """What an error says: its message, or its text where it has none."""
+    found = getattr(error, "message", None)
+    return found if isinstance(found, Message) else plain(str(error) or type(error).__name__)
+
+
 def encode(value: Message) -> dict[str, Any]:
     """A message as JSON values: `{"code": ..., "params": {...}}`."""
     return {"code": str(value.code), "params": {name: _encode(each) for name, each in value.params.items()}}

@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from opsbot.core.flapping import Flaps
+from opsbot.core.message import Message, decode, plain
 
 
 class NotificationKind(StrEnum):
@@ -60,6 +61,12 @@ class Notification:
     """The digest that tells it, instead of a message of its own."""
     storm: int | None = None
     """The storm that tells it first; it may have a card of its own later."""
+
+    @property
+    def message(self) -> Message | None:
+        """What a plain notice says; a text where an earlier version wrote it."""
+        said, text = self.body.get("message"), self.body.get("text")
+        return decode(said) if isinstance(said, dict) else plain(str(text)) if text else None
 
 
 ADVICE = "the mend"
@@ -203,9 +210,18 @@ class SourceState:
     asked_at: datetime | None = None
     answered_at: datetime | None = None
     failing_since: datetime | None = None
-    failure: str = ""
+    failure: Message | None = None
     told: bool = False
     noted: str | None = None
+
+
+class Effect(StrEnum):
+    """Whether what was asked for was done."""
+
+    DONE = "done"
+    REFUSED = "refused"
+    NONE = "none"
+    """Allowed, and nothing was to be done, or a confirmation was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,3 +238,4 @@ class AuditEntry:
     detail: str
     allowed: bool
     result: str
+    effect: Effect = Effect.DONE

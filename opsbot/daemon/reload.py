@@ -17,6 +17,8 @@ from typing import Any
 
 from opsbot.config import Config, ManagerKind, Scope, SecretMissingError, Service
 from opsbot.core.access import Action, Actor
+from opsbot.core.deploy_codes import RefusalCode
+from opsbot.core.message import message
 from opsbot.deploy.deployer import Deployer
 from opsbot.engine import Engine
 from opsbot.formatting import clip
@@ -31,7 +33,6 @@ LINES_MOST = 15
 LINE_MOST = 200
 SAID_MOST = 4
 NOTHING_NEW = "The configuration was read anew: nothing changed."
-PAUSED = "opsbot is about to read its configuration anew; ask again in a moment"
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +155,7 @@ class Reloader:
 
     async def _idle(self, now: InForce) -> bool:
         """Wait until nothing is being deployed, and let nothing new begin; False where opsbot is to stop."""
-        now.deployer.pause(PAUSED)
+        now.deployer.pause(message(RefusalCode.RELOADING))
         busy = [name for name in now.config.services if now.deployer.busy(name)]
         if not busy:
             return True

@@ -19,7 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from opsbot.config import CheckKind, Config, ManagerKind, Secret, SecretMissingError
+from opsbot.core.deploy_codes import OutcomeCode, UpdateCode
 from opsbot.core.deployment import Hold
+from opsbot.core.message import message
 from opsbot.deploy.deployer import Deployer
 from opsbot.deploy.poll import Poller
 from opsbot.deploy.verify import Verifier
@@ -174,20 +176,16 @@ def known_secrets(config: Config) -> Iterator[str]:
 
 
 async def _begin_anew(engine: Engine, aside: Path) -> None:
-    """The database was damaged: say so, and deploy nothing by itself, for what was held or rolled back is forgotten."""
-    reason = "the database was damaged: holds, quarantined commits and rollbacks from before are forgotten"
+    """The database was damaged: report it and pause deploys, as holds and rollbacks are forgotten."""
+    reason = message(OutcomeCode.HOLD_AFTER_DAMAGE)
     held = []
     for name, service in engine.config.services.items():
         if service.source is not None and await engine.store.read(ledger.live, name) is not None:
             hold = Hold(name, "opsbot", reason, engine.clock())
             await engine.store.write(ledger.put_hold, hold)
             held.append(name)
-    text = (
-        f"opsbot's database was damaged. It is kept as {aside}, and a new one is begun: history, holds, silences and "
-    )
-    text += "quarantined commits are forgotten. The services go on running"
-    text += f"; nothing is deployed until resumed: {', '.join(held)}." if held else "."
-    await engine.tell("", text, level="error", key=f"damaged:{aside.name}")
+    said = message(UpdateCode.DATABASE_DAMAGED, kept=str(aside), services=tuple(held))
+    await engine.tell("", said, level="error", key=f"damaged:{aside.name}")
 
 
 def _notifiers(

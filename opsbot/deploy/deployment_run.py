@@ -1,4 +1,4 @@
-"""One deployment under way: every phase and every step is in the store before it is done, and shown from there."""
+"""One deployment in progress: every phase and step is stored before its work begins, and shown from there."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -8,50 +8,46 @@ from datetime import datetime
 from typing import Any
 
 from opsbot.config import Service
+from opsbot.core.deploy_codes import NoteCode, StepCode
 from opsbot.core.deployment import Deployment, DeploymentKind, DeploymentStep, Hold, Phase, advance
+from opsbot.core.message import Message, MessageError, Param, message
+from opsbot.core.updates import failures_in_a_row, retry_after
 from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.store import Store, ledger
+from opsbot.store.ledger import StaleError
 
-NOTE_MOST = 2000
+TEXT_MOST = 2000
+"""Characters of each untrusted text in a message."""
+PAST = 30
+"""Deployments that are searched for earlier failures of a commit."""
 
 
-class DeployFailure(Exception):  # noqa: N818 - an expected outcome of a deployment
-    """The deployment cannot go on. The text is for people and may hold untrusted words.
+class DeployFailure(MessageError):  # noqa: N818 - an expected outcome of a deployment
+    """The deployment cannot go on.
 
     lasting: the commit's own fault, the same would happen again. tail: the last lines of what failed. innocent: it says
-    nothing of the commit, though it was to be started: it could not be, or somebody else came in between.
+    nothing about the commit, though it was to be started: it could not be, or somebody else intervened.
     """
 
-    def __init__(self, text: str, *, lasting: bool = False, tail: str = "", innocent: bool = False) -> None:
+    def __init__(self, why: Message, *, lasting: bool = False, tail: str = "", innocent: bool = False) -> None:
         """Keep all four."""
-        super().__init__(text)
+        super().__init__(why)
         self.lasting = lasting
         self.tail = tail
         self.innocent = innocent
 
 
-def tried_again(value: Deployment) -> str:
-    """What is to be said of a deployment whose commit is not to blame for its end."""
-    again = value.actor.automatic and value.kind is DeploymentKind.DEPLOY
-    return " It is tried again later." if again else ""
-
-
-def sentence(text: str) -> str:
-    """The text with a full stop, where it has no end."""
-    return text if text.endswith((".", "!", "?")) else f"{text}."
-
-
 @dataclass(slots=True)
-class Doing:
-    """The step that is being done; what is set here is kept with it."""
+class RunningStep:
+    """The current step; what is set here is stored with it."""
 
-    note: str = ""
+    note: Message | None = None
     tail: str = ""
     output: str = ""
 
 
 class DeploymentRun:
-    """The deployment as it stands, and the only way to move it on."""
+    """The deployment as stored, and the only way to move it on."""
 
     def __init__(
         self,
@@ -62,42 +58,40 @@ class DeploymentRun:
         clock: Callable[[], datetime],
         redact: Callable[[str], str] = str,
     ) -> None:
-        """`value` is the stored one. `redact` takes known secrets out of what is written down."""
-        self._redact = redact
+        """`value` is the stored one. `redact` removes known secrets from what is stored."""
         self.value = value
         self.service = service
-        self.remarks: list[str] = []
-        """What the one who reads the outcome should know besides."""
+        self.remarks: list[Message] = []
+        """What the reader of the outcome should know besides."""
         self.lasting = False
-        """Of a deployment that is being undone: whether the commit is to blame, as far as this process saw it."""
+        """While it is rolled back: whether the commit is to blame, as far as this process saw it."""
         self.innocent = False
         """Likewise: whether it surely is not."""
         self._store = store
         self._feed = feed
         self._clock = clock
+        self._redact = redact
 
     async def change(self, **changes: Any) -> None:
-        """Write down more of it.
+        """Store more about it.
 
         Raises:
-            StaleError: another process has it.
+            StaleError: another one moved it on.
         """
         await self._keep(replace(self.value, updated_at=self._clock(), **changes))
 
-    async def move(self, to: Phase, *, note: str | None = None, **changes: Any) -> None:
-        """Write down that the next phase begins."""
-        moved = advance(self.value, to, self._clock(), None if note is None else self._redact(note)[:NOTE_MOST])
-        await self._keep(replace(moved, **changes))
+    async def move(self, to: Phase, *, note: Message | None = None, **changes: Any) -> None:
+        """Store that the next phase begins."""
+        await self._keep(replace(advance(self.value, to, self._clock(), self._clean(note)), **changes))
 
     async def _keep(self, value: Deployment) -> None:
         await self._written(self._store.write(ledger.save, value))
         self._feed.publish("deployment", self.value.id)
 
     async def _written(self, write: Coroutine[Any, Any, Deployment]) -> None:
-        """Keep what is stored in mind, also where this is cancelled: a write that has begun comes to its end.
+        """Keep up with what is stored, even if this is cancelled: a write that has begun comes to its end.
 
-        Who ends what was cancelled goes by the phase: one that is behind would have a prepared release removed that the
-        store says is waiting.
+        Whoever ends what was cancelled goes by the phase: an outdated one would remove a prepared release that waits.
         """
         writing = asyncio.ensure_future(write)
         try:
@@ -112,7 +106,7 @@ class DeploymentRun:
     async def end(
         self,
         to: Phase,
-        note: str,
+        note: Message | None,
         *,
         live: str | None = None,
         quarantined: str | None = None,
@@ -120,8 +114,8 @@ class DeploymentRun:
         lift: bool = False,
         left: str | None = None,
     ) -> None:
-        """Write down its end and all that follows from it, in one go; see `ledger.conclude`."""
-        ended = advance(self.value, to, self._clock(), self._redact(note)[:NOTE_MOST])
+        """Store its end and all that follows from it, in one transaction; see `ledger.conclude`."""
+        ended = advance(self.value, to, self._clock(), self._clean(note))
         await self._written(
             self._store.write(
                 ledger.conclude, ended, live=live, quarantined=quarantined, hold=hold, lift=lift, left=left
@@ -130,43 +124,55 @@ class DeploymentRun:
         self._feed.publish("deployment", self.value.id)
         self._feed.publish("service")
 
-    async def cut(self, why: str, *, failed: bool) -> None:
-        """Close the steps that a process began and did not live to end; not failed: they are begun anew."""
-        now = self._clock()
+    async def retry_at(self) -> datetime | None:
+        """When opsbot tries the commit again, if this ends now as a failure that is not the commit's own fault."""
+        value = self.value
+        if not value.actor.automatic or value.kind is not DeploymentKind.DEPLOY:
+            return None
+        past = await self._store.read(ledger.deployments, value.service, PAST)
+        commit = value.commit_to or value.ref or ""
+        before = failures_in_a_row([each for each in past if each.id < value.id], commit)
+        return self._clock() + retry_after(before + 1)
+
+    async def cut(self, *, failed: bool) -> None:
+        """Close the steps that an earlier process began and did not end; not failed: they are begun again."""
+        now, note = self._clock(), message(NoteCode.INTERRUPTED)
         steps = tuple(
-            replace(each, ended_at=now, ok=False if failed else None, note=why) if each.ended_at is None else each
+            replace(each, ended_at=now, ok=False if failed else None, note=note) if each.ended_at is None else each
             for each in self.value.steps
         )
         if steps != self.value.steps:
             await self.change(steps=steps)
 
     @asynccontextmanager
-    async def step(self, name: str) -> AsyncIterator[Doing]:
-        """Do something as a step: shown while it is done, well when the block ends, failed when it raises."""
-        doing = Doing()
-        begun = DeploymentStep(name, self.value.phase, self._clock())
-        await self.change(steps=(*self.value.steps, begun))
+    async def step(self, code: StepCode, /, **params: Param) -> AsyncIterator[RunningStep]:
+        """Do something as a step: shown while it runs, succeeded when the block ends, failed when it raises."""
+        doing = RunningStep()
+        name = self._cleaned(message(code, **params))
+        await self.change(steps=(*self.value.steps, DeploymentStep(name, self.value.phase, self._clock())))
         try:
             yield doing
+        except StaleError:
+            raise  # whoever moved the deployment on has closed the step
         except BaseException as error:
             if isinstance(error, DeployFailure):
-                doing.note, doing.tail = str(error), error.tail or doing.tail
+                doing.note, doing.tail = error.message, error.tail or doing.tail
             await self._done(doing, ok=False)
             raise
         await self._done(doing, ok=True)
 
-    async def say(self, doing: Doing, note: str) -> None:
+    async def say(self, doing: RunningStep, note: Message | None) -> None:
         """Show how the step goes."""
         doing.note = note
-        await self._last(replace(self.value.steps[-1], note=self._redact(note)[:NOTE_MOST], output=doing.output))
+        await self._last(replace(self.value.steps[-1], note=self._clean(note), output=doing.output))
 
-    async def _done(self, doing: Doing, *, ok: bool) -> None:
+    async def _done(self, doing: RunningStep, *, ok: bool) -> None:
         await self._last(
             replace(
                 self.value.steps[-1],
                 ended_at=self._clock(),
                 ok=ok,
-                note=self._redact(doing.note)[:NOTE_MOST],
+                note=self._clean(doing.note),
                 tail=self._redact(doing.tail),
                 output=doing.output,
             )
@@ -174,3 +180,17 @@ class DeploymentRun:
 
     async def _last(self, step: DeploymentStep) -> None:
         await self.change(steps=(*self.value.steps[:-1], step))
+
+    def _clean(self, value: Message | None) -> Message | None:
+        return None if value is None else self._cleaned(value)
+
+    def _cleaned(self, value: Message) -> Message:
+        """The message without known secrets, its texts clipped."""
+        return Message(value.code, {key: self._clean_param(each) for key, each in value.params.items()})
+
+    def _clean_param(self, value: Param) -> Param:
+        if isinstance(value, str):
+            return self._redact(value)[:TEXT_MOST]
+        if isinstance(value, Message):
+            return self._cleaned(value)
+        return tuple(map(self._clean_param, value)) if isinstance(value, tuple) else value

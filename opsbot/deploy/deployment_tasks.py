@@ -1,8 +1,8 @@
-"""What is under way in this process: a task works on each deployment, and what follows when it ends.
+"""What this process works on: one task per deployment, and what follows its end.
 
-The task belongs to nobody who asked. Where not even the end of a deployment can be written down, it is taken up again
-after a while. When one ends, those who listen are told and the folders are tidied; where another had stood aside for it
-and goes on waiting, a task works on that one again.
+The task belongs to nobody who requested it. If not even the end of a deployment can be stored, it is taken up again
+after a while. At its end listeners are called and the folders are cleaned up; if another deployment was ASIDE for it
+and waits on, a task works on that one again.
 """
 
 import asyncio
@@ -10,10 +10,12 @@ import logging
 import sqlite3
 from collections.abc import Callable
 
+from opsbot.core.deploy_codes import FailureCode
 from opsbot.core.deployment import CHANGED, TAKEN_UP, Deployment, Phase
+from opsbot.core.message import message
 from opsbot.deploy.crash_recovery import abandon, stopped
 from opsbot.deploy.deployment_run import DeploymentRun
-from opsbot.deploy.pipeline import go
+from opsbot.deploy.pipeline import run_pipeline
 from opsbot.deploy.reconcile import tidy
 from opsbot.deploy.target import DeployTarget
 from opsbot.deploy.waiting import Waits
@@ -25,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 class DeploymentTasks:
-    """The deployments that are being worked on, one a service."""
+    """The deployments that are worked on, one a service."""
 
     def __init__(
         self,
@@ -35,48 +37,45 @@ class DeploymentTasks:
         run: Callable[[Deployment, DeployTarget], DeploymentRun],
         again: float,
     ) -> None:
-        """again: seconds until a deployment whose end could not be written down is taken up again."""
+        """again: seconds until a deployment whose end could not be stored is taken up again."""
         self._store = store
         self._feed = feed
         self._waits = waits
-        self._course = run
+        self._run = run
         self._again = again
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._courses: dict[str, DeploymentRun] = {}
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._current: dict[str, DeploymentRun] = {}
         self._after: set[asyncio.Task[None]] = set()
         self._listeners: list[Callable[[Deployment], None]] = []
         self.closing = False
-        waits.replaced = self._replaced
 
     def launch(self, value: Deployment, target: DeployTarget, *, resumed: bool = False) -> None:
         """Have a task work on it."""
-        run = self._courses[target.name] = self._course(value, target)
-        self._tasks[target.name] = asyncio.get_running_loop().create_task(
-            self._run(run, target, resumed=resumed), name=f"deployment {value.id} of {target.name}"
+        run = self._current[target.name] = self._run(value, target)
+        self._tasks[value.id] = asyncio.get_running_loop().create_task(
+            self._work(run, target, resumed=resumed), name=f"deployment {value.id} of {target.name}"
         )
 
     def listen(self, listener: Callable[[Deployment], None]) -> None:
-        """Call this, on the event loop, when a deployment has come to its end. It must not block."""
+        """Call this, on the event loop, when a deployment has ended. It must not block."""
         self._listeners.append(listener)
 
-    # How it stands
-
     def busy(self, service: str) -> bool:
-        """Whether a deployment of this service is under way here. One that waits is not: what runs is looked after."""
-        return service in self._tasks and self._courses[service].value.phase is not Phase.WAITING
+        """Whether a deployment of this service is in progress here. One that waits is not: the service is watched."""
+        return service in self._current and self._current[service].value.phase is not Phase.WAITING
 
     def waiting(self, service: str) -> Deployment | None:
         """The deployment of a service that waits here before its switch."""
-        run = self._courses.get(service)
+        run = self._current.get(service)
         return run.value if run is not None and run.value.phase is Phase.WAITING else None
 
     async def idle(self) -> None:
-        """Wait until no deployment is under way."""
-        while busy := [task for service, task in self._tasks.items() if self.busy(service)]:
+        """Wait until no deployment is in progress."""
+        while busy := [self._tasks[run.value.id] for name, run in self._current.items() if self.busy(name)]:
             await asyncio.wait(busy)
 
     async def wait(self, number: int) -> Deployment:
-        """The deployment, once it has come to its end.
+        """The deployment, once it has ended.
 
         Raises:
             LookupError: there is none of that number.
@@ -86,8 +85,8 @@ class DeploymentTasks:
                 found = await self._store.read(ledger.deployment, number)
                 if found is None:
                     raise LookupError(f"there is no deployment {number}")
-                task = self._tasks.get(found.service)
-                if task is not None and self._courses[found.service].value.id == number:
+                task = self._tasks.get(number)
+                if task is not None:
                     await asyncio.wait({task})
                 elif found.finished:
                     return found
@@ -97,9 +96,9 @@ class DeploymentTasks:
     async def close(self, grace: float) -> None:
         """Stop; see `Deployer.close`."""
         self.closing = True
-        for service, task in self._tasks.items():
-            if self._courses[service].value.phase not in CHANGED:
-                task.cancel()
+        for run in self._current.values():
+            if run.value.phase not in CHANGED:
+                self._tasks[run.value.id].cancel()
         if self._tasks:
             await asyncio.wait(self._tasks.values(), timeout=grace)
         left = [*self._tasks.values(), *self._after]
@@ -107,9 +106,7 @@ class DeploymentTasks:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
 
-    # The task
-
-    async def _run(self, run: DeploymentRun, target: DeployTarget, *, resumed: bool) -> None:
+    async def _work(self, run: DeploymentRun, target: DeployTarget, *, resumed: bool) -> None:
         try:
             while not await self._attempt(run, target, resumed=resumed):
                 await asyncio.sleep(self._again)
@@ -120,19 +117,20 @@ class DeploymentTasks:
             await stopped(run, target)
             raise
         finally:
-            if self._courses.get(target.name) is run:
-                del self._tasks[target.name], self._courses[target.name]
+            del self._tasks[run.value.id]
+            if self._current.get(target.name) is run:
+                del self._current[target.name]
             if run.value.finished:
                 self._finished(run.value, target)
 
     async def _attempt(self, run: DeploymentRun, target: DeployTarget, *, resumed: bool) -> bool:
-        """Bring it to its end; False where even that could not be written down, and is to be tried again."""
+        """Bring it to its end; False if even that could not be stored, and is to be tried again."""
         try:
             async with target.lock:
                 if resumed and run.value.phase not in TAKEN_UP:
-                    await abandon(run, target, "opsbot could not go on: its own state could not be written")
+                    await abandon(run, target, message(FailureCode.STATE_NOT_WRITTEN))
                 else:
-                    await go(run, target, self._waits, resumed=resumed)
+                    await run_pipeline(run, target, self._waits, self._superseded, resumed=resumed)
         except StaleError:
             raise
         except Exception:
@@ -148,7 +146,7 @@ class DeploymentTasks:
             self._after.add(task)
             task.add_done_callback(self._after.discard)
 
-    def _replaced(self, deployment: Deployment) -> None:
+    def _superseded(self, deployment: Deployment) -> None:
         self._feed.publish("deployment", deployment.id)
         self._tell(deployment)
 
@@ -157,27 +155,27 @@ class DeploymentTasks:
             try:
                 listener(ended)
             except Exception:
-                log.exception("what was to follow the end of deployment %s failed", ended.id)
+                log.exception("a listener failed at the end of deployment %s", ended.id)
 
     async def _follow(self, ended: Deployment, target: DeployTarget) -> None:
         if ended.let_go_on is not None:
-            await self._let_go_on(ended.let_go_on, target)
+            await self._wait_on(ended.let_go_on, target)
         try:
             await tidy(target)
         except Exception:
-            # The edge of a task nobody waits for; the next deployment's tidying tries again.
-            log.exception("tidying %s failed", target.name)
+            # The edge of a task nobody waits for; the next deployment's cleanup tries again.
+            log.exception("cleaning up %s failed", target.name)
 
-    async def _let_go_on(self, number: int, target: DeployTarget) -> None:
-        """Work on the one that stood aside again, which waits since the other one has ended."""
+    async def _wait_on(self, number: int, target: DeployTarget) -> None:
+        """Work again on the deployment that was ASIDE and waits on since the other one has ended."""
         while True:
             try:
                 waiting = await self._store.read(ledger.deployment, number)
             except sqlite3.Error:
-                log.exception("deployment %s is to go on waiting and cannot be read", number)
+                log.exception("deployment %s is to wait on and cannot be read", number)
                 await asyncio.sleep(self._again)
                 continue
-            if waiting is not None and waiting.phase is Phase.WAITING and waiting.service not in self._tasks:
+            if waiting is not None and waiting.phase is Phase.WAITING and waiting.service not in self._current:
                 self._feed.publish("deployment", number)
                 self.launch(waiting, target, resumed=True)
             return

@@ -1,4 +1,4 @@
-"""What opsbot does to a release's files by a command, as whoever runs the install steps: they may be that user's."""
+"""What opsbot does to a release's files by commands, as the user of the install steps: they may be that user's."""
 
 import asyncio
 import sys
@@ -16,7 +16,7 @@ SMALL_LIMIT = timedelta(minutes=2)
 
 
 class FileJobs:
-    """The file_jobs in one service's folder for releases."""
+    """The commands in one service's folder for releases."""
 
     def __init__(self, folder: Path, mark: str) -> None:
         """`mark` see `MARK`."""

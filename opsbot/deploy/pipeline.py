@@ -1,24 +1,27 @@
-"""The story of a deployment, from top to bottom, and which way it takes when something goes wrong.
+"""The pipeline of a deployment, from top to bottom, and what happens if something fails.
 
     deploy:    fetch → prepare → install ┐
-                                         ├→ (wait) → switch → restart → verify → live, or back to the release before
-    rollback:  its release stands        ┘
+                                         ├→ (wait) → switch → restart → verify → live, or back to the previous release
+    rollback:  its release is on disk    ┘
 
-Each phase is written down before its work begins (`opsbot.deploy.deployment_run`). Up to the switch nothing live has changed,
-and what goes wrong ends it as failed; from there on it is undone. How each of these goes stands in a file of its own:
-`prepare`, `waiting`, `rolling` (restart), `verify`, `undo`; what becomes of one that was cut short in `interrupted`.
+Each phase is stored before its work begins (`deployment_run`). Up to the switch nothing live has changed, and a failure
+ends the deployment as failed; from there on it is rolled back. Details: `release_folders` and `in_place` (the two
+strategies), `waiting`, `rolling_restart`, `verify`, `rollback`; after a crash `crash_recovery`.
 """
 
 import asyncio
 import logging
 import sqlite3
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from functools import partial
 
 from opsbot.core.access import Origin
+from opsbot.core.deploy_codes import FailureCode, NoteCode, OutcomeCode, RemarkCode, StepCode
 from opsbot.core.deployment import (
     CHANGED,
     TAKEN_UP,
+    Deployment,
     DeploymentKind,
     DeploymentRequest,
     Phase,
@@ -26,13 +29,14 @@ from opsbot.core.deployment import (
     Release,
     decide,
 )
-from opsbot.deploy.deployment_run import DeployFailure, DeploymentRun, sentence, tried_again
+from opsbot.core.message import message, message_of, plain
+from opsbot.deploy.deployment_run import DeployFailure, DeploymentRun
 from opsbot.deploy.preconditions import gather, objection
-from opsbot.deploy.releases import told
-from opsbot.deploy.rollback import undo
+from opsbot.deploy.releases import release_error
+from opsbot.deploy.rollback import roll_back
 from opsbot.deploy.rolling_restart import bring_up
 from opsbot.deploy.target import DeployTarget
-from opsbot.deploy.waiting import GivenUp, Waits
+from opsbot.deploy.waiting import Waits
 from opsbot.source.remote import RemoteError
 from opsbot.source.repo import BadRefError, is_full_id
 from opsbot.store import StoreError, ledger
@@ -40,70 +44,97 @@ from opsbot.store.ledger import StaleError
 
 log = logging.getLogger(__name__)
 
+Superseded = Callable[[Deployment], None]
+"""Called with the deployment that another one, being ready, supersedes."""
 
-async def go(run: DeploymentRun, target: DeployTarget, waits: Waits, *, resumed: bool) -> None:
-    """Bring a deployment to its end, from its beginning or, resumed, from the phase that it stands in.
+
+async def run_pipeline(
+    run: DeploymentRun, target: DeployTarget, waits: Waits, superseded: Superseded, *, resumed: bool
+) -> None:
+    """Bring a deployment to its end, from its beginning or, resumed, from its phase.
+
+    Returns early where another deployment supersedes it.
 
     Raises:
         StaleError: another process has it.
     """
-    try:
-        if run.value.phase is Phase.UNDOING:
-            await undo(run, target)
-        elif resumed:
-            await _swing(run, target, waits, resumed=True)
-        elif run.value.kind is DeploymentKind.ROLLBACK:
-            await _return(run, target, waits)
+    if run.value.phase is not Phase.UNDOING:
+        if resumed:
+            work = _activate(run, target, waits, superseded, resumed=True)
         else:
-            await _bring(run, target, waits)
+            work = (_return if run.value.kind is DeploymentKind.ROLLBACK else _deploy)(run, target, waits, superseded)
+        failure = await _failure_of(run, target, work)
+        if failure is None:
+            return
+        if run.value.phase not in CHANGED:
+            await _fail(run, target, failure)
+            return
+        run.lasting, run.innocent = failure.lasting, failure.innocent
+        await run.move(Phase.UNDOING, note=failure.message)
+    failure = await _failure_of(run, target, roll_back(run, target))
+    if failure is not None:
+        note = message(OutcomeCode.ROLLBACK_BROKE, cause=run.value.note, error=failure.message)
+        await run.end(Phase.STUCK, note)
+
+
+async def _failure_of(
+    run: DeploymentRun, target: DeployTarget, work: Coroutine[None, None, None]
+) -> DeployFailure | None:
+    """Do it; why it failed, None where the deployment has ended or another one supersedes it."""
+    try:
+        await work
     except DeployFailure as failure:
-        await _set_back(run, target, waits, failure)
+        return failure
     except StaleError:
-        raise
+        if not await _is_aside(run, target):
+            raise
     except OSError as error:
-        why = await asyncio.to_thread(told, error, target.source.directory)
-        await _set_back(run, target, waits, DeployFailure(str(why)))
+        return DeployFailure((await asyncio.to_thread(release_error, error, target.source.directory)).message)
     except Exception as error:
         log.exception("deployment %s of %s", run.value.id, target.name)
         if not run.value.finished:
-            await _set_back(run, target, waits, DeployFailure(f"{type(error).__name__}: {error}"))
+            kind = type(error).__name__
+            return DeployFailure(message(FailureCode.UNEXPECTED, kind=kind, error=plain(str(error))))
+    return None
 
 
-async def _bring(run: DeploymentRun, target: DeployTarget, waits: Waits) -> None:
-    """A deploy: its commit is fetched and a release made of it."""
+async def _fail(run: DeploymentRun, target: DeployTarget, failure: DeployFailure) -> None:
+    """End a deployment that has changed nothing live."""
+    await target.discard(run.value)
+    blamed = run.value.commit_to if failure.lasting else None
+    retry_at = None if blamed else await run.retry_at()
+    note = message(OutcomeCode.FAILED, cause=failure.message, retry_at=retry_at)
+    await run.end(Phase.FAILED, note, quarantined=blamed)
+
+
+async def _deploy(run: DeploymentRun, target: DeployTarget, waits: Waits, superseded: Superseded) -> None:
+    """Fetch a commit, make a release of it and activate that."""
     value = run.value
     await run.move(Phase.FETCHING)
-    await target.recognise_locked()
+    await target.strategy.recognise()
     wanted = value.ref or target.source.branch
-    async with run.step(f"fetch {wanted[:10] if is_full_id(wanted) else wanted}") as doing:
-        commit = await _fetch(target, value.ref)
-        doing.note = commit[:10]
+    async with run.step(StepCode.FETCH, ref=wanted[:10] if is_full_id(wanted) else wanted) as doing:
+        try:
+            commit = await target.repository.bring(value.ref)
+        except (BadRefError, RemoteError) as error:
+            raise DeployFailure(error.message) from error
+        doing.note = message(NoteCode.COMMIT, commit=commit)
     request = DeploymentRequest(value.service, value.kind, value.actor, ref=commit)
     facts = replace(await gather(target, request), unfinished=None)
     verdict = decide(request, facts)
     if isinstance(verdict, Refused):
-        await run.end(Phase.SKIPPED, verdict.text)
+        await run.end(Phase.SKIPPED, verdict.message)
         return
     async with target.installing:
         release = await _prepare(run, target, commit, facts.live)
     await target.store.write(ledger.add_release, target.name, release)
-    await _swing(run, target, waits)
-
-
-async def _fetch(target: DeployTarget, ref: str | None) -> str:
-    try:
-        return await target.repository.bring(ref)
-    except BadRefError as error:
-        raise DeployFailure(str(error)) from error
-    except RemoteError as error:
-        raise DeployFailure(error.text) from error
+    await _activate(run, target, waits, superseded)
 
 
 async def _prepare(run: DeploymentRun, target: DeployTarget, commit: str, live: Release | None) -> Release:
     commits, total = await target.repository.commits_between(live.commit if live else None, commit)
     if live is not None and not await target.follows(commit, live.commit):
-        text = f"{commit[:10]} does not follow from {live.commit[:10]}: it is older, or the history was rewritten"
-        run.remarks.append(text)
+        run.remarks.append(message(RemarkCode.NOT_A_SUCCESSOR, commit=commit, live=live.commit))
     name = await asyncio.to_thread(target.releases.name, commit, target.clock())
     await run.move(
         Phase.PREPARING,
@@ -114,45 +145,51 @@ async def _prepare(run: DeploymentRun, target: DeployTarget, commit: str, live: 
         commits=commits,
         commits_total=total,
     )
-    await target.prepare(run, name, commit, live)
+    await target.strategy.prepare(run, name, commit, live)
     await run.move(Phase.INSTALLING)
-    await target.install(run, name, commit, live)
+    await target.strategy.install(run, name, commit, live)
     shown = await target.repository.commit(commit)
     return Release(name, commit, target.clock(), good=False, title=shown.title if shown else "")
 
 
-async def _return(run: DeploymentRun, target: DeployTarget, waits: Waits) -> None:
-    """A rollback: its release stands on disk already."""
-    await target.recognise_locked()
+async def _return(run: DeploymentRun, target: DeployTarget, waits: Waits, superseded: Superseded) -> None:
+    """Activate a release that is on disk already."""
+    await target.strategy.recognise()
     facts = await target.known()
-    back = next((release for release in facts.releases if release.name == run.value.release_to), None)
+    wanted = run.value.release_to or ""
+    back = next((release for release in facts.releases if release.name == wanted), None)
     if back is None or not await asyncio.to_thread(target.releases.stands, back.name):
-        raise DeployFailure(f"the folder of release {run.value.release_to} is gone")
+        raise DeployFailure(message(FailureCode.RELEASE_GONE, release=wanted))
     live = facts.live
     await run.change(
         commit_to=back.commit,
         commit_from=live.commit if live else None,
         release_from=live.name if live else None,
     )
-    await target.ready(run, back.name)
-    await _swing(run, target, waits)
+    await target.strategy.check_return(run, back.name)
+    await _activate(run, target, waits, superseded)
 
 
-async def _swing(run: DeploymentRun, target: DeployTarget, waits: Waits, *, resumed: bool = False) -> None:
-    """Wait, switch, restart, verify; where it was cut short, from the phase that it stands in."""
+async def _activate(
+    run: DeploymentRun, target: DeployTarget, waits: Waits, superseded: Superseded, *, resumed: bool = False
+) -> None:
+    """Wait, switch, restart, verify; after a crash from the phase that it is in."""
     name = run.value.release_to or ""
     if run.value.phase not in TAKEN_UP:
         waited = await target.store.read(ledger.aside, run.value)
-        await run.move(Phase.WAITING if await waits.against(run.value) else Phase.SWITCHING)
+        await run.move(Phase.WAITING if await waits.must_wait(run.value) else Phase.SWITCHING)
         if waited is not None:
-            waits.replaced(replace(waited, phase=Phase.REPLACED))
+            superseded(replace(waited, phase=Phase.REPLACED))
     if run.value.phase is Phase.WAITING:
-        if not await _waited(run, target, waits):
+        refusal = await waits.quiet(run, partial(objection, target, run.value))
+        if refusal is not None:
+            await run.end(Phase.SKIPPED, refusal)
+            await target.discard(run.value)
             return
         await run.move(Phase.SWITCHING)
     if run.value.phase is Phase.SWITCHING or await asyncio.to_thread(target.releases.live) != name:
-        await target.lay(run, name)
-        async with run.step(f"switch to {name}"):
+        await target.strategy.lay(run, name)
+        async with run.step(StepCode.SWITCH, release=name):
             await target.switch(name)
     if run.value.phase is Phase.SWITCHING:
         await run.move(Phase.RESTARTING)
@@ -164,38 +201,9 @@ async def _swing(run: DeploymentRun, target: DeployTarget, waits: Waits, *, resu
     await _live(run, target, name)
 
 
-async def _waited(run: DeploymentRun, target: DeployTarget, waits: Waits) -> bool:
-    """Wait; whether it is to be done then, rather than ended, or left to stand aside for another."""
-    while True:
-        came = await waits.quiet(run, partial(objection, target, run.value))
-        if isinstance(came, GivenUp):
-            await run.end(Phase.SKIPPED, sentence(came.why))
-            await target.discard(run.value)
-            return False
-        if came is None:
-            return True
-        if await came.take_over(run.value):
-            # It stands aside, and whatever goes wrong from here on is not to be dealt with as a failure of it.
-            try:
-                await _discard_replaced(run, target)
-            except (sqlite3.Error, StoreError, OSError) as error:
-                log.warning("%s: what was replaced is left to the tidying: %s", target.name, error)
-            return False
-
-
-async def _discard_replaced(run: DeploymentRun, target: DeployTarget) -> None:
-    """While one waits, what it has replaced is kept; not that of many in a row. The last is left to the tidying."""
-    number = run.value.instead_of
-    replaced = None if number is None else await target.store.read(ledger.deployment, number)
-    if replaced is None or replaced.phase is not Phase.REPLACED:
-        return
-    # What took this one's target may be a rollback to that very release.
-    if replaced.release_to not in await target.store.read(ledger.prepared, target.name):
-        await target.discard(replaced)
-
-
 async def _live(run: DeploymentRun, target: DeployTarget, name: str) -> None:
-    value, note = run.value, "; ".join(run.remarks)
+    value = run.value
+    note = message(OutcomeCode.LIVE, remarks=tuple(run.remarks)) if run.remarks else None
     hold = await target.store.read(ledger.hold, target.name)
     waits = hold.waits if hold else None
     if value.kind is DeploymentKind.ROLLBACK and not await target.follows(value.commit_to, value.commit_from):
@@ -209,16 +217,18 @@ async def _live(run: DeploymentRun, target: DeployTarget, name: str) -> None:
     await run.end(Phase.LIVE, note, live=name, lift=not older)
 
 
-async def _set_back(run: DeploymentRun, target: DeployTarget, waits: Waits, failure: DeployFailure) -> None:
-    """It went wrong: undo it, or end it where nothing live has changed."""
-    if run.value.phase is Phase.UNDOING:
-        await run.end(Phase.STUCK, f"{run.value.note} Going back failed: {failure}. A human is needed.")
-    elif run.value.phase in CHANGED:
-        run.lasting, run.innocent = failure.lasting, failure.innocent
-        await run.move(Phase.UNDOING, note=sentence(str(failure)))
-        await go(run, target, waits, resumed=True)
-    else:
-        await target.discard(run.value)
-        blamed = run.value.commit_to if failure.lasting else None
-        again = "" if blamed else tried_again(run.value)
-        await run.end(Phase.FAILED, sentence(str(failure)) + again, quarantined=blamed)
+async def _is_aside(run: DeploymentRun, target: DeployTarget) -> bool:
+    """Whether another deployment supersedes this one. What this one superseded is not kept any longer then."""
+    stored = await target.store.read(ledger.deployment, run.value.id)
+    if stored is None or stored.phase not in {Phase.ASIDE, Phase.REPLACED}:
+        return False
+    number = stored.instead_of
+    try:
+        earlier = None if number is None else await target.store.read(ledger.deployment, number)
+        # The deployment that supersedes this one may be a rollback to that very release.
+        kept = await target.store.read(ledger.prepared, target.name)
+        if earlier is not None and earlier.phase is Phase.REPLACED and earlier.release_to not in kept:
+            await target.discard(earlier)
+    except (sqlite3.Error, StoreError, OSError) as error:
+        log.warning("%s: what was superseded is left to the cleanup: %s", target.name, message_of(error))
+    return True

@@ -1,4 +1,4 @@
-"""May it begin, and may one that waits still be done: the facts are gathered here, `decide` in the core decides."""
+"""Whether a deployment may begin, and one that waits may still be done: gathers the facts that `decide` needs."""
 
 from dataclasses import replace
 
@@ -11,13 +11,14 @@ from opsbot.core.deployment import (
     Refused,
     decide,
 )
+from opsbot.core.message import Message
 from opsbot.deploy.target import DeployTarget
 from opsbot.source.remote import RemoteError
 from opsbot.source.repo import BadRefError, is_full_id
 
 
 async def gather(target: DeployTarget | None, request: DeploymentRequest) -> DeploymentFacts:
-    """All that bears on a request; `target` None: the service has no source."""
+    """The facts a request is decided by; `target` None: the service has no source."""
     if target is None:
         return DeploymentFacts(has_source=False)
     facts = await target.known()
@@ -29,19 +30,19 @@ async def gather(target: DeployTarget | None, request: DeploymentRequest) -> Dep
 
 
 async def named(target: DeployTarget, request: DeploymentRequest, commit: str | None) -> str | Refused | None:
-    """The commit a person names, fetched: it may be the one that waits. What comes by itself names it in full."""
+    """The commit a person names, fetched: it may be the one that waits. An automatic request names it in full."""
     if request.kind is DeploymentKind.ROLLBACK or commit is not None or request.actor.automatic:
         return commit
     try:
         return await target.repository.bring(request.ref)
     except BadRefError as error:
-        return Refused(RefusalReason.BAD_REF, str(error))
+        return Refused(RefusalReason.BAD_REF, error.message)
     except RemoteError as error:
-        return Refused(RefusalReason.NOT_READY, error.text)
+        return Refused(RefusalReason.NOT_READY, error.message)
 
 
-async def objection(target: DeployTarget, value: Deployment) -> str:
-    """Why one that waits may not be done any more: what would refuse it if it were asked for now."""
+async def objection(target: DeployTarget, value: Deployment) -> Message | None:
+    """Why a deployment that waits may not be done any more: what would refuse it if it were requested now."""
     request = DeploymentRequest(value.service, value.kind, value.actor, ref=value.commit_to, release=value.release_to)
     verdict = decide(request, replace(await gather(target, request), unfinished=None))
-    return verdict.text if isinstance(verdict, Refused) else ""
+    return verdict.message if isinstance(verdict, Refused) else None

@@ -1,14 +1,17 @@
-"""Makes the folders and the ledger say the same: after a deployment, and at the start of the daemon."""
+"""Reconciles release folders with the database: after a deployment, and at the start of the daemon."""
 
 import asyncio
 import logging
 from collections.abc import Mapping
 
 from opsbot.config import Strategy
-from opsbot.core.deployment import Release, previous_good
+from opsbot.core.deploy_codes import UpdateCode
+from opsbot.core.deployment import Release, commit_in, previous_good
+from opsbot.core.message import encode, message
 from opsbot.core.model import Live, NotificationKind
 from opsbot.deploy.deployment_run import DeployFailure
 from opsbot.deploy.target import DeployTarget
+from opsbot.messages import render
 from opsbot.store import ledger, outbox
 
 log = logging.getLogger(__name__)
@@ -31,9 +34,9 @@ async def tidy(target: DeployTarget) -> None:
 
 
 async def put_right(target: DeployTarget, *, busy: bool) -> None:
-    """Clear away what a killed process left, and have `current` point to what is live.
+    """Remove what a killed process left, and have `current` point to what is live.
 
-    busy: a deployment has been taken up, which sees to `current` itself.
+    busy: a deployment continues, which changes `current` itself.
     """
     if target.source.strategy is Strategy.IN_PLACE:
         await target.recognise()
@@ -64,12 +67,14 @@ async def _point(target: DeployTarget, live: str) -> None:
         return
     try:
         await target.switch(live)
-        level, text = "warning", f"`current` pointed to {pointed or 'nothing'}; it points to {live} again"
+        level, said = "warning", message(UpdateCode.LINK_RESTORED, service=target.name, pointed=pointed, release=live)
     except DeployFailure as failure:
-        level, text = "error", f"`current` points to {pointed or 'nothing'} and not to {live}: {failure}"
-    log.warning("%s: %s", target.name, text)
+        error = failure.message
+        said = message(UpdateCode.LINK_WRONG, service=target.name, pointed=pointed, release=live, error=error)
+        level = "error"
+    log.warning("%s", render(said))
     now = target.clock()
-    body: dict[str, object] = {"text": f"{target.name}: {text}", "level": level}
+    body: dict[str, object] = {"message": encode(said), "level": level}
     key = f"link:{target.name}:{live}:{now:%Y%m%d}"
     await target.store.write(outbox.put, key, NotificationKind.WORD, target.name, now, body=body)
 
@@ -79,7 +84,7 @@ async def _adopt(target: DeployTarget) -> None:
     name = await asyncio.to_thread(target.releases.live)
     if name is None or not await asyncio.to_thread(target.releases.stands, name):
         return
-    commit = await target.repository.commit(name.split("-")[1])
+    commit = await target.repository.commit(commit_in(name))
     if commit is None:
         return
     log.warning("%s: took over release %s, which this state directory did not know", target.name, name)

@@ -7,7 +7,7 @@
     DIRECTORY/shared/                                  linked into each release
 
 A release is made at its final path, not renamed into it: a Python virtual environment, or a native module that was
-built, has the path in it. A folder counts as a release only when its `.part` is gone and the ledger knows it.
+built, contains the path. A folder counts as a release only when its `.part` is gone and the ledger knows it.
 
 Everything here blocks: call it in a thread.
 """
@@ -23,33 +23,29 @@ from pathlib import Path
 from typing import Any
 
 from opsbot.config import Source
+from opsbot.core.deploy_codes import FailureCode
+from opsbot.core.message import Message, MessageError, message
 from opsbot.deploy import shared_permissions
 from opsbot.deploy.sharing import Shared, SharingError
 from opsbot.errand.removal import remove_own
 from opsbot.filesystem.disk import file_system, is_full, remove, sync_file_system, sync_folder, used
 from opsbot.filesystem.processes_in_folder import processes_in
-from opsbot.formatting import size
 
 MARGIN = 100 * 1024 * 1024
 """Bytes that must be free beside the size of one more release."""
 _NAME = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{10}(?:-\d+)?")
 
 
-class ReleaseError(Exception):
-    """A release folder cannot be made or switched to; the text says why. `no_space`: the file system is full."""
-
-    def __init__(self, text: str, *, no_space: bool = False) -> None:
-        """Keep both."""
-        super().__init__(text)
-        self.no_space = no_space
+class ReleaseError(MessageError):
+    """A release folder cannot be made or switched to; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What is written down of a release beside its folder.
+    """What is stored about a release beside its folder.
 
-    steps: a digest of how each install step is configured (one configured otherwise is run anew), and how it went.
-    changed and added: what the install itself did to the exported files, so that it is not taken for a person's doing.
+    steps: a digest of how each install step is configured (a changed one is run again), and how it went.
+    changed and added: what the install itself did to the exported files, so that it is not mistaken for a person's.
     """
 
     steps: Mapping[str, str] = field(default_factory=dict)
@@ -140,10 +136,10 @@ class Releases:
         free = figures.f_bavail * figures.f_frsize
         needed = self.margin + (used(self.path(live)) if live else 0)
         if free < needed:
-            text = f"not enough space on {file_system(self.directory)}: a release needs {size(needed)}"
-            raise ReleaseError(text, no_space=True)
+            where = file_system(self.directory)
+            raise ReleaseError(message(FailureCode.NOT_ENOUGH_SPACE, where=where, needed=needed))
 
-    def share(self, name: str, *, guarded: bool = False) -> list[str]:
+    def share(self, name: str, *, guarded: bool = False) -> list[Message]:
         """Link the shared paths into a new release; remarks for people. See `opsbot.deploy.sharing`.
 
         Raises:
@@ -153,7 +149,7 @@ class Releases:
             try:
                 return Shared(self.shared, self.source.shared).link(self.path(name), guarded=guarded)
             except SharingError as error:
-                raise ReleaseError(str(error)) from error
+                raise ReleaseError(error.message) from error
 
     def complete(self, name: str, about: About) -> None:
         """All of it is there: on the disk, should the power fail now, and not marked any more.
@@ -185,7 +181,7 @@ class Releases:
         What cannot be removed is left for the next time. guarded: another user may write in it meanwhile.
         """
         if self.live() == name:
-            raise ReleaseError(f"{name} is live and is not removed")
+            raise ReleaseError(message(FailureCode.RELEASE_LIVE, release=name))
         with suppress(OSError):  # on a full disk there may be no room for the mark
             if self.path(name).exists():
                 self._part(name).touch()
@@ -213,7 +209,7 @@ class Releases:
             ReleaseError: the release is not there, or the link cannot be put in its target.
         """
         if not self.stands(name):
-            raise ReleaseError(f"the folder of release {name} is not there")
+            raise ReleaseError(message(FailureCode.RELEASE_GONE, release=name))
         self._see_no_folder()
         fresh = self.directory / f".current.{os.getpid()}"
         with _told(self.directory):
@@ -224,7 +220,7 @@ class Releases:
 
     def _see_no_folder(self) -> None:
         if self.current.exists() and not self.current.is_symlink():
-            raise ReleaseError(f"{self.current} is a folder, where opsbot keeps a link: move it away")
+            raise ReleaseError(message(FailureCode.CURRENT_IS_FOLDER, path=str(self.current)))
 
     def take_away(self) -> None:
         """Remove the `current` link: there is no release to run."""
@@ -272,11 +268,12 @@ class _told:  # noqa: N801 - reads as a statement
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if isinstance(error, OSError):
-            raise told(error, self._directory) from error
+            raise release_error(error, self._directory) from error
 
 
-def told(error: OSError, directory: Path) -> ReleaseError:
-    """The error in words for people."""
+def release_error(error: OSError, directory: Path) -> ReleaseError:
+    """What an OSError means for a release."""
     if is_full(error):
-        return ReleaseError(f"no space left on {file_system(directory)}", no_space=True)
-    return ReleaseError(f"{error.filename or directory}: {error.strerror}")
+        return ReleaseError(message(FailureCode.NO_SPACE, where=file_system(directory)))
+    path = str(error.filename or directory)
+    return ReleaseError(message(FailureCode.FILE_ERROR, path=path, error=error.strerror))

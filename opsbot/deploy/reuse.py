@@ -1,7 +1,7 @@
-"""What an install step made for the live release is taken over by the next one, where its files are the same.
+"""What an install step made for the live release is reused by the next one, if its files are the same.
 
-The same by content, as the commits have them. A virtual environment (`.venv`) is taken over only where `keep` names it:
-the paths inside it are rewritten then, as far as Python itself writes them.
+The same by content, as in the commits. A virtual environment (`.venv`) is reused only if `keep` names it: the paths
+inside it are rewritten then, as far as Python itself writes them.
 """
 
 import asyncio
@@ -11,7 +11,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from opsbot.config import InstallStep
+from opsbot.core.deploy_codes import FailureCode, NoteCode
 from opsbot.core.deployment import Release
+from opsbot.core.message import Param, message
 from opsbot.core.patterns import fits
 from opsbot.deploy.deployment_run import DeployFailure
 from opsbot.deploy.file_jobs import FileJobs
@@ -70,7 +72,7 @@ class Reuse:
             result = await self._file_jobs.copy(steps, source / name, folder / name, output)
             if result.no_space:
                 where = await asyncio.to_thread(file_system, self._releases.directory)
-                raise DeployFailure(f"no space left on {where}", tail=result.tail)
+                raise DeployFailure(message(FailureCode.NO_SPACE, where=where), tail=result.tail)
             if not result.ok or not await self._file_jobs.move_environment(steps, folder / name, source / name, output):
                 await self._file_jobs.clear(steps, folder / name, output)
                 return False
@@ -88,12 +90,12 @@ def digest(step: InstallStep) -> str:
     return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
-def changed_names(step: InstallStep) -> str:
-    """The files a step goes by, as they are shown."""
+def changed_names(step: InstallStep) -> tuple[Param, ...]:
+    """The files a step depends on, as they are shown."""
     return some([Path(pattern).name if "*" not in pattern else pattern for pattern in step.when_changed])
 
 
-def some(paths: Sequence[str]) -> str:
+def some(paths: Sequence[str]) -> tuple[Param, ...]:
     """The first few of them, and how many more there are."""
     more = len(paths) - SHOWN_PATHS
-    return ", ".join(paths[:SHOWN_PATHS]) + (f" and {more} more" if more > 0 else "")
+    return (*paths[:SHOWN_PATHS], message(NoteCode.AND_MORE, count=more)) if more > 0 else tuple(paths)

@@ -1,7 +1,7 @@
-"""A release is started in a service: at once where it is one, else unit after unit, each looked at before the next.
+"""Starts a release in a service: at once if it is one unit, else unit by unit, each verified before the next.
 
-While one unit is restarted the others serve. What is not well stops it there, and the way back touches only units that
-do not run the release before. An opsbot that takes this up from one that died goes by what each unit runs.
+While one unit is restarted the others serve. A failure stops it there, and the rollback touches only units that do not
+run the previous release. An opsbot that takes this up after a crash goes by what each unit runs.
 """
 
 from collections.abc import Mapping
@@ -10,38 +10,37 @@ from dataclasses import replace
 from datetime import timedelta
 
 from opsbot.config import Service, Strategy
+from opsbot.core.deploy_codes import FailureCode, NoteCode, StepCode
 from opsbot.core.deployment import DeploymentStep
+from opsbot.core.message import Message, message
 from opsbot.deploy.deployment_run import DeployFailure, DeploymentRun
 from opsbot.deploy.target import DeployTarget
 from opsbot.deploy.verify import Verifier
-from opsbot.services.port import Activity, ManagerError, ServiceManager, ServiceState
+from opsbot.services.port import Activity, ServiceManager, ServiceState
 
 SETTLE = timedelta(seconds=2)
-"""How long one unit must be well before the next is touched; the whole service gets its full soak afterwards."""
+"""How long one unit must be healthy before the next is touched; the whole service gets its full soak afterwards."""
 
 
 async def bring_up(run: DeploymentRun, target: DeployTarget, release: str, *, resumed: bool) -> ServiceState:
-    """Have all of the service run the release that `current` points to; how it stood when each was started.
+    """Have all of the service run the release that `current` points to; the state when each unit was started.
 
     resumed: an earlier opsbot may have started it already, all or in part.
 
     Raises:
-        DeployFailure: one does not start, or is not well; those after it were not touched.
+        DeployFailure: one does not start, or fails its checks; those after it were not touched.
     """
     parts = target.manager.parts(target.name)
     state = await target.state()
     if not parts:
         if resumed and await runs(run, target, state, release):
             return state
-        async with run.step("restart") as doing:
-            state = await target.restart()
-            doing.note = _pid(state)
-        return state
+        return await _restart(run, target, "")
     waiting = {part for part in parts if not (resumed and await runs(run, target, state, release, part))}
     begun: dict[str, ServiceState] = {}
     within = target.service.verify_timeout
     for part in parts if waiting else ():
-        _still(begun, await target.state())
+        _still_run(begun, await target.state())
         if part in waiting:
             begun[part] = await _restart(run, target, part)
         else:
@@ -52,12 +51,12 @@ async def bring_up(run: DeploymentRun, target: DeployTarget, release: str, *, re
 
 
 async def bring_back(run: DeploymentRun, target: DeployTarget, release: str, within: timedelta) -> bool:
-    """Have each unit run the release that `current` points to again; whether all of them are to run.
+    """Have each unit run the release that `current` points to again; whether all of them are meant to run.
 
-    The last that was restarted comes first: it is the one that is not well. One that a person stopped is left so.
+    The last that was restarted comes first: it is the one that fails. One that a person stopped stays stopped.
 
     Raises:
-        DeployFailure: one is not well in that release either.
+        DeployFailure: one fails in that release too.
     """
     for part in reversed(target.manager.parts(target.name)):
         state = await target.state()
@@ -69,7 +68,7 @@ async def bring_back(run: DeploymentRun, target: DeployTarget, release: str, wit
 
 
 async def restart_what_is_left(run: DeploymentRun, target: DeployTarget, release: str) -> None:
-    """Restart all that does not run this release, whether it is well there or not."""
+    """Restart all that does not run this release, whether it is healthy or not."""
     for part in target.manager.parts(target.name) or ("",):
         with suppress(DeployFailure):
             if not await runs(run, target, await target.state(), release, part):
@@ -77,10 +76,11 @@ async def restart_what_is_left(run: DeploymentRun, target: DeployTarget, release
 
 
 async def restart_in_turn(manager: ServiceManager, verifier: Verifier, service: Service) -> ServiceState:
-    """Restart the units of a service for somebody who asked for it, each looked at before the next is touched.
+    """Restart the units of a service for somebody who asked for it, each verified before the next is touched.
 
     Raises:
-        ManagerError: one did not start, or is not well after its restart; those after it were left alone.
+        ManagerError: one did not start; those after it were left alone.
+        DeployFailure: one is not healthy after its restart; likewise.
     """
     parts = manager.parts(service.name)
     for number, part in enumerate(parts, 1):
@@ -89,46 +89,46 @@ async def restart_in_turn(manager: ServiceManager, verifier: Verifier, service: 
             service, begun, None, soak=min(SETTLE, service.soak), within=service.verify_timeout, part=part
         )
         if not judged.ok:
-            left = ", ".join(parts[number:])
-            rest = f"; not restarted: {left}" if left else ""
-            raise ManagerError(f"{part} is not well after its restart ({judged.text}){rest}")
+            left = tuple(parts[number:])
+            raise DeployFailure(message(FailureCode.PART_NOT_HEALTHY, part=part, cause=judged.message, left=left))
     return await manager.state(service.name)
 
 
 async def runs(run: DeploymentRun, target: DeployTarget, state: ServiceState, release: str, part: str = "") -> bool:
     """Whether that part runs this release, so that it need not be restarted for it."""
     now = state.of(part)
-    told = now.release is not None or target.source.strategy is not Strategy.RELEASES
-    if now.activity is not Activity.RUNNING or told:
-        return await target.runs(now, release)
-    return _by_the_story(run, now, release, part)
+    known = now.release is not None or target.source.strategy is not Strategy.RELEASES
+    if now.activity is not Activity.RUNNING or known:
+        return await target.strategy.runs(now, release)
+    return _by_the_steps(run, now, release, part)
 
 
-def _by_the_story(run: DeploymentRun, now: ServiceState, release: str, part: str) -> bool:
-    """The same by what this deployment has written down, for a process whose directory nobody can tell."""
+def _by_the_steps(run: DeploymentRun, now: ServiceState, release: str, part: str) -> bool:
+    """The same by the steps of this deployment, for a process whose directory is unknown."""
     value = run.value
     if now.started_at is None:
         return False
     if now.started_at < value.created_at:
         return release == value.release_from
-    restarts = [step for step in _since_switched(value.steps, release) if step.name == _restart_step(part) and step.ok]
+    wanted = _restart_step(part)
+    restarts = [step for step in _since_switched(value.steps, release) if step.name == wanted and step.ok]
     return bool(restarts) and now.started_at >= restarts[-1].started_at
 
 
 def _since_switched(steps: tuple[DeploymentStep, ...], release: str) -> tuple[DeploymentStep, ...]:
-    names = [step.name for step in steps]
-    switched = [at for at, name in enumerate(names) if name in {f"switch to {release}", f"back to {release}"}]
+    switches = [message(code, release=release) for code in (StepCode.SWITCH, StepCode.SWITCH_BACK)]
+    switched = [number for number, step in enumerate(steps) if step.name in switches]
     return steps[switched[0] + 1 :] if switched else ()
 
 
-def _restart_step(part: str) -> str:
-    return f"restart {part}" if part else "restart"
+def _restart_step(part: str) -> Message:
+    return message(StepCode.RESTART, part=part or None)
 
 
 async def _restart(run: DeploymentRun, target: DeployTarget, part: str) -> ServiceState:
-    async with run.step(_restart_step(part)) as doing:
+    async with run.step(StepCode.RESTART, part=part or None) as doing:
         state = await target.restart(part)
-        doing.note = _pid(state)
+        doing.note = pid_note(state)
     return state
 
 
@@ -139,8 +139,8 @@ async def _settle(
     await target.verify(run, begun, release, soak=soak, within=within, part=part)
 
 
-def _still(begun: Mapping[str, ServiceState], state: ServiceState) -> None:
-    """Those that were started before go on in the same run.
+def _still_run(begun: Mapping[str, ServiceState], state: ServiceState) -> None:
+    """Check that those started before continue in the same run.
 
     Raises:
         DeployFailure: one does not.
@@ -148,10 +148,11 @@ def _still(begun: Mapping[str, ServiceState], state: ServiceState) -> None:
     for part, before in begun.items():
         now = state.of(part)
         if now.run != before.run or now.activity is not Activity.RUNNING:
-            how = f" ({now.exit})" if now.exit else ""
-            what = "was stopped by hand" if now.stopped_by_hand else f"did not stay alive in the new release{how}"
-            raise DeployFailure(f"{part} {what}", lasting=not now.stopped_by_hand)
+            if now.stopped_by_hand:
+                raise DeployFailure(message(FailureCode.PART_STOPPED, part=part))
+            raise DeployFailure(message(FailureCode.PART_DIED, part=part, exit=now.exit or None), lasting=True)
 
 
-def _pid(state: ServiceState) -> str:
-    return f"pid {state.pid}" if state.pid else ""
+def pid_note(state: ServiceState) -> Message | None:
+    """The process that was started, as a step's note."""
+    return message(NoteCode.PID, pid=state.pid) if state.pid else None

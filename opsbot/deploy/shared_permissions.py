@@ -1,7 +1,7 @@
-"""Folders that two users write to, opsbot and the service's: made, opened, sealed, shared from, and taken away.
+"""Folders that two users write to, opsbot and the service's: made, opened, sealed, shared from, and removed.
 
-Neither is led elsewhere by what the other planted. Each folder is opened relative to the one around it and never
-through a link (openat(2)); what is done to an entry is done relative to its open folder, or to the open file itself.
+Neither can be misled by links the other planted. Each folder is opened relative to the one around it and never through
+a link (openat(2)); what is done to an entry is done relative to its open folder, or to the open file itself.
 Everything here blocks.
 
 A mode with S_ISGID is never set (opsbot's unit has RestrictSUIDSGID=): folders have it from the folder around them.
@@ -24,7 +24,12 @@ _FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class LedAstrayError(Exception):
-    """A link stands where a folder should be; the text names it."""
+    """There is a link where a folder should be, at `path`."""
+
+    def __init__(self, path: Path) -> None:
+        """Keep the path."""
+        super().__init__(f"{path} is a link, or no folder")
+        self.path = path
 
 
 # Making, opening, sealing
@@ -138,7 +143,7 @@ def _down(top: Path, below: PurePosixPath, *, make: bool = True) -> Iterator[int
                 inner = os.open(part, OPEN, dir_fd=fd)
             except OSError as error:
                 if error.errno in {errno.ELOOP, errno.ENOTDIR}:
-                    raise LedAstrayError(f"{at} is a link, or no folder") from error
+                    raise LedAstrayError(at) from error
                 raise
             os.close(fd)
             fd = inner

@@ -1,4 +1,4 @@
-"""DeployTarget: one service as the pipeline handles it. What is done in a deploy and in its undoing stands here once."""
+"""DeployTarget: one service as the pipeline sees it, with the strategy by which its releases are made and activated."""
 
 import asyncio
 import logging
@@ -6,9 +6,12 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from opsbot.config import ManagerKind, Service, Source, Strategy
+from opsbot.core.deploy_codes import FailureCode, OutcomeCode, RemarkCode, StepCode
 from opsbot.core.deployment import Deployment, DeploymentFacts, DeploymentKind, Hold, Release
+from opsbot.core.message import Message, message, message_of
 from opsbot.deploy.deployment_run import DeployFailure, DeploymentRun
 from opsbot.deploy.prepare import Preparation
 from opsbot.deploy.releases import ReleaseError, Releases
@@ -24,15 +27,41 @@ LOG_LINES = 15
 LINE_MOST = 500
 
 
+class ReleaseStrategy(Protocol):
+    """How a service's releases are made and activated: in folders of their own, or in place.
+
+    All but `runs` raise DeployFailure if it cannot be done.
+    """
+
+    async def recognise(self) -> None:
+        """Take note of a release that a person activated. The caller holds the target's lock."""
+
+    async def prepare(self, run: DeploymentRun, name: str, commit: str, live: Release | None) -> None:
+        """Have a release's files, without changing what is live."""
+
+    async def install(self, run: DeploymentRun, name: str, commit: str, live: Release | None) -> None:
+        """Run the install steps there."""
+
+    async def check_return(self, run: DeploymentRun, name: str) -> None:
+        """Check that an older release can be activated again."""
+
+    async def lay(self, run: DeploymentRun, name: str) -> None:
+        """Do what changes live files before the switch."""
+
+    async def runs(self, state: ServiceState, release: str) -> bool:
+        """Whether that is a process started in this release, which is activated as well."""
+
+
 @dataclass(frozen=True, slots=True)
 class DeployTarget:
-    """One service: its folders, its mirror, and who keeps it running."""
+    """One service: its releases, its mirror, its strategy, and who keeps it running."""
 
     service: Service
     source: Source
     repository: Repository
     releases: Releases
     preparation: Preparation
+    strategy: ReleaseStrategy
     manager: ServiceManager
     verifier: Verifier
     store: Store
@@ -40,7 +69,7 @@ class DeployTarget:
     installing: asyncio.Semaphore
     """Held while install steps run: one installation at a time on the whole host."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Held by a deployment, and by the tidying after it."""
+    """Held by a deployment, and by the cleanup after it."""
 
     @property
     def name(self) -> str:
@@ -51,43 +80,13 @@ class DeployTarget:
         """What the store knows of its deployments, at one moment."""
         return await self.store.read(_known, self.name)
 
-    # Where the strategies differ: what is said here is of release folders, see `opsbot.deploy.in_place` for the other
-
     async def recognise(self) -> None:
-        """Take note of what was changed by hand. Nothing to be done: what is live is opsbot's own."""
-
-    async def recognise_locked(self) -> None:
-        """The same, by who holds the lock."""
-
-    async def prepare(self, run: DeploymentRun, name: str, commit: str, live: Release | None) -> None:
-        """Have a release's files, beside the live ones.
-
-        Raises:
-            DeployFailure: it cannot be made.
-        """
-        await self.preparation.export(run, name, commit, live)
-
-    async def install(self, run: DeploymentRun, name: str, commit: str, live: Release | None) -> None:
-        """Run its install steps there.
-
-        Raises:
-            DeployFailure: one failed.
-        """
-        await self.preparation.install(run, name, commit, live)
-
-    async def ready(self, run: DeploymentRun, name: str) -> None:
-        """See that an older release can be gone back to. It stands complete: nothing to be done.
-
-        Raises:
-            DeployFailure: it cannot.
-        """
-
-    async def lay(self, run: DeploymentRun, name: str) -> None:
-        """Do what must be done before a switch and changes what is live. Nothing.
-
-        Raises:
-            DeployFailure: it went wrong.
-        """
+        """Take note of a release that a person activated, unless a deployment is at work."""
+        if self.lock.locked():
+            return  # that one changes it, and whoever requests another meanwhile is not kept waiting
+        async with self.lock:
+            if not await self.store.read(ledger.unfinished, self.name):
+                await self.strategy.recognise()
 
     # The live release
 
@@ -100,10 +99,10 @@ class DeployTarget:
         try:
             await asyncio.to_thread(self.releases.switch, release)
         except ReleaseError as error:
-            raise DeployFailure(str(error)) from error
+            raise DeployFailure(error.message) from error
 
     async def restart(self, part: str = "") -> ServiceState:
-        """Start the service, or one part of it, in what `current` points to; how that stands.
+        """Start the service, or one part of it, in what `current` points to; its state.
 
         Raises:
             DeployFailure: it does not start, or what runs is not what this has started.
@@ -113,9 +112,10 @@ class DeployTarget:
             after = (await self.manager.restart(self.name, part or None)).of(part)
         except ManagerError as error:
             tail = await self.last_words()
-            raise DeployFailure(f"it did not start: {error}", tail=tail, innocent=error.barred) from error
+            why = message(FailureCode.NOT_STARTED, error=message_of(error))
+            raise DeployFailure(why, tail=tail, innocent=error.barred) from error
         if before.run and after.run == before.run:
-            raise DeployFailure(f"{part or 'it'} was not started anew: what ran before still runs")
+            raise DeployFailure(message(FailureCode.NOT_RESTARTED, part=part or None))
         return after
 
     async def stop(self) -> None:
@@ -128,21 +128,14 @@ class DeployTarget:
             await self.manager.stop(self.name)
             await asyncio.to_thread(self.releases.take_away)
         except (ManagerError, ReleaseError) as error:
-            raise DeployFailure(f"it could not be stopped: {error}") from error
+            raise DeployFailure(message(FailureCode.NOT_STOPPED, error=message_of(error))) from error
 
     async def state(self) -> ServiceState:
-        """How the service stands."""
+        """The service's state, failed where its manager cannot tell."""
         try:
             return await self.manager.state(self.name)
         except ManagerError as error:
             return ServiceState(Activity.FAILED, exit=str(error))
-
-    async def runs(self, state: ServiceState, release: str) -> bool:
-        """Whether that is a process started in this release, which `current` points to as well."""
-        if state.activity is not Activity.RUNNING:
-            return False
-        folder, live = await asyncio.to_thread(lambda: (self.releases.path(release).resolve(), self.releases.live()))
-        return state.release == folder and live == release
 
     async def verify(
         self,
@@ -154,15 +147,19 @@ class DeployTarget:
         within: timedelta,
         part: str = "",
     ) -> None:
-        """Look whether what was just started is well, as a step. part: only that one, and the checks about it.
+        """Verify what was just started, as a step. part: only that one, and the checks about it.
 
         Raises:
-            DeployFailure: it is not.
+            DeployFailure: it failed.
         """
-        async with run.step(f"verify {part}" if part else "verify" if soak else f"verify {release}") as doing:
+        again = not (soak or part)
+        step = (
+            run.step(StepCode.VERIFY_AGAIN, release=release) if again else run.step(StepCode.VERIFY, part=part or None)
+        )
+        async with step as doing:
 
-            async def report(text: str) -> None:
-                await run.say(doing, text)
+            async def report(seen: Message) -> None:
+                await run.say(doing, seen)
 
             folder = self.releases.path(release)
             judged = await self.verifier.verify(
@@ -170,18 +167,19 @@ class DeployTarget:
             )
             if not judged.ok:
                 tail = await self.last_words()
-                raise DeployFailure(judged.text, lasting=not judged.disturbed, tail=tail, innocent=judged.disturbed)
-            doing.note = judged.text
+                disturbed = judged.disturbed
+                raise DeployFailure(judged.message, lasting=not disturbed, tail=tail, innocent=disturbed)
+            doing.note = judged.message
         if not part:
-            run.remarks += [text for text in self._unproven(await self.state()) if text not in run.remarks]
+            run.remarks += [remark for remark in self._unproven(await self.state()) if remark not in run.remarks]
 
-    def _unproven(self, state: ServiceState) -> list[str]:
-        """What is to be said where nobody can tell which release a unit runs."""
+    def _unproven(self, state: ServiceState) -> list[Message]:
+        """What is to be said where it is unknown which release a unit runs."""
         if self.service.manager is not ManagerKind.SYSTEMD or self.source.strategy is not Strategy.RELEASES:
             return []
+        folder, current = str(self.releases.folder), str(self.releases.current)
         return [
-            f"which release {unit} runs is not proven: its process does not work in {self.releases.folder}, as it "
-            f"would with WorkingDirectory={self.releases.current}"
+            message(RemarkCode.RELEASE_UNPROVEN, unit=unit, folder=folder, current=current)
             for unit, now in state.parts or ((self.service.unit, state),)
             if now.activity is Activity.RUNNING and now.release is None
         ]
@@ -205,14 +203,14 @@ class DeployTarget:
             log.warning("release %s of %s was not removed: %s", release, self.name, error)
 
     async def discard(self, value: Deployment) -> None:
-        """Remove what a deploy that is not to be done has prepared. A rollback has prepared nothing."""
+        """Remove what a deploy that is not done has prepared. A rollback has prepared nothing."""
         if value.release_to is not None and value.kind is DeploymentKind.DEPLOY:
             await self.remove(value.release_to)
 
     # Which commit follows which
 
     async def follows(self, new: str | None, old: str | None) -> bool:
-        """Whether `new` is `old` or has it in its history; False where that is not known."""
+        """Whether `new` is `old` or has it in its history; False if that is unknown."""
         return new is not None and old is not None and await self.repository.is_ancestor(old, new)
 
     async def wait_past(self, value: Deployment, commit: str | None) -> Hold | None:
@@ -223,8 +221,8 @@ class DeployTarget:
         waits = commit
         if known is not None and known.waits is not None and not await self.follows(commit, known.waits):
             waits = known.waits
-        what = "rolled back" if value.kind is DeploymentKind.ROLLBACK else "undone"
-        return Hold(self.name, value.actor.name, f"{what}: deployment {value.id}", self.clock(), waits=waits)
+        reason = message(OutcomeCode.HOLD_AFTER_ROLLBACK, deployment=value.id)
+        return Hold(self.name, value.actor.name, reason, self.clock(), waits=waits)
 
 
 def _known(db: sqlite3.Connection, service: str) -> DeploymentFacts:
@@ -238,5 +236,5 @@ def _known(db: sqlite3.Connection, service: str) -> DeploymentFacts:
         hold=ledger.hold(db, service),
         live=next((release for release in releases if live is not None and release.name == live.release), None),
         releases=releases,
-        quarantined=frozenset(ledger.quarantined(db, service)),
+        quarantined=ledger.quarantined(db, service),
     )

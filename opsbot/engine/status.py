@@ -15,6 +15,7 @@ from opsbot.core.subjects import is_host
 from opsbot.core.windows import Span, active
 from opsbot.host.figures import HostFigures, host_figures
 from opsbot.host.processes import ProcessFigures, service_figures
+from opsbot.messages import render
 from opsbot.monitoring import ServiceMonitor
 from opsbot.services.port import Activity, ManagerError, ServiceManager, ServiceState
 from opsbot.store import Store, boards
@@ -181,4 +182,4 @@ def _waiting_for(deployment: Deployment | None) -> str:
     if deployment is None or deployment.phase is not Phase.WAITING or not deployment.steps:
         return ""
     last = deployment.steps[-1]
-    return last.note if last.phase is Phase.WAITING else ""
+    return render(last.note) if last.phase is Phase.WAITING and last.note else ""

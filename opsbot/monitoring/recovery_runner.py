@@ -9,10 +9,12 @@ from datetime import datetime
 from opsbot.config import ManagerKind
 from opsbot.core.access import Origin, itself
 from opsbot.core.deployment import DeploymentKind, DeploymentRequest, Refused, previous_good
+from opsbot.core.message import plain
 from opsbot.core.model import Incident
 from opsbot.core.recovery import RecoveryAction, RecoveryFacts, RecoveryStep, next_step
 from opsbot.deploy.deployer import Deployer
 from opsbot.formatting import duration
+from opsbot.messages import render
 from opsbot.monitoring.dependency_tracker import DependencyTracker
 from opsbot.monitoring.incident_manager import IncidentManager
 from opsbot.monitoring.monitored_service import RESTARTED, MonitoredService
@@ -211,11 +213,14 @@ class RecoveryRunner:
         watched.rolled_back = True
         begun = await self._deployer.start(
             DeploymentRequest(
-                name, DeploymentKind.ROLLBACK, itself(Origin.RECOVERY), reason=f"{step.why}; restarts did not help"
+                name,
+                DeploymentKind.ROLLBACK,
+                itself(Origin.RECOVERY),
+                reason=plain(f"{step.why}; restarts did not help"),
             )
         )
         if isinstance(begun, Refused):
-            await self._incident_manager.note(name, f"no rollback: {begun.text}")
+            await self._incident_manager.note(name, f"no rollback: {render(begun.message)}")
             return
         await self._incident_manager.note(name, f"rolling back to {begun.release_to}: {step.why}")
 

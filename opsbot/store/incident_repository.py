@@ -9,7 +9,7 @@ from opsbot.core.flapping import Flaps
 from opsbot.core.health import CheckHealth, ProbeResult, Verdict
 from opsbot.core.model import Deed, Dependent, Evidence, Incident, NotificationKind, Silence, SourceState
 from opsbot.store import acks, mutes, outbox
-from opsbot.store.rows import dump, load, maybe_moment, maybe_seconds, moment, seconds
+from opsbot.store.rows import dump, load, maybe_moment, maybe_seconds, message_in, message_out, moment, seconds
 
 LISTED_MOST = 5
 """Dependents that have lines of their own in a timeline."""
@@ -397,7 +397,7 @@ def source(db: sqlite3.Connection, service: str) -> SourceState:
         maybe_moment(row["asked_at"]),
         maybe_moment(row["answered_at"]),
         maybe_moment(row["failing_since"]),
-        row["failure"],
+        message_in(row["failure"]),
         bool(row["told"]),
         row["noted"],
     )
@@ -414,7 +414,7 @@ def save_source(db: sqlite3.Connection, value: SourceState) -> None:
             maybe_seconds(value.asked_at),
             maybe_seconds(value.answered_at),
             maybe_seconds(value.failing_since),
-            value.failure,
+            message_out(value.failure),
             value.told,
             value.noted,
         ),
