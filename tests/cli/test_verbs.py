@@ -18,6 +18,7 @@ from opsbot.control.server import start_control
 from opsbot.core.access import Actor, Origin
 from opsbot.core.deployment import Hold, Phase
 from opsbot.core.health import CheckHealth, ProbeResult, Verdict
+from opsbot.core.message import plain
 from opsbot.core.model import Dependent, Evidence, Incident, Live
 from opsbot.core.windows import WEEK, Window
 from opsbot.deploy.poll import Outcome
@@ -74,11 +75,11 @@ async def test_status_exits_by_whether_the_service_runs(
 
 
 async def test_status_shows_hold_silence_and_a_failing_source(daemon: World, opsbot: Opsbot) -> None:
-    await daemon.store.write(ledger.put_hold, Hold("api", "alice", f"freeze {HOSTILE}", now()))
+    await daemon.store.write(ledger.put_hold, Hold("api", "alice", plain(f"freeze {HOSTILE}"), now()))
     actor = Actor(Origin.CLI, "unix:bob", "bob", owner=True)
     await daemon.engine.services.silence(actor, "api", timedelta(hours=1), "party")
     state = await daemon.store.read(incident_repository.source, "api")
-    failing = replace(state, failing_since=now() - timedelta(minutes=3), failure="no such host")
+    failing = replace(state, failing_since=now() - timedelta(minutes=3), failure=plain("no such host"))
     await daemon.store.write(incident_repository.save_source, failing)
     ended = await opsbot("status")
     assert "held by alice" in ended.out
@@ -168,7 +169,7 @@ async def test_deploy_prints_each_phase_on_a_line_and_exits_0_when_live(daemon: 
     assert harmless(ended.out)
     stored = await daemon.store.read(ledger.deployment, 1)
     assert stored is not None
-    assert stored.reason == "friday"
+    assert stored.reason == plain("friday")
 
 
 async def test_a_failed_deploy_exits_1_with_the_tail_of_its_step(daemon: World, opsbot: Opsbot) -> None:
@@ -262,7 +263,7 @@ async def test_update_deploys_what_is_only_announced_where_auto_is_off(daemon: W
 
 
 async def test_update_keeps_to_the_wait_after_a_rollback(daemon: World, opsbot: Opsbot) -> None:
-    await daemon.store.write(ledger.put_hold, Hold("api", "alice", "rolled back", now(), waits=COMMIT))
+    await daemon.store.write(ledger.put_hold, Hold("api", "alice", plain("rolled back"), now(), waits=COMMIT))
     ended = await opsbot("update")
     assert (ended.code, "updates wait for a newer commit" in ended.out) == (4, True)
 

@@ -25,6 +25,7 @@ from opsbot.core.deployment import (
     decide,
 )
 from opsbot.core.health import CheckHealth, ProbeResult, Verdict, overall
+from opsbot.core.message import plain
 from opsbot.deploy.poll import Outcome, Polled, Poller
 from opsbot.engine import Engine
 from opsbot.runtime.change_notifier import ChangeNotifier
@@ -215,12 +216,12 @@ class Deploying:
                 )
                 one = replace(one, steps=(*one.steps[:-1], ended))
                 if failed:
-                    one = advance(one, Phase.FAILED, at, "npm ci ended with status 1")
+                    one = advance(one, Phase.FAILED, at, plain("npm ci ended with status 1"))
                     await self._save(one)
                     return
             one = advance(one, phase, at)
             if phase is not Phase.LIVE:
-                one = replace(one, steps=(*one.steps, DeploymentStep(phase.value, phase, at)))
+                one = replace(one, steps=(*one.steps, DeploymentStep(plain(phase.value), phase, at)))
             one = await self._save(one)
 
     async def _save(self, one: Deployment) -> Deployment:
@@ -246,13 +247,16 @@ class Polling:
     def wake(self, service: str, origin: Origin) -> None:
         self.woken.append(service)
 
+    def resume(self, service: str) -> None:
+        self.woken.append(service)
+
     async def poll(self, service: str, origin: Origin, actor: Actor | None = None) -> Polled:
         if self.outcome is not Outcome.DEPLOYING:
-            return Polled(self.outcome, self.text, COMMIT)
+            return Polled(self.outcome, plain(self.text), COMMIT)
         assert actor is not None
         begun = await self.deployer.start(DeploymentRequest(service, DeploymentKind.DEPLOY, actor, ref=COMMIT))
         assert isinstance(begun, Deployment)
-        return Polled(Outcome.DEPLOYING, self.text, COMMIT, begun.id)
+        return Polled(Outcome.DEPLOYING, plain(self.text), COMMIT, begun.id)
 
 
 @dataclass

@@ -68,7 +68,7 @@ def test_everything_that_is_not_as_ever_is_said() -> None:
         status("api"),
         status("web", Verdict.DOWN, because_of="postgres"),
         root,
-        status("held", hold=Hold("held", "Mia *", "", NOW)),
+        status("held", hold=Hold("held", "Mia *", None, NOW)),
         status("quiet", silence=Silence("quiet", "Mia", "", NOW, NOW + HOUR)),
         status("new", Verdict.UNKNOWN, live=None, release=None),
         host=(replace(incident("host:disk:/", 8), cause="/ is full in about 9 hours"),),

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from cogs.cards import common, deployment_cards, history_cards, incident_cards, log_cards, rendered
 from opsbot.core.access import Actor, Origin
-from opsbot.core.deployment import Deployment, DeploymentKind, Phase
+from opsbot.core.deployment import Deployment, DeploymentKind, Phase, Quarantine
+from opsbot.core.message import plain
 from opsbot.core.model import AuditEntry, Evidence, Incident, Notification, NotificationKind
 from opsbot.services.port import LogLine
 from opsbot.standin import limits
@@ -52,7 +53,7 @@ def test_any_deployment_makes_a_message_that_discord_takes(
         START,
         START + timedelta(seconds=9),
         ref=two,
-        reason=three,
+        reason=plain(three),
         commit_from="a" * 40,
         commit_to="b" * 40,
         release_from="r1",
@@ -61,9 +62,9 @@ def test_any_deployment_makes_a_message_that_discord_takes(
         commits_total=count + 3,
         steps=tuple(step(one, Phase.INSTALLING, ok=index < 9, tail=two + "\n" + three) for index in range(10)),
         failed_in=Phase.INSTALLING,
-        note=three,
+        note=plain(three),
     )
-    around = common.Around("blue", "https://github.com/example/shop.git", quarantined=True)
+    around = common.Around("blue", "https://github.com/example/shop.git", blocked=Quarantine(None, START))
     check(deployment_cards.deployment_card(deployment, around))
     check(deployment_cards.outcome(Notification(1, "k", NotificationKind.OUTCOME, "api", START), deployment, around))
 
@@ -175,7 +176,7 @@ def test_a_failed_deployment_says_what_where_why_and_what_is_next() -> None:
         commits=commits("Break the install"),
         commits_total=1,
         failed_in=Phase.INSTALLING,
-        note="npm ci ended with 1",
+        note=plain("npm ci ended with 1"),
         steps=(
             step("fetch main", Phase.FETCHING),
             step("npm ci", Phase.INSTALLING, ok=False, seconds=31, tail="\n".join(f"line {n}" for n in range(30))),
@@ -183,7 +184,7 @@ def test_a_failed_deployment_says_what_where_why_and_what_is_next() -> None:
         finished_at=START + timedelta(seconds=40),
     )
     shown = deployment_cards.deployment_card(
-        deployment, common.Around("blue", "https://github.com/a/b", quarantined=True)
+        deployment, common.Around("blue", "https://github.com/a/b", blocked=Quarantine(None, START))
     )
     for words in (
         "`aaaaaaaaaa` → `bbbbbbbbbb`",
@@ -196,7 +197,7 @@ def test_a_failed_deployment_says_what_where_why_and_what_is_next() -> None:
         "failed after 31 s",
         "line 15\n",
         "line 29",
-        "is quarantined",
+        "is blocked since it failed",
     ):
         assert words in shown.text, words
     assert "line 14\n" not in shown.text

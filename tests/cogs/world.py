@@ -24,6 +24,7 @@ from opsbot.core.deployment import (
     Phase,
     Release,
 )
+from opsbot.core.message import plain
 from opsbot.core.model import Evidence, Incident, Live
 from opsbot.daemon.wiring import _discord_bots
 from opsbot.deploy.deployer import Deployer
@@ -359,7 +360,7 @@ def commits(*titles: str, author: str = "Ada") -> tuple[Commit, ...]:
 
 def step(name: str, phase: Phase, *, ok: bool | None = True, seconds: float = 1.2, tail: str = "") -> DeploymentStep:
     ended = None if ok is None else START + timedelta(seconds=seconds)
-    return DeploymentStep(name, phase, START, ended, ok, "", tail)
+    return DeploymentStep(plain(name), phase, START, ended, ok, None, tail)
 
 
 def text_of(message: Json) -> str:

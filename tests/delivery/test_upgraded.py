@@ -12,6 +12,7 @@ from pathlib import Path
 
 from opsbot.config import Config
 from opsbot.core.deployment import Phase
+from opsbot.core.message import plain
 from opsbot.store import audit, incident_repository, ledger, outbox
 from tests.cogs.world import World, open_world, text_of
 
@@ -87,10 +88,11 @@ async def test_all_of_it_is_there_and_each_untold_notice_is_told_once(tmp_path: 
         under_way = await read(ledger.unfinished)
         assert [(each.id, each.phase, len(each.steps)) for each in under_way] == [(3, Phase.VERIFYING, 2)]
         assert [each.id for each in await read(ledger.deployments)] == [3, 2, 1]
-        assert await read(ledger.quarantined, "worker") == {BAD: "npm ci"}
+        blocked = await read(ledger.quarantined, "worker")
+        assert {commit: each.reason for commit, each in blocked.items()} == {BAD: plain("npm ci")}
         hold = await read(ledger.hold, "worker")
         assert hold is not None
-        assert hold.reason == "a freeze"
+        assert hold.reason == plain("a freeze")
         opened = await read(incident_repository.open_incidents)
         assert {name: each.id for name, each in opened.items()} == {"api": 2, "worker": 3}
         assert opened["api"].evidence.checks == (("http", "answered 500"),)

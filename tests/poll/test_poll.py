@@ -18,6 +18,7 @@ from opsbot.deploy.vetoes import Vetoes
 from opsbot.monitoring.maintenance_windows import MaintenanceWindows
 from opsbot.store import ledger
 from tests.fixtures.git_http import git_server
+from tests.fixtures.said import said
 from tests.fixtures.sample import Remote, make_config, make_service, person
 from tests.poll.lookout import Lookout, held, open_lookout
 
@@ -252,7 +253,7 @@ async def test_a_rewritten_history_is_deployed_and_told_once(lookout: Lookout, r
     old = remote.head()
     new = remote.rewrite("2")
     assert await lookout.look() == "deploying"
-    assert lookout.deploys.requests[-1].reason == "the history of main was rewritten"
+    assert said(lookout.deploys.requests[-1].reason) == "the history of main was rewritten"
     await lookout.deploys.end()
     await lookout.restart()
     assert await lookout.look() == "no-news"
@@ -337,9 +338,9 @@ async def test_a_source_that_fails_is_told_at_the_second_poll_once_and_once_more
         assert await lookout.look() == "no-news"
         texts = await lookout.texts("source")
         assert len(texts) == 2
-        assert texts[1] == f"web: news from {server.url} (main) again, after 25 m"
+        assert texts[1] == f"web: {server.url} (main) answers again, after 25 m"
         state = await lookout.state()
-        assert (state.failing_since, state.failure, state.told) == (None, "", False)
+        assert (state.failing_since, state.failure, state.told) == (None, None, False)
         server.answer = 503
         await lookout.look()
         await lookout.look()

@@ -23,6 +23,7 @@ from opsbot.source.remote import (
     scrub,
     secrets_in,
 )
+from tests.fixtures.said import said
 
 
 @pytest.fixture
@@ -143,11 +144,11 @@ async def test_a_program_of_a_remote_helper_is_not_run(tmp_path: Path) -> None:
 def test_what_git_says_is_put_into_a_kind_and_a_mend(err: str, kind: Trouble, retry: bool) -> None:
     error = explain(GitResult(128, "", err))
     assert (error.kind, error.retry) == (kind, retry)
-    assert error.text
+    assert said(error.reason)
 
 
 def test_an_unknown_host_key_comes_with_the_way_to_add_it() -> None:
-    assert "ssh-keyscan" in explain(GitResult(128, "", "Host key verification failed.")).text
+    assert "ssh-keyscan" in said(explain(GitResult(128, "", "Host key verification failed.")).message)
 
 
 @given(

@@ -18,6 +18,7 @@ from opsbot.deploy.vetoes import Vetoes
 from opsbot.filesystem.processes_in_folder import processes_in
 from opsbot.store import ledger
 from tests.fixtures.dying import in_a_meeting
+from tests.fixtures.said import said
 from tests.fixtures.sample import Remote, make_service
 from tests.fixtures.stage import Stage, open_stage, until
 
@@ -97,7 +98,7 @@ async def test_a_killed_deploy_is_finished_or_failed_at_the_next_start(
         assert not failed or end is Phase.FAILED, "what was cut short has not failed"
         if end is Phase.FAILED:
             assert await stage.store.read(ledger.quarantined, "web") == {}
-            assert "opsbot was restarted" in last.note
+            assert "opsbot was restarted" in said(last.note)
             assert (await stage.deploy()).phase is Phase.LIVE
             await stage.assert_well("2")
 

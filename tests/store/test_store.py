@@ -18,9 +18,11 @@ from opsbot.core.deployment import (
     DeploymentStep,
     Hold,
     Phase,
+    Quarantine,
     Release,
     advance,
 )
+from opsbot.core.message import plain
 from opsbot.core.model import Evidence, Incident, NotificationKind, Silence
 from opsbot.store import Store, StoreError, audit, incident_repository, ledger, open_readonly, outbox
 
@@ -57,7 +59,7 @@ async def test_a_deployment_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     async with Store(tmp_path / "s.db") as store:
         deployment = await claimed(store)
         step = DeploymentStep(
-            "npm ci", Phase.INSTALLING, NOW, NOW + timedelta(seconds=3), ok=False, note="n", tail="t\n", output="o"
+            plain("npm ci"), Phase.INSTALLING, NOW, NOW + timedelta(seconds=3), False, plain("n"), "t\n", "o"
         )
         commit = Commit("ab" * 20, "títle `x`", "Ann", NOW)
         changed = replace(advance(deployment, Phase.FETCHING, NOW), steps=(step,), commits=(commit,), commits_total=1)
@@ -77,7 +79,7 @@ async def test_who_holds_an_old_revision_cannot_save(tmp_path: Path) -> None:
 async def test_an_end_frees_the_service_for_the_next(tmp_path: Path) -> None:
     async with Store(tmp_path / "s.db") as store:
         first = await claimed(store)
-        await store.write(ledger.conclude, advance(first, Phase.FAILED, NOW, "no"))
+        await store.write(ledger.conclude, advance(first, Phase.FAILED, NOW, plain("no")))
         assert (await claimed(store)).id > first.id
 
 
@@ -94,9 +96,9 @@ async def test_live_and_quarantine_and_hold_change_together_with_the_end(tmp_pat
         assert live.release == "r1"
         assert (await store.read(ledger.releases, "api"))[0].good
         bad = through(await claimed(store), Phase.SWITCHING, Phase.UNDOING, Phase.UNDONE)
-        hold = Hold("api", "opsbot", "undone", NOW, waits="c2")
-        await store.write(ledger.conclude, replace(bad, note="500"), quarantined="c2", hold=hold)
-        assert await store.read(ledger.quarantined, "api") == {"c2": "500"}
+        hold = Hold("api", "opsbot", plain("undone"), NOW, waits="c2")
+        await store.write(ledger.conclude, replace(bad, note=plain("500")), quarantined="c2", hold=hold)
+        assert await store.read(ledger.quarantined, "api") == {"c2": Quarantine(plain("500"), bad.updated_at)}
         assert await store.read(ledger.hold, "api") == hold
         good = through(await claimed(store), Phase.SWITCHING, Phase.RESTARTING, Phase.VERIFYING, Phase.LIVE)
         await store.write(ledger.conclude, replace(good, commit_to="c2"), live="r1", lift=True)
@@ -106,9 +108,9 @@ async def test_live_and_quarantine_and_hold_change_together_with_the_end(tmp_pat
 
 async def test_a_hold_set_by_hand_is_not_replaced_by_the_wait_after_a_rollback(tmp_path: Path) -> None:
     async with Store(tmp_path / "s.db") as store:
-        by_hand = Hold("api", "alice", "freeze", NOW)
+        by_hand = Hold("api", "alice", plain("freeze"), NOW)
         await store.write(ledger.put_hold, by_hand)
-        await store.write(ledger.put_hold, Hold("api", "opsbot", "undone", NOW, waits="c1"))
+        await store.write(ledger.put_hold, Hold("api", "opsbot", plain("undone"), NOW, waits="c1"))
         assert await store.read(ledger.hold, "api") == by_hand
 
 

@@ -233,7 +233,7 @@ def main(story):
 
 
 def words(result):
-    told = {{"ok": result.ok, "text": result.text, "tail": result.tail, "lasting": result.lasting}}
+    told = {{"ok": result.ok, "text": said(result.ending), "tail": result.tail, "lasting": result.lasting}}
     return {{**told, "full": result.no_space}}
 
 

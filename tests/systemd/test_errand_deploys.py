@@ -80,8 +80,8 @@ async def deploy(deployer):
     assert isinstance(begun, Deployment), begun
     ended = await deployer.wait(begun.id)
     await asyncio.gather(*deployer._under_way._after)
-    steps = [[step.name, step.ok, step.note, step.tail] for step in ended.steps]
-    return {"phase": ended.phase, "note": ended.note, "release": ended.release_to, "steps": steps}
+    steps = [[step.name, step.ok, said(step.note), step.tail] for step in ended.steps]
+    return {"phase": ended.phase, "note": said(ended.note), "release": ended.release_to, "steps": steps}
 """
 
 FILES = {

@@ -18,6 +18,7 @@ from opsbot.monitoring import ServiceMonitor
 from opsbot.services.port import Activity, Happening, ServiceEvent
 from opsbot.store import incident_repository, ledger, outbox
 from tests.fixtures import units
+from tests.fixtures.said import said
 from tests.fixtures.sample import Remote, http_check, make_service, tcp_check
 from tests.fixtures.stage import Stage, clock, open_stage, until
 from tests.systemd.instances import Instances, open_instances
@@ -206,7 +207,7 @@ async def test_a_masked_unit_costs_no_release_and_a_human_is_told_the_mend(
         assert isinstance(begun, Deployment)
         deployment = await stage.deployer.wait(begun.id)
         assert deployment.phase is Phase.STUCK
-        assert f"systemctl unmask {unit}" in deployment.note
+        assert f"systemctl unmask {unit}" in said(deployment.note)
         assert await stage.store.read(ledger.quarantined, "web") == {}, "nothing is known against the commit"
 
 
