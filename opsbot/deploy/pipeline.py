@@ -220,7 +220,8 @@ async def _live(run: DeploymentRun, target: DeployTarget, name: str) -> None:
 async def _is_aside(run: DeploymentRun, target: DeployTarget) -> bool:
     """Whether another deployment supersedes this one. What this one superseded is not kept any longer then."""
     stored = await target.store.read(ledger.deployment, run.value.id)
-    if stored is None or stored.phase not in {Phase.ASIDE, Phase.REPLACED}:
+    # It may wait again already: the other one was ended because opsbot is being stopped.
+    if stored is None or stored.phase not in {Phase.ASIDE, Phase.REPLACED, Phase.WAITING}:
         return False
     number = stored.instead_of
     try:

@@ -131,7 +131,7 @@ class Waits:
 
     def _tell(self, number: int, where: dict[int, T], what: T) -> bool:
         wake = self._wakes.get(number)
-        if wake is None:
+        if wake is None or number in self._superseded:
             return False
         where[number] = what
         wake.set()
