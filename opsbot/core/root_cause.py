@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from opsbot.core import journal_reasons
-from opsbot.core.deployment import Deployment, DeploymentKind, Phase
+from opsbot.core.deployment import CHANGED, Deployment, DeploymentKind, Phase
 from opsbot.core.model import AuditEntry, Dependent, Incident
 
 AFTER = timedelta(hours=2)
@@ -20,6 +20,14 @@ SHORTLY = timedelta(minutes=5)
 AROUND = timedelta(minutes=2)
 """What systemd says this long before and after a beginning, belongs to it."""
 DEEDS = 3
+_ENDED = {
+    Phase.LIVE: "went live",
+    Phase.FAILED: "failed",
+    Phase.UNDONE: "was rolled back",
+    Phase.STUCK: "needs attention",
+    Phase.SKIPPED: "was skipped",
+    Phase.REPLACED: "was superseded",
+}
 
 Parts = tuple[str | datetime, ...]
 
@@ -167,11 +175,18 @@ def _reason(facts: RootCauseFacts, began: datetime) -> str:
 
 
 def _culprit(facts: RootCauseFacts, began: datetime) -> Deployment | None:
-    """The deployment that went live, or was undone, last before it began, where that is not long ago."""
-    for deployment in facts.deployments:
-        at = deployment.live_at or deployment.finished_at
-        if at is not None and deployment.phase in {Phase.LIVE, Phase.UNDONE, Phase.STUCK} and at <= began:
-            return deployment if began - at <= AFTER else None
+    """The deployment that brought the release that was live when it began, if that was not long before."""
+    lives = [each for each in facts.deployments if each.live_at is not None and each.live_at <= began]
+    live = max(lives, key=lambda each: each.live_at or began, default=None)
+    return live if live is not None and live.live_at is not None and began - live.live_at <= AFTER else None
+
+
+def _in_progress(facts: RootCauseFacts, began: datetime) -> Deployment | None:
+    """The deployment whose release ran when it began and was not verified, or was being rolled back."""
+    for each in facts.deployments:
+        started = min((step.started_at for step in each.steps if step.phase in CHANGED), default=None)
+        if started is not None and started <= began and (each.finished_at is None or began <= each.finished_at):
+            return each
     return None
 
 
@@ -197,9 +212,11 @@ def _after(facts: RootCauseFacts, began: datetime) -> Parts:
     person, deployment = _person(facts, began), _culprit(facts, began)
     if person is not None:
         return (f", {_span(began - person.at)} after {person.actor_name} restarted it",)
+    if (current := _in_progress(facts, began)) is not None:
+        ended = _ENDED.get(current.phase)
+        return (f", during {_what(current)}{f', which {ended}' if ended else ''}",)
     if deployment is not None:
-        at = deployment.live_at or deployment.finished_at or began
-        return (f", {_span(began - at)} after {_what(deployment)}",)
+        return (f", {_span(began - (deployment.live_at or began))} after {_what(deployment)}",)
     return ()
 
 
@@ -242,7 +259,7 @@ def _stopped(facts: RootCauseFacts) -> RootCause:
     last = facts.deployments[0] if facts.deployments else None
     if last is not None and _stopped_by(last, at):
         parts = (f"{facts.service} was stopped by opsbot", *((" at ", at) if at is not None else ()))
-        why = f": {_what(last)} was undone, and there was no release before. The next deploy starts it."
+        why = f": {_what(last)} was rolled back, and there was no earlier release. The next deploy starts it."
         events = tuple(each for each in _events(facts, None, facts.now) if each.kind is TimelineEntryKind.DEPLOY)
         return RootCause((*parts, why), events)
     when: Parts = (" at ", at) if at is not None else ()
@@ -253,7 +270,7 @@ def _stopped(facts: RootCauseFacts) -> RootCause:
 
 
 def _stopped_by(last: Deployment, at: datetime | None) -> bool:
-    """Whether that deployment's end is the stop of `at`: it was undone, and there was nothing to go back to."""
+    """Whether that deployment's end is the stop of `at`: it failed, and there was nothing to roll back to."""
     ended = last.finished_at
     if last.phase is not Phase.UNDONE or last.release_from is not None or ended is None:
         return False
@@ -281,7 +298,9 @@ def _events(facts: RootCauseFacts, one: Dependent | None, began: datetime) -> It
     for deployment in facts.deployments[:5]:
         at = deployment.live_at or deployment.finished_at
         if at is not None:
-            yield TimelineEntry(at, TimelineEntryKind.DEPLOY, f"{_what(deployment)}: {deployment.phase}")
+            yield TimelineEntry(
+                at, TimelineEntryKind.DEPLOY, f"{_what(deployment)} {_ENDED.get(deployment.phase, deployment.phase)}"
+            )
     for deed in facts.deeds[:5]:
         yield TimelineEntry(deed.at, TimelineEntryKind.PERSON, f"{deed.action} by {deed.actor_name}: {deed.result}")
     for at, text in _around(facts, began)[-10:]:

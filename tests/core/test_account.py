@@ -7,9 +7,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from opsbot.core.access import Actor, Origin
-from opsbot.core.deployment import Deployment, DeploymentKind, Phase
+from opsbot.core.deploy_codes import StepCode
+from opsbot.core.deployment import Deployment, DeploymentKind, DeploymentStep, Phase
 from opsbot.core.flapping import Flaps
 from opsbot.core.journal_reasons import PATTERN, reasons, stop
+from opsbot.core.message import message
 from opsbot.core.model import AuditEntry, Deed, Dependent, Evidence, Incident
 from opsbot.core.root_cause import RootCauseFacts, TimelineEntryKind, find_root_cause
 
@@ -34,6 +36,7 @@ DEPLOYED = Deployment(
     live_at=at(-1320),
 )
 FIRST = replace(DEPLOYED, phase=Phase.UNDONE, live_at=None, finished_at=at(101))
+VERIFYING = (DeploymentStep(message(StepCode.VERIFY), Phase.VERIFYING, at(-1)),)
 OWN = Incident(5, "api", "check http: no answer in 3 s", at(0), Evidence())
 OVER = replace(
     OWN,
@@ -82,6 +85,31 @@ STORIES = [
         (
             "2026-03-01 14:05:00 api was not well: check http: no answer in 3 s, 22 min after deployment 12 "
             "(abc1234567) by opsbot itself; not well yet, 10 min on."
+        ),
+    ),
+    (
+        "a deploy that was rolled back before is not to blame, the release that is live again is",
+        RootCauseFacts(
+            "api", NOW, OWN, deployments=[replace(FIRST, id=13, release_from="r1", finished_at=at(-60)), DEPLOYED]
+        ),
+        (
+            "2026-03-01 14:05:00 api was not well: check http: no answer in 3 s, 22 min after deployment 12 "
+            "(abc1234567) by alice; not well yet, 10 min on."
+        ),
+    ),
+    (
+        "a deploy that was rolled back before is not to blame, nor what was live long before it",
+        RootCauseFacts(
+            "api", NOW, OWN, deployments=[replace(FIRST, finished_at=at(-60)), replace(DEPLOYED, live_at=at(-9000))]
+        ),
+        "2026-03-01 14:05:00 api was not well: check http: no answer in 3 s; not well yet, 10 min on.",
+    ),
+    (
+        "what began while a deploy was verified, which was rolled back then",
+        RootCauseFacts("api", NOW, OWN, deployments=[replace(FIRST, id=13, steps=VERIFYING), DEPLOYED]),
+        (
+            "2026-03-01 14:05:00 api was not well: check http: no answer in 3 s, during deployment 13 (abc1234567) by "
+            "alice, which was rolled back; not well yet, 10 min on."
         ),
     ),
     (
@@ -235,8 +263,8 @@ STORIES = [
             said=[(at(100), "Stopped api.service.")],
         ),
         (
-            "api was stopped by opsbot at 2026-03-01 14:06:40: deployment 12 (abc1234567) by alice was undone, and "
-            "there was no release before. The next deploy starts it."
+            "api was stopped by opsbot at 2026-03-01 14:06:40: deployment 12 (abc1234567) by alice was rolled back, "
+            "and there was no earlier release. The next deploy starts it."
         ),
     ),
     (
