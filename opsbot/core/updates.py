@@ -156,10 +156,10 @@ def history_of(deployments: Sequence[Deployment], commit: str) -> Message | None
             if each.phase is not Phase.LIVE:
                 code = UpdateCode.FAILED_BEFORE if each.phase is Phase.FAILED else UpdateCode.ROLLED_BACK_BEFORE
                 return message(code, at=each.finished_at)
-            if after is None or after.live_at is None:
+            if after is None or after.finished_at is None:
                 return None
             back = after.kind is DeploymentKind.ROLLBACK
-            return message(UpdateCode.ROLLED_BACK_BEFORE if back else UpdateCode.REPLACED_BEFORE, at=after.live_at)
+            return message(UpdateCode.ROLLED_BACK_BEFORE if back else UpdateCode.REPLACED_BEFORE, at=after.finished_at)
         if each.phase is Phase.LIVE:
             after = each
     return None

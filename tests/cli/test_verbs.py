@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import sys
 from dataclasses import replace
 from datetime import timedelta
@@ -195,6 +196,17 @@ async def test_a_second_deploy_is_refused_with_4(daemon: World, opsbot: Opsbot) 
     assert (ended.code, ended.err) == (4, "opsbot: api is being deployed already (deployment 1)\n")
 
 
+async def test_resume_lifts_the_block_of_a_commit_and_says_so(daemon: World, opsbot: Opsbot) -> None:
+    def block(db: sqlite3.Connection) -> None:
+        db.execute("INSERT INTO quarantine (service, commit_id, reason, at) VALUES ('api', ?, '', 0)", (COMMIT,))
+
+    await daemon.store.write(block)
+    ended = await opsbot("resume")
+    assert f"{COMMIT[:10]} may be deployed automatically again" in ended.out
+    assert await daemon.store.read(ledger.quarantined, "api") == {}
+    assert daemon.polling.woken == ["api"], "it is tried again at once"
+
+
 async def test_a_held_service_is_not_deployed_until_resumed(daemon: World, opsbot: Opsbot) -> None:
     assert (await opsbot("hold", "--reason", "freeze")).code == 0
     ended = await opsbot("deploy")
@@ -202,7 +214,7 @@ async def test_a_held_service_is_not_deployed_until_resumed(daemon: World, opsbo
     assert "held by" in ended.err
     assert "is resumed" in (await opsbot("resume")).out
     assert daemon.polling.woken == ["api"]
-    assert "neither held nor silenced" in (await opsbot("resume")).out
+    assert "neither paused nor silenced" in (await opsbot("resume")).out
     assert (await opsbot("deploy")).code == 0
 
 

@@ -134,7 +134,7 @@ async def test_hold_and_resume_are_shown_to_all(world: World) -> None:
     held = await world.person("deployer").run("hold", service="api", reason="release day")
     assert "Held by deployer" in (await held.final())["content"]
     resumed = await world.person("deployer").run("resume", service="api")
-    assert "api is resumed" in (await resumed.final())["content"]
+    assert "api was resumed" in (await resumed.final())["content"]
     assert not held.ephemeral
     assert not resumed.ephemeral
 

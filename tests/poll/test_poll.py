@@ -11,7 +11,7 @@ import pytest
 
 from opsbot.config import Service
 from opsbot.core.access import Origin
-from opsbot.core.deployment import Phase
+from opsbot.core.deployment import Hold, Phase
 from opsbot.core.windows import Window, WindowDeploys
 from opsbot.deploy.poll import Poller
 from opsbot.deploy.vetoes import Vetoes
@@ -208,6 +208,34 @@ async def test_a_failure_that_may_pass_is_tried_again_after_5_10_20_minutes_an_h
     assert waits == [1, 5, 10, 20, 40, 60]
     remote.commit({"a": "b"})
     assert await lookout.look(minutes=1) == "deploying", "another commit does not wait for that"
+
+
+async def test_a_resume_has_a_commit_that_was_rolled_back_tried_again_at_once(lookout: Lookout, remote: Remote) -> None:
+    await live(lookout)
+    bad = remote.commit({"a": "1"})
+    assert await lookout.look() == "deploying"
+    hold = Hold("web", "ada", None, lookout.clock(), waits=bad)
+    await lookout.deploys.end(Phase.UNDONE, quarantine=True, hold=hold)
+    assert await lookout.look(minutes=1) == "no-news"
+    await lookout.store.write(ledger.lift_hold, "web")
+    assert await lookout.store.write(ledger.lift_quarantine, "web") == (bad,)
+    assert await lookout.look(minutes=1) == "waiting", "a failure is not repeated at once by itself"
+    lookout.poller.resume("web")
+    assert (await lookout.poller.poll("web")).outcome == "deploying"
+    assert lookout.deployed[-2:] == [bad, bad]
+
+
+async def test_a_commit_that_was_rolled_back_by_hand_is_not_announced_as_new(lookout: Lookout, remote: Remote) -> None:
+    await live(lookout)
+    rolled_back = remote.commit({"a": "1"})
+    assert await lookout.look() == "deploying"
+    await lookout.deploys.end()
+    await lookout.deploys.roll_back()
+    await held(lookout, "exams")
+    assert await lookout.look(minutes=2) == "noted"
+    (notice,) = await lookout.notices("update")
+    assert notice.body["known"] is True
+    assert f"`{rolled_back[:10]}` on main was rolled back on 2026-" in said(notice.message)
 
 
 async def test_commits_of_ignored_files_are_noted_and_come_with_the_next_deploy(tmp_path: Path, remote: Remote) -> None:

@@ -24,6 +24,7 @@ from opsbot.core.deployment import (
 )
 from opsbot.core.message import plain
 from opsbot.core.model import Evidence, Incident, NotificationKind, Silence
+from opsbot.messages.deployments import deployment_status
 from opsbot.store import Store, StoreError, audit, incident_repository, ledger, open_readonly, outbox
 
 MIGRATIONS = Path(__file__).parents[2] / "opsbot" / "store" / "migrations"
@@ -104,6 +105,19 @@ async def test_live_and_quarantine_and_hold_change_together_with_the_end(tmp_pat
         await store.write(ledger.conclude, replace(good, commit_to="c2"), live="r1", lift=True)
         assert await store.read(ledger.quarantined, "api") == {}
         assert await store.read(ledger.hold, "api") is None
+
+
+async def test_of_all_that_succeeded_one_is_live(tmp_path: Path) -> None:
+    async with Store(tmp_path / "s.db") as store:
+        for name in ("r1", "r2"):
+            await store.write(ledger.add_release, "api", Release(name, name, NOW, good=False))
+        for name in ("r1", "r2", "r1"):
+            value = through(await claimed(store), Phase.SWITCHING, Phase.RESTARTING, Phase.VERIFYING, Phase.LIVE)
+            await store.write(ledger.conclude, replace(value, release_to=name), live=name)
+        failed = through(await claimed(store), Phase.SWITCHING, Phase.UNDOING, Phase.UNDONE)
+        await store.write(ledger.conclude, replace(failed, release_to="r3"))
+        found = await store.read(ledger.deployments, "api")
+        assert [deployment_status(each) for each in found] == ["rolled back", "live", "succeeded", "succeeded"]
 
 
 async def test_a_hold_set_by_hand_is_not_replaced_by_the_wait_after_a_rollback(tmp_path: Path) -> None:
