@@ -69,7 +69,7 @@ async def test_a_syntax_error_is_undone(tmp_path: Path, remote: Remote, port: in
     async with open_stage(tmp_path, make_service(tmp_path, remote.url, port)) as stage:
         await stage.deploy()
         deployment = await undone(stage, remote.syntax_error())
-        assert "it died" in said(deployment.note)
+        assert "the service died" in said(deployment.note)
         assert any("SyntaxError" in step.tail for step in deployment.steps)
 
 
@@ -84,7 +84,7 @@ async def test_a_release_that_dies_in_the_soak_is_undone(tmp_path: Path, remote:
     async with open_stage(tmp_path, make_service(tmp_path, remote.url, port, soak=5)) as stage:
         await stage.deploy()
         deployment = await undone(stage, remote.version("2", dies_after=2.5))
-        assert "it died" in said(deployment.note)
+        assert "the service died" in said(deployment.note)
         assert "exit status 3" in said(deployment.note)
 
 
@@ -311,7 +311,7 @@ async def test_a_first_release_that_fails_leaves_the_service_stopped(tmp_path: P
     async with open_stage(tmp_path, make_service(tmp_path, remote.url, port, verify_timeout=1)) as stage:
         deployment = await stage.deploy()
         assert deployment.phase is Phase.UNDONE
-        assert "no release before: the service is stopped" in said(deployment.note)
+        assert "no earlier release, so the service is stopped" in said(deployment.note)
         assert await stage.version() is None
         assert await asyncio.to_thread(stage.releases.live) is None
         remote.version("2")
@@ -340,7 +340,7 @@ async def test_when_no_release_is_well_a_human_is_called(tmp_path: Path, remote:
         commit = remote.syntax_error()
         deployment = await stage.deploy()
         assert deployment.phase is Phase.STUCK
-        assert "A human is needed" in said(deployment.note)
+        assert "Needs attention" in said(deployment.note)
         assert commit in await stage.store.read(ledger.quarantined, "web")
 
 
