@@ -285,6 +285,7 @@ def outcome(one: DeploymentReply, paint: Paint, now: datetime) -> list[str]:
     """How a deployment ended: one sentence; on a failure the last lines of the step that failed."""
     where = f" in {one['failed_in']}" if one["failed_in"] and one["failed_in"] != "pending" else ""
     words = {
+        "live": "live",
         "failed": f"failed{where}; nothing live was changed",
         "undone": f"failed{where}",
         "stuck": f"failed{where}",

@@ -122,6 +122,7 @@ async def test_the_shape_of_a_deployment_in_json_is_kept(opsbot: Opsbot) -> None
             "finished_at",
             "live_at",
             "finished",
+            "status",
             "ok",
         ),
         *("ref", "reason", "commit_from", "commit_to", "release_from", "release_to", "commits", "commits_total"),
@@ -211,7 +212,7 @@ async def test_a_held_service_is_not_deployed_until_resumed(daemon: World, opsbo
     assert (await opsbot("hold", "--reason", "freeze")).code == 0
     ended = await opsbot("deploy")
     assert ended.code == 4
-    assert "held by" in ended.err
+    assert "paused by" in ended.err
     assert "is resumed" in (await opsbot("resume")).out
     assert daemon.polling.woken == ["api"]
     assert "neither paused nor silenced" in (await opsbot("resume")).out
@@ -220,7 +221,7 @@ async def test_a_held_service_is_not_deployed_until_resumed(daemon: World, opsbo
 
 async def test_now_ends_a_wait_follows_the_deploy_and_is_in_the_audit_log(daemon: World, opsbot: Opsbot) -> None:
     ended = await opsbot("now")
-    assert (ended.code, ended.err) == (4, "opsbot: No deployment of api waits for anything.\n")
+    assert (ended.code, ended.err) == (4, "opsbot: No deployment of api is waiting.\n")
     daemon.deploying.waits = True
     assert (await opsbot("deploy", "--no-wait")).code == 0
     async with asyncio.timeout(5):
@@ -232,7 +233,7 @@ async def test_now_ends_a_wait_follows_the_deploy_and_is_in_the_audit_log(daemon
     assert ": live" in ended.out
     kept = [(each.action, each.result) for each in await daemon.store.read(audit.entries, "api", None, 10)]
     assert ("now", "deployment 1 waits no longer") in kept
-    assert ("now", "refused: No deployment of api waits for anything.") in kept
+    assert ("now", "refused: No deployment of api is waiting.") in kept
 
 
 @pytest.mark.usefixtures("daemon")
@@ -277,7 +278,7 @@ async def test_update_deploys_what_is_only_announced_where_auto_is_off(daemon: W
 async def test_update_keeps_to_the_wait_after_a_rollback(daemon: World, opsbot: Opsbot) -> None:
     await daemon.store.write(ledger.put_hold, Hold("api", "alice", plain("rolled back"), now(), waits=COMMIT))
     ended = await opsbot("update")
-    assert (ended.code, "updates wait for a newer commit" in ended.out) == (4, True)
+    assert (ended.code, "paused until a newer commit is pushed" in ended.out) == (4, True)
 
 
 async def test_update_follows_what_it_began_for_each_service(two: World, opsbot: Opsbot) -> None:
@@ -584,4 +585,4 @@ async def test_a_deployment_is_followed_over_the_end_of_the_stream(daemon: World
 async def test_reload_needs_a_daemon_that_can(opsbot: Opsbot) -> None:
     ended = await opsbot("reload")
     assert ended.code == 1
-    assert "cannot read its configuration anew" in ended.err
+    assert "cannot reload its configuration" in ended.err

@@ -3,6 +3,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from opsbot.core.deployment import Phase
+from opsbot.core.message import plain
 from opsbot.core.model import Dependent, Evidence
 from opsbot.core.windows import WEEK, Window, WindowDeploys
 from opsbot.services.port import LogLine
@@ -62,8 +63,8 @@ async def test_a_deployment_is_one_card_that_fills_in_and_a_failure_is_told_anew
     response = await world.person("deployer").run("deploy", service="api")
     answer = await response.final()
     assert response.ephemeral
-    assert "Deployment 1 of api began" in answer["content"]
-    card = await world.standin.wait_for_message(lambda m: "#d1" in text_of(m) and "failed in fetch" in m["content"])
+    assert "Deployment 1 of api started" in answer["content"]
+    card = await world.standin.wait_for_message(lambda m: "#d1" in text_of(m) and "api: fetch of" in m["content"])
     outcome = await world.standin.wait_for_message(lambda m: m["type"] == 19)
     assert outcome["message_reference"]["message_id"] == card["id"]
     assert buttons_of(card) == ["Retry", "Logs"]
@@ -103,7 +104,7 @@ async def test_deploy_answers_with_a_link_to_the_card(world: World) -> None:
     content = (await response.final())["content"]
     card = await world.standin.wait_for_message(lambda m: "#d1" in text_of(m))
     channel = f"https://discord.com/channels/{world.standin.guild_id}/{world.standin.ops_channel_id}"
-    assert content == f"Deployment 1 of api began: {channel}/{card['id']}"
+    assert content == f"Deployment 1 of api started: {channel}/{card['id']}"
 
 
 async def test_a_second_deploy_is_refused_with_a_link_to_the_first(world: World) -> None:
@@ -123,7 +124,14 @@ async def test_status_of_one_service_shows_its_release_trouble_hold_and_silence(
         await (await world.person("admin").run(command, service="api", **options)).final()
     response = await world.person("viewer").run("status", service="api")
     shown = text_of(await response.final())
-    for words in ("`r2`", "title of r2", "answered 500", "Held by admin", "week end", "Silenced by admin"):
+    for words in (
+        "`r2`",
+        "title of r2",
+        "answered 500",
+        "WindowDeploys are paused by admin",
+        "week end",
+        "Silenced by admin",
+    ):
         assert words in shown, words
     overview = text_of(await (await world.person("viewer").run("status")).final())
     for words in ("down since <t:", "held", "silenced until <t:"):
@@ -132,7 +140,7 @@ async def test_status_of_one_service_shows_its_release_trouble_hold_and_silence(
 
 async def test_hold_and_resume_are_shown_to_all(world: World) -> None:
     held = await world.person("deployer").run("hold", service="api", reason="release day")
-    assert "Held by deployer" in (await held.final())["content"]
+    assert "WindowDeploys are paused by deployer" in (await held.final())["content"]
     resumed = await world.person("deployer").run("resume", service="api")
     assert "api was resumed" in (await resumed.final())["content"]
     assert not held.ephemeral
@@ -141,7 +149,7 @@ async def test_hold_and_resume_are_shown_to_all(world: World) -> None:
 
 async def test_history_lists_deployments_and_incidents_newest_first(world: World) -> None:
     value = await world.deployment()
-    await world.change(value, phase=Phase.FAILED, failed_in=Phase.FETCHING, note="no such branch")
+    await world.change(value, phase=Phase.FAILED, failed_in=Phase.FETCHING, note=plain("no such branch"))
     await world.incident()
     await world.recover()
     response = await world.person("viewer").run("history", service="api")

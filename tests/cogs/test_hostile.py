@@ -115,7 +115,7 @@ async def test_nobody_is_pinged_whatever_stands_in_commits_logs_names_and_reason
         value,
         phase=Phase.FAILED,
         failed_in=Phase.INSTALLING,
-        note=evil,
+        note=plain(evil),
         commits=commits(evil, author=evil),
         commit_to="b" * 40,
         steps=(step(evil, Phase.INSTALLING, ok=False, tail=evil + "\n```\n" + evil),),
@@ -201,5 +201,5 @@ def test_a_failed_deployment_says_what_where_why_and_what_is_next() -> None:
     ):
         assert words in shown.text, words
     assert "line 14\n" not in shown.text
-    assert shown.content == "❌ api: deployment 7 of `bbbbbbbbbb` failed in install; nothing live was changed."
+    assert shown.content == "❌ api: installation of `bbbbbbbbbb` failed (deployment 7); nothing live was changed."
     assert shown.footer == "blue · #d7"
