@@ -114,7 +114,7 @@ class ReleaseActions:
         if found is None or number not in {None, found.id} or not self._deployer.hurry(found.id, actor.name):
             words = self._not_waiting(service, number)
             return await self._door.refuse(actor, Action.NOW, service, detail, RefusalReason.NOT_WAITING, words)
-        await self._door.note(actor, Action.NOW, service, detail, f"deployment {found.id} waits no longer")
+        await self._door.note(actor, Action.NOW, service, detail, f"deployment {found.id} continues")
         return found
 
     def _not_waiting(self, service: str, number: int | None) -> Message:

@@ -232,7 +232,7 @@ async def test_now_ends_a_wait_follows_the_deploy_and_is_in_the_audit_log(daemon
     assert "deployment 1 of api after" in ended.out
     assert ": live" in ended.out
     kept = [(each.action, each.result) for each in await daemon.store.read(audit.entries, "api", None, 10)]
-    assert ("now", "deployment 1 waits no longer") in kept
+    assert ("now", "deployment 1 continues") in kept
     assert ("now", "refused: No deployment of api is waiting.") in kept
 
 

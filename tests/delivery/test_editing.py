@@ -88,7 +88,7 @@ async def test_a_refused_edit_of_an_old_message_is_made_later(world: World) -> N
     await world.standin.wait_for_message(lambda m: "#d1" in text_of(m))
     await world.change(value, phase=Phase.FAILED, failed_in=Phase.FETCHING)
     await no_stale_cards(world)
-    assert "failed in fetch" in world.posted()[0]["content"]
+    assert "api: fetch of" in world.posted()[0]["content"]
 
 
 async def test_a_deleted_card_is_left_alone(world: World) -> None:
@@ -137,7 +137,7 @@ async def test_the_next_process_brings_the_card_to_its_end(world: World) -> None
     await world.change(value, phase=Phase.FAILED, failed_in=Phase.INSTALLING)
     await world.start()
     await no_stale_cards(world)
-    assert "failed in install" in world.posted()[0]["content"]
+    assert "api: installation of" in world.posted()[0]["content"]
 
 
 async def test_an_alarm_does_not_wait_for_edits(world: World) -> None:
@@ -163,7 +163,7 @@ async def test_edits_wait_while_discord_is_away_and_end_with_the_last_state(worl
     await world.change(value, phase=Phase.FAILED, failed_in=Phase.FETCHING)
     world.standin.faults.back()
     await no_stale_cards(world)
-    assert "failed in fetch" in world.posted()[0]["content"]
+    assert "api: fetch of" in world.posted()[0]["content"]
 
 
 async def test_cards_of_a_channel_that_is_not_configured_any_more_are_left_alone(world: World) -> None:

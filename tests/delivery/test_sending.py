@@ -7,6 +7,7 @@ from typing import Any
 
 from cogs.delivery import sender
 from opsbot.core.deployment import Phase
+from opsbot.core.message import plain
 from opsbot.core.model import NotificationKind, Silence
 from opsbot.store import incident_repository, outbox
 from tests.cogs.world import BRISK, Json, World, buttons_of, text_of
@@ -208,10 +209,10 @@ async def test_a_deployment_that_went_wrong_is_told_in_a_message_of_its_own_and_
     good = await world.deployment(service="worker")
     await world.change(good, phase=Phase.LIVE, live_at=world.now())
     bad = await world.deployment(release_from="r1")
-    await world.change(bad, phase=Phase.UNDONE, failed_in=Phase.VERIFYING, note="answered 500")
+    await world.change(bad, phase=Phase.UNDONE, failed_in=Phase.VERIFYING, note=plain("answered 500"))
     reply = await world.standin.wait_for_message(lambda m: m["type"] == 19)
     await world.all_told()
-    assert "failed in verify and was undone" in reply["content"]
+    assert "api: verification of" in reply["content"]
     assert len(world.posted()) == 3
 
 

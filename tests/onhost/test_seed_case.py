@@ -276,7 +276,7 @@ async def five_deploys(world: World) -> None:
 
 async def a_bad_commit_is_undone(world: World) -> None:
     bad = await world.push(6, 2, status=500)
-    await world.says(bad, "was undone")
+    await world.says(bad, "rolled back to")
     await world.live(5)
 
 

@@ -77,7 +77,7 @@ async def test_row_21_one_that_is_lifted_early_ends_then_and_what_came_and_went_
         assert scene.contents()[before + 1 :] == [
             "ℹ️ The silence of api is over. While it lasted, it was down and came back 2 times."
         ]
-        assert "neither held nor silenced" in await scene.says("resume", "deployer", service="api")
+        assert "neither paused nor silenced" in await scene.says("resume", "deployer", service="api")
 
 
 async def test_row_21_a_silence_of_an_open_trouble_is_on_its_card_and_keeps_reminders_back(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ async def test_a_release_that_answers_500_is_undone_and_the_one_before_serves(tm
         await whole.serves("1")
         await whole.said("web runs")
         commit = await asyncio.to_thread(whole.remote.version, "2", status=500)
-        await whole.said(commit[:10], "undone", seconds=60)
+        await whole.said(commit[:10], "rolled back", seconds=60)
         await whole.serves("1")
         await asyncio.sleep(6)  # a poll later it is still left alone
         assert count(whole, "Deploying", commit[:10]) + count(whole, commit[:10]) <= 3
