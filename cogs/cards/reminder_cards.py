@@ -10,7 +10,6 @@ from cogs.cards.incident_cards import headed, incident_buttons
 from cogs.cards.rendered import AMBER, BLUE, DESCRIPTION, RED, RenderedMessage
 from cogs.cards.text import escape, fit, moment, one_line, rendered, told
 from opsbot.core.deployment import Deployment
-from opsbot.core.message import Message
 from opsbot.core.model import Incident, Notification, NotificationKind
 from opsbot.core.subjects import subject_name, subject_title
 from opsbot.formatting import duration
@@ -112,12 +111,8 @@ def _plain_line(told: DigestEntry) -> str:
     if told.deployment is not None:
         deployment = told.deployment
         what = f"{deployment.kind} {deployment.id} of {deployment.service} to {deployment.commit_to or deployment.ref}"
-        return one_line(f"{at} {what}: {deployment_status(deployment)} {_plainly(deployment.note)}", 1000)
-    return one_line(f"{at} {told.notice.service} {_plainly(told.notice.message)}", 1000)
-
-
-def _plainly(value: Message | None) -> str:
-    return "" if value is None else render(value)
+        return one_line(f"{at} {what}: {deployment_status(deployment)} {render(deployment.note)}", 1000)
+    return one_line(f"{at} {told.notice.service} {render(told.notice.message)}", 1000)
 
 
 def digest(notice: Notification, told: Sequence[DigestEntry], host: str) -> RenderedMessage:

@@ -129,7 +129,7 @@ class DiscordStyle:
 
 def rendered(value: Message | None, most: int = 300) -> str:
     """The text of a message, each of its parts clipped to so many characters; nothing for None."""
-    return "" if value is None else render(value, DiscordStyle(most))
+    return render(value, DiscordStyle(most))
 
 
 def fit(lines: Iterable[str], most: int) -> str:

@@ -123,7 +123,7 @@ def step_reply(step: "DeploymentStep") -> StepReply:
 
 
 def _text(value: "Message | None") -> str:
-    return "" if value is None else plain_times(render(value))
+    return plain_times(render(value))
 
 
 def _outcome(deployment: "Deployment") -> str:

@@ -81,7 +81,7 @@ def now() -> datetime:
 _Hands = tuple[dict[str, ServiceManager], Errands | None, Callable[[], bool] | None]
 
 
-def _managers(config: Config, clock: Callable[[], datetime], vetoes: Vetoes) -> _Hands:
+def _managers(config: Config, clock: Callable[[], datetime]) -> _Hands:
     """Who keeps each service running, who runs what is deployed as the services' own users, and `Parts.connected`."""
     units = {name: service for name, service in config.services.items() if service.manager is ManagerKind.SYSTEMD}
     own = {name: service for name, service in config.services.items() if service.manager is ManagerKind.PROCESS}
@@ -90,9 +90,7 @@ def _managers(config: Config, clock: Callable[[], datetime], vetoes: Vetoes) -> 
     if own:
         from opsbot.services.supervisor import Supervisor  # noqa: PLC0415
 
-        managers |= dict.fromkeys(
-            own, Supervisor(own, config.state.services, clock, held=partial(first, vetoes.starts))
-        )
+        managers |= dict.fromkeys(own, Supervisor(own, config.state.services, clock))
     if not units:
         return managers, None, None
     from opsbot.services.systemd.bus import SystemdBus  # noqa: PLC0415
@@ -135,6 +133,17 @@ def _discord_bots(
     from opsbot.monitoring.discord_bots import DiscordBots, bots, presence_cache_of  # noqa: PLC0415
 
     return DiscordBots(bots(config), store, feed, managers, clock, presence_cache_of(config, clock))
+
+
+def _ask_before_starts(config: Config, managers: dict[str, ServiceManager], vetoes: Vetoes) -> None:
+    """Have opsbot's own supervisor ask before it starts again what died."""
+    if not vetoes.starts or not any(each.manager is ManagerKind.PROCESS for each in config.services.values()):
+        return
+    from opsbot.services.supervisor import Supervisor  # noqa: PLC0415 - loaded already, where it is needed
+
+    for manager in managers.values():
+        if isinstance(manager, Supervisor):
+            manager.held = partial(first, vetoes.starts)
 
 
 def known_secrets(config: Config) -> Iterator[str]:
@@ -203,11 +212,10 @@ async def open_engine(
     """
     redact = redact or Redactor()
     redact.learn(await asyncio.to_thread(lambda: list(known_secrets(config))))
-    vetoes = Vetoes()
-    managers, errands, connected = _managers(config, clock, vetoes)
+    managers, errands, connected = _managers(config, clock)
     async with Store(config.state.database) as store, AsyncExitStack() as closing:
         feed = ChangeNotifier()
-        discord_bots = _discord_bots(config, store, feed, managers, clock)
+        discord_bots, vetoes = _discord_bots(config, store, feed, managers, clock), Vetoes()
         presence_cache = discord_bots.presence_cache if discord_bots is not None else None
         prober = Prober(
             clock=clock, errands=errands, presence=presence_cache.look if presence_cache is not None else None
@@ -225,6 +233,7 @@ async def open_engine(
         if discord_bots is not None:
             discord_bots.join(watcher, vetoes)
             await discord_bots.outage_detector.open()
+        _ask_before_starts(config, managers, vetoes)
         poller = Poller(config, store, feed, deployer, clock, vetoes=vetoes)
         # Each is to be closed before it is open: one that fails half-way must not hold what the next try needs.
         for manager in set(managers.values()):

@@ -10,7 +10,7 @@ from typing import Any
 from opsbot.config import Service
 from opsbot.core.deploy_codes import NoteCode, StepCode
 from opsbot.core.deployment import Deployment, DeploymentKind, DeploymentStep, Hold, Phase, advance
-from opsbot.core.message import Message, MessageError, Param, message
+from opsbot.core.message import Message, MessageError, Param, message, redacted
 from opsbot.core.updates import failures_in_a_row, retry_after
 from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.store import Store, ledger
@@ -186,11 +186,4 @@ class DeploymentRun:
 
     def _cleaned(self, value: Message) -> Message:
         """The message without known secrets, its texts clipped."""
-        return Message(value.code, {key: self._clean_param(each) for key, each in value.params.items()})
-
-    def _clean_param(self, value: Param) -> Param:
-        if isinstance(value, str):
-            return self._redact(value)[:TEXT_MOST]
-        if isinstance(value, Message):
-            return self._cleaned(value)
-        return tuple(map(self._clean_param, value)) if isinstance(value, tuple) else value
+        return redacted(value, lambda text: self._redact(text)[:TEXT_MOST])

@@ -128,13 +128,13 @@ def _damaged(params: Mapping[str, Param]) -> str:
 
 _PASSED: Mapping[str, Text] = {
     VerifyCode.PASSED: _verified,
-    VerifyCode.WAITING_FOR: "waiting for {missing:join|; }",
+    VerifyCode.WAITING_FOR: "waiting for {missing:clauses}",
     VerifyCode.SOAKING: "all checks pass; watching for {soak}",
-    VerifyCode.DOUBT: "a check failed meanwhile: {missing:join|; }",
+    VerifyCode.DOUBT: "a check failed meanwhile: {missing:clauses}",
     VerifyCode.CHECK_SAW: lambda params: "{check}: " + ("{seen}" if params.get("seen") else "no answer yet"),
     VerifyCode.NOT_RUNNING: "it is not running",
     VerifyCode.CHECK_FAILED_AGAIN: _failed_again,
-    VerifyCode.NOT_HEALTHY: "not healthy {within} after its start: {missing:join|; }",
+    VerifyCode.NOT_HEALTHY: "not healthy {within} after its start: {missing:clauses}",
     VerifyCode.STOPPED: _ended("was stopped by hand"),
     VerifyCode.RESTARTED_BY_OTHERS: _ended("was restarted by somebody else"),
     VerifyCode.DIED: _ended("died"),
@@ -160,10 +160,10 @@ _STEPS: Mapping[str, Text] = {
     NoteCode.COMMIT: "{commit:short}",
     NoteCode.PID: "pid {pid}",
     NoteCode.PREPARED: lambda params: (
-        "{files} {files:plural|file|files}" + ("; {remarks:join|; }" if params.get("remarks") else "")
+        "{files} {files:plural|file|files}" + ("; {remarks:clauses}" if params.get("remarks") else "")
     ),
     NoteCode.REUSED: "{files} unchanged since {commit:short}: reused {paths}",
-    NoteCode.NOT_REUSED: "run although {files} is unchanged: {commit:short} has no {paths:join| or } to reuse",
+    NoteCode.NOT_REUSED: "run although {files} is unchanged: {commit:short} has no {paths:or} to reuse",
     NoteCode.UNCHANGED: "{files} unchanged since it was run: not run again",
     NoteCode.LEFT_STOPPED: "the service was stopped by hand and stays stopped",
     NoteCode.HURRIED: "ended by {by}",
@@ -247,7 +247,7 @@ _FAILURES: Mapping[str, Text] = {
 }
 
 _OUTCOMES: Mapping[str, Text] = {
-    OutcomeCode.LIVE: "{remarks:join|; }",
+    OutcomeCode.LIVE: "{remarks:clauses}",
     OutcomeCode.FAILED: _failed,
     OutcomeCode.ROLLED_BACK: _rolled_back,
     OutcomeCode.STOPPED: _stopped,

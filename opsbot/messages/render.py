@@ -9,7 +9,7 @@ colon says more:
     {size:bytes}                      a number of bytes as "512 MiB"
     {commit:short}                    the first characters of a commit id
     {release:release}                 the commit in a release's name, likewise
-    {paths:join| or }                 a tuple, with this between its members
+    {parts:clauses}, {paths:or}       a tuple, with semicolons or "or" in between
     {cause:sentence}, {cause:clause}  a text that ends with a full stop; one that does not
     {count} {count:plural|restart|restarts}
 
@@ -23,12 +23,13 @@ from functools import lru_cache
 from typing import Protocol
 
 from opsbot.core.deployment import commit_in
-from opsbot.core.message import Message, Param
+from opsbot.core.message import Message, MessageError, Param
 from opsbot.formatting import duration, size
 from opsbot.messages.catalogue import texts
 from opsbot.messages.text import Text
 
 _ENDS = {"sentence": ".", "clause": ""}
+_BETWEEN = {"clauses": "; ", "or": " or "}
 SHORT = 10
 """Characters of a commit id that are shown."""
 
@@ -66,13 +67,20 @@ class PlainStyle:
 PLAIN = PlainStyle()
 
 
-def render(value: Message, style: TextStyle = PLAIN) -> str:
-    """The text of a message. A code that this version does not know is shown with its parameters."""
+def render(value: Message | None, style: TextStyle = PLAIN) -> str:
+    """The text of a message, "" for None. A code that this version does not know is shown with its parameters."""
+    if value is None:
+        return ""
     text = texts().get(value.code)
     if text is None:
         known = ", ".join(f"{name}={_show(each, '', style)}" for name, each in value.params.items())
         return style.text(value.code) + (f" ({known})" if known else "")
     return _fill(text, value.params, style)
+
+
+def describe(error: Exception) -> str:
+    """The text of an error, in plain text: of its message where it carries one."""
+    return render(error.message) if isinstance(error, MessageError) else str(error)
 
 
 def _fill(text: Text, params: Mapping[str, Param], style: TextStyle) -> str:
@@ -98,8 +106,8 @@ def _show(value: Param, spec: str, style: TextStyle) -> str:
     if isinstance(value, Message):
         return render(value, style)
     if isinstance(value, tuple):
-        between, inner = (spec[5:], "") if spec.startswith("join|") else (", ", spec)
-        return between.join(_show(each, inner, style) for each in value)
+        between, spec = (_BETWEEN[spec], "") if spec in _BETWEEN else (", ", spec)
+        return between.join(_show(each, spec, style) for each in value)
     if isinstance(value, datetime):
         return style.moment(value, spec or "f")
     if isinstance(value, timedelta):

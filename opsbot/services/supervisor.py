@@ -27,10 +27,6 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-async def _free(_: str) -> None:
-    return None
-
-
 class Supervisor:
     """Implements `opsbot.services.port.ServiceManager` for `manager = "process"`."""
 
@@ -42,12 +38,11 @@ class Supervisor:
         *,
         patience: Patience | None = None,
         resume: bool = True,
-        held: Held = _free,
     ) -> None:
         """`directory` holds a folder a service: its record, its spool and its log.
 
         resume: `open` starts a service again that was to run and does not; one that opsbot gave up is left alone until
-        the host is restarted. held: asked before a service that died is started again: why not yet, or None.
+        the host is restarted.
         """
         self._services = dict(services)
         self._directory = directory
@@ -56,7 +51,8 @@ class Supervisor:
         self._resume = resume
         self._listeners: list[Callable[[ServiceEvent], None]] = []
         self._keepers: dict[str, Keeper] = {}
-        self._held = held
+        self.held: Held = _free
+        """Asked before a service that died is started again: why not yet, in words, or None."""
         self._spools: SpoolWatch | None = None
         self._draining: set[asyncio.Task[None]] = set()
         self._lock = -1
@@ -72,7 +68,7 @@ class Supervisor:
         runs = await asyncio.to_thread(by_run)
         self._keepers = {
             name: Keeper(
-                service, self._directory / name, self._clock, self._patience, self._spools, self._tell, self._held
+                service, self._directory / name, self._clock, self._patience, self._spools, self._tell, self._is_held
             )
             for name, service in self._services.items()
         }
@@ -159,6 +155,9 @@ class Supervisor:
             if main is not None:
                 log.warning("%s is not configured any more, but still runs as process %d", folder.name, main.pid)
 
+    async def _is_held(self, service: str) -> str | None:
+        return await self.held(service)
+
     def _keeper(self, service: str) -> Keeper:
         try:
             return self._keepers[service]
@@ -179,6 +178,10 @@ class Supervisor:
                 task = asyncio.create_task(self._keepers[service].transcript.drain())
                 self._draining.add(task)
                 task.add_done_callback(self._draining.discard)
+
+
+async def _free(_: str) -> None:
+    return None
 
 
 def _lock(fd: int) -> bool:

@@ -21,9 +21,8 @@ WIRED = """
 import sys
 from pathlib import Path
 from opsbot.config_file import load
-from opsbot.monitoring.vetoes import Vetoes
 from opsbot.daemon.wiring import _managers, now
-_managers(load(Path(sys.argv[1])), now, Vetoes())
+_managers(load(Path(sys.argv[1])), now)
 print(*sorted({"dbus_fast", "opsbot.services.supervisor"} & set(sys.modules)))
 """
 CONFIG = """
