@@ -61,7 +61,7 @@ async def play(page: Page) -> None:
     await page.get_by_test_id("panel-push-good").click()
     await expect(messages(page, "hello: deployment 2").first).to_contain_text("✅ hello runs", timeout=PATIENCE_MS)
     await page.get_by_test_id("panel-push-dies").click()
-    await expect(messages(page, "hello: deployment 3").first).to_contain_text("was undone", timeout=PATIENCE_MS)
+    await expect(messages(page, "hello: deployment 3").first).to_contain_text("rolled back to", timeout=PATIENCE_MS)
     await expect(messages(page, "↩️ hello: deployment 3 of").last).to_be_visible()
     await page.get_by_test_id("panel-kill").click()
     await expect(messages(page, "hello was not well for").first).to_be_visible(timeout=PATIENCE_MS)
