@@ -237,7 +237,7 @@ async def test_an_update_can_be_deployed_from_its_notice(world: World) -> None:
     assert "Better" in text_of(message)
     assert "+2 more" in text_of(message)
     answer = await world.person("deployer").click(message, "Deploy")
-    assert "began" in (await answer.final())["content"]
+    assert "started" in (await answer.final())["content"]
 
 
 def _saying(words: str) -> Callable[[Json], bool]:

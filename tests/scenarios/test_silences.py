@@ -72,7 +72,7 @@ async def test_row_21_one_that_is_lifted_early_ends_then_and_what_came_and_went_
         for _ in range(2):
             await comes_and_goes(scene)
         before = len(scene.posted())
-        assert "is resumed" in await scene.says("resume", "deployer", service="api")
+        assert "was resumed" in await scene.says("resume", "deployer", service="api")
         await scene.run(120)
         assert scene.contents()[before + 1 :] == [
             "ℹ️ The silence of api is over. While it lasted, it was down and came back 2 times."
