@@ -37,7 +37,7 @@ class DeploymentKind(StrEnum):
 
 
 class Phase(StrEnum):
-    """Where a deployment stands."""
+    """The phase of a deployment."""
 
     PENDING = "pending"
     FETCHING = "fetching"
@@ -64,13 +64,13 @@ CHANGED = frozenset({Phase.SWITCHING, Phase.RESTARTING, Phase.VERIFYING, Phase.U
 """Unfinished phases in which something live may have changed."""
 
 TAKEN_UP = CHANGED | {Phase.WAITING}
-"""Unfinished phases that the next opsbot goes on from: all is prepared."""
+"""Unfinished phases that the next opsbot continues from: all is prepared."""
 
 READY = frozenset({Phase.WAITING, Phase.SWITCHING})
-"""Phases that come when all is prepared: whoever stood aside for such a one is replaced."""
+"""Phases in which all is prepared: what was ASIDE for such a deployment is superseded."""
 
 UNREADY_ENDS = frozenset({Phase.FAILED, Phase.SKIPPED})
-"""Ends of one that did not come so far: whoever stood aside for it goes on."""
+"""Ends of one that was never ready: what was ASIDE for it waits on."""
 
 MOVES: Mapping[Phase, frozenset[Phase]] = {
     Phase.PENDING: frozenset({Phase.FETCHING, Phase.WAITING, Phase.SWITCHING, Phase.FAILED}),

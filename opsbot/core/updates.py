@@ -106,7 +106,7 @@ class AwaitUpdate:
 
 @dataclass(frozen=True, slots=True)
 class NoUpdate:
-    """Nothing to do, and nothing to tell that was not told."""
+    """Nothing to do, and nothing new to report."""
 
 
 def retry_after(failures: int) -> timedelta:
@@ -127,14 +127,14 @@ def weigh(sight: UpdateFacts) -> DeployUpdate | AnnounceUpdate | AwaitUpdate | N
     if hold is not None and hold.waits is None:
         return AnnounceUpdate(UpdateReason.HELD, message(UpdateCode.HELD, by=hold.actor, reason=hold.reason))
     latest = sight.deployments[0] if sight.deployments else None
-    just_told = latest is not None and sight.head in {latest.commit_to, latest.commit_from, latest.ref}
+    just_reported = latest is not None and sight.head in {latest.commit_to, latest.commit_from, latest.ref}
     if hold is not None and (sight.head == hold.waits or sight.older_than_hold):
         # The rollback's own card has said it of the commit that was rolled back.
         code = UpdateCode.ROLLED_BACK_COMMIT if sight.head == hold.waits else UpdateCode.NOT_NEWER
-        return NoUpdate() if just_told else AnnounceUpdate(UpdateReason.WAITING, message(code))
+        return NoUpdate() if just_reported else AnnounceUpdate(UpdateReason.WAITING, message(code))
     if blocked := sight.quarantined.get(sight.head):
         reason = message(UpdateCode.QUARANTINED, at=blocked.at)
-        return NoUpdate() if just_told else AnnounceUpdate(UpdateReason.QUARANTINED, reason)
+        return NoUpdate() if just_reported else AnnounceUpdate(UpdateReason.QUARANTINED, reason)
     person = _replaced_by(sight)
     if person is not None:
         return AnnounceUpdate(UpdateReason.BY_HAND, message(UpdateCode.BY_HAND, by=person))

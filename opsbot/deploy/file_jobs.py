@@ -24,7 +24,7 @@ class FileJobs:
         self._mark = mark
 
     async def copy(self, steps: Steps, source: Path, place: Path, output: Path) -> StepResult:
-        """A copy, where nothing stands. By hard links the live service would write into the new release."""
+        """Copy it to where nothing exists. With hard links the live service would write into the new release."""
         return await self._run(steps, ["cp", "-a", "--reflink=auto", "--", str(source), str(place)], output, COPY_LIMIT)
 
     async def clear(self, steps: Steps, place: Path, output: Path) -> bool:

@@ -60,7 +60,7 @@ SEEN_EVERY = timedelta(minutes=1)
 """How often "asked, nothing new" is written down at most."""
 JITTER = 0.1
 FIRST_MOST = 30.0
-"""Seconds after the start by which a service is first asked for."""
+"""Seconds after the start by which a service is first polled."""
 
 
 class Outcome(StrEnum):
@@ -130,7 +130,7 @@ class Deploys(Protocol):
         """Begin a deployment."""
 
     def busy(self, service: str) -> bool:
-        """Whether one is under way."""
+        """Whether one is in progress."""
 
     def withdraw(self, number: int, why: Message) -> bool:
         """Have one that waits end as skipped."""
@@ -148,7 +148,7 @@ CALLS_MOST = 7
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """When one service is to be asked for."""
+    """When one service is to be polled."""
 
     service: str
     every: timedelta
@@ -195,7 +195,7 @@ class Poller:
         deployer.on_finish(self._finished)
 
     async def close(self) -> None:
-        """End what is under way; nothing is begun after it."""
+        """End what is in progress; nothing is begun after it."""
         self._closed = True
         tasks = [*self._woken, *self._running.values()]
         for task in tasks:
@@ -204,7 +204,7 @@ class Poller:
         await self._heads.close()
 
     def jobs(self) -> tuple[Job, ...]:
-        """When each service with a source is to be asked for; the first time shortly after the start."""
+        """When each service with a source is to be polled; the first time shortly after the start."""
         return tuple(
             Job(
                 name,
@@ -244,7 +244,7 @@ class Poller:
     async def poll(self, service: str, origin: Origin = Origin.POLL, actor: Actor | None = None) -> Polled:
         """Look what the branch points to and act on it.
 
-        A poll that is under way is joined, and looks once more. actor: who asks, opsbot itself where not given; what a
+        A poll in progress is joined, and asks once more. actor: who asks, opsbot itself if not given; what a
         person asks for is deployed with `auto` off, too.
         """
         if service not in self._sources:

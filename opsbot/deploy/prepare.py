@@ -142,7 +142,7 @@ class Preparation:
         """Who runs the steps.
 
         Raises:
-            DeployFailure: nobody may, or it cannot be told.
+            DeployFailure: nobody may, or it is unknown.
         """
         try:
             return await self._steps()
@@ -241,7 +241,7 @@ class Preparation:
         return gone
 
     async def unoccupied(self, names: Sequence[str]) -> list[str]:
-        """Those of these releases that no process of the service works in; none where that cannot be told."""
+        """Those of these releases that no process of the service works in; none if that is unknown."""
         try:
             steps = await self._steps()
         except ErrandError as error:

@@ -1,7 +1,7 @@
 """Release folders: made beside the live one, switched to by one rename, pruned.
 
     DIRECTORY/releases/20261124T120000Z-4f2a91c3d0/         one release, at this path from its first file on
-    DIRECTORY/releases/.20261124T120000Z-4f2a91c3d0.part   stands while the folder is not complete
+    DIRECTORY/releases/.20261124T120000Z-4f2a91c3d0.part   exists while the folder is not complete
     DIRECTORY/releases/.about/NAME.index, NAME.json    what was exported, and how its install steps went
     DIRECTORY/current -> releases/NAME
     DIRECTORY/shared/                                  linked into each release
@@ -80,7 +80,7 @@ class Releases:
         return self.folder / f".{name}.part"
 
     def name(self, commit: str, now: datetime) -> str:
-        """A new name: the time and the commit; numbered where that stands already."""
+        """A new name: the time and the commit; numbered if that exists already."""
         plain = f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{commit[:10]}"
         names = (plain if number == 1 else f"{plain}-{number}" for number in range(1, 1000))
         return next(name for name in names if not self.path(name).exists())
@@ -95,7 +95,7 @@ class Releases:
         Raises:
             ReleaseError: it cannot be made.
         """
-        with _told(self.directory):
+        with _disk_errors(self.directory):
             self.about_folder.mkdir(parents=True, exist_ok=True)
             self._part(name).touch()
             sync_folder(self.folder)
@@ -112,7 +112,7 @@ class Releases:
         Raises:
             ReleaseError: it cannot be.
         """
-        with _told(self.directory):
+        with _disk_errors(self.directory):
             shared_permissions.open_to_group(self.path(name))
 
     def seal(self, name: str) -> None:
@@ -121,7 +121,7 @@ class Releases:
         Raises:
             ReleaseError: it cannot be.
         """
-        with _told(self.directory):
+        with _disk_errors(self.directory):
             shared_permissions.seal(self.path(name))
 
     def room(self, live: str | None) -> None:
@@ -145,7 +145,7 @@ class Releases:
         Raises:
             ReleaseError: a shared path cannot be linked.
         """
-        with _told(self.directory):
+        with _disk_errors(self.directory):
             try:
                 return Shared(self.shared, self.source.shared).link(self.path(name), guarded=guarded)
             except SharingError as error:
@@ -157,14 +157,14 @@ class Releases:
         Raises:
             ReleaseError: it cannot be written.
         """
-        with _told(self.directory):
+        with _disk_errors(self.directory):
             (self.about_folder / f"{name}.json").write_text(json.dumps(asdict(about)))
             sync_file_system(self.folder)
             self._part(name).unlink(missing_ok=True)
             sync_folder(self.folder)
 
     def about(self, name: str) -> About:
-        """What was written down of it; nothing where nothing was."""
+        """What was stored about it; nothing if nothing was."""
         try:
             found: dict[str, Any] = json.loads((self.about_folder / f"{name}.json").read_text())
             return About(dict(found["steps"]), tuple(found["changed"]), tuple(found["added"]))
@@ -176,7 +176,7 @@ class Releases:
         return name is not None and self.path(name).is_dir() and not self._part(name).exists()
 
     def discard(self, name: str, *, guarded: bool = False) -> bool:
-        """Remove a release and all that was written down of it; whether it is gone.
+        """Remove a release and all that was stored about it; whether it is gone.
 
         What cannot be removed is left for the next time. guarded: another user may write in it meanwhile.
         """
@@ -212,7 +212,7 @@ class Releases:
             raise ReleaseError(message(FailureCode.RELEASE_GONE, release=name))
         self._see_no_folder()
         fresh = self.directory / f".current.{os.getpid()}"
-        with _told(self.directory):
+        with _disk_errors(self.directory):
             fresh.unlink(missing_ok=True)
             fresh.symlink_to(Path("releases") / name)
             fresh.replace(self.current)
@@ -224,7 +224,7 @@ class Releases:
 
     def take_away(self) -> None:
         """Remove the `current` link: there is no release to run."""
-        with _told(self.directory):
+        with _disk_errors(self.directory):
             if self.current.is_symlink():
                 self.current.unlink()
                 sync_folder(self.directory)
@@ -257,7 +257,7 @@ class Releases:
             link.unlink(missing_ok=True)
 
 
-class _told:  # noqa: N801 - reads as a statement
+class _disk_errors:  # noqa: N801 - reads as a statement
     """Turns an OSError into a ReleaseError that says which file system is full."""
 
     def __init__(self, directory: Path) -> None:

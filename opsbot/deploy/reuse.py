@@ -86,8 +86,8 @@ def picked(tree: Mapping[str, str], patterns: Sequence[str]) -> dict[str, str]:
 
 def digest(step: InstallStep) -> str:
     """How a step is configured: one that is configured otherwise is another step."""
-    told = json.dumps([step.run, step.directory, step.keep, step.when_changed])
-    return hashlib.sha256(told.encode()).hexdigest()[:16]
+    configured = json.dumps([step.run, step.directory, step.keep, step.when_changed])
+    return hashlib.sha256(configured.encode()).hexdigest()[:16]
 
 
 def changed_names(step: InstallStep) -> tuple[Param, ...]:

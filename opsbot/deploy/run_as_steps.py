@@ -63,7 +63,7 @@ async def steps_of(service: Service, errands: Errands | None) -> Steps:
     """Who runs the steps of a service.
 
     Raises:
-        ErrandError: it runs as root while opsbot does not, or who it runs as cannot be told.
+        ErrandError: it runs as root while opsbot does not, or its user is unknown.
     """
     if errands is not None and await errands.abroad(service):
         return RunAsSteps(errands, service)

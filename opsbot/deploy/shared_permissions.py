@@ -90,20 +90,20 @@ def _close_to_group(fd: int, about: os.stat_result) -> None:
 
 
 def keep_shared(shared: Path, release: Path, wanted: PurePosixPath) -> bool | None:
-    """None where a shared path stood already; whether the commit's own could be moved there, where it did not.
+    """None where a shared path existed already; whether the commit's own could be moved there, where it did not.
 
     Raises:
-        LedAstrayError: a link stands in its way.
+        LedAstrayError: a link is in its way.
         OSError: it cannot be moved (EXDEV: to another file system).
     """
     with opened(shared.parent, flags=OPEN & ~os.O_NOFOLLOW) as directory:
-        if not _stands(shared.name, directory):
+        if not _exists(shared.name, directory):
             _make_open(shared, directory)
     with _down(shared, wanted.parent) as store:
-        if _stands(wanted.name, store):
+        if _exists(wanted.name, store):
             return None
         with suppress(FileNotFoundError), _down(release, wanted.parent, make=False) as place:
-            if _stands(wanted.name, place):
+            if _exists(wanted.name, place):
                 os.rename(wanted.name, wanted.name, src_dir_fd=place, dst_dir_fd=store)
                 return True
     return False
@@ -113,14 +113,14 @@ def make_shared(shared: Path, wanted: PurePosixPath) -> None:
     """Make a folder in `shared/` that the service may write in.
 
     Raises:
-        LedAstrayError: a link stands in its way.
+        LedAstrayError: a link is in its way.
         OSError: it cannot be made.
     """
     with _down(shared, wanted.parent) as store:
         _make_open(shared / wanted, store)
 
 
-def _stands(name: str, folder: int) -> bool:
+def _exists(name: str, folder: int) -> bool:
     try:
         os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
@@ -137,7 +137,7 @@ def _down(top: Path, below: PurePosixPath, *, make: bool = True) -> Iterator[int
     try:
         for part in below.parts:
             at /= part
-            if make and not _stands(part, fd):
+            if make and not _exists(part, fd):
                 _make_open(at, fd)
             try:
                 inner = os.open(part, OPEN, dir_fd=fd)
@@ -163,6 +163,6 @@ def _make_open(path: Path, folder: int) -> None:
         text=True,
         check=False,
     )
-    if done.returncode != 0 and not _stands(path.name, folder):
+    if done.returncode != 0 and not _exists(path.name, folder):
         why = done.stderr.strip().rpartition(": ")[2]
         raise OSError(errno.EACCES, f"a folder cannot be made there: {why}", str(path))

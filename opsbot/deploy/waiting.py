@@ -87,8 +87,8 @@ class Waits:
                 return await self._wait(run, doing, objection)
         finally:
             del self._wakes[number]
-            for told in (self._hurried, self._withdrawn, self._superseded):
-                told.pop(number, None)
+            for asked in (self._hurried, self._withdrawn, self._superseded):
+                asked.pop(number, None)
 
     async def _wait(self, run: DeploymentRun, doing: RunningStep, objection: Objection) -> Message | None:
         number = run.value.id

@@ -103,7 +103,7 @@ class Repository:
     def __init__(self, source: Source, mark: str = "", mirror: Path | None = None) -> None:
         """Remember where; nothing is touched yet. `mark` is handed to every git, see `MARK`.
 
-        mirror: where it stands, when not in the source's directory.
+        mirror: where it is, if not in the source's directory.
         """
         self.source = source
         self.mirror = mirror or source.directory / "mirror.git"
@@ -145,7 +145,7 @@ class Repository:
                 raise RemoteError(Trouble.OTHER, error.message) from error
 
     async def discard(self) -> None:
-        """Throw the mirror away; the next fetch makes it anew."""
+        """Delete the mirror; the next fetch creates it again."""
         async with self._lock:
             await asyncio.to_thread(shutil.rmtree, self.mirror, ignore_errors=True)
 
@@ -384,7 +384,7 @@ class Repository:
     async def touched(self, folder: Path, index: Path) -> tuple[frozenset[str], frozenset[str]] | None:
         """The files of an exported folder that were changed or deleted since then, and the paths that were added.
 
-        A folder of new files counts as one path with a slash at its end. None where that cannot be told.
+        A folder of new files counts as one path with a slash at its end. None if that is unknown.
         """
         place = {"GIT_DIR": str(self.mirror), "GIT_WORK_TREE": str(folder), "GIT_INDEX_FILE": str(index)}
         if not await asyncio.to_thread(lambda: index.exists() and folder.is_dir() and self._sound()):
