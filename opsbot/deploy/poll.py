@@ -44,7 +44,7 @@ from opsbot.deploy.vetoes import Vetoes, first
 from opsbot.deploy.waiting import as_message
 from opsbot.messages import render
 from opsbot.runtime.change_notifier import ChangeNotifier
-from opsbot.source.attention import attention
+from opsbot.source.attention import Contents, attention
 from opsbot.source.heads import HeadProblem, Heads
 from opsbot.source.remote import RemoteError, Trouble
 from opsbot.source.repo import BadRefError, DamagedError
@@ -87,23 +87,14 @@ class Polled:
     deployment: int | None = None
 
 
-class History(Protocol):
-    """What the poll asks of a service's mirror (`opsbot.source.repo.Repository`)."""
+class History(Contents, Protocol):
+    """What the poll needs of a service's mirror (`opsbot.source.repo.Repository`)."""
 
     async def bring(self, ref: str | None = None) -> str:
         """The commit the tracked branch is at now, fetched. Raises RemoteError, BadRefError, DamagedError."""
 
     async def commits_between(self, old: str | None, new: str) -> tuple[tuple[Commit, ...], int]:
         """The newest commits of `new` that `old` lacks, and how many there are in all."""
-
-    async def changed_paths(self, old: str, new: str) -> tuple[str, ...]:
-        """The files that differ; none where one of them is unknown."""
-
-    async def is_ancestor(self, old: str, new: str) -> bool:
-        """Whether `new` has all of `old`; False where one of them is unknown."""
-
-    async def content(self, commit: str, path: str, most: int) -> str | None:
-        """A file as text, "" where there is none; None where it is larger than `most` bytes, or no file."""
 
 
 def covering(patterns: Sequence[str], paths: Sequence[str]) -> tuple[str, ...]:

@@ -31,7 +31,7 @@ async def roll_back(run: DeploymentRun, target: DeployTarget) -> None:
     by_hand = (await target.state()).stopped_by_hand
     started = value.failed_in in {Phase.RESTARTING, Phase.VERIFYING}
     blamed = value.commit_to if (started or run.lasting) and not (by_hand or run.innocent) else None
-    retry_at = await run.retry_at() if run.innocent and not by_hand else None
+    retry_at = None if blamed or by_hand else await run.retry_at()
     lost = await _given_up(value, target)
     hold = await target.wait_past(value, blamed) if value.kind is DeploymentKind.DEPLOY else None
     candidates = await _ways_back(value, target)
