@@ -67,7 +67,7 @@ def deploying(story):
             try:
                 return await story(deployer, errands)
             finally:
-                await asyncio.gather(*deployer._under_way._after)
+                await asyncio.gather(*deployer._tasks._after)
                 await deployer.close()
                 prober.close()
                 await manager.close()
@@ -79,7 +79,7 @@ async def deploy(deployer):
     begun = await deployer.start(Request(NAME, Kind.DEPLOY, Actor(Origin.CLI, "1", "ada")))
     assert isinstance(begun, Deployment), begun
     ended = await deployer.wait(begun.id)
-    await asyncio.gather(*deployer._under_way._after)
+    await asyncio.gather(*deployer._tasks._after)
     steps = [[step.name, step.ok, said(step.note), step.tail] for step in ended.steps]
     return {"phase": ended.phase, "note": said(ended.note), "release": ended.release_to, "steps": steps}
 """
