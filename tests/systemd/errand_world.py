@@ -212,6 +212,7 @@ from opsbot.services.errands import ErrandError, Ended, Slot
 from opsbot.services.systemd.bus import SystemdBus, BusError, Verb
 from opsbot.services.systemd.errands import UnitErrands
 from opsbot.deploy.run_as_steps import RunAsSteps, steps_of
+from opsbot.messages import render
 
 NAME = "{name}"
 DIRECTORY = Path("/srv") / NAME
@@ -233,7 +234,7 @@ def main(story):
 
 
 def words(result):
-    told = {{"ok": result.ok, "text": said(result.ending), "tail": result.tail, "lasting": result.lasting}}
+    told = {{"ok": result.ok, "text": render(result.ending), "tail": result.tail, "lasting": result.lasting}}
     return {{**told, "full": result.no_space}}
 
 

@@ -26,6 +26,7 @@ from opsbot.core.deployment import Deployment, Kind, Request
 from opsbot.deploy.deployer import Deployer
 from opsbot.deploy.verify import Verifier
 from opsbot.runtime.change_notifier import Feed
+from opsbot.messages import render
 from opsbot.probes import Prober
 from opsbot.services.systemd.manager import Systemd
 from opsbot.store import Store, ledger
@@ -80,8 +81,8 @@ async def deploy(deployer):
     assert isinstance(begun, Deployment), begun
     ended = await deployer.wait(begun.id)
     await asyncio.gather(*deployer._tasks._after)
-    steps = [[step.name, step.ok, said(step.note), step.tail] for step in ended.steps]
-    return {"phase": ended.phase, "note": said(ended.note), "release": ended.release_to, "steps": steps}
+    steps = [[render(step.name), step.ok, render(step.note), step.tail] for step in ended.steps]
+    return {"phase": ended.phase, "note": render(ended.note), "release": ended.release_to, "steps": steps}
 """
 
 FILES = {
