@@ -282,7 +282,7 @@ class Quarantine:
 
 def commit_in(release: str) -> str:
     """The first characters of the commit that a release is named after (`TIME-COMMIT[-NUMBER]`)."""
-    return release.partition("-")[2] or release
+    return release.split("-")[1] if "-" in release else release
 
 
 @dataclass(frozen=True, slots=True)
