@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from cogs._style import shown
 from cogs.cards.rendered import BLUE, DESCRIPTION, GREEN, GREY, RED, RenderedMessage
-from cogs.cards.text import code, escape, fit, moment, rendered, told
+from cogs.cards.text import code, escape, fit, moment, told
 from opsbot.core.deployment import Deployment, DeploymentKind, Phase
 from opsbot.core.model import AuditEntry, Effect, Incident
 from opsbot.core.subjects import subject_name
@@ -32,7 +33,7 @@ def deployment_line(deployment: Deployment) -> str:
     what = "deploy" if deployment.kind is DeploymentKind.DEPLOY else "rollback"
     to = deployment.commit_to or deployment.release_to or deployment.ref or ""
     to = to[:10] if deployment.commit_to else to
-    note = f": {rendered(deployment.note, 80)}" if deployment.note and deployment.phase is not Phase.LIVE else ""
+    note = f": {shown(deployment.note, 80)}" if deployment.note and deployment.phase is not Phase.LIVE else ""
     mark = OUTCOME.get(deployment.phase, "🔵")
     return (
         f"{mark} {what} {deployment.id}{f' {code(to, 40)}' if to else ''} {deployment_status(deployment)} "

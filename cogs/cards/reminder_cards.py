@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from cogs._style import shown
 from cogs.cards.common import LEVELS, Around, mark
 from cogs.cards.deployment_cards import sentence
 from cogs.cards.incident_cards import headed, incident_buttons
 from cogs.cards.rendered import AMBER, BLUE, DESCRIPTION, RED, RenderedMessage
-from cogs.cards.text import escape, fit, moment, one_line, rendered, told
+from cogs.cards.text import escape, fit, moment, one_line, told
 from opsbot.core.deployment import Deployment
 from opsbot.core.model import Incident, Notification, NotificationKind
 from opsbot.core.subjects import subject_name, subject_title
@@ -96,7 +97,7 @@ def _digest_line(told: DigestEntry) -> str:
     body = told.notice.body
     level = str(body.get("level", "warning" if body.get("ok") is False else "info"))
     _, sign = LEVELS.get(level, LEVELS["info"])
-    return f"{sign} {moment(told.notice.at, 'f')} {rendered(told.notice.message, 200)}"
+    return f"{sign} {moment(told.notice.at, 'f')} {shown(told.notice.said, 200)}"
 
 
 def _plain_line(told: DigestEntry) -> str:
@@ -112,7 +113,7 @@ def _plain_line(told: DigestEntry) -> str:
         deployment = told.deployment
         what = f"{deployment.kind} {deployment.id} of {deployment.service} to {deployment.commit_to or deployment.ref}"
         return one_line(f"{at} {what}: {deployment_status(deployment)} {render(deployment.note)}", 1000)
-    return one_line(f"{at} {told.notice.service} {render(told.notice.message)}", 1000)
+    return one_line(f"{at} {told.notice.service} {render(told.notice.said)}", 1000)
 
 
 def digest(notice: Notification, told: Sequence[DigestEntry], host: str) -> RenderedMessage:

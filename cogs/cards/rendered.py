@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 
 import discord
 
-from cogs.cards.text import clip, rendered
+from cogs._style import shown
+from cogs.cards.text import clip
 from opsbot.core.deployment import Refused
 
 CONTENT = 2000
@@ -93,4 +94,4 @@ def say(text: str) -> RenderedMessage:
 
 def refusal(refused: Refused) -> RenderedMessage:
     """Why not. It may repeat what was typed."""
-    return RenderedMessage(f"✋ {rendered(refused.message, 900)}")
+    return RenderedMessage(f"✋ {shown(refused.message, 900)}")

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
+from cogs._style import shown
 from cogs.cards.history_cards import deployment_line
 from cogs.cards.rendered import DESCRIPTION, GREEN, RED, RenderedMessage
-from cogs.cards.text import code, escape, fit, moment, rendered, told
+from cogs.cards.text import code, escape, fit, moment, told
 from opsbot.core.deployment import Hold
 from opsbot.core.gauge import in_about
 from opsbot.core.health import CheckHealth, Verdict
@@ -186,10 +187,10 @@ def growth_line(growth: Growth) -> str:
 def hold_line(hold: Hold) -> str:
     """Why nothing is deployed."""
     if hold.waits:
-        why = f" ({rendered(hold.reason)})" if hold.reason else ""
+        why = f" ({shown(hold.reason)})" if hold.reason else ""
         commit = code(hold.waits[:10])
         return f"⏸ Automatic deploys are paused until a commit newer than {commit} is pushed or /resume is used{why}"
-    why = f": {rendered(hold.reason)}" if hold.reason else ""
+    why = f": {shown(hold.reason)}" if hold.reason else ""
     return f"⏸ Deploys are paused by {escape(hold.actor, 60)} {moment(hold.at)}{why}"
 
 
@@ -225,7 +226,7 @@ def _source(status: ServiceStatus) -> str:
         return f"Repository not asked yet; {mode}"
     if source.failing_since is not None:
         since = moment(source.failing_since, "f")
-        return f"⚠️ No answer from the repository since {since}: {rendered(source.failure, 200)}"
+        return f"⚠️ No answer from the repository since {since}: {shown(source.failure, 200)}"
     head = f" at {code(source.head[:10])}" if source.head else ""
     return f"Branch{head}, asked {moment(source.answered_at)}; {mode}"
 

@@ -9,9 +9,6 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from opsbot.core.message import Message
-from opsbot.messages import render
-
 ZWSP = "\u200b"
 """Ours alone: `clean` removes it from what others wrote; then it breaks up what Discord would read as its syntax."""
 
@@ -105,31 +102,6 @@ def fence(lines: Sequence[str], most: int) -> str:
 def moment(at: datetime, style: str = "R") -> str:
     """A Discord timestamp: R "5 minutes ago", t "14:05", f date and time. It ages by itself in the client."""
     return f"<t:{int(at.timestamp())}:{style}>"
-
-
-class DiscordStyle:
-    """Messages in Discord's markup, their texts clipped to `most` characters each."""
-
-    def __init__(self, most: int) -> None:
-        """Nothing else varies."""
-        self._most = most
-
-    def text(self, value: str) -> str:
-        """Escaped; Discord's timestamps in it are kept."""
-        return told(value, self._most)
-
-    def code(self, value: str) -> str:
-        """As inline code."""
-        return code(value)
-
-    def moment(self, at: datetime, style: str) -> str:
-        """As a timestamp, which each reader sees by their own clock."""
-        return moment(at, style)
-
-
-def rendered(value: Message | None, most: int = 300) -> str:
-    """The text of a message, each of its parts clipped to so many characters; nothing for None."""
-    return render(value, DiscordStyle(most))
 
 
 def fit(lines: Iterable[str], most: int) -> str:

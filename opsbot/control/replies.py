@@ -367,7 +367,7 @@ def audit_reply(entry: "AuditEntry") -> AuditReply:
 
 def notice_reply(notice: "Notification", incident: "Incident | None") -> NoticeReply:
     """One notice about trouble; `incident` is its subject, where it has one."""
-    text = _text(notice.message) or plain_times(str(notice.body.get("why") or ""))
+    text = _text(notice.said)
     if incident is not None:
         text = f"{incident.cause}: {text}" if text else incident.cause
         if notice.kind == "recovered":

@@ -63,10 +63,12 @@ class Notification:
     """The storm that tells it first; it may have a card of its own later."""
 
     @property
-    def message(self) -> Message | None:
-        """What a plain notice says; a text where an earlier version wrote it."""
-        said, text = self.body.get("message"), self.body.get("text")
-        return decode(said) if isinstance(said, dict) else plain(str(text)) if text else None
+    def said(self) -> Message | None:
+        """What it says beside its subject: an event, a sentence, a reason."""
+        found = next((each for name in ("event", "text", "why") if (each := self.body.get(name))), None)
+        if isinstance(found, dict):
+            return decode(found)
+        return plain(str(found)) if found is not None else None
 
 
 ADVICE = "the mend"

@@ -89,7 +89,7 @@ class InPlace:
         )
         log.warning("%s", render(moved))
         key = f"moved:{self._name}:{head.commit}:{now:%Y%m%dT%H%M}"
-        body: dict[str, object] = {"message": encode(moved), "level": "warning"}
+        body: dict[str, object] = {"text": encode(moved), "level": "warning"}
         await self._store.write(outbox.put, key, NotificationKind.WORD, self._name, now, body=body)
 
     async def prepare(

@@ -74,7 +74,7 @@ async def _point(target: DeployTarget, live: str) -> None:
         level = "error"
     log.warning("%s", render(said))
     now = target.clock()
-    body: dict[str, object] = {"message": encode(said), "level": level}
+    body: dict[str, object] = {"text": encode(said), "level": level}
     key = f"link:{target.name}:{live}:{now:%Y%m%d}"
     await target.store.write(outbox.put, key, NotificationKind.WORD, target.name, now, body=body)
 

@@ -128,8 +128,7 @@ class Engine:
         """
         now = self.clock()
         name = key or f"word:{now.timestamp()}"
-        said: dict[str, object] = {"text": text} if isinstance(text, str) else {"message": encode(text)}
-        body: dict[str, object] = {**said, "level": level}
+        body: dict[str, object] = {"text": text if isinstance(text, str) else encode(text), "level": level}
         if lines:
             body["lines"] = list(lines)
         await self.store.write(outbox.put_for, name, service, stands_for, now, body=body)

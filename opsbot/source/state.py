@@ -63,7 +63,7 @@ def failed(
     if after.told and not state.told:
         said = _said(UpdateCode.SOURCE_FAILED, state.service, source, since=state.answered_at, problem=problem.message)
         body: dict[str, object] = {
-            "message": encode(said),
+            "text": encode(said),
             "ok": False,
             "since": (state.answered_at or since).timestamp(),
             "kind": str(problem.kind),
@@ -80,7 +80,7 @@ def answered(db: sqlite3.Connection, state: SourceState, source: Source, now: da
     incident_repository.save_source(db, after)
     if state.told:
         body: dict[str, object] = {
-            "message": encode(_said(UpdateCode.SOURCE_ANSWERS, state.service, source, after=now - since)),
+            "text": encode(_said(UpdateCode.SOURCE_ANSWERS, state.service, source, after=now - since)),
             "ok": True,
             "since": since.timestamp(),
         }
@@ -93,7 +93,7 @@ def rewritten(db: sqlite3.Connection, state: SourceState, source: Source, old: s
     """Report that the branch was set to a commit that does not follow from where it was."""
     head = state.head or ""
     said = _said(UpdateCode.REWRITTEN, state.service, source, commit=head, before=old)
-    body: dict[str, object] = {"message": encode(said), "ok": True, "kind": "rewritten", "old": old, "commit": head}
+    body: dict[str, object] = {"text": encode(said), "ok": True, "kind": "rewritten", "old": old, "commit": head}
     key = f"source-rewritten:{state.service}:{old}:{head}"
     return outbox.put(db, key, NotificationKind.SOURCE, state.service, now, body=body)
 
@@ -111,7 +111,7 @@ def note_update(
     """Report, once for this commit and reason, that it is there and not deployed."""
     incident_repository.save_source(db, replace(state, noted=head))
     body: dict[str, object] = {
-        "message": encode(said),
+        "text": encode(said),
         "commit": head,
         "commits": [
             {"id": each.id, "title": each.title, "author": each.author, "at": each.at.timestamp()}

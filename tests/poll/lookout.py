@@ -168,7 +168,7 @@ class Lookout:
 
     async def texts(self, kind: str) -> list[str]:
         """What they say."""
-        return [said(each.message) for each in await self.notices(kind)]
+        return [said(each.said) for each in await self.notices(kind)]
 
     async def state(self) -> SourceState:
         """What is kept of the source."""

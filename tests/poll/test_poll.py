@@ -235,7 +235,7 @@ async def test_a_commit_that_was_rolled_back_by_hand_is_not_announced_as_new(loo
     assert await lookout.look(minutes=2) == "noted"
     (notice,) = await lookout.notices("update")
     assert notice.body["known"] is True
-    assert f"`{rolled_back[:10]}` on main was rolled back on 2026-" in said(notice.message)
+    assert f"`{rolled_back[:10]}` on main was rolled back on 2026-" in said(notice.said)
 
 
 async def test_commits_of_ignored_files_are_noted_and_come_with_the_next_deploy(tmp_path: Path, remote: Remote) -> None:
@@ -398,7 +398,7 @@ async def test_what_waits_for_a_person_is_told_at_once(tmp_path: Path, remote: R
             assert [await lookout.look() for _ in range(3)] == ["failed"] * 3
             (notice,) = await lookout.notices("source")
             assert notice.body["ok"] is False
-            assert "no answer from" in said(notice.message)
+            assert "no answer from" in said(notice.said)
 
 
 async def test_a_branch_that_vanishes_is_told_and_its_return_too(lookout: Lookout, remote: Remote) -> None:

@@ -246,7 +246,7 @@ async def test_a_checkout_that_somebody_moved_is_gone_on_from_and_told(
         deployment = await stage.deploy()
         assert (deployment.commit_from, deployment.phase) == (moved, Phase.LIVE)
         told = await stage.store.read(outbox.recent, 20)
-        assert any("somebody moved it" in said(notice.message) for notice in told)
+        assert any("somebody moved it" in said(notice.said) for notice in told)
         await assert_well(stage, here, remote, "3", third)
         back = await stage.roll_back(second[:10])
         assert back.phase is Phase.LIVE
