@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
 
+from cogs._style import shown
 from cogs.cards.rendered import AMBER, DESCRIPTION, GREEN, RED, RenderedMessage
 from cogs.cards.status_cards import in_words, release_of, sign
 from cogs.cards.text import clip, escape, moment, told
@@ -170,12 +171,12 @@ def _since(seen: Overview, status: ServiceStatus) -> datetime | None:
 
 
 def _of_incident(seen: Overview, incident: Incident, look: Look, detail: Detail) -> str:
-    how = f"{'flapping' if incident.flaps.flapping else 'not well'} since {moment(incident.opened_at)}"
+    how = f"{'flapping' if incident.flaps.flapping else 'down'} since {moment(incident.opened_at)}"
     if detail is Detail.NAMES:
         return how
-    parts = [f"{how}: {escape(incident.cause, CAUSE)}"]
+    parts = [f"{how}: {shown(incident.cause, CAUSE)}"]
     if incident.called_at is not None:
-        parts.append("🚨 a human is needed")
+        parts.append("🚨 needs attention")
     taken = seen.taken.get(incident.id)
     if taken is not None:
         parts.append(f"👀 {escape(taken.actor, 40)} has it")

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from cogs._style import shown
 from cogs.cards.history_cards import deployment_line
 from cogs.cards.rendered import DESCRIPTION, GREEN, RED, RenderedMessage
 from cogs.cards.text import code, escape, fit, moment, told
@@ -158,7 +159,7 @@ def details(status: ServiceStatus, growth: Growth | None = None) -> RenderedMess
     elif status.last_deployment is not None:
         lines.append(deployment_line(status.last_deployment))
     if status.incident is not None:
-        lines.append(f"🔴 Trouble since {moment(status.incident.opened_at, 'f')}: {escape(status.incident.cause)}")
+        lines.append(f"🔴 Trouble since {moment(status.incident.opened_at, 'f')}: {shown(status.incident.cause)}")
     lines += _of_bot(status)
     if status.hold is not None:
         lines.append(hold_line(status.hold))

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from opsbot.config import Config
 from opsbot.core.access import Action, Actor, Origin
 from opsbot.core.deployment import Hold, RefusalReason, Refused
+from opsbot.core.incident import as_message
 from opsbot.core.model import Silence
 from opsbot.deploy.deployer import Deployer
 from opsbot.deploy.rolling import restart_in_turn
@@ -66,7 +67,7 @@ class ServiceActions:
             words = f"{service} is being deployed; it is restarted by that."
             return await self._door.refuse(actor, Action.RESTART, service, "", RefusalReason.BUSY, words)
         against = await self.advice(service)
-        self._watcher.touched(service, f"restarted by {actor.name}{f', against advice: {against}' if against else ''}")
+        self._watcher.touched(service, actor.name, as_message(against))
         try:
             with self._watcher.in_hand(service):
                 state = await self._restart(service)
