@@ -93,6 +93,5 @@ def _line(one: Incident, taken: Acknowledgement | None, *, with_cause: bool) -> 
 
 
 def _plain(one: Incident) -> str:
-    return one_line(
-        f"{one.opened_at:%Y-%m-%d %H:%M:%S} UTC incident {one.id} of {one.service}: {render(one.cause)}", 1000
-    )
+    at = f"{one.opened_at:%Y-%m-%d %H:%M:%S} UTC"
+    return one_line(f"{at} incident {one.id} of {one.service}: {render(one.cause)}", 1000)

@@ -1,4 +1,4 @@
-"""What an incident is about, what happened in it and how it ended: codes with parameters, rendered where they are shown.
+"""What an incident is about, what happened in it and how it ended, as codes with parameters.
 
 A cause says what is wrong now, an event what happened and when, a resolution what ended it. The first event of an
 incident holds the cause it was opened with.

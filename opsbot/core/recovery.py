@@ -70,8 +70,8 @@ class RecoveryState:
     were called since. inhibited: because an inhibitor forbids recovery: once that is lifted, it begins again.
     cannot_start: why nothing of it could be started at the last attempt, in any release. revived: what made the manager
     give up is over, so that a restart can help again. waiting: the inhibitor's reason for which the next step waits.
-    dependency: the service it needs, and whose incident comes first. is_dead: its process died, and has not been started
-    since. helped: what will have resolved it, should it recover now. in_vain: something was tried and did not help.
+    dependency: the service it needs, and whose incident comes first. is_dead: its process died, and was not started since.
+    helped: what will have resolved it, should it recover now. in_vain: something was tried and did not help.
     failed_checks: those that were down in this incident. crashes: how often its process died.
     """
 
@@ -309,11 +309,8 @@ def _why_escalate(state: RecoveryState, ladder: RecoveryPolicy, spent: int, *, c
 def encode_state(state: RecoveryState) -> dict[str, Any]:
     """The state as JSON values; what is as in a new incident is left out."""
     empty = RecoveryState()
-    return {
-        name: _encode(value)
-        for name in RecoveryState.__slots__
-        if (value := getattr(state, name)) != getattr(empty, name)
-    }
+    found = {name: getattr(state, name) for name in RecoveryState.__slots__}
+    return {name: _encode(value) for name, value in found.items() if value != getattr(empty, name)}
 
 
 def _encode(value: object) -> Any:

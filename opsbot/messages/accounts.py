@@ -1,21 +1,14 @@
-"""Texts of answers to `/why`."""
+"""The line that answers `/why`, from its pieces."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from opsbot.core.incident import AccountCode
 from opsbot.core.message import Message
 from opsbot.messages.render import PLAIN, TextStyle, render
-from opsbot.messages.text import Text
 
 if TYPE_CHECKING:  # seldom asked, and it takes room
     from opsbot.core.root_cause import RootCause
-
-TEXTS: Mapping[str, Text] = {
-    AccountCode.INCIDENT_OPENED: "incident {incident} of {service}: {about}",
-    AccountCode.INCIDENT_ENDED: "incident {incident} of {service} ended: {about}",
-}
 
 
 def account_line(account: "RootCause") -> str:
@@ -35,7 +28,7 @@ def account_line(account: "RootCause") -> str:
 def joined(
     account: "RootCause", moment: Callable[[datetime], str], style: TextStyle, text: Callable[[str], str]
 ) -> str:
-    """The pieces of the line. text: shows the words in between. One full stop follows a message that ends with its own."""
+    """The pieces of the line as one text. text: shows the words in between."""
     line = ""
     for part in account.parts:
         if isinstance(part, datetime):

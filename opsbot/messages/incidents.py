@@ -2,7 +2,14 @@
 
 from collections.abc import Mapping
 
-from opsbot.core.incident import EscalationReason, IncidentCause, IncidentEventKind, Resolution, SkipReason
+from opsbot.core.incident import (
+    AccountCode,
+    EscalationReason,
+    IncidentCause,
+    IncidentEventKind,
+    Resolution,
+    SkipReason,
+)
 from opsbot.core.message import Param
 from opsbot.messages.text import Text
 
@@ -164,6 +171,8 @@ TEXTS: Mapping[str, Text] = {
     IncidentEventKind.THREAD_REPLACED: "the thread before this one was deleted; the timeline continues here",
     IncidentEventKind.NOTE: "{text}",
     IncidentEventKind.LEGACY: "{text}",
+    AccountCode.INCIDENT_OPENED: "incident {incident} of {service}: {about}",
+    AccountCode.INCIDENT_ENDED: "incident {incident} of {service} ended: {about}",
     SkipReason.BEING_STOPPED: "somebody is stopping it",
     SkipReason.MANAGER_ACTS: "its manager is starting or stopping it",
     EscalationReason.NOT_HELPED: _not_helped,

@@ -54,6 +54,7 @@ class ServiceMonitor:
         redact: Callable[[str], str] = str,
         alerts: Alerts = Alerts(),  # noqa: B008 - frozen
         vetoes: Vetoes | None = None,
+        *,
         booted_at: datetime | None = None,
     ) -> None:
         """Take the parts, and listen to the managers; nothing is judged before `open`.

@@ -55,7 +55,8 @@ def acknowledge(db: sqlite3.Connection, value: Acknowledgement) -> bool:
 def void(db: sqlite3.Connection, incident: int, why: Message, now: datetime, *, remind: bool = True) -> bool:
     """It got worse: an acknowledgement does not count any more, and people are told. False where there was none.
 
-    why: the event that made it worse. remind: put a reminder into the channel at once; not needed where something else wakes people anyway.
+    why: the event that made it worse. remind: put a reminder into the channel at once; not needed where something else
+    wakes people anyway.
     """
     cursor = db.execute(
         """UPDATE acknowledgements SET void_at = ?, void_why = ?, changes = changes + 1

@@ -306,7 +306,7 @@ def change_incident(
     evidence: Evidence | None = None,
     cause: Message | None = None,
 ) -> Incident | None:
-    """Newer evidence of an incident, or the cause that it has now. The incident afterwards; None where it is unknown."""
+    """Keep newer evidence of an incident, or the cause that it has now; the incident afterwards, None if unknown."""
     db.execute(
         """UPDATE incidents SET evidence = coalesce(?2, evidence), cause = coalesce(?3, cause), revision = revision + 1
            WHERE id = ?1""",
