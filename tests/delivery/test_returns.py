@@ -48,7 +48,7 @@ async def test_three_within_an_hour_are_an_incident_though_an_hour_of_messages_e
     await world.all_told()
     (incident,) = (await world.store.read(incident_repository.open_incidents)).values()
     assert incident.service == OPSBOT
-    assert incident.cause == "ended 3 times within 50 m without being told to"
+    assert said(incident.cause) == "ended 3 times within 50 m without being told to"
     (card,) = [message for message in world.posted() if "opsbot itself" in message["content"]]
     assert card["content"].startswith("🔴 opsbot itself is not well: ended 3 times within 50 m")
     assert "`journalctl -u opsbot` says how each one ended" in text_of(card)

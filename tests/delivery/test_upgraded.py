@@ -14,6 +14,7 @@ from opsbot.config import Config
 from opsbot.core.deployment import Phase
 from opsbot.store import audit, incident_repository, ledger, outbox
 from tests.cogs.world import World, open_world, text_of
+from tests.fixtures.said import done
 
 BAD, GOOD = "b" * 40, "a" * 40
 STEPS = [["fetch main", "fetching", 0.0, 1.0, True, "", "", ""], ["verify", "verifying", 1.0, None, None, "", "", ""]]
@@ -94,7 +95,7 @@ async def test_all_of_it_is_there_and_each_untold_notice_is_told_once(tmp_path: 
         opened = await read(incident_repository.open_incidents)
         assert {name: each.id for name, each in opened.items()} == {"api": 2, "worker": 3}
         assert opened["api"].evidence.checks == (("http", "answered 500"),)
-        assert [deed.text for deed in opened["api"].deeds] == ["restarted"]
+        assert done(opened["api"]) == ["restarted"]
         assert opened["worker"].called_at is not None
         assert [each.id for each in await read(incident_repository.incidents)] == [3, 2, 1]
         assert len(await read(audit.entries)) == 1
