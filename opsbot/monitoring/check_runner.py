@@ -146,14 +146,13 @@ class CheckRunner:
             return False
         if not result.known:
             return False
-        watched.see_run(check.unit, state.run)
         if result.ok:
-            watched.answered.add(check.name)
             return True
         age = None if state.started_at is None else result.at - state.started_at
         # A start in the future is one by a clock that was set back since: no grace, rather than hours of it.
         young = age is not None and timedelta(0) <= age < watched.service.startup_grace
-        return not young or check.name in watched.answered or state.activity is not Activity.RUNNING
+        answered = check.name in watched.answered and watched.answered[check.name] == state.run
+        return not young or answered or state.activity is not Activity.RUNNING
 
     def _fold(
         self, watched: MonitoredService, check: Check, state: ServiceState, result: ProbeResult
@@ -165,12 +164,13 @@ class CheckRunner:
             seen = self._redact(result.seen)
             if seen != result.seen:
                 result = replace(result, seen=seen)
-        answered = check.name in watched.answered
         if not self._counts(watched, check, state, result):
             watched.checks[check.name] = replace(known, last=result)
             return None
         run = state.of(check.unit).run if check.unit else state.run
-        passed = result.ok and run is not None and not (answered and check.name in watched.answered)
+        passed = result.ok and (check.name not in watched.answered or watched.answered[check.name] != run)
+        if passed:
+            watched.answered[check.name] = run
         health, change = observe(known, result, check.policy)
         watched.checks[check.name] = health
         watched.seen_well = watched.seen_well or result.ok
@@ -202,7 +202,7 @@ class CheckRunner:
         passed: it did for the first time in this run.
         """
         name, health = watched.service.name, watched.checks[check.name]
-        if passed:
+        if passed and run is not None:
             await self._store.write(incident_repository.save_answered, name, check.name, run)
         if changed or _may_change(health, check):
             await self._store.write(incident_repository.save_health, name, check.name, health)

@@ -1,7 +1,6 @@
 """What the watcher remembers of a service between two looks."""
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -36,11 +35,8 @@ class MonitoredService:
     meant_to_run: bool = False
     """It has a release to run; before its first deploy there is nothing to watch."""
     looking: set[str] = field(default_factory=set)
-    runs: dict[str, str | None] = field(default_factory=dict)
-    """By the unit that checks are about ("": the service): the run whose failures are in grace until it has once
-    answered well."""
-    answered: set[str] = field(default_factory=set)
-    """Checks that were well once in this run."""
+    answered: dict[str, str | None] = field(default_factory=dict)
+    """By check: the run in which it has passed once. Until then its failures are in the grace of a start."""
     seen_well: bool = False
     """A check of it was well since opsbot was started."""
     waits: str = ""
@@ -101,20 +97,6 @@ class MonitoredService:
         if policy.of is not None and (failed := failures(health.recent, policy.of)) >= policy.fall:
             return failed, min(policy.of, looks(health.recent))
         return None, None
-
-    def see_run(self, unit: str, run: str | None) -> None:
-        """What checks about this unit look at: another run has to answer well anew."""
-        if unit not in self.runs or self.runs[unit] != run:
-            self.runs[unit] = run
-            self.answered -= {check.name for check in self.service.checks if check.unit == unit}
-
-    def remember_answered(self, runs: Mapping[str, str]) -> None:
-        """In which runs checks of it have passed once, by check, as an earlier opsbot saw it."""
-        for check in self.service.checks:
-            if check.name in runs:
-                self.runs.setdefault(check.unit, runs[check.name])
-                if self.runs[check.unit] == runs[check.name]:
-                    self.answered.add(check.name)
 
     def hurry(self, now: datetime) -> None:
         """Every check is due."""

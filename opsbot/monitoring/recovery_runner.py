@@ -223,7 +223,7 @@ class RecoveryRunner:
                     )
                     await self._incident_manager.note(name, skipped)
                     continue
-                state = await self._managers[name].restart(name, part or None)
+                await self._managers[name].restart(name, part or None)
             except ManagerError as error:
                 barred += error.barred
                 failed = event(
@@ -234,9 +234,6 @@ class RecoveryRunner:
                     barred=barred == len(parts),
                 )
                 await self._incident_manager.note(name, failed)
-                continue
-            watched.see_run("", state.run)
-            watched.see_run(part, state.of(part).run)
         watched.hurry(self._clock())
 
     async def _roll_back(self, name: str, release: str, now: datetime) -> None:

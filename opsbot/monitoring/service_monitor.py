@@ -105,7 +105,7 @@ class ServiceMonitor:
             gone = [check for service, check in kept if service == name and check not in watched.checks]
             if gone:
                 await self._store.write(incident_repository.forget_health, name, gone)
-            watched.remember_answered({check: run for (service, check), run in runs.items() if service == name})
+            watched.answered |= {check: run for (service, check), run in runs.items() if service == name}
             if watched.incident is None and not watched.unwell:
                 # Down, and nobody was told: opsbot ended in between. It is judged again, else nobody ever would be.
                 for check, health in watched.checks.items():
@@ -326,7 +326,7 @@ class ServiceMonitor:
             return
         watched.meant_to_run = watched.meant_to_run or deployment.phase is Phase.LIVE
         watched.judge_anew()
-        watched.answered = set()
+        watched.answered = {}
         if watched.incident is not None:
             ended = event(
                 IncidentEventKind.DEPLOYMENT_ENDED,

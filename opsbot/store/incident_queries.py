@@ -50,13 +50,21 @@ def begin_flapping(
 def changes(db: sqlite3.Connection, after: datetime) -> dict[str, tuple[datetime, ...]]:
     """By subject: when its incidents were opened and closed since then, oldest first.
 
-    Those folded into others do not count.
+    Those folded into others do not count, nor what led to flapping that is over, or came before a person stopped it.
     """
     rows = db.execute(
-        """SELECT service, opened_at AS at FROM incidents WHERE opened_at > ?1 AND part_of IS NULL
-           UNION ALL
-           SELECT service, closed_at FROM incidents WHERE closed_at > ?1 AND part_of IS NULL ORDER BY at""",
-        (seconds(after),),
+        """WITH cut AS (
+             SELECT service, max(CASE WHEN json_extract(nullif(resolution, ''), '$.code') IN (?2, ?3) THEN closed_at
+                                      ELSE flapped_at END) AS at
+             FROM incidents WHERE closed_at > ?1 OR closed_at IS NULL GROUP BY service
+           ), change AS (
+             SELECT service, opened_at AS at FROM incidents WHERE opened_at > ?1 AND part_of IS NULL
+             UNION ALL
+             SELECT service, closed_at FROM incidents WHERE closed_at > ?1 AND part_of IS NULL
+           )
+           SELECT c.service, c.at FROM change c JOIN cut ON cut.service = c.service
+           WHERE c.at > coalesce(cut.at, 0) ORDER BY c.at""",
+        (seconds(after), Resolution.CALM, Resolution.STOPPED),
     )
     found: dict[str, tuple[datetime, ...]] = {}
     for row in rows:

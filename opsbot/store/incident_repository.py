@@ -32,10 +32,10 @@ EVENTS_FIRST, EVENTS_LAST = 20, 180
 def save_health(db: sqlite3.Connection, service: str, name: str, health: CheckHealth) -> None:
     """Keep what is known of a check. Written when it changes, not at every look."""
     db.execute(
-        """INSERT INTO health (service, name, verdict, since, seen, at, recent, failing_since, streak, streak_since)
-           VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+        """INSERT INTO health (service, name, verdict, since, seen, at, recent, failing_since, streak, streak_since, ok)
+           VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
            ON CONFLICT (service, name) DO UPDATE SET verdict = ?3, since = ?4, seen = ?5, at = ?6, recent = ?7,
-             failing_since = ?8, streak = ?9, streak_since = ?10""",
+             failing_since = ?8, streak = ?9, streak_since = ?10, ok = ?11""",
         (
             service,
             name,
@@ -47,6 +47,7 @@ def save_health(db: sqlite3.Connection, service: str, name: str, health: CheckHe
             maybe_seconds(health.failing_since),
             health.streak,
             maybe_seconds(health.streak_since),
+            health.last.ok if health.last else None,
         ),
     )
 
@@ -79,7 +80,7 @@ def healths(db: sqlite3.Connection, service: str | None = None) -> dict[tuple[st
     for row in rows:
         verdict = Verdict(row["verdict"])
         at = maybe_moment(row["at"])
-        ok = row["streak"] > 0 if row["streak"] else verdict is not Verdict.DOWN
+        ok = verdict is not Verdict.DOWN if row["ok"] is None else bool(row["ok"])
         last = None if at is None else ProbeResult(ok, row["seen"], at)
         found[row["service"], row["name"]] = CheckHealth(
             verdict,

@@ -39,10 +39,12 @@ UPDATE incidents SET down_for = closed_at - opened_at WHERE closed_at IS NOT NUL
 -- Who made a restart that counts against the budget: opsbot, or the service's manager after a crash.
 ALTER TABLE recoveries ADD COLUMN actor TEXT NOT NULL DEFAULT 'opsbot';
 
--- What a check has seen in a row, and the run in which it passed once: a restarted opsbot counts on from there.
+-- What a check has seen in a row, the run in which it passed once, and whether it passed the last time: a restarted
+-- opsbot counts on from there.
 ALTER TABLE health ADD COLUMN streak INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE health ADD COLUMN streak_since REAL;
 ALTER TABLE health ADD COLUMN run TEXT;
+ALTER TABLE health ADD COLUMN ok INTEGER;
 
 -- Messages about an open incident that are edited with it from now on. Those about incidents that are over stay.
 UPDATE notices SET gone = 1 WHERE kind IN ('call', 'reminder', 'escalation') AND NOT EXISTS
