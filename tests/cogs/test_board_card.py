@@ -12,6 +12,7 @@ from opsbot.core.deployment import Hold, Release
 from opsbot.core.flapping import Flaps
 from opsbot.core.gauge import Gauge
 from opsbot.core.health import Verdict
+from opsbot.core.message import plain
 from opsbot.core.model import Acknowledgement, Dependent, Evidence, Incident, Live, Silence
 from opsbot.core.threshold import Threshold
 from opsbot.core.windows import Span, Weekday, Window
@@ -31,7 +32,7 @@ def status(name: str, verdict: Verdict = Verdict.UP, **more: object) -> ServiceS
 
 
 def incident(name: str, number: int = 1, **more: object) -> Incident:
-    return Incident(number, name, "check http: answered 500", NOW, Evidence(), **more)  # type: ignore[arg-type]
+    return Incident(number, name, plain("check http: answered 500"), NOW, Evidence(), **more)  # type: ignore[arg-type]
 
 
 def ill(name: str, number: int = 1, **more: object) -> ServiceStatus:
@@ -62,7 +63,7 @@ def test_what_is_well_is_short() -> None:
 
 def test_everything_that_is_not_as_ever_is_said() -> None:
     at = f"<t:{int(NOW.timestamp())}:R>"
-    root = ill("postgres", 7, called_at=NOW, dependents=(Dependent("web", "http", NOW),))
+    root = ill("postgres", 7, called_at=NOW, dependents=(Dependent("web", plain("http"), NOW),))
     window = Window("backup", time(12), HOUR, ZoneInfo("UTC"), (Weekday.TUE,))
     seen = overview(
         status("api"),

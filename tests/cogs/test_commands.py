@@ -3,6 +3,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from opsbot.core.deployment import Phase
+from opsbot.core.message import plain
 from opsbot.core.model import Dependent, Evidence
 from opsbot.core.windows import WEEK, Window, WindowDeploys
 from opsbot.services.port import LogLine
@@ -166,7 +167,7 @@ async def test_a_service_that_does_not_exist_is_refused_with_the_nearest_name(wo
 
 async def test_incidents_are_listed_with_what_hangs_below_them(world: World) -> None:
     opened = await world.incident()
-    listed = [Dependent("worker", "check http: no answer", world.now())]
+    listed = [Dependent("worker", plain("check http: no answer"), world.now())]
     await world.store.write(incident_repository.put_dependents, opened.id, listed)
     shown = text_of(await (await world.person("viewer").run("incidents")).final())
     assert "1 open of the last 1 incidents." in shown
@@ -196,7 +197,7 @@ async def test_why_says_so_where_nothing_is_known(world: World) -> None:
 
 
 async def test_an_incident_of_the_host_can_be_acknowledged_and_nothing_else(world: World) -> None:
-    await world.incident("host:disk:/", "93 % full", evidence=Evidence((("disk", "93 % full"),)))
+    await world.incident("host:disk:/", "93 % full", evidence=Evidence((("disk", plain("93 % full")),)))
     card = await world.standin.wait_for_message(lambda m: "#i1" in text_of(m))
     assert card["content"] == "🔴 The host's disk / is not well: 93 % full."
     assert list(buttons_of(card)) == ["Acknowledge"]

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from opsbot.core.leak import judge
+from opsbot.core.message import plain
 from opsbot.core.model import ADVICE, Evidence, NotificationKind
 from opsbot.monitoring.leak_monitor import Growth, MemoryLimit
 from opsbot.monitoring.memory_chart import charted
@@ -15,7 +16,9 @@ MEND = "Delete what is not needed. The journal shrinks with `journalctl --vacuum
 
 
 async def test_the_card_of_a_full_disk_has_its_mend_and_who_uses_it_and_nothing_to_restart(world: World) -> None:
-    evidence = Evidence((("disk /", "91 % used, 8.1 GiB free"), ("the mend", MEND)), "", ("12 GiB  /srv/api/releases",))
+    evidence = Evidence(
+        (("disk /", plain("91 % used, 8.1 GiB free")), ("the mend", plain(MEND))), None, ("12 GiB  /srv/api/releases",)
+    )
     await world.incident(
         "host:disk:/", "/ is full in about 9 hours (7 hours to 12 hours) at this rate", evidence=evidence
     )

@@ -24,6 +24,7 @@ from opsbot.core.deployment import (
     Phase,
     Release,
 )
+from opsbot.core.message import plain
 from opsbot.core.model import Evidence, Incident, Live
 from opsbot.daemon.wiring import _discord_bots
 from opsbot.deploy.deployer import Deployer
@@ -317,8 +318,8 @@ class World:
         await self.store.write(ledger.set_live, Live(service, names[-1], START, None))
 
     async def incident(self, service: str = "api", cause: str = "http: answered 500", **changes: Any) -> Incident:
-        evidence = changes.pop("evidence", Evidence((("http", "answered 500"),), "", ("boom", "bang")))
-        draft = Incident(0, service, cause, self.now(), evidence, **changes)
+        evidence = changes.pop("evidence", Evidence((("http", plain("answered 500")),), None, ("boom", "bang")))
+        draft = Incident(0, service, plain(cause), self.now(), evidence, **changes)
         opened = await self.store.write(incident_repository.open_incident, draft)
         self.feed.publish("incident", opened.id)
         self.feed.publish("notice")

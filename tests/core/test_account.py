@@ -10,6 +10,7 @@ from opsbot.core.access import Actor, Origin
 from opsbot.core.deployment import Deployment, DeploymentKind, Phase
 from opsbot.core.flapping import Flaps
 from opsbot.core.journal_reasons import PATTERN, reasons, stop
+from opsbot.core.message import plain
 from opsbot.core.model import AuditEntry, Deed, Dependent, Evidence, Incident
 from opsbot.core.root_cause import RootCauseFacts, TimelineEntryKind, find_root_cause
 
@@ -34,17 +35,17 @@ DEPLOYED = Deployment(
     live_at=at(-1320),
 )
 FIRST = replace(DEPLOYED, phase=Phase.UNDONE, live_at=None, finished_at=at(101))
-OWN = Incident(5, "api", "check http: no answer in 3 s", at(0), Evidence())
+OWN = Incident(5, "api", plain("check http: no answer in 3 s"), at(0), Evidence())
 OVER = replace(
     OWN,
     deeds=(Deed(at(10), "restart 1 of 3"),),
     closed_at=at(31),
     ended_by="restarted by opsbot",
 )
-DIED = Incident(5, "api", "it died (killed by SIGKILL)", at(0), Evidence(exit="killed by SIGKILL"))
+DIED = Incident(5, "api", plain("it died (killed by SIGKILL)"), at(0), Evidence(exit="killed by SIGKILL"))
 ROOT = Incident(
     4, "postgres", "check tcp: connection refused", at(-5), Evidence(),
-    dependents=(Dependent("api", "check http: no answer", at(0)), Dependent("web", "check http: no answer", at(2))),
+    dependents=(Dependent("api", plain("check http: no answer"), at(0)), Dependent("web", plain("check http: no answer"), at(2))),
 )  # fmt: skip
 OOM = (
     (at(0), "api.service: A process of this unit has been killed by the OOM killer."),
@@ -61,7 +62,9 @@ def pressed(action: str, seconds: float) -> AuditEntry:
 STORIES = [
     (
         "what began because of another, and stayed",
-        RootCauseFacts("api", NOW, OVER, before=Incident(4, "db", "it died", at(0), Evidence(), closed_at=at(20))),
+        RootCauseFacts(
+            "api", NOW, OVER, before=Incident(4, "db", plain("it died"), at(0), Evidence(), closed_at=at(20))
+        ),
         (
             "2026-03-01 14:05:00 api was not well: check http: no answer in 3 s, at first because of db, which was "
             "well again 14:05:20; restarted by opsbot 14:05:10; well again 14:05:31 after 31 s (restarted by opsbot)."
@@ -135,7 +138,9 @@ STORIES = [
             "api",
             NOW,
             None,
-            replace(ROOT, closed_at=at(60), dependents=(Dependent("api", "check http: no answer", at(0), at(66)),)),
+            replace(
+                ROOT, closed_at=at(60), dependents=(Dependent("api", plain("check http: no answer"), at(0), at(66)),)
+            ),
         ),
         (
             "2026-03-01 14:05:00 api was not well (check http: no answer) because of postgres: check tcp: connection "

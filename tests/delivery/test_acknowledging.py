@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from opsbot.core.model import Acknowledgement, NotificationKind
+from opsbot.core.message import plain
+from opsbot.core.model import Acknowledgement, Evidence, NotificationKind
 from opsbot.store import acks, incident_repository, outbox
 from tests.cogs.world import Json, World, buttons_of, text_of
 from tests.delivery.test_threads import deed, lines, opened
@@ -96,7 +97,7 @@ async def test_a_call_for_a_human_makes_it_void_and_is_the_one_message(world: Wo
     await world.start()
     card = await opened(world)
     await taken(world, card)
-    await world.store.write(incident_repository.call_human, 1, "3 restarts did not help", world.now())
+    await world.store.write(incident_repository.escalate, 1, plain("3 restarts did not help"), world.now(), Evidence())
     world.feed.publish("notice")
     await world.all_told()
     value = await found(world)

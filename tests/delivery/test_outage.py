@@ -5,7 +5,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from opsbot.core.model import Notification, NotificationKind
+from opsbot.core.message import plain
+from opsbot.core.model import Evidence, Notification, NotificationKind
 from opsbot.store import incident_repository, outbox
 from tests.cogs.world import BRISK, World, text_of
 
@@ -26,7 +27,7 @@ async def outage(world: World, *, incidents: int, minutes: int = 60) -> None:
         async with asyncio.timeout(10):
             while not await world.store.read(_failed):
                 await asyncio.sleep(0.01)
-    await world.store.write(incident_repository.call_human, 1, "restarts did not help", world.now())
+    await world.store.write(incident_repository.escalate, 1, plain("restarts did not help"), world.now(), Evidence())
     for number in range(incidents):
         await world.incident(cause=f"http: answered {500 + number}")
         await world.engine.tell("api", f"word {number}", level="warning", key=f"w{number}")

@@ -7,7 +7,9 @@ from typing import Any
 
 from cogs.delivery import sender
 from opsbot.core.deployment import Phase
-from opsbot.core.model import NotificationKind, Silence
+from opsbot.core.incident import IncidentEventKind, event
+from opsbot.core.message import plain
+from opsbot.core.model import Evidence, NotificationKind, Silence
 from opsbot.store import incident_repository, outbox
 from tests.cogs.world import BRISK, Json, World, buttons_of, text_of
 
@@ -195,7 +197,9 @@ async def test_a_silenced_alarm_comes_when_the_silence_ends_and_deployments_do_n
     assert len(world.posted()) == 1
     said = f"-# was silenced until <t:{int(until.timestamp())}:f>"
     card = await world.standin.wait_for_message(lambda m: "#i1" in text_of(m) and said in m["content"])
-    await world.store.write(incident_repository.change_incident, 1, world.now(), deed="a deed after it")
+    await world.store.write(
+        incident_repository.add_event, 1, event(IncidentEventKind.NOTE, world.now(), text="a deed after it")
+    )
     world.feed.publish("incident", 1)
     edited = await world.standin.wait_for_message(lambda m: m["id"] == card["id"] and "a deed after it" in text_of(m))
     assert said in edited["content"]
@@ -218,7 +222,9 @@ async def test_a_deployment_that_went_wrong_is_told_in_a_message_of_its_own_and_
 async def test_a_human_is_called_in_a_message_of_its_own(world: World) -> None:
     await world.start()
     opened = await world.incident()
-    await world.store.write(incident_repository.call_human, opened.id, "3 restarts did not help", world.now())
+    await world.store.write(
+        incident_repository.escalate, opened.id, plain("3 restarts did not help"), world.now(), Evidence()
+    )
     world.feed.publish("notice")
     reply = await world.standin.wait_for_message(lambda m: m["type"] == 19)
     assert "A human is needed for api: 3 restarts did not help (http: answered 500)." in reply["content"]

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from opsbot.config import Config
-from opsbot.core.model import Acknowledgement, NotificationKind
+from opsbot.core.message import plain
+from opsbot.core.model import Acknowledgement, Evidence, NotificationKind
 from opsbot.store import acks, deliveries, incident_repository, outbox, storms
 from tests.cogs.world import Json, World, config_for, open_world, text_of
 
@@ -81,7 +82,7 @@ async def test_what_came_together_and_went_is_said_by_that_message_and_needs_no_
     await world.all_told(30)
     assert cards(world) == [], "all of them waited"
     assert len(world.posted()) == 1
-    await world.store.write(incident_repository.call_human, 3, "it did not help", world.now())
+    await world.store.write(incident_repository.escalate, 3, plain("it did not help"), world.now(), Evidence())
     for name in NAMES[:20]:
         await world.recover(name)
     await true_cards(world)
@@ -119,7 +120,7 @@ async def test_the_few_that_remain_get_their_cards_which_wake_and_keep_their_cal
     await world.all_told(30)
     for name in NAMES[3:]:
         await world.recover(name)
-    await world.store.write(incident_repository.call_human, 1, "it did not help", world.now())
+    await world.store.write(incident_repository.escalate, 1, plain("it did not help"), world.now(), Evidence())
     await true_cards(world)
     assert "A human is needed for 1." in storm_of(world)["content"]
     await later(world, 4)

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from opsbot.core.model import NotificationKind
+from opsbot.core.message import plain
+from opsbot.core.model import Evidence, NotificationKind
 from opsbot.store import incident_repository, outbox
 from tests.cogs.world import Json, World, text_of
 
@@ -203,7 +204,7 @@ def _operator(world: World) -> Any:
 async def test_a_call_for_a_human_that_comes_when_it_is_over_says_so_and_wakes_nobody(world: World) -> None:
     world.standin.faults.away()
     await world.incident("api")
-    await world.store.write(incident_repository.call_human, 1, "it did not help", world.now())
+    await world.store.write(incident_repository.escalate, 1, plain("it did not help"), world.now(), Evidence())
     await world.recover("api")
     await world.start(wait=False)
     world.standin.faults.back()

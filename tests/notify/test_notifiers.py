@@ -13,7 +13,9 @@ import pytest
 from aiohttp import web
 
 from opsbot.config import NotifiedKind, Notifier, Secret
-from opsbot.core.model import Deed, Evidence, Incident, NotificationKind, Silence
+from opsbot.core.incident import IncidentEventKind, event
+from opsbot.core.message import plain
+from opsbot.core.model import Evidence, Incident, NotificationKind, Silence
 from opsbot.notifications import apprise_sender
 from opsbot.notifications.notifiers import Notifiers, RetryPace
 from opsbot.redaction import Redactor, parts_of_url
@@ -79,14 +81,14 @@ class Stage:
         return Notifiers(named, self.store, ChangeNotifier(), self.clock, "blue", redact, RetryPace(limit=20))
 
     async def trouble(self, service: str = "api", cause: str = "check http: answered 500") -> Incident:
-        evidence = Evidence((("http", "answered 500"),), "", ("@everyone <!here> a line\x1b[31m",))
+        evidence = Evidence((("http", plain("answered 500")),), None, ("@everyone <!here> a line\x1b[31m",))
+        events = (event(IncidentEventKind.NOTE, self.clock(), text="seen"),)
         return await self.store.write(
-            incident_repository.open_incident,
-            Incident(0, service, cause, self.clock(), evidence, (Deed(self.clock(), "seen"),)),
+            incident_repository.open_incident, Incident(0, service, plain(cause), self.clock(), evidence, events)
         )
 
     async def over(self, service: str = "api") -> None:
-        await self.store.write(incident_repository.close_incident, service, "restarted by opsbot", self.clock())
+        await self.store.write(incident_repository.close_incident, service, plain("restarted by opsbot"), self.clock())
 
     async def words(self) -> list[str]:
         found = await self.store.read(outbox.pending, self.clock())
@@ -107,7 +109,9 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
 async def test_an_alarm_a_call_and_a_recovery_are_told_in_order_and_once(stage: Stage) -> None:
     incident = await stage.trouble()
     assert await stage.notifiers.round("phone")
-    await stage.store.write(incident_repository.call_human, incident.id, "three restarts did not help", stage.clock())
+    await stage.store.write(
+        incident_repository.escalate, incident.id, plain("three restarts did not help"), stage.clock(), Evidence()
+    )
     stage.clock.pass_by(60)
     await stage.over()
     for _ in range(2):
@@ -197,7 +201,7 @@ async def test_only_the_events_and_services_it_is_for_are_told(stage: Stage) -> 
     notifiers = stage.again(told=(NotifiedKind.CALL, NotifiedKind.RECOVERED), services=("api",))
     for service in ("api", "bot"):
         incident = await stage.trouble(service)
-        await stage.store.write(incident_repository.call_human, incident.id, "why", stage.clock())
+        await stage.store.write(incident_repository.escalate, incident.id, plain("why"), stage.clock(), Evidence())
         await stage.over(service)
     assert await notifiers.round("phone")
     assert [title.split()[1] for title in stage.phone.titles] == ["🚨", "🟢"]

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from opsbot.config import ManagerKind, Service
+from opsbot.core.message import plain
 from opsbot.core.model import Evidence, Incident
 from opsbot.core.root_cause import RootCause, find_root_cause
 from opsbot.monitoring.root_cause import facts
@@ -49,7 +50,7 @@ async def why(manager: Systemd, *, trouble: bool = True) -> RootCause:
     try:
         async with Store(folder / "s.db") as store:
             if trouble:
-                draft = Incident(0, "web", "it died", datetime.now(UTC), Evidence())
+                draft = Incident(0, "web", plain("it died"), datetime.now(UTC), Evidence())
                 await store.write(incident_repository.open_incident, draft)
             return find_root_cause(await facts(store, manager, "web", datetime.now(UTC), str))
     finally:
