@@ -72,7 +72,7 @@ def test_everything_that_is_not_as_ever_is_said() -> None:
         status("held", hold=Hold("held", "Mia *", "", NOW)),
         status("quiet", silence=Silence("quiet", "Mia", "", NOW, NOW + HOUR)),
         status("new", Verdict.UNKNOWN, live=None, release=None),
-        host=(replace(incident("host:disk:/", 8), cause="/ is full in about 9 hours"),),
+        host=(replace(incident("host:disk:/", 8), cause=plain("/ is full in about 9 hours")),),
         taken={7: Acknowledgement(7, "Mia", "mine", NOW)},
         cards={7: CARD},
         open=(Span(window, NOW, NOW + HOUR),),
@@ -128,7 +128,7 @@ def test_beyond_that_those_not_well_come_first_and_the_rest_is_counted() -> None
 
 @pytest.mark.parametrize("name", ["@everyone", "<@1>", "[x](http://x)", "**x**", "`" * 60])
 def test_names_and_causes_can_do_nothing(name: str) -> None:
-    seen = overview(status("api", Verdict.DOWN, incident=replace(incident("api"), cause=name)))
+    seen = overview(status("api", Verdict.DOWN, incident=replace(incident("api"), cause=plain(name))))
     shown = board(seen, LOOK, NOW)
     assert name not in shown.text.replace("**api**", "")
 

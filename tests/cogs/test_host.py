@@ -93,7 +93,10 @@ async def test_discords_answers_tell_how_the_clock_stands(world: World) -> None:
 
 
 async def test_a_trouble_of_the_host_is_told_in_words_with_what_can_be_done(world: World) -> None:
-    seen = (("disk /", "93 % used"), (ADVICE, "Old releases go with a smaller `keep`, the rest with [[cleanup]]."))
+    seen = (
+        ("disk /", plain("93 % used")),
+        (ADVICE, plain("Old releases go with a smaller `keep`, the rest with [[cleanup]].")),
+    )
     await world.incident("host:disk:/", "/ is 93 % full", evidence=Evidence(seen))
     card = await world.standin.wait_for_message(lambda message: "#i1" in text_of(message) and "thread" in message)
     text = text_of(card)

@@ -326,7 +326,7 @@ class World:
         return opened
 
     async def recover(self, service: str = "api", by: str = "restarted by opsbot") -> None:
-        closed = await self.store.write(incident_repository.close_incident, service, by, self.now())
+        closed = await self.store.write(incident_repository.close_incident, service, plain(by), self.now())
         assert closed is not None
         self.feed.publish("incident", closed.id)
         self.feed.publish("notice")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from opsbot.config import Alerts
+from opsbot.core.message import plain
 from opsbot.core.model import Acknowledgement, Silence
 from opsbot.monitoring.reminders import ReminderScheduler
 from opsbot.store import acks, incident_repository
@@ -70,7 +71,7 @@ async def test_an_acknowledgement_stops_reminders_and_escalation(world: World) -
     await world.store.write(acks.acknowledge, Acknowledgement(1, "Mia", "on it", world.now()))
     await goes_by(world, 600, reminder_scheduler(world, role), step=60)
     assert len(world.posted()) == 1
-    await world.store.write(acks.void, 1, "check tcp is down too", world.now())
+    await world.store.write(acks.void, 1, plain("check tcp is down too"), world.now())
     await goes_by(world, 40, reminder_scheduler(world, role), step=10)
     assert len(world.posted()) == 4, "it got worse; the escalation; a reminder"
 

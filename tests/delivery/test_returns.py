@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from opsbot.core.subjects import OPSBOT
 from opsbot.daemon import crash_loop
+from opsbot.messages import render
 from opsbot.store import incident_repository, outbox
 from tests.cogs.world import World, text_of
 
@@ -48,9 +49,9 @@ async def test_three_within_an_hour_are_an_incident_though_an_hour_of_messages_e
     await world.all_told()
     (incident,) = (await world.store.read(incident_repository.open_incidents)).values()
     assert incident.service == OPSBOT
-    assert said(incident.cause) == "ended 3 times within 50 m without being told to"
+    assert render(incident.cause) == "ended 3 times within 50 m without being stopped"
     (card,) = [message for message in world.posted() if "opsbot itself" in message["content"]]
-    assert card["content"].startswith("🔴 opsbot itself is not well: ended 3 times within 50 m")
+    assert card["content"].startswith("🔴 opsbot itself: ended 3 times within 50 m")
     assert "`journalctl -u opsbot` says how each one ended" in text_of(card)
 
 

@@ -207,7 +207,7 @@ async def test_all_of_a_storm_is_taken_with_one_button_and_its_message_says_by_w
     late = await world.person("deployer").submit(slow.modal, {"reason": "me too"})
     assert "Nothing of it is open and not taken" in (await late.final())["content"]
 
-    await world.store.write(acks.void, 40, "another check failed", world.now())
+    await world.store.write(acks.void, 40, plain("another check failed"), world.now())
     await true_cards(world)
     assert "Acknowledge all" in str(storm_of(world)["components"])
     again = Acknowledgement(40, "operator", "still at it", world.now())

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from opsbot.core.incident import IncidentEventKind, event
 from opsbot.core.message import plain
 from opsbot.core.model import Evidence, NotificationKind
 from opsbot.store import incident_repository, outbox
@@ -15,7 +16,8 @@ MANY = r"/channels/\d+/messages$"
 
 
 async def deed(world: World, number: int, text: str, **more: Any) -> None:
-    await world.store.write(incident_repository.change_incident, number, world.now(), deed=text, **more)
+    note = event(IncidentEventKind.NOTE, world.now(), text=text)
+    await world.store.write(incident_repository.add_event, number, note, **more)
     world.feed.publish("notice")
     world.feed.publish("incident", number)
 
@@ -63,7 +65,7 @@ async def test_equal_lines_of_one_second_in_doubt_are_each_told_once(world: Worl
     card = await opened(world)
     at = world.now()
     for _ in range(3):
-        await world.store.write(outbox.line, 1, "api", at, "died again")
+        await world.store.write(outbox.line, 1, "api", event(IncidentEventKind.DIED, at))
     world.feed.publish("notice")
     await world.all_told()
     await world.kill()
@@ -173,7 +175,9 @@ async def test_a_line_does_not_keep_an_alarm_waiting(world: World) -> None:
     await world.start()
     await opened(world)
     for number in range(8):
-        await world.store.write(outbox.line, 1, "api", world.now(), f"deed {number}")
+        await world.store.write(
+            outbox.line, 1, "api", event(IncidentEventKind.NOTE, world.now(), text=f"deed {number}")
+        )
     await world.incident("worker")
     untold = await world.store.read(outbox.pending, world.now())
     assert untold[0].kind is NotificationKind.INCIDENT

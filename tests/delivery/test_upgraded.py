@@ -12,6 +12,7 @@ from pathlib import Path
 
 from opsbot.config import Config
 from opsbot.core.deployment import Phase
+from opsbot.core.message import plain
 from opsbot.store import audit, incident_repository, ledger, outbox
 from tests.cogs.world import World, open_world, text_of
 from tests.fixtures.said import done
@@ -94,7 +95,7 @@ async def test_all_of_it_is_there_and_each_untold_notice_is_told_once(tmp_path: 
         assert hold.reason == "a freeze"
         opened = await read(incident_repository.open_incidents)
         assert {name: each.id for name, each in opened.items()} == {"api": 2, "worker": 3}
-        assert opened["api"].evidence.checks == (("http", "answered 500"),)
+        assert opened["api"].evidence.checks == (("http", plain("answered 500")),)
         assert done(opened["api"]) == ["restarted"]
         assert opened["worker"].called_at is not None
         assert [each.id for each in await read(incident_repository.incidents)] == [3, 2, 1]

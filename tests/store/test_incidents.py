@@ -7,7 +7,8 @@ from pathlib import Path
 
 from opsbot.core.flapping import Flaps
 from opsbot.core.health import CheckHealth, ProbeResult, Verdict
-from opsbot.core.message import plain
+from opsbot.core.incident import Resolution
+from opsbot.core.message import message, plain
 from opsbot.core.model import Dependent, Evidence, Incident, NotificationKind
 from opsbot.store import Store, incident_queries, incident_repository, outbox
 
@@ -32,7 +33,11 @@ async def test_a_childs_incident_is_folded_in_the_transaction_that_opens_its_roo
         assert root.dependents == (Dependent("api", plain("api failed"), at(0)),)
         folded = await store.read(incident_repository.incident, child.id)
         assert folded is not None
-        assert (folded.part_of, folded.closed_at, folded.ended_by) == (root.id, at(6), f"part of incident {root.id}")
+        assert (folded.part_of, folded.closed_at, folded.resolution) == (
+            root.id,
+            at(6),
+            message(Resolution.PART_OF, incident=root.id),
+        )
         kinds = [notice.kind for notice in await store.read(outbox.pending, NOW)]
         assert kinds == [NotificationKind.INCIDENT], "the root's card alone: nothing is over"
         assert [card.subject for card in await store.read(outbox.stale_cards)] == [child.id]
@@ -72,7 +77,9 @@ async def test_what_flaps_goes_on_in_one_incident(tmp_path: Path) -> None:
         assert flapping.flaps == flaps
         kinds = [notice.kind for notice in await store.read(outbox.pending, NOW)]
         assert kinds == [NotificationKind.INCIDENT, NotificationKind.INCIDENT], "no end is told between them"
-        more = await store.write(incident_queries.flap, flapping.id, Flaps((), at(-60), 7, at(20)))
+        more = await store.write(
+            incident_queries.flap, flapping.id, Flaps((), at(-60), 7, at(20)), at(20), timedelta(seconds=3)
+        )
         assert more is not None
         assert (more.flaps.count, more.revision) == (7, 1)
 
@@ -113,7 +120,7 @@ async def test_a_database_of_the_first_version_is_brought_up_to_date(tmp_path: P
     db.close()
     async with Store(path) as store:
         old = (await store.read(incident_repository.open_incidents))["api"]
-        assert (old.cause, old.dependents, old.flaps, old.part_of) == ("died", (), Flaps(), None)
+        assert (old.cause, old.dependents, old.flaps, old.part_of) == (plain("died"), (), Flaps(), None)
         assert (await store.read(incident_repository.healths))["api", "http"].recent == 1
         closed = await store.write(incident_repository.close_incident, "api", plain("by itself"), NOW)
         assert closed is not None

@@ -17,6 +17,7 @@ from opsbot.config import ManagerKind, Service
 from opsbot.core.message import plain
 from opsbot.core.model import Evidence, Incident
 from opsbot.core.root_cause import RootCause, find_root_cause
+from opsbot.messages.accounts import account_line
 from opsbot.monitoring.root_cause import facts
 from opsbot.services.port import Activity
 from opsbot.services.systemd.manager import Systemd
@@ -85,7 +86,7 @@ async def test_the_reason_is_what_systemd_said(name: str, service: str, reason: 
         await asyncio.sleep(0.3)
         await ended(manager)
         found = await why(manager)
-        assert f"web was not well: it died; {reason}" in found.line, [event.text for event in found.events]
+        assert f"web went down: it died; {reason}" in account_line(found), [event.text for event in found.events]
 
 
 async def test_a_stop_by_a_person_is_told_with_its_time() -> None:
@@ -96,6 +97,6 @@ async def test_a_stop_by_a_person_is_told_with_its_time() -> None:
         await systemctl("stop", of)
         await ended(manager)
         found = await why(manager, trouble=False)
-        assert found.line.startswith("web was stopped by hand at ")
+        assert account_line(found).startswith("web was stopped by hand at ")
         (event,) = found.events
         assert before <= event.at <= datetime.now(UTC)

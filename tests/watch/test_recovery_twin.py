@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from opsbot.config import Alerts, Check, CheckKind, ManagerKind, Service, Source
 from opsbot.core.deployment import Phase, Release
+from opsbot.core.flapping import Flaps
 from opsbot.core.health import CheckPolicy
 from opsbot.core.incident import EscalationReason, IncidentEvent, IncidentEventKind
 from opsbot.core.message import message
@@ -91,6 +92,7 @@ class Seen:
 
     state: Activity
     incident: tuple[object, ...] | None
+    flapping: tuple[object, ...] | None
     recovery: RecoveryState | None
     decision: RecoveryStep | None
     restarts: tuple[datetime, ...]
@@ -188,17 +190,28 @@ class World:
 
     async def seen(self) -> Seen:
         found = await self.store.read(incident_repository.incidents, "api", 50)
-        one = next((each for each in found if each.closed_at is None), None)
+        one, case = (
+            next((each for each in found if each.closed_at is None), None),
+            self.watcher.incident_manager.case("api"),
+        )
         return Seen(
             self.machine.now_state.activity,
-            None if one is None else (one.id, one.cause, one.called_at, one.flaps.flapping, one.flaps.count),
+            None if one is None else (one.id, one.cause, one.called_at, case.flaps),
+            (case.well, case.down_since, case.down_for) if case.flaps.flapping else None,
             None if one is None else one.recovery,
             await self.watcher.decision("api"),
             tuple(self.machine.restarts_asked),
             self.machine.starts_asked,
             len(self.yard.asked),
-            tuple(replace(each, revision=0) for each in found),
+            tuple(map(_settled, found)),
         )
+
+
+def _settled(incident: Incident) -> Incident:
+    """Without what is counted in memory first, and compared there."""
+    if incident.closed_at is None and incident.flaps.flapping:
+        incident = replace(incident, flaps=Flaps(), down_since=None, down_for=timedelta(0))
+    return replace(incident, revision=0)
 
 
 # Events
