@@ -18,7 +18,7 @@ from cogs.cards.window_cards import open_line
 from opsbot.core.gauge import Gauge
 from opsbot.core.health import Verdict
 from opsbot.core.model import Incident
-from opsbot.core.subjects import HOST, subject_name, subject_title
+from opsbot.core.subjects import HOST, is_host, subject_name, subject_title
 from opsbot.engine.status import Overview, ServiceStatus
 
 MARK = "· #board"
@@ -171,7 +171,8 @@ def _since(seen: Overview, status: ServiceStatus) -> datetime | None:
 
 
 def _of_incident(seen: Overview, incident: Incident, look: Look, detail: Detail) -> str:
-    how = f"{'flapping' if incident.flaps.flapping else 'down'} since {moment(incident.opened_at)}"
+    state = "flapping " if incident.flaps.flapping else "" if is_host(incident.service) else "down "
+    how = f"{state}since {moment(incident.opened_at)}"
     if detail is Detail.NAMES:
         return how
     parts = [f"{how}: {shown(incident.cause, CAUSE)}"]

@@ -227,7 +227,7 @@ def open_incident(
             draft.flaps.count,
             maybe_seconds(draft.flaps.last),
             dump(encode_state(recovery)),
-            maybe_seconds(draft.down_since),
+            maybe_seconds(draft.down_since or (None if draft.flaps.flapping else draft.opened_at)),
             draft.down_for.total_seconds(),
         ),
     )

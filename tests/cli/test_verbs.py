@@ -383,7 +383,7 @@ async def test_why_is_one_line_and_what_it_rests_on(daemon: World, opsbot: Opsbo
     daemon.services.lines = [LogLine(now(), "api.service: Failed with result 'oom-kill'.", manager=True)]
     ended = await opsbot("why", "api")
     first, *rest = ended.out.splitlines()
-    assert "; the kernel killed it for lack of memory; not well yet" in first
+    assert "; the kernel killed it for lack of memory; still down after" in first
     assert any("oom-kill" in line for line in rest)
     assert harmless(ended.out)
     reply = json.loads((await opsbot("why", "--json")).out)

@@ -25,6 +25,7 @@ from opsbot.core.deployment import (
     decide,
 )
 from opsbot.core.health import CheckHealth, ProbeResult, Verdict, overall
+from opsbot.core.message import Message
 from opsbot.engine import Engine
 from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.services.port import Activity, LogLine, LogQuery, ManagerError, ServiceEvent, ServiceState
@@ -143,7 +144,7 @@ class Watching:
     async def look(self, names: Iterable[str]) -> None:
         self.looked += names
 
-    def touched(self, service: str, why: str) -> None:
+    def touched(self, service: str, actor: str, against: Message | None = None) -> None:
         """Nothing is counted here."""
 
     def in_hand(self, service: str) -> AbstractContextManager[None]:

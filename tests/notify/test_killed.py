@@ -55,4 +55,6 @@ async def test_every_alarm_arrives_in_order_and_what_arrives_twice_says_so(tmp_p
     unmarked = [title for title in phone.titles if not title.startswith("(again)")]
     assert len(set(unmarked)) == len(unmarked), "what arrives twice says so"
     order = [title.removeprefix("(again) ") for title in phone.titles]
-    assert list(dict.fromkeys(order)) == [f"[blue] 🔴 s{number}: gone" for number in range(ALARMS)], "all, in order"
+    assert list(dict.fromkeys(order)) == [f"[blue] 🔴 s{number} is DOWN: gone" for number in range(ALARMS)], (
+        "all, in order"
+    )

@@ -388,6 +388,7 @@ async def _compare(folder: Path, events: list[str]) -> None:
             await twin.close()
 
 
+@pytest.mark.timeout(120 + 2 * SEQUENCES)
 @settings(
     max_examples=SEQUENCES, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
 )
