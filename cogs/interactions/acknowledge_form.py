@@ -53,7 +53,7 @@ async def ask_why(engine: Engine, interaction: discord.Interaction, service: str
                 return refusal(refused)
             if incident is None or incident.closed_at is None:
                 return say("opsbot does not remember this incident any more.")
-            text = f"{escape(subject_title(incident.service))} is well again since {moment(incident.closed_at)}."
+            text = f"{escape(subject_title(incident.service))}: the incident was resolved {moment(incident.closed_at)}."
             await engine.door.note(who, Action.ACK, incident.service, "button", f"nothing done: {text}")
             return say(text)
 

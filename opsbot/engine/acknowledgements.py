@@ -53,7 +53,8 @@ class Acknowledgements:
                 self._feed.publish("notice")
                 return value
             opened = Refused(
-                RefusalReason.NO_INCIDENT, f"{opened.service} is well again: there is nothing to acknowledge."
+                RefusalReason.NO_INCIDENT,
+                f"{opened.service} has no open incident any more: there is nothing to acknowledge.",
             )
         await self._door.note(actor, Action.ACK, service, reason, opened)
         return opened

@@ -128,7 +128,7 @@ def storm(told: Sequence[tuple[Notification, Incident | None, str]], host: str, 
         said = f"🔴 {len(unwell)} services are down: {names}{more}"
     title = f"{'(again) ' if again else ''}[{plain(host, 60)}] {said}"
     shown = [*unwell.values(), *(one for name, one in last.items() if name not in unwell)]
-    lines = ["What they have in common is worth a look first: the host, the network, a deploy."] if unwell else []
+    lines = ["Check first what they have in common: the host, the network, a deploy."] if unwell else []
     lines += [f"{_time(notice.at)} {_headline(notice, incident, why)}" for notice, incident, why in shown[:STORM_LINES]]
     if len(shown) > STORM_LINES:
         lines.append(f"{len(shown) - STORM_LINES} more are left out: `opsbot incidents` has them all.")

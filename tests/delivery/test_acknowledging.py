@@ -77,7 +77,7 @@ async def test_a_form_and_a_button_of_an_incident_that_is_over_answer_politely(w
     answer = await world.person("operator").submit(response.modal, {"reason": "on it"})
     assert "no open incident" in (await answer.final())["content"]
     late = await world.person("operator").click(card, "Acknowledge")
-    assert "well again since" in (await late.final())["content"]
+    assert "the incident was resolved" in (await late.final())["content"]
 
 
 async def test_it_is_void_when_another_check_goes_down_and_everybody_is_told(world: World) -> None:
@@ -113,7 +113,7 @@ async def test_it_ends_with_the_incident_and_the_next_one_has_none(world: World)
     await world.recover()
     await opened(world)
     assert await found(world, 2) is None
-    end = next(m for m in world.thread(card) if "well again" in m["content"])
+    end = next(m for m in world.thread(card) if "recovered after" in m["content"])
     assert "Acknowledged by operator: the disk is full" in text_of(end)
 
 

@@ -57,8 +57,8 @@ async def test_what_came_and_went_is_one_digest_and_what_is_open_has_its_card(wo
         assert text_of(digest).count(f"word {number}") == 1
     assert digest["flags"] & 1 << 12, "what is over wakes nobody"
     assert len(rest) == 2
-    assert "worker is not well" in rest[0]["content"]
-    assert "A human is needed for worker" in rest[1]["content"]
+    assert "worker is DOWN" in rest[0]["content"]
+    assert "worker needs attention" in rest[1]["content"]
     assert int(digest["id"]) < int(rest[1]["id"])
     assert await world.store.read(_untold) == []
 
@@ -133,5 +133,5 @@ async def test_the_end_of_an_outage_is_not_told_before_its_alarm_in_any_place(wo
     for number in (1, 2):
         card = await world.store.read(outbox.card, NotificationKind.INCIDENT, number)
         assert card is not None
-        end = next(m for m in world.standin.messages(card.message_id) if "well again" in m["content"])
+        end = next(m for m in world.standin.messages(card.message_id) if "recovered after" in m["content"])
         assert int(end["id"]) > (card.message_id or 0)

@@ -199,9 +199,9 @@ async def _each_once_and_in_order(torture: Torture) -> None:
     for number, lines in torture.lines.items():
         card = next(message for message in posted if _number(message) == f"i{number}")
         thread = [message["content"].split("\n")[0] for message in world.thread(card)[1:]]
-        said = [text.split("> ")[-1] for text in thread if "well again" not in text]
+        said = [text.split("> ")[-1] for text in thread if "recovered after" not in text]
         assert said == lines, f"the thread of incident {number}"
-        ends = [index for index, text in enumerate(thread) if "well again" in text]
+        ends = [index for index, text in enumerate(thread) if "recovered after" in text]
         assert ends == [len(thread) - 1], f"the end of incident {number} is there once, and last"
 
 

@@ -110,5 +110,5 @@ async def test_all_of_it_is_there_and_each_untold_notice_is_told_once(tmp_path: 
         await world.all_told()
         assert marks(world) == ["#n9", "#n6", "#d3", "#i2"]
         card = next(each for each in world.posted() if "#i2" in text_of(each))
-        assert len([one for one in world.thread(card) if "well again" in text_of(one)]) == 1
+        assert len([one for one in world.thread(card) if "recovered after" in text_of(one)]) == 1
         assert await read(outbox.pending, world.now()) == []
