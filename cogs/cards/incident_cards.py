@@ -11,6 +11,7 @@ from cogs.cards.rendered import AMBER, GREEN, GREY, RED, Button, RenderedMessage
 from cogs.cards.status_cards import silence_line
 from cogs.cards.text import code, escape, fence, fit, moment, one_line
 from opsbot.core.incident import IncidentEvent, IncidentEventKind, Resolution, exit_of
+from opsbot.core.message import message
 from opsbot.core.model import ADVICE, Acknowledgement, Incident, Notification
 from opsbot.core.subjects import is_host, subject_title
 from opsbot.formatting import duration
@@ -115,7 +116,7 @@ def incident_sentence(incident: Incident) -> str:
 def _doing(incident: Incident) -> str:
     """What recovery does about it at the moment."""
     if incident.called_at is not None:
-        return " Needs attention: automatic recovery gave up."
+        return " Needs attention."
     latest = incident.events[-1] if incident.events else None
     if latest is None or latest.kind not in {IncidentEventKind.RESTARTING, IncidentEventKind.ROLLING_BACK}:
         return ""
@@ -124,25 +125,36 @@ def _doing(incident: Incident) -> str:
 
 
 def _resolved(incident: Incident, closed: datetime) -> str:
-    """Its end: a sign, and how long it was down."""
-    name, code = headed(incident), "" if incident.resolution is None else incident.resolution.code
-    down = duration(incident.downtime(closed))
-    match code:
-        case Resolution.STOPPED:
-            return f"⚪ {name} was stopped while it was down, after {down}"
-        case Resolution.NOT_CONFIGURED | Resolution.NOT_WATCHED:
-            return f"⚪ {name} is {shown(incident.resolution)}"
+    """What it was, once it is over."""
+    name, down = headed(incident), duration(incident.downtime(closed))
+    if (other := _not_recovered(incident, down)) is not None:
+        return other
     if incident.flaps.count:
-        return f"🟢 {name} is stable again after {_changes(incident)}, downtime {down}"
-    if is_host(incident.service):
-        return f"🟢 {name}: resolved after {down}"
-    return f"🟢 {name} recovered after {down}"
+        return f"🟢 {name} was flapping, {_changes(incident)}, downtime {down}"
+    return f"🟢 {name} {'needed attention' if is_host(incident.service) else 'was down'} for {down}"
 
 
 def well_again(incident: Incident) -> str:
     """Its end in one sentence."""
+    name, down = headed(incident), duration(incident.downtime(incident.closed_at or incident.opened_at))
+    text = _not_recovered(incident, down)
+    if text is None and incident.flaps.count:
+        text = f"🟢 {name} is stable again after {_changes(incident)}, downtime {down}"
+    elif text is None:
+        text = f"🟢 {name}: resolved after {down}" if is_host(incident.service) else f"🟢 {name} recovered after {down}"
     how = f": {shown(incident.resolution, 120)}" if incident.resolution is not None else ""
-    return _stop(f"{_resolved(incident, incident.closed_at or incident.opened_at)}{how}")
+    return _stop(f"{text}{how}")
+
+
+def _not_recovered(incident: Incident, down: str) -> str | None:
+    """What became of one that ended though its subject did not recover; None where it did."""
+    code = "" if incident.resolution is None else incident.resolution.code
+    match code:
+        case Resolution.STOPPED:
+            return f"⚪ {headed(incident)} was stopped while it was down, after {down}"
+        case Resolution.NOT_CONFIGURED | Resolution.NOT_WATCHED:
+            return f"⚪ {headed(incident)} was down for {down}"
+    return None
 
 
 def _proof(incident: Incident, around: Around, *, taken: bool = True) -> list[str]:
@@ -287,8 +299,8 @@ def _title(incident: Incident) -> str:
 
 def call(notice: Notification, incident: Incident, around: Around) -> RenderedMessage:
     """Recovery gave up: a message of its own below the card, edited when somebody has it and when it is resolved."""
-    why, cause = shown(notice.said, 200).rstrip("."), shown(incident.cause, 200)
-    because = f"{f': {why}' if why else ''} ({cause})"
+    escalated = message(IncidentEventKind.ESCALATED, why=notice.said)
+    because = f"{shown(escalated, 200).rstrip('.')} ({shown(incident.cause, 200)})"
     if incident.closed_at is not None:
         return _call_over(notice, incident, incident.closed_at, around, because)
     last_words = fence(incident.evidence.log[-TAIL:], _LOG_ROOM)
@@ -298,10 +310,9 @@ def call(notice: Notification, incident: Incident, around: Around) -> RenderedMe
         f"**Next:** {_next(incident, around)}",
         f"**Its last lines**\n{last_words}" if last_words else "",
     ]
-    gave_up = f"automatic recovery gave up{because}"
     return RenderedMessage(
-        f"🚨 {headed(incident)} needs attention: {gave_up}.",
-        f"{subject_title(incident.service)} needs attention: automatic recovery gave up",
+        f"🚨 {headed(incident)} needs attention: {because}.",
+        f"{subject_title(incident.service)} needs attention",
         join(blocks),
         RED,
         mark("n", notice.id, around.host),
@@ -315,8 +326,7 @@ def _call_over(
     """The incident is over: nobody is needed any more, and nobody is to get up for it."""
     late = ", and posted only now" if notice.told_at is None else ""
     return RenderedMessage(
-        f"⚪ {headed(incident)} needed attention: automatic recovery gave up{because}. "
-        f"{_end_of(incident)} at {moment(closed, 't')}.",
+        f"⚪ {headed(incident)} needed attention: {because}. {_end_of(incident)} at {moment(closed, 't')}.",
         f"{subject_title(incident.service)} needed attention",
         f"Escalated at {moment(notice.at, 'T')}{late}. Nothing is left to do.",
         GREEN,

@@ -56,7 +56,7 @@ def _sentence(incidents: Sequence[Incident], open_ones: Sequence[Incident], call
     text = f"🔴 {len(incidents)} services went down within 1 minute: {names}{more}."
     if len(open_ones) < len(incidents):
         text = f"🔴 Of {len(incidents)} services that went down at once, {len(open_ones)} still are: {names}{more}."
-    human = f" {called} {'needs' if called == 1 else 'need'} attention: automatic recovery gave up." if called else ""
+    human = f" {called} {'needs' if called == 1 else 'need'} attention." if called else ""
     cause = _common(open_ones)
     if cause is not None:
         return f"{text}{human} All have the same cause: {shown(cause, 200)}."

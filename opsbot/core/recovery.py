@@ -70,7 +70,7 @@ class RecoveryState:
     were called since. inhibited: because an inhibitor forbids recovery: once that is lifted, it begins again.
     cannot_start: why nothing of it could be started at the last attempt, in any release. revived: what made the manager
     give up is over, so that a restart can help again. waiting: the inhibitor's reason for which the next step waits.
-    dependency: the service it needs, and whose incident comes first. is_dead: its process died, and was not started since.
+    dependency: the service it needs and waits for. is_dead: its process died, and was not started since.
     helped: what will have resolved it, should it recover now. in_vain: something was tried and did not help.
     failed_checks: those that were down in this incident. crashes: how often its process died.
     """

@@ -10,7 +10,7 @@ from opsbot.core.incident import (
     Resolution,
     SkipReason,
 )
-from opsbot.core.message import Param
+from opsbot.core.message import Message, Param
 from opsbot.messages.text import Text
 
 _KINDS = {"http": "HTTP", "tcp": "TCP"}
@@ -89,6 +89,13 @@ def tried(params: Mapping[str, Param]) -> str:
     return " and ".join([", ".join(said[:-1]), said[-1]] if said[:-1] else said)
 
 
+def _escalated(params: Mapping[str, Param]) -> str:
+    why = params.get("why")
+    if isinstance(why, Message) and why.code == EscalationReason.RECOVERY_OFF:
+        return "{why}"
+    return "automatic recovery gave up" + (": {why}" if why is not None else "")
+
+
 def _not_helped(params: Mapping[str, Param]) -> str:
     said = tried(params)
     return f"{said} did not help" if said else "nothing is left to try"
@@ -154,7 +161,7 @@ TEXTS: Mapping[str, Text] = {
     IncidentEventKind.WAIT_OVER: "recovery no longer waits",
     IncidentEventKind.DEPENDENCY_DOWN: "recovery waits for {service}, which it needs and which is down",
     IncidentEventKind.DEPENDENCY_UP: "what it needs has recovered",
-    IncidentEventKind.ESCALATED: "automatic recovery gave up: {why}",
+    IncidentEventKind.ESCALATED: _escalated,
     IncidentEventKind.RESTARTED_BY: _restarted_by,
     IncidentEventKind.RESUMED_BY: "recovery resumed by {actor}",
     IncidentEventKind.INHIBITOR_LIFTED: "recovery resumed: nothing forbids it any more",

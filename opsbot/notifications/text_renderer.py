@@ -7,8 +7,8 @@ import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from opsbot.core.incident import exit_of
-from opsbot.core.message import Message
+from opsbot.core.incident import IncidentEventKind, exit_of
+from opsbot.core.message import Message, message
 from opsbot.core.model import ADVICE, Incident, Notification, NotificationKind
 from opsbot.core.subjects import is_host, subject_title
 from opsbot.formatting import clip, duration, plain_times
@@ -75,8 +75,8 @@ def _story(notice: Notification, incident: Incident) -> list[str]:
         down = duration(incident.downtime(end))
         return [f"From {_time(incident.opened_at)} to {_time(end)}, downtime {down}{by}."]
     if notice.said is not None:
-        said = text_of(notice.said)
-        lines.append(f"Automatic recovery gave up: {said}" if notice.kind is NotificationKind.CALL else said)
+        escalated = notice.kind is NotificationKind.CALL
+        lines.append(text_of(message(IncidentEventKind.ESCALATED, why=notice.said) if escalated else notice.said))
     of_host = is_host(incident.service)
     for name, seen in incident.evidence.checks:
         label = "What can be done" if name == ADVICE else plain(name, 64) if of_host else f"Check {plain(name, 64)}"

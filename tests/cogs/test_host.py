@@ -34,7 +34,7 @@ async def test_the_card_of_a_full_disk_has_its_mend_and_who_uses_it_and_nothing_
     assert not {"Restart", "Roll back", "Logs"} & set(buttons_of(card))
     await world.recover("host:disk:/", "well again: 50 % used")
     await world.all_told()
-    assert any("The host's disk /: resolved after" in message["content"] for message in world.posted())
+    assert any("The host's disk / needed attention for" in message["content"] for message in world.posted())
     thread = world.standin.messages(int(card["id"]))
     assert any("resolved after" in message["content"] for message in thread)
 

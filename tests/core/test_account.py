@@ -54,7 +54,7 @@ DIED = Incident(
 )
 ROOT = Incident(
     4, "postgres", plain("check tcp: connection refused"), at(-5), Evidence(),
-    dependents=(Dependent("api", plain("check http: no answer"), at(0)), Dependent("web", plain("check http: no answer"), at(2))),
+    dependents=(Dependent("api", plain("check http: no answer"), at(0)), Dependent("web", plain("no answer"), at(2))),
 )  # fmt: skip
 OOM = (
     (at(0), "api.service: A process of this unit has been killed by the OOM killer."),
@@ -105,8 +105,8 @@ STORIES = [
         "a watchdog",
         RootCauseFacts("api", NOW, DIED, said=[(at(-1), "api.service: Watchdog timeout (limit 30s)!"), *OOM[1:2]]),
         (
-            "2026-03-01 14:05:00 api went down: process died (killed by SIGKILL); systemd's watchdog had not heard of it "
-            "in time; still down after 10 min."
+            "2026-03-01 14:05:00 api went down: process died (killed by SIGKILL); systemd's watchdog had not heard of "
+            "it in time; still down after 10 min."
         ),
     ),
     (

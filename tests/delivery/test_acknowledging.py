@@ -89,7 +89,7 @@ async def test_it_is_void_when_another_check_goes_down_and_everybody_is_told(wor
     assert "check tcp is down too" in told["content"]
     assert not told["flags"] & 1 << 12
     assert buttons_of(told) == ["Acknowledge"]
-    shown = await world.standin.wait_for_message(lambda m: "Void since" in text_of(m))
+    shown = await world.standin.wait_for_message(lambda m: "Cleared <t:" in text_of(m))
     assert "Acknowledge" in buttons_of(shown)
 
 

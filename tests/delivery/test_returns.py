@@ -66,7 +66,7 @@ async def test_while_the_incident_is_open_all_returns_are_one_message_and_calm_e
     world.parts.shift += 2 * MINUTE
     await crash_loop.look(world.engine)
     assert await world.store.read(incident_repository.open_incidents) == {}
-    await world.until(lambda: any("opsbot itself: resolved after" in text_of(each) for each in world.posted()))
+    await world.until(lambda: any("opsbot itself needed attention for" in text_of(each) for each in world.posted()))
     await crash_loop.look(world.engine)  # nothing to end
 
 

@@ -50,7 +50,7 @@ async def test_a_killed_service_is_back_within_seconds_and_both_are_told(page: P
     card = messages(page, "hello was not well for").first
     await expect(card).to_contain_text("started again", timeout=30_000)
     await card.locator(".thread-chip").click()
-    end = messages(page, "hello is well again after").last
+    end = messages(page, "hello recovered after").last
     await expect(end).to_contain_text("started again", timeout=30_000)
     await expect(messages(page, "it died (killed by SIGKILL)").first).to_be_visible()
     await page.locator('[data-testid^="channel-"]').filter(has_text="ops").first.click()

@@ -16,7 +16,7 @@ async def test_many_alarms_many_ends_and_many_escalations_are_one_message_each(s
     assert await stage.notifiers.round("phone")
     assert stage.phone.titles == ["[blue] 🔴 14 services are down: s00, s01, s02, s03, s04 and 9 more"]
     message = stage.phone.got[0]["message"]
-    assert message.startswith("What they have in common is worth a look first")
+    assert message.startswith("Check first what they have in common")
     assert "🔴 s13 is DOWN: check http: answered 500" in message
 
     stage.clock.pass_by(600)

@@ -124,7 +124,7 @@ class World:
         """The end of each incident, as its thread tells it."""
         threads = self.standin.state.threads_of(self.standin.ops_channel_id)
         lines = [str(message["content"]) for thread in threads for message in self.standin.messages(thread.id)]
-        return [line for line in lines if "is well again after" in line]
+        return [line for line in lines if "recovered after" in line]
 
     async def until(self, fact: Callable[[], Any], what: str, seconds: float = 90.0) -> Any:
         """Wait for something to be so; what it was."""
@@ -194,7 +194,7 @@ class World:
 
     async def well_again(self) -> None:
         """Wait for one more incident to be over."""
-        await self.until(lambda: len(self.endings()) > self.ended, "said is well again after")
+        await self.until(lambda: len(self.endings()) > self.ended, "recovered after")
         self.ended += 1
 
 

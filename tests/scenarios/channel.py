@@ -22,7 +22,7 @@ from tests.watch.herd import Herd, open_herd
 if TYPE_CHECKING:
     from opsbot.deploy.deployer import Deployer
 
-ENDED = "is well again after"
+ENDED = "recovered after"
 THREAD_STARTER = 21
 """The type of the message that Discord itself puts at the top of a thread made from a message."""
 
