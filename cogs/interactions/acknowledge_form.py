@@ -101,16 +101,13 @@ async def submitted(engine: Engine, interaction: discord.Interaction, custom_id:
             count = await engine.acknowledgements.take_storm(actor, number, reason)
             if isinstance(count, Refused):
                 return refusal(count)
-            it = "It is yours" if count == 1 else f"These {count} incidents are yours"
+            what = "Acknowledged" if count == 1 else f"{count} incidents acknowledged"
         else:
             done = await engine.acknowledgements.take(actor, service or None, reason, number)
             if isinstance(done, Refused):
                 return refusal(done)
-            it = "It is yours"
-        return say(
-            f"{it}: no reminders and no escalation. That ends when it is over, and when it gets worse: "
-            "then all are told again."
-        )
+            what = "Acknowledged"
+        return say(f"{what}. Reminders and escalation are paused until it resolves or gets worse.")
 
     await respond(interaction, Action.ACK, work, service=service or None)
     return True
