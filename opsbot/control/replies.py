@@ -211,7 +211,7 @@ def incident_reply(incident: "Incident") -> IncidentReply:
         "checks": [(name, _text(seen)) for name, seen in incident.evidence.checks],
         "exit": _text(incident.evidence.exit),
         "log": list(incident.evidence.log),
-        "deeds": [{"at": iso(each.at), "text": _text(each.message)} for each in incident.events if each.listed],
+        "deeds": [{"at": iso(each.at), "text": _text(each.message)} for each in incident.deeds],
         "deployment": incident.deployment,
         "consequences": [(name, _text(seen)) for name, seen in incident.evidence.consequences],
         "dependents": [

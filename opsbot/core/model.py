@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from opsbot.core.flapping import Flaps
-from opsbot.core.incident import IncidentEvent, first_cause
+from opsbot.core.incident import IncidentEvent, IncidentEventKind, first_cause
 from opsbot.core.message import Message, decode, plain
 from opsbot.core.recovery import RecoveryState
 
@@ -133,6 +133,11 @@ class Incident:
     """Since when its subject is down; None while it is not, as between the failures of what flaps."""
     down_for: timedelta = timedelta(0)
     """How long it was down before that, in this incident."""
+
+    @property
+    def deeds(self) -> tuple[IncidentEvent, ...]:
+        """What happened and was done after it was opened, as far as a card lists it."""
+        return tuple(each for each in self.events if each.listed and each.kind != IncidentEventKind.OPENED)
 
     @property
     def first_cause(self) -> Message:

@@ -158,11 +158,13 @@ def _reason(facts: RootCauseFacts, began: datetime) -> Part | None:
 
 
 def _culprit(facts: RootCauseFacts, began: datetime) -> Deployment | None:
-    """The deployment that went live, or was undone, last before it began, where that is not long ago."""
+    """The deployment whose release was live when it began, where that had not been so for long.
+
+    One that failed, or was rolled back before, was not live any more: it explains nothing.
+    """
     for deployment in facts.deployments:
-        at = deployment.live_at or deployment.finished_at
-        if at is not None and deployment.phase in {Phase.LIVE, Phase.UNDONE, Phase.STUCK} and at <= began:
-            return deployment if began - at <= AFTER else None
+        if deployment.live_at is not None and deployment.live_at <= began:
+            return deployment if began - deployment.live_at <= AFTER else None
     return None
 
 
@@ -189,8 +191,7 @@ def _after(facts: RootCauseFacts, began: datetime) -> Parts:
     if person is not None:
         return (f", {_span(began - person.at)} after {person.actor_name} restarted it",)
     if deployment is not None:
-        at = deployment.live_at or deployment.finished_at or began
-        return (f", {_span(began - at)} after {_what(deployment)}",)
+        return (f", {_span(began - (deployment.live_at or began))} after {_what(deployment)}",)
     return ()
 
 
