@@ -79,7 +79,7 @@ async def incident(page: Page) -> None:
     """An incident from its alarm to its end: the service answers 500, Aiko takes it, opsbot restarts it."""
     await page.get_by_test_id("panel-500").click()
     card = messages(page, "· #i2").first
-    await expect(card).to_contain_text("hello is not well", timeout=PATIENCE_MS)
+    await expect(card).to_contain_text("hello is DOWN", timeout=PATIENCE_MS)
     await expect(card.locator(".thread-chip")).to_be_visible(timeout=PATIENCE_MS)
     await picture(card, "incident-alarm.png")
     await card.get_by_role("button", name="Acknowledge").click()
@@ -90,7 +90,7 @@ async def incident(page: Page) -> None:
     await expect(card).to_contain_text("hello was not well for", timeout=PATIENCE_MS)
     await picture(card, "incident-over.png")
     await card.locator(".thread-chip").click()
-    await expect(messages(page, "hello is well again after").first).to_be_visible(timeout=PATIENCE_MS)
+    await expect(messages(page, "hello recovered after").first).to_be_visible(timeout=PATIENCE_MS)
     await page.wait_for_timeout(500)
     await page.screenshot(path=HERE / "incident-thread.png", animations="disabled")
 
