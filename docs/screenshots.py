@@ -64,7 +64,7 @@ async def play(page: Page) -> None:
     await expect(messages(page, "hello: deployment 3").first).to_contain_text("was undone", timeout=PATIENCE_MS)
     await expect(messages(page, "↩️ hello: deployment 3 of").last).to_be_visible()
     await page.get_by_test_id("panel-kill").click()
-    await expect(messages(page, "hello was not well for").first).to_be_visible(timeout=PATIENCE_MS)
+    await expect(messages(page, "hello was down for").first).to_be_visible(timeout=PATIENCE_MS)
 
 
 async def take(page: Page) -> None:
@@ -87,7 +87,7 @@ async def incident(page: Page) -> None:
     await page.get_by_test_id("modal").get_by_role("button", name="Submit").click()
     await expect(card).to_contain_text("Acknowledged by Aiko", timeout=PATIENCE_MS)
     await picture(card, "incident-taken.png")
-    await expect(card).to_contain_text("hello was not well for", timeout=PATIENCE_MS)
+    await expect(card).to_contain_text("hello was down for", timeout=PATIENCE_MS)
     await picture(card, "incident-over.png")
     await card.locator(".thread-chip").click()
     await expect(messages(page, "hello recovered after").first).to_be_visible(timeout=PATIENCE_MS)

@@ -46,13 +46,13 @@ async def test_a_commit_that_dies_at_its_start_is_undone_with_the_reason(page: P
 
 async def test_a_killed_service_is_back_within_seconds_and_both_are_told(page: Page) -> None:
     await press(page, "kill")
-    await expect(messages(page, "it died (killed by SIGKILL)").first).to_be_visible()
-    card = messages(page, "hello was not well for").first
+    await expect(messages(page, "process died (killed by SIGKILL)").first).to_be_visible()
+    card = messages(page, "hello was down for").first
     await expect(card).to_contain_text("started again", timeout=30_000)
     await card.locator(".thread-chip").click()
     end = messages(page, "hello recovered after").last
     await expect(end).to_contain_text("started again", timeout=30_000)
-    await expect(messages(page, "it died (killed by SIGKILL)").first).to_be_visible()
+    await expect(messages(page, "process died (killed by SIGKILL)").first).to_be_visible()
     await page.locator('[data-testid^="channel-"]').filter(has_text="ops").first.click()
 
 
