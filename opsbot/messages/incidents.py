@@ -198,7 +198,7 @@ TEXTS: Mapping[str, Text] = {
     Resolution.STOPPED: "stopped from outside opsbot",
     Resolution.WITHOUT_ACTION: "without action by opsbot",
     Resolution.NOT_BY_RECOVERY: "what opsbot tried did not help; it recovered later",
-    Resolution.CALM: "no change for {calm}, after {count} changes",
+    Resolution.CALM: "no change for {calm}",
     Resolution.FLAPS: "it flaps",
     Resolution.PART_OF: "part of incident {incident}",
     Resolution.NOT_CONFIGURED: "no longer configured",

@@ -146,8 +146,8 @@ async def test_an_alert_is_taken_gets_worse_is_called_for_and_clears_itself(play
     lines = play.thread()
     assert "HTTP check: answered 500 (3 of 3 failed)" in lines
     assert "acknowledged by operator: the disk is full" in lines
-    assert "check tcp is down too: refused" in lines
-    assert any("acknowledgement is void" in line for line in lines)
+    assert "TCP check is down: refused" in lines
+    assert any("acknowledgement is cleared" in line for line in lines)
     assert any(line.startswith("HTTP check passes again") for line in lines)
     assert "recovered after" in lines[-1]
     assert lines.index("HTTP check: answered 500 (3 of 3 failed)") < lines.index("restarting (1 of 3)")
@@ -212,8 +212,8 @@ async def test_a_message_says_what_where_since_when_and_what_was_and_will_be_don
         "Since <t:",
         "on blue",
         "**Last deploy:**",
-        "**Done**",
-        "**Next:** up to 2 more restarts, then a call",
+        "**Timeline**",
+        "**Next:** up to 2 more restarts, then escalation",
         "#i1",
     ):
         assert words in text
@@ -247,4 +247,4 @@ async def test_the_escalation_comes_once_and_reminders_grow(play: Play) -> None:
         await play.world.all_told()
     reminders = play.world.posted()[told:]
     assert len(reminders) == 4, "after 30 m, 1 h, 2 h and 4 h of 8 h"
-    assert all("nobody has acknowledged it" in message["content"] for message in reminders)
+    assert all("Not acknowledged after" in message["content"] for message in reminders)
