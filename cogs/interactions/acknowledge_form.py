@@ -101,13 +101,13 @@ async def submitted(engine: Engine, interaction: discord.Interaction, custom_id:
             count = await engine.acknowledgements.take_storm(actor, number, reason)
             if isinstance(count, Refused):
                 return refusal(count)
-            what = "Acknowledged" if count == 1 else f"{count} incidents acknowledged"
+            what, each = ("Acknowledged", "it") if count == 1 else (f"{count} incidents acknowledged", "each")
         else:
             done = await engine.acknowledgements.take(actor, service or None, reason, number)
             if isinstance(done, Refused):
                 return refusal(done)
-            what = "Acknowledged"
-        return say(f"{what}. Reminders and escalation are paused until it resolves or gets worse.")
+            what, each = "Acknowledged", "it"
+        return say(f"{what}. Reminders and escalation are paused until {each} resolves or gets worse.")
 
     await respond(interaction, Action.ACK, work, service=service or None)
     return True

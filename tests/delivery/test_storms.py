@@ -195,7 +195,7 @@ async def test_all_of_a_storm_is_taken_with_one_button_and_its_message_says_by_w
     assert form.modal["title"] == "Acknowledge 38 incidents"
     slow = await world.person("deployer").click(storm_of(world), "Acknowledge all")
     answer = await world.person("operator").submit(form.modal, {"reason": "the *switch* is dead"})
-    assert (await answer.final())["content"].startswith("These 38 incidents are yours: no reminders")
+    assert (await answer.final())["content"].startswith("38 incidents acknowledged. Reminders")
     await true_cards(world)
     card = storm_of(world)
     assert "👀 Acknowledged by operator, somebody." in card["content"]

@@ -20,7 +20,7 @@ async def test_the_first_release_is_deployed_without_an_alert(page: Page) -> Non
     card = messages(page, "hello: deployment 1")
     await expect(card).to_contain_text("all 3 checks passed for 5 s", timeout=30_000)
     await expect(card).to_contain_text("✅ hello runs")
-    await expect(messages(page, "is not well")).to_have_count(0)
+    await expect(messages(page, "is DOWN")).to_have_count(0)
 
 
 async def test_a_good_commit_is_deployed_and_its_card_fills_in(page: Page) -> None:

@@ -282,13 +282,13 @@ async def a_bad_commit_is_undone(world: World) -> None:
 
 async def it_dies_hangs_and_closes_its_port(world: World) -> None:
     await world.does("systemctl", "kill", "-s", "KILL", "--kill-who=main", UNIT)
-    await world.says("is not well", "killed by SIGKILL")
+    await world.says("is DOWN", "killed by SIGKILL")
     await world.well_again()
     await world.does("systemctl", "kill", "-s", "STOP", UNIT)
-    await world.says("is not well")
+    await world.says("is DOWN")
     await world.well_again()
     await world.does("curl", "-s", "-X", "POST", f"{world.url}/close")
-    await world.says("is not well")
+    await world.says("is DOWN")
     await world.well_again()
     await world.live(5)
 
@@ -298,7 +298,7 @@ async def its_start_limit_is_hit(world: World) -> None:
     broken = "/srv/voice-meeting-bot/shared/node-bot/data/broken"
     await world.does("touch", broken)
     await world.does("systemctl", "kill", "-s", "KILL", "--kill-who=main", UNIT)
-    await world.says("is not well")
+    await world.says("is DOWN")
     await world.says("human is needed")
     await world.does("rm", broken)
     await world.does("opsbot", "restart", "voice-meeting-bot", "-c", "/etc/opsbot/config.toml")
