@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
 
+from cogs._style import shown
 from cogs.cards.rendered import AMBER, DESCRIPTION, GREEN, RED, RenderedMessage
 from cogs.cards.status_cards import in_words, release_of, sign
 from cogs.cards.text import clip, escape, moment, told
@@ -17,7 +18,7 @@ from cogs.cards.window_cards import open_line
 from opsbot.core.gauge import Gauge
 from opsbot.core.health import Verdict
 from opsbot.core.model import Incident
-from opsbot.core.subjects import HOST, subject_name, subject_title
+from opsbot.core.subjects import HOST, is_host, subject_name, subject_title
 from opsbot.engine.status import Overview, ServiceStatus
 
 MARK = "· #board"
@@ -170,12 +171,13 @@ def _since(seen: Overview, status: ServiceStatus) -> datetime | None:
 
 
 def _of_incident(seen: Overview, incident: Incident, look: Look, detail: Detail) -> str:
-    how = f"{'flapping' if incident.flaps.flapping else 'not well'} since {moment(incident.opened_at)}"
+    state = "flapping " if incident.flaps.flapping else "" if is_host(incident.service) else "down "
+    how = f"{state}since {moment(incident.opened_at)}"
     if detail is Detail.NAMES:
         return how
-    parts = [f"{how}: {escape(incident.cause, CAUSE)}"]
+    parts = [f"{how}: {shown(incident.cause, CAUSE)}"]
     if incident.called_at is not None:
-        parts.append("🚨 a human is needed")
+        parts.append("🚨 needs attention")
     taken = seen.taken.get(incident.id)
     if taken is not None:
         parts.append(f"👀 {escape(taken.actor, 40)} has it")

@@ -1,16 +1,17 @@
 """What happened, and who asked for what, in lines and in messages: `/history`, `/incidents`, `/why`, `/audit`. Pure."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING
 
-from cogs._style import shown
+from cogs._style import DiscordStyle, shown
 from cogs.cards.rendered import BLUE, DESCRIPTION, GREEN, GREY, RED, RenderedMessage
 from cogs.cards.text import code, escape, fit, moment, told
 from opsbot.core.deployment import Deployment, DeploymentKind, Phase
 from opsbot.core.model import AuditEntry, Effect, Incident
 from opsbot.core.subjects import subject_name
 from opsbot.formatting import duration
+from opsbot.messages.accounts import joined
 from opsbot.messages.deployments import deployment_status
 
 if TYPE_CHECKING:
@@ -47,11 +48,11 @@ def incident_line(incident: Incident) -> str:
     if incident.closed_at is None:
         sign, how = ("🟠", f"flapping, {incident.flaps.count} changes, ") if incident.flaps.flapping else ("🔴", "")
         since = moment(incident.opened_at, "f")
-        return f"{sign} incident {incident.id} {how}since {since}: {escape(incident.cause, 100)}{also}"
+        return f"{sign} incident {incident.id} {how}since {since}: {shown(incident.cause, 100)}{also}"
     lasted = duration(incident.closed_at - incident.opened_at)
-    ended = f", {escape(incident.ended_by, 60)}" if incident.ended_by else ""
+    ended = f", {shown(incident.resolution, 60)}" if incident.resolution is not None else ""
     sign = "↪️" if incident.part_of is not None else "🟢"
-    cause = escape(incident.cause, 80)
+    cause = shown(incident.cause, 80)
     return f"{sign} incident {incident.id} {moment(incident.opened_at)} for {lasted}: {cause}{also}{ended}"
 
 
@@ -83,14 +84,16 @@ def history(deployments: Sequence[Deployment], incidents: Sequence[Incident], se
 
 def why(service: str, account: "RootCause") -> RenderedMessage:
     """`/why`: the line, and below it what it rests on."""
-    line, day = "", None
-    for part in account.parts:
-        if isinstance(part, datetime):
-            line += (f"{moment(part, 'D')} " if part.date() != day else "") + moment(part, "T")
-            day = part.date()
-        else:
-            line += _piece(part)
-    rests_on = [f"{moment(one.at, 'f')} {one.kind}: {told(one.text, 160)}" for one in account.events]
+    day: date | None = None
+
+    def at(value: datetime) -> str:
+        nonlocal day
+        shown_at = (f"{moment(value, 'D')} " if value.date() != day else "") + moment(value, "T")
+        day = value.date()
+        return shown_at
+
+    line = joined(account, at, DiscordStyle(600), _piece)
+    rests_on = [f"{moment(one.at, 'f')} {one.kind}: {shown(one.text, 160)}" for one in account.events]
     title = f"Why: {service}" if rests_on else ""
     return RenderedMessage(line, title, fit(reversed(rests_on), DESCRIPTION), BLUE if account.known else GREY)
 

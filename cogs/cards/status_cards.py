@@ -159,7 +159,7 @@ def details(status: ServiceStatus, growth: Growth | None = None) -> RenderedMess
     elif status.last_deployment is not None:
         lines.append(deployment_line(status.last_deployment))
     if status.incident is not None:
-        lines.append(f"🔴 Trouble since {moment(status.incident.opened_at, 'f')}: {escape(status.incident.cause)}")
+        lines.append(f"🔴 Trouble since {moment(status.incident.opened_at, 'f')}: {shown(status.incident.cause)}")
     lines += _of_bot(status)
     if status.hold is not None:
         lines.append(hold_line(status.hold))

@@ -53,7 +53,7 @@ async def _restart(clicks: Clicks, engine: Engine, actor: Actor, service: str, i
     incident = await engine.look.incident(int(ident[1:])) if ident[1:].isdecimal() else None
     if incident is not None and incident.closed_at is not None:
         since = moment(incident.closed_at)
-        text = f"{escape(service)} is well again since {since}. To restart it all the same: /restart."
+        text = f"{escape(service)}: the incident was resolved {since}. To restart it anyway: /restart."
         return await _nothing(engine, actor, Action.RESTART, service, text)
     before = clicks.before(f"restart:{service}", actor.name)
     if before is not None:
@@ -175,7 +175,7 @@ async def _over(engine: Engine, service: str, ident: str, live: Live) -> str:
         incident = await engine.look.incident(int(ident[1:]))
         if incident is not None and incident.closed_at is not None:
             since = moment(incident.closed_at)
-            return f"{escape(service)} is well again since {since}. To roll back all the same: /rollback."
+            return f"{escape(service)}: the incident was resolved {since}. To roll back anyway: /rollback."
     return ""
 
 

@@ -143,7 +143,7 @@ def notes(one: ServiceReply, now: datetime, columns: int = 120) -> Iterator[Cell
         yield fit(f"ended: {plain(one['state']['exit'])}", columns), BAD
     if one["incident"] is not None:
         incident = one["incident"]
-        called = "; a human has been called" if incident["called_at"] else ""
+        called = "; needs attention" if incident["called_at"] else ""
         called += f"; flapping, {incident['changes']} changes" if incident["flapping"] else ""
         text = f"incident {incident['id']} for {age(incident['opened_at'], now)}: {plain(incident['cause'])}{called}"
         yield fit(text, columns), BAD
@@ -388,6 +388,6 @@ def incident_lines(one: IncidentReply, paint: Paint, now: datetime) -> list[str]
     subject = plain(subject_name(one["service"]))
     lines = [paint(f"  #{one['id']}  {stamp(one['opened_at'])}  {subject}  {plain(one['cause'])}  {ended}", colour)]
     for child in one["dependents"]:
-        to = f" to {stamp(child['well_at'])}" if child["well_at"] else ", not well yet"
+        to = f" to {stamp(child['well_at'])}" if child["well_at"] else ", still down"
         lines.append(f"        and {plain(child['service'])}: {plain(child['cause'])}, {stamp(child['failed_at'])}{to}")
     return lines + [f"        {stamp(deed['at'])}  {plain(deed['text'])}" for deed in one["deeds"][-5:]]

@@ -210,21 +210,21 @@ def incident_reply(incident: "Incident") -> IncidentReply:
     return {
         "id": incident.id,
         "service": incident.service,
-        "cause": incident.cause,
+        "cause": _text(incident.cause),
         "opened_at": iso(incident.opened_at),
         "closed_at": maybe_iso(incident.closed_at),
         "called_at": maybe_iso(incident.called_at),
-        "ended_by": incident.ended_by,
-        "checks": list(incident.evidence.checks),
-        "exit": incident.evidence.exit,
+        "ended_by": _text(incident.resolution),
+        "checks": [(name, _text(seen)) for name, seen in incident.evidence.checks],
+        "exit": _text(incident.evidence.exit),
         "log": list(incident.evidence.log),
-        "deeds": [{"at": iso(deed.at), "text": plain_times(deed.text)} for deed in incident.deeds],
+        "deeds": [{"at": iso(each.at), "text": _text(each.message)} for each in incident.deeds],
         "deployment": incident.deployment,
-        "consequences": list(incident.evidence.consequences),
+        "consequences": [(name, _text(seen)) for name, seen in incident.evidence.consequences],
         "dependents": [
             {
                 "service": one.service,
-                "cause": one.cause,
+                "cause": _text(one.cause),
                 "failed_at": iso(one.failed_at),
                 "well_at": maybe_iso(one.well_at),
             }
@@ -320,12 +320,14 @@ def incidents(found: "list[Incident]", *, daemon: bool = True) -> Incidents:
 
 def why(service: str, account: "RootCause", *, daemon: bool = True) -> WhyReply:
     """`why`."""
+    from opsbot.messages.accounts import account_line  # noqa: PLC0415 - likewise
+
     return {
         "daemon": daemon,
         "service": service,
         "known": account.known,
-        "line": plain_times(account.line),
-        "events": [{"at": iso(one.at), "kind": str(one.kind), "text": plain_times(one.text)} for one in account.events],
+        "line": plain_times(account_line(account)),
+        "events": [{"at": iso(one.at), "kind": str(one.kind), "text": _text(one.text)} for one in account.events],
     }
 
 
@@ -369,9 +371,10 @@ def notice_reply(notice: "Notification", incident: "Incident | None") -> NoticeR
     """One notice about trouble; `incident` is its subject, where it has one."""
     text = _text(notice.said)
     if incident is not None:
-        text = f"{incident.cause}: {text}" if text else incident.cause
+        cause = _text(incident.cause)
+        text = f"{cause}: {text}" if text else cause
         if notice.kind == "recovered":
-            text = f"over: {incident.cause}" + (f" ({incident.ended_by})" if incident.ended_by else "")
+            text = f"over: {cause}" + (f" ({_text(incident.resolution)})" if incident.resolution is not None else "")
     return {
         "id": notice.id,
         "kind": str(notice.kind),

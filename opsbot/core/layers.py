@@ -6,6 +6,8 @@ A port that refuses makes every HTTP check on it fail; that is one trouble, and 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from opsbot.core.message import Message
+
 ORDER = ("unit", "process", "tcp", "http", "command")
 """Kinds of checks from the root up; a kind that is not named here stands above them all."""
 
@@ -17,7 +19,7 @@ class FailingCheck:
     name: str
     kind: str
     unit: str
-    seen: str
+    seen: Message
 
 
 def depth(kind: str) -> int:
@@ -34,16 +36,3 @@ def untangle(failing: Sequence[FailingCheck]) -> tuple[tuple[FailingCheck, ...],
     ordered = sorted(failing, key=lambda each: depth(each.kind))
     consequences = tuple(one for one in ordered if any(_hangs_below(one, root) for root in ordered))
     return tuple(one for one in ordered if one not in consequences), consequences
-
-
-_CHECK = "check "
-
-
-def cause_of(failing: FailingCheck) -> str:
-    """A failing check as the cause of an incident."""
-    return f"{_CHECK}{failing.name}: {failing.seen}"
-
-
-def is_checks(cause: str) -> bool:
-    """Whether a cause was made by `cause_of`: what is nearer the root may take its place."""
-    return cause.startswith(_CHECK)

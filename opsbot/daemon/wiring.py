@@ -27,6 +27,7 @@ from opsbot.deploy.poll import Poller
 from opsbot.deploy.verify import Verifier
 from opsbot.engine import Engine, Measurements
 from opsbot.host.clock_skew import ClockSkew
+from opsbot.host.figures import booted_at
 from opsbot.monitoring import ServiceMonitor
 from opsbot.monitoring.certificate_monitor import CertificateMonitor
 from opsbot.monitoring.host_monitor import FailedUnits, HostMonitor
@@ -228,7 +229,17 @@ async def open_engine(
         windows = MaintenanceWindows(config.windows, config.services, store, feed, clock)
         windows.object_to(vetoes)
         watcher = ServiceMonitor(
-            config.services, store, feed, managers, prober, deployer, clock, redact, config.alerts, vetoes=vetoes
+            config.services,
+            store,
+            feed,
+            managers,
+            prober,
+            deployer,
+            clock,
+            redact,
+            config.alerts,
+            vetoes,
+            booted_at=booted_at(),
         )
         if discord_bots is not None:
             discord_bots.join(watcher, vetoes)

@@ -8,6 +8,7 @@ from opsbot.config import Config
 from opsbot.core.access import Action, Actor
 from opsbot.core.deploy_codes import RefusalCode
 from opsbot.core.deployment import Hold, RefusalReason, Refused
+from opsbot.core.incident import as_message
 from opsbot.core.message import message, message_of, plain
 from opsbot.core.model import Silence
 from opsbot.deploy.deployer import Deployer
@@ -81,7 +82,7 @@ class ServiceActions:
             words = message(RefusalCode.BUSY_RESTART, service=service)
             return await self._door.refuse(actor, Action.RESTART, service, "", RefusalReason.BUSY, words)
         against = await self.advice(service)
-        self._watcher.touched(service, f"restarted by {actor.name}{f', against advice: {against}' if against else ''}")
+        self._watcher.touched(service, actor.name, as_message(against))
         try:
             with self._watcher.in_hand(service):
                 state = await self._restart(service)

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from functools import cache
 
 from opsbot.core.message import GeneralCode
-from opsbot.messages import deployments, refusals
+from opsbot.messages import deployments, incidents, refusals
 from opsbot.messages.text import Text
 
 _GENERAL: Mapping[str, Text] = {GeneralCode.TEXT: "{text}"}
 
-_AREAS: tuple[Mapping[str, Text], ...] = (_GENERAL, deployments.TEXTS, refusals.TEXTS)
+_AREAS: tuple[Mapping[str, Text], ...] = (_GENERAL, deployments.TEXTS, incidents.TEXTS, refusals.TEXTS)
 """The texts of each area of codes, from the modules beside this one."""
 
 

@@ -13,7 +13,7 @@ from opsbot.core.login_budget import LoginStarts
 from opsbot.core.outage import Outage
 from opsbot.monitoring.login_budget import LoginBudget
 from opsbot.monitoring.outage_detector import OutageDetector
-from opsbot.monitoring.outage_inhibitors import OutageInhibitors, VoiceInhibitors, stamp
+from opsbot.monitoring.outage_inhibitors import OutageInhibitors, VoiceInhibitors
 from opsbot.monitoring.presence_cache import PresenceCache
 from opsbot.monitoring.service_monitor import ServiceMonitor
 from opsbot.monitoring.vetoes import Veto, Vetoes, first
@@ -107,10 +107,8 @@ class DiscordBots:
 
     async def _back(self, outages: Iterable[Outage]) -> None:
         for outage in outages:
-            ended = outage.ended or self._clock()
-            told = f"Discord is back since {stamp(ended, 't')}, away since {stamp(outage.began, 't')}: recovery goes on"
             if self._watcher is not None:
-                await self._watcher.back_from(self._services, told)
+                await self._watcher.discord_back(self._services, outage.began, outage.ended or self._clock())
 
     # What front ends show
 

@@ -4,7 +4,9 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 
+from opsbot.core.incident import as_message
 from opsbot.core.layers import FailingCheck, untangle
+from opsbot.core.message import Message
 from opsbot.core.model import Evidence
 from opsbot.monitoring.monitored_service import MonitoredService
 from opsbot.services.port import LogQuery, ManagerError, ServiceManager, ServiceState, spoken
@@ -17,7 +19,7 @@ SILENT_SECONDS = 10.0
 AT_A_TIME = 8
 
 
-def _seen(failing: tuple[FailingCheck, ...]) -> tuple[tuple[str, str], ...]:
+def _seen(failing: tuple[FailingCheck, ...]) -> tuple[tuple[str, Message], ...]:
     return tuple((one.name, one.seen) for one in failing)
 
 
@@ -38,14 +40,17 @@ class EvidenceCollector:
         self._silent_until = 0.0
 
     async def evidence(
-        self, watched: MonitoredService, dead: ServiceState | None = None, exit_text: str = ""
+        self, watched: MonitoredService, dead: ServiceState | None = None, before: Evidence | None = None
     ) -> Evidence:
-        """What was seen. Its log is that of one run alone: of the one that died, else of the present one."""
-        name = watched.service.name
-        run, exit_text = (dead.run, dead.exit) if dead is not None else (None, exit_text)
+        """What is seen now. Its log is that of one run alone: of the one that died, else of the present one.
+
+        before: what was seen at the failure before: what cannot be had now is taken from there.
+        """
+        name, before = watched.service.name, before or Evidence()
+        run, end = (dead.run, as_message(dead.exit)) if dead is not None else (None, before.exit)
         async with self._reading:
             lines = await self._lines(name, run)
-        return checks_of(watched, Evidence(exit=exit_text, log=lines))
+        return checks_of(watched, Evidence(exit=end, log=lines or before.log))
 
     async def _lines(self, name: str, run: str | None) -> tuple[str, ...]:
         now = asyncio.get_running_loop().time()

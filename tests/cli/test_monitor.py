@@ -23,6 +23,7 @@ from opsbot.cli.monitor import draw
 from opsbot.cli.terminal import width
 from opsbot.control.shapes import CheckReply, Snapshot
 from opsbot.core.health import CheckHealth, ProbeResult, Verdict
+from opsbot.core.message import plain
 from opsbot.core.model import Evidence, Incident
 from opsbot.store import incident_repository
 from tests.cli.conftest import Opsbot
@@ -35,7 +36,7 @@ async def trouble(here: World) -> Snapshot:
     """A snapshot with everything in it that can be."""
     bad = ProbeResult(False, f"answered 500 {HOSTILE}", now())
     here.watching.checks["api"]["web"] = CheckHealth(Verdict.DOWN, now() - timedelta(minutes=5), -3, now(), bad)
-    incident = Incident(0, "api", f"web answered 500 {HOSTILE}", now(), Evidence())
+    incident = Incident(0, "api", plain(f"web answered 500 {HOSTILE}"), now(), Evidence())
     await here.store.write(incident_repository.open_incident, incident)
     here.deploying.title = HOSTILE
     here.deploying.pause = 0.02

@@ -342,7 +342,7 @@ async def test_a_notifier_is_tried_and_what_comes_of_it_is_told(daemon: World, o
 async def test_ack_takes_the_open_incident_of_a_service_and_nothing_else(daemon: World, opsbot: Opsbot) -> None:
     ended = await opsbot("ack", "--reason", "on it")
     assert (ended.code, "no open incident" in ended.err) == (4, True)
-    draft = Incident(0, "api", "check http: answered 500", daemon.engine.clock(), Evidence())
+    draft = Incident(0, "api", plain("check http: answered 500"), daemon.engine.clock(), Evidence())
     await daemon.store.write(incident_repository.open_incident, draft)
     assert (await opsbot("ack", "--reason", " ")).code == 2
     ended = await opsbot("ack", "--reason", "on it")
@@ -367,10 +367,10 @@ async def test_incidents_are_told_with_what_hangs_below_and_exit_1_while_one_is_
     daemon: World, opsbot: Opsbot
 ) -> None:
     assert ((await opsbot("incidents")).code, (await opsbot("incidents")).out) == (0, "  none\n")
-    dependents = (Dependent("bot", f"no answer {HOSTILE}", now()),)
-    draft = Incident(0, "api", "check web: answered 500", now(), Evidence(), dependents=dependents)
+    dependents = (Dependent("bot", plain(f"no answer {HOSTILE}"), now()),)
+    draft = Incident(0, "api", plain("check web: answered 500"), now(), Evidence(), dependents=dependents)
     await daemon.store.write(incident_repository.open_incident, draft)
-    disk = Incident(0, "host:disk:/", "93 % full", now(), Evidence())
+    disk = Incident(0, "host:disk:/", plain("93 % full"), now(), Evidence())
     await daemon.store.write(incident_repository.open_incident, disk)
     daemon.watching.listed["api"] = "postgres"
     ended = await opsbot("incidents")
@@ -381,7 +381,7 @@ async def test_incidents_are_told_with_what_hangs_below_and_exit_1_while_one_is_
     assert harmless(ended.out)
     assert "not well because of postgres" in (await opsbot("status")).out
     assert "api" not in (await opsbot("incidents", "host:disk:/")).out
-    await daemon.store.write(incident_repository.close_incident, "api", "by itself", now())
+    await daemon.store.write(incident_repository.close_incident, "api", plain("by itself"), now())
     assert "check web" not in (await opsbot("incidents", "--open")).out
     reply = json.loads((await opsbot("incidents", "api", "--json")).out)
     assert [one["dependents"][0]["service"] for one in reply["incidents"]] == ["bot"]
@@ -391,12 +391,12 @@ async def test_why_is_one_line_and_what_it_rests_on(daemon: World, opsbot: Opsbo
     ended = await opsbot("why")
     assert (ended.code, ended.out.startswith("No trouble of api is known.")) == (0, True)
     await daemon.store.write(
-        incident_repository.open_incident, Incident(0, "api", f"check web: {HOSTILE}", now(), Evidence())
+        incident_repository.open_incident, Incident(0, "api", plain(f"check web: {HOSTILE}"), now(), Evidence())
     )
     daemon.services.lines = [LogLine(now(), "api.service: Failed with result 'oom-kill'.", manager=True)]
     ended = await opsbot("why", "api")
     first, *rest = ended.out.splitlines()
-    assert "; the kernel killed it for lack of memory; not well yet" in first
+    assert "; the kernel killed it for lack of memory; still down after" in first
     assert any("oom-kill" in line for line in rest)
     assert harmless(ended.out)
     reply = json.loads((await opsbot("why", "--json")).out)

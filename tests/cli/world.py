@@ -25,7 +25,7 @@ from opsbot.core.deployment import (
     decide,
 )
 from opsbot.core.health import CheckHealth, ProbeResult, Verdict, overall
-from opsbot.core.message import plain
+from opsbot.core.message import Message, plain
 from opsbot.deploy.poll import Outcome, Polled, Poller
 from opsbot.engine import Engine
 from opsbot.runtime.change_notifier import ChangeNotifier
@@ -144,7 +144,7 @@ class Watching:
     async def look(self, names: Iterable[str]) -> None:
         self.looked += names
 
-    def touched(self, service: str, why: str) -> None:
+    def touched(self, service: str, actor: str, against: Message | None = None) -> None:
         """Nothing is counted here."""
 
     def in_hand(self, service: str) -> AbstractContextManager[None]:

@@ -12,6 +12,7 @@ from opsbot.core.deployment import Hold, Release
 from opsbot.core.flapping import Flaps
 from opsbot.core.gauge import Gauge
 from opsbot.core.health import Verdict
+from opsbot.core.message import plain
 from opsbot.core.model import Acknowledgement, Dependent, Evidence, Incident, Live, Silence
 from opsbot.core.threshold import Threshold
 from opsbot.core.windows import Span, Weekday, Window
@@ -31,7 +32,7 @@ def status(name: str, verdict: Verdict = Verdict.UP, **more: object) -> ServiceS
 
 
 def incident(name: str, number: int = 1, **more: object) -> Incident:
-    return Incident(number, name, "check http: answered 500", NOW, Evidence(), **more)  # type: ignore[arg-type]
+    return Incident(number, name, plain("check http: answered 500"), NOW, Evidence(), **more)  # type: ignore[arg-type]
 
 
 def ill(name: str, number: int = 1, **more: object) -> ServiceStatus:
@@ -62,7 +63,7 @@ def test_what_is_well_is_short() -> None:
 
 def test_everything_that_is_not_as_ever_is_said() -> None:
     at = f"<t:{int(NOW.timestamp())}:R>"
-    root = ill("postgres", 7, called_at=NOW, dependents=(Dependent("web", "http", NOW),))
+    root = ill("postgres", 7, called_at=NOW, dependents=(Dependent("web", plain("http"), NOW),))
     window = Window("backup", time(12), HOUR, ZoneInfo("UTC"), (Weekday.TUE,))
     seen = overview(
         status("api"),
@@ -71,7 +72,7 @@ def test_everything_that_is_not_as_ever_is_said() -> None:
         status("held", hold=Hold("held", "Mia *", None, NOW)),
         status("quiet", silence=Silence("quiet", "Mia", "", NOW, NOW + HOUR)),
         status("new", Verdict.UNKNOWN, live=None, release=None),
-        host=(replace(incident("host:disk:/", 8), cause="/ is full in about 9 hours"),),
+        host=(replace(incident("host:disk:/", 8), cause=plain("/ is full in about 9 hours")),),
         taken={7: Acknowledgement(7, "Mia", "mine", NOW)},
         cards={7: CARD},
         open=(Span(window, NOW, NOW + HOUR),),
@@ -81,14 +82,14 @@ def test_everything_that_is_not_as_ever_is_said() -> None:
     live = f"`abcdef0123` live <t:{int((NOW - HOUR).timestamp())}:R>"
     assert text[1] == f"🔴 **web** not well since {at}, because of postgres · {live}"
     assert text[0] == (
-        f"🔴 **postgres** not well since {at}: check http: answered 500 · 🚨 a human is needed · 👀 Mia has it · "
+        f"🔴 **postgres** down since {at}: check http: answered 500 · 🚨 needs attention · 👀 Mia has it · "
         f"[incident 7]({LOOK.link(CARD)}) · {live}"
     )
     assert text[2] == f"🟢 **held** · {live} · ⏸ held by Mia \\* {at}"
     assert text[3] == f"🟢 **quiet** · {live} · 🔕 silenced until <t:{int((NOW + HOUR).timestamp())}:f>"
     assert text[4] == f"⚪ **new** runs · started {at}"
     assert text[5].startswith("🟢 **api** ·")
-    assert text[7].startswith(f"🔴 **The host's disk /** not well since {at}: / is full in about 9 hours")
+    assert text[7].startswith(f"🔴 **The host's disk /** since {at}: / is full in about 9 hours")
     assert text[8] == "🖥️ **blue** · / 91 % used · 60 % of the memory available"
     assert text[9].startswith("🟦 **backup** until ")
     assert shown.content == "🔴 2 of 6 services not well: postgres, web, the host's disk /."
@@ -112,7 +113,7 @@ def test_fifty_services_are_all_there(bad: int) -> None:
     assert all(name in shown.text for name in names)
     assert "…" not in shown.text
     first = shown.text.split("\n")[:bad]
-    assert all("not well since" in line for line in first)
+    assert all("down since" in line for line in first)
 
 
 def test_beyond_that_those_not_well_come_first_and_the_rest_is_counted() -> None:
@@ -120,14 +121,14 @@ def test_beyond_that_those_not_well_come_first_and_the_rest_is_counted() -> None
     services[-1] = ill(services[-1].service)
     text = board(overview(*services), LOOK, NOW).text.split("\n")
     assert sum(len(line) + 1 for line in text) <= 4001
-    assert text[0].startswith("🔴 **a-service-with-a-long-name-399** not well since")
+    assert text[0].startswith("🔴 **a-service-with-a-long-name-399** down since")
     assert "… and 399 more, none of them not well" in text
-    assert board(overview(*[ill(f"s{n:04}", n) for n in range(999)]), LOOK, NOW).text.count("not well since") > 50
+    assert board(overview(*[ill(f"s{n:04}", n) for n in range(999)]), LOOK, NOW).text.count("down since") > 50
 
 
 @pytest.mark.parametrize("name", ["@everyone", "<@1>", "[x](http://x)", "**x**", "`" * 60])
 def test_names_and_causes_can_do_nothing(name: str) -> None:
-    seen = overview(status("api", Verdict.DOWN, incident=replace(incident("api"), cause=name)))
+    seen = overview(status("api", Verdict.DOWN, incident=replace(incident("api"), cause=plain(name))))
     shown = board(seen, LOOK, NOW)
     assert name not in shown.text.replace("**api**", "")
 

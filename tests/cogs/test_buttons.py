@@ -130,7 +130,7 @@ async def test_a_restart_button_of_an_incident_that_is_over_restarts_nothing(wor
     channel = world.standin.state.channel(world.standin.ops_channel_id)
     old = world.standin.store.send(channel, world.standin.state.bot, stale, [])
     response = await world.person("operator").click(old, "Restart")
-    assert "is well again" in (await response.final())["content"]
+    assert "the incident was resolved" in (await response.final())["content"]
     assert world.manager.restarts == []
 
 

@@ -72,9 +72,9 @@ def test_any_deployment_makes_a_message_that_discord_takes(
 @settings(max_examples=100, deadline=None)
 @given(TEXT, TEXT, st.booleans(), st.lists(TEXT, max_size=20))
 def test_any_incident_makes_a_message_that_discord_takes(one: str, two: str, over: bool, lines: list[str]) -> None:
-    evidence = Evidence(((one[:30], two), ("http", one)), two, tuple(lines))
+    evidence = Evidence(((one[:30], plain(two)), ("http", plain(one))), plain(two), tuple(lines))
     closed = START + timedelta(minutes=5) if over else None
-    incident = Incident(1, "api", one, START, evidence, closed_at=closed, ended_by=two)
+    incident = Incident(1, "api", plain(one), START, evidence, closed_at=closed, resolution=plain(two))
     around = common.Around("blue")
     check(incident_cards.incident_card(incident, around))
     notice = Notification(1, "k", NotificationKind.CALL, "api", START, body={"why": two, "text": one, "level": "error"})
@@ -109,7 +109,9 @@ async def test_nobody_is_pinged_whatever_stands_in_commits_logs_names_and_reason
     evil = f"@everyone @here <@{world.people['admin']}> <@&{world.standin.roles['admin']}>"
     world.manager.lines = [LogLine(START, evil)]
     await world.engine.tell("api", evil, level="error")
-    opened = await world.incident(cause=evil, evidence=Evidence(((evil, evil),), evil, (evil, "```" + evil)))
+    opened = await world.incident(
+        cause=evil, evidence=Evidence(((evil, plain(evil)),), plain(evil), (evil, "```" + evil))
+    )
     value = await world.deployment(actor=Actor(Origin.DISCORD, "1", evil), ref="evil`" + evil)
     await world.change(
         value,
@@ -140,7 +142,7 @@ async def test_nobody_is_pinged_whatever_stands_in_commits_logs_names_and_reason
 async def test_the_token_never_reaches_the_channel(world: World) -> None:
     token = world.standin.token
     world.manager.lines = [LogLine(START, f"using token {token}")]
-    await world.incident(evidence=Evidence((), "", (f"token={token}",)))
+    await world.incident(evidence=Evidence((), None, (f"token={token}",)))
     body: dict[str, object] = {"text": f"leak {token}", "level": "error"}
     await world.store.write(outbox.put, "leak", NotificationKind.WORD, "api", world.now(), body=body)
     world.feed.publish("notice")

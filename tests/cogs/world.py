@@ -318,15 +318,15 @@ class World:
         await self.store.write(ledger.set_live, Live(service, names[-1], START, None))
 
     async def incident(self, service: str = "api", cause: str = "http: answered 500", **changes: Any) -> Incident:
-        evidence = changes.pop("evidence", Evidence((("http", "answered 500"),), "", ("boom", "bang")))
-        draft = Incident(0, service, cause, self.now(), evidence, **changes)
+        evidence = changes.pop("evidence", Evidence((("http", plain("answered 500")),), None, ("boom", "bang")))
+        draft = Incident(0, service, plain(cause), self.now(), evidence, **changes)
         opened = await self.store.write(incident_repository.open_incident, draft)
         self.feed.publish("incident", opened.id)
         self.feed.publish("notice")
         return opened
 
     async def recover(self, service: str = "api", by: str = "restarted by opsbot") -> None:
-        closed = await self.store.write(incident_repository.close_incident, service, by, self.now())
+        closed = await self.store.write(incident_repository.close_incident, service, plain(by), self.now())
         assert closed is not None
         self.feed.publish("incident", closed.id)
         self.feed.publish("notice")

@@ -3,16 +3,17 @@
 import pytest
 
 from opsbot.core.layers import FailingCheck, untangle
+from opsbot.core.message import plain
 
 UNIT, PROCESS, PORT = (
-    FailingCheck("unit", "unit", "", "failed"),
-    FailingCheck("process", "process", "", "gone"),
-    FailingCheck("port", "tcp", "", "refused"),
+    FailingCheck("unit", "unit", "", plain("failed")),
+    FailingCheck("process", "process", "", plain("gone")),
+    FailingCheck("port", "tcp", "", plain("refused")),
 )
 PAGE, API, DISK = (
-    FailingCheck("page", "http", "", "no answer"),
-    FailingCheck("api", "http", "", "answered 500"),
-    FailingCheck("disk", "command", "", "exit status 1"),
+    FailingCheck("page", "http", "", plain("no answer")),
+    FailingCheck("api", "http", "", plain("answered 500")),
+    FailingCheck("disk", "command", "", plain("exit status 1")),
 )
 
 
@@ -25,14 +26,17 @@ PAGE, API, DISK = (
         ([PAGE, API], [PAGE, API], []),
         ([], [], []),
         (
-            [FailingCheck("a", "tcp", "x@1.service", "refused"), FailingCheck("b", "http", "x@2.service", "no answer")],
+            [
+                FailingCheck("a", "tcp", "x@1.service", plain("refused")),
+                FailingCheck("b", "http", "x@2.service", plain("no answer")),
+            ],
             None,
             [],
         ),
         (
-            [FailingCheck("deaf", "presence", "", "offline"), PAGE],
+            [FailingCheck("deaf", "presence", "", plain("offline")), PAGE],
             [PAGE],
-            [FailingCheck("deaf", "presence", "", "offline")],
+            [FailingCheck("deaf", "presence", "", plain("offline"))],
         ),
     ],
 )

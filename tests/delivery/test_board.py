@@ -92,7 +92,7 @@ async def test_what_is_wrong_is_on_it_first_with_who_has_it_and_where_its_card_i
     later(world)
     board = await posted(world, says("has it"))
     first = board["embeds"][0]["description"].split("\n")[0]
-    assert first.startswith("🔴 **worker** not well since <t:")
+    assert first.startswith("🔴 **worker** down since <t:")
     assert "👀 Mia has it" in first
     assert f"/{card['id']})" in first
     assert "<@1>" not in first

@@ -20,7 +20,7 @@ async def test_the_first_release_is_deployed_without_an_alert(page: Page) -> Non
     card = messages(page, "hello: deployment 1")
     await expect(card).to_contain_text("all 3 checks passed for 5 s", timeout=30_000)
     await expect(card).to_contain_text("✅ hello runs")
-    await expect(messages(page, "is not well")).to_have_count(0)
+    await expect(messages(page, "is DOWN")).to_have_count(0)
 
 
 async def test_a_good_commit_is_deployed_and_its_card_fills_in(page: Page) -> None:
@@ -46,13 +46,13 @@ async def test_a_commit_that_dies_at_its_start_is_undone_with_the_reason(page: P
 
 async def test_a_killed_service_is_back_within_seconds_and_both_are_told(page: Page) -> None:
     await press(page, "kill")
-    await expect(messages(page, "it died (killed by SIGKILL)").first).to_be_visible()
-    card = messages(page, "hello was not well for").first
+    await expect(messages(page, "process died (killed by SIGKILL)").first).to_be_visible()
+    card = messages(page, "hello was down for").first
     await expect(card).to_contain_text("started again", timeout=30_000)
     await card.locator(".thread-chip").click()
-    end = messages(page, "hello is well again after").last
+    end = messages(page, "hello recovered after").last
     await expect(end).to_contain_text("started again", timeout=30_000)
-    await expect(messages(page, "it died (killed by SIGKILL)").first).to_be_visible()
+    await expect(messages(page, "process died (killed by SIGKILL)").first).to_be_visible()
     await page.locator('[data-testid^="channel-"]').filter(has_text="ops").first.click()
 
 

@@ -22,6 +22,7 @@ from opsbot.core.deployment import (
     Release,
     advance,
 )
+from opsbot.core.incident import IncidentEventKind, event
 from opsbot.core.message import plain
 from opsbot.core.model import Evidence, Incident, NotificationKind, Silence
 from opsbot.messages.deployments import deployment_status
@@ -163,7 +164,7 @@ async def test_a_card_is_stale_while_its_subject_is_ahead_of_it(tmp_path: Path) 
 async def incident(store: Store) -> Incident:
     return await store.write(
         incident_repository.open_incident,
-        Incident(0, "api", "died", NOW, Evidence((("http", "500"),), "SIGKILL", ("a",))),
+        Incident(0, "api", plain("died"), NOW, Evidence((("http", plain("500")),), plain("SIGKILL"), ("a",))),
     )
 
 
@@ -177,9 +178,9 @@ async def test_an_incident_that_came_and_went_in_a_silence_is_not_told(tmp_path:
     async with Store(tmp_path / "s.db") as store:
         await store.write(incident_repository.put_silence, Silence("api", "alice", "", NOW, NOW + timedelta(hours=1)))
         opened = await incident(store)
-        await store.write(incident_repository.call_human, opened.id, "why", NOW)
+        await store.write(incident_repository.escalate, opened.id, plain("why"), NOW, Evidence())
         assert await store.read(outbox.pending, NOW) == []
-        await store.write(incident_repository.close_incident, "api", "by itself", NOW)
+        await store.write(incident_repository.close_incident, "api", plain("by itself"), NOW)
         assert await store.read(outbox.pending, NOW + timedelta(hours=2)) == []
 
 
@@ -193,10 +194,14 @@ async def test_an_incident_still_open_when_the_silence_ends_is_told(tmp_path: Pa
 async def test_a_human_is_called_once_until_somebody_took_a_hand(tmp_path: Path) -> None:
     async with Store(tmp_path / "s.db") as store:
         opened = await incident(store)
-        assert await store.write(incident_repository.call_human, opened.id, "why", NOW)
-        assert not await store.write(incident_repository.call_human, opened.id, "why", NOW)
-        await store.write(incident_repository.uncall, opened.id)
-        assert await store.write(incident_repository.call_human, opened.id, "why", NOW + timedelta(minutes=1))
+        assert await store.write(incident_repository.escalate, opened.id, plain("why"), NOW, Evidence())
+        assert not await store.write(incident_repository.escalate, opened.id, plain("why"), NOW, Evidence())
+        await store.write(
+            incident_repository.add_event, opened.id, event(IncidentEventKind.RESUMED_BY, NOW, actor="mia")
+        )
+        assert await store.write(
+            incident_repository.escalate, opened.id, plain("why"), NOW + timedelta(minutes=1), Evidence()
+        )
 
 
 async def test_the_audit_log_cannot_be_rewritten(tmp_path: Path) -> None:

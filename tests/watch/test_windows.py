@@ -21,6 +21,7 @@ from opsbot.monitoring.vetoes import Vetoes, first
 from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.store import Store, incident_repository, mutes, outbox
 from tests.fixtures.puppets import Clock, Eyes, Puppet, Yard
+from tests.fixtures.said import done
 
 if TYPE_CHECKING:
     from opsbot.deploy.deployer import Deployer
@@ -78,7 +79,7 @@ class Stage:
 
     async def story(self) -> list[str]:
         (incident,) = await self.store.read(incident_repository.incidents, "api", 1)
-        return [deed.text for deed in incident.deeds]
+        return done(incident)
 
 
 @asynccontextmanager
@@ -165,7 +166,7 @@ async def test_without_recovery_nothing_is_restarted_until_the_end_and_it_is_sai
         assert stage.manager.restarts_asked == []
         assert "the window night lasts until" in str(await first(stage.vetoes.starts, "api")), "for the supervisor, too"
         assert await stage.due() == [NotificationKind.INCIDENT]
-        assert await stage.story() == ["waits: the window night lasts until <t:1772367300:f>"]
+        assert await stage.story() == ["recovery waits: the window night lasts until <t:1772367300:f>"]
         await stage.run(300)
         assert stage.manager.restarts_asked
 
