@@ -27,7 +27,11 @@ from cogs.delivery.channel import OpsChannel
 from opsbot.bot.run import run_bot
 from opsbot.config import Config
 from opsbot.config_file import load
+from opsbot.core.incident import IncidentEventKind, Resolution, check_cause, event
+from opsbot.core.layers import FailingCheck
+from opsbot.core.message import message, plain
 from opsbot.core.model import Evidence, Incident
+from opsbot.core.recovery import AttemptBy
 from opsbot.daemon.wiring import open_engine
 from opsbot.engine import Engine
 from opsbot.standin import Standin
@@ -39,7 +43,8 @@ REST = 3.2
 SPOOLED, OPEN, INCIDENTS = 1000, 50, 10_000
 PER_SECOND = 1.0
 TOKEN = "OPSBOT_BENCH_TOKEN"  # noqa: S105 - the name of a variable
-EVIDENCE = Evidence((("http", "answered 500 Internal Server Error"),), "", tuple("x" * 80 for _ in range(15)))
+SEEN = plain("answered 500 Internal Server Error")
+EVIDENCE = Evidence((("http", SEEN),), None, tuple("x" * 80 for _ in range(15)))
 CONFIG = """\
 host = "bench"
 [discord]
@@ -81,7 +86,7 @@ async def _engine(standin: Standin) -> AsyncIterator[tuple[Engine, Config]]:
 
 
 def _incident(number: int, at: datetime) -> Incident:
-    return Incident(0, f"s{number}", "check http: answered 500", at, EVIDENCE)
+    return Incident(0, f"s{number}", check_cause(FailingCheck("http", "http", "", SEEN), 3, 3), at, EVIDENCE)
 
 
 async def _bot(engine: Engine, config: Config, standin: Standin) -> "asyncio.Task[None]":
@@ -140,7 +145,9 @@ async def _drain(scale: Scale) -> list[Row]:
         past = engine.clock() - timedelta(hours=1)
         for number in range(count):
             await engine.store.write(incident_repository.open_incident, _incident(number, past))
-            await engine.store.write(incident_repository.close_incident, f"s{number}", "restarted by opsbot", past)
+            await engine.store.write(
+                incident_repository.close_incident, f"s{number}", message(Resolution.RESTARTED), past
+            )
         came_and_went = await _told(engine, config, standin)
         messages = len(standin.messages(standin.ops_channel_id))
         for number in range(still_open):
@@ -189,15 +196,17 @@ def _cards(db: sqlite3.Connection) -> int:
 def _lived(db: sqlite3.Connection, number: int, at: datetime) -> int:
     """An incident from alarm to end, with what was said of it; its size as a line of JSON."""
     opened = incident_repository.open_incident(db, _incident(number, at))
-    for deed in ("restart 1 of 3", "restart 2 of 3", "started again (pid 4242)"):
-        incident_repository.change_incident(db, opened.id, at, deed=deed)
-    closed = incident_repository.close_incident(db, opened.service, "restarted by opsbot", at)
+    for attempt in (1, 2):
+        restarting = event(IncidentEventKind.RESTARTING, at, attempt=attempt, of=3)
+        incident_repository.add_event(db, opened.id, restarting, counted=AttemptBy.OPSBOT)
+    incident_repository.add_event(db, opened.id, event(IncidentEventKind.STARTED_BY_MANAGER, at, pid=4242))
+    closed = incident_repository.close_incident(db, opened.service, message(Resolution.RESTARTED), at)
     for notice in outbox.pending(db, at):
         outbox.trying(db, notice.id, at)
         outbox.told(db, notice.id, at, channel=1, message=10**18 + notice.id)
     for line in outbox.pending(db, at):
         outbox.told(db, line.id, at, channel=1, message=10**18 + line.id)
-    return len(json.dumps([closed and closed.deeds, EVIDENCE.log, opened.cause], default=str))
+    return len(json.dumps([closed and closed.events, EVIDENCE.log, opened.cause], default=str))
 
 
 async def _room(scale: Scale) -> list[Row]:

@@ -21,8 +21,9 @@ from benchmarks import Row, Scale, row
 from opsbot.config import Config, Service
 from opsbot.core.access import Origin, itself
 from opsbot.core.deployment import Deployment, DeploymentKind, DeploymentRequest, Phase, Refused, Release
+from opsbot.core.message import Message
+from opsbot.deploy.poll import Poller
 from opsbot.runtime.change_notifier import ChangeNotifier
-from opsbot.source.poll import Poller
 from opsbot.source.remote import git_environment
 from opsbot.source.repo import Repository
 from opsbot.store import Store, ledger
@@ -57,7 +58,7 @@ class _NoDeploys:
     def busy(self, _service: str) -> bool:
         return False
 
-    def withdraw(self, _number: int, _why: str) -> bool:
+    def withdraw(self, _number: int, _why: Message) -> bool:
         return False
 
     def on_finish(self, callback: Callable[[Deployment], None]) -> None:

@@ -1,5 +1,6 @@
 """The answer to a person who restarted a service: that it runs, and then whether it passes its checks."""
 
+from cogs._style import shown
 from cogs.cards.rendered import RenderedMessage, say
 from cogs.cards.text import escape
 from cogs.interactions.answer import Interim
@@ -14,7 +15,7 @@ def restarted(engine: Engine, actor: Actor, service: str, state: ServiceState, w
 
     async def outcome() -> RenderedMessage:
         found = await engine.services.verify_restart(actor, service, state)
-        seen = escape(found.seen, 300)
+        seen = shown(found.seen)
         if not found.ok:
             return say(f"🔴 {words}, but verification failed: {seen}.{note}")
         return say(f"🟢 {words}{_pid(found.state)}: {seen}.{note}")

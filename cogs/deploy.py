@@ -1,4 +1,4 @@
-"""/deploy, /rollback, /hold, /resume. The deployment itself is told by its card, see `cogs.delivery.sender`."""
+"""/deploy, /rollback, /hold, /resume. The deployment itself is shown on its card, see `cogs.delivery.sender`."""
 
 import asyncio
 from contextlib import suppress
@@ -9,7 +9,7 @@ from discord.ext import commands
 
 from cogs.cards.rendered import RenderedMessage, refusal, say
 from cogs.cards.status_cards import hold_line
-from cogs.cards.text import escape
+from cogs.cards.text import code, escape
 from cogs.interactions.answer import respond
 from cogs.interactions.arguments import choose_release, choose_service, engine_of
 from opsbot.core.access import Action, Actor
@@ -29,7 +29,7 @@ async def begun(engine: Engine, answer: Deployment | Refused) -> RenderedMessage
         shown = refusal(answer)
         return say(f"{shown.content} {where}".rstrip())
     where = await _posted(engine, answer.id) or "its card follows in the ops channel"
-    return say(f"Deployment {answer.id} of {escape(answer.service)} began: {where}")
+    return say(f"Deployment {answer.id} of {escape(answer.service)} started: {where}")
 
 
 async def _posted(engine: Engine, number: int) -> str:
@@ -80,7 +80,7 @@ class DeployCog(commands.Cog):
 
         await respond(interaction, Action.ROLLBACK, work, service=service)
 
-    @app_commands.command(description="No deploys of a service until it is resumed")
+    @app_commands.command(description="Pause deploys of a service until it is resumed")
     @app_commands.describe(service="Which service", reason="Why, for the others")
     @app_commands.autocomplete(service=choose_service)
     async def hold(self, interaction: discord.Interaction, service: str, reason: REASON | None = None) -> None:
@@ -92,7 +92,7 @@ class DeployCog(commands.Cog):
 
         await respond(interaction, Action.HOLD, work, service=service, public=True)
 
-    @app_commands.command(description="End the hold, the wait after a rollback and the silence of a service")
+    @app_commands.command(description="Resume deploys and alerts of a service; unblocks commits that failed")
     @app_commands.describe(service="Which service", reason="Why, for the audit log")
     @app_commands.autocomplete(service=choose_service)
     async def resume(self, interaction: discord.Interaction, service: str, reason: REASON | None = None) -> None:
@@ -102,7 +102,9 @@ class DeployCog(commands.Cog):
             resumed = await engine_of(interaction).services.resume(actor, service, reason or "")
             if isinstance(resumed, Refused):
                 return refusal(resumed)
-            what = "is resumed" if resumed else "was neither held nor silenced; recovery may try anew"
-            return say(f"▶️ {escape(service)} {what}.")
+            what = "was resumed" if resumed else "was neither paused nor silenced; recovery may try again"
+            commits = ", ".join(code(commit[:10]) for commit in resumed.commits)
+            lifted = f" {commits} may be deployed automatically again." if commits else ""
+            return say(f"▶️ {escape(service)} {what}.{lifted}")
 
         await respond(interaction, Action.RESUME, work, service=service, public=True)

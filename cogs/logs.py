@@ -12,7 +12,9 @@ from cogs.cards.rendered import RenderedMessage, refusal
 from cogs.interactions.answer import respond, wrongly_asked
 from cogs.interactions.arguments import bot_of, choose_service, engine_of, since_of
 from opsbot.core.access import Action, Actor
+from opsbot.core.deploy_codes import RefusalCode
 from opsbot.core.deployment import RefusalReason, Refused
+from opsbot.core.message import message
 from opsbot.services.port import LogQuery
 
 
@@ -48,9 +50,7 @@ class LogsCog(commands.Cog):
             after = since_of(since, engine.clock())
             wrong = after if isinstance(after, Refused) else _wrong_pattern(grep)
             if follow and (since is not None or grep is not None):
-                wrong = Refused(
-                    RefusalReason.BAD_INPUT, "A tail shows the last lines and what follows: leave out since and grep."
-                )
+                wrong = Refused(RefusalReason.BAD_INPUT, message(RefusalCode.TAIL_OPTIONS))
             if wrong is not None:
                 return await wrongly_asked(engine, actor, Action.LOGS, service, wrong)
             start = None if isinstance(after, Refused) else after
@@ -66,5 +66,7 @@ def _wrong_pattern(grep: str | None) -> Refused | None:
     try:
         re.compile(grep or "")
     except re.error as error:
-        return Refused(RefusalReason.BAD_INPUT, f"{(grep or '')[:60]!r} is no regular expression: {error}.")
+        return Refused(
+            RefusalReason.BAD_INPUT, message(RefusalCode.BAD_PATTERN, pattern=(grep or "")[:60], error=str(error))
+        )
     return None

@@ -61,10 +61,10 @@ async def play(page: Page) -> None:
     await page.get_by_test_id("panel-push-good").click()
     await expect(messages(page, "hello: deployment 2").first).to_contain_text("✅ hello runs", timeout=PATIENCE_MS)
     await page.get_by_test_id("panel-push-dies").click()
-    await expect(messages(page, "hello: deployment 3").first).to_contain_text("was undone", timeout=PATIENCE_MS)
+    await expect(messages(page, "hello: deployment 3").first).to_contain_text("rolled back to", timeout=PATIENCE_MS)
     await expect(messages(page, "↩️ hello: deployment 3 of").last).to_be_visible()
     await page.get_by_test_id("panel-kill").click()
-    await expect(messages(page, "hello was not well for").first).to_be_visible(timeout=PATIENCE_MS)
+    await expect(messages(page, "hello was down for").first).to_be_visible(timeout=PATIENCE_MS)
 
 
 async def take(page: Page) -> None:
@@ -79,7 +79,7 @@ async def incident(page: Page) -> None:
     """An incident from its alarm to its end: the service answers 500, Aiko takes it, opsbot restarts it."""
     await page.get_by_test_id("panel-500").click()
     card = messages(page, "· #i2").first
-    await expect(card).to_contain_text("hello is not well", timeout=PATIENCE_MS)
+    await expect(card).to_contain_text("hello is DOWN", timeout=PATIENCE_MS)
     await expect(card.locator(".thread-chip")).to_be_visible(timeout=PATIENCE_MS)
     await picture(card, "incident-alarm.png")
     await card.get_by_role("button", name="Acknowledge").click()
@@ -87,10 +87,10 @@ async def incident(page: Page) -> None:
     await page.get_by_test_id("modal").get_by_role("button", name="Submit").click()
     await expect(card).to_contain_text("Acknowledged by Aiko", timeout=PATIENCE_MS)
     await picture(card, "incident-taken.png")
-    await expect(card).to_contain_text("hello was not well for", timeout=PATIENCE_MS)
+    await expect(card).to_contain_text("hello was down for", timeout=PATIENCE_MS)
     await picture(card, "incident-over.png")
     await card.locator(".thread-chip").click()
-    await expect(messages(page, "hello is well again after").first).to_be_visible(timeout=PATIENCE_MS)
+    await expect(messages(page, "hello recovered after").first).to_be_visible(timeout=PATIENCE_MS)
     await page.wait_for_timeout(500)
     await page.screenshot(path=HERE / "incident-thread.png", animations="disabled")
 

@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 
 import discord
 
+from cogs._style import shown
 from cogs.cards.links import commit_link
 from cogs.cards.rendered import AMBER, BLUE, DESCRIPTION, RED, Button, RenderedMessage
-from cogs.cards.text import code, escape, fence, fit, moment, told
-from opsbot.core.deployment import Commit, Deployment, Hold
+from cogs.cards.text import code, escape, fence, fit, moment
+from opsbot.core.deployment import Commit, Deployment, Hold, Quarantine
 from opsbot.core.model import Acknowledgement, Notification, Silence
 from opsbot.core.recovery import RecoveryPolicy
 from opsbot.core.updates import UpdateReason
@@ -29,13 +30,13 @@ LEVELS = {"info": (BLUE, "ℹ️"), "warning": (AMBER, "⚠️"), "error": (RED,
 class Around:
     """What stands beside a deployment or an incident, gathered beforehand.
 
-    quarantined: the deployment's commit is in quarantine. previous: the deployment an incident's release came with.
+    blocked: the quarantine of the deployment's commit. previous: the deployment an incident's release came with.
     undoable: recovery would roll back to the release before, if restarts do not help.
     """
 
     host: str
     repository: str = ""
-    quarantined: bool = False
+    blocked: Quarantine | None = None
     hold: Hold | None = None
     previous: Deployment | None = None
     acknowledged: Acknowledgement | None = None
@@ -97,7 +98,7 @@ def word(notice: Notification, host: str) -> RenderedMessage:
     lines = body.get("lines")
     block = fence([str(each) for each in lines], _LINES_ROOM) + "\n" if isinstance(lines, list) else ""
     return RenderedMessage(
-        f"{sign} {told(str(body.get('text', '')), 900)}",
+        f"{sign} {shown(notice.said, 900)}",
         "",
         block + (f"{escape(notice.service)} · {moment(at, 'f')}" if notice.service else moment(at, "f")),
         colour,
@@ -106,16 +107,17 @@ def word(notice: Notification, host: str) -> RenderedMessage:
 
 
 def update(notice: Notification, around: Around) -> RenderedMessage:
-    """A new commit that is not deployed by itself, with a button that does."""
+    """A commit that is not deployed automatically, with a button that deploys it."""
     body = notice.body
     commits = _commits(body.get("commits"))
     total = body.get("total")
     lines = commit_lines(commits, total if isinstance(total, int) else len(commits), around.repository)
     commit = str(body.get("commit", ""))
     buttons = (Button("deploy", "Deploy", notice.service, commit[:20], discord.ButtonStyle.primary),) if commit else ()
+    sign, what = ("↩️", "a commit that was deployed before") if body.get("known") else ("🆕", "a new commit")
     return RenderedMessage(
-        f"🆕 {told(str(body.get('text', '')), 900)}",
-        f"{notice.service}: a new commit" + (" needs a look" if body.get("why") == UpdateReason.NEEDS_LOOK else ""),
+        f"{sign} {shown(notice.said, 900)}",
+        f"{notice.service}: {what}" + (" awaits approval" if body.get("why") == UpdateReason.NEEDS_LOOK else ""),
         fit(lines, DESCRIPTION) or code(commit[:10]),
         BLUE,
         mark("n", notice.id, around.host),

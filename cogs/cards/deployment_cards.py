@@ -1,22 +1,24 @@
-"""A deployment's card, which fills in as it goes, and the line that tells its end. Pure."""
+"""A deployment's card, which fills in as it goes, and the line that reports its end. Pure."""
 
 from dataclasses import replace
 
 import discord
 
+from cogs._style import shown
 from cogs.cards.common import TAIL, Around, commit_lines, join, mark
 from cogs.cards.links import compare_link
 from cogs.cards.rendered import AMBER, BLUE, GREEN, GREY, RED, Button, RenderedMessage
 from cogs.cards.status_cards import hold_line
-from cogs.cards.text import code, escape, fence, moment, told
-from opsbot.core.deployment import Deployment, DeploymentKind, DeploymentStep, Phase
+from cogs.cards.text import code, escape, fence, moment
+from opsbot.core.deployment import Deployment, DeploymentKind, DeploymentStep, Phase, commit_in
 from opsbot.core.model import Notification
 from opsbot.formatting import duration
+from opsbot.messages.deployments import deployment_status
 from opsbot.store.ledger import TROUBLE
 
 _TAIL_ROOM = 1500
 
-STORY = (
+PATH = (
     Phase.FETCHING,
     Phase.PREPARING,
     Phase.INSTALLING,
@@ -34,7 +36,16 @@ NAMES = {
     Phase.SWITCHING: "switch",
     Phase.RESTARTING: "restart",
     Phase.VERIFYING: "verify",
-    Phase.UNDOING: "undo",
+    Phase.UNDOING: "roll back",
+}
+FAILED_IN = {
+    Phase.FETCHING: "fetch",
+    Phase.PREPARING: "preparation",
+    Phase.INSTALLING: "installation",
+    Phase.WAITING: "wait",
+    Phase.SWITCHING: "switch",
+    Phase.RESTARTING: "restart",
+    Phase.VERIFYING: "verification",
 }
 COLOURS = {
     Phase.LIVE: GREEN,
@@ -54,11 +65,11 @@ def target(deployment: Deployment) -> str:
     return code(deployment.release_to or deployment.ref or "the tracked branch", 60)
 
 
-def _asked(deployment: Deployment) -> str:
+def _requested(deployment: Deployment) -> str:
     actor = deployment.actor
     if actor.automatic:
-        return f"opsbot ({actor.origin})"
-    return f"{escape(actor.name, 60)} ({actor.origin})"
+        return f"triggered by opsbot ({actor.origin})"
+    return f"requested by {escape(actor.name, 60)} ({actor.origin})"
 
 
 def _took(deployment: Deployment) -> str:
@@ -72,89 +83,59 @@ def _failed_step(deployment: Deployment) -> DeploymentStep | None:
 
 def sentence(deployment: Deployment) -> str:
     """The whole card in one sentence."""
-    service, to = escape(deployment.service), target(deployment)
-    where = NAMES.get(deployment.failed_in, "") if deployment.failed_in else ""
-    failed = f"failed in {where}" if where and deployment.failed_in is not Phase.PENDING else "failed"
+    service, to, number = escape(deployment.service), target(deployment), f"deployment {deployment.id}"
+    where = FAILED_IN.get(deployment.failed_in) if deployment.failed_in else None
+    failed = f"{where} of {to} failed" if where else f"{to} failed"
+    note = shown(deployment.note, 200).rstrip(".")
     match deployment.phase:
         case Phase.LIVE if deployment.kind is DeploymentKind.ROLLBACK:
-            return f"↩️ {service} is back at {to} after {_took(deployment)}, rolled back by {_asked(deployment)}."
+            return f"↩️ {service} was rolled back to {to} after {_took(deployment)}, {_requested(deployment)}."
         case Phase.LIVE:
-            return f"✅ {service} runs {to} after {_took(deployment)}, asked by {_asked(deployment)}."
+            return f"✅ {service} runs {to} after {_took(deployment)}, {_requested(deployment)}."
         case Phase.FAILED:
-            changed = f"nothing live was changed.{_goes_on(deployment)}"
-            return f"❌ {service}: deployment {deployment.id} of {to} {failed}; {changed}"
+            return f"❌ {service}: {failed} ({number}); nothing live was changed.{_waits_on(deployment)}"
         case Phase.UNDONE:
-            return f"↩️ {service}: deployment {deployment.id} of {to} {failed} and was undone; {_serving(deployment)}."
+            back = deployment.rolled_back_to
+            sequel = f"rolled back to {code(commit_in(back)[:10])}" if back else "the service is stopped"
+            return f"↩️ {service}: {failed} ({number}); {sequel}."
         case Phase.STUCK:
-            return (
-                f"🚨 {service}: deployment {deployment.id} of {to} {failed} and could not be undone. A human is needed."
-            )
+            return f"🚨 {service}: {failed} ({number}), and so did the rollback. Needs attention."
         case Phase.ASIDE:
-            return (
-                f"⏸️ {service}: deployment {deployment.id} of {to} stands aside for {escape(deployment.note, 200)}. "
-                "If that one fails before it is ready, this one goes on waiting."
-            )
+            return f"⏸️ {service}: {number} of {to} waits; {note} supersedes it once that is ready."
         case Phase.REPLACED:
-            return f"⏭️ {service}: deployment {deployment.id} of {to} was {escape(deployment.note, 300)}"
-        case Phase.SKIPPED if deployment.failed_in is Phase.WAITING:
-            return f"⏭️ {service}: deployment {deployment.id} of {to} was not done: {escape(deployment.note, 300)}"
+            return f"⏭️ {service}: {number} of {to} was superseded by {note}."
         case Phase.SKIPPED:
-            return f"⏭️ {service}: deployment {deployment.id} was not needed.{_goes_on(deployment)}"
+            return f"⏭️ {service}: {number} of {to} was skipped: {note}.{_waits_on(deployment)}"
     doing = "Rolling back" if deployment.kind is DeploymentKind.ROLLBACK else "Deploying"
-    return f"🔵 {doing} {service} to {to}: {deployment.phase}. Asked by {_asked(deployment)}."
+    return f"🔵 {doing} {service} to {to}: {deployment_status(deployment)}. {_requested(deployment).capitalize()}."
 
 
-def _goes_on(deployment: Deployment) -> str:
+def _waits_on(deployment: Deployment) -> str:
     waits = deployment.let_go_on
-    return "" if waits is None else f" Deployment {waits}, which waited before it, goes on waiting."
+    return "" if waits is None else f" Deployment {waits}, which was ready before it, waits on."
 
 
-def _serving(deployment: Deployment) -> str:
-    """What serves after it was undone."""
-    if deployment.release_from is None:
-        return "there was none before it"
-    if deployment.commit_from and deployment.note.endswith(_back_on(deployment)):
-        return f"{code(deployment.commit_from[:10])} serves again"
-    return "a release before it serves again"
-
-
-def _back_on(deployment: Deployment) -> str:
-    return f" Back on {deployment.release_from}."
-
-
-def _short(deployment: Deployment, text: str) -> str:
-    """The text with its releases named by their commits, as everywhere on the card."""
-    for release, commit in (
-        (deployment.release_to, deployment.commit_to),
-        (deployment.release_from, deployment.commit_from),
-    ):
-        if release and commit:
-            text = text.replace(release, commit[:10])
-    return text
-
-
-def _step_line(deployment: Deployment, step: DeploymentStep) -> str:
-    took = f" {duration(step.ended_at - step.started_at)}" if step.ended_at else f", begun {moment(step.started_at)}"
+def _step_line(step: DeploymentStep) -> str:
+    took = f" {duration(step.ended_at - step.started_at)}" if step.ended_at else f", started {moment(step.started_at)}"
     sign = {True: "✓", False: "✗", None: "▶" if step.ended_at is None else "·"}[step.ok]
-    # Why a step failed stands below the list, in full; a commit that its name tells already is not told again.
-    known = not step.note or step.ok is False or step.name.endswith(f" {step.note}")
-    note = "" if known else f" · {told(_short(deployment, step.note), 160)}"
-    return f"{sign} {escape(_short(deployment, step.name), 80)}{took}{note}"
+    # Why a step failed is shown below the list, in full.
+    note = "" if not step.note or step.ok is False else f" · {shown(step.note, 160)}"
+    return f"{sign} {shown(step.name, 80)}{took}{note}"
 
 
 def _phases(deployment: Deployment) -> list[str]:
     """Each step with its time; then what is still to come."""
-    lines = [_step_line(deployment, step) for step in deployment.steps]
+    lines = [_step_line(step) for step in deployment.steps]
     seen = {step.phase for step in deployment.steps}
     if deployment.finished or deployment.phase is Phase.UNDOING:
         return lines
-    story = STORY if deployment.kind is DeploymentKind.DEPLOY else STORY[3:]
+    path = PATH if deployment.kind is DeploymentKind.DEPLOY else PATH[3:]
     if deployment.phase in NAMES and deployment.phase not in seen and deployment.phase is not Phase.PENDING:
         lines.append(f"▶ {NAMES[deployment.phase]}")
-    # Seldom, so no part of the story: it stands where the switch is next.
+    # Seldom, so no part of the path: the switch is next.
     phase = Phase.INSTALLING if deployment.phase in {Phase.WAITING, Phase.ASIDE} else deployment.phase
-    at = story.index(phase) if phase in story else -1
-    return lines + [f"○ {NAMES[phase]}" for phase in story[at + 1 :] if phase not in seen]
+    at = path.index(phase) if phase in path else -1
+    return lines + [f"○ {NAMES[phase]}" for phase in path[at + 1 :] if phase not in seen]
 
 
 def _from_to(deployment: Deployment, repository: str) -> str:
@@ -171,16 +152,17 @@ def _from_to(deployment: Deployment, repository: str) -> str:
 def _what_next(deployment: Deployment, around: Around) -> list[str]:
     lines = []
     if deployment.phase is Phase.STUCK:
-        lines.append(
-            "**Next:** nothing by itself. Look at the service and the log; Retry or Roll back when it can work."
-        )
-    elif deployment.phase is Phase.UNDONE and deployment.release_from is None:
+        lines.append("**Next:** check the service and its log, then Retry or Roll back.")
+    elif deployment.phase is Phase.UNDONE and deployment.rolled_back_to is None:
         lines.append("**Next:** nothing runs until the next deploy.")
-    if around.quarantined and deployment.commit_to:
-        commit = code(deployment.commit_to[:10])
-        lines.append(f"**Next:** {commit} is quarantined: only a newer commit is deployed by itself.")
+    if around.blocked is not None:
+        commit, since = target(deployment), moment(around.blocked.at, "f")
+        lines.append(
+            f"**Next:** {commit} is blocked since it failed {since}: it is not deployed automatically. "
+            "/resume lifts this, Retry tries it again."
+        )
     hold = around.hold
-    if hold is not None and not (around.quarantined and hold.waits == deployment.commit_to):
+    if hold is not None and not (around.blocked is not None and hold.waits == deployment.commit_to):
         lines.append(hold_line(hold))
     return lines
 
@@ -189,9 +171,9 @@ def deployment_card(deployment: Deployment, around: Around) -> RenderedMessage:
     """The card of a deployment, at whatever point it is."""
     verb = "rollback" if deployment.kind is DeploymentKind.ROLLBACK else "deployment"
     head = [f"**{_from_to(deployment, around.repository)}** on {escape(around.host, 60)}"]
-    head.append(f"Asked by {_asked(deployment)} {moment(deployment.created_at)}")
+    head.append(f"{_requested(deployment).capitalize()} {moment(deployment.created_at)}")
     if deployment.reason:
-        head.append(f"Reason: {escape(deployment.reason, 200)}")
+        head.append(f"Reason: {shown(deployment.reason, 200)}")
     if deployment.release_to:
         head.append(f"Release {code(deployment.release_to)}")
     blocks = ["\n".join(head), "\n".join(_phases(deployment))]
@@ -201,11 +183,9 @@ def deployment_card(deployment: Deployment, around: Around) -> RenderedMessage:
     telling = blocks[:1]
     if deployment.phase in TROUBLE or (deployment.phase is Phase.UNDOING and deployment.note):
         telling += [*_evidence(deployment), "\n".join(_what_next(deployment, around))]
-    elif deployment.phase is Phase.SKIPPED and deployment.failed_in is None and deployment.note:
-        telling.append(escape(deployment.note, 300))
     elif deployment.phase is Phase.LIVE and around.hold is not None:
-        # Why is what the card itself tells.
-        telling.append(hold_line(replace(around.hold, reason="")))
+        # Why is what the card itself shows.
+        telling.append(hold_line(replace(around.hold, reason=None)))
     blocks += telling[1:]
     return RenderedMessage(
         sentence(deployment),
@@ -224,14 +204,13 @@ def _evidence(deployment: Deployment) -> list[str]:
 
 
 def _why(deployment: Deployment, step: DeploymentStep | None) -> str:
-    """The step, how long it ran, and what was wrong; that the release before is back stands elsewhere."""
-    note = _short(deployment, deployment.note.removesuffix(_back_on(deployment)))
+    """The step, how long it ran, what was wrong, and what follows; the release that serves is in the sentence."""
+    note = shown(deployment.note, 900)
     if step is None:
-        return f"**Why:** {escape(note)}" if note else ""
+        return f"**Why:** {note}" if note else ""
     ran = duration((step.ended_at or deployment.updated_at) - step.started_at)
-    failed = f"**Why:** {escape(_short(deployment, step.name), 100)} failed after {ran}"
-    note = note.removeprefix(f"{step.name}: ")
-    return f"{failed}: {escape(note)}" if note else f"{failed}."
+    failed = f"**Why:** {shown(step.name, 100)} failed after {ran}"
+    return f"{failed}: {note}" if note else f"{failed}."
 
 
 def _deployment_buttons(deployment: Deployment) -> tuple[Button, ...]:
@@ -251,7 +230,7 @@ def _deployment_buttons(deployment: Deployment) -> tuple[Button, ...]:
 
 
 def outcome(notice: Notification, deployment: Deployment, around: Around) -> RenderedMessage:
-    """The new message for a deployment that went wrong: an edit of its card notifies nobody."""
+    """The new message for a deployment that failed: an edit of its card notifies nobody."""
     total = deployment.commits_total
     lines = commit_lines(deployment.commits[:1], total, around.repository) if deployment.commits else []
     lines += [_why(deployment, _failed_step(deployment)), *_what_next(deployment, around)]

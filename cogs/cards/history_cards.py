@@ -1,15 +1,18 @@
 """What happened, and who asked for what, in lines and in messages: `/history`, `/incidents`, `/why`, `/audit`. Pure."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING
 
+from cogs._style import DiscordStyle, shown
 from cogs.cards.rendered import BLUE, DESCRIPTION, GREEN, GREY, RED, RenderedMessage
 from cogs.cards.text import code, escape, fit, moment, told
 from opsbot.core.deployment import Deployment, DeploymentKind, Phase
-from opsbot.core.model import AuditEntry, Incident
+from opsbot.core.model import AuditEntry, Effect, Incident
 from opsbot.core.subjects import subject_name
 from opsbot.formatting import duration
+from opsbot.messages.accounts import joined
+from opsbot.messages.deployments import deployment_status
 
 if TYPE_CHECKING:
     from opsbot.core.root_cause import RootCause
@@ -31,10 +34,10 @@ def deployment_line(deployment: Deployment) -> str:
     what = "deploy" if deployment.kind is DeploymentKind.DEPLOY else "rollback"
     to = deployment.commit_to or deployment.release_to or deployment.ref or ""
     to = to[:10] if deployment.commit_to else to
-    note = f": {escape(deployment.note, 80)}" if deployment.note and deployment.phase is not Phase.LIVE else ""
+    note = f": {shown(deployment.note, 80)}" if deployment.note and deployment.phase is not Phase.LIVE else ""
     mark = OUTCOME.get(deployment.phase, "🔵")
     return (
-        f"{mark} {what} {deployment.id}{f' {code(to, 40)}' if to else ''} {deployment.phase} "
+        f"{mark} {what} {deployment.id}{f' {code(to, 40)}' if to else ''} {deployment_status(deployment)} "
         f"{moment(deployment.updated_at)} by {escape(deployment.actor.name, 40)}{note}"
     )
 
@@ -45,11 +48,11 @@ def incident_line(incident: Incident) -> str:
     if incident.closed_at is None:
         sign, how = ("🟠", f"flapping, {incident.flaps.count} changes, ") if incident.flaps.flapping else ("🔴", "")
         since = moment(incident.opened_at, "f")
-        return f"{sign} incident {incident.id} {how}since {since}: {escape(incident.cause, 100)}{also}"
+        return f"{sign} incident {incident.id} {how}since {since}: {shown(incident.cause, 100)}{also}"
     lasted = duration(incident.closed_at - incident.opened_at)
-    ended = f", {escape(incident.ended_by, 60)}" if incident.ended_by else ""
+    ended = f", {shown(incident.resolution, 60)}" if incident.resolution is not None else ""
     sign = "↪️" if incident.part_of is not None else "🟢"
-    cause = escape(incident.cause, 80)
+    cause = shown(incident.cause, 80)
     return f"{sign} incident {incident.id} {moment(incident.opened_at)} for {lasted}: {cause}{also}{ended}"
 
 
@@ -81,14 +84,16 @@ def history(deployments: Sequence[Deployment], incidents: Sequence[Incident], se
 
 def why(service: str, account: "RootCause") -> RenderedMessage:
     """`/why`: the line, and below it what it rests on."""
-    line, day = "", None
-    for part in account.parts:
-        if isinstance(part, datetime):
-            line += (f"{moment(part, 'D')} " if part.date() != day else "") + moment(part, "T")
-            day = part.date()
-        else:
-            line += _piece(part)
-    rests_on = [f"{moment(one.at, 'f')} {one.kind}: {told(one.text, 160)}" for one in account.events]
+    day: date | None = None
+
+    def at(value: datetime) -> str:
+        nonlocal day
+        shown_at = (f"{moment(value, 'D')} " if value.date() != day else "") + moment(value, "T")
+        day = value.date()
+        return shown_at
+
+    line = joined(account, at, DiscordStyle(600), _piece)
+    rests_on = [f"{moment(one.at, 'f')} {one.kind}: {shown(one.text, 160)}" for one in account.events]
     title = f"Why: {service}" if rests_on else ""
     return RenderedMessage(line, title, fit(reversed(rests_on), DESCRIPTION), BLUE if account.known else GREY)
 
@@ -109,7 +114,7 @@ def audit(entries: Sequence[AuditEntry]) -> RenderedMessage:
 
 def _audited(entry: AuditEntry) -> str:
     # Allowed by rank, and yet refused: by another deploy, a hold, or because it cannot be.
-    refused = "✋" if entry.result.startswith("refused") else "✅"
+    refused = "✋" if entry.effect is Effect.REFUSED else "✅"
     mark = refused if entry.allowed else "⛔"
     of = f" {escape(entry.service, 40)}" if entry.service else ""
     detail = f" {escape(entry.detail, 60)}" if entry.detail else ""

@@ -1,21 +1,23 @@
-"""An incident's card, its call for a human, and the word that it is over. Pure."""
+"""An incident's card, its escalation by recovery, and its resolution. Pure."""
 
-import re
-from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import discord
 
+from cogs._style import shown
 from cogs.cards.common import TAIL, Around, join, mark
 from cogs.cards.history_cards import deployment_line
 from cogs.cards.rendered import AMBER, GREEN, GREY, RED, Button, RenderedMessage
 from cogs.cards.status_cards import silence_line
-from cogs.cards.text import code, escape, fence, fit, moment, one_line, told
+from cogs.cards.text import code, escape, fence, fit, moment, one_line
+from opsbot.core.incident import IncidentEvent, IncidentEventKind, Resolution, exit_of
+from opsbot.core.message import message
 from opsbot.core.model import ADVICE, Acknowledgement, Incident, Notification
-from opsbot.core.subjects import is_host, subject_name, subject_title
+from opsbot.core.subjects import is_host, subject_title
 from opsbot.formatting import duration
+from opsbot.messages import render
 
-DEEDS = 10
+EVENTS = 10
 FEW = 8
 """So many services are named in a sentence; more are counted."""
 _LOG_ROOM = 1300
@@ -47,10 +49,6 @@ def incident_buttons(
     )
 
 
-def _named(incident: Incident) -> str:
-    return escape(subject_name(incident.service), 100)
-
-
 def headed(incident: Incident) -> str:
     """Whom a sentence about it begins with."""
     return escape(subject_title(incident.service), 100)
@@ -63,14 +61,11 @@ def _changes(incident: Incident) -> str:
 
 
 def _with_it(incident: Incident) -> str:
-    """How many others are not well because of it."""
-    count = sum(one.well_at is None for one in incident.dependents)
-    if not count:
+    """Which others are down because of it."""
+    down = [escape(one.service, 40) for one in incident.dependents if one.well_at is None]
+    if not down:
         return ""
-    names = ", ".join(escape(one.service, 40) for one in incident.dependents if one.well_at is None)
-    if count > FEW:
-        names = f"{count} services"
-    return f" Also not well because of it: {names}."
+    return f" Also down because of it: {', '.join(down) if len(down) <= FEW else f'{len(down)} services'}."
 
 
 def _who_has_it(incident: Incident, around: Around) -> str:
@@ -82,9 +77,7 @@ def _who_has_it(incident: Incident, around: Around) -> str:
         if taken.void_at is None:
             lines.append(f"👀 **Acknowledged** by {who}")
         else:
-            lines.append(
-                f"⚠️ Acknowledged by {who}. Void since {moment(taken.void_at, 't')}: {escape(taken.void_why, 150)}"
-            )
+            lines.append(f"⚠️ Acknowledged by {who}. Cleared {moment(taken.void_at, 't')}: {shown(taken.void_why, 150)}")
     elif incident.closed_at is None:
         lines.append("👀 Nobody has acknowledged it yet.")
     if around.silence is not None and incident.closed_at is None:
@@ -94,34 +87,83 @@ def _who_has_it(incident: Incident, around: Around) -> str:
     return "\n".join(lines)
 
 
-def incident_sentence(incident: Incident) -> str:
-    """The incident in one sentence."""
-    name, cause = headed(incident), escape(incident.cause, 200)
-    if incident.part_of is not None:
-        return f"↪️ {name} was not well: {cause}. This is part of incident {incident.part_of}.".replace("..", ".")
-    if incident.closed_at is not None:
-        lasted = duration(incident.closed_at - incident.opened_at)
-        return f"🟢 {name} was not well for {lasted}: {cause}."
-    called = " A human is needed." if incident.called_at is not None else ""
+def said_of(incident: Incident, most: int = 200) -> str:
+    """What is wrong with its subject: "api is DOWN: exit 1", "The host's disk /: 95 % full"."""
+    name, cause = headed(incident), shown(incident.cause, most)
+    if is_host(incident.service):
+        return f"{name}: {cause}"
     if incident.flaps.flapping:
-        return f"🟠 {name} is flapping, {_changes(incident)}: {cause}.{called}{_with_it(incident)}".replace("..", ".")
-    return f"🔴 {name} is not well: {cause}.{called}{_with_it(incident)}".replace("..", ".")
+        return f"{name} is flapping, {_changes(incident)}: {cause}"
+    return f"{name} is DOWN: {cause}"
+
+
+def _stop(text: str) -> str:
+    """One full stop at its end."""
+    return text.rstrip(".") + "."
+
+
+def incident_sentence(incident: Incident) -> str:
+    """The incident in one sentence: the state, the cause, what recovery does."""
+    if incident.part_of is not None:
+        what = _stop(f"↪️ {headed(incident)} was down: {shown(incident.cause, 200)}")
+        return f"{what} This is part of incident {incident.part_of}."
+    if incident.closed_at is not None:
+        return _stop(f"{_resolved(incident, incident.closed_at)}: {shown(incident.cause, 200)}")
+    sign = "🟠" if incident.flaps.flapping else "🔴"
+    return f"{sign} {said_of(incident)} since {moment(incident.opened_at, 't')}.{_doing(incident)}{_with_it(incident)}"
+
+
+def _doing(incident: Incident) -> str:
+    """What recovery does about it at the moment."""
+    if incident.called_at is not None:
+        return " Needs attention."
+    latest = incident.events[-1] if incident.events else None
+    if latest is None or latest.kind not in {IncidentEventKind.RESTARTING, IncidentEventKind.ROLLING_BACK}:
+        return ""
+    text = shown(latest.message, 60)
+    return f" {text[:1].upper()}{text[1:]}."
+
+
+def _resolved(incident: Incident, closed: datetime) -> str:
+    """What it was, once it is over."""
+    name, down = headed(incident), duration(incident.downtime(closed))
+    if (other := _not_recovered(incident, down)) is not None:
+        return other
+    if incident.flaps.count:
+        return f"🟢 {name} was flapping, {_changes(incident)}, downtime {down}"
+    return f"🟢 {name} {'needed attention' if is_host(incident.service) else 'was down'} for {down}"
 
 
 def well_again(incident: Incident) -> str:
     """Its end in one sentence."""
-    lasted = duration((incident.closed_at or incident.opened_at) - incident.opened_at)
-    how = f": {escape(incident.ended_by, 120)}" if incident.ended_by else ""
-    return f"🟢 {headed(incident)} is well again after {lasted}{how}."
+    name, down = headed(incident), duration(incident.downtime(incident.closed_at or incident.opened_at))
+    text = _not_recovered(incident, down)
+    if text is None and incident.flaps.count:
+        text = f"🟢 {name} is stable again after {_changes(incident)}, downtime {down}"
+    elif text is None:
+        text = f"🟢 {name}: resolved after {down}" if is_host(incident.service) else f"🟢 {name} recovered after {down}"
+    how = f": {shown(incident.resolution, 120)}" if incident.resolution is not None else ""
+    return _stop(f"{text}{how}")
+
+
+def _not_recovered(incident: Incident, down: str) -> str | None:
+    """What became of one that ended though its subject did not recover; None where it did."""
+    code = "" if incident.resolution is None else incident.resolution.code
+    match code:
+        case Resolution.STOPPED:
+            return f"⚪ {headed(incident)} was stopped while it was down, after {down}"
+        case Resolution.NOT_CONFIGURED | Resolution.NOT_WATCHED:
+            return f"⚪ {headed(incident)} was down for {down}"
+    return None
 
 
 def _proof(incident: Incident, around: Around, *, taken: bool = True) -> list[str]:
     """What is known of it. taken: also who has it, where that is kept up to date."""
     evidence = incident.evidence
-    lines = [f"• {escape(name, 60)}: {escape(seen, 150)}" for name, seen in evidence.checks if name != ADVICE]
-    lines += [f"　↳ so too {escape(name, 60)}: {escape(seen, 150)}" for name, seen in evidence.consequences]
-    if evidence.exit and evidence.exit not in incident.cause:
-        lines.append(f"• process: {escape(evidence.exit, 150)}")
+    lines = [f"• {escape(name, 60)}: {shown(seen, 150)}" for name, seen in evidence.checks if name != ADVICE]
+    lines += [f"　↳ and so {escape(name, 60)}: {shown(seen, 150)}" for name, seen in evidence.consequences]
+    if evidence.exit is not None and evidence.exit != exit_of(incident.cause):
+        lines.append(f"• process: {shown(evidence.exit, 150)}")
     began, host = incident.opened_at, escape(around.host, 60)
     if incident.closed_at is None:
         facts = f"Since {moment(began, 'T')} ({moment(began)}) on {host}"
@@ -129,8 +171,11 @@ def _proof(incident: Incident, around: Around, *, taken: bool = True) -> list[st
         facts = f"{moment(began, 'D')}, {moment(began, 'T')} to {moment(incident.closed_at, 'T')} on {host}"
     if incident.flaps.count:
         facts += f", {incident.flaps.count} changes, the last {moment(incident.flaps.last or began)}"
-    if incident.closed_at is not None and incident.ended_by:
-        facts += f"\n**Ended by:** {escape(incident.ended_by, 150)}"
+    if incident.closed_at is not None:
+        if not is_host(incident.service):
+            facts += f"\n**Downtime:** {duration(incident.downtime(incident.closed_at))}"
+        if incident.resolution is not None:
+            facts += f"\n**Resolved:** {shown(incident.resolution, 150)}"
     seen = "**Seen**\n" + fit(lines, 900) if lines else ""
     blocks = [facts, _who_has_it(incident, around) if taken else "", seen, _dependents(incident)]
     if is_host(incident.service):
@@ -140,10 +185,10 @@ def _proof(incident: Incident, around: Around, *, taken: bool = True) -> list[st
 
 def _advice(incident: Incident) -> str:
     """What can be done about it; what stands between backticks is a key or a command."""
-    said = next((text for name, text in incident.evidence.checks if name == ADVICE), "")
-    if not said or incident.closed_at is not None:
+    said = next((text for name, text in incident.evidence.checks if name == ADVICE), None)
+    if said is None or incident.closed_at is not None:
         return ""
-    pieces = one_line(said, 500).split("`")
+    pieces = one_line(render(said), 500).split("`")
     shown = (code(piece) if number % 2 else _around_code(piece) for number, piece in enumerate(pieces))
     return f"**What can be done:** {''.join(shown)}"
 
@@ -165,49 +210,35 @@ def _last_deploy(around: Around) -> str:
 
 
 def _dependents(incident: Incident) -> str:
-    """What is not well because of it; those that still are not come first."""
+    """What is down because of it; those that still are come first."""
     ordered = sorted(incident.dependents, key=lambda one: one.well_at is not None)
-    still = "" if incident.closed_at is None else ", not well yet at its end"
+    still = "" if incident.closed_at is None else ", still down at its end"
     lines = [
-        f"{'•' if one.well_at is None else '✓'} {escape(one.service, 60)}: {escape(one.cause, 80)} "
+        f"{'•' if one.well_at is None else '✓'} {escape(one.service, 60)}: {shown(one.cause, 80)} "
         f"{moment(one.failed_at, 'T')}" + (f" to {moment(one.well_at, 'T')}" if one.well_at is not None else still)
         for one in ordered
     ]
-    return "**Also not well because of it**\n" + fit(lines, 900) if lines else ""
+    return "**Also down because of it**\n" + fit(lines, 900) if lines else ""
 
 
 def _next(incident: Incident, around: Around) -> str:
     """What opsbot will do about it by itself."""
-    ladder = around.recovery
+    ladder, known = around.recovery, incident.recovery
     if incident.called_at is not None:
         rolls = ", rolls back" if around.repository else ""
         return f"nothing by itself, until somebody restarts{rolls} or resumes it."
     if incident.flaps.flapping:
-        return "ups and downs are only counted here, until it is calm."
+        return "changes are only counted here, until it is stable."
     if ladder is None or is_host(incident.service):
         return "nothing by itself."
-    tried = _restarts(incident)
+    tried = len(known.restarts)
     left = max(ladder.attempts - tried, 0) if ladder.restart else 0
     many = f"{left}{' more' if tried else ''} restart{'s' if left != 1 else ''}"
     steps = [many if left == 1 and tried else f"up to {many}"] if left else []
-    if around.undoable and not any(deed.text.startswith("rolling back") for deed in incident.deeds):
+    if around.undoable and not known.rolled_back:
         steps.append("a rollback, since it began soon after a release")
-    how = ", if it does not get well" if tried else ""
-    return ", then ".join([*steps, "a call for a human"]) + f"{how}."
-
-
-_RESTART = re.compile(r"restart (\d+) of \d+")
-_AFRESH = ("restarted by ", "recovery resumed", "what kept recovery back")
-
-
-def _restarts(incident: Incident) -> int:
-    """How many of recovery's restarts are spent, since a person last had a hand in it."""
-    for deed in reversed(incident.deeds):
-        if found := _RESTART.match(deed.text):
-            return int(found[1])
-        if deed.text.startswith(_AFRESH):
-            return 0
-    return 0
+    how = ", if it does not recover" if tried else ""
+    return ", then ".join([*steps, "escalation"]) + f"{how}."
 
 
 def _colour(incident: Incident) -> int:
@@ -218,28 +249,33 @@ def _colour(incident: Incident) -> int:
     return AMBER if incident.flaps.flapping else RED
 
 
+def _line(event: IncidentEvent) -> str:
+    return f"{moment(event.at, 'T')} {shown(event.message, 200)}"
+
+
+def _timeline(incident: Incident) -> str:
+    """What it began with, and what happened last."""
+    listed = [event for event in incident.events if event.listed]
+    if len(listed) > EVENTS:
+        lines = [_line(listed[0]), f"… {len(listed) - EVENTS} more", *map(_line, listed[-EVENTS + 1 :])]
+    else:
+        lines = list(map(_line, listed))
+    return "**Timeline**\n" + "\n".join(lines) if lines else ""
+
+
 def incident_card(incident: Incident, around: Around) -> RenderedMessage:
     """The card of an incident, from alarm to end."""
     over, of_host = incident.closed_at is not None, is_host(incident.service)
-    deeds = [f"{moment(deed.at, 'T')} {told(deed.text, 200)}" for deed in incident.deeds[-DEEDS:]]
     last_words = fence(incident.evidence.log[-TAIL:], _LOG_ROOM)
     blocks = [
         *_proof(incident, around),
-        "**Done**\n" + "\n".join(deeds) if deeds else "",
+        _timeline(incident),
         "" if over else f"**Next:** {_next(incident, around)}",
         f"**{'Who uses it' if of_host else 'Its last lines'}**\n{last_words}" if last_words else "",
     ]
-    name = subject_title(incident.service)
-    lasted = duration((incident.closed_at or incident.opened_at) - incident.opened_at)
-    if incident.part_of is not None:
-        title = f"{name}: part of incident {incident.part_of}"
-    elif over:
-        title = f"{name} was not well for {lasted}"
-    else:
-        title = f"{name} is flapping" if incident.flaps.flapping else f"{name} is not well"
     return RenderedMessage(
         incident_sentence(incident),
-        title,
+        _title(incident),
         join(blocks),
         _colour(incident),
         mark("i", incident.id, around.host),
@@ -247,23 +283,36 @@ def incident_card(incident: Incident, around: Around) -> RenderedMessage:
     )
 
 
-def call(notice: Notification, incident: Incident, around: Around) -> RenderedMessage:
-    """A human is needed: a message of its own, below the card. It is not edited: nothing in it may become untrue."""
-    why = escape(str(notice.body.get("why", "")), 200).rstrip(".")
-    cause = escape(incident.cause, 200)
+def _title(incident: Incident) -> str:
+    """Plain text: Discord shows no markup there."""
+    name = subject_title(incident.service)
+    if incident.part_of is not None:
+        return f"{name}: part of incident {incident.part_of}"
     if incident.closed_at is not None:
-        return _late_call(notice, incident, around, f"{f': {why}' if why else ''} ({cause})")
-    deeds = [f"{moment(deed.at, 'T')} {told(deed.text, 200)}" for deed in incident.deeds[-DEEDS:]]
+        if incident.flaps.count:
+            return f"{name} was flapping: {incident.flaps.count} changes"
+        return f"{name} was down for {duration(incident.downtime(incident.closed_at))}"
+    if incident.flaps.flapping:
+        return f"{name} is flapping"
+    return f"{name} needs attention" if is_host(incident.service) else f"{name} is DOWN"
+
+
+def call(notice: Notification, incident: Incident, around: Around) -> RenderedMessage:
+    """Recovery gave up: a message of its own below the card, edited when somebody has it and when it is resolved."""
+    escalated = message(IncidentEventKind.ESCALATED, why=notice.said)
+    because = f"{shown(escalated, 200).rstrip('.')} ({shown(incident.cause, 200)})"
+    if incident.closed_at is not None:
+        return _call_over(notice, incident, incident.closed_at, around, because)
     last_words = fence(incident.evidence.log[-TAIL:], _LOG_ROOM)
     blocks = [
-        *_proof(replace(incident, closed_at=None), around, taken=False),
-        "**Done**\n" + "\n".join(deeds) if deeds else "",
-        f"**Next:** {_next(replace(incident, called_at=notice.at), around)}",
+        *_proof(incident, around, taken=False),
+        _timeline(incident),
+        f"**Next:** {_next(incident, around)}",
         f"**Its last lines**\n{last_words}" if last_words else "",
     ]
     return RenderedMessage(
-        f"🚨 A human is needed for {_named(incident)}{f': {why}' if why else ''} ({cause}).",
-        f"{subject_title(incident.service)}: opsbot can do no more by itself",
+        f"🚨 {headed(incident)} needs attention: {because}.",
+        f"{subject_title(incident.service)} needs attention",
         join(blocks),
         RED,
         mark("n", notice.id, around.host),
@@ -271,32 +320,41 @@ def call(notice: Notification, incident: Incident, around: Around) -> RenderedMe
     )
 
 
-def _late_call(notice: Notification, incident: Incident, around: Around, because: str) -> RenderedMessage:
-    """It comes so late that it is over: nobody is needed any more, and nobody is to get up for it."""
-    over = moment(incident.closed_at or notice.at, "t")
+def _call_over(
+    notice: Notification, incident: Incident, closed: datetime, around: Around, because: str
+) -> RenderedMessage:
+    """The incident is over: nobody is needed any more, and nobody is to get up for it."""
+    late = ", and posted only now" if notice.told_at is None else ""
     return RenderedMessage(
-        f"⚪ A human was needed for {_named(incident)}{because}. It is well again since {over}.",
-        f"{subject_title(incident.service)}: well again since opsbot could do no more by itself",
-        f"Called for at {moment(notice.at, 'T')}, and told only now. Nobody is needed any more.",
+        f"⚪ {headed(incident)} needed attention: {because}. {_end_of(incident)} at {moment(closed, 't')}.",
+        f"{subject_title(incident.service)} needed attention",
+        f"Escalated at {moment(notice.at, 'T')}{late}. Nothing is left to do.",
         GREEN,
         mark("n", notice.id, around.host),
     )
 
 
+def _end_of(incident: Incident) -> str:
+    """How it ended, in one word."""
+    code = "" if incident.resolution is None else incident.resolution.code
+    return "Stopped" if code == Resolution.STOPPED else "Resolved"
+
+
 def recovered(notice: Notification, incident: Incident, around: Around) -> RenderedMessage:
-    """An incident is over: how long, what it was, what ended it; what stands with those that failed because of it."""
+    """An incident is over: how long, what it was, what ended it; how those are that failed because of it."""
     closed = incident.closed_at or notice.at
-    lines = [f"{moment(incident.opened_at, 'T')} to {moment(closed, 'T')}: {escape(incident.cause, 200)}"]
-    if incident.ended_by:
-        lines.append(f"**Ended by:** {escape(incident.ended_by, 200)}")
+    began, ended = moment(incident.opened_at, "T"), moment(closed, "T")
+    lines = [f"{began} to {ended}: {shown(incident.first_cause, 200)}"]
+    if incident.cause != incident.first_cause:
+        lines.append(f"**Last cause:** {shown(incident.cause, 200)}")
     still = [escape(one.service, 40) for one in incident.dependents if one.well_at is None]
     if still:
         few = ", ".join(still) if len(still) <= FEW else f"{len(still)} services"
-        lines.append(f"Not well yet: {few}. What stays so gets an incident of its own.")
+        lines.append(f"Still down: {few}. What stays so gets an incident of its own.")
     elif incident.dependents:
         names = [escape(one.service, 40) for one in incident.dependents]
         few = ", ".join(names) if len(names) <= FEW else f"{len(names)} services"
-        lines.append(f"Well again with it: {few}.")
+        lines.append(f"Recovered with it: {few}.")
     taken = around.acknowledged
     if taken is not None and taken.void_at is None:
         lines.append(f"Acknowledged by {escape(taken.actor, 60)}: {escape(taken.reason, 200)}")

@@ -4,66 +4,97 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from cogs._style import shown
 from cogs.cards.common import LEVELS, Around, mark
 from cogs.cards.deployment_cards import sentence
-from cogs.cards.incident_cards import headed, incident_buttons
-from cogs.cards.rendered import AMBER, BLUE, DESCRIPTION, RED, RenderedMessage
+from cogs.cards.incident_cards import headed, incident_buttons, said_of
+from cogs.cards.rendered import AMBER, BLUE, DESCRIPTION, GREEN, RED, RenderedMessage
 from cogs.cards.text import escape, fit, moment, one_line, told
 from opsbot.core.deployment import Deployment
+from opsbot.core.incident import IncidentEventKind, decode_event
 from opsbot.core.model import Incident, Notification, NotificationKind
 from opsbot.core.subjects import subject_name, subject_title
 from opsbot.formatting import duration
+from opsbot.messages import render
+from opsbot.messages.deployments import deployment_status
 
 THREAD_NAME = 100
 FILE_LINES = 5000
 
 
+SIGNS = {
+    IncidentEventKind.OPENED: "🔴",
+    IncidentEventKind.FLAPPING: "🟠",
+    IncidentEventKind.OTHER_CAUSE: "🔴",
+    IncidentEventKind.DIED: "🔴",
+    IncidentEventKind.CHECK_DOWN: "🔴",
+    IncidentEventKind.CHECK_UP: "🟢",
+    IncidentEventKind.ESCALATED: "🚨",
+    IncidentEventKind.DEPENDENT_DOWN: "🔴",
+    IncidentEventKind.DEPENDENT_UP: "🟢",
+    IncidentEventKind.MORE_DEPENDENTS: "🔴",
+    IncidentEventKind.ACKNOWLEDGED: "👀",
+    IncidentEventKind.ACKNOWLEDGEMENT_VOID: "⚠️",
+    IncidentEventKind.UNACKNOWLEDGED: "📣",
+    IncidentEventKind.SILENCED: "🔕",
+    IncidentEventKind.THREAD_REPLACED: "🧵",
+}
+"""What a line of a timeline begins with, where it is not the usual sign."""
+_USUAL = "▫️"
+
+
 def thread_name(incident: Incident) -> str:
     """The thread's name: the service and the cause, within Discord's 100 characters. Names show no markup."""
-    return one_line(f"{subject_title(incident.service)}: {incident.cause}", THREAD_NAME) or f"incident {incident.id}"
+    name = f"{subject_title(incident.service)}: {render(incident.cause)}"
+    return one_line(name, THREAD_NAME) or f"incident {incident.id}"
 
 
 def line(notice: Notification) -> RenderedMessage:
     """A line of a timeline. Its first line is what it is found again by: nothing in it may change."""
     body = notice.body
-    sign = str(body.get("sign") or "▫️")
+    found = body.get("event")
+    if isinstance(found, dict):
+        event = decode_event(found, datetime.fromtimestamp(float(found["at"]), UTC))
+        sign = next((each for kind, each in SIGNS.items() if kind == event.kind), _USUAL)
+        return RenderedMessage(f"{sign} {moment(event.at, 'T')} {shown(event.message, 300)}")
+    # As an earlier version wrote it.
+    sign = str(body.get("sign") or _USUAL)
     until = body.get("until")
     end = f" {moment(datetime.fromtimestamp(float(until), UTC), 't')}" if isinstance(until, int | float) else ""
     return RenderedMessage(f"{sign} {moment(notice.at, 'T')} {told(str(body.get('text', '')), 600)}{end}")
 
 
 def reminder(notice: Notification, incident: Incident, around: Around) -> RenderedMessage:
-    """A short new message below the card: it goes on, and nobody has it."""
-    lasted = duration(notice.at - incident.opened_at)
-    service, cause = headed(incident), escape(incident.cause, 200)
-    why = notice.body.get("why")
-    if why:
-        text = f"🔺 {service} got worse: {escape(str(why), 200)}. Its acknowledgement does not count any more."
+    """A short new message below the card: the incident is open, and nobody has it."""
+    why = notice.said
+    if why is not None:
+        text = f"🔺 {headed(incident)} got worse: {shown(why, 200)}. Its acknowledgement is cleared."
     else:
-        text = f"⏰ {service} has not been well for {lasted}, and nobody has acknowledged it: {cause}."
-    since = f"Since {moment(incident.opened_at, 'f')} on {escape(around.host, 60)}"
-    return RenderedMessage(
-        text, "", since, RED, mark("n", notice.id, around.host), incident_buttons(incident, None)[:1]
-    )
+        text = f"⏰ {said_of(incident)}. Not acknowledged after {duration(notice.at - incident.opened_at)}."
+    return _beside(notice, incident, around, text, only_acknowledge=True)
 
 
 def escalation(notice: Notification, incident: Incident, around: Around, role: str) -> RenderedMessage:
     """The role is pinged: the one message of opsbot's that pings anybody."""
-    lasted = duration(notice.at - incident.opened_at)
     ping = f"<@&{role}> " if role.isdecimal() else ""
-    text = (
-        f"📣 {ping}{headed(incident)} has not been well for {lasted}, and nobody has acknowledged it: "
-        f"{escape(incident.cause, 200)}."
-    )
+    lasted = duration(notice.at - incident.opened_at)
+    return _beside(notice, incident, around, f"📣 {ping}{said_of(incident)}. Not acknowledged after {lasted}.")
+
+
+def _beside(
+    notice: Notification, incident: Incident, around: Around, text: str, *, only_acknowledge: bool = False
+) -> RenderedMessage:
+    """A message beside the card, edited when somebody has the incident, and when it is over."""
     since = f"Since {moment(incident.opened_at, 'f')} on {escape(around.host, 60)}"
-    return RenderedMessage(
-        text,
-        "",
-        since,
-        RED,
-        mark("n", notice.id, around.host),
-        incident_buttons(incident, None, deployed=bool(around.repository)),
-    )
+    mine, taken = mark("n", notice.id, around.host), around.acknowledged
+    if incident.closed_at is not None:
+        return RenderedMessage(f"{text}\nResolved at {moment(incident.closed_at, 't')}.", "", since, GREEN, mine)
+    if taken is not None and taken.void_at is None:
+        text += f"\n👀 Acknowledged by {escape(taken.actor, 60)} at {moment(taken.at, 't')}."
+        buttons = () if only_acknowledge else incident_buttons(incident, taken, deployed=bool(around.repository))
+        return RenderedMessage(text, "", since, AMBER, mine, buttons)
+    buttons = incident_buttons(incident, None, deployed=bool(around.repository))
+    return RenderedMessage(text, "", since, RED, mine, buttons[:1] if only_acknowledge else buttons)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,34 +114,35 @@ def _digest_line(told: DigestEntry) -> str:
     if told.incident is not None:
         incident = told.incident
         ended = incident.closed_at or incident.opened_at
-        how = f", {escape(incident.ended_by, 60)}" if incident.ended_by else ""
-        called = " 🚨 a human was called" if incident.called_at is not None else ""
+        how = f", {shown(incident.resolution, 60)}" if incident.resolution is not None else ""
+        called = " 🚨 needed attention" if incident.called_at is not None else ""
         return (
             f"🟢 **{headed(incident)}** {_times(incident.opened_at, ended)} "
-            f"({duration(ended - incident.opened_at)}): {escape(incident.cause, 80)}{how}{called}"
+            f"(downtime {duration(incident.downtime(ended))}): {shown(incident.cause, 80)}{how}{called}"
         )
     if told.deployment is not None:
         return f"{moment(told.notice.at, 'f')} {sentence(told.deployment)}"
     body = told.notice.body
     level = str(body.get("level", "warning" if body.get("ok") is False else "info"))
     _, sign = LEVELS.get(level, LEVELS["info"])
-    return f"{sign} {moment(told.notice.at, 'f')} {escape(str(body.get('text', '')), 200)}"
+    return f"{sign} {moment(told.notice.at, 'f')} {shown(told.notice.said, 200)}"
 
 
 def _plain_line(told: DigestEntry) -> str:
     at = f"{told.notice.at:%Y-%m-%d %H:%M:%S} UTC"
     if told.incident is not None:
         ended = f"{told.incident.closed_at:%Y-%m-%d %H:%M:%S}" if told.incident.closed_at else ""
-        what = f"incident {told.incident.id} of {subject_name(told.incident.service)}"
+        cause = render(told.incident.cause)
         return one_line(
-            f"{at} {what} until {ended}: {told.incident.cause}; ended by {told.incident.ended_by or 'itself'}",
+            f"{at} incident {told.incident.id} of {subject_name(told.incident.service)} until {ended}: {cause}"
+            + (f"; resolved: {render(told.incident.resolution)}" if told.incident.resolution is not None else ""),
             1000,
         )
     if told.deployment is not None:
         deployment = told.deployment
         what = f"{deployment.kind} {deployment.id} of {deployment.service} to {deployment.commit_to or deployment.ref}"
-        return one_line(f"{at} {what}: {deployment.phase} {deployment.note}", 1000)
-    return one_line(f"{at} {told.notice.service} {told.notice.body.get('text', '')}", 1000)
+        return one_line(f"{at} {what}: {deployment_status(deployment)} {render(deployment.note)}", 1000)
+    return one_line(f"{at} {told.notice.service} {render(told.notice.said)}", 1000)
 
 
 def digest(notice: Notification, told: Sequence[DigestEntry], host: str) -> RenderedMessage:

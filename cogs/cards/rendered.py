@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 
 import discord
 
-from cogs.cards.text import clip, escape
+from cogs._style import shown
+from cogs.cards.text import clip
 from opsbot.core.deployment import Refused
 
 CONTENT = 2000
@@ -92,5 +93,5 @@ def say(text: str) -> RenderedMessage:
 
 
 def refusal(refused: Refused) -> RenderedMessage:
-    """Why not. Its text may repeat what was typed."""
-    return RenderedMessage(f"✋ {escape(refused.text, 900)}")
+    """Why not. It may repeat what was typed."""
+    return RenderedMessage(f"✋ {shown(refused.message, 900)}")

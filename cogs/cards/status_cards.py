@@ -213,10 +213,11 @@ def growth_line(growth: Growth) -> str:
 def hold_line(hold: Hold) -> str:
     """Why nothing is deployed."""
     if hold.waits:
-        why = f" ({escape(hold.reason)})" if hold.reason else ""
-        return f"⏸ Automatic deploys wait for a commit newer than {code(hold.waits[:10])}, or for /resume{why}"
-    why = f": {escape(hold.reason)}" if hold.reason else ""
-    return f"⏸ Held by {escape(hold.actor, 60)} {moment(hold.at)}{why}"
+        why = f" ({shown(hold.reason)})" if hold.reason else ""
+        commit = code(hold.waits[:10])
+        return f"⏸ Automatic deploys are paused until a commit newer than {commit} is pushed or /resume is used{why}"
+    why = f": {shown(hold.reason)}" if hold.reason else ""
+    return f"⏸ Deploys are paused by {escape(hold.actor, 60)} {moment(hold.at)}{why}"
 
 
 def silence_line(silence: Silence) -> str:
@@ -250,7 +251,8 @@ def _source(status: ServiceStatus) -> str:
     if source is None or source.answered_at is None:
         return f"Repository not asked yet; {mode}"
     if source.failing_since is not None:
-        return f"⚠️ No news from the repository since {moment(source.failing_since, 'f')}: {escape(source.failure, 200)}"
+        since = moment(source.failing_since, "f")
+        return f"⚠️ No answer from the repository since {since}: {shown(source.failure, 200)}"
     head = f" at {code(source.head[:10])}" if source.head else ""
     return f"Branch{head}, asked {moment(source.answered_at)}; {mode}"
 

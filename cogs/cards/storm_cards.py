@@ -1,13 +1,17 @@
-"""The message about many services that became unwell at once. Pure."""
+"""The message about many services that went down at once. Pure."""
 
 from collections.abc import Sequence
 
 import discord
 
+from cogs._style import shown
 from cogs.cards.common import mark
 from cogs.cards.rendered import AMBER, DESCRIPTION, GREEN, RED, Button, RenderedMessage
 from cogs.cards.text import escape, fit, moment, one_line
+from opsbot.core.incident import without_counts
+from opsbot.core.message import Message
 from opsbot.core.model import Acknowledgement, Incident, Notification
+from opsbot.messages import render
 from opsbot.store.storms import Seen
 
 SUCCESS = discord.ButtonStyle.success
@@ -24,7 +28,7 @@ def storm(notice: Notification, seen: Seen, host: str) -> RenderedMessage:
     over = (one for one in incidents if one.closed_at is not None)
     one_has_all = not seen.untaken and len({taken.actor for taken in seen.taken.values()}) == 1
     taken = {} if one_has_all else seen.taken  # the sentence says it
-    same = len({one.cause for one in open_ones}) == 1 and len(open_ones) > 1
+    same = _common(open_ones) is not None
     lines = [_line(one, taken.get(one.id), with_cause=not same) for one in (*open_ones, *over)]
     text, file = fit(lines, DESCRIPTION), None
     if text != "\n".join(lines):
@@ -35,7 +39,7 @@ def storm(notice: Notification, seen: Seen, host: str) -> RenderedMessage:
         colour = AMBER
     return RenderedMessage(
         _sentence(incidents, open_ones, called) + _taken(seen),
-        f"{host}: {len(incidents)} services unwell at once",
+        f"{host}: {len(incidents)} services down at once",
         text,
         colour,
         mark("n", notice.id, host),
@@ -46,17 +50,23 @@ def storm(notice: Notification, seen: Seen, host: str) -> RenderedMessage:
 
 def _sentence(incidents: Sequence[Incident], open_ones: Sequence[Incident], called: int) -> str:
     if not open_ones:
-        return f"🟢 {len(incidents)} services were unwell at once. All are well again."
+        return f"🟢 {len(incidents)} services were down at once. All have recovered."
     names = ", ".join(escape(one.service, 40) for one in open_ones[:NAMED])
     more = f" and {len(open_ones) - NAMED} more" if len(open_ones) > NAMED else ""
-    text = f"🔴 {len(incidents)} services became unwell within a short time: {names}{more}."
+    text = f"🔴 {len(incidents)} services went down within 1 minute: {names}{more}."
     if len(open_ones) < len(incidents):
-        text = f"🔴 Of {len(incidents)} services that became unwell at once, {len(open_ones)} still are: {names}{more}."
-    human = f" A human is needed for {called}." if called else ""
-    causes = {one.cause for one in open_ones}
-    if len(causes) == 1 and len(open_ones) > 1:
-        return f"{text}{human} All of them say the same: {escape(causes.pop(), 200)}."
-    return f"{text}{human} What they have in common is worth a look first: the host, the network, a deploy."
+        text = f"🔴 Of {len(incidents)} services that went down at once, {len(open_ones)} still are: {names}{more}."
+    human = f" {called} {'needs' if called == 1 else 'need'} attention." if called else ""
+    cause = _common(open_ones)
+    if cause is not None:
+        return f"{text}{human} All have the same cause: {shown(cause, 200)}."
+    return f"{text}{human} Check first what they have in common: the host, the network, a deploy."
+
+
+def _common(open_ones: Sequence[Incident]) -> Message | None:
+    """The cause of all of them, where it is one."""
+    causes = {without_counts(one.cause) for one in open_ones}
+    return causes.pop() if len(causes) == 1 and len(open_ones) > 1 else None
 
 
 def _taken(seen: Seen) -> str:
@@ -66,15 +76,13 @@ def _taken(seen: Seen) -> str:
         return ""
     who = ", ".join(escape(name, 40) for name in names[:NAMED])
     if seen.untaken:
-        return f" 👀 {len(seen.taken)} of them are taken by {who}."
+        return f" 👀 {len(seen.taken)} of them are acknowledged by {who}."
     reasons = {one.reason for one in seen.taken.values()}
-    return f" 👀 {who} {'is' if len(names) == 1 else 'are'} on it" + (
-        f": {escape(reasons.pop(), 300)}" if len(reasons) == 1 else "."
-    )
+    return f" 👀 Acknowledged by {who}" + (f": {escape(reasons.pop(), 300)}" if len(reasons) == 1 else ".")
 
 
 def _line(one: Incident, taken: Acknowledgement | None, *, with_cause: bool) -> str:
-    cause = f": {escape(one.cause, 60)}" if with_cause else ""
+    cause = f": {shown(one.cause, 60)}" if with_cause else ""
     if one.part_of is not None:
         return f"↪️ **{escape(one.service, 60)}** is part of incident {one.part_of}"
     if one.closed_at is not None:
@@ -85,4 +93,5 @@ def _line(one: Incident, taken: Acknowledgement | None, *, with_cause: bool) -> 
 
 
 def _plain(one: Incident) -> str:
-    return one_line(f"{one.opened_at:%Y-%m-%d %H:%M:%S} UTC incident {one.id} of {one.service}: {one.cause}", 1000)
+    at = f"{one.opened_at:%Y-%m-%d %H:%M:%S} UTC"
+    return one_line(f"{at} incident {one.id} of {one.service}: {render(one.cause)}", 1000)

@@ -1,7 +1,7 @@
 """From a row of the outbox to the message that tells it: gathers what stands around it, and renders."""
 
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cogs.cards import common, deployment_cards, incident_cards, reminder_cards
 from cogs.cards.chart import with_chart
@@ -49,16 +49,17 @@ def _repository(engine: Engine, service: str) -> str:
 
 async def _around_deployment(engine: Engine, deployment: Deployment) -> common.Around:
     hold = None
-    quarantined = False
+    blocked = None
     if deployment.finished:
         hold = await engine.store.read(ledger.hold, deployment.service)
-        quarantined = deployment.commit_to in await engine.store.read(ledger.quarantined, deployment.service)
+        quarantined = await engine.store.read(ledger.quarantined, deployment.service)
+        blocked = quarantined.get(deployment.commit_to or "")
     undone = deployment.phase in {Phase.SKIPPED, Phase.REPLACED}
     shown_hold = hold if hold is not None and hold.waits and not undone else None
     return common.Around(
         host_of(engine),
         _repository(engine, deployment.service),
-        quarantined and deployment.phase is not Phase.LIVE,
+        blocked if deployment.phase is not Phase.LIVE else None,
         shown_hold,
     )
 
@@ -155,19 +156,25 @@ async def _of_incident(engine: Engine, notice: Notification, incident: Incident)
     card = await _card_message(engine, NotificationKind.INCIDENT, incident.id)
     if notice.kind is NotificationKind.CALL:
         return RenderedNotification(
-            incident_cards.call(notice, incident, around), reply_to=card, silent=incident.closed_at is not None
+            incident_cards.call(notice, incident, around),
+            await engine.store.read(outbox.beside_revision, incident.id),
+            reply_to=card,
+            silent=incident.closed_at is not None,
         )
     if notice.kind is NotificationKind.REMINDER or notice.kind is NotificationKind.ESCALATION:
-        return _of_paging(notice, incident, around, card)
+        found = _of_paging(notice, incident, around, card)
+        revision = await engine.store.read(outbox.beside_revision, incident.id)
+        return None if found is None else replace(found, revision=revision)
     return RenderedNotification(incident_cards.recovered(notice, incident, around), reply_to=card, silent=True)
 
 
 def _of_paging(
     notice: Notification, incident: Incident, around: common.Around, card: int | None
 ) -> RenderedNotification | None:
-    """A reminder or an escalation; None once somebody has taken the incident or it is over, however late it comes."""
+    """A reminder or an escalation; None where it is still to be posted, and somebody has the incident or it is over."""
     taken = around.acknowledged
-    if incident.closed_at is not None or (taken is not None and taken.void_at is None):
+    over = incident.closed_at is not None or (taken is not None and taken.void_at is None)
+    if over and notice.told_at is None:
         return None
     if notice.kind is NotificationKind.REMINDER:
         return RenderedNotification(reminder_cards.reminder(notice, incident, around), reply_to=card)

@@ -6,6 +6,7 @@ import time
 from cogs.cards.reminder_cards import thread_name
 from cogs.delivery.channel import ClosedError, GoneError, OpsChannel, RefusedMessageError
 from cogs.delivery.delivery_loop import OnProblem
+from opsbot.core.incident import IncidentEventKind, event
 from opsbot.core.model import Incident, Notification
 from opsbot.core.subjects import subject_name
 from opsbot.engine import Engine
@@ -67,8 +68,8 @@ class Threads:
         log.warning("the thread of incident %d was deleted: another is made", incident.id)
         self._bare.add(incident.id)
         await self._engine.store.write(channel_state.forget_thread, incident.id)
-        text = "the thread before this one was deleted; the timeline goes on here"
-        await self._engine.store.write(outbox.line, incident.id, incident.service, self._engine.clock(), text, "🧵")
+        replaced = event(IncidentEventKind.THREAD_REPLACED, self._engine.clock())
+        await self._engine.store.write(outbox.line, incident.id, incident.service, replaced)
 
     async def shut(self, incident: Incident, thread: int, why: str) -> None:
         """Its thread cannot be written in: said in the channel, once."""

@@ -15,6 +15,7 @@ from cogs.interactions.arguments import actor_of, bot_of
 from cogs.interactions.views import TEMPLATE
 from opsbot.core.access import Action, Actor
 from opsbot.core.deployment import Refused
+from opsbot.core.model import Effect
 from opsbot.core.subjects import subject_name, subject_title
 from opsbot.engine import Engine
 
@@ -53,8 +54,8 @@ async def ask_why(engine: Engine, interaction: discord.Interaction, service: str
                 return refusal(refused)
             if incident is None or incident.closed_at is None:
                 return say("opsbot does not remember this incident any more.")
-            text = f"{escape(subject_title(incident.service))} is well again since {moment(incident.closed_at)}."
-            await engine.door.note(who, Action.ACK, incident.service, "button", f"nothing done: {text}")
+            text = f"{escape(subject_title(incident.service))}: the incident was resolved {moment(incident.closed_at)}."
+            await engine.door.note(who, Action.ACK, incident.service, "button", f"nothing done: {text}", Effect.NONE)
             return say(text)
 
         await respond(interaction, Action.ACK, work, service=service or None)
@@ -73,7 +74,7 @@ async def _of_storm(engine: Engine, interaction: discord.Interaction, actor: Act
         if refused is not None:
             return refusal(refused)
         text = "Nothing of it is open and not taken any more."
-        await engine.door.note(who, Action.ACK, "", "button", f"nothing done: {text}")
+        await engine.door.note(who, Action.ACK, "", "button", f"nothing done: {text}", Effect.NONE)
         return say(text)
 
     await respond(interaction, Action.ACK, work)
@@ -101,16 +102,13 @@ async def submitted(engine: Engine, interaction: discord.Interaction, custom_id:
             count = await engine.acknowledgements.take_storm(actor, number, reason)
             if isinstance(count, Refused):
                 return refusal(count)
-            it = "It is yours" if count == 1 else f"These {count} incidents are yours"
+            what, each = ("Acknowledged", "it") if count == 1 else (f"{count} incidents acknowledged", "each")
         else:
             done = await engine.acknowledgements.take(actor, service or None, reason, number)
             if isinstance(done, Refused):
                 return refusal(done)
-            it = "It is yours"
-        return say(
-            f"{it}: no reminders and no escalation. That ends when it is over, and when it gets worse: "
-            "then all are told again."
-        )
+            what, each = "Acknowledged", "it"
+        return say(f"{what}. Reminders and escalation are paused until {each} resolves or gets worse.")
 
     await respond(interaction, Action.ACK, work, service=service or None)
     return True

@@ -115,7 +115,7 @@ async def wrongly_asked(engine: Engine, actor: Actor, action: Action, service: s
     """The refusal of what makes no sense; of who may not ask at all, that comes first. Both are in the audit log."""
     refused = await engine.door.admit(actor, action, service)
     if refused is None:
-        await engine.door.note(actor, action, service, "", f"refused: {wrong.text}")
+        await engine.door.note(actor, action, service, "", wrong)
     return refusal(refused or wrong)
 
 

@@ -14,7 +14,9 @@ from cogs.cards.text import one_line
 from cogs.interactions.response_priority import ResponsePriority
 from opsbot.core.access import Action, Actor, Origin
 from opsbot.core.amounts import parse_duration
+from opsbot.core.deploy_codes import RefusalCode
 from opsbot.core.deployment import RefusalReason, Refused
+from opsbot.core.message import message
 from opsbot.engine import Engine
 
 if TYPE_CHECKING:
@@ -127,7 +129,7 @@ def length_of(text: str | None) -> timedelta | Refused | None:
     try:
         return parse_duration(text.strip().lower().replace(" ", ""))
     except ValueError:
-        return Refused(RefusalReason.BAD_INPUT, f"{text[:40]!r} is no length of time; write 90s, 10m, 1h30m or 7d.")
+        return Refused(RefusalReason.BAD_INPUT, message(RefusalCode.BAD_DURATION, text=text[:40]))
 
 
 def since_of(text: str | None, now: datetime) -> datetime | Refused | None:
@@ -138,4 +140,4 @@ def since_of(text: str | None, now: datetime) -> datetime | Refused | None:
     try:
         return now - length
     except OverflowError:
-        return Refused(RefusalReason.BAD_INPUT, f"{(text or '')[:40]!r} is longer ago than there is a date for.")
+        return Refused(RefusalReason.BAD_INPUT, message(RefusalCode.BAD_PAST, text=(text or "")[:40]))

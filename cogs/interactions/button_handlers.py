@@ -21,8 +21,10 @@ from cogs.interactions.acknowledge_form import ask_why
 from cogs.interactions.answer import Interim, respond
 from cogs.interactions.arguments import Clicks, bot_of
 from opsbot.core.access import Action, Actor
-from opsbot.core.deployment import Deployment, DeploymentKind, RefusalReason, Refused, Release, previous_good
-from opsbot.core.model import Live
+from opsbot.core.deploy_codes import OutcomeCode
+from opsbot.core.deployment import Deployment, DeploymentKind, Refused, Release, no_earlier_release, previous_good
+from opsbot.core.message import message
+from opsbot.core.model import Effect, Live
 from opsbot.engine import Engine
 from opsbot.services.port import LogQuery
 from opsbot.store import ledger
@@ -36,7 +38,7 @@ Press = Callable[[Engine, Actor, str, str], Awaitable[RenderedMessage | Interim]
 
 async def _nothing(engine: Engine, actor: Actor, action: Action, service: str, text: str) -> RenderedMessage:
     """Nothing is done; said to the one who pressed, and to the audit log."""
-    await engine.door.note(actor, action, service, "button", f"nothing done: {text}")
+    await engine.door.note(actor, action, service, "button", f"nothing done: {text}", Effect.NONE)
     return say(text)
 
 
@@ -52,7 +54,7 @@ async def _restart(clicks: Clicks, engine: Engine, actor: Actor, service: str, i
     incident = await engine.look.incident(int(ident[1:])) if ident[1:].isdecimal() else None
     if incident is not None and incident.closed_at is not None:
         since = moment(incident.closed_at)
-        text = f"{escape(service)} is well again since {since}. To restart it all the same: /restart."
+        text = f"{escape(service)}: the incident was resolved {since}. To restart it anyway: /restart."
         return await _nothing(engine, actor, Action.RESTART, service, text)
     before = clicks.before(f"restart:{service}", actor.name)
     if before is not None:
@@ -89,7 +91,7 @@ async def _retry(engine: Engine, actor: Actor, service: str, ident: str) -> Rend
     if latest and latest[0].id != wanted.id:
         text = f"Deployment {latest[0].id} of {escape(service)} came after this one. Use /deploy to deploy anew."
         return await _nothing(engine, actor, Action.DEPLOY, service, text)
-    reason = f"retry of {wanted.id}"
+    reason = message(OutcomeCode.RETRY_OF, deployment=wanted.id)
     if wanted.kind is DeploymentKind.ROLLBACK:
         return await begun(engine, await engine.releases.rollback(actor, service, wanted.release_to, reason))
     return await begun(engine, await engine.releases.deploy(actor, service, wanted.ref, reason))
@@ -104,7 +106,7 @@ async def _now(engine: Engine, actor: Actor, service: str, ident: str) -> Render
     hurried = await engine.releases.now(actor, service, int(ident))
     if isinstance(hurried, Refused):
         return refusal(hurried)
-    return say(f"Deployment {ident} of {escape(service)} waits no longer.")
+    return say(f"Deployment {ident} of {escape(service)} continues now.")
 
 
 async def _stop(
@@ -130,7 +132,7 @@ async def _plan(engine: Engine, service: str) -> tuple[Live, Release] | Refused:
     quarantined = frozenset(await engine.store.read(ledger.quarantined, service))
     target = previous_good(releases, live.release if live else None, quarantined)
     if live is None or target is None:
-        return Refused(RefusalReason.NO_RELEASE, f"{service} has no earlier good release to return to")
+        return no_earlier_release(service)
     return live, target
 
 
@@ -144,7 +146,7 @@ async def _rollback(engine: Engine, actor: Actor, service: str, ident: str) -> R
         return refusal(refused)
     plan = await _plan(engine, service)
     if isinstance(plan, Refused):
-        await engine.door.note(actor, Action.ROLLBACK, service, "button", f"refused: {plan.text}")
+        await engine.door.note(actor, Action.ROLLBACK, service, "button", plan)
         return refusal(plan)
     live, target = plan
     over = await _over(engine, service, ident, live)
@@ -152,7 +154,8 @@ async def _rollback(engine: Engine, actor: Actor, service: str, ident: str) -> R
         return await _nothing(engine, actor, Action.ROLLBACK, service, over)
     expires = int((datetime.now(UTC) + CONFIRM).timestamp())
     name = f"{expires}.{_digest(live, target)}"
-    await engine.door.note(actor, Action.ROLLBACK, service, f"button {ident}", f"asked to confirm {target.name}")
+    asked = f"asked to confirm {target.name}"
+    await engine.door.note(actor, Action.ROLLBACK, service, f"button {ident}", asked, Effect.NONE)
     return RenderedMessage(
         f"Roll {escape(service)} back from {code(live.release)} to {code(target.name)} "
         f"({escape(target.title, 80) or code(target.commit[:10])})? This question ends <t:{expires}:R>.",
@@ -173,7 +176,7 @@ async def _over(engine: Engine, service: str, ident: str, live: Live) -> str:
         incident = await engine.look.incident(int(ident[1:]))
         if incident is not None and incident.closed_at is not None:
             since = moment(incident.closed_at)
-            return f"{escape(service)} is well again since {since}. To roll back all the same: /rollback."
+            return f"{escape(service)}: the incident was resolved {since}. To roll back anyway: /rollback."
     return ""
 
 
@@ -187,7 +190,7 @@ async def _yes(engine: Engine, actor: Actor, service: str, ident: str) -> Render
         return await _nothing(engine, actor, Action.ROLLBACK, service, text)
     plan = await _plan(engine, service)
     if isinstance(plan, Refused):
-        await engine.door.note(actor, Action.ROLLBACK, service, "button", f"refused: {plan.text}")
+        await engine.door.note(actor, Action.ROLLBACK, service, "button", plan)
         return refusal(plan)
     live, target = plan
     if _digest(live, target) != digest:

@@ -144,8 +144,8 @@ def _passes(reply: Status) -> bool:
 def _restarted(reply: Restarted, _: Screen) -> list[str]:
     state = f"{reply.state.activity}, pid {reply.state.pid}" if reply.state.pid else str(reply.state.activity)
     if reply.verified is False:
-        return [f"{plain(reply.service)} restarted, but verification failed: {plain(reply.seen)} (now {state})"]
-    return [f"{plain(reply.service)} restarted: {state}" + (f"; {plain(reply.seen)}" if reply.seen else "")]
+        return [f"{plain(reply.service)} restarted, but verification failed: {show.said(reply.seen)} (now {state})"]
+    return [f"{plain(reply.service)} restarted: {state}" + (f"; {show.said(reply.seen)}" if reply.seen else "")]
 
 
 def _is_up(reply: Restarted) -> bool:
@@ -172,7 +172,10 @@ VERBS: Mapping[str, CliVerb[Any]] = {
     "hold": CliVerb(endpoints.HOLD, lambda one, _: [f"{plain(one.service)} is held: no deploys until `opsbot resume`"]),
     "resume": CliVerb(
         endpoints.RESUME,
-        lambda one, _: [f"{plain(one.service)} {'is resumed' if one.was_held else 'was neither held nor silenced'}"],
+        lambda one, _: [
+            f"{plain(one.service)} {'is resumed' if one.was_held else 'was neither paused nor silenced'}",
+            *(f"{commit[:10]} may be deployed automatically again" for commit in one.unblocked),
+        ],
     ),
     "ack": CliVerb(
         endpoints.ACK,
@@ -292,7 +295,7 @@ def _updated(session: CliSession, reply: UpdateReply) -> tuple[int, UpdateReply]
     """The exit code, and the answer with how its deployment ended."""
     if reply.deployment is None or session.args.no_wait:
         if not session.args.json:
-            print(f"{plain(reply.service)}: {plain(reply.text).removeprefix(reply.service + ': ')}")
+            print(f"{plain(reply.service)}: {show.said(reply.text).removeprefix(reply.service + ': ')}")
         return {"failed": FAILED, "noted": REFUSED, "waiting": REFUSED}.get(reply.outcome, FINE), reply
     out = sys.stderr if session.args.json else sys.stdout
     progress = Progress(out, Paint(on=wants_colour(out)), session.now)

@@ -32,6 +32,7 @@ from opsbot.control.endpoints import MONITOR_FOLLOW
 from opsbot.control.shapes import CheckReply, NoticeReply, ServiceReply, Snapshot
 from opsbot.core.deployment import Deployment
 from opsbot.formatting import duration, since, size
+from opsbot.messages.deployments import deployment_status
 
 RETRY_SECONDS = 2.0
 PIPED = 132
@@ -198,8 +199,8 @@ def _deploys(deployments: Sequence[Deployment], now: datetime, room: int) -> lis
 def _deploy(one: Deployment, now: datetime) -> Text:
     colour = "cyan" if not one.finished else colour_of(one.phase)
     age = since(one.finished_at, now) if one.finished_at else f"{cli_show.took(one, now)}…"
-    said = [(f"#{one.id:<4}", "dim"), (f"{one.phase:<10}", colour), (f"{age:>12}  ", "dim")]
-    note = f"  {plain(one.note)}" if one.note and not one.ok and one.finished else ""
+    said = [(f"#{one.id:<4}", "dim"), (f"{deployment_status(one):<10}", colour), (f"{age:>12}  ", "dim")]
+    note = f"  {cli_show.said(one.note)}" if one.note and not one.ok and one.finished else ""
     what, who = f"  {cli_show.commits_words(one) or one.kind}", f"  {plain(one.actor.name)}"
     return _line(*said, (plain(one.service), "bold"), what, (who, "dim"), (note, colour))
 
@@ -209,7 +210,7 @@ def _phases(one: Deployment, now: datetime) -> Text:
     for step in one.steps:
         mark, colour = step_mark(step)
         end = step.ended_at or now
-        line.append(f" {mark} {plain(step.name)} ", style=colour)
+        line.append(f" {mark} {cli_show.said(step.name)} ", style=colour)
         line.append(duration(max(end - step.started_at, timedelta(0))), style="dim")
     return line
 

@@ -155,14 +155,14 @@ class LastKnown:
         self._names(service)
         with self._store() as db:
             found = ledger.deployments(db, service, limit), incident_repository.incidents(db, service, limit)
-        return History(*found)
+        return replies.history(found)
 
     def incidents(self, service: str | None, limit: int, still_open: bool) -> Incidents:  # noqa: FBT001
         """Incidents."""
         if service is not None and not is_host(service):
             self._names(service)
         with self._store() as db:
-            return Incidents(incident_repository.incidents(db, service, limit, still_open=still_open))
+            return replies.incidents(incident_repository.incidents(db, service, limit, still_open=still_open))
 
     def audit(self, service: str | None, member: str | None, limit: int) -> Audit:
         """The audit log, for root and the owner of the store: nobody is there to ask for a rank.

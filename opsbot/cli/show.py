@@ -9,10 +9,12 @@ from datetime import UTC, datetime, timedelta
 from opsbot.cli.terminal import Cell, Paint, fit, plain, table
 from opsbot.control import shapes
 from opsbot.core.deployment import Deployment, DeploymentStep
-from opsbot.core.model import Incident
+from opsbot.core.message import Message
 from opsbot.core.subjects import subject_name
 from opsbot.core.windows import Window
 from opsbot.formatting import duration, plain_times, since, size, whose
+from opsbot.messages import render
+from opsbot.messages.deployments import deployment_status
 from opsbot.services.port import LogLine, ServiceState
 
 GOOD, BAD, ODD = "green", "red", "yellow"
@@ -56,6 +58,11 @@ def colour_of(word: str) -> str:
 def stamp(at: datetime) -> str:
     """A time as it is shown: in UTC, to the second."""
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def said(value: Message | None) -> str:
+    """A message as text for a terminal."""
+    return plain(plain_times(render(value)))
 
 
 def age(at: datetime, now: datetime) -> str:
@@ -144,7 +151,7 @@ def _notes(one: shapes.ServiceReply, now: datetime) -> Iterator[Cell]:
         yield f"started {one.logins.starts} times in 24 h of {one.logins.limit} logins", ODD
     source = one.source
     if source is not None and source.failing_since:
-        yield f"no news from the source for {age(source.failing_since, now)}: {plain(source.failure)}", ODD
+        yield f"no news from the source for {age(source.failing_since, now)}: {said(source.failure)}", ODD
 
 
 def _reason_words(reason: shapes.StatementReply, health: shapes.HealthReply, now: datetime) -> str:
@@ -241,12 +248,13 @@ def took(one: Deployment, now: datetime) -> str:
 
 
 def deploying_words(one: Deployment, now: datetime) -> str:
-    """A deployment under way, in a line."""
-    return f"deployment {one.id} {one.phase} for {age(one.updated_at, now)}: " + (commits_words(one) or one.kind)
+    """A deployment in progress, in a line."""
+    what = commits_words(one) or one.kind
+    return f"deployment {one.id} {deployment_status(one)} for {age(one.updated_at, now)}: {what}"
 
 
 def step_mark(step: DeploymentStep) -> tuple[str, str]:
-    """Its sign and colour: well, failed, cut short (by the end of opsbot), or under way."""
+    """Its sign and colour: succeeded, failed, interrupted (by the end of opsbot), or in progress."""
     if step.ok is None:
         return ("·", ODD) if step.ended_at else ("…", "cyan")
     return ("✓", GOOD) if step.ok else ("✗", BAD)
@@ -257,25 +265,24 @@ def step_line(step: DeploymentStep, paint: Paint, now: datetime, columns: int) -
     mark, colour = step_mark(step)
     end = step.ended_at or now
     length = duration(max(end - step.started_at, timedelta(0)))
-    note = f"  {plain(plain_times(step.note))}" if step.note else ""
-    words = fit(f"{length:>9}  {plain(step.name)}{note}", columns - 4)
+    note = f"  {said(step.note)}" if step.note else ""
+    words = fit(f"{length:>9}  {said(step.name)}{note}", columns - 4)
     return f"  {paint(mark, colour)} {words}"
 
 
 def outcome(one: Deployment, paint: Paint, now: datetime) -> list[str]:
     """How a deployment ended: one sentence; on a failure the last lines of the step that failed."""
-    unneeded = "nothing to do" if one.ok else "not done"
     where = f" in {one.failed_in}" if one.failed_in and one.failed_in != "pending" else ""
     words = {
         "live": "live",
         "failed": f"failed{where}; nothing live was changed",
-        "undone": f"failed{where} and was undone; the release before is live again",
-        "stuck": f"failed{where} and could not be undone; a human is needed",
-        "skipped": unneeded,
-        "replaced": plain(one.note) or "replaced by another",
-    }.get(one.phase, one.phase)
-    replaced = one.phase == "replaced"
-    note = f": {plain(one.note)}" if one.note and not replaced else ""
+        "undone": f"failed{where}",
+        "stuck": f"failed{where}",
+        "skipped": "nothing to do" if one.ok else "skipped",
+        "replaced": "superseded by",
+    }.get(one.phase, deployment_status(one))
+    between = " " if one.phase == "replaced" else ": "
+    note = f"{between}{said(one.note)}" if one.note else ""
     line = f"deployment {one.id} of {plain(one.service)} after {took(one, now)}: {words}{note}"
     lines = [paint(line, colour_of(one.phase))]
     if not one.ok:
@@ -319,7 +326,7 @@ def history(reply: shapes.History, screen: Screen) -> list[str]:
             (stamp(one.created_at), "dim"),
             (plain(one.service), ""),
             (one.kind, ""),
-            (one.phase, colour_of(one.phase)),
+            (deployment_status(one), colour_of(one.phase)),
             (took(one, now), "dim"),
             (fit(plain(one.actor.name), 24), ""),
             (commits_words(one), ""),
@@ -327,7 +334,7 @@ def history(reply: shapes.History, screen: Screen) -> list[str]:
         for one in reply.deployments
     ]
     lines = [paint("deployments", "bold")]
-    notes_of = {f"#{one.id}": plain(one.note) for one in reply.deployments if one.note and not one.ok}
+    notes_of = {f"#{one.id}": said(one.note) for one in reply.deployments if one.note and not one.ok}
     for row, line in zip(rows, table(rows, paint, "  "), strict=True):
         lines.append(line)
         if row[0][0] in notes_of:
@@ -359,18 +366,18 @@ def why(reply: shapes.WhyReply, screen: Screen) -> list[str]:
     return lines + [f"  {paint(stamp(one.at), 'dim')}  {one.kind:<8}{plain(one.text)}" for one in reply.events]
 
 
-def incident_lines(one: Incident, paint: Paint, now: datetime) -> list[str]:
+def incident_lines(one: shapes.IncidentReply, paint: Paint, now: datetime) -> list[str]:
     """One incident: what, from when to when, what failed because of it, and what was done."""
     if one.closed_at:
         length = duration(max(one.closed_at - one.opened_at, timedelta(0)))
-        ended = f"over after {length}" + (f" ({plain(one.ended_by)})" if one.ended_by else "")
+        ended = f"over after {length}" + (f" ({said(one.ended_by)})" if one.ended_by else "")
         colour = ""
     else:
-        flapping = f", flapping, {one.flaps.count} changes" if one.flaps.flapping else ""
+        flapping = f", flapping, {one.changes} changes" if one.flapping else ""
         ended, colour = f"open for {age(one.opened_at, now)}{flapping}", BAD
     subject = plain(subject_name(one.service))
-    lines = [paint(f"  #{one.id}  {stamp(one.opened_at)}  {subject}  {plain(one.cause)}  {ended}", colour)]
+    lines = [paint(f"  #{one.id}  {stamp(one.opened_at)}  {subject}  {said(one.cause)}  {ended}", colour)]
     for child in one.dependents:
-        to = f" to {stamp(child.well_at)}" if child.well_at else ", not well yet"
-        lines.append(f"        and {plain(child.service)}: {plain(child.cause)}, {stamp(child.failed_at)}{to}")
-    return lines + [f"        {stamp(deed.at)}  {plain(plain_times(deed.text))}" for deed in one.deeds[-5:]]
+        to = f" to {stamp(child.well_at)}" if child.well_at else ", still down"
+        lines.append(f"        and {plain(child.service)}: {said(child.cause)}, {stamp(child.failed_at)}{to}")
+    return lines + [f"        {stamp(deed.at)}  {plain(deed.text)}" for deed in one.deeds[-5:]]

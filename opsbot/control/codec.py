@@ -1,8 +1,8 @@
 """Dataclasses as JSON, and back.
 
 Each field is a key. Times are ISO 8601 in UTC to the millisecond, lengths of time are seconds, time zones IANA names,
-enums their values; tuples, sets and sequences are arrays. Where the JSON of a type differs from its fields, a
-`JsonForm` says how.
+enums their values, messages their English text, "" for none; tuples, sets and sequences are arrays. Where the JSON of a
+type differs from its fields, a `JsonForm` says how.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,6 +13,10 @@ from functools import cache
 from pathlib import PurePath
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+
+from opsbot.core.message import Message, plain
+from opsbot.formatting import plain_times
+from opsbot.messages import render
 
 T = TypeVar("T")
 
@@ -33,6 +37,7 @@ class JsonForm:
 
 
 _PLAIN = JsonForm()
+_MAYBE_MESSAGE = Message | None
 
 
 class Codec:
@@ -58,6 +63,8 @@ class Codec:
             return value.total_seconds()
         if isinstance(value, date | time):
             return value.isoformat()
+        if isinstance(value, Message):
+            return plain_times(render(value))
         if isinstance(value, PurePath | tzinfo):
             return str(value)
         if isinstance(value, Mapping):
@@ -69,13 +76,16 @@ class Codec:
         raise TypeError(f"{type(value).__name__} cannot be sent as JSON")
 
     def _encode_object(self, value: Any) -> dict[str, Any]:
-        form = self._forms.get(type(value), _PLAIN)
+        kind: type = type(value)
+        form = self._forms.get(kind, _PLAIN)
         found: dict[str, Any] = {}
         for one in fields(value):
             if one.name in form.inlined:
                 found |= self._encode_object(getattr(value, one.name))
             elif one.name not in form.hidden:
-                found[form.keys.get(one.name, one.name)] = self.encode(getattr(value, one.name))
+                held = getattr(value, one.name)
+                no_message = held is None and _types(kind)[one.name] == _MAYBE_MESSAGE
+                found[form.keys.get(one.name, one.name)] = "" if no_message else self.encode(held)
         return found | {key: self.encode(computed(value)) for key, computed in form.added.items()}
 
     def decode(self, kind: type[T], value: Any) -> T:
@@ -88,6 +98,10 @@ class Codec:
 
     def _decode(self, kind: Any, value: Any) -> Any:
         origin, parts = get_origin(kind), get_args(kind)
+        if kind == _MAYBE_MESSAGE:
+            return plain(value) if value else None
+        if kind is Message:
+            return plain(value)
         if origin in {Union, UnionType}:
             kinds = [one for one in parts if one is not NoneType]
             # Which of several types a value had, JSON does not say: it is taken as it was sent.

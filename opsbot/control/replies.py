@@ -9,13 +9,16 @@ from opsbot.formatting import plain_times
 from opsbot.messages import render
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
 
+    from opsbot.core.deployment import Deployment
     from opsbot.core.health import CheckHealth
     from opsbot.core.message import Message
     from opsbot.core.model import Acknowledgement, DeliveryTest, Incident, Notification
     from opsbot.core.root_cause import RootCause
     from opsbot.core.status import ServiceHealth
+    from opsbot.engine.services import Resumed
     from opsbot.engine.status import ServiceStatus
     from opsbot.notifications.apprise_sender import SendResult
 
@@ -42,7 +45,7 @@ def statement_reply(value: "Message") -> shapes.StatementReply:
     return shapes.StatementReply(**encode(value), text=_text(value))
 
 
-def _text(value: "str | Message") -> str:
+def _text(value: "str | Message | None") -> str:
     """In plain text."""
     return plain_times(value if isinstance(value, str) else render(value))
 
@@ -56,6 +59,38 @@ def health_reply(health: "ServiceHealth") -> shapes.HealthReply:
         reasons=[statement_reply(one) for one in health.reasons],
         next=[statement_reply(one) for one in health.next],
     )
+
+
+def incident_reply(incident: "Incident", now: "datetime | None" = None) -> shapes.IncidentReply:
+    """One incident. now: until when its downtime counts, where it is open; its last event where not given."""
+    evidence, flaps = incident.evidence, incident.flaps
+    until = incident.closed_at or now or max([incident.opened_at, *(each.at for each in incident.events)])
+    return like(
+        shapes.IncidentReply,
+        incident,
+        ended_by=incident.resolution,
+        downtime=incident.downtime(until),
+        checks=evidence.checks,
+        exit=evidence.exit,
+        log=evidence.log,
+        consequences=evidence.consequences,
+        deeds=[shapes.DeedReply(each.at, _text(each.message)) for each in incident.deeds],
+        dependents=[like(shapes.DependentReply, one) for one in incident.dependents],
+        flapping=flaps.flapping,
+        flapping_since=flaps.since,
+        changes=flaps.count,
+    )
+
+
+def incidents(found: "Iterable[Incident]", *_: object) -> shapes.Incidents:
+    """`incidents`."""
+    return shapes.Incidents([incident_reply(one) for one in found])
+
+
+def history(found: "tuple[Sequence[Deployment], Iterable[Incident]]", *_: object) -> shapes.History:
+    """`history`."""
+    deployments, happened = found
+    return shapes.History(deployments, [incident_reply(one) for one in happened])
 
 
 def service_reply(status: "ServiceStatus") -> shapes.ServiceReply:
@@ -74,6 +109,7 @@ def service_reply(status: "ServiceStatus") -> shapes.ServiceReply:
         live=status.live.release if status.live else None,
         live_since=status.live.since if status.live else None,
         waits=_text(status.waits),
+        incident=incident_reply(status.incident) if status.incident else None,
         logins=shapes.LoginsReply(*status.logins) if status.logins else None,
     )
 
@@ -86,8 +122,15 @@ def status(services: "Iterable[ServiceStatus]", proof: "DeliveryTest | None" = N
 
 def why(account: "RootCause", service: str) -> shapes.WhyReply:
     """`why`."""
-    events = [shapes.WhyEvent(one.at, one.kind, plain_times(one.text)) for one in account.events]
-    return shapes.WhyReply(service, account.known, plain_times(account.line), events)
+    from opsbot.messages.accounts import account_line  # noqa: PLC0415 - for this alone
+
+    events = [shapes.WhyEvent(one.at, one.kind, _text(one.text)) for one in account.events]
+    return shapes.WhyReply(service, account.known, plain_times(account_line(account)), events)
+
+
+def resumed(found: "Resumed", service: str, _reason: str) -> shapes.Resumed:
+    """`resume`."""
+    return shapes.Resumed(service, found.anything, found.commits)
 
 
 def acknowledgement(value: "Acknowledgement", service: str, _reason: str) -> shapes.AcknowledgementReply:
@@ -102,9 +145,10 @@ def trial(sent: "SendResult", notifier: str) -> shapes.NotifyReply:
 
 def notice_reply(notice: "Notification", incident: "Incident | None") -> shapes.NoticeReply:
     """One notice about trouble; `incident` is its subject, where it has one."""
-    text = plain_times(str(notice.body.get("text") or notice.body.get("why") or ""))
+    text = _text(notice.said)
     if incident is not None:
-        text = f"{incident.cause}: {text}" if text else incident.cause
+        cause = _text(incident.cause)
+        text = f"{cause}: {text}" if text else cause
         if notice.kind == "recovered":
-            text = f"over: {incident.cause}" + (f" ({incident.ended_by})" if incident.ended_by else "")
+            text = f"over: {cause}" + (f" ({_text(incident.resolution)})" if incident.resolution is not None else "")
     return like(shapes.NoticeReply, notice, text=text)

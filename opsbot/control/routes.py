@@ -18,7 +18,9 @@ from opsbot.control.peer import caller
 from opsbot.control.snapshot import Snapshots
 from opsbot.control.stream import send
 from opsbot.core.access import Action, Actor
+from opsbot.core.deploy_codes import RefusalCode
 from opsbot.core.deployment import Deployment, RefusalReason, Refused
+from opsbot.core.message import message
 from opsbot.runtime.signals import ReloadRequests
 from opsbot.services.port import LogLine, LogQuery
 
@@ -122,8 +124,8 @@ class Routes:
             self._answers(endpoints.PING, self._ping),
             self._answers(endpoints.STATUS, self._with_proof(look.status)),
             self._answers(endpoints.HEALTH, self._with_proof(look.health)),
-            self._answers(endpoints.HISTORY, look.history, lambda found, *_: shapes.History(*found)),
-            self._answers(endpoints.INCIDENTS, self._incidents, lambda found, *_: shapes.Incidents(found)),
+            self._answers(endpoints.HISTORY, look.history, replies.history),
+            self._answers(endpoints.INCIDENTS, self._incidents, replies.incidents),
             self._answers(endpoints.WHY, look.why, replies.why),
             self._answers(endpoints.LOGS, self._logs, lambda lines, service, *_: shapes.Logs(service, lines)),
             self._follows(endpoints.LOGS_FOLLOW, self._logs_follow),
@@ -139,7 +141,7 @@ class Routes:
             self._answers(endpoints.UPDATE, self._update),
             self._answers(endpoints.ROLLBACK, releases.rollback),
             self._answers(endpoints.HOLD, services.hold, lambda hold, name, _: shapes.Held(name, hold)),
-            self._answers(endpoints.RESUME, services.resume, lambda held, name, _: shapes.Resumed(name, held)),
+            self._answers(endpoints.RESUME, services.resume, replies.resumed),
             self._answers(endpoints.ACK, self.engine.acknowledgements.take, replies.acknowledgement),
             self._answers(endpoints.SILENCE, services.silence),
             self._answers(endpoints.NOTIFY, self.engine.notify, replies.trial),
@@ -204,7 +206,11 @@ class Routes:
     async def _deployment(self, who: Actor, number: int) -> Deployment | Refused:
         refused = await self.engine.door.admit(who, Action.HISTORY)
         found = None if refused else await self.engine.look.deployment(number)
-        return refused or found or Refused(RefusalReason.UNKNOWN_DEPLOYMENT, f"there is no deployment {number}")
+        return (
+            refused
+            or found
+            or Refused(RefusalReason.UNKNOWN_DEPLOYMENT, message(RefusalCode.UNKNOWN_DEPLOYMENT, deployment=number))
+        )
 
     async def _deployment_follow(self, who: Actor, number: int) -> AsyncIterator[Deployment] | Refused:
         found = await self._deployment(who, number)
@@ -253,12 +259,12 @@ class Routes:
         if isinstance(found, Refused):
             return found
         begun = None if found.deployment is None else await self.engine.look.deployment(found.deployment)
-        return replies.like(shapes.UpdateReply, found, service=service, deployment=begun)
+        return replies.like(shapes.UpdateReply, found, service=service, text=found.message, deployment=begun)
 
     async def _reload(self, who: Actor) -> shapes.ReloadWish | Refused:
         refused = await self.engine.door.admit(who, Action.RELOAD)
         if refused is None and self.reload_requests is None:
-            return Refused(RefusalReason.NOT_READY, "this daemon cannot read its configuration anew; restart it")
+            return Refused(RefusalReason.NOT_READY, message(RefusalCode.NO_RELOAD))
         return refused or shapes.ReloadWish(self.reload_requests.reload(who) if self.reload_requests else 0)
 
     async def _reloaded(self, who: Actor) -> shapes.ReloadReply | Refused:

@@ -7,21 +7,22 @@ answered, and the store was read.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import Any
 
 from opsbot.control.codec import Codec, JsonForm
 from opsbot.core.access import Actor
-from opsbot.core.deployment import Deployment, DeploymentStep, Hold, Release
-from opsbot.core.flapping import Flaps
+from opsbot.core.deployment import Deployment, Hold, Refused, Release
 from opsbot.core.health import Verdict
-from opsbot.core.model import Acknowledgement, AuditEntry, Deed, Incident, Silence, SourceState
+from opsbot.core.message import Message
+from opsbot.core.model import Acknowledgement, AuditEntry, Silence, SourceState
 from opsbot.core.status import HealthState, StoppedBy
 from opsbot.core.windows import Maintenance, Span
 from opsbot.formatting import plain_times
 from opsbot.host.figures import HostFigures
 from opsbot.messages import render
+from opsbot.messages.deployments import deployment_status
 from opsbot.services.port import LogLine, ServiceState
 
 
@@ -65,6 +66,53 @@ class HealthReply:
 
 
 @dataclass(frozen=True, slots=True)
+class DeedReply:
+    """Something that happened, or that opsbot or a person did, in an incident."""
+
+    at: datetime
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class DependentReply:
+    """A service that is down because of another's incident."""
+
+    service: str
+    cause: Message
+    failed_at: datetime
+    well_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentReply:
+    """One incident. `cause`: the current one, after the end the last. `downtime`: for how long its subject was down.
+
+    `checks` and `consequences`: name and what was seen, the root-most first. `ended_by`: the resolution, "" while it is
+    open. `changes`: how often it changed, for what flaps.
+    """
+
+    id: int
+    service: str
+    cause: Message
+    opened_at: datetime
+    closed_at: datetime | None
+    called_at: datetime | None
+    ended_by: Message | None
+    downtime: timedelta
+    checks: Sequence[tuple[str, Message]]
+    exit: Message | None
+    log: Sequence[str]
+    deeds: Sequence[DeedReply]
+    deployment: int | None
+    consequences: Sequence[tuple[str, Message]]
+    dependents: Sequence[DependentReply]
+    part_of: int | None
+    flapping: bool
+    flapping_since: datetime | None
+    changes: int
+
+
+@dataclass(frozen=True, slots=True)
 class LoginsReply:
     """The login budget of a Discord bot: its starts in the last 24 hours, and how many logins Discord allows."""
 
@@ -99,7 +147,7 @@ class ServiceReply:
     last_deployment: Deployment | None
     hold: Hold | None
     silence: Silence | None
-    incident: Incident | None
+    incident: IncidentReply | None
     source: SourceState | None
     auto: bool
     because_of: str
@@ -135,7 +183,7 @@ class Status:
 class Incidents:
     """`incidents`: newest first."""
 
-    incidents: Sequence[Incident]
+    incidents: Sequence[IncidentReply]
     daemon: bool = True
 
 
@@ -144,7 +192,7 @@ class History:
     """`history`: newest first."""
 
     deployments: Sequence[Deployment]
-    incidents: Sequence[Incident]
+    incidents: Sequence[IncidentReply]
     daemon: bool = True
 
 
@@ -203,7 +251,7 @@ class Restarted:
     service: str
     state: ServiceState
     verified: bool | None = None
-    seen: str = ""
+    seen: Message | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +260,7 @@ class UpdateReply:
 
     service: str
     outcome: str
-    text: str
+    text: Message
     head: str | None
     deployment: Deployment | None
 
@@ -227,10 +275,11 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """`resume`: whether there was a hold or a silence."""
+    """`resume`: whether there was a hold or a silence; the commits that may be deployed automatically again."""
 
     service: str
     was_held: bool
+    unblocked: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,6 +382,12 @@ def _form(
     return JsonForm(frozenset(hidden.split()), keys, frozenset(inlined.split()), added or {})
 
 
+def _outcome(deployment: Deployment) -> str:
+    """Its note, and the deployment that waits on since this one failed."""
+    note, waits = plain_times(render(deployment.note)), deployment.let_go_on
+    return f"{note} Deployment {waits} waits on.".lstrip() if waits else note
+
+
 def _by(entry: AuditEntry) -> dict[str, str]:
     return {"origin": entry.origin, "id": entry.actor_id, "name": entry.actor_name}
 
@@ -342,23 +397,23 @@ _codec = Codec(
         Actor: _form(hidden="roles owner"),
         AcknowledgementReply: _form(inlined="value"),
         AuditEntry: _form(added={"by": _by}),
-        Deed: _form(added={"text": lambda deed: plain_times(deed.text)}),
         Deployment: _form(
-            actor="by", hidden="revision", added={"finished": attrgetter("finished"), "ok": attrgetter("ok")}
-        ),
-        Flaps: _form(
-            count="changes", since="flapping_since", hidden="changes last", added={"flapping": attrgetter("flapping")}
+            actor="by",
+            hidden="revision",
+            added={
+                "finished": attrgetter("finished"),
+                "ok": attrgetter("ok"),
+                "note": _outcome,
+                "status": deployment_status,
+            },
         ),
         HostReply: _form(inlined="figures"),
-        Incident: _form(inlined="evidence flaps", hidden="revision"),
-        ServiceState: _form(
-            hidden="exit run release revivable parts groups", added={"exit": lambda state: render(state.exit)}
-        ),
+        Refused: _form(message="text"),
+        ServiceState: _form(hidden="run release revivable parts groups"),
         Snapshot: _form(added={"healthy": attrgetter("healthy")}),
         SourceState: _form(hidden="told"),
         Span: _form(inlined="window"),
         Status: _form(added={"healthy": attrgetter("healthy")}),
-        DeploymentStep: _form(added={"note": lambda step: plain_times(step.note)}),
         WindowsReply: _form(inlined="maintenance"),
     }
 )

@@ -4,27 +4,29 @@ A deployment goes
 
     PENDING → FETCHING → PREPARING → INSTALLING → SWITCHING → RESTARTING → VERIFYING → LIVE
 
-and a rollback, whose release already stands on disk, PENDING → SWITCHING → RESTARTING → VERIFYING → LIVE. Either may
-stand in WAITING before SWITCHING, where what runs is not to be replaced yet: a bot in a voice channel with people.
-Up to WAITING nothing live has changed: a failure ends in FAILED and there is nothing to undo. From SWITCHING on, a
-failure goes through UNDOING: the release before is switched back, restarted and looked at, and the deployment ends
-UNDONE (where there was no release before, the service is stopped); when even that fails it ends STUCK and a human is
-called. SKIPPED is the end of one whose commit, once fetched, turned out to need no deploying, and of one that was not
-to be deployed any more when its wait ended.
+and a rollback, whose release is on disk already, PENDING → SWITCHING → RESTARTING → VERIFYING → LIVE. Either may enter
+WAITING before SWITCHING while the running release must not be replaced: a bot in a voice channel with people. Up to
+WAITING nothing live has changed: a failure ends in FAILED and there is nothing to roll back. From SWITCHING on, a
+failure goes through UNDOING: the previous release is switched back, restarted and checked, and the deployment ends
+UNDONE (rolled back; without a previous release the service is stopped). When even that fails it ends STUCK and needs
+attention. SKIPPED is the end of one whose commit, once fetched, needs no deployment, and of one that may not be
+deployed any more when its wait ends.
 
-Another may take the place of one that waits. Until that one is ready (WAITING or SWITCHING) the first stands ASIDE,
-with all that it has prepared: then it is REPLACED, or goes on waiting where the other one failed or was not needed.
+Another deployment may supersede one that waits. Until that one is ready (WAITING or SWITCHING) the first is ASIDE, with
+all that it has prepared: then it is REPLACED, or waits on if the other one failed or was skipped.
 
 Each phase is written to the store *before* its work begins, so that a process that finds an unfinished deployment
 knows the most that can have happened.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
 from opsbot.core.access import Actor
+from opsbot.core.deploy_codes import OutcomeCode, RefusalCode
+from opsbot.core.message import Message, message
 
 
 class DeploymentKind(StrEnum):
@@ -35,7 +37,7 @@ class DeploymentKind(StrEnum):
 
 
 class Phase(StrEnum):
-    """Where a deployment stands."""
+    """The phase of a deployment."""
 
     PENDING = "pending"
     FETCHING = "fetching"
@@ -62,13 +64,13 @@ CHANGED = frozenset({Phase.SWITCHING, Phase.RESTARTING, Phase.VERIFYING, Phase.U
 """Unfinished phases in which something live may have changed."""
 
 TAKEN_UP = CHANGED | {Phase.WAITING}
-"""Unfinished phases that the next opsbot goes on from: all is prepared."""
+"""Unfinished phases that the next opsbot continues from: all is prepared."""
 
 READY = frozenset({Phase.WAITING, Phase.SWITCHING})
-"""Phases that come when all is prepared: whoever stood aside for such a one is replaced."""
+"""Phases in which all is prepared: what was ASIDE for such a deployment is superseded."""
 
 UNREADY_ENDS = frozenset({Phase.FAILED, Phase.SKIPPED})
-"""Ends of one that did not come so far: whoever stood aside for it goes on."""
+"""Ends of one that was never ready: what was ASIDE for it waits on."""
 
 MOVES: Mapping[Phase, frozenset[Phase]] = {
     Phase.PENDING: frozenset({Phase.FETCHING, Phase.WAITING, Phase.SWITCHING, Phase.FAILED}),
@@ -113,25 +115,26 @@ class Commit:
 class DeploymentStep:
     """One thing a deployment did: a phase's work or an install command.
 
-    `output` is the file that keeps all it printed, `tail` its last lines (shown on failure).
-    `ok` is None while it runs.
+    name: a `StepCode`. output: the file that keeps all it printed; tail: its last lines (shown on failure), untrusted.
+    ok: None while it runs.
     """
 
-    name: str
+    name: Message
     phase: Phase
     started_at: datetime
     ended_at: datetime | None = None
     ok: bool | None = None
-    note: str = ""
+    note: Message | None = None
     tail: str = ""
     output: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class DeploymentRequest:
-    """Somebody asks for a deployment.
+    """A request for a deployment.
 
-    `ref` None: the tracked branch. `release` is for rollbacks; None: the previous good one.
+    `ref` None: the tracked branch. `release` is for rollbacks; None: the previous good one. A person's reason is plain
+    text.
     """
 
     service: str
@@ -139,12 +142,15 @@ class DeploymentRequest:
     actor: Actor
     ref: str | None = None
     release: str | None = None
-    reason: str = ""
+    reason: Message | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """One row of the ledger: everything known of one deployment."""
+    """One row of the ledger: everything known of one deployment.
+
+    note: its outcome once it has ended, what superseded it, or the failure it is being rolled back for.
+    """
 
     id: int
     service: str
@@ -154,7 +160,7 @@ class Deployment:
     created_at: datetime
     updated_at: datetime
     ref: str | None = None
-    reason: str = ""
+    reason: Message | None = None
     commit_from: str | None = None
     commit_to: str | None = None
     release_from: str | None = None
@@ -163,13 +169,15 @@ class Deployment:
     commits_total: int = 0
     steps: tuple[DeploymentStep, ...] = ()
     failed_in: Phase | None = None
-    note: str = ""
+    note: Message | None = None
     finished_at: datetime | None = None
     live_at: datetime | None = None
     revision: int = 0
     """Grows with each save: what a message shows is stale while its revision is smaller."""
     instead_of: int | None = None
-    """The deployment that waited, and in whose place this one came."""
+    """The deployment that waited, and that this one is to supersede."""
+    is_live: bool = False
+    """Whether it brought the release that is live now."""
 
     @property
     def finished(self) -> bool:
@@ -183,23 +191,20 @@ class Deployment:
         return self.phase is Phase.LIVE or nothing_to_do if self.finished else None
 
     @property
-    def what(self) -> str:
-        """What it brings, in a word or two."""
-        return (
-            f"the rollback to {self.release_to}"
-            if self.kind is DeploymentKind.ROLLBACK
-            else f"{self.commit_to or '':.10}"
-        )
+    def rolled_back_to(self) -> str | None:
+        """The release that serves since this deployment was rolled back."""
+        release = self.note.params.get("release") if self.note and self.note.code == OutcomeCode.ROLLED_BACK else None
+        return release if isinstance(release, str) else None
 
     @property
     def let_go_on(self) -> int | None:
-        """The deployment that goes on waiting since this one, which was to take its place, did not get ready."""
+        """The deployment that waits on since this one, which was to supersede it, did not get ready."""
         unready = self.phase in UNREADY_ENDS and self.failed_in is not Phase.WAITING
         return self.instead_of if unready else None
 
 
-def advance(deployment: Deployment, to: Phase, now: datetime, note: str | None = None) -> Deployment:
-    """The deployment one move further.
+def advance(deployment: Deployment, to: Phase, now: datetime, note: Message | None = None) -> Deployment:
+    """The deployment one move further; without a note it keeps the one it has.
 
     Raises:
         IllegalMoveError: the table has no such move.
@@ -247,10 +252,10 @@ class RefusalReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """No, and why, in a sentence for the one who asked. `deployment` is the one in the way, where there is one."""
+    """No, and why. `message` says it to whoever asked; `deployment` is the one in the way, if there is one."""
 
     why: RefusalReason
-    text: str
+    message: Message
     deployment: int | None = None
 
 
@@ -264,19 +269,32 @@ class Accepted:
 @dataclass(frozen=True, slots=True)
 class Hold:
     """No deploys until resumed. `waits` is the commit rolled back from, when a rollback caused it: then only automatic
-    deploys wait, and a commit newer than that one ends it.
+    deploys wait, and a commit newer than that one ends it. A person's reason is plain text.
     """
 
     service: str
     actor: str
-    reason: str
+    reason: Message | None
     at: datetime
     waits: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
+class Quarantine:
+    """A commit that opsbot does not deploy automatically: why, and since when. /resume and a deploy by hand lift it."""
+
+    reason: Message | None
+    at: datetime
+
+
+def commit_in(release: str) -> str:
+    """The first characters of the commit that a release is named after (`TIME-COMMIT[-NUMBER]`)."""
+    return release.split("-")[1] if "-" in release else release
+
+
+@dataclass(frozen=True, slots=True)
 class Release:
-    """A release folder that stands complete on disk.
+    """A complete release folder on disk.
 
     good: it was live and verified at some time. abandoned: it was rolled back from since; no rollback returns to it
     unless it is named.
@@ -302,7 +320,7 @@ class DeploymentFacts:
     hold: Hold | None = None
     live: Release | None = None
     releases: tuple[Release, ...] = ()
-    quarantined: frozenset[str] = frozenset()
+    quarantined: Mapping[str, Quarantine] = field(default_factory=dict)
     commit: str | None = None
     older_than_hold: bool = False
     """`commit` is an ancestor of the one that a rollback waits past (a branch set back): not newer."""
@@ -312,32 +330,31 @@ class DeploymentFacts:
 
 def decide(request: DeploymentRequest, facts: DeploymentFacts) -> Accepted | Refused:
     """Whether this may begin now. Rank is asked before, see `opsbot.core.access`."""
+    service = request.service
     if not facts.has_source:
-        return Refused(
-            RefusalReason.NO_SOURCE,
-            f"{request.service} has no source to deploy from: add [services.{request.service}.source]",
-        )
+        return Refused(RefusalReason.NO_SOURCE, message(RefusalCode.NO_SOURCE, service=service))
     if facts.unfinished is not None:
-        return Refused(
-            RefusalReason.BUSY,
-            f"{request.service} is being deployed already (deployment {facts.unfinished})",
-            facts.unfinished,
-        )
+        return busy(service, facts.unfinished)
     if request.kind is DeploymentKind.ROLLBACK:
         return _decide_rollback(request, facts)
     return _decide_deploy(request, facts)
 
 
+def busy(service: str, number: int) -> Refused:
+    """The refusal while that deployment is in progress."""
+    return Refused(RefusalReason.BUSY, message(RefusalCode.BUSY, service=service, deployment=number), number)
+
+
 def follows(waiting: Deployment, branch: str) -> bool:
-    """Whether a deployment brings whatever the tracked branch points to, rather than what a person named."""
+    """Whether a deployment follows the tracked branch, rather than what a person named."""
     return waiting.kind is DeploymentKind.DEPLOY and (waiting.actor.automatic or waiting.ref in {None, branch})
 
 
 def replaces(request: DeploymentRequest, target: str | None, waiting: Deployment, branch: str) -> bool:
-    """Whether this takes the place of a deployment that waits, which has changed nothing live.
+    """Whether this supersedes a deployment that waits, which has changed nothing live.
 
-    target: the commit that a deploy resolves to, the release that a rollback returns to. A person's word goes before
-    any that waits; what comes by itself before what follows the branch. The same is never done twice.
+    target: the commit that a deploy resolves to, the release that a rollback returns to. A person's request supersedes
+    any that waits; an automatic one supersedes what follows the branch. The same is never done twice.
     """
     same = waiting.release_to if request.kind is DeploymentKind.ROLLBACK else waiting.commit_to
     if target is None or (waiting.kind is request.kind and target == same):
@@ -348,62 +365,54 @@ def replaces(request: DeploymentRequest, target: str | None, waiting: Deployment
 
 
 def _decide_deploy(request: DeploymentRequest, facts: DeploymentFacts) -> Accepted | Refused:
-    hold = facts.hold
+    service, hold = request.service, facts.hold
     if hold is not None and hold.waits is None:
-        why = f": {hold.reason}" if hold.reason else ""
-        return Refused(RefusalReason.HELD, f"{request.service} is held by {hold.actor}{why}. Resume it first.")
+        return Refused(
+            RefusalReason.HELD, message(RefusalCode.HELD, service=service, by=hold.actor, reason=hold.reason)
+        )
     if hold is not None and request.actor.automatic and (facts.older_than_hold or facts.commit in {None, hold.waits}):
-        return Refused(
-            RefusalReason.WAITING,
-            f"{request.service} was rolled back: automatic deploys wait for a newer commit, or for resume",
-        )
+        return Refused(RefusalReason.WAITING, message(RefusalCode.AFTER_ROLLBACK, service=service))
     if request.actor.automatic and facts.stopped_by_hand and facts.live is not None:
-        return Refused(
-            RefusalReason.STOPPED_BY_HAND,
-            f"{request.service} was stopped by hand; a deploy by hand starts it",
-        )
+        return Refused(RefusalReason.STOPPED_BY_HAND, message(RefusalCode.STOPPED_BY_HAND, service=service))
     if facts.commit is None:
         return Accepted()
     if facts.live is not None and facts.live.commit == facts.commit:
         return Refused(
-            RefusalReason.ALREADY_LIVE,
-            f"{request.service} already runs {facts.commit[:10]}. To start it anew, use restart.",
+            RefusalReason.ALREADY_LIVE, message(RefusalCode.ALREADY_LIVE, service=service, commit=facts.commit)
         )
-    if request.actor.automatic and facts.commit in facts.quarantined:
-        return Refused(
-            RefusalReason.QUARANTINED,
-            f"{facts.commit[:10]} failed before and is quarantined; a deploy by hand may try it again",
-        )
+    if request.actor.automatic and (blocked := facts.quarantined.get(facts.commit)):
+        words = message(RefusalCode.QUARANTINED, service=service, commit=facts.commit, at=blocked.at)
+        return Refused(RefusalReason.QUARANTINED, words)
     return Accepted()
 
 
 def _decide_rollback(request: DeploymentRequest, facts: DeploymentFacts) -> Accepted | Refused:
+    service, wanted = request.service, request.release
     live = facts.live.name if facts.live else None
-    if request.release is not None:
-        wanted = [
-            r for r in facts.releases if request.release in {r.name, r.commit} or r.commit.startswith(request.release)
-        ]
-        if not wanted:
-            kept = ", ".join(r.name for r in facts.releases) or "none"
+    if wanted is not None:
+        found = next((r for r in facts.releases if wanted in {r.name, r.commit} or r.commit.startswith(wanted)), None)
+        if found is None:
+            kept = tuple(release.name for release in facts.releases)
+            words = message(RefusalCode.NO_SUCH_RELEASE, service=service, release=wanted, kept=kept)
+            return Refused(RefusalReason.NO_RELEASE, words)
+        if found.name == live:
             return Refused(
-                RefusalReason.NO_RELEASE, f"{request.service} keeps no release {request.release}. Kept: {kept}"
+                RefusalReason.ALREADY_LIVE, message(RefusalCode.RELEASE_LIVE, service=service, release=found.name)
             )
-        if wanted[0].name == live:
-            return Refused(RefusalReason.ALREADY_LIVE, f"{request.service} already runs release {wanted[0].name}")
-        return Accepted(wanted[0].name)
+        return Accepted(found.name)
     earlier = previous_good(facts.releases, live, facts.quarantined)
-    if earlier is None:
-        return Refused(RefusalReason.NO_RELEASE, f"{request.service} has no earlier good release to return to")
-    return Accepted(earlier.name)
+    return Accepted(earlier.name) if earlier else no_earlier_release(service)
+
+
+def no_earlier_release(service: str) -> Refused:
+    """The refusal where there is nothing to roll back to."""
+    return Refused(RefusalReason.NO_RELEASE, message(RefusalCode.NO_EARLIER_RELEASE, service=service))
 
 
 def previous_good(
-    releases: tuple[Release, ...], live: str | None, quarantined: frozenset[str] = frozenset()
+    releases: tuple[Release, ...], live: str | None, quarantined: Container[str] = frozenset()
 ) -> Release | None:
-    """The newest good release before the live one, by folder order.
-
-    Those in quarantine, and those that were rolled back from, are passed over.
-    """
+    """The newest good release before the live one, by folder order; not one in quarantine or rolled back from."""
     names = [release.name for release in releases]
     earlier = releases[names.index(live) + 1 :] if live in names else releases
     return next(

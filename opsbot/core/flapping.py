@@ -15,9 +15,6 @@ LOOKS = 20
 LEAST_FAILED = 6
 """Of those: fewer are blips, which `fall` is there to forgive."""
 
-BY_TURNS = "fails and passes by turns"
-"""In the cause of an incident: it flaps without ever having been down."""
-
 
 @dataclass(frozen=True, slots=True)
 class FlapPolicy:

@@ -19,7 +19,7 @@ _WHOLE = 0.8
 class Gauge:
     """A figure as it stands. value is in the threshold's unit.
 
-    cause: the trouble in words, where it is one. words: the figure, for whoever looks. mend: what can be done.
+    cause: what is wrong, where something is. words: the figure, for whoever looks. mend: what can be done.
     """
 
     subject: str

@@ -3,7 +3,7 @@
 A port that refuses makes every HTTP check on it fail; that is one trouble, and the port names it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from opsbot.core.message import Message
@@ -36,16 +36,3 @@ def untangle(failing: Sequence[FailingCheck]) -> tuple[tuple[FailingCheck, ...],
     ordered = sorted(failing, key=lambda each: depth(each.kind))
     consequences = tuple(one for one in ordered if any(_hangs_below(one, root) for root in ordered))
     return tuple(one for one in ordered if one not in consequences), consequences
-
-
-_CHECK = "check "
-
-
-def cause_of(failing: FailingCheck, show: Callable[[Message], str]) -> str:
-    """A failing check as the cause of an incident."""
-    return f"{_CHECK}{failing.name}: {show(failing.seen)}"
-
-
-def is_checks(cause: str) -> bool:
-    """Whether a cause was made by `cause_of`: what is nearer the root may take its place."""
-    return cause.startswith(_CHECK)

@@ -67,6 +67,11 @@ class MessageError(Exception):
         return f"{self.message.code} {dict(self.message.params)}" if self.message.params else self.message.code
 
 
+def message_of(error: Exception) -> Message:
+    """What an error says: its message, or its text where it has none."""
+    return error.message if isinstance(error, MessageError) else plain(str(error) or type(error).__name__)
+
+
 def redacted(value: Message, redact: Callable[[str], str]) -> Message:
     """The message with `redact` applied to each string in it; the same object where that changes nothing."""
     changed = {name: clean for name, each in value.params.items() if (clean := _redacted(each, redact)) != each}

@@ -1,10 +1,13 @@
 """Values shared by the store, the engine and those who show them."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from opsbot.core.flapping import Flaps
+from opsbot.core.incident import IncidentEvent, IncidentEventKind, first_cause
+from opsbot.core.message import Message, decode, plain
+from opsbot.core.recovery import RecoveryState
 
 
 class NotificationKind(StrEnum):
@@ -61,6 +64,14 @@ class Notification:
     storm: int | None = None
     """The storm that tells it first; it may have a card of its own later."""
 
+    @property
+    def said(self) -> Message | None:
+        """What it says beside its subject: an event, a sentence, a reason."""
+        found = next((each for name in ("event", "text", "why") if (each := self.body.get(name))), None)
+        if isinstance(found, dict):
+            return decode(found)
+        return plain(str(found)) if found is not None else None
+
 
 ADVICE = "the mend"
 """The name under which a trouble of the host carries what can be done about it, beside what was seen."""
@@ -68,33 +79,25 @@ ADVICE = "the mend"
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What an incident rests on, taken when it was opened. All strings but `check` may be untrusted.
+    """What an incident rests on, taken at its newest failure. What was seen and logged may be untrusted.
 
     checks: each failing check's name and what it saw, the root-most first. consequences: likewise, those that hang
     below one of `checks` (`opsbot.core.layers`) and fail because of it. exit: how the process ended, where it did.
-    log: the last lines the service wrote.
+    log: the last lines that the failing run wrote.
     """
 
-    checks: tuple[tuple[str, str], ...] = ()
-    exit: str = ""
+    checks: tuple[tuple[str, Message], ...] = ()
+    exit: Message | None = None
     log: tuple[str, ...] = ()
-    consequences: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Deed:
-    """Something opsbot or a person did, or will do, about an incident."""
-
-    at: datetime
-    text: str
+    consequences: tuple[tuple[str, Message], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Dependent:
-    """A service that is not well because of another's incident. `cause` is what was seen of it, untrusted."""
+    """A service that is down because of another's incident. `cause` is what was seen of it."""
 
     service: str
-    cause: str
+    cause: Message
     failed_at: datetime
     well_at: datetime | None = None
 
@@ -108,28 +111,50 @@ class Incident:
 
     id: int
     service: str
-    cause: str
+    cause: Message
+    """What is wrong now; after the end, what was wrong last. What it began with is in the first event."""
     opened_at: datetime
     evidence: Evidence
-    deeds: tuple[Deed, ...] = ()
+    events: tuple[IncidentEvent, ...] = ()
     deployment: int | None = None
     """The last deployment before it began."""
     called_at: datetime | None = None
     closed_at: datetime | None = None
-    ended_by: str = ""
+    resolution: Message | None = None
     revision: int = 0
     part_of: int | None = None
     """The incident it turned out to be part of, and was folded into."""
     dependents: tuple[Dependent, ...] = ()
     flaps: Flaps = field(default_factory=Flaps)
     """While it flaps, and after it did: how often it changed."""
+    recovery: RecoveryState = field(default_factory=RecoveryState)
+    """What was tried, by whom."""
+    down_since: datetime | None = None
+    """Since when its subject is down; None while it is not, as between the failures of what flaps."""
+    down_for: timedelta = timedelta(0)
+    """How long it was down before that, in this incident."""
+
+    @property
+    def deeds(self) -> tuple[IncidentEvent, ...]:
+        """What happened and was done after it was opened, as far as a card lists it."""
+        return tuple(each for each in self.events if each.listed and each.kind != IncidentEventKind.OPENED)
+
+    @property
+    def first_cause(self) -> Message:
+        """What it began with."""
+        return first_cause(self.events) or self.cause
+
+    def downtime(self, now: datetime) -> timedelta:
+        """For how long its subject was down until `now`."""
+        current = timedelta(0) if self.down_since is None else max(now - self.down_since, timedelta(0))
+        return self.down_for + current
 
 
 @dataclass(frozen=True, slots=True)
 class Acknowledgement:
     """Somebody has taken an incident upon them: no reminders, no escalation.
 
-    void_at: when it got worse, from when on it does not count; void_why: how.
+    void_at: when it got worse, from when on it does not count; void_why: the event that made it worse.
     """
 
     incident: int
@@ -137,7 +162,7 @@ class Acknowledgement:
     reason: str
     at: datetime
     void_at: datetime | None = None
-    void_why: str = ""
+    void_why: Message | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,9 +228,18 @@ class SourceState:
     asked_at: datetime | None = None
     answered_at: datetime | None = None
     failing_since: datetime | None = None
-    failure: str = ""
+    failure: Message | None = None
     told: bool = False
     noted: str | None = None
+
+
+class Effect(StrEnum):
+    """Whether what was asked for was done."""
+
+    DONE = "done"
+    REFUSED = "refused"
+    NONE = "none"
+    """Allowed, and nothing was to be done, or a confirmation was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,3 +256,4 @@ class AuditEntry:
     detail: str
     allowed: bool
     result: str
+    effect: Effect = Effect.DONE

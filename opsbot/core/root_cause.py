@@ -6,11 +6,13 @@ its beginning, the deployments and what people did before it.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from opsbot.core import journal_reasons
-from opsbot.core.deployment import Deployment, DeploymentKind, Phase
+from opsbot.core.deployment import CHANGED, Deployment, DeploymentKind, Phase
+from opsbot.core.incident import UNLISTED, AccountCode, IncidentEventKind, exit_of
+from opsbot.core.message import Message, message, plain
 from opsbot.core.model import AuditEntry, Dependent, Incident
 
 AFTER = timedelta(hours=2)
@@ -20,8 +22,26 @@ SHORTLY = timedelta(minutes=5)
 AROUND = timedelta(minutes=2)
 """What systemd says this long before and after a beginning, belongs to it."""
 DEEDS = 3
+_ENDED = {
+    Phase.LIVE: "went live",
+    Phase.FAILED: "failed",
+    Phase.UNDONE: "was rolled back",
+    Phase.STUCK: "needs attention",
+    Phase.SKIPPED: "was skipped",
+    Phase.REPLACED: "was superseded",
+}
 
-Parts = tuple[str | datetime, ...]
+Part = str | datetime | Message
+Parts = tuple[Part, ...]
+
+
+_NO_DEEDS = UNLISTED | {
+    IncidentEventKind.OPENED,
+    IncidentEventKind.UNSEEN_BEFORE,
+    IncidentEventKind.FLAPPING,
+    IncidentEventKind.RESTARTING,
+}
+"""Events that say nothing of what was done about an incident, or are counted."""
 
 
 class TimelineEntryKind(StrEnum):
@@ -37,11 +57,11 @@ class TimelineEntryKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TimelineEntry:
-    """One thing that happened. `text` may be untrusted."""
+    """One thing that happened."""
 
     at: datetime
     kind: TimelineEntryKind
-    text: str
+    text: Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,26 +90,11 @@ class RootCauseFacts:
 
 @dataclass(frozen=True, slots=True)
 class RootCause:
-    """The line, in pieces so that its times can be shown as each front end shows times; and what it rests on."""
+    """The line, in pieces so that each front end shows times and messages in its own way; and what it rests on."""
 
     parts: Parts
     events: tuple[TimelineEntry, ...] = ()
     known: bool = True
-
-    @property
-    def line(self) -> str:
-        """The line as plain text, times in UTC."""
-        day = ""
-        out = []
-        for part in self.parts:
-            if isinstance(part, str):
-                out.append(part)
-                continue
-            at = part.astimezone(UTC)
-            date = f"{at:%Y-%m-%d} "
-            out.append(f"{'' if date == day else date}{at:%H:%M:%S}")
-            day = date
-        return "".join(out)
 
 
 def find_root_cause(facts: RootCauseFacts) -> RootCause:
@@ -101,23 +106,13 @@ def find_root_cause(facts: RootCauseFacts) -> RootCause:
         return _no_trouble(facts)
     began = facts.incident.opened_at if facts.incident is not None else one.failed_at if one else facts.now
     parts = (*_beginning(facts, one, began), *_after(facts, began), *_done(facts), *_ending(facts, one), ".")
-    return RootCause(_tidied(parts), tuple(sorted(_events(facts, one, began), key=lambda event: event.at)))
+    return RootCause(parts, tuple(sorted(_events(facts, one, began), key=lambda event: event.at)))
 
 
 def _dependent(facts: RootCauseFacts) -> Dependent | None:
     """How it is listed in the incident of another."""
     found = facts.root.dependents if facts.root is not None else ()
     return next((one for one in found if one.service == facts.service), None)
-
-
-def _tidied(parts: Parts) -> Parts:
-    """Without doubled full stops, where a cause ends with one of its own."""
-    out: list[str | datetime] = []
-    for part in parts:
-        if part == "." and out and isinstance(out[-1], str):
-            out[-1] = out[-1].rstrip(".")
-        out.append(part)
-    return tuple(out)
 
 
 def _span(length: timedelta) -> str:
@@ -134,44 +129,55 @@ def _span(length: timedelta) -> str:
 def _beginning(facts: RootCauseFacts, one: Dependent | None, began: datetime) -> Parts:
     incident, root = facts.incident, facts.root
     if root is not None:
-        cause = incident.cause if incident is not None else one.cause if one is not None else ""
+        cause = incident.first_cause if incident is not None else one.cause if one is not None else plain("?")
         failed = one.failed_at if one is not None else began
         return (
             failed,
-            f" {facts.service} was not well ({cause}) because of {root.service}: {root.cause} (incident {root.id}), ",
-            "since ",
+            f" {facts.service} was down (",
+            cause,
+            f") because of {root.service}: ",
+            root.first_cause,
+            f" (incident {root.id}), since ",
             root.opened_at,
         )
     if incident is None:
         return ()
     if incident.flaps.count and incident.flaps.last is not None:
         span = _span(incident.flaps.last - began)
-        return began, f" {facts.service} flapped, {incident.flaps.count} changes in {span}: {incident.cause}"
+        return began, f" {facts.service} flapped, {incident.flaps.count} changes in {span}: ", incident.cause
     reason = _reason(facts, began)
-    return began, f" {facts.service} was not well: {incident.cause}" + (f"; {reason}" if reason else "")
+    return began, f" {facts.service} went down: ", incident.first_cause, *(("; ", reason) if reason is not None else ())
 
 
 def _around(facts: RootCauseFacts, began: datetime) -> list[journal_reasons.Said]:
     return [(at, text) for at, text in facts.said or () if began - AROUND <= at <= began + AROUND]
 
 
-def _reason(facts: RootCauseFacts, began: datetime) -> str:
+def _reason(facts: RootCauseFacts, began: datetime) -> Part | None:
     said = _around(facts, began)
     # What it said before the last stop was of an earlier run, and explains that one's end.
     since = journal_reasons.stop(one for one in said if one[0] < began)
     found = next(journal_reasons.reasons(one for one in said if since is None or one[0] >= since), None)
     if found is not None:
         return found[1]
-    exit_text = facts.incident.evidence.exit if facts.incident is not None else ""
-    return exit_text if exit_text and facts.incident is not None and exit_text not in facts.incident.cause else ""
+    incident = facts.incident
+    end = incident.evidence.exit if incident is not None else None
+    return end if end is not None and incident is not None and end != exit_of(incident.first_cause) else None
 
 
 def _culprit(facts: RootCauseFacts, began: datetime) -> Deployment | None:
-    """The deployment that went live, or was undone, last before it began, where that is not long ago."""
-    for deployment in facts.deployments:
-        at = deployment.live_at or deployment.finished_at
-        if at is not None and deployment.phase in {Phase.LIVE, Phase.UNDONE, Phase.STUCK} and at <= began:
-            return deployment if began - at <= AFTER else None
+    """The deployment that brought the release that was live when it began, if that was not long before."""
+    lives = [each for each in facts.deployments if each.live_at is not None and each.live_at <= began]
+    live = max(lives, key=lambda each: each.live_at or began, default=None)
+    return live if live is not None and live.live_at is not None and began - live.live_at <= AFTER else None
+
+
+def _in_progress(facts: RootCauseFacts, began: datetime) -> Deployment | None:
+    """The deployment whose release ran when it began and was not verified, or was being rolled back."""
+    for each in facts.deployments:
+        started = min((step.started_at for step in each.steps if step.phase in CHANGED), default=None)
+        if started is not None and started <= began and (each.finished_at is None or began <= each.finished_at):
+            return each
     return None
 
 
@@ -193,13 +199,15 @@ def _after(facts: RootCauseFacts, began: datetime) -> Parts:
     if facts.root is not None:
         return ()
     if facts.before is not None and facts.before.closed_at is not None:
-        return f", at first because of {facts.before.service}, which was well again ", facts.before.closed_at
+        return f", at first because of {facts.before.service}, which recovered ", facts.before.closed_at
     person, deployment = _person(facts, began), _culprit(facts, began)
     if person is not None:
         return (f", {_span(began - person.at)} after {person.actor_name} restarted it",)
+    if (current := _in_progress(facts, began)) is not None:
+        ended = _ENDED.get(current.phase)
+        return (f", during {_what(current)}{f', which {ended}' if ended else ''}",)
     if deployment is not None:
-        at = deployment.live_at or deployment.finished_at or began
-        return (f", {_span(began - at)} after {_what(deployment)}",)
+        return (f", {_span(began - (deployment.live_at or began))} after {_what(deployment)}",)
     return ()
 
 
@@ -208,14 +216,14 @@ def _done(facts: RootCauseFacts) -> Parts:
     incident = facts.incident if facts.root is None else facts.root
     if incident is None:
         return ()
-    restarts = [deed for deed in incident.deeds if deed.text.startswith("restart ")]
-    others = [deed for deed in incident.deeds if deed not in restarts]
-    parts: list[str | datetime] = []
+    restarts = [each for each in incident.events if each.kind == IncidentEventKind.RESTARTING]
+    others = [each for each in incident.events if each.kind not in _NO_DEEDS]
+    parts: list[Part] = []
     if restarts:
         count = f"{len(restarts)} times by opsbot, last " if len(restarts) > 1 else "by opsbot "
         parts += [f"; restarted {count}", restarts[-1].at]
-    for deed in others[-DEEDS:]:
-        parts += [f"; {deed.text} ", deed.at]
+    for each in others[-DEEDS:]:
+        parts += ["; ", each.message, " ", each.at]
     return tuple(parts)
 
 
@@ -223,18 +231,18 @@ def _ending(facts: RootCauseFacts, one: Dependent | None) -> Parts:
     incident, root = facts.incident, facts.root
     if root is not None:
         if one is not None and one.well_at is not None:
-            return "; well again ", one.well_at
+            return "; recovered ", one.well_at
         if root.closed_at is not None:
-            return f"; {root.service} is well again since ", root.closed_at, f", {facts.service} is not known to be"
-        return (f"; neither is well yet, {_span(facts.now - root.opened_at)} on",)
+            return f"; {root.service} has recovered since ", root.closed_at, f", {facts.service} is not known to have"
+        return (f"; both are still down after {_span(facts.now - root.opened_at)}",)
     if incident is None:
         return ()
     if incident.closed_at is None and incident.flaps.flapping and incident.flaps.last is not None:
         return "; it last changed ", incident.flaps.last, ", and is over once it is calm"
     if incident.closed_at is None:
-        return (f"; not well yet, {_span(facts.now - incident.opened_at)} on",)
-    how = f" ({incident.ended_by})" if incident.ended_by else ""
-    return "; well again ", incident.closed_at, f" after {_span(incident.closed_at - incident.opened_at)}{how}"
+        return (f"; still down after {_span(facts.now - incident.opened_at)}",)
+    how: Parts = (" (", incident.resolution, ")") if incident.resolution is not None else ()
+    return "; recovered ", incident.closed_at, f" after {_span(incident.downtime(incident.closed_at))}", *how
 
 
 def _stopped(facts: RootCauseFacts) -> RootCause:
@@ -242,18 +250,18 @@ def _stopped(facts: RootCauseFacts) -> RootCause:
     last = facts.deployments[0] if facts.deployments else None
     if last is not None and _stopped_by(last, at):
         parts = (f"{facts.service} was stopped by opsbot", *((" at ", at) if at is not None else ()))
-        why = f": {_what(last)} was undone, and there was no release before. The next deploy starts it."
+        why = f": {_what(last)} was rolled back, and there was no earlier release. The next deploy starts it."
         events = tuple(each for each in _events(facts, None, facts.now) if each.kind is TimelineEntryKind.DEPLOY)
         return RootCause((*parts, why), events)
     when: Parts = (" at ", at) if at is not None else ()
     unknown = "" if at is not None else "; when is not known"
     parts = (f"{facts.service} was stopped by hand", *when, f"{unknown}: it is left alone until somebody starts it.")
-    events = (TimelineEntry(at, TimelineEntryKind.PERSON, "stopped by hand"),) if at is not None else ()
+    events = (TimelineEntry(at, TimelineEntryKind.PERSON, plain("stopped by hand")),) if at is not None else ()
     return RootCause(parts, events)
 
 
 def _stopped_by(last: Deployment, at: datetime | None) -> bool:
-    """Whether that deployment's end is the stop of `at`: it was undone, and there was nothing to go back to."""
+    """Whether that deployment's end is the stop of `at`: it failed, and there was nothing to roll back to."""
     ended = last.finished_at
     if last.phase is not Phase.UNDONE or last.release_from is not None or ended is None:
         return False
@@ -281,26 +289,34 @@ def _events(facts: RootCauseFacts, one: Dependent | None, began: datetime) -> It
     for deployment in facts.deployments[:5]:
         at = deployment.live_at or deployment.finished_at
         if at is not None:
-            yield TimelineEntry(at, TimelineEntryKind.DEPLOY, f"{_what(deployment)}: {deployment.phase}")
+            ended = _ENDED.get(deployment.phase, deployment.phase)
+            yield TimelineEntry(at, TimelineEntryKind.DEPLOY, plain(f"{_what(deployment)} {ended}"))
     for deed in facts.deeds[:5]:
-        yield TimelineEntry(deed.at, TimelineEntryKind.PERSON, f"{deed.action} by {deed.actor_name}: {deed.result}")
+        yield TimelineEntry(
+            deed.at, TimelineEntryKind.PERSON, plain(f"{deed.action} by {deed.actor_name}: {deed.result}")
+        )
     for at, text in _around(facts, began)[-10:]:
-        yield TimelineEntry(at, TimelineEntryKind.MANAGER, text)
+        yield TimelineEntry(at, TimelineEntryKind.MANAGER, plain(text))
     for incident in (facts.root, facts.before, facts.incident):
         if incident is None:
             continue
-        yield TimelineEntry(
-            incident.opened_at,
-            TimelineEntryKind.TROUBLE,
-            f"incident {incident.id} of {incident.service}: {incident.cause}",
-        )
-        for each in incident.deeds:
-            yield TimelineEntry(each.at, TimelineEntryKind.DEED, each.text)
+        yield TimelineEntry(incident.opened_at, TimelineEntryKind.TROUBLE, _of_incident(incident, incident.first_cause))
+        for each in incident.events:
+            if each.kind != IncidentEventKind.OPENED:
+                yield TimelineEntry(each.at, TimelineEntryKind.DEED, each.message)
         if incident.closed_at is not None:
             yield TimelineEntry(
-                incident.closed_at, TimelineEntryKind.WELL, f"incident {incident.id} ended: {incident.ended_by}"
+                incident.closed_at, TimelineEntryKind.WELL, _of_incident(incident, incident.resolution, ended=True)
             )
     if one is not None:
-        yield TimelineEntry(one.failed_at, TimelineEntryKind.TROUBLE, f"{one.service}: {one.cause}")
+        down = message(IncidentEventKind.DEPENDENT_DOWN, service=one.service, cause=one.cause)
+        yield TimelineEntry(one.failed_at, TimelineEntryKind.TROUBLE, down)
         if one.well_at is not None:
-            yield TimelineEntry(one.well_at, TimelineEntryKind.WELL, f"{one.service} is well again")
+            yield TimelineEntry(
+                one.well_at, TimelineEntryKind.WELL, message(IncidentEventKind.DEPENDENT_UP, service=one.service)
+            )
+
+
+def _of_incident(incident: Incident, about: Message | None, *, ended: bool = False) -> Message:
+    code = AccountCode.INCIDENT_ENDED if ended else AccountCode.INCIDENT_OPENED
+    return message(code, incident=incident.id, service=incident.service, about=about)

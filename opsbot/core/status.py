@@ -532,7 +532,7 @@ def deployment_waits(deployment: Deployment | None) -> str | Message:
     if deployment is None or deployment.phase is not Phase.WAITING or not deployment.steps:
         return ""
     last = deployment.steps[-1]
-    return last.note if last.phase is Phase.WAITING else ""
+    return last.note or "" if last.phase is Phase.WAITING else ""
 
 
 def _next(facts: StatusFacts, health: ServiceHealth) -> Iterator[Message]:

@@ -1,25 +1,28 @@
 """What to do about the commit a tracked branch points to: the one decision of the poll.
 
-`Deployer.start` asks `opsbot.core.deployment.decide` again, with the facts of its own moment; this decision comes first
-because the poll, unlike a person, must say each thing once and must not repeat a failure every few minutes.
+`Deployer.start` calls `opsbot.core.deployment.decide` again, with the facts of its own moment; this decision comes
+first because the poll, unlike a person, must report each thing once and must not repeat a failure every few minutes.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from opsbot.core.deployment import Deployment, DeploymentKind, Hold, Phase
+from opsbot.core.deploy_codes import NoteCode, UpdateCode
+from opsbot.core.deployment import Deployment, DeploymentKind, Hold, Phase, Quarantine
+from opsbot.core.message import Message, Param, message
 
 FIRST_RETRY = timedelta(minutes=5)
 LONGEST_RETRY = timedelta(hours=1)
 NO_FAILURES = frozenset({Phase.LIVE, Phase.SKIPPED, Phase.REPLACED})
+_TRIED = frozenset({Phase.LIVE, Phase.FAILED, Phase.UNDONE, Phase.STUCK})
 NAMED = 4
 NAME_MOST = 80
 
 
 class UpdateReason(StrEnum):
-    """Why a new commit is not deployed by itself: a closed list, part of the notice's key."""
+    """Why a new commit is not deployed automatically: a closed list, part of the notice's key."""
 
     HELD = "held"
     WAITING = "waiting"
@@ -29,7 +32,7 @@ class UpdateReason(StrEnum):
     IGNORED = "ignored"
     NEEDS_LOOK = "needs-look"
     KEPT = "kept"
-    """Something asks that nothing be deployed by itself now, a maintenance window for one."""
+    """An inhibitor, a maintenance window for one, keeps automatic deploys back."""
     REFUSED = "refused"
 
 
@@ -46,14 +49,13 @@ class Attention:
     unknown: bool = False
 
     @property
-    def words(self) -> str:
-        """Why a person should look, "" where none needs to. Holds names of files, which are untrusted."""
+    def reason(self) -> Message | None:
+        """Why a person should look, None where none needs to."""
         if self.unknown:
-            return "the live commit is gone from the repository, so what this one changes cannot be told"
+            return message(UpdateCode.LIVE_UNKNOWN)
         if not self.files:
-            return ""
-        native = f" (with native code: {_some(self.native)})" if self.native else ""
-        return f"changes {_some(self.files)}{native}"
+            return None
+        return message(UpdateCode.NEEDS_APPROVAL, files=_some(self.files), native=_some(self.native))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +63,10 @@ class UpdateFacts:
     """The commit and all that bears on it. `deployments` of this service, newest first.
 
     live: the commit that runs. older_than_hold: the commit is an ancestor of the one a rollback waits past. unchanged:
-    the branch pointed there at the last look already. only: the ignore patterns that cover every file that differs from
-    the live commit, none where they do not. attention: what else differs from it that is not deployed unseen. kept: why
-    nothing is deployed by itself now, in words.
+    the branch pointed there at the last poll already. only: the ignore patterns that cover every file that differs from
+    the live commit, none where they do not. attention: what else differs from it and needs approval. kept: why
+    automatic deploys are inhibited now. resumed: somebody resumed the service since the last attempt, so that a failed
+    commit is retried at once.
     """
 
     head: str
@@ -72,11 +75,12 @@ class UpdateFacts:
     live: str | None = None
     hold: Hold | None = None
     older_than_hold: bool = False
-    quarantined: Mapping[str, str] | None = None
+    quarantined: Mapping[str, Quarantine] = field(default_factory=dict)
     unchanged: bool = False
     only: tuple[str, ...] = ()
     attention: Attention = Attention()
-    kept: str = ""
+    kept: Message | None = None
+    resumed: bool = False
     deployments: tuple[Deployment, ...] = ()
 
 
@@ -87,10 +91,10 @@ class DeployUpdate:
 
 @dataclass(frozen=True, slots=True)
 class AnnounceUpdate:
-    """Tell once that it is there and not deployed. `text` is the reason in words, and may hold untrusted text."""
+    """Report once that it is there and not deployed."""
 
     because: UpdateReason
-    text: str
+    reason: Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +106,7 @@ class AwaitUpdate:
 
 @dataclass(frozen=True, slots=True)
 class NoUpdate:
-    """Nothing to do, and nothing to tell that was not told."""
+    """Nothing to do, and nothing new to report."""
 
 
 def retry_after(failures: int) -> timedelta:
@@ -116,43 +120,56 @@ def about(deployment: Deployment, commit: str) -> bool:
 
 
 def weigh(sight: UpdateFacts) -> DeployUpdate | AnnounceUpdate | AwaitUpdate | NoUpdate:
-    """What to do about the commit. Asked only while no deployment of the service is under way, but one that waits."""
+    """What to do about the commit. Called only while no deployment of the service is in progress, or one waits."""
     if sight.head == sight.live:
         return NoUpdate()
     hold = sight.hold
     if hold is not None and hold.waits is None:
-        return AnnounceUpdate(UpdateReason.HELD, f"held by {hold.actor}" + (f": {hold.reason}" if hold.reason else ""))
+        return AnnounceUpdate(UpdateReason.HELD, message(UpdateCode.HELD, by=hold.actor, reason=hold.reason))
     latest = sight.deployments[0] if sight.deployments else None
-    just_told = latest is not None and sight.head in {latest.commit_to, latest.commit_from, latest.ref}
+    just_reported = latest is not None and sight.head in {latest.commit_to, latest.commit_from, latest.ref}
     if hold is not None and (sight.head == hold.waits or sight.older_than_hold):
         # The rollback's own card has said it of the commit that was rolled back.
-        words = "it is not newer than the commit rolled back; automatic deploys wait for a newer one, or for resume"
-        return NoUpdate() if just_told else AnnounceUpdate(UpdateReason.WAITING, words)
-    if sight.quarantined and sight.head in sight.quarantined:
-        words = (
-            f"it failed before and is quarantined ({sight.quarantined[sight.head]}); a deploy by hand may try it again"
-        )
-        return NoUpdate() if just_told else AnnounceUpdate(UpdateReason.QUARANTINED, words)
+        code = UpdateCode.ROLLED_BACK_COMMIT if sight.head == hold.waits else UpdateCode.NOT_NEWER
+        return NoUpdate() if just_reported else AnnounceUpdate(UpdateReason.WAITING, message(code))
+    if blocked := sight.quarantined.get(sight.head):
+        reason = message(UpdateCode.QUARANTINED, at=blocked.at)
+        return NoUpdate() if just_reported else AnnounceUpdate(UpdateReason.QUARANTINED, reason)
     person = _replaced_by(sight)
     if person is not None:
-        return AnnounceUpdate(
-            UpdateReason.BY_HAND, f"{person} deployed another commit by hand since; it stays until the branch moves"
-        )
+        return AnnounceUpdate(UpdateReason.BY_HAND, message(UpdateCode.BY_HAND, by=person))
     if not sight.auto:
-        return AnnounceUpdate(UpdateReason.MANUAL, "automatic deploys are off for this service")
+        return AnnounceUpdate(UpdateReason.MANUAL, message(UpdateCode.MANUAL))
     if sight.only:
-        return AnnounceUpdate(UpdateReason.IGNORED, f"it changes only {', '.join(sight.only)}")
-    if sight.attention.words:
-        return AnnounceUpdate(UpdateReason.NEEDS_LOOK, f"{sight.attention.words}: a person should look")
+        return AnnounceUpdate(UpdateReason.IGNORED, message(UpdateCode.IGNORED, patterns=sight.only))
+    if change := sight.attention.reason:
+        return AnnounceUpdate(UpdateReason.NEEDS_LOOK, change)
     again = _again(sight)
     return AnnounceUpdate(UpdateReason.KEPT, sight.kept) if sight.kept and isinstance(again, DeployUpdate) else again
 
 
-def _some(names: Sequence[str]) -> str:
+def history_of(deployments: Sequence[Deployment], commit: str) -> Message | None:
+    """What became of a commit that was deployed before, None where it was not. `deployments` newest first."""
+    after: Deployment | None = None
+    for each in deployments:
+        if about(each, commit) and each.finished_at is not None and each.phase in _TRIED:
+            if each.phase is not Phase.LIVE:
+                code = UpdateCode.FAILED_BEFORE if each.phase is Phase.FAILED else UpdateCode.ROLLED_BACK_BEFORE
+                return message(code, at=each.finished_at)
+            if after is None or after.finished_at is None:
+                return None
+            back = after.kind is DeploymentKind.ROLLBACK
+            return message(UpdateCode.ROLLED_BACK_BEFORE if back else UpdateCode.REPLACED_BEFORE, at=after.finished_at)
+        if each.phase is Phase.LIVE:
+            after = each
+    return None
+
+
+def _some(names: Sequence[str]) -> tuple[Param, ...]:
     """The first few of them, and how many more there are."""
     more = len(names) - NAMED
-    shown = (name if len(name) <= NAME_MOST else f"…{name[1 - NAME_MOST :]}" for name in names[:NAMED])
-    return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
+    shown = [name if len(name) <= NAME_MOST else f"…{name[1 - NAME_MOST :]}" for name in names[:NAMED]]
+    return (*shown, message(NoteCode.AND_MORE, count=more)) if more > 0 else tuple(shown)
 
 
 def _replaced_by(sight: UpdateFacts) -> str | None:
@@ -163,13 +180,20 @@ def _replaced_by(sight: UpdateFacts) -> str | None:
     return lives[0].actor.name if any(about(each, sight.head) for each in lives[1:]) else None
 
 
-def _again(sight: UpdateFacts) -> DeployUpdate | AwaitUpdate:
-    failures = []
-    for deployment in sight.deployments:
-        if not about(deployment, sight.head) or deployment.phase in NO_FAILURES:
+def failures_in_a_row(deployments: Sequence[Deployment], commit: str) -> int:
+    """How many of the latest deployments (newest first) tried this commit and failed."""
+    count = 0
+    for deployment in deployments:
+        if not about(deployment, commit) or deployment.phase in NO_FAILURES:
             break
-        failures.append(deployment)
-    if not failures:
+        count += 1
+    return count
+
+
+def _again(sight: UpdateFacts) -> DeployUpdate | AwaitUpdate:
+    failures = failures_in_a_row(sight.deployments, sight.head)
+    if not failures or sight.resumed:
         return DeployUpdate()
-    until = (failures[0].finished_at or failures[0].updated_at) + retry_after(len(failures))
+    last = sight.deployments[0]
+    until = (last.finished_at or last.updated_at) + retry_after(failures)
     return AwaitUpdate(until) if until > sight.now else DeployUpdate()

@@ -6,10 +6,11 @@ A message for each return would bury the channel under them just when somebody h
 from datetime import timedelta
 
 from opsbot.config import Config, Scope
+from opsbot.core.incident import IncidentCause, Resolution
+from opsbot.core.message import message, plain
 from opsbot.core.model import ADVICE, Evidence
 from opsbot.core.subjects import OPSBOT
 from opsbot.engine import Engine
-from opsbot.formatting import duration
 from opsbot.store import unclean_exits
 from opsbot.store.unclean_exits import MANY, UncleanExits
 
@@ -23,9 +24,9 @@ async def tell_cut_short(engine: Engine, before: str) -> None:
     found = await engine.store.write(unclean_exits.back, before, engine.clock(), _journal(engine.config))
     engine.feed.publish("notice")
     if found.many:
-        cause = f"ended {MANY} times within {duration(found.last[-1] - found.last[0])} without being told to"
+        cause = message(IncidentCause.OPSBOT_ENDS, count=MANY, within=found.last[-1] - found.last[0])
         evidence = Evidence(
-            checks=((f"the last {MANY} returns", _times(found)), (ADVICE, _mend(engine.config))),
+            checks=((f"the last {MANY} returns", plain(_times(found))), (ADVICE, plain(_mend(engine.config)))),
         )
         await engine.watcher.incident_manager.trouble(OPSBOT, cause, found.last[0], evidence=evidence)
 
@@ -37,7 +38,7 @@ async def look(engine: Engine) -> None:
     found = await engine.store.read(unclean_exits.latest)
     calm = CALM if found is None else engine.clock() - found.last[-1]
     if calm >= CALM:
-        await engine.watcher.incident_manager.end(OPSBOT, f"it goes on running since {duration(calm)}")
+        await engine.watcher.incident_manager.end(OPSBOT, message(Resolution.OPSBOT_RUNS, since=calm))
 
 
 def _journal(config: Config) -> str:

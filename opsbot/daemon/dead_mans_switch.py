@@ -19,6 +19,7 @@ from opsbot import config
 from opsbot.bot.link import GatewayState, Link
 from opsbot.config import SecretMissingError
 from opsbot.formatting import duration
+from opsbot.messages import render
 from opsbot.store.deliveries import Unheard
 from opsbot.web.facts import Beats
 
@@ -48,7 +49,7 @@ def unheard_words(unheard: Unheard | None, now: datetime) -> str:
         return ""
     others = f", and {unheard.count - 1} more" if unheard.count > 1 else ""
     late = duration(now - unheard.since)
-    return f"nobody could be told for {late} about {unheard.service}: {unheard.cause}{others}"
+    return f"nobody could be told for {late} about {unheard.service}: {render(unheard.cause)}{others}"
 
 
 class DeadMansSwitch:

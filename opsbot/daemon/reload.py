@@ -17,10 +17,13 @@ from typing import Any
 
 from opsbot.config import Config, Scope, SecretMissingError, Service
 from opsbot.core.access import Action, Actor
+from opsbot.core.deploy_codes import RefusalCode
 from opsbot.core.keys import Reload, values_by_reload
+from opsbot.core.message import message
 from opsbot.deploy.deployer import Deployer
 from opsbot.engine import Engine
 from opsbot.formatting import clip
+from opsbot.messages import describe
 from opsbot.runtime.memory import unload
 from opsbot.runtime.sd_notify import READY, notify, reloading
 from opsbot.runtime.signals import ReloadRequests
@@ -31,9 +34,8 @@ log = logging.getLogger(__name__)
 LINES_MOST = 15
 LINE_MOST = 200
 SAID_MOST = 4
-NOTHING_NEW = "The configuration was read anew: nothing changed."
 _MOVE = "stop opsbot, move it, start opsbot"
-PAUSED = "opsbot is about to read its configuration anew; ask again in a moment"
+NOTHING_NEW = "The configuration was read anew: nothing changed."
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +163,7 @@ class Reloader:
 
     async def _idle(self, now: InForce) -> bool:
         """Wait until nothing is being deployed, and let nothing new begin; False where opsbot is to stop."""
-        now.deployer.pause(PAUSED)
+        now.deployer.pause(message(RefusalCode.RELOADING))
         busy = [name for name in now.config.services if now.deployer.busy(name)]
         if not busy:
             return True

@@ -19,12 +19,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from opsbot.config import CheckKind, Config, ManagerKind, Secret, SecretMissingError
+from opsbot.core.deploy_codes import OutcomeCode, UpdateCode
 from opsbot.core.deployment import Hold
 from opsbot.core.inhibitors import Inhibitors, first_reason
+from opsbot.core.message import message
 from opsbot.deploy.deployer import Deployer
+from opsbot.deploy.poll import Poller
 from opsbot.deploy.verify import Verifier
 from opsbot.engine import Engine, Measurements
 from opsbot.host.clock_skew import ClockSkew
+from opsbot.host.figures import booted_at
 from opsbot.host.processes import ServiceMeter
 from opsbot.monitoring import ServiceMonitor
 from opsbot.monitoring.certificate_monitor import CertificateMonitor
@@ -38,7 +42,6 @@ from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.services.environment import parse
 from opsbot.services.errands import Errands
 from opsbot.services.port import ServiceManager
-from opsbot.source.poll import Poller
 from opsbot.store import Store, deliveries, ledger
 
 if TYPE_CHECKING:
@@ -165,20 +168,16 @@ def known_secrets(config: Config) -> Iterator[str]:
 
 
 async def _begin_anew(engine: Engine, aside: Path) -> None:
-    """The database was damaged: say so, and deploy nothing by itself, for what was held or rolled back is forgotten."""
-    reason = "the database was damaged: holds, quarantined commits and rollbacks from before are forgotten"
+    """The database was damaged: report it and pause deploys, as holds and rollbacks are forgotten."""
+    reason = message(OutcomeCode.HOLD_AFTER_DAMAGE)
     held = []
     for name, service in engine.config.services.items():
         if service.source is not None and await engine.store.read(ledger.live, name) is not None:
             hold = Hold(name, "opsbot", reason, engine.clock())
             await engine.store.write(ledger.put_hold, hold)
             held.append(name)
-    text = (
-        f"opsbot's database was damaged. It is kept as {aside}, and a new one is begun: history, holds, silences and "
-    )
-    text += "quarantined commits are forgotten. The services go on running"
-    text += f"; nothing is deployed until resumed: {', '.join(held)}." if held else "."
-    await engine.tell("", text, level="error", key=f"damaged:{aside.name}")
+    said = message(UpdateCode.DATABASE_DAMAGED, kept=str(aside), services=tuple(held))
+    await engine.tell("", said, level="error", key=f"damaged:{aside.name}")
 
 
 def _notifiers(
@@ -227,7 +226,17 @@ async def open_engine(
         windows = MaintenanceWindows(config.windows, config.services, store, feed, clock)
         windows.object_to(vetoes)
         watcher = ServiceMonitor(
-            config.services, store, feed, managers, prober, deployer, clock, redact, config.alerts, vetoes=vetoes
+            config.services,
+            store,
+            feed,
+            managers,
+            prober,
+            deployer,
+            clock,
+            redact,
+            config.alerts,
+            vetoes,
+            booted_at=booted_at(),
         )
         if discord_bots is not None:
             discord_bots.join(watcher, vetoes)

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from opsbot.deploy.occupants import end_marked
+from opsbot.filesystem.processes_in_folder import end_marked
 from opsbot.services.child import kill, relatives
 from opsbot.services.processes import Process, find
 from opsbot.services.run_record import owner

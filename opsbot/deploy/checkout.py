@@ -1,13 +1,13 @@
-"""A checkout that is updated where it lies (`strategy = "in-place"`), asked the same questions as release folders.
+"""A checkout that is updated in place (`strategy = "in-place"`), with the interface of release folders.
 
     DIRECTORY/.git/refs/opsbot/releases/NAME    the commit of each release that can be returned to
     DIRECTORY/.git/opsbot/live                  the release that is wholly laid; written last
     DIRECTORY/.git/opsbot/made.json             what its install steps did to tracked files
     DIRECTORY/.git/opsbot/installed.json        from what each install step's result was made
 
-A release is a commit here, and only one is laid at a time: it is checked out detached, never merged. What git does not
-track is left alone. `check` looks, before anything is changed, that nothing of a person's would be overwritten; `lay`
-may then be repeated after a crash at any moment, as it forces what `check` found to be opsbot's own to overwrite.
+A release is a commit here, and only one is checked out at a time: detached, never merged. What git does not track is
+left alone. `check` makes sure, before anything is changed, that nothing of a person's would be overwritten; `lay` may
+then be repeated after a crash at any moment, as it forces what `check` found to be opsbot's own to overwrite.
 
 Everything here blocks: call it in a thread.
 """
@@ -21,14 +21,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from opsbot.config import Source
+from opsbot.core.deploy_codes import FailureCode
+from opsbot.core.message import Param, message
 from opsbot.deploy.checkout_git import CheckoutGit, printable
-from opsbot.deploy.disk import file_system, sync_file_system
-from opsbot.deploy.occupants import occupants
 from opsbot.deploy.releases import MARGIN, ReleaseError, Releases
-from opsbot.formatting import size
+from opsbot.deploy.reuse import some
+from opsbot.filesystem.disk import file_system, sync_file_system
+from opsbot.filesystem.processes_in_folder import processes_in
 from opsbot.source.repo import UnsupportedTreeError
-
-SHOWN_PATHS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Checkout(Releases):
     """One service's checkout."""
 
     def __init__(self, source: Source, mirror: Path, margin: int = MARGIN, mark: str = "") -> None:
-        """Remember where; nothing is touched yet. `mark` is handed to every git, see `opsbot.deploy.occupants`."""
+        """Remember where; nothing is touched yet. `mark` is handed to every git, see `MARK`."""
         super().__init__(source, margin)
         self.git = CheckoutGit(source, mirror, mark)
 
@@ -76,7 +76,8 @@ class Checkout(Releases):
         """
         commit = self.git.commit(_ref(name))
         if commit is None or commit != self.git.commit("HEAD"):
-            raise ReleaseError(f"{self.directory} is not at release {name}")
+            where = str(self.directory)
+            raise ReleaseError(message(FailureCode.CHECKOUT_ELSEWHERE, directory=where, release=name))
         sync_file_system(self.directory)
         self.git.write("live", name)
 
@@ -92,7 +93,7 @@ class Checkout(Releases):
         """
         del guarded
         if self.live() == name:
-            raise ReleaseError(f"{name} is live and is not let go of")
+            raise ReleaseError(message(FailureCode.RELEASE_LIVE, release=name))
         if self.git.notes() is not None:
             self.git.run("update-ref", "-d", _ref(name))
         return True
@@ -121,7 +122,7 @@ class Checkout(Releases):
         self.git.see()
         commit = self.git.commit("HEAD")
         if commit is None:
-            raise ReleaseError(f"the checkout at {self.directory} has no commit yet")
+            raise ReleaseError(message(FailureCode.EMPTY_CHECKOUT, directory=str(self.directory)))
         return Head(commit, printable(self.git.run("log", "-1", "--format=%s", commit).strip()))
 
     def commit(self, name: str) -> str | None:
@@ -139,21 +140,19 @@ class Checkout(Releases):
         figures = os.statvfs(self.directory)
         if figures.f_bavail * figures.f_frsize < self.margin:
             where = file_system(self.directory)
-            raise ReleaseError(f"not enough space on {where}: {size(self.margin)} must be free", no_space=True)
+            raise ReleaseError(message(FailureCode.NOT_ENOUGH_SPACE, where=where, needed=self.margin))
+        directory = str(self.directory)
         if changed := self._changed_by_hand():
-            raise ReleaseError(
-                f"{self.directory} has changes that are in no commit: {_some(changed)}. Nothing was touched. Push "
-                f"them, or take them back (git -C {self.directory} restore -SW FILE), then deploy again"
-            )
+            raise ReleaseError(message(FailureCode.CHECKOUT_CHANGED, directory=directory, files=_some(changed)))
         modules = [
             row.split("\t", 1)[1] for row in self.git.entries("ls-tree", "-r", commit) if row.startswith("160000 ")
         ]
         if modules:
-            raise UnsupportedTreeError(f"{commit[:10]} has submodules ({_some(modules)}), which are not deployed")
+            raise UnsupportedTreeError(message(FailureCode.SUBMODULES, commit=commit, paths=_some(modules)))
         if in_the_way := self._in_the_way(now, commit):
+            files = _some(in_the_way)
             raise ReleaseError(
-                f"{self.directory} has files that are in no commit, where {commit[:10]} brings its own: "
-                f"{_some(in_the_way)}. Nothing was touched. Move them away, then deploy again"
+                message(FailureCode.CHECKOUT_IN_THE_WAY, directory=directory, commit=commit, files=files)
             )
 
     def _changed_by_hand(self) -> list[str]:
@@ -248,9 +247,9 @@ class Checkout(Releases):
         lock = None if git is None else git / "index.lock"
         if lock is None or not lock.exists():
             return
-        busy = sorted(pid for pid in occupants([self.directory])[self.directory] if _is_git(pid))
+        busy = sorted(pid for pid in processes_in([self.directory])[self.directory] if _is_git(pid))
         if busy:
-            raise ReleaseError(f"another git works in {self.directory} (pid {busy[0]})")
+            raise ReleaseError(message(FailureCode.GIT_BUSY, directory=str(self.directory), pid=busy[0]))
         lock.unlink(missing_ok=True)
 
 
@@ -280,6 +279,5 @@ def _is_git(pid: int) -> bool:
         return False
 
 
-def _some(paths: Sequence[str]) -> str:
-    more = len(paths) - SHOWN_PATHS
-    return ", ".join(map(printable, paths[:SHOWN_PATHS])) + (f" and {more} more" if more > 0 else "")
+def _some(paths: Sequence[str]) -> tuple[Param, ...]:
+    return some([printable(path) for path in paths])

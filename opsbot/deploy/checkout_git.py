@@ -1,4 +1,4 @@
-"""git in a checkout that is updated where it lies, and what opsbot writes down beside it. Everything here blocks."""
+"""git in a checkout that is updated in place, and what opsbot stores beside it. Everything here blocks."""
 
 import os
 import subprocess
@@ -7,9 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from opsbot.config import Source
-from opsbot.deploy.disk import exhausted, file_system
-from opsbot.deploy.occupants import MARK
+from opsbot.core.deploy_codes import FailureCode
+from opsbot.core.message import message
 from opsbot.deploy.releases import ReleaseError
+from opsbot.filesystem.disk import exhausted, file_system
+from opsbot.filesystem.processes_in_folder import MARK
 from opsbot.source.remote import git_environment
 from opsbot.source.repo import LOCAL_SECONDS, is_full_id
 
@@ -18,7 +20,7 @@ class CheckoutGit:
     """git in one checkout. Nothing here talks to the remote."""
 
     def __init__(self, source: Source, mirror: Path, mark: str) -> None:
-        """`mark` is handed to every git, see `opsbot.deploy.occupants`."""
+        """`mark` is handed to every git, see `MARK`."""
         self.directory = source.directory
         self.mirror = mirror
         self._plain = replace(source, token=None)
@@ -31,10 +33,7 @@ class CheckoutGit:
             ReleaseError: there is none.
         """
         if self.folder() is None:
-            raise ReleaseError(
-                f"there is no git checkout at {self.directory}: clone the repository there, or use "
-                'strategy = "releases"'
-            )
+            raise ReleaseError(message(FailureCode.NO_CHECKOUT, directory=str(self.directory)))
 
     def folder(self) -> Path | None:
         """Its `.git`; None where the directory is not the top of a checkout."""
@@ -75,7 +74,8 @@ class CheckoutGit:
                 os.fsync(file.fileno())
             fresh.replace(own / name)
         except OSError as error:
-            raise ReleaseError(f"{own / name}: {error.strerror}") from error
+            path = str(own / name)
+            raise ReleaseError(message(FailureCode.FILE_ERROR, path=path, error=error.strerror)) from error
 
     def commit(self, name: str) -> str | None:
         """The commit that a name stands for."""
@@ -101,9 +101,12 @@ class CheckoutGit:
         if done.returncode == 0:
             return done.stdout
         if exhausted(self.directory):
-            raise ReleaseError(f"no space left on {file_system(self.directory)}", no_space=True)
+            raise ReleaseError(message(FailureCode.NO_SPACE, where=file_system(self.directory)))
         said = printable(" ".join(done.stderr.split()))[-500:] or f"status {done.returncode}"
-        raise ReleaseError(f"git in {self.directory}: {said}")
+        raise self._failed(said)
+
+    def _failed(self, said: str) -> ReleaseError:
+        return ReleaseError(message(FailureCode.CHECKOUT_GIT, directory=str(self.directory), error=said))
 
     def _ask(self, *words: str) -> "subprocess.CompletedProcess[str]":
         if not self.directory.is_dir():
@@ -121,7 +124,7 @@ class CheckoutGit:
                 start_new_session=True,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise ReleaseError(f"git in {self.directory}: {error}") from error
+            raise self._failed(str(error)) from error
 
     def _environment(self) -> Mapping[str, str]:
         return {**git_environment(self._plain, self.mirror), MARK: self._mark, "GIT_LFS_SKIP_SMUDGE": "1"}

@@ -1,167 +1,172 @@
-"""The pipeline of a service whose checkout is updated where it lies.
+"""The strategy "in-place": a checkout that is updated where it is.
 
-    fetch → look → check out → install there → restart → verify → live, or the commit before, installed and restarted
+    fetch → check → check out → install there → restart → verify → live, or the previous commit, installed and restarted
 
-What is live changes with the check-out, so that it and the install steps belong to the phase SWITCHING: whatever goes
-wrong from there on, a crash too, is finished or undone. The look before it finds out what stands in the way while
-nothing is changed yet.
+What is live changes with the check-out, so it and the install steps belong to the phase SWITCHING: a failure from there
+on, a crash too, is finished or rolled back. The check before it finds what is in the way while nothing is changed yet.
 """
 
 import asyncio
 import hashlib
 import json
 import logging
-from dataclasses import dataclass
+from collections.abc import Callable
+from datetime import datetime
 
-from opsbot.config import InstallStep
+from opsbot.config import InstallStep, Service, Source
+from opsbot.core.deploy_codes import FailureCode, NoteCode, StepCode, UpdateCode
 from opsbot.core.deployment import Release
+from opsbot.core.message import encode, message
 from opsbot.core.model import Live, NotificationKind
 from opsbot.deploy.checkout import Checkout, Head
-from opsbot.deploy.course import Course, SetbackError
-from opsbot.deploy.place import Place
-from opsbot.deploy.prepare import shown
+from opsbot.deploy.deployment_run import DeployFailure, DeploymentRun
+from opsbot.deploy.prepare import Preparation, shown
 from opsbot.deploy.releases import ReleaseError
 from opsbot.deploy.reuse import changed_names, digest, picked
+from opsbot.messages import render
 from opsbot.services.port import ServiceState
 from opsbot.source.remote import RemoteError
-from opsbot.source.repo import UnsupportedTreeError
-from opsbot.store import ledger, outbox
+from opsbot.source.repo import Repository, UnsupportedTreeError
+from opsbot.store import Store, ledger, outbox
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InPlace(Place):
-    """One service in its checkout."""
+class InPlace:
+    """See `opsbot.deploy.target.ReleaseStrategy`."""
 
-    checkout: Checkout
+    def __init__(
+        self,
+        service: Service,
+        source: Source,
+        repository: Repository,
+        checkout: Checkout,
+        preparation: Preparation,
+        store: Store,
+        clock: Callable[[], datetime],
+        installing: asyncio.Semaphore,
+    ) -> None:
+        """installing: held while install steps run."""
+        self._name = service.name
+        self._steps = service.install
+        self._source = source
+        self._repository = repository
+        self._checkout = checkout
+        self._preparation = preparation
+        self._store = store
+        self._clock = clock
+        self._installing = installing
 
     async def recognise(self) -> None:
-        """Take what is checked out for what is live: the first time, and where a person has moved it since."""
-        if self.lock.locked():
-            return  # a deployment moves it, and whoever asks for another meanwhile is not kept waiting
-        async with self.lock:
-            if not await self.store.read(ledger.unfinished, self.name):
-                await self.recognise_locked()
-
-    async def recognise_locked(self) -> None:
-        """The same, at the beginning of a deployment, which holds the lock and has moved nothing yet."""
+        """Take what is checked out for what is live: the first time, and if a person has moved it since."""
         try:
-            head = await asyncio.to_thread(self.checkout.head)
-            await self._take_over(head)
+            await self._take_over(await asyncio.to_thread(self._checkout.head))
         except ReleaseError as error:
-            log.warning("%s: %s", self.name, error)
+            log.warning("%s: %s", self._name, render(error.message))
 
     async def _take_over(self, head: Head) -> None:
-        live = await self.store.read(ledger.live, self.name)
-        releases = await self.store.read(ledger.releases, self.name)
+        live = await self._store.read(ledger.live, self._name)
+        releases = await self._store.read(ledger.releases, self._name)
         meant = next((each for each in releases if live is not None and each.name == live.release), None)
         if meant is not None and meant.commit == head.commit:
             return
-        now = self.clock()
+        now = self._clock()
         there = next((each for each in releases if each.commit == head.commit), None)
-        release = there or Release(self.checkout.name(head.commit, now), head.commit, now, good=True, title=head.title)
-        await asyncio.to_thread(self.checkout.hold, release.name, head.commit)
-        await asyncio.to_thread(self.checkout.switch, release.name)
-        await self.store.write(ledger.add_release, self.name, release)
-        await self.store.write(ledger.set_live, Live(self.name, release.name, now, None))
+        release = there or Release(self._checkout.name(head.commit, now), head.commit, now, good=True, title=head.title)
+        await asyncio.to_thread(self._checkout.hold, release.name, head.commit)
+        await asyncio.to_thread(self._checkout.switch, release.name)
+        await self._store.write(ledger.add_release, self._name, release)
+        await self._store.write(ledger.set_live, Live(self._name, release.name, now, None))
         if meant is None:
-            log.info("%s: took over the checkout at %s", self.name, head.commit[:10])
+            log.info("%s: took over the checkout at %s", self._name, head.commit[:10])
             return
-        text = (
-            f"{self.name}: the checkout at {self.source.directory} is at {head.commit[:10]} and not at "
-            f"{meant.commit[:10]}, which was live: somebody moved it. opsbot goes on from there."
+        moved = message(
+            UpdateCode.CHECKOUT_MOVED,
+            service=self._name,
+            directory=str(self._source.directory),
+            commit=head.commit,
+            before=meant.commit,
         )
-        log.warning("%s", text)
-        key = f"moved:{self.name}:{head.commit}:{now:%Y%m%dT%H%M}"
-        body: dict[str, object] = {"text": text, "level": "warning"}
-        await self.store.write(outbox.put, key, NotificationKind.WORD, self.name, now, body=body)
+        log.warning("%s", render(moved))
+        key = f"moved:{self._name}:{head.commit}:{now:%Y%m%dT%H%M}"
+        body: dict[str, object] = {"text": encode(moved), "level": "warning"}
+        await self._store.write(outbox.put, key, NotificationKind.WORD, self._name, now, body=body)
 
-    async def prepare(self, course: Course, name: str, commit: str, live: Release | None) -> None:
-        """Bring the commit into the checkout's own repository, and look whether it can be checked out.
-
-        Raises:
-            SetbackError: something is in the way; the text names it.
-        """
-        del live
-        async with course.step("look at the checkout"):
-            if self.service.install and (await self.preparation.runner()).abroad:
-                raise SetbackError(
-                    "its install steps would run as the unit's user, in a checkout that is opsbot's: with install "
-                    'steps, strategy = "in-place" needs a unit of opsbot\'s own user. Use strategy = "releases"'
-                )
+    async def prepare(
+        self,
+        run: DeploymentRun,
+        name: str,
+        commit: str,
+        live: Release | None,  # noqa: ARG002 - of the protocol
+    ) -> None:
+        """Bring the commit into the checkout's own repository, and check that it can be checked out."""
+        async with run.step(StepCode.CHECK_CHECKOUT):
+            if self._steps and (await self._preparation.runner()).abroad:
+                raise DeployFailure(message(FailureCode.CHECKOUT_OTHER_USER))
             try:
-                await self.repository.keep(name, commit)
-                await asyncio.to_thread(self.checkout.bring, name)
-                await asyncio.to_thread(self.checkout.check, commit)
+                await self._repository.keep(name, commit)
+                await asyncio.to_thread(self._checkout.bring, name)
+                await asyncio.to_thread(self._checkout.check, commit)
             except (ReleaseError, RemoteError, UnsupportedTreeError) as error:
-                raise SetbackError(str(error), lasting=isinstance(error, UnsupportedTreeError)) from error
+                raise DeployFailure(error.message, lasting=isinstance(error, UnsupportedTreeError)) from error
 
-    async def install(self, course: Course, name: str, commit: str, live: Release | None) -> None:
-        """Nothing yet: it is installed where it is checked out."""
+    async def install(self, run: DeploymentRun, name: str, commit: str, live: Release | None) -> None:
+        """Nothing yet: it is installed after the check-out."""
 
-    async def ready(self, course: Course, name: str) -> None:
-        """Look whether an older release can be checked out again.
-
-        Raises:
-            SetbackError: it cannot.
-        """
-        async with course.step("look at the checkout"):
+    async def check_return(self, run: DeploymentRun, name: str) -> None:
+        """Check that an older release can be checked out again."""
+        async with run.step(StepCode.CHECK_CHECKOUT):
             try:
-                await asyncio.to_thread(self.checkout.check, await self._commit(name))
+                await asyncio.to_thread(self._checkout.check, await self._commit(name))
             except (ReleaseError, UnsupportedTreeError) as error:
-                raise SetbackError(str(error)) from error
+                raise DeployFailure(error.message) from error
 
-    async def lay(self, course: Course, name: str) -> None:
-        """Check it out and run the install steps whose results were made from other files.
-
-        Raises:
-            SetbackError: it cannot be checked out, or a step failed.
-        """
-        async with self.installing:
+    async def lay(self, run: DeploymentRun, name: str) -> None:
+        """Check it out and run the install steps whose results were made from other files."""
+        async with self._installing:
             try:
-                async with course.step(f"check out {name}"):
+                async with run.step(StepCode.CHECK_OUT, release=name):
                     commit = await self._commit(name)
-                    await asyncio.to_thread(self.checkout.lay, name)
-                for number, step in enumerate(self.service.install):
-                    await self._step(course, number, step, commit)
-                await asyncio.to_thread(self.checkout.installed)
+                    await asyncio.to_thread(self._checkout.lay, name)
+                for number, step in enumerate(self._steps):
+                    await self._step(run, number, step, commit)
+                await asyncio.to_thread(self._checkout.installed)
             except ReleaseError as error:
-                raise SetbackError(str(error)) from error
+                raise DeployFailure(error.message) from error
 
     async def _commit(self, name: str) -> str:
-        commit = await asyncio.to_thread(self.checkout.commit, name)
+        commit = await asyncio.to_thread(self._checkout.commit, name)
         if commit is None:
-            raise SetbackError(f"the commit of release {name} is not in {self.source.directory} any more")
+            directory = str(self._source.directory)
+            raise DeployFailure(message(FailureCode.CHECKOUT_COMMIT_GONE, release=name, directory=directory))
         return commit
 
-    async def _step(self, course: Course, number: int, step: InstallStep, commit: str) -> None:
-        results = await asyncio.to_thread(self.checkout.results)
+    async def _step(self, run: DeploymentRun, number: int, step: InstallStep, commit: str) -> None:
+        results = await asyncio.to_thread(self._checkout.results)
         made_from = await self._made_from(step, commit)
-        async with course.step(shown(step)) as doing:
+        async with run.step(StepCode.INSTALL, command=shown(step)) as doing:
             if made_from and results.get(digest(step)) == made_from and await asyncio.to_thread(self._there, step):
-                doing.note = f"{changed_names(step)} unchanged since it was run: not run again"
+                doing.note = message(NoteCode.UNCHANGED, files=changed_names(step))
                 return
             # Until it has run, its result is of neither commit.
             results.pop(digest(step), None)
-            await asyncio.to_thread(self.checkout.keep_results, results)
-            output = self.preparation.output(course, number, step)
-            steps = await self.preparation.runner()
-            await self.preparation.run(course, doing, steps, step, commit, self.source.directory, output)
+            await asyncio.to_thread(self._checkout.keep_results, results)
+            output = self._preparation.output(run, number, step)
+            steps = await self._preparation.runner()
+            await self._preparation.run(run, doing, steps, step, commit, self._source.directory, output)
             if made_from:
-                await asyncio.to_thread(self.checkout.keep_results, {**results, digest(step): made_from})
+                await asyncio.to_thread(self._checkout.keep_results, {**results, digest(step): made_from})
 
     async def _made_from(self, step: InstallStep, commit: str) -> str:
-        """A digest of the files the step goes by; "" where it is to run each time."""
-        tree = await self.repository.tree(commit) if step.when_changed else None
+        """A digest of the files the step depends on; "" if it is to run each time."""
+        tree = await self._repository.tree(commit) if step.when_changed else None
         wanted = picked(tree, step.when_changed) if tree is not None else None
         return hashlib.sha256(json.dumps(sorted(wanted.items())).encode()).hexdigest() if wanted else ""
 
     def _there(self, step: InstallStep) -> bool:
-        folder = self.source.directory / step.directory
+        folder = self._source.directory / step.directory
         return all((folder / name).exists() for name in step.keep)
 
-    async def runs(self, state: ServiceState, release: str) -> bool:
-        """Never known: each release has the same folder. So a deployment that is taken up again restarts it."""
-        del state, release
+    async def runs(self, state: ServiceState, release: str) -> bool:  # noqa: ARG002 - of the protocol
+        """Never known: each release has the same folder. So a deployment that is resumed restarts it."""
         return False

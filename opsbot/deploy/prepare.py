@@ -1,10 +1,10 @@
 """Prepares a release beside the live one: exports the commit, links what is shared, runs the install steps.
 
-Nothing here touches what is live. A step whose `when_changed` files are the same as those of the live release takes
-over what it made there instead of running again (`opsbot.deploy.reuse`).
+Nothing here touches what is live. A step whose `when_changed` files are the same as those of the live release reuses
+what it made there instead of running again (`opsbot.deploy.reuse`).
 
-Where the service runs as another user than opsbot, its code is installed as that user: the release is exported into a
-folder that nobody else can go into, opened to the service's group for the steps, and sealed after them.
+If the service runs as another user than opsbot, its code is installed as that user: the release is exported into a
+folder that nobody else can enter, opened to the service's group for the steps, and sealed after them.
 """
 
 import asyncio
@@ -14,17 +14,19 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from opsbot.config import InstallStep
+from opsbot.core.deploy_codes import FailureCode, NoteCode, RemarkCode, StepCode
 from opsbot.core.deployment import Release
+from opsbot.core.message import Message, message, message_of
 from opsbot.core.patterns import fits
-from opsbot.deploy.chores import Chores
-from opsbot.deploy.course import Course, Doing, SetbackError
-from opsbot.deploy.disk import file_system
-from opsbot.deploy.occupants import MARK
+from opsbot.deploy.deployment_run import DeployFailure, DeploymentRun, RunningStep
+from opsbot.deploy.file_jobs import FileJobs
 from opsbot.deploy.releases import About, ReleaseError, Releases
 from opsbot.deploy.reuse import TAKEN_OVER, Reuse, changed_names, digest, some
+from opsbot.deploy.shared_permissions import OPEN_UMASK
 from opsbot.deploy.steps import StepResult, Steps
-from opsbot.deploy.two_owners import OPEN_UMASK
-from opsbot.messages import describe
+from opsbot.filesystem.disk import file_system
+from opsbot.filesystem.processes_in_folder import MARK
+from opsbot.messages import render
 from opsbot.services.errands import ErrandError
 from opsbot.source.remote import RemoteError
 from opsbot.source.repo import DamagedError, Exported, Repository, UnsupportedTreeError
@@ -45,7 +47,7 @@ class Preparation:
         mark: str,
         steps: Callable[[], Awaitable[Steps]],
     ) -> None:
-        """`output` is the folder for what the steps print; `mark` see `opsbot.deploy.occupants`.
+        """`output` is the folder for what the steps print; `mark` see `MARK`.
 
         steps: tells who runs the steps, or raises ErrandError.
         """
@@ -54,39 +56,30 @@ class Preparation:
         self._releases = releases
         self._output = output
         self._mark = mark
-        self._chores = Chores(releases.folder, mark)
-        self._reuse = Reuse(repository, releases, self._chores)
+        self._file_jobs = FileJobs(releases.folder, mark)
+        self._reuse = Reuse(repository, releases, self._file_jobs)
 
-    async def export(self, course: Course, name: str, commit: str, live: Release | None) -> None:
+    async def export(self, run: DeploymentRun, name: str, commit: str, live: Release | None) -> None:
         """The commit's files and the shared paths, in the folder of a new release.
 
         Raises:
-            SetbackError: it cannot be made.
+            DeployFailure: it cannot be made.
         """
-        async with course.step("prepare the release") as doing:
+        async with run.step(StepCode.PREPARE) as doing:
             try:
                 abroad = (await self._steps()).abroad
                 await asyncio.to_thread(self._releases.room, live.name if live else None)
-                if live is not None:
-                    doing.note = await self._left_behind(course, live)
+                remarks = [] if live is None else await self._left_behind(live)
                 folder = await asyncio.to_thread(self._releases.begin, name, closed=abroad)
                 exported = await self._export(commit, folder, name, OPEN_UMASK if abroad else -1)
-                remarks = await asyncio.to_thread(self._releases.share, name, guarded=abroad)
+                remarks += await asyncio.to_thread(self._releases.share, name, guarded=abroad)
                 await self._repository.keep(name, commit)
             except (ReleaseError, UnsupportedTreeError, RemoteError, DamagedError, ErrandError) as error:
-                raise _setback(error) from error
+                raise DeployFailure(message_of(error), lasting=isinstance(error, UnsupportedTreeError)) from error
             if exported.lfs:
-                remarks.append(
-                    "files kept in Git LFS came as pointers: add an install step `git lfs pull`, or keep them elsewhere"
-                )
-            course.remarks += remarks
-            doing.note = "; ".join(
-                [
-                    "1 file" if exported.files == 1 else f"{exported.files} files",
-                    *remarks,
-                    *([doing.note] if doing.note else []),
-                ]
-            )
+                remarks.append(message(RemarkCode.LFS))
+            run.remarks += remarks
+            doing.note = message(NoteCode.PREPARED, files=exported.files, remarks=tuple(remarks))
 
     async def _export(self, commit: str, folder: Path, name: str, umask: int) -> Exported:
         index = self._releases.index(name)
@@ -98,36 +91,33 @@ class Preparation:
             await asyncio.to_thread(index.unlink, missing_ok=True)
             return await self._repository.export(commit, folder, index, umask)
 
-    async def _left_behind(self, course: Course, live: Release) -> str:
-        """What people did by hand to the live release: a switch leaves it there, so it is said."""
+    async def _left_behind(self, live: Release) -> list[Message]:
+        """What people changed by hand in the live release: a switch leaves it there, so it is mentioned."""
         found = await self._repository.touched(self._releases.path(live.name), self._releases.index(live.name))
         if found is None:
-            return ""
+            return []
         about = await asyncio.to_thread(self._releases.about, live.name)
         changed = sorted(path for path in found[0] - set(about.changed) if not self._shared(path))
         added = sorted(
             path for path in found[1] - set(about.added) if not self._shared(path) and not _MADE_BY_RUNNING.search(path)
         )
         if not changed and not added:
-            return ""
-        parts = [f"{what} by hand: {some(paths)}" for what, paths in (("changed", changed), ("added", added)) if paths]
-        text = f"left behind in {live.name}: " + "; ".join(parts)
-        course.remarks.append(text)
-        return text
+            return []
+        return [message(RemarkCode.LEFT_BEHIND, release=live.name, changed=some(changed), added=some(added))]
 
     def _shared(self, path: str) -> bool:
         return any(fits(path.rstrip("/"), shared) for shared in self._releases.source.shared)
 
-    async def install(self, course: Course, name: str, commit: str, live: Release | None) -> None:
+    async def install(self, run: DeploymentRun, name: str, commit: str, live: Release | None) -> None:
         """The install steps in their order, and the release is complete.
 
         Raises:
-            SetbackError: a step failed, or there is no space.
+            DeployFailure: a step failed, or there is no space.
         """
         done = {}
         steps = await self._let_in(name)
-        for number, step in enumerate(course.service.install):
-            done[digest(step)] = await self._step(course, steps, number, step, name, commit, live)
+        for number, step in enumerate(run.service.install):
+            done[digest(step)] = await self._step(run, steps, number, step, name, commit, live)
         try:
             if steps.abroad:
                 await asyncio.to_thread(self._releases.seal, name)
@@ -137,7 +127,7 @@ class Preparation:
             about = About(done, tuple(sorted(changed)), tuple(sorted(added)))
             await asyncio.to_thread(self._releases.complete, name, about)
         except (ReleaseError, RemoteError) as error:
-            raise SetbackError(describe(error)) from error
+            raise DeployFailure(error.message) from error
 
     async def _let_in(self, name: str) -> Steps:
         steps = await self.runner()
@@ -145,23 +135,23 @@ class Preparation:
             if steps.abroad:
                 await asyncio.to_thread(self._releases.let_in, name)
         except ReleaseError as error:
-            raise SetbackError(describe(error)) from error
+            raise DeployFailure(error.message) from error
         return steps
 
     async def runner(self) -> Steps:
         """Who runs the steps.
 
         Raises:
-            SetbackError: nobody may, or it cannot be told.
+            DeployFailure: nobody may, or it is unknown.
         """
         try:
             return await self._steps()
         except ErrandError as error:
-            raise SetbackError(describe(error)) from error
+            raise DeployFailure(message_of(error)) from error
 
     async def _step(
         self,
-        course: Course,
+        run: DeploymentRun,
         steps: Steps,
         number: int,
         step: InstallStep,
@@ -170,37 +160,43 @@ class Preparation:
         live: Release | None,
     ) -> str:
         folder = self._releases.path(name) / step.directory
-        async with course.step(shown(step)) as doing:
-            output = self.output(course, number, step)
+        async with run.step(StepCode.INSTALL, command=shown(step)) as doing:
+            output = self.output(run, number, step)
             doing.output = str(output)
             kept = await self._reuse.reusable(step, commit, live) if live is not None else None
             if live is not None and kept and await self._reuse.take_over(steps, kept, step, live, folder, output):
                 doing.output = ""
-                doing.note = f"{changed_names(step)} unchanged since {live.commit[:10]}: reused {', '.join(kept)}"
+                doing.note = _note(NoteCode.REUSED, step, live, kept)
                 return "reused"
-            await self.run(course, doing, steps, step, commit, self._releases.path(name), output)
+            await self.run(run, doing, steps, step, commit, self._releases.path(name), output)
             if live is not None and kept is not None:
-                what = " or ".join(step.keep or TAKEN_OVER)
-                doing.note = f"run though {changed_names(step)} is unchanged: {live.commit[:10]} has no {what} to reuse"
+                doing.note = _note(NoteCode.NOT_REUSED, step, live, step.keep or TAKEN_OVER)
             return "ran"
 
-    def output(self, course: Course, number: int, step: InstallStep) -> Path:
+    def output(self, run: DeploymentRun, number: int, step: InstallStep) -> Path:
         """The file that keeps what a step prints; `number` counts from 0."""
-        return self._output / str(course.value.id) / f"{number + 1}-{_slug(step.run[0])}.log"
+        return self._output / str(run.value.id) / f"{number + 1}-{_slug(step.run[0])}.log"
 
     async def run(
-        self, course: Course, doing: Doing, steps: Steps, step: InstallStep, commit: str, release: Path, output: Path
+        self,
+        run: DeploymentRun,
+        doing: RunningStep,
+        steps: Steps,
+        step: InstallStep,
+        commit: str,
+        release: Path,
+        output: Path,
     ) -> None:
         """Run one install step in a release's folder, shown as what is being done.
 
         Raises:
-            SetbackError: it failed, or there is no space.
+            DeployFailure: it failed, or there is no space.
         """
         doing.output = str(output)
-        await course.say(doing, "")
+        await run.say(doing, None)
         extra = {
-            **course.service.environment,
-            "OPSBOT_SERVICE": course.service.name,
+            **run.service.environment,
+            "OPSBOT_SERVICE": run.service.name,
             "OPSBOT_COMMIT": commit,
             "OPSBOT_RELEASE": str(release),
             MARK: self._mark,
@@ -211,11 +207,13 @@ class Preparation:
         if not result.ok:
             raise await self._failed(step, result)
 
-    async def _failed(self, step: InstallStep, result: StepResult) -> SetbackError:
+    async def _failed(self, step: InstallStep, result: StepResult) -> DeployFailure:
         if result.no_space:
             where = await asyncio.to_thread(file_system, self._releases.directory)
-            return SetbackError(f"{step.run[0]}: no space left on {where}: {result.text}", tail=result.tail)
-        return SetbackError(f"{shown(step)}: {result.text}", lasting=result.lasting, tail=result.tail)
+            why = message(FailureCode.COMMAND_NO_SPACE, command=step.run[0], where=where, ending=result.ending)
+            return DeployFailure(why, tail=result.tail)
+        why = message(FailureCode.COMMAND, command=shown(step), ending=result.ending)
+        return DeployFailure(why, lasting=result.lasting, tail=result.tail)
 
     async def remove(self, name: str) -> bool:
         """Remove a release's folder; whether it is gone. What cannot be removed is left for the next time.
@@ -235,15 +233,15 @@ class Preparation:
         # What is left is the service's user's, in folders where opsbot may not write.
         path = self._releases.path(name)
         output = self._output / f"remove-{name}.log"
-        result = await self._chores.remove(steps, path, output)
+        result = await self._file_jobs.remove(steps, path, output)
         await asyncio.to_thread(output.unlink, missing_ok=True)
         gone = await asyncio.to_thread(self._releases.discard, name, guarded=True)
         if not gone:
-            log.warning("release %s is not gone: %s", name, result.tail or result.text)
+            log.warning("release %s is not gone: %s", name, result.tail or render(result.ending))
         return gone
 
     async def unoccupied(self, names: Sequence[str]) -> list[str]:
-        """Those of these releases that no process of the service works in; none where that cannot be told."""
+        """Those of these releases that no process of the service works in; none if that is unknown."""
         try:
             steps = await self._steps()
         except ErrandError as error:
@@ -253,20 +251,20 @@ class Preparation:
             return list(names)  # `Releases.surplus` has looked
         folders = [self._releases.path(name) for name in names]
         output = self._output / "occupied.log"
-        result = await self._chores.occupied(steps, folders, output)
+        result = await self._file_jobs.occupied(steps, folders, output)
         busy = result.tail.split()
         if not result.ok or not all(number.isdecimal() for number in busy):
-            log.warning("whether releases are in use is not known: %s", result.tail or result.text)
+            log.warning("whether releases are in use is not known: %s", result.tail or render(result.ending))
             return []
         return [name for number, name in enumerate(names) if str(number) not in busy]
 
 
-def _setback(error: Exception) -> SetbackError:
-    return SetbackError(describe(error), lasting=isinstance(error, UnsupportedTreeError))
+def _note(code: NoteCode, step: InstallStep, live: Release, paths: Sequence[str]) -> Message:
+    return message(code, files=changed_names(step), commit=live.commit, paths=tuple(paths))
 
 
 def shown(step: InstallStep) -> str:
-    """The command as people call it: where its program lies says nothing to them."""
+    """The command as people type it, without the folder of its program."""
     return " ".join([Path(step.run[0]).name, *step.run[1:]])
 
 

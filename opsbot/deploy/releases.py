@@ -1,13 +1,13 @@
 """Release folders: made beside the live one, switched to by one rename, pruned.
 
     DIRECTORY/releases/20261124T120000Z-4f2a91c3d0/         one release, at this path from its first file on
-    DIRECTORY/releases/.20261124T120000Z-4f2a91c3d0.part   stands while the folder is not complete
+    DIRECTORY/releases/.20261124T120000Z-4f2a91c3d0.part   exists while the folder is not complete
     DIRECTORY/releases/.about/NAME.index, NAME.json    what was exported, and how its install steps went
     DIRECTORY/current -> releases/NAME
     DIRECTORY/shared/                                  linked into each release
 
 A release is made at its final path, not renamed into it: a Python virtual environment, or a native module that was
-built, has the path in it. A folder counts as a release only when its `.part` is gone and the ledger knows it.
+built, contains the path. A folder counts as a release only when its `.part` is gone and the ledger knows it.
 
 Everything here blocks: call it in a thread.
 """
@@ -23,33 +23,29 @@ from pathlib import Path
 from typing import Any
 
 from opsbot.config import Source
-from opsbot.deploy import two_owners
-from opsbot.deploy.disk import file_system, is_full, remove, sync_file_system, sync_folder, used
-from opsbot.deploy.occupants import occupants
+from opsbot.core.deploy_codes import FailureCode
+from opsbot.core.message import Message, MessageError, message
+from opsbot.deploy import shared_permissions
 from opsbot.deploy.sharing import Shared, SharingError
 from opsbot.errand.removal import remove_own
-from opsbot.formatting import size
+from opsbot.filesystem.disk import file_system, is_full, remove, sync_file_system, sync_folder, used
+from opsbot.filesystem.processes_in_folder import processes_in
 
 MARGIN = 100 * 1024 * 1024
 """Bytes that must be free beside the size of one more release."""
 _NAME = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{10}(?:-\d+)?")
 
 
-class ReleaseError(Exception):
-    """A release folder cannot be made or switched to; the text says why. `no_space`: the file system is full."""
-
-    def __init__(self, text: str, *, no_space: bool = False) -> None:
-        """Keep both."""
-        super().__init__(text)
-        self.no_space = no_space
+class ReleaseError(MessageError):
+    """A release folder cannot be made or switched to; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What is written down of a release beside its folder.
+    """What is stored about a release beside its folder.
 
-    steps: a digest of how each install step is configured (one configured otherwise is run anew), and how it went.
-    changed and added: what the install itself did to the exported files, so that it is not taken for a person's doing.
+    steps: a digest of how each install step is configured (a changed one is run again), and how it went.
+    changed and added: what the install itself did to the exported files, so that it is not mistaken for a person's.
     """
 
     steps: Mapping[str, str] = field(default_factory=dict)
@@ -84,7 +80,7 @@ class Releases:
         return self.folder / f".{name}.part"
 
     def name(self, commit: str, now: datetime) -> str:
-        """A new name: the time and the commit; numbered where that stands already."""
+        """A new name: the time and the commit; numbered if that exists already."""
         plain = f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{commit[:10]}"
         names = (plain if number == 1 else f"{plain}-{number}" for number in range(1, 1000))
         return next(name for name in names if not self.path(name).exists())
@@ -99,13 +95,13 @@ class Releases:
         Raises:
             ReleaseError: it cannot be made.
         """
-        with _told(self.directory):
+        with _disk_errors(self.directory):
             self.about_folder.mkdir(parents=True, exist_ok=True)
             self._part(name).touch()
             sync_folder(self.folder)
             path = self.path(name)
             if closed:
-                two_owners.make_closed(path)
+                shared_permissions.make_closed(path)
             else:
                 path.mkdir()
             return path
@@ -116,8 +112,8 @@ class Releases:
         Raises:
             ReleaseError: it cannot be.
         """
-        with _told(self.directory):
-            two_owners.open_to_group(self.path(name))
+        with _disk_errors(self.directory):
+            shared_permissions.open_to_group(self.path(name))
 
     def seal(self, name: str) -> None:
         """Let the service's user write no more to what is opsbot's in a release.
@@ -125,8 +121,8 @@ class Releases:
         Raises:
             ReleaseError: it cannot be.
         """
-        with _told(self.directory):
-            two_owners.seal(self.path(name))
+        with _disk_errors(self.directory):
+            shared_permissions.seal(self.path(name))
 
     def room(self, live: str | None) -> None:
         """See that one more release like the live one fits, and that it can be switched to.
@@ -140,20 +136,20 @@ class Releases:
         free = figures.f_bavail * figures.f_frsize
         needed = self.margin + (used(self.path(live)) if live else 0)
         if free < needed:
-            text = f"not enough space on {file_system(self.directory)}: a release needs {size(needed)}"
-            raise ReleaseError(text, no_space=True)
+            where = file_system(self.directory)
+            raise ReleaseError(message(FailureCode.NOT_ENOUGH_SPACE, where=where, needed=needed))
 
-    def share(self, name: str, *, guarded: bool = False) -> list[str]:
+    def share(self, name: str, *, guarded: bool = False) -> list[Message]:
         """Link the shared paths into a new release; remarks for people. See `opsbot.deploy.sharing`.
 
         Raises:
             ReleaseError: a shared path cannot be linked.
         """
-        with _told(self.directory):
+        with _disk_errors(self.directory):
             try:
                 return Shared(self.shared, self.source.shared).link(self.path(name), guarded=guarded)
             except SharingError as error:
-                raise ReleaseError(str(error)) from error
+                raise ReleaseError(error.message) from error
 
     def complete(self, name: str, about: About) -> None:
         """All of it is there: on the disk, should the power fail now, and not marked any more.
@@ -161,14 +157,14 @@ class Releases:
         Raises:
             ReleaseError: it cannot be written.
         """
-        with _told(self.directory):
+        with _disk_errors(self.directory):
             (self.about_folder / f"{name}.json").write_text(json.dumps(asdict(about)))
             sync_file_system(self.folder)
             self._part(name).unlink(missing_ok=True)
             sync_folder(self.folder)
 
     def about(self, name: str) -> About:
-        """What was written down of it; nothing where nothing was."""
+        """What was stored about it; nothing if nothing was."""
         try:
             found: dict[str, Any] = json.loads((self.about_folder / f"{name}.json").read_text())
             return About(dict(found["steps"]), tuple(found["changed"]), tuple(found["added"]))
@@ -180,12 +176,12 @@ class Releases:
         return name is not None and self.path(name).is_dir() and not self._part(name).exists()
 
     def discard(self, name: str, *, guarded: bool = False) -> bool:
-        """Remove a release and all that was written down of it; whether it is gone.
+        """Remove a release and all that was stored about it; whether it is gone.
 
         What cannot be removed is left for the next time. guarded: another user may write in it meanwhile.
         """
         if self.live() == name:
-            raise ReleaseError(f"{name} is live and is not removed")
+            raise ReleaseError(message(FailureCode.RELEASE_LIVE, release=name))
         with suppress(OSError):  # on a full disk there may be no room for the mark
             if self.path(name).exists():
                 self._part(name).touch()
@@ -210,13 +206,13 @@ class Releases:
         """Point `current` at a release: one rename, so that there is no moment without it.
 
         Raises:
-            ReleaseError: the release is not there, or the link cannot be put in its place.
+            ReleaseError: the release is not there, or the link cannot be put in its target.
         """
         if not self.stands(name):
-            raise ReleaseError(f"the folder of release {name} is not there")
+            raise ReleaseError(message(FailureCode.RELEASE_GONE, release=name))
         self._see_no_folder()
         fresh = self.directory / f".current.{os.getpid()}"
-        with _told(self.directory):
+        with _disk_errors(self.directory):
             fresh.unlink(missing_ok=True)
             fresh.symlink_to(Path("releases") / name)
             fresh.replace(self.current)
@@ -224,11 +220,11 @@ class Releases:
 
     def _see_no_folder(self) -> None:
         if self.current.exists() and not self.current.is_symlink():
-            raise ReleaseError(f"{self.current} is a folder, where opsbot keeps a link: move it away")
+            raise ReleaseError(message(FailureCode.CURRENT_IS_FOLDER, path=str(self.current)))
 
     def take_away(self) -> None:
         """Remove the `current` link: there is no release to run."""
-        with _told(self.directory):
+        with _disk_errors(self.directory):
             if self.current.is_symlink():
                 self.current.unlink()
                 sync_folder(self.directory)
@@ -243,7 +239,7 @@ class Releases:
         """
         kept = {*list(good)[: self.source.keep], *spared, self.live()}
         going = [name for name in known if name not in kept]
-        busy = occupants([self.path(name) for name in going]) if going else {}
+        busy = processes_in([self.path(name) for name in going]) if going else {}
         return [name for name in going if not busy[self.path(name)]]
 
     def leftovers(self, known: Iterable[str]) -> list[str]:
@@ -261,7 +257,7 @@ class Releases:
             link.unlink(missing_ok=True)
 
 
-class _told:  # noqa: N801 - reads as a statement
+class _disk_errors:  # noqa: N801 - reads as a statement
     """Turns an OSError into a ReleaseError that says which file system is full."""
 
     def __init__(self, directory: Path) -> None:
@@ -272,11 +268,12 @@ class _told:  # noqa: N801 - reads as a statement
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if isinstance(error, OSError):
-            raise told(error, self._directory) from error
+            raise release_error(error, self._directory) from error
 
 
-def told(error: OSError, directory: Path) -> ReleaseError:
-    """The error in words for people."""
+def release_error(error: OSError, directory: Path) -> ReleaseError:
+    """What an OSError means for a release."""
     if is_full(error):
-        return ReleaseError(f"no space left on {file_system(directory)}", no_space=True)
-    return ReleaseError(f"{error.filename or directory}: {error.strerror}")
+        return ReleaseError(message(FailureCode.NO_SPACE, where=file_system(directory)))
+    path = str(error.filename or directory)
+    return ReleaseError(message(FailureCode.FILE_ERROR, path=path, error=error.strerror))

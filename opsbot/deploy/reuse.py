@@ -1,7 +1,7 @@
-"""What an install step made for the live release is taken over by the next one, where its files are the same.
+"""What an install step made for the live release is reused by the next one, if its files are the same.
 
-The same by content, as the commits have them. A virtual environment (`.venv`) is taken over only where `keep` names it:
-the paths inside it are rewritten then, as far as Python itself writes them.
+The same by content, as in the commits. A virtual environment (`.venv`) is reused only if `keep` names it: the paths
+inside it are rewritten then, as far as Python itself writes them.
 """
 
 import asyncio
@@ -11,13 +11,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from opsbot.config import InstallStep
+from opsbot.core.deploy_codes import FailureCode, NoteCode
 from opsbot.core.deployment import Release
+from opsbot.core.message import Param, message
 from opsbot.core.patterns import fits
-from opsbot.deploy.chores import Chores
-from opsbot.deploy.course import SetbackError
-from opsbot.deploy.disk import file_system
+from opsbot.deploy.deployment_run import DeployFailure
+from opsbot.deploy.file_jobs import FileJobs
 from opsbot.deploy.releases import Releases
 from opsbot.deploy.steps import Steps
+from opsbot.filesystem.disk import file_system
 from opsbot.source.repo import Repository
 
 TAKEN_OVER = ("node_modules", "vendor")
@@ -28,11 +30,11 @@ SHOWN_PATHS = 8
 class Reuse:
     """What can be taken over between the releases of one service."""
 
-    def __init__(self, repository: Repository, releases: Releases, chores: Chores) -> None:
+    def __init__(self, repository: Repository, releases: Releases, file_jobs: FileJobs) -> None:
         """Take the parts."""
         self._repository = repository
         self._releases = releases
-        self._chores = chores
+        self._file_jobs = file_jobs
 
     async def reusable(self, step: InstallStep, commit: str, live: Release) -> tuple[str, ...] | None:
         """What of this step can be taken over from the live release; None where it must run."""
@@ -61,18 +63,18 @@ class Reuse:
         """Copy it; whether that went well.
 
         Raises:
-            SetbackError: there is no space.
+            DeployFailure: there is no space.
         """
         source = self._releases.path(live.name) / step.directory
         for name in names:
-            if not await self._chores.clear(steps, folder / name, output):
+            if not await self._file_jobs.clear(steps, folder / name, output):
                 return False
-            result = await self._chores.copy(steps, source / name, folder / name, output)
+            result = await self._file_jobs.copy(steps, source / name, folder / name, output)
             if result.no_space:
                 where = await asyncio.to_thread(file_system, self._releases.directory)
-                raise SetbackError(f"no space left on {where}", tail=result.tail)
-            if not result.ok or not await self._chores.move_environment(steps, folder / name, source / name, output):
-                await self._chores.clear(steps, folder / name, output)
+                raise DeployFailure(message(FailureCode.NO_SPACE, where=where), tail=result.tail)
+            if not result.ok or not await self._file_jobs.move_environment(steps, folder / name, source / name, output):
+                await self._file_jobs.clear(steps, folder / name, output)
                 return False
         return True
 
@@ -84,16 +86,16 @@ def picked(tree: Mapping[str, str], patterns: Sequence[str]) -> dict[str, str]:
 
 def digest(step: InstallStep) -> str:
     """How a step is configured: one that is configured otherwise is another step."""
-    told = json.dumps([step.run, step.directory, step.keep, step.when_changed])
-    return hashlib.sha256(told.encode()).hexdigest()[:16]
+    configured = json.dumps([step.run, step.directory, step.keep, step.when_changed])
+    return hashlib.sha256(configured.encode()).hexdigest()[:16]
 
 
-def changed_names(step: InstallStep) -> str:
-    """The files a step goes by, as they are shown."""
+def changed_names(step: InstallStep) -> tuple[Param, ...]:
+    """The files a step depends on, as they are shown."""
     return some([Path(pattern).name if "*" not in pattern else pattern for pattern in step.when_changed])
 
 
-def some(paths: Sequence[str]) -> str:
+def some(paths: Sequence[str]) -> tuple[Param, ...]:
     """The first few of them, and how many more there are."""
     more = len(paths) - SHOWN_PATHS
-    return ", ".join(paths[:SHOWN_PATHS]) + (f" and {more} more" if more > 0 else "")
+    return (*paths[:SHOWN_PATHS], message(NoteCode.AND_MORE, count=more)) if more > 0 else tuple(paths)

@@ -1,7 +1,7 @@
 """What is shared between releases: `DIRECTORY/shared/PATH`, linked into each release at PATH.
 
-What is not in `shared/` yet is taken over from the release, where the commit has it; else an empty folder is made. A
-file (a name with a dot in it) cannot be made up: it is left out, and said to be missing.
+What is not in `shared/` yet is taken from the release, if the commit has it; else an empty folder is made. A file (a
+name with a dot in it) cannot be invented: it is left out, and reported as missing.
 
 Everything here blocks: call it in a thread.
 """
@@ -9,14 +9,16 @@ Everything here blocks: call it in a thread.
 import errno
 import os
 import shutil
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 
-from opsbot.deploy import two_owners
-from opsbot.deploy.disk import remove
+from opsbot.core.deploy_codes import FailureCode, RemarkCode
+from opsbot.core.message import Message, MessageError, message
+from opsbot.deploy import shared_permissions
+from opsbot.filesystem.disk import remove
 
 
-class SharingError(Exception):
-    """A shared path cannot be linked; the text says why."""
+class SharingError(MessageError):
+    """A shared path cannot be linked; the message says why."""
 
 
 class Shared:
@@ -27,7 +29,7 @@ class Shared:
         self._shared = shared
         self._wanted = wanted
 
-    def link(self, release: Path, *, guarded: bool) -> list[str]:
+    def link(self, release: Path, *, guarded: bool) -> list[Message]:
         """Link them into a new release; remarks for people.
 
         guarded: another user writes in `shared/`, so that no link is followed there.
@@ -35,15 +37,15 @@ class Shared:
         Raises:
             SharingError: one cannot be linked.
         """
-        remarks = []
+        remarks: list[Message] = []
         for wanted in self._wanted:
             remarks += self._link(release, PurePosixPath(wanted), guarded=guarded)
         return remarks
 
-    def _link(self, release: Path, wanted: PurePosixPath, *, guarded: bool) -> list[str]:
+    def _link(self, release: Path, wanted: PurePosixPath, *, guarded: bool) -> list[Message]:
         store, place = self._shared / wanted, release / wanted
         if not place.parent.resolve().is_relative_to(release.resolve()):
-            raise SharingError(f"{wanted.parent} is a link that leads out of the release: {wanted} cannot be shared")
+            raise _error(FailureCode.SHARED_LINK_OUTSIDE, wanted, folder=str(wanted.parent))
         keep = self._kept_guarded if guarded else self._kept
         there, remarks = keep(release, wanted)
         if not there:
@@ -56,7 +58,7 @@ class Shared:
         place.symlink_to(os.path.relpath(store, place.parent.resolve()))
         return remarks
 
-    def _kept(self, release: Path, wanted: PurePosixPath) -> tuple[bool, list[str]]:
+    def _kept(self, release: Path, wanted: PurePosixPath) -> tuple[bool, list[Message]]:
         """See that it is in `shared/`; whether it is, and remarks."""
         store, place = self._shared / wanted, release / wanted
         if os.path.lexists(store):
@@ -64,39 +66,33 @@ class Shared:
         store.parent.mkdir(parents=True, exist_ok=True)
         if os.path.lexists(place):
             shutil.move(place, store)
-            return True, [_taken_over(wanted)]
+            return True, [_remark(RemarkCode.SHARED_FROM_COMMIT, wanted)]
         if "." in wanted.name:
-            return False, [_missing(store)]
+            return False, [_remark(RemarkCode.SHARED_MISSING, store)]
         store.mkdir()
-        return True, [_made(wanted)]
+        return True, [_remark(RemarkCode.SHARED_MADE, wanted)]
 
-    def _kept_guarded(self, release: Path, wanted: PurePosixPath) -> tuple[bool, list[str]]:
+    def _kept_guarded(self, release: Path, wanted: PurePosixPath) -> tuple[bool, list[Message]]:
         """The same where the service's user may have put links and other things in `shared/`."""
         try:
-            stood = two_owners.keep_shared(self._shared, release, wanted)
+            stood = shared_permissions.keep_shared(self._shared, release, wanted)
             if stood is not False:
-                return True, [_taken_over(wanted)] if stood else []
+                return True, [_remark(RemarkCode.SHARED_FROM_COMMIT, wanted)] if stood else []
             if "." in wanted.name:
-                return False, [_missing(self._shared / wanted)]
-            two_owners.make_shared(self._shared, wanted)
-        except two_owners.LedAstrayError as error:
-            raise SharingError(f"{wanted} cannot be shared: {error}; put a folder there") from error
+                return False, [_remark(RemarkCode.SHARED_MISSING, self._shared / wanted)]
+            shared_permissions.make_shared(self._shared, wanted)
+        except shared_permissions.LedAstrayError as error:
+            raise _error(FailureCode.SHARED_NOT_A_FOLDER, wanted, link=str(error.path)) from error
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
-            raise SharingError(
-                f"{self._shared} is on another file system: put {wanted} there yourself, as the service's user"
-            ) from error
-        return True, [_made(wanted)]
+            raise _error(FailureCode.SHARED_OTHER_FILE_SYSTEM, wanted, folder=str(self._shared)) from error
+        return True, [_remark(RemarkCode.SHARED_MADE, wanted)]
 
 
-def _taken_over(wanted: PurePosixPath) -> str:
-    return f"shared/{wanted} was made from the commit's own"
+def _remark(code: RemarkCode, path: PurePath) -> Message:
+    return message(code, path=str(path))
 
 
-def _missing(store: Path) -> str:
-    return f"{store} is missing: put it there, it is linked by the next deploy"
-
-
-def _made(wanted: PurePosixPath) -> str:
-    return f"shared/{wanted} was made, an empty folder"
+def _error(code: FailureCode, wanted: PurePosixPath, **where: str) -> SharingError:
+    return SharingError(message(code, path=str(wanted), **where))

@@ -1,7 +1,7 @@
-"""Runs one install step: an argument list, a time limit, its output in a file, the end of it in hand.
+"""Runs one install step: an argument list, a time limit, its output in a file, the end of the output in memory.
 
-A step gets little of opsbot's environment and none of the service's secrets: it runs what somebody pushed. It is
-nicer than the service beside it, and the first to go when memory runs out.
+A step gets little of opsbot's environment and none of the service's secrets: it runs what somebody pushed. It has a
+lower priority than the service beside it, and is killed first when memory runs out.
 """
 
 import asyncio
@@ -19,9 +19,11 @@ from io import BufferedWriter
 from pathlib import Path
 from typing import Protocol
 
-from opsbot.deploy.occupants import end_marked
+from opsbot.core.deploy_codes import NoteCode
+from opsbot.core.message import Message, message, plain
 from opsbot.errand.job import cannot_start
-from opsbot.formatting import duration, size
+from opsbot.filesystem.processes_in_folder import end_marked
+from opsbot.formatting import size
 from opsbot.services.pipes import pump
 
 OUTPUT_MOST = 10 * 1024 * 1024
@@ -62,12 +64,12 @@ _NO_SPACE_RAW = re.compile(_NO_SPACE.pattern.encode(), re.IGNORECASE)
 class StepResult:
     """How a step ended.
 
-    text: in words. tail: its last lines, colours taken out, untrusted. lasting: it ended by itself with a failure, so
-    that the same step would fail again. no_space: it said that the disk is full.
+    tail: its last lines without colours, untrusted. lasting: it ended by itself with a failure, so that the same step
+    would fail again. no_space: it printed that the disk is full.
     """
 
     ok: bool
-    text: str
+    ending: Message
     tail: str = ""
     lasting: bool = False
     no_space: bool = False
@@ -120,7 +122,7 @@ async def run_step(
     """
     problem = await asyncio.to_thread(cannot_start, command[0], str(directory), env)
     if problem:
-        return StepResult(ok=False, text=problem, lasting=True)
+        return StepResult(ok=False, ending=plain(problem), lasting=True)
     file = await asyncio.to_thread(open_output, output)
     mark = secrets.token_hex(8)
     # A pipe of its own: asyncio's would have `wait` last until every process that holds the other end is gone.
@@ -138,7 +140,8 @@ async def run_step(
             )
         except OSError as error:
             os.close(reading)
-            return StepResult(ok=False, text=f"{command[0]} cannot be started: {error.strerror}", lasting=True)
+            ending = message(NoteCode.COMMAND_NOT_STARTED, command=command[0], error=error.strerror)
+            return StepResult(ok=False, ending=ending, lasting=True)
         except BaseException:
             os.close(reading)
             raise
@@ -238,21 +241,21 @@ def judged(status: int | None, out: Output, timeout: timedelta) -> StepResult:
     """How a step ended, by its status (a signal as a negative number); None: it was killed when its time was up."""
     tail = out.tail()
     if status is None:
-        text = f"it was not done after {duration(timeout)} and was killed with all its processes"
-        return StepResult(ok=False, text=text, tail=tail, no_space=out.no_space)
+        ending = message(NoteCode.COMMAND_TIMEOUT, limit=timeout)
+        return StepResult(ok=False, ending=ending, tail=tail, no_space=out.no_space)
     if status == 0:
-        return StepResult(ok=True, text="done", tail=tail)
-    return StepResult(
-        ok=False, text=_ending(status), tail=tail, lasting=status > 0 and not out.no_space, no_space=out.no_space
-    )
+        return StepResult(ok=True, ending=message(NoteCode.COMMAND_DONE), tail=tail)
+    lasting = status > 0 and not out.no_space
+    return StepResult(ok=False, ending=_ending(status), tail=tail, lasting=lasting, no_space=out.no_space)
 
 
-def _ending(status: int) -> str:
+def _ending(status: int) -> Message:
     if status > 0:
-        return f"exit status {status}"
+        return message(NoteCode.COMMAND_STATUS, status=status)
+    if status == -signal.SIGKILL:
+        return message(NoteCode.COMMAND_KILLED)
     name = signal.Signals(-status).name if -status in set(signal.Signals) else f"signal {-status}"
-    why = " (out of memory, or somebody killed it)" if status == -signal.SIGKILL else ""
-    return f"killed by {name}{why}"
+    return message(NoteCode.COMMAND_SIGNAL, signal=name)
 
 
 def _signal(process: Process, number: signal.Signals) -> None:

@@ -1,10 +1,10 @@
-"""Verified means: every check passes, and goes on passing, in one and the same run, for a soak time.
+"""Verified means: every check passes, and keeps passing, in one and the same run, for a soak time.
 
-That run is the one that was started for it, and its main process works in the release that it is to be: another start,
-by systemd or by a person, and another release are no success however well they answer.
+That run is the one that was started for it, and its main process works in the right release: another start, by systemd
+or by a person, and another release are no success however healthy they are.
 
-What is heard (a check's result, a look at the service, an event of its manager) comes into one inbox and is judged in
-order. A failing look in the soak does not yet condemn a release, `fall` of them in a row do; a death does at once.
+Check results, states of the service and events of its manager come into one inbox and are judged in order. One failed
+check during the soak does not fail the verification yet, `fall` of them in a row do; the end of the process does.
 """
 
 import asyncio
@@ -15,40 +15,39 @@ from pathlib import Path
 from typing import Protocol
 
 from opsbot.config import Check, Service
+from opsbot.core.deploy_codes import VerifyCode
 from opsbot.core.exits import ExitCode
 from opsbot.core.health import ProbeResult
-from opsbot.core.message import message
-from opsbot.formatting import duration
-from opsbot.messages import render
+from opsbot.core.message import Message, message
 from opsbot.services.port import Activity, ManagerError, ServiceEvent, ServiceManager, ServiceState
 
 BEAT = 0.25
-"""Seconds between looks at the service's state; its manager's events come besides, at once."""
+"""Seconds between reads of the service's state; its manager's events come at once."""
 PACE = 1.0
-"""Seconds between two looks of a check at most, where its own interval is longer."""
-TOLD_EVERY = 2.0
-"""Seconds between two reports that differ in their words only."""
+"""Seconds between two runs of a check at most, if its own interval is longer."""
+REPORT_EVERY = 2.0
+"""Seconds between two reports of the same stage."""
 
-Report = Callable[[str], Awaitable[None]]
-"""Told how it goes, when that changes."""
+Report = Callable[[Message], Awaitable[None]]
+"""Called with the progress, when that changes."""
 
 
 class Looks(Protocol):
-    """What is asked of the prober."""
+    """What verification needs of the prober."""
 
     async def probe(self, service: Service, check: Check, state: ServiceState) -> ProbeResult:
-        """One look; within the check's own time limit."""
+        """Run the check once, within its own time limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """Whether it is verified, and what was seen, in words (untrusted text may be in it).
+    """Whether it is verified, and what was seen.
 
-    disturbed: somebody else restarted it, so that nothing is known of the release.
+    disturbed: somebody else restarted it, so that nothing is known about the release.
     """
 
     ok: bool
-    text: str
+    message: Message
     disturbed: bool = False
 
 
@@ -65,14 +64,14 @@ class _Trial:
     passing_since: float | None = None
     passed: set[str] = field(default_factory=set)
     failures: dict[str, int] = field(default_factory=dict)
-    seen: dict[str, str] = field(default_factory=dict)
+    seen: dict[str, Message] = field(default_factory=dict)
     unasked: set[str] = field(default_factory=set)
-    """Checks of which the last look learned nothing."""
+    """Checks whose last result is unknown."""
     disturbed: bool = False
 
-    def take(self, check: Check, result: ProbeResult) -> str | None:
+    def take(self, check: Check, result: ProbeResult) -> Message | None:
         """One more result; why that ends the trial, or None."""
-        self.seen[check.name] = render(result.seen)
+        self.seen[check.name] = result.seen
         (self.unasked.discard if result.known else self.unasked.add)(check.name)
         # What cannot be asked (Discord is away, an intent is not granted) must not condemn a release.
         if result.ok or not result.known:
@@ -81,22 +80,22 @@ class _Trial:
             return None
         failures = self.failures[check.name] = self.failures.get(check.name, 0) + 1
         if check.name in self.passed and failures >= check.policy.fall:
-            times = "once" if failures == 1 else f"{failures} times in a row"
-            return f"{check.name} passed at first, then failed {times}: {render(result.seen)}"
+            return message(VerifyCode.CHECK_FAILED_AGAIN, check=check.name, count=failures, seen=result.seen)
         return None
 
     @property
     def all_pass(self) -> bool:
         return self.running and all(c.name in self.passed and not self.failures.get(c.name) for c in self.checks)
 
-    def missing(self) -> str:
+    def missing(self) -> tuple[Message, ...]:
         """The checks that do not pass, and what they saw."""
         names = [c.name for c in self.checks if c.name not in self.passed or self.failures.get(c.name)]
-        return "; ".join(f"{name}: {self.seen.get(name, 'no answer yet')}" for name in names) or "it does not run"
+        saw = tuple(message(VerifyCode.CHECK_SAW, check=name, seen=self.seen.get(name)) for name in names)
+        return saw or (message(VerifyCode.NOT_RUNNING),)
 
 
 class Verifier:
-    """Looks at services that were just started."""
+    """Verifies services that were just started."""
 
     def __init__(
         self,
@@ -129,7 +128,7 @@ class Verifier:
         report: Report | None = None,
         part: str = "",
     ) -> Judgement:
-        """Watch what was just started until it is proven, or not well any more.
+        """Watch what was just started until it is verified or has failed.
 
         folder: the release it must run, None where that does not matter. within: how long the checks may take to pass
         at first. part: only this part of the service and the checks that are about it; `started` may be its own state.
@@ -202,7 +201,7 @@ class Verifier:
     ) -> Judgement:
         loop = asyncio.get_running_loop()
         real = None if folder is None else await asyncio.to_thread(folder.resolve)
-        teller = _Teller(report, soak)
+        reporter = _Reporter(report, soak)
         while True:
             heard = await inbox.get()
             now = loop.time()
@@ -210,24 +209,26 @@ class Verifier:
                 verdict = self._run_verdict(trial, heard, started, real, service)
                 for task in tasks:
                     if task.done():
-                        task.result()  # a mistake in a probe must not look like a service that is not well
+                        task.result()  # a mistake in a probe must not look like an unhealthy service
             else:
                 verdict = trial.take(*heard)
             if verdict is not None:
-                return Judgement(ok=False, text=verdict, disturbed=trial.disturbed)
+                return Judgement(ok=False, message=verdict, disturbed=trial.disturbed)
             if not trial.all_pass:
-                # A look that fails in the soak, and is good again, does not begin it anew; `fall` of them end it.
+                # A check that fails once in the soak does not restart it; `fall` failures end it.
                 if trial.passing_since is None and now - trial.begun > within.total_seconds():
-                    return Judgement(ok=False, text=f"not well {duration(within)} after its start: {trial.missing()}")
+                    return Judgement(
+                        ok=False, message=message(VerifyCode.NOT_HEALTHY, within=within, missing=trial.missing())
+                    )
             elif trial.passing_since is None:
                 trial.passing_since = now
             if trial.all_pass and trial.passing_since is not None and now - trial.passing_since >= soak.total_seconds():
-                return Judgement(ok=True, text=_praise(len(trial.checks), sorted(trial.unasked), soak))
-            await teller.tell(trial, now)
+                return Judgement(ok=True, message=_passed(len(trial.checks), sorted(trial.unasked), soak))
+            await reporter.report(trial, now)
 
     def _run_verdict(
         self, trial: _Trial, state: ServiceState, started: ServiceState, real: Path | None, service: Service
-    ) -> str | None:
+    ) -> Message | None:
         running = True
         for name, now in _views(state, trial.part):
             if now.activity is Activity.STARTING or (
@@ -244,61 +245,58 @@ class Verifier:
         trial.running = trial.running or running
         return None
 
-    def _ended(self, trial: _Trial, name: str, now: ServiceState, started: ServiceState) -> str | None:
-        """How the run that was started has come to its end, where it has."""
+    def _ended(self, trial: _Trial, name: str, now: ServiceState, started: ServiceState) -> Message | None:
+        """How the run that was started has ended, if it has."""
         run = trial.runs.get(name)
         another = run is not None and now.run is not None and now.run != run
         if not another and now.activity is Activity.RUNNING:
             return None
-        lived = "" if started.started_at is None else f" {duration(self._clock() - started.started_at)} after its start"
-        who = name or "it"
+        after = None if started.started_at is None else self._clock() - started.started_at
+        part = name or None
         if now.stopped_by_hand:
-            return f"{who} was stopped by hand{lived}"
+            return message(VerifyCode.STOPPED, part=part, after=after)
         if now.activity is Activity.RUNNING and now.restarts <= started.restarts:
             trial.disturbed = True
-            return f"{who} does not run what was started any more: somebody else restarted it{lived}"
-        how = f" ({render(now.exit)})" if now.exit else ""
-        return f"{who} died{lived}{how}"
+            return message(VerifyCode.RESTARTED_BY_OTHERS, part=part, after=after)
+        return message(VerifyCode.DIED, part=part, after=after, exit=now.exit)
 
 
 def _views(state: ServiceState, part: str) -> tuple[tuple[str, ServiceState], ...]:
-    """What is looked at: the one part, or each, or the service where it has none."""
+    """What is verified: the one part, or each, or the service if it has none."""
     if part:
         return ((part, state.of(part)),)
     return state.parts or (("", state),)
 
 
-def _other_release(name: str, runs: Path, real: Path, service: Service) -> str:
-    text = f"{name or 'it'} runs {runs.name} and not {real.name}"
+def _other_release(name: str, runs: Path, real: Path, service: Service) -> Message:
+    seen = {"part": name or None, "runs": runs.name, "wanted": real.name}
     if not service.manager.capabilities.has_units or service.root is None:
-        return text
-    return f"{text}: WorkingDirectory= of {name or service.unit} has to go through {service.root}"
+        return message(VerifyCode.OTHER_RELEASE, **seen)
+    return message(VerifyCode.OTHER_RELEASE_UNIT, **seen, unit=name or service.unit, root=str(service.root))
 
 
-class _Teller:
-    """Reports how it goes: each new stage at once, other words for the same stage now and then."""
+class _Reporter:
+    """Reports the progress: each new stage at once, changes within a stage now and then."""
 
     def __init__(self, report: Report | None, soak: timedelta) -> None:
         self._report = report
         self._soak = soak
-        self._stage = self._text = ""
+        self._stage: VerifyCode | None = None
+        self._said: Message | None = None
         self._at = 0.0
 
-    async def tell(self, trial: _Trial, now: float) -> None:
+    async def report(self, trial: _Trial, now: float) -> None:
         if trial.passing_since is None:
-            stage, text = "waiting", f"waiting for {trial.missing()}"
+            stage, said = VerifyCode.WAITING_FOR, message(VerifyCode.WAITING_FOR, missing=trial.missing())
         elif trial.all_pass:
-            stage, text = "soak", f"all checks pass; watching it for {duration(self._soak)}"
+            stage, said = VerifyCode.SOAKING, message(VerifyCode.SOAKING, soak=self._soak)
         else:
-            stage, text = "doubt", f"a check failed meanwhile: {trial.missing()}"
-        if self._report is None or text == self._text or (stage == self._stage and now - self._at < TOLD_EVERY):
+            stage, said = VerifyCode.DOUBT, message(VerifyCode.DOUBT, missing=trial.missing())
+        if self._report is None or said == self._said or (stage is self._stage and now - self._at < REPORT_EVERY):
             return
-        self._stage, self._text, self._at = stage, text, now
-        await self._report(text)
+        self._stage, self._said, self._at = stage, said, now
+        await self._report(said)
 
 
-def _praise(count: int, unasked: Sequence[str], soak: timedelta) -> str:
-    asked = count - len(unasked)
-    what = "it stayed alive" if not asked else "its check passed" if asked == 1 else f"all {asked} checks passed"
-    told = f"{what} for {duration(soak)}" if soak else what
-    return f"{told}; not asked: {', '.join(unasked)}" if unasked else told
+def _passed(count: int, unasked: Sequence[str], soak: timedelta) -> Message:
+    return message(VerifyCode.PASSED, checks=count - len(unasked), soak=soak or None, unasked=tuple(unasked))

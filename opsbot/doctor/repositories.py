@@ -6,8 +6,9 @@ from datetime import timedelta
 
 from opsbot.config import SecretMissingError, Service, Source
 from opsbot.doctor.findings import Area, Finding, fail, warn, well
+from opsbot.messages import render
 from opsbot.source.heads import HeadProblem, Heads
-from opsbot.source.remote import TRANSIENT, mend, scrub
+from opsbot.source.remote import TRANSIENT, advice, scrub
 
 LIMIT = timedelta(seconds=25)
 
@@ -23,11 +24,11 @@ async def look(service: Service) -> list[Finding]:
     where = scrub(source.repository)
     hook = await asyncio.to_thread(_hook, service.name, source)
     if isinstance(answer, HeadProblem):
-        advice = mend(answer.kind)
-        text = answer.text.removesuffix(advice).rstrip(". ")
+        known = advice(answer.kind)
+        fix = render(known) if known is not None else ""
         if answer.kind in TRANSIENT:
-            advice = f"Try: git ls-remote {where} {source.branch}"
-        return [fail(Area.SOURCE, "repository", f"{where}: {text}", advice, service.name), *hook]
+            fix = f"Try: git ls-remote {where} {source.branch}"
+        return [fail(Area.SOURCE, "repository", f"{where}: {render(answer.reason)}", fix, service.name), *hook]
     return [well(Area.SOURCE, "repository", f"{where}: {source.branch} is at {answer[:10]}", service.name), *hook]
 
 

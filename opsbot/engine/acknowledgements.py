@@ -4,14 +4,13 @@ from collections.abc import Callable
 from datetime import datetime
 
 from opsbot.core.access import Action, Actor
+from opsbot.core.deploy_codes import RefusalCode
 from opsbot.core.deployment import RefusalReason, Refused
+from opsbot.core.message import message
 from opsbot.core.model import Acknowledgement, Incident
 from opsbot.engine.authorization import Authorization
 from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.store import Store, acks, incident_repository, storms
-
-NO_REASON = "An acknowledgement needs a reason: what are you going to do about it?"
-NONE_OPEN = "Nothing of it is open and not taken: there is nothing to acknowledge."
 
 
 class Acknowledgements:
@@ -45,16 +44,15 @@ class Acknowledgements:
         now = self._clock()
         opened = await self._open(service, incident)
         if not reason.strip():
-            opened = Refused(RefusalReason.BAD_INPUT, NO_REASON)
+            opened = Refused(RefusalReason.BAD_INPUT, message(RefusalCode.ACK_REASON))
         if isinstance(opened, Incident):
             value = Acknowledgement(opened.id, actor.name, self._kept(reason), now)
             if await self._store.write(acks.acknowledge, value):
                 await self._taken(actor, opened, reason)
                 self._feed.publish("notice")
                 return value
-            opened = Refused(
-                RefusalReason.NO_INCIDENT, f"{opened.service} is well again: there is nothing to acknowledge."
-            )
+            resolved = message(RefusalCode.INCIDENT_RESOLVED, service=opened.service)
+            opened = Refused(RefusalReason.NO_INCIDENT, resolved)
         await self._door.note(actor, Action.ACK, service, reason, opened)
         return opened
 
@@ -67,12 +65,14 @@ class Acknowledgements:
         if refusal:
             return refusal
         if not reason.strip():
-            return await self._door.refuse(actor, Action.ACK, None, reason, RefusalReason.BAD_INPUT, NO_REASON)
+            no_reason = message(RefusalCode.ACK_REASON)
+            return await self._door.refuse(actor, Action.ACK, None, reason, RefusalReason.BAD_INPUT, no_reason)
         taken = await self._store.write(storms.acknowledge, number, actor.name, self._kept(reason), self._clock())
         for incident in taken:
             await self._taken(actor, incident, reason)
         if not taken:
-            return await self._door.refuse(actor, Action.ACK, None, reason, RefusalReason.NO_INCIDENT, NONE_OPEN)
+            none_open = message(RefusalCode.NOTHING_OPEN)
+            return await self._door.refuse(actor, Action.ACK, None, reason, RefusalReason.NO_INCIDENT, none_open)
         self._feed.publish("notice")
         return len(taken)
 
@@ -89,6 +89,6 @@ class Acknowledgements:
         else:
             found = (await self._store.read(incident_repository.open_incidents)).get(service or "")
         if found is None or found.closed_at is not None:
-            name = found.service if found is not None else service or "It"
-            return Refused(RefusalReason.NO_INCIDENT, f"{name} has no open incident: there is nothing to acknowledge.")
+            name = found.service if found is not None else service
+            return Refused(RefusalReason.NO_INCIDENT, message(RefusalCode.NOTHING_OPEN, service=name))
         return found

@@ -4,8 +4,12 @@ from collections.abc import Callable
 from datetime import datetime
 
 from opsbot.config import Config
-from opsbot.core.access import Action, Actor
+from opsbot.core.access import LEAST_RANK, Action, Actor, Rank
+from opsbot.core.deploy_codes import RefusalCode
 from opsbot.core.deployment import RefusalReason, Refused
+from opsbot.core.message import Message, message
+from opsbot.core.model import Effect
+from opsbot.messages import render
 from opsbot.store import Store, audit
 
 
@@ -27,9 +31,11 @@ class Authorization:
         return list(self._config.services) if self.allows(actor, action) else []
 
     async def admit(self, actor: Actor, action: Action, service: str | None = None, detail: str = "") -> Refused | None:
-        """RefusalReason this may not be asked, or None. A refusal is written into the audit log."""
+        """RefusalReason this may not be requested, or None. A refusal is written to the audit log."""
         if not self.allows(actor, action):
-            words = f"You may not use {action}. Ask an admin of opsbot for a role that may."
+            held, needed = self._config.roles.of(actor), LEAST_RANK[action].name.lower()
+            name = None if held is Rank.NONE else held.name.lower()
+            words = message(RefusalCode.NO_RANK, action=str(action), needed=needed, held=name)
             return await self.refuse(actor, action, service, detail, RefusalReason.NO_RANK, words)
         if service is not None and service not in self._config.services:
             return await self.refuse(
@@ -37,23 +43,31 @@ class Authorization:
             )
         return None
 
-    def _unknown(self, service: str) -> str:
+    def _unknown(self, service: str) -> Message:
         from difflib import get_close_matches  # noqa: PLC0415 - seldom asked, and it takes room
 
         near = get_close_matches(service, self._config.services, 1)
-        hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(self._config.services)}."
-        return f"There is no service {service[:64]!r}. {hint}"
+        known = tuple(self._config.services)
+        return message(RefusalCode.UNKNOWN_SERVICE, service=service[:64], near=near[0] if near else None, known=known)
 
     async def refuse(
-        self, actor: Actor, action: Action, service: str | None, detail: str, why: RefusalReason, text: str
+        self, actor: Actor, action: Action, service: str | None, detail: str, why: RefusalReason, said: Message
     ) -> Refused:
         """Write down that it was refused; the answer."""
-        refusal = Refused(why, text)
+        refusal = Refused(why, said)
         await self.note(actor, action, service, detail, refusal)
         return refusal
 
-    async def note(self, actor: Actor, action: Action, service: str | None, detail: str, result: Refused | str) -> None:
-        """Write down what was asked and what came of it."""
+    async def note(
+        self,
+        actor: Actor,
+        action: Action,
+        service: str | None,
+        detail: str,
+        result: Refused | str,
+        effect: Effect = Effect.DONE,
+    ) -> None:
+        """Write down what was requested and what came of it."""
         refused = result if isinstance(result, Refused) else None
         await self._store.write(
             audit.record,
@@ -63,5 +77,6 @@ class Authorization:
             self._clock(),
             allowed=refused is None or refused.why is not RefusalReason.NO_RANK,
             detail=detail[:500],
-            result=str(result) if refused is None else f"refused: {refused.text}",
+            result=str(result) if refused is None else f"refused: {render(refused.message)}",
+            effect=effect if refused is None else Effect.REFUSED,
         )

@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING
 
 from opsbot.config import Config
 from opsbot.core.access import Action, Actor
+from opsbot.core.deploy_codes import RefusalCode
 from opsbot.core.deployment import RefusalReason, Refused
 from opsbot.core.inhibitors import Inhibitors
+from opsbot.core.message import Message, encode, message
 from opsbot.deploy.deployer import Deployer
+from opsbot.deploy.poll import Poller
 from opsbot.engine.acknowledgements import Acknowledgements
 from opsbot.engine.authorization import Authorization
 from opsbot.engine.board import BoardRecords
@@ -27,7 +30,6 @@ from opsbot.host.processes import ServiceMeter
 from opsbot.monitoring import ServiceMonitor
 from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.services.port import ServiceManager
-from opsbot.source.poll import Poller
 from opsbot.store import Store, outbox
 
 if TYPE_CHECKING:
@@ -110,10 +112,8 @@ class Engine:
         if refusal:
             return refusal
         if self.notifiers is None or name not in self.config.notifiers:
-            there = (
-                f"There are: {', '.join(self.config.notifiers)}." if self.config.notifiers else "None is configured."
-            )
-            words = f"There is no notifier {name[:64]!r}. {there}"
+            known = tuple(self.config.notifiers)
+            words = message(RefusalCode.UNKNOWN_NOTIFIER, notifier=name[:64], known=known)
             return await self.door.refuse(actor, Action.NOTIFY, None, name, RefusalReason.BAD_INPUT, words)
         sent = await self.notifiers.trial(name, actor.name)
         await self.door.note(actor, Action.NOTIFY, None, name, "taken" if sent.ok else f"not taken: {sent.failure}")
@@ -122,20 +122,20 @@ class Engine:
     async def tell(
         self,
         service: str,
-        text: str,
+        text: str | Message,
         *,
         level: str = "info",
         key: str | None = None,
         lines: Sequence[str] = (),
         stands_for: Sequence[str] = (),
     ) -> None:
-        """Put a plain sentence into the ops channel, once a key.
+        """Post a plain message in the ops channel, once per key.
 
         lines: shown below it, each as it is. stands_for: keys of what is told with it, and not by itself any more.
         """
         now = self.clock()
         name = key or f"word:{now.timestamp()}"
-        body: dict[str, object] = {"text": text, "level": level}
+        body: dict[str, object] = {"text": text if isinstance(text, str) else encode(text), "level": level}
         if lines:
             body["lines"] = list(lines)
         await self.store.write(outbox.put_for, name, service, stands_for, now, body=body)

@@ -1,23 +1,26 @@
-"""Which release of a service runs: deploy, roll back, update from its branch, go on at once with one that waits."""
+"""Which release of a service runs: deploy, roll back, update from its branch, end a deployment's wait."""
 
-from collections.abc import Collection
+from collections.abc import Mapping
 
 from opsbot.config import Config
 from opsbot.core.access import Action, Actor
+from opsbot.core.deploy_codes import RefusalCode, UpdateCode
 from opsbot.core.deployment import (
     Deployment,
     DeploymentKind,
     DeploymentRequest,
     Hold,
+    Quarantine,
     RefusalReason,
     Refused,
     Release,
 )
+from opsbot.core.message import Message, message, plain
 from opsbot.deploy.deployer import Deployer
+from opsbot.deploy.poll import Outcome, Polled, Poller
 from opsbot.engine.authorization import Authorization
 from opsbot.messages import render
 from opsbot.monitoring import ServiceMonitor
-from opsbot.source.poll import Outcome, Polled, Poller
 from opsbot.store import Store, ledger
 
 
@@ -42,21 +45,20 @@ class ReleaseActions:
         self._poller = poller
 
     async def deploy(
-        self, actor: Actor, service: str, ref: str | None = None, reason: str = ""
+        self, actor: Actor, service: str, ref: str | None = None, reason: str | Message = ""
     ) -> Deployment | Refused:
-        """Begin a deployment; it goes on by itself, its card and `history` tell how."""
-        return await self._start(
-            Action.DEPLOY, DeploymentRequest(service, DeploymentKind.DEPLOY, actor, ref=ref or None, reason=reason)
-        )
+        """Begin a deployment; its card and `history` show how it goes."""
+        request = DeploymentRequest(service, DeploymentKind.DEPLOY, actor, ref=ref or None, reason=_reason(reason))
+        return await self._start(Action.DEPLOY, request)
 
     async def rollback(
-        self, actor: Actor, service: str, release: str | None = None, reason: str = ""
+        self, actor: Actor, service: str, release: str | None = None, reason: str | Message = ""
     ) -> Deployment | Refused:
         """Begin to return to a kept release; None: the previous good one."""
-        return await self._start(
-            Action.ROLLBACK,
-            DeploymentRequest(service, DeploymentKind.ROLLBACK, actor, release=release or None, reason=reason),
+        request = DeploymentRequest(
+            service, DeploymentKind.ROLLBACK, actor, release=release or None, reason=_reason(reason)
         )
+        return await self._start(Action.ROLLBACK, request)
 
     async def update(self, actor: Actor, service: str) -> Polled | Refused:
         """Ask the remote now, and begin to deploy what is new; with `auto` off too, as somebody asked for it.
@@ -68,7 +70,7 @@ class ReleaseActions:
             return refusal
         source = self._config.services[service].source
         if self._poller is None or source is None:
-            words = f"{service} has no source to update from: add [services.{service}.source]"
+            words = message(RefusalCode.NO_SOURCE, service=service)
             return await self._door.refuse(actor, Action.DEPLOY, service, "update", RefusalReason.NO_SOURCE, words)
         polled = await self._poller.poll(service, actor.origin, actor)
         quarantined = await self._store.read(ledger.quarantined, service)
@@ -79,9 +81,9 @@ class ReleaseActions:
             begun = await self.deploy(actor, service, polled.head, "update")
             if isinstance(begun, Refused):
                 return begun
-            words = f"{(polled.head or '')[:10]} is being deployed"
-            polled = Polled(Outcome.DEPLOYING, words, polled.head, begun.id)
-        await self._door.note(actor, Action.DEPLOY, service, "update", polled.text)
+            deploying = message(UpdateCode.DEPLOYING, commit=polled.head)
+            polled = Polled(Outcome.DEPLOYING, deploying, polled.head, begun.id)
+        await self._door.note(actor, Action.DEPLOY, service, "update", render(polled.message))
         return polled
 
     async def _start(self, action: Action, request: DeploymentRequest) -> Deployment | Refused:
@@ -112,15 +114,15 @@ class ReleaseActions:
         if found is None or number not in {None, found.id} or not self._deployer.hurry(found.id, actor.name):
             words = self._not_waiting(service, number)
             return await self._door.refuse(actor, Action.NOW, service, detail, RefusalReason.NOT_WAITING, words)
-        await self._door.note(actor, Action.NOW, service, detail, f"deployment {found.id} waits no longer")
+        await self._door.note(actor, Action.NOW, service, detail, f"deployment {found.id} continues")
         return found
 
-    def _not_waiting(self, service: str, number: int | None) -> str:
+    def _not_waiting(self, service: str, number: int | None) -> Message:
         if number is not None:
-            return f"Deployment {number} of {service} does not wait any more."
+            return message(RefusalCode.WAITS_NO_LONGER, service=service, deployment=number)
         if kept := self._watcher.waits(service):
-            return f"No deployment of {service} waits, but its recovery does ({render(kept)}): restart does it now."
-        return f"No deployment of {service} waits for anything."
+            return message(RefusalCode.RECOVERY_WAITS, service=service, reason=kept)
+        return message(RefusalCode.NOT_WAITING, service=service)
 
     async def kept(self, actor: Actor, service: str) -> list[Release]:
         """The kept releases but the live one, newest first; none for who may not roll back (for autocompletion)."""
@@ -130,12 +132,14 @@ class ReleaseActions:
         return [r for r in await self._store.read(ledger.releases, service) if live is None or r.name != live.release]
 
 
-def _kept_back(polled: Polled, quarantined: Collection[str], hold: Hold | None) -> Polled:
-    """What the poll found, where there is no news for it but there is for a person: a commit that is not taken."""
-    if polled.head is not None and polled.head in quarantined:
-        words = f"{polled.head[:10]} failed before and is quarantined; a deploy by hand may try it again"
-        return Polled(Outcome.WAITING, words, polled.head)
+def _reason(given: str | Message) -> Message | None:
+    return given if isinstance(given, Message) else plain(given) if given else None
+
+
+def _kept_back(polled: Polled, quarantined: Mapping[str, Quarantine], hold: Hold | None) -> Polled:
+    """What the poll found, if it is no news for the poll but it is for a person: a commit that is not deployed."""
+    if polled.head is not None and (blocked := quarantined.get(polled.head)):
+        return Polled(Outcome.WAITING, message(UpdateCode.QUARANTINED, at=blocked.at), polled.head)
     if hold is not None and polled.head == hold.waits:
-        words = "it was rolled back; updates wait for a newer commit, or for resume"
-        return Polled(Outcome.WAITING, words, polled.head)
+        return Polled(Outcome.WAITING, message(UpdateCode.ROLLED_BACK_COMMIT), polled.head)
     return polled

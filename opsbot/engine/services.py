@@ -5,20 +5,21 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from opsbot.config import Config
-from opsbot.core.access import Action, Actor, Origin
+from opsbot.core.access import Action, Actor
+from opsbot.core.deploy_codes import RefusalCode
 from opsbot.core.deployment import Hold, RefusalReason, Refused
 from opsbot.core.inhibitors import Inhibitors
-from opsbot.core.message import Message
+from opsbot.core.message import Message, message, plain
 from opsbot.core.model import Silence
 from opsbot.deploy.deployer import Deployer
-from opsbot.deploy.rolling import SETTLE, restart_in_turn
+from opsbot.deploy.deployment_run import DeployFailure
+from opsbot.deploy.poll import Poller
+from opsbot.deploy.rolling_restart import SETTLE, restart_in_turn
 from opsbot.engine.authorization import Authorization
-from opsbot.formatting import duration
-from opsbot.messages import describe, render
+from opsbot.messages import render
 from opsbot.monitoring import ServiceMonitor
 from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.services.port import ManagerError, ServiceManager, ServiceState
-from opsbot.source.poll import Poller
 from opsbot.store import Store, incident_repository, ledger
 
 SILENCE = timedelta(hours=1)
@@ -27,18 +28,27 @@ SILENCE = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class RestartOutcome:
-    """Whether a restarted service passed its checks, what was seen, and its state afterwards.
-
-    `seen` may be untrusted text.
-    """
+    """Whether a restarted service passed its checks, what was seen, and its state afterwards."""
 
     ok: bool
-    seen: str
+    seen: Message
     state: ServiceState
 
 
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """What a resume ended. commits: those that were blocked, and may be deployed automatically again."""
+
+    anything: bool
+    commits: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Whether there was anything to resume."""
+        return self.anything or bool(self.commits)
+
+
 class ServiceActions:
-    """Does at once what a person asks for."""
+    """Does at once what a person requests."""
 
     def __init__(
         self,
@@ -78,16 +88,15 @@ class ServiceActions:
         if refusal:
             return refusal
         if self._deployer.busy(service):
-            words = f"{service} is being deployed; it is restarted by that."
+            words = message(RefusalCode.BUSY_RESTART, service=service)
             return await self._door.refuse(actor, Action.RESTART, service, "", RefusalReason.BUSY, words)
         against = await self.advice(service)
-        advice = f", against advice: {render(against)}" if against else ""
-        self._watcher.touched(service, f"restarted by {actor.name}{advice}")
+        self._watcher.touched(service, actor.name, against)
         try:
             with self._watcher.in_hand(service):
                 state = await self._restart(service)
-        except ManagerError as error:
-            words = f"{service} did not restart: {describe(error)}"
+        except (ManagerError, DeployFailure) as error:
+            words = message(RefusalCode.RESTART_FAILED, service=service, cause=error.message)
             return await self._door.refuse(actor, Action.RESTART, service, "", RefusalReason.NOT_READY, words)
         await self._door.note(actor, Action.RESTART, service, "", f"running, pid {state.pid}")
         return state
@@ -107,8 +116,8 @@ class ServiceActions:
         except ManagerError:
             state = started
         if not judged.ok:
-            await self._door.note(actor, Action.RESTART, service, "", f"verification failed: {judged.text}")
-        return RestartOutcome(judged.ok, judged.text, state)
+            await self._door.note(actor, Action.RESTART, service, "", f"verification failed: {render(judged.message)}")
+        return RestartOutcome(judged.ok, judged.message, state)
 
     async def _restart(self, service: str) -> ServiceState:
         manager = self._managers[service]
@@ -121,7 +130,7 @@ class ServiceActions:
         refusal = await self._door.admit(actor, Action.HOLD, service, reason)
         if refusal:
             return refusal
-        hold = Hold(service, actor.name, reason[:300], self._clock())
+        hold = Hold(service, actor.name, plain(reason[:300]) if reason else None, self._clock())
         await self._store.write(ledger.put_hold, hold)
         await self._door.note(actor, Action.HOLD, service, reason, "held")
         self._feed.publish("service")
@@ -138,7 +147,7 @@ class ServiceActions:
         wanted = SILENCE if length is None else length
         most = self._config.limits.silence_max
         if not timedelta(0) < wanted <= most:
-            words = f"A silence lasts up to {duration(most)}; {duration(wanted)} is not possible."
+            words = message(RefusalCode.SILENCE_LENGTH, most=most, wanted=wanted)
             return await self._door.refuse(actor, Action.SILENCE, service, reason, RefusalReason.BAD_INPUT, words)
         silence = Silence(service, actor.name, reason[:300], now, now + wanted)
         await self._store.write(incident_repository.put_silence, silence)
@@ -147,18 +156,20 @@ class ServiceActions:
         self._feed.publish("incident")
         return silence
 
-    async def resume(self, actor: Actor, service: str, reason: str = "") -> bool | Refused:
-        """End the hold, the wait after a rollback and the silence of a service; whether there was any."""
+    async def resume(self, actor: Actor, service: str, reason: str = "") -> Resumed | Refused:
+        """End the hold, the wait after a rollback, the quarantine of commits and the silence of a service."""
         refusal = await self._door.admit(actor, Action.RESUME, service, reason)
         if refusal:
             return refusal
         held = await self._store.write(ledger.lift_hold, service)
+        commits = await self._store.write(ledger.lift_quarantine, service)
         silenced = await self._store.write(incident_repository.lift_silence, service, self._clock())
+        resumed = Resumed(held or silenced, commits)
         await self._watcher.resumed(service, actor.name)
-        await self._door.note(
-            actor, Action.RESUME, service, reason, "resumed" if held or silenced else "nothing was held"
-        )
+        unblocked = "".join(f", {commit[:10]} unblocked" for commit in commits)
+        result = f"{'resumed' if resumed else 'nothing to resume'}{unblocked}"
+        await self._door.note(actor, Action.RESUME, service, reason, result)
         self._feed.publish("service")
-        if held and self._poller is not None:
-            self._poller.wake(service, Origin.POLL)
-        return held or silenced
+        if (held or commits) and self._poller is not None:
+            self._poller.resume(service)
+        return resumed

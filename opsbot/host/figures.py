@@ -44,6 +44,11 @@ class HostFigures:
     uptime: float
 
 
+def booted_at() -> datetime:
+    """When the host was started."""
+    return datetime.now(UTC) - timedelta(seconds=time.clock_gettime(time.CLOCK_BOOTTIME))
+
+
 def host_figures(paths: Sequence[Path] = ()) -> HostFigures:
     """The host now. `disks`: the file systems of these paths, each once; a path that is not there is left out."""
     used, total, available = _memory()
@@ -59,7 +64,7 @@ def host_figures(paths: Sequence[Path] = ()) -> HostFigures:
         swap_used=swap_used,
         swap_total=swap_total,
         disks=_disks(paths),
-        boot_time=datetime.now(UTC) - timedelta(seconds=uptime),
+        boot_time=booted_at(),
         uptime=uptime,
     )
 

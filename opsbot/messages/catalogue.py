@@ -4,17 +4,20 @@ from collections.abc import Mapping
 from functools import cache
 
 from opsbot.core.message import GeneralCode
-from opsbot.messages import exits, inhibitors, managers, probes, status
+from opsbot.messages import deployments, exits, incidents, inhibitors, managers, probes, refusals, status
 from opsbot.messages.text import Text
 
 _GENERAL: Mapping[str, Text] = {GeneralCode.TEXT: "{text}"}
 
 _AREAS: tuple[Mapping[str, Text], ...] = (
     _GENERAL,
+    deployments.TEXTS,
     exits.TEXTS,
+    incidents.TEXTS,
     inhibitors.TEXTS,
     managers.TEXTS,
     probes.TEXTS,
+    refusals.TEXTS,
     status.TEXTS,
 )
 """The texts of each area of codes, from the modules beside this one."""

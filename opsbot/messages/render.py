@@ -7,9 +7,11 @@ colon says more:
     {path:code}                       a name or command, set as code
     {at:t}                            a time in one of Discord's styles (t, T, d, D, f, F, R)
     {size:bytes}                      a number of bytes as "512 MiB"
-    {commit:short}                    the first ten characters
+    {commit:short}                    the first characters of a commit id
+    {release:release}                 the commit in a release's name, likewise
+    {parts:clauses}, {paths:or}       a tuple, with semicolons or "or" in between
+    {cause:sentence}, {cause:clause}  a text that ends with a full stop; one that does not
     {count} {count:plural|restart|restarts}
-    {parts:clauses}                   a tuple, with semicolons in between
 
 Where a text depends on more than a count, the catalogue holds a function of the parameters that returns such a string.
 """
@@ -20,11 +22,14 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Protocol
 
+from opsbot.core.deployment import commit_in
 from opsbot.core.message import Message, MessageError, Param
 from opsbot.formatting import duration, size
 from opsbot.messages.catalogue import texts
 from opsbot.messages.text import Text
 
+_ENDS = {"sentence": ".", "clause": ""}
+_BETWEEN = {"clauses": "; ", "or": " or "}
 SHORT = 10
 """Characters of a commit id that are shown."""
 
@@ -95,10 +100,13 @@ def _show(value: Param, spec: str, style: TextStyle) -> str:
     if spec.startswith("plural|"):
         one, many = spec.split("|")[1:]
         return one if value == 1 else many
+    if spec in _ENDS:
+        shown = _show(value, "", style)
+        return shown if spec == "sentence" and shown.endswith(("!", "?")) else shown.rstrip(".") + _ENDS[spec]
     if isinstance(value, Message):
         return render(value, style)
     if isinstance(value, tuple):
-        between, spec = ("; ", "") if spec == "clauses" else (", ", spec)
+        between, spec = (_BETWEEN[spec], "") if spec in _BETWEEN else (", ", spec)
         return between.join(_show(each, spec, style) for each in value)
     if isinstance(value, datetime):
         return style.moment(value, spec or "f")
@@ -107,6 +115,13 @@ def _show(value: Param, spec: str, style: TextStyle) -> str:
     if spec == "bytes" and isinstance(value, int | float):
         return size(value)
     if isinstance(value, str):
-        shown = value[:SHORT] if spec == "short" else value
-        return style.code(shown) if spec in {"code", "short"} else style.text(shown)
+        return _shown_text(value, spec, style)
     return "" if value is None else style.text(str(value))
+
+
+def _shown_text(value: str, spec: str, style: TextStyle) -> str:
+    if spec == "plain-short":
+        return style.text(value[:SHORT])
+    if spec in {"short", "release"}:
+        return style.code((commit_in(value) if spec == "release" else value)[:SHORT])
+    return style.code(value) if spec == "code" else style.text(value)

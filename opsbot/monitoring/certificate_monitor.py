@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 
 from opsbot.config import CheckKind, Config
 from opsbot.core.gauge import HOST
+from opsbot.core.incident import IncidentCause, Resolution
+from opsbot.core.message import message, plain
 from opsbot.core.model import ADVICE, Evidence
-from opsbot.formatting import duration
 from opsbot.host.certificates import CertificateError, Server, expiry
 from opsbot.monitoring.host_incidents import HostIncidents
 from opsbot.store import Store, incident_repository
@@ -68,7 +69,7 @@ class CertificateMonitor:
         watched = {f"{_PREFIX}{server}" for server in self._servers}
         for subject in incidents:
             if subject.startswith(_PREFIX) and subject not in watched:
-                await self._book.end(subject, "it is not watched any more")
+                await self._book.end(subject, message(Resolution.NOT_WATCHED))
         await asyncio.gather(*(self._look(server, f"{_PREFIX}{server}" in incidents) for server in self._servers))
 
     async def _look(self, server: Server, known: bool) -> None:  # noqa: FBT001 - called above alone
@@ -83,8 +84,7 @@ class CertificateMonitor:
         left = expires - now
         if left > self._before:
             if known:
-                await self._book.end(subject, f"renewed: it is good for {duration(left)}")
+                await self._book.end(subject, message(Resolution.CERTIFICATE, left=left))
         elif not known:
-            when = f"expires in {duration(left)}" if left > timedelta(0) else f"expired {duration(-left)} ago"
-            evidence = Evidence(checks=(("not after", f"{expires:%Y-%m-%d %H:%M} UTC"), (ADVICE, MEND)))
-            await self._book.trouble(subject, f"the certificate of {server} {when}", now, evidence=evidence)
+            cause = message(IncidentCause.CERTIFICATE, server=str(server), expires=expires)
+            await self._book.trouble(subject, cause, now, evidence=Evidence(checks=((ADVICE, plain(MEND)),)))

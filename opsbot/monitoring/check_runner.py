@@ -13,11 +13,11 @@ from typing import Any
 
 from opsbot.config import Check, CheckKind
 from opsbot.core.dependencies import pace
-from opsbot.core.flapping import BY_TURNS, LOOKS, FlapPolicy, alternates
+from opsbot.core.flapping import LOOKS, FlapPolicy, alternates
 from opsbot.core.health import CheckHealth, ProbeResult, Verdict, VerdictChange, alternations, observe
-from opsbot.core.layers import FailingCheck, cause_of, untangle
-from opsbot.core.message import redacted
-from opsbot.messages import render
+from opsbot.core.incident import IncidentCause, IncidentEventKind, check_cause, event
+from opsbot.core.layers import FailingCheck, untangle
+from opsbot.core.message import message, redacted
 from opsbot.monitoring.incident_manager import IncidentManager
 from opsbot.monitoring.monitored_service import MonitoredService
 from opsbot.monitoring.recovery_runner import RecoveryRunner
@@ -146,14 +146,13 @@ class CheckRunner:
             return False
         if not result.known:
             return False
-        watched.see_run(check.unit, state.run)
         if result.ok:
-            watched.answered.add(check.name)
             return True
         age = None if state.started_at is None else result.at - state.started_at
         # A start in the future is one by a clock that was set back since: no grace, rather than hours of it.
         young = age is not None and timedelta(0) <= age < watched.service.startup_grace
-        return not young or check.name in watched.answered or state.activity is not Activity.RUNNING
+        answered = check.name in watched.answered and watched.answered[check.name] == state.run
+        return not young or answered or state.activity is not Activity.RUNNING
 
     def _fold(
         self, watched: MonitoredService, check: Check, state: ServiceState, result: ProbeResult
@@ -168,10 +167,14 @@ class CheckRunner:
         if not self._counts(watched, check, state, result):
             watched.checks[check.name] = replace(known, last=result)
             return None
+        run = state.of(check.unit).run if check.unit else state.run
+        passed = result.ok and (check.name not in watched.answered or watched.answered[check.name] != run)
+        if passed:
+            watched.answered[check.name] = run
         health, change = observe(known, result, check.policy)
         watched.checks[check.name] = health
         watched.seen_well = watched.seen_well or result.ok
-        if change is None and result.ok and not watched.unwell and (before is None or before.ok):
+        if change is None and result.ok and not watched.unwell and (before is None or before.ok) and not passed:
             return None
         flapping = watched.case.flaps.flapping
         if before is not None and before.ok is not result.ok and alternates(health.recent, self._flapping):
@@ -180,13 +183,29 @@ class CheckRunner:
             elif change is None and not watched.unwell:
                 return self._alternates(watched, check, health)
         if change is not None or (result.ok and watched.unwell and not (flapping and watched.case.well)):
-            return self._react(watched, check, state, result, change)
+            return self._react(watched, check, state, result, change, passed=passed)
+        if passed or _may_change(health, check):
+            return self._keep(watched, check, run, passed=passed)
         return None
 
     async def _alternates(self, watched: MonitoredService, check: Check, health: CheckHealth) -> None:
-        seen = render(next((one.seen for one in watched.failing if one.name == check.name), None))
-        cause = f"check {check.name} {BY_TURNS}" + (f": {seen}" if seen else "")
+        await self._store.write(incident_repository.save_health, watched.service.name, check.name, health)
+        seen = next((one.seen for one in watched.failing if one.name == check.name), None)
+        cause = message(IncidentCause.CHECK_ALTERNATES, check=check.name, kind=str(check.kind), seen=seen)
         await self._incident_manager.alternates(watched.service.name, cause, alternations(health.recent, LOOKS))
+
+    async def _keep(
+        self, watched: MonitoredService, check: Check, run: str | None, *, passed: bool, changed: bool = False
+    ) -> None:
+        """Write down what a check has seen while its verdict changes or may be about to.
+
+        passed: it did for the first time in this run.
+        """
+        name, health = watched.service.name, watched.checks[check.name]
+        if passed and run is not None:
+            await self._store.write(incident_repository.save_answered, name, check.name, run)
+        if changed or _may_change(health, check):
+            await self._store.write(incident_repository.save_health, name, check.name, health)
 
     async def _react(
         self,
@@ -195,37 +214,52 @@ class CheckRunner:
         state: ServiceState,
         result: ProbeResult,
         change: VerdictChange | None,
+        *,
+        passed: bool,
     ) -> None:
-        name = watched.service.name
+        name, incident = watched.service.name, watched.incident
+        run = state.of(check.unit).run if check.unit else state.run
+        await self._keep(watched, check, run, passed=passed, changed=change is not None)
         if change is not None:
             log.info("%s: check %s is %s: %s", name, check.name, change.after, result.seen)
-            await self._store.write(incident_repository.save_health, name, check.name, watched.checks[check.name])
             self._feed.publish("service")
             if change.after is Verdict.DOWN:
                 await self._down(name, check, change, result)
-            elif check.name in watched.fallen and not watched.case.flaps.flapping:
-                await self._incident_manager.observe(name, f"check {check.name} is well: {render(result.seen)}", "🟢")
+            elif incident is not None and check.name in incident.recovery.failed_checks:
+                up = event(
+                    IncidentEventKind.CHECK_UP,
+                    result.at,
+                    check=check.name,
+                    kind=str(check.kind),
+                    seen=result.seen,
+                )
+                if not watched.case.flaps.flapping:
+                    await self._incident_manager.note(name, up)
         if result.ok and watched.unwell:
             await self._maybe_well(name, state)
 
     async def _down(self, name: str, check: Check, change: VerdictChange, result: ProbeResult) -> None:
         """A check is down. What it hangs below, and fails too, names the cause."""
         watched = self._watched[name]
-        if watched.incident is None or watched.case.flaps.flapping:
-            watched.fallen = {check.name}
+        incident, seen = watched.incident, result.seen
+        if incident is None or watched.case.flaps.flapping:
             causes, _ = untangle(watched.failing)
-            root = causes[0] if causes else FailingCheck(check.name, check.kind, check.unit, result.seen)
+            root = causes[0] if causes else FailingCheck(check.name, check.kind, check.unit, seen)
             began = watched.checks[root.name].streak_since if watched.checks[root.name].streak < 0 else None
-            await self._incident_manager.trouble(name, cause_of(root, render), min(change.since, began or change.since))
+            cause = check_cause(root, *watched.counts(root.name))
+            await self._incident_manager.trouble(name, cause, min(change.since, began or change.since))
         else:
-            known = {*watched.fallen, *(seen for seen, _ in watched.incident.evidence.checks)}
-            watched.fallen.add(check.name)
-            worse = check.name not in known
-            if not worse:
-                watched.did_not_help()
-            await self._incident_manager.more(name)
-            text = f"check {check.name} is down {'too' if worse else 'again'}: {render(result.seen)}"
-            await self._incident_manager.observe(name, text, "🔴", worse=worse)
+            known = {*incident.recovery.failed_checks, *(each for each, _ in incident.evidence.checks)}
+            again = check.name in known
+            down = event(
+                IncidentEventKind.CHECK_DOWN,
+                result.at,
+                check=check.name,
+                kind=str(check.kind),
+                seen=seen,
+                again=again,
+            )
+            await self._incident_manager.check_down(name, down, worse=not again)
         await self._recovery_runner.act(name)
 
     async def _maybe_well(self, name: str, state: ServiceState) -> None:
@@ -243,4 +277,13 @@ class CheckRunner:
         if watched.under is not None:
             await self._incident_manager.well(name)
             return
-        await self._incident_manager.end(name, watched.ended_by)
+        incident = watched.incident
+        if incident is not None:
+            await self._incident_manager.end(name, incident.recovery.resolution)
+
+
+def _may_change(health: CheckHealth, check: Check) -> bool:
+    """Whether the next results may change a verdict, so that what was seen in a row is worth keeping."""
+    if abs(health.streak) == 1:
+        return True
+    return health.verdict is not Verdict.DOWN if health.streak < 0 else health.streak <= check.policy.rise

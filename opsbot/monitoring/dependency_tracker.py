@@ -15,6 +15,7 @@ from opsbot.core.dependencies import (
     below,
 )
 from opsbot.core.flapping import Flaps
+from opsbot.core.message import Message
 from opsbot.monitoring.incident_state import ListedUnder, PendingCause
 from opsbot.monitoring.monitored_service import MonitoredService
 
@@ -74,14 +75,13 @@ class DependencyTracker:
                 other.hurry(now)
             other.awaited = now + PATIENCE
 
-    def take(self, root: str, number: int, listed: Mapping[str, tuple[str, datetime]]) -> None:
+    def take(self, root: str, number: int, listed: Mapping[str, tuple[Message, datetime]]) -> None:
         """These are in the root's incident now: each with what was seen of it, and since when."""
         for name, (cause, failed_at) in listed.items():
             if name in self._watched:
                 watched = self._watched[name]
                 watched.pending, watched.under = None, ListedUnder(root, number, cause, failed_at)
                 watched.case.incident, watched.case.flaps = None, Flaps()
-                watched.forget_tries()
 
     def is_over(self, under: ListedUnder) -> bool:
         """Whether the incident it is listed in is over."""

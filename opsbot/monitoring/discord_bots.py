@@ -6,7 +6,7 @@ Put together only from what is configured: `discord_bot = true` brings the login
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from opsbot.config import CheckKind, Config, Service
 from opsbot.core.inhibitors import Inhibitor, Inhibitors, first_reason
@@ -108,13 +108,8 @@ class DiscordBots:
 
     async def _back(self, outages: Iterable[Outage]) -> None:
         for outage in outages:
-            ended = outage.ended or self._clock()
-            told = (
-                f"Discord is back since {ended.astimezone(UTC):%H:%M} UTC, "
-                f"away since {outage.began.astimezone(UTC):%H:%M} UTC: recovery goes on"
-            )
             if self._watcher is not None:
-                await self._watcher.back_from(self._services, told)
+                await self._watcher.discord_back(self._services, outage.began, outage.ended or self._clock())
 
     # What front ends show
 

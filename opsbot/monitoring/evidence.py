@@ -5,8 +5,8 @@ import logging
 from collections.abc import Callable, Mapping
 
 from opsbot.core.layers import FailingCheck, untangle
+from opsbot.core.message import Message
 from opsbot.core.model import Evidence
-from opsbot.messages import render
 from opsbot.monitoring.monitored_service import MonitoredService
 from opsbot.services.port import LogQuery, ManagerError, ServiceManager, ServiceState, spoken
 
@@ -18,8 +18,8 @@ SILENT_SECONDS = 10.0
 AT_A_TIME = 8
 
 
-def _seen(failing: tuple[FailingCheck, ...]) -> tuple[tuple[str, str], ...]:
-    return tuple((one.name, render(one.seen)) for one in failing)
+def _seen(failing: tuple[FailingCheck, ...]) -> tuple[tuple[str, Message], ...]:
+    return tuple((one.name, one.seen) for one in failing)
 
 
 def checks_of(watched: MonitoredService, rest: Evidence) -> Evidence:
@@ -39,14 +39,17 @@ class EvidenceCollector:
         self._silent_until = 0.0
 
     async def evidence(
-        self, watched: MonitoredService, dead: ServiceState | None = None, exit_text: str = ""
+        self, watched: MonitoredService, dead: ServiceState | None = None, before: Evidence | None = None
     ) -> Evidence:
-        """What was seen. Its log is that of one run alone: of the one that died, else of the present one."""
-        name = watched.service.name
-        run, exit_text = (dead.run, render(dead.exit)) if dead is not None else (None, exit_text)
+        """What is seen now. Its log is that of one run alone: of the one that died, else of the present one.
+
+        before: what was seen at the failure before: what cannot be had now is taken from there.
+        """
+        name, before = watched.service.name, before or Evidence()
+        run, end = (dead.run, dead.exit) if dead is not None else (None, before.exit)
         async with self._reading:
             lines = await self._lines(name, run)
-        return checks_of(watched, Evidence(exit=exit_text, log=lines))
+        return checks_of(watched, Evidence(exit=end, log=lines or before.log))
 
     async def _lines(self, name: str, run: str | None) -> tuple[str, ...]:
         now = asyncio.get_running_loop().time()

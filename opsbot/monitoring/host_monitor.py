@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 
 from opsbot.config import Config
 from opsbot.core.gauge import HOST, Gauge, Users, filling
+from opsbot.core.incident import IncidentCause, Resolution
+from opsbot.core.message import Message, message, plain
 from opsbot.core.model import ADVICE, Evidence
 from opsbot.core.subjects import OPSBOT
 from opsbot.core.threshold import GAP, ThresholdState, judge
@@ -43,6 +45,8 @@ TREND = timedelta(hours=24)
 FORESEE = timedelta(minutes=5)
 """Between two looks at where the figures are heading."""
 JOURNAL = Path("/var/log/journal")
+UNITS_NAMED = 5
+UNITS_ADVICE = "See why with `systemctl status UNIT`; `systemctl reset-failed UNIT` clears it."
 
 FailedUnits = Callable[[], Awaitable[Sequence[str]]]
 
@@ -153,10 +157,10 @@ class HostMonitor:
             after = judge(before, gauge.value, now, gauge.threshold, gap)
             if after.bad and not before.bad:
                 await self._book.trouble(
-                    gauge.subject, gauge.cause, before.since or now, evidence=await self._evidence(gauge)
+                    gauge.subject, _cause(gauge), before.since or now, evidence=await self._evidence(gauge)
                 )
             elif before.bad and not after.bad:
-                await self._book.end(gauge.subject, f"well again: {gauge.words}")
+                await self._book.end(gauge.subject, message(Resolution.HOST, what=plain(gauge.words)))
             standings[gauge.subject] = after
         await self._judge_units(standings, now)
 
@@ -170,13 +174,13 @@ class HostMonitor:
         """End what an earlier configuration watched, and this one does not."""
         elsewhere = (f"{HOST}cert:", f"{HOST}units", OPSBOT)
         for subject in [each for each in standings if each not in watched and not each.startswith(elsewhere)]:
-            await self._book.end(subject, "it is not watched any more")
+            await self._book.end(subject, message(Resolution.NOT_WATCHED))
             del standings[subject]
 
     async def _evidence(self, gauge: Gauge) -> Evidence:
         said = await asyncio.to_thread(self._users, gauge.users)
         what = gauge.subject.removeprefix(HOST).replace(":", " ", 1)
-        return Evidence(checks=((what, gauge.words), (ADVICE, gauge.mend)), log=tuple(said))
+        return Evidence(checks=((what, plain(gauge.words)), (ADVICE, plain(gauge.mend))), log=tuple(said))
 
     def _users(self, whom: Users | None) -> list[str]:
         if whom is None:
@@ -195,7 +199,7 @@ class HostMonitor:
         subject = f"{HOST}units"
         if self._failed_units is None or not self._checks.failed_units:
             if standings.pop(subject, ThresholdState()).bad:
-                await self._book.end(subject, "it is not watched any more")
+                await self._book.end(subject, message(Resolution.NOT_WATCHED))
             return
         try:
             failed = await self._failed_units()
@@ -205,12 +209,15 @@ class HostMonitor:
         was = standings.get(subject, ThresholdState()).bad
         standings[subject] = ThresholdState(bad=bool(failed), seen=now)
         if failed and not was:
-            names = ", ".join(failed[:5]) + (f" and {len(failed) - 5} more" if len(failed) > 5 else "")  # noqa: PLR2004
-            mend = "See why with `systemctl status UNIT`; `systemctl reset-failed UNIT` forgets it."
-            evidence = Evidence(checks=(("failed units", names), (ADVICE, mend)))
-            await self._book.trouble(subject, f"failed units: {names}", now, evidence=evidence)
+            more = max(len(failed) - UNITS_NAMED, 0)
+            cause = message(IncidentCause.UNITS_FAILED, units=tuple(failed[:UNITS_NAMED]), more=more)
+            await self._book.trouble(subject, cause, now, evidence=Evidence(checks=((ADVICE, plain(UNITS_ADVICE)),)))
         elif was and not failed:
-            await self._book.end(subject, "no unit is failed any more")
+            await self._book.end(subject, message(Resolution.UNITS))
+
+
+def _cause(gauge: Gauge) -> Message:
+    return message(IncidentCause.HOST, what=plain(gauge.cause))
 
 
 def watched_paths(config: Config) -> list[Path]:

@@ -11,12 +11,14 @@ from datetime import datetime, timedelta
 
 from opsbot.core.dependencies import AwaitVerdict, CausedBy
 from opsbot.core.flapping import Flaps, changed
-from opsbot.core.model import Deed, Dependent, Evidence, Incident
+from opsbot.core.incident import IncidentCause, IncidentEvent, IncidentEventKind, Resolution, event, same_kind
+from opsbot.core.message import Message, Param, message
+from opsbot.core.model import ADVICE, Dependent, Evidence, Incident
 from opsbot.core.subjects import is_host
-from opsbot.formatting import duration
+from opsbot.messages import render
 from opsbot.monitoring.incident_resolution import IncidentResolution
 from opsbot.monitoring.incident_state import IncidentState, PendingCause
-from opsbot.monitoring.monitored_service import MonitoredService
+from opsbot.monitoring.monitored_service import MonitoredService, is_down
 from opsbot.services.port import ServiceState
 from opsbot.store import incident_queries, incident_repository, ledger
 
@@ -34,18 +36,21 @@ class IncidentManager(IncidentResolution):
     async def open(self) -> None:
         """Remember the incidents that are open, and how often each subject changed of late."""
         now = self._clock()
-        last = await self._store.read(incident_queries.last_alive)
+        last = self.last_alive = await self._store.read(incident_queries.last_alive)
         if last is not None and now - last > AWAY:
             self.away = now - last
         found = await self._store.read(incident_repository.open_incidents)
         for subject, incident in found.items():
             if subject not in self._watched and not is_host(subject):
                 await self._store.write(
-                    incident_repository.close_incident, subject, "it is not configured any more", now
+                    incident_repository.close_incident, subject, message(Resolution.NOT_CONFIGURED), now
                 )
                 continue
             case = self.case(subject)
             case.incident, case.flaps = incident, incident.flaps if incident.flaps.flapping else Flaps()
+            if incident.flaps.flapping:
+                case.well, case.causes = incident.down_since is None, _causes(incident)
+                case.down_since, case.down_for = incident.down_since, incident.down_for
             for one in incident.dependents:
                 if one.well_at is None and one.service not in found:
                     self._family.take(subject, incident.id, {one.service: (one.cause, one.failed_at)})
@@ -60,7 +65,7 @@ class IncidentManager(IncidentResolution):
     async def trouble(
         self,
         subject: str,
-        cause: str,
+        cause: Message,
         since: datetime,
         dead: ServiceState | None = None,
         evidence: Evidence | None = None,
@@ -75,7 +80,7 @@ class IncidentManager(IncidentResolution):
         async with case.lock:
             if case.incident is not None:
                 if case.flaps.flapping and case.well:
-                    self._turn(case, well=False)
+                    self._turn(case, well=False, since=since)
                     await self._otherwise(case, cause)
                 return
             if watched is None:
@@ -114,18 +119,25 @@ class IncidentManager(IncidentResolution):
             listed = await self._store.write(incident_repository.put_dependents, incident.id, [one])
             self._family.take(root, incident.id, {name: (pending.cause, pending.since)})
             self._keep(self.case(root), listed)
-        log.warning("%s: %s, because of %s", name, pending.cause, root)
+        log.warning("%s: %s, because of %s", name, render(pending.cause), root)
         return True
 
     async def _open(
-        self, case: IncidentState, cause: str, since: datetime, evidence: Evidence, pending: PendingCause | None = None
+        self,
+        case: IncidentState,
+        cause: Message,
+        since: datetime,
+        evidence: Evidence,
+        pending: PendingCause | None = None,
+        *,
+        down: bool = True,
     ) -> None:
+        """down: it is; else it only fails and passes by turns."""
         subject, watched = case.subject, self._watched.get(case.subject)
         live = await self._store.read(ledger.live, subject)
-        deeds: tuple[Deed, ...] = ()
+        events: tuple[IncidentEvent, ...] = (_opening(cause, since, evidence, watched),)
         if watched is not None and not watched.seen_well and self.away is not None:
-            text = f"opsbot was not running for {duration(self.away)} before it saw this: it may have begun then"
-            deeds = (Deed(self._clock(), text),)
+            events = (*events, event(IncidentEventKind.UNSEEN_BEFORE, self._clock(), away=self.away))
         async with self._deciding:
             now = self._clock()
             if pending is not None and watched is not None:
@@ -137,24 +149,24 @@ class IncidentManager(IncidentResolution):
                 watched.pending = watched.under = None
             case.flaps = case.flaps if case.flaps.flapping else changed(case.flaps, since, self._flapping)
             case.well, case.flaps_written = False, None
+            case.causes = {same_kind(cause)}
             draft = Incident(
                 0,
                 subject,
                 cause,
                 case.flaps.since or since,
                 evidence,
-                deeds,
+                events,
                 deployment=live.deployment if live else None,
                 flaps=case.flaps if case.flaps.flapping else Flaps(),
+                down_since=since if down else None,
             )
             # What died while opsbot was away is told late from then on; what a check sees, from when it is judged.
             noticed = since if pending is not None and pending.dead is not None else now
             await self._write(case, draft, now, noticed)
         if watched is not None:
-            watched.forget_tries()
-            watched.forget_deeds()
             watched.hurry(self._clock())
-        log.warning("%s: %s", subject, cause)
+        log.warning("%s: %s", subject, render(cause))
         self._feed.publish("notice")
 
     async def _write(self, case: IncidentState, draft: Incident, now: datetime, noticed: datetime) -> None:
@@ -170,7 +182,7 @@ class IncidentManager(IncidentResolution):
         opened = await self._store.write(
             incident_repository.open_incident, replace(draft, dependents=tuple(waiting)), now, fold, noticed
         )
-        case.incident = opened
+        case.incident, case.down_since, case.down_for = opened, opened.down_since, opened.down_for
         self._family.take(subject, opened.id, {one.service: (one.cause, one.failed_at) for one in opened.dependents})
         self._feed.publish("incident", opened.id)
 
@@ -195,10 +207,10 @@ class IncidentManager(IncidentResolution):
             under = watched.under
             if under is None or not self._family.is_over(under):
                 return
-            text = f"{under.cause}; {under.root}, which it needs, is well again"
-            await self._attribute(watched, PendingCause(text, under.failed_at, self._clock()))
+            cause = message(IncidentCause.AFTER_DEPENDENCY, cause=under.cause, root=under.root)
+            await self._attribute(watched, PendingCause(cause, under.failed_at, self._clock()))
 
-    async def alternates(self, name: str, cause: str, count: int) -> None:
+    async def alternates(self, name: str, cause: Message, count: int) -> None:
         """A check fails and passes by turns, and would never be down: the service flaps."""
         watched = self._watched[name]
         case, now = watched.case, self._clock()
@@ -213,5 +225,18 @@ class IncidentManager(IncidentResolution):
                 case _:
                     evidence = await self._evidence_collector.evidence(watched)
                     case.flaps = Flaps((), now, count, now)
-                    await self._open(case, cause, now, evidence)
+                    await self._open(case, cause, now, evidence, down=False)
                     case.well = True
+
+
+def _opening(cause: Message, since: datetime, evidence: Evidence, watched: MonitoredService | None) -> IncidentEvent:
+    """The first event. Its `checks` are known to be down: should one of them be so again, that is nothing new."""
+    down = [] if watched is None else [name for name, health in watched.checks.items() if is_down(health)]
+    known = tuple(dict.fromkeys([*down, *(name for name, _ in evidence.checks if name != ADVICE)]))
+    return event(IncidentEventKind.OPENED, since, cause=cause, checks=known)
+
+
+def _causes(incident: Incident) -> set[tuple[str, Param]]:
+    """The kinds of causes that were told of an incident."""
+    found = [each.params.get("cause") for each in incident.events]
+    return {same_kind(each) for each in (incident.cause, *found) if isinstance(each, Message)}

@@ -4,10 +4,12 @@ import logging
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from opsbot.core.flapping import BY_TURNS, Flaps, changed, is_calm
+from opsbot.core.flapping import Flaps, changed, is_calm
+from opsbot.core.incident import IncidentCause, IncidentEventKind, Resolution, event, same_kind
+from opsbot.core.message import Message, message
 from opsbot.core.model import Incident
 from opsbot.formatting import duration
-from opsbot.monitoring.incident_state import IncidentState, kind_of
+from opsbot.monitoring.incident_state import IncidentState
 from opsbot.monitoring.incident_timeline import IncidentTimeline
 from opsbot.store import incident_queries, incident_repository
 
@@ -20,7 +22,7 @@ COUNTED = timedelta(seconds=10)
 class IncidentResolution(IncidentTimeline):
     """IncidentResolution incidents, and counts what flaps."""
 
-    async def end(self, subject: str, ended_by: str, *, surely: bool = False) -> None:
+    async def end(self, subject: str, resolution: Message, *, surely: bool = False) -> None:
         """It is well again: close the open incident, and tell it.
 
         What flaps is only counted, until it is calm. surely: it is over whether it flaps or not.
@@ -39,47 +41,53 @@ class IncidentResolution(IncidentTimeline):
             if flaps.flapping:
                 await self._begin_flapping(case, incident, flaps, now)
             else:
-                await self._close(case, ended_by, flaps)
+                await self._close(case, resolution, flaps)
 
-    async def _close(self, case: IncidentState, ended_by: str, flaps: Flaps) -> None:
-        now = self._clock()
-        closed = await self._store.write(incident_repository.close_incident, case.subject, ended_by, now)
+    def _up_since(self, subject: str) -> datetime | None:
+        watched = self._watched.get(subject)
+        return None if watched is None else watched.up_since
+
+    async def _close(self, case: IncidentState, resolution: Message, flaps: Flaps) -> None:
+        now, up_since = self._clock(), self._up_since(case.subject)
+        closed = await self._store.write(incident_repository.close_incident, case.subject, resolution, now, up_since)
         case.incident, case.flaps, case.flaps_written = None, flaps, None
-        self._forget(case.subject)
         if closed is not None:
             log.info("%s: incident %d is over after %s", case.subject, closed.id, duration(now - closed.opened_at))
             self._feed.publish("incident", closed.id)
             self._feed.publish("notice")
 
-    def _forget(self, subject: str) -> None:
-        watched = self._watched.get(subject)
-        if watched is not None:
-            watched.forget_tries()
-            watched.forget_deeds()
-            watched.fallen = set()
-
     # What flaps
 
-    def _turn(self, case: IncidentState, *, well: bool) -> None:
+    def _turn(self, case: IncidentState, *, well: bool, since: datetime | None = None) -> None:
+        """Count one change. since: since when it is down, where it is."""
+        now = self._clock()
+        if well and case.down_since is not None:
+            up_since = min(self._up_since(case.subject) or now, now)
+            case.down_for += max(up_since - case.down_since, timedelta(0))
+            case.down_since = None
+        elif not well and since is not None:
+            case.down_since = case.down_since or since
         case.well = well
-        case.flaps = changed(case.flaps, self._clock(), self._flapping)
-        case.flaps_written = case.flaps_written or self._clock()
+        case.flaps = changed(case.flaps, now, self._flapping)
+        case.flaps_written = case.flaps_written or now
 
     async def _begin_flapping(self, case: IncidentState, before: Incident, flaps: Flaps, now: datetime) -> None:
         draft = replace(
             before,
             id=0,
             opened_at=flaps.since or now,
-            deeds=(),
+            events=(event(IncidentEventKind.FLAPPING, now, count=flaps.count, since=flaps.since),),
             called_at=None,
+            down_since=None,
+            down_for=timedelta(0),
             flaps=flaps,
             dependents=tuple(one for one in before.dependents if one.well_at is None),
             revision=0,
         )
-        opened = await self._store.write(incident_queries.begin_flapping, draft, now)
+        opened = await self._store.write(incident_queries.begin_flapping, draft, now, self._up_since(case.subject))
         case.incident, case.flaps, case.well, case.flaps_written = opened, flaps, True, None
+        case.down_since, case.down_for = opened.down_since, opened.down_for
         case.causes = set()
-        self._forget(case.subject)
         self._family.take(
             case.subject, opened.id, {one.service: (one.cause, one.failed_at) for one in opened.dependents}
         )
@@ -88,22 +96,29 @@ class IncidentResolution(IncidentTimeline):
         self._feed.publish("incident", opened.id)
         self._feed.publish("notice")
 
-    async def _otherwise(self, case: IncidentState, cause: str) -> None:
+    async def _otherwise(self, case: IncidentState, cause: Message) -> None:
         """Each thing that goes wrong with what flaps is told once; that it goes up and down is only counted."""
-        if case.incident is None:
+        incident = case.incident
+        if incident is None or same_kind(cause) == same_kind(incident.cause):
             return
-        case.causes.add(kind_of(case.incident.cause))
-        if kind_of(cause) not in case.causes:
-            case.causes.add(kind_of(cause))
-            await self.observe(case.subject, cause, "🔴")
-            if case.subject in self._watched:
-                await self.more(case.subject)
+        case.causes.add(same_kind(incident.cause))
+        new = same_kind(cause) not in case.causes
+        case.causes.add(same_kind(cause))
+        happened = event(IncidentEventKind.OTHER_CAUSE, self._clock(), cause=cause)
+        watched = self._watched.get(case.subject)
+        if watched is not None:
+            evidence = await self._evidence_collector.evidence(watched, before=incident.evidence)
+            await self.note(case.subject, happened, evidence=evidence, cause=cause, quiet=not new)
+        elif new:
+            await self.note(case.subject, happened, cause=cause)
 
     def turned(self, name: str) -> None:
         """A check that fails and passes by turns turned once more."""
         case = self._watched[name].case
-        if case.flaps.flapping and case.incident is not None and BY_TURNS in case.incident.cause:
-            self._turn(case, well=case.well)
+        if case.flaps.flapping and case.incident is not None:
+            cause = case.incident.cause
+            if cause.code == IncidentCause.CHECK_ALTERNATES:
+                self._turn(case, well=case.well)
 
     @property
     def idle(self) -> bool:
@@ -121,19 +136,28 @@ class IncidentResolution(IncidentTimeline):
                 await self._calm(case)
             elif case.flaps_written is not None and not timedelta(0) <= now - case.flaps_written < COUNTED:
                 case.flaps_written = None
-                self._keep(case, await self._store.write(incident_queries.flap, case.incident.id, case.flaps))
+                await self._write_flaps(case, case.incident, case.flaps)
+
+    async def _write_flaps(self, case: IncidentState, incident: Incident, flaps: Flaps) -> None:
+        found = await self._store.write(incident_queries.flap, incident.id, flaps, case.down_since, case.down_for)
+        self._keep(case, found)
+
+    async def close(self) -> None:
+        """Write down what is only counted so far."""
+        for case in [*(one.case for one in self._watched.values()), *self._others.values()]:
+            if case.incident is not None and case.flaps_written is not None:
+                case.flaps_written = None
+                await self._write_flaps(case, case.incident, case.flaps)
 
     async def _calm(self, case: IncidentState) -> None:
         async with case.lock:
             incident, watched = case.incident, self._watched.get(case.subject)
             if incident is None:
                 return
-            length = duration(self._flapping.calm)
-            count = case.flaps.count
-            found = await self._store.write(incident_queries.flap, incident.id, Flaps((), None, count, case.flaps.last))
-            self._keep(case, found)
+            calm, count = self._flapping.calm, case.flaps.count
+            await self._write_flaps(case, incident, Flaps((), None, count, case.flaps.last))
             if case.well and not (watched is not None and watched.down):
-                await self._close(case, f"calm for {length} after {count} changes", Flaps())
+                await self._close(case, message(Resolution.CALM, calm=calm, count=count), Flaps())
                 return
             case.flaps, case.flaps_written = Flaps(), None
-        await self.note(case.subject, f"it stays down for {length} now, after {count} changes: no longer flapping")
+        await self.note(case.subject, event(IncidentEventKind.STAYS_DOWN, self._clock(), calm=calm, count=count))

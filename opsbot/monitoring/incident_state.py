@@ -1,11 +1,11 @@
 """What is remembered of the trouble of one subject: a service, or something of the host."""
 
 import asyncio
-import re
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from opsbot.core.flapping import Flaps
+from opsbot.core.message import Message, Param
 from opsbot.core.model import Incident
 from opsbot.services.port import ServiceState
 
@@ -19,23 +19,21 @@ class IncidentState:
     flaps: Flaps = field(default_factory=Flaps)
     well: bool = True
     """While it flaps: whether it is well at the moment."""
-    causes: set[str] = field(default_factory=set)
-    """While it flaps: the kinds of causes that were told (`kind_of`)."""
+    down_since: datetime | None = None
+    down_for: timedelta = timedelta(0)
+    """While it flaps: its downtime, as in `Incident`."""
+    causes: set[tuple[str, Param]] = field(default_factory=set)
+    """While it flaps: the kinds of causes that were told (`opsbot.core.incident.same_kind`)."""
     flaps_written: datetime | None = None
     """When the count was last written down; None: it is as it is in the store."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-
-def kind_of(cause: str) -> str:
-    """What went wrong, without what was seen of it: "check http", "it died"."""
-    return re.split(r"[:(]", cause, maxsplit=1)[0].strip()
 
 
 @dataclass(frozen=True, slots=True)
 class PendingCause:
     """A trouble that waits for the verdict on a service it may come from. asked: when it first was asked about."""
 
-    cause: str
+    cause: Message
     since: datetime
     asked: datetime
     dead: ServiceState | None = None
@@ -47,7 +45,7 @@ class ListedUnder:
 
     root: str
     incident: int
-    cause: str
+    cause: Message
     failed_at: datetime
     well: bool = False
     until: datetime | None = None

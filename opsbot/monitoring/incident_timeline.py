@@ -6,14 +6,18 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 from opsbot.core.flapping import FlapPolicy
-from opsbot.core.layers import cause_of, is_checks, untangle
-from opsbot.core.model import Incident, NotificationKind
+from opsbot.core.incident import IncidentEvent, check_cause
+from opsbot.core.layers import untangle
+from opsbot.core.message import Message
+from opsbot.core.model import Evidence, Incident, NotificationKind
+from opsbot.core.recovery import AttemptBy
 from opsbot.messages import render
 from opsbot.monitoring.dependency_tracker import DependencyTracker
-from opsbot.monitoring.evidence import EvidenceCollector, checks_of
+from opsbot.monitoring.evidence import EvidenceCollector
 from opsbot.monitoring.incident_state import IncidentState
 from opsbot.monitoring.monitored_service import MonitoredService
 from opsbot.runtime.change_notifier import ChangeNotifier
+from opsbot.services.port import ServiceState
 from opsbot.store import Store, incident_repository, outbox
 
 log = logging.getLogger(__name__)
@@ -43,6 +47,8 @@ class IncidentTimeline:
         self._others: dict[str, IncidentState] = {}
         self._deciding = asyncio.Lock()
         """Whose trouble something is, is settled and written down in one go."""
+        self.last_alive: datetime | None = None
+        """When the opsbot before this one was last known to run."""
         self.away: timedelta | None = None
         """How long opsbot was not running before this start, where that is known."""
 
@@ -60,69 +66,70 @@ class IncidentTimeline:
             case.incident = incident
         self._feed.publish("incident", incident.id)
 
-    async def more(self, name: str) -> None:
-        """Another check of a service in trouble is down: the evidence has it, and what is root-most names the cause."""
-        watched = self._watched[name]
-        incident = watched.incident
-        if incident is None:
-            return
-        evidence, cause = checks_of(watched, incident.evidence), None
-        causes, _ = untangle(watched.failing)
-        if causes and is_checks(incident.cause):
-            cause = cause_of(causes[0], render)
-        found = await self._store.write(
-            incident_repository.change_incident, incident.id, self._clock(), evidence=evidence, cause=cause
-        )
-        self._keep(watched.case, found)
-
     # Its story
 
     async def note(
-        self, subject: str, deed: str, at: datetime | None = None, *, sign: str = "", worse: bool = False
-    ) -> None:
-        """Add a deed to the open incident's story.
-
-        at: when it was done, where not now. sign: an emoji for its timeline. worse: it has grown, so that an
-        acknowledgement of it is void.
-        """
+        self,
+        subject: str,
+        happened: IncidentEvent,
+        *,
+        worse: bool = False,
+        evidence: Evidence | None = None,
+        cause: Message | None = None,
+        counted: AttemptBy | None = None,
+        quiet: bool = False,
+    ) -> bool:
+        """Add an event to the open incident, see `incident_repository.add_event`; False where none is open."""
         case = self.case(subject)
         noted = case.incident
-        if noted is not None:
-            moment = at or self._clock()
-            changed = await self._store.write(
-                incident_repository.change_incident, noted.id, moment, deed=deed, sign=sign, worse=worse
-            )
-            self._keep(case, changed)
+        if noted is None:
+            return False
+        changed = await self._store.write(
+            incident_repository.add_event,
+            noted.id,
+            happened,
+            evidence=evidence,
+            cause=cause,
+            worse=worse,
+            counted=counted,
+            quiet=quiet,
+        )
+        self._keep(case, changed)
+        if not quiet:
             self._feed.publish("notice")
+        return changed is not None
 
-    async def observe(self, subject: str, text: str, sign: str = "", *, worse: bool = False) -> None:
-        """Add to the open incident's timeline what is no deed: it is not on the card, and ends nothing."""
-        noted = self.case(subject).incident
-        if noted is not None:
-            await self._store.write(incident_repository.observe, noted.id, text, self._clock(), sign, worse=worse)
-            self._feed.publish("notice")
-
-    async def afresh(self, service: str, deed: str) -> None:
-        """A person took a hand in it: recovery begins anew, and may call again."""
-        watched = self._watched[service]
-        watched.forget_tries()
-        if watched.incident is not None:
-            await self._store.write(incident_repository.uncall, watched.incident.id)
-            await self.note(service, deed)
-
-    async def call(self, name: str, why: str, now: datetime) -> None:
-        """Call for a human, with what is seen now."""
+    async def check_down(self, name: str, happened: IncidentEvent, *, worse: bool) -> None:
+        """A check of a service with an incident is down: the evidence has it, and what is root-most is the cause."""
         watched = self._watched[name]
-        watched.called = True
-        watched.did_not_help()
         incident = watched.incident
         if incident is None:
             return
-        evidence = await self._evidence_collector.evidence(watched, exit_text=incident.evidence.exit)
-        await self._store.write(incident_repository.change_incident, incident.id, now, evidence=evidence)
-        await self._store.write(incident_repository.call_human, incident.id, why, now)
-        log.error("%s: a human is needed: %s", name, why)
-        self._feed.publish("incident", incident.id)
+        evidence = await self._evidence_collector.evidence(watched, before=incident.evidence)
+        await self.note(name, happened, worse=worse, evidence=evidence, cause=cause_now(watched))
+
+    async def died(self, name: str, happened: IncidentEvent, cause: Message, dead: ServiceState) -> None:
+        """Its process died once more: that is the cause now, and its last lines are the evidence."""
+        watched = self._watched[name]
+        incident = watched.incident
+        if incident is None:
+            return
+        evidence = await self._evidence_collector.evidence(watched, dead, incident.evidence)
+        await self.note(name, happened, evidence=evidence, cause=cause)
+
+    async def call(self, name: str, why: Message, now: datetime, *, inhibited: bool = False) -> None:
+        """Recovery gave up: escalate, with what is seen now. inhibited: until an inhibitor is lifted."""
+        watched = self._watched[name]
+        incident = watched.incident
+        if incident is None:
+            return
+        evidence = await self._evidence_collector.evidence(watched, before=incident.evidence)
+        found = await self._store.write(
+            incident_repository.escalate, incident.id, why, now, evidence, inhibited=inhibited
+        )
+        self._keep(watched.case, found)
+        if found is not None:
+            log.error("%s needs attention: %s", name, render(why))
         self._feed.publish("notice")
 
     async def tell(self, service: str, key: str, text: str, now: datetime) -> None:
@@ -130,3 +137,12 @@ class IncidentTimeline:
         body: dict[str, object] = {"text": text, "level": "warning"}
         await self._store.write(outbox.put, key, NotificationKind.WORD, service, now, body=body)
         self._feed.publish("notice")
+
+
+def cause_now(watched: MonitoredService) -> Message | None:
+    """What is wrong with a service by its checks; None where its process is dead, or none fails."""
+    incident = watched.incident
+    causes, _ = untangle(watched.failing)
+    if not causes or (incident is not None and incident.recovery.is_dead):
+        return None
+    return check_cause(causes[0], *watched.counts(causes[0].name))

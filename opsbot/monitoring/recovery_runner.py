@@ -7,15 +7,15 @@ from datetime import datetime
 
 from opsbot.core.access import Origin, itself
 from opsbot.core.deployment import DeploymentKind, DeploymentRequest, Refused, previous_good
+from opsbot.core.incident import EscalationReason, IncidentEventKind, SkipReason, event
 from opsbot.core.inhibitors import Inhibitor, Inhibitors, first_reason
+from opsbot.core.message import message, plain
 from opsbot.core.model import Incident
-from opsbot.core.recovery import RecoveryAction, RecoveryFacts, RecoveryStep, next_step
+from opsbot.core.recovery import AttemptBy, RecoveryAction, RecoveryFacts, RecoveryStep, next_step
 from opsbot.deploy.deployer import Deployer
-from opsbot.formatting import duration
-from opsbot.messages import describe, render
 from opsbot.monitoring.dependency_tracker import DependencyTracker
 from opsbot.monitoring.incident_manager import IncidentManager
-from opsbot.monitoring.monitored_service import RESTARTED, MonitoredService
+from opsbot.monitoring.monitored_service import MonitoredService
 from opsbot.monitoring.service_parts import UNSETTLED, in_trouble, left_alone, let_go, meant_to_run, troubled
 from opsbot.services.port import Activity, ManagerError, ServiceManager, ServiceState
 from opsbot.store import Store, incident_repository, ledger
@@ -77,34 +77,55 @@ class RecoveryRunner:
             return
         watched.acting = True
         try:
-            recent = len(await self._store.read(incident_repository.recoveries, name, now - ladder.window))
-            if recent < ladder.budget:
+            facts = await self._facts(name, incident, await self._managers[name].state(name), now)
+            if len(facts.recent) < ladder.budget:
                 return
-            trouble = await self._trouble(name, incident, await self._managers[name].state(name), now)
-            step = next_step(replace(trouble, silenced_by_manager=False), ladder, now)
+            step = next_step(incident.recovery, replace(facts, manager_acts=False), ladder, now)
             if step.rung not in {RecoveryAction.ROLL_BACK, RecoveryAction.CALL_HUMAN}:
                 return
             if await self._kept_back(name, self._vetoes.ladder_ends) or watched.incident is None:
                 return
-            why = f"it was started again {recent} times within {duration(ladder.window)}, and never stays up"
-            await self._take(name, replace(step, why=why) if step.rung is RecoveryAction.CALL_HUMAN else step, now, [])
+            if step.rung is RecoveryAction.CALL_HUMAN:
+                after = now - ladder.window
+                by_manager = await self._store.read(incident_repository.recoveries, name, after, AttemptBy.MANAGER)
+                why = message(
+                    EscalationReason.CRASH_LOOP,
+                    count=len(by_manager),
+                    restarts=len(facts.recent) - len(by_manager),
+                    within=ladder.window,
+                )
+                step = replace(step, why=why)
+            await self._take(name, step, facts, now, [])
         finally:
             watched.acting = False
 
     async def _spent(self, name: str, state: ServiceState) -> bool:
         """Whether a veto forbids recovery, not only for now: then a human is called, once, until it is lifted."""
         watched = self._watched[name]
-        if watched.incident is None or left_alone(state) or (watched.called and not watched.spent):
+        incident = watched.incident
+        if incident is None or left_alone(state):
+            return False
+        known = incident.recovery
+        if known.escalated and not known.inhibited:
             return False
         if state.activity is Activity.RUNNING and not in_trouble(watched, state):
             return False
         why = await first_reason(self._vetoes.spent, name)
-        if why is not None and not watched.spent:
-            watched.spent = True
-            await self._incident_manager.call(name, render(why), self._clock())
-        elif why is None and watched.spent:
-            await self._incident_manager.afresh(name, "what kept recovery back is over: it goes on")
+        if why is not None and not known.inhibited:
+            reason = message(EscalationReason.INHIBITED, why=why)
+            await self._incident_manager.call(name, reason, self._clock(), inhibited=True)
+        elif why is None and known.inhibited:
+            await self._incident_manager.note(name, event(IncidentEventKind.INHIBITOR_LIFTED, self._clock()))
         return why is not None
+
+    async def decision(self, name: str) -> RecoveryStep | None:
+        """What recovery would do now about a service with an incident, were it down by what its checks last saw."""
+        incident = self._watched[name].incident
+        if incident is None:
+            return None
+        now, state = self._clock(), await self._managers[name].state(name)
+        facts = await self._facts(name, incident, state, now)
+        return next_step(incident.recovery, facts, self._watched[name].service.recovery, now)
 
     async def _climb(self, name: str, state: ServiceState) -> None:
         watched = self._watched[name]
@@ -112,10 +133,11 @@ class RecoveryRunner:
         if incident is None:
             return
         now, ladder = self._clock(), watched.service.recovery
-        trouble = await self._trouble(name, incident, state, now)
+        facts = await self._facts(name, incident, state, now)
+        await self._dependency(name, incident, facts.dependency)
         settled = _settled(watched, state)
         parts = settled or [part for part, _ in meant_to_run(state)]
-        step = next_step(trouble, ladder, now)
+        step = next_step(incident.recovery, facts, ladder, now)
         if step.rung in {RecoveryAction.WAIT, RecoveryAction.NOTHING}:
             return
         vetoes = self._vetoes.restarts if step.rung is RecoveryAction.RESTART else self._vetoes.ladder_ends
@@ -124,97 +146,110 @@ class RecoveryRunner:
         state = await self._managers[name].state(name)
         parts = [part for part in parts if not let_go(state.of(part))]
         if parts and not kept_back and watched.incident is not None and in_trouble(watched, state):
-            await self._take(name, step, now, parts)
+            await self._take(name, step, facts, now, parts)
 
-    async def _trouble(self, name: str, incident: Incident, state: ServiceState, now: datetime) -> RecoveryFacts:
+    async def _dependency(self, name: str, incident: Incident, service: str) -> None:
+        """Keep which service, that it needs and that is down, it waits for."""
+        before = incident.recovery.dependency
+        if service and not before:
+            happened = event(IncidentEventKind.DEPENDENCY_DOWN, self._clock(), service=service)
+            await self._incident_manager.note(name, happened)
+        elif before and not service:
+            await self._incident_manager.note(name, event(IncidentEventKind.DEPENDENCY_UP, self._clock()), quiet=True)
+
+    async def _facts(self, name: str, incident: Incident, state: ServiceState, now: datetime) -> RecoveryFacts:
         watched, window = self._watched[name], self._watched[name].service.recovery.window
-        needs = self._family.needs_failing(name)
-        if needs and not watched.waits_for:
-            await self._incident_manager.note(name, f"left alone while {needs}, which it needs, is not well")
-        watched.waits_for = needs
         concerned = [state.of(part) for part in _settled(watched, state) or troubled(watched, state)]
         concerned = concerned or [part for _, part in meant_to_run(state)]
         live = await self._store.read(ledger.live, name)
         releases = await self._store.read(ledger.releases, name)
         quarantined = frozenset(await self._store.read(ledger.quarantined, name))
+        previous = previous_good(releases, live.release if live else None, quarantined)
         return RecoveryFacts(
             since=incident.opened_at,
-            restarts=watched.restarts,
             recent=await self._store.read(incident_repository.recoveries, name, now - window),
             live_since=live.since if live else None,
-            can_roll_back=previous_good(releases, live.release if live else None, quarantined) is not None,
-            rolled_back=watched.rolled_back,
-            called=watched.called,
+            previous=previous.name if previous is not None else "",
             deploying=self._deployer.busy(name),
             stopped_by_hand=left_alone(state),
-            silenced_by_manager=any(each.activity in UNSETTLED for each in concerned),
-            needs_failing=needs,
-            restart_cannot_help=not watched.revive
-            and any(each.activity is Activity.FAILED and not each.revivable for each in concerned),
-            barred=watched.barred,
+            manager_acts=any(each.activity in UNSETTLED for each in concerned),
+            dependency=self._family.needs_failing(name),
+            restart_cannot_help=any(each.activity is Activity.FAILED and not each.revivable for each in concerned),
         )
 
-    async def _take(self, name: str, step: RecoveryStep, now: datetime, parts: Sequence[str]) -> None:
+    async def _take(
+        self, name: str, step: RecoveryStep, facts: RecoveryFacts, now: datetime, parts: Sequence[str]
+    ) -> None:
         match step.rung:
             case RecoveryAction.RESTART:
                 await self._restart(name, step, now, parts)
             case RecoveryAction.ROLL_BACK:
-                await self._roll_back(name, step)
-            case RecoveryAction.CALL_HUMAN:
+                await self._roll_back(name, facts.previous, now)
+            case RecoveryAction.CALL_HUMAN if step.why is not None:
                 await self._incident_manager.call(name, step.why, now)
 
     async def _kept_back(self, name: str, vetoes: Sequence[Inhibitor]) -> bool:
         """Whether a veto has this step wait. It is asked again at the next tick; the card tells each reason once."""
         watched, why = self._watched[name], await first_reason(vetoes, name)
+        incident, watched.waits = watched.incident, why
+        known = incident.recovery.waiting if incident is not None else None
         # The figures in a reason change all the time.
-        if why is not None and (watched.waits is None or watched.waits.code != why.code):
+        if why is not None and (known is None or why.code != known.code):
             log.info("%s: recovery waits: %s", name, why)
-            await self._incident_manager.note(name, f"waits: {render(why)}")
-        watched.waits = why
+            await self._incident_manager.note(name, event(IncidentEventKind.WAITING, self._clock(), why=why))
+        elif why is None and known is not None:
+            await self._incident_manager.note(name, event(IncidentEventKind.WAIT_OVER, self._clock()), quiet=True)
         return why is not None
 
     async def _restart(self, name: str, step: RecoveryStep, now: datetime, parts: Sequence[str]) -> None:
         """Restart it; of several units those that are named, one after the other."""
         watched = self._watched[name]
-        # Written down before it is done: a restart of opsbot in between must not make the budget forget it.
-        await self._store.write(incident_repository.add_recovery, name, now)
-        watched.restarts = (*watched.restarts, now)
-        named = ", ".join(part for part in parts if part)
-        watched.revive = False
-        watched.did(f"{named} {RESTARTED}" if named else RESTARTED)
-        await self._incident_manager.note(name, f"{step.why}: {named}" if named else step.why)
+        # Written down before it is done: what counts it must not forget it, should opsbot be restarted in between.
+        ladder, units = watched.service.recovery, tuple(part for part in parts if part)
+        attempt = event(IncidentEventKind.RESTARTING, now, attempt=step.attempt, of=ladder.attempts, units=units)
+        if not await self._incident_manager.note(name, attempt, counted=AttemptBy.OPSBOT):
+            return
         watched.judge_anew()
-        barred: list[str] = []
+        barred = 0
         for part in parts:
             try:
                 # Writing it down took a moment, too, and so did the unit before. On a host that can hardly breathe
                 # systemd's word that somebody stops it comes later than the check that fails because of it.
                 if at_it := _at_it((await self._managers[name].state(name, anew=True)).of(part)):
-                    await self._incident_manager.note(name, f"{part or name} is not restarted: {at_it}")
+                    skipped = event(
+                        IncidentEventKind.RESTART_SKIPPED, self._clock(), unit=part or name, why=message(at_it)
+                    )
+                    await self._incident_manager.note(name, skipped)
                     continue
-                state = await self._managers[name].restart(name, part or None)
+                await self._managers[name].restart(name, part or None)
             except ManagerError as error:
-                watched.did_not_help()
-                await self._incident_manager.note(name, f"the restart failed: {describe(error)}")
-                barred += [describe(error)] if error.barred else []
-                continue
-            watched.see_run("", state.run)
-            watched.see_run(part, state.of(part).run)
-        watched.barred = barred[0] if barred and len(barred) == len(parts) else ""
+                barred += error.barred
+                failed = event(
+                    IncidentEventKind.RESTART_FAILED,
+                    self._clock(),
+                    unit=part,
+                    why=error.message,
+                    barred=barred == len(parts),
+                )
+                await self._incident_manager.note(name, failed)
         watched.hurry(self._clock())
 
-    async def _roll_back(self, name: str, step: RecoveryStep) -> None:
-        watched = self._watched[name]
-        watched.rolled_back = True
+    async def _roll_back(self, name: str, release: str, now: datetime) -> None:
+        incident = self._watched[name].incident
+        if incident is None:
+            return
+        # Written down before, likewise: there is one rollback in an incident, and not one more after a restart.
+        if not await self._incident_manager.note(
+            name, event(IncidentEventKind.ROLLING_BACK, now, release=release or None)
+        ):
+            return
+        reason = f"incident {incident.id} began with this release"
         begun = await self._deployer.start(
-            DeploymentRequest(
-                name, DeploymentKind.ROLLBACK, itself(Origin.RECOVERY), reason=f"{step.why}; restarts did not help"
-            )
+            DeploymentRequest(name, DeploymentKind.ROLLBACK, itself(Origin.RECOVERY), reason=plain(reason))
         )
         if isinstance(begun, Refused):
-            await self._incident_manager.note(name, f"no rollback: {begun.text}")
-            return
-        await self._incident_manager.note(name, f"rolling back to {begun.release_to}: {step.why}")
+            refused = event(IncidentEventKind.ROLLBACK_REFUSED, self._clock(), why=begun.message)
+            await self._incident_manager.note(name, refused)
 
 
 def _settled(watched: MonitoredService, state: ServiceState) -> list[str]:
@@ -222,8 +257,8 @@ def _settled(watched: MonitoredService, state: ServiceState) -> list[str]:
     return [part for part in troubled(watched, state) if state.of(part).activity not in UNSETTLED]
 
 
-def _at_it(state: ServiceState) -> str:
-    """Who is dealing with a unit already, in words; "" where nobody is."""
+def _at_it(state: ServiceState) -> SkipReason | None:
+    """Who is dealing with a unit already; None where nobody is."""
     if let_go(state):
-        return "somebody stops it"
-    return "its manager is at it" if state.activity in UNSETTLED else ""
+        return SkipReason.BEING_STOPPED
+    return SkipReason.MANAGER_ACTS if state.activity in UNSETTLED else None

@@ -5,8 +5,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from opsbot.core.health import NONE_SEEN
-from opsbot.messages import render
+from opsbot.core.health import NONE_SEEN, Verdict
+from opsbot.core.incident import IncidentCause, IncidentEventKind, Resolution
+from opsbot.core.incident import event as happened
+from opsbot.core.message import message
+from opsbot.core.model import Incident
+from opsbot.core.recovery import AttemptBy
 from opsbot.monitoring.incident_manager import IncidentManager
 from opsbot.monitoring.monitored_service import MonitoredService
 from opsbot.monitoring.recovery_runner import RecoveryRunner
@@ -14,7 +18,7 @@ from opsbot.monitoring.service_parts import troubled
 from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.runtime.tasks import BackgroundTasks
 from opsbot.services.port import Happening, ServiceEvent, ServiceManager
-from opsbot.store import Store, incident_repository
+from opsbot.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -77,44 +81,69 @@ class ServiceEventHandler:
             case Happening.DIED:
                 await self._died(event)
             case Happening.STARTED if watched.incident is not None:
-                await self._store.write(incident_repository.add_recovery, name, event.at)
-                watched.did(f"started again (pid {event.state.pid})")
-                if not watched.case.flaps.flapping:
-                    await self._incident_manager.note(name, watched.last_deed)
-                watched.hurry(self._clock())
-                await self._recovery_runner.started_again(name)
+                await self._started(event, watched.incident)
             case Happening.GAVE_UP:
-                if watched.incident is None:
-                    await self._incident_manager.trouble(
-                        name, f"it died again and again ({render(event.state.exit)})", event.at, event.state
-                    )
-                else:
-                    watched.did_not_help()
-                    await self._incident_manager.note(name, f"not started again: {render(event.state.exit)}")
+                await self._gave_up(event)
                 await self._recovery_runner.act(name)
             case Happening.BARRED:
                 if watched.incident is None:
-                    await self._incident_manager.trouble(name, render(event.state.exit), event.at, event.state)
+                    cause = message(IncidentCause.CANNOT_START, why=event.state.exit)
+                    await self._incident_manager.trouble(name, cause, event.at, event.state)
                 await self._recovery_runner.act(name)
             case Happening.STOPPED:
                 if not troubled(watched, event.state):
                     watched.pending = watched.under = None
-                    await self._incident_manager.end(name, "stopped by hand", surely=True)
+                    await self._incident_manager.end(name, message(Resolution.STOPPED), surely=True)
                 who = f"{event.part} of {name}" if event.part else name
                 text = f"{who} was stopped by hand. It is left alone until somebody starts it."
                 await self._incident_manager.tell(name, f"stopped:{name}:{event.at.timestamp()}", text, event.at)
 
+    async def _started(self, event: ServiceEvent, incident: Incident) -> None:
+        """It runs again. By its manager where it had died, else by somebody: only the first is a crash that counts."""
+        name, watched = event.service, self._watched[event.service]
+        crashed = incident.recovery.is_dead
+        kind = IncidentEventKind.STARTED_BY_MANAGER if crashed else IncidentEventKind.STARTED_OUTSIDE
+        await self._incident_manager.note(
+            name,
+            happened(kind, event.at, pid=event.state.pid),
+            counted=AttemptBy.MANAGER if crashed else None,
+            quiet=watched.case.flaps.flapping,
+        )
+        watched.hurry(self._clock())
+        if crashed:
+            await self._recovery_runner.started_again(name)
+
+    async def _gave_up(self, event: ServiceEvent) -> None:
+        name, end = event.service, event.state.exit
+        cause = message(IncidentCause.GAVE_UP, exit=end)
+        if self._watched[name].incident is None:
+            await self._incident_manager.trouble(name, cause, event.at, event.state)
+        else:
+            await self._incident_manager.note(
+                name, happened(IncidentEventKind.GAVE_UP, event.at, exit=end), cause=cause
+            )
+
     async def _died(self, event: ServiceEvent) -> None:
         name, watched = event.service, self._watched[event.service]
-        exit_text = render(event.state.exit) or "it is not known how"
         for check in watched.service.checks:
-            # What was seen of the dead process says nothing of the next one: each check has to be well anew.
+            # What was seen of the dead process says nothing of the next one: each check is judged again.
             if check.unit in {"", event.part} or not event.part:
+                known = watched.checks[check.name]
                 watched.checks[check.name] = replace(
-                    watched.checks[check.name], streak=0, streak_since=None, recent=NONE_SEEN, failing_since=None
+                    known,
+                    verdict=Verdict.UNKNOWN if known.verdict is Verdict.DOWN else known.verdict,
+                    streak=0,
+                    streak_since=None,
+                    recent=NONE_SEEN,
+                    failing_since=None,
                 )
-        if watched.incident is None or watched.case.flaps.flapping:
-            await self._incident_manager.trouble(name, f"it died ({exit_text})", event.at, event.state)
+        end = event.state.exit
+        cause = message(IncidentCause.PROCESS_DIED, exit=end, unit=event.part)
+        again = happened(IncidentEventKind.DIED, event.at, exit=end, unit=event.part)
+        if watched.incident is None:
+            await self._incident_manager.trouble(name, cause, event.at, event.state)
+        elif watched.case.flaps.flapping:
+            await self._incident_manager.note(name, again, quiet=True)
+            await self._incident_manager.trouble(name, cause, event.at, event.state)
         else:
-            watched.did_not_help()
-            await self._incident_manager.note(name, f"died again ({exit_text})", sign="🔴")
+            await self._incident_manager.died(name, again, cause, event.state)

@@ -9,15 +9,17 @@ deployment. A service that fails because one it needs fails is part of that one'
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from opsbot.config import Alerts, Service
 from opsbot.core.deployment import Deployment, Phase
 from opsbot.core.health import CheckHealth, Verdict
+from opsbot.core.incident import IncidentCause, IncidentEvent, IncidentEventKind, event
 from opsbot.core.inhibitors import Inhibitors, first_reason
-from opsbot.core.message import Message
+from opsbot.core.message import Message, message
+from opsbot.core.recovery import RecoveryStep
 from opsbot.deploy.deployer import Deployer
-from opsbot.messages import describe, render
 from opsbot.monitoring.check_runner import CheckRunner
 from opsbot.monitoring.dependency_tracker import DependencyTracker
 from opsbot.monitoring.evidence import EvidenceCollector
@@ -52,11 +54,14 @@ class ServiceMonitor:
         redact: Callable[[str], str] = str,
         alerts: Alerts = Alerts(),  # noqa: B008 - frozen
         vetoes: Inhibitors | None = None,
+        *,
+        booted_at: datetime | None = None,
     ) -> None:
         """Take the parts, and listen to the managers; nothing is judged before `open`.
 
-        vetoes: asked before recovery does anything.
+        vetoes: asked before recovery does anything. booted_at: when the host was started.
         """
+        self._booted_at = booted_at
         self._vetoes = vetoes or Inhibitors()
         self._store = store
         self._managers = managers
@@ -92,6 +97,7 @@ class ServiceMonitor:
     async def open(self) -> None:
         """Remember what the store knows, hear what the managers told since, start what should run and does not."""
         kept = await self._store.read(incident_repository.healths)
+        runs = await self._store.read(incident_repository.answered)
         await self.incident_manager.open()
         for name, watched in self._watched.items():
             for check in watched.checks:
@@ -99,28 +105,37 @@ class ServiceMonitor:
             gone = [check for service, check in kept if service == name and check not in watched.checks]
             if gone:
                 await self._store.write(incident_repository.forget_health, name, gone)
-            if watched.incident is not None:
-                watched.called = watched.incident.called_at is not None
-                watched.remember_deeds(watched.incident)
-                watched.fallen = {check for check, health in watched.checks.items() if health.verdict is Verdict.DOWN}
-                # What was tried before opsbot was restarted has been tried.
-                watched.restarts = await self._store.read(
-                    incident_repository.recoveries, name, watched.incident.opened_at
-                )
-            elif not watched.unwell:
+            watched.answered |= {check: run for (service, check), run in runs.items() if service == name}
+            if watched.incident is None and not watched.unwell:
                 # Down, and nobody was told: opsbot ended in between. It is judged again, else nobody ever would be.
                 for check, health in watched.checks.items():
                     if health.verdict is Verdict.DOWN:
                         watched.checks[check] = CheckHealth(last=health.last)
+            elif self.incident_manager.away is not None:
+                # What an earlier opsbot saw so long ago may be over: nothing is done before it is seen again.
+                for check, health in watched.checks.items():
+                    watched.checks[check] = replace(health, streak=0, streak_since=None)
         self._deployer.on_finish(self._deployed)
         for name, watched in self._watched.items():
             live = watched.service.source is None or await self._store.read(ledger.live, name) is not None
             watched.meant_to_run = live
+        await self._host_restarted()
         heard_of = await self._listener.open()
         for name in self._watched:
             await self._ensure_running(name)
             if name not in heard_of:
                 await self._started_meanwhile(name)
+
+    async def _host_restarted(self) -> None:
+        """The host was restarted while opsbot was not running: what could not be started before may start now."""
+        last, booted = self.incident_manager.last_alive, self._booted_at
+        if last is None or booted is None or booted <= last:
+            return
+        for name, watched in self._watched.items():
+            if watched.incident is not None:
+                await self.incident_manager.note(
+                    name, event(IncidentEventKind.HOST_RESTARTED, self._clock(), booted=booted)
+                )
 
     async def _started_meanwhile(self, name: str) -> None:
         """Somebody or something started a service in trouble while opsbot was not running: its story says when."""
@@ -134,16 +149,21 @@ class ServiceMonitor:
             return
         began = self._clock() - away
         if state.activity is Activity.RUNNING and state.started_at is not None and state.started_at > began:
-            watched.did("started again while opsbot was not running")
-            await self.incident_manager.note(name, watched.last_deed, state.started_at)
+            await self.incident_manager.note(name, event(IncidentEventKind.STARTED_UNSEEN, state.started_at))
 
     async def close(self) -> None:
-        """Stop looking. What is under way is cancelled; the services are left alone."""
+        """Stop looking. What is under way is cancelled; the services are left alone. What is known is written down."""
         await self.background.close()
+        await self.incident_manager.close()
+        found = [(name, check, one) for name, each in self._watched.items() for check, one in each.checks.items()]
+        await self._store.write(incident_repository.save_healths, [each for each in found if each[2].last is not None])
 
     async def _ensure_running(self, name: str) -> None:
-        """Start a service that has a release to run, is not stopped on purpose, and does not run."""
-        if not self._watched[name].meant_to_run:
+        """Start a service that has a release to run, is not stopped on purpose, and does not run.
+
+        One with an incident is recovery's: what that has tried, and given up, is not tried again uncounted.
+        """
+        if not self._watched[name].meant_to_run or self._watched[name].incident is not None:
             return
         if self._deployer.busy(name):
             return
@@ -151,14 +171,17 @@ class ServiceMonitor:
             state = await self._managers[name].state(name)
             down = idle(state)
             if down and (why := await first_reason(self._vetoes.spent, name)) is not None:
-                await self.incident_manager.trouble(name, f"it does not run: {render(why)}", self._clock())
+                await self.incident_manager.trouble(
+                    name, message(IncidentCause.START_INHIBITED, why=why), self._clock()
+                )
                 return
             for part in down:
                 log.info("%s does not run: starting it", part or name)
                 # `start` would also start those of its units that a person stopped.
                 await (self._managers[name].restart(name, part) if part else self._managers[name].start(name))
         except ManagerError as error:
-            await self.incident_manager.trouble(name, f"{name} could not be started: {describe(error)}", self._clock())
+            cause = message(IncidentCause.START_FAILED, why=error.message)
+            await self.incident_manager.trouble(name, cause, self._clock())
 
     # What is known
 
@@ -176,13 +199,15 @@ class ServiceMonitor:
         watched = self._watched[service]
         return watched.waits if watched.incident is not None else None
 
-    async def back_from(self, services: Iterable[str], deed: str) -> None:
-        """What excused these services is over: the recovery of those in trouble begins anew."""
+    async def discord_back(self, services: Iterable[str], began: datetime, ended: datetime) -> None:
+        """Discord is back: the recovery of those of these services that have an incident begins again."""
         for name in services:
-            watched = self._watched[name]
-            if watched.incident is not None:
-                watched.revive = True
-                await self.incident_manager.afresh(name, deed)
+            back = event(IncidentEventKind.DISCORD_BACK, self._clock(), began=began, ended=ended)
+            await self.incident_manager.note(name, back)
+
+    async def decision(self, service: str) -> RecoveryStep | None:
+        """What recovery would do now about a service; None where it has no incident."""
+        return await self._recovery_runner.decision(service)
 
     def because_of(self, service: str) -> str:
         """The service in whose incident this one is listed as not well; "" where it is in none."""
@@ -254,13 +279,15 @@ class ServiceMonitor:
 
     # People's hands
 
-    def touched(self, service: str, deed: str) -> None:
-        """A person takes a hand in it: the ladder begins anew, and their deed is part of the story."""
-        watched = self._watched[service]
-        watched.did(deed)
+    def touched(self, service: str, actor: str, against: Message | None = None) -> None:
+        """A person restarts it: recovery begins again. against: what speaks against it, and they were told."""
         # Not down any more, either: else what they have just started would be restarted at once.
-        watched.judge_anew()
-        self.background.run(self.incident_manager.afresh(service, deed), f"note:{service}")
+        self._watched[service].judge_anew()
+        happened = event(IncidentEventKind.RESTARTED_BY, self._clock(), actor=actor, against=against)
+        self.background.run(self._note(service, happened), f"note:{service}")
+
+    async def _note(self, service: str, happened: IncidentEvent) -> None:
+        await self.incident_manager.note(service, happened)
 
     @contextmanager
     def in_hand(self, service: str) -> Iterator[None]:
@@ -275,7 +302,7 @@ class ServiceMonitor:
 
     async def resumed(self, service: str, by: str) -> None:
         """Somebody resumed a service: recovery may try anew."""
-        await self.incident_manager.afresh(service, f"recovery resumed by {by}")
+        await self.incident_manager.note(service, event(IncidentEventKind.RESUMED_BY, self._clock(), actor=by))
 
     def _deployed(self, deployment: Deployment) -> None:
         """A deployment ended: what was known of the checks before it says nothing any more."""
@@ -290,9 +317,14 @@ class ServiceMonitor:
             return
         watched.meant_to_run = watched.meant_to_run or deployment.phase is Phase.LIVE
         watched.judge_anew()
-        watched.answered = set()
+        watched.answered = {}
         if watched.incident is not None:
-            watched.did(f"deployment {deployment.id} ended {deployment.phase}")
-            note = self.incident_manager.note(deployment.service, watched.last_deed)
-            self.background.run(note, f"note:{deployment.service}")
+            ended = event(
+                IncidentEventKind.DEPLOYMENT_ENDED,
+                self._clock(),
+                deployment=deployment.id,
+                kind=str(deployment.kind),
+                phase=str(deployment.phase),
+            )
+            self.background.run(self._note(deployment.service, ended), f"note:{deployment.service}")
         watched.hurry(self._clock())

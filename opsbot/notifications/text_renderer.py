@@ -7,13 +7,17 @@ import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from opsbot.core.incident import IncidentEventKind, exit_of
+from opsbot.core.message import Message, message
 from opsbot.core.model import ADVICE, Incident, Notification, NotificationKind
 from opsbot.core.subjects import is_host, subject_title
 from opsbot.formatting import clip, duration, plain_times
+from opsbot.messages import render
 from opsbot.notifications.apprise_sender import OutgoingMessage
 
 LATE = timedelta(minutes=2)
 LOG_LINES = 5
+EVENTS = 6
 FEW = 8
 """So many services are named; more are counted."""
 DIGEST_LINES = 20
@@ -30,21 +34,26 @@ def plain(text: str, most: int = 300) -> str:
     return _MENTION.sub(lambda found: found[0] + _ZWSP, clip(line, most))
 
 
+def text_of(value: Message | None, most: int = 300) -> str:
+    """A message as one harmless line."""
+    return "" if value is None else plain(render(value), most)
+
+
 def _time(at: datetime) -> str:
     return f"{at:%Y-%m-%d %H:%M} UTC"
 
 
 def _headline(notice: Notification, incident: Incident | None, why: str) -> str:
     service = plain(subject_title(notice.service), 80)
-    cause = plain(incident.cause, 150) if incident is not None else ""
+    cause = text_of(incident.cause, 150) if incident is not None else ""
     if why:
         return f"📣 {service}: nobody has acknowledged: {cause}"
     match notice.kind:
         case NotificationKind.RECOVERED:
-            return f"🟢 {service} is well again: {cause}"
+            return f"🟢 {service} has recovered: {cause}"
         case NotificationKind.CALL:
-            return f"🚨 {service}: a human is needed: {cause}"
-    return f"🔴 {service}: {cause}"
+            return f"🚨 {service} needs attention: {cause}"
+    return f"🔴 {service} is DOWN: {cause}" if not is_host(notice.service) else f"🔴 {service}: {cause}"
 
 
 def render_notification(
@@ -62,21 +71,23 @@ def _story(notice: Notification, incident: Incident) -> list[str]:
     lines = [f"Since {_time(incident.opened_at)}."]
     if notice.kind is NotificationKind.RECOVERED:
         end = incident.closed_at or notice.at
-        by = f", {plain(incident.ended_by)}" if incident.ended_by else ""
-        return [f"From {_time(incident.opened_at)} to {_time(end)}, {duration(end - incident.opened_at)}{by}."]
-    if notice.body.get("why"):
-        lines.append(plain(str(notice.body["why"])))
+        by = f": {text_of(incident.resolution)}" if incident.resolution is not None else ""
+        down = duration(incident.downtime(end))
+        return [f"From {_time(incident.opened_at)} to {_time(end)}, downtime {down}{by}."]
+    if notice.said is not None:
+        escalated = notice.kind is NotificationKind.CALL
+        lines.append(text_of(message(IncidentEventKind.ESCALATED, why=notice.said) if escalated else notice.said))
     of_host = is_host(incident.service)
     for name, seen in incident.evidence.checks:
         label = "What can be done" if name == ADVICE else plain(name, 64) if of_host else f"Check {plain(name, 64)}"
-        lines.append(f"{label}: {plain(seen)}")
+        lines.append(f"{label}: {text_of(seen)}")
     below = [plain(one.service, 64) for one in incident.dependents if one.well_at is None]
     if below:
         named = ", ".join(below) if len(below) <= FEW else f"{len(below)} services"
-        lines.append(f"Also not well because of it: {named}")
-    if incident.evidence.exit:
-        lines.append(f"It ended: {plain(incident.evidence.exit)}")
-    lines += [f"{_time(deed.at)}: {plain(plain_times(deed.text))}" for deed in incident.deeds[-5:]]
+        lines.append(f"Also down because of it: {named}")
+    if incident.evidence.exit is not None and incident.evidence.exit != exit_of(incident.cause):
+        lines.append(f"The process ended: {text_of(incident.evidence.exit)}")
+    lines += [f"{_time(each.at)}: {text_of(each.message)}" for each in incident.events if each.listed][-EVENTS:]
     log = [plain(text) for text in incident.evidence.log[-LOG_LINES:]]
     return [*lines, *(["Who uses it:" if of_host else "The end of its log:", *log] if log else [])]
 
@@ -107,17 +118,17 @@ def storm(told: Sequence[tuple[Notification, Incident | None, str]], host: str, 
     names = ", ".join(plain(name, 40) for name in list(unwell or last)[:STORM_NAMED])
     more = f" and {len(unwell or last) - STORM_NAMED} more" if len(unwell or last) > STORM_NAMED else ""
     if not unwell:
-        said = f"🟢 {len(last)} services are well again: {names}{more}"
+        said = f"🟢 {len(last)} services have recovered: {names}{more}"
     elif taken == len(unwell) == len(last):
-        said = f"📣 {taken} services are not well, and nobody has acknowledged: {names}{more}"
+        said = f"📣 {taken} services are down, and nobody has acknowledged: {names}{more}"
     elif len(unwell) < len(last):
         still = "is" if len(unwell) == 1 else "are"
-        said = f"🔴 of {len(last)} services that were not well, {len(unwell)} still {still} not: {names}{more}"
+        said = f"🔴 of {len(last)} services that went down, {len(unwell)} still {still}: {names}{more}"
     else:
-        said = f"🔴 {len(unwell)} services are not well: {names}{more}"
+        said = f"🔴 {len(unwell)} services are down: {names}{more}"
     title = f"{'(again) ' if again else ''}[{plain(host, 60)}] {said}"
     shown = [*unwell.values(), *(one for name, one in last.items() if name not in unwell)]
-    lines = ["What they have in common is worth a look first: the host, the network, a deploy."] if unwell else []
+    lines = ["Check first what they have in common: the host, the network, a deploy."] if unwell else []
     lines += [f"{_time(notice.at)} {_headline(notice, incident, why)}" for notice, incident, why in shown[:STORM_LINES]]
     if len(shown) > STORM_LINES:
         lines.append(f"{len(shown) - STORM_LINES} more are left out: `opsbot incidents` has them all.")

@@ -1,4 +1,4 @@
-"""What a commit changes that deserves a human look: the files of `ask_when_changed`, and native modules in them."""
+"""What a commit changes that needs approval: the files of `ask_when_changed`, and native modules in them."""
 
 import asyncio
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ SIZE_MOST = 8 << 20
 
 
 class Contents(Protocol):
-    """What is asked of a service's mirror (`opsbot.source.repo.Repository`)."""
+    """What is needed of a service's mirror (`opsbot.source.repo.Repository`)."""
 
     async def changed_paths(self, old: str, new: str) -> tuple[str, ...]:
         """The files that differ; none where one of the commits is unknown."""
@@ -42,7 +42,7 @@ def matching(patterns: Sequence[str], paths: Sequence[str]) -> tuple[str, ...]:
 
 
 async def attention(patterns: Sequence[str], history: Contents, live: str, head: str) -> Attention:
-    """What differs between the live commit and another one that a person should look at."""
+    """What differs between the live commit and another one and needs approval."""
     paths = await history.changed_paths(live, head)
     if not paths and not await history.is_ancestor(live, live):
         return Attention(unknown=True)

@@ -1,10 +1,10 @@
-"""What a remote's branch points to, asked as cheaply as each kind of remote allows.
+"""What a remote's branch points to, found out as cheaply as each kind of remote allows.
 
 - http(s): git's protocol v2 command `ls-refs`, in process over a connection that is kept
   (gitprotocol-v2(5), gitprotocol-http(5)): a fraction of the CPU of starting git.
 - a folder on this host: the ref's own file, as gitrepository-layout(5) has it.
 - all else, and whatever is odd about the two above (a redirect, a credential helper, a proxy in git's configuration, an
-  older server, refs kept in another way): `git ls-remote`, whose word is final.
+  older server, refs kept in another way): `git ls-remote`, whose answer is final.
 """
 
 import asyncio
@@ -22,7 +22,9 @@ from urllib.parse import unquote, urlsplit
 import aiohttp
 
 from opsbot.config import SecretMissingError, Source
-from opsbot.source.remote import RemoteError, Trouble, basic, explain, git_environment, mend, run_git
+from opsbot.core.deploy_codes import SourceCode
+from opsbot.core.message import Message, message
+from opsbot.source.remote import RemoteError, Trouble, basic, explain, git_environment, run_git, with_advice
 
 log = logging.getLogger(__name__)
 
@@ -39,10 +41,15 @@ _ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 @dataclass(frozen=True, slots=True)
 class HeadProblem:
-    """The branch could not be asked for. `text` is for people, holds no secret, and says what would mend it."""
+    """The branch is unknown. `reason` holds no secret."""
 
     kind: Trouble
-    text: str
+    reason: Message
+
+    @property
+    def message(self) -> Message:
+        """The reason, with advice on how to fix it."""
+        return with_advice(self.kind, self.reason)
 
 
 class OddAnswerError(Exception):
@@ -194,10 +201,11 @@ class Heads:
             async with asyncio.timeout(source.timeout.total_seconds()):
                 found = await self._ask_http(source)
         except TimeoutError:
-            text = f"{url.hostname} did not answer in {source.timeout.total_seconds():.3g} s. {mend(Trouble.TIMEOUT)}"
-            return HeadProblem(Trouble.TIMEOUT, text)
+            return HeadProblem(
+                Trouble.TIMEOUT, message(SourceCode.HOST_TIMEOUT, host=url.hostname, limit=source.timeout)
+            )
         except SecretMissingError as error:
-            return HeadProblem(Trouble.CREDENTIALS, f"the token for the repository: {error}")
+            return HeadProblem(Trouble.CREDENTIALS, message(SourceCode.TOKEN, error=str(error)))
         except (aiohttp.ClientError, OddAnswerError, OSError) as error:
             log.debug("%s is asked by git: %s", url.hostname, error)
             self._formats.pop(repository, None)
@@ -255,14 +263,14 @@ class Heads:
             arguments = ["ls-remote", "--", source.repository, name]
             result = await run_git(arguments, env=environment, timeout=source.timeout.total_seconds())
         except RemoteError as error:
-            return HeadProblem(error.kind, error.text)
+            return HeadProblem(error.kind, error.reason)
         if result.status != 0:
             problem = explain(result)
-            return HeadProblem(problem.kind, problem.text)
+            return HeadProblem(problem.kind, problem.reason)
         lines = (line.split("\t") for line in result.out.splitlines())
         found = next((words[0] for words in lines if words[1:] == [name]), None)
         return found if found and _ID.fullmatch(found) else _no_branch(source)
 
 
 def _no_branch(source: Source) -> HeadProblem:
-    return HeadProblem(Trouble.NO_BRANCH, f"the repository has no branch {source.branch}. {mend(Trouble.NO_BRANCH)}")
+    return HeadProblem(Trouble.NO_BRANCH, message(SourceCode.NO_BRANCH, branch=source.branch))

@@ -1,7 +1,7 @@
-"""git that talks to a remote: how it is run so that it never asks, never hangs and never tells a secret.
+"""git that talks to a remote: how it is run so that it never prompts, never hangs and never reveals a secret.
 
-`git_environment` gives the environment, `run_git` runs one command in it, `explain` says in words what went wrong and
-what would mend it. What a branch points to, asked cheaply, is `opsbot.source.heads`.
+`git_environment` gives the environment, `run_git` runs one command in it, `explain` finds out what went wrong. A cheap
+way to find out what a branch points to is `opsbot.source.heads`.
 """
 
 import asyncio
@@ -14,11 +14,14 @@ from asyncio.subprocess import PIPE
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from opsbot.config import SecretMissingError, Source
+from opsbot.core.deploy_codes import SourceCode
+from opsbot.core.message import Message, MessageError, message
 
 INHERITED = (
     *("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "LD_LIBRARY_PATH"),
@@ -60,17 +63,17 @@ TRANSIENT = frozenset({Trouble.NETWORK, Trouble.TIMEOUT, Trouble.DISK, Trouble.O
 """Troubles that may pass by themselves; the others wait for a person."""
 
 
-class RemoteError(Exception):
-    """git could not do it. The text is for people, holds no secret, and says what would mend it.
+class RemoteError(MessageError):
+    """git could not do it. `reason` holds no secret; `message` is the reason with advice on how to fix it.
 
     `retry`: trying again later, with nothing changed here, may work.
     """
 
-    def __init__(self, kind: Trouble, text: str, *, retry: bool | None = None) -> None:
-        """Keep the kind and the text; `retry` follows from the kind where it is not given."""
-        super().__init__(text)
+    def __init__(self, kind: Trouble, reason: Message, *, retry: bool | None = None) -> None:
+        """Keep the kind and the reason; `retry` follows from the kind if it is not given."""
+        super().__init__(with_advice(kind, reason))
         self.kind = kind
-        self.text = text
+        self.reason = reason
         self.retry = kind in TRANSIENT if retry is None else retry
 
 
@@ -124,7 +127,7 @@ def git_environment(source: Source, *directories: Path) -> dict[str, str]:
         try:
             token = source.token.read()
         except SecretMissingError as error:
-            raise RemoteError(Trouble.CREDENTIALS, f"the token for the repository: {error}") from error
+            raise RemoteError(Trouble.CREDENTIALS, message(SourceCode.TOKEN, error=str(error))) from error
         environment[TOKEN_VARIABLE] = token
         settings += _authorization(source, token)
     environment["GIT_CONFIG_COUNT"] = str(len(settings))
@@ -203,19 +206,21 @@ async def run_git(
     try:
         process = await _begin(args, cwd, env, umask)
     except OSError as error:
-        raise RemoteError(Trouble.OTHER, f"git cannot be started: {error.strerror}", retry=False) from error
+        reason = message(SourceCode.GIT_NOT_STARTED, error=error.strerror)
+        raise RemoteError(Trouble.OTHER, reason, retry=False) from error
     try:
         async with asyncio.timeout(timeout):
             out, err = await asyncio.gather(_first(process, most), _last(process, ERROR_MOST))
             # asyncio's `wait` also waits for the end of the output, which nobody reads any more where it was cut off.
             status = await process.wait() if out is not None else -signal.SIGKILL
     except TimeoutError as error:
-        text = f"git {_verb(args)} did not answer in {timeout:.3g} s and was killed"
-        raise RemoteError(Trouble.TIMEOUT, text) from error
+        reason = message(SourceCode.GIT_TIMEOUT, verb=_verb(args), limit=timedelta(seconds=timeout))
+        raise RemoteError(Trouble.TIMEOUT, reason) from error
     finally:
         await asyncio.shield(_end(process))
     if out is None:
-        raise RemoteError(Trouble.OTHER, f"git {_verb(args)} printed more than {most} bytes", retry=False)
+        reason = message(SourceCode.GIT_OUTPUT, verb=_verb(args), most=most)
+        raise RemoteError(Trouble.OTHER, reason, retry=False)
     result = GitResult(
         status, scrub(out.decode(errors="replace"), secrets), scrub(err.decode(errors="replace"), secrets)
     )
@@ -335,35 +340,37 @@ _SIGNS: Mapping[Trouble, tuple[str, ...]] = {
 }
 """What git, curl and ssh print (LC_ALL=C); the first kind with a sign in the text is it."""
 
-_MENDS: Mapping[Trouble, str] = {
-    Trouble.NETWORK: "It is tried again at the next poll.",
-    Trouble.TIMEOUT: "It is tried again at the next poll.",
-    Trouble.TLS: "Check the server's certificate, or this host's CA certificates and clock.",
-    Trouble.CREDENTIALS: "Check the token (it may have expired) or the ssh key, and that it may read this repository.",
-    Trouble.HOST_KEY: "Compare the server's key with the one its forge publishes, then, as the user opsbot runs as: "
-    "ssh-keyscan HOST >> ~/.ssh/known_hosts",
-    Trouble.NO_REPOSITORY: "Check the address; a private repository also looks missing to one who may not read it.",
-    Trouble.NO_BRANCH: "Push the branch again, or set source.branch to the one to follow.",
-    Trouble.MOVED: "Write the repository's new address (with .git at its end) into source.repository.",
-    Trouble.OWNERSHIP: "The repository belongs to another user: git config --global --add safe.directory PATH "
-    "(as the user opsbot runs as).",
-    Trouble.DISK: "Free some space on the disk.",
-    Trouble.OTHER: "",
+_ADVICE: Mapping[Trouble, SourceCode] = {
+    Trouble.NETWORK: SourceCode.ADVICE_RETRY,
+    Trouble.TIMEOUT: SourceCode.ADVICE_RETRY,
+    Trouble.TLS: SourceCode.ADVICE_TLS,
+    Trouble.CREDENTIALS: SourceCode.ADVICE_CREDENTIALS,
+    Trouble.HOST_KEY: SourceCode.ADVICE_HOST_KEY,
+    Trouble.NO_REPOSITORY: SourceCode.ADVICE_NO_REPOSITORY,
+    Trouble.NO_BRANCH: SourceCode.ADVICE_NO_BRANCH,
+    Trouble.MOVED: SourceCode.ADVICE_MOVED,
+    Trouble.OWNERSHIP: SourceCode.ADVICE_OWNERSHIP,
+    Trouble.DISK: SourceCode.ADVICE_DISK,
 }
 
 
-def mend(kind: Trouble) -> str:
-    """What a person can do about it; "" where nothing is known."""
-    return _MENDS[kind]
+def advice(kind: Trouble) -> Message | None:
+    """What a person can do about it; None where nothing is known."""
+    return message(_ADVICE[kind]) if kind in _ADVICE else None
+
+
+def with_advice(kind: Trouble, reason: Message) -> Message:
+    """What is wrong, and what a person can do about it."""
+    return message(SourceCode.PROBLEM, reason=reason, advice=advice(kind))
 
 
 def explain(result: GitResult) -> RemoteError:
-    """What a git command that failed ran into, with git's own words and the mend."""
+    """What a git command that failed ran into, in git's own words."""
     said = result.err
     found = (kind for kind, signs in _SIGNS.items() if any(re.search(sign, said, re.IGNORECASE) for sign in signs))
-    kind = next(found, Trouble.OTHER)
-    reason = _said(said) or f"git ended with status {result.status}"
-    return RemoteError(kind, f"{reason}. {mend(kind)}".strip())
+    words = _said(said)
+    reason = message(SourceCode.GIT, said=words) if words else message(SourceCode.STATUS, status=result.status)
+    return RemoteError(next(found, Trouble.OTHER), reason)
 
 
 def _said(err: str) -> str:

@@ -1,9 +1,9 @@
-"""The mirror: one bare repository a service, from which releases are exported.
+"""The mirror: one bare repository per service, from which releases are exported.
 
-It holds what was fetched and can be thrown away at any time: a damaged one is made anew, and another address in the
-configuration is followed at the next fetch, because the address is given to each fetch and kept nowhere. What the
-tracked branch points to stands under `refs/opsbot/tracked`, so that no renamed branch can be in its way; each kept
-release has a ref of its own, so that a rewritten history takes no release's commit away.
+It holds what was fetched and can be deleted at any time: a damaged one is created again, and a changed address in the
+configuration is used at the next fetch, because the address is given to each fetch and stored nowhere. What the tracked
+branch points to is kept under `refs/opsbot/tracked`, so that no renamed branch can be in its way; each kept release has
+a ref of its own, so that a rewritten history does not remove a release's commit.
 
 git itself fetches and exports (`opsbot.source.remote.run_git`: time limits, no prompts, no secrets shown); GitPython
 reads, in a thread, and is imported when it is first needed.
@@ -20,9 +20,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from opsbot.config import Source
+from opsbot.core.deploy_codes import FailureCode, SourceCode
 from opsbot.core.deployment import Commit
-from opsbot.deploy.disk import exhausted, file_system
-from opsbot.deploy.occupants import MARK, occupants
+from opsbot.core.message import Message, MessageError, message
+from opsbot.filesystem.disk import exhausted, file_system
+from opsbot.filesystem.processes_in_folder import MARK, processes_in
 from opsbot.source.remote import GitResult, RemoteError, Trouble, explain, git_environment, run_git
 
 if TYPE_CHECKING:
@@ -50,16 +52,16 @@ _DAMAGE = re.compile(
 )
 
 
-class BadRefError(Exception):
-    """No branch, tag or commit of that name; the text is for who asked."""
+class BadRefError(MessageError):
+    """No branch, tag or commit of that name."""
 
 
-class DamagedError(Exception):
+class DamagedError(MessageError):
     """The mirror lacks what it should have. `Repository.discard`, and fetch again."""
 
 
-class UnsupportedTreeError(Exception):
-    """The commit has something a release cannot be made of; the text names it."""
+class UnsupportedTreeError(MessageError):
+    """The commit contains something a release cannot be made of; the message names it."""
 
 
 def is_full_id(ref: str) -> bool:
@@ -67,12 +69,12 @@ def is_full_id(ref: str) -> bool:
     return _FULL.fullmatch(ref) is not None
 
 
-def ref_problem(ref: str) -> str | None:
+def ref_problem(ref: str) -> Message | None:
     """Why this text cannot name a branch, tag or commit (git-check-ref-format(1)); None where it can."""
     if not ref or len(ref) > 250:  # noqa: PLR2004 - a file name's length
-        return "the name of a branch, a tag or a commit has 1 to 250 characters"
+        return message(SourceCode.REF_LENGTH)
     if ref.startswith("-"):
-        return f"{ref!r} begins with a dash; no branch, tag or commit does"
+        return message(SourceCode.REF_DASH, ref=repr(ref))
     bad = any(ord(char) <= 32 or char in "~^:?*[\\\x7f" for char in ref)  # noqa: PLR2004 - control characters, space
     if (
         bad
@@ -82,7 +84,7 @@ def ref_problem(ref: str) -> str | None:
         or ref.startswith(("/", "."))
         or ref.endswith(("/", ".", ".lock"))
     ):
-        return f"{ref!r} is no name of a branch, a tag or a commit"
+        return message(SourceCode.REF_INVALID, ref=repr(ref))
     return None
 
 
@@ -99,9 +101,9 @@ class Repository:
     """One service's mirror."""
 
     def __init__(self, source: Source, mark: str = "", mirror: Path | None = None) -> None:
-        """Remember where; nothing is touched yet. `mark` is handed to every git, see `opsbot.deploy.occupants`.
+        """Remember where; nothing is touched yet. `mark` is handed to every git, see `MARK`.
 
-        mirror: where it stands, when not in the source's directory.
+        mirror: where it is, if not in the source's directory.
         """
         self.source = source
         self.mirror = mirror or source.directory / "mirror.git"
@@ -140,10 +142,10 @@ class Repository:
             try:
                 return await self._bring(ref, environment, fresh=True)
             except DamagedError as error:
-                raise RemoteError(Trouble.OTHER, f"what the repository sent is damaged: {error}") from error
+                raise RemoteError(Trouble.OTHER, error.message) from error
 
     async def discard(self) -> None:
-        """Throw the mirror away; the next fetch makes it anew."""
+        """Delete the mirror; the next fetch creates it again."""
         async with self._lock:
             await asyncio.to_thread(shutil.rmtree, self.mirror, ignore_errors=True)
 
@@ -179,8 +181,9 @@ class Repository:
         locks = [path for pattern in left for path in self.mirror.glob(pattern)]
         if not locks:
             return
-        if busy := occupants([self.mirror])[self.mirror]:
-            raise RemoteError(Trouble.OTHER, f"another git works in {self.mirror} (pid {min(busy)})")
+        if busy := processes_in([self.mirror])[self.mirror]:
+            reason = message(SourceCode.MIRROR_BUSY, directory=str(self.mirror), pid=min(busy))
+            raise RemoteError(Trouble.OTHER, reason)
         for lock in locks:
             with suppress(IsADirectoryError):
                 lock.unlink(missing_ok=True)
@@ -196,7 +199,7 @@ class Repository:
         for name in names:
             if commit := await self.resolve(name):
                 return commit
-        raise BadRefError(f"the repository has no branch, tag or commit {ref!r}")
+        raise BadRefError(message(SourceCode.REF_UNKNOWN, ref=ref))
 
     async def _bring_commit(self, commit: str, environment: Mapping[str, str], *, fresh: bool) -> str:
         if not fresh and await self.resolve(commit):
@@ -225,7 +228,7 @@ class Repository:
     async def _existing(self, name: str, asked: str) -> str:
         if commit := await self.resolve(name):
             return commit
-        raise BadRefError(f"the repository has no branch, tag or commit {asked!r}")
+        raise BadRefError(message(SourceCode.REF_UNKNOWN, ref=asked))
 
     async def _fetch(
         self, refspecs: Sequence[str], environment: Mapping[str, str], *, fresh: bool, prune: bool = False
@@ -243,10 +246,10 @@ class Repository:
             return
         if await asyncio.to_thread(exhausted, self.mirror.parent):
             where = await asyncio.to_thread(file_system, self.mirror.parent)
-            raise RemoteError(Trouble.DISK, f"no space left on {where}")
+            raise RemoteError(Trouble.DISK, message(SourceCode.NO_SPACE, where=where))
         trouble = explain(result)
         if trouble.kind in {Trouble.OTHER, Trouble.NO_REPOSITORY} and _DAMAGE.search(result.err):
-            raise DamagedError(result.err.strip()[:500])
+            raise DamagedError(message(SourceCode.DAMAGED, said=result.err.strip()[:500]))
         raise trouble
 
     async def _git(
@@ -368,22 +371,20 @@ class Repository:
             entries = [entry for entry in staged.out.split("\0") if entry]
             modules = [entry.split("\t", 1)[1] for entry in entries if entry.startswith("160000 ")]
             if modules:
-                raise UnsupportedTreeError(
-                    f"{commit[:10]} has submodules ({', '.join(modules[:3])}), which are not deployed"
-                )
+                raise UnsupportedTreeError(message(FailureCode.SUBMODULES, commit=commit, paths=tuple(modules[:3])))
             words = [*plain, "checkout-index", "--all", "--force", "--quiet", "-u"]
             await self._git(words, place, cwd=folder, check=True, umask=umask)
             differing = await self._git([*plain, "diff-files", "--name-only", "-z"], place, cwd=folder, check=True)
             if differing.out:
-                names = ", ".join(differing.out.split("\0")[:3])
-                raise UnsupportedTreeError(f"{commit[:10]} did not come out whole: {names}")
+                names = tuple(differing.out.split("\0")[:3])
+                raise UnsupportedTreeError(message(FailureCode.NOT_WHOLE, commit=commit, paths=names))
             lfs = await self._git(["ls-files", "-z", "--", ":(attr:filter=lfs)"], place, cwd=folder)
         return Exported(len(entries), bool(lfs.out))
 
     async def touched(self, folder: Path, index: Path) -> tuple[frozenset[str], frozenset[str]] | None:
         """The files of an exported folder that were changed or deleted since then, and the paths that were added.
 
-        A folder of new files counts as one path with a slash at its end. None where that cannot be told.
+        A folder of new files counts as one path with a slash at its end. None if that is unknown.
         """
         place = {"GIT_DIR": str(self.mirror), "GIT_WORK_TREE": str(folder), "GIT_INDEX_FILE": str(index)}
         if not await asyncio.to_thread(lambda: index.exists() and folder.is_dir() and self._sound()):

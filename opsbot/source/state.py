@@ -6,16 +6,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from opsbot.config import Source
-from opsbot.core.deployment import Commit, Deployment, Hold
+from opsbot.core.deploy_codes import UpdateCode
+from opsbot.core.deployment import Commit, Deployment, Hold, Quarantine
+from opsbot.core.message import Message, Param, encode, message
 from opsbot.core.model import NotificationKind, SourceState
 from opsbot.core.updates import UpdateReason
-from opsbot.formatting import discord_time, duration
 from opsbot.source.heads import HeadProblem
 from opsbot.source.remote import TRANSIENT, scrub
 from opsbot.store import incident_repository, ledger, outbox
 
 HISTORY = 30
-"""How many past deployments a decision looks at."""
+"""How many past deployments a decision considers."""
 SHOWN = 20
 
 
@@ -26,7 +27,7 @@ class Known:
     state: SourceState
     live: str | None
     hold: Hold | None
-    quarantined: Mapping[str, str]
+    quarantined: Mapping[str, Quarantine]
     deployments: tuple[Deployment, ...]
     unfinished: Deployment | None
 
@@ -46,23 +47,23 @@ def gather(db: sqlite3.Connection, service: str) -> Known:
     )
 
 
-def _where(source: Source) -> str:
-    return f"{scrub(source.repository)} ({source.branch})"
+def _said(code: UpdateCode, service: str, source: Source, **params: Param) -> Message:
+    return message(code, service=service, source=scrub(source.repository), branch=source.branch, **params)
 
 
 def failed(
     db: sqlite3.Connection, state: SourceState, source: Source, problem: HeadProblem, now: datetime
 ) -> SourceState:
-    """The source did not answer: remember since when, and tell it once, when it is more than a blip."""
+    """The source did not answer: remember since when, and report it once, if it is more than a blip."""
     again = state.failing_since is not None
     since = state.failing_since or now
     grave = again or problem.kind not in TRANSIENT  # one poll may meet a blip; two in a row have met no blip
-    after = replace(state, asked_at=now, failing_since=since, failure=problem.text, told=state.told or grave)
+    after = replace(state, asked_at=now, failing_since=since, failure=problem.message, told=state.told or grave)
     incident_repository.save_source(db, after)
     if after.told and not state.told:
-        last = f"since {discord_time(state.answered_at)}" if state.answered_at else "yet"
+        said = _said(UpdateCode.SOURCE_FAILED, state.service, source, since=state.answered_at, problem=problem.message)
         body: dict[str, object] = {
-            "text": f"{state.service}: no news from {_where(source)} {last}: {problem.text}",
+            "text": encode(said),
             "ok": False,
             "since": (state.answered_at or since).timestamp(),
             "kind": str(problem.kind),
@@ -73,13 +74,13 @@ def failed(
 
 
 def answered(db: sqlite3.Connection, state: SourceState, source: Source, now: datetime) -> SourceState:
-    """A source that had failed answers: tell it, where the failure was told."""
+    """A source that had failed answers: report it, if the failure was reported."""
     since = state.failing_since or now
-    after = replace(state, failing_since=None, failure="", told=False)
+    after = replace(state, failing_since=None, failure=None, told=False)
     incident_repository.save_source(db, after)
     if state.told:
         body: dict[str, object] = {
-            "text": f"{state.service}: news from {_where(source)} again, after {duration(now - since)}",
+            "text": encode(_said(UpdateCode.SOURCE_ANSWERS, state.service, source, after=now - since)),
             "ok": True,
             "since": since.timestamp(),
         }
@@ -89,13 +90,10 @@ def answered(db: sqlite3.Connection, state: SourceState, source: Source, now: da
 
 
 def rewritten(db: sqlite3.Connection, state: SourceState, source: Source, old: str, now: datetime) -> bool:
-    """Tell that the branch was set to a commit that does not follow from where it was."""
+    """Report that the branch was set to a commit that does not follow from where it was."""
     head = state.head or ""
-    text = (
-        f"{state.service}: the history of {_where(source)} was rewritten: {head[:10]} does not follow from {old[:10]}. "
-        "opsbot goes by what the branch says now."
-    )
-    body: dict[str, object] = {"text": text, "ok": True, "kind": "rewritten", "old": old, "commit": head}
+    said = _said(UpdateCode.REWRITTEN, state.service, source, commit=head, before=old)
+    body: dict[str, object] = {"text": encode(said), "ok": True, "kind": "rewritten", "old": old, "commit": head}
     key = f"source-rewritten:{state.service}:{old}:{head}"
     return outbox.put(db, key, NotificationKind.SOURCE, state.service, now, body=body)
 
@@ -105,15 +103,15 @@ def note_update(
     state: SourceState,
     head: str,
     because: UpdateReason,
-    text: str,
+    said: Message,
     commits: Sequence[Commit],
     total: int,
     now: datetime,
 ) -> bool:
-    """Tell, once for this commit and reason, that it is there and not deployed."""
+    """Report, once for this commit and reason, that it is there and not deployed."""
     incident_repository.save_source(db, replace(state, noted=head))
     body: dict[str, object] = {
-        "text": text,
+        "text": encode(said),
         "commit": head,
         "commits": [
             {"id": each.id, "title": each.title, "author": each.author, "at": each.at.timestamp()}
@@ -121,6 +119,7 @@ def note_update(
         ],
         "total": total,
         "why": str(because),
+        "known": said.code == UpdateCode.KNOWN_COMMIT,
     }
     return outbox.put(
         db, f"update:{state.service}:{head}:{because}", NotificationKind.UPDATE, state.service, now, body=body

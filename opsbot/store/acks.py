@@ -5,10 +5,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from opsbot.core.incident import IncidentEventKind, event
+from opsbot.core.message import Message, decode, encode
 from opsbot.core.model import Acknowledgement, NotificationKind
 from opsbot.core.reminders import ReminderSchedule, escalated, reminded
 from opsbot.store import outbox
-from opsbot.store.rows import maybe_moment, moment, seconds
+from opsbot.store.rows import dump, load, maybe_moment, moment, seconds
 
 Also = Callable[[sqlite3.Connection, int, datetime], None]
 """What else is to be done in the transaction of an escalation: the incident's id, and when."""
@@ -20,7 +22,8 @@ def acknowledgement(db: sqlite3.Connection, incident: int) -> Acknowledgement | 
     if row is None:
         return None
     at, void_at = moment(row["at"]), maybe_moment(row["void_at"])
-    return Acknowledgement(incident, row["actor"], row["reason"], at, void_at, row["void_why"])
+    void_why = decode(load(row["void_why"])) if row["void_why"] else None
+    return Acknowledgement(incident, row["actor"], row["reason"], at, void_at, void_why)
 
 
 def _open_service(db: sqlite3.Connection, incident: int) -> str | None:
@@ -44,28 +47,30 @@ def acknowledge(db: sqlite3.Connection, value: Acknowledgement) -> bool:
         (value.incident, value.actor, value.reason, seconds(value.at)),
     )
     _moved_on(db, value.incident)
-    outbox.line(db, value.incident, service, value.at, f"acknowledged by {value.actor}: {value.reason}", "👀")
+    taken = event(IncidentEventKind.ACKNOWLEDGED, value.at, actor=value.actor, reason=value.reason)
+    outbox.line(db, value.incident, service, taken)
     return True
 
 
-def void(db: sqlite3.Connection, incident: int, why: str, now: datetime, *, remind: bool = True) -> bool:
+def void(db: sqlite3.Connection, incident: int, why: Message, now: datetime, *, remind: bool = True) -> bool:
     """It got worse: an acknowledgement does not count any more, and people are told. False where there was none.
 
-    remind: put a reminder into the channel at once; not needed where something else wakes people anyway.
+    why: the event that made it worse. remind: put a reminder into the channel at once; not needed where something else
+    wakes people anyway.
     """
     cursor = db.execute(
         """UPDATE acknowledgements SET void_at = ?, void_why = ?, changes = changes + 1
            WHERE incident = ? AND void_at IS NULL""",
-        (seconds(now), why, incident),
+        (seconds(now), dump(encode(why)), incident),
     )
     service = _open_service(db, incident)
     if cursor.rowcount != 1 or service is None:
         return False
     _moved_on(db, incident)
     save(db, ReminderSchedule(incident, now))
-    outbox.line(db, incident, service, now, f"it got worse, the acknowledgement is void: {why}", "⚠️")
+    outbox.line(db, incident, service, event(IncidentEventKind.ACKNOWLEDGEMENT_VOID, now, why=why))
     if remind:
-        body: dict[str, object] = {"why": why}
+        body: dict[str, object] = {"why": encode(why)}
         key = f"reminder:{incident}:void:{seconds(now):.3f}"
         outbox.put(db, key, NotificationKind.REMINDER, service, now, subject=incident, body=body)
     return True
@@ -158,7 +163,7 @@ def _escalate(
         key = f"escalation:{known.incident}:{known.since.timestamp():.3f}"
         body: dict[str, object] = {"role": str(rules.role)}
         outbox.put(db, key, NotificationKind.ESCALATION, service, now, subject=known.incident, body=body)
-    outbox.line(db, known.incident, service, now, "nobody acknowledged it in time: escalated", "📣")
+    outbox.line(db, known.incident, service, event(IncidentEventKind.UNACKNOWLEDGED, now))
     for deed in also:
         deed(db, known.incident, now)
     return True

@@ -4,7 +4,7 @@ import sqlite3
 from datetime import datetime
 
 from opsbot.core.access import Actor
-from opsbot.core.model import AuditEntry
+from opsbot.core.model import AuditEntry, Effect
 from opsbot.store.rows import moment, seconds
 
 
@@ -18,12 +18,14 @@ def record(
     allowed: bool,
     detail: str = "",
     result: str = "",
+    effect: Effect = Effect.DONE,
 ) -> None:
-    """Write down one deed."""
+    """Store one entry."""
     db.execute(
-        """INSERT INTO audit (at, origin, actor_id, actor_name, action, service, detail, allowed, result)
-           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)""",
-        (seconds(now), actor.origin, actor.id, actor.name, action, service, detail, allowed, result),
+        """INSERT INTO audit (at, origin, actor_id, actor_name, action, service, detail, allowed, result,
+                              effect)
+           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+        (seconds(now), actor.origin, actor.id, actor.name, action, service, detail, allowed, result, effect),
     )
 
 
@@ -51,6 +53,7 @@ def _entry(row: sqlite3.Row) -> AuditEntry:
         row["detail"],
         bool(row["allowed"]),
         row["result"],
+        Effect(row["effect"]),
     )
 
 
@@ -58,8 +61,7 @@ def deeds(db: sqlite3.Connection, service: str, after: datetime, limit: int = 20
     """What people did to a service since then that may have changed how it runs, newest first."""
     rows = db.execute(
         """SELECT * FROM audit
-           WHERE service = ? AND at > ? AND allowed AND action IN ('restart', 'deploy', 'rollback')
-             AND result NOT LIKE 'refused%' AND result NOT LIKE 'nothing done%' AND result NOT LIKE 'asked%'
+           WHERE service = ? AND at > ? AND effect = 'done' AND action IN ('restart', 'deploy', 'rollback')
            ORDER BY id DESC LIMIT ?""",
         (service, seconds(after), limit),
     )

@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from opsbot.core.message import Message, decode
 from opsbot.core.model import Notification, NotificationKind
 from opsbot.formatting import discord_time
 from opsbot.store import outbox
-from opsbot.store.rows import maybe_moment, moment, seconds
+from opsbot.store.rows import load, maybe_moment, moment, seconds
 
 ESCALATED = "escalated"
 REPORT_AFTER = timedelta(minutes=15)
@@ -40,7 +41,7 @@ class Unheard:
 
     count: int
     service: str
-    cause: str
+    cause: Message
     since: datetime
 
 
@@ -64,7 +65,7 @@ def unheard(db: sqlite3.Connection, now: datetime, begun: datetime) -> Unheard |
     ).fetchall()
     if not rows:
         return None
-    return Unheard(len(rows), rows[0]["service"], rows[0]["cause"], moment(rows[0]["due"]))
+    return Unheard(len(rows), rows[0]["service"], decode(load(rows[0]["cause"])), moment(rows[0]["due"]))
 
 
 def enroll(db: sqlite3.Connection, name: str, told: Sequence[str], services: Sequence[str], now: datetime) -> int:

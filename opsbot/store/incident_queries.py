@@ -1,32 +1,48 @@
 """Incidents beyond opening and closing: what flaps, what concerns a service, what happened while opsbot was away."""
 
 import sqlite3
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from opsbot.core.flapping import Flaps
+from opsbot.core.incident import Resolution
+from opsbot.core.message import encode, message
 from opsbot.core.model import Incident
 from opsbot.store import incident_repository
-from opsbot.store.rows import maybe_seconds, moment, seconds
+from opsbot.store.rows import dump, maybe_seconds, moment, seconds
 
 
-def flap(db: sqlite3.Connection, number: int, flaps: Flaps) -> Incident | None:
-    """Keep how often it changed; the incident afterwards. Flaps that are over keep their count."""
+def flap(
+    db: sqlite3.Connection, number: int, flaps: Flaps, down_since: datetime | None, down_for: timedelta
+) -> Incident | None:
+    """Keep how often it changed, and its downtime; the incident afterwards. Flaps that are over keep their count."""
     db.execute(
-        "UPDATE incidents SET flaps_since = ?, flaps = ?, flapped_at = ?, revision = revision + 1 WHERE id = ?",
-        (maybe_seconds(flaps.since), flaps.count, maybe_seconds(flaps.last), number),
+        """UPDATE incidents SET flaps_since = ?, flaps = ?, flapped_at = ?, down_since = ?, down_for = ?,
+             revision = revision + 1 WHERE id = ?""",
+        (
+            maybe_seconds(flaps.since),
+            flaps.count,
+            maybe_seconds(flaps.last),
+            maybe_seconds(down_since),
+            down_for.total_seconds(),
+            number,
+        ),
     )
     return incident_repository.incident(db, number)
 
 
-def begin_flapping(db: sqlite3.Connection, draft: Incident, now: datetime) -> Incident:
+def begin_flapping(
+    db: sqlite3.Connection, draft: Incident, now: datetime, up_since: datetime | None = None
+) -> Incident:
     """Its subject flaps: from here on one incident stands for all its ups and downs, with one card of its own.
 
-    The one that is open ends untold in it: what would be told of its end is what the new card tells.
+    The one that is open ends untold in it: what would be told of its end is what the new card tells. up_since: since
+    when its subject is up, where that is before now.
     """
     db.execute(
-        """UPDATE incidents SET closed_at = ?, ended_by = 'it flaps', revision = revision + 1
-           WHERE service = ? AND closed_at IS NULL""",
-        (seconds(now), draft.service),
+        """UPDATE incidents SET closed_at = ?1, resolution = ?2, revision = revision + 1,
+             down_for = down_for + max(0, ?4 - coalesce(down_since, ?4)), down_since = NULL
+           WHERE service = ?3 AND closed_at IS NULL""",
+        (seconds(now), dump(encode(message(Resolution.FLAPS))), draft.service, seconds(min(up_since or now, now))),
     )
     return incident_repository.open_incident(db, draft, now)
 
@@ -34,13 +50,21 @@ def begin_flapping(db: sqlite3.Connection, draft: Incident, now: datetime) -> In
 def changes(db: sqlite3.Connection, after: datetime) -> dict[str, tuple[datetime, ...]]:
     """By subject: when its incidents were opened and closed since then, oldest first.
 
-    Those folded into others do not count.
+    Those folded into others do not count, nor what led to flapping that is over, or came before a person stopped it.
     """
     rows = db.execute(
-        """SELECT service, opened_at AS at FROM incidents WHERE opened_at > ?1 AND part_of IS NULL
-           UNION ALL
-           SELECT service, closed_at FROM incidents WHERE closed_at > ?1 AND part_of IS NULL ORDER BY at""",
-        (seconds(after),),
+        """WITH cut AS (
+             SELECT service, max(CASE WHEN json_extract(nullif(resolution, ''), '$.code') IN (?2, ?3) THEN closed_at
+                                      ELSE flapped_at END) AS at
+             FROM incidents WHERE closed_at > ?1 OR closed_at IS NULL GROUP BY service
+           ), change AS (
+             SELECT service, opened_at AS at FROM incidents WHERE opened_at > ?1 AND part_of IS NULL
+             UNION ALL
+             SELECT service, closed_at FROM incidents WHERE closed_at > ?1 AND part_of IS NULL
+           )
+           SELECT c.service, c.at FROM change c JOIN cut ON cut.service = c.service
+           WHERE c.at > coalesce(cut.at, 0) ORDER BY c.at""",
+        (seconds(after), Resolution.CALM, Resolution.STOPPED),
     )
     found: dict[str, tuple[datetime, ...]] = {}
     for row in rows:

@@ -3,24 +3,39 @@
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
 from opsbot.core.flapping import Flaps
 from opsbot.core.health import CheckHealth, ProbeResult, Verdict
-from opsbot.core.message import decode, encode
-from opsbot.core.model import Deed, Dependent, Evidence, Incident, NotificationKind, Silence, SourceState
+from opsbot.core.incident import (
+    UNTOLD,
+    IncidentEvent,
+    IncidentEventKind,
+    Resolution,
+    decode_event,
+    encode_event,
+    event,
+)
+from opsbot.core.message import Message, decode, encode, message, plain
+from opsbot.core.model import Dependent, Evidence, Incident, NotificationKind, Silence, SourceState
+from opsbot.core.recovery import RESETS, AttemptBy, RecoveryState, apply, decode_state, encode_state
 from opsbot.store import acks, mutes, outbox
-from opsbot.store.rows import dump, load, maybe_moment, maybe_seconds, moment, seconds
+from opsbot.store.rows import dump, load, maybe_moment, maybe_seconds, message_in, message_out, moment, seconds
 
 LISTED_MOST = 5
 """Dependents that have lines of their own in a timeline."""
+EVENTS_FIRST, EVENTS_LAST = 20, 180
+"""Of an incident in which more happens, the events in between are not kept. Its timeline has them."""
 
 
 def save_health(db: sqlite3.Connection, service: str, name: str, health: CheckHealth) -> None:
-    """Keep a check's verdict. Written when it changes, not at every look."""
+    """Keep what is known of a check. Written when it changes, not at every look."""
     db.execute(
-        """INSERT OR REPLACE INTO health (service, name, verdict, since, seen, at, recent, failing_since)
-           VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
+        """INSERT INTO health (service, name, verdict, since, seen, at, recent, failing_since, streak, streak_since, ok)
+           VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+           ON CONFLICT (service, name) DO UPDATE SET verdict = ?3, since = ?4, seen = ?5, at = ?6, recent = ?7,
+             failing_since = ?8, streak = ?9, streak_since = ?10, ok = ?11""",
         (
             service,
             name,
@@ -30,8 +45,32 @@ def save_health(db: sqlite3.Connection, service: str, name: str, health: CheckHe
             maybe_seconds(health.last.at if health.last else None),
             health.recent,
             maybe_seconds(health.failing_since),
+            health.streak,
+            maybe_seconds(health.streak_since),
+            health.last.ok if health.last else None,
         ),
     )
+
+
+def save_healths(db: sqlite3.Connection, found: Iterable[tuple[str, str, CheckHealth]]) -> None:
+    """Keep what is known of many checks: the service, the check, and what is known."""
+    for service, name, health in found:
+        save_health(db, service, name, health)
+
+
+def save_answered(db: sqlite3.Connection, service: str, name: str, run: str | None) -> None:
+    """Keep in which run a check has passed once: its failures count at once from then on."""
+    db.execute(
+        """INSERT INTO health (service, name, verdict, run) VALUES (?1, ?2, 'unknown', ?3)
+           ON CONFLICT (service, name) DO UPDATE SET run = ?3""",
+        (service, name, run),
+    )
+
+
+def answered(db: sqlite3.Connection) -> dict[tuple[str, str], str]:
+    """The runs in which checks have passed once, by service and check."""
+    rows = db.execute("SELECT service, name, run FROM health WHERE run IS NOT NULL")
+    return {(row["service"], row["name"]): row["run"] for row in rows}
 
 
 def healths(db: sqlite3.Connection, service: str | None = None) -> dict[tuple[str, str], CheckHealth]:
@@ -41,10 +80,13 @@ def healths(db: sqlite3.Connection, service: str | None = None) -> dict[tuple[st
     for row in rows:
         verdict = Verdict(row["verdict"])
         at = maybe_moment(row["at"])
-        last = None if at is None else ProbeResult(verdict is not Verdict.DOWN, decode(load(row["seen"])), at)
+        ok = verdict is not Verdict.DOWN if row["ok"] is None else bool(row["ok"])
+        last = None if at is None else ProbeResult(ok, decode(load(row["seen"])), at)
         found[row["service"], row["name"]] = CheckHealth(
             verdict,
             maybe_moment(row["since"]),
+            row["streak"],
+            maybe_moment(row["streak_since"]),
             last=last,
             recent=row["recent"],
             failing_since=maybe_moment(row["failing_since"]),
@@ -57,13 +99,37 @@ def forget_health(db: sqlite3.Connection, service: str, names: list[str]) -> Non
     db.executemany("DELETE FROM health WHERE service = ? AND name = ?", [(service, name) for name in names])
 
 
+def _message(value: str | dict[str, Any] | None) -> Message | None:
+    """A message as it is in a list; text where an earlier version wrote it."""
+    if isinstance(value, str):
+        return plain(value) if value else None
+    return None if value is None else decode(value)
+
+
+def _encoded(value: Message | None) -> str:
+    return "" if value is None else dump(encode(value))
+
+
+def decoded(text: str) -> Message | None:
+    """The message of a column; None where it is empty."""
+    return decode(load(text)) if text else None
+
+
+def _seen(found: Sequence[tuple[str, Message]]) -> list[tuple[str, dict[str, Any]]]:
+    return [(name, encode(seen)) for name, seen in found]
+
+
+def _read_seen(found: Iterable[tuple[str, Any]]) -> tuple[tuple[str, Message], ...]:
+    return tuple((name, _message(seen) or plain("")) for name, seen in found)
+
+
 def _evidence_row(evidence: Evidence) -> str:
     return dump(
         {
-            "checks": evidence.checks,
-            "exit": evidence.exit,
+            "checks": _seen(evidence.checks),
+            "exit": None if evidence.exit is None else encode(evidence.exit),
             "log": evidence.log,
-            "consequences": evidence.consequences,
+            "consequences": _seen(evidence.consequences),
         }
     )
 
@@ -71,15 +137,23 @@ def _evidence_row(evidence: Evidence) -> str:
 def _evidence(text: str) -> Evidence:
     found = load(text)
     return Evidence(
-        tuple((name, seen) for name, seen in found.get("checks", [])),
-        found.get("exit", ""),
+        _read_seen(found.get("checks", [])),
+        _message(found.get("exit")),
         tuple(found.get("log", [])),
-        tuple((name, seen) for name, seen in found.get("consequences", [])),
+        _read_seen(found.get("consequences", [])),
     )
 
 
 def _dependents_row(dependents: Iterable[Dependent]) -> str:
-    return dump([[one.service, one.cause, seconds(one.failed_at), maybe_seconds(one.well_at)] for one in dependents])
+    return dump(
+        [[one.service, encode(one.cause), seconds(one.failed_at), maybe_seconds(one.well_at)] for one in dependents]
+    )
+
+
+def _events_row(events: Sequence[IncidentEvent]) -> str:
+    if len(events) > EVENTS_FIRST + EVENTS_LAST:
+        events = (*events[:EVENTS_FIRST], *events[-EVENTS_LAST:])
+    return dump([encode_event(each) for each in events])
 
 
 def incident_of(row: sqlite3.Row) -> Incident:
@@ -87,21 +161,24 @@ def incident_of(row: sqlite3.Row) -> Incident:
     return Incident(
         id=row["id"],
         service=row["service"],
-        cause=row["cause"],
+        cause=decode(load(row["cause"])),
         opened_at=moment(row["opened_at"]),
         evidence=_evidence(row["evidence"]),
-        deeds=tuple(Deed(moment(at), text) for at, text in load(row["actions"])),
+        events=tuple(decode_event(each, moment(each["at"])) for each in load(row["events"])),
         deployment=row["deployment"],
         called_at=maybe_moment(row["called_at"]),
         closed_at=maybe_moment(row["closed_at"]),
-        ended_by=row["ended_by"],
+        resolution=decoded(row["resolution"]),
         revision=row["revision"],
         part_of=row["part_of"],
         dependents=tuple(
-            Dependent(service, cause, moment(failed), maybe_moment(well))
+            Dependent(service, decode(cause), moment(failed), maybe_moment(well))
             for service, cause, failed, well in load(row["dependents"])
         ),
         flaps=Flaps((), maybe_moment(row["flaps_since"]), row["flaps"], maybe_moment(row["flapped_at"])),
+        recovery=decode_state(load(row["recovery"])),
+        down_since=maybe_moment(row["down_since"]),
+        down_for=timedelta(seconds=row["down_for"]),
     )
 
 
@@ -114,33 +191,50 @@ def open_incident(
 ) -> Incident:
     """A new incident with its card in the outbox; or, where its subject has an open one, that one.
 
+    Its events are those of the draft, or the opening with its cause. What recovery knows follows from them.
+
     fold: subjects whose open incidents turn out to be part of this one: they are closed, and listed in it.
     noticed: from when on telling it is late; where not given, from now, or else from its beginning.
     """
     row = db.execute("SELECT * FROM incidents WHERE service = ? AND closed_at IS NULL", (draft.service,)).fetchone()
     if row is not None:
         return incident_of(row)
+    at = noticed or now or draft.opened_at
+    if draft.flaps.flapping:
+        # It stands for all its ups and downs: those that had incidents of their own count, too.
+        (down,) = db.execute(
+            "SELECT coalesce(sum(down_for), 0) FROM incidents WHERE service = ? AND opened_at >= ?",
+            (draft.service, seconds(draft.opened_at)),
+        ).fetchone()
+        draft = replace(draft, down_for=draft.down_for + timedelta(seconds=down))
+    events = draft.events or (event(IncidentEventKind.OPENED, draft.opened_at, cause=draft.cause),)
+    recovery = RecoveryState()
+    for each in events:
+        recovery = apply(recovery, each)
     cursor = db.execute(
-        """INSERT INTO incidents (service, cause, opened_at, evidence, actions, deployment, dependents, flaps_since,
-                                  flaps, flapped_at)
-           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
+        """INSERT INTO incidents (service, cause, opened_at, evidence, events, deployment, dependents, flaps_since,
+                                  flaps, flapped_at, recovery, down_since, down_for)
+           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
         (
             draft.service,
-            draft.cause,
+            dump(encode(draft.cause)),
             seconds(draft.opened_at),
             _evidence_row(draft.evidence),
-            dump([[seconds(deed.at), deed.text] for deed in draft.deeds]),
+            _events_row(events),
             draft.deployment,
             _dependents_row(draft.dependents),
             maybe_seconds(draft.flaps.since),
             draft.flaps.count,
             maybe_seconds(draft.flaps.last),
+            dump(encode_state(recovery)),
+            maybe_seconds(draft.down_since or (None if draft.flaps.flapping else draft.opened_at)),
+            draft.down_for.total_seconds(),
         ),
     )
     number = int(cursor.lastrowid or 0)
-    at = noticed or now or draft.opened_at
     outbox.put(db, f"incident:{number}", NotificationKind.INCIDENT, draft.service, at, subject=number)
-    outbox.line(db, number, draft.service, at, draft.cause, "🔴")
+    for each in events:
+        outbox.line(db, number, draft.service, each, max(at, each.at))
     begun = replace(draft, id=number)
     for count, one in enumerate(draft.dependents):
         _dependent_line(db, begun, one, known=False, count=count)
@@ -153,9 +247,10 @@ def open_incident(
 def _fold(db: sqlite3.Connection, subject: str, into: int, now: datetime) -> None:
     """Close an incident as part of another. Nobody is told that it is over: it is not. Untold, it is never told."""
     row = db.execute(
-        """UPDATE incidents SET closed_at = ?, ended_by = ?, part_of = ?, flaps_since = NULL, revision = revision + 1
-           WHERE service = ? AND closed_at IS NULL RETURNING id, cause, opened_at""",
-        (seconds(now), f"part of incident {into}", into, subject),
+        """UPDATE incidents SET closed_at = ?1, resolution = ?2, part_of = ?3, flaps_since = NULL,
+             down_for = down_for + max(0, ?1 - coalesce(down_since, ?1)), down_since = NULL, revision = revision + 1
+           WHERE service = ?4 AND closed_at IS NULL RETURNING id, cause, opened_at""",
+        (seconds(now), _encoded(message(Resolution.PART_OF, incident=into)), into, subject),
     ).fetchone()
     if row is None:
         return
@@ -165,23 +260,24 @@ def _fold(db: sqlite3.Connection, subject: str, into: int, now: datetime) -> Non
         (row["id"],),
     ).fetchall():
         outbox.drop(db, each["id"], why)
-    put_dependents(db, into, [Dependent(subject, row["cause"], moment(row["opened_at"]))])
+    put_dependents(db, into, [Dependent(subject, decode(load(row["cause"])), moment(row["opened_at"]))])
 
 
 def _dependent_line(db: sqlite3.Connection, root: Incident, one: Dependent, *, known: bool, count: int) -> None:
-    """Say in the timeline that another service joins, or is well again; of many the card alone tells."""
+    """Say in the timeline that another service joins, or has recovered; of many the card alone tells."""
     if known and one.well_at is None:
         return
     if one.well_at is not None:
         if count <= LISTED_MOST:
-            outbox.line(db, root.id, root.service, one.well_at, f"{one.service} is well again", "🟢")
+            up = event(IncidentEventKind.DEPENDENT_UP, one.well_at, service=one.service)
+            outbox.line(db, root.id, root.service, up)
         return
+    down = event(IncidentEventKind.DEPENDENT_DOWN, one.failed_at, service=one.service, cause=one.cause)
     if count < LISTED_MOST:
-        text = f"{one.service} is not well because of it: {one.cause}"
-        outbox.line(db, root.id, root.service, one.failed_at, text, "🔴")
+        outbox.line(db, root.id, root.service, down)
     elif count == LISTED_MOST:
-        outbox.line(db, root.id, root.service, one.failed_at, "more services are not well: the card has them all", "🔴")
-    acks.void(db, root.id, f"{one.service} is not well because of it", one.failed_at)
+        outbox.line(db, root.id, root.service, event(IncidentEventKind.MORE_DEPENDENTS, one.failed_at))
+    acks.void(db, root.id, down.message, one.failed_at)
 
 
 def put_dependents(db: sqlite3.Connection, number: int, news: Iterable[Dependent]) -> Incident | None:
@@ -207,94 +303,115 @@ def put_dependents(db: sqlite3.Connection, number: int, news: Iterable[Dependent
 def change_incident(
     db: sqlite3.Connection,
     number: int,
-    now: datetime,
     *,
-    deed: str | None = None,
     evidence: Evidence | None = None,
-    cause: str | None = None,
-    sign: str = "",
-    worse: bool = False,
+    cause: Message | None = None,
 ) -> Incident | None:
-    """Add a deed to an incident's story and its timeline, newer evidence, or the cause it turned out to have.
-
-    The incident afterwards; None where it is unknown. sign: an emoji for the timeline. worse: the trouble has grown: an
-    acknowledgement of it is void.
-    """
-    row = db.execute("SELECT * FROM incidents WHERE id = ?", (number,)).fetchone()
-    if row is None:
-        return None
-    actions = load(row["actions"])
-    if deed is not None:
-        actions.append([seconds(now), deed])
+    """Keep newer evidence of an incident, or the cause that it has now; the incident afterwards, None if unknown."""
     db.execute(
-        "UPDATE incidents SET actions = ?, evidence = ?, cause = ?, revision = revision + 1 WHERE id = ?",
+        """UPDATE incidents SET evidence = coalesce(?2, evidence), cause = coalesce(?3, cause), revision = revision + 1
+           WHERE id = ?1""",
         (
-            dump(actions),
-            row["evidence"] if evidence is None else _evidence_row(evidence),
-            row["cause"] if cause is None else cause,
             number,
+            None if evidence is None else _evidence_row(evidence),
+            None if cause is None else dump(encode(cause)),
         ),
     )
-    if deed is not None:
-        outbox.line(db, number, row["service"], now, deed, sign or ("🔴" if worse else ""))
-        if worse:
-            acks.void(db, number, deed, now)
     return incident(db, number)
 
 
-def observe(
-    db: sqlite3.Connection, number: int, text: str, now: datetime, sign: str = "", *, worse: bool = False
-) -> None:
-    """Add to an incident's timeline what is no deed and not for its card: a check that is well again, a silence.
+def add_event(
+    db: sqlite3.Connection,
+    number: int,
+    happened: IncidentEvent,
+    *,
+    evidence: Evidence | None = None,
+    cause: Message | None = None,
+    worse: bool = False,
+    counted: AttemptBy | None = None,
+    quiet: bool = False,
+) -> Incident | None:
+    """Add an event to an open incident, and fold it into what recovery knows: all in one transaction.
 
-    worse: the trouble has grown: an acknowledgement of it is void.
+    The incident afterwards; None where it is unknown or over. evidence, cause: newer ones that came with it. worse: the
+    incident has grown: an acknowledgement of it is void. counted: who made a restart that counts against the budget.
+    quiet: it is only folded, and neither kept nor told.
     """
-    row = db.execute("SELECT service FROM incidents WHERE id = ? AND closed_at IS NULL", (number,)).fetchone()
-    if row is not None:
-        outbox.line(db, number, row["service"], now, text, sign)
-        if worse:
-            acks.void(db, number, text, now)
-
-
-def call_human(db: sqlite3.Connection, number: int, why: str, now: datetime) -> bool:
-    """Recovery has come to its end: say so once; False where it was said before."""
-    cursor = db.execute(
-        """UPDATE incidents SET called_at = ?, revision = revision + 1
-           WHERE id = ? AND called_at IS NULL AND closed_at IS NULL""",
-        (seconds(now), number),
+    row = db.execute("SELECT * FROM incidents WHERE id = ? AND closed_at IS NULL", (number,)).fetchone()
+    if row is None:
+        return None
+    before = incident_of(row)
+    quiet = quiet or happened.kind in UNTOLD
+    events = before.events if quiet else (*before.events, happened)
+    called_at = before.called_at
+    if happened.kind in RESETS:
+        called_at = None
+    elif happened.kind == IncidentEventKind.ESCALATED:
+        called_at = called_at or happened.at
+    after = replace(
+        before,
+        events=events,
+        evidence=evidence or before.evidence,
+        cause=cause or before.cause,
+        called_at=called_at,
+        recovery=apply(before.recovery, happened),
     )
-    if cursor.rowcount != 1:
-        return False
-    change_incident(db, number, now, deed=f"called for a human: {why}", sign="🚨")
-    acks.void(db, number, f"opsbot called for a human: {why}", now, remind=False)
-    service = db.execute("SELECT service FROM incidents WHERE id = ?", (number,)).fetchone()["service"]
-    outbox.put(
-        db,
-        f"call:{number}:{now.timestamp():.0f}",
-        NotificationKind.CALL,
-        service,
-        now,
-        subject=number,
-        body={"why": why},
+    shown = replace(after, recovery=before.recovery) != before
+    db.execute(
+        """UPDATE incidents SET events = ?, evidence = ?, cause = ?, recovery = ?, called_at = ?, revision = ?
+           WHERE id = ?""",
+        (
+            row["events"] if quiet else _events_row(events),
+            row["evidence"] if evidence is None else _evidence_row(evidence),
+            dump(encode(after.cause)),
+            dump(encode_state(after.recovery)),
+            maybe_seconds(called_at),
+            before.revision + shown,
+            number,
+        ),
     )
-    return True
+    if counted is not None:
+        add_recovery(db, before.service, happened.at, counted)
+    if not quiet:
+        outbox.line(db, number, before.service, happened)
+    if worse:
+        acks.void(db, number, happened.message, happened.at)
+    return incident(db, number)
 
 
-def uncall(db: sqlite3.Connection, number: int) -> None:
-    """A person took a hand in it: recovery begins anew, and may call again."""
-    db.execute("UPDATE incidents SET called_at = NULL, revision = revision + 1 WHERE id = ?", (number,))
+def escalate(
+    db: sqlite3.Connection, number: int, why: Message, now: datetime, evidence: Evidence, *, inhibited: bool = False
+) -> Incident | None:
+    """Recovery gave up: say so once. The incident afterwards; None where that was said before, or it is over."""
+    row = db.execute(
+        "SELECT service FROM incidents WHERE id = ? AND called_at IS NULL AND closed_at IS NULL", (number,)
+    ).fetchone()
+    if row is None:
+        return None
+    happened = event(IncidentEventKind.ESCALATED, now, why=why, inhibited=inhibited)
+    found = add_event(db, number, happened, evidence=evidence)
+    acks.void(db, number, happened.message, now, remind=False)
+    body: dict[str, object] = {"why": encode(why)}
+    key = f"call:{number}:{now.timestamp():.0f}"
+    outbox.put(db, key, NotificationKind.CALL, row["service"], now, subject=number, body=body)
+    return found
 
 
-def close_incident(db: sqlite3.Connection, service: str, ended_by: str, now: datetime) -> Incident | None:
+def close_incident(
+    db: sqlite3.Connection, service: str, resolution: Message, now: datetime, up_since: datetime | None = None
+) -> Incident | None:
     """End the open incident of a service and tell it; None where there is none.
+
+    up_since: since when it is up, where that is known to be before now: its downtime ends there.
 
     An incident that nobody was told of (it came and went in a silence) is not told now either, nor by itself one that
     was told with many others: the message about all of them says so.
     """
     row = db.execute(
-        """UPDATE incidents SET closed_at = ?, ended_by = ?, flaps_since = NULL, revision = revision + 1
-           WHERE service = ? AND closed_at IS NULL RETURNING id""",
-        (seconds(now), ended_by, service),
+        """UPDATE incidents SET closed_at = ?1, resolution = ?2, flaps_since = NULL,
+             down_for = down_for + max(0, ?3 - coalesce(down_since, ?3)), down_since = NULL, revision = revision + 1
+           WHERE service = ?4 AND closed_at IS NULL RETURNING id""",
+        (seconds(now), _encoded(resolution), seconds(min(up_since or now, now)), service),
     ).fetchone()
     if row is None:
         return None
@@ -339,14 +456,22 @@ def incidents(
     return [incident_of(row) for row in rows]
 
 
-def add_recovery(db: sqlite3.Connection, service: str, now: datetime) -> None:
-    """Recovery is about to restart the service."""
-    db.execute("INSERT INTO recoveries (service, at) VALUES (?, ?)", (service, seconds(now)))
+def add_recovery(db: sqlite3.Connection, service: str, now: datetime, by: AttemptBy = AttemptBy.OPSBOT) -> None:
+    """opsbot is about to restart the service, or its manager has after a crash: it counts against the budget."""
+    db.execute("INSERT INTO recoveries (service, at, actor) VALUES (?, ?, ?)", (service, seconds(now), by))
 
 
-def recoveries(db: sqlite3.Connection, service: str, after: datetime) -> tuple[datetime, ...]:
-    """When recovery restarted the service since then, oldest first."""
-    rows = db.execute("SELECT at FROM recoveries WHERE service = ? AND at > ? ORDER BY at", (service, seconds(after)))
+def recoveries(
+    db: sqlite3.Connection, service: str, after: datetime, by: AttemptBy | None = None
+) -> tuple[datetime, ...]:
+    """When the service was restarted since then by opsbot or by its manager after a crash, oldest first.
+
+    by: only by that one.
+    """
+    rows = db.execute(
+        "SELECT at FROM recoveries WHERE service = ?1 AND at > ?2 AND (?3 IS NULL OR actor = ?3) ORDER BY at",
+        (service, seconds(after), by),
+    )
     return tuple(moment(row["at"]) for row in rows)
 
 
@@ -360,16 +485,12 @@ def put_silence(db: sqlite3.Connection, value: Silence) -> None:
              since = coalesce(since, ?4)""",
         (value.service, value.actor, value.reason, seconds(value.at), seconds(value.until)),
     )
-    text = f"silenced by {value.actor}{f': {value.reason}' if value.reason else ''}, until"
-    _noted_open(db, value.service, value.at, text, value.until)
-
-
-def _noted_open(db: sqlite3.Connection, service: str, now: datetime, text: str, until: datetime | None = None) -> None:
-    """Add to the timeline of a service's open incident, and have its card drawn anew."""
-    row = db.execute("SELECT id FROM incidents WHERE service = ? AND closed_at IS NULL", (service,)).fetchone()
+    row = db.execute("SELECT id FROM incidents WHERE service = ? AND closed_at IS NULL", (value.service,)).fetchone()
     if row is not None:
-        outbox.line(db, row["id"], service, now, text, "🔕", until)
-        db.execute("UPDATE incidents SET revision = revision + 1 WHERE id = ?", (row["id"],))
+        silenced = event(
+            IncidentEventKind.SILENCED, value.at, actor=value.actor, reason=value.reason, until=value.until
+        )
+        add_event(db, row["id"], silenced)
 
 
 def lift_silence(db: sqlite3.Connection, service: str, now: datetime) -> bool:
@@ -398,7 +519,7 @@ def source(db: sqlite3.Connection, service: str) -> SourceState:
         maybe_moment(row["asked_at"]),
         maybe_moment(row["answered_at"]),
         maybe_moment(row["failing_since"]),
-        row["failure"],
+        message_in(row["failure"]),
         bool(row["told"]),
         row["noted"],
     )
@@ -415,7 +536,7 @@ def save_source(db: sqlite3.Connection, value: SourceState) -> None:
             maybe_seconds(value.asked_at),
             maybe_seconds(value.answered_at),
             maybe_seconds(value.failing_since),
-            value.failure,
+            message_out(value.failure),
             value.told,
             value.noted,
         ),

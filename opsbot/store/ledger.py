@@ -19,15 +19,23 @@ from opsbot.core.deployment import (
     DeploymentStep,
     Hold,
     Phase,
+    Quarantine,
     Release,
     advance,
 )
+from opsbot.core.message import Message, decode, encode
 from opsbot.core.model import Live, NotificationKind
 from opsbot.store import outbox
-from opsbot.store.rows import dump, load, maybe_moment, maybe_seconds, moment, seconds
+from opsbot.store.rows import dump, load, maybe_moment, maybe_seconds, message_in, message_out, moment, seconds
 
 TROUBLE = frozenset({Phase.FAILED, Phase.UNDONE, Phase.STUCK})
-"""Ends that are told in a message of their own, in the same transaction."""
+"""Ends that are announced in a message of their own, in the same transaction."""
+
+
+_SELECT = """SELECT d.*, d.id IS (
+                SELECT max(x.id) FROM deployments x JOIN live l ON l.service = x.service AND l.release = x.release_to
+                WHERE x.service = d.service AND x.phase = 'live') AS is_live
+              FROM deployments d"""
 
 
 class StaleError(RuntimeError):
@@ -40,12 +48,12 @@ def _commit_row(commit: Commit) -> list[object]:
 
 def _step_row(step: DeploymentStep) -> list[object]:
     return [
-        step.name,
+        encode(step.name),
         step.phase,
         seconds(step.started_at),
         maybe_seconds(step.ended_at),
         step.ok,
-        step.note,
+        step.note and encode(step.note),
         step.tail,
         step.output,
     ]
@@ -53,7 +61,8 @@ def _step_row(step: DeploymentStep) -> list[object]:
 
 def _step(row: list[Any]) -> DeploymentStep:
     name, phase, started, ended, ok, note, tail, output = row
-    return DeploymentStep(name, Phase(phase), moment(started), maybe_moment(ended), ok, note, tail, output)
+    note = decode(note) if note else None
+    return DeploymentStep(decode(name), Phase(phase), moment(started), maybe_moment(ended), ok, note, tail, output)
 
 
 def _deployment(row: sqlite3.Row) -> Deployment:
@@ -66,7 +75,7 @@ def _deployment(row: sqlite3.Row) -> Deployment:
         created_at=moment(row["created_at"]),
         updated_at=moment(row["updated_at"]),
         ref=row["ref"],
-        reason=row["reason"],
+        reason=message_in(row["reason"]),
         commit_from=row["commit_from"],
         commit_to=row["commit_to"],
         release_from=row["release_from"],
@@ -75,11 +84,12 @@ def _deployment(row: sqlite3.Row) -> Deployment:
         commits_total=row["commits_total"],
         steps=tuple(_step(step) for step in load(row["steps"])),
         failed_in=None if row["failed_in"] is None else Phase(row["failed_in"]),
-        note=row["note"],
+        note=message_in(row["note"]),
         finished_at=maybe_moment(row["finished_at"]),
         live_at=maybe_moment(row["live_at"]),
         revision=row["revision"],
         instead_of=row["instead_of"],
+        is_live=bool(row["is_live"]),
     )
 
 
@@ -90,18 +100,16 @@ def claim(
     *,
     live: Release | None = None,
     release: str | None = None,
-    instead_of: Deployment | None = None,
+    instead_of: int | None = None,
+    by: Message | None = None,
 ) -> Deployment | int:
     """A new deployment in PENDING, with its card in the outbox; or the id of the unfinished one that is in the way.
 
-    The partial unique index is the lock: of two who ask at once, in one process or in two, one gets it. instead_of: one
-    that waits, and stands aside from now on; its note says for what.
-
-    Raises:
-        StaleError: that one was moved on by another.
+    The partial unique index is the lock: of two requests at once, in one process or in two, one is accepted.
+    instead_of: a deployment that waits, and is ASIDE from now on; by: what supersedes it, for its card.
     """
-    if instead_of is not None:
-        save(db, advance(instead_of, Phase.ASIDE, now, instead_of.note))
+    if instead_of is not None and not _set_aside(db, instead_of, now):
+        return instead_of
     try:
         cursor = db.execute(
             """INSERT INTO deployments (service, kind, phase, origin, actor_id, actor_name, ref, reason, commit_from,
@@ -115,18 +123,21 @@ def claim(
                 request.actor.id,
                 request.actor.name,
                 request.ref,
-                request.reason,
+                message_out(request.reason),
                 live.commit if live else None,
                 live.name if live else None,
                 release,
                 seconds(now),
                 seconds(now),
-                instead_of.id if instead_of else None,
+                instead_of,
             ),
         )
     except sqlite3.IntegrityError:
         return unfinished(db, request.service)[0].id
     number = int(cursor.lastrowid or 0)
+    if instead_of is not None and by is not None:
+        note = message_out(Message(by.code, {**by.params, "deployment": number}))
+        db.execute("UPDATE deployments SET note = ? WHERE id = ?", (note, instead_of))
     outbox.put(db, f"deployment:{number}", NotificationKind.DEPLOYMENT, request.service, now, subject=number)
     found = deployment(db, number)
     if found is None:
@@ -134,19 +145,26 @@ def claim(
     return found
 
 
-def save(db: sqlite3.Connection, value: Deployment) -> Deployment:
-    """Write it where its revision is still the stored one; the saved value, its revision one higher.
+def _set_aside(db: sqlite3.Connection, number: int, now: datetime) -> bool:
+    """Have a deployment that waits make way for another; False where it does not wait any more."""
+    found = deployment(db, number)
+    if found is None or found.phase is not Phase.WAITING:
+        return False
+    steps = tuple(step if step.ended_at else replace(step, ended_at=now, ok=True, note=None) for step in found.steps)
+    save(db, advance(replace(found, steps=steps), Phase.ASIDE, now))
+    return True
 
-    An end that went wrong puts its notice into the outbox, once. The one that stood aside for it is replaced when this
-    one is ready, and goes on waiting where it never will be.
+
+def save(db: sqlite3.Connection, value: Deployment) -> Deployment:
+    """Write it if its revision is still the stored one; the saved value, its revision one higher.
+
+    A failure puts its notice into the outbox, once. The deployment that is ASIDE for this one is superseded when this
+    one is ready, and waits on if it never will be.
 
     Raises:
         StaleError: the stored revision is another.
     """
     waited = aside(db, value) if value.phase in READY | UNREADY_ENDS else None
-    if waited is not None and value.phase in UNREADY_ENDS:
-        goes_on = f"{waited.what} was ready before it and goes on waiting (deployment {waited.id})."
-        value = replace(value, note=f"{value.note} {goes_on}".strip())
     cursor = db.execute(
         """UPDATE deployments SET phase = ?, commit_from = ?, commit_to = ?, release_from = ?, release_to = ?,
                   commits = ?, commits_total = ?, steps = ?, failed_in = ?, note = ?, updated_at = ?, finished_at = ?,
@@ -162,7 +180,7 @@ def save(db: sqlite3.Connection, value: Deployment) -> Deployment:
             value.commits_total,
             dump([_step_row(step) for step in value.steps]),
             value.failed_in,
-            value.note,
+            message_out(value.note),
             seconds(value.updated_at),
             maybe_seconds(value.finished_at),
             maybe_seconds(value.live_at),
@@ -177,9 +195,9 @@ def save(db: sqlite3.Connection, value: Deployment) -> Deployment:
             db, f"outcome:{value.id}", NotificationKind.OUTCOME, value.service, value.updated_at, subject=value.id
         )
     if waited is not None and value.phase in READY:
-        save(db, advance(waited, Phase.REPLACED, value.updated_at, f"replaced by {waited.note}."))
+        save(db, advance(waited, Phase.REPLACED, value.updated_at))
     elif waited is not None:
-        save(db, advance(waited, Phase.WAITING, value.updated_at, ""))
+        save(db, replace(advance(waited, Phase.WAITING, value.updated_at), note=None))
     return replace(value, revision=value.revision + 1)
 
 
@@ -211,7 +229,7 @@ def conclude(
     if quarantined is not None:
         db.execute(
             "INSERT OR REPLACE INTO quarantine (service, commit_id, reason, at) VALUES (?, ?, ?, ?)",
-            (value.service, quarantined, value.note, seconds(now)),
+            (value.service, quarantined, message_out(value.note), seconds(now)),
         )
     if lift:
         db.execute("DELETE FROM holds WHERE service = ? AND waits IS NOT NULL", (value.service,))
@@ -236,22 +254,20 @@ def live(db: sqlite3.Connection, service: str) -> Live | None:
 
 def deployment(db: sqlite3.Connection, number: int) -> Deployment | None:
     """One deployment."""
-    row = db.execute("SELECT * FROM deployments WHERE id = ?", (number,)).fetchone()
+    row = db.execute(f"{_SELECT} WHERE id = ?", (number,)).fetchone()
     return None if row is None else _deployment(row)
 
 
 def deployments(db: sqlite3.Connection, service: str | None = None, limit: int = 20) -> list[Deployment]:
     """The latest deployments, newest first."""
-    rows = db.execute(
-        "SELECT * FROM deployments WHERE ?1 IS NULL OR service = ?1 ORDER BY id DESC LIMIT ?2", (service, limit)
-    )
+    rows = db.execute(f"{_SELECT} WHERE ?1 IS NULL OR service = ?1 ORDER BY id DESC LIMIT ?2", (service, limit))
     return [_deployment(row) for row in rows]
 
 
 def unfinished(db: sqlite3.Connection, service: str | None = None) -> list[Deployment]:
-    """Deployments that have not come to an end, oldest first: one of each service. What stands aside is left out."""
+    """Deployments that have not ended, oldest first: one per service. What is ASIDE is left out."""
     rows = db.execute(
-        """SELECT * FROM deployments WHERE finished_at IS NULL AND phase <> 'aside' AND (?1 IS NULL OR service = ?1)
+        f"""{_SELECT} WHERE finished_at IS NULL AND phase <> 'aside' AND (?1 IS NULL OR service = ?1)
            ORDER BY id""",
         (service,),
     )
@@ -259,13 +275,13 @@ def unfinished(db: sqlite3.Connection, service: str | None = None) -> list[Deplo
 
 
 def aside(db: sqlite3.Connection, newer: Deployment) -> Deployment | None:
-    """The deployment that stands aside while this one is prepared to take its place."""
+    """The deployment that is ASIDE while this one is prepared to supersede it."""
     found = None if newer.instead_of is None else deployment(db, newer.instead_of)
     return found if found is not None and found.phase is Phase.ASIDE else None
 
 
 def latest(db: sqlite3.Connection, service: str) -> Deployment | None:
-    """The deployment that is under way; the last one where none is."""
+    """The deployment in progress, else the last one."""
     found = unfinished(db, service) or deployments(db, service, 1)
     return found[0] if found else None
 
@@ -278,7 +294,7 @@ def prepared(db: sqlite3.Connection, service: str) -> list[str]:
 
 
 def add_release(db: sqlite3.Connection, service: str, release: Release) -> None:
-    """A release stands complete on disk."""
+    """A release is complete on disk."""
     db.execute(
         """INSERT OR REPLACE INTO releases (service, name, commit_id, title, at, good, abandoned)
            VALUES (?, ?, ?, ?, ?, ?, ?)""",
@@ -302,16 +318,24 @@ def releases(db: sqlite3.Connection, service: str) -> tuple[Release, ...]:
     )
 
 
-def quarantined(db: sqlite3.Connection, service: str) -> dict[str, str]:
-    """Commits that failed, and why."""
-    rows = db.execute("SELECT commit_id, reason FROM quarantine WHERE service = ?", (service,))
-    return {row["commit_id"]: row["reason"] for row in rows}
+def quarantined(db: sqlite3.Connection, service: str) -> dict[str, Quarantine]:
+    """Commits that failed and are not deployed automatically."""
+    rows = db.execute("SELECT commit_id, reason, at FROM quarantine WHERE service = ?", (service,))
+    return {row["commit_id"]: Quarantine(message_in(row["reason"]), moment(row["at"])) for row in rows}
+
+
+def lift_quarantine(db: sqlite3.Connection, service: str) -> tuple[str, ...]:
+    """Allow automatic deploys of every blocked commit of a service again; which these were."""
+    rows = db.execute("DELETE FROM quarantine WHERE service = ? RETURNING commit_id", (service,)).fetchall()
+    return tuple(row["commit_id"] for row in rows)
 
 
 def hold(db: sqlite3.Connection, service: str) -> Hold | None:
     """The hold on a service, if any."""
     row = db.execute("SELECT * FROM holds WHERE service = ?", (service,)).fetchone()
-    return None if row is None else Hold(row["service"], row["actor"], row["reason"], moment(row["at"]), row["waits"])
+    if row is None:
+        return None
+    return Hold(row["service"], row["actor"], message_in(row["reason"]), moment(row["at"]), row["waits"])
 
 
 def put_hold(db: sqlite3.Connection, value: Hold) -> None:
@@ -321,7 +345,7 @@ def put_hold(db: sqlite3.Connection, value: Hold) -> None:
            ON CONFLICT (service) DO UPDATE SET actor = excluded.actor, reason = excluded.reason, at = excluded.at,
                                                waits = excluded.waits
            WHERE excluded.waits IS NULL OR holds.waits IS NOT NULL""",
-        (value.service, value.actor, value.reason, seconds(value.at), value.waits),
+        (value.service, value.actor, message_out(value.reason), seconds(value.at), value.waits),
     )
 
 

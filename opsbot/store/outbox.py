@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 
+from opsbot.core.incident import IncidentEvent, encode_event
 from opsbot.core.model import Notification, NotificationKind
 from opsbot.store.rows import dump, load, maybe_moment, maybe_seconds, moment, seconds
 
@@ -118,22 +119,17 @@ def lines(db: sqlite3.Connection, incident: int) -> list[Notification]:
 
 
 def line(
-    db: sqlite3.Connection,
-    incident: int,
-    service: str,
-    now: datetime,
-    text: str,
-    sign: str = "",
-    until: datetime | None = None,
+    db: sqlite3.Connection, incident: int, service: str, happened: IncidentEvent, noticed: datetime | None = None
 ) -> None:
-    """Add a line to an incident's timeline. sign: an emoji that says what it is about. until: a time it ends with."""
+    """Add a line about an event to an incident's timeline. `body`: event, encoded.
+
+    noticed: from when on telling it is late, where that is not when it happened.
+    """
     query = "SELECT count(*) FROM notices WHERE kind = 'timeline' AND subject = ?"
     (count,) = db.execute(query, (incident,)).fetchone()
-    key = f"line:{incident}:{seconds(now):.6f}:{count}"
-    body: dict[str, object] = {"text": text, "sign": sign}
-    if until is not None:
-        body["until"] = seconds(until)
-    put(db, key, NotificationKind.TIMELINE, service, now, subject=incident, body=body)
+    key = f"line:{incident}:{seconds(happened.at):.6f}:{count}"
+    body: dict[str, object] = {"event": encode_event(happened)}
+    put(db, key, NotificationKind.TIMELINE, service, noticed or happened.at, subject=incident, body=body)
 
 
 def messages(db: sqlite3.Connection, channel: int) -> set[int]:
@@ -211,14 +207,26 @@ STORM_REVISION = """SELECT count(m.closed_at) + count(m.called_at) + coalesce(su
 human is called counts."""
 
 
+BESIDE_REVISION = """2 * (SELECT coalesce(sum(a.changes), 0) FROM acknowledgements a WHERE a.incident = b.id)
+  + (b.closed_at IS NOT NULL) + 0 * b.id"""
+"""SQL: the revision of a message beside the card of the incident `b`: it changes with who has it, and at its end."""
+
+
+def beside_revision(db: sqlite3.Connection, incident: int) -> int:
+    """What a message beside an incident's card (a call, a reminder, an escalation) shows when it is sent now."""
+    row = db.execute(f"SELECT {BESIDE_REVISION} FROM incidents b WHERE b.id = ?", (incident,)).fetchone()  # noqa: S608 - a constant
+    return -1 if row is None else int(row[0])
+
+
 def stale_cards(db: sqlite3.Connection, limit: int = 50) -> list[Notification]:
     """Cards whose subject has moved on since they were last edited, oldest first; and sentences that count."""
     rows = db.execute(
         f"""SELECT n.* FROM notices n
               LEFT JOIN deployments d ON n.kind = 'deployment' AND d.id = n.subject
               LEFT JOIN incidents i ON n.kind = 'incident' AND i.id = n.subject
+              LEFT JOIN incidents b ON n.kind IN ('call', 'reminder', 'escalation') AND b.id = n.subject
             WHERE n.told_at IS NOT NULL AND n.gone = 0 AND n.shown < coalesce(
-              d.revision, i.revision, CASE n.kind WHEN 'storm' THEN ({STORM_REVISION})
+              d.revision, i.revision, {BESIDE_REVISION}, CASE n.kind WHEN 'storm' THEN ({STORM_REVISION})
                                                  WHEN 'word' THEN json_extract(n.body, '$.revision') END)
             ORDER BY n.id LIMIT ?""",  # noqa: S608 - a constant
         (limit,),

@@ -1,8 +1,10 @@
-"""Times and lists as SQLite keeps them."""
+"""Times, lists and messages as SQLite keeps them."""
 
 import json
 from datetime import UTC, datetime
 from typing import Any
+
+from opsbot.core.message import Message, decode, encode
 
 
 def seconds(at: datetime) -> float:
@@ -23,6 +25,16 @@ def moment(value: float) -> datetime:
 def maybe_moment(value: float | None) -> datetime | None:
     """Likewise, or None."""
     return None if value is None else moment(value)
+
+
+def message_out(value: Message | None) -> str:
+    """A message as JSON; None as an empty string."""
+    return "" if value is None else dump(encode(value))
+
+
+def message_in(text: str) -> Message | None:
+    """The message that `message_out` was given."""
+    return decode(load(text)) if text else None
 
 
 def dump(value: object) -> str:

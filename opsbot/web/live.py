@@ -7,13 +7,13 @@ from datetime import datetime
 from opsbot import __version__
 from opsbot.core.deployment import ENDS, Deployment
 from opsbot.core.gauge import HOST
+from opsbot.deploy.poll import Poller
 from opsbot.engine import Engine
 from opsbot.engine.status import ServiceStatus
 from opsbot.formatting import duration
 from opsbot.monitoring.leak_monitor import Growth
 from opsbot.runtime.scheduler import Scheduler
 from opsbot.services.port import Activity
-from opsbot.source.poll import Poller
 from opsbot.store import StoreError, incident_repository, outbox
 from opsbot.web.facts import Beats, CheckFigures, Figures, HostGauge, ServiceFigures
 

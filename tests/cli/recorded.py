@@ -34,9 +34,9 @@ from opsbot.core.deployment import (
 )
 from opsbot.core.flapping import Flaps
 from opsbot.core.health import CheckHealth, ProbeResult, Verdict
+from opsbot.core.incident import legacy
 from opsbot.core.message import plain
 from opsbot.core.model import (
-    Deed,
     DeliveryTest,
     Dependent,
     Evidence,
@@ -47,10 +47,10 @@ from opsbot.core.model import (
     SourceState,
 )
 from opsbot.core.windows import WEEK, Window, WindowDeploys
+from opsbot.deploy.poll import Outcome
 from opsbot.notifications.notifiers import Notifiers
 from opsbot.runtime.signals import ReloadRequests
 from opsbot.services.port import Activity, LogLine, ServiceState
-from opsbot.source.poll import Outcome
 from opsbot.store import audit, channel_state, incident_repository, ledger, outbox
 from tests.cli.conftest import run
 from tests.cli.world import COMMIT, OLD, World, configuration, now, world
@@ -196,8 +196,7 @@ async def seed(here: World) -> None:
     bad = ProbeResult(False, plain("answered 500 \x1b[2J"), at(8), 0.25)
     here.watching.checks["api"] = {
         "web": CheckHealth(Verdict.DOWN, at(3), -5, at(3), bad),
-        "memory": CheckHealth(last=ProbeResult(False, plain("not asked"), at(8), known=False)),
-        "new": CheckHealth(),
+        "process": CheckHealth(last=ProbeResult(False, plain("not asked"), at(8), known=False)),
     }
     up = ProbeResult(True, plain("connected"), at(9), 0.004)
     here.watching.checks["bot"] = {"web": CheckHealth(Verdict.UP, at(0), 9, at(0), up)}
@@ -216,13 +215,13 @@ async def seed(here: World) -> None:
     await write(ledger.add_release, "api", release)
     await deployments(here)
     await write(ledger.set_live, Live("api", "api-new", at(4), 1))
-    await write(ledger.put_hold, Hold("api", "alice", "rolled back", at(5), waits=COMMIT))
+    await write(ledger.put_hold, Hold("api", "alice", plain("rolled back"), at(5), waits=COMMIT))
     await write(
         incident_repository.put_silence, Silence("api", "bob", "known", at(5), datetime(2120, 1, 1, tzinfo=UTC))
     )
     await write(
         incident_repository.save_source,
-        SourceState("api", COMMIT, at(6), at(5), at(5.5), "no such host", told=True, noted=OLD),
+        SourceState("api", COMMIT, at(6), at(5), at(5.5), plain("no such host"), told=True, noted=OLD),
     )
     await write(channel_state.keep_proof, DeliveryTest(2, at(7), at(6), "no answer", 9))
     await incidents(here)
@@ -238,14 +237,22 @@ async def deployments(here: World) -> None:
     """One that came through, one that failed with all there is to say, a rollback."""
     store = here.store
     first = await store.write(
-        ledger.claim, DeploymentRequest("api", DeploymentKind.DEPLOY, ALICE, "v2", reason="asked for"), at(3)
+        ledger.claim, DeploymentRequest("api", DeploymentKind.DEPLOY, ALICE, "v2", reason=plain("asked for")), at(3)
     )
     assert isinstance(first, Deployment)
     commits = (Commit(COMMIT, "Fix the greeting \x1b[2J", "Ada", at(0)), Commit(OLD, "Say hello", "Bob", at(-60)))
+    until = plain(f"until <t:{at(3.6).timestamp():.0f}:f>")
     steps = (
-        DeploymentStep("fetch", Phase.FETCHING, at(3), at(3.5), ok=True, note="2 commits"),
-        DeploymentStep("wait", Phase.WAITING, at(3.5), at(3.6), ok=True, note=f"until <t:{at(3.6).timestamp():.0f}:f>"),
-        DeploymentStep("verify", Phase.VERIFYING, at(3.6), at(4), ok=True, output="/var/lib/opsbot/steps/1"),
+        DeploymentStep(plain("fetch"), Phase.FETCHING, at(3), at(3.5), ok=True, note=plain("2 commits")),
+        DeploymentStep(
+            plain("wait"),
+            Phase.WAITING,
+            at(3.5),
+            at(3.6),
+            ok=True,
+            note=until,
+        ),
+        DeploymentStep(plain("verify"), Phase.VERIFYING, at(3.6), at(4), ok=True, output="/var/lib/opsbot/steps/1"),
     )
     done = replace(
         first,
@@ -271,9 +278,9 @@ async def deployments(here: World) -> None:
         second,
         phase=Phase.UNDONE,
         updated_at=at(7),
-        steps=(ended, DeploymentStep("undo", Phase.UNDOING, at(6.5))),
+        steps=(ended, DeploymentStep(plain("undo"), Phase.UNDOING, at(6.5))),
         failed_in=Phase.VERIFYING,
-        note="did not get well",
+        note=plain("did not get well"),
         finished_at=at(7),
     )
     await store.write(ledger.save, failed)
@@ -282,19 +289,27 @@ async def deployments(here: World) -> None:
 async def incidents(here: World) -> None:
     """An open one that flaps and has a dependent, one that is over, one of the host."""
     write = here.store.write
-    over = Incident(0, "bot", "killed by SIGKILL", at(1), Evidence(exit="killed by SIGKILL"))
+    over = Incident(0, "bot", plain("killed by SIGKILL"), at(1), Evidence(exit=plain("killed by SIGKILL")))
     await write(incident_repository.open_incident, over)
-    await write(incident_repository.close_incident, "bot", "restart 1 of 3", at(2))
+    await write(incident_repository.close_incident, "bot", plain("restart 1 of 3"), at(2))
     evidence = Evidence(
-        (("web", "answered 500"),), "exit status 1", ("INFO listening", "boo \x1b[2J"), (("page", "503"),)
+        (("web", plain("answered 500")),),
+        plain("exit status 1"),
+        ("INFO listening", "boo \x1b[2J"),
+        (("page", plain("503")),),
     )
-    deeds = (Deed(at(4), f"restart 1 of 3, again at <t:{at(5).timestamp():.0f}:T>"), Deed(at(5), "restarted by bob"))
-    dependents = (Dependent("bot", "refused", at(3.5)), Dependent("web", "refused", at(3.5), at(4)))
+    events = (
+        legacy(at(4), f"restart 1 of 3, again at <t:{at(5).timestamp():.0f}:T>"),
+        legacy(at(5), "restarted by bob"),
+    )
+    dependents = (Dependent("bot", plain("refused"), at(3.5)), Dependent("web", plain("refused"), at(3.5), at(4)))
     flaps = Flaps((), at(2), 8, at(5))
-    trouble = Incident(0, "api", "web answered 500", at(3), evidence, deeds, 1, dependents=dependents, flaps=flaps)
+    trouble = Incident(
+        0, "api", plain("web answered 500"), at(3), evidence, events, 1, dependents=dependents, flaps=flaps
+    )
     opened = await write(incident_repository.open_incident, trouble)
-    await write(incident_repository.call_human, opened.id, "3 restarts did not help", at(6))
-    await write(incident_repository.open_incident, Incident(0, "host:disk:/", "95 % full", at(3), Evidence()))
+    await write(incident_repository.escalate, opened.id, plain("3 restarts did not help"), at(6), evidence)
+    await write(incident_repository.open_incident, Incident(0, "host:disk:/", plain("95 % full"), at(3), Evidence()))
 
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?Z?( UTC)?")

@@ -13,10 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opsbot.control.codec import Codec, JsonForm
-from opsbot.control.shapes import decode, encode
+from opsbot.control.replies import incident_reply
+from opsbot.control.shapes import IncidentReply, decode, encode
 from opsbot.core.access import Actor, Origin
 from opsbot.core.deployment import Deployment, DeploymentKind, DeploymentStep, Phase
 from opsbot.core.flapping import Flaps
+from opsbot.core.message import plain
 from opsbot.core.model import Evidence, Incident
 
 AT = datetime(2026, 3, 1, 12, 30, 15, 250_000, UTC)
@@ -148,9 +150,20 @@ TEXT = st.text(max_size=20)
 
 @given(MOMENTS, TEXT, st.sampled_from(Phase), st.none() | TEXT, st.booleans())
 def test_a_deployment_comes_back_as_it_was(at: datetime, text: str, phase: Phase, ref: str | None, ok: bool) -> None:
-    step = DeploymentStep(text, phase, at, at, ok=ok, tail=text)
+    said = plain(text) if text else None
+    step = DeploymentStep(plain(text), phase, at, at, ok=ok, note=said, tail=text)
     one = Deployment(
-        1, text, DeploymentKind.DEPLOY, phase, Actor(Origin.CLI, text, text), at, at, ref, text, steps=(step,)
+        1,
+        text,
+        DeploymentKind.DEPLOY,
+        phase,
+        Actor(Origin.CLI, text, text),
+        at,
+        at,
+        ref,
+        said,
+        steps=(step,),
+        note=said,
     )
     sent = json.loads(json.dumps(encode(one)))
     assert (sent["by"], sent["ok"], sent["finished"]) == (
@@ -163,8 +176,13 @@ def test_a_deployment_comes_back_as_it_was(at: datetime, text: str, phase: Phase
 
 @given(MOMENTS, TEXT, st.none() | MOMENTS, st.integers(0, 99))
 def test_an_incident_comes_back_as_it_was(at: datetime, text: str, since: datetime | None, count: int) -> None:
-    evidence = Evidence(((text, text),), text, (text,), ((text, text),))
-    one = Incident(1, text, text, at, evidence, called_at=since, flaps=Flaps(since=since, count=count))
+    evidence = Evidence(((text, plain(text)),), plain("exit 1"), (text,), ((text, plain(text)),))
+    one = incident_reply(
+        Incident(1, text, plain(text), at, evidence, called_at=since, flaps=Flaps(since=since, count=count))
+    )
     sent = json.loads(json.dumps(encode(one)))
     assert (sent["checks"], sent["flapping"], sent["changes"]) == ([[text, text]], since is not None, count)
-    assert decode(Incident, sent) == one
+    assert (sent["exit"], sent["ended_by"], sent["downtime"]) == ("exit 1", "", 0)
+    again = decode(IncidentReply, sent)
+    assert (again.cause, again.checks, again.ended_by) == (plain(text), ((text, plain(text)),), None)
+    assert json.loads(json.dumps(encode(again))) == sent

@@ -38,7 +38,7 @@ async def trouble(here: World) -> Snapshot:
     """A snapshot with everything in it that can be."""
     bad = ProbeResult(False, plain(f"answered 500 {HOSTILE}"), now())
     here.watching.checks["api"]["web"] = CheckHealth(Verdict.DOWN, now() - timedelta(minutes=5), -3, now(), bad)
-    incident = Incident(0, "api", f"web answered 500 {HOSTILE}", now(), Evidence())
+    incident = Incident(0, "api", plain(f"web answered 500 {HOSTILE}"), now(), Evidence())
     await here.store.write(incident_repository.open_incident, incident)
     here.deploying.title = HOSTILE
     here.deploying.pause = 0.02

@@ -124,7 +124,9 @@ async def test_history_and_audit_are_told(opsbot: Opsbot) -> None:
 
 async def test_incidents_are_told_from_the_database(left: Config, opsbot: Opsbot) -> None:
     async with Store(left.state.database) as store:
-        await store.write(incident_repository.open_incident, Incident(0, "api", "web answered 500", now(), Evidence()))
+        await store.write(
+            incident_repository.open_incident, Incident(0, "api", plain("web answered 500"), now(), Evidence())
+        )
     ended = await opsbot("incidents", "--open")
     assert (ended.code, ended.err) == (1, f"opsbot: {SAYS}\n")
     assert "web answered 500" in ended.out
@@ -138,7 +140,7 @@ async def test_why_is_told_from_the_database_the_process_and_the_log(left: Confi
     who = Actor(Origin.DISCORD, "42", "alice\x1b[2J")
     async with Store(left.state.database) as store:
         await store.write(audit.record, who, "restart", "api", now(), allowed=True, result="running")
-        incident = Incident(0, "api", "web answered 500", now(), Evidence(exit="killed by SIGKILL"))
+        incident = Incident(0, "api", plain("web answered 500"), now(), Evidence(exit=plain("killed by SIGKILL")))
         await store.write(incident_repository.open_incident, incident)
     ended = await opsbot("why", "api")
     first, *rest = ended.out.splitlines()
@@ -175,7 +177,7 @@ async def test_windows_are_told_from_the_configuration_though_the_database_is_go
 
 async def test_monitor_is_drawn_once_with_the_trouble_in_it(left: Config, opsbot: Opsbot) -> None:
     async with Store(left.state.database) as store:
-        incident = Incident(0, "api", "web answered 500 \x1b[2J", now(), Evidence())
+        incident = Incident(0, "api", plain("web answered 500 \x1b[2J"), now(), Evidence())
         await store.write(incident_repository.open_incident, incident)
     ended = await opsbot("monitor", "--once")
     assert (ended.code, ended.err) == (1, f"opsbot: {SAYS}\n")

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import sys
 from dataclasses import replace
 from datetime import timedelta
@@ -21,9 +22,9 @@ from opsbot.core.health import CheckHealth, ProbeResult, Verdict
 from opsbot.core.message import plain
 from opsbot.core.model import Dependent, Evidence, Incident, Live
 from opsbot.core.windows import WEEK, Window
+from opsbot.deploy.poll import Outcome
 from opsbot.notifications.notifiers import Notifiers
 from opsbot.services.port import Activity, LogLine, ManagerError, ServiceState
-from opsbot.source.poll import Outcome
 from opsbot.store import acks, audit, incident_repository, ledger
 from tests.cli.conftest import Opsbot
 from tests.cli.world import COMMIT, World, configuration, now, world
@@ -75,11 +76,11 @@ async def test_status_exits_by_whether_the_service_runs(
 
 
 async def test_status_shows_hold_silence_and_a_failing_source(daemon: World, opsbot: Opsbot) -> None:
-    await daemon.store.write(ledger.put_hold, Hold("api", "alice", f"freeze {HOSTILE}", now()))
+    await daemon.store.write(ledger.put_hold, Hold("api", "alice", plain(f"freeze {HOSTILE}"), now()))
     actor = Actor(Origin.CLI, "unix:bob", "bob", owner=True)
     await daemon.engine.services.silence(actor, "api", timedelta(hours=1), "party")
     state = await daemon.store.read(incident_repository.source, "api")
-    failing = replace(state, failing_since=now() - timedelta(minutes=3), failure="no such host")
+    failing = replace(state, failing_since=now() - timedelta(minutes=3), failure=plain("no such host"))
     await daemon.store.write(incident_repository.save_source, failing)
     ended = await opsbot("status")
     assert re.search(r"deploys paused by alice since 20.* UTC: freeze", ended.out)
@@ -126,6 +127,7 @@ async def test_the_shape_of_a_deployment_in_json_is_kept(opsbot: Opsbot) -> None
             "finished_at",
             "live_at",
             "finished",
+            "status",
             "ok",
         ),
         *("ref", "reason", "commit_from", "commit_to", "release_from", "release_to", "commits", "commits_total"),
@@ -222,7 +224,7 @@ async def test_deploy_prints_each_phase_on_a_line_and_exits_0_when_live(daemon: 
     assert harmless(ended.out)
     stored = await daemon.store.read(ledger.deployment, 1)
     assert stored is not None
-    assert stored.reason == "friday"
+    assert stored.reason == plain("friday")
 
 
 async def test_a_failed_deploy_exits_1_with_the_tail_of_its_step(daemon: World, opsbot: Opsbot) -> None:
@@ -248,20 +250,31 @@ async def test_a_second_deploy_is_refused_with_4(daemon: World, opsbot: Opsbot) 
     assert (ended.code, ended.err) == (4, "opsbot: api is being deployed already (deployment 1)\n")
 
 
+async def test_resume_lifts_the_block_of_a_commit_and_says_so(daemon: World, opsbot: Opsbot) -> None:
+    def block(db: sqlite3.Connection) -> None:
+        db.execute("INSERT INTO quarantine (service, commit_id, reason, at) VALUES ('api', ?, '', 0)", (COMMIT,))
+
+    await daemon.store.write(block)
+    ended = await opsbot("resume")
+    assert f"{COMMIT[:10]} may be deployed automatically again" in ended.out
+    assert await daemon.store.read(ledger.quarantined, "api") == {}
+    assert daemon.polling.woken == ["api"], "it is tried again at once"
+
+
 async def test_a_held_service_is_not_deployed_until_resumed(daemon: World, opsbot: Opsbot) -> None:
     assert (await opsbot("hold", "--reason", "freeze")).code == 0
     ended = await opsbot("deploy")
     assert ended.code == 4
-    assert "held by" in ended.err
+    assert "paused by" in ended.err
     assert "is resumed" in (await opsbot("resume")).out
     assert daemon.polling.woken == ["api"]
-    assert "neither held nor silenced" in (await opsbot("resume")).out
+    assert "neither paused nor silenced" in (await opsbot("resume")).out
     assert (await opsbot("deploy")).code == 0
 
 
 async def test_now_ends_a_wait_follows_the_deploy_and_is_in_the_audit_log(daemon: World, opsbot: Opsbot) -> None:
     ended = await opsbot("now")
-    assert (ended.code, ended.err) == (4, "opsbot: No deployment of api waits for anything.\n")
+    assert (ended.code, ended.err) == (4, "opsbot: No deployment of api is waiting.\n")
     daemon.deploying.waits = True
     assert (await opsbot("deploy", "--no-wait")).code == 0
     async with asyncio.timeout(5):
@@ -272,8 +285,8 @@ async def test_now_ends_a_wait_follows_the_deploy_and_is_in_the_audit_log(daemon
     assert "deployment 1 of api after" in ended.out
     assert ": live" in ended.out
     kept = [(each.action, each.result) for each in await daemon.store.read(audit.entries, "api", None, 10)]
-    assert ("now", "deployment 1 waits no longer") in kept
-    assert ("now", "refused: No deployment of api waits for anything.") in kept
+    assert ("now", "deployment 1 continues") in kept
+    assert ("now", "refused: No deployment of api is waiting.") in kept
 
 
 @pytest.mark.usefixtures("daemon")
@@ -316,9 +329,9 @@ async def test_update_deploys_what_is_only_announced_where_auto_is_off(daemon: W
 
 
 async def test_update_keeps_to_the_wait_after_a_rollback(daemon: World, opsbot: Opsbot) -> None:
-    await daemon.store.write(ledger.put_hold, Hold("api", "alice", "rolled back", now(), waits=COMMIT))
+    await daemon.store.write(ledger.put_hold, Hold("api", "alice", plain("rolled back"), now(), waits=COMMIT))
     ended = await opsbot("update")
-    assert (ended.code, "updates wait for a newer commit" in ended.out) == (4, True)
+    assert (ended.code, "paused until a newer commit is pushed" in ended.out) == (4, True)
 
 
 async def test_update_follows_what_it_began_for_each_service(two: World, opsbot: Opsbot) -> None:
@@ -382,7 +395,7 @@ async def test_a_notifier_is_tried_and_what_comes_of_it_is_told(daemon: World, o
 async def test_ack_takes_the_open_incident_of_a_service_and_nothing_else(daemon: World, opsbot: Opsbot) -> None:
     ended = await opsbot("ack", "--reason", "on it")
     assert (ended.code, "no open incident" in ended.err) == (4, True)
-    draft = Incident(0, "api", "check http: answered 500", daemon.engine.clock(), Evidence())
+    draft = Incident(0, "api", plain("check http: answered 500"), daemon.engine.clock(), Evidence())
     await daemon.store.write(incident_repository.open_incident, draft)
     assert (await opsbot("ack", "--reason", " ")).code == 2
     ended = await opsbot("ack", "--reason", "on it")
@@ -407,10 +420,10 @@ async def test_incidents_are_told_with_what_hangs_below_and_exit_1_while_one_is_
     daemon: World, opsbot: Opsbot
 ) -> None:
     assert ((await opsbot("incidents")).code, (await opsbot("incidents")).out) == (0, "  none\n")
-    dependents = (Dependent("bot", f"no answer {HOSTILE}", now()),)
-    draft = Incident(0, "api", "check web: answered 500", now(), Evidence(), dependents=dependents)
+    dependents = (Dependent("bot", plain(f"no answer {HOSTILE}"), now()),)
+    draft = Incident(0, "api", plain("check web: answered 500"), now(), Evidence(), dependents=dependents)
     await daemon.store.write(incident_repository.open_incident, draft)
-    disk = Incident(0, "host:disk:/", "93 % full", now(), Evidence())
+    disk = Incident(0, "host:disk:/", plain("93 % full"), now(), Evidence())
     await daemon.store.write(incident_repository.open_incident, disk)
     daemon.watching.listed["api"] = "postgres"
     ended = await opsbot("incidents")
@@ -421,7 +434,7 @@ async def test_incidents_are_told_with_what_hangs_below_and_exit_1_while_one_is_
     assert harmless(ended.out)
     assert "incident 1 for" in (await opsbot("status")).out
     assert "api" not in (await opsbot("incidents", "host:disk:/")).out
-    await daemon.store.write(incident_repository.close_incident, "api", "by itself", now())
+    await daemon.store.write(incident_repository.close_incident, "api", plain("by itself"), now())
     assert "check web" not in (await opsbot("incidents", "--open")).out
     reply = json.loads((await opsbot("incidents", "api", "--json")).out)
     assert [one["dependents"][0]["service"] for one in reply["incidents"]] == ["bot"]
@@ -431,12 +444,12 @@ async def test_why_is_one_line_and_what_it_rests_on(daemon: World, opsbot: Opsbo
     ended = await opsbot("why")
     assert (ended.code, ended.out.startswith("No trouble of api is known.")) == (0, True)
     await daemon.store.write(
-        incident_repository.open_incident, Incident(0, "api", f"check web: {HOSTILE}", now(), Evidence())
+        incident_repository.open_incident, Incident(0, "api", plain(f"check web: {HOSTILE}"), now(), Evidence())
     )
     daemon.services.lines = [LogLine(now(), "api.service: Failed with result 'oom-kill'.", manager=True)]
     ended = await opsbot("why", "api")
     first, *rest = ended.out.splitlines()
-    assert "; the kernel killed it for lack of memory; not well yet" in first
+    assert "; the kernel killed it for lack of memory; still down after" in first
     assert any("oom-kill" in line for line in rest)
     assert harmless(ended.out)
     reply = json.loads((await opsbot("why", "--json")).out)
@@ -625,4 +638,4 @@ async def test_a_deployment_is_followed_over_the_end_of_the_stream(daemon: World
 async def test_reload_needs_a_daemon_that_can(opsbot: Opsbot) -> None:
     ended = await opsbot("reload")
     assert ended.code == 1
-    assert "cannot read its configuration anew" in ended.err
+    assert "cannot reload its configuration" in ended.err

@@ -25,13 +25,13 @@ from opsbot.core.deployment import (
     decide,
 )
 from opsbot.core.health import CheckHealth, ProbeResult, Verdict
-from opsbot.core.message import plain
+from opsbot.core.message import Message, plain
+from opsbot.deploy.poll import Outcome, Polled, Poller
 from opsbot.deploy.verify import Verifier
 from opsbot.engine import Engine
 from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.runtime.signals import ReloadRequests
 from opsbot.services.port import Activity, LogLine, ServiceManager, ServiceState
-from opsbot.source.poll import Outcome, Polled, Poller
 from opsbot.store import Store, ledger
 from tests.fixtures.fake_manager import FIRST_PID, FakeManager
 
@@ -121,7 +121,7 @@ class Watching:
     async def look(self, names: Iterable[str]) -> None:
         self.looked += names
 
-    def touched(self, service: str, why: str) -> None:
+    def touched(self, service: str, actor: str, against: Message | None = None) -> None:
         """Nothing is counted here."""
 
     def in_hand(self, service: str) -> AbstractContextManager[None]:
@@ -194,12 +194,12 @@ class Deploying:
                 )
                 one = replace(one, steps=(*one.steps[:-1], ended))
                 if failed:
-                    one = advance(one, Phase.FAILED, at, "npm ci ended with status 1")
+                    one = advance(one, Phase.FAILED, at, plain("npm ci ended with status 1"))
                     await self._save(one)
                     return
             one = advance(one, phase, at)
             if phase is not Phase.LIVE:
-                one = replace(one, steps=(*one.steps, DeploymentStep(phase.value, phase, at)))
+                one = replace(one, steps=(*one.steps, DeploymentStep(plain(phase.value), phase, at)))
             one = await self._save(one)
 
     async def _save(self, one: Deployment) -> Deployment:
@@ -225,13 +225,16 @@ class Polling:
     def wake(self, service: str, origin: Origin) -> None:
         self.woken.append(service)
 
+    def resume(self, service: str) -> None:
+        self.woken.append(service)
+
     async def poll(self, service: str, origin: Origin, actor: Actor | None = None) -> Polled:
         if self.outcome is not Outcome.DEPLOYING:
-            return Polled(self.outcome, self.text, COMMIT)
+            return Polled(self.outcome, plain(self.text), COMMIT)
         assert actor is not None
         begun = await self.deployer.start(DeploymentRequest(service, DeploymentKind.DEPLOY, actor, ref=COMMIT))
         assert isinstance(begun, Deployment)
-        return Polled(Outcome.DEPLOYING, self.text, COMMIT, begun.id)
+        return Polled(Outcome.DEPLOYING, plain(self.text), COMMIT, begun.id)
 
 
 @dataclass

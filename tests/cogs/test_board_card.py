@@ -44,7 +44,7 @@ def status(name: str, **more: object) -> ServiceStatus:
 
 
 def incident(name: str, number: int = 1, **more: object) -> Incident:
-    return Incident(number, name, "check http: answered 500", NOW, Evidence(), **more)  # type: ignore[arg-type]
+    return Incident(number, name, plain("check http: answered 500"), NOW, Evidence(), **more)  # type: ignore[arg-type]
 
 
 def ill(name: str, number: int = 1, **more: object) -> ServiceStatus:
@@ -75,16 +75,16 @@ def test_what_is_well_is_short() -> None:
 
 def test_everything_that_is_not_as_ever_is_said() -> None:
     at = f"<t:{int(NOW.timestamp())}:R>"
-    root = ill("postgres", 7, called_at=NOW, dependents=(Dependent("web", "http", NOW),))
+    root = ill("postgres", 7, called_at=NOW, dependents=(Dependent("web", plain("http"), NOW),))
     window = Window("backup", time(12), HOUR, ZoneInfo("UTC"), (Weekday.TUE,))
     seen = overview(
         status("api"),
         status("web", because_of="postgres", root=root.incident),
         root,
-        status("held", hold=Hold("held", "Mia *", "", NOW)),
+        status("held", hold=Hold("held", "Mia *", None, NOW)),
         status("quiet", silence=Silence("quiet", "Mia", "", NOW, NOW + HOUR)),
         status("new", live=None, release=None, manager_error="no *bus*"),
-        host=(replace(incident("host:disk:/", 8), cause="/ is full in about 9 hours"),),
+        host=(replace(incident("host:disk:/", 8), cause=plain("/ is full in about 9 hours")),),
         taken={7: Acknowledgement(7, "Mia", "mine", NOW)},
         cards={7: CARD},
         open=(Span(window, NOW, NOW + HOUR),),
@@ -140,7 +140,7 @@ def test_beyond_that_those_not_well_come_first_and_the_rest_is_counted() -> None
 
 @pytest.mark.parametrize("name", ["@everyone", "<@1>", "[x](http://x)", "**x**", "`" * 60])
 def test_names_and_causes_can_do_nothing(name: str) -> None:
-    seen = overview(status("api", incident=replace(incident("api"), cause=name)))
+    seen = overview(status("api", incident=replace(incident("api"), cause=plain(name))))
     shown = board(seen, LOOK, NOW)
     assert name not in shown.text.replace("**api**", "")
 

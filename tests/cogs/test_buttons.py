@@ -39,7 +39,7 @@ async def test_a_rollback_is_asked_once_more_and_then_begun(world: World) -> Non
     assert "from `r2` to `r1`" in asked["content"]
     assert await world.store.read(ledger.deployments, "api") == []
     answer = await world.person("deployer").click(question, "Confirm")
-    await world.until(lambda: "began" in answer.content)
+    await world.until(lambda: "started" in answer.content)
     (begun,) = await world.store.read(ledger.deployments, "api")
     assert begun.release_to == "r1"
     assert begun.actor.name == "deployer"
@@ -58,7 +58,7 @@ async def test_a_confirmation_works_after_a_restart_and_a_cancel_does_nothing(wo
     await world.until(lambda: "was not rolled back" in cancelled.content)
     assert await world.store.read(ledger.deployments, "api") == []
     confirmed = await world.person("deployer").click(first, "Confirm")
-    await world.until(lambda: "began" in confirmed.content)
+    await world.until(lambda: "started" in confirmed.content)
 
 
 async def test_a_question_that_is_a_minute_old_has_ended(world: World) -> None:
@@ -107,7 +107,7 @@ async def test_a_retry_of_a_deployment_that_another_came_after_says_so(world: Wo
     await world.change(first, phase=Phase.FAILED, failed_in=Phase.FETCHING)
     card = await world.standin.wait_for_message(lambda m: "#d1" in text_of(m) and "Retry" in buttons_of(m))
     retried = await world.person("deployer").click(card, "Retry")
-    assert "Deployment 2 of api began" in (await retried.final())["content"]
+    assert "Deployment 2 of api started" in (await retried.final())["content"]
     again = await world.person("deployer").click(card, "Retry")
     shown = (await again.final())["content"]
     assert "Deployment 2 of api came after" in shown
@@ -133,7 +133,7 @@ async def test_a_restart_button_of_an_incident_that_is_over_restarts_nothing(wor
     channel = world.standin.state.channel(world.standin.ops_channel_id)
     old = world.standin.store.send(channel, world.standin.state.bot, stale, [])
     response = await world.person("operator").click(old, "Restart")
-    assert "is well again" in (await response.final())["content"]
+    assert "the incident was resolved" in (await response.final())["content"]
     assert world.manager.restarts == []
 
 

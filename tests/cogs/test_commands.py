@@ -6,6 +6,7 @@ import pytest
 
 from opsbot.config import Config, ManagerKind, Service
 from opsbot.core.deployment import Phase
+from opsbot.core.message import plain
 from opsbot.core.model import Dependent, Evidence
 from opsbot.core.windows import WEEK, Window, WindowDeploys
 from opsbot.services.port import LogLine
@@ -66,8 +67,8 @@ async def test_a_deployment_is_one_card_that_fills_in_and_a_failure_is_told_anew
     response = await world.person("deployer").run("deploy", service="api")
     answer = await response.final()
     assert response.ephemeral
-    assert "Deployment 1 of api began" in answer["content"]
-    card = await world.standin.wait_for_message(lambda m: "#d1" in text_of(m) and "failed in fetch" in m["content"])
+    assert "Deployment 1 of api started" in answer["content"]
+    card = await world.standin.wait_for_message(lambda m: "#d1" in text_of(m) and "api: fetch of" in m["content"])
     outcome = await world.standin.wait_for_message(lambda m: m["type"] == 19)
     assert outcome["message_reference"]["message_id"] == card["id"]
     assert buttons_of(card) == ["Retry", "Logs"]
@@ -138,7 +139,7 @@ async def test_deploy_answers_with_a_link_to_the_card(world: World) -> None:
     content = (await response.final())["content"]
     card = await world.standin.wait_for_message(lambda m: "#d1" in text_of(m))
     channel = f"https://discord.com/channels/{world.standin.guild_id}/{world.standin.ops_channel_id}"
-    assert content == f"Deployment 1 of api began: {channel}/{card['id']}"
+    assert content == f"Deployment 1 of api started: {channel}/{card['id']}"
 
 
 async def test_a_second_deploy_is_refused_with_a_link_to_the_first(world: World) -> None:
@@ -158,7 +159,14 @@ async def test_status_of_one_service_shows_its_release_trouble_hold_and_silence(
         await (await world.person("admin").run(command, service="api", **options)).final()
     response = await world.person("viewer").run("status", service="api")
     shown = text_of(await response.final())
-    for words in ("`r2`", "title of r2", "answered 500", "Held by admin", "week end", "Silenced by admin"):
+    for words in (
+        "`r2`",
+        "title of r2",
+        "answered 500",
+        "WindowDeploys are paused by admin",
+        "week end",
+        "Silenced by admin",
+    ):
         assert words in shown, words
     overview = text_of(await (await world.person("viewer").run("status")).final())
     for words in ("down since <t:", "deploys paused by admin", "alerts silenced by admin until <t:"):
@@ -167,16 +175,16 @@ async def test_status_of_one_service_shows_its_release_trouble_hold_and_silence(
 
 async def test_hold_and_resume_are_shown_to_all(world: World) -> None:
     held = await world.person("deployer").run("hold", service="api", reason="release day")
-    assert "Held by deployer" in (await held.final())["content"]
+    assert "WindowDeploys are paused by deployer" in (await held.final())["content"]
     resumed = await world.person("deployer").run("resume", service="api")
-    assert "api is resumed" in (await resumed.final())["content"]
+    assert "api was resumed" in (await resumed.final())["content"]
     assert not held.ephemeral
     assert not resumed.ephemeral
 
 
 async def test_history_lists_deployments_and_incidents_newest_first(world: World) -> None:
     value = await world.deployment()
-    await world.change(value, phase=Phase.FAILED, failed_in=Phase.FETCHING, note="no such branch")
+    await world.change(value, phase=Phase.FAILED, failed_in=Phase.FETCHING, note=plain("no such branch"))
     await world.incident()
     await world.recover()
     response = await world.person("viewer").run("history", service="api")
@@ -201,7 +209,7 @@ async def test_a_service_that_does_not_exist_is_refused_with_the_nearest_name(wo
 
 async def test_incidents_are_listed_with_what_hangs_below_them(world: World) -> None:
     opened = await world.incident()
-    listed = [Dependent("worker", "check http: no answer", world.now())]
+    listed = [Dependent("worker", plain("check http: no answer"), world.now())]
     await world.store.write(incident_repository.put_dependents, opened.id, listed)
     shown = text_of(await (await world.person("viewer").run("incidents")).final())
     assert "1 open of the last 1 incidents." in shown
@@ -220,7 +228,7 @@ async def test_why_is_one_line_with_discords_own_times_and_what_it_rests_on(worl
     await world.incident()
     answer = await (await world.person("viewer").run("why", service="api")).final()
     stamp = int(at.timestamp())
-    assert answer["content"].startswith(f"<t:{stamp}:D> <t:{stamp}:T> api was not well: http: answered 500; the kernel")
+    assert answer["content"].startswith(f"<t:{stamp}:D> <t:{stamp}:T> api went down: http: answered 500; the kernel")
     assert "oom-kill" in text_of(answer)
     assert "rm -rf" not in text_of(answer), "what the service writes is for operators"
 
@@ -231,9 +239,9 @@ async def test_why_says_so_where_nothing_is_known(world: World) -> None:
 
 
 async def test_an_incident_of_the_host_can_be_acknowledged_and_nothing_else(world: World) -> None:
-    await world.incident("host:disk:/", "93 % full", evidence=Evidence((("disk", "93 % full"),)))
+    await world.incident("host:disk:/", "93 % full", evidence=Evidence((("disk", plain("93 % full")),)))
     card = await world.standin.wait_for_message(lambda m: "#i1" in text_of(m))
-    assert card["content"] == "🔴 The host's disk / is not well: 93 % full."
+    assert card["content"].startswith("🔴 The host's disk /: 93 % full since <t:")
     assert list(buttons_of(card)) == ["Acknowledge"]
     assert "Last deploy" not in text_of(card)
     shown = text_of(await (await world.person("viewer").run("incidents", service="host:disk:/")).final())

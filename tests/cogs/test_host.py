@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from opsbot.core.leak import judge
+from opsbot.core.message import plain
 from opsbot.core.model import ADVICE, Evidence, NotificationKind
 from opsbot.monitoring.leak_monitor import Growth, MemoryLimit
 from opsbot.monitoring.memory_chart import charted
@@ -15,7 +16,9 @@ MEND = "Delete what is not needed. The journal shrinks with `journalctl --vacuum
 
 
 async def test_the_card_of_a_full_disk_has_its_mend_and_who_uses_it_and_nothing_to_restart(world: World) -> None:
-    evidence = Evidence((("disk /", "91 % used, 8.1 GiB free"), ("the mend", MEND)), "", ("12 GiB  /srv/api/releases",))
+    evidence = Evidence(
+        (("disk /", plain("91 % used, 8.1 GiB free")), ("the mend", plain(MEND))), None, ("12 GiB  /srv/api/releases",)
+    )
     await world.incident(
         "host:disk:/", "/ is full in about 9 hours (7 hours to 12 hours) at this rate", evidence=evidence
     )
@@ -31,9 +34,9 @@ async def test_the_card_of_a_full_disk_has_its_mend_and_who_uses_it_and_nothing_
     assert not {"Restart", "Roll back", "Logs"} & set(buttons_of(card))
     await world.recover("host:disk:/", "well again: 50 % used")
     await world.all_told()
-    assert any("The host's disk / was not well for" in message["content"] for message in world.posted())
+    assert any("The host's disk / needed attention for" in message["content"] for message in world.posted())
     thread = world.standin.messages(int(card["id"]))
-    assert any("well again after" in message["content"] for message in thread)
+    assert any("resolved after" in message["content"] for message in thread)
 
 
 def growth_of(world: World, points: list[tuple[float, float]]) -> Growth:
@@ -90,12 +93,15 @@ async def test_discords_answers_tell_how_the_clock_stands(world: World) -> None:
 
 
 async def test_a_trouble_of_the_host_is_told_in_words_with_what_can_be_done(world: World) -> None:
-    seen = (("disk /", "93 % used"), (ADVICE, "Old releases go with a smaller `keep`, the rest with [[cleanup]]."))
+    seen = (
+        ("disk /", plain("93 % used")),
+        (ADVICE, plain("Old releases go with a smaller `keep`, the rest with [[cleanup]].")),
+    )
     await world.incident("host:disk:/", "/ is 93 % full", evidence=Evidence(seen))
     card = await world.standin.wait_for_message(lambda message: "#i1" in text_of(message) and "thread" in message)
     text = text_of(card)
-    assert card["content"] == "🔴 The host's disk / is not well: / is 93 % full."
-    assert card["embeds"][0]["title"] == "The host's disk / is not well"
+    assert card["content"].startswith("🔴 The host's disk /: / is 93 % full since <t:")
+    assert card["embeds"][0]["title"] == "The host's disk / needs attention"
     assert "• disk /: 93 % used" in text
     assert "**What can be done:** Old releases go with a smaller `keep`, the rest with \\[\\[cleanup\\]\\]." in text
     assert card["thread"]["name"] == "The host's disk /: / is 93 % full"

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from cogs.cards import common, deployment_cards, history_cards, incident_cards, log_cards, rendered
 from opsbot.core.access import Actor, Origin
-from opsbot.core.deployment import Deployment, DeploymentKind, Phase
+from opsbot.core.deployment import Deployment, DeploymentKind, Phase, Quarantine
+from opsbot.core.message import plain
 from opsbot.core.model import AuditEntry, Evidence, Incident, Notification, NotificationKind
 from opsbot.services.port import LogLine
 from opsbot.standin import limits
@@ -52,7 +53,7 @@ def test_any_deployment_makes_a_message_that_discord_takes(
         START,
         START + timedelta(seconds=9),
         ref=two,
-        reason=three,
+        reason=plain(three),
         commit_from="a" * 40,
         commit_to="b" * 40,
         release_from="r1",
@@ -61,9 +62,9 @@ def test_any_deployment_makes_a_message_that_discord_takes(
         commits_total=count + 3,
         steps=tuple(step(one, Phase.INSTALLING, ok=index < 9, tail=two + "\n" + three) for index in range(10)),
         failed_in=Phase.INSTALLING,
-        note=three,
+        note=plain(three),
     )
-    around = common.Around("blue", "https://github.com/example/shop.git", quarantined=True)
+    around = common.Around("blue", "https://github.com/example/shop.git", blocked=Quarantine(None, START))
     check(deployment_cards.deployment_card(deployment, around))
     check(deployment_cards.outcome(Notification(1, "k", NotificationKind.OUTCOME, "api", START), deployment, around))
 
@@ -71,9 +72,9 @@ def test_any_deployment_makes_a_message_that_discord_takes(
 @settings(max_examples=100, deadline=None)
 @given(TEXT, TEXT, st.booleans(), st.lists(TEXT, max_size=20))
 def test_any_incident_makes_a_message_that_discord_takes(one: str, two: str, over: bool, lines: list[str]) -> None:
-    evidence = Evidence(((one[:30], two), ("http", one)), two, tuple(lines))
+    evidence = Evidence(((one[:30], plain(two)), ("http", plain(one))), plain(two), tuple(lines))
     closed = START + timedelta(minutes=5) if over else None
-    incident = Incident(1, "api", one, START, evidence, closed_at=closed, ended_by=two)
+    incident = Incident(1, "api", plain(one), START, evidence, closed_at=closed, resolution=plain(two))
     around = common.Around("blue")
     check(incident_cards.incident_card(incident, around))
     notice = Notification(1, "k", NotificationKind.CALL, "api", START, body={"why": two, "text": one, "level": "error"})
@@ -108,13 +109,15 @@ async def test_nobody_is_pinged_whatever_stands_in_commits_logs_names_and_reason
     evil = f"@everyone @here <@{world.people['admin']}> <@&{world.standin.roles['admin']}>"
     world.manager.log["api"] = [LogLine(START, evil)]
     await world.engine.tell("api", evil, level="error")
-    opened = await world.incident(cause=evil, evidence=Evidence(((evil, evil),), evil, (evil, "```" + evil)))
+    opened = await world.incident(
+        cause=evil, evidence=Evidence(((evil, plain(evil)),), plain(evil), (evil, "```" + evil))
+    )
     value = await world.deployment(actor=Actor(Origin.DISCORD, "1", evil), ref="evil`" + evil)
     await world.change(
         value,
         phase=Phase.FAILED,
         failed_in=Phase.INSTALLING,
-        note=evil,
+        note=plain(evil),
         commits=commits(evil, author=evil),
         commit_to="b" * 40,
         steps=(step(evil, Phase.INSTALLING, ok=False, tail=evil + "\n```\n" + evil),),
@@ -139,7 +142,7 @@ async def test_nobody_is_pinged_whatever_stands_in_commits_logs_names_and_reason
 async def test_the_token_never_reaches_the_channel(world: World) -> None:
     token = world.standin.token
     world.manager.log["api"] = [LogLine(START, f"using token {token}")]
-    await world.incident(evidence=Evidence((), "", (f"token={token}",)))
+    await world.incident(evidence=Evidence((), None, (f"token={token}",)))
     body: dict[str, object] = {"text": f"leak {token}", "level": "error"}
     await world.store.write(outbox.put, "leak", NotificationKind.WORD, "api", world.now(), body=body)
     world.feed.publish("notice")
@@ -175,7 +178,7 @@ def test_a_failed_deployment_says_what_where_why_and_what_is_next() -> None:
         commits=commits("Break the install"),
         commits_total=1,
         failed_in=Phase.INSTALLING,
-        note="npm ci ended with 1",
+        note=plain("npm ci ended with 1"),
         steps=(
             step("fetch main", Phase.FETCHING),
             step("npm ci", Phase.INSTALLING, ok=False, seconds=31, tail="\n".join(f"line {n}" for n in range(30))),
@@ -183,7 +186,7 @@ def test_a_failed_deployment_says_what_where_why_and_what_is_next() -> None:
         finished_at=START + timedelta(seconds=40),
     )
     shown = deployment_cards.deployment_card(
-        deployment, common.Around("blue", "https://github.com/a/b", quarantined=True)
+        deployment, common.Around("blue", "https://github.com/a/b", blocked=Quarantine(None, START))
     )
     for words in (
         "`aaaaaaaaaa` → `bbbbbbbbbb`",
@@ -196,9 +199,9 @@ def test_a_failed_deployment_says_what_where_why_and_what_is_next() -> None:
         "failed after 31 s",
         "line 15\n",
         "line 29",
-        "is quarantined",
+        "is blocked since it failed",
     ):
         assert words in shown.text, words
     assert "line 14\n" not in shown.text
-    assert shown.content == "❌ api: deployment 7 of `bbbbbbbbbb` failed in install; nothing live was changed."
+    assert shown.content == "❌ api: installation of `bbbbbbbbbb` failed (deployment 7); nothing live was changed."
     assert shown.footer == "blue · #d7"

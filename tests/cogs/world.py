@@ -26,10 +26,12 @@ from opsbot.core.deployment import (
     Release,
 )
 from opsbot.core.inhibitors import Inhibitors
+from opsbot.core.message import plain
 from opsbot.core.model import Evidence, Incident, Live
 from opsbot.core.storm import StormVerdict
 from opsbot.daemon.wiring import _discord_bots
 from opsbot.deploy.deployer import Deployer
+from opsbot.deploy.poll import Poller
 from opsbot.deploy.verify import Verifier
 from opsbot.engine import Engine, Measurements
 from opsbot.monitoring import ServiceMonitor
@@ -39,7 +41,6 @@ from opsbot.probes import Prober
 from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.services.port import Activity, ServiceManager, ServiceState
 from opsbot.services.supervisor import Supervisor
-from opsbot.source.poll import Poller
 from opsbot.standin import Standin
 from opsbot.standin.state import GUILD_ID, OPS_CHANNEL_ID, ROLE_IDS
 from opsbot.store import Store, incident_repository, ledger, outbox, storms
@@ -289,15 +290,15 @@ class World:
         await self.store.write(ledger.set_live, Live(service, names[-1], START, None))
 
     async def incident(self, service: str = "api", cause: str = "http: answered 500", **changes: Any) -> Incident:
-        evidence = changes.pop("evidence", Evidence((("http", "answered 500"),), "", ("boom", "bang")))
-        draft = Incident(0, service, cause, self.now(), evidence, **changes)
+        evidence = changes.pop("evidence", Evidence((("http", plain("answered 500")),), None, ("boom", "bang")))
+        draft = Incident(0, service, plain(cause), self.now(), evidence, **changes)
         opened = await self.store.write(incident_repository.open_incident, draft)
         self.feed.publish("incident", opened.id)
         self.feed.publish("notice")
         return opened
 
     async def recover(self, service: str = "api", by: str = "restarted by opsbot") -> None:
-        closed = await self.store.write(incident_repository.close_incident, service, by, self.now())
+        closed = await self.store.write(incident_repository.close_incident, service, plain(by), self.now())
         assert closed is not None
         self.feed.publish("incident", closed.id)
         self.feed.publish("notice")
@@ -351,7 +352,7 @@ def commits(*titles: str, author: str = "Ada") -> tuple[Commit, ...]:
 
 def step(name: str, phase: Phase, *, ok: bool | None = True, seconds: float = 1.2, tail: str = "") -> DeploymentStep:
     ended = None if ok is None else START + timedelta(seconds=seconds)
-    return DeploymentStep(name, phase, START, ended, ok, "", tail)
+    return DeploymentStep(plain(name), phase, START, ended, ok, None, tail)
 
 
 def text_of(message: Json) -> str:

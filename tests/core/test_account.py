@@ -7,11 +7,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from opsbot.core.access import Actor, Origin
-from opsbot.core.deployment import Deployment, DeploymentKind, Phase
+from opsbot.core.deploy_codes import StepCode
+from opsbot.core.deployment import Deployment, DeploymentKind, DeploymentStep, Phase
 from opsbot.core.flapping import Flaps
+from opsbot.core.incident import IncidentCause, IncidentEventKind, Resolution, event
 from opsbot.core.journal_reasons import PATTERN, reasons, stop
-from opsbot.core.model import AuditEntry, Deed, Dependent, Evidence, Incident
+from opsbot.core.message import message, plain
+from opsbot.core.model import AuditEntry, Dependent, Evidence, Incident
 from opsbot.core.root_cause import RootCauseFacts, TimelineEntryKind, find_root_cause
+from opsbot.messages.accounts import account_line
 
 T0 = datetime(2026, 3, 1, 14, 5, tzinfo=UTC)
 
@@ -34,17 +38,25 @@ DEPLOYED = Deployment(
     live_at=at(-1320),
 )
 FIRST = replace(DEPLOYED, phase=Phase.UNDONE, live_at=None, finished_at=at(101))
-OWN = Incident(5, "api", "check http: no answer in 3 s", at(0), Evidence())
+VERIFYING = (DeploymentStep(message(StepCode.VERIFY), Phase.VERIFYING, at(-1)),)
+OWN = Incident(5, "api", plain("check http: no answer in 3 s"), at(0), Evidence())
 OVER = replace(
     OWN,
-    deeds=(Deed(at(10), "restart 1 of 3"),),
+    events=(event(IncidentEventKind.RESTARTING, at(10), attempt=1, of=3),),
     closed_at=at(31),
-    ended_by="restarted by opsbot",
+    down_for=timedelta(seconds=31),
+    resolution=message(Resolution.RESTARTED),
 )
-DIED = Incident(5, "api", "it died (killed by SIGKILL)", at(0), Evidence(exit="killed by SIGKILL"))
+DIED = Incident(
+    5,
+    "api",
+    message(IncidentCause.PROCESS_DIED, exit=plain("killed by SIGKILL")),
+    at(0),
+    Evidence(exit=plain("killed by SIGKILL")),
+)
 ROOT = Incident(
-    4, "postgres", "check tcp: connection refused", at(-5), Evidence(),
-    dependents=(Dependent("api", "check http: no answer", at(0)), Dependent("web", "check http: no answer", at(2))),
+    4, "postgres", plain("check tcp: connection refused"), at(-5), Evidence(),
+    dependents=(Dependent("api", plain("check http: no answer"), at(0)), Dependent("web", plain("no answer"), at(2))),
 )  # fmt: skip
 OOM = (
     (at(0), "api.service: A process of this unit has been killed by the OOM killer."),
@@ -61,18 +73,20 @@ def pressed(action: str, seconds: float) -> AuditEntry:
 STORIES = [
     (
         "what began because of another, and stayed",
-        RootCauseFacts("api", NOW, OVER, before=Incident(4, "db", "it died", at(0), Evidence(), closed_at=at(20))),
+        RootCauseFacts(
+            "api", NOW, OVER, before=Incident(4, "db", plain("it died"), at(0), Evidence(), closed_at=at(20))
+        ),
         (
-            "2026-03-01 14:05:00 api was not well: check http: no answer in 3 s, at first because of db, which was "
-            "well again 14:05:20; restarted by opsbot 14:05:10; well again 14:05:31 after 31 s (restarted by opsbot)."
+            "2026-03-01 14:05:00 api went down: check http: no answer in 3 s, at first because of db, which "
+            "recovered 14:05:20; restarted by opsbot 14:05:10; recovered 14:05:31 after 31 s (restarted by opsbot)."
         ),
     ),
     (
         "killed for lack of memory after a deploy",
         RootCauseFacts("api", NOW, OVER, deployments=[DEPLOYED], said=OOM),
         (
-            "2026-03-01 14:05:00 api was not well: check http: no answer in 3 s; the kernel killed it for lack of "
-            "memory, 22 min after deployment 12 (abc1234567) by alice; restarted by opsbot 14:05:10; well again "
+            "2026-03-01 14:05:00 api went down: check http: no answer in 3 s; the kernel killed it for lack of "
+            "memory, 22 min after deployment 12 (abc1234567) by alice; restarted by opsbot 14:05:10; recovered "
             "14:05:31 after 31 s (restarted by opsbot)."
         ),
     ),
@@ -80,21 +94,46 @@ STORIES = [
         "a deploy by opsbot itself, not mended yet",
         RootCauseFacts("api", NOW, OWN, deployments=[replace(DEPLOYED, actor=POLL)]),
         (
-            "2026-03-01 14:05:00 api was not well: check http: no answer in 3 s, 22 min after deployment 12 "
-            "(abc1234567) by opsbot itself; not well yet, 10 min on."
+            "2026-03-01 14:05:00 api went down: check http: no answer in 3 s, 22 min after deployment 12 "
+            "(abc1234567) by opsbot itself; still down after 10 min."
+        ),
+    ),
+    (
+        "a deploy that was rolled back before is not to blame, the release that is live again is",
+        RootCauseFacts(
+            "api", NOW, OWN, deployments=[replace(FIRST, id=13, release_from="r1", finished_at=at(-60)), DEPLOYED]
+        ),
+        (
+            "2026-03-01 14:05:00 api went down: check http: no answer in 3 s, 22 min after deployment 12 "
+            "(abc1234567) by alice; still down after 10 min."
+        ),
+    ),
+    (
+        "a deploy that was rolled back before is not to blame, nor what was live long before it",
+        RootCauseFacts(
+            "api", NOW, OWN, deployments=[replace(FIRST, finished_at=at(-60)), replace(DEPLOYED, live_at=at(-9000))]
+        ),
+        "2026-03-01 14:05:00 api went down: check http: no answer in 3 s; still down after 10 min.",
+    ),
+    (
+        "what began while a deploy was verified, which was rolled back then",
+        RootCauseFacts("api", NOW, OWN, deployments=[replace(FIRST, id=13, steps=VERIFYING), DEPLOYED]),
+        (
+            "2026-03-01 14:05:00 api went down: check http: no answer in 3 s, during deployment 13 (abc1234567) by "
+            "alice, which was rolled back; still down after 10 min."
         ),
     ),
     (
         "an old deploy is not to blame",
         RootCauseFacts("api", NOW, OWN, deployments=[replace(DEPLOYED, live_at=at(-90_000))]),
-        "2026-03-01 14:05:00 api was not well: check http: no answer in 3 s; not well yet, 10 min on.",
+        "2026-03-01 14:05:00 api went down: check http: no answer in 3 s; still down after 10 min.",
     ),
     (
         "a watchdog",
         RootCauseFacts("api", NOW, DIED, said=[(at(-1), "api.service: Watchdog timeout (limit 30s)!"), *OOM[1:2]]),
         (
-            "2026-03-01 14:05:00 api was not well: it died (killed by SIGKILL); systemd's watchdog had not heard of it "
-            "in time; not well yet, 10 min on."
+            "2026-03-01 14:05:00 api went down: process died (killed by SIGKILL); systemd's watchdog had not heard of "
+            "it in time; still down after 10 min."
         ),
     ),
     (
@@ -102,31 +141,31 @@ STORIES = [
         RootCauseFacts(
             "api",
             NOW,
-            replace(OWN, cause="it died again and again (exit status 1)"),
+            replace(OWN, cause=plain("it died again and again (exit status 1)")),
             said=[
                 (at(1), "api.service: Main process exited, code=exited, status=1/FAILURE"),
                 (at(2), "api.service: Start request repeated too quickly."),
             ],
         ),
         (
-            "2026-03-01 14:05:00 api was not well: it died again and again (exit status 1); it was started too often "
-            "too fast; not well yet, 10 min on."
+            "2026-03-01 14:05:00 api went down: it died again and again (exit status 1); it was started too often "
+            "too fast; still down after 10 min."
         ),
     ),
     (
         "a person restarted it a moment before",
         RootCauseFacts("api", NOW, OWN, deployments=[DEPLOYED], deeds=[pressed("restart", -40)]),
         (
-            "2026-03-01 14:05:00 api was not well: check http: no answer in 3 s, 40 s after alice restarted it; not "
-            "well yet, 10 min on."
+            "2026-03-01 14:05:00 api went down: check http: no answer in 3 s, 40 s after alice restarted it; "
+            "still down after 10 min."
         ),
     ),
     (
         "what it needs was down",
         RootCauseFacts("api", NOW, None, ROOT, deployments=[DEPLOYED]),
         (
-            "2026-03-01 14:05:00 api was not well (check http: no answer) because of postgres: check tcp: connection "
-            "refused (incident 4), since 14:04:55; neither is well yet, 10 min on."
+            "2026-03-01 14:05:00 api was down (check http: no answer) because of postgres: check tcp: connection "
+            "refused (incident 4), since 14:04:55; both are still down after 10 min."
         ),
     ),
     (
@@ -135,19 +174,21 @@ STORIES = [
             "api",
             NOW,
             None,
-            replace(ROOT, closed_at=at(60), dependents=(Dependent("api", "check http: no answer", at(0), at(66)),)),
+            replace(
+                ROOT, closed_at=at(60), dependents=(Dependent("api", plain("check http: no answer"), at(0), at(66)),)
+            ),
         ),
         (
-            "2026-03-01 14:05:00 api was not well (check http: no answer) because of postgres: check tcp: connection "
-            "refused (incident 4), since 14:04:55; well again 14:06:06."
+            "2026-03-01 14:05:00 api was down (check http: no answer) because of postgres: check tcp: connection "
+            "refused (incident 4), since 14:04:55; recovered 14:06:06."
         ),
     ),
     (
         "its own incident turned out to be part of another",
         RootCauseFacts("api", NOW, replace(OWN, part_of=4, closed_at=at(5)), ROOT),
         (
-            "2026-03-01 14:05:00 api was not well (check http: no answer in 3 s) because of postgres: check tcp: "
-            "connection refused (incident 4), since 14:04:55; neither is well yet, 10 min on."
+            "2026-03-01 14:05:00 api was down (check http: no answer in 3 s) because of postgres: check tcp: "
+            "connection refused (incident 4), since 14:04:55; both are still down after 10 min."
         ),
     ),
     (
@@ -165,16 +206,16 @@ STORIES = [
             NOW,
             replace(
                 OWN,
-                deeds=(
-                    Deed(at(10), "restart 1 of 3"),
-                    Deed(at(40), "restart 2 of 3"),
-                    Deed(at(90), "called for a human: enough"),
+                events=(
+                    event(IncidentEventKind.RESTARTING, at(10), attempt=1, of=3),
+                    event(IncidentEventKind.RESTARTING, at(40), attempt=2, of=3),
+                    event(IncidentEventKind.ESCALATED, at(90), why=plain("enough")),
                 ),
             ),
         ),
         (
-            "2026-03-01 14:05:00 api was not well: check http: no answer in 3 s; restarted 2 times by opsbot, last "
-            "14:05:40; called for a human: enough 14:06:30; not well yet, 10 min on."
+            "2026-03-01 14:05:00 api went down: check http: no answer in 3 s; restarted 2 times by opsbot, last "
+            "14:05:40; automatic recovery gave up: enough 14:06:30; still down after 10 min."
         ),
     ),
     (
@@ -191,8 +232,8 @@ STORIES = [
             ],
         ),
         (
-            "2026-03-01 14:05:00 api was not well: it died (killed by SIGKILL); the kernel killed it for lack of "
-            "memory; not well yet, 10 min on."
+            "2026-03-01 14:05:00 api went down: process died (killed by SIGKILL); the kernel killed it for lack of "
+            "memory; still down after 10 min."
         ),
     ),
     (
@@ -208,8 +249,8 @@ STORIES = [
             ],
         ),
         (
-            "2026-03-01 14:05:00 api was not well: it died (killed by SIGKILL); its process was killed by SIGKILL; "
-            "not well yet, 10 min on."
+            "2026-03-01 14:05:00 api went down: process died (killed by SIGKILL); its process was killed by SIGKILL; "
+            "still down after 10 min."
         ),
     ),
     (
@@ -235,8 +276,8 @@ STORIES = [
             said=[(at(100), "Stopped api.service.")],
         ),
         (
-            "api was stopped by opsbot at 2026-03-01 14:06:40: deployment 12 (abc1234567) by alice was undone, and "
-            "there was no release before. The next deploy starts it."
+            "api was stopped by opsbot at 2026-03-01 14:06:40: deployment 12 (abc1234567) by alice was rolled back, "
+            "and there was no earlier release. The next deploy starts it."
         ),
     ),
     (
@@ -266,7 +307,7 @@ STORIES = [
 
 @pytest.mark.parametrize(("facts", "line"), [story[1:] for story in STORIES], ids=[story[0] for story in STORIES])
 def test_each_story_is_told_in_one_line(facts: RootCauseFacts, line: str) -> None:
-    assert find_root_cause(facts).line == line
+    assert account_line(find_root_cause(facts)) == line
 
 
 def test_what_the_line_rests_on_is_told_in_order() -> None:
@@ -289,7 +330,7 @@ def test_what_the_line_rests_on_is_told_in_order() -> None:
 
 def test_what_systemd_said_long_before_is_no_reason() -> None:
     old = [(moment - timedelta(hours=1), text) for moment, text in OOM]
-    assert "memory" not in find_root_cause(RootCauseFacts("api", NOW, OWN, said=old)).line
+    assert "memory" not in account_line(find_root_cause(RootCauseFacts("api", NOW, OWN, said=old)))
 
 
 @pytest.mark.parametrize(

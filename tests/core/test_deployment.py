@@ -20,6 +20,7 @@ from opsbot.core.deployment import (
     Hold,
     IllegalMoveError,
     Phase,
+    Quarantine,
     RefusalReason,
     Refused,
     Release,
@@ -28,6 +29,7 @@ from opsbot.core.deployment import (
     previous_good,
     replaces,
 )
+from opsbot.core.message import plain
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 PERSON = Actor(Origin.DISCORD, "7", "ada")
@@ -62,7 +64,7 @@ def facts(draw: st.DrawFn) -> DeploymentFacts:
     kept.sort(key=lambda each: each.at, reverse=True)
     hold = draw(
         st.none()
-        | st.builds(Hold, st.just("web"), st.just("ada"), st.just(""), st.just(NOW), st.sampled_from([None, *COMMITS]))
+        | st.builds(Hold, st.just("web"), st.just("ada"), st.none(), st.just(NOW), st.sampled_from([None, *COMMITS]))
     )
     return DeploymentFacts(
         has_source=draw(st.booleans()),
@@ -70,7 +72,7 @@ def facts(draw: st.DrawFn) -> DeploymentFacts:
         hold=hold,
         live=draw(st.sampled_from([None, *kept])),
         releases=tuple(kept),
-        quarantined=frozenset(draw(st.sets(st.sampled_from(COMMITS)))),
+        quarantined=dict.fromkeys(draw(st.sets(st.sampled_from(COMMITS))), Quarantine(None, NOW)),
         commit=draw(st.none() | st.sampled_from(COMMITS)),
         older_than_hold=draw(st.booleans()),
         stopped_by_hand=draw(st.booleans()),
@@ -138,8 +140,8 @@ def test_the_same_is_never_done_twice_and_what_a_person_named_is_left_to_people(
 
 
 def test_a_note_is_kept_until_another_is_given() -> None:
-    value = advance(deployment(Phase.VERIFYING), Phase.UNDOING, NOW, "it answered 500")
-    assert advance(value, Phase.STUCK, NOW).note == "it answered 500"
+    value = advance(deployment(Phase.VERIFYING), Phase.UNDOING, NOW, plain("it answered 500"))
+    assert advance(value, Phase.STUCK, NOW).note == plain("it answered 500")
 
 
 @given(facts(), st.sampled_from(DeploymentKind), st.sampled_from([PERSON, itself(Origin.POLL), itself(Origin.WEBHOOK)]))

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from opsbot.core.access import Actor, Origin
+from opsbot.core.deploy_codes import StepCode
 from opsbot.core.deployment import CHANGED, Deployment, DeploymentKind, DeploymentStep, Hold, Phase
 from opsbot.core.flapping import Flaps
 from opsbot.core.health import CheckHealth, ProbeResult, Verdict
@@ -63,7 +64,7 @@ def deployment(phase: Phase, finished_at: datetime | None = None) -> Deployment:
 
 def incident(*, flapping: bool = False, called: bool = False) -> Incident:
     flaps = Flaps((), OLD, 9, NOW) if flapping else Flaps()
-    return Incident(3, "api", "answered 500", OLD, Evidence(), called_at=NOW if called else None, flaps=flaps)
+    return Incident(3, "api", plain("answered 500"), OLD, Evidence(), called_at=NOW if called else None, flaps=flaps)
 
 
 def facts(*units: UnitStatus, checks: tuple[CheckHealth, ...] = (UP,), **more: object) -> StatusFacts:
@@ -325,7 +326,7 @@ def check(known: StatusFacts, health: ServiceHealth) -> None:
 def test_every_combination_has_one_state_that_contradicts_no_fact() -> None:
     seen: set[HealthState] = set()
     count = 0
-    hold, silence = Hold("api", "ada", "", NOW), Silence("api", "ada", "", NOW, NOW + GRACE)
+    hold, silence = Hold("api", "ada", None, NOW), Silence("api", "ada", "", NOW, NOW + GRACE)
     for known in combinations():
         health = derive_status(known)
         try:
@@ -359,11 +360,11 @@ def test_what_happens_next() -> None:
     assert coming(undone) == [StatusCode.NEXT_DEPLOYMENT]
     waiting = replace(
         deployment(Phase.WAITING),
-        steps=(DeploymentStep("wait", Phase.WAITING, OLD, note="3 people in a voice channel"),),
+        steps=(DeploymentStep(message(StepCode.WAIT), Phase.WAITING, OLD, note=plain("3 people in a voice channel")),),
     )
     (said,) = derive_status(facts(deployment=waiting)).next
     assert render(said) == "deployment 7 is waiting: 3 people in a voice channel"
-    rolled_back = Hold("api", "opsbot", "", NOW, "abcdef0123456")
+    rolled_back = Hold("api", "opsbot", None, NOW, "abcdef0123456")
     assert coming(facts(hold=rolled_back)) == [StatusCode.DEPLOYS_PAUSED_BY_ROLLBACK]
 
 
@@ -376,7 +377,7 @@ def test_what_happens_next() -> None:
             "down: answered 500. Next: needs attention",
         ),
         (
-            facts(incident=replace(incident(), cause=message(StatusCode.NO_CHECKS))),  # type: ignore[arg-type]
+            facts(incident=replace(incident(), cause=message(StatusCode.NO_CHECKS))),
             "down: running; no check can tell more. Next: automatic recovery is under way",
         ),
         (facts(BY_PERSON), "stopped by a person. Next: stays stopped until somebody starts it"),

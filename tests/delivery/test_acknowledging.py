@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from opsbot.core.model import Acknowledgement, NotificationKind
+from opsbot.core.message import plain
+from opsbot.core.model import Acknowledgement, Evidence, NotificationKind
 from opsbot.store import acks, incident_repository, outbox
 from tests.cogs.world import Json, World, buttons_of, text_of
 from tests.delivery.test_threads import deed, lines, opened
@@ -29,7 +30,7 @@ async def test_the_button_asks_why_and_the_card_and_the_thread_show_who_when_and
     assert response.first_response_seconds is not None
     assert response.first_response_seconds < 1.0
     answer = await world.person("operator").submit(response.modal, {"reason": "the disk is *full*"})
-    assert "It is yours" in (await answer.final())["content"]
+    assert "Acknowledged. Reminders" in (await answer.final())["content"]
     shown = await world.standin.wait_for_message(lambda m: "**Acknowledged** by operator" in text_of(m))
     assert "the disk is \\*full\\*" in text_of(shown)
     assert buttons_of(shown) == ["Silence 1 h", "Restart", "Roll back", "Logs"]
@@ -44,7 +45,7 @@ async def test_a_form_sent_after_opsbot_was_restarted_acknowledges(world: World)
     await world.kill()
     await world.start()
     answer = await world.person("operator").submit(response.modal, {"reason": "on it"})
-    assert "It is yours" in (await answer.final())["content"]
+    assert "Acknowledged. Reminders" in (await answer.final())["content"]
     assert (await found(world)) is not None
 
 
@@ -76,7 +77,7 @@ async def test_a_form_and_a_button_of_an_incident_that_is_over_answer_politely(w
     answer = await world.person("operator").submit(response.modal, {"reason": "on it"})
     assert "no open incident" in (await answer.final())["content"]
     late = await world.person("operator").click(card, "Acknowledge")
-    assert "well again since" in (await late.final())["content"]
+    assert "the incident was resolved" in (await late.final())["content"]
 
 
 async def test_it_is_void_when_another_check_goes_down_and_everybody_is_told(world: World) -> None:
@@ -88,7 +89,7 @@ async def test_it_is_void_when_another_check_goes_down_and_everybody_is_told(wor
     assert "check tcp is down too" in told["content"]
     assert not told["flags"] & 1 << 12
     assert buttons_of(told) == ["Acknowledge"]
-    shown = await world.standin.wait_for_message(lambda m: "Void since" in text_of(m))
+    shown = await world.standin.wait_for_message(lambda m: "Cleared <t:" in text_of(m))
     assert "Acknowledge" in buttons_of(shown)
 
 
@@ -96,7 +97,7 @@ async def test_a_call_for_a_human_makes_it_void_and_is_the_one_message(world: Wo
     await world.start()
     card = await opened(world)
     await taken(world, card)
-    await world.store.write(incident_repository.call_human, 1, "3 restarts did not help", world.now())
+    await world.store.write(incident_repository.escalate, 1, plain("3 restarts did not help"), world.now(), Evidence())
     world.feed.publish("notice")
     await world.all_told()
     value = await found(world)
@@ -112,7 +113,7 @@ async def test_it_ends_with_the_incident_and_the_next_one_has_none(world: World)
     await world.recover()
     await opened(world)
     assert await found(world, 2) is None
-    end = next(m for m in world.thread(card) if "well again" in m["content"])
+    end = next(m for m in world.thread(card) if "recovered after" in m["content"])
     assert "Acknowledged by operator: the disk is full" in text_of(end)
 
 

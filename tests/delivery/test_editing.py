@@ -4,12 +4,15 @@ import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 
+from cogs.cards.rendered import GREEN
 from cogs.delivery import sender
 from opsbot.core.deployment import Phase
-from opsbot.core.model import NotificationKind
+from opsbot.core.message import plain
+from opsbot.core.model import Evidence, NotificationKind
 from opsbot.standin.plumbing import LoggedRequest
-from opsbot.store import outbox
+from opsbot.store import acks, incident_repository, outbox
 from tests.cogs.world import BRISK, LIMITS, Json, World, buttons_of, commits, step, text_of
+from tests.delivery.test_threads import opened
 
 EDIT = r"/channels/\d+/messages/\d+$"
 
@@ -88,7 +91,7 @@ async def test_a_refused_edit_of_an_old_message_is_made_later(world: World) -> N
     await world.standin.wait_for_message(lambda m: "#d1" in text_of(m))
     await world.change(value, phase=Phase.FAILED, failed_in=Phase.FETCHING)
     await no_stale_cards(world)
-    assert "failed in fetch" in world.posted()[0]["content"]
+    assert "api: fetch of" in world.posted()[0]["content"]
 
 
 async def test_a_deleted_card_is_left_alone(world: World) -> None:
@@ -137,7 +140,7 @@ async def test_the_next_process_brings_the_card_to_its_end(world: World) -> None
     await world.change(value, phase=Phase.FAILED, failed_in=Phase.INSTALLING)
     await world.start()
     await no_stale_cards(world)
-    assert "failed in install" in world.posted()[0]["content"]
+    assert "api: installation of" in world.posted()[0]["content"]
 
 
 async def test_an_alarm_does_not_wait_for_edits(world: World) -> None:
@@ -163,7 +166,7 @@ async def test_edits_wait_while_discord_is_away_and_end_with_the_last_state(worl
     await world.change(value, phase=Phase.FAILED, failed_in=Phase.FETCHING)
     world.standin.faults.back()
     await no_stale_cards(world)
-    assert "failed in fetch" in world.posted()[0]["content"]
+    assert "api: fetch of" in world.posted()[0]["content"]
 
 
 async def test_cards_of_a_channel_that_is_not_configured_any_more_are_left_alone(world: World) -> None:
@@ -179,3 +182,29 @@ async def test_cards_of_a_channel_that_is_not_configured_any_more_are_left_alone
     card = await world.store.read(outbox.card, NotificationKind.DEPLOYMENT, 1)
     assert card is not None
     assert edits(world) == []
+
+
+async def test_what_was_posted_beside_a_card_is_edited_when_somebody_has_it_and_when_it_is_over(world: World) -> None:
+    role = world.standin.add_role("on call", mentionable=True)
+    await world.start()
+    card = await opened(world)
+    await world.store.write(incident_repository.escalate, 1, plain("3 restarts did not help"), world.now(), Evidence())
+    await world.store.write(acks.page, acks.Rules((), timedelta(0), role), world.now())
+    world.feed.publish("notice")
+    await world.all_told()
+    call = await world.standin.wait_for_message(lambda m: "🚨" in m["content"])
+    ping = await world.standin.wait_for_message(lambda m: "📣" in m["content"])
+    assert ["Acknowledge" in buttons_of(message) for message in (call, ping)] == [True, True]
+    response = await world.person("operator").click(card, "Acknowledge")
+    await (await world.person("operator").submit(response.modal, {"reason": "on it"})).final()
+    await no_stale_cards(world)
+    posted = {message["id"]: message for message in world.posted()}
+    assert ["Acknowledge" in buttons_of(posted[each["id"]]) for each in (call, ping)] == [False, False]
+    await world.recover()
+    await no_stale_cards(world)
+    posted = {message["id"]: message for message in world.posted()}
+    for message in (posted[call["id"]], posted[ping["id"]]):
+        assert "Resolved at <t:" in message["content"]
+        assert buttons_of(message) == []
+        assert message["embeds"][0]["color"] == GREEN
+    assert len([ping for ping in world.standin.store.pings if ping.roles]) == 1, "an edit pings nobody"

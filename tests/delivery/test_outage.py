@@ -5,7 +5,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from opsbot.core.model import Notification, NotificationKind
+from opsbot.core.message import plain
+from opsbot.core.model import Evidence, Notification, NotificationKind
 from opsbot.store import incident_repository, outbox
 from tests.cogs.world import BRISK, World, text_of
 
@@ -26,7 +27,7 @@ async def outage(world: World, *, incidents: int, minutes: int = 60) -> None:
         async with asyncio.timeout(10):
             while not await world.store.read(_failed):
                 await asyncio.sleep(0.01)
-    await world.store.write(incident_repository.call_human, 1, "restarts did not help", world.now())
+    await world.store.write(incident_repository.escalate, 1, plain("restarts did not help"), world.now(), Evidence())
     for number in range(incidents):
         await world.incident(cause=f"http: answered {500 + number}")
         await world.engine.tell("api", f"word {number}", level="warning", key=f"w{number}")
@@ -56,8 +57,8 @@ async def test_what_came_and_went_is_one_digest_and_what_is_open_has_its_card(wo
         assert text_of(digest).count(f"word {number}") == 1
     assert digest["flags"] & 1 << 12, "what is over wakes nobody"
     assert len(rest) == 2
-    assert "worker is not well" in rest[0]["content"]
-    assert "A human is needed for worker" in rest[1]["content"]
+    assert "worker is DOWN" in rest[0]["content"]
+    assert "worker needs attention" in rest[1]["content"]
     assert int(digest["id"]) < int(rest[1]["id"])
     assert await world.store.read(_untold) == []
 
@@ -132,5 +133,5 @@ async def test_the_end_of_an_outage_is_not_told_before_its_alarm_in_any_place(wo
     for number in (1, 2):
         card = await world.store.read(outbox.card, NotificationKind.INCIDENT, number)
         assert card is not None
-        end = next(m for m in world.standin.messages(card.message_id) if "well again" in m["content"])
+        end = next(m for m in world.standin.messages(card.message_id) if "recovered after" in m["content"])
         assert int(end["id"]) > (card.message_id or 0)

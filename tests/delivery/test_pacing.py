@@ -5,6 +5,7 @@ import asyncio
 from cogs.delivery import sender
 from cogs.delivery.rate_budget import Limits
 from opsbot.core.deployment import Phase
+from opsbot.core.incident import IncidentEventKind, event
 from opsbot.standin.ratelimit import LIMIT, OLD_EDITS, OLD_PERIOD, PERIOD
 from opsbot.store import incident_repository, outbox
 from tests.cogs.world import LIMITS, World, commits, text_of
@@ -30,7 +31,11 @@ async def test_a_thread_that_fills_holds_up_no_alarm(world: World) -> None:
     incident = await world.incident()
     await world.all_told()
     for number in range(12):
-        await world.store.write(incident_repository.change_incident, incident.id, world.now(), deed=f"deed {number}")
+        await world.store.write(
+            incident_repository.add_event,
+            incident.id,
+            event(IncidentEventKind.NOTE, world.now(), text=f"deed {number}"),
+        )
     await world.recover()
     (card,) = world.posted()
     await world.until(lambda: len(world.thread(card)) > 2)
@@ -40,7 +45,7 @@ async def test_a_thread_that_fills_holds_up_no_alarm(world: World) -> None:
     await world.all_told(30)
     said = [message["content"].split("> ")[-1] for message in world.thread(card)[2:]]
     assert said[:-1] == [f"deed {number}" for number in range(12)]
-    assert "is well again" in said[-1], "what is said in a thread keeps its order"
+    assert "recovered after" in said[-1], "what is said in a thread keeps its order"
     assert refused(world) == []
 
 
@@ -57,7 +62,9 @@ async def test_cards_lines_tails_and_the_probe_together_are_never_refused(world:
         value = await world.change(value, phase=Phase.FETCHING, commits=commits(f"title {number}"))
         if number % 4 == 0:
             await world.store.write(
-                incident_repository.change_incident, incident.id, world.now(), deed=f"deed {number}"
+                incident_repository.add_event,
+                incident.id,
+                event(IncidentEventKind.NOTE, world.now(), text=f"deed {number}"),
             )
             await world.engine.tell("api", f"word {number}", level="warning", key=f"w{number}")
         await asyncio.sleep(0.02)  # changes go on while it tells of them: that is the load

@@ -105,7 +105,7 @@ async def test_what_waited_for_the_channel_comes_as_soon_as_it_is_mended(world: 
     await world.standin.wait_for_message(lambda m: "cannot write to its channel" in m["content"])
     assert world.posted() == []
     world.standin.set_permissions(bot, channel, allow=SEND)
-    await world.standin.wait_for_message(lambda m: m["content"].startswith("🔴 api is not well"))
+    await world.standin.wait_for_message(lambda m: m["content"].startswith("🔴 api is DOWN"))
 
 
 async def test_a_deleted_channel_is_known_before_the_next_alarm_and_said_elsewhere(world: World) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from opsbot.config import Alerts
+from opsbot.core.message import plain
 from opsbot.core.model import Acknowledgement, Silence
 from opsbot.monitoring.reminders import ReminderScheduler
 from opsbot.store import acks, incident_repository
@@ -43,8 +44,8 @@ async def test_reminders_reply_to_the_card_with_growing_distance_and_end_with_th
     await goes_by(world, 100, reminder_scheduler(world), step=10)
     _, first, second = world.posted()
     assert first["message_reference"]["message_id"] == card["id"]
-    assert "api has not been well for 30 m, and nobody has acknowledged it" in first["content"]
-    assert "for 1 h 30 m" in second["content"]
+    assert "api is DOWN: http: answered 500. Not acknowledged after 30 m." in first["content"]
+    assert "after 1 h 30 m" in second["content"]
     assert not first["flags"] & 1 << 12
     await world.recover()
     await goes_by(world, 600, reminder_scheduler(world), step=60)
@@ -70,7 +71,7 @@ async def test_an_acknowledgement_stops_reminders_and_escalation(world: World) -
     await world.store.write(acks.acknowledge, Acknowledgement(1, "Mia", "on it", world.now()))
     await goes_by(world, 600, reminder_scheduler(world, role), step=60)
     assert len(world.posted()) == 1
-    await world.store.write(acks.void, 1, "check tcp is down too", world.now())
+    await world.store.write(acks.void, 1, plain("check tcp is down too"), world.now())
     await goes_by(world, 40, reminder_scheduler(world, role), step=10)
     assert len(world.posted()) == 4, "it got worse; the escalation; a reminder"
 
@@ -104,7 +105,7 @@ async def test_the_escalation_pings_the_role_and_nobody_else_once(world: World) 
     role = world.standin.add_role("on call", mentionable=True)
     await world.start()
     await world.incident(cause="@everyone <@&100000000000000024> http: answered 500")
-    await world.standin.wait_for_message(lambda m: "is not well" in m["content"])
+    await world.standin.wait_for_message(lambda m: "is DOWN" in m["content"])
     await world.all_told()
     await goes_by(world, 20, reminder_scheduler(world, role), step=5)
     pings = [ping for ping in world.standin.store.pings if ping.roles or ping.everyone or ping.users]

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from opsbot.core.subjects import OPSBOT
 from opsbot.daemon import crash_loop
+from opsbot.messages import render
 from opsbot.store import incident_repository, outbox
 from tests.cogs.world import World, text_of
 
@@ -48,9 +49,9 @@ async def test_three_within_an_hour_are_an_incident_though_an_hour_of_messages_e
     await world.all_told()
     (incident,) = (await world.store.read(incident_repository.open_incidents)).values()
     assert incident.service == OPSBOT
-    assert incident.cause == "ended 3 times within 50 m without being told to"
+    assert render(incident.cause) == "ended 3 times within 50 m without being stopped"
     (card,) = [message for message in world.posted() if "opsbot itself" in message["content"]]
-    assert card["content"].startswith("🔴 opsbot itself is not well: ended 3 times within 50 m")
+    assert card["content"].startswith("🔴 opsbot itself: ended 3 times within 50 m")
     assert "`journalctl -u opsbot` says how each one ended" in text_of(card)
 
 
@@ -65,7 +66,7 @@ async def test_while_the_incident_is_open_all_returns_are_one_message_and_calm_e
     world.parts.shift += 2 * MINUTE
     await crash_loop.look(world.engine)
     assert await world.store.read(incident_repository.open_incidents) == {}
-    await world.until(lambda: any("opsbot itself was not well for" in text_of(each) for each in world.posted()))
+    await world.until(lambda: any("opsbot itself needed attention for" in text_of(each) for each in world.posted()))
     await crash_loop.look(world.engine)  # nothing to end
 
 

@@ -7,7 +7,9 @@ from datetime import timedelta
 from typing import Any
 
 from opsbot.core.deployment import Phase
-from opsbot.core.model import NotificationKind, Silence
+from opsbot.core.incident import IncidentEventKind, event
+from opsbot.core.message import plain
+from opsbot.core.model import Evidence, NotificationKind, Silence
 from opsbot.store import incident_repository, outbox
 from tests.cogs.world import BRISK, Json, World, buttons_of, text_of
 
@@ -21,13 +23,13 @@ def contents(world: World) -> list[str]:
 async def test_an_alarm_is_a_card_and_its_end_stands_in_its_thread(world: World) -> None:
     await world.start()
     await world.incident()
-    card = await world.standin.wait_for_message(lambda m: "api is not well" in m["content"])
+    card = await world.standin.wait_for_message(lambda m: "api is DOWN" in m["content"])
     assert buttons_of(card) == ["Acknowledge", "Silence 1 h", "Restart", "Roll back", "Logs"]
     assert "answered 500" in text_of(card)
     assert "bang" in text_of(card)
     await world.recover()
-    end = await world.standin.wait_for_message(lambda m: "well again" in m["content"], channel_id=int(card["id"]))
-    assert "api is well again after" in end["content"]
+    end = await world.standin.wait_for_message(lambda m: "recovered after" in m["content"], channel_id=int(card["id"]))
+    assert "api recovered after" in end["content"]
     assert "restarted by opsbot" in end["content"]
     assert not card["flags"] & 1 << 12
     await world.standin.wait_for_message(lambda m: m["id"] == card["id"] and buttons_of(m) == ["Logs"])
@@ -40,7 +42,7 @@ async def test_without_the_right_to_make_threads_the_end_is_a_silent_reply(world
     await world.incident()
     await world.recover()
     reply = await world.standin.wait_for_message(lambda m: m["type"] == 19)
-    assert "api is well again after" in reply["content"]
+    assert "api recovered after" in reply["content"]
     assert reply["flags"] & 1 << 12, "the end of a trouble wakes nobody"
     await world.all_told()
     assert len(world.posted()) == 2
@@ -63,7 +65,7 @@ async def test_what_came_and_went_while_discord_was_away_is_told_in_order_and_sa
     assert "a word between" in second["content"]
     _, opened, third = world.thread(first)
     assert "http: answered 500" in opened["content"]
-    assert "well again" in third["content"]
+    assert "recovered after" in third["content"]
     assert all("sent 14 m late: Discord was away" in m["content"] for m in (second, third))
     assert "sent 14 m" in first["content"]
 
@@ -195,7 +197,9 @@ async def test_a_silenced_alarm_comes_when_the_silence_ends_and_deployments_do_n
     assert len(world.posted()) == 1
     said = f"-# was silenced until <t:{int(until.timestamp())}:f>"
     card = await world.standin.wait_for_message(lambda m: "#i1" in text_of(m) and said in m["content"])
-    await world.store.write(incident_repository.change_incident, 1, world.now(), deed="a deed after it")
+    await world.store.write(
+        incident_repository.add_event, 1, event(IncidentEventKind.NOTE, world.now(), text="a deed after it")
+    )
     world.feed.publish("incident", 1)
     edited = await world.standin.wait_for_message(lambda m: m["id"] == card["id"] and "a deed after it" in text_of(m))
     assert said in edited["content"]
@@ -208,20 +212,25 @@ async def test_a_deployment_that_went_wrong_is_told_in_a_message_of_its_own_and_
     good = await world.deployment(service="worker")
     await world.change(good, phase=Phase.LIVE, live_at=world.now())
     bad = await world.deployment(release_from="r1")
-    await world.change(bad, phase=Phase.UNDONE, failed_in=Phase.VERIFYING, note="answered 500")
+    await world.change(bad, phase=Phase.UNDONE, failed_in=Phase.VERIFYING, note=plain("answered 500"))
     reply = await world.standin.wait_for_message(lambda m: m["type"] == 19)
     await world.all_told()
-    assert "failed in verify and was undone" in reply["content"]
+    assert "api: verification of" in reply["content"]
     assert len(world.posted()) == 3
 
 
 async def test_a_human_is_called_in_a_message_of_its_own(world: World) -> None:
     await world.start()
     opened = await world.incident()
-    await world.store.write(incident_repository.call_human, opened.id, "3 restarts did not help", world.now())
+    await world.store.write(
+        incident_repository.escalate, opened.id, plain("3 restarts did not help"), world.now(), Evidence()
+    )
     world.feed.publish("notice")
     reply = await world.standin.wait_for_message(lambda m: m["type"] == 19)
-    assert "A human is needed for api: 3 restarts did not help (http: answered 500)." in reply["content"]
+    assert (
+        "api needs attention: automatic recovery gave up: 3 restarts did not help (http: answered 500)."
+        in reply["content"]
+    )
     assert not reply["flags"] & 1 << 12
     assert "Restart" in buttons_of(reply)
 
@@ -236,7 +245,7 @@ async def test_an_update_can_be_deployed_from_its_notice(world: World) -> None:
     assert "Better" in text_of(message)
     assert "+2 more" in text_of(message)
     answer = await world.person("deployer").click(message, "Deploy")
-    assert "began" in (await answer.final())["content"]
+    assert "started" in (await answer.final())["content"]
 
 
 def _saying(words: str) -> Callable[[Json], bool]:

@@ -13,7 +13,7 @@ from opsbot.bot.link import Link
 from opsbot.config import Check, CheckKind, Config, Drain
 from opsbot.core.deployment import Phase, advance
 from opsbot.core.health import ProbeCode, Verdict
-from opsbot.core.message import message
+from opsbot.core.message import message, plain
 from opsbot.messages import render
 from opsbot.monitoring.presence_cache import PresenceCache
 from opsbot.standin.state import Intent
@@ -143,16 +143,16 @@ async def test_the_card_of_one_that_waits_has_a_button_that_ends_the_wait(tmp_pa
         assert "may not use now" in text_of(await refused.final())
         pressed = await world.person("deployer").click(message, "Now")
         # Nothing works on this one: it was only written down.
-        assert f"Deployment {value.id} of api does not wait any more" in text_of(await pressed.final())
+        assert f"Deployment {value.id} of api is not waiting any more" in text_of(await pressed.final())
         words = "0123456789, which main points to now"
-        aside = await world.store.write(ledger.save, advance(value, Phase.ASIDE, world.now(), words))
+        aside = await world.store.write(ledger.save, advance(value, Phase.ASIDE, world.now(), plain(words)))
         world.feed.publish("deployment", value.id)
-        await world.until(lambda: f"stands aside for {words}. If that one fails before it is ready," in card_of(world))
+        await world.until(lambda: f"waits; {words} supersedes it once that is ready" in card_of(world))
         assert "Now" not in buttons_of(world.posted()[-1])
-        ended = advance(aside, Phase.REPLACED, world.now(), f"replaced by {words}.")
+        ended = advance(aside, Phase.REPLACED, world.now(), plain(words))
         await world.store.write(ledger.save, ended)
         world.feed.publish("deployment", value.id)
-        await world.until(lambda: "was replaced by 0123456789, which main points to now." in card_of(world))
+        await world.until(lambda: "was superseded by 0123456789, which main points to now." in card_of(world))
         assert world.posted()[-1]["id"] == message["id"], "an edit: nobody is woken for it"
         assert "Now" not in buttons_of(world.posted()[-1])
 

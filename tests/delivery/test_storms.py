@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from opsbot.config import Config
-from opsbot.core.model import Acknowledgement, NotificationKind
+from opsbot.core.message import plain
+from opsbot.core.model import Acknowledgement, Evidence, NotificationKind
 from opsbot.core.storm import SETTLE
 from opsbot.store import acks, deliveries, incident_repository, outbox, storms
 from tests.cogs.world import Json, World, config_for, open_world, text_of
@@ -75,7 +76,7 @@ async def test_the_first_are_told_by_themselves_and_the_rest_by_one_message_that
     alone = cards(world)
     together = [name for name in NAMES if f"**{name}**" in text_of(storm)]
     assert sorted(alone + together) == list(NAMES), "each alarm once"
-    assert f"🔴 {len(together)} services became unwell" in storm["content"]
+    assert f"🔴 {len(together)} services went down" in storm["content"]
     assert not storm["flags"] & 1 << 12
     assert len(await world.store.read(incident_repository.open_incidents)) == 40, "each is an incident of its own"
     assert not [one for one in world.standin.requests if one.status == 429]
@@ -89,15 +90,15 @@ async def test_what_came_together_and_went_is_said_by_that_message_and_needs_no_
     await world.all_told(30)
     assert cards(world) == [], "all of them waited"
     assert len(world.posted()) == 1
-    await world.store.write(incident_repository.call_human, 3, "it did not help", world.now())
+    await world.store.write(incident_repository.escalate, 3, plain("it did not help"), world.now(), Evidence())
     for name in NAMES[:20]:
         await world.recover(name)
     await true_cards(world)
-    assert "Of 40 services that became unwell at once, 20 still are: s20, " in storm_of(world)["content"]
+    assert "Of 40 services that went down at once, 20 still are: s20, " in storm_of(world)["content"]
     for name in NAMES[20:]:
         await world.recover(name)
     await true_cards(world)
-    assert storm_of(world)["content"] == "🟢 40 services were unwell at once. All are well again."
+    assert storm_of(world)["content"] == "🟢 40 services were down at once. All have recovered."
     await later(world, 20)
     assert len(world.posted()) == 1
     rows = await world.store.read(lambda db: list(db.execute("SELECT gone FROM notices WHERE kind = 'storm'")))
@@ -115,7 +116,7 @@ async def test_a_storm_that_is_over_before_it_can_be_told_wakes_nobody(world: Wo
         await world.recover(name)
     world.standin.faults.back()
     await world.all_told(40)
-    assert "All are well again" in storm_of(world)["content"]
+    assert "All have recovered" in storm_of(world)["content"]
     assert waking(world) == 0
 
 
@@ -127,9 +128,9 @@ async def test_the_few_that_remain_get_their_cards_which_wake_and_keep_their_cal
     await world.all_told(30)
     for name in NAMES[3:]:
         await world.recover(name)
-    await world.store.write(incident_repository.call_human, 1, "it did not help", world.now())
+    await world.store.write(incident_repository.escalate, 1, plain("it did not help"), world.now(), Evidence())
     await true_cards(world)
-    assert "A human is needed for 1." in storm_of(world)["content"]
+    assert "1 needs attention." in storm_of(world)["content"]
     await later(world, 4)
     assert cards(world) == []
     by_then, begun = world.now() + timedelta(minutes=20), world.now() - timedelta(hours=1)
@@ -141,7 +142,7 @@ async def test_the_few_that_remain_get_their_cards_which_wake_and_keep_their_cal
     assert len(world.thread(world.posted()[1])) > 1
     await world.recover("s01")
     await world.all_told()
-    assert any("is well again after" in message["content"] for message in world.thread(world.posted()[2]))
+    assert any("recovered after" in message["content"] for message in world.thread(world.posted()[2]))
 
 
 async def test_killed_while_it_tells_of_a_storm_it_tells_each_once(world: World) -> None:
@@ -193,7 +194,7 @@ async def test_all_of_a_storm_is_taken_with_one_button_and_its_message_says_by_w
     await world.recover("s00")
     await world.store.write(acks.acknowledge, Acknowledgement(2, "somebody", "mine", world.now()))
     await true_cards(world)
-    assert "👀 1 of them are taken by somebody." in storm_of(world)["content"]
+    assert "👀 1 of them are acknowledged by somebody." in storm_of(world)["content"]
 
     refused = await world.person("viewer").click(storm_of(world), "Acknowledge all")
     assert (await refused.final())["content"].startswith("✋")
@@ -202,10 +203,10 @@ async def test_all_of_a_storm_is_taken_with_one_button_and_its_message_says_by_w
     assert form.modal["title"] == "Acknowledge 38 incidents"
     slow = await world.person("deployer").click(storm_of(world), "Acknowledge all")
     answer = await world.person("operator").submit(form.modal, {"reason": "the *switch* is dead"})
-    assert (await answer.final())["content"].startswith("These 38 incidents are yours: no reminders")
+    assert (await answer.final())["content"].startswith("38 incidents acknowledged. Reminders")
     await true_cards(world)
     card = storm_of(world)
-    assert "👀 operator, somebody are on it." in card["content"]
+    assert "👀 Acknowledged by operator, somebody." in card["content"]
     assert "👀 operator" in text_of(card)
     assert card["components"] == [], "there is nothing left to take"
     kept = await world.store.read(acks.acknowledgement, 40)
@@ -214,7 +215,7 @@ async def test_all_of_a_storm_is_taken_with_one_button_and_its_message_says_by_w
     late = await world.person("deployer").submit(slow.modal, {"reason": "me too"})
     assert "Nothing of it is open and not taken" in (await late.final())["content"]
 
-    await world.store.write(acks.void, 40, "another check failed", world.now())
+    await world.store.write(acks.void, 40, plain("another check failed"), world.now())
     await true_cards(world)
     assert "Acknowledge all" in str(storm_of(world)["components"])
     again = Acknowledgement(40, "operator", "still at it", world.now())
@@ -231,4 +232,4 @@ async def test_what_all_of_them_say_is_said_first(world: World) -> None:
     await world.start(wait=False)
     world.standin.faults.back()
     await world.all_told(30)
-    assert storm_of(world)["content"].endswith("All of them say the same: check http: no connection to 10.0.0.7.")
+    assert storm_of(world)["content"].endswith("All have the same cause: check http: no connection to 10.0.0.7.")

@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
-from opsbot.core.model import NotificationKind
+from opsbot.core.incident import IncidentEventKind, event
+from opsbot.core.message import plain
+from opsbot.core.model import Evidence, NotificationKind
 from opsbot.store import incident_repository, outbox
 from tests.cogs.world import Json, World, text_of
 
@@ -14,7 +16,8 @@ MANY = r"/channels/\d+/messages$"
 
 
 async def deed(world: World, number: int, text: str, **more: Any) -> None:
-    await world.store.write(incident_repository.change_incident, number, world.now(), deed=text, **more)
+    note = event(IncidentEventKind.NOTE, world.now(), text=text)
+    await world.store.write(incident_repository.add_event, number, note, **more)
     world.feed.publish("notice")
     world.feed.publish("incident", number)
 
@@ -41,7 +44,7 @@ async def test_the_timeline_is_written_in_order_each_line_once(world: World) -> 
     assert "it may be started <t:1772366400:R>" in world.thread(card)[5]["content"]
     said = lines(world, card)
     assert said[:4] == ["http: answered 500", "restart 1 of 3", "restart 2 of 3", "restart 3 of 3"]
-    assert "well again" in said[-1]
+    assert "recovered after" in said[-1]
     assert len(world.posted()) == 1
     thread = world.standin.state.channels[int(card["id"])]
     assert thread.name == "api: http: answered 500"
@@ -62,7 +65,7 @@ async def test_equal_lines_of_one_second_in_doubt_are_each_told_once(world: Worl
     card = await opened(world)
     at = world.now()
     for _ in range(3):
-        await world.store.write(outbox.line, 1, "api", at, "died again")
+        await world.store.write(outbox.line, 1, "api", event(IncidentEventKind.DIED, at))
     world.feed.publish("notice")
     await world.all_told()
     await world.kill()
@@ -70,7 +73,7 @@ async def test_equal_lines_of_one_second_in_doubt_are_each_told_once(world: Worl
     world.standin.store._nonces.clear()
     await world.start()
     await world.all_told()
-    assert lines(world, card)[1:] == ["died again"] * 3
+    assert lines(world, card)[1:] == ["process died again"] * 3
 
 
 def _forget_lines(db: Any) -> None:
@@ -111,7 +114,7 @@ async def test_a_deleted_thread_is_made_anew_and_says_so(world: World) -> None:
     assert said == [
         "restart 1 of 3",
         "restart 2 of 3",
-        "the thread before this one was deleted; the timeline goes on here",
+        "the thread before this one was deleted; the timeline continues here",
     ]
     await world.standin.wait_for_message(lambda m: f"<#{thread.id}>" in text_of(m))
 
@@ -162,7 +165,7 @@ async def test_a_locked_thread_is_said_in_the_channel_once_and_the_end_comes_the
     await deed(world, 1, "restart 2 of 3")
     await world.recover()
     await world.all_told()
-    _, told, end = sorted(world.posted(), key=lambda m: "well again" in m["content"])
+    _, told, end = sorted(world.posted(), key=lambda m: "recovered after" in m["content"])
     assert "locked" in told["content"]
     assert end["type"] == 19
     assert len(world.thread(card)) == 2
@@ -172,11 +175,13 @@ async def test_a_line_does_not_keep_an_alarm_waiting(world: World) -> None:
     await world.start()
     await opened(world)
     for number in range(8):
-        await world.store.write(outbox.line, 1, "api", world.now(), f"deed {number}")
+        await world.store.write(
+            outbox.line, 1, "api", event(IncidentEventKind.NOTE, world.now(), text=f"deed {number}")
+        )
     await world.incident("worker")
     untold = await world.store.read(outbox.pending, world.now())
     assert untold[0].kind is NotificationKind.INCIDENT
-    await world.standin.wait_for_message(lambda m: "worker is not well" in m["content"])
+    await world.standin.wait_for_message(lambda m: "worker is DOWN" in m["content"])
     await world.all_told(30)
     await world.standin.wait_for_message(lambda m: "deed 7" in m["content"], channel_id=None)
 
@@ -203,15 +208,15 @@ def _operator(world: World) -> Any:
 async def test_a_call_for_a_human_that_comes_when_it_is_over_says_so_and_wakes_nobody(world: World) -> None:
     world.standin.faults.away()
     await world.incident("api")
-    await world.store.write(incident_repository.call_human, 1, "it did not help", world.now())
+    await world.store.write(incident_repository.escalate, 1, plain("it did not help"), world.now(), Evidence())
     await world.recover("api")
     await world.start(wait=False)
     world.standin.faults.back()
     await world.all_told(30)
     assert not [message for message in world.posted() if "🚨" in message["content"]]
-    said = "A human was needed for api: it did not help"
+    said = "api needed attention: automatic recovery gave up: it did not help"
     (late,) = (message for message in world.posted() if said in message["content"])
-    assert "It is well again since <t:" in late["content"]
+    assert "Resolved at <t:" in late["content"]
     assert late["flags"] & 1 << 12
 
 

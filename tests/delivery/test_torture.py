@@ -21,7 +21,9 @@ from typing import Any
 
 import pytest
 
+from opsbot.core.incident import IncidentEventKind, event
 from opsbot.core.model import NotificationKind
+from opsbot.messages import render
 from opsbot.store import incident_repository, outbox
 from tests.cogs.world import Json, World, open_world, text_of
 from tests.delivery.nursery import Nursery
@@ -66,14 +68,15 @@ class Torture:
             await world.engine.tell("api", f"word {self.words}", level="warning", key=f"w{self.words}")
         elif what < 0.6 and service not in opened:
             incident = await world.incident(service, f"cause {self.chance.random():.9f}")
-            self.lines[incident.id] = [incident.cause]
+            self.lines[incident.id] = [render(incident.cause)]
         elif what < 0.8 and service in opened:
             await world.recover(service)
         elif service in opened:
             number = opened[service].id
             text = f"deed {len(self.lines[number])}"
             self.lines[number].append(text)
-            await world.store.write(incident_repository.change_incident, number, world.now(), deed=text)
+            note = event(IncidentEventKind.NOTE, world.now(), text=text)
+            await world.store.write(incident_repository.add_event, number, note)
 
     def break_something(self) -> None:
         faults, draw = self.world.standin.faults, self.chance
@@ -196,9 +199,9 @@ async def _each_once_and_in_order(torture: Torture) -> None:
     for number, lines in torture.lines.items():
         card = next(message for message in posted if _number(message) == f"i{number}")
         thread = [message["content"].split("\n")[0] for message in world.thread(card)[1:]]
-        said = [text.split("> ")[-1] for text in thread if "well again" not in text]
+        said = [text.split("> ")[-1] for text in thread if "recovered after" not in text]
         assert said == lines, f"the thread of incident {number}"
-        ends = [index for index, text in enumerate(thread) if "well again" in text]
+        ends = [index for index, text in enumerate(thread) if "recovered after" in text]
         assert ends == [len(thread) - 1], f"the end of incident {number} is there once, and last"
 
 

@@ -12,8 +12,10 @@ from pathlib import Path
 
 from opsbot.config import Config
 from opsbot.core.deployment import Phase
+from opsbot.core.message import plain
 from opsbot.store import audit, incident_repository, ledger, outbox
 from tests.cogs.world import World, open_world, text_of
+from tests.fixtures.said import done
 
 BAD, GOOD = "b" * 40, "a" * 40
 STEPS = [["fetch main", "fetching", 0.0, 1.0, True, "", "", ""], ["verify", "verifying", 1.0, None, None, "", "", ""]]
@@ -87,14 +89,15 @@ async def test_all_of_it_is_there_and_each_untold_notice_is_told_once(tmp_path: 
         under_way = await read(ledger.unfinished)
         assert [(each.id, each.phase, len(each.steps)) for each in under_way] == [(3, Phase.VERIFYING, 2)]
         assert [each.id for each in await read(ledger.deployments)] == [3, 2, 1]
-        assert await read(ledger.quarantined, "worker") == {BAD: "npm ci"}
+        blocked = await read(ledger.quarantined, "worker")
+        assert {commit: each.reason for commit, each in blocked.items()} == {BAD: plain("npm ci")}
         hold = await read(ledger.hold, "worker")
         assert hold is not None
-        assert hold.reason == "a freeze"
+        assert hold.reason == plain("a freeze")
         opened = await read(incident_repository.open_incidents)
         assert {name: each.id for name, each in opened.items()} == {"api": 2, "worker": 3}
-        assert opened["api"].evidence.checks == (("http", "answered 500"),)
-        assert [deed.text for deed in opened["api"].deeds] == ["restarted"]
+        assert opened["api"].evidence.checks == (("http", plain("answered 500")),)
+        assert done(opened["api"]) == ["restarted"]
         assert opened["worker"].called_at is not None
         assert [each.id for each in await read(incident_repository.incidents)] == [3, 2, 1]
         assert len(await read(audit.entries)) == 1
@@ -108,5 +111,5 @@ async def test_all_of_it_is_there_and_each_untold_notice_is_told_once(tmp_path: 
         await world.all_told()
         assert marks(world) == ["#n9", "#n6", "#d3", "#i2"]
         card = next(each for each in world.posted() if "#i2" in text_of(each))
-        assert len([one for one in world.thread(card) if "well again" in text_of(one)]) == 1
+        assert len([one for one in world.thread(card) if "recovered after" in text_of(one)]) == 1
         assert await read(outbox.pending, world.now()) == []

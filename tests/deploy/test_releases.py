@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from opsbot.core.patterns import fits
-from opsbot.deploy.disk import remove, used
-from opsbot.deploy.occupants import MARK, end_marked, occupants
 from opsbot.deploy.releases import About, ReleaseError, Releases
+from opsbot.filesystem.disk import remove, used
+from opsbot.filesystem.processes_in_folder import MARK, end_marked, processes_in
 from tests.fixtures.sample import make_service
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -41,7 +41,7 @@ def test_a_release_is_named_by_time_and_commit_and_numbered_when_that_stands(rel
 def test_a_release_that_is_not_complete_cannot_be_switched_to(releases: Releases) -> None:
     name = releases.name("a" * 40, NOW)
     releases.begin(name)
-    with pytest.raises(ReleaseError, match="is not there"):
+    with pytest.raises(ReleaseError, match="release-gone"):
         releases.switch(name)
     assert releases.leftovers([]) == [name]
     releases.discard(name)
@@ -75,7 +75,7 @@ def test_the_link_is_there_at_every_moment_of_a_switch(releases: Releases) -> No
 def test_the_live_release_is_never_removed(releases: Releases) -> None:
     name = made(releases, "a")
     releases.switch(name)
-    with pytest.raises(ReleaseError, match="is live"):
+    with pytest.raises(ReleaseError, match="release-live"):
         releases.discard(name)
     assert releases.surplus([], [], [name]) == []
     assert releases.stands(name)
@@ -126,7 +126,7 @@ async def test_marked_processes_are_ended_and_no_others(tmp_path: Path) -> None:
         for each in sleeps[1:]:
             each.kill()
             await each.wait()
-    assert await asyncio.to_thread(occupants, [tmp_path]) == {tmp_path: set()}
+    assert await asyncio.to_thread(processes_in, [tmp_path]) == {tmp_path: set()}
 
 
 @pytest.mark.parametrize(

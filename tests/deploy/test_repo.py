@@ -37,7 +37,7 @@ async def test_a_branch_that_becomes_a_folder_of_branches_is_fetched(remote: Rem
     remote.git("push", "-q", "origin", ":feature")
     remote.commit({"x": "2"}, branch="feature/one")
     assert await repository.bring("feature/one") == remote.head()
-    with pytest.raises(BadRefError, match="no branch, tag or commit 'feature'"):
+    with pytest.raises(BadRefError, match=r"ref-unknown.*feature"):
         await repository.bring("feature")
 
 
@@ -52,7 +52,7 @@ async def test_a_commit_that_no_branch_has_any_more_is_fetched_by_its_id(
 
 
 async def test_a_commit_that_is_nowhere_is_said_to_be(repository: Repository) -> None:
-    with pytest.raises((BadRefError, RemoteError), match=r"no branch, tag or commit|not our ref"):
+    with pytest.raises((BadRefError, RemoteError), match=r"ref-unknown|not our ref"):
         await repository.bring("0123456789" * 4)
 
 
@@ -146,7 +146,7 @@ async def test_a_git_at_work_in_the_mirror_keeps_its_locks(repository: Repositor
     lock.touch()
     other = await asyncio.create_subprocess_exec("sleep", "30", cwd=repository.mirror)
     try:
-        with pytest.raises(RemoteError, match="another git works in"):
+        with pytest.raises(RemoteError, match="mirror-busy"):
             await repository.bring()
         assert lock.exists()
     finally:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from opsbot.deploy.steps import StepResult, environment, run_step
+from tests.fixtures.said import said
 
 
 async def run(tmp_path: Path, *command: str, seconds: float = 10, most: int = 10_000_000) -> StepResult:
@@ -29,7 +30,7 @@ async def test_output_is_kept_whole_and_its_last_lines_are_clean(tmp_path: Path)
     result = await run(tmp_path, sys.executable, "-u", "-c", script)
     assert not result.ok
     assert result.lasting
-    assert result.text == "exit status 3"
+    assert said(result.ending) == "exit status 3"
     assert result.tail.splitlines() == [f"line {i}" for i in range(16, 30)] + ["no end"]
     assert (tmp_path / "out/1.log").read_bytes().count(b"\x1b[31mline") == 30
 
@@ -50,7 +51,7 @@ async def test_a_step_over_its_time_dies_with_all_its_children(tmp_path: Path, t
     assert time.monotonic() - began < 60
     assert not result.ok
     assert not result.lasting
-    assert result.text == "it was not done after 300 ms and was killed with all its processes"
+    assert said(result.ending) == "not done after 300 ms; killed with all its processes"
     assert await gone_soon(int(result.tail.split()[0]))
 
 
@@ -129,7 +130,7 @@ async def test_what_cannot_be_started_is_said_in_words(tmp_path: Path, command: 
     (tmp_path / "odd").chmod(0o755)
     result = await run(tmp_path, command)
     assert not result.ok
-    assert text in result.text
+    assert text in said(result.ending)
 
 
 async def test_a_step_that_runs_out_of_space_is_not_the_commits_fault(tmp_path: Path) -> None:
@@ -140,5 +141,5 @@ async def test_a_step_that_runs_out_of_space_is_not_the_commits_fault(tmp_path: 
 
 async def test_a_step_killed_from_outside_is_not_the_commits_fault(tmp_path: Path) -> None:
     result = await run(tmp_path, "sh", "-c", "kill -9 $$")
-    assert result.text == "killed by SIGKILL (out of memory, or somebody killed it)"
+    assert said(result.ending) == "killed by SIGKILL (out of memory, or by somebody)"
     assert not result.lasting

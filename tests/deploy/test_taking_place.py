@@ -8,12 +8,14 @@ import pytest
 
 from opsbot.core.access import Origin, itself
 from opsbot.core.deployment import Deployment, DeploymentKind, DeploymentRequest, Hold, Phase, RefusalReason, Refused
+from opsbot.core.message import plain
 from opsbot.deploy import deployer
-from opsbot.deploy.place import Place
-from opsbot.deploy.upkeep import put_right
-from opsbot.source.poll import Poller
+from opsbot.deploy.poll import Poller
+from opsbot.deploy.reconcile import put_right
+from opsbot.deploy.target import DeployTarget
 from opsbot.store import ledger
 from tests.deploy.test_waiting import WORDS, Room, ends, waits
+from tests.fixtures.said import said
 from tests.fixtures.sample import Remote, make_service, person
 from tests.fixtures.stage import Stage, clock, open_stage, until
 
@@ -56,9 +58,8 @@ async def test_the_good_one_goes_on_waiting_when_the_newer_one_fails_to_install_
         failed = await stage.deployer.wait(polled.deployment or 0)
         assert failed.phase is Phase.FAILED
         assert failed.let_go_on == failed.instead_of == waited.id
-        goes_on = f"{good[:10]} was ready before it and goes on waiting (deployment {waited.id})."
-        assert failed.note.endswith(goes_on)
-        assert await stage.store.read(ledger.quarantined, "web") == {bad: failed.note.removesuffix(f" {goes_on}")}
+        blocked = await stage.store.read(ledger.quarantined, "web")
+        assert {commit: each.reason for commit, each in blocked.items()} == {bad: failed.note}
         await until(partial(waits, stage, waited.id), 15)
         assert (await poller.poll("web")).outcome == "no-news"  # it is not given up for what is quarantined
         assert await stage.version() == "1"
@@ -141,10 +142,11 @@ async def test_one_that_goes_on_is_still_heeding_a_hold(tmp_path: Path, remote: 
         newer = await stage.ask(ref=remote.version("3", files=files), actor=itself(Origin.POLL))
         assert isinstance(newer, Deployment)
         await until(lambda: is_in(stage, newer.id, Phase.INSTALLING), 15)
-        await stage.store.write(ledger.put_hold, Hold("web", "ada", "a meeting", clock()))
+        await stage.store.write(ledger.put_hold, Hold("web", "ada", plain("a meeting"), clock()))
         (stage.releases.directory / "go").touch()
         ended = await stage.deployer.wait(waited.id)
-        assert (ended.phase, ended.note) == (Phase.SKIPPED, "web is held by ada: a meeting. Resume it first.")
+        assert ended.phase is Phase.SKIPPED
+        assert said(ended.note) == "deploys of web are paused by ada: a meeting. Resume first."
         assert await phase_of(stage, newer.id) is Phase.FAILED
         await until(lambda: _folders(stage, 1))
 
@@ -198,8 +200,8 @@ async def test_a_newer_one_that_installs_and_is_undone_names_the_one_that_was_gi
         room.words = ""
         ended = await stage.deployer.wait(newer.id)
         assert ended.phase is Phase.UNDONE
-        lost = f"{good[:10]}, which waited before it, is not deployed any more: /deploy service:web ref:{good[:10]}."
-        assert lost in ended.note
+        lost = f"is not deployed any more: /deploy service:web ref:{good[:10]}."
+        assert lost in said(ended.note)
         assert (await stage.deploy(good[:10])).phase is Phase.LIVE
         await stage.assert_well("2")
 
@@ -232,7 +234,7 @@ async def test_one_that_waited_goes_on_once_the_folders_are_put_right_and_not_be
         room.words = WORDS
         waited = await waiting(stage, remote.version("2"))
 
-    async def late(place: Place, *, busy: bool) -> None:
+    async def late(place: DeployTarget, *, busy: bool) -> None:
         await asyncio.sleep(1.0)  # as on a host that can hardly breathe
         await put_right(place, busy=busy)
 

@@ -15,6 +15,7 @@ from opsbot.core.message import message, plain
 from opsbot.deploy.verify import Judgement, Verifier
 from opsbot.services.port import Activity, ServiceState
 from tests.fixtures.fake_manager import FakeManager
+from tests.fixtures.said import said
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,12 +82,15 @@ async def judge(
 @pytest.mark.parametrize("looks", ["+++", "---+", "+-+", "+--+--+", "-----------+--+"])
 async def test_looks_that_recover_do_not_condemn(looks: str) -> None:
     judged = await judge(looks)
-    assert judged == Judgement(ok=True, text="its check passed for 300 ms")
+    assert (judged.ok, said(judged.message)) == (True, "its check passed for 300 ms")
 
 
 async def test_as_many_failures_in_a_row_as_fall_condemn() -> None:
     judged = await judge("+++---", soak=5)
-    assert judged == Judgement(ok=False, text="health passed at first, then failed 3 times in a row: answered 500")
+    assert (judged.ok, said(judged.message)) == (
+        False,
+        "health passed at first, then failed 3 times in a row: answered 500",
+    )
 
 
 async def test_a_soak_does_not_end_on_a_failing_look() -> None:
@@ -95,17 +99,17 @@ async def test_a_soak_does_not_end_on_a_failing_look() -> None:
 
 async def test_a_check_that_never_passes_is_waited_for_and_named() -> None:
     judged = await judge("-" * 1000, within=0.3)
-    assert judged == Judgement(ok=False, text="not well 300 ms after its start: health: answered 500")
+    assert (judged.ok, said(judged.message)) == (False, "not healthy 300 ms after its start: health: answered 500")
 
 
 async def test_what_cannot_be_asked_condemns_nothing_and_is_not_said_to_have_passed() -> None:
     seen = replace(CHECK, name="seen", kind=CheckKind.PRESENCE)
     judged = await judge("", checks=(CHECK, seen), prober=Blind("seen"))
-    assert judged == Judgement(ok=True, text="its check passed for 300 ms; not asked: seen")
+    assert (judged.ok, said(judged.message)) == (True, "its check passed for 300 ms; unknown: seen")
 
 
 async def test_with_no_check_it_must_stay_alive() -> None:
-    assert await judge("", checks=()) == Judgement(ok=True, text="it stayed alive for 300 ms")
+    assert said((await judge("", checks=())).message) == "it kept running for 300 ms"
 
 
 async def test_a_death_ends_it_at_once() -> None:
@@ -115,8 +119,8 @@ async def test_a_death_ends_it_at_once() -> None:
     judged = await judge("", soak=30, manager=manager)
     assert asyncio.get_running_loop().time() - began < 0.2
     assert not judged.ok
-    assert judged.text.startswith("it died")
-    assert "killed by SIGSEGV" in judged.text
+    assert said(judged.message).startswith("the service died")
+    assert "killed by SIGSEGV" in said(judged.message)
 
 
 async def test_another_run_is_a_death_though_it_runs_now() -> None:
@@ -125,7 +129,7 @@ async def test_another_run_is_a_death_though_it_runs_now() -> None:
     judged = await judge("", manager=manager)
     assert not judged.ok
     assert not judged.disturbed
-    assert "it died" in judged.text
+    assert "the service died" in said(judged.message)
 
 
 async def test_another_run_that_the_manager_did_not_make_is_not_what_this_deploy_started() -> None:
@@ -133,14 +137,14 @@ async def test_another_run_that_the_manager_did_not_make_is_not_what_this_deploy
     manager.now = ServiceState(Activity.RUNNING, 78, "run 2", datetime.now(UTC))
     judged = await judge("", manager=manager)
     assert not judged.ok
-    assert "does not run what was started any more: somebody else restarted it" in judged.text
+    assert "was restarted by somebody else" in said(judged.message)
     assert judged.disturbed, "it says nothing of the release"
 
 
 async def test_a_process_of_another_release_is_not_the_new_one() -> None:
     manager = Played()
     manager.now = ServiceState(Activity.RUNNING, 77, "run 1", datetime.now(UTC), release=Path("/srv/old"))
-    assert (await judge("", manager=manager)).text == "it runs old and not "
+    assert said((await judge("", manager=manager)).message) == "the service runs old and not "
 
 
 def several(**second: Any) -> ServiceState:
@@ -170,24 +174,24 @@ async def judge_units(now: ServiceState, looks: str = "", part: str = "") -> Jud
 
 
 async def test_each_unit_has_to_stay_in_its_run_and_the_one_that_does_not_is_named() -> None:
-    assert (await judge_units(several())).text == "all 2 checks passed for 300 ms"
+    assert said((await judge_units(several())).message) == "all 2 checks passed for 300 ms"
     judged = await judge_units(several(run="c", restarts=1, exit=message(ExitCode.STATUS, status=3)))
-    assert judged.text.startswith("app@2.service died ")
-    assert judged.text.endswith("after its start (exit 3)")
+    assert said(judged.message).startswith("app@2.service died ")
+    assert said(judged.message).endswith("after its start (exit 3)")
 
 
 async def test_a_unit_is_looked_at_alone_by_its_own_checks() -> None:
     sick = several(activity=Activity.FAILED, exit=message(ExitCode.STATUS, status=3))
-    assert (await judge_units(sick, part=UNITS[0])).text == "its check passed for 300 ms"
+    assert said((await judge_units(sick, part=UNITS[0])).message) == "its check passed for 300 ms"
     assert not (await judge_units(sick, part=UNITS[1])).ok
     judged = await judge_units(several(), "-" * 100, part=UNITS[1])
-    assert judged.text == "not well 1 s after its start: app@2: answered 500"
+    assert said(judged.message) == "not healthy 1 s after its start: app@2: answered 500"
 
 
 async def test_a_unit_that_runs_another_release_fails_it_with_the_mend() -> None:
     judged = await judge_units(several(release=Path("/srv/web/releases/r1")), part=UNITS[1])
     mend = "WorkingDirectory= of app@2.service has to go through /srv/web/current"
-    assert judged.text == f"app@2.service runs r1 and not r2: {mend}"
+    assert said(judged.message) == f"app@2.service runs r1 and not r2: {mend}"
 
 
 async def test_a_mistake_in_a_probe_is_raised_and_not_taken_for_a_sick_service() -> None:

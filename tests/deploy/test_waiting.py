@@ -12,9 +12,10 @@ from opsbot.core.access import Origin, itself
 from opsbot.core.deployment import Deployment, DeploymentKind, DeploymentRequest, Hold, Phase, RefusalReason, Refused
 from opsbot.core.inhibitors import Inhibitors
 from opsbot.core.message import Message, plain
+from opsbot.deploy.poll import Poller
 from opsbot.deploy.waiting import waiting_since
-from opsbot.source.poll import Poller
 from opsbot.store import ledger
+from tests.fixtures.said import said
 from tests.fixtures.sample import Remote, make_service, person
 from tests.fixtures.stage import Stage, clock, open_stage, until
 
@@ -41,7 +42,7 @@ async def waits(stage: Stage, number: int) -> bool:
     found = await stage.store.read(ledger.deployment, number)
     if found is None or found.phase is not Phase.WAITING:
         return False
-    return bool(found.steps) and found.steps[-1].phase is Phase.WAITING and found.steps[-1].note == WORDS
+    return bool(found.steps) and found.steps[-1].phase is Phase.WAITING and said(found.steps[-1].note) == WORDS
 
 
 async def begin(stage: Stage) -> int:
@@ -62,7 +63,7 @@ async def test_it_waits_with_all_prepared_and_goes_on_when_nothing_speaks_agains
         number = await begin(stage)
         found = await stage.store.read(ledger.deployment, number)
         assert found is not None
-        assert found.steps[-1].note == WORDS
+        assert said(found.steps[-1].note) == WORDS
         assert await stage.version() == "1"  # nothing live has changed
         assert len(stage.folders()) == 2
         assert not stage.deployer.busy("web")  # so it is watched, and recovered where it has to be
@@ -70,7 +71,7 @@ async def test_it_waits_with_all_prepared_and_goes_on_when_nothing_speaks_agains
         again = await stage.ask()  # the same commit
         assert isinstance(again, Refused)
         assert again.why is RefusalReason.BUSY
-        assert "`opsbot now web`" in again.text
+        assert "`opsbot now web`" in said(again.message)
         room.words = ""
         assert (await stage.deployer.wait(number)).phase is Phase.LIVE
         await stage.assert_well("2")
@@ -87,7 +88,7 @@ async def test_a_person_ends_the_wait(tmp_path: Path, remote: Remote, port: int)
         assert stage.deployer.hurry(number, "ada")
         ended = await stage.deployer.wait(number)
         assert ended.phase is Phase.LIVE
-        assert "ended by ada" in [step.note for step in ended.steps]
+        assert "ended by ada" in [said(step.note) for step in ended.steps]
         await stage.assert_well("2")
         assert not stage.deployer.hurry(number, "ada")
 
@@ -225,7 +226,7 @@ async def test_newer_commits_take_its_place_and_only_the_newest_goes_live(
         assert await stage.version() == "1"
         replaced = await stage.store.read(ledger.deployment, numbers[0])
         assert replaced is not None
-        assert replaced.note == f"replaced by {commits[1][:10]}, which main points to now."
+        assert said(replaced.note) == f"`{commits[1][:10]}`, which main points to now (deployment {numbers[1]})"
         room.words = ""
         assert (await stage.deployer.wait(numbers[-1])).phase is Phase.LIVE
         await stage.assert_well("4")
@@ -256,7 +257,7 @@ async def test_the_one_that_takes_its_place_has_waited_as_long(tmp_path: Path, r
         remote.version("3")
         await begin(stage)
         assert await stage.store.read(waiting_since, "web") == since
-        await stage.store.write(ledger.put_hold, Hold("web", "ada", "", clock()))
+        await stage.store.write(ledger.put_hold, Hold("web", "ada", None, clock()))
         await until(lambda: _idle(stage), 15)
         await stage.store.write(ledger.lift_hold, "web")
         await begin(stage)  # held meanwhile: this is another wait
@@ -279,10 +280,10 @@ async def test_a_hold_ends_it_and_a_resume_begins_anew(tmp_path: Path, remote: R
         polled = await poller.poll("web")
         assert polled.deployment is not None
         await until(partial(waits, stage, polled.deployment), 15)
-        await stage.store.write(ledger.put_hold, Hold("web", "ada", "a meeting", clock()))
+        await stage.store.write(ledger.put_hold, Hold("web", "ada", plain("a meeting"), clock()))
         ended = await stage.deployer.wait(polled.deployment)
         assert (ended.phase, ended.failed_in) == (Phase.SKIPPED, Phase.WAITING)
-        assert ended.note == "web is held by ada: a meeting. Resume it first."
+        assert said(ended.note) == "deploys of web are paused by ada: a meeting. Resume first."
         room.words = ""
         assert (await poller.poll("web")).outcome == "noted"
         await stage.assert_well("1")
@@ -309,7 +310,7 @@ async def test_what_came_while_opsbot_was_away_is_heeded_before_the_switch(
     room.words = ""
     async with open_stage(tmp_path, service, settle=False, vetoes=room.vetoes) as stage:
         if meanwhile == "held":
-            await stage.store.write(ledger.put_hold, Hold("web", "ada", "", clock()))
+            await stage.store.write(ledger.put_hold, Hold("web", "ada", None, clock()))
         else:
             await stage.store.write(quarantine, commit)
         await stage.deployer.settle()
@@ -319,7 +320,7 @@ async def test_what_came_while_opsbot_was_away_is_heeded_before_the_switch(
 
 
 def quarantine(db: sqlite3.Connection, commit: str) -> None:
-    db.execute("INSERT INTO quarantine (service, commit_id, reason, at) VALUES ('web', ?, 'bad', 0)", (commit,))
+    db.execute("INSERT INTO quarantine (service, commit_id, reason, at) VALUES ('web', ?, '', 0)", (commit,))
 
 
 async def test_a_persons_word_takes_its_place_and_the_poll_leaves_that_alone(
@@ -340,7 +341,7 @@ async def test_a_persons_word_takes_its_place_and_the_poll_leaves_that_alone(
         await until(partial(waits, stage, by_hand.id), 15)
         replaced = await stage.store.read(ledger.deployment, number)
         assert replaced is not None
-        assert replaced.note == f"replaced by {wanted[:10]}, asked for by {person().name}."
+        assert said(replaced.note) == f"`{wanted[:10]}`, requested by {person().name} (deployment {by_hand.id})"
         remote.version("4")
         assert (await poller.poll("web")).outcome == "later"  # what a person named stays
         kept = min(name for name in stage.folders() if wanted[:10] in name)
@@ -370,7 +371,7 @@ async def test_a_branch_that_is_set_back_to_what_runs_takes_it_back(tmp_path: Pa
         assert (await poller.poll("web")).outcome == "no-news"
         ended = await stage.deployer.wait(polled.deployment)
         assert ended.phase is Phase.SKIPPED
-        assert ended.note == f"main points to {live[:10]} again, which runs."
+        assert said(ended.note) == f"main points to `{live[:10]}` again, which is live"
         await stage.assert_well("1")
         await poller.close()
 
@@ -395,4 +396,4 @@ async def test_a_window_that_opens_meanwhile_holds_up_what_nobody_asked_for(
 
 async def _says(stage: Stage, number: int, words: str) -> bool:
     found = await stage.store.read(ledger.deployment, number)
-    return found is not None and found.steps[-1].note == words
+    return found is not None and said(found.steps[-1].note) == words

@@ -8,6 +8,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+from opsbot.core.message import plain
 from opsbot.core.model import Evidence, Incident
 from opsbot.store import Store, deliveries, incident_repository
 from tests.notify.test_notifiers import Phone, listening
@@ -30,7 +31,7 @@ async def test_every_alarm_arrives_in_order_and_what_arrives_twice_says_so(tmp_p
         (tmp_path / "url").write_text(f"json://127.0.0.1:{phone.port}/")
         await store.write(deliveries.enroll, "phone", ["incident"], (), datetime.now(UTC))
         for number in range(ALARMS):
-            draft = Incident(0, f"s{number}", "gone", datetime.now(UTC), Evidence())
+            draft = Incident(0, f"s{number}", plain("gone"), datetime.now(UTC), Evidence())
             await store.write(incident_repository.open_incident, draft)
         await store.write(deliveries.enroll, "phone", ["incident"], (), datetime.now(UTC))
         phone.answers = [chance.choice((200, 0, 503)) for _ in range(ALARMS)]
@@ -54,4 +55,6 @@ async def test_every_alarm_arrives_in_order_and_what_arrives_twice_says_so(tmp_p
     unmarked = [title for title in phone.titles if not title.startswith("(again)")]
     assert len(set(unmarked)) == len(unmarked), "what arrives twice says so"
     order = [title.removeprefix("(again) ") for title in phone.titles]
-    assert list(dict.fromkeys(order)) == [f"[blue] 🔴 s{number}: gone" for number in range(ALARMS)], "all, in order"
+    assert list(dict.fromkeys(order)) == [f"[blue] 🔴 s{number} is DOWN: gone" for number in range(ALARMS)], (
+        "all, in order"
+    )

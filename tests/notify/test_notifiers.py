@@ -13,7 +13,9 @@ import pytest
 from aiohttp import web
 
 from opsbot.config import NotifiedKind, Notifier, Secret
-from opsbot.core.model import Deed, Evidence, Incident, NotificationKind, Silence
+from opsbot.core.incident import IncidentEventKind, event
+from opsbot.core.message import plain
+from opsbot.core.model import Evidence, Incident, NotificationKind, Silence
 from opsbot.notifications import apprise_sender
 from opsbot.notifications.notifiers import Notifiers, RetryPace
 from opsbot.redaction import Redactor, parts_of_url
@@ -79,14 +81,14 @@ class Stage:
         return Notifiers(named, self.store, ChangeNotifier(), self.clock, "blue", redact, RetryPace(limit=20))
 
     async def trouble(self, service: str = "api", cause: str = "check http: answered 500") -> Incident:
-        evidence = Evidence((("http", "answered 500"),), "", ("@everyone <!here> a line\x1b[31m",))
+        evidence = Evidence((("http", plain("answered 500")),), None, ("@everyone <!here> a line\x1b[31m",))
+        events = (event(IncidentEventKind.NOTE, self.clock(), text="seen"),)
         return await self.store.write(
-            incident_repository.open_incident,
-            Incident(0, service, cause, self.clock(), evidence, (Deed(self.clock(), "seen"),)),
+            incident_repository.open_incident, Incident(0, service, plain(cause), self.clock(), evidence, events)
         )
 
     async def over(self, service: str = "api") -> None:
-        await self.store.write(incident_repository.close_incident, service, "restarted by opsbot", self.clock())
+        await self.store.write(incident_repository.close_incident, service, plain("restarted by opsbot"), self.clock())
 
     async def words(self) -> list[str]:
         found = await self.store.read(outbox.pending, self.clock())
@@ -107,21 +109,23 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
 async def test_an_alarm_a_call_and_a_recovery_are_told_in_order_and_once(stage: Stage) -> None:
     incident = await stage.trouble()
     assert await stage.notifiers.round("phone")
-    await stage.store.write(incident_repository.call_human, incident.id, "three restarts did not help", stage.clock())
+    await stage.store.write(
+        incident_repository.escalate, incident.id, plain("three restarts did not help"), stage.clock(), Evidence()
+    )
     stage.clock.pass_by(60)
     await stage.over()
     for _ in range(2):
         assert await stage.notifiers.round("phone")
         assert await stage.again().round("phone")
     assert stage.phone.titles == [
-        "[blue] 🔴 api: check http: answered 500",
-        "[blue] 🚨 api: a human is needed: check http: answered 500",
-        "[blue] 🟢 api is well again: check http: answered 500",
+        "[blue] 🔴 api is DOWN: check http: answered 500",
+        "[blue] 🚨 api needs attention: check http: answered 500",
+        "[blue] 🟢 api has recovered: check http: answered 500",
     ]
     assert [each["type"] for each in stage.phone.got] == ["failure", "failure", "success"]
     assert "Check http: answered 500" in stage.phone.got[0]["message"]
     assert "three restarts did not help" in stage.phone.got[1]["message"]
-    assert "1 m, restarted by opsbot." in stage.phone.got[2]["message"]
+    assert "downtime 1 m: restarted by opsbot." in stage.phone.got[2]["message"]
     for each in stage.phone.got:
         assert "@everyone" not in each["message"]
         assert "<!here" not in each["message"]
@@ -137,8 +141,8 @@ async def test_a_recovery_waits_for_its_alarm_while_the_notifier_refuses(stage: 
     assert stage.phone.titles == []
     assert await stage.notifiers.round("phone")
     assert stage.phone.titles == [
-        "[blue] 🔴 api: check http: answered 500",
-        "[blue] 🟢 api is well again: check http: answered 500",
+        "[blue] 🔴 api is DOWN: check http: answered 500",
+        "[blue] 🟢 api has recovered: check http: answered 500",
     ]
 
 
@@ -149,8 +153,8 @@ async def test_what_was_taken_without_an_answer_comes_again_and_says_so(stage: S
     assert not await stage.notifiers.round("phone")
     assert await stage.notifiers.round("phone")
     assert stage.phone.titles == [
-        "[blue] 🔴 api: check http: answered 500",
-        "(again) [blue] 🔴 api: check http: answered 500",
+        "[blue] 🔴 api is DOWN: check http: answered 500",
+        "(again) [blue] 🔴 api is DOWN: check http: answered 500",
     ]
 
 
@@ -160,7 +164,7 @@ async def test_after_a_crash_in_the_middle_it_comes_again_and_says_so(stage: Sta
     (one,) = await stage.store.read(deliveries.due, "phone", stage.clock())
     await stage.store.write(deliveries.trying, [one.id], stage.clock())
     assert await stage.again().round("phone")
-    assert stage.phone.titles == ["(again) [blue] 🔴 api: check http: answered 500"]
+    assert stage.phone.titles == ["(again) [blue] 🔴 api is DOWN: check http: answered 500"]
 
 
 async def test_after_a_long_absence_what_was_missed_is_one_message_and_the_channel_is_told(stage: Stage) -> None:
@@ -181,7 +185,7 @@ async def test_after_a_long_absence_what_was_missed_is_one_message_and_the_chann
     assert await stage.again().round("phone")
     assert stage.phone.titles == ["[blue] 8 messages since 2026-03-01 12:00 UTC, this one late"]
     lines = stage.phone.got[0]["message"].splitlines()
-    assert [line.split()[4] for line in lines[:8]] == [f"s{n}:" if k else f"s{n}" for n in range(4) for k in (1, 0)]
+    assert [line.split()[4] for line in lines[:8]] == [f"s{n}" for n in range(4) for _ in range(2)]
     assert lines[8] == "The oldest comes 1 h late."
     assert (await stage.words())[-1] == "The notifier phone works again."
 
@@ -197,7 +201,7 @@ async def test_only_the_events_and_services_it_is_for_are_told(stage: Stage) -> 
     notifiers = stage.again(told=(NotifiedKind.CALL, NotifiedKind.RECOVERED), services=("api",))
     for service in ("api", "bot"):
         incident = await stage.trouble(service)
-        await stage.store.write(incident_repository.call_human, incident.id, "why", stage.clock())
+        await stage.store.write(incident_repository.escalate, incident.id, plain("why"), stage.clock(), Evidence())
         await stage.over(service)
     assert await notifiers.round("phone")
     assert [title.split()[1] for title in stage.phone.titles] == ["🚨", "🟢"]
@@ -214,7 +218,7 @@ async def test_a_silenced_service_waits_and_what_came_and_went_is_not_told(stage
     assert stage.phone.titles == []
     stage.clock.pass_by(301)
     assert await stage.notifiers.round("phone")
-    assert stage.phone.titles == ["[blue] 🔴 api: check http: answered 500"]
+    assert stage.phone.titles == ["[blue] 🔴 api is DOWN: check http: answered 500"]
 
 
 async def test_an_escalation_reaches_one_that_is_told_nothing_else_and_none_once_it_is_over(stage: Stage) -> None:
@@ -245,8 +249,8 @@ async def test_mail_is_sent_and_what_the_server_does_is_understood(stage: Stage)
         server.hang_up = False
         assert await notifiers.round("mail")
         assert [str(make_header(decode_header(mail["Subject"]))) for mail in server.mails] == [
-            "[blue] 🔴 api: check http: answered 500",
-            "(again) [blue] 🔴 api: check http: answered 500",
+            "[blue] 🔴 api is DOWN: check http: answered 500",
+            "(again) [blue] 🔴 api is DOWN: check http: answered 500",
         ]
         assert [mail["To"] for mail in server.mails] == ["ann@example.org"] * 2
 
@@ -293,7 +297,7 @@ async def test_what_is_told_runs_by_itself_and_one_that_fails_holds_up_no_other(
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
-    assert stage.phone.titles == ["[blue] 🔴 api: check http: answered 500"]
+    assert stage.phone.titles == ["[blue] 🔴 api is DOWN: check http: answered 500"]
     figures = {each.name: each for each in await notifiers.figures()}
     assert (figures["phone"].sent, figures["phone"].waiting) == (1, 0)
     assert figures["bad"].waiting == 1

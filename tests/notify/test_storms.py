@@ -14,10 +14,10 @@ async def test_many_alarms_many_ends_and_many_escalations_are_one_message_each(s
     assert stage.phone.titles == [], "it waits a moment for others"
     stage.clock.pass_by(6)
     assert await stage.notifiers.round("phone")
-    assert stage.phone.titles == ["[blue] 🔴 14 services are not well: s00, s01, s02, s03, s04 and 9 more"]
+    assert stage.phone.titles == ["[blue] 🔴 14 services are down: s00, s01, s02, s03, s04 and 9 more"]
     message = stage.phone.got[0]["message"]
-    assert message.startswith("What they have in common is worth a look first")
-    assert "🔴 s13: check http: answered 500" in message
+    assert message.startswith("Check first what they have in common")
+    assert "🔴 s13 is DOWN: check http: answered 500" in message
 
     stage.clock.pass_by(600)
     for incident in incidents:
@@ -25,7 +25,7 @@ async def test_many_alarms_many_ends_and_many_escalations_are_one_message_each(s
     stage.clock.pass_by(6)
     assert await stage.notifiers.round("phone")
     assert stage.phone.titles[1:] == [
-        "[blue] 📣 14 services are not well, and nobody has acknowledged: s00, s01, s02, s03, s04 and 9 more"
+        "[blue] 📣 14 services are down, and nobody has acknowledged: s00, s01, s02, s03, s04 and 9 more"
     ]
 
     stage.clock.pass_by(600)
@@ -33,7 +33,7 @@ async def test_many_alarms_many_ends_and_many_escalations_are_one_message_each(s
         await stage.over(f"s{number:02}")
     stage.clock.pass_by(6)
     assert await stage.notifiers.round("phone")
-    assert stage.phone.titles[2:] == ["[blue] 🟢 14 services are well again: s00, s01, s02, s03, s04 and 9 more"]
+    assert stage.phone.titles[2:] == ["[blue] 🟢 14 services have recovered: s00, s01, s02, s03, s04 and 9 more"]
     assert stage.phone.got[2]["type"] == "success"
 
 
@@ -46,11 +46,11 @@ async def test_the_first_few_come_one_by_one_and_so_does_a_straggler(stage: Stag
         await stage.trouble(f"s{number:02}")
     stage.clock.pass_by(6)
     assert await stage.notifiers.round("phone")
-    assert stage.phone.titles[MANY:] == ["[blue] 🔴 4 services are not well: s10, s11, s12, s13"]
+    assert stage.phone.titles[MANY:] == ["[blue] 🔴 4 services are down: s10, s11, s12, s13"]
     await stage.trouble("straggler")
     stage.clock.pass_by(6)
     assert await stage.notifiers.round("phone")
-    assert stage.phone.titles[MANY + 1 :] == ["[blue] 🔴 straggler: check http: answered 500"]
+    assert stage.phone.titles[MANY + 1 :] == ["[blue] 🔴 straggler is DOWN: check http: answered 500"]
 
 
 async def test_a_storm_that_was_over_before_the_notifier_took_anything_says_how_each_stands(stage: Stage) -> None:
@@ -60,5 +60,5 @@ async def test_a_storm_that_was_over_before_the_notifier_took_anything_says_how_
         await stage.over(f"s{number:02}")
     stage.clock.pass_by(6)
     assert await stage.notifiers.round("phone")
-    assert stage.phone.titles == ["[blue] 🔴 of 11 services that were not well, 1 still is not: s10"]
-    assert stage.phone.got[0]["message"].count("is well again") == MANY
+    assert stage.phone.titles == ["[blue] 🔴 of 11 services that went down, 1 still is: s10"]
+    assert stage.phone.got[0]["message"].count("has recovered") == MANY

@@ -124,7 +124,7 @@ class World:
         """The end of each incident, as its thread tells it."""
         threads = self.standin.state.threads_of(self.standin.ops_channel_id)
         lines = [str(message["content"]) for thread in threads for message in self.standin.messages(thread.id)]
-        return [line for line in lines if "is well again after" in line]
+        return [line for line in lines if "recovered after" in line]
 
     async def until(self, fact: Callable[[], Any], what: str, seconds: float = 90.0) -> Any:
         """Wait for something to be so; what it was."""
@@ -194,7 +194,7 @@ class World:
 
     async def well_again(self) -> None:
         """Wait for one more incident to be over."""
-        await self.until(lambda: len(self.endings()) > self.ended, "said is well again after")
+        await self.until(lambda: len(self.endings()) > self.ended, "recovered after")
         self.ended += 1
 
 
@@ -276,19 +276,19 @@ async def five_deploys(world: World) -> None:
 
 async def a_bad_commit_is_undone(world: World) -> None:
     bad = await world.push(6, 2, status=500)
-    await world.says(bad, "was undone")
+    await world.says(bad, "rolled back to")
     await world.live(5)
 
 
 async def it_dies_hangs_and_closes_its_port(world: World) -> None:
     await world.does("systemctl", "kill", "-s", "KILL", "--kill-who=main", UNIT)
-    await world.says("is not well", "killed by SIGKILL")
+    await world.says("is DOWN", "killed by SIGKILL")
     await world.well_again()
     await world.does("systemctl", "kill", "-s", "STOP", UNIT)
-    await world.says("is not well")
+    await world.says("is DOWN")
     await world.well_again()
     await world.does("curl", "-s", "-X", "POST", f"{world.url}/close")
-    await world.says("is not well")
+    await world.says("is DOWN")
     await world.well_again()
     await world.live(5)
 
@@ -298,7 +298,7 @@ async def its_start_limit_is_hit(world: World) -> None:
     broken = "/srv/voice-meeting-bot/shared/node-bot/data/broken"
     await world.does("touch", broken)
     await world.does("systemctl", "kill", "-s", "KILL", "--kill-who=main", UNIT)
-    await world.says("is not well")
+    await world.says("is DOWN")
     await world.says("human is needed")
     await world.does("rm", broken)
     await world.does("opsbot", "restart", "voice-meeting-bot", "-c", "/etc/opsbot/config.toml")

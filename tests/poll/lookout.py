@@ -20,11 +20,13 @@ from opsbot.core.deployment import (
     advance,
     decide,
 )
+from opsbot.core.message import Message, plain
 from opsbot.core.model import Notification, SourceState
+from opsbot.deploy.poll import Poller
 from opsbot.runtime.change_notifier import ChangeNotifier
-from opsbot.source.poll import Poller
 from opsbot.source.repo import Repository
 from opsbot.store import Store, incident_repository, ledger, outbox
+from tests.fixtures.said import said
 from tests.fixtures.sample import make_config, person, poll
 
 
@@ -57,9 +59,9 @@ class Deploys:
     def busy(self, service: str) -> bool:
         return self.running is not None and self.running.service == service
 
-    def withdraw(self, number: int, why: str) -> bool:
+    def withdraw(self, number: int, why: Message) -> bool:
         assert number
-        assert why
+        assert why.code
         return False
 
     def repository(self, _service: str) -> Repository:
@@ -77,7 +79,7 @@ class Deploys:
             hold=await self.store.read(ledger.hold, self.name),
             live=next((r for r in releases if live and r.name == live.release), None),
             releases=releases,
-            quarantined=frozenset(await self.store.read(ledger.quarantined, self.name)),
+            quarantined=await self.store.read(ledger.quarantined, self.name),
             commit=request.ref,
         )
         verdict = decide(request, facts)
@@ -98,7 +100,9 @@ class Deploys:
         if phase is Phase.LIVE:
             release = Release(name, value.commit_to or "", self.clock(), good=True)
             await self.store.write(ledger.add_release, self.name, release)
-        ended = replace(value, phase=phase, finished_at=self.clock(), updated_at=self.clock(), note="npm ci failed")
+        ended = replace(
+            value, phase=phase, finished_at=self.clock(), updated_at=self.clock(), note=plain("npm ci failed")
+        )
         await self.store.write(
             ledger.conclude,
             ended,
@@ -127,7 +131,7 @@ class Deploys:
             live=releases[0],
         )
         assert isinstance(begun, Deployment)
-        hold = Hold(self.name, "ada", "rolled back", self.clock(), waits=releases[0].commit)
+        hold = Hold(self.name, "ada", plain("rolled back"), self.clock(), waits=releases[0].commit)
         ended = replace(
             begun, phase=Phase.LIVE, commit_to=releases[1].commit, finished_at=self.clock(), updated_at=self.clock()
         )
@@ -164,7 +168,7 @@ class Lookout:
 
     async def texts(self, kind: str) -> list[str]:
         """What they say."""
-        return [str(each.body["text"]) for each in await self.notices(kind)]
+        return [said(each.said) for each in await self.notices(kind)]
 
     async def state(self) -> SourceState:
         """What is kept of the source."""
@@ -189,4 +193,4 @@ async def open_lookout(folder: Path, service: Service) -> AsyncIterator[Lookout]
 
 async def held(lookout: Lookout, reason: str) -> None:
     """A person holds the service."""
-    await lookout.store.write(ledger.put_hold, Hold(lookout.service, "ada", reason, lookout.clock()))
+    await lookout.store.write(ledger.put_hold, Hold(lookout.service, "ada", plain(reason), lookout.clock()))

@@ -8,6 +8,7 @@ from pathlib import Path
 from opsbot.config import Service
 from opsbot.core.access import Origin
 from opsbot.source.attention import matching
+from tests.fixtures.said import said
 from tests.fixtures.sample import Remote, make_service, person
 from tests.poll.lookout import open_lookout
 
@@ -43,9 +44,9 @@ async def test_a_commit_that_changes_the_lock_file_waits_for_a_person_and_is_tol
         assert await lookout.look() == "noted"
         (notice,) = await lookout.notices("update")
         assert (notice.body["why"], notice.body["commit"]) == ("needs-look", head)
-        assert notice.body["text"] == (
-            f"web: new commit {head[:10]} on main, not deployed: changes node-bot/package-lock.json "
-            "(with native code: @discordjs/opus): a person should look"
+        assert said(notice.said) == (
+            f"web: new commit `{head[:10]}` on main, not deployed: awaiting approval: changes "
+            "`node-bot/package-lock.json` (native code: @discordjs/opus)"
         )
         later = remote.commit({"code.js": "2"})
         assert await lookout.look() == "noted", "it brings the changed lock file, too"
@@ -66,7 +67,7 @@ async def test_a_webhook_s_push_waits_too_and_a_person_who_asks_for_the_newest_h
         head = remote.commit({"deep/yarn.lock": "sharp@1:\n  version 1\n"})
         assert (await lookout.poller.poll("web", Origin.WEBHOOK)).outcome == "noted"
         (text,) = await lookout.texts("update")
-        assert "changes deep/yarn.lock (with native code: sharp): a person should look" in text
+        assert "awaiting approval: changes `deep/yarn.lock` (native code: sharp)" in text
         asked = await lookout.poller.poll("web", Origin.CLI, person())
         assert (asked.outcome, lookout.deploys.requests[-1].ref) == ("deploying", head)
 
@@ -101,7 +102,7 @@ async def test_a_live_commit_that_is_gone_from_the_repository_makes_it_ask(tmp_p
         remote.git("-C", remote.url, "gc", "-q", "--prune=now")
         shutil.rmtree(lookout.deploys.mirror.mirror)
         assert await lookout.look() == "noted"
-        assert "cannot be told: a person should look" in (await lookout.texts("update"))[0]
+        assert "awaiting approval: the live commit is gone" in (await lookout.texts("update"))[0]
 
 
 def test_patterns_are_those_of_gitignore() -> None:

@@ -11,13 +11,14 @@ import pytest
 
 from opsbot.config import Service
 from opsbot.core.access import Origin
-from opsbot.core.deployment import Phase
+from opsbot.core.deployment import Hold, Phase
 from opsbot.core.inhibitors import Inhibitors
 from opsbot.core.windows import Window, WindowDeploys
+from opsbot.deploy.poll import Poller
 from opsbot.monitoring.maintenance_windows import MaintenanceWindows
-from opsbot.source.poll import Poller
 from opsbot.store import ledger
 from tests.fixtures.git_http import git_server
+from tests.fixtures.said import said
 from tests.fixtures.sample import Remote, make_config, make_service, person
 from tests.poll.lookout import Lookout, held, open_lookout
 
@@ -151,7 +152,8 @@ async def test_a_held_service_is_told_once_and_deployed_after_resume(lookout: Lo
     await held(lookout, "exams")
     commit = remote.commit({"a": "b"})
     assert [await lookout.look() for _ in range(3)] == ["noted"] * 3
-    assert await lookout.texts("update") == [f"web: new commit {commit[:10]} on main, not deployed: held by ada: exams"]
+    why = "deploys are paused by ada: exams"
+    assert await lookout.texts("update") == [f"web: new commit `{commit[:10]}` on main, not deployed: {why}"]
     await lookout.store.write(ledger.lift_hold, "web")
     assert await lookout.look() == "deploying"
 
@@ -188,7 +190,8 @@ async def test_a_quarantined_commit_is_never_tried_again_by_itself(lookout: Look
     remote.set_back(bad)
     assert [await lookout.look() for _ in range(3)] == ["noted"] * 3
     (text,) = await lookout.texts("update")
-    assert "quarantined (npm ci failed)" in text
+    assert f"`{bad[:10]}` on main failed on 2026-" in text, "it is no new commit"
+    assert "not deployed again: blocked since it failed" in text
     assert lookout.deployed[-2:] == [bad, good]
 
 
@@ -207,6 +210,34 @@ async def test_a_failure_that_may_pass_is_tried_again_after_5_10_20_minutes_an_h
     assert await lookout.look(minutes=1) == "deploying", "another commit does not wait for that"
 
 
+async def test_a_resume_has_a_commit_that_was_rolled_back_tried_again_at_once(lookout: Lookout, remote: Remote) -> None:
+    await live(lookout)
+    bad = remote.commit({"a": "1"})
+    assert await lookout.look() == "deploying"
+    hold = Hold("web", "ada", None, lookout.clock(), waits=bad)
+    await lookout.deploys.end(Phase.UNDONE, quarantine=True, hold=hold)
+    assert await lookout.look(minutes=1) == "no-news"
+    await lookout.store.write(ledger.lift_hold, "web")
+    assert await lookout.store.write(ledger.lift_quarantine, "web") == (bad,)
+    assert await lookout.look(minutes=1) == "waiting", "a failure is not repeated at once by itself"
+    lookout.poller.resume("web")
+    assert (await lookout.poller.poll("web")).outcome == "deploying"
+    assert lookout.deployed[-2:] == [bad, bad]
+
+
+async def test_a_commit_that_was_rolled_back_by_hand_is_not_announced_as_new(lookout: Lookout, remote: Remote) -> None:
+    await live(lookout)
+    rolled_back = remote.commit({"a": "1"})
+    assert await lookout.look() == "deploying"
+    await lookout.deploys.end()
+    await lookout.deploys.roll_back()
+    await held(lookout, "exams")
+    assert await lookout.look(minutes=2) == "noted"
+    (notice,) = await lookout.notices("update")
+    assert notice.body["known"] is True
+    assert f"`{rolled_back[:10]}` on main was rolled back on 2026-" in said(notice.said)
+
+
 async def test_commits_of_ignored_files_are_noted_and_come_with_the_next_deploy(tmp_path: Path, remote: Remote) -> None:
     async with open_lookout(tmp_path, service(tmp_path, remote, ignore=("docs/**", "*.md"))) as lookout:
         await live(lookout)
@@ -214,7 +245,7 @@ async def test_commits_of_ignored_files_are_noted_and_come_with_the_next_deploy(
         readme = remote.commit({"sub/README.md": "1"})
         assert [await lookout.look() for _ in range(2)] == ["noted"] * 2
         assert await lookout.texts("update") == [
-            f"web: new commit {readme[:10]} on main, not deployed: it changes only docs/**, *.md"
+            f"web: new commit `{readme[:10]}` on main, not deployed: it changes only docs/**, *.md"
         ]
         both = remote.commit({"docs/b.txt": "1", "code.py": "1"})
         assert await lookout.look() == "deploying"
@@ -252,12 +283,12 @@ async def test_a_rewritten_history_is_deployed_and_told_once(lookout: Lookout, r
     old = remote.head()
     new = remote.rewrite("2")
     assert await lookout.look() == "deploying"
-    assert lookout.deploys.requests[-1].reason == "the history of main was rewritten"
+    assert said(lookout.deploys.requests[-1].reason) == "the history of main was rewritten"
     await lookout.deploys.end()
     await lookout.restart()
     assert await lookout.look() == "no-news"
     (text,) = await lookout.texts("source")
-    assert f"{new[:10]} does not follow from {old[:10]}" in text
+    assert f"`{new[:10]}` does not follow from `{old[:10]}`" in text
     remote.commit({"a": "3"})
     await lookout.look()
     assert len(await lookout.texts("source")) == 1
@@ -320,7 +351,7 @@ async def test_a_source_that_fails_is_told_at_the_second_poll_once_and_once_more
         open_lookout(tmp_path, service(tmp_path, remote, repository=server.url)) as lookout,
     ):
         await live(lookout)
-        answered = f"<t:{lookout.clock().timestamp():.0f}:f>"
+        answered = f"{lookout.clock():%Y-%m-%d %H:%M} UTC"
         server.answer = 503
         assert await lookout.look() == "failed"
         assert await lookout.texts("source") == [], "a blip is no news"
@@ -329,7 +360,7 @@ async def test_a_source_that_fails_is_told_at_the_second_poll_once_and_once_more
         for _ in range(3):
             assert await lookout.look() == "failed"
         (text,) = await lookout.texts("source")
-        assert f"no news from {server.url} (main) since {answered}: " in text
+        assert f"no answer from {server.url} (main) since {answered}: " in text
         assert "503" in text
         assert lookout.poller.failures["web"] == 3
         server.answer = 0
@@ -337,9 +368,9 @@ async def test_a_source_that_fails_is_told_at_the_second_poll_once_and_once_more
         assert await lookout.look() == "no-news"
         texts = await lookout.texts("source")
         assert len(texts) == 2
-        assert texts[1] == f"web: news from {server.url} (main) again, after 25 m"
+        assert texts[1] == f"web: {server.url} (main) answers again, after 25 m"
         state = await lookout.state()
-        assert (state.failing_since, state.failure, state.told) == (None, "", False)
+        assert (state.failing_since, state.failure, state.told) == (None, None, False)
         server.answer = 503
         await lookout.look()
         await lookout.look()
@@ -367,7 +398,7 @@ async def test_what_waits_for_a_person_is_told_at_once(tmp_path: Path, remote: R
             assert [await lookout.look() for _ in range(3)] == ["failed"] * 3
             (notice,) = await lookout.notices("source")
             assert notice.body["ok"] is False
-            assert "no news from" in str(notice.body["text"])
+            assert "no answer from" in said(notice.said)
 
 
 async def test_a_branch_that_vanishes_is_told_and_its_return_too(lookout: Lookout, remote: Remote) -> None:

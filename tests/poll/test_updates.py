@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opsbot.core.access import Actor, Origin, itself
-from opsbot.core.deployment import Deployment, DeploymentKind, Hold, Phase
+from opsbot.core.deployment import Deployment, DeploymentKind, Hold, Phase, Quarantine
+from opsbot.core.message import plain
 from opsbot.core.updates import (
     NAME_MOST,
     AnnounceUpdate,
@@ -21,7 +22,8 @@ from opsbot.core.updates import (
     retry_after,
     weigh,
 )
-from opsbot.source.poll import covering
+from opsbot.deploy.poll import covering
+from tests.fixtures.said import said
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 COMMITS = st.sampled_from("abcd")
@@ -53,9 +55,11 @@ SIGHTS = st.builds(
     auto=st.booleans(),
     live=st.none() | COMMITS,
     hold=st.none()
-    | st.builds(Hold, st.just("web"), st.just("ada"), st.text(max_size=5), st.just(NOW), st.none() | COMMITS),
+    | st.builds(
+        Hold, st.just("web"), st.just("ada"), st.text(max_size=5).map(plain), st.just(NOW), st.none() | COMMITS
+    ),
     older_than_hold=st.booleans(),
-    quarantined=st.dictionaries(COMMITS, st.text(max_size=5), max_size=3),
+    quarantined=st.dictionaries(COMMITS, st.builds(Quarantine, st.none(), st.just(NOW)), max_size=3),
     unchanged=st.booleans(),
     only=st.sampled_from([(), ("docs/**",)]),
     attention=st.builds(Attention, st.sampled_from([(), ("package.json",)]), st.just(()), st.booleans()),
@@ -89,7 +93,7 @@ def test_what_runs_already_is_never_told(sight: UpdateFacts) -> None:
 
 @given(SIGHTS)
 def test_a_held_service_says_held_whatever_else_there_is(sight: UpdateFacts) -> None:
-    held = replace(sight, hold=Hold("web", "ada", "exams", NOW))
+    held = replace(sight, hold=Hold("web", "ada", plain("exams"), NOW))
     verdict = weigh(held)
     assert isinstance(verdict, NoUpdate) == (held.head == held.live)
     if isinstance(verdict, AnnounceUpdate):
@@ -126,16 +130,19 @@ def test_ignore_patterns_are_those_of_gitignore() -> None:
 @given(SIGHTS)
 def test_what_deserves_a_look_is_kept_back_only_where_it_would_be_deployed(sight: UpdateFacts) -> None:
     free = weigh(replace(sight, attention=Attention()))
-    verdict = weigh(replace(sight, attention=Attention(("package.json",))))
+    attention = Attention(("package.json",))
+    verdict = weigh(replace(sight, attention=attention))
     if isinstance(free, DeployUpdate | AwaitUpdate):
-        assert verdict == AnnounceUpdate(UpdateReason.NEEDS_LOOK, "changes package.json: a person should look")
+        assert attention.reason is not None
+        assert verdict == AnnounceUpdate(UpdateReason.NEEDS_LOOK, attention.reason)
     else:
         assert verdict == free
 
 
 def test_the_words_of_a_look_name_files_and_modules_and_stay_short() -> None:
-    assert Attention().words == ""
-    assert Attention(("a.json",), ("bcrypt", "sharp")).words == "changes a.json (with native code: bcrypt, sharp)"
-    assert Attention(tuple("abcdef")).words == "changes a, b, c, d and 2 more"
-    assert len(Attention(tuple(f"{number}" * 4000 for number in range(5))).words) < 5 * NAME_MOST
-    assert "cannot be told" in Attention(unknown=True).words
+    assert Attention().reason is None
+    native = said(Attention(("a.json",), ("bcrypt", "sharp")).reason)
+    assert native == "awaiting approval: changes `a.json` (native code: bcrypt, sharp)"
+    assert said(Attention(tuple("abcdef")).reason).endswith("changes `a`, `b`, `c`, `d`, and 2 more")
+    assert len(said(Attention(tuple(f"{number}" * 4000 for number in range(5))).reason)) < 5 * NAME_MOST
+    assert "unknown" in said(Attention(unknown=True).reason)

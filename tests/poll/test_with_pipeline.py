@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from opsbot.core.deployment import Phase
-from opsbot.source.poll import Poller
+from opsbot.deploy.poll import Poller
 from opsbot.store import ledger
 from tests.fixtures.sample import Remote, make_service
 from tests.fixtures.stage import Stage, clock, open_stage

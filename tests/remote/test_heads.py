@@ -26,6 +26,7 @@ from opsbot.source.heads import (
 )
 from opsbot.source.remote import Trouble
 from tests.fixtures.git_http import GitServer, git_server
+from tests.fixtures.said import said
 from tests.fixtures.sample import Remote
 
 ID = "0123456789abcdef0123456789abcdef01234567"
@@ -78,7 +79,7 @@ async def test_a_branch_that_is_not_there_is_said_to_be_missing(
         found = await heads.ask(source(address, tmp_path, branch="gone"))
         assert kind(found) is Trouble.NO_BRANCH
         assert isinstance(found, HeadProblem)
-        assert "gone" in found.text
+        assert "gone" in said(found.message)
 
 
 async def test_a_server_without_version_2_is_asked_by_git(

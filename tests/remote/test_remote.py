@@ -23,6 +23,7 @@ from opsbot.source.remote import (
     scrub,
     secrets_in,
 )
+from tests.fixtures.said import said
 
 
 @pytest.fixture
@@ -88,7 +89,7 @@ async def test_git_sees_the_settings_and_no_secret_is_in_what_it_prints(token: S
 async def test_a_hung_git_dies_with_its_whole_process_group() -> None:
     environment = git_environment(make())
     hanging = "alias.hang=!trap '' TERM; sleep 300.125 & wait; sleep 300.125"
-    with pytest.raises(RemoteError, match=r"did not answer in 0\.3 s") as caught:
+    with pytest.raises(RemoteError, match="git-timeout") as caught:
         await run_git(["-c", hanging, "hang"], env=environment, timeout=0.3)
     assert caught.value.kind is Trouble.TIMEOUT
     assert caught.value.retry
@@ -111,7 +112,7 @@ async def test_a_cancelled_caller_leaves_no_git_behind() -> None:
 
 
 async def test_an_endless_output_is_cut_off() -> None:
-    with pytest.raises(RemoteError, match="more than 1000 bytes"):
+    with pytest.raises(RemoteError, match=r"git-output.*1000"):
         await run_git(["-c", "alias.much=!yes", "much"], env=git_environment(make()), timeout=60, most=1000)
 
 
@@ -143,11 +144,11 @@ async def test_a_program_of_a_remote_helper_is_not_run(tmp_path: Path) -> None:
 def test_what_git_says_is_put_into_a_kind_and_a_mend(err: str, kind: Trouble, retry: bool) -> None:
     error = explain(GitResult(128, "", err))
     assert (error.kind, error.retry) == (kind, retry)
-    assert error.text
+    assert said(error.reason)
 
 
 def test_an_unknown_host_key_comes_with_the_way_to_add_it() -> None:
-    assert "ssh-keyscan" in explain(GitResult(128, "", "Host key verification failed.")).text
+    assert "ssh-keyscan" in said(explain(GitResult(128, "", "Host key verification failed.")).message)
 
 
 @given(
@@ -169,7 +170,7 @@ async def test_a_child_that_left_the_session_with_the_pipes_does_not_hold_it_up(
     note = tmp_path / "pid"
     escape = f"alias.escape=!setsid sh -c 'echo $$ > {note}; exec sleep 30' & sleep 30"
     begun = asyncio.get_running_loop().time()
-    with pytest.raises(RemoteError, match="killed"):
+    with pytest.raises(RemoteError, match="git-timeout"):
         await run_git(["-c", escape, "escape"], env=environment, timeout=0.5)
     assert asyncio.get_running_loop().time() - begun < 5
     os.kill(int(await asyncio.to_thread(note.read_text)), signal.SIGKILL)

@@ -22,7 +22,7 @@ from tests.watch.herd import Herd, open_herd
 if TYPE_CHECKING:
     from opsbot.deploy.deployer import Deployer
 
-ENDED = "is well again after"
+ENDED = ("recovered after", "is stable again after")
 THREAD_STARTER = 21
 """The type of the message that Discord itself puts at the top of a thread made from a message."""
 
@@ -158,8 +158,8 @@ class Scene:
 
     def ending(self, incident: int) -> str:
         """The message of an incident's end: told once, in its thread and not in the channel, and its card is green."""
-        (ending,) = (text for text in self.thread(incident) if ENDED in text)
-        assert not any(ENDED in text for text in self.contents())
+        (ending,) = (text for text in self.thread(incident) if any(end in text for end in ENDED))
+        assert not any(end in text for text in self.contents() for end in ENDED)
         assert self.card(incident)["content"].startswith("🟢 ")
         return ending
 

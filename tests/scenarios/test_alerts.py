@@ -147,7 +147,7 @@ async def test_an_alert_is_taken_gets_worse_is_called_for_and_clears_itself(play
     worse = [m for m in play.world.posted() if "got worse" in m["content"]]
     assert len(worse) == 1
     await play.run(60)
-    assert any("A human is needed" in m["content"] for m in play.world.posted())
+    assert any("needs attention" in m["content"] for m in play.world.posted())
     await acknowledged(play, "I restart the database")
     before = len(play.world.posted())
     for _ in range(20):
@@ -157,15 +157,15 @@ async def test_an_alert_is_taken_gets_worse_is_called_for_and_clears_itself(play
     assert len(play.world.posted()) == before, "no reminder while somebody has it"
     play.eyes.failing.clear()
     await play.run(20)
-    await play.world.standin.wait_for_message(lambda m: m["content"].startswith("🟢 api was not well for"))
+    await play.world.standin.wait_for_message(lambda m: m["content"].startswith("🟢 api was down for"))
     lines = play.thread()
-    assert "check http: answered 500" in lines
+    assert "HTTP check: answered 500 (3 of 3 failed)" in lines
     assert "acknowledged by operator: the disk is full" in lines
-    assert "check tcp is down too: refused" in lines
-    assert any("acknowledgement is void" in line for line in lines)
-    assert any(line.startswith("check http is well") for line in lines)
-    assert "well again" in lines[-1]
-    assert lines.index("check http: answered 500") < lines.index("restart 1 of 3")
+    assert "TCP check is down: refused" in lines
+    assert any("acknowledgement is cleared" in line for line in lines)
+    assert any(line.startswith("HTTP check passes again") for line in lines)
+    assert "recovered after" in lines[-1]
+    assert lines.index("HTTP check: answered 500 (3 of 3 failed)") < lines.index("restarting (1 of 3)")
 
 
 async def test_nothing_is_lost_while_discord_is_away_and_the_end_does_not_overtake_the_alarm(play: Play) -> None:
@@ -181,7 +181,7 @@ async def test_nothing_is_lost_while_discord_is_away_and_the_end_does_not_overta
     (card,) = play.cards()
     assert "sent 4 m" in card["content"]
     end = play.world.thread(card)[-1]
-    assert "well again" in end["content"]
+    assert "recovered after" in end["content"]
     assert int(end["id"]) > int(card["id"])
 
 
@@ -196,7 +196,7 @@ async def test_an_edit_wakes_nobody_so_the_change_of_state_is_a_new_line_in_the_
     await play.run(20)
     lines = play.thread()
     assert "it is the database again" in lines
-    assert "well again" in lines[-1]
+    assert "recovered after" in lines[-1]
     end = play.world.thread(card)[-1]
     assert not end["flags"] & 1 << 12, "who follows the thread hears of the end"
     assert len(play.world.posted()) == 1
@@ -222,13 +222,13 @@ async def test_a_message_says_what_where_since_when_and_what_was_and_will_be_don
     text = text_of(card)
     assert len(card["content"]) <= 2000
     assert len(text) <= 6000
-    assert card["content"].startswith("🔴 api is not well: check http")
+    assert card["content"].startswith("🔴 api is DOWN: HTTP check")
     for words in (
         "Since <t:",
         "on blue",
         "**Last deploy:**",
-        "**Done**",
-        "**Next:** up to 2 more restarts, then a call",
+        "**Timeline**",
+        "**Next:** up to 2 more restarts, then escalation",
         "#i1",
     ):
         assert words in text
@@ -262,4 +262,4 @@ async def test_the_escalation_comes_once_and_reminders_grow(play: Play) -> None:
         await play.world.all_told()
     reminders = play.world.posted()[told:]
     assert len(reminders) == 4, "after 30 m, 1 h, 2 h and 4 h of 8 h"
-    assert all("nobody has acknowledged it" in message["content"] for message in reminders)
+    assert all("Not acknowledged after" in message["content"] for message in reminders)

@@ -47,13 +47,13 @@ async def test_row_29_a_bot_that_is_up_and_deaf_is_told_restarted_and_seen_again
     await watched.run(100)
     assert world.manager.restarts == ["api"], "though its process runs"
     (card,) = world.posted()
-    assert card["content"].startswith("🔴 api is not well: check seen: not seen online in the server.")
-    assert "restart 1 of 3" in text_of(card)
+    assert card["content"].startswith("🔴 api is DOWN: Presence check seen: not seen online in the server (")
+    assert "restarting (1 of 3)" in text_of(card)
     await watched.appears("online")
     await watched.run(70)
     assert await watched.incident() is None
-    await world.standin.wait_for_message(lambda message: message["content"].startswith("🟢 api was not well for"))
-    (ending,) = (message["content"] for message in world.thread(card) if "is well again after" in message["content"])
+    await world.standin.wait_for_message(lambda message: message["content"].startswith("🟢 api was down for"))
+    (ending,) = (message["content"] for message in world.thread(card) if "recovered after" in message["content"])
     assert "restarted by opsbot" in ending
     assert len(world.posted()) == 1
 
@@ -63,9 +63,8 @@ async def test_row_29_one_that_stays_deaf_is_restarted_a_few_times_and_then_a_hu
     await watched.run(800)
     assert watched.world.manager.restarts == ["api"] * 3
     calls = [message["content"] for message in watched.world.posted() if "🚨" in message["content"]]
-    assert calls == [
-        "🚨 A human is needed for api: 3 restarts did not help (check seen: not seen online in the server)."
-    ]
+    cause = "Presence check seen: not seen online in the server (3 of 3 failed)"
+    assert calls == [f"🚨 api needs attention: automatic recovery gave up: 3 restarts did not help ({cause})."]
 
 
 async def test_row_29_what_opsbot_itself_cannot_see_is_no_trouble_of_the_bots(watched: Watched) -> None:

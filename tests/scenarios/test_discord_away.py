@@ -92,9 +92,9 @@ async def test_item_4_in_an_outage_of_discord_no_bot_is_restarted_and_all_is_tol
         assert f"{len(OTHERS)} incidents came and went" in digest["content"]
         for name in OTHERS:
             assert text_of(digest).count(f"**{name}**") == 1
-        assert sorted(_begin(message) for message in posted) == ["🔴 api is not well", "🔴 music is not well"]
+        assert sorted(_begin(message) for message in posted) == ["🔴 api is DOWN", "🔴 music is DOWN"]
         assert len(world.posted()) == 3, "no flood, and no call for a human"
-        assert "waits: Discord is away since <t:" in text_of(posted[0])
+        assert "recovery waits: Discord is away since <t:" in text_of(posted[0])
 
         del answers.statuses["music"]
         await watched.run(30)
@@ -107,7 +107,7 @@ async def test_item_4_in_an_outage_of_discord_no_bot_is_restarted_and_all_is_tol
         del answers.statuses["api"]
         await watched.run(20)
         for mark in ("· #i1", "· #i2"):
-            assert (await watched.card_says(mark, "was not well for"))["content"].startswith("🟢")
+            assert (await watched.card_says(mark, "was down for"))["content"].startswith("🟢")
 
 
 def _begin(message: Json) -> str:

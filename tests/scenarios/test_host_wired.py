@@ -6,6 +6,7 @@ from pathlib import Path
 from opsbot.daemon.wiring import open_engine
 from opsbot.store import incident_repository
 from tests.fixtures.puppets import Clock
+from tests.fixtures.said import said
 from tests.watch.test_host import config_of
 
 
@@ -17,11 +18,13 @@ async def test_a_real_disk_over_its_threshold_is_an_incident_until_it_is_not_wat
         await parts.host.tick()
         found = await parts.engine.store.read(incident_repository.open_incidents)
         assert found
-        assert all(subject.startswith("host:disk:/") and "% full" in each.cause for subject, each in found.items())
-        assert all("used" in dict(each.evidence.checks)[f"disk {s[10:]}"] for s, each in found.items())
+        assert all(
+            subject.startswith("host:disk:/") and "% full" in said(each.cause) for subject, each in found.items()
+        )
+        assert all("used" in said(dict(each.evidence.checks)[f"disk {s[10:]}"]) for s, each in found.items())
         assert {gauge.subject for gauge in parts.engine.standings.gauges()} >= set(found)
     async with open_engine(config_of(tmp_path, disk=0, **at_once), clock) as parts:
         await parts.host.tick()
         assert await parts.engine.store.read(incident_repository.open_incidents) == {}
         incidents = await parts.engine.store.read(incident_repository.incidents, None)
-        assert {each.ended_by for each in incidents} == {"it is not watched any more"}
+        assert {said(each.resolution) for each in incidents} == {"no longer watched"}

@@ -15,9 +15,10 @@ import pytest
 
 from opsbot.config import InstallStep, Service, Strategy
 from opsbot.core.deployment import Deployment, Phase
-from opsbot.deploy.occupants import occupants
+from opsbot.filesystem.processes_in_folder import processes_in
 from opsbot.store import ledger, outbox
 from tests.fixtures import dying
+from tests.fixtures.said import said
 from tests.fixtures.sample import Remote, make_service, poll
 from tests.fixtures.stage import Stage, open_stage
 
@@ -26,7 +27,7 @@ from tests.fixtures.stage import Stage, open_stage
 def nothing_left(tmp_path: Path) -> Iterator[None]:
     """A test that fails between two opsbots would leave its service running."""
     yield
-    for pid in occupants([tmp_path])[tmp_path]:
+    for pid in processes_in([tmp_path])[tmp_path]:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
@@ -94,7 +95,7 @@ async def test_an_install_step_is_run_again_only_when_its_files_changed(
         remote.version("3")
         third = await stage.deploy()
         assert (here / "node_modules/stamp").read_text() == stamp
-        assert any("unchanged since it was run: not run again" in step.note for step in third.steps)
+        assert any("unchanged since it was run: not run again" in said(step.note) for step in third.steps)
         remote.version("4", files={"package.json": '{"a": 2}\n'})
         await stage.deploy()
         assert (here / "node_modules/stamp").read_text() != stamp
@@ -111,7 +112,7 @@ async def test_a_failing_install_is_undone_installed_as_before_and_quarantined(
         bad = remote.version("bad", files={"install.sh": broken})
         deployment = await stage.deploy(actor=poll())
         assert deployment.phase is Phase.UNDONE, deployment
-        assert "exit status 7" in deployment.note
+        assert "exit status 7" in said(deployment.note)
         assert any("no such package" in step.tail for step in deployment.steps)
         await assert_well(stage, here, remote, "2", second)
         assert (here / "node_modules/left-pad/version").read_text() == '{"a": 1}\n'
@@ -153,14 +154,14 @@ async def test_a_changed_file_refuses_the_deploy_by_its_name_and_stays_as_it_is(
         remote.version("3")
         deployment = await stage.deploy()
         assert deployment.phase is Phase.FAILED
-        assert "has changes that are in no commit: server.py. Nothing was touched" in deployment.note
+        assert "has changes that are in no commit: server.py. Nothing was touched" in said(deployment.note)
         assert (here / "server.py").read_text().endswith("# a fix at night\n")
         assert git(here, "rev-parse", "HEAD") == second
         assert (await stage.answer())["version"] == "2"
         assert await stage.store.read(ledger.quarantined, "web") == {}
         refused = await stage.roll_back()
         assert refused.phase is Phase.FAILED
-        assert "server.py" in refused.note
+        assert "server.py" in said(refused.note)
         git(here, "restore", "-SW", "server.py")
         assert (await stage.deploy()).phase is Phase.LIVE
 
@@ -175,7 +176,7 @@ async def test_a_file_in_the_way_refuses_the_deploy_by_its_name_and_stays_as_it_
         remote.version("2", files={"notes.txt": "of the commit\n", "docs/notes.txt": "of the commit\n"})
         deployment = await stage.deploy()
         assert deployment.phase is Phase.FAILED
-        assert f"brings its own: {path}. Nothing was touched" in deployment.note
+        assert f"brings its own: {path}. Nothing was touched" in said(deployment.note)
         assert (here / path).read_text() == "by hand\n"
         (here / path).unlink()
         assert (await stage.deploy()).phase is Phase.LIVE
@@ -195,7 +196,7 @@ async def test_what_an_install_step_did_to_a_tracked_file_is_not_taken_for_a_per
         remote.version("4", files={"install.sh": rewrites})
         deployment = await stage.deploy()
         assert deployment.phase is Phase.FAILED
-        assert "package.json" in deployment.note
+        assert "package.json" in said(deployment.note)
 
 
 async def test_a_force_pushed_branch_is_followed_and_never_merged(
@@ -207,7 +208,7 @@ async def test_a_force_pushed_branch_is_followed_and_never_merged(
         other = remote.rewrite("2b")
         deployment = await stage.deploy()
         assert deployment.phase is Phase.LIVE
-        assert "does not follow from" in deployment.note
+        assert "does not follow from" in said(deployment.note)
         await assert_well(stage, here, remote, "2b", other)
         assert git(here, "rev-parse", "--abbrev-ref", "HEAD") == "HEAD", "detached"
 
@@ -244,7 +245,7 @@ async def test_a_checkout_that_somebody_moved_is_gone_on_from_and_told(
         deployment = await stage.deploy()
         assert (deployment.commit_from, deployment.phase) == (moved, Phase.LIVE)
         told = await stage.store.read(outbox.recent, 20)
-        assert any("somebody moved it" in str(notice.body.get("text")) for notice in told)
+        assert any("somebody moved it" in said(notice.said) for notice in told)
         await assert_well(stage, here, remote, "3", third)
         back = await stage.roll_back(second[:10])
         assert back.phase is Phase.LIVE
@@ -261,7 +262,7 @@ async def test_a_directory_without_a_checkout_is_said_in_words(
     async with open_stage(tmp_path, in_place(tmp_path, remote, port)) as stage:
         deployment = await stage.deploy()
         assert deployment.phase is Phase.FAILED
-        assert "there is no git checkout at" in deployment.note
+        assert "there is no git checkout at" in said(deployment.note)
         assert (tmp_path / "srv").exists() is (what != "missing")
 
 

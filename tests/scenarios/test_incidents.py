@@ -38,9 +38,9 @@ async def test_row_3_a_restart_tells_only_what_changed(tmp_path: Path) -> None:
         incident = await scene.herd.latest("mail")
         ending = scene.ending(incident.id)
         assert ending == scene.thread(incident.id)[-1]
-        assert "mail is well again" in ending, "and what changed meanwhile is told: no blanket suppression"
-        root = next(text for text in scene.contents() if "postgres is not well" in text)
-        assert "Also not well because of it: api." in root
+        assert "mail recovered after" in ending, "and what changed meanwhile is told: no blanket suppression"
+        root = next(text for text in scene.contents() if "postgres is DOWN" in text)
+        assert "Also down because of it: api." in root
 
 
 async def test_row_7_one_live_status_message_is_edited_seldom_and_never_doubled(tmp_path: Path) -> None:
@@ -89,21 +89,21 @@ async def test_row_4_one_cause_is_one_message(tmp_path: Path) -> None:
         scene.herd.fails("api", "web")
         await scene.run(40)
         card, call = scene.contents()
-        assert card.startswith("🔴 postgres is not well: check tcp: connection refused.")
-        assert card.endswith("Also not well because of it: web, api.")
-        assert "A human is needed for postgres" in call
-        assert "↳ so too http: no answer" in scene.text(0)
-        assert "• api: check http: no answer <t:" in scene.text(0)
+        assert card.startswith("🔴 postgres is DOWN: TCP check: connection refused (")
+        assert card.endswith("Also down because of it: web, api.")
+        assert "postgres needs attention" in call
+        assert "↳ and so http: no answer" in scene.text(0)
+        assert "• api: HTTP check: no answer (3 of 3 failed) <t:" in scene.text(0)
         scene.herd.mends("postgres.tcp", "postgres.http")
         await scene.run(15)
-        assert "Not well yet: web, api." in scene.ending(1), "at that moment"
+        assert "Still down: web, api." in scene.ending(1), "at that moment"
         scene.herd.mends()
         await scene.run(15)
         assert len(scene.contents()) == 2
-        assert "✓ api: check http: no answer <t:" in scene.text(0)
+        assert "✓ api: HTTP check: no answer (3 of 3 failed) <t:" in scene.text(0)
         after = "\n".join(scene.thread(1)).split(scene.ending(1))[1]
-        assert "web is well again" in after
-        assert "api is well again" in after
+        assert "web has recovered" in after
+        assert "api has recovered" in after
 
 
 async def test_row_4_a_childs_card_says_what_it_became_part_of(tmp_path: Path) -> None:
@@ -113,7 +113,9 @@ async def test_row_4_a_childs_card_says_what_it_became_part_of(tmp_path: Path) -
         await scene.run(20)
         scene.herd.fails("postgres")
         await scene.run(20)
-        assert scene.contents()[0].startswith("↪️ api was not well: check http: no answer. This is part of incident 2.")
+        assert scene.contents()[0].startswith(
+            "↪️ api was down: HTTP check: no answer (3 of 3 failed). This is part of incident 2."
+        )
         assert scene.posted()[0]["embeds"][0]["title"] == "api: part of incident 2"
 
 
@@ -133,7 +135,7 @@ async def test_row_5_blips_say_nothing_and_flapping_is_one_message(tmp_path: Pat
         before = len(scene.contents())
         assert scene.contents()[-1].startswith("🟠 api is flapping, 6 changes in ")
         await scene.run(32 * 20, up_and_down)
-        called = sum("A human is needed" in text for text in scene.contents()[before:])
+        called = sum("needs attention" in text for text in scene.contents()[before:])
         assert len(scene.contents()) - before == called <= 1, "one message, edited"
         flapping = next(text for text in scene.contents() if "is flapping" in text)
         assert re.search(r"4\d changes in", flapping)
@@ -143,7 +145,7 @@ async def test_row_5_blips_say_nothing_and_flapping_is_one_message(tmp_path: Pat
         number = (await scene.herd.latest("api")).id
         ending = scene.ending(number)
         assert ending == scene.thread(number)[-1]
-        assert "calm for 5 m after 46 changes" in ending
+        assert "stable again after 46 changes" in ending
         (facts,) = (line for line in text_of(scene.card(number)).splitlines() if "46 changes, the last" in line)
         assert "Ended by" not in facts
 
@@ -157,7 +159,7 @@ async def test_row_5_alternation_that_thresholds_miss_is_told_once(tmp_path: Pat
         await scene.run(900, by_turns)
         (text,) = scene.contents()
         assert text.startswith("🟠 api is flapping, ")
-        assert "check http fails and passes by turns: no answer" in text
+        assert "HTTP check passes and fails by turns: no answer" in text
 
 
 async def test_row_8_what_is_down_is_restarted_and_the_card_says_so(tmp_path: Path) -> None:
@@ -169,7 +171,7 @@ async def test_row_8_what_is_down_is_restarted_and_the_card_says_so(tmp_path: Pa
         scene.herd.mends()
         await scene.run(1)
         assert scene.herd.shepherd.restarts == ["api"]
-        assert "restart 1 of 3" in scene.text(0)
+        assert "restarting (1 of 3)" in scene.text(0)
         await scene.run(20)
         assert len(scene.contents()) == 1
         assert scene.ending(1) == scene.thread(1)[-1]
@@ -183,13 +185,13 @@ async def test_row_9_recovery_ends_loudly_and_never_loops(tmp_path: Path) -> Non
         scene.herd.fails("api")
         await scene.run(1800)
         assert scene.herd.shepherd.restarts == ["api", "api"]
-        assert [text for text in scene.contents() if "🚨" in text] == [
-            "🚨 A human is needed for api: 2 restarts did not help (check http: no answer)."
-        ]
+        (call,) = [text for text in scene.contents() if "🚨" in text]
+        gave_up = "automatic recovery gave up: 2 restarts did not help (HTTP check: no answer (3 of 3 failed))."
+        assert call == f"🚨 api needs attention: {gave_up}"
         assert "**Next:** nothing by itself, until somebody restarts or resumes it." in scene.text(0)
         scene.herd.mends()
         await scene.run(20)
-        assert "api is well again" in scene.ending(1), "it was watched all the time"
+        assert "api recovered after" in scene.ending(1), "it was watched all the time"
 
 
 async def test_row_10_nothing_is_done_to_what_is_starting_or_being_deployed(tmp_path: Path) -> None:
@@ -220,4 +222,6 @@ async def test_a_start_limit_is_told_as_what_it_is_and_asked_why(tmp_path: Path)
         state = ServiceState(Activity.FAILED, exit=message(ExitCode.STATUS, status=1))
         scene.herd.shepherd.happens("api", Happening.GAVE_UP, state)
         await scene.run(5)
-        assert scene.contents()[0].startswith("🔴 api is not well: it died again and again (exit 1).")
+        assert scene.contents()[0].startswith(
+            "🔴 api is DOWN: process died repeatedly and is not started again (exit status 1)"
+        )

@@ -51,7 +51,7 @@ def the_card(watched: Watched) -> Json:
 def restarts(watched: Watched) -> list[int]:
     """When opsbot restarted it, as its thread says."""
     lines = [message["content"] for message in watched.world.thread(the_card(watched))]
-    return [int(found[1]) for line in lines if (found := re.search(r"<t:(\d+):T> restart \d+ of 50", line))]
+    return [int(found[1]) for line in lines if (found := re.search(r"<t:(\d+):T> restarting \(\d+ of 50\)", line))]
 
 
 async def test_item_1_restarts_slow_down_from_a_fifth_of_the_logins_and_end_at_the_half(watched: Watched) -> None:
@@ -76,11 +76,11 @@ async def test_item_1_restarts_slow_down_from_a_fifth_of_the_logins_and_end_at_t
     for gap, least in zip(gaps, (60, 120, 240, 480, 960), strict=True):
         assert least <= gap <= least + 40, gaps
     card = text_of(the_card(watched))
-    assert "A human is needed" in card
+    assert "Needs attention" in card
     assert "opsbot does not start it any more, because half of its logins are spent: 10 starts in 24 hours" in card
     assert "nothing by itself, until somebody restarts or resumes it" in card
     (call,) = (text for text in map(text_of, world.posted()) if text.startswith("🚨"))
-    assert call.startswith("🚨 A human is needed for api: opsbot does not start it any more")
+    assert call.startswith("🚨 api needs attention: automatic recovery gave up: opsbot does not start it any more")
     assert "Discord allows 20 logins, then it resets the bot's token" in call
     before = await watched.pid()
     obeyed = await (await operator.run("restart", service="api")).final()

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from opsbot.core.deployment import Phase
+from tests.fixtures.said import said
 from tests.fixtures.sample import Remote, make_service
 from tests.fixtures.stage import open_stage
 
@@ -19,8 +20,8 @@ async def test_a_new_commit_is_deployed_and_answers(tmp_path: Path, remote: Remo
         assert second.commit_to == commit
         assert second.commit_from == first.commit_to
         assert [each.title for each in second.commits] == ["The second one"]
-        assert [step.name for step in second.steps] == [
-            "fetch main", "prepare the release", "sh install.sh", f"switch to {second.release_to}", "restart", "verify",
+        assert [said(step.name) for step in second.steps] == [
+            "fetch main", "prepare the release", "sh install.sh", f"switch to `{commit[:10]}`", "restart", "verify",
         ]  # fmt: skip
         assert all(step.ok for step in second.steps)
-        assert "reused node_modules" in second.steps[2].note
+        assert "reused node_modules" in said(second.steps[2].note)

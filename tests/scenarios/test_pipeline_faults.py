@@ -19,6 +19,7 @@ import pytest
 from opsbot.config import InstallStep, Service
 from opsbot.core.deployment import Deployment, Phase, RefusalReason, Refused
 from opsbot.store import ledger
+from tests.fixtures.said import said
 from tests.fixtures.sample import Remote, http_check, make_service, person, poll, tcp_check
 from tests.fixtures.stage import Stage, open_stage, until
 
@@ -48,7 +49,7 @@ async def test_a_failing_install_changes_nothing_live(tmp_path: Path, remote: Re
         deployment = await stage.deploy()
         assert deployment.phase is Phase.FAILED
         assert deployment.failed_in is Phase.INSTALLING
-        assert "exit status 7" in deployment.note
+        assert "exit status 7" in said(deployment.note)
         failed = deployment.steps[-1]
         assert failed.ok is False
         assert failed.tail.splitlines()[-1] == "npm ERR! no such package"
@@ -68,7 +69,7 @@ async def test_a_syntax_error_is_undone(tmp_path: Path, remote: Remote, port: in
     async with open_stage(tmp_path, make_service(tmp_path, remote.url, port)) as stage:
         await stage.deploy()
         deployment = await undone(stage, remote.syntax_error())
-        assert "it died" in deployment.note
+        assert "the service died" in said(deployment.note)
         assert any("SyntaxError" in step.tail for step in deployment.steps)
 
 
@@ -76,15 +77,15 @@ async def test_a_release_that_answers_500_is_undone(tmp_path: Path, remote: Remo
     async with open_stage(tmp_path, make_service(tmp_path, remote.url, port, verify_timeout=3)) as stage:
         await stage.deploy()
         deployment = await undone(stage, remote.version("2", status=500))
-        assert "500" in deployment.note
+        assert "500" in said(deployment.note)
 
 
 async def test_a_release_that_dies_in_the_soak_is_undone(tmp_path: Path, remote: Remote, port: int) -> None:
     async with open_stage(tmp_path, make_service(tmp_path, remote.url, port, soak=5)) as stage:
         await stage.deploy()
         deployment = await undone(stage, remote.version("2", dies_after=2.5))
-        assert "it died" in deployment.note
-        assert "exit status 3" in deployment.note
+        assert "the service died" in said(deployment.note)
+        assert "exit status 3" in said(deployment.note)
 
 
 async def test_a_release_that_hangs_in_the_soak_is_undone(tmp_path: Path, remote: Remote, port: int) -> None:
@@ -92,7 +93,7 @@ async def test_a_release_that_hangs_in_the_soak_is_undone(tmp_path: Path, remote
     async with open_stage(tmp_path, service) as stage:
         await stage.deploy()
         deployment = await undone(stage, remote.version("2", stops_itself_after=0.8))
-        assert "failed 2 times in a row" in deployment.note
+        assert "failed 2 times in a row" in said(deployment.note)
 
 
 async def test_a_release_whose_port_closes_is_undone(tmp_path: Path, remote: Remote, port: int) -> None:
@@ -101,7 +102,7 @@ async def test_a_release_whose_port_closes_is_undone(tmp_path: Path, remote: Rem
     ) as stage:
         await stage.deploy()
         deployment = await undone(stage, remote.version("2", closes_port_after=0.8))
-        assert "port passed at first" in deployment.note
+        assert "port passed at first" in said(deployment.note)
 
 
 async def test_a_service_that_ignores_sigterm_is_replaced_all_the_same(
@@ -134,7 +135,7 @@ async def test_a_force_pushed_branch_is_followed(tmp_path: Path, remote: Remote,
         deployment = await stage.deploy()
         assert deployment.phase is Phase.LIVE
         assert deployment.commit_to == commit
-        assert "does not follow from" in deployment.note
+        assert "does not follow from" in said(deployment.note)
         await stage.assert_well("2b")
 
 
@@ -150,8 +151,8 @@ async def test_files_changed_by_hand_in_the_live_release_stop_nothing_and_are_na
         remote.version("2", files={"notes.txt": "from the commit"})
         deployment = await stage.deploy()
         assert deployment.phase is Phase.LIVE
-        assert "changed by hand: behaviour.json" in deployment.note
-        assert "added by hand: notes.txt" in deployment.note
+        assert "changed by hand: behaviour.json" in said(deployment.note)
+        assert "added by hand: notes.txt" in said(deployment.note)
         await stage.assert_well("2")
         assert (folder / "behaviour.json").read_text() == hot_fix
         assert (folder / "notes.txt").read_text() == "in the way"
@@ -234,7 +235,7 @@ async def test_a_remote_that_hangs_fails_the_deploy_in_time(tmp_path: Path, remo
             deployment = await stage.deploy()
             assert asyncio.get_running_loop().time() - started < 5
             assert deployment.phase is Phase.FAILED
-            assert "did not answer" in deployment.note
+            assert "did not answer" in said(deployment.note)
             assert await stage.store.read(ledger.quarantined, "web") == {}
             await until(lambda: answers(stage, "1"))
             await stage.assert_well("1")
@@ -285,8 +286,8 @@ async def test_a_full_disk_fails_the_deploy_and_leaves_nothing(
             remote.version("2", files={f"zero{n}": bytes(2_000_000) for n in range(8)})
         deployment = await stage.deploy()
         assert deployment.phase is Phase.FAILED
-        assert "no space left on" in deployment.note.lower()
-        assert str(small_disk) in deployment.note
+        assert "no space left on" in said(deployment.note).lower()
+        assert str(small_disk) in said(deployment.note)
         assert stage.folders() == before
         assert await stage.store.read(ledger.quarantined, "web") == {}
         await stage.assert_well("1")
@@ -303,7 +304,7 @@ async def test_a_deploy_that_would_not_fit_is_not_begun(
     ) as stage:
         deployment = await stage.deploy()
         assert deployment.phase is Phase.FAILED
-        assert f"not enough space on {small_disk}" in deployment.note
+        assert f"not enough space on {small_disk}" in said(deployment.note)
 
 
 async def test_a_first_release_that_fails_leaves_the_service_stopped(tmp_path: Path, remote: Remote, port: int) -> None:
@@ -311,7 +312,7 @@ async def test_a_first_release_that_fails_leaves_the_service_stopped(tmp_path: P
     async with open_stage(tmp_path, make_service(tmp_path, remote.url, port)) as stage:
         deployment = await stage.deploy()
         assert deployment.phase is Phase.UNDONE
-        assert "no release before: the service is stopped" in deployment.note
+        assert "no earlier release, so the service is stopped" in said(deployment.note)
         assert await stage.version() is None
         assert await asyncio.to_thread(stage.releases.live) is None
         remote.version("2")
@@ -340,7 +341,7 @@ async def test_when_no_release_is_well_a_human_is_called(tmp_path: Path, remote:
         commit = remote.syntax_error()
         deployment = await stage.deploy()
         assert deployment.phase is Phase.STUCK
-        assert "A human is needed" in deployment.note
+        assert "Needs attention" in said(deployment.note)
         assert commit in await stage.store.read(ledger.quarantined, "web")
 
 
@@ -356,7 +357,7 @@ async def test_a_hung_step_dies_with_its_whole_process_group(tmp_path: Path, rem
     async with open_stage(tmp_path, service) as stage:
         deployment = await stage.deploy()
         assert deployment.phase is Phase.FAILED
-        assert "not done after 500 ms" in deployment.note
+        assert "not done after 500 ms" in said(deployment.note)
         assert ended(int(child.read_text()))
         assert await stage.store.read(ledger.quarantined, "web") == {}
 
@@ -366,7 +367,7 @@ async def test_a_missing_command_is_named(tmp_path: Path, remote: Remote, port: 
     async with open_stage(tmp_path, service) as stage:
         deployment = await stage.deploy()
         assert deployment.phase is Phase.FAILED
-        assert "there is no command no-such-tool on PATH" in deployment.note
+        assert "there is no command no-such-tool on PATH" in said(deployment.note)
 
 
 async def test_a_directory_that_cannot_be_made_is_said_in_words(tmp_path: Path, remote: Remote, port: int) -> None:
@@ -375,5 +376,5 @@ async def test_a_directory_that_cannot_be_made_is_said_in_words(tmp_path: Path, 
     async with open_stage(tmp_path, service) as stage:
         deployment = await stage.deploy()
         assert deployment.phase is Phase.FAILED
-        assert "Not a directory" in deployment.note
+        assert "Not a directory" in said(deployment.note)
         assert await stage.store.read(ledger.quarantined, "web") == {}

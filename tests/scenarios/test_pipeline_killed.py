@@ -11,10 +11,11 @@ import pytest
 
 from opsbot.core.deployment import Deployment, Phase
 from opsbot.core.inhibitors import Inhibitors
-from opsbot.deploy.occupants import occupants
+from opsbot.filesystem.processes_in_folder import processes_in
 from opsbot.store import ledger
 from tests.fixtures import dying
 from tests.fixtures.dying import in_a_meeting
+from tests.fixtures.said import said
 from tests.fixtures.sample import Remote, make_service
 from tests.fixtures.stage import Stage, open_stage, until
 
@@ -23,7 +24,7 @@ from tests.fixtures.stage import Stage, open_stage, until
 def nothing_left(tmp_path: Path) -> Iterator[None]:
     """A test that fails between two opsbots would leave its service running."""
     yield
-    for pid in occupants([tmp_path])[tmp_path]:
+    for pid in processes_in([tmp_path])[tmp_path]:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
@@ -90,7 +91,7 @@ async def test_a_killed_deploy_is_finished_or_failed_at_the_next_start(
         assert not failed or end is Phase.FAILED, "what was cut short has not failed"
         if end is Phase.FAILED:
             assert await stage.store.read(ledger.quarantined, "web") == {}
-            assert "opsbot was restarted" in last.note
+            assert "opsbot was restarted" in said(last.note)
             assert (await stage.deploy()).phase is Phase.LIVE
             await stage.assert_well("2")
 

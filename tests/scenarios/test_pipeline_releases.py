@@ -13,6 +13,7 @@ import pytest
 from opsbot.config import InstallStep
 from opsbot.core.deployment import Deployment, DeploymentKind, DeploymentRequest, Phase
 from opsbot.store import ledger
+from tests.fixtures.said import said
 from tests.fixtures.sample import Remote, free_port, make_service, person
 from tests.fixtures.stage import Stage, open_stage, until
 
@@ -29,14 +30,15 @@ async def test_an_unchanged_install_is_reused_and_a_changed_one_runs(tmp_path: P
         second = await stage.deploy()
         step = second.steps[2]
         assert (
-            step.note == f"package.json, install.sh unchanged since {(first.commit_to or '')[:10]}: reused node_modules"
+            said(step.note)
+            == f"package.json, install.sh unchanged since `{(first.commit_to or '')[:10]}`: reused node_modules"
         )
         stamps = [stage.releases.path(each.release_to or "") / "node_modules/stamp" for each in (first, second)]
         assert read(stamps[0]) == read(stamps[1])
         assert stamps[0].stat().st_ino != stamps[1].stat().st_ino  # a copy, not a hard link
         remote.version("3", files={"package.json": '{"a": 2}\n'})
         third = await stage.deploy()
-        assert third.steps[2].note == ""
+        assert third.steps[2].note is None
         assert "installing" in read(Path(third.steps[2].output))
         assert read(stage.releases.path(third.release_to or "") / "node_modules/left-pad/version") == '{"a": 2}\n'
 
@@ -50,8 +52,8 @@ async def test_an_unchanged_install_that_left_nothing_to_reuse_runs_and_says_why
         first = await stage.deploy()
         remote.version("2")
         second = await stage.deploy()
-        wanted = f"unchanged: {(first.commit_to or '')[:10]} has no built to reuse"
-        assert second.steps[2].note.endswith(wanted)
+        wanted = f"unchanged: `{(first.commit_to or '')[:10]}` has no built to reuse"
+        assert said(second.steps[2].note).endswith(wanted)
 
 
 async def test_a_step_whose_configuration_changed_runs_again(tmp_path: Path, remote: Remote, port: int) -> None:
@@ -61,7 +63,7 @@ async def test_a_step_whose_configuration_changed_runs_again(tmp_path: Path, rem
     other = replace(service, install=(replace(service.install[0], run=("sh", "-x", "install.sh")),))
     async with open_stage(tmp_path, other) as stage:
         remote.version("2")
-        assert (await stage.deploy()).steps[2].note == ""
+        assert (await stage.deploy()).steps[2].note is None
 
 
 async def test_a_step_runs_when_the_live_release_lacks_what_it_made(tmp_path: Path, remote: Remote, port: int) -> None:
@@ -70,8 +72,8 @@ async def test_a_step_runs_when_the_live_release_lacks_what_it_made(tmp_path: Pa
         shutil.rmtree(stage.releases.path(first.release_to or "") / "node_modules")
         remote.version("2")
         second = await stage.deploy()
-        wanted = f"{(first.commit_to or '')[:10]} has no node_modules or vendor to reuse"
-        assert second.steps[2].note == f"run though package.json, install.sh is unchanged: {wanted}"
+        wanted = f"`{(first.commit_to or '')[:10]}` has no node_modules or vendor to reuse"
+        assert said(second.steps[2].note) == f"run although package.json, install.sh is unchanged: {wanted}"
         assert (stage.releases.path(second.release_to or "") / "node_modules/stamp").exists()
 
 
@@ -84,11 +86,11 @@ async def test_a_kept_virtual_environment_works_in_its_new_place(tmp_path: Path,
         remote.commit({"behaviour.json": '{"version": "2"}'})
         second = await stage.deploy()
         assert second.phase is Phase.LIVE
-        assert "reused .venv" in second.steps[2].note
+        assert "reused .venv" in said(second.steps[2].note)
         for each in (first, second):
             folder = stage.releases.path(each.release_to or "")
-            said = await asyncio.to_thread(subprocess.check_output, [folder / ".venv/bin/tool"], text=True)
-            assert said.strip() == str(folder / ".venv")
+            printed = await asyncio.to_thread(subprocess.check_output, [folder / ".venv/bin/tool"], text=True)
+            assert printed.strip() == str(folder / ".venv")
 
 
 async def test_shared_paths_are_linked_into_every_release_and_survive_them(
@@ -98,7 +100,7 @@ async def test_shared_paths_are_linked_into_every_release_and_survive_them(
     remote.version("1", files={"uploads/.keep": "", "conf/app.env": "A=1\n"})
     async with open_stage(tmp_path, make_service(tmp_path, remote.url, port, soak=0.1, shared=shared)) as stage:
         first = await stage.deploy()
-        assert "missing.env is missing: put it there" in first.note
+        assert "missing.env is missing: put it there" in said(first.note)
         store = stage.releases.shared
         assert read(store / "conf/app.env") == "A=1\n"
         folder = stage.releases.path(first.release_to or "")
@@ -113,7 +115,7 @@ async def test_shared_paths_are_linked_into_every_release_and_survive_them(
         assert read(folder / "data/db.sqlite") == "precious"
         assert read(folder / "conf/app.env") == "A=2\n"
         assert read(folder / "missing.env") == "B=1\n"
-        assert second.note == ""  # nothing of this was done by hand
+        assert said(second.note) == ""  # nothing of this was done by hand
         shutil.rmtree(stage.releases.path(first.release_to or ""))
         assert read(store / "data/db.sqlite") == "precious"
         await stage.assert_well("2")
@@ -126,7 +128,7 @@ async def test_a_shared_path_that_leads_out_of_the_release_is_refused(
     async with open_stage(tmp_path, make_service(tmp_path, remote.url, port, shared=("conf/app.env",))) as stage:
         deployment = await stage.deploy()
         assert deployment.phase is Phase.FAILED
-        assert "leads out of the release" in deployment.note
+        assert "leads out of the release" in said(deployment.note)
         assert stage.folders() == set()
 
 
@@ -158,7 +160,7 @@ async def test_a_commit_with_a_submodule_is_refused_in_words(tmp_path: Path, rem
         remote.git("push", "-q", "origin", "HEAD:main")
         deployment = await stage.deploy()
         assert deployment.phase is Phase.FAILED
-        assert "has submodules (lib/sub), which are not deployed" in deployment.note
+        assert "has submodules (lib/sub), which are not deployed" in said(deployment.note)
         await stage.assert_well("1")
 
 
@@ -185,7 +187,7 @@ async def test_a_damaged_mirror_is_mended(tmp_path: Path, remote: Remote, port: 
             (mirror / "refs/opsbot/tracked.lock").touch()
         remote.version("2")
         deployment = await stage.deploy()
-        assert deployment.phase is Phase.LIVE, deployment.note
+        assert deployment.phase is Phase.LIVE, said(deployment.note)
         await stage.assert_well("2")
 
 
@@ -212,7 +214,7 @@ async def test_a_link_that_does_not_match_the_ledger_is_put_right_and_told(
     async with open_stage(tmp_path, service) as stage:
         assert await asyncio.to_thread(stage.releases.live) == second.release_to
         rows = await stage.store.read(lambda db: db.execute("SELECT body FROM notices WHERE kind = 'word'").fetchall())
-        assert "it points to" in rows[0]["body"]
+        assert "update.link-restored" in rows[0]["body"]
 
 
 async def test_folders_of_an_unknown_state_are_taken_over_and_not_cleared_away(
@@ -260,7 +262,7 @@ async def test_a_folder_in_the_place_of_the_link_is_not_touched(tmp_path: Path, 
         (stage.releases.current / "precious").mkdir(parents=True)
         deployment = await stage.deploy()
         assert deployment.phase is Phase.FAILED
-        assert "is a folder, where opsbot keeps a link: move it away" in deployment.note
+        assert "is a folder, where opsbot keeps a link: move it away" in said(deployment.note)
         assert (stage.releases.current / "precious").is_dir()
         assert await stage.store.read(ledger.quarantined, "web") == {}
 
@@ -289,7 +291,7 @@ async def test_files_kept_in_git_lfs_are_said_to_be_pointers(tmp_path: Path, rem
     async with open_stage(tmp_path, make_service(tmp_path, remote.url, port, soak=0.1)) as stage:
         deployment = await stage.deploy()
         assert deployment.phase is Phase.LIVE
-        assert "files kept in Git LFS came as pointers" in deployment.note
+        assert "files kept in Git LFS came as pointers" in said(deployment.note)
 
 
 async def test_a_tool_made_by_one_step_runs_in_the_next_and_in_the_live_release(

@@ -6,7 +6,9 @@ from pathlib import Path
 
 from opsbot.core.access import Origin, itself
 from opsbot.core.deployment import DeploymentKind, DeploymentRequest, Hold, Phase, RefusalReason, Refused
+from opsbot.core.message import plain
 from opsbot.store import ledger
+from tests.fixtures.said import said
 from tests.fixtures.sample import Remote, make_service, person, poll
 from tests.fixtures.stage import Stage, clock, open_stage, until
 
@@ -33,7 +35,7 @@ async def test_a_rollback_needs_neither_network_nor_install(tmp_path: Path, remo
         shutil.rmtree(remote.bare)
         back = await stage.roll_back()
         assert back.phase is Phase.LIVE
-        assert [step.name.split()[0] for step in back.steps] == ["switch", "restart", "verify"]
+        assert [said(step.name).split()[0] for step in back.steps] == ["switch", "restart", "verify"]
         assert back.commit_from == commit
         await stage.assert_well("1")
         assert await waits(stage) == commit
@@ -134,7 +136,7 @@ async def test_a_held_service_is_not_deployed_but_can_be_rolled_back(tmp_path: P
         await stage.deploy()
         remote.version("2")
         await stage.deploy()
-        await stage.store.write(ledger.put_hold, Hold("web", "bob", "release freeze", clock()))
+        await stage.store.write(ledger.put_hold, Hold("web", "bob", plain("release freeze"), clock()))
         refused = await stage.ask()
         assert isinstance(refused, Refused)
         assert refused.why is RefusalReason.HELD
@@ -161,7 +163,7 @@ async def test_asking_for_what_is_live_ends_without_a_deploy(tmp_path: Path, rem
         pid = (await stage.answer())["pid"]
         again = await stage.deploy()
         assert again.phase is Phase.SKIPPED
-        assert "already runs" in again.note
+        assert "already runs" in said(again.note)
         refused = await stage.ask(first.commit_to)
         assert isinstance(refused, Refused)
         assert refused.why is RefusalReason.ALREADY_LIVE
@@ -187,7 +189,7 @@ async def test_a_branch_a_tag_and_a_short_commit_can_be_deployed_and_nonsense_is
             assert refused.why is RefusalReason.BAD_REF
         missing = await stage.deploy("no-such-branch")
         assert missing.phase is Phase.FAILED
-        assert "no branch, tag or commit 'no-such-branch'" in missing.note
+        assert "no branch, tag or commit 'no-such-branch'" in said(missing.note)
         await stage.assert_well("1")
 
 
@@ -213,7 +215,7 @@ async def test_a_service_stopped_by_hand_in_its_verification_is_left_stopped(
         await stage.manager.stop("web")
         ended = await stage.deployer.wait(first.id)
         assert ended.phase is Phase.UNDONE
-        assert "stopped by hand" in ended.note
+        assert "stopped by hand" in said(ended.note)
         assert await stage.version() is None
         assert await stage.store.read(ledger.quarantined, "web") == {}
 

@@ -58,9 +58,9 @@ async def test_a_right_one_is_taken_shown_and_the_service_goes_on(tmp_path: Path
         before = len(whole.texts())
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
-        await whole.said("well again")
+        await whole.said("recovered after")
         assert len(whole.texts()) == before + 1, whole.texts()
-        assert sum("well again" in line for line in whole.lines()) == 1, whole.lines()
+        assert sum("recovered after" in line for line in whole.lines()) == 1, whole.lines()
         commit = await asyncio.to_thread(whole.remote.version, "2")
         await whole.said("web runs", commit[:10])
         assert await whole.stop() == 0
@@ -189,7 +189,7 @@ async def test_one_that_fails_half_way_holds_nothing_that_the_one_before_needs(t
         assert (await whole.serves("1"))["pid"] == pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
-        await whole.said("well again")
+        await whole.said("recovered after")
 
 
 async def test_reload_after_reload_leaves_nothing_open_and_loses_no_message(tmp_path: Path) -> None:

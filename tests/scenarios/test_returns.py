@@ -34,9 +34,9 @@ async def test_opsbot_that_is_killed_again_and_again_is_one_message_and_then_an_
         assert "the last at <t:" in twice
         assert not [text for text in whole.texts() if "opsbot is back" in text], "the same message says it"
         await killed(whole, 3)
-        alarm = await whole.said("opsbot itself is not well", "ended 3 times within", seconds=60)
+        alarm = await whole.said("opsbot itself: ended", "ended 3 times within", seconds=60)
         assert alarm.startswith("🔴")
-        assert "journalctl -u opsbot" in json.dumps(whole.message("opsbot itself is not well")["embeds"])
+        assert "journalctl -u opsbot" in json.dumps(whole.message("opsbot itself: ended")["embeds"])
         await killed(whole, 4)
         await asyncio.sleep(3)
         back = [text for text in whole.texts() if "came back" in text or "is back" in text]

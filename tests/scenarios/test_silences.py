@@ -35,16 +35,16 @@ async def test_row_21_a_silence_that_nobody_ends_ends_and_tells_what_is_still_wr
         assert f"silenced by operator until <t:{until}:f>" in await scene.says("status", "viewer")
         assert f"🔕 Silenced by operator until <t:{until}:f>: new disk" in await scene.says("status", service="api")
         await scene.run_until(until - 5)
-        assert [text for text in scene.contents() if "api is not well" in text] == []
+        assert [text for text in scene.contents() if "api is DOWN" in text] == []
         await scene.run(15)
         alarm, call = (
             message
             for message in scene.posted()
             if "api" in message["content"] and not is_board(message) and "Silenced" not in message["content"]
         )
-        assert alarm["content"].startswith("🔴 api is not well: check http: no answer.")
+        assert alarm["content"].startswith("🔴 api is DOWN: HTTP check: no answer (")
         assert f"-# was silenced until <t:{until}:f>" in text_of(alarm)
-        assert "A human is needed for api" in call["content"]
+        assert "api needs attention" in call["content"]
         await scene.board_forgets("silenced")
         assert "ilenced" not in await scene.says("status", "viewer", service="api")
 
@@ -63,7 +63,7 @@ async def test_row_21_the_longest_silence_is_bounded_and_more_is_refused_in_word
         await comes_and_goes(scene)
         said = scene.contents()[quiet:]
         assert said[0] == "ℹ️ The silence of api is over. While it lasted, it was down and came back."
-        assert said[1].startswith("🟢 api was not well for"), "and from then on alarms are told again"
+        assert said[1].startswith("🟢 api was down for"), "and from then on alarms are told again"
 
 
 async def test_row_21_one_that_is_lifted_early_ends_then_and_what_came_and_went_is_one_line(tmp_path: Path) -> None:
@@ -72,12 +72,12 @@ async def test_row_21_one_that_is_lifted_early_ends_then_and_what_came_and_went_
         for _ in range(2):
             await comes_and_goes(scene)
         before = len(scene.posted())
-        assert "is resumed" in await scene.says("resume", "deployer", service="api")
+        assert "was resumed" in await scene.says("resume", "deployer", service="api")
         await scene.run(120)
         assert scene.contents()[before + 1 :] == [
             "ℹ️ The silence of api is over. While it lasted, it was down and came back 2 times."
         ]
-        assert "neither held nor silenced" in await scene.says("resume", "deployer", service="api")
+        assert "neither paused nor silenced" in await scene.says("resume", "deployer", service="api")
 
 
 async def test_row_21_a_silence_of_an_open_trouble_is_on_its_card_and_keeps_reminders_back(tmp_path: Path) -> None:

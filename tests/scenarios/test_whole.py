@@ -34,7 +34,7 @@ async def test_a_release_that_answers_500_is_undone_and_the_one_before_serves(tm
         await whole.serves("1")
         await whole.said("web runs")
         commit = await asyncio.to_thread(whole.remote.version, "2", status=500)
-        await whole.said(commit[:10], "undone", seconds=60)
+        await whole.said(commit[:10], "rolled back", seconds=60)
         await whole.serves("1")
         await asyncio.sleep(6)  # a poll later it is still left alone
         assert count(whole, "Deploying", commit[:10]) + count(whole, commit[:10]) <= 3
@@ -48,7 +48,7 @@ async def test_a_killed_service_is_told_started_again_and_told_well(tmp_path: Pa
         pid = await whole.pid()
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
-        await whole.said("well again")
+        await whole.said("recovered after")
         assert (await whole.serves("1"))["pid"] != pid
 
 
@@ -59,7 +59,7 @@ async def test_a_hung_service_is_found_by_its_checks_and_recovered(tmp_path: Pat
         pid = await whole.pid()
         assert pid is not None
         os.kill(pid, signal.SIGSTOP)
-        await whole.said("well again", seconds=60)
+        await whole.said("recovered after", seconds=60)
         assert (await whole.serves("1"))["pid"] != pid
         assert not psutil.pid_exists(pid)
 
@@ -70,7 +70,7 @@ async def test_a_closed_port_with_a_living_process_is_found_and_recovered(tmp_pa
         await whole.serves("2")
         await whole.said("web runs")
         pid = await whole.pid()
-        await whole.said("well again", seconds=60)
+        await whole.said("recovered after", seconds=60)
         assert await whole.pid() != pid
         await whole.serves("2")
 
@@ -89,10 +89,10 @@ async def test_trouble_while_discord_is_away_is_mended_at_once_and_told_later_in
         await asyncio.sleep(6)
         assert len(whole.texts()) == before
         whole.standin.faults.back()
-        await whole.said("well again", seconds=60)
+        await whole.said("recovered after", seconds=60)
         await asyncio.sleep(1)
         assert len(whole.texts()) == before + 1, whole.texts()
-        assert sum("well again" in line for line in whole.lines()) == 1, whole.lines()
+        assert sum("recovered after" in line for line in whole.lines()) == 1, whole.lines()
 
 
 async def test_opsbot_killed_while_it_deploys_finishes_or_undoes_it_at_its_next_start(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ async def test_a_service_that_died_while_opsbot_was_away_is_started_and_told(tmp
         os.kill(pid, signal.SIGKILL)
         whole.start()
         await whole.serves("1")
-        await whole.said("well again", seconds=60)
+        await whole.said("recovered after", seconds=60)
         assert count(whole, "opsbot is back") == 1
 
 

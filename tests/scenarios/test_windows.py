@@ -54,9 +54,9 @@ async def test_row_20_a_window_keeps_alarms_back_is_seen_everywhere_and_is_summe
         assert [message["id"] for message in scene.posted()] == before
         await scene.run(5)
         after = [message for message in scene.posted() if message["id"] not in before]
-        assert [message["content"].split(".")[0] for message in after] == [
-            "🔴 db is not well: check http: no answer",
-            "🚨 A human is needed for db: recovery is off for this service (check http: no answer)",
+        assert [message["content"].split(".")[0].split(" since")[0] for message in after] == [
+            "🔴 db is DOWN: HTTP check: no answer (3 of 3 failed)",
+            "🚨 db needs attention: automatic recovery is off for this service (HTTP check: no answer (3 of 3 failed))",
             "ℹ️ The window night is over",
         ], after
         assert after[2]["content"].endswith("While it lasted, this was down and came back: api.")
@@ -111,7 +111,7 @@ async def test_row_20_a_window_over_midnight_is_right_in_the_night_the_clocks_ch
             await scene.run_until(unix(end) - 5)
             assert len(scene.posted()) == before + 2, "up to its end it is quiet"
             await scene.run(10)
-            assert scene.contents()[before + 2].startswith("🔴 api is not well: check http: no answer.")
+            assert scene.contents()[before + 2].startswith("🔴 api is DOWN: HTTP check: no answer (")
             scene.herd.mends()
             await scene.run(30)
             if number == 0:

@@ -16,7 +16,7 @@ async def taken(scene: Scene, incident: int) -> None:
     person = scene.standin.member("Mia")
     response = await person.click(scene.card(incident), "Acknowledge")
     answer = await person.submit(response.modal, {"reason": "the disk is full"})
-    assert "It is yours" in (await answer.final())["content"]
+    assert "Acknowledged. Reminders" in (await answer.final())["content"]
     await scene.told()
 
 
@@ -44,15 +44,15 @@ async def test_row_1_an_acknowledgement_is_void_once_another_service_joins(tmp_p
         await scene.run(40)
         (worse,) = scene.posted()[before:]
         assert "got worse" in worse["content"]
-        assert "web is not well because of it" in worse["content"]
+        assert "web is down because of it" in worse["content"]
         assert not worse["flags"] & 1 << 12, "it wakes people"
         card = scene.card(1)
-        assert "Void since" in text_of(card)
-        assert "web is not well because of it" in text_of(card)
+        assert "Cleared <t:" in text_of(card)
+        assert "web is down because of it" in text_of(card)
         assert "Acknowledge" in buttons_of(card)
-        assert any("the acknowledgement is void: web is not well because of it" in line for line in scene.thread(1))
+        assert any("the acknowledgement is cleared: web is down because of it" in line for line in scene.thread(1))
         await waits(scene, 120)
-        reminders = [text for text in scene.contents()[before + 1 :] if "nobody has acknowledged it" in text]
+        reminders = [text for text in scene.contents()[before + 1 :] if "Not acknowledged after" in text]
         assert len(reminders) == 2, "after half an hour, and an hour later"
         await taken(scene, 1)
         reminded = len(scene.posted())

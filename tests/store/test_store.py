@@ -18,10 +18,14 @@ from opsbot.core.deployment import (
     DeploymentStep,
     Hold,
     Phase,
+    Quarantine,
     Release,
     advance,
 )
+from opsbot.core.incident import IncidentEventKind, event
+from opsbot.core.message import plain
 from opsbot.core.model import Evidence, Incident, NotificationKind, Silence
+from opsbot.messages.deployments import deployment_status
 from opsbot.store import Store, StoreError, audit, incident_repository, ledger, open_readonly, outbox
 
 MIGRATIONS = Path(__file__).parents[2] / "opsbot" / "store" / "migrations"
@@ -57,7 +61,7 @@ async def test_a_deployment_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     async with Store(tmp_path / "s.db") as store:
         deployment = await claimed(store)
         step = DeploymentStep(
-            "npm ci", Phase.INSTALLING, NOW, NOW + timedelta(seconds=3), ok=False, note="n", tail="t\n", output="o"
+            plain("npm ci"), Phase.INSTALLING, NOW, NOW + timedelta(seconds=3), False, plain("n"), "t\n", "o"
         )
         commit = Commit("ab" * 20, "títle `x`", "Ann", NOW)
         changed = replace(advance(deployment, Phase.FETCHING, NOW), steps=(step,), commits=(commit,), commits_total=1)
@@ -77,7 +81,7 @@ async def test_who_holds_an_old_revision_cannot_save(tmp_path: Path) -> None:
 async def test_an_end_frees_the_service_for_the_next(tmp_path: Path) -> None:
     async with Store(tmp_path / "s.db") as store:
         first = await claimed(store)
-        await store.write(ledger.conclude, advance(first, Phase.FAILED, NOW, "no"))
+        await store.write(ledger.conclude, advance(first, Phase.FAILED, NOW, plain("no")))
         assert (await claimed(store)).id > first.id
 
 
@@ -94,9 +98,9 @@ async def test_live_and_quarantine_and_hold_change_together_with_the_end(tmp_pat
         assert live.release == "r1"
         assert (await store.read(ledger.releases, "api"))[0].good
         bad = through(await claimed(store), Phase.SWITCHING, Phase.UNDOING, Phase.UNDONE)
-        hold = Hold("api", "opsbot", "undone", NOW, waits="c2")
-        await store.write(ledger.conclude, replace(bad, note="500"), quarantined="c2", hold=hold)
-        assert await store.read(ledger.quarantined, "api") == {"c2": "500"}
+        hold = Hold("api", "opsbot", plain("undone"), NOW, waits="c2")
+        await store.write(ledger.conclude, replace(bad, note=plain("500")), quarantined="c2", hold=hold)
+        assert await store.read(ledger.quarantined, "api") == {"c2": Quarantine(plain("500"), bad.updated_at)}
         assert await store.read(ledger.hold, "api") == hold
         good = through(await claimed(store), Phase.SWITCHING, Phase.RESTARTING, Phase.VERIFYING, Phase.LIVE)
         await store.write(ledger.conclude, replace(good, commit_to="c2"), live="r1", lift=True)
@@ -104,11 +108,24 @@ async def test_live_and_quarantine_and_hold_change_together_with_the_end(tmp_pat
         assert await store.read(ledger.hold, "api") is None
 
 
+async def test_of_all_that_succeeded_one_is_live(tmp_path: Path) -> None:
+    async with Store(tmp_path / "s.db") as store:
+        for name in ("r1", "r2"):
+            await store.write(ledger.add_release, "api", Release(name, name, NOW, good=False))
+        for name in ("r1", "r2", "r1"):
+            value = through(await claimed(store), Phase.SWITCHING, Phase.RESTARTING, Phase.VERIFYING, Phase.LIVE)
+            await store.write(ledger.conclude, replace(value, release_to=name), live=name)
+        failed = through(await claimed(store), Phase.SWITCHING, Phase.UNDOING, Phase.UNDONE)
+        await store.write(ledger.conclude, replace(failed, release_to="r3"))
+        found = await store.read(ledger.deployments, "api")
+        assert [deployment_status(each) for each in found] == ["rolled back", "live", "succeeded", "succeeded"]
+
+
 async def test_a_hold_set_by_hand_is_not_replaced_by_the_wait_after_a_rollback(tmp_path: Path) -> None:
     async with Store(tmp_path / "s.db") as store:
-        by_hand = Hold("api", "alice", "freeze", NOW)
+        by_hand = Hold("api", "alice", plain("freeze"), NOW)
         await store.write(ledger.put_hold, by_hand)
-        await store.write(ledger.put_hold, Hold("api", "opsbot", "undone", NOW, waits="c1"))
+        await store.write(ledger.put_hold, Hold("api", "opsbot", plain("undone"), NOW, waits="c1"))
         assert await store.read(ledger.hold, "api") == by_hand
 
 
@@ -147,7 +164,7 @@ async def test_a_card_is_stale_while_its_subject_is_ahead_of_it(tmp_path: Path) 
 async def incident(store: Store) -> Incident:
     return await store.write(
         incident_repository.open_incident,
-        Incident(0, "api", "died", NOW, Evidence((("http", "500"),), "SIGKILL", ("a",))),
+        Incident(0, "api", plain("died"), NOW, Evidence((("http", plain("500")),), plain("SIGKILL"), ("a",))),
     )
 
 
@@ -161,9 +178,9 @@ async def test_an_incident_that_came_and_went_in_a_silence_is_not_told(tmp_path:
     async with Store(tmp_path / "s.db") as store:
         await store.write(incident_repository.put_silence, Silence("api", "alice", "", NOW, NOW + timedelta(hours=1)))
         opened = await incident(store)
-        await store.write(incident_repository.call_human, opened.id, "why", NOW)
+        await store.write(incident_repository.escalate, opened.id, plain("why"), NOW, Evidence())
         assert await store.read(outbox.pending, NOW) == []
-        await store.write(incident_repository.close_incident, "api", "by itself", NOW)
+        await store.write(incident_repository.close_incident, "api", plain("by itself"), NOW)
         assert await store.read(outbox.pending, NOW + timedelta(hours=2)) == []
 
 
@@ -177,10 +194,14 @@ async def test_an_incident_still_open_when_the_silence_ends_is_told(tmp_path: Pa
 async def test_a_human_is_called_once_until_somebody_took_a_hand(tmp_path: Path) -> None:
     async with Store(tmp_path / "s.db") as store:
         opened = await incident(store)
-        assert await store.write(incident_repository.call_human, opened.id, "why", NOW)
-        assert not await store.write(incident_repository.call_human, opened.id, "why", NOW)
-        await store.write(incident_repository.uncall, opened.id)
-        assert await store.write(incident_repository.call_human, opened.id, "why", NOW + timedelta(minutes=1))
+        assert await store.write(incident_repository.escalate, opened.id, plain("why"), NOW, Evidence())
+        assert not await store.write(incident_repository.escalate, opened.id, plain("why"), NOW, Evidence())
+        await store.write(
+            incident_repository.add_event, opened.id, event(IncidentEventKind.RESUMED_BY, NOW, actor="mia")
+        )
+        assert await store.write(
+            incident_repository.escalate, opened.id, plain("why"), NOW + timedelta(minutes=1), Evidence()
+        )
 
 
 async def test_the_audit_log_cannot_be_rewritten(tmp_path: Path) -> None:

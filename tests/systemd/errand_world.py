@@ -220,7 +220,8 @@ from opsbot.config import *
 from opsbot.services.errands import ErrandError, Ended, Slot
 from opsbot.services.systemd.bus import SystemdBus, BusError, Verb
 from opsbot.services.systemd.errands import UnitErrands
-from opsbot.deploy.errand_steps import ErrandSteps, steps_of
+from opsbot.deploy.run_as_steps import RunAsSteps, steps_of
+from opsbot.messages import render
 
 NAME = "{name}"
 DIRECTORY = Path("/srv") / NAME
@@ -242,13 +243,13 @@ def main(story):
 
 
 def words(result):
-    told = {{"ok": result.ok, "text": result.text, "tail": result.tail, "lasting": result.lasting}}
+    told = {{"ok": result.ok, "text": render(result.ending), "tail": result.tail, "lasting": result.lasting}}
     return {{**told, "full": result.no_space}}
 
 
 async def step(errands, *command, seconds=30.0, directory=DIRECTORY, service=SERVICE, **extra):
     output = OUT / "1.log"
-    result = await ErrandSteps(errands, service).run(
+    result = await RunAsSteps(errands, service).run(
         command, directory=directory, extra=extra, timeout=timedelta(seconds=seconds), output=output
     )
     return words(result)

@@ -25,6 +25,7 @@ from opsbot.core.access import Actor, Origin, Ranks
 from opsbot.core.deployment import Deployment, DeploymentKind, DeploymentRequest
 from opsbot.deploy.deployer import Deployer
 from opsbot.deploy.verify import Verifier
+from opsbot.messages import render
 from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.probes import Prober
 from opsbot.services.systemd.manager import Systemd
@@ -68,7 +69,7 @@ def deploying(story):
             try:
                 return await story(deployer, errands)
             finally:
-                await asyncio.gather(*deployer._under_way._after)
+                await asyncio.gather(*deployer._tasks._after)
                 await deployer.close()
                 prober.close()
                 await manager.close()
@@ -80,9 +81,9 @@ async def deploy(deployer):
     begun = await deployer.start(DeploymentRequest(NAME, DeploymentKind.DEPLOY, Actor(Origin.CLI, "1", "ada")))
     assert isinstance(begun, Deployment), begun
     ended = await deployer.wait(begun.id)
-    await asyncio.gather(*deployer._under_way._after)
-    steps = [[step.name, step.ok, step.note, step.tail] for step in ended.steps]
-    return {"phase": ended.phase, "note": ended.note, "release": ended.release_to, "steps": steps}
+    await asyncio.gather(*deployer._tasks._after)
+    steps = [[render(step.name), step.ok, render(step.note), step.tail] for step in ended.steps]
+    return {"phase": ended.phase, "note": render(ended.note), "release": ended.release_to, "steps": steps}
 """
 
 FILES = {

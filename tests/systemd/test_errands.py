@@ -56,10 +56,10 @@ async def test_steps_end_as_they_would_as_children(world: World) -> None:
     assert said["fails"] == {
         "ok": False, "text": "exit status 7", "tail": "no such package", "lasting": True, "full": False,
     }  # fmt: skip
-    assert said["killed"]["text"] == "killed by SIGKILL (out of memory, or somebody killed it)"
+    assert said["killed"]["text"] == "killed by SIGKILL (out of memory, or by somebody)"
     assert not said["killed"]["lasting"]
     for name in ("late", "stubborn"):
-        text = "it was not done after 1.5 s and was killed with all its processes"
+        text = "not done after 1.5 s; killed with all its processes"
         assert said[name] == {"ok": False, "text": text, "tail": "begun", "lasting": False, "full": False}
     assert said["silent"] == {**well, "tail": ""}
     assert said["daemon"]["ok"]

@@ -80,9 +80,9 @@ async def test_links_planted_in_shared_are_not_followed(world: World) -> None:
                 name = f"20261124T12000{number}Z-aaaaaaaaaa"
                 try:
                     releases.begin(name, closed=True)
-                    told[wanted] = releases.share(name, guarded=True)
+                    told[wanted] = [render(remark) for remark in releases.share(name, guarded=True)]
                 except ReleaseError as error:
-                    told[wanted] = str(error)
+                    told[wanted] = render(error.message)
                 releases.discard(name, guarded=True)
             return told
 
@@ -92,7 +92,7 @@ async def test_links_planted_in_shared_are_not_followed(world: World) -> None:
     )
     assert said["led/in"] == f"led/in cannot be shared: {shared}/led is a link, or no folder; put a folder there"
     assert "real/last is a link" in said["real/last/in"]
-    assert said["real/fine"] == ["shared/real/fine was made, an empty folder"]
+    assert said["real/fine"] == ["shared/real/fine was created, an empty folder"]
     assert said["real/last"] == []
     assert list(secret.iterdir()) == []
     assert as_app(f"touch {shared}/real/fine/x && echo yes") == "yes"

@@ -18,6 +18,7 @@ from opsbot.monitoring import ServiceMonitor
 from opsbot.services.port import Activity, Happening, ServiceEvent
 from opsbot.store import incident_repository, ledger, outbox
 from tests.fixtures import units
+from tests.fixtures.said import done, said
 from tests.fixtures.sample import Remote, http_check, make_service, tcp_check
 from tests.fixtures.stage import Stage, clock, open_stage, until
 from tests.systemd.instances import Instances, open_instances
@@ -49,7 +50,7 @@ class Watch:
         return (await self.incidents())[0]
 
     def deeds(self, incident: Incident) -> list[str]:
-        return [deed.text for deed in incident.deeds]
+        return done(incident)
 
     async def words(self) -> list[str]:
         notices = await self.stage.store.read(outbox.pending, clock())
@@ -109,7 +110,7 @@ async def test_a_crash_is_left_to_systemd_however_long_it_takes(tmp_path: Path, 
     async with one(tmp_path, remote, port, "RestartSec=3") as watch:
         os.kill(await pid_of(watch), signal.SIGKILL)
         incident = await watch.over()
-        assert "killed by SIGKILL" in incident.cause
+        assert "killed by SIGKILL" in said(incident.cause)
         assert all(deed.startswith("started again") for deed in watch.deeds(incident))
         await asyncio.sleep(1)
         assert watch.started() == 1, "systemd started it, and nobody else did"
@@ -121,7 +122,7 @@ async def test_a_hung_service_is_restarted_by_the_ladder_once(tmp_path: Path, re
         before = await pid_of(watch)
         os.kill(before, signal.SIGSTOP)
         incident = await watch.over()
-        assert incident.ended_by == "restarted by opsbot"
+        assert said(incident.resolution) == "restarted by opsbot"
         assert await pid_of(watch) != before
         await asyncio.sleep(1)
         assert watch.started() == 1
@@ -137,7 +138,7 @@ async def test_a_closed_port_with_the_process_alive_is_mended(tmp_path: Path, re
         await until(well(watch), 10)
         behaviour.write_text(good)
         incident = await watch.over()
-        assert incident.cause.startswith("check port: nobody listens")
+        assert said(incident.cause).startswith("check port: nobody listens")
         await until(well(watch))
 
 
@@ -174,7 +175,7 @@ async def test_a_human_is_called_for_what_its_own_watchdog_kills_for_ever(
         await until(called, 60)
         incident = next(each for each in await watch.incidents() if each.called_at)
         assert incident.flaps.flapping
-        assert "watchdog" in incident.cause
+        assert "watchdog" in said(incident.cause)
         assert watch.deeds(incident)[-1].endswith("times within 1 h, and never stays up")
         assert int(await show(watch.stage.service.unit, "NRestarts")) >= 5, "systemd goes on"
 
@@ -206,7 +207,7 @@ async def test_a_masked_unit_costs_no_release_and_a_human_is_told_the_mend(
         assert isinstance(begun, Deployment)
         deployment = await stage.deployer.wait(begun.id)
         assert deployment.phase is Phase.STUCK
-        assert f"systemctl unmask {unit}" in deployment.note
+        assert f"systemctl unmask {unit}" in said(deployment.note)
         assert await stage.store.read(ledger.quarantined, "web") == {}, "nothing is known against the commit"
 
 
@@ -248,7 +249,7 @@ async def test_of_two_units_only_the_one_that_hangs_is_restarted(tmp_path: Path)
         before = await two.pids()
         os.kill(before[0], signal.SIGSTOP)
         incident = await watch.over()
-        assert incident.ended_by == f"{two.unit(0)} restarted by opsbot"
+        assert said(incident.resolution) == f"{two.unit(0)} restarted by opsbot"
         after = await two.pids()
         assert after[0] != before[0]
         assert after[1] == before[1]

@@ -315,9 +315,9 @@ async def test_it_stops_within_10_seconds_though_discord_is_slow_and_what_was_no
         assert await found.show("ExecMainStatus") == "0"
         found.standin.faults.clear()
         await found.ctl("start")
-        await found.said("unitt-web", "well again")
+        await found.said("unitt-web", "recovered after")
         assert len([text for text in found.texts() if "unitt-web" in text]) == 1, found.texts()
-        assert len([text for text in found.lines() if "unitt-web is well again" in text]) == 1, found.lines()
+        assert len([text for text in found.lines() if "unitt-web recovered after" in text]) == 1, found.lines()
 
 
 async def test_a_second_one_on_the_same_state_is_refused_with_the_firsts_pid() -> None:

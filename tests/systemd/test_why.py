@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 
 from opsbot.config import ManagerKind, Service
+from opsbot.core.message import plain
 from opsbot.core.model import Evidence, Incident
 from opsbot.core.root_cause import RootCause, find_root_cause
+from opsbot.messages.accounts import account_line
 from opsbot.monitoring.root_cause import facts
 from opsbot.services.port import Activity
 from opsbot.services.systemd.manager import Systemd
@@ -49,7 +51,7 @@ async def why(manager: Systemd, *, trouble: bool = True) -> RootCause:
     try:
         async with Store(folder / "s.db") as store:
             if trouble:
-                draft = Incident(0, "web", "it died", datetime.now(UTC), Evidence())
+                draft = Incident(0, "web", plain("it died"), datetime.now(UTC), Evidence())
                 await store.write(incident_repository.open_incident, draft)
             return find_root_cause(await facts(store, manager, "web", datetime.now(UTC), str))
     finally:
@@ -84,7 +86,7 @@ async def test_the_reason_is_what_systemd_said(name: str, service: str, reason: 
         await asyncio.sleep(0.3)
         await ended(manager)
         found = await why(manager)
-        assert f"web was not well: it died; {reason}" in found.line, [event.text for event in found.events]
+        assert f"web went down: it died; {reason}" in account_line(found), [event.text for event in found.events]
 
 
 async def test_a_stop_by_a_person_is_told_with_its_time() -> None:
@@ -95,6 +97,6 @@ async def test_a_stop_by_a_person_is_told_with_its_time() -> None:
         await systemctl("stop", of)
         await ended(manager)
         found = await why(manager, trouble=False)
-        assert found.line.startswith("web was stopped by hand at ")
+        assert account_line(found).startswith("web was stopped by hand at ")
         (event,) = found.events
         assert before <= event.at <= datetime.now(UTC)

@@ -14,6 +14,7 @@ from aiohttp import web
 from opsbot import config
 from opsbot.bot.link import GatewayState, Link
 from opsbot.config import Secret
+from opsbot.core.message import plain
 from opsbot.core.model import Evidence, Incident, NotificationKind
 from opsbot.daemon.dead_mans_switch import LONG_AWAY, DeadMansSwitch, deaf, unheard_words
 from opsbot.daemon.watchdog import Watchdog
@@ -146,7 +147,7 @@ def test_a_short_absence_is_discords_own_and_a_refusal_is_ours(state: GatewaySta
 
 def alarm(db: sqlite3.Connection, service: str, at: datetime) -> int:
     number = incident_repository.open_incident(
-        db, Incident(0, service, "check http: answered 500", at, Evidence()), at
+        db, Incident(0, service, plain("check http: answered 500"), at, Evidence()), at
     ).id
     found = outbox.card(db, NotificationKind.INCIDENT, number)
     assert found is not None
@@ -196,7 +197,7 @@ async def test_what_a_notifier_took_what_is_over_and_what_waits_on_purpose_is_no
         assert "for 10 m about worker" in await said(store, after(130))
         assert await said(store, after(130), begun=after(125)) == "", "opsbot was down, and is back since five minutes"
         opened = (await store.read(incident_repository.open_incidents))["worker"]
-        await store.write(incident_repository.close_incident, opened.service, "well again", after(131))
+        await store.write(incident_repository.close_incident, opened.service, plain("well again"), after(131))
         assert await said(store, after(160)) == ""
 
 

@@ -22,6 +22,7 @@ from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.services.port import Activity, Happening, ServiceManager, ServiceState
 from opsbot.store import Store, incident_repository, outbox
 from tests.fixtures.puppets import Clock, Eyes, Puppet, Yard
+from tests.fixtures.said import done
 
 EXIT_1 = message(ExitCode.STATUS, status=1)
 
@@ -98,7 +99,7 @@ class BotStage:
 
     async def deeds(self) -> list[str]:
         found = await self.incident()
-        return [deed.text for deed in found.deeds] if found else []
+        return done(found) if found else []
 
     async def notices(self) -> list[Notification]:
         return await self.store.read(outbox.pending, self.clock())

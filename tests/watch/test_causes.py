@@ -9,12 +9,14 @@ from opsbot.config import Check, CheckKind
 from opsbot.core import exits
 from opsbot.core.exits import ExitCode
 from opsbot.core.health import CheckPolicy
-from opsbot.core.message import message
+from opsbot.core.message import message, plain
 from opsbot.core.recovery import RecoveryPolicy
 from opsbot.core.root_cause import find_root_cause
+from opsbot.messages.accounts import account_line
 from opsbot.monitoring import root_cause
 from opsbot.services.port import Activity, Happening, ServiceState
 from opsbot.store import incident_repository
+from tests.fixtures.said import done, said
 from tests.watch.herd import HTTP, PROCESS, TCP, open_herd, service
 
 EXIT_1 = message(ExitCode.STATUS, status=1)
@@ -29,10 +31,10 @@ async def test_when_several_checks_fail_the_root_most_names_the_cause(tmp_path: 
         herd.sight.failing |= {"api.http": "no answer in 3 s", "api.tcp": "connection refused"}
         await herd.run(20)
         incident = await herd.incident("api")
-        assert incident.cause == "check tcp: connection refused"
-        assert incident.evidence.checks == (("tcp", "connection refused"),)
-        assert incident.evidence.consequences == (("http", "no answer in 3 s"),)
-        assert [deed.text for deed in incident.deeds if "check" in deed.text] == []
+        assert said(incident.cause) == "TCP check: connection refused (3 of 3 failed)"
+        assert incident.evidence.checks == (("tcp", plain("connection refused")),)
+        assert incident.evidence.consequences == (("http", plain("no answer in 3 s")),)
+        assert [text for text in done(incident) if "check" in text] == []
         assert await herd.told() == ["incident api", "call api"]
 
 
@@ -42,12 +44,12 @@ async def test_a_root_most_check_that_fails_later_takes_the_causes_place(tmp_pat
         await herd.run(10)
         herd.sight.failing |= {"api.http": "no answer", "api.tcp": "connection refused"}
         await herd.run(11)
-        assert (await herd.incident("api")).cause == "check http: no answer"
+        assert said((await herd.incident("api")).cause) == "HTTP check: no answer (3 of 3 failed)"
         await herd.run(10)
         incident = await herd.incident("api")
-        assert (incident.cause, incident.evidence.consequences) == (
-            "check tcp: connection refused",
-            (("http", "no answer"),),
+        assert (said(incident.cause), incident.evidence.consequences) == (
+            "TCP check: connection refused (3 of 3 failed)",
+            (("http", plain("no answer")),),
         )
         assert (await herd.told()).count("incident api") == 1
 
@@ -62,9 +64,9 @@ async def test_what_fails_below_a_failing_root_is_listed_inside(tmp_path: Path) 
         await herd.run(20)
         assert await herd.told() == ["incident postgres", "call postgres"]
         incident = await herd.incident("postgres")
-        assert {one.service: one.cause for one in incident.dependents} == {
-            "api": "check http: no answer",
-            "web": "check http: no answer",
+        assert {one.service: said(one.cause) for one in incident.dependents} == {
+            "api": "HTTP check: no answer (3 of 3 failed)",
+            "web": "HTTP check: no answer (3 of 3 failed)",
         }
         assert all(0 < herd.seconds(one.failed_at, began) < 6 for one in incident.dependents)
         assert herd.watcher.because_of("web") == "postgres"
@@ -124,7 +126,7 @@ async def test_an_incident_that_was_there_before_its_root_failed_is_folded(tmp_p
         root = await herd.incident("postgres")
         folded = await herd.store.read(incident_repository.incident, child.id)
         assert folded is not None
-        assert (folded.part_of, folded.ended_by) == (root.id, f"part of incident {root.id}")
+        assert (folded.part_of, said(folded.resolution)) == (root.id, f"part of incident {root.id}")
         assert [(one.service, one.failed_at) for one in root.dependents] == [("api", child.opened_at)]
         herd.mends()
         await herd.run(20)
@@ -144,10 +146,10 @@ async def test_what_stays_down_after_its_root_is_well_gets_its_own_after_a_grace
         told = await herd.told()
         assert told == ["incident postgres", "call postgres", "recovered postgres", "incident api", "call api"]
         incident = await herd.incident("api")
-        assert "postgres, which it needs, is well again" in incident.cause
+        assert "(still, after postgres has recovered)" in said(incident.cause)
         assert herd.seconds(incident.opened_at, began) < 6
         facts = await root_cause.facts(herd.store, herd.shepherd, "api", herd.clock(), str)
-        assert " at first because of postgres, which was well again " in find_root_cause(facts).line
+        assert " at first because of postgres, which recovered " in account_line(find_root_cause(facts))
 
 
 async def test_children_are_not_restarted_while_their_root_fails_and_are_afterwards(tmp_path: Path) -> None:
@@ -175,8 +177,8 @@ async def test_a_child_whose_root_was_stopped_by_hand_is_told_and_left_alone(tmp
         await herd.run(60)
         assert await herd.told() == ["word postgres", "incident api"]
         assert herd.shepherd.restarts == []
-        deeds = [deed.text for deed in (await herd.incident("api")).deeds]
-        assert deeds == ["left alone while postgres, which it needs, is not well"]
+        deeds = done(await herd.incident("api"))
+        assert deeds == ["recovery waits for postgres, which it needs and which is down"]
 
 
 async def test_a_death_below_a_dead_root_is_part_of_it(tmp_path: Path) -> None:
@@ -188,7 +190,7 @@ async def test_a_death_below_a_dead_root_is_part_of_it(tmp_path: Path) -> None:
         herd.shepherd.happens("api", Happening.DIED, dead)
         await herd.settle()
         assert await herd.told() == ["incident postgres"]
-        assert (await herd.incident("postgres")).dependents[0].cause == "it died (exit 1)"
+        assert said((await herd.incident("postgres")).dependents[0].cause) == "process died (exit 1)"
 
 
 async def test_a_death_of_a_child_is_told_once_its_root_was_looked_at_and_found_well(tmp_path: Path) -> None:
@@ -201,7 +203,7 @@ async def test_a_death_of_a_child_is_told_once_its_root_was_looked_at_and_found_
         await herd.run(3)
         assert await herd.told() == ["incident api"]
         incident = await herd.incident("api")
-        assert (incident.opened_at, incident.evidence.exit) == (at, "killed by SIGKILL")
+        assert (incident.opened_at, said(incident.evidence.exit)) == (at, "killed by SIGKILL")
 
 
 async def test_a_child_that_falls_again_while_its_root_is_down_is_one_line(tmp_path: Path) -> None:
@@ -252,4 +254,4 @@ async def test_a_child_that_flapped_before_its_root_failed_flaps_no_more(tmp_pat
         await herd.run(100)
         incident = await herd.incident("api")
         assert not incident.flaps.flapping
-        assert "postgres, which it needs, is well again" in incident.cause
+        assert "(still, after postgres has recovered)" in said(incident.cause)

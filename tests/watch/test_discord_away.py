@@ -42,7 +42,7 @@ async def test_a_bot_that_fails_for_want_of_discord_is_left_running(stage: BotSt
     assert stage.manager.restarts_asked == []
     assert [notice.kind for notice in await stage.notices()] == [NotificationKind.INCIDENT]  # no call either
     (waits,) = await stage.deeds()
-    assert waits.startswith("waits: Discord is away since ")
+    assert waits.startswith("recovery waits: Discord is away since ")
     assert render(stage.watcher.waits("api")).startswith("Discord is away since")
 
 
@@ -56,7 +56,7 @@ async def test_after_the_outage_it_gets_a_while_and_then_recovery_goes_on(stage:
     assert stage.discord_bots.outage_detector.away is None
     assert stage.manager.restarts_asked == []
     deeds = await stage.deeds()
-    assert any(text.startswith("Discord is back since ") for text in deeds)
+    assert any(text.startswith("Discord is back since 20") for text in deeds)
     assert "to recover by itself" in render(stage.watcher.waits("api"))
     await stage.run(60)
     assert stage.manager.restarts_asked

@@ -106,7 +106,7 @@ async def test_one_that_only_takes_too_much_memory_may_finish_its_meeting(stage:
     stage.eyes.failing["process"] = "takes 600 MiB of memory"
     await stage.run(60)
     assert stage.manager.restarts_asked == []
-    assert any("waits: in #meeting" in text for text in await stage.deeds())
+    assert any("recovery waits: in #meeting" in text for text in await stage.deeds())
     await stage.run(1800, step=10)
     assert stage.manager.restarts_asked != []
 

@@ -7,10 +7,12 @@ from pathlib import Path
 from opsbot.config import Alerts, Check, CheckKind
 from opsbot.core import exits
 from opsbot.core.health import CheckPolicy
-from opsbot.core.message import Message, plain
+from opsbot.core.incident import IncidentCause
+from opsbot.core.message import Message, message, plain
 from opsbot.core.recovery import RecoveryPolicy
 from opsbot.services.port import Activity, Happening, ServiceState
 from opsbot.store import outbox
+from tests.fixtures.said import done, said, told
 from tests.watch.herd import Herd, open_herd, service
 
 ABORTED = exits.by_signal(signal.SIGABRT)
@@ -44,10 +46,12 @@ async def test_what_goes_wrong_otherwise_meanwhile_is_told_once(tmp_path: Path) 
         await down_and_up(herd, 4)
         incident = await herd.incident("api")
         for _ in range(2):
-            await herd.watcher.incident_manager.trouble("api", "it died (exit 3)", herd.clock())
+            await herd.watcher.incident_manager.trouble(
+                "api", message(IncidentCause.PROCESS_DIED, exit=exits.of_status(3 << 8)), herd.clock()
+            )
             await herd.run(16)
-        lines = [str(notice.body["text"]) for notice in await herd.store.read(outbox.lines, incident.id)]
-        assert [line for line in lines if "died" in line] == ["it died (exit 3)"]
+        lines = [told(notice) for notice in await herd.store.read(outbox.lines, incident.id)]
+        assert [line for line in lines if "died" in line] == ["process died (exit 3)"]
         assert (await herd.incident("api")).id == incident.id
 
 
@@ -60,7 +64,7 @@ async def test_it_is_over_once_it_is_calm_and_that_is_told_once(tmp_path: Path) 
         await herd.run(310)
         assert (await herd.told())[before:] == ["recovered api"]
         over = await herd.latest("api")
-        assert over.ended_by == "calm for 5 m after 10 changes"
+        assert said(over.resolution) == "no change for 5 m"
         assert (over.flaps.flapping, over.flaps.count) == (False, 10)
         await down_and_up(herd, 1)
         assert (await herd.told())[before + 1 :] == ["incident api", "call api", "recovered api"], "as ever from here"
@@ -74,7 +78,7 @@ async def test_what_stays_down_does_not_flap_any_more(tmp_path: Path) -> None:
         await herd.run(320)
         incident = await herd.incident("api")
         assert not incident.flaps.flapping
-        assert incident.deeds[-1].text == "it stays down for 5 m now, after 11 changes: no longer flapping"
+        assert done(incident)[-1] == "down for 5 m without a change: no longer flapping, after 11 changes"
         herd.mends("api")
         await herd.run(16)
         assert (await herd.told())[-1] == "recovered api"
@@ -91,7 +95,7 @@ async def test_alternation_that_no_streak_finds_is_flapping(tmp_path: Path) -> N
         assert await herd.told() == ["incident api"]
         incident = await herd.incident("api")
         assert incident.flaps.flapping
-        assert incident.cause == "check http fails and passes by turns: no answer"
+        assert said(incident.cause) == "HTTP check passes and fails by turns: no answer"
         before = incident.flaps.count
         await herd.run(100, by_turns)
         assert (await herd.incident("api")).flaps.count > before
@@ -122,7 +126,7 @@ async def test_three_of_the_last_five_alarm_without_three_in_a_row(tmp_path: Pat
 
         await herd.run(26, by_turns)
         assert (await herd.told())[0] == "incident api"
-        assert (await herd.incident("api")).cause == "check http: no answer"
+        assert said((await herd.incident("api")).cause) == "HTTP check: no answer (3 of 5 failed)"
 
 
 async def test_flapping_goes_on_over_a_restart_of_opsbot(tmp_path: Path) -> None:
@@ -151,7 +155,7 @@ async def test_what_is_stopped_by_hand_does_not_flap_on(tmp_path: Path) -> None:
         await down_and_up(herd, 4)
         herd.shepherd.happens("api", Happening.STOPPED, ServiceState(Activity.STOPPED, stopped_by_hand=True))
         await herd.settle()
-        assert (await herd.latest("api")).ended_by == "stopped by hand"
+        assert said((await herd.latest("api")).resolution) == "stopped from outside opsbot"
 
 
 async def test_how_many_changes_it_takes_is_configured(tmp_path: Path) -> None:
@@ -183,8 +187,8 @@ async def test_a_human_is_called_once_for_what_its_manager_starts_again_for_ever
         assert "call api" not in await herd.told(), "its budget is not spent yet"
         await dies_and_is_started(herd, 20, 30)
         assert (await herd.told()).count("call api") == 1
-        deeds = [deed.text for deed in (await herd.incident("api")).deeds]
-        assert "called for a human: it was started again 10 times within 1 h, and never stays up" in deeds
+        deeds = done(await herd.incident("api"))
+        assert "automatic recovery gave up: 10 crashes within 1 h" in deeds
         assert herd.shepherd.restarts == [], "opsbot adds none of its own"
 
 
@@ -192,7 +196,7 @@ async def test_after_a_person_took_a_hand_in_it_they_are_called_again_if_that_di
     async with open_herd(tmp_path, [service("api", recovery=RecoveryPolicy(budget=10))]) as herd:
         await herd.run(10)
         await dies_and_is_started(herd, 12, 30)
-        herd.watcher.touched("api", "restarted by @anna")
+        herd.watcher.touched("api", "@anna")
         await herd.settle()
         await dies_and_is_started(herd, 2, 30)
         assert (await herd.told()).count("call api") == 2

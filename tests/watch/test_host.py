@@ -23,6 +23,7 @@ from opsbot.services.port import ManagerError
 from opsbot.store import Store, incident_repository, outbox
 from tests.fixtures.hostbook import HostBook
 from tests.fixtures.puppets import Clock
+from tests.fixtures.said import said
 
 GIB = 1 << 30
 DAY = timedelta(days=1)
@@ -116,11 +117,11 @@ async def test_a_disk_that_fills_up_is_one_incident_with_a_forecast_that_ends_wi
     await stage.run(150, fill=10)
     (incident,) = await stage.incidents()
     assert incident.service == "host:disk:/"
-    assert "/ is full in about" in incident.cause
-    assert "hours" in incident.cause
-    assert "at this rate" in incident.cause
+    assert "/ is full in about" in said(incident.cause)
+    assert "hours" in said(incident.cause)
+    assert "at this rate" in said(incident.cause)
     assert stage.machine.used < 70
-    words = dict(incident.evidence.checks)
+    words = {name: said(seen) for name, seen in incident.evidence.checks}
     assert "% used" in words["disk /"]
     assert "journalctl --vacuum-size" in words["the mend"]
     await stage.run(150, fill=10)
@@ -132,7 +133,7 @@ async def test_a_disk_that_fills_up_is_one_incident_with_a_forecast_that_ends_wi
     await stage.run(10)
     (incident,) = await stage.incidents()
     assert incident.closed_at is not None
-    assert incident.ended_by.startswith("well again: 50 % used")
+    assert said(incident.resolution).startswith("now 50 % used")
     assert await stage.kinds() == [NotificationKind.INCIDENT, NotificationKind.RECOVERED]
 
 
@@ -151,7 +152,7 @@ async def test_a_full_disk_is_told_after_it_was_full_for_a_while(stage: Stage) -
     assert await stage.incidents() == []
     await stage.run(1)
     (incident,) = await stage.incidents()
-    assert incident.cause == "/ is 93 % full"
+    assert said(incident.cause) == "/ is 93 % full"
 
 
 async def test_a_backup_that_comes_and_goes_is_no_forecast(stage: Stage) -> None:
@@ -180,7 +181,7 @@ async def test_what_is_not_watched_any_more_is_over(stage: Stage) -> None:
     await stage.run(10)
     await stage.again(memory_available=0).run(1)
     (incident,) = await stage.incidents()
-    assert incident.ended_by == "it is not watched any more"
+    assert said(incident.resolution) == "no longer watched"
 
 
 async def test_a_while_without_looking_does_not_count_as_bad(stage: Stage) -> None:
@@ -243,13 +244,13 @@ async def test_failed_units_are_told_and_over(stage: Stage) -> None:
     failed += ["backup.service", "other.mount"]
     await on.run(1)
     (incident,) = await on.incidents()
-    assert incident.cause == "failed units: backup.service, other.mount"
+    assert said(incident.cause) == "failed units: backup.service, other.mount"
     failed[:] = ["?"]
     await on.run(1)
     assert (await on.incidents())[0].closed_at is None
     failed.clear()
     await on.run(1)
-    assert (await on.incidents())[0].ended_by == "no unit is failed any more"
+    assert said((await on.incidents())[0].resolution) == "no unit is failed any more"
 
 
 async def test_a_certificate_that_expires_soon_is_told_until_it_is_renewed(tmp_path: Path) -> None:
@@ -268,8 +269,8 @@ async def test_a_certificate_that_expires_soon_is_told_until_it_is_renewed(tmp_p
         await watch.look()
         (incident,) = await store.read(incident_repository.incidents, None)
         assert incident.service == "host:cert:a.example"
-        assert incident.cause == "the certificate of a.example expires in 13 d"
+        assert said(incident.cause) == "the certificate of a.example expires 2026-03-14 12:00 UTC"
         assert watch.expires == {"a.example": expires["a.example"], "b.example:8443": expires["b.example"]}
         expires["a.example"] += 90 * DAY
         await watch.look()
-        assert (await store.read(incident_repository.incidents, None))[0].ended_by.startswith("renewed")
+        assert said((await store.read(incident_repository.incidents, None))[0].resolution).startswith("renewed")

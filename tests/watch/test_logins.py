@@ -13,6 +13,7 @@ from opsbot.core.model import NotificationKind
 from opsbot.messages import render
 from opsbot.services.port import Activity, Happening, ServiceState
 from opsbot.store import discord_history
+from tests.fixtures.said import said, told
 from tests.watch.bot_stage import SERVICE, BotStage, open_stage
 
 
@@ -88,7 +89,7 @@ async def test_from_a_fifth_on_restarts_keep_a_growing_distance(stage: BotStage)
     stage.manager.happens(Happening.STARTED, stage.manager.now_state, asked=True)
     await stage.run(120)
     assert len(stage.manager.restarts_asked) == 1
-    (waits,) = [text for text in await stage.deeds() if text.startswith("waits")]
+    (waits,) = [text for text in await stage.deeds() if text.startswith("recovery waits")]
     assert "its logins run low (351 of 1000 in 24 hours); it may be started " in waits
     assert render(stage.watcher.waits("api")) in waits
     await stage.run(120)
@@ -102,7 +103,7 @@ async def test_at_the_half_restarts_stop_and_a_human_is_called_with_the_figures(
     await stage.run(600)
     assert stage.manager.restarts_asked == []
     (call,) = [notice for notice in await stage.notices() if notice.kind is NotificationKind.CALL]
-    why = str(call.body["why"])
+    why = told(call)
     assert "512 starts in 24 hours" in why
     assert "Discord allows 1000 logins, then it resets the bot's token" in why
 
@@ -113,7 +114,7 @@ async def test_recovery_goes_on_when_the_budget_has_room_again(stage: BotStage) 
     await stage.run(60)
     await stage.run(23 * 3600, step=60)
     assert len(stage.manager.restarts_asked) >= 1
-    assert any("it goes on" in text for text in await stage.deeds())
+    assert any("recovery resumed" in text for text in await stage.deeds())
 
 
 async def test_a_person_is_obeyed_and_told(stage: BotStage) -> None:
@@ -140,7 +141,7 @@ async def test_one_that_does_not_run_is_not_started_by_opsbots_own_start(tmp_pat
         assert stage.manager.starts_asked == 0
         incident = await stage.incident()
         assert incident is not None
-        assert "half of its logins are spent" in incident.cause
+        assert "half of its logins are spent" in said(incident.cause)
         assert clock is stage.clock
 
 

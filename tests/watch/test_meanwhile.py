@@ -6,8 +6,9 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from opsbot.monitoring.monitored_service import FROM_OUTSIDE
+from opsbot.core.incident import IncidentEventKind
 from opsbot.store import incident_queries, incident_repository
+from tests.fixtures.said import done, said
 from tests.watch.herd import open_herd, service
 
 TREE = (service("web", "api"), service("api", "postgres"), service("postgres"), service("mail"))
@@ -37,8 +38,8 @@ async def test_what_became_well_meanwhile_is_told_with_when_it_was_started(tmp_p
         await herd.run(20)
         assert (await herd.told())[-1] == "recovered mail"
         over = await herd.latest("mail")
-        assert over.ended_by == "started again while opsbot was not running"
-        assert (over.deeds[-1].at, over.deeds[-1].text) == (at, over.ended_by)
+        assert said(over.resolution) == "started while opsbot was not running"
+        assert (IncidentEventKind.STARTED_UNSEEN, at) in [(each.kind, each.at) for each in over.events]
 
 
 async def test_what_an_opsbot_before_did_in_vain_is_not_said_to_have_ended_it(tmp_path: Path) -> None:
@@ -50,7 +51,7 @@ async def test_what_an_opsbot_before_did_in_vain_is_not_said_to_have_ended_it(tm
         await herd.again(30)
         herd.mends()
         await herd.run(20)
-        assert (await herd.latest("mail")).ended_by == FROM_OUTSIDE
+        assert said((await herd.latest("mail")).resolution) == "what opsbot tried did not help; it recovered later"
 
 
 async def test_what_went_down_meanwhile_is_told_and_says_that_nobody_was_looking(tmp_path: Path) -> None:
@@ -60,9 +61,9 @@ async def test_what_went_down_meanwhile_is_told_and_says_that_nobody_was_looking
         await herd.again(600)
         await herd.run(20)
         assert (await herd.told())[0] == "incident mail"
-        (deed, *_) = (await herd.incident("mail")).deeds
-        assert deed.text.startswith("opsbot was not running for 10 m")
-        assert deed.text.endswith("before it saw this: it may have begun then")
+        (deed, *_) = done(await herd.incident("mail"))
+        assert deed.startswith("opsbot was not running for 10 m")
+        assert deed.endswith("before it saw this: it may have begun then")
 
 
 async def test_after_a_start_without_trouble_nothing_is_said(tmp_path: Path) -> None:
@@ -111,7 +112,7 @@ async def test_the_incident_of_a_service_that_is_not_configured_any_more_ends(tm
         del herd.services["mail"]
         await herd.again()
         over = await herd.latest("mail")
-        assert over.ended_by == "it is not configured any more"
+        assert said(over.resolution) == "no longer configured"
 
 
 async def test_a_recovery_never_comes_before_its_alarm(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from opsbot.services.port import Activity, Happening, ServiceEvent, ServiceState
 from opsbot.services.systemd.several import together
 from opsbot.store import Store, incident_repository
 from tests.fixtures.puppets import Clock, Eyes, Puppet, Yard
+from tests.fixtures.said import done
 from tests.watch.test_watch import Stage, make_watcher
 
 ONE, OTHER = "app@1.service", "app@2.service"
@@ -86,7 +87,7 @@ async def test_only_the_unit_whose_check_is_down_is_restarted(pair: tuple[Stage,
     await stage.run(11)
     assert manager.asked == [OTHER]
     incident = (await stage.store.read(incident_repository.open_incidents))["api"]
-    assert incident.deeds[0].text == f"restart 1 of 3: {OTHER}"
+    assert done(incident)[0] == f"restarting {OTHER} (1 of 3)"
 
 
 async def test_a_check_of_the_service_as_a_whole_restarts_all_one_after_the_other(pair: tuple[Stage, Pair]) -> None:
@@ -105,7 +106,7 @@ async def test_a_unit_that_a_person_stops_while_another_is_restarted_is_let_alon
     await stage.run(11)
     assert manager.asked == [ONE]
     incident = (await stage.store.read(incident_repository.open_incidents))["api"]
-    assert f"{OTHER} is not restarted: somebody stops it" in [deed.text for deed in incident.deeds]
+    assert f"{OTHER} is not restarted: somebody is stopping it" in done(incident)
 
 
 async def test_a_unit_that_systemd_starts_again_itself_is_not_restarted(pair: tuple[Stage, Pair]) -> None:

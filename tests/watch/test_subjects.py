@@ -2,11 +2,15 @@
 
 from pathlib import Path
 
+from opsbot.core.incident import IncidentEventKind, event
+from opsbot.core.message import plain
 from opsbot.core.model import Evidence
 from opsbot.core.subjects import is_host, subject_name
+from tests.fixtures.said import done, said
 from tests.watch.herd import open_herd, service
 
 DISK = "host:disk:/"
+FULL = plain("93 % full")
 
 
 def test_subjects_in_words() -> None:
@@ -23,35 +27,35 @@ def test_subjects_in_words() -> None:
 async def test_an_incident_of_the_host_opens_goes_on_and_ends(tmp_path: Path) -> None:
     async with open_herd(tmp_path, [service("api")]) as herd:
         book = herd.watcher.incident_manager
-        await book.trouble(DISK, "93 % full", herd.clock(), evidence=Evidence((("disk", "93 % full"),)))
-        await book.trouble(DISK, "94 % full", herd.clock())
-        await book.note(DISK, "old logs were deleted")
+        await book.trouble(DISK, FULL, herd.clock(), evidence=Evidence((("disk", FULL),)))
+        await book.trouble(DISK, plain("94 % full"), herd.clock())
+        await book.note(DISK, event(IncidentEventKind.NOTE, herd.clock(), text="old logs were deleted"))
         await herd.run(120)
         incident = await herd.incident(DISK)
-        assert (incident.cause, incident.evidence.checks) == ("93 % full", (("disk", "93 % full"),))
-        assert [deed.text for deed in incident.deeds] == ["old logs were deleted"]
-        await book.end(DISK, "88 % full")
-        await book.end(DISK, "88 % full")
+        assert (incident.cause, incident.evidence.checks) == (FULL, (("disk", FULL),))
+        assert done(incident) == ["old logs were deleted"]
+        await book.end(DISK, plain("88 % full"))
+        await book.end(DISK, plain("88 % full"))
         assert await herd.told() == [f"incident {DISK}", f"recovered {DISK}"], "no ladder, no call"
 
 
 async def test_an_incident_of_the_host_is_remembered_over_a_restart(tmp_path: Path) -> None:
     async with open_herd(tmp_path, [service("api")]) as herd:
-        await herd.watcher.incident_manager.trouble(DISK, "93 % full", herd.clock())
+        await herd.watcher.incident_manager.trouble(DISK, FULL, herd.clock())
         await herd.again()
-        await herd.watcher.incident_manager.trouble(DISK, "93 % full", herd.clock())
+        await herd.watcher.incident_manager.trouble(DISK, FULL, herd.clock())
         assert await herd.told() == [f"incident {DISK}"]
-        await herd.watcher.incident_manager.end(DISK, "88 % full")
-        assert (await herd.latest(DISK)).ended_by == "88 % full"
+        await herd.watcher.incident_manager.end(DISK, plain("88 % full"))
+        assert said((await herd.latest(DISK)).resolution) == "88 % full"
 
 
 async def test_the_host_flaps_too(tmp_path: Path) -> None:
     async with open_herd(tmp_path, [service("api")]) as herd:
         book = herd.watcher.incident_manager
         for _ in range(8):
-            await book.trouble(DISK, "93 % full", herd.clock())
+            await book.trouble(DISK, FULL, herd.clock())
             await herd.run(20)
-            await book.end(DISK, "88 % full")
+            await book.end(DISK, plain("88 % full"))
             await herd.run(20)
         assert (await herd.incident(DISK)).flaps.flapping
         assert len(await herd.told()) == 6

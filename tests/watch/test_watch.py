@@ -16,15 +16,15 @@ from opsbot.core.access import Actor, Origin
 from opsbot.core.deployment import Deployment, DeploymentKind, DeploymentRequest, Phase, Release
 from opsbot.core.exits import ExitCode
 from opsbot.core.health import CheckPolicy, Verdict
-from opsbot.core.message import message
+from opsbot.core.message import message, plain
 from opsbot.core.model import Live, Notification, NotificationKind
 from opsbot.core.recovery import RecoveryPolicy
 from opsbot.monitoring import ServiceMonitor
-from opsbot.monitoring.monitored_service import FROM_OUTSIDE
 from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.services.port import Activity, Happening, ServiceManager, ServiceState
 from opsbot.store import Store, incident_repository, ledger, outbox
 from tests.fixtures.puppets import Clock, Eyes, Puppet, Yard
+from tests.fixtures.said import done, said, told
 
 if TYPE_CHECKING:
     from opsbot.deploy.deployer import Deployer
@@ -130,8 +130,8 @@ async def test_a_check_that_is_down_is_alarmed_once_and_restarted(stage: Stage) 
     await stage.run(16)
     assert await stage.kinds() == [NotificationKind.INCIDENT]
     incident = (await stage.store.read(incident_repository.open_incidents))["api"]
-    assert incident.cause == "check http: answered 500"
-    assert incident.evidence.checks == (("http", "answered 500"),)
+    assert said(incident.cause) == "HTTP check: answered 500 (3 of 3 failed)"
+    assert incident.evidence.checks == (("http", plain("answered 500")),)
     assert incident.evidence.log == ("booting", "ready")
     assert len(stage.manager.restarts_asked) == 1
 
@@ -144,7 +144,7 @@ async def test_an_incident_ends_when_every_check_is_well_again(stage: Stage) -> 
     assert await stage.kinds() == [NotificationKind.INCIDENT, NotificationKind.RECOVERED]
     assert await stage.store.read(incident_repository.open_incidents) == {}
     (incident,) = await stage.store.read(incident_repository.incidents)
-    assert incident.ended_by == "restarted by opsbot"
+    assert said(incident.resolution) == "restarted by opsbot"
 
 
 async def test_what_did_not_help_is_not_said_to_have_ended_it(stage: Stage) -> None:
@@ -154,7 +154,7 @@ async def test_what_did_not_help_is_not_said_to_have_ended_it(stage: Stage) -> N
     stage.eyes.failing.clear()
     await stage.run(5)
     (incident,) = await stage.store.read(incident_repository.incidents)
-    assert incident.ended_by == FROM_OUTSIDE
+    assert said(incident.resolution) == "what opsbot tried did not help; it recovered later"
 
 
 async def test_the_ladder_restarts_with_growing_delay_then_calls_a_human_and_stops(stage: Stage) -> None:
@@ -194,7 +194,7 @@ async def test_a_death_is_alarmed_at_once_with_how_it_ended(stage: Stage) -> Non
     (notice,) = await stage.notices()
     assert notice.kind is NotificationKind.INCIDENT
     incident = (await stage.store.read(incident_repository.open_incidents))["api"]
-    assert incident.evidence.exit == "killed by SIGKILL"
+    assert said(incident.evidence.exit) == "killed by SIGKILL"
     assert stage.manager.restarts_asked == [], "its manager starts it again by itself"
 
 
@@ -215,7 +215,7 @@ async def test_a_start_right_after_a_death_is_part_of_its_story(stage: Stage) ->
     stage.manager.happens(Happening.STARTED, state)
     await stage.settle()
     incident = (await stage.store.read(incident_repository.open_incidents))["api"]
-    assert [deed.text for deed in incident.deeds] == ["started again (pid 5)"]
+    assert done(incident) == ["started again by its manager (pid 5)"]
 
 
 async def test_a_death_that_was_asked_for_is_no_incident(stage: Stage) -> None:
@@ -283,7 +283,7 @@ async def test_a_person_who_restarts_it_lets_recovery_begin_anew(stage: Stage) -
     stage.eyes.failing["http"] = "answered 500"
     await stage.run(300)
     assert len(stage.manager.restarts_asked) == 3
-    stage.watcher.touched("api", "restarted by alice")
+    stage.watcher.touched("api", "alice")
     await stage.run(300)
     assert len(stage.manager.restarts_asked) == 6
     assert (await stage.kinds()).count(NotificationKind.CALL) == 2
@@ -304,7 +304,7 @@ async def test_a_restart_that_fails_is_part_of_the_story(stage: Stage) -> None:
     stage.eyes.failing["http"] = "answered 500"
     await stage.run(120)
     incident = (await stage.store.read(incident_repository.open_incidents))["api"]
-    assert any("no such file: ./api" in deed.text for deed in incident.deeds)
+    assert any("no such file: ./api" in text for text in done(incident))
     assert NotificationKind.CALL in await stage.kinds()
 
 
@@ -314,24 +314,24 @@ async def test_what_nobody_could_start_is_tried_once_and_then_a_human_is_called_
     await stage.run(120)
     assert len(stage.manager.restarts_asked) == 1
     (call,) = [notice for notice in await stage.notices() if notice.kind is NotificationKind.CALL]
-    assert "systemctl unmask api.service" in str(call.body)
-    stage.watcher.touched("api", "restarted by alice")
+    assert "systemctl unmask api.service" in told(call)
+    stage.watcher.touched("api", "alice")
     stage.manager.refuses = ""
     await stage.run(300)
     assert len(stage.manager.restarts_asked) == 4
 
 
 async def test_what_cannot_be_started_is_alarmed_before_any_check_has_failed_with_the_mend(stage: Stage) -> None:
-    said = "there is no unit api.service. If its file is there: systemctl daemon-reload"
-    stage.manager.refuses, stage.manager.barred = said, True
+    refusal = "there is no unit api.service. If its file is there: systemctl daemon-reload"
+    stage.manager.refuses, stage.manager.barred = refusal, True
     stage.manager.happens(
         Happening.BARRED, ServiceState(Activity.FAILED, exit=message(ExitCode.UNIT_NOT_FOUND), revivable=True)
     )
     await stage.run(2)
     incident = (await stage.store.read(incident_repository.open_incidents))["api"]
-    assert incident.cause == "the unit does not exist"
+    assert said(incident.cause) == "cannot be started: the unit does not exist"
     (call,) = [notice for notice in await stage.notices() if notice.kind is NotificationKind.CALL]
-    assert "systemctl daemon-reload" in str(call.body)
+    assert "systemctl daemon-reload" in told(call)
 
 
 async def test_a_service_with_a_release_that_does_not_run_is_started(stage: Stage) -> None:
@@ -355,7 +355,7 @@ async def test_a_finished_rollback_lets_the_checks_speak_anew(stage: Stage) -> N
     await stage.run(10)
     assert (await stage.kinds())[-1] is NotificationKind.RECOVERED
     (incident,) = await stage.store.read(incident_repository.incidents)
-    assert "deployment 9" in incident.ended_by
+    assert "rollback 9 ended: live" in said(incident.resolution)
 
 
 async def test_checks_of_a_service_in_trouble_are_run_every_second(stage: Stage) -> None:

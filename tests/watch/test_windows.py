@@ -22,6 +22,7 @@ from opsbot.monitoring.maintenance_windows import MaintenanceWindows
 from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.store import Store, incident_repository, mutes, outbox
 from tests.fixtures.puppets import Clock, Eyes, Puppet, Yard
+from tests.fixtures.said import done
 
 if TYPE_CHECKING:
     from opsbot.deploy.deployer import Deployer
@@ -79,7 +80,7 @@ class Stage:
 
     async def story(self) -> list[str]:
         (incident,) = await self.store.read(incident_repository.incidents, "api", 1)
-        return [deed.text for deed in incident.deeds]
+        return done(incident)
 
 
 @asynccontextmanager
@@ -167,7 +168,7 @@ async def test_without_recovery_nothing_is_restarted_until_the_end_and_it_is_sai
         for_the_supervisor = await first_reason(stage.vetoes.starts, "api")
         assert "the maintenance window night lasts until" in render(for_the_supervisor)
         assert await stage.due() == [NotificationKind.INCIDENT]
-        assert await stage.story() == ["waits: the maintenance window night lasts until 2026-03-01 12:15 UTC"]
+        assert await stage.story() == ["recovery waits: the maintenance window night lasts until 2026-03-01 12:15 UTC"]
         await stage.run(300)
         assert stage.manager.restarts_asked
 

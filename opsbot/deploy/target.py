@@ -1,4 +1,4 @@
-"""Place: one service as the pipeline handles it. What is done in a deploy and in its undoing stands here once."""
+"""DeployTarget: one service as the pipeline sees it, with the strategy by which its releases are made and activated."""
 
 import asyncio
 import logging
@@ -6,16 +6,17 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from opsbot.config import Service, Source, Strategy
+from opsbot.core.deploy_codes import FailureCode, OutcomeCode, RemarkCode, StepCode
 from opsbot.core.deployment import Deployment, DeploymentFacts, DeploymentKind, Hold, Release
 from opsbot.core.exits import ExitCode
-from opsbot.core.message import message
-from opsbot.deploy.course import Course, SetbackError
+from opsbot.core.message import Message, message, message_of
+from opsbot.deploy.deployment_run import DeployFailure, DeploymentRun
 from opsbot.deploy.prepare import Preparation
 from opsbot.deploy.releases import ReleaseError, Releases
 from opsbot.deploy.verify import Verifier
-from opsbot.messages import describe
 from opsbot.services.port import Activity, LogQuery, ManagerError, ServiceManager, ServiceState, spoken
 from opsbot.source.remote import RemoteError
 from opsbot.source.repo import Repository
@@ -27,15 +28,41 @@ LOG_LINES = 15
 LINE_MOST = 500
 
 
+class ReleaseStrategy(Protocol):
+    """How a service's releases are made and activated: in folders of their own, or in place.
+
+    All but `runs` raise DeployFailure if it cannot be done.
+    """
+
+    async def recognise(self) -> None:
+        """Take note of a release that a person activated. The caller holds the target's lock."""
+
+    async def prepare(self, run: DeploymentRun, name: str, commit: str, live: Release | None) -> None:
+        """Have a release's files, without changing what is live."""
+
+    async def install(self, run: DeploymentRun, name: str, commit: str, live: Release | None) -> None:
+        """Run the install steps there."""
+
+    async def check_return(self, run: DeploymentRun, name: str) -> None:
+        """Check that an older release can be activated again."""
+
+    async def lay(self, run: DeploymentRun, name: str) -> None:
+        """Do what changes live files before the switch."""
+
+    async def runs(self, state: ServiceState, release: str) -> bool:
+        """Whether that is a process started in this release, which is activated as well."""
+
+
 @dataclass(frozen=True, slots=True)
-class Place:
-    """One service: its folders, its mirror, and who keeps it running."""
+class DeployTarget:
+    """One service: its releases, its mirror, its strategy, and who keeps it running."""
 
     service: Service
     source: Source
     repository: Repository
     releases: Releases
     preparation: Preparation
+    strategy: ReleaseStrategy
     manager: ServiceManager
     verifier: Verifier
     store: Store
@@ -43,7 +70,7 @@ class Place:
     installing: asyncio.Semaphore
     """Held while install steps run: one installation at a time on the whole host."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Held by a deployment, and by the tidying after it."""
+    """Held by a deployment, and by the cleanup after it."""
 
     @property
     def name(self) -> str:
@@ -54,43 +81,13 @@ class Place:
         """What the store knows of its deployments, at one moment."""
         return await self.store.read(_known, self.name)
 
-    # Where the strategies differ: what is said here is of release folders, see `opsbot.deploy.in_place` for the other
-
     async def recognise(self) -> None:
-        """Take note of what was changed by hand. Nothing to be done: what is live is opsbot's own."""
-
-    async def recognise_locked(self) -> None:
-        """The same, by who holds the lock."""
-
-    async def prepare(self, course: Course, name: str, commit: str, live: Release | None) -> None:
-        """Have a release's files, beside the live ones.
-
-        Raises:
-            SetbackError: it cannot be made.
-        """
-        await self.preparation.export(course, name, commit, live)
-
-    async def install(self, course: Course, name: str, commit: str, live: Release | None) -> None:
-        """Run its install steps there.
-
-        Raises:
-            SetbackError: one failed.
-        """
-        await self.preparation.install(course, name, commit, live)
-
-    async def ready(self, course: Course, name: str) -> None:
-        """See that an older release can be gone back to. It stands complete: nothing to be done.
-
-        Raises:
-            SetbackError: it cannot.
-        """
-
-    async def lay(self, course: Course, name: str) -> None:
-        """Do what must be done before a switch and changes what is live. Nothing.
-
-        Raises:
-            SetbackError: it went wrong.
-        """
+        """Take note of a release that a person activated, unless a deployment is at work."""
+        if self.lock.locked():
+            return  # that one changes it, and whoever requests another meanwhile is not kept waiting
+        async with self.lock:
+            if not await self.store.read(ledger.unfinished, self.name):
+                await self.strategy.recognise()
 
     # The live release
 
@@ -98,58 +95,52 @@ class Place:
         """Point `current` at a release.
 
         Raises:
-            SetbackError: it cannot be.
+            DeployFailure: it cannot be.
         """
         try:
             await asyncio.to_thread(self.releases.switch, release)
         except ReleaseError as error:
-            raise SetbackError(str(error)) from error
+            raise DeployFailure(error.message) from error
 
     async def restart(self, part: str = "") -> ServiceState:
-        """Start the service, or one part of it, in what `current` points to; how that stands.
+        """Start the service, or one part of it, in what `current` points to; its state.
 
         Raises:
-            SetbackError: it does not start, or what runs is not what this has started.
+            DeployFailure: it does not start, or what runs is not what this has started.
         """
         before = (await self.state()).of(part)
         try:
             after = (await self.manager.restart(self.name, part or None)).of(part)
         except ManagerError as error:
             tail = await self.last_words()
-            raise SetbackError(f"it did not start: {describe(error)}", tail=tail, innocent=error.barred) from error
+            why = message(FailureCode.NOT_STARTED, error=message_of(error))
+            raise DeployFailure(why, tail=tail, innocent=error.barred) from error
         if before.run and after.run == before.run:
-            raise SetbackError(f"{part or 'it'} was not started anew: what ran before still runs")
+            raise DeployFailure(message(FailureCode.NOT_RESTARTED, part=part or None))
         return after
 
     async def stop(self) -> None:
         """Stop the service, and have no live release.
 
         Raises:
-            SetbackError: it cannot be stopped.
+            DeployFailure: it cannot be stopped.
         """
         try:
             await self.manager.stop(self.name)
             await asyncio.to_thread(self.releases.take_away)
         except (ManagerError, ReleaseError) as error:
-            raise SetbackError(f"it could not be stopped: {describe(error)}") from error
+            raise DeployFailure(message(FailureCode.NOT_STOPPED, error=message_of(error))) from error
 
     async def state(self) -> ServiceState:
-        """How the service stands."""
+        """The service's state, failed where its manager cannot tell."""
         try:
             return await self.manager.state(self.name)
         except ManagerError as error:
             return ServiceState(Activity.FAILED, exit=message(ExitCode.STATE_UNAVAILABLE, error=error.message))
 
-    async def runs(self, state: ServiceState, release: str) -> bool:
-        """Whether that is a process started in this release, which `current` points to as well."""
-        if state.activity is not Activity.RUNNING:
-            return False
-        folder, live = await asyncio.to_thread(lambda: (self.releases.path(release).resolve(), self.releases.live()))
-        return state.release == folder and live == release
-
     async def verify(
         self,
-        course: Course,
+        run: DeploymentRun,
         state: ServiceState,
         release: str,
         *,
@@ -157,15 +148,19 @@ class Place:
         within: timedelta,
         part: str = "",
     ) -> None:
-        """Look whether what was just started is well, as a step. part: only that one, and the checks about it.
+        """Verify what was just started, as a step. part: only that one, and the checks about it.
 
         Raises:
-            SetbackError: it is not.
+            DeployFailure: it failed.
         """
-        async with course.step(f"verify {part}" if part else "verify" if soak else f"verify {release}") as doing:
+        again = not (soak or part)
+        step = (
+            run.step(StepCode.VERIFY_AGAIN, release=release) if again else run.step(StepCode.VERIFY, part=part or None)
+        )
+        async with step as doing:
 
-            async def report(text: str) -> None:
-                await course.say(doing, text)
+            async def report(seen: Message) -> None:
+                await run.say(doing, seen)
 
             folder = self.releases.path(release)
             judged = await self.verifier.verify(
@@ -173,18 +168,19 @@ class Place:
             )
             if not judged.ok:
                 tail = await self.last_words()
-                raise SetbackError(judged.text, lasting=not judged.disturbed, tail=tail, innocent=judged.disturbed)
-            doing.note = judged.text
+                disturbed = judged.disturbed
+                raise DeployFailure(judged.message, lasting=not disturbed, tail=tail, innocent=disturbed)
+            doing.note = judged.message
         if not part:
-            course.remarks += [text for text in self._unproven(await self.state()) if text not in course.remarks]
+            run.remarks += [remark for remark in self._unproven(await self.state()) if remark not in run.remarks]
 
-    def _unproven(self, state: ServiceState) -> list[str]:
-        """What is to be said where nobody can tell which release a unit runs."""
+    def _unproven(self, state: ServiceState) -> list[Message]:
+        """What is to be said where it is unknown which release a unit runs."""
         if not self.service.manager.capabilities.has_units or self.source.strategy is not Strategy.RELEASES:
             return []
+        folder, current = str(self.releases.folder), str(self.releases.current)
         return [
-            f"which release {unit} runs is not proven: its process does not work in {self.releases.folder}, as it "
-            f"would with WorkingDirectory={self.releases.current}"
+            message(RemarkCode.RELEASE_UNPROVEN, unit=unit, folder=folder, current=current)
             for unit, now in state.parts or ((self.service.unit, state),)
             if now.activity is Activity.RUNNING and now.release is None
         ]
@@ -208,14 +204,14 @@ class Place:
             log.warning("release %s of %s was not removed: %s", release, self.name, error)
 
     async def discard(self, value: Deployment) -> None:
-        """Remove what a deploy that is not to be done has prepared. A rollback has prepared nothing."""
+        """Remove what a deploy that is not done has prepared. A rollback has prepared nothing."""
         if value.release_to is not None and value.kind is DeploymentKind.DEPLOY:
             await self.remove(value.release_to)
 
     # Which commit follows which
 
     async def follows(self, new: str | None, old: str | None) -> bool:
-        """Whether `new` is `old` or has it in its history; False where that is not known."""
+        """Whether `new` is `old` or has it in its history; False if that is unknown."""
         return new is not None and old is not None and await self.repository.is_ancestor(old, new)
 
     async def wait_past(self, value: Deployment, commit: str | None) -> Hold | None:
@@ -226,8 +222,8 @@ class Place:
         waits = commit
         if known is not None and known.waits is not None and not await self.follows(commit, known.waits):
             waits = known.waits
-        what = "rolled back" if value.kind is DeploymentKind.ROLLBACK else "undone"
-        return Hold(self.name, value.actor.name, f"{what}: deployment {value.id}", self.clock(), waits=waits)
+        reason = message(OutcomeCode.HOLD_AFTER_ROLLBACK, deployment=value.id)
+        return Hold(self.name, value.actor.name, reason, self.clock(), waits=waits)
 
 
 def _known(db: sqlite3.Connection, service: str) -> DeploymentFacts:
@@ -241,5 +237,5 @@ def _known(db: sqlite3.Connection, service: str) -> DeploymentFacts:
         hold=ledger.hold(db, service),
         live=next((release for release in releases if live is not None and release.name == live.release), None),
         releases=releases,
-        quarantined=frozenset(ledger.quarantined(db, service)),
+        quarantined=ledger.quarantined(db, service),
     )

@@ -7,7 +7,14 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from opsbot.deploy.two_owners import LedAstrayError, keep_shared, make_closed, make_shared, open_to_group, seal
+from opsbot.deploy.shared_permissions import (
+    LedAstrayError,
+    keep_shared,
+    make_closed,
+    make_shared,
+    open_to_group,
+    seal,
+)
 from opsbot.errand.removal import remove_own
 
 ROOT = os.geteuid() == 0

@@ -10,7 +10,8 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-from opsbot.formatting import size
+from opsbot.core.deploy_codes import NoteCode
+from opsbot.core.message import Message, message
 
 NOTHING_LEFT = 1024 * 1024
 
@@ -28,8 +29,8 @@ def exhausted(path: Path) -> bool:
     return figures.f_bavail * figures.f_frsize < NOTHING_LEFT
 
 
-def file_system(path: Path) -> str:
-    """The file system a path is on, in words: "/srv (12 MiB of 1.0 GiB free)"."""
+def file_system(path: Path) -> Message:
+    """The file system a path is on: "/srv (12 MiB of 1.0 GiB free)"."""
     while not path.exists():
         path = path.parent
     path = path.resolve()
@@ -37,7 +38,7 @@ def file_system(path: Path) -> str:
     while not path.is_mount():
         path = path.parent
     free, total = figures.f_bavail * figures.f_frsize, figures.f_blocks * figures.f_frsize
-    return f"{path} ({size(free)} of {size(total)} free)"
+    return message(NoteCode.FILE_SYSTEM, path=str(path), free=free, total=total)
 
 
 def used(folder: Path) -> int:

@@ -14,7 +14,7 @@ MARK = "OPSBOT_PIPELINE"
 """In the environment of every process of a deployment: the state directory of the opsbot that began it."""
 
 
-def occupants(folders: Sequence[Path]) -> Mapping[Path, set[int]]:
+def processes_in(folders: Sequence[Path]) -> Mapping[Path, set[int]]:
     """The processes whose working directory is in one of these folders.
 
     Another user's processes are not seen by an opsbot without root's rights (proc_pid_cwd(5)).

@@ -1,7 +1,7 @@
-"""Folders that two users write to, opsbot and the service's: made, opened, sealed, shared from, and taken away.
+"""Folders that two users write to, opsbot and the service's: made, opened, sealed, shared from, and removed.
 
-Neither is led elsewhere by what the other planted. Each folder is opened relative to the one around it and never
-through a link (openat(2)); what is done to an entry is done relative to its open folder, or to the open file itself.
+Neither can be misled by links the other planted. Each folder is opened relative to the one around it and never through
+a link (openat(2)); what is done to an entry is done relative to its open folder, or to the open file itself.
 Everything here blocks.
 
 A mode with S_ISGID is never set (opsbot's unit has RestrictSUIDSGID=): folders have it from the folder around them.
@@ -24,7 +24,12 @@ _FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class LedAstrayError(Exception):
-    """A link stands where a folder should be; the text names it."""
+    """There is a link where a folder should be, at `path`."""
+
+    def __init__(self, path: Path) -> None:
+        """Keep the path."""
+        super().__init__(f"{path} is a link, or no folder")
+        self.path = path
 
 
 # Making, opening, sealing
@@ -85,20 +90,20 @@ def _close_to_group(fd: int, about: os.stat_result) -> None:
 
 
 def keep_shared(shared: Path, release: Path, wanted: PurePosixPath) -> bool | None:
-    """None where a shared path stood already; whether the commit's own could be moved there, where it did not.
+    """None where a shared path existed already; whether the commit's own could be moved there, where it did not.
 
     Raises:
-        LedAstrayError: a link stands in its way.
+        LedAstrayError: a link is in its way.
         OSError: it cannot be moved (EXDEV: to another file system).
     """
     with opened(shared.parent, flags=OPEN & ~os.O_NOFOLLOW) as directory:
-        if not _stands(shared.name, directory):
+        if not _exists(shared.name, directory):
             _make_open(shared, directory)
     with _down(shared, wanted.parent) as store:
-        if _stands(wanted.name, store):
+        if _exists(wanted.name, store):
             return None
         with suppress(FileNotFoundError), _down(release, wanted.parent, make=False) as place:
-            if _stands(wanted.name, place):
+            if _exists(wanted.name, place):
                 os.rename(wanted.name, wanted.name, src_dir_fd=place, dst_dir_fd=store)
                 return True
     return False
@@ -108,14 +113,14 @@ def make_shared(shared: Path, wanted: PurePosixPath) -> None:
     """Make a folder in `shared/` that the service may write in.
 
     Raises:
-        LedAstrayError: a link stands in its way.
+        LedAstrayError: a link is in its way.
         OSError: it cannot be made.
     """
     with _down(shared, wanted.parent) as store:
         _make_open(shared / wanted, store)
 
 
-def _stands(name: str, folder: int) -> bool:
+def _exists(name: str, folder: int) -> bool:
     try:
         os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
@@ -132,13 +137,13 @@ def _down(top: Path, below: PurePosixPath, *, make: bool = True) -> Iterator[int
     try:
         for part in below.parts:
             at /= part
-            if make and not _stands(part, fd):
+            if make and not _exists(part, fd):
                 _make_open(at, fd)
             try:
                 inner = os.open(part, OPEN, dir_fd=fd)
             except OSError as error:
                 if error.errno in {errno.ELOOP, errno.ENOTDIR}:
-                    raise LedAstrayError(f"{at} is a link, or no folder") from error
+                    raise LedAstrayError(at) from error
                 raise
             os.close(fd)
             fd = inner
@@ -158,6 +163,6 @@ def _make_open(path: Path, folder: int) -> None:
         text=True,
         check=False,
     )
-    if done.returncode != 0 and not _stands(path.name, folder):
+    if done.returncode != 0 and not _exists(path.name, folder):
         why = done.stderr.strip().rpartition(": ")[2]
         raise OSError(errno.EACCES, f"a folder cannot be made there: {why}", str(path))

@@ -1,4 +1,4 @@
-"""Puts together the places of the pipeline: for each service with a source, the parts that its strategy asks for."""
+"""Builds the deploy target of each service that has a source, with the strategy it is configured for."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -6,10 +6,11 @@ from datetime import datetime
 from functools import partial
 
 from opsbot.config import Config, Service, Source, Strategy
-from opsbot.deploy.errand_steps import steps_of
-from opsbot.deploy.place import Place
 from opsbot.deploy.prepare import Preparation
+from opsbot.deploy.release_folders import ReleaseFolders
 from opsbot.deploy.releases import Releases
+from opsbot.deploy.run_as_steps import steps_of
+from opsbot.deploy.target import DeployTarget
 from opsbot.deploy.verify import Verifier
 from opsbot.services.errands import Errands
 from opsbot.services.port import ServiceManager
@@ -17,7 +18,7 @@ from opsbot.source.repo import Repository
 from opsbot.store import Store
 
 
-def make_places(
+def make_targets(
     config: Config,
     store: Store,
     managers: Mapping[str, ServiceManager],
@@ -25,19 +26,21 @@ def make_places(
     clock: Callable[[], datetime],
     margin: int,
     errands: Errands | None,
-) -> dict[str, Place]:
+) -> dict[str, DeployTarget]:
     """By the service's name. `margin`: bytes that stay free beside one more release."""
     mark = str(config.state.directory)
     installing = asyncio.Semaphore(1)  # two installations at a time would not fit the host's memory
 
-    def place(service: Service, source: Source) -> Place:
+    def target(service: Service, source: Source) -> DeployTarget:
         shared = (managers[service.name], verifier, store, clock, installing)
         prepared = partial(
             Preparation, output=config.state.output, mark=mark, steps=partial(steps_of, service, errands)
         )
         if source.strategy is Strategy.RELEASES:
             repository, releases = Repository(source, mark), Releases(source, margin)
-            return Place(service, source, repository, releases, prepared(repository, releases), *shared)
+            preparation = prepared(repository, releases)
+            strategy = ReleaseFolders(releases, preparation)
+            return DeployTarget(service, source, repository, releases, preparation, strategy, *shared)
         # Two modules that most hosts have no use for.
         from opsbot.deploy.checkout import Checkout  # noqa: PLC0415
         from opsbot.deploy.in_place import InPlace  # noqa: PLC0415
@@ -45,7 +48,8 @@ def make_places(
         # Not in the checkout, where it would be one more file that git does not know.
         repository = Repository(source, mark, config.state.directory / "mirrors" / f"{service.name}.git")
         checkout = Checkout(source, repository.mirror, margin, mark)
-        parts = (service, source, repository, checkout, prepared(repository, checkout))
-        return InPlace(*parts, *shared, checkout=checkout)
+        preparation = prepared(repository, checkout)
+        in_place = InPlace(service, source, repository, checkout, preparation, store, clock, installing)
+        return DeployTarget(service, source, repository, checkout, preparation, in_place, *shared)
 
-    return {name: place(each, each.source) for name, each in config.services.items() if each.source is not None}
+    return {name: target(each, each.source) for name, each in config.services.items() if each.source is not None}

@@ -1,7 +1,7 @@
-"""The poll: what a branch points to is asked again and again, and what is new is deployed, or told once.
+"""The poll: asks what a branch points to, again and again, and deploys what is new, or reports it once.
 
-For each service one poll at a time; whoever asks meanwhile (a webhook) makes it look once more. The commit is asked for
-first, cheaply; only a new one is fetched. A remote that cannot be asked is told once, and once more when it is over.
+One poll at a time per service; a request meanwhile (a webhook) makes it ask once more. The commit is asked for first,
+cheaply; only a new one is fetched. A remote that does not answer is reported once, and once more when it answers again.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
 from opsbot.config import Config, Source
 from opsbot.core.access import Actor, Origin, itself
+from opsbot.core.deploy_codes import OutcomeCode, UpdateCode
 from opsbot.core.deployment import (
     Commit,
     Deployment,
@@ -27,6 +28,7 @@ from opsbot.core.deployment import (
     follows,
 )
 from opsbot.core.inhibitors import Inhibitors, first_reason
+from opsbot.core.message import Message, message
 from opsbot.core.model import SourceState
 from opsbot.core.updates import (
     AnnounceUpdate,
@@ -36,11 +38,12 @@ from opsbot.core.updates import (
     UpdateFacts,
     UpdateReason,
     about,
+    history_of,
     weigh,
 )
 from opsbot.messages import render
 from opsbot.runtime.change_notifier import ChangeNotifier
-from opsbot.source.attention import attention, gitignore
+from opsbot.source.attention import Contents, attention, gitignore
 from opsbot.source.heads import HeadProblem, Heads
 from opsbot.source.remote import RemoteError, Trouble
 from opsbot.source.repo import BadRefError, DamagedError
@@ -56,7 +59,7 @@ SEEN_EVERY = timedelta(minutes=1)
 """How often "asked, nothing new" is written down at most."""
 JITTER = 0.1
 FIRST_MOST = 30.0
-"""Seconds after the start by which a service is first asked for."""
+"""Seconds after the start by which a service is first polled."""
 
 
 class Outcome(StrEnum):
@@ -68,38 +71,29 @@ class Outcome(StrEnum):
     LATER = "later"
     """Something is being deployed; the newest commit follows it."""
     WAITING = "waiting"
-    """It failed before, and is tried again later."""
+    """It failed before, and is retried later."""
     NOTED = "noted"
     FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
 class Polled:
-    """What a poll came to. `text` says it to a person, and may hold untrusted text."""
+    """What a poll came to."""
 
     outcome: Outcome
-    text: str = ""
+    message: Message
     head: str | None = None
     deployment: int | None = None
 
 
-class History(Protocol):
-    """What the poll asks of a service's mirror (`opsbot.source.repo.Repository`)."""
+class History(Contents, Protocol):
+    """What the poll needs of a service's mirror (`opsbot.source.repo.Repository`)."""
 
     async def bring(self, ref: str | None = None) -> str:
         """The commit the tracked branch is at now, fetched. Raises RemoteError, BadRefError, DamagedError."""
 
     async def commits_between(self, old: str | None, new: str) -> tuple[tuple[Commit, ...], int]:
         """The newest commits of `new` that `old` lacks, and how many there are in all."""
-
-    async def changed_paths(self, old: str, new: str) -> tuple[str, ...]:
-        """The files that differ; none where one of them is unknown."""
-
-    async def is_ancestor(self, old: str, new: str) -> bool:
-        """Whether `new` has all of `old`; False where one of them is unknown."""
-
-    async def content(self, commit: str, path: str, most: int) -> str | None:
-        """A file as text, "" where there is none; None where it is larger than `most` bytes, or no file."""
 
 
 def covering(patterns: Sequence[str], paths: Sequence[str]) -> tuple[str, ...]:
@@ -124,10 +118,10 @@ class Deploys(Protocol):
         """Begin a deployment."""
 
     def busy(self, service: str) -> bool:
-        """Whether one is under way."""
+        """Whether one is in progress."""
 
-    def withdraw(self, number: int, why: str) -> bool:
-        """Have one that waits not be done."""
+    def withdraw(self, number: int, why: Message) -> bool:
+        """Have one that waits end as skipped."""
 
     def on_finish(self, callback: Callable[[Deployment], None]) -> None:
         """Call this when one has come to its end."""
@@ -142,7 +136,7 @@ CALLS_MOST = 7
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """When one service is to be asked for."""
+    """When one service is to be polled."""
 
     service: str
     every: timedelta
@@ -153,7 +147,7 @@ class Job:
 
 
 class Poller:
-    """Asks, decides, and has deployed."""
+    """Asks, decides, and starts deployments."""
 
     def __init__(
         self,
@@ -165,7 +159,7 @@ class Poller:
         rng: random.Random | None = None,
         vetoes: Inhibitors | None = None,
     ) -> None:
-        """Take the parts; the first poll is for the loops to ask for, see `jobs`."""
+        """Take the parts; the first poll is started by the loops, see `jobs`."""
         self._sources = {name: each.source for name, each in config.services.items() if each.source is not None}
         self._store = store
         self._feed = feed
@@ -178,6 +172,7 @@ class Poller:
         self._again: dict[str, Actor] = {}
         self._woken: set[asyncio.Task[None]] = set()
         self._waiting: set[str] = set()
+        self._resumed: set[str] = set()
         self._closed = False
         self._fetched: dict[str, str] = {}
         self._noted: dict[str, tuple[str, UpdateReason]] = {}
@@ -188,7 +183,7 @@ class Poller:
         deployer.on_finish(self._finished)
 
     async def close(self) -> None:
-        """End what is under way; nothing is begun after it."""
+        """End what is in progress; nothing is begun after it."""
         self._closed = True
         tasks = [*self._woken, *self._running.values()]
         for task in tasks:
@@ -197,7 +192,7 @@ class Poller:
         await self._heads.close()
 
     def jobs(self) -> tuple[Job, ...]:
-        """When each service with a source is to be asked for; the first time shortly after the start."""
+        """When each service with a source is to be polled; the first time shortly after the start."""
         return tuple(
             Job(
                 name,
@@ -208,6 +203,11 @@ class Poller:
             )
             for name, source in self._sources.items()
         )
+
+    def resume(self, service: str) -> None:
+        """Poll soon, and retry a commit that failed at once: somebody resumed the service."""
+        self._resumed.add(service)
+        self.wake(service, Origin.POLL)
 
     def wake(self, service: str, origin: Origin = Origin.WEBHOOK) -> None:
         """Poll soon, without waiting for what comes of it."""
@@ -232,11 +232,11 @@ class Poller:
     async def poll(self, service: str, origin: Origin = Origin.POLL, actor: Actor | None = None) -> Polled:
         """Look what the branch points to and act on it.
 
-        A poll that is under way is joined, and looks once more. actor: who asks, opsbot itself where not given; what a
+        A poll in progress is joined, and asks once more. actor: who asks, opsbot itself if not given; what a
         person asks for is deployed with `auto` off, too.
         """
         if service not in self._sources:
-            return Polled(Outcome.NO_SOURCE, f"{service} has no source")
+            return Polled(Outcome.NO_SOURCE, message(UpdateCode.NO_SOURCE, service=service))
         asking = actor or itself(origin)
         running = self._running.get(service)
         if running is not None and not running.done():
@@ -262,10 +262,10 @@ class Poller:
             return await self._failed(known, source, head)
         outdated = self._outdated(known, source, head)
         if outdated is not None and head == known.live:
-            words = f"{source.branch} points to {head[:10]} again, which runs"
-            self._deployer.withdraw(outdated.id, words)
+            self._deployer.withdraw(outdated.id, message(OutcomeCode.WITHDRAWN, branch=source.branch, commit=head))
             await self._answered(known, source, head)
-            return Polled(Outcome.NO_NEWS, words, head)
+            again = message(UpdateCode.LIVE_AGAIN, branch=source.branch, commit=head)
+            return Polled(Outcome.NO_NEWS, again, head)
         if head == known.live or (outdated is None and self._busy(known)):
             await self._answered(known, source, head if head == known.live else None)
             return self._settled(service, known, head)
@@ -275,9 +275,9 @@ class Poller:
             strange = old is not None and old != head and not await history.is_ancestor(old, head)
             sight = await self._sight(known, source, history, head, asked=not actor.automatic)
         except RemoteError as error:
-            return await self._failed(known, source, HeadProblem(error.kind, error.text))
+            return await self._failed(known, source, HeadProblem(error.kind, error.reason))
         except (BadRefError, DamagedError) as error:
-            return await self._failed(known, source, HeadProblem(Trouble.OTHER, str(error)))
+            return await self._failed(known, source, HeadProblem(Trouble.OTHER, error.message))
         if strange and old is not None:
             await self._write(rewritten, replace(known.state, head=head), source, old, self._clock())
         state = await self._answered(known, source, head)
@@ -295,14 +295,13 @@ class Poller:
 
     def _settled(self, service: str, known: Known, head: str) -> Polled:
         if not self._busy(known):
-            return Polled(Outcome.NO_NEWS, f"{service} runs {head[:10]}, the newest", head)
+            return Polled(Outcome.NO_NEWS, message(UpdateCode.LIVE, service=service, commit=head), head)
         under_way = known.unfinished
-        if under_way is not None and under_way.phase is Phase.WAITING and about(under_way, head):
-            return Polled(Outcome.DEPLOYING, f"{head[:10]} waits for a quiet moment", head, under_way.id)
         if under_way is not None and about(under_way, head):
-            return Polled(Outcome.DEPLOYING, f"{head[:10]} is being deployed", head, under_way.id)
+            code = UpdateCode.WAITING if under_way.phase is Phase.WAITING else UpdateCode.DEPLOYING
+            return Polled(Outcome.DEPLOYING, message(code, commit=head), head, under_way.id)
         self._waiting.add(service)
-        return Polled(Outcome.LATER, f"{head[:10]} follows the deployment under way", head)
+        return Polled(Outcome.LATER, message(UpdateCode.NEXT, commit=head), head)
 
     async def _fetch(self, service: str, head: str) -> tuple[History, str]:
         """The mirror with that commit in it, or with a still newer one."""
@@ -323,10 +322,11 @@ class Poller:
             quarantined=known.quarantined,
             unchanged=known.state.head == head,
             only=await self._only(known, source, history, head),
-            # Whoever asks for it has looked.
+            # Whoever asks for it has approved.
             attention=Attention() if asked else await self._attention(known, source, history, head),
             deployments=known.deployments,
-            kept="" if asked else render(await first_reason(self._vetoes.deploys, known.state.service)),
+            kept=None if asked else await first_reason(self._vetoes.deploys, known.state.service),
+            resumed=known.state.service in self._resumed,
         )
 
     async def _only(self, known: Known, source: Source, history: History, head: str) -> tuple[str, ...]:
@@ -362,35 +362,39 @@ class Poller:
     async def _act(self, known: Known, sight: UpdateFacts, history: History, actor: Actor, *, strange: bool) -> Polled:
         service, head = known.state.service, sight.head
         verdict = weigh(sight)
+        self._resumed.discard(service)
         if isinstance(verdict, NoUpdate):
-            return Polled(Outcome.NO_NEWS, f"{head[:10]} is known", head)
+            return Polled(Outcome.NO_NEWS, message(UpdateCode.KNOWN, commit=head), head)
         if isinstance(verdict, AwaitUpdate):
-            return Polled(Outcome.WAITING, f"{head[:10]} failed; tried again from {verdict.until:%H:%M} UTC", head)
+            return Polled(Outcome.WAITING, message(UpdateCode.RETRY, commit=head, at=verdict.until), head)
         if isinstance(verdict, AnnounceUpdate):
             return await self._note(known, history, head, verdict)
-        reason = f"the history of {self._sources[service].branch} was rewritten" if strange else ""
+        branch = self._sources[service].branch
+        reason = message(OutcomeCode.HISTORY_REWRITTEN, branch=branch) if strange else None
         begun = await self._deployer.start(
             DeploymentRequest(service, DeploymentKind.DEPLOY, actor, ref=head, reason=reason)
         )
         if not isinstance(begun, Refused):
-            return Polled(Outcome.DEPLOYING, f"{head[:10]} is being deployed", head, begun.id)
+            return Polled(Outcome.DEPLOYING, message(UpdateCode.DEPLOYING, commit=head), head, begun.id)
         if begun.why is RefusalReason.BUSY:
             self._waiting.add(service)
-            return Polled(Outcome.LATER, begun.text, head, begun.deployment)
+            return Polled(Outcome.LATER, begun.message, head, begun.deployment)
         if begun.why is RefusalReason.NOT_NOW:
-            return Polled(Outcome.WAITING, begun.text, head)
+            return Polled(Outcome.WAITING, begun.message, head)
         if begun.why is RefusalReason.ALREADY_LIVE:
-            return Polled(Outcome.NO_NEWS, begun.text, head)
-        return await self._note(known, history, head, AnnounceUpdate(UpdateReason.REFUSED, begun.text))
+            return Polled(Outcome.NO_NEWS, begun.message, head)
+        return await self._note(known, history, head, AnnounceUpdate(UpdateReason.REFUSED, begun.message))
 
     async def _note(self, known: Known, history: History, head: str, note: AnnounceUpdate) -> Polled:
         service, branch = known.state.service, self._sources[known.state.service].branch
-        text = f"{service}: new commit {head[:10]} on {branch}, not deployed: {note.text}"
+        before = history_of(known.deployments, head)
+        code = UpdateCode.NEW_COMMIT if before is None else UpdateCode.KNOWN_COMMIT
+        said = message(code, service=service, commit=head, branch=branch, reason=note.reason, before=before)
         if self._noted.get(service) != (head, note.because):
             commits, total = await history.commits_between(known.live, head)
-            await self._write(note_update, known.state, head, note.because, text, commits, total, self._clock())
+            await self._write(note_update, known.state, head, note.because, said, commits, total, self._clock())
             self._noted[service] = (head, note.because)
-        return Polled(Outcome.NOTED, text, head)
+        return Polled(Outcome.NOTED, said, head)
 
     async def _write(
         self, deed: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
@@ -401,7 +405,7 @@ class Poller:
         return result
 
     async def _answered(self, known: Known, source: Source, head: str | None) -> SourceState:
-        """The remote answered; `head` where all about that commit is settled or about to be."""
+        """The remote answered; `head` if all about that commit is settled or about to be."""
         now, state = self._clock(), known.state
         after = replace(state, asked_at=now, answered_at=now, head=head or state.head)
         if state.failing_since is not None:
@@ -412,6 +416,6 @@ class Poller:
 
     async def _failed(self, known: Known, source: Source, problem: HeadProblem) -> Polled:
         self.failures[known.state.service] += 1
-        log.warning("%s: the repository cannot be asked: %s", known.state.service, problem.text)
+        log.warning("%s: the repository does not answer: %s", known.state.service, render(problem.message))
         await self._write(failed, known.state, source, problem, self._clock())
-        return Polled(Outcome.FAILED, problem.text)
+        return Polled(Outcome.FAILED, problem.message)

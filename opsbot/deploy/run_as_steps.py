@@ -1,4 +1,4 @@
-"""Install steps that run as the service's own user, and who runs those of a service: that user, or opsbot's."""
+"""Install steps that run as the service's own user, and which user runs those of a service: that one, or opsbot's."""
 
 import asyncio
 import os
@@ -7,16 +7,16 @@ from datetime import timedelta
 from pathlib import Path
 
 from opsbot.config import Service
+from opsbot.core.message import message_of, plain
 from opsbot.deploy.steps import OUTPUT_MOST, ChildSteps, Output, StepResult, Steps, environment, judged, open_output
-from opsbot.messages import describe
 from opsbot.services.errands import Ended, ErrandError, Errands, Slot
 
 _OPSBOTS_OWN = {"HOME", "USER", "LOGNAME", "TMPDIR", "XDG_CACHE_HOME"}
 """Of opsbot's environment: the other user has its own."""
 
 
-class ErrandSteps:
-    """Steps of one service, by errands."""
+class RunAsSteps:
+    """Steps of one service, run as its user."""
 
     abroad = True
 
@@ -45,7 +45,7 @@ class ErrandSteps:
             )
         except ErrandError as error:
             # Not the commit's fault: it would go otherwise once this is mended.
-            return StepResult(ok=False, text=describe(error))
+            return StepResult(ok=False, ending=message_of(error))
         finally:
             await asyncio.to_thread(file.close)
         return _result(ended, out, timeout)
@@ -53,7 +53,7 @@ class ErrandSteps:
 
 def _result(ended: Ended, out: Output, timeout: timedelta) -> StepResult:
     if ended.refused:
-        return StepResult(ok=False, text=ended.refused, lasting=True)
+        return StepResult(ok=False, ending=plain(ended.refused), lasting=True)
     if ended.late:
         return judged(None, out, timeout)
     return judged(-ended.signal or ended.status, out, timeout)
@@ -63,8 +63,8 @@ async def steps_of(service: Service, errands: Errands | None) -> Steps:
     """Who runs the steps of a service.
 
     Raises:
-        ErrandError: it runs as root while opsbot does not, or who it runs as cannot be told.
+        ErrandError: it runs as root while opsbot does not, or its user is unknown.
     """
     if errands is not None and await errands.abroad(service):
-        return ErrandSteps(errands, service)
+        return RunAsSteps(errands, service)
     return ChildSteps()

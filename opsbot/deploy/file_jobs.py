@@ -1,4 +1,4 @@
-"""What opsbot does to a release's files by a command, as whoever runs the install steps: they may be that user's."""
+"""What opsbot does to a release's files by commands, as the user of the install steps: they may be that user's."""
 
 import asyncio
 import sys
@@ -6,25 +6,25 @@ from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
-from opsbot.deploy.disk import remove
-from opsbot.deploy.occupants import MARK
 from opsbot.deploy.steps import StepResult, Steps
 from opsbot.errand.moved import move_environment
+from opsbot.filesystem.disk import remove
+from opsbot.filesystem.processes_in_folder import MARK
 
 COPY_LIMIT = timedelta(minutes=10)
 SMALL_LIMIT = timedelta(minutes=2)
 
 
-class Chores:
-    """The chores in one service's folder for releases."""
+class FileJobs:
+    """The commands in one service's folder for releases."""
 
     def __init__(self, folder: Path, mark: str) -> None:
-        """`mark` see `opsbot.deploy.occupants`."""
+        """`mark` see `MARK`."""
         self._folder = folder
         self._mark = mark
 
     async def copy(self, steps: Steps, source: Path, place: Path, output: Path) -> StepResult:
-        """A copy, where nothing stands. By hard links the live service would write into the new release."""
+        """Copy it to where nothing exists. With hard links the live service would write into the new release."""
         return await self._run(steps, ["cp", "-a", "--reflink=auto", "--", str(source), str(place)], output, COPY_LIMIT)
 
     async def clear(self, steps: Steps, place: Path, output: Path) -> bool:

@@ -1,0 +1,1 @@
+"""Folders, the disks they are on, and the processes that work in them."""
