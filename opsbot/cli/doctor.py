@@ -41,25 +41,25 @@ _NAME_MOST = 44
 
 
 class FindingReply(TypedDict):
-    """One finding in JSON. service: null where it is about none. mend: "" where nothing is to be done."""
+    """One finding in JSON. service: null where it is about none. fix: "" where nothing is to be done."""
 
     area: str
     service: str | None
     name: str
     outcome: str
     seen: str
-    mend: str
+    fix: str
 
 
 class ReportReply(TypedDict):
-    """The report in JSON. mend_first: positions in `findings`, in the order in which to mend them."""
+    """The report in JSON. to_fix: positions in `findings`, in the order in which to mend them."""
 
     healthy: bool
     user: str
     failed: int
     warnings: int
     findings: list[FindingReply]
-    mend_first: list[int]
+    to_fix: list[int]
 
 
 def credentials(config: Config) -> Path:
@@ -110,11 +110,11 @@ def reply(report: Report) -> ReportReply:
                 "name": one.name,
                 "outcome": one.outcome.value,
                 "seen": one.seen,
-                "mend": one.mend,
+                "mend": one.fix,
             }
             for one in findings
         ],
-        "mend_first": [next(at for at, one in enumerate(findings) if one is each) for each in report.mend_first],
+        "mend_first": [next(at for at, one in enumerate(findings) if one is each) for each in report.to_fix],
     }
 
 
@@ -125,17 +125,17 @@ def lines(report: Report, paint: Paint, columns: int) -> list[str]:
         found = [one for one in report.findings if one.area is area]
         if found:
             out += [paint(_TITLES[area], "bold"), *table(_rows(found, columns), paint, "  "), ""]
-    trouble = report.mend_first
+    trouble = report.to_fix
     if trouble:
         out.append(paint("Mend first", "bold"))
         given: dict[str, int] = {}
         for number, one in enumerate(trouble, 1):
             word, colour = _MARKS[one.outcome]
             out.append(f"  {number}. {paint(word, colour)} {plain(_title(one))}: {plain(one.seen)}")
-            first = given.setdefault(one.mend, number)
-            if one.mend:
-                mend = plain(one.mend) if first == number else f"as {first}"
-                out.append(f"     {paint('→', 'cyan')} {mend}")
+            first = given.setdefault(one.fix, number)
+            if one.fix:
+                fix = plain(one.fix) if first == number else f"as {first}"
+                out.append(f"     {paint('→', 'cyan')} {fix}")
         out.append("")
     out.append(_summary(report, paint))
     return out

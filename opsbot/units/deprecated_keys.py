@@ -47,7 +47,7 @@ _HOME: Mapping[str, str] = {
 
 
 def deprecated(setting: Setting) -> tuple[str, str, bool] | None:
-    """What an old key does, the mend, and whether it bites; None for a key of today."""
+    """What an old key does, the fix, and whether it bites; None for a key of today."""
     key, value = setting.key, setting.value
     if key in {"StartLimitInterval", "StartLimitBurst"} and setting.section == "Service":
         new = _RENAMED.get(key, key)
@@ -57,8 +57,8 @@ def deprecated(setting: Setting) -> tuple[str, str, bool] | None:
     if key in _RENAMED and value:
         new = _RENAMED[key]
         soon = ", and systemd warns that it will be removed" if key in _LIMITS else ""
-        mend = f"Write {new}= (its weights count otherwise)" if "Weight" in new else f"Write {new}={value}"
-        return f"it is deprecated{soon}", mend, False
+        fix = f"Write {new}= (its weights count otherwise)" if "Weight" in new else f"Write {new}={value}"
+        return f"it is deprecated{soon}", fix, False
     if key == "PermissionsStartOnly" and value:
         return "it is deprecated", "Remove it, and put + before the commands that need root (ExecStartPre=+...)", False
     if key in {"StandardOutput", "StandardError"} and value in _SYSLOG:

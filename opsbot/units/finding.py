@@ -26,11 +26,11 @@ class LintFinding:
     line: int
     key: str
     what: str
-    mend: str
+    fix: str
 
     def __str__(self) -> str:
         """`PATH:LINE: KEY=: what will happen. The mend.`."""
-        return f"{self.path}:{self.line}: {self.key}=: {self.what}. {self.mend}."
+        return f"{self.path}:{self.line}: {self.key}=: {self.what}. {self.fix}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +49,17 @@ class LintFacts:
     user: bool = False
 
 
-def at(unit: UnitFile, setting: Setting, what: str, mend: str, severity: Severity = Severity.TRAP) -> LintFinding:
+def at(unit: UnitFile, setting: Setting, what: str, fix: str, severity: Severity = Severity.TRAP) -> LintFinding:
     """A trap at the line of a setting."""
-    return LintFinding(unit.name, severity, setting.path, setting.line, setting.key, what, mend)
+    return LintFinding(unit.name, severity, setting.path, setting.line, setting.key, what, fix)
 
 
 def lacks(
-    unit: UnitFile, section: str, key: str, what: str, mend: str, severity: Severity = Severity.NOTE
+    unit: UnitFile, section: str, key: str, what: str, fix: str, severity: Severity = Severity.NOTE
 ) -> LintFinding:
     """A note, or a trap, at the head of the section that lacks a key."""
     path, line = unit.where(section)
-    return LintFinding(unit.name, severity, path, line, key, what, mend)
+    return LintFinding(unit.name, severity, path, line, key, what, fix)
 
 
 def value(unit: UnitFile, key: str, default: str = "") -> str:

@@ -116,12 +116,12 @@ def _restart(unit: UnitFile, _: LintFacts) -> Iterator[LintFinding]:
     if value(unit, "Type") == "oneshot" or value(unit, "Restart", "no") != "no":
         return
     what = "systemd does not start it again when it ends: opsbot alone does, and not while opsbot is away"
-    mend = "Set Restart=on-failure (or always) and RestartSec=2"
+    fix = "Set Restart=on-failure (or always) and RestartSec=2"
     setting = unit.last("Service", "Restart")
     if setting is None:
-        yield lacks(unit, "Service", "Restart", what, mend)
+        yield lacks(unit, "Service", "Restart", what, fix)
     else:
-        yield at(unit, setting, what, mend, Severity.NOTE)
+        yield at(unit, setting, what, fix, Severity.NOTE)
 
 
 def _user(unit: UnitFile, facts: LintFacts) -> Iterator[LintFinding]:
@@ -130,11 +130,11 @@ def _user(unit: UnitFile, facts: LintFacts) -> Iterator[LintFinding]:
     setting = unit.last("Service", "User")
     if setting is None or setting.value in {"root", "0"}:
         what = "the service runs as root: what is deployed owns the host"
-        mend = "Set User= and Group= to a user of the service's own"
+        fix = "Set User= and Group= to a user of the service's own"
         if setting is None:
-            yield lacks(unit, "Service", "User", what, mend, Severity.TRAP)
+            yield lacks(unit, "Service", "User", what, fix, Severity.TRAP)
         else:
-            yield at(unit, setting, what, mend)
+            yield at(unit, setting, what, fix)
 
 
 def _children(unit: UnitFile, _: LintFacts) -> Iterator[LintFinding]:
@@ -177,8 +177,8 @@ def _old_keys(unit: UnitFile, _: LintFacts) -> Iterator[LintFinding]:
     for setting in unit.settings:
         found = deprecated(setting)
         if found is not None:
-            what, mend, bites = found
-            yield at(unit, setting, what, mend, Severity.TRAP if bites else Severity.NOTE)
+            what, fix, bites = found
+            yield at(unit, setting, what, fix, Severity.TRAP if bites else Severity.NOTE)
         elif (home := misplaced(setting)) is not None:
             yield at(
                 unit,

@@ -113,11 +113,11 @@ def release(unit: UnitFile, facts: LintFacts) -> Iterator[LintFinding]:
                 f"{pinned} is one release: a deploy does not change what is started",
                 f"Write {current}/... instead",
             )
-    mend = f"Set WorkingDirectory={current}, or the folder in it that the service starts in"
+    fix = f"Set WorkingDirectory={current}, or the folder in it that the service starts in"
     if directory is None:
         if not through:
             what = f"the service is not started from {current}: a deploy changes nothing of what runs"
-            yield lacks(unit, "Service", "WorkingDirectory", what, mend, Severity.TRAP)
+            yield lacks(unit, "Service", "WorkingDirectory", what, fix, Severity.TRAP)
     elif not within(bare(directory.value), current) and "%" not in directory.value:
         what = f"{bare(directory.value)} is not in {current}: a deploy changes nothing of what runs there"
-        yield at(unit, directory, what, mend, Severity.NOTE if through else Severity.TRAP)
+        yield at(unit, directory, what, fix, Severity.NOTE if through else Severity.TRAP)

@@ -24,8 +24,8 @@ async def test_addresses_are_read_and_tried_for_their_form(
     notifiers = {name: Notifier(name, Secret(env=f"OPSBOT_TEST_{name.upper()}")) for name in ("good", "odd", "none")}
     asked = replace(config, notifiers=notifiers, heartbeat=HeartbeatConfig(Secret(env="OPSBOT_TEST_BEAT")))
     report = await doctor(asked)
-    assert named(report, "notifier good").seen == "the URL is understood; `opsbot notify good` tries it"
-    assert named(report, "heartbeat").seen == "the address of a switch at hc.example.org can be read"
+    assert named(report, "notifier good").seen == "the URL is valid; `opsbot notify good` sends a test"
+    assert named(report, "heartbeat").seen == "the address of a switch at hc.example.org is readable"
     assert {found.name: found.seen.split(";")[0] for found in failed(report)} == {
         "notifier odd": "apprise does not understand the URL",
         "notifier none": "the environment variable OPSBOT_TEST_NONE is not set",
@@ -40,6 +40,6 @@ async def test_addresses_are_read_and_tried_for_their_form(
     report = await doctor(woken)
     assert named(report, "notifier good, escalated to").outcome is Outcome.OK
     assert named(report, "notifier none, escalated to").outcome is Outcome.FAILED
-    assert named(report, "notifier mute").seen == "it is told nothing, and nothing is escalated to it"
+    assert named(report, "notifier mute").seen == "it receives no notifications and no escalations"
     monkeypatch.setenv("OPSBOT_TEST_BEAT", "hc.example.org")
-    assert named(await doctor(asked), "heartbeat").seen == "the address is no http(s) URL"
+    assert named(await doctor(asked), "heartbeat").seen == "the address is not an http(s) URL"

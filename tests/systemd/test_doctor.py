@@ -166,7 +166,7 @@ def test_units_that_are_masked_missing_or_bad(tmp_path: Path) -> None:
     run("systemctl", "daemon-reload")
     units = {name: f"doct-{name}.service" for name in ("masked", "missing", "bad", "nobody")}
     found = doctor(tmp_path, units)
-    assert of(found, units["masked"])["seen"] == "it is masked: nothing can start it"
+    assert of(found, units["masked"])["seen"] == "it is masked and cannot start"
     assert of(found, units["masked"])["mend"] == "systemctl unmask doct-masked.service"
     assert of(found, units["missing"])["seen"] == "there is no such unit"
     for name in ("masked", "missing"):
@@ -174,7 +174,7 @@ def test_units_that_are_masked_missing_or_bad(tmp_path: Path) -> None:
         wrong = [one["name"] for one in found if one["service"] == name and one["outcome"] in {"failed", "warning"}]
         assert wrong == [units[name]], name
     assert of(found, units["bad"])["outcome"] == "failed"
-    assert of(found, units["nobody"])["seen"] == "there is no user doct-nobody on this host (217/USER)"
+    assert of(found, units["nobody"])["seen"] == "user doct-nobody does not exist on this host (217/USER)"
 
 
 def test_what_systemd_has_not_read_and_will_not_start(tmp_path: Path) -> None:
@@ -192,8 +192,8 @@ def test_what_systemd_has_not_read_and_will_not_start(tmp_path: Path) -> None:
         if len(found) > 1:
             break
     assert found == [
-        "its files changed after systemd read them",
-        "it is not enabled: it does not come back after a boot",
+        "its files changed after systemd loaded them",
+        "it is not enabled and will not start at boot",
     ]
     run("systemctl", "stop", "doct-stale")
 
@@ -210,7 +210,7 @@ def test_a_unit_for_steps_that_is_another_users(tmp_path: Path) -> None:
     run("systemctl", "daemon-reload")
     more = '[services.doct.source]\nrepository = "/nowhere"\ndirectory = "/srv/doct"\n'
     found = of(doctor(tmp_path, {"doct": "doct-web.service"}, more=more), "opsbot-step-doct.service")
-    assert (found["outcome"], found["seen"]) == ("failed", "it runs as nobody, and the service as app")
+    assert (found["outcome"], found["seen"]) == ("failed", "it runs as nobody, but the service as app")
 
 
 def test_a_bus_that_is_away_is_the_first_to_mend(tmp_path: Path) -> None:
