@@ -1,4 +1,4 @@
-"""Uploaded files: kept for the CDN route, shown as attachments, placed where embeds and components name them."""
+"""Uploaded files, referenced by attachments, embeds and components."""
 
 import mimetypes
 from collections.abc import Callable, Iterable
@@ -34,7 +34,10 @@ class Stored:
 
 @dataclass(slots=True)
 class Files:
-    """The uploaded files by attachment id; the oldest go when they grow beyond `KEPT_BYTES`."""
+    """The uploaded files by attachment id.
+
+    The oldest go when they grow beyond `KEPT_BYTES`.
+    """
 
     base_url: Callable[[], str]
     new_id: Callable[[], int]
@@ -42,7 +45,10 @@ class Files:
     _bytes: int = 0
 
     def attach(self, channel_id: int, described: object, uploads: Iterable[Upload]) -> list[Json]:
-        """Keep the uploads; their attachment objects, with the names and descriptions of `described`."""
+        """Store the uploads.
+
+        Return their attachment objects with the names and descriptions of `described`.
+        """
         notes = {str(a.get("id")): a for a in described if isinstance(a, dict)} if isinstance(described, list) else {}
         return [self._attach(channel_id, notes.get(str(upload.index), {}), upload) for upload in uploads]
 
@@ -74,9 +80,9 @@ class Files:
 
 
 def place_media(message: Json, embeds: list[Json]) -> None:
-    """Put embeds into a message, and files where embeds and components name them by attachment://.
+    """Put embeds into a message and resolve attachment:// references.
 
-    A file an embed shows leaves the list of attachments. Raises ApiError 50035 for one that was not sent.
+    A file shown by an embed is removed from the list of attachments. Raises ApiError 50035 for one that was not sent.
     """
     by_name = {a["filename"]: a for a in message["attachments"]}
 

@@ -1,4 +1,4 @@
-"""Discord's rate limits as far as an ops bot meets them: message buckets per channel, and edits of old messages."""
+"""Discord's rate limits: message buckets per channel, and edits of old messages."""
 
 import hashlib
 from collections import deque
@@ -17,7 +17,7 @@ RENAME_PERIOD = 600.0
 
 @dataclass(slots=True)
 class RateLimitBucket:
-    """A window of `LIMIT` requests in `PERIOD` seconds that begins with the first of them."""
+    """A window of `LIMIT` requests in `PERIOD` seconds, starting with the first request."""
 
     name: str
     left: int = LIMIT
@@ -26,7 +26,10 @@ class RateLimitBucket:
 
 @dataclass(slots=True)
 class RateLimits:
-    """The buckets. `clock` is monotonic seconds; `enabled` False lets everything pass without headers."""
+    """The buckets.
+
+    `clock` is monotonic seconds; `enabled` False lets everything pass without headers.
+    """
 
     clock: Callable[[], float]
     enabled: bool = True
@@ -35,7 +38,10 @@ class RateLimits:
     _renames: dict[int, deque[float]] = field(default_factory=dict)
 
     def take(self, route: str, channel_id: int) -> dict[str, str]:
-        """Count one request; its X-RateLimit headers. Raises LimitedError when the bucket is empty."""
+        """Count one request; its X-RateLimit headers.
+
+        Raises LimitedError when the bucket is empty.
+        """
         if not self.enabled:
             return {}
         now = self.clock()
@@ -73,7 +79,10 @@ class RateLimits:
         recent.append(now)
 
     def rename(self, channel_id: int) -> None:
-        """Count a change of a channel's name or topic: 2 in 10 minutes; else LimitedError with minutes to wait."""
+        """Count a change of a channel's name or topic: 2 in 10 minutes.
+
+        Else LimitedError with minutes to wait.
+        """
         if not self.enabled:
             return
         now = self.clock()
