@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from cogs.delivery.channel import OpsChannel
 from cogs.delivery.rate_budget import Limits
 from opsbot.engine import Engine
-from opsbot.runtime.ticks import until_beat
+from opsbot.runtime.ticks import until_tick
 
 if TYPE_CHECKING:
     from opsbot.runtime.change_notifier import Subscription
@@ -94,7 +94,7 @@ class DeliveryLoop(ABC):
     async def _rest(self, wait: float | None) -> None:
         if wait is None:
             if self._changes is not None:
-                await self._changes.wait(until_beat(self._idle))
+                await self._changes.wait(until_tick(self._idle))
         else:
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait):

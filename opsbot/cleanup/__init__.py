@@ -92,7 +92,7 @@ class CleanupRunner:
         """When each clean-up is to be done."""
         return self._jobs
 
-    async def sweep(self, job: CleanupJob) -> CleanupResult:
+    async def run(self, job: CleanupJob) -> CleanupResult:
         """Do it once. Cancelled, it leaves off after the file at hand."""
         now = self._clock()
         try:

@@ -48,18 +48,18 @@ class FindingReply(TypedDict):
     name: str
     outcome: str
     seen: str
-    fix: str
+    mend: str
 
 
 class ReportReply(TypedDict):
-    """The report in JSON. to_fix: positions in `findings`, in the order in which to mend them."""
+    """The report in JSON. mend_first: positions in `findings`, in the order of fixing."""
 
     healthy: bool
     user: str
     failed: int
     warnings: int
     findings: list[FindingReply]
-    to_fix: list[int]
+    mend_first: list[int]
 
 
 def credentials(config: Config) -> Path:

@@ -1,4 +1,4 @@
-"""The wiring diagram: which part is handed to which.
+"""Dependency wiring: create all parts and connect them.
 
 store ─┬───────────────┬───────────┬─────────┐
 feed ──┤               │           │         │
@@ -50,7 +50,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the daemon drives beside the engine."""
+    """Parts that the daemon drives besides the engine."""
 
     engine: Engine
     deployer: Deployer
@@ -63,16 +63,16 @@ class Parts:
     certificates: CertificateMonitor
     errands: Errands | None = None
     connected: Callable[[], bool] | None = None
-    """Whether systemd can be asked; None where it keeps no service."""
+    """Whether systemd is reachable; None if no service uses it."""
     discord_bots: "DiscordBots | None" = None
 
 
 BUS_PATIENCE = timedelta(seconds=8)
-"""How long a D-Bus that is just being started is waited for; less than a stop may take. Then the unit starts anew."""
+"""How long to wait for a starting D-Bus; less than a stop may take. After it the unit restarts."""
 
 
 def now() -> datetime:
-    """The clock of the daemon."""
+    """Return the current time; the daemon's clock."""
     return datetime.now(UTC)
 
 
@@ -80,11 +80,11 @@ _Hands = tuple[dict[str, ServiceManager], Errands | None, Callable[[], bool] | N
 
 
 def _managers(config: Config, clock: Callable[[], datetime]) -> _Hands:
-    """Who keeps each service running, who runs what is deployed as the services' own users, and `Parts.connected`."""
+    """Return the managers by service, the runner for jobs of service users, and `Parts.connected`."""
     units = {name: service for name, service in config.services.items() if service.manager is ManagerKind.SYSTEMD}
     own = {name: service for name, service in config.services.items() if service.manager is ManagerKind.PROCESS}
     managers: dict[str, ServiceManager] = {}
-    # Each comes only where it is used: half a MB for the supervisor, 3 MB for D-Bus.
+    # Imported only where used: the supervisor takes half a MB, D-Bus 3 MB.
     if own:
         from opsbot.services.supervisor import Supervisor  # noqa: PLC0415
 
@@ -107,7 +107,7 @@ def _managers(config: Config, clock: Callable[[], datetime]) -> _Hands:
 def _failed_units(config: Config, closing: AsyncExitStack) -> FailedUnits | None:
     if not config.host_checks.failed_units:
         return None
-    # As above: D-Bus takes memory.
+    # Imported only where used, like above: D-Bus takes memory.
     from opsbot.services.systemd.failed import FailedUnits as Asking  # noqa: PLC0415
 
     asking = Asking(config.systemd.scope)
@@ -122,7 +122,10 @@ def _discord_bots(
     managers: dict[str, ServiceManager],
     clock: Callable[[], datetime],
 ) -> "DiscordBots | None":
-    """What goes by Discord; None where nothing of it is configured, so that nothing of it is even imported."""
+    """Create what depends on Discord bots.
+
+    None (and not even imported) if nothing of it is configured.
+    """
     services = config.services.values()
     checks = [check for service in services for check in service.checks]
     wanted = any(service.discord_bot or service.drain for service in services)
@@ -134,7 +137,7 @@ def _discord_bots(
 
 
 def _ask_before_starts(config: Config, managers: dict[str, ServiceManager], vetoes: Vetoes) -> None:
-    """Have opsbot's own supervisor ask before it starts again what died."""
+    """Make opsbot's supervisor consult the inhibitors before it restarts a process."""
     if not vetoes.starts or not any(each.manager is ManagerKind.PROCESS for each in config.services.values()):
         return
     from opsbot.services.supervisor import Supervisor  # noqa: PLC0415 - loaded already, where it is needed
@@ -145,7 +148,7 @@ def _ask_before_starts(config: Config, managers: dict[str, ServiceManager], veto
 
 
 def known_secrets(config: Config) -> Iterator[str]:
-    """Values that must never be stored, logged or said: what the configuration names, and what services are given."""
+    """Yield values to redact everywhere: configured secrets and secrets in services' environments."""
     sources = [service.source for service in config.services.values() if service.source]
     named: list[Secret | None] = [config.discord.token]
     named += [secret for source in sources for secret in (source.token, source.hook_secret)]
@@ -173,20 +176,20 @@ def known_secrets(config: Config) -> Iterator[str]:
             yield from (value for name, value in variables.items() if telling(name))
 
 
-async def _begin_anew(engine: Engine, aside: Path) -> None:
-    """The database was damaged: say so, and deploy nothing by itself, for what was held or rolled back is forgotten."""
-    reason = "the database was damaged: holds, quarantined commits and rollbacks from before are forgotten"
-    held = []
+async def _report_new_database(engine: Engine, aside: Path) -> None:
+    """Report a damaged database and pause automatic deploys, since holds and quarantine are lost."""
+    reason = "the database was damaged: earlier holds, quarantined commits and rollbacks are lost"
+    paused = []
     for name, service in engine.config.services.items():
         if service.source is not None and await engine.store.read(ledger.live, name) is not None:
             hold = Hold(name, "opsbot", reason, engine.clock())
             await engine.store.write(ledger.put_hold, hold)
-            held.append(name)
+            paused.append(name)
     text = (
-        f"opsbot's database was damaged. It is kept as {aside}, and a new one is begun: history, holds, silences and "
+        f"opsbot's database was damaged. It was moved to {aside} and a new one was created: history, holds, silences "
+        "and quarantined commits are lost. Services keep running"
     )
-    text += "quarantined commits are forgotten. The services go on running"
-    text += f"; nothing is deployed until resumed: {', '.join(held)}." if held else "."
+    text += f"; automatic deploys are paused until resumed: {', '.join(paused)}." if paused else "."
     await engine.tell("", text, level="error", key=f"damaged:{aside.name}")
 
 
@@ -204,13 +207,13 @@ def _notifiers(
 async def open_engine(
     config: Config, clock: Callable[[], datetime] = now, redact: Redactor | None = None
 ) -> AsyncIterator[Parts]:
-    """Everything that works without Discord, opened in order and closed in reverse.
+    """Open everything that works without Discord, in order; it is closed in reverse.
 
-    An unfinished deployment is settled before anything is watched. Services go on running when it is closed.
+    Interrupted deployments are settled before monitoring starts. Services keep running after closing.
 
     Raises:
         StoreError: the database cannot be opened.
-        ManagerError: systemd cannot be asked, or another opsbot supervises the services.
+        ManagerError: systemd cannot be reached, or another opsbot supervises the services.
     """
     redact = redact or Redactor()
     redact.learn(await asyncio.to_thread(lambda: list(known_secrets(config))))
@@ -237,7 +240,7 @@ async def open_engine(
             await discord_bots.outage_detector.open()
         _ask_before_starts(config, managers, vetoes)
         poller = Poller(config, store, feed, deployer, clock, vetoes=vetoes)
-        # Each is to be closed before it is open: one that fails half-way must not hold what the next try needs.
+        # Registered for closing before opening, so that a failed open leaves nothing behind that blocks a retry.
         for manager in set(managers.values()):
             closing.push_async_callback(manager.close)
             await manager.open()
@@ -268,7 +271,7 @@ async def open_engine(
             measured=measured,
         )
         if store.set_aside is not None:
-            await _begin_anew(engine, store.set_aside)
+            await _report_new_database(engine, store.set_aside)
         parts = (windows, notifiers, reminder_scheduler, host, certificates, errands, connected, discord_bots)
         yield Parts(engine, deployer, watcher, poller, *parts)
 

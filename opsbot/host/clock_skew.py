@@ -18,7 +18,7 @@ class ClockSkew:
         """Nothing was seen yet."""
         self._seen: tuple[datetime, float] | None = None
 
-    def saw(self, sent: datetime, received: datetime, date: str) -> None:
+    def record(self, sent: datetime, received: datetime, date: str) -> None:
         """An answer with this `Date` came; what is no date is ignored."""
         try:
             theirs = parsedate_to_datetime(date)

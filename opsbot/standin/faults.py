@@ -149,7 +149,7 @@ class Faults:
     def away(self, seconds: float | None = None, *, hard: bool = False) -> None:
         """Take Discord away: cut the gateway and reset every REST request, for `seconds` or until `back`.
 
-        The page and its WebSocket keep working. `hard` closes the listening socket, so that connections are refused: that
+        The page and its WebSocket keep working. `hard` closes the listening socket, so that connections are refused; it
         needs a Discord side on its own port (`Standin(api_port=0)`).
         """
         self._set_away(away=True, hard=hard)

@@ -38,11 +38,11 @@ class ServiceFigures:
 
 
 @dataclass(slots=True)
-class Beats:
-    """How the heartbeat fared since the process started; outlives a reload. told_at: the last that was heard."""
+class HeartbeatStatus:
+    """How the heartbeat fared since the process started; outlives a reload. last_sent: the last that was heard."""
 
     started: bool = False
-    told_at: datetime | None = None
+    last_sent: datetime | None = None
     sent: int = 0
     failures: int = 0
     failure: str = ""

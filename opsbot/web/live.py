@@ -15,7 +15,7 @@ from opsbot.runtime.scheduler import Scheduler
 from opsbot.services.port import Activity
 from opsbot.source.poll import Poller
 from opsbot.store import StoreError, incident_repository, outbox
-from opsbot.web.facts import Beats, CheckFigures, Figures, HostGauge, ServiceFigures
+from opsbot.web.facts import CheckFigures, Figures, HeartbeatStatus, HostGauge, ServiceFigures
 
 Gateway = Callable[[], tuple[bool, float | None, str]]
 """Whether the gateway is connected, its latency in seconds, and what a person has to mend about it ("" for nothing)."""
@@ -31,7 +31,7 @@ class LiveSources:
         loops: Scheduler,
         gateway: Gateway,
         started: datetime,
-        beats: Beats | None = None,
+        beats: HeartbeatStatus | None = None,
         faults: Mapping[str, int] | None = None,
     ) -> None:
         """Count deployments from now on. faults: unforeseen errors by module (`opsbot.runtime.error_counter`)."""
@@ -55,7 +55,7 @@ class LiveSources:
         now = self._engine.clock()
         late = []
         for name in self._loops.stuck():
-            pulse = self._loops.pulses[name]
+            pulse = self._loops.job_health[name]
             last = pulse.ended or pulse.begun
             late.append(f"the {name} loop last ended {duration(now - last) if last else 'never'} ago")
         return late
@@ -84,7 +84,7 @@ class LiveSources:
             recoveries[name] = len(await engine.store.read(incident_repository.recoveries, name, self._started))
         notifiers = await engine.notifiers.figures() if engine.notifiers is not None else ()
         return Figures(
-            heartbeat_at=self._beats.told_at if self._beats else None,
+            heartbeat_at=self._beats.last_sent if self._beats else None,
             heartbeat_failures_total=self._beats.failures if self._beats else 0,
             notifications_total={
                 (each.name, how): count
@@ -98,7 +98,7 @@ class LiveSources:
             deployments_total=dict(self._ended),
             recoveries_total=recoveries,
             poll_failures_total=dict(self._poller.failures),
-            loop_failures_total={name: pulse.failures for name, pulse in self._loops.pulses.items()},
+            loop_failures_total={name: pulse.failures for name, pulse in self._loops.job_health.items()},
             faults_total=dict(self._faults),
             outbox_waiting=waiting,
             outbox_oldest=(engine.clock() - oldest).total_seconds() if oldest else 0.0,

@@ -119,7 +119,7 @@ async def test_several_clean_ups_of_a_service_are_jobs_of_their_own_in_the_daemo
     made = replace(make_config(tmp_path, service(tmp_path, *cleanups)))
     async with open_engine(made) as parts:
         loops = jobs(parts)
-        found = {name: pulse.every for name, pulse in loops.pulses.items() if name.startswith("cleanup")}
+        found = {name: pulse.every for name, pulse in loops.job_health.items() if name.startswith("cleanup")}
         assert found == {"cleanup web": timedelta(minutes=2), "cleanup web 2": timedelta(seconds=90)}
 
 

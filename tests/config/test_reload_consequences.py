@@ -19,7 +19,7 @@ def test_a_new_unit_needs_the_admin_once() -> None:
     old = configured("a.service")
     assert consequences(old, old) == []
     assert consequences(old, configured("a.service", "b.service")) == [
-        "s1: opsbot may not start or restart b.service before `opsbot install` was run"
+        "s1: run `opsbot install` to permit opsbot to start or restart b.service"
     ]
     user = configured("a.service", "b.service", scope=Scope.USER)
     assert consequences(replace(old, systemd=SystemdConfig(Scope.USER)), user) == []

@@ -154,7 +154,7 @@ def test_each_trap_is_found_at_its_line(case: str) -> None:
     told = found(text)
     assert [(trap.key, trap.line, trap.severity) for trap in told] == [(key, line, severity)]
     assert told[0].what
-    assert told[0].mend
+    assert told[0].fix
 
 
 FINE: Mapping[str, str] = {

@@ -185,10 +185,10 @@ def test_the_clock_differs_by_what_neither_whole_seconds_nor_the_way_explain() -
     now = datetime(2026, 3, 1, 12, 0, 10, 300_000, tzinfo=UTC)
     drift = ClockSkew()
     assert drift.seconds(now) is None
-    drift.saw(now - timedelta(milliseconds=200), now, "Sun, 01 Mar 2026 12:00:10 GMT")
+    drift.record(now - timedelta(milliseconds=200), now, "Sun, 01 Mar 2026 12:00:10 GMT")
     assert drift.seconds(now) == 0.0
-    drift.saw(now - timedelta(milliseconds=200), now, "Sun, 01 Mar 2026 12:00:02 GMT")
+    drift.record(now - timedelta(milliseconds=200), now, "Sun, 01 Mar 2026 12:00:02 GMT")
     assert drift.seconds(now) == pytest.approx(7.1, abs=0.01)
-    drift.saw(now, now, "yesterday")
+    drift.record(now, now, "yesterday")
     assert drift.seconds(now) == pytest.approx(7.1, abs=0.01)
     assert drift.seconds(now + timedelta(hours=7)) is None

@@ -1,4 +1,4 @@
-"""Runs one notifier over a store until it is killed: `python -m tests.notify.runner STORE URL_FILE`."""
+"""Runs one notifier over a store until it is killed: `python -m tests.notifications.runner STORE URL_FILE`."""
 
 import asyncio
 import sys

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from opsbot.core.model import Evidence, Incident
 from opsbot.store import Store, deliveries, incident_repository
-from tests.notify.test_notifiers import Phone, listening
+from tests.notifications.test_notifiers import Phone, listening
 
 ALARMS = 6
 PROJECT = Path(__file__).parents[2]
@@ -18,7 +18,7 @@ PROJECT = Path(__file__).parents[2]
 
 async def start(folder: Path) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.notify.runner", str(folder / "s.db"), str(folder / "url")),
+        *(sys.executable, "-m", "tests.notifications.runner", str(folder / "s.db"), str(folder / "url")),
         cwd=PROJECT,
         start_new_session=True,
     )

@@ -2,7 +2,7 @@
 
 from opsbot.core.storm import MANY
 from opsbot.store import deliveries
-from tests.notify.test_notifiers import Stage, stage
+from tests.notifications.test_notifiers import Stage, stage
 
 __all__ = ["stage"]
 

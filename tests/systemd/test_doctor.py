@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from opsbot.config import Scope
-from opsbot.services.unit_files import traps_of
+from opsbot.services.unit_files import lint_units
 from opsbot.units.finding import Severity
 
 TOP = Path(__file__).parents[2]
@@ -254,7 +254,7 @@ async def test_what_a_trap_says_comes_true(case: str) -> None:
         (home / "sleep").chmod(0o755)
     unit = write(f"doct-true-{case}", BASE + text)
     run("systemctl", "daemon-reload")
-    found = [trap for trap in await traps_of({unit: ""}, Scope.SYSTEM) if trap.severity is Severity.TRAP]
+    found = [trap for trap in await lint_units({unit: ""}, Scope.SYSTEM) if trap.severity is Severity.TRAP]
     assert [trap.key for trap in found] == [key]
     assert status in found[0].what
     run("systemctl", "start", unit, check=False)
@@ -267,7 +267,7 @@ async def test_a_hidden_home_is_not_opened_by_read_write_paths() -> None:
     with (UNITS / unit).open("a") as file:
         file.write("ExecStart=/bin/ls /home/doct\n")
     run("systemctl", "daemon-reload")
-    (trap,) = (trap for trap in await traps_of({unit: ""}, Scope.SYSTEM) if trap.severity is Severity.TRAP)
+    (trap,) = (trap for trap in await lint_units({unit: ""}, Scope.SYSTEM) if trap.severity is Severity.TRAP)
     assert trap.key == "ReadWritePaths"
     assert "stays hidden" in trap.what
     run("systemctl", "start", unit, check=False)
@@ -284,11 +284,11 @@ async def test_what_is_left_in_peace_starts(text: str) -> None:
     Path("/home/doct").mkdir(exist_ok=True)
     unit = write("doct-fine", BASE + text)
     run("systemctl", "daemon-reload")
-    assert [trap for trap in await traps_of({unit: ""}, Scope.SYSTEM) if trap.severity is Severity.TRAP] == []
+    assert [trap for trap in await lint_units({unit: ""}, Scope.SYSTEM) if trap.severity is Severity.TRAP] == []
     run("systemctl", "start", unit)
     run("systemctl", "stop", unit)
 
 
 async def test_units_that_systemd_does_not_know_have_no_traps() -> None:
-    assert await traps_of({"doct-unheard-of.service": ""}, Scope.SYSTEM) == []
-    assert await traps_of({}, Scope.SYSTEM) == []
+    assert await lint_units({"doct-unheard-of.service": ""}, Scope.SYSTEM) == []
+    assert await lint_units({}, Scope.SYSTEM) == []

@@ -127,8 +127,8 @@ async def test_a_presence_is_unknown_while_opsbot_is_not_connected(stage: BotSta
     assert look(BOT)[0] is None
     stage.presence_cache.resumed()  # the server itself is away still
     assert look(BOT)[0] is None
-    stage.presence_cache.refused = "the Presence Intent is not switched on"
-    assert look(BOT) == (None, "cannot be asked: the Presence Intent is not switched on")
+    stage.presence_cache.refused = "the Presence Intent is not enabled"
+    assert look(BOT) == (None, "cannot be asked: the Presence Intent is not enabled")
 
 
 async def test_only_what_a_check_asks_for_is_kept(stage: BotStage) -> None:

@@ -33,21 +33,21 @@ async def test_it_is_told_once_when_it_lasts_and_when_it_is_over(tmp_path: Path)
         async def told(after: timedelta, *, connected: bool) -> list[str]:
             world.now += after
             world.connected = connected
-            await watch.look()
+            await watch.check()
             waiting = await parts.engine.store.read(outbox.pending, world.now)
             return [str(notice.body["text"]) for notice in waiting]
 
         assert await told(timedelta(0), connected=True) == []
         assert await told(timedelta(seconds=5), connected=False) == []
-        assert notes[-1] == "systemd cannot be asked since 2026-11-25 14:03 UTC"
+        assert notes[-1] == "no connection to systemd since 2026-11-25 14:03 UTC"
         assert await told(timedelta(seconds=5), connected=True) == [], "D-Bus was started anew: nobody is called"
         assert notes[-1] == ""
         assert await told(timedelta(seconds=5), connected=False) == []
         lost = int(world.now.timestamp())
         (text,) = await told(PATIENCE, connected=False)
-        assert text.startswith(f"systemd cannot be asked since <t:{lost}:f>: the connection to D-Bus is lost.")
+        assert text.startswith(f"opsbot has had no connection to systemd since <t:{lost}:f>: D-Bus is disconnected.")
         assert "systemctl status dbus" in text
         assert await told(timedelta(minutes=4), connected=False) == [text]
         _, back = await told(timedelta(seconds=5), connected=True)
-        assert back.startswith("systemd can be asked again after 5 min")
+        assert back.startswith("Connected to systemd again after 5 min")
         assert notes[-1] == ""

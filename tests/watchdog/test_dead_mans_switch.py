@@ -15,11 +15,11 @@ from opsbot import config
 from opsbot.bot.link import GatewayState, Link
 from opsbot.config import Secret
 from opsbot.core.model import Evidence, Incident, NotificationKind
-from opsbot.daemon.dead_mans_switch import LONG_AWAY, DeadMansSwitch, deaf, unheard_words
+from opsbot.daemon.dead_mans_switch import LONG_AWAY, DeadMansSwitch, undelivered_reason, unreachable_reason
 from opsbot.daemon.watchdog import Watchdog
 from opsbot.redaction import Redactor, parts_of_url
 from opsbot.store import Store, deliveries, incident_repository, outbox
-from opsbot.web.facts import Beats
+from opsbot.web.facts import HeartbeatStatus
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 NAME = "OPSBOT_TEST_HEARTBEAT"
@@ -62,7 +62,7 @@ async def switch(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Switch]:
         yield made
 
 
-def heartbeat(beats: Beats, reasons: list[str], limit: float = 10.0, url: str = "") -> DeadMansSwitch:
+def heartbeat(beats: HeartbeatStatus, reasons: list[str], limit: float = 10.0, url: str = "") -> DeadMansSwitch:
     async def trouble() -> list[str]:
         return reasons
 
@@ -71,7 +71,7 @@ def heartbeat(beats: Beats, reasons: list[str], limit: float = 10.0, url: str = 
 
 
 async def test_it_begins_once_and_then_tells_how_things_are(switch: Switch) -> None:
-    beats, reasons = Beats(), list[str]()
+    beats, reasons = HeartbeatStatus(), list[str]()
     for _ in range(2):  # a reload begins a second one over the same beats
         running = asyncio.create_task(heartbeat(beats, reasons).run())
         before = beats.sent
@@ -82,14 +82,14 @@ async def test_it_begins_once_and_then_tells_how_things_are(switch: Switch) -> N
     assert [path for path, _ in switch.heard].count("/start") == 1
     assert switch.heard[0] == ("/start", "")
     assert {path for path, _ in switch.heard[1:]} == {""}
-    assert (beats.told_at, beats.failures) == (NOW, 0)
+    assert (beats.last_sent, beats.failures) == (NOW, 0)
 
 
 async def test_what_is_not_well_is_told_as_a_failure_with_the_reason(switch: Switch) -> None:
-    beats = Beats()
-    reasons = ["the watch loop is stuck", f"Discord refuses opsbot: {UUID}"]
+    beats = HeartbeatStatus()
+    reasons = ["the watch loop is stuck", f"Discord rejects opsbot: {UUID}"]
     assert await heartbeat(beats, reasons, url=switch.url).beat()
-    assert switch.heard == [("/fail", "the watch loop is stuck; Discord refuses opsbot: [redacted]")]
+    assert switch.heard == [("/fail", "the watch loop is stuck; Discord rejects opsbot: [redacted]")]
     reasons.clear()
     assert await heartbeat(beats, reasons).beat()
     assert switch.heard[-1] == ("", "")
@@ -98,7 +98,7 @@ async def test_what_is_not_well_is_told_as_a_failure_with_the_reason(switch: Swi
 async def test_a_switch_that_refuses_hangs_or_is_gone_is_counted_and_waited_for_no_longer_than_allowed(
     switch: Switch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    beats = Beats()
+    beats = HeartbeatStatus()
     switch.status = 503
     assert not await heartbeat(beats, []).beat()
     assert beats.failure == "the switch answered 503"
@@ -114,7 +114,7 @@ async def test_a_switch_that_refuses_hangs_or_is_gone_is_counted_and_waited_for_
     monkeypatch.delenv(NAME)
     assert not await heartbeat(beats, []).beat()
     assert NAME in beats.failure
-    assert (beats.failures, beats.sent, beats.told_at) == (5, 0, None)
+    assert (beats.failures, beats.sent, beats.last_sent) == (5, 0, None)
     monkeypatch.setenv(NAME, switch.url)
     assert await heartbeat(beats, []).beat()
     assert (beats.failures, beats.sent, beats.failure) == (5, 1, "")
@@ -122,7 +122,7 @@ async def test_a_switch_that_refuses_hangs_or_is_gone_is_counted_and_waited_for_
 
 async def test_an_address_with_a_question_keeps_it(switch: Switch, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(NAME, f"{switch.url}/?create=1")
-    assert await heartbeat(Beats(), ["why"]).beat()
+    assert await heartbeat(HeartbeatStatus(), ["why"]).beat()
     assert switch.heard == [("/fail", "why")]
 
 
@@ -131,14 +131,17 @@ async def test_an_address_with_a_question_keeps_it(switch: Switch, monkeypatch: 
     [
         (GatewayState(Link.CONNECTED, NOW), ""),
         (GatewayState(Link.AWAY, NOW - LONG_AWAY + timedelta(seconds=1)), ""),
-        (GatewayState(Link.AWAY, NOW - LONG_AWAY), "Discord has been out of reach for 1 h: alerts wait"),
-        (GatewayState(Link.CONNECTING, NOW - 2 * LONG_AWAY), "Discord has been out of reach for 2 h: alerts wait"),
-        (GatewayState(Link.REFUSED, NOW, problem="bad token"), "Discord refuses opsbot: bad token"),
+        (GatewayState(Link.AWAY, NOW - LONG_AWAY), "Discord has been unavailable for 1 h; alerts are waiting"),
+        (
+            GatewayState(Link.CONNECTING, NOW - 2 * LONG_AWAY),
+            "Discord has been unavailable for 2 h; alerts are waiting",
+        ),
+        (GatewayState(Link.REFUSED, NOW, problem="bad token"), "Discord rejects opsbot: bad token"),
         (GatewayState(Link.CONNECTED, NOW, problem="the ops channel is gone"), "the ops channel is gone"),
     ],
 )
 def test_a_short_absence_is_discords_own_and_a_refusal_is_ours(state: GatewayState, said: str) -> None:
-    assert deaf(state, NOW) == said
+    assert unreachable_reason(state, NOW) == said
 
 
 # An alarm that nobody hears
@@ -170,7 +173,7 @@ def after(minutes: float) -> datetime:
 
 
 async def said(store: Store, now: datetime, begun: datetime = NOW - timedelta(days=1)) -> str:
-    return unheard_words(await store.read(deliveries.unheard, now, begun), now)
+    return undelivered_reason(await store.read(deliveries.unheard, now, begun), now)
 
 
 async def test_an_alarm_that_nobody_was_told_in_ten_minutes_is_told_to_the_switch(tmp_path: Path) -> None:
@@ -178,11 +181,11 @@ async def test_an_alarm_that_nobody_was_told_in_ten_minutes_is_told_to_the_switc
         assert await said(store, NOW) == ""
         first = await store.write(alarm, "api", NOW)
         assert await said(store, after(9.9)) == ""
-        assert await said(store, after(10)) == "nobody could be told for 10 m about api: check http: answered 500"
+        assert await said(store, after(10)) == "alert about api undelivered for 10 m: check http: answered 500"
         await store.write(alarm, "worker", after(1))
         assert (await said(store, after(12))).endswith("answered 500, and 1 more")
         await store.write(outbox.told, first, after(12), channel=1, message=2)
-        assert await said(store, after(12)) == "nobody could be told for 11 m about worker: check http: answered 500"
+        assert await said(store, after(12)) == "alert about worker undelivered for 11 m: check http: answered 500"
 
 
 async def test_what_a_notifier_took_what_is_over_and_what_waits_on_purpose_is_no_failure(tmp_path: Path) -> None:
@@ -193,19 +196,19 @@ async def test_what_a_notifier_took_what_is_over_and_what_waits_on_purpose_is_no
         await store.write(quiet, "worker", NOW, after(120))
         assert await said(store, after(60)) == ""
         assert await said(store, after(129)) == "", "the window is over, and the alarm due, since nine minutes"
-        assert "for 10 m about worker" in await said(store, after(130))
+        assert "about worker undelivered for 10 m" in await said(store, after(130))
         assert await said(store, after(130), begun=after(125)) == "", "opsbot was down, and is back since five minutes"
         opened = (await store.read(incident_repository.open_incidents))["worker"]
         await store.write(incident_repository.close_incident, opened.service, "well again", after(131))
         assert await said(store, after(160)) == ""
 
 
-def test_a_vigil_that_looks_no_more_is_not_taken_for_well() -> None:
+def test_an_overdue_watchdog_check_counts_as_unhealthy() -> None:
     time = [0.0]
-    watchdog = Watchdog(20.0, lambda _: None, tell=lambda _: None, steady=lambda: time[0])
+    watchdog = Watchdog(20.0, lambda _: None, send=lambda _: None, steady=lambda: time[0])
     watchdog._judge([])
     assert watchdog.reasons() == []
     watchdog._judge(["the watch loop is stuck"])
     assert watchdog.reasons() == ["the watch loop is stuck"]
     time[0] = 31.0
-    assert watchdog.reasons() == ["the vigil over opsbot has not looked for 31 s"]
+    assert watchdog.reasons() == ["the watchdog of opsbot has not run for 31 s"]

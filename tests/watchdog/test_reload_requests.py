@@ -51,7 +51,7 @@ def test_a_message_has_room_for_so_many_lines() -> None:
     assert len(lines) == LINES_MOST + 1
     assert all(len(line) <= LINE_MOST for line in lines)
     assert lines[0].startswith("config.toml:0: ")
-    assert lines[-1] == "and 85 more: opsbot's log has them all"
+    assert lines[-1] == "and 85 more, see opsbot's log"
     assert bounded(["one"]) == ["one"]
 
 

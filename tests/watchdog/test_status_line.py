@@ -17,18 +17,19 @@ def test_all_well() -> None:
 
 
 def test_what_is_out_of_the_ordinary_is_told_shortly() -> None:
-    standing = StatusSummary(7, ("a", "b", "c", "d", "e", "f"), ("api",), ("web",), held=1, silenced=2, untold=1)
+    summary = StatusSummary(7, ("a", "b", "c", "d", "e", "f"), ("api",), ("web",), paused=1, silenced=2, pending=1)
     away = GatewayState(Link.AWAY, AT)
-    assert line(standing, away, ["not well: the watch loop is stuck"]) == (
-        "not well: the watch loop is stuck; 7 services, 6 down: a, b, c, d and 2 more; 1 stopped on purpose: api; "
-        "deploying web; 1 held; 2 silenced; Discord away since 2026-11-25 14:03 UTC; 1 message waiting for it"
+    assert line(summary, away, ["unhealthy: periodic job watch is stuck"]) == (
+        "unhealthy: periodic job watch is stuck; 7 services, 6 down: a, b, c, d and 2 more; "
+        "1 stopped by a person: api; deploying web; automatic deploys paused: 1; 2 silenced; "
+        "Discord unavailable since 2026-11-25 14:03 UTC; 1 message waiting for it"
     )
 
 
 def test_how_it_stands_with_discord() -> None:
     refused = GatewayState(Link.REFUSED, AT, problem="put a valid token there")
     assert line(StatusSummary(), refused).endswith(
-        "Discord refuses opsbot since 2026-11-25 14:03 UTC (put a valid token there)"
+        "Discord rejects opsbot since 2026-11-25 14:03 UTC (put a valid token there)"
     )
     zombie = GatewayState(Link.CONNECTED, AT, 0.04, unanswered=True)
     assert line(StatusSummary(), zombie).endswith("Discord connected but does not answer heartbeats")
@@ -55,8 +56,8 @@ async def test_what_is_not_well_is_told_at_once() -> None:
     told: list[str] = []
     shown = SystemdStatus(lambda: AT, told.append)
     shown.discord(CONNECTED)
-    shown.not_well(["the database does not answer"])
-    assert told == [status("not well: the database does not answer; Discord connected")]
-    shown.not_well([])
-    assert "not well" not in told[-1]
+    shown.unhealthy(["the database does not answer"])
+    assert told == [status("unhealthy: the database does not answer; Discord connected")]
+    shown.unhealthy([])
+    assert "unhealthy" not in told[-1]
     shown.close()

@@ -43,7 +43,7 @@ class Kept:
 
 @asynccontextmanager
 async def keeping(folder: Path, limit: float = 0.2) -> AsyncIterator[Kept]:
-    """A vigil over a real store and real loops that a clock of ours tells how late they are."""
+    """A watchdog over a real store and real loops that a clock of ours tells how late they are."""
     told: list[str] = []
     said: list[list[str]] = []
 
@@ -53,7 +53,7 @@ async def keeping(folder: Path, limit: float = 0.2) -> AsyncIterator[Kept]:
     clock = Clock()
     loops = Scheduler(steady=clock)
     async with Store(folder / "opsbot.sqlite3") as store:
-        watchdog = Watchdog(limit, say, tell=told.append, steady=clock)
+        watchdog = Watchdog(limit, say, send=told.append, steady=clock)
         task = asyncio.create_task(watchdog.run())
         try:
             yield Kept(watchdog, store, loops, clock, told, said)
@@ -70,7 +70,7 @@ async def test_it_is_fed_while_loops_and_store_answer(tmp_path: Path) -> None:
     async with keeping(tmp_path) as kept:
         kept.loops.every("watch", timedelta(milliseconds=20), nothing)
         kept.loops.open()
-        kept.watchdog.over(kept.loops, kept.store)
+        kept.watchdog.watch(kept.loops, kept.store)
         await kept.until(lambda: len(kept.told) > 3)
         assert set(kept.told) == {"WATCHDOG=1"}
         assert kept.said == []
@@ -83,12 +83,12 @@ async def test_a_loop_that_hangs_ends_the_feeding_and_is_named_and_all_goes_on_a
         gate = asyncio.Event()
         kept.loops.every("watch", timedelta(milliseconds=20), gate.wait, limit=timedelta(seconds=30))
         kept.loops.open()
-        kept.watchdog.over(kept.loops, kept.store)
+        kept.watchdog.watch(kept.loops, kept.store)
         await kept.until(lambda: kept.told)
         kept.clock.now += 60
         await kept.until(lambda: kept.said)
-        assert kept.said[0][0].startswith("the watch loop is stuck (for ")
-        assert "the watch loop is stuck" in caplog.text
+        assert kept.said[0][0].startswith("periodic job watch is stuck (for ")
+        assert "periodic job watch is stuck" in caplog.text
         fed = len(kept.told)
         kept.clock.now += 5
         await asyncio.sleep(0.5)
@@ -114,7 +114,7 @@ async def test_a_loop_that_never_begins_is_late_too_and_one_that_is_seldom_due_i
 async def test_a_store_that_hangs_ends_the_feeding_until_it_answers(tmp_path: Path) -> None:
     async with keeping(tmp_path) as kept:
         kept.loops.open()
-        kept.watchdog.over(kept.loops, kept.store)
+        kept.watchdog.watch(kept.loops, kept.store)
         await kept.until(lambda: kept.told)
         gate = threading.Event()
 
@@ -136,24 +136,24 @@ async def test_a_store_that_hangs_ends_the_feeding_until_it_answers(tmp_path: Pa
 async def test_from_one_configuration_to_the_next_it_is_fed_for_a_while_only(tmp_path: Path) -> None:
     async with keeping(tmp_path) as kept:
         kept.loops.open()
-        kept.watchdog.over(kept.loops, kept.store)
+        kept.watchdog.watch(kept.loops, kept.store)
         await kept.until(lambda: kept.told)
-        kept.watchdog.between()
+        kept.watchdog.suspend()
         fed = len(kept.told)
         await kept.until(lambda: len(kept.told) > fed + 1)
         assert kept.said == []
         kept.clock.now += BETWEEN_SECONDS + 1
         await kept.until(lambda: kept.said)
-        assert "no configuration has come into force" in kept.said[0][0]
+        assert "no configuration has been started" in kept.said[0][0]
 
 
 async def test_a_store_that_is_closed_when_it_should_be_is_no_trouble(tmp_path: Path) -> None:
     async with keeping(tmp_path) as kept:
         kept.loops.open()
         for _ in range(20):
-            kept.watchdog.over(kept.loops, kept.store)
+            kept.watchdog.watch(kept.loops, kept.store)
             await asyncio.sleep(0.03)
-            kept.watchdog.between()
+            kept.watchdog.suspend()
             await kept.store.close()
             await asyncio.sleep(0.03)
             kept.store = Store(tmp_path / "opsbot.sqlite3")
@@ -166,13 +166,13 @@ async def test_a_connection_that_looks_whole_and_is_deaf_for_minutes_is_not_fed_
     """Complaint: the watcher is alive and deaf, and nobody is told."""
     clock, deaf, loops = Clock(), [True], Scheduler(steady=Clock())
     async with Store(tmp_path / "s.db") as store:
-        watchdog = Watchdog(60.0, lambda _: None, tell=lambda _: None, steady=clock, zombie=lambda: deaf[0])
-        watchdog.over(loops, store)
-        assert await watchdog.look() == []
+        watchdog = Watchdog(60.0, lambda _: None, send=lambda _: None, steady=clock, zombie=lambda: deaf[0])
+        watchdog.watch(loops, store)
+        assert await watchdog.check() == []
         clock.now += ZOMBIE_SECONDS - 1
-        assert await watchdog.look() == [], "discord.py has its time to close it"
+        assert await watchdog.check() == [], "discord.py has its time to close it"
         clock.now += 1
-        (reason,) = await watchdog.look()
-        assert reason.endswith("its heartbeats are not answered (for 3 m)")
+        (reason,) = await watchdog.check()
+        assert reason.endswith("are not acknowledged (for 3 m)")
         deaf[0] = False
-        assert await watchdog.look() == [], "a connection that is away, or works, is no zombie"
+        assert await watchdog.check() == [], "a connection that is away, or works, is no zombie"
