@@ -72,7 +72,7 @@ class CardEditor(DeliveryLoop):
             if not await self._edit(card, current):
                 return True
             self._remember(card.id, digest)
-        await self._engine.store.write(outbox.shown, card.id, current.revision)
+        await self._engine.store.write(outbox.mark_shown, card.id, current.revision)
         if card.kind is NotificationKind.STORM:
             await self._engine.store.write(storms.settle, card.id)
         return True
@@ -105,7 +105,7 @@ class CardEditor(DeliveryLoop):
             await self._engine.store.write(outbox.gone, card.id)
             return
         log.warning("the card of %s was deleted though it goes on: it is posted anew", card.key)
-        await self._engine.store.write(outbox.anew, card.id)
+        await self._engine.store.write(outbox.resend, card.id)
         self._digests.pop(card.id, None)
         self._engine.feed.publish("notice")
 

@@ -35,7 +35,7 @@ async def held_back(engine: Engine) -> frozenset[int]:
     if await store.read(storms.passing, now):
         await store.write(storms.release, now)
         await store.write(storms.gather, now)
-    verdict, alarms = await store.read(storms.look, now)
+    verdict, alarms = await store.read(storms.assess, now)
     return frozenset(alarm.incident for alarm in alarms) if verdict is StormVerdict.HOLD else frozenset()
 
 

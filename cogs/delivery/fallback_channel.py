@@ -45,7 +45,7 @@ class FallbackChannel:
                 return
             else:
                 log.warning("that was said in channel %d", channel)
-                await self._engine.store.write(channel_state.told_elsewhere, self._channel.id)
+                await self._engine.store.write(channel_state.mark_reported, self._channel.id)
                 return
 
     async def mended(self) -> None:

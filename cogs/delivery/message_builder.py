@@ -150,7 +150,7 @@ async def _of_incident(engine: Engine, notice: Notification, incident: Incident)
         # that remain, each is worth another.
         calm = incident.closed_at is not None
         if not calm and notice.storm is not None:
-            calm = await engine.store.read(storms.unwell, notice.storm) > MANY
+            calm = await engine.store.read(storms.count_open, notice.storm) > MANY
         return RenderedNotification(incident_cards.incident_card(incident, around), incident.revision, silent=calm)
     card = await _card_message(engine, NotificationKind.INCIDENT, incident.id)
     if notice.kind is NotificationKind.CALL:

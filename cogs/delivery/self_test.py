@@ -87,18 +87,18 @@ class DeliverySelfTest:
             AwayError: Discord did not answer: that says nothing about the channel.
         """
         store, now = self._engine.store, self._engine.clock()
-        before = await store.read(channel_state.proof, self._channel.id)
+        before = await store.read(channel_state.delivery_test, self._channel.id)
         known = before or DeliveryTest(self._channel.id, now)
         try:
             if known.probe is not None:
                 await self._channel.delete(known.probe)  # opsbot died before it could
             await self._probe(replace(known, tried_at=now, probe=None))
         except (ClosedError, RefusedMessageError, GoneError) as error:
-            kept = await store.read(channel_state.proof, self._channel.id) or known
+            kept = await store.read(channel_state.delivery_test, self._channel.id) or known
             missing = self._missing()
             failure = f"{error}{f'; missing: {missing}' if missing else ''}"
             proof = replace(kept, tried_at=now, failure=failure[:500])
-            await store.write(channel_state.keep_proof, proof)
+            await store.write(channel_state.save_delivery_test, proof)
             log.warning("the alert path does not work: %s", proof.failure)
             self._on_problem("proof", f"the alert path does not work: {proof.failure}")
             await self._elsewhere.closed(proof.failure)
@@ -106,7 +106,7 @@ class DeliverySelfTest:
             return proof
         missing = self._missing()
         proof = DeliveryTest(self._channel.id, now, now, f"missing: {missing}" if missing else "")
-        await store.write(channel_state.keep_proof, proof)
+        await store.write(channel_state.save_delivery_test, proof)
         self._on_problem("proof", f"in the ops channel opsbot lacks: {missing}" if missing else "")
         await self._elsewhere.mended()
         self._on_proven()
@@ -117,7 +117,7 @@ class DeliverySelfTest:
     async def _probe(self, proof: DeliveryTest) -> None:
         nonce = secrets.token_hex(8)
         message = await self._channel.send(say(PROBE), nonce=nonce, reply_to=None, silent=True, rank=WritePriority.TAIL)
-        await self._engine.store.write(channel_state.keep_proof, replace(proof, probe=message))
+        await self._engine.store.write(channel_state.save_delivery_test, replace(proof, probe=message))
         await self._channel.edit(message, RenderedMessage(f"{PROBE} It can be edited, too."), WritePriority.TAIL)
         await self._channel.delete(message)
 

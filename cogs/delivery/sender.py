@@ -185,7 +185,7 @@ class Sender(DeliveryLoop):
             thread = await self._threads.of(incident, card)
         except CardGoneError:
             if incident.closed_at is None:
-                await self._engine.store.write(outbox.anew, card.id)
+                await self._engine.store.write(outbox.resend, card.id)
                 raise AgainError from None
             thread = None
         if thread is None:
@@ -260,7 +260,7 @@ class Sender(DeliveryLoop):
     async def _told(self, notice: Notification, message: int, revision: int, where: int | None) -> None:
         channel = where or self._channel.id
         await self._engine.store.write(
-            outbox.told, notice.id, self._engine.clock(), channel=channel, message=message, shown=revision
+            outbox.mark_sent, notice.id, self._engine.clock(), channel=channel, message=message, shown=revision
         )
         # The subject may have moved on while it was sent: the editor is to look.
         self._engine.feed.publish("told", notice.id)

@@ -63,9 +63,9 @@ async def ask_why(engine: Engine, interaction: discord.Interaction, service: str
 
 
 async def _of_storm(engine: Engine, interaction: discord.Interaction, actor: Actor, ident: str) -> None:
-    untaken = (await engine.look.storm(int(ident[1:]))).untaken if ident[1:].isdecimal() else ()
-    if engine.config.roles.allow(actor, Action.ACK) and untaken:
-        await _open(interaction, _form(f"ops:1:ack::{ident}", f"{len(untaken)} incidents"))
+    unacknowledged = (await engine.look.storm(int(ident[1:]))).unacknowledged if ident[1:].isdecimal() else ()
+    if engine.config.roles.allow(actor, Action.ACK) and unacknowledged:
+        await _open(interaction, _form(f"ops:1:ack::{ident}", f"{len(unacknowledged)} incidents"))
         return
 
     async def work(who: Actor) -> RenderedMessage:

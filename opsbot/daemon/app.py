@@ -206,7 +206,7 @@ async def _problems(shared: _Shared, engine: Engine) -> list[str]:
     reasons, now = shared.watchdog.reasons(), engine.clock()
     if not reasons:  # otherwise the store might not answer
         try:
-            unheard = await engine.store.read(deliveries.unheard, now, shared.started)
+            unheard = await engine.store.read(deliveries.undelivered, now, shared.started)
             reasons = [undelivered_reason(unheard, now)]
         except StoreError as error:
             reasons = [f"the database cannot be read: {error}"]

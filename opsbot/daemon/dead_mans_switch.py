@@ -19,7 +19,7 @@ from opsbot import config
 from opsbot.bot.link import GatewayState, Link
 from opsbot.config import SecretMissingError
 from opsbot.formatting import duration
-from opsbot.store.deliveries import Unheard
+from opsbot.store.deliveries import UndeliveredAlerts
 from opsbot.web.facts import HeartbeatStatus
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ def unreachable_reason(state: GatewayState, now: datetime) -> str:
     return state.problem
 
 
-def undelivered_reason(unheard: Unheard | None, now: datetime) -> str:
+def undelivered_reason(unheard: UndeliveredAlerts | None, now: datetime) -> str:
     """Return which alert has reached nobody; "" if none has been waiting for long."""
     if unheard is None or now - unheard.since < UNHEARD:
         return ""

@@ -137,7 +137,7 @@ class Queries:
 
     async def proof(self) -> DeliveryTest | None:
         """When it was last proven that alerts arrive; None where it was never tried."""
-        return await self._store.read(channel_state.proof, self._config.discord.ops_channel_id)
+        return await self._store.read(channel_state.delivery_test, self._config.discord.ops_channel_id)
 
     async def alerts(self, limit: int = 10) -> list[Notification]:
         """The latest notices about trouble, newest first, for the dashboard."""

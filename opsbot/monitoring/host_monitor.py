@@ -261,4 +261,4 @@ def _keep(db: sqlite3.Connection, now: datetime, batch: Sequence[Sample], states
     samples.put(db, now, batch)
     for name, state in states.items():
         if state.run is not None:
-            samples.saw_run(db, name, state.run, state.started_at or now)
+            samples.record_run(db, name, state.run, state.started_at or now)

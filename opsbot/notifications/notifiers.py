@@ -138,7 +138,7 @@ class Notifiers:
         return True
 
     async def _lately(self, name: str, now: datetime) -> set[str]:
-        return await self._store.read(deliveries.lately, name, now - storm.WITHIN)
+        return await self._store.read(deliveries.recently_notified, name, now - storm.WITHIN)
 
     async def _to_its_end(self, work: Coroutine[Any, Any, bool]) -> bool:
         """A stop waits a moment for what is being handed over: cut short, it would have to come again."""
@@ -183,7 +183,7 @@ class Notifiers:
         sent = await self._send(notifier, letter)
         if sent.ok:
             self._sent[notifier.name] += 1
-            await self._store.write(deliveries.told, notifier.name, numbers, self._clock())
+            await self._store.write(deliveries.mark_sent, notifier.name, numbers, self._clock())
             self._feed.publish("notice")  # that it works again may have to be told
             return True
         self._failed[notifier.name] += 1

@@ -1,4 +1,4 @@
-"""Health, incidents, recovery's restarts, silences, and what is known of the remotes."""
+"""Health, incidents, restarts by recovery, silences, and state of remotes."""
 
 import sqlite3
 from collections.abc import Iterable, Sequence
@@ -12,11 +12,11 @@ from opsbot.store import acks, mutes, outbox
 from opsbot.store.rows import dump, load, maybe_moment, maybe_seconds, moment, seconds
 
 LISTED_MOST = 5
-"""Dependents that have lines of their own in a timeline."""
+"""Number of affected services with separate timeline entries."""
 
 
 def save_health(db: sqlite3.Connection, service: str, name: str, health: CheckHealth) -> None:
-    """Keep a check's verdict. Written when it changes, not at every look."""
+    """Store a check's verdict. Called when it changes, not at every check."""
     db.execute(
         """INSERT OR REPLACE INTO health (service, name, verdict, since, seen, at, recent, failing_since)
            VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
@@ -34,7 +34,7 @@ def save_health(db: sqlite3.Connection, service: str, name: str, health: CheckHe
 
 
 def healths(db: sqlite3.Connection, service: str | None = None) -> dict[tuple[str, str], CheckHealth]:
-    """The kept verdicts by service and check."""
+    """Return the stored verdicts by service and check."""
     rows = db.execute("SELECT * FROM health WHERE ?1 IS NULL OR service = ?1", (service,))
     found = {}
     for row in rows:
@@ -52,7 +52,7 @@ def healths(db: sqlite3.Connection, service: str | None = None) -> dict[tuple[st
 
 
 def forget_health(db: sqlite3.Connection, service: str, names: list[str]) -> None:
-    """Drop the verdicts of checks that are not configured any more."""
+    """Delete the verdicts of checks that are no longer configured."""
     db.executemany("DELETE FROM health WHERE service = ? AND name = ?", [(service, name) for name in names])
 
 
@@ -82,7 +82,7 @@ def _dependents_row(dependents: Iterable[Dependent]) -> str:
 
 
 def incident_of(row: sqlite3.Row) -> Incident:
-    """A row as a value."""
+    """Convert a row."""
     return Incident(
         id=row["id"],
         service=row["service"],
@@ -111,10 +111,12 @@ def open_incident(
     fold: Sequence[str] = (),
     noticed: datetime | None = None,
 ) -> Incident:
-    """A new incident with its card in the outbox; or, where its subject has an open one, that one.
+    """Open an incident with its card in the outbox.
 
-    fold: subjects whose open incidents turn out to be part of this one: they are closed, and listed in it.
-    noticed: from when on telling it is late; where not given, from now, or else from its beginning.
+    Returns the open one if the subject has one.
+
+    fold: subjects whose open incidents are part of this one; they are closed and listed in it.
+    noticed: the time its delay is measured from; default is now, or else its beginning.
     """
     row = db.execute("SELECT * FROM incidents WHERE service = ? AND closed_at IS NULL", (draft.service,)).fetchone()
     if row is not None:
@@ -150,7 +152,10 @@ def open_incident(
 
 
 def _fold(db: sqlite3.Connection, subject: str, into: int, now: datetime) -> None:
-    """Close an incident as part of another. Nobody is told that it is over: it is not. Untold, it is never told."""
+    """Close an incident as part of another, without a resolution message.
+
+    An unsent card is dropped.
+    """
     row = db.execute(
         """UPDATE incidents SET closed_at = ?, ended_by = ?, part_of = ?, flaps_since = NULL, revision = revision + 1
            WHERE service = ? AND closed_at IS NULL RETURNING id, cause, opened_at""",
@@ -168,7 +173,10 @@ def _fold(db: sqlite3.Connection, subject: str, into: int, now: datetime) -> Non
 
 
 def _dependent_line(db: sqlite3.Connection, root: Incident, one: Dependent, *, known: bool, count: int) -> None:
-    """Say in the timeline that another service joins, or is well again; of many the card alone tells."""
+    """Add a timeline entry that another service is affected or recovered.
+
+    Many are listed in the card only.
+    """
     if known and one.well_at is None:
         return
     if one.well_at is not None:
@@ -184,9 +192,9 @@ def _dependent_line(db: sqlite3.Connection, root: Incident, one: Dependent, *, k
 
 
 def put_dependents(db: sqlite3.Connection, number: int, news: Iterable[Dependent]) -> Incident | None:
-    """List services as not well because of an incident; or change what is said of them there. The incident afterwards.
+    """Add or update services that are affected by an incident; returns the incident.
 
-    One that fails again after it was well keeps the time of its first failure.
+    A service that fails again keeps the time of its first failure.
     """
     found = incident(db, number)
     if found is None:
@@ -256,7 +264,7 @@ def observe(
 
 
 def call_human(db: sqlite3.Connection, number: int, why: str, now: datetime) -> bool:
-    """Recovery has come to its end: say so once; False where it was said before."""
+    """Escalate once because recovery gave up; False if it was done before."""
     cursor = db.execute(
         """UPDATE incidents SET called_at = ?, revision = revision + 1
            WHERE id = ? AND called_at IS NULL AND closed_at IS NULL""",
@@ -280,15 +288,17 @@ def call_human(db: sqlite3.Connection, number: int, why: str, now: datetime) -> 
 
 
 def uncall(db: sqlite3.Connection, number: int) -> None:
-    """A person took a hand in it: recovery begins anew, and may call again."""
+    """Allow another escalation after a person intervened and recovery restarted."""
     db.execute("UPDATE incidents SET called_at = NULL, revision = revision + 1 WHERE id = ?", (number,))
 
 
 def close_incident(db: sqlite3.Connection, service: str, ended_by: str, now: datetime) -> Incident | None:
-    """End the open incident of a service and tell it; None where there is none.
+    """Resolve the open incident of a service and queue the message.
 
-    An incident that nobody was told of (it came and went in a silence) is not told now either, nor by itself one that
-    was told with many others: the message about all of them says so.
+    None if there is none.
+
+    An incident that was never announced (it came and went in a silence) gets no resolution message, nor does one that
+    was announced in a storm, whose message reports the resolution.
     """
     row = db.execute(
         """UPDATE incidents SET closed_at = ?, ended_by = ?, flaps_since = NULL, revision = revision + 1
@@ -315,13 +325,13 @@ def close_incident(db: sqlite3.Connection, service: str, ended_by: str, now: dat
 
 
 def incident(db: sqlite3.Connection, number: int) -> Incident | None:
-    """One incident."""
+    """Return one incident."""
     row = db.execute("SELECT * FROM incidents WHERE id = ?", (number,)).fetchone()
     return None if row is None else incident_of(row)
 
 
 def open_incidents(db: sqlite3.Connection) -> dict[str, Incident]:
-    """The open incidents by service."""
+    """Return the open incidents by service."""
     rows = db.execute("SELECT * FROM incidents WHERE closed_at IS NULL")
     return {row["service"]: incident_of(row) for row in rows}
 
@@ -329,7 +339,7 @@ def open_incidents(db: sqlite3.Connection) -> dict[str, Incident]:
 def incidents(
     db: sqlite3.Connection, service: str | None = None, limit: int = 20, *, still_open: bool = False
 ) -> list[Incident]:
-    """The latest incidents, newest first. still_open: only those that are not over."""
+    """Return the latest incidents, newest first. still_open: only open ones."""
     rows = db.execute(
         """SELECT * FROM incidents WHERE (?1 IS NULL OR service = ?1) AND (closed_at IS NULL OR NOT ?3)
            ORDER BY id DESC LIMIT ?2""",
@@ -339,12 +349,12 @@ def incidents(
 
 
 def add_recovery(db: sqlite3.Connection, service: str, now: datetime) -> None:
-    """Recovery is about to restart the service."""
+    """Record that recovery is about to restart the service."""
     db.execute("INSERT INTO recoveries (service, at) VALUES (?, ?)", (service, seconds(now)))
 
 
 def recoveries(db: sqlite3.Connection, service: str, after: datetime) -> tuple[datetime, ...]:
-    """When recovery restarted the service since then, oldest first."""
+    """Return when recovery restarted the service since then, oldest first."""
     rows = db.execute("SELECT at FROM recoveries WHERE service = ? AND at > ? ORDER BY at", (service, seconds(after)))
     return tuple(moment(row["at"]) for row in rows)
 
@@ -352,7 +362,7 @@ def recoveries(db: sqlite3.Connection, service: str, after: datetime) -> tuple[d
 def put_silence(db: sqlite3.Connection, value: Silence) -> None:
     """Silence a service until then; replaces an earlier silence."""
     mutes.sum_up_silences(db, value.at)
-    # One that takes the place of another goes on with it: at its end all is told that both have kept back.
+    # A replacing silence continues the earlier one: its summary covers both.
     db.execute(
         """INSERT INTO silences (service, actor, reason, at, until, since) VALUES (?1, ?2, ?3, ?4, ?5, ?4)
            ON CONFLICT (service) DO UPDATE SET actor = ?2, reason = ?3, at = ?4, until = ?5,
@@ -364,7 +374,7 @@ def put_silence(db: sqlite3.Connection, value: Silence) -> None:
 
 
 def _noted_open(db: sqlite3.Connection, service: str, now: datetime, text: str, until: datetime | None = None) -> None:
-    """Add to the timeline of a service's open incident, and have its card drawn anew."""
+    """Add an entry to the timeline of a service's open incident and update its card."""
     row = db.execute("SELECT id FROM incidents WHERE service = ? AND closed_at IS NULL", (service,)).fetchone()
     if row is not None:
         outbox.line(db, row["id"], service, now, text, "🔕", until)
@@ -372,13 +382,16 @@ def _noted_open(db: sqlite3.Connection, service: str, now: datetime, text: str, 
 
 
 def lift_silence(db: sqlite3.Connection, service: str, now: datetime) -> bool:
-    """End a silence, or the mute of a window, early; whether there was one. It is remembered until when it lasted."""
+    """End a silence, or the mute of a window, early; returns whether there was one.
+
+    Its actual end is kept.
+    """
     ended = db.execute("UPDATE silences SET until = ?1 WHERE service = ?2 AND until > ?1", (seconds(now), service))
     return mutes.lift(db, service, now) or ended.rowcount > 0
 
 
 def silence(db: sqlite3.Connection, service: str, now: datetime) -> Silence | None:
-    """The silence a service is under at that time, or the window that mutes it: whichever ends later."""
+    """Return the silence or muting window of a service, whichever ends later."""
     row = db.execute("SELECT * FROM silences WHERE service = ? AND until > ?", (service, seconds(now))).fetchone()
     muting = mutes.muting(db, service, now)
     if row is None or (muting is not None and seconds(muting.until) > row["until"]):
@@ -387,7 +400,7 @@ def silence(db: sqlite3.Connection, service: str, now: datetime) -> Silence | No
 
 
 def source(db: sqlite3.Connection, service: str) -> SourceState:
-    """What is known of a service's remote."""
+    """Return the stored state of a service's remote."""
     row = db.execute("SELECT * FROM sources WHERE service = ?", (service,)).fetchone()
     if row is None:
         return SourceState(service)
@@ -404,7 +417,7 @@ def source(db: sqlite3.Connection, service: str) -> SourceState:
 
 
 def save_source(db: sqlite3.Connection, value: SourceState) -> None:
-    """Keep what is known of a service's remote."""
+    """Store the state of a service's remote."""
     db.execute(
         """INSERT OR REPLACE INTO sources (service, head, asked_at, answered_at, failing_since, failure, told, noted)
            VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
@@ -422,7 +435,7 @@ def save_source(db: sqlite3.Connection, value: SourceState) -> None:
 
 
 def prune(db: sqlite3.Connection, before: datetime) -> None:
-    """Forget closed incidents, restarts and silences older than that."""
+    """Delete closed incidents, restarts and silences older than that."""
     db.execute("DELETE FROM incidents WHERE closed_at < ?", (seconds(before),))
     db.execute("DELETE FROM recoveries WHERE at < ?", (seconds(before),))
     db.execute("DELETE FROM silences WHERE until < ?", (seconds(before),))

@@ -53,7 +53,7 @@ async def told(store: Store) -> list[Notification]:
 
 async def tell_all(store: Store) -> None:
     for notice in await told(store):
-        await store.write(outbox.told, notice.id, clock(), channel=1, message=notice.id)
+        await store.write(outbox.mark_sent, notice.id, clock(), channel=1, message=notice.id)
 
 
 async def test_what_was_deleted_stands_in_the_audit_log_once(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ async def test_what_was_deleted_stands_in_the_audit_log_once(tmp_path: Path) -> 
     async with opened(tmp_path, Cleanup(("temp/*.pcm", f"{tmp_path}/other/*.pcm"))) as (sweeper, store):
         (job,) = sweeper.jobs()
         assert (job.name, job.every, job.service) == ("cleanup web", timedelta(hours=1), "web")
-        assert [(await sweeper.sweep(job)).files for _ in range(2)] == [2, 0]
+        assert [(await sweeper.run(job)).files for _ in range(2)] == [2, 0]
         (entry,) = await store.read(audit.entries)
         assert (entry.origin, entry.actor_name, entry.action, entry.service) == ("cleanup", "opsbot", "cleanup", "web")
         assert entry.detail == f"{tmp_path}/srv/shared/temp/*.pcm older than 1 d"
@@ -79,7 +79,7 @@ async def test_a_problem_is_told_once_and_again_only_after_it_was_over(tmp_path:
     async with opened(tmp_path, cleanup) as (sweeper, store):
         (job,) = sweeper.jobs()
         for _ in range(3):
-            await sweeper.sweep(job)
+            await sweeper.run(job)
         (notice,) = await told(store)
         assert notice.kind == "word"
         assert notice.body == {
@@ -89,16 +89,16 @@ async def test_a_problem_is_told_once_and_again_only_after_it_was_over(tmp_path:
         await tell_all(store)
     async with opened(tmp_path, cleanup) as (sweeper, store):
         (job,) = sweeper.jobs()
-        await sweeper.sweep(job)
+        await sweeper.run(job)
         assert await told(store) == [], "another opsbot on the same store knows that it was told"
         assert file.exists()
         place.unlink()
         real.rename(place)
-        assert (await sweeper.sweep(job)).files == 1
+        assert (await sweeper.run(job)).files == 1
         place.rename(real)
         place.symlink_to(real)
         for _ in range(2):
-            await sweeper.sweep(job)
+            await sweeper.run(job)
         assert len(await told(store)) == 1
 
 
@@ -109,7 +109,7 @@ async def test_the_state_directory_and_the_releases_are_spared_even_where_a_patt
     gone = old(tmp_path / "srv" / "temp" / "x.pcm")
     async with opened(tmp_path, Cleanup((f"{tmp_path}/**/*.pcm",))) as (sweeper, _):
         (job,) = sweeper.jobs()
-        assert (await sweeper.sweep(job)).files == 1
+        assert (await sweeper.run(job)).files == 1
     assert all(path.exists() for path in kept)
     assert not gone.exists()
 
@@ -129,7 +129,7 @@ async def test_a_cancelled_clean_up_leaves_off(tmp_path: Path) -> None:
         old(folder / f"{number}.pcm")
     async with opened(tmp_path, Cleanup(("temp/*.pcm",))) as (sweeper, _):
         (job,) = sweeper.jobs()
-        sweeping = asyncio.create_task(sweeper.sweep(job))
+        sweeping = asyncio.create_task(sweeper.run(job))
         while len(list(folder.iterdir())) == 6000:
             await asyncio.sleep(0)
         sweeping.cancel()

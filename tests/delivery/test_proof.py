@@ -21,7 +21,7 @@ SOON = sender.DeliveryPace(
 
 
 async def proof(world: World) -> DeliveryTest | None:
-    return await world.store.read(channel_state.proof, world.standin.ops_channel_id)
+    return await world.store.read(channel_state.delivery_test, world.standin.ops_channel_id)
 
 
 async def proven(world: World, after: datetime | None = None) -> DeliveryTest:

@@ -173,7 +173,7 @@ def after(minutes: float) -> datetime:
 
 
 async def said(store: Store, now: datetime, begun: datetime = NOW - timedelta(days=1)) -> str:
-    return undelivered_reason(await store.read(deliveries.unheard, now, begun), now)
+    return undelivered_reason(await store.read(deliveries.undelivered, now, begun), now)
 
 
 async def test_an_alarm_that_nobody_was_told_in_ten_minutes_is_told_to_the_switch(tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ async def test_an_alarm_that_nobody_was_told_in_ten_minutes_is_told_to_the_switc
         assert await said(store, after(10)) == "alert about api undelivered for 10 m: check http: answered 500"
         await store.write(alarm, "worker", after(1))
         assert (await said(store, after(12))).endswith("answered 500, and 1 more")
-        await store.write(outbox.told, first, after(12), channel=1, message=2)
+        await store.write(outbox.mark_sent, first, after(12), channel=1, message=2)
         assert await said(store, after(12)) == "alert about worker undelivered for 11 m: check http: answered 500"
 
 
