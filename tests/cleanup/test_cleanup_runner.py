@@ -58,10 +58,10 @@ async def tell_all(store: Store) -> None:
 
 async def test_what_was_deleted_stands_in_the_audit_log_once(tmp_path: Path) -> None:
     made = [old(tmp_path / "srv" / "shared" / "temp" / name) for name in ("a.pcm", "b.pcm")]
-    async with opened(tmp_path, Cleanup(("temp/*.pcm", f"{tmp_path}/other/*.pcm"))) as (sweeper, store):
-        (job,) = sweeper.jobs()
+    async with opened(tmp_path, Cleanup(("temp/*.pcm", f"{tmp_path}/other/*.pcm"))) as (runner, store):
+        (job,) = runner.jobs()
         assert (job.name, job.every, job.service) == ("cleanup web", timedelta(hours=1), "web")
-        assert [(await sweeper.run(job)).files for _ in range(2)] == [2, 0]
+        assert [(await runner.run(job)).files for _ in range(2)] == [2, 0]
         (entry,) = await store.read(audit.entries)
         assert (entry.origin, entry.actor_name, entry.action, entry.service) == ("cleanup", "opsbot", "cleanup", "web")
         assert entry.detail == f"{tmp_path}/srv/shared/temp/*.pcm older than 1 d"
@@ -76,29 +76,29 @@ async def test_a_problem_is_told_once_and_again_only_after_it_was_over(tmp_path:
     place.parent.mkdir()
     place.symlink_to(real)
     cleanup = Cleanup((f"{place}/*.pcm",))
-    async with opened(tmp_path, cleanup) as (sweeper, store):
-        (job,) = sweeper.jobs()
+    async with opened(tmp_path, cleanup) as (runner, store):
+        (job,) = runner.jobs()
         for _ in range(3):
-            await sweeper.run(job)
+            await runner.run(job)
         (notice,) = await told(store)
         assert notice.kind == "word"
         assert notice.body == {
             "level": "warning",
-            "text": f"web: the clean-up of {place}/*.pcm cannot look into {place}: it is a symbolic link, or no folder",
+            "text": f"web: the cleanup of {place}/*.pcm cannot read {place}: it is a symbolic link or not a folder",
         }
         await tell_all(store)
-    async with opened(tmp_path, cleanup) as (sweeper, store):
-        (job,) = sweeper.jobs()
-        await sweeper.run(job)
+    async with opened(tmp_path, cleanup) as (runner, store):
+        (job,) = runner.jobs()
+        await runner.run(job)
         assert await told(store) == [], "another opsbot on the same store knows that it was told"
         assert file.exists()
         place.unlink()
         real.rename(place)
-        assert (await sweeper.run(job)).files == 1
+        assert (await runner.run(job)).files == 1
         place.rename(real)
         place.symlink_to(real)
         for _ in range(2):
-            await sweeper.run(job)
+            await runner.run(job)
         assert len(await told(store)) == 1
 
 
@@ -107,9 +107,9 @@ async def test_the_state_directory_and_the_releases_are_spared_even_where_a_patt
 ) -> None:
     kept = [old(tmp_path / name / "x.pcm") for name in ("state/services", "srv/releases/1", "srv/mirror.git/objects")]
     gone = old(tmp_path / "srv" / "temp" / "x.pcm")
-    async with opened(tmp_path, Cleanup((f"{tmp_path}/**/*.pcm",))) as (sweeper, _):
-        (job,) = sweeper.jobs()
-        assert (await sweeper.run(job)).files == 1
+    async with opened(tmp_path, Cleanup((f"{tmp_path}/**/*.pcm",))) as (runner, _):
+        (job,) = runner.jobs()
+        assert (await runner.run(job)).files == 1
     assert all(path.exists() for path in kept)
     assert not gone.exists()
 
@@ -127,14 +127,14 @@ async def test_a_cancelled_clean_up_leaves_off(tmp_path: Path) -> None:
     folder = tmp_path / "srv" / "shared" / "temp"
     for number in range(6000):
         old(folder / f"{number}.pcm")
-    async with opened(tmp_path, Cleanup(("temp/*.pcm",))) as (sweeper, _):
-        (job,) = sweeper.jobs()
-        sweeping = asyncio.create_task(sweeper.run(job))
+    async with opened(tmp_path, Cleanup(("temp/*.pcm",))) as (runner, _):
+        (job,) = runner.jobs()
+        cleaner = asyncio.create_task(runner.run(job))
         while len(list(folder.iterdir())) == 6000:
             await asyncio.sleep(0)
-        sweeping.cancel()
+        cleaner.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await sweeping
+            await cleaner
         await asyncio.to_thread(_settled, folder)
         left = len(list(folder.iterdir()))
     assert 0 < left < 6000

@@ -33,13 +33,13 @@ def age(path: Path, days: float = 2.0) -> None:
 
 
 def sweep(*patterns: str, keep_out: tuple[Path, ...] = (), most: int = 10_000) -> CleanupResult:
-    return begun(*patterns, keep_out=keep_out, most=most).swept
+    return begun(*patterns, keep_out=keep_out, most=most).result
 
 
 def begun(*patterns: str, keep_out: tuple[Path, ...] = (), most: int = 10_000) -> FileCleaner:
     made = FileCleaner(time.time() - DAY, {identity(each.stat()) for each in keep_out}, threading.Event(), most)
     for pattern in patterns:
-        made.sweep(glob(pattern))
+        made.clean(glob(pattern))
     return made
 
 
@@ -87,7 +87,7 @@ def test_links_are_neither_followed_nor_deleted(tmp_path: Path) -> None:
     assert (temp / "link.pcm").is_symlink()
     assert list(swept.problems) == [(f"{temp}/folder/*.pcm", Deletion.LOOK)]
     found = sweep(f"{tmp_path}/fixed/*.pcm").problems[f"{tmp_path}/fixed/*.pcm", Deletion.LOOK]
-    assert (found.folder, found.why) == (str(tmp_path / "fixed"), "it is a symbolic link, or no folder")
+    assert (found.folder, found.why) == (str(tmp_path / "fixed"), "it is a symbolic link or not a folder")
     assert secret.exists()
 
 
@@ -149,14 +149,14 @@ def test_a_file_that_a_process_has_open_stays(tmp_path: Path, mode: str) -> None
 
 def test_a_file_written_to_between_the_list_and_the_deletion_stays(tmp_path: Path) -> None:
     file, replaced = make(tmp_path / "temp" / "a.pcm"), make(tmp_path / "temp" / "b.pcm")
-    sweeping = begun()
+    cleaner = begun()
     fd = os.open(tmp_path / "temp", os.O_PATH)
     listed = {"a.pcm": identity(file.stat()), "b.pcm": identity(replaced.stat())}
     age(file, 0)
     make(tmp_path / "temp" / "fresh").rename(replaced)
-    sweeping._delete(fd, "temp", listed)
+    cleaner._delete(fd, "temp", listed)
     os.close(fd)
-    assert sweeping.swept.files == 0
+    assert cleaner.result.files == 0
     assert file.exists()
     assert replaced.exists()
 
@@ -165,7 +165,7 @@ def test_opsbot_s_own_folders_are_not_entered_under_any_name(tmp_path: Path) -> 
     own = make(tmp_path / "srv" / "state" / "run" / "a.log").parents[1]
     assert sweep(f"{tmp_path}/srv/**/*.log", f"{tmp_path}/srv/*/run/*.log", keep_out=(own,)).files == 0
     swept = sweep(f"{own}/run/*.log", keep_out=(own,))
-    assert swept.problems[f"{own}/run/*.log", Deletion.LOOK].why == "it is a folder of opsbot's own"
+    assert swept.problems[f"{own}/run/*.log", Deletion.LOOK].why == "it belongs to opsbot itself"
     assert swept.files == 0
 
 
@@ -187,9 +187,9 @@ def test_told_to_stop_it_deletes_nothing_more(tmp_path: Path) -> None:
     make(tmp_path / "temp" / "a.pcm")
     stop = threading.Event()
     stop.set()
-    sweeping = FileCleaner(time.time(), set(), stop, 10)
-    sweeping.sweep(glob(f"{tmp_path}/temp/*.pcm"))
-    assert (sweeping.swept.files, sweeping.swept.cut) == (0, True)
+    cleaner = FileCleaner(time.time(), set(), stop, 10)
+    cleaner.clean(glob(f"{tmp_path}/temp/*.pcm"))
+    assert (cleaner.result.files, cleaner.result.cut) == (0, True)
 
 
 @contextmanager
