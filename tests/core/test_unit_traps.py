@@ -96,7 +96,7 @@ def test_the_seeds_own_unit() -> None:
     }
     assert {(trap.key, trap.line) for trap in told} - keys(told) == {("MemoryLimit", 19)}
     texts = {trap.key: str(trap) for trap in told}
-    assert "every 3m for ever" in texts["WatchdogSec"]
+    assert "every 3m with SIGABRT" in texts["WatchdogSec"]
     assert "200/CHDIR" in texts["WorkingDirectory"]
     assert "17,280 times a day" in texts["StartLimitIntervalSec"]
     assert str(told[0]).startswith("/etc/systemd/system/app.service:18: WatchdogSec=: ")
