@@ -1,4 +1,4 @@
-"""/proc/PID/stat, proc_pid_stat(5): how a process stands, in one short read."""
+"""Read /proc/PID/stat, proc_pid_stat(5)."""
 
 import os
 
@@ -8,13 +8,16 @@ _LONGEST = 4096
 
 
 def stat_of(pid: int) -> list[bytes]:
-    """The fields from the third on: 0 is the state, 19 when it started, in clock ticks since the boot.
+    """Return the fields from the third on: 0 is the state, 19 the start time.
 
-    The second, its name in parentheses, may hold anything, parentheses too, and is left out. Blocks for microseconds:
-    not by pathlib, which takes thrice as long, as all processes are read like this.
+    The start time is in clock ticks since boot.
+
+    The second field, the name in parentheses, may contain anything and is skipped. Blocks for microseconds; pathlib
+    would
+    take three times as long, and this is called for all processes.
 
     Raises:
-        OSError: it is gone, or may not be seen.
+        OSError: the process is gone or not visible.
     """
     file = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
     try:

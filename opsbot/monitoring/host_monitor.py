@@ -22,7 +22,7 @@ from opsbot.core.subjects import OPSBOT
 from opsbot.core.threshold import GAP, ThresholdState, judge
 from opsbot.formatting import size
 from opsbot.host import top_processes
-from opsbot.host.cgroup_memory import held
+from opsbot.host.cgroup_memory import retained_memory
 from opsbot.host.clock_skew import ClockSkew
 from opsbot.host.processes import ProcessFigures, service_figures
 from opsbot.monitoring.host_gauges import gauges
@@ -222,7 +222,7 @@ def _figures_of(states: Mapping[str, ServiceState]) -> dict[str, ProcessFigures]
     for name, state in states.items():
         figures = service_figures(state.pid, state.groups, state.started_at) if state.pid is not None else None
         if figures is not None:
-            memory = held(state.groups)
+            memory = retained_memory(state.groups)
             found[name] = figures if memory is None else replace(figures, memory=memory)
     return found
 
