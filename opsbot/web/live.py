@@ -1,4 +1,4 @@
-"""What the routes show, gathered from the running parts."""
+"""Collect the data for the routes from the running parts."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -18,11 +18,11 @@ from opsbot.store import StoreError, incident_repository, outbox
 from opsbot.web.facts import CheckFigures, Figures, HeartbeatStatus, HostGauge, ServiceFigures
 
 Gateway = Callable[[], tuple[bool, float | None, str]]
-"""Whether the gateway is connected, its latency in seconds, and what a person has to mend about it ("" for nothing)."""
+"""Whether the gateway is connected, its latency in seconds, and a problem that needs a person ("" for none)."""
 
 
 class LiveSources:
-    """Implements `opsbot.web.facts.WebSources` over the daemon's own parts."""
+    """Implements `opsbot.web.facts.WebSources` with the daemon's parts."""
 
     def __init__(
         self,
@@ -34,7 +34,10 @@ class LiveSources:
         beats: HeartbeatStatus | None = None,
         faults: Mapping[str, int] | None = None,
     ) -> None:
-        """Count deployments from now on. faults: unforeseen errors by module (`opsbot.runtime.error_counter`)."""
+        """Start counting deployments.
+
+        faults: unexpected errors by module (`opsbot.runtime.error_counter`).
+        """
         self._engine = engine
         self._poller = poller
         self._loops = loops
@@ -42,7 +45,7 @@ class LiveSources:
         self._started = started
         self._beats = beats
         self._faults: Mapping[str, int] = {} if faults is None else faults
-        # From nought: of a series that begins at one, Prometheus sees no increase.
+        # From zero: Prometheus sees no increase in a series that starts at one.
         deployed = [name for name, service in engine.config.services.items() if service.source is not None]
         self._ended = Counter({(name, str(phase)): 0 for name in deployed for phase in sorted(ENDS)})
         engine.deployer.on_finish(self._count)
@@ -51,17 +54,17 @@ class LiveSources:
         self._ended[deployment.service, str(deployment.phase)] += 1
 
     def stuck(self) -> Sequence[str]:
-        """The loops that are overdue."""
+        """Return the overdue periodic jobs."""
         now = self._engine.clock()
         late = []
         for name in self._loops.stuck():
             pulse = self._loops.job_health[name]
             last = pulse.ended or pulse.begun
-            late.append(f"the {name} loop last ended {duration(now - last) if last else 'never'} ago")
+            late.append(f"periodic job {name} last finished {f'{duration(now - last)} ago' if last else 'never'}")
         return late
 
     async def unready(self) -> Sequence[str]:
-        """What is not up."""
+        """Return the reasons why opsbot is not ready."""
         reasons = list(self.stuck())
         try:
             await self._engine.store.read(outbox.waiting, self._engine.clock())
@@ -75,7 +78,7 @@ class LiveSources:
         return reasons
 
     async def figures(self) -> Figures:
-        """Everything `/metrics` shows."""
+        """Return everything in `/metrics`."""
         engine = self._engine
         waiting, oldest = await engine.store.read(outbox.waiting, engine.clock())
         connected, latency, _ = self._gateway()
