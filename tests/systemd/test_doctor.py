@@ -269,7 +269,7 @@ async def test_a_hidden_home_is_not_opened_by_read_write_paths() -> None:
     run("systemctl", "daemon-reload")
     (trap,) = (trap for trap in await lint_units({unit: ""}, Scope.SYSTEM) if trap.severity is Severity.TRAP)
     assert trap.key == "ReadWritePaths"
-    assert "stays hidden" in trap.what
+    assert "remains hidden" in trap.what
     run("systemctl", "start", unit, check=False)
     assert run("systemctl", "show", "-P", "ExecMainStatus", unit) == "2"  # ls: cannot access
 
