@@ -1,4 +1,4 @@
-"""`opsbot doctor`: the report, calm and aligned on a terminal, or as JSON."""
+"""`opsbot doctor`: print the report as an aligned table or as JSON."""
 
 import argparse
 import asyncio
@@ -19,11 +19,10 @@ from opsbot.doctor import Area, Finding, Outcome, Report, examine
 
 FINE, SICK, USAGE = 0, 1, 2
 CREDENTIALS = "credentials/opsbot.service"
-"""Where systemd keeps what LoadCredential= of opsbot's unit names, while it runs: below /run, or the user's own
-run-time directory (systemd.exec(5))."""
+"""Path of the running unit's LoadCredential= files below /run or the user's runtime directory (systemd.exec(5))."""
 _TITLES = {
     Area.HOST: "This host",
-    Area.STATE: "opsbot on it",
+    Area.STATE: "opsbot",
     Area.DISCORD: "Discord",
     Area.SYSTEMD: "systemd",
     Area.SOURCE: "Repositories",
@@ -41,7 +40,7 @@ _NAME_MOST = 44
 
 
 class FindingReply(TypedDict):
-    """One finding in JSON. service: null where it is about none. fix: "" where nothing is to be done."""
+    """One finding in JSON. service: null if it concerns none. mend: the fix, "" if none is needed."""
 
     area: str
     service: str | None
@@ -63,7 +62,7 @@ class ReportReply(TypedDict):
 
 
 def credentials(config: Config) -> Path:
-    """Where the credentials of a running opsbot are."""
+    """Return the credentials directory of a running opsbot."""
     if config.systemd.scope is Scope.SYSTEM:
         return Path("/run") / CREDENTIALS
     return Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}") / CREDENTIALS
@@ -96,7 +95,7 @@ async def _examine(config: Config, command: str) -> Report:
 
 
 def reply(report: Report) -> ReportReply:
-    """The report as JSON has it; docs/cli.md describes it."""
+    """Convert the report to JSON as described in docs/cli.md."""
     findings = list(report.findings)
     return {
         "healthy": report.healthy,
@@ -119,7 +118,7 @@ def reply(report: Report) -> ReportReply:
 
 
 def lines(report: Report, paint: Paint, columns: int) -> list[str]:
-    """The report as people read it."""
+    """Format the report for people."""
     out: list[str] = []
     for area in Area:
         found = [one for one in report.findings if one.area is area]
@@ -127,7 +126,7 @@ def lines(report: Report, paint: Paint, columns: int) -> list[str]:
             out += [paint(_TITLES[area], "bold"), *table(_rows(found, columns), paint, "  "), ""]
     trouble = report.to_fix
     if trouble:
-        out.append(paint("Mend first", "bold"))
+        out.append(paint("Fix first", "bold"))
         given: dict[str, int] = {}
         for number, one in enumerate(trouble, 1):
             word, colour = _MARKS[one.outcome]
@@ -148,7 +147,7 @@ def _title(finding: Finding) -> str:
 def _rows(findings: list[Finding], columns: int) -> list[list[Cell]]:
     names = [fit(plain(_title(one)), _NAME_MOST) for one in findings]
     left = max(columns - max(map(width, names)) - 13, 30)
-    # What is wrong stands whole in the list below.
+    # Problems are shown in full in the list below.
     return [
         [_MARKS[one.outcome], (name, ""), (fit(plain(one.seen), left), "dim")]
         for one, name in zip(findings, names, strict=True)
@@ -157,8 +156,8 @@ def _rows(findings: list[Finding], columns: int) -> list[list[Cell]]:
 
 def _summary(report: Report, paint: Paint) -> str:
     counts = {outcome: report.count(outcome) for outcome in Outcome}
-    words = [f"{counts[Outcome.OK]} fine"]
-    words += [f"{counts[Outcome.WARNING]} to look at"] if counts[Outcome.WARNING] else []
+    words = [f"{counts[Outcome.OK]} ok"]
+    words += [f"{counts[Outcome.WARNING]} to check"] if counts[Outcome.WARNING] else []
     words += [f"{counts[Outcome.FAILED]} failed"] if counts[Outcome.FAILED] else []
     words += [f"{counts[Outcome.SKIPPED]} skipped"] if counts[Outcome.SKIPPED] else []
     colour = "green" if report.healthy else "red"

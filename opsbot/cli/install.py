@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from opsbot.cli.ask import FAILED, FINE, USAGE
 from opsbot.cli.config_location import config_path
-from opsbot.cli.talk import Talk, right_person, tell_kept
+from opsbot.cli.talk import Talk, report_kept, right_person
 from opsbot.cli.terminal import plain
 from opsbot.config import Config, Scope
 from opsbot.config_file import ConfigError, load
@@ -40,9 +40,9 @@ def run_install(args: argparse.Namespace, talk: Talk) -> int:
 
 def _dry_run(wanted: Plan, talk: Talk) -> int:
     for file in wanted.files:
-        talk.tell(f"==> {file.path}")
-        talk.tell(file.whole)
-        talk.tell()
+        talk.show(f"==> {file.path}")
+        talk.show(file.whole)
+        talk.show()
     for said in (*wanted.refusals, *wanted.warnings):
         print(f"opsbot: {plain(said)}", file=sys.stderr)
     return FAILED if wanted.refusals else FINE
@@ -66,7 +66,7 @@ def _install(config: Config, facts: InstallFacts, wanted: Plan, talk: Talk) -> i
     if refusals:
         for said in refusals:
             print(f"opsbot: {plain(said)}", file=sys.stderr)
-        talk.tell("Nothing was written.")
+        talk.show("Nothing was written.")
         return FAILED
     there = {change.path for change in changes}
     changes += left_over([path for path in host.candidates(wanted.scope, facts.home) if path not in there])
@@ -74,15 +74,15 @@ def _install(config: Config, facts: InstallFacts, wanted: Plan, talk: Talk) -> i
     _show(changes, talk)
     if not changes:
         host.take_note(wanted.scope, units=False, new_rules=False)
-        talk.tell("Nothing to do: every file is up to date.")
+        talk.show("Nothing to do: every file is up to date.")
     else:
         agreed = _agreed(changes, talk)
         if agreed is None:
-            talk.tell("Nothing was written.")
+            talk.show("Nothing was written.")
             return FAILED
         _carry_out(wanted.scope, agreed)
         kept = [change for change in changes if change not in agreed]
-        tell_kept(kept, talk)
+        report_kept(kept, talk)
         if kept:
             _next(config, facts, wanted, talk, changed=bool(agreed))
             return FAILED
@@ -100,19 +100,19 @@ def _no_session() -> str:
 
 def _print_warnings(talk: Talk, warnings: Sequence[str]) -> None:
     for said in warnings:
-        talk.tell(f"Warning: {said}.")
+        talk.show(f"Warning: {said}.")
     if warnings:
-        talk.tell()
+        talk.show()
 
 
 def _show(changes: Sequence[FileChange], talk: Talk) -> None:
     """List new files by name and print all other changes as diffs."""
     for change in changes:
-        talk.tell(f"{change.state:<20} {change.path}")
+        talk.show(f"{change.state:<20} {change.path}")
         if change.state is not FileState.NEW:
             for line in change.diff():
-                talk.tell(line)
-            talk.tell()
+                talk.show(line)
+            talk.show()
 
 
 def _agreed(changes: Sequence[FileChange], talk: Talk) -> list[FileChange] | None:
@@ -159,6 +159,6 @@ def _next(config: Config, facts: InstallFacts, wanted: Plan, talk: Talk, *, chan
         return
     # Run as opsbot's user: its permissions count, and only it may read the token.
     commands.append(f"{f'runuser -u {facts.user} -- ' if system else ''}{program} doctor -c {path}")
-    talk.tell(f"\nNext, run{', as root' if system else ''}:")
+    talk.show(f"\nNext, run{', as root' if system else ''}:")
     for line in commands:
-        talk.tell(f"  {line}")
+        talk.show(f"  {line}")

@@ -1,4 +1,4 @@
-"""The verbs that are not questions to a daemon: demo, run, check, doctor, init, install, uninstall."""
+"""The verbs that do not call the daemon: demo, run, check, doctor, init, install, uninstall."""
 
 import asyncio
 import logging
@@ -11,9 +11,9 @@ from opsbot.cli.config_location import UsageError, config_path
 from opsbot.cli.terminal import plain, to_stderr
 
 _DESCRIBED = frozenset({"cogs"})
-"""discord.py shows people what stands in the docstrings of commands."""
+"""discord.py shows the docstrings of commands to users, so these packages keep theirs."""
 _STARTING = ("opsbot.config_file", "opsbot.cli.parser", "argparse", "gettext", "difflib")
-"""Packages that a daemon needs before its first second only."""
+"""Packages that the daemon needs only during startup."""
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -49,7 +49,10 @@ def run(args: "Namespace") -> int:
 
 
 def _loaded(args: "Namespace") -> "Config | None":
-    """The configuration; None after its problems were told. A function of its own: no frame keeps what it imports."""
+    """Load the configuration; None after printing its problems.
+
+    A separate function, so that no frame keeps its imports alive.
+    """
     from opsbot.config_file import ConfigError, load  # noqa: PLC0415 - each verb loads what it needs
 
     try:
@@ -64,7 +67,7 @@ def check(args: "Namespace") -> int:
     config = _loaded(args)
     if config is None:
         return USAGE
-    print(f"{config.path}: fine; services: {', '.join(config.services)}")
+    print(f"{config.path}: valid; services: {', '.join(config.services)}")
     return FINE
 
 
@@ -107,7 +110,7 @@ def _on_the_host(verb: "Callable[[Namespace, Talk], int]", args: "Namespace") ->
     except TextError as error:
         raise UsageError(str(error)) from error
     except BrokenPipeError:
-        raise  # whoever reads has seen enough
+        raise  # the reader closed the pipe
     except HostError as error:
         to_stderr(plain(str(error)))
     except OSError as error:
@@ -116,19 +119,19 @@ def _on_the_host(verb: "Callable[[Namespace, Talk], int]", args: "Namespace") ->
 
 
 def _print_problems(error: Exception) -> None:
-    """Every problem on a line of its own, on the standard error."""
+    """Print every problem on a separate line of standard error."""
     for line in str(error).splitlines():
         print(plain(line), file=sys.stderr)
 
 
 def _log_to_stderr(level: int) -> None:
-    # The journal knows the time and keeps it better; elsewhere (a terminal, a container) each line says it.
+    # The journal adds timestamps itself; elsewhere (a terminal, a container) each line needs one.
     form = (
         "%(name)s: %(message)s"
         if "JOURNAL_STREAM" in os.environ
         else "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
     )
     logging.basicConfig(level=level, format=form, stream=sys.stderr)
-    # Each start would tell of jobs and of voice libraries that are of no use here.
+    # Suppress messages about jobs and voice libraries at every start.
     for quiet in ("apscheduler", "discord.client", "git"):
         logging.getLogger(quiet).setLevel(max(level, logging.ERROR if quiet == "discord.client" else logging.WARNING))

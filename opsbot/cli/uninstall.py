@@ -6,7 +6,7 @@ from pathlib import Path
 
 from opsbot.cli.ask import FAILED, FINE
 from opsbot.cli.config_location import UsageError, config_path
-from opsbot.cli.talk import Talk, right_person, tell_kept
+from opsbot.cli.talk import Talk, report_kept, right_person
 from opsbot.config import Config, Scope
 from opsbot.config_file import ConfigError, load
 from opsbot.install import host
@@ -29,17 +29,17 @@ def run_uninstall(args: argparse.Namespace, talk: Talk) -> int:
         # A previous uninstall kept the state and said that --purge removes it.
         state, user = host.remembered(state, scope)
     if unusable:
-        talk.tell(unusable + (f" {_UNKNOWN_STATE}" if args.purge and state is None else ""))
+        talk.show(unusable + (f" {_UNKNOWN_STATE}" if args.purge and state is None else ""))
     if not going and not (args.purge and state is not None):
-        talk.tell("Nothing to do: no files written by `opsbot install` were found.")
+        talk.show("Nothing to do: no files written by `opsbot install` were found.")
         return FINE
     for change in going:
-        talk.tell(f"{change.state if change.state is FileState.EDITED else 'goes':<20} {change.path}")
+        talk.show(f"{change.state if change.state is FileState.EDITED else 'goes':<20} {change.path}")
     for more in (state, f"the user {user}" if user else None) if args.purge else ():
         if more is not None:
-            talk.tell(f"{'goes':<20} {more}")
+            talk.show(f"{'goes':<20} {more}")
     if not talk.agreed("Stop opsbot and remove these? Services keep running"):
-        talk.tell("Nothing was removed.")
+        talk.show("Nothing was removed.")
         return FAILED
     agreed = [change for change in going if change.state is not FileState.EDITED or talk.gives_up(change)]
     host.stop(scope, agreed)
@@ -47,12 +47,12 @@ def run_uninstall(args: argparse.Namespace, talk: Talk) -> int:
         carry_out(FileChange(change.path, change.state, change.before, ""))
     host.reload(scope, agreed)
     kept = [change for change in going if change not in agreed]
-    tell_kept(kept, talk)
+    report_kept(kept, talk)
     gone, left = host.purge(state, user, scope) if args.purge else ([], [])
-    talk.tell("Removed." if not gone else f"Removed, with {', '.join(gone)}.")
+    talk.show("Removed." if not gone else f"Removed, with {', '.join(gone)}.")
     _what_is_left(config, scope, state, user, purged=args.purge, talk=talk)
     for said in left:
-        talk.tell(f"  {said}")
+        talk.show(f"  {said}")
     return FAILED if kept or left else FINE
 
 
@@ -76,20 +76,20 @@ def _config_if_any(args: argparse.Namespace) -> tuple[Config | None, str]:
 def _what_is_left(
     config: Config | None, scope: Scope, state: Path | None, user: str, *, purged: bool, talk: Talk
 ) -> None:
-    talk.tell("Not removed:")
+    talk.show("Not removed:")
     if purged and user:
-        talk.tell(f"  (files of {user} now belong to a numeric id: find /srv /etc -nouser)")
-    talk.tell(f"  {'/etc/opsbot' if scope is Scope.SYSTEM else '~/.config/opsbot'}: the configuration and its secrets")
+        talk.show(f"  (files of {user} now belong to a numeric id: find /srv /etc -nouser)")
+    talk.show(f"  {'/etc/opsbot' if scope is Scope.SYSTEM else '~/.config/opsbot'}: the configuration and its secrets")
     if config is not None:
         for service in config.services.values():
             if service.source is not None:
-                talk.tell(f"  {service.source.directory}: releases and data of {service.name}")
+                talk.show(f"  {service.source.directory}: releases and data of {service.name}")
     else:
-        talk.tell("  the folders of the services, in /srv by default")
+        talk.show("  the folders of the services, in /srv by default")
     if not purged:
         for kept in (f"{state}: opsbot's state" if state else "", f"the user {user}" if user else ""):
             if kept:
-                talk.tell(f"  {kept}; --purge removes it" if kept else "")
+                talk.show(f"  {kept}; --purge removes it" if kept else "")
     dropins = DAEMON.with_name(DAEMON.name + ".d")
     if scope is Scope.SYSTEM and dropins.exists():
-        talk.tell(f"  {dropins}: drop-ins not written by install")
+        talk.show(f"  {dropins}: drop-ins not written by install")

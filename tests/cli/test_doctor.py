@@ -114,4 +114,4 @@ def test_what_others_rest_on_is_mended_first() -> None:
     )
     assert [one.name for one in told.to_fix] == ["Python", "token", "port", "memory"]
     assert not told.healthy
-    assert doctor.lines(told, Paint(on=False), 80)[-1] == ("Checked as me: 1 fine, 1 to look at, 3 failed, 1 skipped.")
+    assert doctor.lines(told, Paint(on=False), 80)[-1] == ("Checked as me: 1 ok, 1 to check, 3 failed, 1 skipped.")

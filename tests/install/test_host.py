@@ -442,7 +442,7 @@ def test_a_file_edited_by_hand_is_kept_and_shown(host: Lab) -> None:
     done = host.tries(*INSTALL, "--yes")
     assert done.returncode == 1
     assert "-MemoryMax=1G" in done.stdout
-    assert f"Kept as it was edited by hand: {FILES[0]}" in done.stdout
+    assert f"Kept with manual edits: {FILES[0]}" in done.stdout
     assert "MemoryMax=1G" in host.read(FILES[0])
     # On a terminal it is asked about.
     typed = f"script -qec '{OPSBOT} install -c /etc/opsbot/config.toml' /dev/null"
