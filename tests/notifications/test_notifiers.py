@@ -261,7 +261,7 @@ async def test_a_plugin_that_hangs_is_killed() -> None:
     sent = await apprise_sender.send(
         f"json://127.0.0.1:{port}/?rto=100", apprise_sender.OutgoingMessage("t", "b"), limit=3
     )
-    assert sent == apprise_sender.SendResult(ok=False, failure="it took longer than 3 s", doubt=True)
+    assert sent == apprise_sender.SendResult(ok=False, failure="no result within 3 s", doubt=True)
     server.close()
 
 
@@ -271,7 +271,7 @@ async def test_a_url_that_is_not_there_or_not_understood_is_said_without_it(stag
     odd = Notifier("odd", Secret(file=stage.folder / "odd"))
     gone = Notifier("gone", Secret(env="OPSBOT_TEST_NO_SUCH_VARIABLE"))
     notifiers = stage.again(odd, gone)
-    assert (await notifiers.trial("odd", "ann")).failure.startswith("apprise does not understand the URL")
+    assert (await notifiers.trial("odd", "ann")).failure.startswith("apprise does not accept the URL")
     assert "OPSBOT_TEST_NO_SUCH_VARIABLE is not set" in (await notifiers.trial("gone", "ann")).failure
     assert (await apprise_sender.understood(f"json://127.0.0.1/{KEY}")).ok
     assert (await notifiers.trial("phone", "ann <@1>")).ok
