@@ -53,7 +53,7 @@ BRISK = sender.DeliveryPace(
     look=0.3,
     card=0.05,
     tail=0.1,
-    proof_first=600,
+    test_first=600,
     board_first=0.0,
     board_settle=0.02,
 )

@@ -29,7 +29,7 @@ async def test_the_button_asks_why_and_the_card_and_the_thread_show_who_when_and
     assert response.first_response_seconds is not None
     assert response.first_response_seconds < 1.0
     answer = await world.person("operator").submit(response.modal, {"reason": "the disk is *full*"})
-    assert "It is yours" in (await answer.final())["content"]
+    assert "Acknowledged" in (await answer.final())["content"]
     shown = await world.standin.wait_for_message(lambda m: "**Acknowledged** by operator" in text_of(m))
     assert "the disk is \\*full\\*" in text_of(shown)
     assert buttons_of(shown) == ["Silence 1 h", "Restart", "Roll back", "Logs"]
@@ -44,7 +44,7 @@ async def test_a_form_sent_after_opsbot_was_restarted_acknowledges(world: World)
     await world.kill()
     await world.start()
     answer = await world.person("operator").submit(response.modal, {"reason": "on it"})
-    assert "It is yours" in (await answer.final())["content"]
+    assert "Acknowledged" in (await answer.final())["content"]
     assert (await found(world)) is not None
 
 
@@ -76,7 +76,7 @@ async def test_a_form_and_a_button_of_an_incident_that_is_over_answer_politely(w
     answer = await world.person("operator").submit(response.modal, {"reason": "on it"})
     assert "no open incident" in (await answer.final())["content"]
     late = await world.person("operator").click(card, "Acknowledge")
-    assert "well again since" in (await late.final())["content"]
+    assert "api recovered" in (await late.final())["content"]
 
 
 async def test_it_is_void_when_another_check_goes_down_and_everybody_is_told(world: World) -> None:

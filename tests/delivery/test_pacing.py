@@ -7,7 +7,7 @@ from opsbot.core.deployment import Phase
 from opsbot.store import incident_repository, outbox
 from tests.cogs.world import World, commits, text_of
 
-FAST = sender.DeliveryPace(retry_first=0.02, retry_most=0.2, look=0.3, card=0.1, tail=0.2, proof_first=0.5)
+FAST = sender.DeliveryPace(retry_first=0.02, retry_most=0.2, look=0.3, card=0.1, tail=0.2, test_first=0.5)
 
 
 def refused(world: World) -> list[str]:

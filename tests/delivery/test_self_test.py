@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 SEND = 1 << 11
 SOON = sender.DeliveryPace(
-    retry_first=0.02, retry_most=0.2, closed=0.3, look=0.2, card=0.05, proof_first=0.0, proof_settle=0.05
+    retry_first=0.02, retry_most=0.2, closed=0.3, look=0.2, card=0.05, test_first=0.0, test_settle=0.05
 )
 
 
@@ -83,7 +83,7 @@ async def test_a_lost_permission_is_known_before_the_next_alarm_named_and_said_e
     good = await proven(world)
     bot, channel = world.standin.bot_user_id, world.standin.ops_channel_id
     world.standin.set_permissions(bot, channel, deny=SEND)
-    await world.until(lambda: "the alert path does not work" in world.states[-1].problem)
+    await world.until(lambda: "alert delivery does not work" in world.states[-1].problem)
     assert "Send Messages" in world.states[-1].problem
     general = next(c.id for c in world.standin.state.channels.values() if c.name == "general")
     told = await world.standin.wait_for_message(lambda m: "cannot write to its channel" in m["content"])
@@ -126,7 +126,7 @@ async def test_a_missing_right_that_is_not_needed_to_write_is_named_too(world: W
     await world.start(channel_pace=SOON)
     value = await proven(world)
     assert value.failure == "missing: Create Public Threads"
-    await world.until(lambda: "lacks: Create Public Threads" in world.states[-1].problem)
+    await world.until(lambda: "in the ops channel: Create Public Threads" in world.states[-1].problem)
 
 
 async def test_a_probe_that_opsbot_left_behind_is_taken_away(world: World) -> None:

@@ -129,7 +129,7 @@ async def test_the_few_that_remain_get_their_cards_which_wake_and_keep_their_cal
     await later(world, 2)
     assert cards(world) == ["s00", "s01", "s02"]
     assert waking(world) == 5, "the storm, three cards, one call"
-    assert "-# told with others before" in world.posted()[1]["content"]
+    assert "-# already announced in a combined message" in world.posted()[1]["content"]
     assert len(world.thread(world.posted()[1])) > 1
     await world.recover("s01")
     await world.all_told()
@@ -194,7 +194,7 @@ async def test_all_of_a_storm_is_taken_with_one_button_and_its_message_says_by_w
     assert form.modal["title"] == "Acknowledge 38 incidents"
     slow = await world.person("deployer").click(storm_of(world), "Acknowledge all")
     answer = await world.person("operator").submit(form.modal, {"reason": "the *switch* is dead"})
-    assert (await answer.final())["content"].startswith("These 38 incidents are yours: no reminders")
+    assert (await answer.final())["content"].startswith("38 incidents acknowledged. Reminders")
     await true_cards(world)
     card = storm_of(world)
     assert "👀 operator, somebody are on it." in card["content"]

@@ -27,7 +27,7 @@ async def test_addresses_are_read_and_tried_for_their_form(
     assert named(report, "notifier good").seen == "the URL is valid; `opsbot notify good` sends a test"
     assert named(report, "heartbeat").seen == "the address of a switch at hc.example.org is readable"
     assert {found.name: found.seen.split(";")[0] for found in failed(report)} == {
-        "notifier odd": "apprise does not understand the URL",
+        "notifier odd": "apprise does not accept the URL",
         "notifier none": "the environment variable OPSBOT_TEST_NONE is not set",
     }
     assert KEY not in str(report)

@@ -16,7 +16,7 @@ async def taken(scene: Scene, incident: int) -> None:
     person = scene.standin.member("Mia")
     response = await person.click(scene.card(incident), "Acknowledge")
     answer = await person.submit(response.modal, {"reason": "the disk is full"})
-    assert "It is yours" in (await answer.final())["content"]
+    assert "Acknowledged" in (await answer.final())["content"]
     await scene.told()
 
 
