@@ -60,7 +60,7 @@ class LiveTail:
         self._why = self._why or why
         self._changed.set()
 
-    def shown(self) -> RenderedMessage:
+    def render(self) -> RenderedMessage:
         """Render the current message."""
         if self._why:
             return tail(self.service, self._lines, f"{OVER}: {self._why}. It showed {self._count} lines.", None)
@@ -77,7 +77,7 @@ class LiveTail:
             async with asyncio.timeout(FIRST_LINE_SECONDS):
                 await self._changed.wait()
         for left in reversed(range(TRIES)):
-            first = self.shown()
+            first = self.render()
             try:
                 nonce = f"tail{self.number}"
                 self.message = await self._channel.send(
@@ -111,7 +111,7 @@ class LiveTail:
         """Update the message until the end, and a last time after it."""
         while not self._over():
             await self._wait()
-            now = self.shown()
+            now = self.render()
             if self._over() or now.digest() == self._shown:
                 continue
             if await self._edit(now, WritePriority.TAIL):
@@ -119,7 +119,7 @@ class LiveTail:
             else:
                 self._changed.set()
         for _ in range(TRIES):
-            if self._gone or await self._edit(self.shown()):
+            if self._gone or await self._edit(self.render()):
                 return
             await asyncio.sleep(self._pace.retry_first)
 

@@ -1,10 +1,10 @@
 """Send everything in the outbox to the ops channel, in order, each once.
 
-A notice is written down as tried before it is sent and as told after. One found tried but not told is in doubt: it is
-looked for by the mark in its footer (a line of a timeline by its text), and sent again, with the same nonce, only if it
-is missing. Nothing overtakes: while one notice cannot be sent, those after it wait; and before an incident's end come
-the lines of its timeline. Lines alone wait for everything else, for they wake nobody; and while a thread has had all
-that Discord takes there for now, what is to be said in it waits for the channel and for other threads.
+A notification is marked as tried before it is sent and as sent afterwards. One that was tried but not marked as sent is
+in doubt: it is searched for by the mark in its footer (a timeline entry by its text) and sent again, with the same
+nonce, only if it is missing. Order is kept: while one notification cannot be sent, later ones wait, and an incident's
+timeline precedes its resolution. Only timeline entries yield to everything else, because they notify nobody; and
+entries of a rate-limited thread wait for the channel and for other threads.
 
 After a long outage with many notifications, incidents that came and went are sent as one digest
 (`cogs.delivery.digest`). More alerts than anybody reads at once are one message (`opsbot.core.storm`).

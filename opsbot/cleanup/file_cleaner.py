@@ -75,7 +75,7 @@ def identity(about: os.stat_result) -> File:
     return about.st_dev, about.st_ino
 
 
-def shown(path: str) -> str:
+def printable(path: str) -> str:
     """Decode a path of arbitrary bytes for storage and display."""
     return os.fsencode(path).decode(errors="replace")
 
@@ -154,7 +154,7 @@ class FileCleaner:
     def _problem(self, operation: Deletion, path: str, error: OSError) -> None:
         why = "it is a symbolic link or not a folder" if error.errno in {errno.ELOOP, errno.ENOTDIR} else error.strerror
         known = self.result.problems.setdefault(
-            (self._pattern, operation), CleanupProblem(shown(path), why or "an error")
+            (self._pattern, operation), CleanupProblem(printable(path), why or "an error")
         )
         known.times += 1
 

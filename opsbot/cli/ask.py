@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from opsbot.cli import show as cli_show
 from opsbot.cli.client import AnswerError, Client, DaemonUnreachableError
-from opsbot.cli.config_location import ConfigLocation, UsageError, place
+from opsbot.cli.config_location import ConfigLocation, UsageError, locate
 from opsbot.cli.terminal import Paint, plain, terminal_width, to_stderr, wants_colour
 from opsbot.cli.wait import Progress, seen_to, wait
 
@@ -56,7 +56,7 @@ class CliSession:
             UsageError: no configuration is known.
         """
         self.args = args
-        self.place: ConfigLocation = place(args)
+        self.place: ConfigLocation = locate(args)
         self.client = Client(self.place.socket)
         self.paint = Paint(on=wants_colour(sys.stdout) and not args.json)
 

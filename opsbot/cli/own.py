@@ -42,7 +42,7 @@ def run(args: "Namespace") -> int:
     unload(*_STARTING)
     with without_docstrings(but=_DESCRIBED):
         with lean_imports():
-            from opsbot.daemon.app import run as run_app  # noqa: PLC0415 - a configuration that cannot be used is told at once
+            from opsbot.daemon.app import run as run_app  # noqa: PLC0415 - an invalid configuration is reported at once
 
         _log_to_stderr(logging.INFO)
         return asyncio.run(run_app(config))

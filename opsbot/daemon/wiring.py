@@ -4,7 +4,7 @@ store ─┬───────────────┬──────�
 feed ──┤               │           │         │
 managers ─ prober ─ verifier ─ Deployer ─ ServiceMonitor ─ Engine
 errands ──────┴───────────────────┼──── Poller ──────┘
-                               vetoes ←── DiscordBots (where a service is a Discord bot)
+                           inhibitors ←── DiscordBots (if a service is a Discord bot)
 """
 
 import asyncio
@@ -32,7 +32,7 @@ from opsbot.monitoring.maintenance_windows import MaintenanceWindows
 from opsbot.monitoring.reminders import ReminderScheduler
 from opsbot.monitoring.vetoes import Vetoes, first
 from opsbot.probes import Prober
-from opsbot.redaction import Redactor, parts_of_url, telling
+from opsbot.redaction import Redactor, is_secret_name, parts_of_url
 from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.services.environment import parse
 from opsbot.services.errands import Errands
@@ -173,7 +173,7 @@ def known_secrets(config: Config) -> Iterator[str]:
             except OSError as error:
                 log.warning("%s: %s cannot be read: %s", service.name, service.environment_file, error.strerror)
                 continue
-            yield from (value for name, value in variables.items() if telling(name))
+            yield from (value for name, value in variables.items() if is_secret_name(name))
 
 
 async def _report_new_database(engine: Engine, aside: Path) -> None:

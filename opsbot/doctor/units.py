@@ -176,7 +176,7 @@ async def _rights(
     config: Config, bus: "SystemdBus", services: Sequence[Service], known: Mapping[str, LoadedUnit]
 ) -> list[Finding]:
     if config.systemd.scope is Scope.USER:
-        return []  # Users have full control of their own units.
+        return []  # Users have full control of their units.
     from opsbot.doctor import rights  # noqa: PLC0415 - brings D-Bus
 
     by_unit = {unit: service for service in services for unit in (*service.units, *job_units(service))}

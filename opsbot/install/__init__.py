@@ -5,5 +5,5 @@
     files   compares the plan with the files present and writes or removes files; never touches foreign files
     host    runs the commands that make the host apply the changes
 
-The templates are valid files of their own format in the project's `systemd/` folder.
+The templates are valid unit, rule and configuration files in the project's `systemd/` folder.
 """

@@ -86,7 +86,7 @@ def place_media(message: Json, embeds: list[Json]) -> None:
     """
     by_name = {a["filename"]: a for a in message["attachments"]}
 
-    def place(media: Json) -> Json:
+    def resolve(media: Json) -> Json:
         url = str(media.get("url") or "")
         if not url.startswith("attachment://"):
             return {**media, "proxy_url": url}
@@ -100,14 +100,14 @@ def place_media(message: Json, embeds: list[Json]) -> None:
         return {key: found[key] for key in _MEDIA_KEYS if key in found} | {"attachment_id": found["id"]}
 
     if embeds:
-        message["embeds"] = [_embed(embed, place) for embed in embeds]
+        message["embeds"] = [_embed(embed, resolve) for embed in embeds]
         shown = {e[key].get("attachment_id") for e in message["embeds"] for key in ("image", "thumbnail") if key in e}
         message["attachments"] = [a for a in message["attachments"] if a["id"] not in shown]
     if message["flags"] & limits.V2:
-        message["components"] = [_component(c, place) for c in message["components"]]
+        message["components"] = [_component(c, resolve) for c in message["components"]]
 
 
-def _embed(embed: Json, place: Place) -> Json:
+def _embed(embed: Json, resolve: Place) -> Json:
     done = {key: value for key, value in embed.items() if value is not None} | {"type": "rich"}
     if embed.get("fields"):
         done["fields"] = [{**f, "inline": bool(f.get("inline"))} for f in embed["fields"]]
@@ -115,19 +115,19 @@ def _embed(embed: Json, place: Place) -> Json:
         done.pop("fields", None)
     for key in ("image", "thumbnail"):
         if key in done:
-            done[key] = place(done[key])
+            done[key] = resolve(done[key])
     return done
 
 
-def _component(component: Json, place: Place) -> Json:
+def _component(component: Json, resolve: Place) -> Json:
     done = {**component}
     for key in ("media", "file"):
         if isinstance(done.get(key), dict):
-            done[key] = place(done[key])
+            done[key] = resolve(done[key])
     if isinstance(done.get("items"), list):
-        done["items"] = [{**item, "media": place(item["media"])} for item in done["items"]]
+        done["items"] = [{**item, "media": resolve(item["media"])} for item in done["items"]]
     if isinstance(done.get("components"), list):
-        done["components"] = [_component(inner, place) for inner in done["components"]]
+        done["components"] = [_component(inner, resolve) for inner in done["components"]]
     if isinstance(done.get("accessory"), dict):
-        done["accessory"] = _component(done["accessory"], place)
+        done["accessory"] = _component(done["accessory"], resolve)
     return done

@@ -69,7 +69,7 @@ def put_for(
         return False
     for other in stands_for:
         if put(db, other, NotificationKind.WORD, "", now):
-            db.execute("UPDATE notices SET dropped = ? WHERE key = ?", (f"told with {key}", other))
+            db.execute("UPDATE notices SET dropped = ? WHERE key = ?", (f"replaced by {key}", other))
     return True
 
 

@@ -135,7 +135,7 @@ async def test_one_a_service_and_few_at_once(world: World, monkeypatch: pytest.M
     assert message["id"] in again.content
     monkeypatch.setattr(live_tails, "AT_MOST", 1)
     other = await world.person("admin").run("logs", service="worker", follow=True)
-    assert "Limit of 1 live tails reached" in (await other.final())["content"]
+    assert "Limit of 1 live tail reached" in (await other.final())["content"]
     assert len(world.posted()) == 1
 
 
