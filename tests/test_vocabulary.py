@@ -51,9 +51,10 @@ def texts(path: Path) -> Iterator[tuple[int, str]]:
         if token.type == tokenize.COMMENT:
             yield token.start[0], token.string
     for node in ast.walk(ast.parse(source)):
-        literal = node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
-        if " " in literal.strip() and not SQL.search(literal):
-            yield node.lineno, literal
+        if not isinstance(node, ast.Constant) or not isinstance(node.value, str):
+            continue
+        if " " in node.value.strip() and not SQL.search(node.value):
+            yield node.lineno, node.value
 
 
 def documents() -> Iterator[tuple[str, str]]:

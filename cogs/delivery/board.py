@@ -1,4 +1,4 @@
-"""The status board: one message in the ops channel that is edited as the status changes.
+"""The status board: one message that is edited as the status changes.
 
 There is exactly one. The store records the intention to post it, and then its message; a board in doubt is searched for
 by its mark among the pins and in the history. If deleted, it is posted again; if the channel changed or the board is
@@ -100,7 +100,10 @@ class StatusBoard(DeliveryLoop):
             return 0.0
 
     async def _alarms(self) -> bool:
-        """Whether a message that notifies people is waiting; timeline entries come last in the outbox."""
+        """Whether a message that notifies people is waiting.
+
+        Timeline entries come last in the outbox.
+        """
         first = await self._engine.store.read(outbox.pending, self._engine.clock(), 1)
         return any(notice.kind is not NotificationKind.TIMELINE for notice in first)
 

@@ -1,4 +1,4 @@
-"""Keep cards up to date, independently of the sender, so that edits never delay alerts.
+"""Keep cards up to date, independently of the sender of alerts.
 
 It edits within Discord's rate limits and always ends with the latest state.
 """
@@ -49,7 +49,10 @@ class CardEditor(DeliveryLoop):
         return min(rests, default=None)
 
     async def _bring_up_to_date(self, card: Notification) -> bool:
-        """Update one card; returns whether a request was sent, during which it may have changed again."""
+        """Update one card.
+
+        Returns whether a request was sent, during which it may have changed again.
+        """
         if card.message_id is None or card.channel_id != self._channel.id:
             # The configured channel changed; the old card stays as it is.
             await self._engine.store.write(outbox.gone, card.id)
@@ -95,7 +98,10 @@ class CardEditor(DeliveryLoop):
         return True
 
     async def _deleted(self, card: Notification) -> None:
-        """Handle a deleted card; that of an open incident or with unseen changes is posted again."""
+        """Handle a deleted card.
+
+        That of an open incident or with unseen changes is posted again.
+        """
         incident = (
             await self._engine.look.incident(card.subject or 0) if card.kind is NotificationKind.INCIDENT else None
         )

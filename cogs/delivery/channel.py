@@ -1,4 +1,7 @@
-"""The ops channel: send, edit, find messages. Maps Discord's failures to the four that matter."""
+"""The ops channel: send, edit, find messages.
+
+Maps Discord's failures to the four that matter.
+"""
 
 import asyncio
 import logging
@@ -62,7 +65,10 @@ def _now() -> datetime:
 
 
 class OpsChannel:
-    """One text channel, accessed by the current client. All requests use one rate budget."""
+    """One text channel, accessed by the current client.
+
+    All requests use one rate budget.
+    """
 
     def __init__(
         self,
@@ -156,7 +162,9 @@ class OpsChannel:
         role: int | None = None,
         rank: WritePriority = WritePriority.ALARM,
     ) -> int:
-        """Post a message and return its id. Repeating a nonce within a few minutes returns the same message.
+        """Post a message and return its id.
+
+        Repeating a nonce within a few minutes returns the same message.
 
         where: a thread or channel other than the ops channel. role: the only role that the message may ping.
 
@@ -197,7 +205,9 @@ class OpsChannel:
         return message.id
 
     async def start_thread(self, message_id: int, name: str, *, bare: bool = False) -> int:
-        """Create a public thread from a message and return its id; an existing one is reused.
+        """Create a public thread from a message and return its id.
+
+        An existing one is reused.
 
         bare: create it without a message, because a message can have only one thread, even if that was deleted.
 
@@ -270,7 +280,9 @@ class OpsChannel:
         line: str | None = None,
         but: Collection[int] = (),
     ) -> int | None:
-        """Find the id of an own message since then whose footer ends with this mark; None without one.
+        """Find the id of an own message since then whose footer ends with this mark.
+
+        None without one.
 
         where: a thread instead of the ops channel. line: search for a message whose first line is this, instead of
         the mark. but: messages to exclude.

@@ -51,7 +51,7 @@ class DeliveryPace:
 
 
 class DeliveryLoop(ABC):
-    """Runs rounds: after changes, when nudged, or after the wait that a round requests."""
+    """Runs rounds after changes, when nudged, or after a requested wait."""
 
     def __init__(self, engine: Engine, channel: OpsChannel, pace: DeliveryPace, on_problem: OnProblem) -> None:
         """Store the parts."""
@@ -85,7 +85,10 @@ class DeliveryLoop(ABC):
 
     @abstractmethod
     async def _round(self) -> float | None:
-        """Run one round; returns the seconds until the next, or None to wait for a change."""
+        """Run one round.
+
+        Returns the seconds until the next, or None to wait for a change.
+        """
 
     def _backoff(self) -> float:
         self._failures += 1

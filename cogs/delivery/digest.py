@@ -14,7 +14,7 @@ OLD = timedelta(minutes=5)
 
 
 async def gather(engine: Engine, channel: OpsChannel) -> None:
-    """Combine old notifications whose cause is over into a digest, once Discord answers.
+    """Combine old concluded notifications into a digest once Discord answers.
 
     Not earlier, so that the digest includes everything that ends during the outage.
 
@@ -30,7 +30,10 @@ async def gather(engine: Engine, channel: OpsChannel) -> None:
 
 
 async def settling_incidents(engine: Engine) -> frozenset[int]:
-    """Combine simultaneous alerts into a storm; returns the incidents that wait for more."""
+    """Combine simultaneous alerts into a storm.
+
+    Returns the incidents that wait for more.
+    """
     store, now = engine.store, engine.clock()
     if await store.read(storms.passing, now):
         await store.write(storms.release, now)
@@ -40,7 +43,10 @@ async def settling_incidents(engine: Engine) -> frozenset[int]:
 
 
 async def is_announced_and_resolved(engine: Engine, notice: Notification) -> bool:
-    """Whether this is the card of a resolved incident that a storm announced; it needs no card."""
+    """Whether this is the card of a resolved incident that a storm announced.
+
+    It needs no card.
+    """
     if notice.kind is not NotificationKind.INCIDENT or notice.storm is None or notice.tries or notice.body.get("anew"):
         return False
     incident = await engine.look.incident(notice.subject or 0)

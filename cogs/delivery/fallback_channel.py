@@ -15,7 +15,10 @@ log = logging.getLogger(__name__)
 
 
 class FallbackChannel:
-    """Reports in any writable channel that the ops channel is not; names no service, since others read it."""
+    """Reports in any writable channel that the ops channel is not.
+
+    Names no service, since others read it.
+    """
 
     def __init__(self, engine: Engine, channel: OpsChannel, client: Callable[[], discord.Client | None]) -> None:
         """client: returns the logged-in client or None."""

@@ -1,4 +1,4 @@
-"""One live tail: a message with a service's latest log lines that is edited as more arrive.
+"""One live tail: a message with a service's latest log lines.
 
 Discord limits edits per channel (`cogs.delivery.rate_budget`), and cards take precedence. An edit shows all lines since
 the previous one, so that none is lost while an edit waits.

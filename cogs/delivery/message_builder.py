@@ -80,7 +80,7 @@ async def _around_incident(engine: Engine, incident: Incident) -> common.Around:
 
 
 async def _undoable(engine: Engine, incident: Incident) -> bool:
-    """Whether recovery would probably roll back: the incident began soon after a release with a predecessor."""
+    """Whether recovery would probably roll back for this incident."""
     service = engine.config.services.get(incident.service)
     live = await engine.store.read(ledger.live, incident.service)
     if service is None or live is None or not service.recovery.roll_back:
@@ -165,7 +165,10 @@ async def _of_incident(engine: Engine, notice: Notification, incident: Incident)
 def _of_paging(
     notice: Notification, incident: Incident, around: common.Around, card: int | None
 ) -> RenderedNotification | None:
-    """Build a reminder or escalation; None if the incident is acknowledged or resolved by now."""
+    """Build a reminder or escalation.
+
+    None if the incident is acknowledged or resolved by now.
+    """
     taken = around.acknowledged
     if incident.closed_at is not None or (taken is not None and taken.void_at is None):
         return None

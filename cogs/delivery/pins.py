@@ -1,4 +1,4 @@
-"""Find and pin opsbot's own message, and delete Discord's system message about the pin."""
+"""Find and pin opsbot's message, and delete the system message about the pin."""
 
 import asyncio
 import logging
@@ -16,7 +16,7 @@ ANNOUNCED_WITHIN = 50
 
 
 async def pinned(channel: OpsChannel, mark: str) -> list[int]:
-    """Return own pinned messages whose footer ends with this mark, most recently pinned first.
+    """Return own pinned messages with this mark, most recently pinned first.
 
     Raises:
         AwayError: Discord did not answer.

@@ -50,7 +50,7 @@ class RateLimit:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Discord's limits, with a third of a second added because requests may arrive closer together than sent.
+    """Discord's limits, with a third of a second added for varying latency.
 
     Messages and edits: 5 in 5 s per channel (headers). Edits of old messages: 3 in 6 s per channel (undocumented).
     All: 50 in 1 s (documentation, "Rate Limits"), some of which are reserved for interactions.
@@ -162,7 +162,10 @@ class RateBudget:
                     other.go.set()  # re-evaluate
 
     async def turn(self, rank: WritePriority, *keys: RateKey) -> None:
-        """Wait until such a request is possible without counting it; its content is best read afterwards."""
+        """Wait until such a request is possible without counting it.
+
+        Its content is best read afterwards.
+        """
         while (rest := self.rest(rank, *keys)) > 0:
             await self._until(asyncio.Event(), rest)
 
@@ -174,7 +177,10 @@ class RateBudget:
         return _Waiting((rank, next(self._numbers)), frozenset((*keys, ALL)))
 
     def _serve(self) -> None:
-        """Grant possible requests in order; one that has to wait keeps its place in each of its buckets."""
+        """Grant possible requests in order.
+
+        One that has to wait keeps its place in each of its buckets.
+        """
         now, kept = self._clock(), Counter[RateKey]()
         for one in tuple(self._queue):
             if all(self._bucket(key).free(now) > kept[key] + one.spare for key in one.keys):

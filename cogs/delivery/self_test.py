@@ -1,4 +1,4 @@
-"""Test alert delivery: post a silent message in the ops channel, edit it, and delete it.
+"""Test alert delivery: post a silent message, edit it, and delete it.
 
 Runs at startup, weekly, and when the channel or its permissions change, so that a deleted channel or lost permission is
 noticed before the next alert. The store records the last success.

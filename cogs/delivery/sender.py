@@ -60,7 +60,10 @@ class BusyError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class MessageSlot:
-    """Destination of a notification: thread None is the ops channel. incident: the thread's incident."""
+    """Destination of a notification: thread None is the ops channel.
+
+    incident: the thread's incident.
+    """
 
     thread: int | None = None
     incident: Incident | None = None

@@ -1,4 +1,4 @@
-"""Threads of incidents: found, created from the card, and recreated after deletion."""
+"""Threads of incidents, created from the card and again after deletion."""
 
 import logging
 import time
@@ -34,7 +34,9 @@ class Threads:
         """Incidents whose thread was deleted but whose card exists; a card can have only one thread."""
 
     async def of(self, incident: Incident, card: Notification) -> int | None:
-        """Return the thread of an incident, creating it if necessary; None if that is not possible now.
+        """Return the thread of an incident, creating it if necessary.
+
+        None if that is not possible now.
 
         Raises:
             CardGoneError: the card was deleted.

@@ -1,4 +1,4 @@
-"""Acknowledge incidents: a button opens a form that asks for the reason, and submitting the form acknowledges.
+"""Acknowledge incidents by a form that asks for the reason.
 
 The form's custom id holds everything, `ops:1:ack:SERVICE:iNUMBER` like the button (`nNUMBER`: all of a storm), so it
 survives restarts of opsbot. The rank is checked when it is submitted.

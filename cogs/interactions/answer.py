@@ -1,4 +1,4 @@
-"""Answer an interaction: acknowledge it, act only if Discord accepted that, then edit the answer.
+"""Answer an interaction: acknowledge, act only if accepted, edit the answer.
 
 Discord accepts an acknowledgement only within 3 s. Its rejection (10062), and not a local clock, decides that a click
 is

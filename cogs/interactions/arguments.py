@@ -27,7 +27,7 @@ TWICE_SECONDS = 10.0
 
 @dataclass(slots=True)
 class Clicks:
-    """Recent interactions: none is handled twice, and a double click does not restart twice."""
+    """Recent interactions, to ignore duplicates and double clicks."""
 
     most: int = 2000
     ids: OrderedDict[int, None] = field(default_factory=OrderedDict)

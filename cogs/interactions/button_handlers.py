@@ -1,4 +1,6 @@
-"""Handlers of all buttons. A press calls the engine like a command, with the user's current rank.
+"""Handlers of all buttons.
+
+A press calls the engine like a command, with the user's current rank.
 
 A button may be outdated when it is pressed, so each handler first checks that its action still applies.
 """

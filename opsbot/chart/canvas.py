@@ -1,4 +1,4 @@
-"""An in-memory picture with lines, rectangles, curves and text, encoded as PNG (ISO/IEC 15948)."""
+"""An in-memory picture with lines, curves and text, encoded as PNG."""
 
 import struct
 import zlib

@@ -1,4 +1,4 @@
-"""A 5 by 7 dot matrix font: a character is five columns with the lowest bit on top."""
+"""A 5 by 7 dot matrix font: five columns per character, lowest bit on top."""
 
 WIDTH, HEIGHT, ADVANCE = 5, 8, 6
 """In dots; descenders use the eighth row. ADVANCE: distance between characters."""

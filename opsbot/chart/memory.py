@@ -1,4 +1,4 @@
-"""Chart of a service's memory over hours or days, with restarts, deploys, the limit and the trend."""
+"""Chart of a service's memory with restarts, deploys, the limit and the trend."""
 
 import math
 from collections.abc import Sequence

@@ -40,7 +40,10 @@ _NAME_MOST = 44
 
 
 class FindingReply(TypedDict):
-    """One finding in JSON. service: null if it concerns none. mend: the fix, "" if none is needed."""
+    """One finding in JSON.
+
+    service: null if it concerns none. mend: the fix, "" if none is needed.
+    """
 
     area: str
     service: str | None
@@ -51,7 +54,10 @@ class FindingReply(TypedDict):
 
 
 class ReportReply(TypedDict):
-    """The report in JSON. mend_first: positions in `findings`, in the order of fixing."""
+    """The report in JSON.
+
+    mend_first: positions in `findings`, in the order of fixing.
+    """
 
     healthy: bool
     user: str

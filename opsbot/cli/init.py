@@ -1,4 +1,4 @@
-"""`opsbot init`: ask a few questions, write a configuration, print the invite link.
+"""`opsbot init`: ask questions, write a configuration, print the invite link.
 
     code = run_init(Path("config.toml"))
 
@@ -285,7 +285,10 @@ def _state(answer: str) -> Path:
 
 
 def _application(talk: _Dialogue, token: Secret, environ: Mapping[str, str]) -> str:
-    """Return the application id: from the token if available, else from an answer; "" if unknown."""
+    """Return the application id: from the token if available, else from an answer.
+
+    "" if unknown.
+    """
     try:
         value = environ.get(token.env, "") if token.env else token.read()
     except SecretMissingError:

@@ -9,7 +9,10 @@ from opsbot.config_file.kinds import quoted
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """The answers. `health`: a port for a tcp check, a URL for an http check, or None."""
+    """The answers.
+
+    `health`: a port for a tcp check, a URL for an http check, or None.
+    """
 
     token: Secret
     guild: int
@@ -29,7 +32,10 @@ class Answers:
 
 
 def config_text(answers: Answers) -> str:
-    """Render the file. Keys with default values are omitted; a few useful ones are included as comments."""
+    """Render the file.
+
+    Keys with default values are omitted; a few useful ones are included as comments.
+    """
     parts = [_opsbot(answers), _service(answers)]
     if answers.directory is not None:
         parts.append(_source(answers))

@@ -16,7 +16,10 @@ def invite_link(application: str) -> str:
 
 
 def application_of(token: str) -> str | None:
-    """Extract the application id from a bot token (base64 up to the first dot); None if absent."""
+    """Extract the application id from a bot token (base64 up to the first dot).
+
+    None if absent.
+    """
     first = token.strip().partition(".")[0]
     try:
         name = base64.urlsafe_b64decode(first + "=" * (-len(first) % 4)).decode("ascii")

@@ -1,4 +1,4 @@
-"""The verbs that do not call the daemon: demo, run, check, doctor, init, install, uninstall."""
+"""The verbs that do not call the daemon, such as run, check and install."""
 
 import asyncio
 import logging

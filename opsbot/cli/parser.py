@@ -71,7 +71,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _wrapped(text: str) -> str:
-    """Wrap a description as argparse would; the formatter keeps line breaks for the epilog."""
+    """Wrap a description as argparse would.
+
+    The formatter keeps line breaks for the epilog.
+    """
     return textwrap.fill(text[:1].upper() + text[1:].strip(), min(shutil.get_terminal_size().columns, 100) - 2)
 
 

@@ -41,7 +41,10 @@ class Talk:
         return self._yes(question)
 
     def gives_up(self, change: FileChange) -> bool:
-        """Ask whether to discard manual edits. Ignores --yes, because another person may have made them."""
+        """Ask whether to discard manual edits.
+
+        Ignores --yes, because another person may have made them.
+        """
         if self.sure or not self.hear.isatty():
             return False
         return self._yes(f"{change.path} was edited manually. Discard these edits?")

@@ -1,4 +1,4 @@
-"""Report a lost D-Bus connection, without which opsbot cannot monitor or restart units."""
+"""Report a lost D-Bus connection, which opsbot needs for systemd units."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""Report lint findings at startup: all in the log, severe ones once in the channel."""
+"""Report lint findings of unit files in the log, severe ones in the channel."""
 
 import hashlib
 import logging

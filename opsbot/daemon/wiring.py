@@ -80,7 +80,7 @@ _Hands = tuple[dict[str, ServiceManager], Errands | None, Callable[[], bool] | N
 
 
 def _managers(config: Config, clock: Callable[[], datetime]) -> _Hands:
-    """Return the managers by service, the runner for jobs of service users, and `Parts.connected`."""
+    """Return the managers by service, the job runner, and `Parts.connected`."""
     units = {name: service for name, service in config.services.items() if service.manager is ManagerKind.SYSTEMD}
     own = {name: service for name, service in config.services.items() if service.manager is ManagerKind.PROCESS}
     managers: dict[str, ServiceManager] = {}
@@ -148,7 +148,7 @@ def _ask_before_starts(config: Config, managers: dict[str, ServiceManager], veto
 
 
 def known_secrets(config: Config) -> Iterator[str]:
-    """Yield values to redact everywhere: configured secrets and secrets in services' environments."""
+    """Yield values to redact: configured secrets and those of services' environments."""
     sources = [service.source for service in config.services.values() if service.source]
     named: list[Secret | None] = [config.discord.token]
     named += [secret for source in sources for secret in (source.token, source.hook_secret)]
@@ -177,7 +177,7 @@ def known_secrets(config: Config) -> Iterator[str]:
 
 
 async def _report_new_database(engine: Engine, aside: Path) -> None:
-    """Report a damaged database and pause automatic deploys, since holds and quarantine are lost."""
+    """Report a damaged database and pause automatic deploys."""
     reason = "the database was damaged: earlier holds, quarantined commits and rollbacks are lost"
     paused = []
     for name, service in engine.config.services.items():

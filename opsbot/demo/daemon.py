@@ -1,4 +1,4 @@
-"""Run the real `opsbot run` as a child process and restart it when it exits, as systemd would."""
+"""Run the real `opsbot run` as a child process and restart it when it exits."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""The demo's folder: locked while the demo runs, and removed with all its processes afterwards.
+"""The demo's folder: locked while the demo runs, and removed afterwards.
 
 A killed demo cannot clean up. The kernel releases its lock, so the next demo recognises the abandoned folder and
 removes

@@ -1,4 +1,4 @@
-"""The sample service's git repository: a bare remote, and a clone for making commits."""
+"""The sample service's git repository: a bare remote and a working clone."""
 
 import asyncio
 import os
@@ -105,7 +105,7 @@ class SampleRepository:
             return await self._push(GREETINGS[self._count % len(GREETINGS)])
 
     async def good_with_packages(self) -> str:
-        """Push a working commit that needs one more package, so that the install step runs."""
+        """Push a working commit with a new package, so that the install step runs."""
         async with self._lock:
             self._set()
             (self.work / "packages.txt").write_text("greetings==1.4\nclock==2.0\ncolours==0.9\n")

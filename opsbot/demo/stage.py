@@ -1,4 +1,4 @@
-"""Set up the demo: the stand-in, the sample repository, and the real daemon as a child process."""
+"""Set up the demo: the stand-in, the sample repository and the daemon."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""`python -I -m opsbot.errand.occupied FOLDER...`: print which folders are in use.
+"""`python -I -m opsbot.errand.occupied FOLDER...`: print the folders in use.
 
 A folder is in use if a process of this user works in it.
 

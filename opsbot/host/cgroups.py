@@ -1,4 +1,4 @@
-"""Resource use of a service's control groups, which covers all their processes and any user may read.
+"""Resource use of a service's control groups.
 
 Uses the unified hierarchy (Control Group v2 in the kernel's documentation, "Interface Files"): cpu.stat always exists,
 memory.current and pids.current if those controllers are enabled for the group. Missing values (older hierarchy,
@@ -32,7 +32,7 @@ class CgroupFigures:
 
 
 class CgroupMeter:
-    """Measures control groups and remembers each previous measurement to compute CPU use."""
+    """Measures control groups; CPU use is relative to the previous measurement."""
 
     def __init__(self, root: Path = ROOT) -> None:
         """root: mount point of the hierarchy."""

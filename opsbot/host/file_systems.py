@@ -39,7 +39,7 @@ class FileSystem:
 
 
 def file_systems(paths: Iterable[Path]) -> tuple[FileSystem, ...]:
-    """Return the file systems of these paths, each once, without missing and read-only ones."""
+    """Return the writable file systems of these paths, each once."""
     found: dict[int, FileSystem] = {}
     for path in paths:
         with suppress(OSError):

@@ -15,7 +15,7 @@ PROC = Path("/proc")
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """CPU time since boot in ticks: total, and stolen by the hypervisor (proc_stat(5))."""
+    """CPU time since boot in ticks: total and stolen (proc_stat(5))."""
 
     total: int
     stolen: int

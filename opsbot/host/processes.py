@@ -98,7 +98,7 @@ class ProcessMeter:
         )
 
     def _since_last(self, pid: int) -> float:
-        """Return the percentage of one core since the previous measurement of this process; 0.0 for the first."""
+        """Return the percentage of one core since the previous measurement, else 0.0."""
         process = self._processes[pid]
         at, before = self._last.get(pid, (self._at, process))
         self._last[pid] = self._at, process

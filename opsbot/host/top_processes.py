@@ -41,7 +41,7 @@ def largest_processes(most: int = 5) -> list[User]:
 
 
 def fullest(folders: Iterable[Path], device: int, most: int = 5) -> list[User]:
-    """Return the folders that use most of a file system (its st_dev), within limits of time and files."""
+    """Return the folders that use most of a file system, within limits."""
     until, left = time.monotonic() + SECONDS_AT_MOST, FILES_AT_MOST
     found = []
     for folder in folders:

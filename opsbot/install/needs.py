@@ -47,7 +47,7 @@ def with_units(config: Config) -> list[Service]:
 
 
 def written(config: Config) -> list[Path]:
-    """List the folders outside the state directory that opsbot or its children change."""
+    """List the folders outside the state directory that opsbot writes to."""
     found: list[Path] = []
     for service in config.services.values():
         if service.source is not None:

@@ -19,7 +19,7 @@ class TextError(ValueError):
 
 
 def folder() -> Path:
-    """Return the template folder: packaged beside this module, `systemd/` in a checkout."""
+    """Return the template folder: in the package, or `systemd/` in a checkout."""
     return _PACKED if _PACKED.is_dir() else _CHECKOUT
 
 

@@ -1,4 +1,6 @@
-"""`python -I -m opsbot.notifications.apprise_child`: send one message, with a JSON request on standard input.
+"""`python -I -m opsbot.notifications.apprise_child`: send one message.
+
+The request is JSON on standard input:
 
     {"url": ..., "title": ..., "body": ..., "type": "failure"}   sends
     {"url": ...}                                                 only checks whether apprise accepts the URL

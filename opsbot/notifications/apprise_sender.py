@@ -1,4 +1,4 @@
-"""Send one message by apprise in a child process, so that apprise and its plugins never load in the daemon.
+"""Send one message by apprise in a child process, to save the daemon's memory.
 
 A hanging plugin is killed with its children. The URL is passed through a pipe, never on a command line.
 """

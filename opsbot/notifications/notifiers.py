@@ -1,4 +1,4 @@
-"""Deliver notifications to each notifier other than Discord, in order and independently.
+"""Deliver notifications to notifiers other than Discord, in order.
 
 A failing notifier delays only itself. After a long failure its pending notifications are combined into one message, as
 are alerts of many services (`opsbot.core.storm`, as in Discord).
@@ -159,7 +159,7 @@ class Notifiers:
             raise
 
     async def escalate(self, incident: Incident, names: Sequence[str]) -> None:
-        """Notify these notifiers, whatever they are subscribed to, that nobody acknowledged the incident."""
+        """Queue an escalation of the incident for these notifiers."""
         await self._store.write(deliveries.escalation(names), incident.id, self._clock())
         self._feed.publish("notice")
 

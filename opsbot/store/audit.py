@@ -55,7 +55,7 @@ def _entry(row: sqlite3.Row) -> AuditEntry:
 
 
 def human_actions(db: sqlite3.Connection, service: str, after: datetime, limit: int = 20) -> list[AuditEntry]:
-    """Return people's actions since then that may have affected a service, newest first."""
+    """Return people's actions that may have affected a service, newest first."""
     rows = db.execute(
         """SELECT * FROM audit
            WHERE service = ? AND at > ? AND allowed AND action IN ('restart', 'deploy', 'rollback')

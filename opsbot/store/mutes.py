@@ -71,7 +71,7 @@ def muting(db: sqlite3.Connection, service: str, now: datetime) -> Silence | Non
 
 
 def silenced_until(db: sqlite3.Connection, service: str, at: datetime, now: datetime) -> datetime | None:
-    """Return the end of the last silence or window that delayed a notification, else None."""
+    """Return the end of the last mute that delayed a notification, else None."""
     row = db.execute(
         """SELECT max(until) AS until FROM quiet
            WHERE (service = ?1 OR (service = ?2 AND ?1 LIKE 'host:%')) AND until > ?3 AND until <= ?4 AND at <= ?4""",
@@ -87,7 +87,7 @@ def silence_ends(db: sqlite3.Connection) -> datetime | None:
 
 
 def sum_up(db: sqlite3.Connection, now: datetime) -> int:
-    """Queue a summary of each ended window and silence in which incidents came and went; returns their number.
+    """Queue summaries of ended windows and silences; returns their number.
 
     Cards of open incidents are updated, because a window began or ended.
     """

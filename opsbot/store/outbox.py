@@ -222,7 +222,7 @@ of its incidents."""
 
 
 def stale_cards(db: sqlite3.Connection, limit: int = 50) -> list[Notification]:
-    """Return cards, and messages with a revision, whose subject changed since the last edit, oldest first."""
+    """Return cards and messages that changed since their last edit, oldest first."""
     rows = db.execute(
         f"""SELECT n.* FROM notices n
               LEFT JOIN deployments d ON n.kind = 'deployment' AND d.id = n.subject

@@ -1,4 +1,4 @@
-"""Keys that systemd no longer accepts, has deprecated, or accepts in another section only.
+"""Keys that systemd removed, deprecated, or accepts in another section only.
 
 All were verified with `systemd-analyze verify` of systemd 252; systemd.resource-control(5), "Deprecated options".
 """
@@ -76,7 +76,7 @@ def deprecated(setting: Setting) -> tuple[str, str, bool] | None:
 
 
 def misplaced(setting: Setting) -> str | None:
-    """Return the section a key belongs to if it is in another section of a service unit; else None."""
+    """Return the right section of a misplaced key; else None."""
     home = _HOME.get(setting.key)
     if home is None or setting.section not in {"Unit", "Service", "Install"} or setting.section == home:
         return None

@@ -1,4 +1,4 @@
-"""Find harmful settings in unit files, from their text and a few facts, each with its line and a fix.
+"""Find harmful settings in unit files, each with its line and a fix.
 
 Every rule was observed with systemd 252 or is documented in the manual page named next to it.
 """

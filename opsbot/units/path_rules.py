@@ -98,12 +98,12 @@ _MADE = {
 
 
 def _made(unit: UnitFile) -> list[str]:
-    """List folders that systemd creates before it starts the service (systemd.exec(5), RuntimeDirectory=)."""
+    """List folders that systemd creates itself (systemd.exec(5), RuntimeDirectory=)."""
     return [f"{top}/{word.split(':')[0]}" for key, top in _MADE.items() for word, _ in unit.items("Service", key)]
 
 
 def release(unit: UnitFile, facts: LintFacts) -> Iterator[LintFinding]:
-    """Find paths that do not lead through `current`, so that a deploy would have no effect."""
+    """Find paths that bypass `current`, so that a deploy would have no effect."""
     if not facts.source:
         return
     current, releases = f"{facts.source}/current", f"{facts.source}/releases"

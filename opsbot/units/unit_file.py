@@ -54,7 +54,7 @@ class UnitText:
 
 @dataclass(frozen=True, slots=True)
 class UnitFile:
-    """All settings of a unit in the order in which systemd reads them, and where each section begins."""
+    """All settings of a unit in systemd's order, and where each section begins."""
 
     name: str
     settings: tuple[Setting, ...] = ()
@@ -110,7 +110,7 @@ def parse(name: str, files: Iterable[UnitText]) -> UnitFile:
 
 
 def logical_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Yield stripped lines without comments, continuation lines joined, with the number of the first."""
+    """Yield lines without comments, continuations joined, with the first's number."""
     begun, parts = 0, list[str]()
     for number, raw in enumerate(text.split("\n"), 1):
         line = raw.strip(" \t\r")

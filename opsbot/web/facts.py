@@ -1,4 +1,4 @@
-"""Data that the routes show, as a port: routes access neither the store nor the engine."""
+"""Data that the routes show; routes access neither the store nor the engine."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -56,7 +56,7 @@ _SSH_OVER_HTTPS = {"ssh.github.com": "github.com", "altssh.gitlab.com": "gitlab.
 
 
 def normalised(address: str) -> str:
-    """Normalise an address so that https, ssh and scp-like forms of a repository are equal: "host/path".
+    """Normalise https, ssh and scp-like addresses of a repository to "host/path".
 
     Scheme, user, port, letter case and `.git` are removed. A collision of two repositories only causes an extra poll.
     """

@@ -1,4 +1,4 @@
-"""`POST /hooks/github`, `/hooks/gitlab`, `/hooks/gitea`: webhooks that trigger a poll.
+"""`POST /hooks/github`, `/hooks/gitlab`, `/hooks/gitea`: trigger a poll.
 
 404 unknown forge, or no service has a `hook_secret` · 413 more than 1 MiB · 401 wrong signature · 429 too many wrong
 signatures · 200 a ping · 204 not a followed branch · 202 a poll was triggered.

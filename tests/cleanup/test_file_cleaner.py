@@ -231,7 +231,7 @@ def test_names_that_are_no_text_are_deleted_and_can_be_told(tmp_path: Path) -> N
     strange = Path(os.fsdecode(os.fsencode(tmp_path) + b"/temp/\xff\xfe.pcm"))
     make(strange)
     assert sweep(f"{tmp_path}/temp/*.pcm").files == 1
-    assert file_cleaner.shown(str(strange)).encode().endswith(b"/temp/\xef\xbf\xbd\xef\xbf\xbd.pcm")
+    assert file_cleaner.printable(str(strange)).encode().endswith(b"/temp/\xef\xbf\xbd\xef\xbf\xbd.pcm")
 
 
 def descriptors() -> int:

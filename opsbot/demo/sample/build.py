@@ -1,4 +1,4 @@
-"""The sample service's install step: fetches the packages in packages.txt, like `npm ci` or `pip install`."""
+"""The sample service's install step: fetches the packages in packages.txt."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The sample service: a small web server with a health page, and a few ways to misbehave on request."""
+"""The sample service: a small web server that misbehaves on request."""
 
 import json
 import os
