@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from opsbot.config import Config, Secret, SecretMissingError, Service
-from opsbot.doctor import folders, guild, machine, notices, ports, repositories, units
+from opsbot.doctor import folders, guild, machine, notifiers, ports, repositories, units
 from opsbot.doctor.findings import Area, Finding, Outcome, Report, bounded, report, skip
 from opsbot.doctor.owners import NoSuchOwnerError, install_creates_folders, installing, owners
 from opsbot.redaction import Redactor, parts_of_url
@@ -35,7 +35,7 @@ async def examine(config: Config, control: Path, invite: Callable[[str], str], c
         bounded(Area.STATE, "state directory", lambda: machine.state(config, control, command), BRIEF),
         bounded(Area.DISCORD, "Discord's API", lambda: guild.examine(config, invite), DISCORD),
         bounded(Area.SYSTEMD, "systemd", lambda: units.examine(config, known), SYSTEMD),
-        bounded(Area.NOTICES, "notifiers", lambda: notices.examine(config), REMOTE),
+        bounded(Area.NOTICES, "notifiers", lambda: notifiers.examine(config), REMOTE),
         *(_remote(service) for service in services),
         *(_places(config, service, known) for service in services),
         *(_ports(service) for service in services),
