@@ -128,7 +128,7 @@ async def test_a_deployment_under_way_comes_to_its_end_first(tmp_path: Path) -> 
         await whole.serves("2")
         await edit(whole, ('interval = "1s"', 'interval = "2s"'))
         hangup(whole)
-        await whole.said("it is taken once web is deployed")
+        await whole.said("it is applied after the deployment of web")
         await edit(whole, ('interval = "2s"', 'interval = "3s"'))
         hangup(whole)
         hangup(whole)
@@ -147,7 +147,7 @@ async def test_a_stop_is_not_kept_waiting_by_a_reload_that_waits(tmp_path: Path)
         await whole.serves("1")
         await edit(whole, ('interval = "1s"', 'interval = "2s"'))
         hangup(whole)
-        await whole.said("it is taken once web is deployed")
+        await whole.said("it is applied after the deployment of web")
         async with asyncio.timeout(10):
             assert await whole.stop() == 0
 
