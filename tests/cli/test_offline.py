@@ -214,7 +214,7 @@ async def test_a_daemon_that_hangs_does_not_hang_the_command_line(left: Config, 
     mute.listen(0)
     code = "import sys; from opsbot.cli import client; client.CONNECT_SECONDS = 0.5; from opsbot.cli.client import *\n"
     code += f"c = Client(client.Path({str(left.state.socket)!r}))\n"
-    code += "try: c.ask('GET', 'ping', timeout=0.5)\nexcept NoAnswerError as e: print(e)"
+    code += "try: c.ask('GET', 'ping', timeout=0.5)\nexcept DaemonUnreachableError as e: print(e)"
     out = await asyncio.to_thread(subprocess.check_output, [sys.executable, "-c", code], timeout=20)
     mute.close()
     assert b"(no answer in time)" in out
@@ -248,13 +248,13 @@ import asyncio, os, signal
 from datetime import UTC, datetime
 from pathlib import Path
 from opsbot.core.access import Actor, Origin
-from opsbot.core.deployment import Kind, Request
+from opsbot.core.deployment import DeploymentKind, DeploymentRequest
 from opsbot.store import Store, ledger
 async def main():
     store = Store(Path({str(config.state.database)!r}))
     await store.open()
     who = Actor(Origin.CLI, "unix:a", "a")
-    await store.write(ledger.claim, Request("api", Kind.DEPLOY, who), datetime.now(UTC))
+    await store.write(ledger.claim, DeploymentRequest("api", DeploymentKind.DEPLOY, who), datetime.now(UTC))
     os.kill(os.getpid(), signal.SIGKILL)
 asyncio.run(main())
 """
