@@ -7,7 +7,7 @@ PORT ?= 8765
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-most test-beside test-systemd lint types contracts check bench screenshots lock clean
+.PHONY: demo test test-fast test-most test-beside test-systemd lint types contracts check bench screenshots lock clean
 
 $(VENV)/.runtime: requirements/runtime.txt pyproject.toml
 	@$(PYTHON) $(NEW_ENOUGH) 2>/dev/null || { \
@@ -37,6 +37,12 @@ unexport PYTHONDONTWRITEBYTECODE
 # waits, too. Its output is shown at the end. Skipped if ARGS names other tests.
 test: $(VENV)/.dev
 	$(if $(ARGS),$(PYTEST) $(ARGS),@$(MAKE) --no-print-directory --keep-going --jobs=2 test-most test-beside)
+
+# No processes, no browser, no systemd: what one runs after each change. See PROCESSES in tests/conftest.py.
+# One worker a core, for these compute more than they wait.
+test-fast: WORKERS := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
+test-fast: $(VENV)/.compiled
+	$(PYTEST) -m "not processes" $(ARGS)
 
 test-most: $(VENV)/.compiled
 	$(PYTEST)

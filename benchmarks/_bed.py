@@ -3,7 +3,6 @@
 import asyncio
 import compileall
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from opsbot.config_file import load
 from opsbot.services import run_record
 from opsbot.services.supervisor import Supervisor
 from opsbot.standin import Person, Standin
+from tests.fixtures.sample import free_port
 
 CONFIG = """\
 host = "bench"
@@ -65,14 +65,7 @@ while True:
 
 def free_ports(count: int) -> list[int]:
     """Ports nobody listens on, all different."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
+    return [free_port() for _ in range(count)]
 
 
 @dataclass(slots=True)

@@ -1,13 +1,19 @@
 """A service is killed with SIGKILL: until the alert message is in the channel, and until the service answers again.
 
-Each of many services is killed once, so that no back-off after an earlier death is measured. Baselines: a loop that
-looks each second and sends a message, as a cron job would if cron had seconds; Monit at its shortest cycle, which tells
-by mail; for the answer, a parent that waits for its child and starts it again at once.
+Each of many services is killed once, so that no back-off after an earlier death is measured, and seldom enough that
+none of the alerts is part of a storm. Baselines: a loop that looks each second and sends a message, as a cron job
+would if cron had seconds; Monit at its shortest cycle, which sends mail; for the answer, a parent that waits for its
+child and starts it again at once.
+
+Then all services are killed at once: until the first alert, and until the channel names every one of them. Baseline:
+one message for each, as fast as Discord takes them.
 """
 
 import asyncio
+import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -16,15 +22,18 @@ import time
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from benchmarks import Row, Scale, skipped
+from benchmarks import Row, Scale, row, skipped
 from benchmarks._bed import SERVER, Bed, end, free_ports, open_bed, serving
 from benchmarks._monit import available, open_monit
 from benchmarks._told import Inbox, Times, answering, listening, mail_server, rows_of
+from opsbot.core.storm import MANY, WITHIN
 from opsbot.standin import Standin
 
 KILLS = 30
-REST = 2.2
-"""Seconds between two kills: each makes two messages, and Discord takes five in five seconds."""
+REST = WITHIN.total_seconds() / MANY + 0.2
+"""Seconds between two kills: more alerts within a minute are a storm, which waits for further ones on purpose."""
+PER_SECOND = 1.0
+"""Messages that Discord takes in a channel: five in five seconds."""
 
 SERVICE = """\
 [services.s{number}]
@@ -88,6 +97,39 @@ async def _opsbot(folder: Path, kills: int) -> Times:
             await times.kill(_pid(bed, number), port, inbox.next(f"s{number} "))
             await asyncio.sleep(REST + random.random())  # noqa: S311 - any phase of the ticks
     return times
+
+
+async def _storm(folder: Path, kills: int) -> tuple[float, float]:
+    """Seconds from the death of all services to the first alert, and until the channel names all of them."""
+    folder.mkdir()
+    ports = free_ports(kills)
+    (folder / "server.py").write_text(SERVER)
+    services = "\n".join(
+        SERVICE.format(number=number, port=port, folder=folder, python=sys.executable)
+        for number, port in enumerate(ports)
+    )
+    async with open_bed(folder, services) as bed:
+        await serving(ports)
+        await asyncio.sleep(7)  # every check was well once, the start's grace is over
+        named: dict[int, float] = {}
+        everybody = asyncio.Event()
+
+        def look(text: str) -> None:
+            for number in range(kills):
+                if number not in named and re.search(rf"\bs{number}\b", text):
+                    named[number] = time.perf_counter()
+            if len(named) == kills:
+                everybody.set()
+
+        heard = {"MESSAGE_CREATE", "MESSAGE_UPDATE"}
+        bed.standin.state.listeners.append(lambda event: look(json.dumps(event.data)) if event.name in heard else None)
+        pids = [_pid(bed, number) for number in range(kills)]
+        began = time.perf_counter()
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        async with asyncio.timeout(120):
+            await everybody.wait()
+    return min(named.values()) - began, max(named.values()) - began
 
 
 def _pid(bed: Bed, number: int) -> int:
@@ -180,6 +222,11 @@ async def run(scale: Scale) -> list[Row]:
         rows = rows_of(told, ours.told, "a look each second", loop.told, "≤ 50 ms")
         rows += rows_of(answer, ours.answered, "bare respawn", bare)
         rows += rows_of(answer, ours.answered, "a look each second", loop.answered)
+        many = max(kills, 2 * MANY)
+        first, last = await _storm(folder / "storm", many)
+        limit = "one message each, at Discord's limit"
+        rows.append(row(f"{many} services killed at once: first alert", first, "s", limit, 1 / PER_SECOND))
+        rows.append(row(f"{many} services killed at once: all are named", last, "s", limit, many / PER_SECOND))
         if not available():
             return [*rows, skipped(f"{told}, against Monit", "monit is not installed")]
         monit = await _monit(folder, kills)

@@ -4,10 +4,11 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
+from cogs._restart import restarted
 from cogs.cards.rendered import RenderedMessage, refusal, say
 from cogs.cards.status_cards import against_advice, silence_line
 from cogs.cards.text import escape
-from cogs.interactions.answer import respond, wrongly_asked
+from cogs.interactions.answer import Interim, respond, wrongly_asked
 from cogs.interactions.arguments import choose_service, engine_of, length_of
 from opsbot.core.access import Action, Actor
 from opsbot.core.deployment import Refused
@@ -22,14 +23,14 @@ class ControlCog(commands.Cog):
     async def restart(self, interaction: discord.Interaction, service: str) -> None:
         """Restart a service."""
 
-        async def work(actor: Actor) -> RenderedMessage:
+        async def work(actor: Actor) -> RenderedMessage | Interim:
             engine = engine_of(interaction)
             against = await engine.services.advice(service)
             state = await engine.services.restart(actor, service)
             if isinstance(state, Refused):
                 return refusal(state)
-            by, note = escape(actor.name), against_advice(against)
-            return say(f"🔁 {escape(service)} was restarted by {by}; it runs as process {state.pid}.{note}")
+            what = f"was restarted by {escape(actor.name)}"
+            return restarted(engine, actor, service, state, what, against_advice(against))
 
         await respond(interaction, Action.RESTART, work, service=service, public=True)
 

@@ -19,9 +19,9 @@ from opsbot.core.deployment import Refused
 
 
 class StatusCog(commands.Cog):
-    """How things stand."""
+    """Commands that show the status."""
 
-    @app_commands.command(description="How the services and the host stand")
+    @app_commands.command(description="The status of the services and the host")
     @app_commands.describe(service="Only this service, in detail")
     @app_commands.autocomplete(service=choose_service)
     async def status(self, interaction: discord.Interaction, service: str | None = None) -> None:

@@ -2,7 +2,9 @@
 
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
+from typing import NoReturn
 
 import pytest
 from blockbuster import blockbuster_ctx
@@ -35,8 +37,50 @@ LONG = (
 """What takes longest, the longest first: half a minute to minutes a file."""
 
 
+PROCESSES = (
+    "tests/cli/",
+    "tests/delivery/",
+    "tests/demo/",
+    "tests/deploy/",
+    "tests/doctor/",
+    "tests/errand/",
+    "tests/install/",
+    "tests/notifications/",
+    "tests/onhost/",
+    "tests/page/",
+    "tests/poll/",
+    "tests/remote/",
+    "tests/scenarios/",
+    "tests/services/test_supervisor",
+    "tests/systemd/",
+    "tests/probes/test_host.py",
+    "tests/probes/test_memory.py",
+    "tests/probes/test_prober.py",
+    "tests/test_makefile.py",
+)
+"""What starts processes, or plays whole stories in the channel: left out of `make test-fast`.
+
+Everything else is in it, a new folder too, and fails if it starts a process: so nothing slow gets in unseen. A single
+test elsewhere that needs one is marked `processes`.
+"""
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_started(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that is not marked `processes` fails if it starts one."""
+    if request.node.get_closest_marker("processes") is None:
+
+        def refuse(*args: object) -> NoReturn:
+            raise AssertionError(f"{args[1]} is started: mark the test `processes` (see tests/conftest.py)")
+
+        monkeypatch.setattr(subprocess.Popen, "_execute_child", refuse)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes long begins first, so that all else runs beside it, and no worker is alone with it at the end."""
+    for item in items:
+        if item.nodeid.startswith(PROCESSES):
+            item.add_marker("processes")
     items.sort(
         key=lambda item: next((place for place, name in enumerate(LONG) if item.nodeid.startswith(name)), len(LONG))
     )

@@ -1,14 +1,18 @@
-"""How the services and the host stand, in lines and in messages: `/status`, `/health`. Pure."""
+"""The status of services and the host in lines and in messages: `/status`, `/health`. Pure."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
+from cogs._style import shown
 from cogs.cards.history_cards import deployment_line
-from cogs.cards.rendered import DESCRIPTION, GREEN, RED, RenderedMessage
+from cogs.cards.rendered import AMBER, DESCRIPTION, GREEN, RED, RenderedMessage
 from cogs.cards.text import code, escape, fit, moment, told
 from opsbot.core.deployment import Hold
 from opsbot.core.gauge import in_about
 from opsbot.core.health import CheckHealth, Verdict
+from opsbot.core.message import Message
 from opsbot.core.model import DeliveryTest, Silence
+from opsbot.core.status import HealthState, ServiceHealth
 from opsbot.engine.status import ServiceStatus
 from opsbot.formatting import duration, size
 from opsbot.host.figures import HostFigures
@@ -16,50 +20,85 @@ from opsbot.monitoring.leak_monitor import Growth, in_short
 from opsbot.services.port import Activity, ServiceState
 
 MARKS = {Verdict.UP: "🟢", Verdict.DOWN: "🔴", Verdict.UNKNOWN: "⚪"}
-ACTIVITY = {
-    Activity.STARTING: "is starting",
-    Activity.RUNNING: "runs",
-    Activity.STOPPING: "is stopping",
-    Activity.STOPPED: "is stopped",
-    Activity.RETRYING: "died and is started again",
-    Activity.FAILED: "has died",
+SIGNS = {
+    HealthState.HEALTHY: "🟢",
+    HealthState.UNSTABLE: "🟠",
+    HealthState.DEGRADED: "🟡",
+    HealthState.DOWN: "🔴",
+    HealthState.STARTING: "🔵",
+    HealthState.DEPLOYING: "🔵",
+    HealthState.STOPPED: "⏹️",
+    HealthState.UNKNOWN: "⚪",
+}
+COLOURS = {HealthState.DOWN: RED, HealthState.UNSTABLE: AMBER, HealthState.DEGRADED: AMBER}
+REASONS = 3
+"""So many reasons are shown; more are counted."""
+PROCESS = {
+    Activity.STARTING: "starting",
+    Activity.RUNNING: "running",
+    Activity.STOPPING: "stopping",
+    Activity.STOPPED: "not running",
+    Activity.RETRYING: "exited, being restarted",
+    Activity.FAILED: "exited",
 }
 
 
-def in_words(status: ServiceStatus) -> str:
-    """How a service stands: "is well", "has died"."""
-    without = _without(status.state)
-    if status.state.stopped_by_hand and not without:
-        return "was stopped on purpose"
-    if status.deploying is not None:
-        return f"is being deployed ({status.deploying.phase})"
-    if without:
-        well = status.incident is None and status.verdict is not Verdict.DOWN
-        return f"{'runs' if well else 'is not well, and runs'} without {without}, stopped on purpose"
-    if status.incident is not None or status.verdict is Verdict.DOWN:
-        return "is not well" if status.state.activity is Activity.RUNNING else ACTIVITY[status.state.activity]
-    if status.state.activity is Activity.RUNNING and status.verdict is Verdict.UP:
-        return "is well"
-    return ACTIVITY[status.state.activity]
+def in_words(health: ServiceHealth) -> str:
+    """The state of a service and why it is so: "down since <t:…>: check `http` is down: answered 500"."""
+    since = f" since {moment(health.since, 'f')}" if health.since is not None and health.is_bad else ""
+    reasons = reasons_of(health)
+    return shown(health.title) + since + (f": {reasons}" if reasons else "")
 
 
-def sign(status: ServiceStatus) -> str:
-    """The same as a coloured dot."""
-    if status.deploying is not None:
-        return "🔵"
-    if _without(status.state):
-        return MARKS[status.verdict]
-    if status.state.stopped_by_hand:
-        return "⏹️"
-    if status.state.activity in {Activity.FAILED, Activity.STOPPED, Activity.RETRYING}:
-        return "🔴" if status.live is not None or status.state.activity is not Activity.STOPPED else "⚪"
-    return MARKS[status.verdict]
+def reasons_of(health: ServiceHealth, most: int = 300) -> str:
+    """Why it is in this state. most: characters of each text from outside."""
+    reasons = [shown(each, most) for each in health.reasons[:REASONS]]
+    left = len(health.reasons) - REASONS
+    return ", ".join(reasons) + (f" and {left} more" if left > 0 else "")
 
 
-def _without(state: ServiceState) -> str:
-    """The units that a person stopped, of a service whose others are to run."""
-    stopped = [code(name) for name, part in state.parts if part.stopped_by_hand]
-    return ", ".join(stopped) if len(stopped) < len(state.parts) else ""
+def sign(health: ServiceHealth) -> str:
+    """The state as a coloured dot."""
+    return SIGNS[health.state]
+
+
+def counts(healths: Sequence[ServiceHealth]) -> str:
+    """How many are in which state, the healthy ones first: "2 healthy, 1 stopped by a person"."""
+    found = Counter((list(HealthState).index(health.state), shown(health.title)) for health in healths)
+    return ", ".join(f"{count} {title}" for (_, title), count in sorted(found.items()))
+
+
+def bad_sentence(statuses: Sequence[ServiceStatus], few: int = 1000) -> str:
+    """Which services are down or unstable, as a sentence; "" for none. few: so many are named."""
+    parts = []
+    for state in (HealthState.DOWN, HealthState.UNSTABLE):
+        names = [escape(status.service, 60) for status in statuses if status.health.state is state]
+        if names:
+            count = f"{len(names)} of {len(statuses)} service{'s' * (len(statuses) != 1)} {state}"
+            parts.append(f"{count}: {', '.join(names[:few])}{' and more' if len(names) > few else ''}.")
+    return " ".join(parts)
+
+
+def common_sign(statuses: Iterable[ServiceStatus]) -> str:
+    """The dot of the gravest state; what is only stopped, starting or being deployed does not count beside others."""
+    found = {status.health.state for status in statuses}
+    grave = (HealthState.DOWN, HealthState.UNSTABLE, HealthState.DEGRADED, HealthState.UNKNOWN)
+    state = next((state for state in grave if state in found), HealthState.HEALTHY)
+    return SIGNS[HealthState.STOPPED if found == {HealthState.STOPPED} else state]
+
+
+def good_sentence(statuses: Sequence[ServiceStatus]) -> str:
+    """What can be said of services none of which is down or unstable."""
+    found = counts([status.health for status in statuses])
+    if all(status.health.state is HealthState.HEALTHY for status in statuses):
+        return f"{len(statuses)} services, all healthy." if len(statuses) != 1 else "1 service, healthy."
+    return f"{len(statuses)} services: {found}." if len(statuses) != 1 else f"1 service: {found.removeprefix('1 ')}."
+
+
+def colour_of(healths: Iterable[ServiceHealth]) -> int:
+    """The colour of a message about these: that of the gravest state."""
+    found = {COLOURS.get(health.state, GREEN) for health in healths}
+    return next((colour for colour in (RED, AMBER) if colour in found), GREEN)
 
 
 def release_of(status: ServiceStatus) -> str:
@@ -72,8 +111,9 @@ def release_of(status: ServiceStatus) -> str:
 def status_line(status: ServiceStatus) -> str:
     """One service on one line."""
     started = f"started {moment(status.state.started_at)}" if status.state.started_at and status.state.pid else ""
-    parts = [release_of(status), started, _figures(status), *_notes(status)]
-    return f"{sign(status)} **{escape(status.service)}** {in_words(status)} · " + " · ".join(p for p in parts if p)
+    parts = [*_notes(status), release_of(status), started, _figures(status)]
+    begin = f"{sign(status.health)} **{escape(status.service)}** {in_words(status.health)} · "
+    return begin + " · ".join(part for part in parts if part)
 
 
 def _figures(status: ServiceStatus) -> str:
@@ -85,19 +125,9 @@ def _figures(status: ServiceStatus) -> str:
 
 def _notes(status: ServiceStatus) -> list[str]:
     notes = []
-    if status.incident is not None:
-        how = "flapping" if status.incident.flaps.flapping else "down"
-        notes.append(f"{how} since {moment(status.incident.opened_at, 'f')}")
-    if status.because_of:
-        notes.append(f"not well because of {escape(status.because_of, 60)}")
     if status.discord_away is not None:
         notes.append(f"Discord is away since {moment(status.discord_away, 't')}")
-    if status.waits:
-        notes.append(f"waits: {told(status.waits, 160)}")
-    if status.hold is not None:
-        notes.append("waits after a rollback" if status.hold.waits else "held")
-    if status.silence is not None:
-        notes.append(f"silenced until {moment(status.silence.until, 't')}")
+    notes += [shown(each) for each in status.health.next]
     if status.source is not None and status.source.failing_since is not None:
         notes.append(f"no news from its repository since {moment(status.source.failing_since, 'f')}")
     return notes
@@ -128,24 +158,20 @@ def overview(
     statuses: Sequence[ServiceStatus], host: HostFigures, name: str, proof: DeliveryTest | None = None
 ) -> RenderedMessage:
     """`/status`: a line a service and one for the host."""
-    bad = [status for status in statuses if status.verdict is Verdict.DOWN or status.incident is not None]
-    if bad:
-        content = f"{len(bad)} of {len(statuses)} services not well: {', '.join(escape(s.service) for s in bad)}."
-    else:
-        content = f"{len(statuses)} services, no trouble known." if len(statuses) != 1 else "No trouble known."
+    content = f"{common_sign(statuses)} {bad_sentence(statuses) or good_sentence(statuses)}"
     lines = [status_line(status).rstrip(" ·") for status in statuses]
     text = fit(lines, DESCRIPTION - 800) + f"\n{host_line(host, name)}\n{proof_line(proof)}"
-    return RenderedMessage(content, "Status", text, RED if bad else GREEN)
+    return RenderedMessage(content, "Status", text, colour_of(status.health for status in statuses))
 
 
 def details(status: ServiceStatus, growth: Growth | None = None) -> RenderedMessage:
     """`/status service`: everything known of one service. growth: how its memory is judged."""
-    state = status.state
+    state, health = status.state, status.health
     lines = [f"{code(name)} {'process ' if part.pid else ''}{_process(part)}" for name, part in state.parts]
     if not lines and state.pid and state.started_at:
         lines.append(f"Process {_process(state)}")
     if state.exit:
-        lines.append(f"Last run: {escape(state.exit, 200)}")
+        lines.append(f"Last run: {_text(state.exit, 200)}")
     if status.figures is not None:
         lines.append(_figures(status))
     if growth is not None and (line := growth_line(growth)):
@@ -158,7 +184,7 @@ def details(status: ServiceStatus, growth: Growth | None = None) -> RenderedMess
     elif status.last_deployment is not None:
         lines.append(deployment_line(status.last_deployment))
     if status.incident is not None:
-        lines.append(f"🔴 Trouble since {moment(status.incident.opened_at, 'f')}: {escape(status.incident.cause)}")
+        lines.append(f"{sign(health)} Incident {status.incident.id} since {moment(status.incident.opened_at, 'f')}")
     lines += _of_bot(status)
     if status.hold is not None:
         lines.append(hold_line(status.hold))
@@ -167,9 +193,10 @@ def details(status: ServiceStatus, growth: Growth | None = None) -> RenderedMess
     if status.source is not None:
         lines.append(_source(status))
     lines += [_check(name, health) for name, health in status.checks]
-    down = status.verdict is Verdict.DOWN or status.incident is not None
-    content = f"{escape(status.service)} {in_words(status)}."
-    return RenderedMessage(content, status.service, fit(lines, DESCRIPTION), RED if down else GREEN)
+    following = [shown(each) for each in health.next]
+    content = f"{sign(health)} {escape(status.service)} is {in_words(health)}."
+    content += f" Next: {', '.join(following)}." if following else ""
+    return RenderedMessage(content, status.service, fit(lines, DESCRIPTION), colour_of([health]))
 
 
 def growth_line(growth: Growth) -> str:
@@ -204,7 +231,7 @@ def _of_bot(status: ServiceStatus) -> list[str]:
     if status.discord_away is not None:
         lines.append(f"🌩️ Discord is away since {moment(status.discord_away, 'f')}")
     if status.waits:
-        lines.append(f"⏳ Waits: {told(status.waits)}")
+        lines.append(f"⏳ Waits: {_text(status.waits)}")
     if status.logins is not None:
         lines.append(f"Started {status.logins[0]} times in 24 hours; Discord allows {status.logins[1]} logins")
     return lines
@@ -214,7 +241,7 @@ def _process(state: ServiceState) -> str:
     if state.pid and state.started_at:
         restarts = f"{state.restarts} restart{'s' * (state.restarts != 1)} by itself"
         return f"{state.pid}, started {moment(state.started_at)}, {restarts}"
-    return "was stopped on purpose" if state.stopped_by_hand else ACTIVITY[state.activity]
+    return "stopped by a person" if state.stopped_by_hand else PROCESS[state.activity]
 
 
 def _source(status: ServiceStatus) -> str:
@@ -229,35 +256,39 @@ def _source(status: ServiceStatus) -> str:
 
 
 def _check(name: str, health: CheckHealth) -> str:
-    seen = f": {escape(health.last.seen, 120)}" if health.last is not None and health.last.seen else ""
+    seen = f": {_text(health.last.seen, 120)}" if health.last is not None and _text(health.last.seen) else ""
     since = f" since {moment(health.since, 'f')}" if health.since is not None else ""
     unasked = health.last is not None and not health.last.known and health.verdict is not Verdict.DOWN
     verdict = Verdict.UNKNOWN if unasked else health.verdict
     if verdict is Verdict.UP and health.last is not None and not health.last.ok:
-        return f"🟠 {escape(name)} fails now, not judged down yet{seen}"
+        return f"🟡 {escape(name)} fails now, not judged down yet{seen}"
     return f"{MARKS[verdict]} {escape(name)} {verdict}{'' if unasked else since}{seen}"
 
 
 def health(statuses: Sequence[ServiceStatus]) -> RenderedMessage:
-    """`/health`: what the checks just saw."""
-    bad = [status for status in statuses if any(_fails(check) for _, check in status.checks)]
+    """`/health`: the state of each service after its checks have just run, and what these saw."""
     lines = []
     for status in statuses:
-        lines.append(f"**{escape(status.service)}** {in_words(status)}")
-        lines += [f"　{_seen(name, check)}" for name, check in status.checks] or ["　no checks configured"]
-    content = "Every check passes." if not bad else f"Checks fail on {', '.join(escape(s.service) for s in bad)}."
-    return RenderedMessage(content, "Health", fit(lines, DESCRIPTION), RED if bad else GREEN)
+        words = [in_words(status.health), *(shown(each) for each in status.health.next)]
+        lines.append(f"{sign(status.health)} **{escape(status.service)}** {' · '.join(words)}")
+        stopped = status.health.state is HealthState.STOPPED
+        lines += [f"　{_seen(name, check, stopped=stopped)}" for name, check in status.checks] or [
+            "　no checks configured"
+        ]
+    content = f"{common_sign(statuses)} {bad_sentence(statuses) or good_sentence(statuses)}"
+    return RenderedMessage(content, "Health", fit(lines, DESCRIPTION), colour_of(status.health for status in statuses))
 
 
-def _fails(check: CheckHealth) -> bool:
-    return check.last is not None and check.last.known and not check.last.ok
-
-
-def _seen(name: str, check: CheckHealth) -> str:
+def _seen(name: str, check: CheckHealth, *, stopped: bool) -> str:
     if check.last is None:
-        return f"⚪ {escape(name)}: not looked at yet"
+        return f"⚪ {escape(name)}: {'not judged while stopped' if stopped else 'has not run yet'}"
     sign = "⚪" if not check.last.known else "🟢" if check.last.ok else "🔴"
-    return f"{sign} {escape(name)}: {escape(check.last.seen, 150)} ({duration(check.last.took)})"
+    return f"{sign} {escape(name)}: {_text(check.last.seen, 150)} ({duration(check.last.took)})"
+
+
+def _text(text: str | Message, most: int = 300) -> str:
+    """Text of earlier versions, or a message."""
+    return told(text, most) if isinstance(text, str) else shown(text, most)
 
 
 def against_advice(against: str | None) -> str:

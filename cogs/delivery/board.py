@@ -18,10 +18,9 @@ from cogs.delivery.channel import AwayError, ClosedError, GoneError, NotOursErro
 from cogs.delivery.delivery_loop import DeliveryLoop, DeliveryPace, OnProblem
 from cogs.delivery.message_builder import host_of
 from cogs.delivery.rate_budget import WritePriority
-from opsbot.core.model import Board, NotificationKind
+from opsbot.core.model import Board
 from opsbot.engine import Engine
 from opsbot.engine.status import Overview
-from opsbot.store import boards, outbox
 
 log = logging.getLogger(__name__)
 
@@ -78,14 +77,14 @@ class StatusBoard(DeliveryLoop):
 
     async def _look_after(self) -> float | None:
         ours = None
-        for known in await self._engine.store.read(boards.boards):
+        for known in await self._engine.board.known():
             if known.channel == self._channel.id and self._engine.config.discord.board:
                 ours = known
             else:
                 await self._take_away(known)
         if not self._engine.config.discord.board:
             return None
-        if await self._alarms():
+        if await self._engine.board.alert_waiting():
             return ALARM_SECONDS
         seen = await self._engine.standings.overview()
         self._figures = steady(seen.gauges, self._figures)
@@ -96,16 +95,8 @@ class StatusBoard(DeliveryLoop):
             return await self._keep_true(ours, ours.message, seen, digest)
         except (GoneError, NotOursError) as error:
             log.info("the board was deleted or belongs to another bot; posting it again: %s", error)
-            await self._engine.store.write(boards.forget, ours.channel)
+            await self._engine.board.forget(ours.channel)
             return 0.0
-
-    async def _alarms(self) -> bool:
-        """Whether a message that notifies people is waiting.
-
-        Timeline entries come last in the outbox.
-        """
-        first = await self._engine.store.read(outbox.pending, self._engine.clock(), 1)
-        return any(notice.kind is not NotificationKind.TIMELINE for notice in first)
 
     def _shown(self, seen: Overview, changed: datetime) -> RenderedMessage:
         guild = self._engine.config.discord.guild_id
@@ -116,14 +107,14 @@ class StatusBoard(DeliveryLoop):
     # Posting
 
     async def _post(self, ours: Board | None, seen: Overview, digest: str) -> float:
-        store, now = self._engine.store, self._engine.clock()
+        now = self._engine.clock()
         found, is_pinned = await self._find(ours)
         ours = ours or Board(self._channel.id, now, now, now)
         if found is not None:
             # It shows the state at the time of sending.
-            await store.write(boards.keep, replace(ours, message=found, pinned=is_pinned, shown=""))
+            await self._engine.board.keep(replace(ours, message=found, pinned=is_pinned, shown=""))
             return 0.0
-        await store.write(boards.keep, ours)
+        await self._engine.board.keep(ours)
         nonce = f"board{ours.tried_at.timestamp():.6f}"[:25]
         try:
             message = await self._channel.send(
@@ -133,9 +124,8 @@ class StatusBoard(DeliveryLoop):
             log.exception("Discord rejects the board")
             return self._pace.closed
         self._changed = None
-        await store.write(
-            boards.keep, replace(ours, message=message, shown=digest, changed_at=now, edited_at=self._engine.clock())
-        )
+        posted = replace(ours, message=message, shown=digest, changed_at=now, edited_at=self._engine.clock())
+        await self._engine.board.keep(posted)
         return 0.0
 
     async def _find(self, ours: Board | None) -> tuple[int | None, bool]:
@@ -169,13 +159,13 @@ class StatusBoard(DeliveryLoop):
         if left > 0:
             return min(left, self._pace.look, WAITING_SECONDS)
         tried = replace(ours, edited_at=now)
-        await self._engine.store.write(boards.keep, tried)
+        await self._engine.board.keep(tried)
         shown = self._shown(seen, self._changed)
         try:
             await self._channel.edit(message, shown, WritePriority.TAIL)
         except RefusedMessageError:
             log.exception("Discord rejects an edit of the board")
-        await self._engine.store.write(boards.keep, replace(tried, shown=digest, changed_at=self._changed))
+        await self._engine.board.keep(replace(tried, shown=digest, changed_at=self._changed))
         self._changed = None
         return None
 
@@ -195,7 +185,7 @@ class StatusBoard(DeliveryLoop):
             log.warning("the board is not pinned, grant Pin Messages in the ops channel: %s", error)
             return ours
         done = replace(ours, pinned=True)
-        await self._engine.store.write(boards.keep, done)
+        await self._engine.board.keep(done)
         return done
 
     async def _take_away(self, old: Board) -> None:
@@ -208,4 +198,4 @@ class StatusBoard(DeliveryLoop):
                 await self._channel.delete(message, where=old.channel)
             except (ClosedError, RefusedMessageError) as error:
                 log.warning("the board in channel %d was not deleted: %s", old.channel, error)
-        await self._engine.store.write(boards.forget, old.channel)
+        await self._engine.board.forget(old.channel)

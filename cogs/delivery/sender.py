@@ -98,6 +98,8 @@ class Sender(DeliveryLoop):
             notices = await self._engine.store.read(outbox.pending, self._engine.clock())
         except (AwayError, ClosedError) as error:
             return await self._failed(None, error)
+        if not notices and not self._closed:
+            self._reached()  # connected, and nothing waits
         self._idle, sent = self._pace.look if not settling else min(self._pace.look, SETTLING_SECONDS), False
         full: set[int | None] = set()
         for notice in notices:
@@ -118,9 +120,7 @@ class Sender(DeliveryLoop):
                 continue
             except (AwayError, ClosedError) as error:
                 return await self._failed(notice, error)
-            if self._away or self._closed:
-                self._away = self._closed = False
-                self._reachable_since = self._engine.clock()
+            self._reached()
             if self._failures or not sent:
                 self._failures, sent = 0, True
                 self._on_problem("channel", "")
@@ -128,6 +128,12 @@ class Sender(DeliveryLoop):
             if notice.kind is NotificationKind.TIMELINE:
                 return 0.0  # entries yield to a new alert
         return 0.0 if sent else None
+
+    def _reached(self) -> None:
+        """What comes from now on and is late is not late because of Discord."""
+        if self._away or self._closed:
+            self._away = self._closed = False
+            self._reachable_since = self._engine.clock()
 
     async def _failed(self, notice: Notification | None, error: AwayError | ClosedError) -> float:
         key = notice.key if notice is not None else "digest"
@@ -285,5 +291,5 @@ class Sender(DeliveryLoop):
         elif self._closed:
             why = "the channel was not writable"
         elif self._away or notice.at < self._reachable_since or notice.tries:
-            why = "Discord was away"
+            why = "Discord was unavailable"
         return late((now - notice.at).total_seconds(), why)

@@ -13,6 +13,7 @@ import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, cast
 
 import aiohttp
@@ -36,7 +37,16 @@ FILL_DELAYS = (0.5, 1, 2, 4, 8, 15, 30, 60, 120)
 NO_MENTIONS = discord.AllowedMentions.none()
 CONNECTION = (aiohttp.ClientError, OSError, TimeoutError)
 
-Work = Callable[[Actor], Awaitable[RenderedMessage]]
+
+@dataclass(frozen=True, slots=True)
+class Interim:
+    """An answer that is true for now, and the one that replaces it once the outcome is known."""
+
+    shown: RenderedMessage
+    outcome: Callable[[], Awaitable[RenderedMessage]]
+
+
+Work = Callable[[Actor], Awaitable[RenderedMessage | Interim]]
 
 
 async def acknowledge(interaction: discord.Interaction, *, private: bool, update: bool = False) -> bool:
@@ -95,6 +105,10 @@ async def respond(
     await rush.give_way()
     try:
         shown = await work(actor)
+        if isinstance(shown, Interim):
+            await rush.give_way()
+            await fill(interaction, shown.shown, public=public)
+            shown = await shown.outcome()
     except Exception:
         # Boundary of every command and button: the user gets a number, the log the traceback under that number.
         number = secrets.token_hex(3)

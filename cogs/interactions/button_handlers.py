@@ -12,6 +12,7 @@ from functools import partial
 
 import discord
 
+from cogs._restart import restarted
 from cogs.cards.log_cards import logs
 from cogs.cards.rendered import Button, RenderedMessage, refusal, say
 from cogs.cards.status_cards import against_advice
@@ -19,7 +20,7 @@ from cogs.cards.text import code, escape, moment
 from cogs.delivery.live_tails import LiveTails
 from cogs.deploy import begun
 from cogs.interactions.acknowledge_form import ask_why
-from cogs.interactions.answer import respond
+from cogs.interactions.answer import Interim, respond
 from cogs.interactions.arguments import Clicks, bot_of
 from opsbot.core.access import Action, Actor
 from opsbot.core.deployment import Deployment, DeploymentKind, RefusalReason, Refused, Release, previous_good
@@ -32,7 +33,7 @@ CONFIRM = timedelta(seconds=60)
 LOG_LINES = 50
 HOUR = timedelta(hours=1)
 
-Press = Callable[[Engine, Actor, str, str], Awaitable[RenderedMessage]]
+Press = Callable[[Engine, Actor, str, str], Awaitable[RenderedMessage | Interim]]
 
 
 async def _nothing(engine: Engine, actor: Actor, action: Action, service: str, text: str) -> RenderedMessage:
@@ -46,7 +47,7 @@ async def _logs(engine: Engine, actor: Actor, service: str, _: str) -> RenderedM
     return refusal(lines) if isinstance(lines, Refused) else logs(service, lines)
 
 
-async def _restart(clicks: Clicks, engine: Engine, actor: Actor, service: str, ident: str) -> RenderedMessage:
+async def _restart(clicks: Clicks, engine: Engine, actor: Actor, service: str, ident: str) -> RenderedMessage | Interim:
     refused = await engine.door.admit(actor, Action.RESTART, service, "button")
     if refused:
         return refusal(refused)
@@ -64,7 +65,7 @@ async def _restart(clicks: Clicks, engine: Engine, actor: Actor, service: str, i
     if isinstance(state, Refused):
         clicks.failed(f"restart:{service}")
         return refusal(state)
-    return say(f"{escape(service)} was restarted, pid {state.pid}.{against_advice(against)}")
+    return restarted(engine, actor, service, state, "was restarted", against_advice(against))
 
 
 async def _silence(engine: Engine, actor: Actor, service: str, _: str) -> RenderedMessage:
@@ -231,7 +232,7 @@ async def press(engine: Engine, interaction: discord.Interaction, action: str, s
         return
     stands_for, deed = presses[action]
 
-    async def work(actor: Actor) -> RenderedMessage:
+    async def work(actor: Actor) -> RenderedMessage | Interim:
         return await deed(engine, actor, service, ident)
 
     await respond(interaction, stands_for, work, service=service, update=action in ANSWERS)

@@ -26,8 +26,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; its exit code."""
     args = _parsed(argv)
     module = import_module("opsbot.cli.own" if args.verb in _OWN else "opsbot.cli.ask")
+    run = getattr(module, args.verb if args.verb in _OWN else "run")
     try:
-        code = int(getattr(module, args.verb)(args))
+        code = int(run(args))
         sys.stdout.flush()
     except BrokenPipeError:
         # Whoever read the output has seen enough (`| head`). Nothing more can be written, not even at exit.

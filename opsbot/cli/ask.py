@@ -1,26 +1,34 @@
-"""The verbs that ask the daemon, and those of them that can answer without one."""
+"""The verbs that ask the daemon, and those of them that can answer without one.
 
-import argparse
+Most ask one endpoint and print what it answers: they are declared in `VERBS`. The others have a function each.
+"""
+
 import json
 import re
 import select
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from opsbot.cli import show as cli_show
+from opsbot.cli import FAILED, FINE, REFUSED, USAGE, show
 from opsbot.cli.client import AnswerError, Client, DaemonUnreachableError
 from opsbot.cli.config_location import ConfigLocation, UsageError, locate
+from opsbot.cli.show import Screen
 from opsbot.cli.terminal import Paint, plain, terminal_width, to_stderr, wants_colour
 from opsbot.cli.wait import Progress, seen_to, wait
+from opsbot.control import endpoints
+from opsbot.control.endpoints import Endpoint
+from opsbot.control.shapes import NotifyReply, Restarted, Status, UpdateReply, encode
 
 if TYPE_CHECKING:
-    from opsbot.cli.offline import LastKnown
-    from opsbot.control.shapes import DeploymentReply, StateReply
+    from argparse import Namespace
 
-FINE, UNHEALTHY, USAGE, NO_ANSWER, REFUSED = 0, 1, 2, 3, 4
-FAILED = UNHEALTHY
+    from opsbot.core.deployment import Deployment
+
+T = TypeVar("T")
 
 _CODES = {
     "unknown-service": USAGE,
@@ -34,9 +42,6 @@ _CODES = {
     "http": FAILED,
     "already-live": FINE,
 }
-LONG = 600.0
-"""Seconds for what the daemon answers only once it is done: a restart, checks, a slow remote."""
-
 OFFLINE = "the daemon is not running; this is what it last knew"
 BY_FILE = "the daemon is not running; this is what the configuration says"
 
@@ -49,7 +54,7 @@ def code_of(error: AnswerError) -> int:
 class CliSession:
     """One run of a verb: where to ask, and how to print."""
 
-    def __init__(self, args: argparse.Namespace) -> None:
+    def __init__(self, args: "Namespace") -> None:
         """Find the daemon.
 
         Raises:
@@ -58,161 +63,155 @@ class CliSession:
         self.args = args
         self.place: ConfigLocation = locate(args)
         self.client = Client(self.place.socket)
-        self.paint = Paint(on=wants_colour(sys.stdout) and not args.json)
+
+    def screen(self) -> Screen:
+        """How lines are shown here and now."""
+        return Screen(Paint(on=wants_colour(sys.stdout) and not self.args.json), self.now(), terminal_width())
 
     def now(self) -> datetime:
         """The time ages are counted to."""
         return datetime.now(UTC)
 
-    def lines(self, lines: list[str]) -> None:
-        """Print lines."""
-        # A write a line: unbuffered (PYTHONUNBUFFERED), a large one that the reader cuts short tells nobody.
-        sys.stdout.writelines(f"{line}\n" for line in lines)
-
     def json(self, value: object) -> None:
         """Print JSON. ASCII only: it holds untrusted text, and terminals obey some letters beyond it."""
-        sys.stdout.write(json.dumps(value, indent=2) + "\n")
+        sys.stdout.write(json.dumps(encode(value), indent=2) + "\n")
 
-    def show(self, value: Any, lines: Callable[[], list[str]]) -> None:
+    def print(self, value: T, lines: Callable[[T, Screen], list[str]]) -> None:
         """Print it as was asked for."""
         if self.args.json:
             self.json(value)
-        else:
-            self.lines(lines())
+            return
+        # A write a line: unbuffered (PYTHONUNBUFFERED), a large one that the reader cuts short tells nobody.
+        sys.stdout.writelines(f"{line}\n" for line in lines(value, self.screen()))
 
-    def or_last_known(self, ask: Callable[[], Any], offline: "Callable[[LastKnown], Any]", word: str = OFFLINE) -> Any:
-        """What the daemon answers; where none does, what the store and the host tell, and a word that it is so."""
+    def options(self, endpoint: Endpoint[Any]) -> dict[str, object]:
+        """The parameters of an endpoint, from the verb's options of the same names."""
+        given = vars(self.args)
+        return {name: given[name] for name in endpoint.parameters if given.get(name) is not None}
+
+    def ask(self, endpoint: Endpoint[T], offline: str = "") -> T:
+        """What the daemon answers to the verb's options.
+
+        offline: where no daemon answers, what the store and the host tell is said to be so by these words. Without
+        them NoAnswerError is raised.
+        """
         try:
-            return ask()
+            return self.client.ask(endpoint, **self.options(endpoint))
         except DaemonUnreachableError as error:
-            if self.place.config is None:
+            if not offline:
                 raise
-            from opsbot.cli.offline import LastKnown, NotAllowedError, UnreadableError  # noqa: PLC0415 - the way that starts slower
-
-            try:
-                found = offline(LastKnown(self.place.config))
-            except UnreadableError as unreadable:
-                raise DaemonUnreachableError(f"{error}, and what it last knew cannot be told: {unreadable}") from error
-            except NotAllowedError as refusal:
-                raise AnswerError("no-rank", str(refusal)) from error
-            to_stderr(word)
+            found = self.last_known(endpoint, error)
+            to_stderr(offline)
             return found
 
+    def last_known(self, endpoint: Endpoint[T], failure: DaemonUnreachableError) -> T:
+        """What the store and the host tell; where they do not, `failure` is raised."""
+        if self.place.config is None:
+            raise failure
+        from opsbot.cli.offline import LastKnown, NotAllowedError, UnreadableError  # noqa: PLC0415 - the way that starts slower
 
-# Looking
+        try:
+            return LastKnown(self.place.config).answer(endpoint, self.options(endpoint))
+        except UnreadableError as error:
+            raise DaemonUnreachableError(f"{failure}, and what it last knew cannot be told: {error}") from failure
+        except NotAllowedError as refusal:
+            raise AnswerError("no-rank", str(refusal)) from failure
 
 
-def status(args: argparse.Namespace) -> int:
-    """`opsbot status`."""
+@dataclass(frozen=True, slots=True)
+class CliVerb(Generic[T]):
+    """A verb that asks once and prints the answer. is_fine: whether the exit code is 0.
+
+    offline: see `CliSession.ask`.
+    """
+
+    endpoint: Endpoint[T]
+    lines: Callable[[T, Screen], list[str]]
+    is_fine: Callable[[T], bool] = lambda _: True
+    offline: str = ""
+
+    def run(self, session: CliSession) -> int:
+        """The exit code."""
+        answer = session.ask(self.endpoint, self.offline)
+        session.print(answer, self.lines)
+        return FINE if self.is_fine(answer) else FAILED
+
+
+def _passes(reply: Status) -> bool:
+    return reply.healthy and all(check.ok is not False for one in reply.services for check in one.checks)
+
+
+def _restarted(reply: Restarted, _: Screen) -> list[str]:
+    state = f"{reply.state.activity}, pid {reply.state.pid}" if reply.state.pid else str(reply.state.activity)
+    if reply.verified is False:
+        return [f"{plain(reply.service)} restarted, but verification failed: {plain(reply.seen)} (now {state})"]
+    return [f"{plain(reply.service)} restarted: {state}" + (f"; {plain(reply.seen)}" if reply.seen else "")]
+
+
+def _is_up(reply: Restarted) -> bool:
+    return reply.verified is not False and reply.state.activity in {"running", "starting"}
+
+
+def _tried(reply: NotifyReply, _: Screen) -> list[str]:
+    words = "took the message" if reply.ok else f"did not take it: {plain(reply.failure)}"
+    return [f"{plain(reply.notifier)} {words}{' (it may have arrived all the same)' if reply.doubt else ''}"]
+
+
+VERBS: Mapping[str, CliVerb[Any]] = {
+    "status": CliVerb(endpoints.STATUS, show.status, attrgetter("healthy"), OFFLINE),
+    "health": CliVerb(endpoints.HEALTH, show.health, _passes),
+    "history": CliVerb(endpoints.HISTORY, show.history, offline=OFFLINE),
+    "incidents": CliVerb(
+        endpoints.INCIDENTS, show.incidents, lambda reply: all(one.closed_at for one in reply.incidents), OFFLINE
+    ),
+    "why": CliVerb(endpoints.WHY, show.why, offline=OFFLINE),
+    "audit": CliVerb(endpoints.AUDIT, show.audit, offline=OFFLINE),
+    "windows": CliVerb(endpoints.WINDOWS, show.windows, offline=BY_FILE),
+    "notify": CliVerb(endpoints.NOTIFY, _tried, attrgetter("ok")),
+    "restart": CliVerb(endpoints.RESTART, _restarted, _is_up),
+    "hold": CliVerb(endpoints.HOLD, lambda one, _: [f"{plain(one.service)} is held: no deploys until `opsbot resume`"]),
+    "resume": CliVerb(
+        endpoints.RESUME,
+        lambda one, _: [f"{plain(one.service)} {'is resumed' if one.was_held else 'was neither held nor silenced'}"],
+    ),
+    "ack": CliVerb(
+        endpoints.ACK,
+        lambda one, _: [f"{plain(one.service)}: incident {one.value.incident} is yours: no reminders, no escalation"],
+    ),
+    "silence": CliVerb(
+        endpoints.SILENCE, lambda one, _: [f"{plain(one.service)} is silenced until {show.stamp(one.until)} UTC"]
+    ),
+}
+
+
+def run(args: "Namespace") -> int:
+    """Run a verb; its exit code."""
     session = CliSession(args)
-    reply = session.or_last_known(
-        lambda: session.client.ask("GET", "status", service=args.service), lambda known: known.status(args.service)
-    )
-    session.show(reply, lambda: cli_show.status(reply, session.paint, session.now(), terminal_width()))
-    return FINE if reply["healthy"] else UNHEALTHY
+    if args.verb in VERBS:
+        return VERBS[args.verb].run(session)
+    if args.verb in _FOLLOWED:
+        return _see_through(session, session.ask(_FOLLOWED[args.verb]))
+    return _OTHERS[args.verb](session)
 
 
-def health(args: argparse.Namespace) -> int:
-    """`opsbot health`."""
-    session = CliSession(args)
-    reply = session.client.ask("POST", "health", timeout=LONG, service=args.service)
-    session.show(reply, lambda: cli_show.health(reply, session.paint, session.now()))
-    failing = any(check["ok"] is False for one in reply["services"] for check in one["checks"])
-    return FINE if reply["healthy"] and not failing else UNHEALTHY
-
-
-def history(args: argparse.Namespace) -> int:
-    """`opsbot history`."""
-    session = CliSession(args)
-    reply = session.or_last_known(
-        lambda: session.client.ask("GET", "history", service=args.service, limit=int(args.limit)),
-        lambda known: known.history(args.service, int(args.limit)),
-    )
-    session.show(reply, lambda: cli_show.history(reply, session.paint, session.now(), terminal_width()))
-    return FINE
-
-
-def incidents(args: argparse.Namespace) -> int:
-    """`opsbot incidents`."""
-    session = CliSession(args)
-    asked = {"service": args.service, "open": "true" if args.open else None, "limit": int(args.limit)}
-    reply = session.or_last_known(
-        lambda: session.client.ask("GET", "incidents", **asked),
-        lambda known: known.incidents(args.service, int(args.limit), still_open=args.open),
-    )
-    session.show(reply, lambda: cli_show.incidents(reply, session.paint, session.now()))
-    return UNHEALTHY if any(one["closed_at"] is None for one in reply["incidents"]) else FINE
-
-
-def why(args: argparse.Namespace) -> int:
-    """`opsbot why`."""
-    session = CliSession(args)
-    reply = session.or_last_known(
-        lambda: session.client.ask("GET", "why", timeout=60.0, service=args.service),
-        lambda known: known.why(args.service),
-    )
-    session.show(reply, lambda: cli_show.why(reply, session.paint))
-    return FINE
-
-
-def audit(args: argparse.Namespace) -> int:
-    """`opsbot audit`."""
-    session = CliSession(args)
-    reply = session.or_last_known(
-        lambda: session.client.ask("GET", "audit", service=args.service, member=args.member, limit=int(args.limit)),
-        lambda known: known.audit(args.service, args.member, int(args.limit)),
-    )
-    session.show(reply, lambda: cli_show.audit(reply, session.paint))
-    return FINE
-
-
-def notify(args: argparse.Namespace) -> int:
-    """`opsbot notify`."""
-    session = CliSession(args)
-    reply = session.client.ask("POST", "notify", timeout=LONG, notifier=args.notifier)
-    words = "took the message" if reply["ok"] else f"did not take it: {plain(reply['failure'])}"
-    doubt = " (it may have arrived all the same)" if reply["doubt"] else ""
-    session.show(reply, lambda: [f"{plain(reply['notifier'])} {words}{doubt}"])
-    return FINE if reply["ok"] else FAILED
-
-
-def windows(args: argparse.Namespace) -> int:
-    """`opsbot windows`."""
-    session = CliSession(args)
-    reply = session.or_last_known(lambda: session.client.ask("GET", "windows"), lambda known: known.windows(), BY_FILE)
-    session.show(reply, lambda: cli_show.windows(reply, session.now()))
-    return FINE
-
-
-def logs(args: argparse.Namespace) -> int:
-    """`opsbot logs`."""
-    session = CliSession(args)
-    asked = {
-        "service": args.service,
-        "lines": int(args.lines),
-        "since": args.since,
-        "level": args.level,
-        "grep": args.grep,
-        "this_run": args.this_run or None,
-    }
-    if args.follow:
-        return _follow_logs(session, asked)
-    reply = session.or_last_known(
-        lambda: session.client.ask("GET", "logs", timeout=60.0, **asked), lambda known: known.logs(asked)
-    )
-    session.show(reply, lambda: [cli_show.log_line(line, session.paint) for line in reply["lines"]])
-    if not reply["lines"] and not args.json:
+def _logs(session: CliSession) -> int:
+    if session.args.follow:
+        return _follow_logs(session)
+    reply = session.ask(endpoints.LOGS, OFFLINE)
+    session.print(reply, show.logs)
+    if not reply.lines and not session.args.json:
         to_stderr("opsbot: no line fits")
     return FINE
 
 
-def _follow_logs(session: CliSession, asked: dict[str, object]) -> int:
+def _follow_logs(session: CliSession) -> int:
     pattern = re.compile(session.args.grep, re.IGNORECASE) if session.args.grep else None
-    for line in session.client.follow("logs/follow", when_quiet=_still_read, **asked):
-        if pattern is not None and not pattern.search(line["text"]):
+    endpoint = endpoints.LOGS_FOLLOW
+    paint = session.screen().paint
+    for line in session.client.follow(endpoint, when_quiet=_still_read, **session.options(endpoint)):
+        if pattern is not None and not pattern.search(line.text):
             continue
-        text = json.dumps(line) if session.args.json else cli_show.log_line(line, session.paint)
-        sys.stdout.write(text + "\n")
+        sys.stdout.write((json.dumps(encode(line)) if session.args.json else show.log_line(line, paint)) + "\n")
         sys.stdout.flush()
     raise DaemonUnreachableError(f"the daemon at {session.client.path} went away")
 
@@ -229,166 +228,88 @@ def _still_read() -> None:
         raise BrokenPipeError
 
 
-def monitor(args: argparse.Namespace) -> int:
-    """`opsbot monitor`."""
-    session = CliSession(args)
-    if args.json or args.once or not sys.stdout.isatty():
-        snapshot = session.or_last_known(lambda: session.client.ask("GET", "monitor"), lambda known: known.snapshot())
-        if args.json:
+def _monitor(session: CliSession) -> int:
+    if session.args.json or session.args.once or not sys.stdout.isatty():
+        snapshot = session.ask(endpoints.MONITOR, OFFLINE)
+        if session.args.json:
             session.json(snapshot)
         else:
             from opsbot.cli.monitor import print_once  # noqa: PLC0415 - rich is slow to load
 
             print_once(snapshot)
-        return FINE if snapshot["healthy"] else UNHEALTHY
+        return FINE if snapshot.healthy else FAILED
     from opsbot.cli.monitor import watch  # noqa: PLC0415 - likewise
 
-    return watch(session.client, lambda: _last_known_snapshot(session), session.now)
+    gone = DaemonUnreachableError(f"the daemon does not answer at {session.client.path}")
+    return watch(session.client, lambda: session.last_known(endpoints.MONITOR, gone), session.now)
 
 
-def _last_known_snapshot(session: CliSession) -> Any:
-    if session.place.config is None:
-        raise DaemonUnreachableError(f"the daemon does not answer at {session.client.path}")
-    from opsbot.cli.offline import LastKnown, UnreadableError  # noqa: PLC0415 - the way that starts slower
-
-    try:
-        return LastKnown(session.place.config).snapshot()
-    except UnreadableError as error:
-        raise DaemonUnreachableError(f"the daemon does not answer at {session.client.path}; {error}") from error
-
-
-# Doing
-
-
-def restart(args: argparse.Namespace) -> int:
-    """`opsbot restart`."""
-    session = CliSession(args)
-    reply = session.client.ask("POST", "restart", timeout=LONG, service=args.service)
-    state: StateReply = reply["state"]
-    pid = f", pid {state['pid']}" if state["pid"] else ""
-    session.show(reply, lambda: [f"{plain(reply['service'])} restarted: {state['activity']}{pid}"])
-    return FINE if state["activity"] in {"running", "starting"} else FAILED
-
-
-def deploy(args: argparse.Namespace) -> int:
-    """`opsbot deploy`."""
-    session = CliSession(args)
-    begun = session.client.ask("POST", "deploy", timeout=LONG, service=args.service, ref=args.ref, reason=args.reason)
-    return _see_through(session, begun)
-
-
-def now(args: argparse.Namespace) -> int:
-    """`opsbot now`."""
-    session = CliSession(args)
-    return _see_through(session, session.client.ask("POST", "now", service=args.service))
-
-
-def rollback(args: argparse.Namespace) -> int:
-    """`opsbot rollback`."""
-    session = CliSession(args)
-    begun = session.client.ask(
-        "POST", "rollback", timeout=LONG, service=args.service, release=args.release, reason=args.reason
-    )
-    return _see_through(session, begun)
-
-
-def _see_through(session: CliSession, begun: "DeploymentReply") -> int:
+def _see_through(session: CliSession, begun: "Deployment") -> int:
     """Follow a deployment to its end, unless told not to wait."""
     if session.args.no_wait:
-        session.show(begun, lambda: [cli_show.deployment_title(begun)])
+        session.print(begun, lambda one, _: [show.deployment_title(one)])
         return FINE
     # With --json the result alone belongs on the standard output.
     out = sys.stderr if session.args.json else sys.stdout
     progress = Progress(out, Paint(on=wants_colour(out)), session.now)
     try:
-        end = wait(session.client.follow_deployment(begun["id"]), progress)
+        end = wait(session.client.follow_deployment(begun.id), progress)
     except KeyboardInterrupt:
         out.write("\n")
-        to_stderr(f"deployment {begun['id']} goes on without you; `opsbot history` tells how it ended")
+        to_stderr(f"deployment {begun.id} goes on without you; `opsbot history` tells how it ended")
         raise
     except DaemonUnreachableError as error:
-        text = f"{error} while deployment {begun['id']} was under way; its next start finishes or undoes it"
+        text = f"{error} while deployment {begun.id} was under way; its next start finishes or undoes it"
         raise DaemonUnreachableError(text) from error
     if session.args.json:
         session.json(end)
-    return FINE if end["ok"] else FAILED
+    return FINE if end.ok else FAILED
 
 
-def update(args: argparse.Namespace) -> int:
-    """`opsbot update`."""
-    session = CliSession(args)
-    names = args.services
+def _update(session: CliSession) -> int:
+    names = session.args.services
     if not names:
-        standing = session.client.ask("GET", "status")["services"]
-        names = [one["service"] for one in standing if one["source"] is not None]
+        names = [one.service for one in session.client.ask(endpoints.STATUS).services if one.source is not None]
         if not names:
             raise UsageError("no service has a source to update from")
     worst, found = FINE, []
     for name in names:
         try:
-            reply = session.client.ask("POST", "update", timeout=LONG, service=name)
+            reply = session.client.ask(endpoints.UPDATE, service=name)
         except AnswerError as error:
             to_stderr(plain(str(error)))
             worst = max(worst, code_of(error))
             continue
+        code, reply = _updated(session, reply)
         found.append(reply)
-        worst = max(worst, _updated(session, reply))
-    if args.json:
+        worst = max(worst, code)
+    if session.args.json:
         session.json(found)
     return worst
 
 
-def _updated(session: CliSession, reply: Any) -> int:
-    begun: DeploymentReply | None = reply["deployment"]
-    if begun is None or session.args.no_wait:
+def _updated(session: CliSession, reply: UpdateReply) -> tuple[int, UpdateReply]:
+    """The exit code, and the answer with how its deployment ended."""
+    if reply.deployment is None or session.args.no_wait:
         if not session.args.json:
-            session.lines([f"{plain(reply['service'])}: {plain(reply['text']).removeprefix(reply['service'] + ': ')}"])
-        return {"failed": FAILED, "noted": REFUSED, "waiting": REFUSED}.get(reply["outcome"], FINE)
+            print(f"{plain(reply.service)}: {plain(reply.text).removeprefix(reply.service + ': ')}")
+        return {"failed": FAILED, "noted": REFUSED, "waiting": REFUSED}.get(reply.outcome, FINE), reply
     out = sys.stderr if session.args.json else sys.stdout
-    end = wait(session.client.follow_deployment(begun["id"]), Progress(out, Paint(on=wants_colour(out)), session.now))
-    reply["deployment"] = end
-    return FINE if end["ok"] else FAILED
+    progress = Progress(out, Paint(on=wants_colour(out)), session.now)
+    end = wait(session.client.follow_deployment(reply.deployment.id), progress)
+    return FINE if end.ok else FAILED, replace(reply, deployment=end)
 
 
-def hold(args: argparse.Namespace) -> int:
-    """`opsbot hold`."""
-    session = CliSession(args)
-    reply = session.client.ask("POST", "hold", service=args.service, reason=args.reason)
-    session.show(reply, lambda: [f"{plain(reply['service'])} is held: no deploys until `opsbot resume`"])
-    return FINE
+def _reload(session: CliSession) -> int:
+    reply = seen_to(session.client, session.ask(endpoints.RELOAD).wish)
+    session.print(reply, lambda one, _: [plain(one.text), *(f"  {plain(line)}" for line in one.lines)])
+    return FINE if reply.ok else FAILED
 
 
-def resume(args: argparse.Namespace) -> int:
-    """`opsbot resume`."""
-    session = CliSession(args)
-    reply = session.client.ask("POST", "resume", service=args.service, reason=args.reason)
-    words = "is resumed" if reply["was_held"] else "was neither held nor silenced"
-    session.show(reply, lambda: [f"{plain(reply['service'])} {words}"])
-    return FINE
-
-
-def ack(args: argparse.Namespace) -> int:
-    """`opsbot ack`."""
-    session = CliSession(args)
-    reply = session.client.ask("POST", "ack", service=args.service, reason=args.reason)
-    text = f"{plain(reply['service'])}: incident {reply['incident']} is yours: no reminders, no escalation"
-    session.show(reply, lambda: [text])
-    return FINE
-
-
-def silence(args: argparse.Namespace) -> int:
-    """`opsbot silence`."""
-    session = CliSession(args)
-    values = {"service": args.service, "for": args.length, "reason": args.reason}
-    reply = session.client.ask("POST", "silence", **values)
-    session.show(reply, lambda: [f"{plain(reply['service'])} is silenced until {cli_show.stamp(reply['until'])} UTC"])
-    return FINE
-
-
-def reload(args: argparse.Namespace) -> int:
-    """`opsbot reload`."""
-    session = CliSession(args)
-    wish: int = session.client.ask("POST", "reload")["wish"]
-    reply = seen_to(session.client, wish)
-    session.show(reply, lambda: [plain(reply["text"]), *(f"  {plain(line)}" for line in reply["lines"])])
-    return FINE if reply["ok"] else FAILED
+_FOLLOWED: "Mapping[str, Endpoint[Deployment]]" = {
+    "deploy": endpoints.DEPLOY,
+    "now": endpoints.NOW,
+    "rollback": endpoints.ROLLBACK,
+}
+"""Verbs that begin a deployment, and wait for its end."""
+_OTHERS = {"logs": _logs, "monitor": _monitor, "update": _update, "reload": _reload}

@@ -8,10 +8,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 
+from opsbot.control.endpoints import DEPLOYMENT_FOLLOW, PING, Endpoint
+from opsbot.control.shapes import decode
 from opsbot.control.unix_path import reachable
+from opsbot.core.deployment import Deployment
+
+T = TypeVar("T")
 
 CONNECT_SECONDS = 5.0
 STREAM_SECONDS = 30.0
@@ -67,18 +72,19 @@ class Client:
 
     @contextmanager
     def _request(
-        self, method: str, route: str, values: Mapping[str, object], timeout: float
+        self, endpoint: Endpoint[Any], values: Mapping[str, object], timeout: float
     ) -> Iterator[http.client.HTTPResponse]:
-        given = {name: value for name, value in values.items() if value is not None}
+        route = "/v1/" + endpoint.path.format_map(values)
+        given = {name: value for name, value in values.items() if f"{{{name}}}" not in endpoint.path}
         headers = {"Content-Type": "application/json", "Connection": "close"}
         if os.geteuid() == 0 and os.environ.get("SUDO_USER"):
             headers["X-Sudo-User"] = os.environ["SUDO_USER"].encode("ascii", "replace").decode()
-        body = json.dumps(given).encode() if method == "POST" else None
+        body = json.dumps(given).encode() if endpoint.method == "POST" else None
         query = "?" + urlencode({name: str(value) for name, value in given.items()}) if given and body is None else ""
         connection = _Connection(self.path, timeout)
         try:
             try:
-                connection.request(method, route + query, body, headers)
+                connection.request(endpoint.method, route + query, body, headers)
                 response = connection.getresponse()
             except (OSError, http.client.HTTPException) as error:
                 raise self._no_answer(error) from error
@@ -96,17 +102,26 @@ class Client:
             raise AnswerError(str(refused.get("why", "http")), str(refused.get("text", f"HTTP {response.status}")))
         return value
 
-    def ask(self, method: str, route: str, *, timeout: float = 30.0, **values: object) -> Any:
-        """One question, one answer. `timeout`: seconds of silence before the daemon counts as not answering."""
-        with self._request(method, f"/v1/{route}", values, timeout) as response:
-            return self._read(response)
+    def _decoded(self, endpoint: Endpoint[T], value: Any) -> T:
+        try:
+            return decode(endpoint.answer, value)
+        except (TypeError, ValueError, AttributeError) as error:
+            text = f"the daemon at {self.path} answers as another version of opsbot does; restart it to upgrade it"
+            raise AnswerError("error", text) from error
 
-    def follow(self, route: str, *, when_quiet: Callable[[], None] = lambda: None, **values: object) -> Iterator[Any]:
+    def ask(self, endpoint: Endpoint[T], **values: object) -> T:
+        """One question, one answer."""
+        with self._request(endpoint, values, endpoint.seconds) as response:
+            return self._decoded(endpoint, self._read(response))
+
+    def follow(
+        self, endpoint: Endpoint[T], *, when_quiet: Callable[[], None] = lambda: None, **values: object
+    ) -> Iterator[T]:
         """A stream's values, until its end. An end that is not the stream's own raises NoAnswerError.
 
         when_quiet: called every few seconds while nothing comes.
         """
-        with self._request("GET", f"/v1/{route}", values, STREAM_SECONDS) as response:
+        with self._request(endpoint, values, STREAM_SECONDS) as response:
             if response.status != _OK:
                 self._read(response)
             while True:
@@ -125,22 +140,22 @@ class Client:
                     raise self._no_answer(error) from error
                 if isinstance(value, dict) and "why" in value and "text" in value:
                     raise AnswerError(str(value["why"]), str(value["text"]))
-                yield value
+                yield self._decoded(endpoint, value)
 
     def follow_deployment(
         self, number: int, *, patience: float = 20.0, sleep: Callable[[float], None] = time.sleep
-    ) -> Iterator[Any]:
+    ) -> Iterator[Deployment]:
         """A deployment at each change until it is finished; a daemon that is gone is waited for, `patience` seconds."""
         gone: float | None = None
-        revision: Any = None
+        last: Deployment | None = None
         while True:
             try:
-                for value in self.follow(f"deployments/{number}/follow"):
+                for value in self.follow(DEPLOYMENT_FOLLOW, number=number):
                     gone = None
-                    if value != revision:
-                        revision = value
+                    if value != last:
+                        last = value
                         yield value
-                    if value["finished"]:
+                    if value.finished:
                         return
                 failure = DaemonUnreachableError(f"the daemon at {self.path} went away")
             except DaemonUnreachableError as error:
@@ -170,7 +185,7 @@ def find(state: Path | None) -> Path:
     except OSError:
         pass  # the state directory may not be entered: the runtime directory may
     try:
-        found = cast("dict[str, object]", Client(_SYSTEM_SOCKET).ask("GET", "ping", timeout=CONNECT_SECONDS))
+        found = Client(_SYSTEM_SOCKET).ask(PING)
     except (DaemonUnreachableError, AnswerError):
         return own
-    return _SYSTEM_SOCKET if found.get("state_directory") == str(state) else own
+    return _SYSTEM_SOCKET if found.state_directory == str(state) else own

@@ -6,18 +6,18 @@ import json
 import os
 import shlex
 import sys
+from operator import attrgetter
 from pathlib import Path
-from typing import TypedDict
 
+from opsbot.cli import FAILED, FINE, USAGE
 from opsbot.cli.client import find
-from opsbot.cli.config_location import config_path
 from opsbot.cli.invite import invite_link
+from opsbot.cli.own import loaded
 from opsbot.cli.terminal import Cell, Paint, fit, plain, table, terminal_width, wants_colour, width
 from opsbot.config import Config, Scope
-from opsbot.config_file import ConfigError, load
+from opsbot.control.codec import Codec, JsonForm
 from opsbot.doctor import Area, Finding, Outcome, Report, examine
 
-FINE, SICK, USAGE = 0, 1, 2
 CREDENTIALS = "credentials/opsbot.service"
 """Path of the running unit's LoadCredential= files below /run or the user's runtime directory (systemd.exec(5))."""
 _TITLES = {
@@ -39,32 +39,20 @@ _MARKS = {
 _NAME_MOST = 44
 
 
-class FindingReply(TypedDict):
-    """One finding in JSON.
-
-    service: null if it concerns none. mend: the fix, "" if none is needed.
-    """
-
-    area: str
-    service: str | None
-    name: str
-    outcome: str
-    seen: str
-    mend: str
-
-
-class ReportReply(TypedDict):
-    """The report in JSON.
-
-    mend_first: positions in `findings`, in the order of fixing.
-    """
-
-    healthy: bool
-    user: str
-    failed: int
-    warnings: int
-    findings: list[FindingReply]
-    mend_first: list[int]
+_codec = Codec(
+    {
+        Finding: JsonForm(keys={"fix": "mend"}, added={"service": lambda one: one.service or None}),
+        Report: JsonForm(
+            added={
+                "healthy": attrgetter("healthy"),
+                "failed": lambda report: report.count(Outcome.FAILED),
+                "warnings": lambda report: report.count(Outcome.WARNING),
+                "mend_first": lambda report: [report.findings.index(one) for one in report.to_fix],
+            }
+        ),
+    }
+)
+"""docs/cli.md describes the report as JSON. mend_first: positions in `findings`, in the order of fixing."""
 
 
 def credentials(config: Config) -> Path:
@@ -76,51 +64,24 @@ def credentials(config: Config) -> Path:
 
 def doctor(args: argparse.Namespace) -> int:
     """`opsbot doctor`."""
-    path = config_path(args)
-    try:
-        config = load(path)
-    except ConfigError as error:
-        for line in str(error).splitlines():
-            print(plain(line), file=sys.stderr)
+    config = loaded(args)
+    if config is None:
         return USAGE
     handed_over = credentials(config)
     if "CREDENTIALS_DIRECTORY" not in os.environ and os.access(handed_over, os.R_OK | os.X_OK):
         os.environ["CREDENTIALS_DIRECTORY"] = str(handed_over)
-    command = f"opsbot doctor -c {shlex.quote(str(path.absolute()))}"
+    command = f"opsbot doctor -c {shlex.quote(str(config.path.absolute()))}"
     report = asyncio.run(_examine(config, command))
     if args.json:
-        print(json.dumps(reply(report), indent=2, ensure_ascii=False))
+        print(json.dumps(_codec.encode(report), indent=2, ensure_ascii=False))
     else:
         print("\n".join(lines(report, Paint(on=wants_colour(sys.stdout)), terminal_width())))
-    return FINE if report.healthy else SICK
+    return FINE if report.healthy else FAILED
 
 
 async def _examine(config: Config, command: str) -> Report:
     control = await asyncio.to_thread(find, config.state.directory)
     return await examine(config, control, invite_link, command)
-
-
-def reply(report: Report) -> ReportReply:
-    """Convert the report to JSON as described in docs/cli.md."""
-    findings = list(report.findings)
-    return {
-        "healthy": report.healthy,
-        "user": report.user,
-        "failed": report.count(Outcome.FAILED),
-        "warnings": report.count(Outcome.WARNING),
-        "findings": [
-            {
-                "area": one.area.value,
-                "service": one.service or None,
-                "name": one.name,
-                "outcome": one.outcome.value,
-                "seen": one.seen,
-                "mend": one.fix,
-            }
-            for one in findings
-        ],
-        "mend_first": [next(at for at, one in enumerate(findings) if one is each) for each in report.to_fix],
-    }
 
 
 def lines(report: Report, paint: Paint, columns: int) -> list[str]:

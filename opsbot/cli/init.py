@@ -18,12 +18,24 @@ from typing import Any, TextIO
 
 from opsbot.cli.init_text import Answers, config_text
 from opsbot.cli.invite import application_of, invite_link
-from opsbot.config import CheckKind, ManagerKind, Secret, SecretMissingError
-from opsbot.config_file import check_text, kinds, names, places
+from opsbot.config import (
+    Check,
+    CheckKind,
+    Discord,
+    ManagerKind,
+    Secret,
+    SecretMissingError,
+    Service,
+    Source,
+    StateConfig,
+)
+from opsbot.config_file import check_text, names, places
 from opsbot.config_file.kinds import Kind, WrongError
 from opsbot.config_file.leaks import secrets_in
+from opsbot.config_file.names import SERVICE_NAME
 from opsbot.config_file.rules import too_long_for_socket
-from opsbot.config_file.service_keys import SERVICE_NAME
+from opsbot.config_file.schema import table_for
+from opsbot.core.access import Ranks
 
 FINE, WRONG = 0, 2
 _MODE = 0o640
@@ -163,16 +175,16 @@ def _questions(talk: _Dialogue) -> Answers:
     admin = talk.ask("Admins: ids of roles or users, separated by spaces (right-click yourself > Copy User ID)", admins)
     talk.show("\nThe first service. More of them, and everything else, can be added to the file later.")
     repository = talk.ask(
-        "Git repository to deploy from (- for none: monitoring only)", _unless_none(places.repository()), "-"
+        "Git repository to deploy from (- for none: monitoring only)", _unless_none(_kind(Source, "repository")), "-"
     )
     name = talk.ask("Its name", _service_name, _name_from(repository))
-    branch = talk.ask("Branch", names.branch().read, "main") if repository else "main"
+    branch = talk.ask("Branch", _kind(Source, "branch").read, "main") if repository else "main"
     example = f"/srv/{name}"
     directory = talk.ask("Folder for its releases", places.directory(example).read, example) if repository else None
-    manager = talk.ask("Service manager: process (opsbot itself) or systemd", kinds.choice(ManagerKind).read, "process")
+    manager = talk.ask("Service manager: process (opsbot itself) or systemd", _kind(Service, "manager").read, "process")
     unit, command, working_directory = "", (), "."
     if manager is ManagerKind.SYSTEMD:
-        unit = talk.ask("Its unit", names.unit().read, f"{name}.service")
+        unit = talk.ask("Its unit", _kind(Service, "unit").read, f"{name}.service")
     else:
         command = talk.ask("Start command, such as node index.js", _command)
         if repository:
@@ -195,7 +207,7 @@ def _questions(talk: _Dialogue) -> Answers:
         "-",
     )
     talk.show("\nopsbot itself.")
-    state = talk.ask("Folder for its database and logs", _state, "/var/lib/opsbot")
+    state = talk.ask("Folder for its database and logs", _state, str(StateConfig().directory))
     return Answers(
         token=token,
         guild=guild,
@@ -221,10 +233,15 @@ def _yes_or_no(answer: str) -> bool:
     return answer.lower() in {"y", "yes"}
 
 
+def _kind(of: type, key: str) -> Kind:
+    """What a key of the file accepts."""
+    return table_for(of).key(key).kind
+
+
 def _secret_place(answer: str) -> Secret:
     if answer.startswith("/") or _CREDENTIAL.fullmatch(answer):
-        return Secret(file=names.secret_file("/etc/opsbot/discord-token").read(answer))
-    return Secret(env=names.variable("OPSBOT_DISCORD_TOKEN").read(answer))
+        return Secret(file=_kind(Discord, "token_file").read(answer))
+    return Secret(env=_kind(Discord, "token_env").read(answer))
 
 
 def _snowflake(what: str) -> Callable[[str], int]:
@@ -234,7 +251,7 @@ def _snowflake(what: str) -> Callable[[str], int]:
 
 def _holders(answer: str) -> frozenset[str]:
     words = re.split(r"[\s,]+", answer.strip(" ,"))
-    found: frozenset[str] = names.holders().read(words)
+    found: frozenset[str] = _kind(Ranks, "admin").read(words)
     return found
 
 
@@ -261,7 +278,7 @@ def _command(answer: str) -> tuple[str, ...]:
         raise WrongError(f"the quotes do not match ({error})") from error
     if any(word in {"&&", "||", "|", ";", ">", "<", "&"} for word in words):
         raise WrongError("commands run without a shell; enter one command with its arguments, or a script")
-    command: tuple[str, ...] = kinds.command('["node", "index.js"]').read(words)
+    command: tuple[str, ...] = _kind(Service, "command").read(words)
     return command
 
 
@@ -273,12 +290,12 @@ def _health(answer: str) -> tuple[CheckKind, str | int] | None:
     if answer == "-":
         return None
     if answer.isascii() and answer.isdigit():
-        return CheckKind.TCP, int(places.port().read(int(answer)))
-    return CheckKind.HTTP, str(places.http_url("http://127.0.0.1:3003/health").read(answer))
+        return CheckKind.TCP, int(_kind(Check, "port").read(int(answer)))
+    return CheckKind.HTTP, str(_kind(Check, "url").read(answer))
 
 
 def _state(answer: str) -> Path:
-    directory: Path = places.directory("/var/lib/opsbot").read(answer)
+    directory: Path = _kind(StateConfig, "directory").read(answer)
     if said := too_long_for_socket(directory):
         raise WrongError(said)
     return directory

@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from opsbot.cli.ask import FAILED, FINE, USAGE
+from opsbot.cli import FAILED, FINE, USAGE
 from opsbot.cli.config_location import config_path
 from opsbot.cli.talk import Talk, report_kept, right_person
 from opsbot.cli.terminal import plain

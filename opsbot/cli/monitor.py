@@ -12,8 +12,9 @@ import sys
 import termios
 import threading
 import tty
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from rich.console import Console, Group, RenderableType
@@ -22,14 +23,16 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from opsbot.cli import FAILED, FINE
 from opsbot.cli import show as cli_show
 from opsbot.cli.client import AnswerError, Client, DaemonUnreachableError
-from opsbot.cli.show import ago, colour_of, step_mark, when
+from opsbot.cli.show import colour_of, step_mark
 from opsbot.cli.terminal import plain
-from opsbot.control.shapes import CheckReply, DeploymentReply, NoticeReply, ServiceReply, Snapshot
-from opsbot.formatting import duration, size
+from opsbot.control.endpoints import MONITOR_FOLLOW
+from opsbot.control.shapes import CheckReply, NoticeReply, ServiceReply, Snapshot
+from opsbot.core.deployment import Deployment
+from opsbot.formatting import duration, since, size
 
-FINE, UNHEALTHY, NO_ANSWER = 0, 1, 3
 RETRY_SECONDS = 2.0
 PIPED = 132
 """Columns where the output is no terminal."""
@@ -46,6 +49,11 @@ _KINDS = {"incident": "trouble", "recovered": "over", "call": "HUMAN", "source":
 def words(text: str, style: str = "") -> Text:
     """Text from anywhere, harmless, on one line."""
     return Text(plain(text), style=style, no_wrap=True, overflow="ellipsis")
+
+
+def _line(*parts: Text | str | tuple[str, str]) -> Text:
+    """These texts one after the other, each with its colour, on one line."""
+    return Text.assemble(*parts, no_wrap=True, overflow="ellipsis")
 
 
 def _percent(part: float, whole: float) -> float:
@@ -69,62 +77,51 @@ def _gauge(name: str, percent: float, said: str, *, bar: bool) -> Text:
 
 
 def _host(snapshot: Snapshot, columns: int) -> RenderableType:
-    host = snapshot["host"]
+    host = snapshot.host.figures
     wide = columns >= NARROW
     gauges = []
-    if host["cpu"] is not None:
-        gauges.append(_gauge("cpu", host["cpu"], f"{host['cpu']:.0f} %", bar=wide))
-    if host["memory_total"] is not None and host["memory_available"] is not None:
-        used = host["memory_total"] - host["memory_available"]
-        said = f"{size(used)} of {size(host['memory_total'])}"
-        gauges.append(_gauge("memory", _percent(used, host["memory_total"]), said, bar=wide))
-    for disk in host["disks"]:
+    if host.cpu is not None:
+        gauges.append(_gauge("cpu", host.cpu, f"{host.cpu:.0f} %", bar=wide))
+    if host.memory_total is not None and host.memory_available is not None:
+        used = host.memory_total - host.memory_available
+        said = f"{size(used)} of {size(host.memory_total)}"
+        gauges.append(_gauge("memory", _percent(used, host.memory_total), said, bar=wide))
+    for disk in host.disks:
         # As df reckons, and the board: what is root's alone is neither used nor free.
-        percent = _percent(disk["used"], disk["used"] + disk["free"])
-        said = f"{percent:.0f} %, {size(disk['free'])} free"
-        gauges.append(
-            _gauge(
-                "disk" if len(host["disks"]) == 1 else plain(disk["path"]),
-                percent,
-                said,
-                bar=wide,
-            )
-        )
-    load = " ".join(f"{one:.2f}" for one in host["load"])
-    busy = _percent(host["load"][0], host["cores"]) if host["load"] else 0.0
-    gauges.append(_gauge("load", busy, load, bar=False))
-    line = Text(no_wrap=True, overflow="ellipsis")
-    for at, gauge in enumerate(gauges):
-        line.append_text(Text("   " if at else ""))
-        line.append_text(gauge)
-    return line
+        percent = _percent(disk.used, disk.used + disk.free)
+        said = f"{percent:.0f} %, {size(disk.free)} free"
+        name = "disk" if len(host.disks) == 1 else plain(str(disk.path))
+        gauges.append(_gauge(name, percent, said, bar=wide))
+    load = " ".join(f"{one:.2f}" for one in host.load)
+    gauges.append(_gauge("load", _percent(host.load[0], host.cores), load, bar=False))
+    return _line(gauges[0], *(part for gauge in gauges[1:] for part in ("   ", gauge)))
 
 
 def _head(snapshot: Snapshot, now: datetime, trouble: str) -> RenderableType:
-    name = words(snapshot["host"]["name"], "bold")
-    daemon, gateway = snapshot["daemon"], snapshot["gateway"]
+    name = words(snapshot.host.name, "bold")
+    daemon, gateway = snapshot.daemon, snapshot.gateway
     parts: list[Text | str | tuple[str, str]] = [("opsbot", "bold cyan"), " on ", name, "  "]
     if trouble:
         parts.append((plain(trouble), "bold red"))
     elif daemon is None:
         parts.append(("the daemon is not running; this is what it last knew", "bold red"))
     else:
-        parts.append((f"up {cli_show.age(daemon['since'], now)}, pid {daemon['pid']}  ", "dim"))
+        parts.append((f"up {cli_show.age(daemon.since, now)}, pid {daemon.pid}  ", "dim"))
         if gateway is None:
             parts.append(("Discord: not asked", "dim"))
-        elif gateway["connected"]:
-            latency = "" if gateway["latency"] is None else f" {gateway['latency'] * 1000:.0f} ms"
+        elif gateway.connected:
+            latency = "" if gateway.latency is None else f" {gateway.latency * 1000:.0f} ms"
             parts.append((f"Discord ●{latency}", "green"))
         else:
-            since = "" if gateway["since"] is None else f" for {cli_show.age(gateway['since'], now)}"
-            parts.append((f"Discord away{since}", "bold red"))
-        if gateway is not None and gateway["waiting"]:
-            parts.append((f"  {gateway['waiting']} notices wait", "yellow"))
-    left = Text.assemble(*parts, no_wrap=True, overflow="ellipsis")
+            length = "" if gateway.since is None else f" for {cli_show.age(gateway.since, now)}"
+            parts.append((f"Discord away{length}", "bold red"))
+        if gateway is not None and gateway.waiting:
+            parts.append((f"  {gateway.waiting} notices wait", "yellow"))
+    left = _line(*parts)
     row = Table.grid(expand=True, padding=(0, 2, 0, 0), pad_edge=False)
     row.add_column(ratio=1, no_wrap=True)
     row.add_column(justify="right", no_wrap=True)
-    row.add_row(left, Text(f"{when(snapshot['at']):%H:%M:%S} UTC", style="dim"))
+    row.add_row(left, Text(f"{snapshot.at:%H:%M:%S} UTC", style="dim"))
     return row
 
 
@@ -132,7 +129,6 @@ def _services(snapshot: Snapshot, now: datetime, columns: int) -> RenderableType
     wide = columns >= NARROW
     table = Table(box=None, expand=True, padding=(0, 1), pad_edge=False, header_style="bold dim")
     table.add_column("SERVICE", no_wrap=True, overflow="ellipsis", max_width=28)
-    table.add_column("HEALTH", no_wrap=True)
     table.add_column("STATE", no_wrap=True)
     table.add_column("UP", no_wrap=True, justify="right")
     if wide:
@@ -140,20 +136,17 @@ def _services(snapshot: Snapshot, now: datetime, columns: int) -> RenderableType
     table.add_column("CPU", no_wrap=True, justify="right")
     table.add_column("MEMORY", no_wrap=True, justify="right")
     table.add_column("RELEASE", no_wrap=True, overflow="ellipsis", ratio=1)
-    for one in snapshot["services"]:
-        state = one["state"]
-        running = state["started_at"] is not None and state["activity"] == "running"
-        up = duration(max(now - when(state["started_at"] or snapshot["at"]), timedelta(0))) if running else "-"
+    for one in snapshot.services:
+        state = one.state
         cells: list[Text] = [
-            words(one["service"], "bold"),
-            Text(one["verdict"], style=colour_of(one["verdict"]) or "default"),
-            Text(state["activity"], style=colour_of(state["activity"]) or "default"),
-            Text(up),
+            words(one.service, "bold"),
+            Text(plain(one.health.text), style=colour_of(one.health.state) or "default"),
+            Text(cli_show.uptime(state, now)),
         ]
         if wide:
-            cells.append(Text(str(state["pid"] or "-"), style="dim"))
-        cells.append(Text("-" if one["cpu"] is None else f"{one['cpu']:.1f} %"))
-        cells.append(Text("-" if one["memory"] is None else size(one["memory"])))
+            cells.append(Text(str(state.pid or "-"), style="dim"))
+        cells.append(Text("-" if one.cpu is None else f"{one.cpu:.1f} %"))
+        cells.append(Text("-" if one.memory is None else size(one.memory)))
         cells.append(words(cli_show.release_words(one) or "-"))
         table.add_row(*cells)
     return table
@@ -161,20 +154,17 @@ def _services(snapshot: Snapshot, now: datetime, columns: int) -> RenderableType
 
 def _remarks(snapshot: Snapshot, now: datetime) -> list[Text]:
     """What is out of the ordinary, but for the checks, which have a table, and the deploys, which have lines."""
-    found = []
-    for one in snapshot["services"]:
-        quiet: ServiceReply = {**one, "checks": [], "deploying": None}
-        for said, colour in cli_show.notes(quiet, now, 400):
-            found.append(
-                Text.assemble((plain(one["service"]), "bold"), "  ", (said, colour), no_wrap=True, overflow="ellipsis")
-            )
-    return found
+    return [
+        _line((plain(one.service), "bold"), "  ", note)
+        for one in snapshot.services
+        for note in cli_show.notes(replace(one, checks=(), deploying=None), now, 400)
+    ]
 
 
 def _checks(snapshot: Snapshot, now: datetime, room: int) -> tuple[RenderableType, int]:
     """The checks, those in trouble first, in so many lines; and how many are not shown."""
-    rows: list[tuple[ServiceReply, CheckReply]] = [(one, c) for one in snapshot["services"] for c in one["checks"]]
-    rows.sort(key=lambda row: {"down": 0, "unknown": 2, "up": 3}[row[1]["verdict"]] if row[1]["ok"] is not False else 0)
+    rows: list[tuple[ServiceReply, CheckReply]] = [(one, c) for one in snapshot.services for c in one.checks]
+    rows.sort(key=lambda row: {"down": 0, "unknown": 2, "up": 3}[row[1].verdict] if row[1].ok is not False else 0)
     shown = rows if len(rows) <= room else rows[: max(room - 1, 0)]
     table = Table.grid(expand=True, padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True, overflow="ellipsis", max_width=22)
@@ -183,70 +173,54 @@ def _checks(snapshot: Snapshot, now: datetime, room: int) -> tuple[RenderableTyp
     table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
     table.add_column(no_wrap=True, justify="right")
     for one, check in shown:
-        verdict = Text(check["verdict"], style=colour_of(check["verdict"]))
-        colour = "red" if check["ok"] is False else ""
-        at = "not yet" if check["at"] is None else ago(check["at"], now)
+        verdict = Text(check.verdict, style=colour_of(check.verdict))
+        colour = "red" if check.ok is False else ""
+        at = "not yet" if check.at is None else since(check.at, now)
         table.add_row(
-            words(one["service"]),
-            words(check["name"], "bold"),
+            words(one.service),
+            words(check.name, "bold"),
             verdict,
-            words(check["seen"], colour),
+            words(check.seen, colour),
             Text(at, style="dim"),
         )
     return table, len(rows) - len(shown)
 
 
-def _deploys(deployments: list[DeploymentReply], now: datetime, room: int) -> list[Text]:
+def _deploys(deployments: Sequence[Deployment], now: datetime, room: int) -> list[Text]:
     lines: list[Text] = []
     for one in deployments:
         lines.append(_deploy(one, now))
-        if not one["finished"]:
+        if not one.finished:
             lines.append(_phases(one, now))
     return lines[:room]
 
 
-def _deploy(one: DeploymentReply, now: datetime) -> Text:
-    colour = "cyan" if not one["finished"] else colour_of(one["phase"])
-    age = ago(one["finished_at"], now) if one["finished_at"] else f"{cli_show.took(one, now)}…"
-    said = [(f"#{one['id']:<4}", "dim"), (f"{one['phase']:<10}", colour), (f"{age:>12}  ", "dim")]
-    note = f"  {plain(one['note'])}" if one["note"] and not one["ok"] and one["finished"] else ""
-    return Text.assemble(
-        *said,
-        (plain(one["service"]), "bold"),
-        f"  {cli_show.commits_words(one) or one['kind']}",
-        (f"  {plain(one['by']['name'])}", "dim"),
-        (note, colour),
-        no_wrap=True,
-        overflow="ellipsis",
-    )
+def _deploy(one: Deployment, now: datetime) -> Text:
+    colour = "cyan" if not one.finished else colour_of(one.phase)
+    age = since(one.finished_at, now) if one.finished_at else f"{cli_show.took(one, now)}…"
+    said = [(f"#{one.id:<4}", "dim"), (f"{one.phase:<10}", colour), (f"{age:>12}  ", "dim")]
+    note = f"  {plain(one.note)}" if one.note and not one.ok and one.finished else ""
+    what, who = f"  {cli_show.commits_words(one) or one.kind}", f"  {plain(one.actor.name)}"
+    return _line(*said, (plain(one.service), "bold"), what, (who, "dim"), (note, colour))
 
 
-def _phases(one: DeploymentReply, now: datetime) -> Text:
+def _phases(one: Deployment, now: datetime) -> Text:
     line = Text("     ", no_wrap=True, overflow="ellipsis")
-    for step in one["steps"]:
+    for step in one.steps:
         mark, colour = step_mark(step)
-        end = when(step["ended_at"]) if step["ended_at"] else now
-        line.append(f" {mark} {plain(step['name'])} ", style=colour)
-        line.append(duration(max(end - when(step["started_at"]), timedelta(0))), style="dim")
+        end = step.ended_at or now
+        line.append(f" {mark} {plain(step.name)} ", style=colour)
+        line.append(duration(max(end - step.started_at, timedelta(0))), style="dim")
     return line
 
 
-def _alerts(alerts: list[NoticeReply], now: datetime, room: int) -> list[Text]:
+def _alerts(alerts: Sequence[NoticeReply], now: datetime, room: int) -> list[Text]:
     lines = []
     for one in alerts[:room]:
-        colour = {"incident": "red", "call": "bold red", "recovered": "green"}.get(one["kind"], "yellow")
-        waits = "" if one["told_at"] else "  (Discord not told yet)"
-        lines.append(
-            Text.assemble(
-                (f"{ago(one['at'], now):>12}  ", "dim"),
-                (f"{_KINDS.get(one['kind'], one['kind']):<8}", colour),
-                (plain(one["service"]), "bold"),
-                f"  {plain(one['text'])}",
-                (waits, "yellow"),
-                no_wrap=True,
-                overflow="ellipsis",
-            )
-        )
+        colour = {"incident": "red", "call": "bold red", "recovered": "green"}.get(one.kind, "yellow")
+        waits = "" if one.told_at else "  (Discord not told yet)"
+        head = (f"{since(one.at, now):>12}  ", "dim"), (f"{_KINDS.get(one.kind, one.kind):<8}", colour)
+        lines.append(_line(*head, (plain(one.service), "bold"), f"  {plain(one.text)}", (waits, "yellow")))
     return lines
 
 
@@ -258,14 +232,14 @@ def _section(title: str, body: RenderableType, more: int = 0) -> RenderableType:
 def draw(snapshot: Snapshot, now: datetime, columns: int, rows: int | None, trouble: str = "") -> RenderableType:
     """The dashboard in so many columns and rows; None: as many rows as it takes. `trouble`: why it is not fresh."""
     remarks = _remarks(snapshot, now)
-    checks = sum(len(one["checks"]) for one in snapshot["services"])
+    checks = sum(len(one.checks) for one in snapshot.services)
     # The head has two lines, each of the four sections its title, the services their column heads.
-    fixed = 2 + 4 + 1 + len(snapshot["services"])
+    fixed = 2 + 4 + 1 + len(snapshot.services)
     left = 10_000 if rows is None else max(rows - fixed, 3)
     room_remarks = min(len(remarks), max(left // 4, 1)) if remarks else 0
     left -= room_remarks
-    wanted_deploys = len(_deploys(snapshot["deployments"], now, left)) or 1
-    wanted_alerts = len(snapshot["alerts"]) or 1
+    wanted_deploys = len(_deploys(snapshot.deployments, now, left)) or 1
+    wanted_alerts = len(snapshot.alerts) or 1
     room_deploys = min(wanted_deploys, max(left // 4, 2))
     room_alerts = min(wanted_alerts, max(left // 4, 2))
     room_checks = max(min(checks, left - room_deploys - room_alerts), 1)
@@ -281,15 +255,15 @@ def draw(snapshot: Snapshot, now: datetime, columns: int, rows: int | None, trou
         _host(snapshot, columns),
         _section("services", services, len(remarks) - room_remarks),
         _section("checks", table if checks else nothing, more),
-        _section("deploys", Group(*(_deploys(snapshot["deployments"], now, room_deploys) or [nothing]))),
-        _section("alerts", Group(*(_alerts(snapshot["alerts"], now, room_alerts) or [nothing]))),
+        _section("deploys", Group(*(_deploys(snapshot.deployments, now, room_deploys) or [nothing]))),
+        _section("alerts", Group(*(_alerts(snapshot.alerts, now, room_alerts) or [nothing]))),
     )
 
 
 def print_once(snapshot: Snapshot) -> None:
     """Print the dashboard once, as long as it is."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED)
-    console.print(draw(snapshot, when(snapshot["at"]), console.width, None))
+    console.print(draw(snapshot, snapshot.at, console.width, None))
 
 
 @contextmanager
@@ -332,7 +306,7 @@ class _Source(threading.Thread):
     def run(self) -> None:
         while not self._end.is_set():
             try:
-                for snapshot in self._client.follow("monitor/follow"):
+                for snapshot in self._client.follow(MONITOR_FOLLOW):
                     self.news.put(snapshot)
                     if self._end.is_set():
                         return
@@ -395,4 +369,4 @@ def watch(client: Client, last_known: Callable[[], Snapshot], clock: Callable[[]
         pass
     finally:
         source.stop()
-    return FINE if snapshot["healthy"] else UNHEALTHY
+    return FINE if snapshot.healthy else FAILED

@@ -9,47 +9,50 @@ import logging
 import os
 import socket
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from opsbot.cli.config_location import UsageError
 from opsbot.config import Config, ManagerKind, Service
 from opsbot.config_file import ConfigError, load
-from opsbot.control import replies
-from opsbot.control.fields import LINES, BadInputError, Fields
+from opsbot.control import endpoints, replies
+from opsbot.control.endpoints import Endpoint
+from opsbot.control.fields import BadInputError, Fields
 from opsbot.control.shapes import (
     Audit,
     History,
+    HostReply,
     Incidents,
     Logs,
-    NoticeReply,
     Snapshot,
     Status,
     WhyReply,
     WindowsReply,
 )
-from opsbot.control.snapshot import ALERTS, DEPLOYMENTS, troubles
-from opsbot.core.health import CheckHealth, overall
-from opsbot.core.model import Dependent, Notification
+from opsbot.control.snapshot import recent
+from opsbot.core.model import Dependent
 from opsbot.core.subjects import is_host
 from opsbot.core.windows import maintenance
-from opsbot.engine.status import ServiceStatus
+from opsbot.engine.status import ServiceStatus, service_status
 from opsbot.host.figures import host_figures
-from opsbot.host.processes import service_figures
+from opsbot.host.processes import ServiceMeter
 from opsbot.redaction import Redactor
 from opsbot.services import run_record
 from opsbot.services.log_reader import read
 from opsbot.services.port import Activity, LogLine, LogQuery, ManagerError, ServiceState
 from opsbot.services.systemd import systemctl
-from opsbot.store import StoreError, audit, incident_repository, ledger, open_readonly, outbox
+from opsbot.store import StoreError, audit, boards, incident_repository, ledger, open_readonly
 
 if TYPE_CHECKING:
     from opsbot.services.journal import Journal
+
+
+T = TypeVar("T")
 
 
 class NotAllowedError(Exception):
@@ -73,6 +76,7 @@ class LastKnown:
             self.config: Config = load(config_path)
         except ConfigError as error:
             raise UnreadableError(str(error)) from error
+        self._meter = ServiceMeter()
 
     @contextmanager
     def _store(self) -> Iterator[sqlite3.Connection]:
@@ -84,19 +88,29 @@ class LastKnown:
             text = str(error) if isinstance(error, StoreError) else f"{path}: {error}"
             raise UnreadableError(f"the store cannot be read: {text}") from error
 
-    def one_service(self, service: str | None) -> str:
-        """The service meant, the only one where none is named.
+    def answer(self, endpoint: Endpoint[T], options: Mapping[str, object]) -> T:
+        """What can be told of that; only of some endpoints there is anything.
 
         Raises:
-            UsageError: there is no such service, or several and none is named.
+            UsageError: what was asked cannot be used.
         """
         names = list(self.config.services)
-        if service is None and len(names) == 1:
-            return names[0]
-        if service is None:
-            raise UsageError(f"say which service: {', '.join(names)}")
-        self._names(service)
-        return service
+        answers: dict[Endpoint[Any], Callable[..., Any]] = {
+            endpoints.STATUS: self.status,
+            endpoints.HISTORY: self.history,
+            endpoints.INCIDENTS: self.incidents,
+            endpoints.WHY: self.why,
+            endpoints.LOGS: self.logs,
+            endpoints.AUDIT: self.audit,
+            endpoints.WINDOWS: self.windows,
+            endpoints.MONITOR: self.snapshot,
+        }
+        try:
+            given = endpoint.read(Fields(options, datetime.now(UTC), lambda _: names))
+            found = answers[endpoint](*given)
+            return cast("T", found if isinstance(found, Snapshot) else replace(found, daemon=False))
+        except (BadInputError, ManagerError, OSError) as error:
+            raise UsageError(str(error)) from error
 
     def _names(self, service: str | None) -> list[str]:
         names = list(self.config.services)
@@ -104,16 +118,18 @@ class LastKnown:
             raise UsageError(f"there is no service {service[:64]!r}. There are: {', '.join(names)}.")
         return names if service is None else [service]
 
-    def _state(self, service: str) -> ServiceState:
+    def _state(self, service: str) -> tuple[ServiceState, str]:
+        """As systemd or the supervisor's record has it, and why that cannot be read, "" where it can."""
         configured = self.config.services[service]
         if configured.manager is ManagerKind.SYSTEMD:
             try:
-                return systemctl.look(configured, self.config.systemd.scope, self.config.state.directory / "units.json")
+                remembered = self.config.state.directory / "units.json"
+                return systemctl.look(configured, self.config.systemd.scope, remembered), ""
             except ManagerError as error:
-                return systemctl.unknown(error)
+                return systemctl.unknown(error), str(error)
         record = run_record.load(self.config.state.services / service)
         if record is None:
-            return ServiceState(Activity.STOPPED)
+            return ServiceState(Activity.STOPPED), ""
         process = record.main()
         if process is not None:
             activity = Activity.RUNNING
@@ -121,7 +137,7 @@ class LastKnown:
             activity = Activity.FAILED
         else:
             activity = Activity.FAILED if record.wanted else Activity.STOPPED
-        return ServiceState(
+        state = ServiceState(
             activity,
             pid=process.pid if process else None,
             started_at=record.began,
@@ -129,56 +145,52 @@ class LastKnown:
             exit=record.exit,
             stopped_by_hand=record.by_hand,
         )
+        return state, ""
 
     def _status(self, db: sqlite3.Connection, service: str) -> ServiceStatus:
-        state = self._state(service)
-        kept = incident_repository.healths(db, service)
-        checks = [(c.name, kept.get((service, c.name), CheckHealth())) for c in self.config.services[service].checks]
-        live = ledger.live(db, service)
-        latest = ledger.latest(db, service)
-        source = self.config.services[service].source
-        listed = incident_repository.open_incidents(db)
-        return ServiceStatus(
-            service,
+        (state, error), now = self._state(service), datetime.now(UTC)
+        configured, stored = self.config.services[service], incident_repository.healths(db, service)
+        found, listed = boards.kept(db, service, now), incident_repository.open_incidents(db)
+        status = service_status(
+            configured,
             state,
-            overall([health.verdict for _, health in checks]),
-            tuple(checks),
-            figures=service_figures(state.pid, state.groups, state.started_at) if state.pid else None,
-            live=live,
-            release=next((r for r in ledger.releases(db, service) if live and r.name == live.release), None),
-            deploying=latest if latest is not None and not latest.finished else None,
-            last_deployment=latest,
-            hold=ledger.hold(db, service),
-            silence=incident_repository.silence(db, service, datetime.now(UTC)),
-            incident=listed.get(service),
-            source=incident_repository.source(db, service) if source else None,
-            auto=source.auto if source else False,
+            found,
+            listed,
+            {check: health for (_, check), health in stored.items()},
+            now,
+            manager_error=error,
             because_of=next(
                 (root for root, one in listed.items() if any(_ill(each, service) for each in one.dependents)), ""
             ),
+            is_running=False,
+        )
+        return replace(
+            status,
+            figures=self._meter.figures(state.pid, state.groups, state.started_at),
+            last_deployment=found.latest,
+            source=found.source if configured.source else None,
+            auto=configured.source.auto if configured.source else False,
         )
 
     def status(self, service: str | None) -> Status:
-        """How the services stand."""
+        """The status of the services."""
         names = self._names(service)
         with self._store() as db:
-            return replies.status([self._status(db, name) for name in names], daemon=False)
+            return replies.status([self._status(db, name) for name in names])
 
     def history(self, service: str | None, limit: int) -> History:
         """Deployments and incidents."""
         self._names(service)
         with self._store() as db:
-            return replies.history(
-                ledger.deployments(db, service, limit), incident_repository.incidents(db, service, limit), daemon=False
-            )
+            found = ledger.deployments(db, service, limit), incident_repository.incidents(db, service, limit)
+        return History(*found)
 
-    def incidents(self, service: str | None, limit: int, *, still_open: bool) -> Incidents:
+    def incidents(self, service: str | None, limit: int, still_open: bool) -> Incidents:  # noqa: FBT001
         """Incidents."""
         if service is not None and not is_host(service):
             self._names(service)
         with self._store() as db:
-            found = incident_repository.incidents(db, service, limit, still_open=still_open)
-            return replies.incidents(found, daemon=False)
+            return Incidents(incident_repository.incidents(db, service, limit, still_open=still_open))
 
     def audit(self, service: str | None, member: str | None, limit: int) -> Audit:
         """The audit log, for root and the owner of the store: nobody is there to ask for a rank.
@@ -193,26 +205,13 @@ class LastKnown:
         if os.geteuid() not in {0, owner}:
             raise NotAllowedError("without the daemon only root and the owner of the store may read the audit log")
         with self._store() as db:
-            return replies.audit(audit.entries(db, service, member, limit), daemon=False)
+            return Audit(audit.entries(db, service, member, limit))
 
-    def logs(self, asked: Mapping[str, object]) -> Logs:
-        """Lines a service wrote, from the supervisor's own files or the journal. `asked`: as the socket takes it.
-
-        Raises:
-            UsageError: what was asked cannot be used, or the log cannot be read.
-        """
-        try:
-            given = Fields({name: value for name, value in asked.items() if value is not None})
-            service = self.one_service(given.text("service"))
-            since = given.moment("since", datetime.now(UTC))
-            lines_wanted, this_run = given.number("lines", 50, LINES), given.flag("this_run")
-            query = LogQuery(lines_wanted, since, given.level(), given.grep(), this_run=this_run)
-            lines = self._lines(self.config.services[service], query)
-        except (BadInputError, ManagerError, OSError) as error:
-            raise UsageError(str(error)) from error
-        redact = self._redactor()
-        clean = [replace(line, text=redact(line.text)) for line in lines]
-        return replies.logs(service, clean, daemon=False)
+    def logs(self, service: str, *query: Any) -> Logs:
+        """Lines a service wrote, from the supervisor's own files or the journal."""
+        self._names(service)
+        lines, redact = self._lines(self.config.services[service], LogQuery(*query)), self._redactor()
+        return Logs(service, [replace(line, text=redact(line.text)) for line in lines])
 
     def _lines(self, service: Service, query: LogQuery) -> list[LogLine]:
         if service.manager is ManagerKind.SYSTEMD:
@@ -230,18 +229,18 @@ class LastKnown:
         logging.getLogger("opsbot").addHandler(logging.NullHandler())
         return Redactor(known_secrets(self.config))
 
-    def why(self, service: str | None) -> WhyReply:
+    def why(self, service: str) -> WhyReply:
         """Why a service stands as it does, as far as it was written down."""
         from opsbot.cli.offline_why import why  # noqa: PLC0415 - brings the watcher, for this alone
 
-        name = self.one_service(service)
-        lines = partial(self._lines, self.config.services[name])
+        self._names(service)
+        lines = partial(self._lines, self.config.services[service])
         with self._store() as db:
-            return why(db, name, self._state(name), lines, self._redactor())
+            return why(db, service, self._state(service)[0], lines, self._redactor())
 
     def windows(self) -> WindowsReply:
         """The maintenance windows: the configuration alone tells."""
-        return replies.maintenance(maintenance(self.config.windows, datetime.now(UTC)), daemon=False)
+        return WindowsReply(maintenance(self.config.windows, datetime.now(UTC)))
 
     def snapshot(self) -> Snapshot:
         """All that the dashboard shows."""
@@ -250,25 +249,18 @@ class LastKnown:
         paths = {self.config.state.directory, *(s.source.directory for s in self.config.services.values() if s.source)}
         figures = host_figures([path for path in sorted(paths) if path.exists()])
         with self._store() as db:
-            return {
-                "at": replies.iso(now),
-                "daemon": None,
-                "host": replies.host_reply(figures, self.config.host or socket.gethostname()),
-                "healthy": status["healthy"],
-                "services": status["services"],
-                "deployments": [replies.deployment_reply(one) for one in ledger.deployments(db, None, DEPLOYMENTS)],
-                "alerts": [_alert(db, notice) for notice in troubles(outbox.recent(db, ALERTS * 4))],
-                "gateway": None,
-            }
+            return Snapshot(
+                now,
+                None,
+                HostReply(self.config.host or socket.gethostname(), figures),
+                status.services,
+                *recent(db),
+                None,
+            )
 
 
 def _ill(one: Dependent, service: str) -> bool:
     return one.service == service and one.well_at is None
-
-
-def _alert(db: sqlite3.Connection, notice: Notification) -> NoticeReply:
-    about = notice.subject is not None and notice.kind in {"incident", "recovered", "call"}
-    return replies.notice_reply(notice, incident_repository.incident(db, notice.subject or 0) if about else None)
 
 
 async def _of_units(journal: "Journal", units: Sequence[str], query: LogQuery) -> list[LogLine]:

@@ -66,4 +66,4 @@ def why(
 ) -> WhyReply:
     """Why a service stands as it does, as far as it was written down."""
     gathering = facts(_Book(db), _Looked(state, lines), service, datetime.now(UTC), redact)
-    return replies.why(service, find_root_cause(_at_once(gathering)), daemon=False)
+    return replies.why(find_root_cause(_at_once(gathering)), service)

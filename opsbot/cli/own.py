@@ -10,8 +10,6 @@ from opsbot.cli import FAILED, FINE, USAGE
 from opsbot.cli.config_location import UsageError, config_path
 from opsbot.cli.terminal import plain, to_stderr
 
-_DESCRIBED = frozenset({"cogs"})
-"""discord.py shows the docstrings of commands to users, so these packages keep theirs."""
 _STARTING = ("opsbot.config_file", "opsbot.cli.parser", "argparse", "gettext", "difflib")
 """Packages that the daemon needs only during startup."""
 
@@ -33,22 +31,20 @@ def demo(args: "Namespace") -> int:
 
 def run(args: "Namespace") -> int:
     """`opsbot run`."""
-    config = _loaded(args)
+    config = loaded(args)
     if config is None:
         return USAGE
-    from opsbot.bare_imports import without_docstrings  # noqa: PLC0415 - each verb loads what it needs
-    from opsbot.runtime.memory import lean_imports, unload  # noqa: PLC0415
+    from opsbot.runtime.memory import lean_imports, unload  # noqa: PLC0415 - each verb loads what it needs
 
     unload(*_STARTING)
-    with without_docstrings(but=_DESCRIBED):
-        with lean_imports():
-            from opsbot.daemon.app import run as run_app  # noqa: PLC0415 - an invalid configuration is reported at once
+    with lean_imports():
+        from opsbot.daemon.app import run as run_app  # noqa: PLC0415 - an invalid configuration is reported at once
 
-        _log_to_stderr(logging.INFO)
-        return asyncio.run(run_app(config))
+    _log_to_stderr(logging.INFO)
+    return asyncio.run(run_app(config))
 
 
-def _loaded(args: "Namespace") -> "Config | None":
+def loaded(args: "Namespace") -> "Config | None":
     """Load the configuration; None after printing its problems.
 
     A separate function, so that no frame keeps its imports alive.
@@ -64,7 +60,7 @@ def _loaded(args: "Namespace") -> "Config | None":
 
 def check(args: "Namespace") -> int:
     """`opsbot check`."""
-    config = _loaded(args)
+    config = loaded(args)
     if config is None:
         return USAGE
     print(f"{config.path}: valid; services: {', '.join(config.services)}")

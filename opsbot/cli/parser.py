@@ -199,8 +199,9 @@ def _looking(verbs: _Verbs) -> None:
     every = "one service (default: all)"
     status = verbs.client(
         "status",
-        "show the status of services",
-        "Exit code 1 if one is not healthy. Without a daemon it shows the last known status.",
+        "the state of the services, why, and what happens next",
+        "Exit code 1 when one is down, unstable or stopped, or when its state cannot be known. Without a daemon it "
+        "shows what the daemon last knew, and says so.",
     )
     _service(status, every)
     health = verbs.client("health", "run the checks now and show their results", "Exit code 1 if one fails.")
@@ -254,8 +255,16 @@ def _looking(verbs: _Verbs) -> None:
 
 
 def _doing(verbs: _Verbs) -> None:
-    restart = verbs.client("restart", "restart a service", "Returns once the new process runs.")
+    restart = verbs.client(
+        "restart",
+        "restart a service",
+        "Waits for its checks, up to its verify_timeout, and says what they saw. Exit code 1 when one fails or the "
+        "process does not stay alive.",
+    )
     _service(restart)
+    restart.add_argument(
+        "--no-wait", dest="wait", action="store_false", help="come back once its new process runs, before the checks"
+    )
     deploy = verbs.client(
         "deploy",
         "deploy a branch, tag or commit",
@@ -319,5 +328,5 @@ def _doing(verbs: _Verbs) -> None:
     ack.add_argument("--reason", required=True, metavar="TEXT", help="what you know, or what you will do")
     silence = verbs.client("silence", "silence alerts of a service for a while")
     _service(silence)
-    silence.add_argument("--for", dest="length", metavar="LENGTH", help="how long: 30m, 2h, 1d (default 1h)")
+    silence.add_argument("--for", metavar="LENGTH", help="how long: 30m, 2h, 1d (default 1h)")
     _reason(silence)

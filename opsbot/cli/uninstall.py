@@ -4,7 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
-from opsbot.cli.ask import FAILED, FINE
+from opsbot.cli import FAILED, FINE
 from opsbot.cli.config_location import UsageError, config_path
 from opsbot.cli.talk import Talk, report_kept, right_person
 from opsbot.config import Config, Scope

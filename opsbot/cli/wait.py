@@ -6,12 +6,14 @@ And for a reload, which takes the control socket away for a moment.
 import time
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any, TextIO
+from typing import TextIO
 
 from opsbot.cli import show as cli_show
 from opsbot.cli.client import AnswerError, Client, DaemonUnreachableError
 from opsbot.cli.terminal import Paint, terminal_width
-from opsbot.control.shapes import DeploymentReply
+from opsbot.control.endpoints import RELOADED
+from opsbot.control.shapes import ReloadReply
+from opsbot.core.deployment import Deployment
 
 
 class Progress:
@@ -33,21 +35,21 @@ class Progress:
             self._open_line = False
         self._out.write(text + "\n")
 
-    def show(self, one: DeploymentReply) -> None:
+    def show(self, one: Deployment) -> None:
         """Print what is new."""
         now = self._clock()
         columns = terminal_width()
         if not self._titled:
             self._titled = True
             self._line(self._paint(cli_show.deployment_title(one), "bold"))
-        if one["commits"] and not self._commits:
+        if one.commits and not self._commits:
             self._commits = True
             self._line(f"  {cli_show.commits_words(one)}" + _more(one))
-        steps = one["steps"]
-        while self._ended < len(steps) and steps[self._ended]["ended_at"] is not None:
+        steps = one.steps
+        while self._ended < len(steps) and steps[self._ended].ended_at is not None:
             self._line(cli_show.step_line(steps[self._ended], self._paint, now, columns))
             self._ended += 1
-        if one["finished"]:
+        if one.finished:
             for line in cli_show.outcome(one, self._paint, now):
                 self._line(line)
         elif self._out.isatty() and self._ended < len(steps):
@@ -57,14 +59,14 @@ class Progress:
         self._out.flush()
 
 
-def _more(one: DeploymentReply) -> str:
-    more = one["commits_total"] - 1
+def _more(one: Deployment) -> str:
+    more = one.commits_total - 1
     return f" (and {more} more)" if more > 0 else ""
 
 
-def wait(changes: Iterable[DeploymentReply], progress: Progress) -> DeploymentReply:
+def wait(changes: Iterable[Deployment], progress: Progress) -> Deployment:
     """Show each change until the deployment is finished; its last state."""
-    last: DeploymentReply | None = None
+    last: Deployment | None = None
     for one in changes:
         last = one
         progress.show(one)
@@ -73,8 +75,10 @@ def wait(changes: Iterable[DeploymentReply], progress: Progress) -> DeploymentRe
     return last
 
 
-def seen_to(client: Client, wish: int, *, patience: float = 30.0, sleep: Callable[[float], None] = time.sleep) -> Any:
-    """What came of a reload (`ReloadReply`). The control socket goes and comes with it: it is waited for, so long.
+def seen_to(
+    client: Client, wish: int, *, patience: float = 30.0, sleep: Callable[[float], None] = time.sleep
+) -> ReloadReply:
+    """What came of a reload. The control socket goes and comes with it: it is waited for, so long.
 
     Raises:
         NoAnswerError: the daemon has not been there for `patience` seconds.
@@ -83,16 +87,16 @@ def seen_to(client: Client, wish: int, *, patience: float = 30.0, sleep: Callabl
     gone: float | None = None
     while True:
         try:
-            reply = client.ask("GET", "reload")
+            reply = client.ask(RELOADED)
         except DaemonUnreachableError:
             gone = time.monotonic() if gone is None else gone
             if time.monotonic() - gone > patience:
                 raise
         else:
             gone = None
-            if reply["answered"] >= wish:
+            if reply.answered >= wish:
                 return reply
-            if reply["asked"] < wish:
+            if reply.asked < wish:
                 text = "opsbot was started anew meanwhile, and has read its configuration at that"
                 raise AnswerError("not-ready", text)
         sleep(0.2)

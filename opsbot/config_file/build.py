@@ -4,31 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from opsbot.config import (
-    Alerts,
-    Check,
-    CheckKind,
-    Cleanup,
-    Config,
-    Discord,
-    Drain,
-    HeartbeatConfig,
-    HostChecks,
-    Http,
-    InstallStep,
-    ManagerKind,
-    Notifier,
-    Secret,
-    Service,
-    Source,
-    StateConfig,
-    SystemdConfig,
-)
-from opsbot.config_file.keys import STATE
-from opsbot.core.access import Ranks
-from opsbot.core.health import CheckPolicy
+from opsbot.config import Check, CheckKind, Config, ManagerKind, Secret
+from opsbot.config_file.schema import ROOT, Form, Table, table_for
 from opsbot.core.recovery import RecoveryPolicy
-from opsbot.core.windows import Window
 
 Values = Mapping[str, Any]
 
@@ -38,91 +16,67 @@ PRESENCE_FALL = 10
 
 def build(path: Path, tree: Values) -> Config:
     """The configuration. `tree` has passed every rule."""
-    state = {key.name: STATE.default(key) for key in STATE.keys} | tree.get("state", {})
-    http = {}
-    if "listen" in tree.get("http", {}):
-        host, port = tree["http"]["listen"]
-        http = {"host": host, "port": port}
-    beat = tree.get("heartbeat")
-    top = {key: tree[key] for key in ("host",) if key in tree}
-    return Config(
-        path=path,
-        discord=Discord(**_with_secrets(tree["discord"], "token")),
-        roles=Ranks(**tree["roles"]),
-        state=StateConfig(**state),
-        http=Http(**http),
-        systemd=SystemdConfig(**tree.get("systemd", {})),
-        host_checks=HostChecks(**tree.get("host_checks", {})),
-        alerts=Alerts(**tree.get("alerts", {})),
-        services={name: _service(name, values) for name, values in tree["services"].items()},
-        windows=tuple(Window(**window) for window in tree.get("windows", [])),
-        notifiers={name: _notifier(name, values) for name, values in tree.get("notifiers", {}).items()},
-        heartbeat=None if beat is None else HeartbeatConfig(**_with_secrets(beat, "url")),
-        **top,
-        **tree.get("limits", {}),
-    )
+    services = {name: _completed(values) for name, values in tree["services"].items()}
+    return Config(path=path, **_arguments(ROOT, {**tree, "services": services}))
 
 
-def _with_secrets(values: Values, *names: str) -> dict[str, Any]:
-    """The values with each `NAME_env` or `NAME_file` replaced by the Secret `NAME`."""
-    out = dict(values)
-    for name in names:
-        env, file = out.pop(f"{name}_env", None), out.pop(f"{name}_file", None)
-        if env is not None or file is not None:
-            out[name] = Secret(env=env, file=file)
-    return out
+def _arguments(table: Table, values: Values) -> dict[str, Any]:
+    """What the value of a table is made with."""
+    made: dict[str, Any] = {}
+    inline: dict[tuple[str, type], dict[str, Any]] = {}
+    for key in table.keys:
+        if key.name not in values:
+            continue
+        value = values[key.name]
+        if key.part:
+            made[key.field] = Secret(**{key.part: value})
+        elif key.inline:
+            inline.setdefault(key.inline, {})[key.field] = value
+        elif key.field == "listen":
+            made["host"], made["port"] = value
+        elif key.field == "unit" and table.of is not Check:
+            made["units"] = (value,)
+        else:
+            made[key.field] = value
+    made |= {field: of(**given) for (field, of), given in inline.items()}
+    for each in table.tables:
+        if each.form is Form.NAMED:
+            named = values.get(each.name, {}).items()
+            made[each.name] = {name: each.of(name=name, **_arguments(each, inner)) for name, inner in named}
+        elif each.form is Form.ARRAY:
+            made[each.name] = tuple(each.of(**_arguments(each, inner)) for inner in values.get(each.name, ()))
+        elif each.name in values or not each.optional:
+            made[each.name] = each.of(**_arguments(each, values.get(each.name, {})))
+    return made
 
 
-def _notifier(name: str, values: Values) -> Notifier:
-    given = _with_secrets(values, "url")
-    if "for" in given:
-        given["told"] = given.pop("for")
-    return Notifier(name=name, **given)
+def _completed(service: Values) -> dict[str, Any]:
+    """The values of a service with what follows from others where it is not given."""
+    made = dict(service)
+    kind = CheckKind.UNIT if service["manager"] is ManagerKind.SYSTEMD else CheckKind.PROCESS
+    made["checks"] = _checks(service.get("checks") or [{"kind": kind}])
+    backoff = service.get("recovery", {}).get("backoff")
+    if backoff is not None and backoff > RecoveryPolicy().backoff_max:
+        made["recovery"] = {"backoff_max": backoff, **service["recovery"]}
+    return made
 
 
-def _service(name: str, values: Values) -> Service:
-    given = dict(values)
-    checks = given.pop("checks", [])
-    if "unit" in given:
-        given["units"] = (given.pop("unit"),)
-    if "source" in given:
-        given["source"] = Source(**_with_secrets(given["source"], "token", "hook_secret"))
-    if "install" in given:
-        given["install"] = tuple(InstallStep(**step) for step in given["install"])
-    if "cleanup" in given:
-        given["cleanup"] = tuple(Cleanup(**each) for each in given["cleanup"])
-    if "drain" in given:
-        given["drain"] = Drain(**given["drain"])
-    if "recovery" in given:
-        given["recovery"] = _ladder(given["recovery"])
-    if not checks:
-        checks = [{"kind": CheckKind.UNIT if given["manager"] is ManagerKind.SYSTEMD else CheckKind.PROCESS}]
-    return Service(name=name, checks=_checks(checks), **given)
-
-
-def _ladder(values: Values) -> RecoveryPolicy:
-    ladder = RecoveryPolicy(**values)
-    if "backoff_max" in values or ladder.backoff <= ladder.backoff_max:
-        return ladder
-    return RecoveryPolicy(**{**values, "backoff_max": ladder.backoff})
-
-
-def _checks(checks: Sequence[Values]) -> tuple[Check, ...]:
+def _checks(checks: Sequence[Values]) -> list[dict[str, Any]]:
+    """Each with a name, and with a timeout no longer than its interval."""
     taken = {check["name"] for check in checks if "name" in check}
+    most = table_for(Check).key("timeout").default
     made = []
-    for values in checks:
-        given = dict(values)
+    for check in checks:
+        given = dict(check)
         if "name" not in given:
             given["name"] = _free_name(given["kind"], taken)
             taken.add(given["name"])
         if given["kind"] is CheckKind.PRESENCE:
             given.setdefault("fall", PRESENCE_FALL)
-        policy = CheckPolicy(**{key: given.pop(key) for key in ("fall", "rise", "of") if key in given})
-        check = Check(policy=policy, **given)
-        if "timeout" not in given and check.timeout > check.interval:
-            check = Check(policy=policy, **given, timeout=check.interval)
-        made.append(check)
-    return tuple(made)
+        if "timeout" not in given and given.get("interval", most) < most:
+            given["timeout"] = given["interval"]
+        made.append(given)
+    return made
 
 
 def _free_name(kind: CheckKind, taken: set[str]) -> str:

@@ -6,9 +6,9 @@ from typing import TypeGuard
 
 from opsbot.config_file import dotted
 from opsbot.config_file.lines import Path as KeyPath
+from opsbot.config_file.schema import ROOT, walk
 
-NAMES_ONLY = frozenset({"environment", "headers", "expect_headers", "body"})
-"""Keys below which no value is shown: people put there what is nobody's business in a channel."""
+_PRIVATE = frozenset(key.name for _, table in walk(ROOT) for key in table.keys if key.declared.private)
 VALUE_MOST = 80
 
 
@@ -60,7 +60,7 @@ def _is_tables(value: object) -> TypeGuard[list[dict[str, object]]]:
 
 
 def _hidden(place: KeyPath) -> bool:
-    return any(part in NAMES_ONLY for part in place)
+    return any(part in _PRIVATE for part in place)
 
 
 def _said(place: KeyPath, value: object, between: str) -> str:

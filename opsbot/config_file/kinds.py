@@ -15,9 +15,6 @@ from typing import Any
 from opsbot.config_file.leaks import redacted
 from opsbot.core.amounts import parse_duration, parse_size, show_duration, show_size
 
-SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
-MILLISECOND = SECOND / 1000
-NO_TIME = timedelta(0)
 _SHOWN_AT_MOST = 60
 
 

@@ -5,6 +5,9 @@ from pathlib import Path, PurePosixPath
 
 from opsbot.config_file.kinds import Kind, WrongError, found, kind_of, listed, quoted, shown, string_of
 
+SERVICE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+VARIABLES = re.compile(r"[A-Za-z_][A-Za-z0-9_]*"), "the name of an environment variable"
+HEADERS = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,200}"), "the name of a header"
 _LEAST_SNOWFLAKE, _END_OF_SNOWFLAKES = 10**16, 2**63  # 17 to 19 digits; the first are from February 2015
 
 

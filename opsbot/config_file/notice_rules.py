@@ -28,7 +28,7 @@ def window_breaches(windows: list[Mapping[str, Any]], services: Mapping[str, Any
 
 def _when(window: Mapping[str, Any], where: KeyPath) -> Iterator[Breach]:
     if "days" in window and "date" in window:
-        yield (*where, "date"), "is given beside days; keep one of the two"
+        yield (*where, "date"), "cannot be given together with days; keep one of the two"
     elif "days" not in window and "date" not in window:
         said = 'is missing, and so is date; name the days of the week it begins on, for example days = ["sat", "sun"]'
         yield (*where, "days"), said

@@ -6,14 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from urllib.parse import SplitResult, urlsplit
 
-from opsbot.config_file.kinds import Kind, WrongError, found, integer, kind_of, listed, quoted, shown, string_of
+from opsbot.config_file.kinds import Kind, WrongError, found, kind_of, listed, quoted, shown, string_of
 
 _PORTS = 65_535
-
-
-def port() -> Kind:
-    """A TCP port."""
-    return integer(1, _PORTS, 3003, "a port")
 
 
 def absolute_path(example: str) -> Kind:
@@ -223,7 +218,7 @@ def statuses() -> Kind:
             raise WrongError(f"found {found(value)}; expected HTTP statuses, for example 200, {example} or [200, 204]")
         low, high = int(match[1]), int(match[2] or match[1])
         if high < low:
-            raise WrongError(f'{shown(value)} runs backwards; write "{high}-{low}"')
+            raise WrongError(f'{shown(value)} is reversed; write "{high}-{low}"')
         return low, high
 
     many = listed(kind_of("", "", lambda _, value: one(value)), "HTTP statuses", example, least=1, once=True)

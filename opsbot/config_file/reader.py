@@ -4,13 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from opsbot.config_file.keys import ROOT
 from opsbot.config_file.kinds import WrongError, found, nearest
 from opsbot.config_file.leaks import names_a_secret, secrets_in
 from opsbot.config_file.lines import Path
+from opsbot.config_file.names import SERVICE_NAME
 from opsbot.config_file.rules import BROKEN, breaches
-from opsbot.config_file.schema import Form, Key, Table, header, walk
-from opsbot.config_file.service_keys import SERVICE_NAME
+from opsbot.config_file.schema import ROOT, Form, Table, TableKey, header, walk
 
 _NAMEABLE = {"token", "hook_secret"}
 
@@ -63,7 +62,7 @@ def _advice(what: str, where: Path) -> str:
         place = "a check cannot send secrets; ask an address that needs none, or use a command check"
     else:
         place = "name it by token_env or token_file instead"
-    return f"{what} is written into the file; {place}, and replace the secret: it has been seen"
+    return f"{what} is written into the file; {place}, and revoke the secret: it has been exposed"
 
 
 def _look_for_secrets(value: Any, where: Path, findings: Findings) -> None:
@@ -114,15 +113,22 @@ def _table(table: Table, value: Mapping[str, Any], where: Path, findings: Findin
             findings.fault(
                 (*where, key.name), f"is missing; expected {key.kind.what}, for example {key.name} = {key.kind.example}"
             )
+    for env, file in table.secrets():
+        if env.name in value and file.name in value:
+            findings.fault((*where, file.name), f"cannot be given together with {env.name}; keep one of the two")
+        elif not env.declared.unset and not {env.field, env.name, file.name} & set(value):
+            example = f"for example {env.name} = {env.kind.example}"
+            said = f"is missing, and so is {file.name}; name where the secret is, {example}"
+            findings.fault((*where, env.name), said)
     for each in table.tables:
         if each.required and each.name not in value:
             path = f"{each.name}.NAME" if each.form is Form.NAMED else each.name
-            what = each.doc.partition(". ")[0].rstrip(".")
+            what = (each.of.__doc__ or "").partition("\n")[0].rstrip(".")
             findings.fault((*where, each.name), f"is missing; add {header(path, each)}: {what}")
     return tree
 
 
-def _value(key: Key, value: Any, where: Path, findings: Findings) -> Any:
+def _value(key: TableKey, value: Any, where: Path, findings: Findings) -> Any:
     try:
         return key.kind.read(value)
     except WrongError as error:
@@ -175,14 +181,13 @@ def _named(table: Table, value: Mapping[str, Any], where: Path, findings: Findin
 
 def _unknown(table: Table, name: str) -> str:
     homes = [
-        header(path, other) or "the top of the file, before the first table"
+        f"in {header(path, other)}" if path else "at the top of the file, before the first table"
         for path, other in walk(ROOT)
         if other is not table and name in other.names()
     ]
     guess = nearest(name, table.names())
     if homes and not guess:
-        places = " or ".join(homes)
-        return f"does not belong here; it belongs in {places}"
+        return f"does not belong here; it belongs {' or '.join(homes)}"
     if guess:
         return f"is not a known key{guess}"
     return f"is not a known key; known here are {', '.join(table.names())}"

@@ -1,9 +1,20 @@
-"""The reference of all keys, written from the tables they are checked by: `python -m opsbot.config_file.reference`."""
+"""The reference of all keys, derived from their declarations: `python -m opsbot.config_file.reference`."""
 
+import ast
+import inspect
 import sys
+from functools import cache
+from itertools import pairwise
+from typing import cast
 
-from opsbot.config_file.keys import ROOT
-from opsbot.config_file.schema import Key, Table, header, walk
+from opsbot.config_file.schema import ROOT, Table, TableKey, header, walk
+from opsbot.core.keys import Reload
+
+_TAKEN_UP = {
+    Reload.AT_ONCE: "",
+    Reload.AT_NEXT_START: " A change takes effect when the service is started next.",
+    Reload.NEVER: " A reload cannot change it.",
+}
 
 _INTRODUCTION = """\
 # Configuration
@@ -18,8 +29,8 @@ is wrong with yours, each with its line:
 config.toml:12: services.api.source.poll: found the number 300 without a unit; write the unit, for example "300s"
 ```
 
-It exits with 0 where all is well, with 2 where anything is not. `opsbot run` refuses to start with a file that has
-problems. The first element of an array is counted as `[1]`.
+It exits with 0 if the file is valid, with 2 if not. `opsbot run` refuses to start with an invalid file. The first
+element of an array is counted as `[1]`.
 
 ## How values are written
 
@@ -34,10 +45,10 @@ problems. The first element of an array is counted as `[1]`.
 
 ## Secrets
 
-No secret stands in this file. Each is named by the environment variable that holds it (`token_env`) or by a file that
+The file holds no secrets. Each is named by the environment variable that holds it (`token_env`) or by a file that
 holds nothing else (`token_file`), never both. A file's name without a slash is a
 [systemd credential](https://systemd.io/CREDENTIALS/). `opsbot check` reports what looks like a secret anywhere in the
-file, comments included, and never prints it. The secrets of a supervised service belong into its `environment_file`.
+file, comments included, and never prints it. The secrets of a supervised service belong in its `environment_file`.
 """
 
 
@@ -46,21 +57,48 @@ def reference() -> str:
     return "\n".join([_INTRODUCTION, *(_section(path, table) for path, table in walk(ROOT) if table.keys)])
 
 
+@cache
+def sentences(of: type) -> dict[str, str]:
+    """What stands below each field of a value, and in its properties: what its keys mean."""
+    body = cast("ast.ClassDef", ast.parse(inspect.getsource(of)).body[0]).body
+    said = {node.name: ast.get_docstring(node) or "" for node in body if isinstance(node, ast.FunctionDef)}
+    for node, below in pairwise(body):
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and isinstance(below, ast.Expr):
+            said[node.target.id] = ast.literal_eval(below.value)
+    return {name: " ".join(text.split()) for name, text in said.items()}
+
+
 def _section(path: str, table: Table) -> str:
     title = f"## `{header(path, table)}`" if path else "## At the top of the file"
+    said = " ".join((table.of.__doc__ or "").split()) if path else "Keys that stand before the first table."
     needed = " Required." if table.required else ""
-    rows = [_row(table, key) for key in table.keys]
+    rows = [_row(key, sentences(key.inline[1] if key.inline else table.of)[key.field]) for key in table.keys]
     return "\n".join(
-        [title, "", table.doc + needed, "", "| key | value | default | meaning |", "|---|---|---|---|", *rows, ""]
+        [title, "", said + needed, "", "| key | value | default | meaning |", "|---|---|---|---|", *rows, ""]
     )
 
 
-def _row(table: Table, key: Key) -> str:
-    default = table.default_text(key)
-    first = "required" if key.required else f"`{default}`" if default else key.unset
-    kinds = f" Only for {' and '.join(f'`{kind}`' for kind in key.only)} checks." if key.only else ""
-    cells = (f"`{key.name}`", key.kind.what, first, key.doc + kinds)
+def _row(key: TableKey, said: str) -> str:
+    first = "required" if key.required else f"`{key.default_text}`" if key.default_text else key.unset
+    said = _of_secret(key, said) if key.part else said
+    only = f" Only for `{key.declared.only}` checks." if key.declared.only else ""
+    cells = (f"`{key.name}`", key.kind.what, first, said + only + _TAKEN_UP[key.declared.reload])
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _of_secret(key: TableKey, said: str) -> str:
+    secret, name = said[:1].lower() + said[1:].rstrip("."), key.name.removesuffix(f"_{key.part}")
+    if key.part == "file":
+        return (
+            f"The file that holds {secret}, alone. A name without a slash is looked for in `$CREDENTIALS_DIRECTORY`, "
+            "where systemd puts what `LoadCredential=` names."
+        )
+    if key.declared.unset:
+        return f"The environment variable that holds {secret}. At most one of `{name}_env` and `{name}_file`."
+    return (
+        f"The environment variable that holds {secret}. One of the two, `{name}_env` or `{name}_file`, must be given; "
+        "the secret itself is never written in this file."
+    )
 
 
 if __name__ == "__main__":

@@ -9,13 +9,12 @@ from itertools import combinations
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from opsbot.config import Check, CheckKind, ManagerKind, Strategy
+from opsbot.config import Check, CheckKind, ManagerKind, StateConfig, Strategy
 from opsbot.config_file import cleanups
-from opsbot.config_file.keys import STATE
 from opsbot.config_file.kinds import nearest
 from opsbot.config_file.lines import Path as KeyPath
 from opsbot.config_file.notice_rules import named_services, window_breaches
-from opsbot.config_file.watch_keys import CHECKS
+from opsbot.config_file.schema import table_for
 from opsbot.core.amounts import show_duration
 from opsbot.core.dependencies import ways_back
 from opsbot.core.health import CheckPolicy
@@ -37,9 +36,6 @@ BROKEN = _Broken()
 
 def breaches(tree: Values) -> Iterator[Breach]:
     """Every rule that is broken: the key it is about, what is wrong, and what would be right."""
-    discord = _part(tree, "discord")
-    if "discord" in tree and discord is not None:
-        yield from _secret(discord, ("discord",), "token", needed=True)
     yield from _ranks(tree)
     yield from _state(tree)
     services = _part(tree, "services") or {}
@@ -55,16 +51,12 @@ def _notices(tree: Values, services: Values) -> Iterator[Breach]:
     windows = _get(tree, "windows") or []
     yield from window_breaches([_sound(window) for window in windows], services)
     for name, notifier in (_part(tree, "notifiers") or {}).items():
-        yield from _secret(notifier, ("notifiers", name), "url", needed=True)
         yield from named_services(_sound(notifier), ("notifiers", name), services)
     known = _part(tree, "notifiers") or {}
     for index, name in enumerate(_get(_part(tree, "alerts") or {}, "escalate_to") or ()):
         if name not in known:
             there = f"there are: {', '.join(known)}" if known else f"add [notifiers.{name}]"
             yield ("alerts", "escalate_to", index), f'"{name}" is not a notifier; {there}'
-    heartbeat = _part(tree, "heartbeat")
-    if heartbeat is not None:
-        yield from _secret(heartbeat, ("heartbeat",), "url", needed=True)
 
 
 def _sound(values: Values) -> Values:
@@ -81,15 +73,6 @@ def _get(values: Values, key: str) -> Any:
 def _part(values: Values, key: str) -> Values | None:
     part = _get(values, key)
     return part if isinstance(part, dict) else None
-
-
-def _secret(values: Values, where: KeyPath, name: str, *, needed: bool = False) -> Iterator[Breach]:
-    env, file = f"{name}_env", f"{name}_file"
-    if env in values and file in values:
-        yield (*where, file), f"is given beside {env}; keep one of the two"
-    elif needed and not {name, env, file} & set(values):
-        example = f'{env} = "OPSBOT_{"DISCORD_TOKEN" if name == "token" else name.upper()}"'
-        yield (*where, env), f"is missing, and so is {file}; name where the secret is, for example {example}"
 
 
 def _ranks(tree: Values) -> Iterator[Breach]:
@@ -142,7 +125,7 @@ def _service(service: Values, where: KeyPath) -> Iterator[Breach]:
         yield from _check_unit(each, (*where, "checks", index), service, manager)
     yield from _check_names(service, where)
     if "login_limit" in service and service.get("discord_bot") not in {True, BROKEN}:
-        yield (*where, "login_limit"), "means nothing without discord_bot = true; add that, or remove it"
+        yield (*where, "login_limit"), "has no effect without discord_bot = true; add that, or remove it"
     recovery = _part(service, "recovery") or {}
     backoff, most = _get(recovery, "backoff"), _get(recovery, "backoff_max")
     if backoff is not None and most is not None and most < backoff:
@@ -154,11 +137,11 @@ def _service(service: Values, where: KeyPath) -> Iterator[Breach]:
 
 _COMMAND_MISSING = 'is missing; manager = "process" runs it, for example command = ["node", "index.js"]'
 _COMMAND_UNUSED = (
-    'means nothing with manager = "systemd", where the unit says what runs; remove it, or write manager = "process"'
+    'has no effect with manager = "systemd", where the unit says what runs; remove it, or write manager = "process"'
 )
 _UNIT_MISSING = 'is missing; manager = "systemd" needs it, for example unit = "voice-meeting-discord-bot.service"'
-_UNIT_UNUSED = 'means nothing with manager = "process"; remove it, or write manager = "systemd"'
-_SET_IN_UNIT = 'means nothing with manager = "systemd"; remove it, and set it in the unit or in journald.conf'
+_UNIT_UNUSED = 'has no effect with manager = "process"; remove it, or write manager = "systemd"'
+_SET_IN_UNIT = 'has no effect with manager = "systemd"; remove it, and set it in the unit or in journald.conf'
 
 
 def _managed(service: Values, where: KeyPath, manager: ManagerKind | None) -> Iterator[Breach]:
@@ -179,7 +162,7 @@ def _managed(service: Values, where: KeyPath, manager: ManagerKind | None) -> It
 
 def _units(service: Values, where: KeyPath) -> Iterator[Breach]:
     if "unit" in service and "units" in service:
-        yield (*where, "units"), "is given beside unit; keep one of the two"
+        yield (*where, "units"), "cannot be given together with unit; keep one of the two"
     elif "unit" not in service and "units" not in service:
         yield (*where, "unit"), _UNIT_MISSING
     units = _get(service, "units")
@@ -220,8 +203,6 @@ def _working_directory(service: Values, where: KeyPath) -> Iterator[Breach]:
 
 
 def _source(source: Values, where: KeyPath) -> Iterator[Breach]:
-    yield from _secret(source, where, "token")
-    yield from _secret(source, where, "hook_secret")
     repository = _get(source, "repository")
     if repository is not None:
         over_http = repository.startswith(("https://", "http://"))
@@ -242,7 +223,7 @@ def _source(source: Values, where: KeyPath) -> Iterator[Breach]:
             yield (*where, "shared", second), f'"{two}" is named twice; keep one of them'
         elif "." not in {one, two} and (a.is_relative_to(b) or b.is_relative_to(a)):
             inner, outer, index = (one, two, first) if a.is_relative_to(b) else (two, one, second)
-            yield (*where, "shared", index), f'"{inner}" lies inside "{outer}", which is shared too; keep one of them'
+            yield (*where, "shared", index), f'"{inner}" is inside "{outer}", which is shared too; keep one of them'
     for index, path in enumerate(_get(source, "shared") or ()):
         if path == ".":
             yield (
@@ -255,23 +236,24 @@ def _check(check: Values, where: KeyPath, manager: ManagerKind | None) -> Iterat
     kind = _get(check, "kind")
     if kind is None:
         return
-    for key in CHECKS.keys:
-        if key.only and key.name in check and kind not in key.only:
-            yield (*where, key.name), f'means nothing for kind = "{kind}"; remove it, or write kind = "{key.only[0]}"'
-    needed = {CheckKind.HTTP: "url", CheckKind.TCP: "port", CheckKind.COMMAND: "run", CheckKind.PRESENCE: "user"}.get(
-        kind
-    )
-    if needed and needed not in check:
-        example = next(key.kind.example for key in CHECKS.keys if key.name == needed)
-        yield (*where, needed), f'is missing; kind = "{kind}" needs it, for example {needed} = {example}'
+    for key in table_for(Check).keys:
+        only = key.declared.only
+        if only and key.name in check and kind != only:
+            yield (*where, key.name), f'has no effect for kind = "{kind}"; remove it, or write kind = "{only}"'
+        elif key.declared.needed and kind == only and key.name not in check:
+            example = f"for example {key.name} = {key.kind.example}"
+            yield (*where, key.name), f'is missing; kind = "{kind}" needs it, {example}'
     if kind is CheckKind.UNIT and manager is ManagerKind.PROCESS:
         yield (*where, "kind"), '"unit" asks systemd, and this service has manager = "process"; write kind = "process"'
     of, fall = _get(check, "of"), _get(check, "fall") or CheckPolicy().fall
     if of is not None and of < fall:
-        yield (*where, "of"), f"is less than fall, which is {fall}; so many looks cannot fail that often: write more"
+        yield (
+            (*where, "of"),
+            f"is less than fall, which is {fall}; it must be at least as large, or the check could never fail",
+        )
     interval, timeout = _get(check, "interval"), _get(check, "timeout")
     if timeout is not None and "interval" not in check:
-        interval = Check.__dataclass_fields__["interval"].default
+        interval = table_for(Check).key("interval").default
     if timeout is not None and interval is not None and timeout > interval:
         yield (
             (*where, "timeout"),
@@ -284,7 +266,7 @@ def _check_unit(check: Values, where: KeyPath, service: Values, manager: Manager
     if unit is None:
         return
     if manager is ManagerKind.PROCESS:
-        yield (*where, "unit"), 'means nothing with manager = "process"; remove it'
+        yield (*where, "unit"), 'has no effect with manager = "process"; remove it'
     elif units and unit not in units:
         yield (*where, "unit"), f'"{unit}" is none of the service\'s units ({", ".join(units)}); name one of them'
 
@@ -319,7 +301,7 @@ def _between(tree: Values, services: Values) -> Iterator[Breach]:
             elif folder.is_relative_to(taken) or taken.is_relative_to(folder):
                 yield (
                     where,
-                    f"overlaps with the directory of services.{other}, {taken}; neither may lie inside the other",
+                    f"overlaps with the directory of services.{other}, {taken}; neither may be inside the other",
                 )
         folders.append((name, folder))
         state = _get(_part(tree, "state") or {}, "directory")
@@ -343,8 +325,7 @@ def _dependencies(services: Values) -> Iterator[Breach]:
 
 
 def _cleanups(tree: Values, services: Values) -> Iterator[Breach]:
-    default = next(STATE.default(key) for key in STATE.keys if key.name == "directory")
-    state: Path = _get(_part(tree, "state") or {}, "directory") or default
+    state: Path = _get(_part(tree, "state") or {}, "directory") or StateConfig().directory
     sources = {name: _part(service, "source") or {} for name, service in services.items()}
     directories = [folder for source in sources.values() if (folder := _get(source, "directory")) is not None]
     for name, service in services.items():
@@ -355,7 +336,7 @@ def _cleanups(tree: Values, services: Values) -> Iterator[Breach]:
             paths, shared = _get(each, "paths") or (), _get(source, "shared") or ()
             if _get(source, "strategy") is Strategy.IN_PLACE:
                 for index in (index for index, path in enumerate(paths) if not path.startswith("/")):
-                    said = "is relative to shared/, which an in-place checkout has not; write it from the root"
+                    said = "is relative to shared/, which an in-place checkout does not have; write it from the root"
                     yield ("services", name, "cleanup", number, "paths", index), said
             for index, said in cleanups.breaches(paths, _get(source, "directory"), shared, state, directories):
                 yield ("services", name, "cleanup", number, "paths", index), said

@@ -32,7 +32,7 @@ def calendar_day() -> Kind:
             if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", string):
                 return date.fromisoformat(string)
         except ValueError as error:
-            raise WrongError(f"{shown(value)} is not in the calendar") from error
+            raise WrongError(f"{shown(value)} is not in the calendar; write a day that exists") from error
         raise WrongError(f'{shown(value)} is not a date; write it like "2026-12-24"')
 
     return kind_of("a date", '"2026-12-24"', read, lambda value: quoted(value.isoformat()))

@@ -1,12 +1,10 @@
 """What comes in on the control socket, checked before anything else sees it."""
 
-import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from aiohttp import web
-
+from opsbot.core.access import Action
 from opsbot.core.amounts import parse_duration
 
 SERVICE = 64
@@ -22,31 +20,25 @@ class BadInputError(Exception):
 
 
 class Fields:
-    """The fields of one request, from its query or its JSON body; each is taken by name, and none may be left over."""
+    """The fields of one request, by name; each is taken once, and none may be left over."""
 
-    def __init__(self, values: Mapping[str, object]) -> None:
-        """Keep the values."""
+    def __init__(
+        self, values: Mapping[str, object], now: datetime, nameable: Callable[[Action], Sequence[str]]
+    ) -> None:
+        """nameable: the services that the one who asks may name for an action."""
         self._values = dict(values)
+        self._now = now
+        self._nameable = nameable
 
-    @classmethod
-    async def of(cls, request: web.Request) -> "Fields":
-        """The fields of a request.
-
-        Raises:
-            BadInputError: its body is no JSON object.
-        """
-        if request.method != "POST":
-            return cls(dict(request.query))
-        raw = await request.read()
-        try:
-            values = json.loads(raw) if raw.strip() else {}
-        except ValueError as error:
-            raise BadInputError("the body is not JSON") from error
-        except RecursionError as error:
-            raise BadInputError("the body is nested too deeply") from error
-        if not isinstance(values, dict):
-            raise BadInputError("the body must be a JSON object")
-        return cls(values)
+    def service(self, name: str, action: Action) -> str:
+        """The service that is named; the only one where none is. "" for who has no rank: the engine refuses that."""
+        named = self.text(name, SERVICE)
+        if named is not None:
+            return named
+        names = self._nameable(action)
+        if len(names) > 1:
+            raise BadInputError(f"say which service: {', '.join(names)}")
+        return names[0] if names else ""
 
     def text(self, name: str, most: int = TEXT) -> str | None:
         """A text of at most so many characters on one line, or None where it is not given or empty."""
@@ -89,13 +81,13 @@ class Fields:
         except ValueError as error:
             raise BadInputError(f"{name}: {value!r} is no length of time; write 90s, 5m, 1h30m or 7d") from error
 
-    def moment(self, name: str, now: datetime) -> datetime | None:
+    def moment(self, name: str) -> datetime | None:
         """A time: so long ago (`10m`), or a date (`2026-11-24`, `2026-11-24T10:30`; UTC where no zone is given)."""
         value = self.text(name)
         if value is None:
             return None
         try:
-            return now - parse_duration(value.replace(" ", "").lower())
+            return self._now - parse_duration(value.replace(" ", "").lower())
         except (ValueError, OverflowError):
             pass
         try:
@@ -104,21 +96,21 @@ class Fields:
             raise BadInputError(f"{name}: {value!r} is no time; write 10m, 2h, 7d, or 2026-11-24T10:30") from error
         return at if at.tzinfo else at.replace(tzinfo=UTC)
 
-    def level(self) -> str | None:
+    def level(self, name: str) -> str | None:
         """A log level."""
-        value = self.text("level")
+        value = self.text(name)
         if value is not None and value not in LEVELS:
-            raise BadInputError(f"level: {value!r} is none of {', '.join(LEVELS)}")
+            raise BadInputError(f"{name}: {value!r} is none of {', '.join(LEVELS)}")
         return value
 
-    def grep(self) -> str | None:
+    def pattern(self, name: str) -> str | None:
         """A regular expression."""
-        value = self.text("grep", GREP)
+        value = self.text(name, GREP)
         if value is not None:
             try:
                 re.compile(value)
             except re.error as error:
-                raise BadInputError(f"grep: {value!r} is no regular expression: {error}") from error
+                raise BadInputError(f"{name}: {value!r} is no regular expression: {error}") from error
         return value
 
     def done(self) -> None:

@@ -1,429 +1,110 @@
-"""opsbot's values in the shapes that the control socket answers with and `--json` prints."""
+"""The answers that are no values of the domain, made from those that are."""
 
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from opsbot.control.shapes import (
-    AcknowledgementReply,
-    Audit,
-    AuditReply,
-    By,
-    CheckReply,
-    CommitReply,
-    DeploymentReply,
-    History,
-    HoldReply,
-    HostReply,
-    IncidentReply,
-    Incidents,
-    LogReply,
-    Logs,
-    NoticeReply,
-    NotifyReply,
-    ProofReply,
-    ReleaseReply,
-    ReloadReply,
-    ServiceReply,
-    SilenceReply,
-    SourceReply,
-    StateReply,
-    Status,
-    StepReply,
-    UpdateReply,
-    WhyReply,
-    WindowReply,
-    WindowsReply,
-)
+from opsbot.control import shapes
+from opsbot.core.message import encode
 from opsbot.formatting import plain_times
+from opsbot.messages import render
 
-if TYPE_CHECKING:  # the client prints these shapes and must start fast: it needs none of what they are made from
-    from opsbot.core.access import Actor
-    from opsbot.core.deployment import Commit, Deployment, DeploymentStep, Hold, Release
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from opsbot.core.health import CheckHealth
-    from opsbot.core.model import (
-        Acknowledgement,
-        AuditEntry,
-        DeliveryTest,
-        Incident,
-        Notification,
-        Silence,
-        SourceState,
-    )
+    from opsbot.core.message import Message
+    from opsbot.core.model import Acknowledgement, DeliveryTest, Incident, Notification
     from opsbot.core.root_cause import RootCause
-    from opsbot.core.windows import Maintenance, Span
+    from opsbot.core.status import ServiceHealth
     from opsbot.engine.status import ServiceStatus
-    from opsbot.host.figures import HostFigures
     from opsbot.notifications.apprise_sender import SendResult
-    from opsbot.runtime.signals import ReloadAnswer
-    from opsbot.services.port import LogLine, ServiceState
-    from opsbot.source.poll import Polled
+
+T = TypeVar("T")
 
 
-def iso(at: datetime) -> str:
-    """A time as it is sent: UTC, to the millisecond."""
-    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def like(kind: type[T], value: object, **others: Any) -> T:
+    """A dataclass with the fields of the same names that `value` has, and these others."""
+    names = {one.name for one in fields(kind)} - others.keys()  # type: ignore[arg-type]
+    return kind(**{name: getattr(value, name) for name in names}, **others)
 
 
-def maybe_iso(at: datetime | None) -> str | None:
-    """A time, or none."""
-    return None if at is None else iso(at)
-
-
-def by(actor: "Actor") -> By:
-    """Who did it."""
-    return {"origin": str(actor.origin), "id": actor.id, "name": actor.name}
-
-
-def check_reply(name: str, health: "CheckHealth") -> CheckReply:
+def check_reply(name: str, health: "CheckHealth") -> shapes.CheckReply:
     """One check."""
     last = health.last
-    return {
-        "name": name,
-        "verdict": str(health.verdict),
-        "since": maybe_iso(health.since),
-        "ok": last.ok if last and last.known else None,
-        "seen": last.seen if last else "",
-        "at": iso(last.at) if last else None,
-        "took": last.took if last else None,
-        "streak": health.streak,
-    }
+    if last is None:
+        return like(shapes.CheckReply, health, name=name, ok=None, seen="", at=None, took=None)
+    ok = last.ok if last.known else None
+    return like(shapes.CheckReply, health, name=name, ok=ok, seen=last.seen, at=last.at, took=last.took)
 
 
-def commit_reply(commit: "Commit") -> CommitReply:
-    """One commit."""
-    return {"id": commit.id, "title": commit.title, "author": commit.author, "at": iso(commit.at)}
+def statement_reply(value: "Message") -> shapes.StatementReply:
+    """A statement."""
+    return shapes.StatementReply(**encode(value), text=_text(value))
 
 
-def release_reply(release: "Release") -> ReleaseReply:
-    """A kept release."""
-    return {
-        "name": release.name,
-        "commit": release.commit,
-        "title": release.title,
-        "at": iso(release.at),
-        "good": release.good,
-    }
+def _text(value: "str | Message") -> str:
+    """In plain text."""
+    return plain_times(value if isinstance(value, str) else render(value))
 
 
-def step_reply(step: "DeploymentStep") -> StepReply:
-    """One thing a deployment did."""
-    return {
-        "name": step.name,
-        "phase": str(step.phase),
-        "started_at": iso(step.started_at),
-        "ended_at": maybe_iso(step.ended_at),
-        "ok": step.ok,
-        "note": plain_times(step.note),
-        "tail": step.tail,
-        "output": step.output,
-    }
+def health_reply(health: "ServiceHealth") -> shapes.HealthReply:
+    """The state of a service."""
+    return like(
+        shapes.HealthReply,
+        health,
+        text=_text(health.title),
+        reasons=[statement_reply(one) for one in health.reasons],
+        next=[statement_reply(one) for one in health.next],
+    )
 
 
-def _well_ended(deployment: "Deployment") -> bool:
-    """Whether what was asked for runs: now, or already where there was nothing to do."""
-    return deployment.phase == "live" or (deployment.phase == "skipped" and deployment.failed_in is None)
-
-
-def deployment_reply(deployment: "Deployment") -> DeploymentReply:
-    """One deployment."""
-    return {
-        "id": deployment.id,
-        "service": deployment.service,
-        "kind": str(deployment.kind),
-        "phase": str(deployment.phase),
-        "by": by(deployment.actor),
-        "created_at": iso(deployment.created_at),
-        "updated_at": iso(deployment.updated_at),
-        "finished_at": maybe_iso(deployment.finished_at),
-        "live_at": maybe_iso(deployment.live_at),
-        "finished": deployment.finished,
-        "ok": _well_ended(deployment) if deployment.finished else None,
-        "ref": deployment.ref,
-        "reason": deployment.reason,
-        "commit_from": deployment.commit_from,
-        "commit_to": deployment.commit_to,
-        "release_from": deployment.release_from,
-        "release_to": deployment.release_to,
-        "commits": [commit_reply(commit) for commit in deployment.commits],
-        "commits_total": deployment.commits_total,
-        "steps": [step_reply(step) for step in deployment.steps],
-        "failed_in": None if deployment.failed_in is None else str(deployment.failed_in),
-        "note": deployment.note,
-    }
-
-
-def update_reply(service: str, polled: "Polled", deployment: "Deployment | None") -> UpdateReply:
-    """What came of asking the remote."""
-    return {
-        "service": service,
-        "outcome": str(polled.outcome),
-        "text": polled.text,
-        "head": polled.head,
-        "deployment": None if deployment is None else deployment_reply(deployment),
-    }
-
-
-def hold_reply(hold: "Hold") -> HoldReply:
-    """A hold."""
-    return {"actor": hold.actor, "reason": hold.reason, "at": iso(hold.at), "waits": hold.waits}
-
-
-def silence_reply(silence: "Silence") -> SilenceReply:
-    """A silence."""
-    return {
-        "service": silence.service,
-        "actor": silence.actor,
-        "reason": silence.reason,
-        "at": iso(silence.at),
-        "until": iso(silence.until),
-    }
-
-
-def acknowledgement_reply(service: str, value: "Acknowledgement") -> AcknowledgementReply:
-    """Who has taken an incident."""
-    return {
-        "service": service,
-        "incident": value.incident,
-        "actor": value.actor,
-        "reason": value.reason,
-        "at": iso(value.at),
-        "void_at": maybe_iso(value.void_at),
-    }
-
-
-def incident_reply(incident: "Incident") -> IncidentReply:
-    """One trouble."""
-    return {
-        "id": incident.id,
-        "service": incident.service,
-        "cause": incident.cause,
-        "opened_at": iso(incident.opened_at),
-        "closed_at": maybe_iso(incident.closed_at),
-        "called_at": maybe_iso(incident.called_at),
-        "ended_by": incident.ended_by,
-        "checks": list(incident.evidence.checks),
-        "exit": incident.evidence.exit,
-        "log": list(incident.evidence.log),
-        "deeds": [{"at": iso(deed.at), "text": plain_times(deed.text)} for deed in incident.deeds],
-        "deployment": incident.deployment,
-        "consequences": list(incident.evidence.consequences),
-        "dependents": [
-            {
-                "service": one.service,
-                "cause": one.cause,
-                "failed_at": iso(one.failed_at),
-                "well_at": maybe_iso(one.well_at),
-            }
-            for one in incident.dependents
-        ],
-        "part_of": incident.part_of,
-        "flapping": incident.flaps.flapping,
-        "changes": incident.flaps.count,
-    }
-
-
-def source_reply(source: "SourceState") -> SourceReply:
-    """What is known of the remote."""
-    return {
-        "head": source.head,
-        "asked_at": maybe_iso(source.asked_at),
-        "answered_at": maybe_iso(source.answered_at),
-        "failing_since": maybe_iso(source.failing_since),
-        "failure": source.failure,
-    }
-
-
-def state_reply(state: "ServiceState") -> StateReply:
-    """What the manager says."""
-    return {
-        "activity": str(state.activity),
-        "pid": state.pid,
-        "started_at": maybe_iso(state.started_at),
-        "restarts": state.restarts,
-        "exit": state.exit,
-        "stopped_by_hand": state.stopped_by_hand,
-    }
-
-
-def service_reply(status: "ServiceStatus") -> ServiceReply:
-    """How one service stands."""
+def service_reply(status: "ServiceStatus") -> shapes.ServiceReply:
+    """The status of one service."""
     figures = status.figures
-    return {
-        "service": status.service,
-        "healthy": status.state.activity in {"running", "starting"} and status.verdict != "down",
-        "verdict": str(status.verdict),
-        "state": state_reply(status.state),
-        "cpu": figures.cpu if figures else None,
-        "memory": figures.memory if figures else None,
-        "tasks": figures.tasks if figures else None,
-        "checks": [check_reply(name, health) for name, health in status.checks],
-        "live": status.live.release if status.live else None,
-        "live_since": iso(status.live.since) if status.live else None,
-        "release": release_reply(status.release) if status.release else None,
-        "deploying": deployment_reply(status.deploying) if status.deploying else None,
-        "last_deployment": deployment_reply(status.last_deployment) if status.last_deployment else None,
-        "hold": hold_reply(status.hold) if status.hold else None,
-        "silence": silence_reply(status.silence) if status.silence else None,
-        "incident": incident_reply(status.incident) if status.incident else None,
-        "source": source_reply(status.source) if status.source else None,
-        "auto": status.auto,
-        "because_of": status.because_of,
-        "waits": plain_times(status.waits),
-        "logins": {"starts": status.logins[0], "limit": status.logins[1]} if status.logins else None,
-        "discord_away": maybe_iso(status.discord_away),
-    }
+    return like(
+        shapes.ServiceReply,
+        status,
+        health=health_reply(status.health),
+        healthy=status.health.is_fine,
+        verdict=status.health.verdict,
+        cpu=figures.cpu if figures else None,
+        memory=figures.memory if figures else None,
+        tasks=figures.tasks if figures else None,
+        checks=[check_reply(name, health) for name, health in status.checks],
+        live=status.live.release if status.live else None,
+        live_since=status.live.since if status.live else None,
+        waits=_text(status.waits),
+        logins=shapes.LoginsReply(*status.logins) if status.logins else None,
+    )
 
 
-def proof_reply(proof: "DeliveryTest") -> ProofReply:
-    """Whether alerts arrive."""
-    return {"tried_at": iso(proof.tried_at), "proven_at": maybe_iso(proof.proven_at), "failure": proof.failure}
-
-
-def status(services: "list[ServiceStatus]", proof: "DeliveryTest | None" = None, *, daemon: bool = True) -> Status:
+def status(services: "Iterable[ServiceStatus]", proof: "DeliveryTest | None" = None) -> shapes.Status:
     """`status` and `health`."""
-    replies = [service_reply(one) for one in services]
-    return {
-        "daemon": daemon,
-        "healthy": all(one["healthy"] for one in replies),
-        "services": replies,
-        "alert_path": None if proof is None else proof_reply(proof),
-    }
+    path = None if proof is None else like(shapes.ProofReply, proof)
+    return shapes.Status([service_reply(one) for one in services], path)
 
 
-def history(deployments: "list[Deployment]", incidents: "list[Incident]", *, daemon: bool = True) -> History:
-    """`history`."""
-    return {
-        "daemon": daemon,
-        "deployments": [deployment_reply(one) for one in deployments],
-        "incidents": [incident_reply(one) for one in incidents],
-    }
-
-
-def incidents(found: "list[Incident]", *, daemon: bool = True) -> Incidents:
-    """`incidents`."""
-    return {"daemon": daemon, "incidents": [incident_reply(one) for one in found]}
-
-
-def why(service: str, account: "RootCause", *, daemon: bool = True) -> WhyReply:
+def why(account: "RootCause", service: str) -> shapes.WhyReply:
     """`why`."""
-    return {
-        "daemon": daemon,
-        "service": service,
-        "known": account.known,
-        "line": plain_times(account.line),
-        "events": [{"at": iso(one.at), "kind": str(one.kind), "text": plain_times(one.text)} for one in account.events],
-    }
+    events = [shapes.WhyEvent(one.at, one.kind, plain_times(one.text)) for one in account.events]
+    return shapes.WhyReply(service, account.known, plain_times(account.line), events)
 
 
-def log_reply(line: "LogLine") -> LogReply:
-    """One line."""
-    return {
-        "at": iso(line.at),
-        "level": line.level,
-        "text": line.text,
-        "run": line.run,
-        "part": line.part,
-        "manager": line.manager,
-    }
+def acknowledgement(value: "Acknowledgement", service: str, _reason: str) -> shapes.AcknowledgementReply:
+    """`ack`."""
+    return shapes.AcknowledgementReply(service, value)
 
 
-def logs(service: str, lines: "list[LogLine]", *, daemon: bool = True) -> Logs:
-    """`logs`."""
-    return {"daemon": daemon, "service": service, "lines": [log_reply(line) for line in lines]}
+def trial(sent: "SendResult", notifier: str) -> shapes.NotifyReply:
+    """`notify`."""
+    return like(shapes.NotifyReply, sent, notifier=notifier)
 
 
-def audit(entries: "list[AuditEntry]", *, daemon: bool = True) -> Audit:
-    """`audit`."""
-    return {"daemon": daemon, "entries": [audit_reply(entry) for entry in entries]}
-
-
-def audit_reply(entry: "AuditEntry") -> AuditReply:
-    """One entry of the audit log."""
-    return {
-        "id": entry.id,
-        "at": iso(entry.at),
-        "by": {"origin": entry.origin, "id": entry.actor_id, "name": entry.actor_name},
-        "action": entry.action,
-        "service": entry.service,
-        "detail": entry.detail,
-        "allowed": entry.allowed,
-        "result": entry.result,
-    }
-
-
-def notice_reply(notice: "Notification", incident: "Incident | None") -> NoticeReply:
+def notice_reply(notice: "Notification", incident: "Incident | None") -> shapes.NoticeReply:
     """One notice about trouble; `incident` is its subject, where it has one."""
     text = plain_times(str(notice.body.get("text") or notice.body.get("why") or ""))
     if incident is not None:
         text = f"{incident.cause}: {text}" if text else incident.cause
         if notice.kind == "recovered":
             text = f"over: {incident.cause}" + (f" ({incident.ended_by})" if incident.ended_by else "")
-    return {
-        "id": notice.id,
-        "kind": str(notice.kind),
-        "service": notice.service,
-        "at": iso(notice.at),
-        "text": text,
-        "told_at": maybe_iso(notice.told_at),
-    }
-
-
-def host_reply(figures: "HostFigures", name: str) -> HostReply:
-    """The host."""
-    return {
-        "name": name,
-        "cpu": figures.cpu,
-        "cores": figures.cores,
-        "memory_total": figures.memory_total,
-        "memory_available": figures.memory_available,
-        "swap_total": figures.swap_total,
-        "swap_used": figures.swap_used,
-        "load": list(figures.load),
-        "disks": [
-            {"path": str(disk.path), "total": disk.total, "used": disk.used, "free": disk.free}
-            for disk in figures.disks
-        ],
-        "uptime": figures.uptime,
-    }
-
-
-def window_reply(span: "Span") -> WindowReply:
-    """One occurrence of a window."""
-    window = span.window
-    return {
-        "name": window.name,
-        "services": list(window.services),
-        "begin": iso(span.begin),
-        "end": iso(span.end),
-        "timezone": str(window.timezone),
-        "mute": window.mute,
-        "deploys": str(window.deploys),
-        "recovery": window.recovery,
-    }
-
-
-def trial(name: str, sent: "SendResult") -> NotifyReply:
-    """What came of trying a notifier."""
-    return {"notifier": name, "ok": sent.ok, "failure": sent.failure, "doubt": sent.doubt}
-
-
-def maintenance(found: "Maintenance", *, daemon: bool = True) -> WindowsReply:
-    """`windows`."""
-    return {
-        "daemon": daemon,
-        "active": [window_reply(span) for span in found.active],
-        "coming": [window_reply(span) for span in found.coming],
-    }
-
-
-def reload_reply(asked: int, answer: "ReloadAnswer | None") -> ReloadReply:
-    """What came of a reload."""
-    if answer is None:
-        return {"asked": asked, "answered": 0, "ok": True, "text": "", "lines": []}
-    return {
-        "asked": asked,
-        "answered": answer.answered,
-        "ok": answer.ok,
-        "text": answer.text,
-        "lines": list(answer.lines),
-    }
+    return like(shapes.NoticeReply, notice, text=text)

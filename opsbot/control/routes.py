@@ -1,54 +1,40 @@
-"""The routes of the control socket: take the request apart, ask the engine once, answer in JSON.
-
-    GET  /v1/ping                               POST /v1/restart   {service}
-    GET  /v1/status      ?service               POST /v1/deploy    {service, ref, reason}
-    POST /v1/health      {service}              POST /v1/update    {service}
-    GET  /v1/history     ?service&limit         POST /v1/rollback  {service, release, reason}
-    GET  /v1/incidents   ?service&open&limit
-    GET  /v1/why         ?service
-    GET  /v1/logs        ?service&lines&since&level&grep&this_run
-    GET  /v1/logs/follow ?the same, as NDJSON   POST /v1/hold      {service, reason}
-    GET  /v1/audit       ?service&member&limit  POST /v1/resume    {service, reason}
-    GET  /v1/windows                            POST /v1/notify    {notifier}
-    GET  /v1/deployments/N                      POST /v1/silence   {service, for, reason}
-    GET  /v1/deployments/N/follow  (NDJSON)     POST /v1/ack       {service, reason}
-    GET  /v1/monitor, /v1/monitor/follow        POST /v1/now       {service}
-      (NDJSON, a snapshot a second)
-    POST /v1/reload  -> {wish}                  GET  /v1/reload  -> what came of the last wishes
-
-A refusal is `{why, text, deployment}`: 403 for lack of rank, 404 for what there is not, 400 for what cannot be used,
-409 for the rest. `service` may be left out where one is configured. `grep` of logs/follow sifts the lines so far only.
-"""
+"""Answers the endpoints of `opsbot.control.endpoints`: asks the engine once, and sends what it answers as JSON."""
 
 import asyncio
+import json
 import logging
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from aiohttp import web
 
-from opsbot.control import replies
-from opsbot.control.fields import ENTRIES, LINES, SERVICE, BadInputError, Fields
+from opsbot.control import endpoints, replies, shapes
+from opsbot.control.endpoints import Endpoint
+from opsbot.control.fields import BadInputError, Fields
 from opsbot.control.peer import caller
 from opsbot.control.snapshot import Snapshots
 from opsbot.control.stream import send
 from opsbot.core.access import Action, Actor
-from opsbot.core.deployment import RefusalReason, Refused
+from opsbot.core.deployment import Deployment, RefusalReason, Refused
 from opsbot.runtime.signals import ReloadRequests
 from opsbot.services.port import LogLine, LogQuery
 
 if TYPE_CHECKING:
-    from opsbot.control.shapes import Ping
     from opsbot.engine import Engine
+    from opsbot.engine.status import ServiceStatus
+
+T = TypeVar("T")
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 log = logging.getLogger(__name__)
 
 _STATUS = {
     RefusalReason.NO_RANK: 403,
     RefusalReason.UNKNOWN_SERVICE: 404,
+    RefusalReason.UNKNOWN_DEPLOYMENT: 404,
     RefusalReason.NO_RELEASE: 404,
     RefusalReason.NO_INCIDENT: 404,
     RefusalReason.NOT_WAITING: 404,
@@ -60,12 +46,10 @@ _SNAPSHOT_SECONDS = 1.0
 _FEED_SECONDS = 5.0
 _HTTP_ERROR = 400
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-
-def _no(refused: Refused) -> web.Response:
-    body = {"why": str(refused.why), "text": refused.text, "deployment": refused.deployment}
-    return web.json_response(body, status=_STATUS.get(refused.why, 409))
+def _answered(found: object) -> web.Response:
+    status = _STATUS.get(found.why, 409) if isinstance(found, Refused) else 200
+    return web.json_response(shapes.encode(found), status=status)
 
 
 def _error(status: int, why: str, text: str) -> web.Response:
@@ -89,352 +73,199 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
         return _error(500, "error", f"opsbot met an error of its own; its log has it under {number}")
 
 
-class Routes:
-    """The handlers, and what they need."""
+async def _sent(request: web.Request) -> dict[str, object]:
+    """The parameters of a request by name, as they were sent.
 
-    def __init__(
-        self,
-        engine: "Engine",
-        clock: Callable[[], datetime],
-        ping: "Ping",
-        snapshots: Snapshots,
-        closing: asyncio.Event,
-        reload_requests: ReloadRequests | None = None,
-    ) -> None:
-        """`closing`: set when the daemon goes; streams end then. wishes: takes what is asked of the daemon itself."""
-        self._reload_requests = reload_requests
-        self._engine = engine
-        self._clock = clock
-        self._ping = ping
-        self._snapshots = snapshots
-        self._closing = closing
+    Raises:
+        BadInputError: its body is no JSON object.
+    """
+    if request.method != "POST":
+        return {**request.query, **request.match_info}
+    raw = await request.read()
+    try:
+        values = json.loads(raw) if raw.strip() else {}
+    except ValueError as error:
+        raise BadInputError("the body is not JSON") from error
+    except RecursionError as error:
+        raise BadInputError("the body is nested too deeply") from error
+    if not isinstance(values, dict):
+        raise BadInputError("the body must be a JSON object")
+    return values
+
+
+def _as_it_is(found: Any, *_: object) -> Any:
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """Who answers what.
+
+    closing: set when the daemon goes; streams end then. wishes: takes what is asked of the daemon itself.
+    """
+
+    engine: "Engine"
+    clock: Callable[[], datetime]
+    ping: shapes.Ping
+    snapshots: Snapshots
+    closing: asyncio.Event
+    reload_requests: ReloadRequests | None = None
 
     def table(self) -> list[web.RouteDef]:
-        """Every route."""
+        """Every route: an endpoint, who is asked, and where that says something else, what makes the answer of it.
+
+        Who is asked is given who asks, and the endpoint's parameters in their order. What makes the answer is given
+        what was said, and the same parameters. A `Refused` is answered as it is.
+        """
+        look, releases, services = self.engine.look, self.engine.releases, self.engine.services
         return [
-            web.get("/v1/ping", self.ping),
-            web.get("/v1/status", self.status),
-            web.post("/v1/health", self.health),
-            web.get("/v1/history", self.history),
-            web.get("/v1/incidents", self.incidents),
-            web.get("/v1/why", self.why),
-            web.get("/v1/logs", self.logs),
-            web.get("/v1/logs/follow", self.logs_follow),
-            web.get("/v1/audit", self.audit),
-            web.get("/v1/windows", self.windows),
-            web.get(r"/v1/deployments/{number:[0-9]{1,15}}", self.deployment),
-            web.get(r"/v1/deployments/{number:[0-9]{1,15}}/follow", self.deployment_follow),
-            web.get("/v1/monitor", self.monitor),
-            web.get("/v1/monitor/follow", self.monitor_follow),
-            web.post("/v1/restart", self.restart),
-            web.post("/v1/deploy", self.deploy),
-            web.post("/v1/now", self.now),
-            web.post("/v1/update", self.update),
-            web.post("/v1/rollback", self.rollback),
-            web.post("/v1/hold", self.hold),
-            web.post("/v1/resume", self.resume),
-            web.post("/v1/silence", self.silence),
-            web.post("/v1/ack", self.ack),
-            web.post("/v1/reload", self.reload),
-            web.post("/v1/notify", self.notify),
-            web.get("/v1/reload", self.reloaded),
+            self._answers(endpoints.PING, self._ping),
+            self._answers(endpoints.STATUS, self._with_proof(look.status)),
+            self._answers(endpoints.HEALTH, self._with_proof(look.health)),
+            self._answers(endpoints.HISTORY, look.history, lambda found, *_: shapes.History(*found)),
+            self._answers(endpoints.INCIDENTS, self._incidents, lambda found, *_: shapes.Incidents(found)),
+            self._answers(endpoints.WHY, look.why, replies.why),
+            self._answers(endpoints.LOGS, self._logs, lambda lines, service, *_: shapes.Logs(service, lines)),
+            self._follows(endpoints.LOGS_FOLLOW, self._logs_follow),
+            self._answers(endpoints.AUDIT, look.audit, lambda found, *_: shapes.Audit(found)),
+            self._answers(endpoints.WINDOWS, look.maintenance, shapes.WindowsReply),
+            self._answers(endpoints.DEPLOYMENT, self._deployment),
+            self._follows(endpoints.DEPLOYMENT_FOLLOW, self._deployment_follow),
+            self._answers(endpoints.MONITOR, self._monitor),
+            self._follows(endpoints.MONITOR_FOLLOW, self._monitor_follow),
+            self._answers(endpoints.RESTART, self._restart),
+            self._answers(endpoints.DEPLOY, releases.deploy),
+            self._answers(endpoints.NOW, releases.now),
+            self._answers(endpoints.UPDATE, self._update),
+            self._answers(endpoints.ROLLBACK, releases.rollback),
+            self._answers(endpoints.HOLD, services.hold, lambda hold, name, _: shapes.Held(name, hold)),
+            self._answers(endpoints.RESUME, services.resume, lambda held, name, _: shapes.Resumed(name, held)),
+            self._answers(endpoints.ACK, self.engine.acknowledgements.take, replies.acknowledgement),
+            self._answers(endpoints.SILENCE, services.silence),
+            self._answers(endpoints.NOTIFY, self.engine.notify, replies.trial),
+            self._answers(endpoints.RELOAD, self._reload),
+            self._answers(endpoints.RELOADED, self._reloaded),
         ]
 
-    async def _asked(self, request: web.Request) -> tuple[Actor, Fields]:
+    def _answers(
+        self, endpoint: Endpoint[T], ask: Callable[..., Awaitable[object]], make: Callable[..., T] = _as_it_is
+    ) -> web.RouteDef:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            who, *parameters = await self._asked(endpoint, request)
+            found = await ask(who, *parameters)
+            return _answered(found if isinstance(found, Refused) else make(found, *parameters))
+
+        return self._at(endpoint, handle)
+
+    def _follows(
+        self, endpoint: Endpoint[T], ask: Callable[..., Awaitable[AsyncIterator[T] | Refused]]
+    ) -> web.RouteDef:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            found = await ask(*await self._asked(endpoint, request))
+            return _answered(found) if isinstance(found, Refused) else await send(request, found, self.closing)
+
+        return self._at(endpoint, handle)
+
+    def _at(self, endpoint: Endpoint[Any], handle: Handler) -> web.RouteDef:
+        return web.route(endpoint.method, "/v1/" + endpoint.path.replace("{number}", "{number:[0-9]{1,15}}"), handle)
+
+    async def _asked(self, endpoint: Endpoint[Any], request: web.Request) -> list[Any]:
+        """Who asks, and the parameters."""
         transport = request.transport
         if transport is None:
             raise web.HTTPBadRequest(reason="the caller is gone")
-        peer = transport.get_extra_info("socket")
-        return await caller(peer, request.headers.get("X-Sudo-User", "")), await Fields.of(request)
+        who = await caller(transport.get_extra_info("socket"), request.headers.get("X-Sudo-User", ""))
+        given = Fields(await _sent(request), self.clock(), lambda action: self.engine.door.nameable(who, action))
+        return [who, *endpoint.read(given)]
 
-    def _service(self, who: Actor, action: Action, given: Fields) -> str:
-        """The service asked for; the only one where none is named. "" for who has no rank: the engine refuses that."""
-        named = given.text("service", SERVICE)
-        if named is not None:
-            return named
-        names = self._engine.door.nameable(who, action)
-        if len(names) > 1:
-            raise BadInputError(f"say which service: {', '.join(names)}")
-        return names[0] if names else ""
+    # Who is asked, where it is not the engine alone
 
-    # Looking
+    async def _ping(self, _who: Actor) -> shapes.Ping:
+        return self.ping
 
-    async def ping(self, _request: web.Request) -> web.Response:
-        """Who answers; asked by anyone who can reach the socket."""
-        return web.json_response(self._ping)
+    def _with_proof(
+        self, ask: Callable[[Actor, str | None], Awaitable["list[ServiceStatus] | Refused"]]
+    ) -> Callable[[Actor, str | None], Awaitable[shapes.Status | Refused]]:
+        async def asked(who: Actor, service: str | None) -> shapes.Status | Refused:
+            found = await ask(who, service)
+            return found if isinstance(found, Refused) else replies.status(found, await self.engine.look.proof())
 
-    async def status(self, request: web.Request) -> web.Response:
-        """How the services stand."""
-        who, given = await self._asked(request)
-        service = given.text("service", SERVICE)
-        given.done()
-        found = await self._engine.look.status(who, service)
-        if isinstance(found, Refused):
-            return _no(found)
-        return web.json_response(replies.status(found, await self._engine.look.proof()))
+        return asked
 
-    async def health(self, request: web.Request) -> web.Response:
-        """Run the checks now."""
-        who, given = await self._asked(request)
-        service = given.text("service", SERVICE)
-        given.done()
-        found = await self._engine.look.health(who, service)
-        if isinstance(found, Refused):
-            return _no(found)
-        return web.json_response(replies.status(found, await self._engine.look.proof()))
+    async def _incidents(self, who: Actor, service: str | None, limit: int, still_open: bool) -> object:  # noqa: FBT001
+        return await self.engine.look.incidents(who, service, limit, still_open=still_open)
 
-    async def history(self, request: web.Request) -> web.Response:
-        """Deployments and incidents."""
-        who, given = await self._asked(request)
-        service = given.text("service", SERVICE)
-        limit = given.number("limit", 20, ENTRIES)
-        given.done()
-        found = await self._engine.look.history(who, service, limit)
-        return _no(found) if isinstance(found, Refused) else web.json_response(replies.history(*found))
+    async def _logs(self, who: Actor, service: str, *query: Any) -> list[LogLine] | Refused:
+        return await self.engine.logs.lines(who, service, LogQuery(*query))
 
-    async def incidents(self, request: web.Request) -> web.Response:
-        """Incidents."""
-        who, given = await self._asked(request)
-        service = given.text("service", SERVICE)
-        still_open = given.flag("open")
-        limit = given.number("limit", 20, ENTRIES)
-        given.done()
-        found = await self._engine.look.incidents(who, service, limit, still_open=still_open)
-        return _no(found) if isinstance(found, Refused) else web.json_response(replies.incidents(found))
+    async def _logs_follow(self, who: Actor, service: str, *query: Any) -> AsyncIterator[LogLine] | Refused:
+        return await self.engine.logs.tail(who, service, LogQuery(*query))
 
-    async def why(self, request: web.Request) -> web.Response:
-        """RefusalReason a service stands as it does."""
-        who, given = await self._asked(request)
-        service = self._service(who, Action.WHY, given)
-        given.done()
-        found = await self._engine.look.why(who, service)
-        return _no(found) if isinstance(found, Refused) else web.json_response(replies.why(service, found))
+    async def _deployment(self, who: Actor, number: int) -> Deployment | Refused:
+        refused = await self.engine.door.admit(who, Action.HISTORY)
+        found = None if refused else await self.engine.look.deployment(number)
+        return refused or found or Refused(RefusalReason.UNKNOWN_DEPLOYMENT, f"there is no deployment {number}")
 
-    async def audit(self, request: web.Request) -> web.Response:
-        """The audit log."""
-        who, given = await self._asked(request)
-        service = given.text("service", SERVICE)
-        member = given.text("member", 100)
-        limit = given.number("limit", 50, ENTRIES)
-        given.done()
-        found = await self._engine.look.audit(who, service, member, limit)
-        return _no(found) if isinstance(found, Refused) else web.json_response(replies.audit(found))
+    async def _deployment_follow(self, who: Actor, number: int) -> AsyncIterator[Deployment] | Refused:
+        found = await self._deployment(who, number)
+        return found if isinstance(found, Refused) else self._changes(number)
 
-    async def windows(self, request: web.Request) -> web.Response:
-        """The maintenance windows that are open, and the next ones."""
-        who, given = await self._asked(request)
-        given.done()
-        found = await self._engine.look.maintenance(who)
-        return _no(found) if isinstance(found, Refused) else web.json_response(replies.maintenance(found))
-
-    async def notify(self, request: web.Request) -> web.Response:
-        """Try a notifier; what came of it."""
-        who, given = await self._asked(request)
-        name = given.text("notifier", 100) or ""
-        given.done()
-        found = await self._engine.notify(who, name)
-        return _no(found) if isinstance(found, Refused) else web.json_response(replies.trial(name, found))
-
-    async def _query(self, request: web.Request) -> tuple[Actor, str, LogQuery]:
-        who, given = await self._asked(request)
-        service = self._service(who, Action.LOGS, given)
-        query = LogQuery(
-            given.number("lines", 50, LINES),
-            given.moment("since", self._clock()),
-            given.level(),
-            given.grep(),
-            this_run=given.flag("this_run"),
-        )
-        given.done()
-        return who, service, query
-
-    async def logs(self, request: web.Request) -> web.Response:
-        """Lines a service wrote."""
-        who, service, query = await self._query(request)
-        found = await self._engine.logs.lines(who, service, query)
-        return _no(found) if isinstance(found, Refused) else web.json_response(replies.logs(service, found))
-
-    async def logs_follow(self, request: web.Request) -> web.StreamResponse:
-        """The last lines, then each as it is written."""
-        who, service, query = await self._query(request)
-        lines = await self._engine.logs.tail(who, service, query)
-        if isinstance(lines, Refused):
-            return _no(lines)
-        return await send(request, _replies(lines), self._closing)
-
-    async def _viewer(self, request: web.Request) -> Refused | None:
-        who, given = await self._asked(request)
-        given.done()
-        return await self._engine.door.admit(who, Action.HISTORY)
-
-    async def deployment(self, request: web.Request) -> web.Response:
-        """One deployment."""
-        refused = await self._viewer(request)
-        if refused is not None:
-            return _no(refused)
-        found = await self._engine.look.deployment(int(request.match_info["number"]))
-        if found is None:
-            return _error(404, "unknown-deployment", f"there is no deployment {request.match_info['number']}")
-        return web.json_response(replies.deployment_reply(found))
-
-    async def deployment_follow(self, request: web.Request) -> web.StreamResponse:
-        """One deployment, again at each change, until it is finished."""
-        refused = await self._viewer(request)
-        if refused is not None:
-            return _no(refused)
-        number = int(request.match_info["number"])
-        if await self._engine.look.deployment(number) is None:
-            return _error(404, "unknown-deployment", f"there is no deployment {number}")
-        return await send(request, self._changes(number), self._closing)
-
-    async def _changes(self, number: int) -> AsyncIterator[Mapping[str, object]]:
+    async def _changes(self, number: int) -> AsyncIterator[Deployment]:
+        """A deployment, again at each change, until it is finished."""
         revision = -1
-        with self._engine.feed.subscribe() as subscription:
+        with self.engine.feed.subscribe() as subscription:
             while True:
-                found = await self._engine.look.deployment(number)
+                found = await self.engine.look.deployment(number)
                 if found is None:
                     return
                 if found.revision != revision:
                     revision = found.revision
-                    yield replies.deployment_reply(found)
+                    yield found
                 if found.finished:
                     return
                 # The time limit is for a deployment that another process finishes: nothing wakes this feed then.
                 await subscription.wait(_FEED_SECONDS)
 
-    async def monitor(self, request: web.Request) -> web.Response:
-        """One snapshot."""
-        who, given = await self._asked(request)
-        given.done()
-        found = await self._engine.look.status(who)
-        return _no(found) if isinstance(found, Refused) else web.json_response(await self._snapshots.latest())
+    async def _monitor(self, who: Actor) -> shapes.Snapshot | Refused:
+        found = await self.engine.look.status(who)
+        return found if isinstance(found, Refused) else await self.snapshots.latest()
 
-    async def monitor_follow(self, request: web.Request) -> web.StreamResponse:
-        """A snapshot each second; written into the audit log once."""
-        who, given = await self._asked(request)
-        given.done()
-        found = await self._engine.look.status(who)
-        return _no(found) if isinstance(found, Refused) else await send(request, self._each_second(), self._closing)
+    async def _monitor_follow(self, who: Actor) -> AsyncIterator[shapes.Snapshot] | Refused:
+        found = await self.engine.look.status(who)
+        return found if isinstance(found, Refused) else self._each_second()
 
-    async def _each_second(self) -> AsyncIterator[Mapping[str, object]]:
+    async def _each_second(self) -> AsyncIterator[shapes.Snapshot]:
         while True:
-            yield await self._snapshots.latest()
+            yield await self.snapshots.latest()
             await asyncio.sleep(_SNAPSHOT_SECONDS)
 
-    # Doing
+    async def _restart(self, who: Actor, service: str, wait: bool) -> shapes.Restarted | Refused:  # noqa: FBT001
+        state = await self.engine.services.restart(who, service)
+        if isinstance(state, Refused):
+            return state
+        if not wait:
+            return shapes.Restarted(service, state)
+        outcome = await self.engine.services.verify_restart(who, service, state)
+        return shapes.Restarted(service, outcome.state, outcome.ok, outcome.seen)
 
-    async def restart(self, request: web.Request) -> web.Response:
-        """Restart a service; answers once its new process runs."""
-        who, given = await self._asked(request)
-        service = self._service(who, Action.RESTART, given)
-        given.done()
-        found = await self._engine.services.restart(who, service)
+    async def _update(self, who: Actor, service: str) -> shapes.UpdateReply | Refused:
+        found = await self.engine.releases.update(who, service)
         if isinstance(found, Refused):
-            return _no(found)
-        return web.json_response({"service": service, "state": replies.state_reply(found)})
+            return found
+        begun = None if found.deployment is None else await self.engine.look.deployment(found.deployment)
+        return replies.like(shapes.UpdateReply, found, service=service, deployment=begun)
 
-    async def deploy(self, request: web.Request) -> web.Response:
-        """Begin a deployment."""
-        who, given = await self._asked(request)
-        service = self._service(who, Action.DEPLOY, given)
-        ref, reason = given.text("ref"), given.text("reason") or ""
-        given.done()
-        found = await self._engine.releases.deploy(who, service, ref, reason)
-        return _no(found) if isinstance(found, Refused) else web.json_response(replies.deployment_reply(found))
+    async def _reload(self, who: Actor) -> shapes.ReloadWish | Refused:
+        refused = await self.engine.door.admit(who, Action.RELOAD)
+        if refused is None and self.reload_requests is None:
+            return Refused(RefusalReason.NOT_READY, "this daemon cannot read its configuration anew; restart it")
+        return refused or shapes.ReloadWish(self.reload_requests.reload(who) if self.reload_requests else 0)
 
-    async def rollback(self, request: web.Request) -> web.Response:
-        """Begin to return to a kept release."""
-        who, given = await self._asked(request)
-        service = self._service(who, Action.ROLLBACK, given)
-        release, reason = given.text("release"), given.text("reason") or ""
-        given.done()
-        found = await self._engine.releases.rollback(who, service, release, reason)
-        return _no(found) if isinstance(found, Refused) else web.json_response(replies.deployment_reply(found))
-
-    async def now(self, request: web.Request) -> web.Response:
-        """End what the deployment of a service waits for; the deployment."""
-        who, given = await self._asked(request)
-        service = self._service(who, Action.NOW, given)
-        given.done()
-        found = await self._engine.releases.now(who, service)
-        return _no(found) if isinstance(found, Refused) else web.json_response(replies.deployment_reply(found))
-
-    async def update(self, request: web.Request) -> web.Response:
-        """Ask the remote now, deploy what is new: what came of it, and the deployment where there is one."""
-        who, given = await self._asked(request)
-        service = self._service(who, Action.DEPLOY, given)
-        given.done()
-        found = await self._engine.releases.update(who, service)
-        if isinstance(found, Refused):
-            return _no(found)
-        begun = None if found.deployment is None else await self._engine.look.deployment(found.deployment)
-        return web.json_response(replies.update_reply(service, found, begun))
-
-    async def hold(self, request: web.Request) -> web.Response:
-        """No deploys until resumed."""
-        who, given = await self._asked(request)
-        service = self._service(who, Action.HOLD, given)
-        reason = given.text("reason") or ""
-        given.done()
-        found = await self._engine.services.hold(who, service, reason)
-        if isinstance(found, Refused):
-            return _no(found)
-        return web.json_response({"service": service, "hold": replies.hold_reply(found)})
-
-    async def resume(self, request: web.Request) -> web.Response:
-        """End the hold and the silence: `{service, was_held}`."""
-        who, given = await self._asked(request)
-        service = self._service(who, Action.RESUME, given)
-        reason = given.text("reason") or ""
-        given.done()
-        found = await self._engine.services.resume(who, service, reason)
-        return _no(found) if isinstance(found, Refused) else web.json_response({"service": service, "was_held": found})
-
-    async def ack(self, request: web.Request) -> web.Response:
-        """Take the open incident of a service upon oneself."""
-        who, given = await self._asked(request)
-        service = self._service(who, Action.ACK, given)
-        reason = given.text("reason") or ""
-        given.done()
-        found = await self._engine.acknowledgements.take(who, service, reason)
-        if isinstance(found, Refused):
-            return _no(found)
-        return web.json_response(replies.acknowledgement_reply(service, found))
-
-    async def silence(self, request: web.Request) -> web.Response:
-        """No alerts for a while."""
-        who, given = await self._asked(request)
-        service = self._service(who, Action.SILENCE, given)
-        length, reason = given.length("for"), given.text("reason") or ""
-        given.done()
-        found = await self._engine.services.silence(who, service, length, reason)
-        return _no(found) if isinstance(found, Refused) else web.json_response(replies.silence_reply(found))
-
-    async def reload(self, request: web.Request) -> web.Response:
-        """Have the configuration read anew, as SIGHUP does; comes back at once with the number of the wish."""
-        who, given = await self._asked(request)
-        given.done()
-        refused = await self._engine.door.admit(who, Action.RELOAD)
+    async def _reloaded(self, who: Actor) -> shapes.ReloadReply | Refused:
+        refused = await self.engine.door.admit(who, Action.RELOAD)
         if refused is not None:
-            return _no(refused)
-        if self._reload_requests is None:
-            return _no(Refused(RefusalReason.NOT_READY, "this daemon cannot read its configuration anew; restart it"))
-        return web.json_response({"wish": self._reload_requests.reload(who)})
-
-    async def reloaded(self, request: web.Request) -> web.Response:
-        """What came of the last reload; the answer has reached a wish's number once it was seen to."""
-        who, given = await self._asked(request)
-        given.done()
-        refused = await self._engine.door.admit(who, Action.RELOAD)
-        if refused is not None:
-            return _no(refused)
+            return refused
         asked, found = (
-            (0, None) if self._reload_requests is None else (self._reload_requests.asked, self._reload_requests.answer)
+            (0, None) if self.reload_requests is None else (self.reload_requests.asked, self.reload_requests.answer)
         )
-        return web.json_response(replies.reload_reply(asked, found))
-
-
-async def _replies(lines: AsyncIterator[LogLine]) -> AsyncIterator[Mapping[str, object]]:
-    async with aclosing(lines):  # type: ignore[type-var]
-        async for line in lines:
-            yield replies.log_reply(line)
+        return shapes.ReloadReply(asked) if found is None else replies.like(shapes.ReloadReply, found, asked=asked)

@@ -1,198 +1,247 @@
-"""The shapes of what the control socket answers, and of what `--json` prints.
+"""What the control socket answers, and what `--json` prints: these dataclasses, and those of the domain, as JSON.
 
-They are a promise to scripts: keys are added, never renamed or taken away. Times are ISO 8601 in UTC, lengths of time
-are seconds, sizes are bytes. All text may be untrusted; whoever shows it escapes it.
+The JSON is a promise to scripts: keys are added, never renamed or taken away (`tests/recordings/control_api.json` holds
+it). Sizes are bytes. All text may be untrusted; whoever shows it escapes it. `daemon` is false where no daemon
+answered, and the store was read.
 """
 
-from typing import TypedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from operator import attrgetter
+from typing import Any
+
+from opsbot.control.codec import Codec, JsonForm
+from opsbot.core.access import Actor
+from opsbot.core.deployment import Deployment, DeploymentStep, Hold, Release
+from opsbot.core.flapping import Flaps
+from opsbot.core.health import Verdict
+from opsbot.core.model import Acknowledgement, AuditEntry, Deed, Incident, Silence, SourceState
+from opsbot.core.status import HealthState, StoppedBy
+from opsbot.core.windows import Maintenance, Span
+from opsbot.formatting import plain_times
+from opsbot.host.figures import HostFigures
+from opsbot.services.port import LogLine, ServiceState
 
 
-class By(TypedDict):
-    """Who did it: the origin (`cli`, `discord`, `poll`...), the id, the name."""
-
-    origin: str
-    id: str
-    name: str
-
-
-class CheckReply(TypedDict):
+@dataclass(frozen=True, slots=True)
+class CheckReply:
     """One check: its verdict and since when, and what the last look saw."""
 
     name: str
-    verdict: str
-    since: str | None
+    verdict: Verdict
+    since: datetime | None
     ok: bool | None
     seen: str
-    at: str | None
+    at: datetime | None
     took: float | None
     streak: int
 
 
-class CommitReply(TypedDict):
-    """One commit."""
+@dataclass(frozen=True, slots=True)
+class StatementReply:
+    """A statement as data, and as English text. See `opsbot.core.message` for the form of `params`."""
 
-    id: str
-    title: str
-    author: str
-    at: str
-
-
-class ReleaseReply(TypedDict):
-    """A kept release."""
-
-    name: str
-    commit: str
-    title: str
-    at: str
-    good: bool
+    code: str
+    params: Mapping[str, Any]
+    text: str
 
 
-class StepReply(TypedDict):
-    """One thing a deployment did. `ok` is null while it runs; `tail` is the end of what it printed."""
+@dataclass(frozen=True, slots=True)
+class HealthReply:
+    """The state of a service.
 
-    name: str
-    phase: str
-    started_at: str
-    ended_at: str | None
-    ok: bool | None
-    note: str
-    tail: str
-    output: str
+    `text`: the state in words ("stopped by a person"). `since`: null where not known. `by`: who stopped it, null in
+    other states and while it is being stopped. `reasons`: the main one first. `next`: what happens next.
+    """
+
+    state: HealthState
+    text: str
+    since: datetime | None
+    by: StoppedBy | None
+    reasons: Sequence[StatementReply]
+    next: Sequence[StatementReply]
 
 
-class DeploymentReply(TypedDict):
-    """One deployment. `ok` is null until it is finished; then whether the service runs what was asked for."""
+@dataclass(frozen=True, slots=True)
+class LoginsReply:
+    """The login budget of a Discord bot: its starts in the last 24 hours, and how many logins Discord allows."""
 
-    id: int
+    starts: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceReply:
+    """The status of one service. `health` is its state, from which `healthy` (for exit codes) and `verdict` (up, down
+    or unknown, for readers of earlier versions) follow.
+
+    `cpu` is percent of one core, `memory` bytes; both null where no process is known. `tasks` counts the processes and
+    threads of its unit, null where it has none. `because_of`: the service in whose incident this one is listed as not
+    well; "" where it is in none. `waits`: what its recovery or its deployment waits for. `discord_away`: since when
+    Discord is away, null while it is not, and for what is no bot.
+    """
+
     service: str
+    health: HealthReply
+    healthy: bool
+    verdict: Verdict
+    state: ServiceState
+    cpu: float | None
+    memory: int | None
+    tasks: int | None
+    checks: Sequence[CheckReply]
+    live: str | None
+    live_since: datetime | None
+    release: Release | None
+    deploying: Deployment | None
+    last_deployment: Deployment | None
+    hold: Hold | None
+    silence: Silence | None
+    incident: Incident | None
+    source: SourceState | None
+    auto: bool
+    because_of: str
+    waits: str
+    logins: LoginsReply | None
+    discord_away: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ProofReply:
+    """Whether alerts arrive: when that was last tried, when it last went well, and what is wrong, or ""."""
+
+    tried_at: datetime
+    proven_at: datetime | None
+    failure: str
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """`status` and `health`. `alert_path` is null where it is not known."""
+
+    services: Sequence[ServiceReply]
+    alert_path: ProofReply | None = None
+    daemon: bool = True
+
+    @property
+    def healthy(self) -> bool:
+        """Whether all of them are."""
+        return all(one.healthy for one in self.services)
+
+
+@dataclass(frozen=True, slots=True)
+class Incidents:
+    """`incidents`: newest first."""
+
+    incidents: Sequence[Incident]
+    daemon: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """`history`: newest first."""
+
+    deployments: Sequence[Deployment]
+    incidents: Sequence[Incident]
+    daemon: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class WhyEvent:
+    """One thing that happened, and what kind of thing it was."""
+
+    at: datetime
     kind: str
-    phase: str
-    by: By
-    created_at: str
-    updated_at: str
-    finished_at: str | None
-    live_at: str | None
-    finished: bool
-    ok: bool | None
-    ref: str | None
-    reason: str
-    commit_from: str | None
-    commit_to: str | None
-    release_from: str | None
-    release_to: str | None
-    commits: list[CommitReply]
-    commits_total: int
-    steps: list[StepReply]
-    failed_in: str | None
-    note: str
+    text: str
 
 
-class UpdateReply(TypedDict):
+@dataclass(frozen=True, slots=True)
+class WhyReply:
+    """`why`: the one line, what it rests on (oldest first), and whether it is known at all."""
+
+    service: str
+    known: bool
+    line: str
+    events: Sequence[WhyEvent]
+    daemon: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Logs:
+    """`logs`: oldest first."""
+
+    service: str
+    lines: Sequence[LogLine]
+    daemon: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """`audit`: newest first."""
+
+    entries: Sequence[AuditEntry]
+    daemon: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class WindowsReply:
+    """The windows that are open, and the next three."""
+
+    maintenance: Maintenance
+    daemon: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Restarted:
+    """`restart`: the state of the service after it.
+
+    verified: whether its checks passed and it stayed alive, null where nobody waited for that; seen: what was seen.
+    """
+
+    service: str
+    state: ServiceState
+    verified: bool | None = None
+    seen: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateReply:
     """What came of asking the remote: `outcome` is `deploying`, `no-news`, `later`, `waiting`, `noted` or `failed`."""
 
     service: str
     outcome: str
     text: str
     head: str | None
-    deployment: DeploymentReply | None
+    deployment: Deployment | None
 
 
-class HoldReply(TypedDict):
-    """A hold; `waits` is the commit rolled back from, where a rollback caused it."""
-
-    actor: str
-    reason: str
-    at: str
-    waits: str | None
-
-
-class SilenceReply(TypedDict):
-    """A silence."""
+@dataclass(frozen=True, slots=True)
+class Held:
+    """`hold`."""
 
     service: str
-    actor: str
-    reason: str
-    at: str
-    until: str
+    hold: Hold
 
 
-class AcknowledgementReply(TypedDict):
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """`resume`: whether there was a hold or a silence."""
+
+    service: str
+    was_held: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AcknowledgementReply:
     """Who has taken an incident. `void_at`: when it got worse, from when on it does not count."""
 
     service: str
-    incident: int
-    actor: str
-    reason: str
-    at: str
-    void_at: str | None
+    value: Acknowledgement
 
 
-class DeedReply(TypedDict):
-    """Something done about an incident."""
-
-    at: str
-    text: str
-
-
-class DependentReply(TypedDict):
-    """A service that was not well because of an incident; `well_at` is null while it is not."""
-
-    service: str
-    cause: str
-    failed_at: str
-    well_at: str | None
-
-
-class IncidentReply(TypedDict):
-    """One trouble of one subject: `service` is a service's name, or `host:WHAT`.
-
-    `consequences`: checks that fail because one of `checks` does. `part_of`: the incident it was folded into.
-    `flapping`: whether it flaps now; `changes`: how often it changed while it did.
-    """
-
-    id: int
-    service: str
-    cause: str
-    opened_at: str
-    closed_at: str | None
-    called_at: str | None
-    ended_by: str
-    checks: list[tuple[str, str]]
-    exit: str
-    log: list[str]
-    deeds: list[DeedReply]
-    deployment: int | None
-    consequences: list[tuple[str, str]]
-    dependents: list[DependentReply]
-    part_of: int | None
-    flapping: bool
-    changes: int
-
-
-class SourceReply(TypedDict):
-    """What is known of the remote."""
-
-    head: str | None
-    asked_at: str | None
-    answered_at: str | None
-    failing_since: str | None
-    failure: str
-
-
-class WindowReply(TypedDict):
-    """One occurrence of a maintenance window. No `services` means all."""
-
-    name: str
-    services: list[str]
-    begin: str
-    end: str
-    timezone: str
-    mute: bool
-    deploys: str
-    recovery: bool
-
-
-class NotifyReply(TypedDict):
+@dataclass(frozen=True, slots=True)
+class NotifyReply:
     """What came of trying a notifier. `doubt`: it may have arrived all the same."""
 
     notifier: str
@@ -201,228 +250,114 @@ class NotifyReply(TypedDict):
     doubt: bool
 
 
-class WindowsReply(TypedDict):
-    """The windows that are open, and the next three."""
+@dataclass(frozen=True, slots=True)
+class ReloadWish:
+    """The number of a wish to reload the configuration: `ReloadReply.answered` reaches it once it was seen to."""
 
-    daemon: bool
-    active: list[WindowReply]
-    coming: list[WindowReply]
-
-
-class StateReply(TypedDict):
-    """What the manager says of the service."""
-
-    activity: str
-    pid: int | None
-    started_at: str | None
-    restarts: int
-    exit: str
-    stopped_by_hand: bool
+    wish: int
 
 
-class LoginsReply(TypedDict):
-    """The login budget of a Discord bot: its starts in the last 24 hours, and how many logins Discord allows."""
+@dataclass(frozen=True, slots=True)
+class ReloadReply:
+    """What came of a reload. `asked`: how many wishes there were. `answered`: the last it answers, 0 where none was."""
 
-    starts: int
-    limit: int
-
-
-class ServiceReply(TypedDict):
-    """How one service stands. `healthy`: it runs (or is starting) and no check holds it for down.
-
-    `cpu` is percent of one core, `memory` bytes; both null where no process is known. `tasks` counts the processes and
-    threads of its unit, null where it has none. `waits`: what its recovery or its deployment waits for. `discord_away`:
-    since when Discord is away, null while it is not, and for what is no bot.
-    """
-
-    service: str
-    healthy: bool
-    verdict: str
-    state: StateReply
-    cpu: float | None
-    memory: int | None
-    tasks: int | None
-    checks: list[CheckReply]
-    live: str | None
-    live_since: str | None
-    release: ReleaseReply | None
-    deploying: DeploymentReply | None
-    last_deployment: DeploymentReply | None
-    hold: HoldReply | None
-    silence: SilenceReply | None
-    incident: IncidentReply | None
-    source: SourceReply | None
-    auto: bool
-    because_of: str
-    """The service in whose incident this one is listed as not well; "" where it is in none."""
-    waits: str
-    logins: LoginsReply | None
-    discord_away: str | None
+    asked: int
+    answered: int = 0
+    ok: bool = True
+    text: str = ""
+    lines: Sequence[str] = ()
 
 
-class LogReply(TypedDict):
-    """One line a service wrote. `part`: which of its units; `manager`: its manager said it of the service."""
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Who answers."""
 
-    at: str
-    level: str
-    text: str
-    run: str
-    part: str
-    manager: bool
-
-
-class AuditReply(TypedDict):
-    """One entry of the audit log."""
-
-    id: int
-    at: str
-    by: By
-    action: str
-    service: str
-    detail: str
-    allowed: bool
-    result: str
+    version: str
+    pid: int
+    since: datetime
+    state_directory: str
 
 
-class NoticeReply(TypedDict):
+@dataclass(frozen=True, slots=True)
+class NoticeReply:
     """One notice about trouble. `told_at` is null while the channel has not been told."""
 
     id: int
     kind: str
     service: str
-    at: str
+    at: datetime
     text: str
-    told_at: str | None
+    told_at: datetime | None
 
 
-class DiskReply(TypedDict):
-    """One file system."""
-
-    path: str
-    total: int
-    used: int
-    free: int
-
-
-class HostReply(TypedDict):
-    """The host: `cpu` in percent of all cores (null where not told), memory in bytes, load over 1, 5, 15 minutes."""
+@dataclass(frozen=True, slots=True)
+class HostReply:
+    """The host. Memory in bytes, `cpu` in percent of all cores, load over 1, 5, 15 minutes; null where not told."""
 
     name: str
-    cpu: float | None
-    cores: int
-    memory_total: int | None
-    memory_available: int | None
-    swap_total: int | None
-    swap_used: int | None
-    load: list[float]
-    disks: list[DiskReply]
-    uptime: float | None
+    figures: HostFigures
 
 
-class GatewayReply(TypedDict):
-    """The connection to Discord. `latency` in seconds; `waiting`: notices not yet told."""
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """The connection to Discord. `latency` in seconds, null where not known; `waiting`: notices not yet told."""
 
     connected: bool
-    since: str | None
-    latency: float | None
-    waiting: int
+    since: datetime | None = None
+    latency: float | None = None
+    waiting: int = 0
 
 
-class ProofReply(TypedDict):
-    """Whether alerts arrive: when that was last tried, when it last went well, and what is wrong, or ""."""
-
-    tried_at: str
-    proven_at: str | None
-    failure: str
-
-
-class Status(TypedDict):
-    """`status` and `health`. `daemon` false: read from the store because no daemon answered.
-
-    `alert_path` is null where it is not known.
-    """
-
-    daemon: bool
-    healthy: bool
-    services: list[ServiceReply]
-    alert_path: ProofReply | None
-
-
-class History(TypedDict):
-    """`history`: newest first."""
-
-    daemon: bool
-    deployments: list[DeploymentReply]
-    incidents: list[IncidentReply]
-
-
-class Incidents(TypedDict):
-    """`incidents`: newest first."""
-
-    daemon: bool
-    incidents: list[IncidentReply]
-
-
-class WhyEvent(TypedDict):
-    """One thing that happened, and what kind of thing it was."""
-
-    at: str
-    kind: str
-    text: str
-
-
-class WhyReply(TypedDict):
-    """`why`: the one line, what it rests on (oldest first), and whether it is known at all."""
-
-    daemon: bool
-    service: str
-    known: bool
-    line: str
-    events: list[WhyEvent]
-
-
-class Logs(TypedDict):
-    """`logs`: oldest first."""
-
-    daemon: bool
-    service: str
-    lines: list[LogReply]
-
-
-class Audit(TypedDict):
-    """`audit`: newest first."""
-
-    daemon: bool
-    entries: list[AuditReply]
-
-
-class Ping(TypedDict):
-    """Who answers."""
-
-    version: str
-    pid: int
-    since: str
-    state_directory: str
-
-
-class ReloadReply(TypedDict):
-    """What came of a reload. `asked`: how many wishes there were. `answered`: the last it answers, 0 where none was."""
-
-    asked: int
-    answered: int
-    ok: bool
-    text: str
-    lines: list[str]
-
-
-class Snapshot(TypedDict):
+@dataclass(frozen=True, slots=True)
+class Snapshot:
     """All that the dashboard shows. `gateway` is null without a daemon, and while it has no bot."""
 
-    at: str
+    at: datetime
     daemon: Ping | None
     host: HostReply
-    healthy: bool
-    services: list[ServiceReply]
-    deployments: list[DeploymentReply]
-    alerts: list[NoticeReply]
-    gateway: GatewayReply | None
+    services: Sequence[ServiceReply]
+    deployments: Sequence[Deployment]
+    alerts: Sequence[NoticeReply]
+    gateway: Gateway | None
+
+    @property
+    def healthy(self) -> bool:
+        """Whether all services are."""
+        return all(one.healthy for one in self.services)
+
+
+def _form(
+    *, hidden: str = "", inlined: str = "", added: dict[str, Callable[[Any], object]] | None = None, **keys: str
+) -> JsonForm:
+    return JsonForm(frozenset(hidden.split()), keys, frozenset(inlined.split()), added or {})
+
+
+def _by(entry: AuditEntry) -> dict[str, str]:
+    return {"origin": entry.origin, "id": entry.actor_id, "name": entry.actor_name}
+
+
+_codec = Codec(
+    {
+        Actor: _form(hidden="roles owner"),
+        AcknowledgementReply: _form(inlined="value"),
+        AuditEntry: _form(added={"by": _by}),
+        Deed: _form(added={"text": lambda deed: plain_times(deed.text)}),
+        Deployment: _form(
+            actor="by", hidden="revision", added={"finished": attrgetter("finished"), "ok": attrgetter("ok")}
+        ),
+        Flaps: _form(
+            count="changes", since="flapping_since", hidden="changes last", added={"flapping": attrgetter("flapping")}
+        ),
+        HostReply: _form(inlined="figures"),
+        Incident: _form(inlined="evidence flaps", hidden="revision"),
+        ServiceState: _form(hidden="run release revivable parts groups"),
+        Snapshot: _form(added={"healthy": attrgetter("healthy")}),
+        SourceState: _form(hidden="told"),
+        Span: _form(inlined="window"),
+        Status: _form(added={"healthy": attrgetter("healthy")}),
+        DeploymentStep: _form(added={"note": lambda step: plain_times(step.note)}),
+        WindowsReply: _form(inlined="maintenance"),
+    }
+)
+encode = _codec.encode
+decode = _codec.decode

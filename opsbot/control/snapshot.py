@@ -2,43 +2,41 @@
 
 import asyncio
 import socket
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+import sqlite3
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from opsbot.control import replies
-from opsbot.core.model import Notification
-from opsbot.store import ledger, outbox
+from opsbot.control.shapes import Gateway, HostReply, NoticeReply, Ping, Snapshot
+from opsbot.core.deployment import Deployment
+from opsbot.store import incident_repository, ledger, outbox
 
 if TYPE_CHECKING:
-    from opsbot.control.shapes import GatewayReply, NoticeReply, Ping, Snapshot
     from opsbot.engine import Engine
 
-DEPLOYMENTS = 8
-ALERTS = 8
+SHOWN = 8
+"""Deployments, and notices about trouble, at most."""
 FRESH = timedelta(milliseconds=900)
 
 
-@dataclass(frozen=True, slots=True)
-class GatewaySource:
-    """The connection to Discord at one moment. `latency` in seconds, None where not known."""
-
-    connected: bool
-    since: datetime | None = None
-    latency: float | None = None
-
-
-def troubles(notices: Iterable[Notification]) -> list[Notification]:
-    """The latest notices about trouble; how deployments ended stands in a list of its own."""
-    return [notice for notice in notices if notice.kind not in {"deployment", "outcome"}][:ALERTS]
+def recent(db: sqlite3.Connection) -> tuple[list[Deployment], list[NoticeReply]]:
+    """The latest deployments, and the latest notices about trouble."""
+    notices = [one for one in outbox.recent(db, SHOWN * 4) if one.kind not in {"deployment", "outcome"}][:SHOWN]
+    about = {one.id: one.subject for one in notices if one.kind in {"incident", "recovered", "call"} and one.subject}
+    alerts = [
+        replies.notice_reply(one, incident_repository.incident(db, about[one.id]) if one.id in about else None)
+        for one in notices
+    ]
+    return ledger.deployments(db, None, SHOWN), alerts
 
 
 class Snapshots:
     """Gathers snapshots for the dashboards that watch."""
 
     def __init__(
-        self, engine: "Engine", clock: Callable[[], datetime], ping: "Ping", gateway: Callable[[], GatewaySource] | None
+        self, engine: "Engine", clock: Callable[[], datetime], ping: Ping, gateway: Callable[[], Gateway] | None
     ) -> None:
         """Nothing is gathered yet."""
         self._engine = engine
@@ -48,7 +46,7 @@ class Snapshots:
         self._last: tuple[datetime, Snapshot] | None = None
         self._gathering = asyncio.Lock()
 
-    async def latest(self) -> "Snapshot":
+    async def latest(self) -> Snapshot:
         """A snapshot less than a second old."""
         async with self._gathering:
             now = self._clock()
@@ -56,36 +54,21 @@ class Snapshots:
                 self._last = (now, await self._gather(now))
             return self._last[1]
 
-    async def _gather(self, now: datetime) -> "Snapshot":
+    async def _gather(self, now: datetime) -> Snapshot:
         engine = self._engine
         services = [replies.service_reply(one) for one in await engine.standings.of(list(engine.config.services))]
         host = await asyncio.to_thread(engine.standings.host)
-        recent = await engine.store.read(ledger.deployments, None, DEPLOYMENTS)
-        return {
-            "at": replies.iso(now),
-            "daemon": self._ping,
-            "host": replies.host_reply(host, engine.config.host or socket.gethostname()),
-            "healthy": all(service["healthy"] for service in services),
-            "services": services,
-            "deployments": [replies.deployment_reply(one) for one in recent],
-            "alerts": [await self._alert(notice) for notice in troubles(await engine.look.alerts(ALERTS * 4))],
-            "gateway": await self._gateway_reply(),
-        }
+        return Snapshot(
+            now,
+            self._ping,
+            HostReply(engine.config.host or socket.gethostname(), host),
+            services,
+            *await engine.store.read(recent),
+            await self._gateway_reply(),
+        )
 
-    async def _alert(self, notice: Notification) -> "NoticeReply":
-        incident = None
-        if notice.subject is not None and notice.kind in {"incident", "recovered", "call"}:
-            incident = await self._engine.look.incident(notice.subject)
-        return replies.notice_reply(notice, incident)
-
-    async def _gateway_reply(self) -> "GatewayReply | None":
+    async def _gateway_reply(self) -> Gateway | None:
         if self._gateway is None:
             return None
-        now = self._gateway()
         waiting, _ = await self._engine.store.read(outbox.waiting, self._engine.clock())
-        return {
-            "connected": now.connected,
-            "since": replies.maybe_iso(now.since),
-            "latency": now.latency,
-            "waiting": waiting,
-        }
+        return replace(self._gateway(), waiting=waiting)

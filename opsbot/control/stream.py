@@ -3,11 +3,12 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import suppress
 
 from aiohttp import web
 
+from opsbot.control.shapes import encode
 from opsbot.services.port import ManagerError
 
 log = logging.getLogger(__name__)
@@ -25,10 +26,7 @@ class _End:
     """Nothing follows."""
 
 
-Item = Mapping[str, object]
-
-
-async def _pump(items: AsyncIterator[Item], queue: "asyncio.Queue[Item | _End]") -> None:
+async def _pump(items: AsyncIterator[object], queue: "asyncio.Queue[object]") -> None:
     try:
         async for item in items:
             await queue.put(item)
@@ -41,11 +39,11 @@ async def _pump(items: AsyncIterator[Item], queue: "asyncio.Queue[Item | _End]")
     await queue.put(_End())
 
 
-async def send(request: web.Request, items: AsyncIterator[Item], closing: asyncio.Event) -> web.StreamResponse:
+async def send(request: web.Request, items: AsyncIterator[object], closing: asyncio.Event) -> web.StreamResponse:
     """Send each item as a line; a reader that is slow holds up the items, one that is gone ends them."""
     response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
     await response.prepare(request)
-    queue: asyncio.Queue[Item | _End] = asyncio.Queue(_BACKLOG)
+    queue: asyncio.Queue[object] = asyncio.Queue(_BACKLOG)
     pump = asyncio.create_task(_pump(items, queue))
     quiet = 0
     try:
@@ -62,7 +60,7 @@ async def send(request: web.Request, items: AsyncIterator[Item], closing: asynci
                 await response.write_eof()
                 break
             quiet = 0
-            await response.write(json.dumps(item).encode() + b"\n")
+            await response.write(json.dumps(encode(item)).encode() + b"\n")
     except ConnectionError:
         pass  # the reader went away: nothing is left to be told
     finally:

@@ -6,6 +6,9 @@ The same table answers for a slash command, a button, a hook and the command lin
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from typing import Annotated
+
+from opsbot.core.keys import Format, Key
 
 
 class Rank(IntEnum):
@@ -32,7 +35,7 @@ class Action(StrEnum):
     ACK = "ack"
     DEPLOY = "deploy"
     NOW = "now"
-    """Asked by a card's button, and on the host: what waits to replace what runs waits no longer."""
+    """Asked by a card's button, and on the host: what waits to replace what runs no longer waits."""
     ROLLBACK = "rollback"
     HOLD = "hold"
     RESUME = "resume"
@@ -108,14 +111,26 @@ def itself(origin: Origin) -> Actor:
     return Actor(origin, f"opsbot:{origin}", "opsbot", owner=True)
 
 
+Holders = Annotated[frozenset[str], Key(Format.HOLDERS)]
+
+
 @dataclass(frozen=True, slots=True)
 class Ranks:
-    """The `[roles]` table: for each rank the role and user ids that hold it, as strings."""
+    """Who may do what.
 
-    viewer: frozenset[str] = frozenset()
-    operator: frozenset[str] = frozenset()
-    deployer: frozenset[str] = frozenset()
-    admin: frozenset[str] = frozenset()
+    Each rank may do all that the ranks before it may; who is in none is refused. Each is an array of role ids and user
+    ids (as numbers, or in quotes), and for the command line `"unix:NAME"` for a local user and `"unix:@GROUP"` for a
+    local group. root and the user the daemon runs as are always admins on the command line.
+    """
+
+    viewer: Holders = frozenset()
+    """May look: `/status`, `/health`, `/history`, `/incidents`, `/why`."""
+    operator: Holders = frozenset()
+    """May also read logs, restart, silence and acknowledge: `/logs`, `/restart`, `/silence`."""
+    deployer: Holders = frozenset()
+    """May also change what runs: `/deploy`, `/rollback`, `/hold`, `/resume`."""
+    admin: Holders = frozenset()
+    """May do everything, `/audit` included. At least one is needed, or nobody could ever look at the audit log."""
 
     def of(self, actor: Actor) -> Rank:
         """The highest rank the actor holds; `Rank.NONE` when it holds none (deny by default)."""

@@ -177,6 +177,12 @@ class Deployment:
         return self.phase in ENDS
 
     @property
+    def ok(self) -> bool | None:
+        """Whether the service runs what was asked for, where there was nothing to do too; None until it is finished."""
+        nothing_to_do = self.phase is Phase.SKIPPED and self.failed_in is None
+        return self.phase is Phase.LIVE or nothing_to_do if self.finished else None
+
+    @property
     def what(self) -> str:
         """What it brings, in a word or two."""
         return (
@@ -222,6 +228,7 @@ class RefusalReason(StrEnum):
 
     NO_RANK = "no-rank"
     UNKNOWN_SERVICE = "unknown-service"
+    UNKNOWN_DEPLOYMENT = "unknown-deployment"
     NO_SOURCE = "no-source"
     BUSY = "busy"
     HELD = "held"

@@ -10,6 +10,9 @@ check cannot count against a start.
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated
+
+from opsbot.core.keys import Key
 
 
 class Verdict(StrEnum):
@@ -44,11 +47,16 @@ _ALL_WELL = 1 << KEEP
 
 @dataclass(frozen=True, slots=True)
 class CheckPolicy:
-    """How many results change the verdict. of: `fall` failures among so many count as well; None: only in a row."""
+    """How many results change the verdict."""
 
-    fall: int = 3
-    rise: int = 2
-    of: int | None = None
+    fall: Annotated[int, Key(least=1, most=1000)] = 3
+    """Failures in a row before it counts as down. Three forgive a hiccup; with `presence` the default is 10, since a
+    bot that loses its connection may take minutes to come back by itself."""
+    rise: Annotated[int, Key(least=1, most=1000)] = 2
+    """Successes in a row before it counts as up again."""
+    of: Annotated[int | None, Key(least=2, most=KEEP, example="5", unset="only failures in a row count")] = None
+    """`fall` failures among this many of the last results count as down as well, even if no two were in a row: with
+    `fall = 3` and `of = 5`, three of the last five. For a service that fails now and then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +138,3 @@ def observe(health: CheckHealth, result: ProbeResult, policy: CheckPolicy) -> tu
         return after, None
     began = since if verdict is Verdict.DOWN and since is not None else streak_since
     return replace(after, since=began), VerdictChange(health.verdict, verdict, began)
-
-
-def overall(verdicts: list[Verdict]) -> Verdict:
-    """A service is down when any check is, unknown while any is not yet known, else up."""
-    if Verdict.DOWN in verdicts:
-        return Verdict.DOWN
-    return Verdict.UNKNOWN if Verdict.UNKNOWN in verdicts else Verdict.UP

@@ -5,6 +5,9 @@ stop and call for a human. Never a loop, never silence.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Annotated
+
+from opsbot.core.keys import DAY, HOUR, NO_TIME, SECOND, Key
 
 
 class RecoveryAction(StrEnum):
@@ -19,21 +22,28 @@ class RecoveryAction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RecoveryPolicy:
-    """The `[services.X.recovery]` table.
+    """What is done when the service is down.
 
-    attempts: restarts within one trouble before the next rung. backoff: wait before the second restart, doubled for
-    each further one. budget: restarts in any `window`, over all troubles, for a service that comes back for a minute
-    between its falls is a loop too. blame: a trouble that begins this soon after a release went live is the release's.
+    Restart, restart again with growing delay, roll back if the incident began with a release, then stop and escalate.
     """
 
-    attempts: int = 3
-    backoff: timedelta = timedelta(seconds=10)
-    backoff_max: timedelta = timedelta(minutes=5)
-    budget: int = 10
-    window: timedelta = timedelta(hours=1)
-    blame: timedelta = timedelta(minutes=30)
+    attempts: Annotated[int, Key(least=1, most=100)] = 3
+    """Restarts within one incident before the next step."""
+    backoff: Annotated[timedelta, Key(least=NO_TIME, most=HOUR)] = timedelta(seconds=10)
+    """Wait before the second restart; doubled for each further one."""
+    backoff_max: Annotated[timedelta, Key(least=NO_TIME, most=DAY)] = timedelta(minutes=5)
+    """The longest such wait; never shorter than `backoff`."""
+    budget: Annotated[int, Key(least=1, most=1000)] = 10
+    """Restarts within `window`, over all incidents, systemd's own among them: a service that comes back for a minute
+    between its failures is a loop too. Once they are spent, opsbot does not restart it again."""
+    window: Annotated[timedelta, Key(least=SECOND, most=7 * DAY)] = timedelta(hours=1)
+    """The time `budget` is counted over."""
+    blame: Annotated[timedelta, Key(least=NO_TIME, most=7 * DAY)] = timedelta(minutes=30)
+    """An incident that begins this soon after a release went live is blamed on the release."""
     restart: bool = True
+    """Restart it. `false`: notify people, and touch nothing."""
     roll_back: bool = True
+    """Roll back to the previous release, where restarts did not help and the release is to blame."""
 
 
 @dataclass(frozen=True, slots=True)

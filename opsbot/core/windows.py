@@ -11,8 +11,10 @@ from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from enum import StrEnum
 from heapq import merge
 from itertools import islice
+from typing import Annotated
 
-DAY = timedelta(days=1)
+from opsbot.core.keys import DAY, HOUR, MINUTE, Key, ServiceName
+
 CalendarDay = date
 """`date` under a name that the field of that name does not hide."""
 
@@ -44,18 +46,39 @@ class WindowDeploys(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """`[[windows]]`: every week on `days`, or once on `date`. services: none named means all."""
+    """Maintenance windows: times at which nobody is notified, nothing is deployed, or automatic recovery is off.
 
-    name: str
+    `/windows` shows the next ones.
+    """
+
+    name: Annotated[str, Key(what="a short name", example="backup", most=64)]
+    """What it is called in messages; each has its own."""
     start: time
-    duration: timedelta
+    """When it begins, on a clock in `timezone`. A time that a change to summer time skips is taken as that much after
+    the change; of a time that comes twice, the first counts."""
+    duration: Annotated[timedelta, Key(least=MINUTE, most=6 * DAY + 23 * HOUR, example="2h")]
+    """How long it lasts, over midnight too; two hours are two hours also when the clocks change."""
     timezone: tzinfo = UTC
-    days: tuple[Weekday, ...] = ()
-    date: CalendarDay | None = None
-    services: tuple[str, ...] = ()
+    """Whose clock `start` is on, by its IANA name. The default is the same on every host; name your own to have the
+    window follow summer time."""
+    days: Annotated[
+        tuple[Weekday, ...],
+        Key(what="an array of weekdays", example='["sat", "sun"]', least=1, once=True, unset="`date` must be given"),
+    ] = ()
+    """The days of the week on which it begins."""
+    date: Annotated[CalendarDay | None, Key(unset="`days` must be given")] = None
+    """The one day on which it begins."""
+    services: Annotated[tuple[ServiceName, ...], Key(what="an array of services", once=True)] = ()
+    """What it is about. Empty: every service, and the host itself."""
     mute: bool = True
+    """Alerts wait as under a silence. What opened and resolved meanwhile is one line at the end; what is still open
+    then is sent then. On by default: that is what most windows are for."""
     deploys: WindowDeploys = WindowDeploys.ALLOW
+    """What automatic deploys do. `"allow"`: nothing special. `"hold"`: they wait for the end. `"only"`: they wait for a
+    window. A person may deploy at any time; a deploy in progress is finished."""
     recovery: bool = True
+    """`false`: nothing is restarted or rolled back automatically while it lasts, for manual work. On by default: a
+    service that fails in a quiet night should be up in the morning."""
 
     def covers(self, service: str) -> bool:
         """Whether it is about this service."""

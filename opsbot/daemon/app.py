@@ -31,6 +31,7 @@ from opsbot.daemon.unit_warnings import forget, units_of, warn_of_findings
 from opsbot.daemon.watchdog import Watchdog
 from opsbot.daemon.wiring import Parts, now, open_engine
 from opsbot.engine import Engine
+from opsbot.host.processes import ServiceMeter
 from opsbot.redaction import RedactingFilter, Redactor
 from opsbot.runtime.error_counter import ErrorCounter
 from opsbot.runtime.instance_lock import AlreadyRunningError, InstanceLock, lock_folders
@@ -92,6 +93,7 @@ class _Shared:
     reload_requests: ReloadRequests
     started: datetime
     beats: HeartbeatStatus = field(default_factory=HeartbeatStatus)
+    meter: ServiceMeter = field(default_factory=ServiceMeter)
     faults: ErrorCounter = field(default_factory=ErrorCounter)
 
 
@@ -138,7 +140,7 @@ async def _open(shared: _Shared, config: Config) -> ActiveConfig:
         token = await asyncio.to_thread(config.discord.token.read)
         shared.redact.learn([token])
         stack.callback((await asyncio.to_thread(lock_folders, _release_folders(config))).close)
-        parts = await stack.enter_async_context(open_engine(config, redact=shared.redact))
+        parts = await stack.enter_async_context(open_engine(config, redact=shared.redact, meter=shared.meter))
         if units_of(config):
             _begin(stack, _warned(parts.engine), "unit files")
         loops = _open_loops(shared, parts, stack)

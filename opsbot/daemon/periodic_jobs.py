@@ -78,11 +78,11 @@ async def _prune(parts: Parts) -> None:
     """Delete records that are older than the configured retention."""
     engine = parts.engine
     now = engine.clock()
-    old = now - engine.config.history_keep
+    old = now - engine.config.limits.history_keep
     numbers = await engine.store.write(ledger.prune, old)
     await asyncio.to_thread(parts.deployer.forget_output, numbers)
     await engine.store.write(incident_repository.prune, old)
     await engine.store.write(discord_history.prune, now, old)
     await engine.store.write(outbox.prune, old)
     await engine.store.write(deliveries.prune, old)
-    await engine.store.write(audit.prune, now - engine.config.audit_keep)
+    await engine.store.write(audit.prune, now - engine.config.limits.audit_keep)

@@ -17,6 +17,7 @@ from typing import Any
 
 from opsbot.config import Config, ManagerKind, Scope, SecretMissingError, Service
 from opsbot.core.access import Action, Actor
+from opsbot.core.keys import Reload, values_by_reload
 from opsbot.deploy.deployer import Deployer
 from opsbot.engine import Engine
 from opsbot.formatting import clip
@@ -31,6 +32,7 @@ LINES_MOST = 15
 LINE_MOST = 200
 NOTES_MOST = 4
 NOTHING_NEW = "Configuration reloaded: nothing changed."
+_MOVE = "stop opsbot, move it, start opsbot"
 PAUSED = "opsbot is about to reload its configuration; try again in a moment"
 
 
@@ -81,9 +83,14 @@ def reread(old: Config, token: str) -> ConfigReading:
         return ConfigReading(problems=tuple(map(str, error.problems)))
     except SecretMissingError as error:
         return ConfigReading(problems=(f"{old.path}: {error}",))
-    if new.state.directory != old.state.directory:
-        said = f"is {old.state.directory} and cannot change while opsbot runs; stop opsbot, move it, start opsbot"
-        return ConfigReading(problems=(str(problem_at(old.path, ("state", "directory"), said)),))
+    fixed = values_by_reload(new, Reload.NEVER)
+    refused = [
+        str(problem_at(old.path, where, f"is {was} and cannot change while opsbot runs; {_MOVE}"))
+        for where, was in values_by_reload(old, Reload.NEVER).items()
+        if fixed[where] != was
+    ]
+    if refused:
+        return ConfigReading(problems=tuple(refused))
     changes = differences(old.words, new.words)
     if fresh != token:
         changes.append("the bot token: changed")
@@ -108,8 +115,8 @@ def consequences(old: Config, new: Config) -> list[str]:
     return notes
 
 
-def _started_with(service: Service) -> tuple[object, ...]:
-    return service.command, service.run_directory, service.environment_file, service.environment
+def _started_with(service: Service) -> dict[tuple[str, ...], object]:
+    return values_by_reload(service, Reload.AT_NEXT_START)
 
 
 def bounded(lines: Sequence[str], most: int = LINES_MOST) -> list[str]:

@@ -1,4 +1,4 @@
-"""The line in `systemctl status opsbot`: services, deployments, Discord.
+"""The line in `systemctl status opsbot`: services by their state, and Discord.
 
 It is sent when it changes, at most once a second. Problems of opsbot itself come first and are shown without reading
 the store, which may be the problem.
@@ -7,18 +7,18 @@ the store, which may be the problem.
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from opsbot.bot.link import GatewayState, Link
-from opsbot.control.snapshot import GatewaySource
-from opsbot.core.health import Verdict
+from opsbot.control.shapes import Gateway
+from opsbot.core.status import HealthState, ServiceHealth
 from opsbot.engine import Engine
+from opsbot.messages import render
 from opsbot.runtime.sd_notify import notify, status
 from opsbot.runtime.ticks import until_tick
-from opsbot.services.port import ManagerError
-from opsbot.store import StoreError, incident_repository, ledger, outbox
+from opsbot.store import StoreError
 
 log = logging.getLogger(__name__)
 
@@ -29,43 +29,51 @@ LOOK_SECONDS = 30.0
 NAMED = 4
 
 
+_ORDER = (
+    *(HealthState.DOWN, HealthState.UNSTABLE, HealthState.DEGRADED, HealthState.UNKNOWN, HealthState.STOPPED),
+    *(HealthState.STARTING, HealthState.DEPLOYING),
+)
+"""The states that are named, most severe first."""
+
+
 @dataclass(frozen=True, slots=True)
-class StatusSummary:
-    """Counts and names for the line; `services` is 0 before the first read.
+class ServicesSummary:
+    """The services in the line. health: by name, empty before the first read."""
 
-    down, stopped, deploying: names.
-    """
-
-    services: int = 0
-    down: tuple[str, ...] = ()
-    stopped: tuple[str, ...] = ()
-    """Stopped by a person and not restarted automatically."""
-    deploying: tuple[str, ...] = ()
+    health: Mapping[str, ServiceHealth] = field(default_factory=dict)
     paused: int = 0
     silenced: int = 0
-    pending: int = 0
-    """Messages that wait for Discord."""
+    waiting: int = 0
+    """Notifications that wait for Discord."""
 
 
-def line(summary: StatusSummary, discord: GatewayState | None, notes: Sequence[str] = ()) -> str:
+def line(summary: ServicesSummary, discord: GatewayState | None, notes: Sequence[str] = ()) -> str:
     """Build the line. notes: texts to show first, such as problems of opsbot itself."""
-    parts = list(notes)
-    if summary.services:
-        count = f"{summary.services} service{'' if summary.services == 1 else 's'}"
-        parts.append(f"{count}, {len(summary.down)} down: {_names(summary.down)}" if summary.down else count)
-    if summary.stopped:
-        parts.append(f"{len(summary.stopped)} stopped by a person: {_names(summary.stopped)}")
-    if summary.deploying:
-        parts.append(f"deploying {_names(summary.deploying)}")
+    parts = [*notes, *_services(summary.health)]
     if summary.paused:
-        parts.append(f"automatic deploys paused: {summary.paused}")
+        parts.append(f"deploys of {summary.paused} paused")
     if summary.silenced:
         parts.append(f"{summary.silenced} silenced")
     if discord is not None:
         parts.append(f"Discord {_connection(discord)}")
-        if summary.pending and not discord.connected:
-            parts.append(f"{summary.pending} message{'' if summary.pending == 1 else 's'} waiting for it")
+        if summary.waiting and not discord.connected:
+            parts.append(f"{summary.waiting} message{'' if summary.waiting == 1 else 's'} waiting for it")
     return "; ".join(parts)
+
+
+def _services(health: Mapping[str, ServiceHealth]) -> Iterator[str]:
+    if not health:
+        return
+    count = f"{len(health)} service{'' if len(health) == 1 else 's'}"
+    by_state: dict[tuple[HealthState, str], list[str]] = {}
+    for name, one in health.items():
+        by_state.setdefault((one.state, render(one.title)), []).append(name)
+    healthy = sum(len(names) for (state, _), names in by_state.items() if state is HealthState.HEALTHY)
+    yield f"{count} healthy" if healthy == len(health) else f"{count}, {healthy} healthy"
+    for state, title in sorted(by_state, key=lambda key: (key[0] in _ORDER and _ORDER.index(key[0]), key[1])):
+        if state is not HealthState.HEALTHY:
+            names = by_state[state, title]
+            yield f"{len(names)} {title}: {_names(names)}"
 
 
 def _names(names: Sequence[str]) -> str:
@@ -86,28 +94,15 @@ def _connection(state: GatewayState) -> str:
     return f"{said} ({state.problem})" if state.problem else said
 
 
-def _counts(db: sqlite3.Connection, services: Iterable[str], now: datetime) -> tuple[int, int, int]:
-    names = list(services)
-    paused = sum(ledger.hold(db, name) is not None for name in names)
-    silenced = sum(incident_repository.silence(db, name, now) is not None for name in names)
-    return paused, silenced, outbox.waiting(db, now)[0]
-
-
-async def summarize(engine: Engine) -> StatusSummary:
+async def summary_of(engine: Engine) -> ServicesSummary:
     """Read the current summary of all services."""
-    names = tuple(engine.config.services)
-    paused, silenced, pending = await engine.store.read(_counts, names, engine.clock())
-    stopped = tuple([name for name in names if await _stopped(engine, name)])
-    down = tuple(name for name in names if engine.watcher.verdict(name) is Verdict.DOWN and name not in stopped)
-    deploying = tuple(name for name in names if engine.deployer.busy(name))
-    return StatusSummary(len(names), down, stopped, deploying, paused, silenced, pending)
-
-
-async def _stopped(engine: Engine, name: str) -> bool:
-    try:
-        return (await engine.managers[name].state(name)).stopped_by_hand
-    except ManagerError:
-        return False  # checks report an unavailable manager
+    statuses, waiting = await engine.standings.health()
+    return ServicesSummary(
+        {name: status.health for name, status in statuses.items()},
+        sum(status.hold is not None for status in statuses.values()),
+        sum(status.silence is not None for status in statuses.values()),
+        waiting,
+    )
 
 
 class SystemdStatus:
@@ -116,7 +111,7 @@ class SystemdStatus:
     def __init__(self, clock: Callable[[], datetime], send: Callable[[str], object] = notify) -> None:
         """Start without information. send: passes a state to the service manager."""
         self._notify = send
-        self._summary = StatusSummary()
+        self._summary = ServicesSummary()
         self._discord = GatewayState(Link.CONNECTING, clock())
         self._notes: dict[str, str] = {}
         self._sent = ""
@@ -128,9 +123,9 @@ class SystemdStatus:
         self._discord = state
         self._changed()
 
-    def for_dashboard(self) -> GatewaySource:
+    def for_dashboard(self) -> Gateway:
         """Return the connection for the terminal dashboard."""
-        return GatewaySource(self._discord.connected, self._discord.since, self._discord.latency)
+        return Gateway(self._discord.connected, self._discord.since, self._discord.latency)
 
     def gateway(self) -> GatewayState:
         """Return the last reported state of the connection."""
@@ -158,9 +153,9 @@ class SystemdStatus:
             news = True
             while True:
                 try:
-                    self._summary = await summarize(engine)
+                    self._summary = await summary_of(engine)
                 except (StoreError, sqlite3.Error) as error:
-                    log.warning("the service status cannot be read: %s", error)
+                    log.warning("the status of the services cannot be read: %s", error)
                 self._changed()
                 if news:
                     await asyncio.sleep(QUIET_SECONDS)

@@ -24,6 +24,7 @@ from opsbot.deploy.deployer import Deployer
 from opsbot.deploy.verify import Verifier
 from opsbot.engine import Engine, Measurements
 from opsbot.host.clock_skew import ClockSkew
+from opsbot.host.processes import ServiceMeter
 from opsbot.monitoring import ServiceMonitor
 from opsbot.monitoring.certificate_monitor import CertificateMonitor
 from opsbot.monitoring.host_monitor import FailedUnits, HostMonitor
@@ -205,17 +206,22 @@ def _notifiers(
 
 @asynccontextmanager
 async def open_engine(
-    config: Config, clock: Callable[[], datetime] = now, redact: Redactor | None = None
+    config: Config,
+    clock: Callable[[], datetime] = now,
+    redact: Redactor | None = None,
+    meter: ServiceMeter | None = None,
 ) -> AsyncIterator[Parts]:
     """Open everything that works without Discord, in order; it is closed in reverse.
 
-    Interrupted deployments are settled before monitoring starts. Services keep running after closing.
+    meter: outlives a configuration, so that CPU is known at once after a reload.
+
+    An unfinished deployment is settled before anything is watched. Services go on running when it is closed.
 
     Raises:
         StoreError: the database cannot be opened.
         ManagerError: systemd cannot be reached, or another opsbot supervises the services.
     """
-    redact = redact or Redactor()
+    redact, meter = redact or Redactor(), meter or ServiceMeter()
     redact.learn(await asyncio.to_thread(lambda: list(known_secrets(config))))
     managers, errands, connected = _managers(config, clock)
     async with Store(config.state.database) as store, AsyncExitStack() as closing:
@@ -258,10 +264,10 @@ async def open_engine(
             reminder_scheduler.also.append(deliveries.escalation(config.alerts.escalate_to))
         book, leaks, drift = watcher.incident_manager, LeakMonitor(config, store, feed, clock, _charted), ClockSkew()
         failed = _failed_units(config, closing)
-        host = HostMonitor(config, store, book, managers, leaks, clock, failed_units=failed, drift=drift)
+        host = HostMonitor(config, store, book, managers, leaks, clock, failed_units=failed, drift=drift, meter=meter)
         certificates = CertificateMonitor(config, store, book, clock)
         notifiers = _notifiers(config, store, feed, clock, redact)
-        measured = Measurements(leaks.growth, lambda: host.gauges, certificates.expires, drift)
+        measured = Measurements(leaks.growth, lambda: host.gauges, certificates.expires, drift, meter)
         engine = Engine(
             *(config, store, feed, managers, deployer, watcher, clock, redact),
             poller=poller,

@@ -3,19 +3,15 @@
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from opsbot.host.proc_stat import DEAD, stat_of
+from opsbot.host.proc_stat import pids, variable
+from opsbot.services.processes import find
 
 MARK = "OPSBOT_PIPELINE"
 """In the environment of every process of a deployment: the state directory of the opsbot that began it."""
-
-
-def _pids() -> Iterator[int]:
-    own = os.getpid()
-    return (int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) != own)  # noqa: PTH208 - fast
 
 
 def occupants(folders: Sequence[Path]) -> Mapping[Path, set[int]]:
@@ -25,7 +21,7 @@ def occupants(folders: Sequence[Path]) -> Mapping[Path, set[int]]:
     """
     found: dict[Path, set[int]] = {folder: set() for folder in folders}
     roots = [(os.path.realpath(folder), folder) for folder in folders]
-    for pid in _pids():
+    for pid in set(pids()) - {os.getpid()}:
         with suppress(OSError):
             cwd = os.readlink(f"/proc/{pid}/cwd")  # noqa: PTH115 - fast
             for root, folder in roots:
@@ -36,13 +32,7 @@ def occupants(folders: Sequence[Path]) -> Mapping[Path, set[int]]:
 
 def marked(mark: str, name: str = MARK) -> set[int]:
     """The processes that carry this mark, the value of this variable, in their environment."""
-    needle = b"\0" + f"{name}={mark}".encode() + b"\0"
-    found = set()
-    for pid in _pids():
-        with suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:  # noqa: PTH123 - /proc, read at once
-            if needle in b"\0" + file.read() + b"\0":
-                found.add(pid)
-    return found
+    return {pid for pid in pids() if variable(pid, name) == mark} - {os.getpid()}
 
 
 def end_marked(mark: str, patience: float = 3.0, name: str = MARK) -> int:
@@ -52,7 +42,7 @@ def end_marked(mark: str, patience: float = 3.0, name: str = MARK) -> int:
     """
     ended: set[int] = set()
     until = time.monotonic() + patience
-    while left := {pid for pid in marked(mark, name) if not _is_zombie(pid)}:
+    while left := {pid for pid in marked(mark, name) if find(pid) is not None}:
         for pid in left:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
@@ -61,10 +51,3 @@ def end_marked(mark: str, patience: float = 3.0, name: str = MARK) -> int:
             break
         time.sleep(0.02)
     return len(ended)
-
-
-def _is_zombie(pid: int) -> bool:
-    try:
-        return stat_of(pid)[0] in DEAD
-    except (OSError, IndexError):
-        return True

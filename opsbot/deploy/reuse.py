@@ -29,7 +29,7 @@ class Reuse:
     """What can be taken over between the releases of one service."""
 
     def __init__(self, repository: Repository, releases: Releases, chores: Chores) -> None:
-        """Take the parts."""
+        """Store the parts."""
         self._repository = repository
         self._releases = releases
         self._chores = chores

@@ -253,7 +253,7 @@ class Verifier:
             return f"{who} was stopped by hand{lived}"
         if now.activity is Activity.RUNNING and now.restarts <= started.restarts:
             trial.disturbed = True
-            return f"{who} does not run what this deploy started any more: somebody else restarted it{lived}"
+            return f"{who} does not run what was started any more: somebody else restarted it{lived}"
         how = f" ({now.exit})" if now.exit else ""
         return f"{who} died{lived}{how}"
 

@@ -15,7 +15,7 @@ from datetime import timedelta
 
 from dbus_fast import Variant
 
-from opsbot.host.proc_stat import stat_of
+from opsbot.host.proc_stat import STARTED, stat_of
 from opsbot.services.systemd.bus import BusError, SystemdBus
 from opsbot.services.systemd.names import UNIT, unit_path
 
@@ -94,8 +94,8 @@ async def _of(bus: SystemdBus, pid: int, uid: int, unit: str, verbs: Sequence[st
 
 
 def _started(pid: int) -> int:
-    """Return the process's start time in clock ticks since boot."""
-    return int(stat_of(pid)[19])
+    """In clock ticks since the boot."""
+    return int(stat_of(pid)[STARTED])
 
 
 def is_root() -> bool:

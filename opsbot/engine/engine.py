@@ -15,12 +15,14 @@ from opsbot.core.deployment import RefusalReason, Refused
 from opsbot.deploy.deployer import Deployer
 from opsbot.engine.acknowledgements import Acknowledgements
 from opsbot.engine.authorization import Authorization
+from opsbot.engine.board import BoardRecords
 from opsbot.engine.logs import LogQueries
 from opsbot.engine.queries import Queries
 from opsbot.engine.releases import ReleaseActions
 from opsbot.engine.services import ServiceActions
 from opsbot.engine.status import StatusReader
 from opsbot.host.clock_skew import ClockSkew
+from opsbot.host.processes import ServiceMeter
 from opsbot.monitoring import ServiceMonitor
 from opsbot.monitoring.vetoes import Vetoes
 from opsbot.runtime.change_notifier import ChangeNotifier
@@ -48,6 +50,8 @@ class Measurements:
     """When the certificate of each server expires that is watched."""
     drift: ClockSkew = field(default_factory=ClockSkew)
     """How this host's clock stands to Discord's."""
+    meter: ServiceMeter = field(default_factory=ServiceMeter)
+    """Measures the services' processes."""
 
 
 class Engine:
@@ -85,7 +89,9 @@ class Engine:
         self.notifiers = notifiers
         self.measured = measured or Measurements()
         self.door = Authorization(config, store, clock)
-        self.standings = StatusReader(config, store, managers, watcher, clock, self.measured.gauges, discord_bots)
+        self.standings = StatusReader(
+            config, store, managers, watcher, clock, self.measured.gauges, discord_bots, self.measured.meter
+        )
         """How all of it stands, for those who may see it."""
         self.look = Queries(
             self.door, config, store, managers, watcher, self.standings, clock, redact, self.measured.growth
@@ -95,6 +101,7 @@ class Engine:
         self.services = ServiceActions(
             self.door, config, store, feed, managers, deployer, watcher, clock, poller, vetoes
         )
+        self.board = BoardRecords(store, clock)
         self.acknowledgements = Acknowledgements(self.door, store, feed, clock, redact)
 
     async def notify(self, actor: Actor, name: str) -> "SendResult | Refused":

@@ -14,7 +14,7 @@ from opsbot.engine.authorization import Authorization
 from opsbot.engine.status import ServiceStatus, StatusReader
 from opsbot.monitoring import ServiceMonitor
 from opsbot.services.port import ServiceManager
-from opsbot.store import Store, audit, channel_state, incident_repository, ledger, outbox, storms
+from opsbot.store import Store, audit, channel_state, incident_repository, ledger, storms
 
 if TYPE_CHECKING:
     from opsbot.chart import Memory
@@ -49,7 +49,7 @@ class Queries:
         self._growth = growth
 
     async def status(self, actor: Actor, service: str | None = None) -> list[ServiceStatus] | Refused:
-        """How the services stand, from what is known now."""
+        """The status of the services, from what is known now."""
         refusal = await self._door.admit(actor, Action.STATUS, service)
         if refusal:
             return refusal
@@ -57,7 +57,7 @@ class Queries:
         return await self._standings.of([service] if service else list(self._config.services))
 
     async def health(self, actor: Actor, service: str | None = None) -> list[ServiceStatus] | Refused:
-        """Run the checks now, and how the services stand after them."""
+        """Run the checks now; the status of the services after them."""
         refusal = await self._door.admit(actor, Action.HEALTH, service)
         if refusal:
             return refusal
@@ -138,10 +138,6 @@ class Queries:
     async def proof(self) -> DeliveryTest | None:
         """When it was last proven that alerts arrive; None where it was never tried."""
         return await self._store.read(channel_state.delivery_test, self._config.discord.ops_channel_id)
-
-    async def alerts(self, limit: int = 10) -> list[Notification]:
-        """The latest notices about trouble, newest first, for the dashboard."""
-        return await self._store.read(outbox.recent, limit)
 
     async def memory(self, service: str, span: timedelta = timedelta(hours=24)) -> "Memory | None":
         """What is to be drawn of a service's memory; None where too little is known. For who was shown its status."""

@@ -1,6 +1,7 @@
 """What a person does to a service beside its releases: restart it, hold its deploys, silence it, resume."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from opsbot.config import Config
@@ -8,7 +9,7 @@ from opsbot.core.access import Action, Actor, Origin
 from opsbot.core.deployment import Hold, RefusalReason, Refused
 from opsbot.core.model import Silence
 from opsbot.deploy.deployer import Deployer
-from opsbot.deploy.rolling import restart_in_turn
+from opsbot.deploy.rolling import SETTLE, restart_in_turn
 from opsbot.engine.authorization import Authorization
 from opsbot.formatting import duration
 from opsbot.monitoring import ServiceMonitor
@@ -20,6 +21,18 @@ from opsbot.store import Store, incident_repository, ledger
 
 SILENCE = timedelta(hours=1)
 """How long a silence lasts when nothing is said."""
+
+
+@dataclass(frozen=True, slots=True)
+class RestartOutcome:
+    """Whether a restarted service passed its checks, what was seen, and its state afterwards.
+
+    `seen` may be untrusted text.
+    """
+
+    ok: bool
+    seen: str
+    state: ServiceState
 
 
 class ServiceActions:
@@ -76,6 +89,24 @@ class ServiceActions:
         await self._door.note(actor, Action.RESTART, service, "", f"running, pid {state.pid}")
         return state
 
+    async def verify_restart(self, actor: Actor, service: str, started: ServiceState) -> RestartOutcome:
+        """Wait until a service that the actor has just restarted passes its checks and stays alive, or fails.
+
+        started: what `restart` answered. It takes as long as the verify timeout of the service at most; recovery acts
+        meanwhile as always. A failure is written into the audit log, which says of the restart that the service runs.
+        """
+        configured, manager = self._config.services[service], self._managers[service]
+        judged = await self._deployer.verifier.verify(
+            configured, started, None, soak=min(SETTLE, configured.soak), within=configured.verify_timeout
+        )
+        try:
+            state = await manager.state(service)
+        except ManagerError:
+            state = started
+        if not judged.ok:
+            await self._door.note(actor, Action.RESTART, service, "", f"verification failed: {judged.text}")
+        return RestartOutcome(judged.ok, judged.text, state)
+
     async def _restart(self, service: str) -> ServiceState:
         manager = self._managers[service]
         if not manager.parts(service):
@@ -102,7 +133,7 @@ class ServiceActions:
             return refusal
         now = self._clock()
         wanted = SILENCE if length is None else length
-        most = self._config.silence_max
+        most = self._config.limits.silence_max
         if not timedelta(0) < wanted <= most:
             words = f"A silence lasts up to {duration(most)}; {duration(wanted)} is not possible."
             return await self._door.refuse(actor, Action.SILENCE, service, reason, RefusalReason.BAD_INPUT, words)

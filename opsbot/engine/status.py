@@ -1,23 +1,34 @@
-"""How the services and the host stand at one moment: what `/status`, the board, the dashboard and the metrics show."""
+"""The status of the services and the host at one moment, for all that show it: `/status`, the board, the metrics."""
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from opsbot.config import Config
-from opsbot.core.deployment import Deployment, Hold, Phase, Release
-from opsbot.core.health import CheckHealth, Verdict
+from opsbot.config import Config, Service
+from opsbot.core.deployment import Deployment, Hold, Release
+from opsbot.core.health import CheckHealth
+from opsbot.core.message import Message
 from opsbot.core.model import Acknowledgement, Incident, Live, Silence, SourceState
+from opsbot.core.status import (
+    CheckStatus,
+    ServiceHealth,
+    StatusFacts,
+    UnitStatus,
+    deployment_waits,
+    derive_status,
+    shown_checks,
+)
 from opsbot.core.subjects import is_host
 from opsbot.core.windows import Span, active
 from opsbot.host.figures import HostFigures, host_figures
-from opsbot.host.processes import ProcessFigures, service_figures
+from opsbot.host.processes import ProcessFigures, ServiceMeter
 from opsbot.monitoring import ServiceMonitor
 from opsbot.services.port import Activity, ManagerError, ServiceManager, ServiceState
-from opsbot.store import Store, boards
+from opsbot.store import Store, boards, outbox
 
 if TYPE_CHECKING:
     from opsbot.core.gauge import Gauge
@@ -29,11 +40,14 @@ HOST_FRESH = 0.5
 
 @dataclass(frozen=True, slots=True)
 class ServiceStatus:
-    """Everything `/status` shows of one service."""
+    """Everything `/status` shows of one service.
+
+    state: as its manager last reported it. checks: as far as they say something of the present run.
+    """
 
     service: str
     state: ServiceState
-    verdict: Verdict
+    health: ServiceHealth
     checks: tuple[tuple[str, CheckHealth], ...]
     figures: ProcessFigures | None = None
     live: Live | None = None
@@ -46,9 +60,9 @@ class ServiceStatus:
     source: SourceState | None = None
     auto: bool = False
     because_of: str = ""
-    """The service in whose incident this one is listed as not well."""
-    waits: str = ""
-    """What its recovery or its deployment waits for, in words; times in it are Discord's `<t:…>`."""
+    """The service in whose incident this one is listed."""
+    waits: str | Message = ""
+    """What its recovery or its deployment waits for."""
     logins: tuple[int, int] | None = None
     """Of a Discord bot: its starts in the last 24 hours, and how many logins Discord allows."""
     discord_away: datetime | None = None
@@ -57,7 +71,7 @@ class ServiceStatus:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """What the board shows: how each service stands, without its figures, and what is wrong with the host.
+    """What the board shows: the status of each service, without its figures, and what is wrong with the host.
 
     taken: who has acknowledged which incident, and cards: the message of its card, both by the incident's id. open:
     the maintenance windows of this moment.
@@ -72,7 +86,7 @@ class Overview:
 
 
 class StatusReader:
-    """Reads how things stand. It asks nobody's rank: that is for those who show it."""
+    """Reads the status of services. It checks no permissions: that is up to those who show it."""
 
     def __init__(
         self,
@@ -83,8 +97,9 @@ class StatusReader:
         clock: Callable[[], datetime],
         gauges: "Callable[[], Sequence[Gauge]]" = tuple,
         discord_bots: "DiscordBots | None" = None,
+        meter: ServiceMeter | None = None,
     ) -> None:
-        """gauges: the figures of the host that are watched, as last measured.
+        """gauges: the figures of the host that are watched, as last measured. meter: measures the services.
 
         aware: what goes by Discord; None where no service is a Discord bot.
         """
@@ -94,17 +109,22 @@ class StatusReader:
         self._watcher = watcher
         self._clock = clock
         self._host: tuple[float, HostFigures | None] = 0.0, None
+        self._meter = meter or ServiceMeter()
         self.gauges = gauges
         self.discord_bots = discord_bots
 
     async def of(self, services: Sequence[str]) -> list[ServiceStatus]:
-        """How these stand, with what they use: the store is read and the processes are looked at once for all."""
-        kept, incidents = await self._store.read(boards.kept_of, services, self._clock())
-        standing = [await self._standing(name, kept[name], incidents) for name in services]
-        figures = await asyncio.to_thread(_figures, [one.state for one in standing])
+        """The status of these, with what they use: one reading of the store and of the processes for all."""
+        now = self._clock()
+        kept, incidents = await self._store.read(boards.kept_of, services, now)
+        statuses = [await self._status(name, kept[name], incidents, now) for name in services]
+        figures = await asyncio.to_thread(self._figures, [one.state for one in statuses])
         return [
-            await self._with_details(one, kept[one.service], used) for one, used in zip(standing, figures, strict=True)
+            await self._with_details(one, kept[one.service], used) for one, used in zip(statuses, figures, strict=True)
         ]
+
+    def _figures(self, states: Sequence[ServiceState]) -> list[ProcessFigures | None]:
+        return [self._meter.figures(state.pid, state.groups, state.started_at) for state in states]
 
     async def _with_details(
         self, status: ServiceStatus, kept: boards.StoredStatus, figures: ProcessFigures | None
@@ -113,7 +133,6 @@ class StatusReader:
         starts = await self.discord_bots.starts(status.service) if self.discord_bots is not None else None
         return replace(
             status,
-            checks=tuple(self._watcher.healths(status.service).items()),
             figures=figures,
             last_deployment=kept.latest,
             source=kept.source if source else None,
@@ -122,11 +141,11 @@ class StatusReader:
         )
 
     async def overview(self) -> Overview:
-        """How all of it stands; for the board, which asks often."""
+        """The status of everything; for the board, which asks often."""
         now, channel = self._clock(), self._config.discord.ops_channel_id
         found = await self._store.read(boards.read_board, self._config.services, channel, now)
         return Overview(
-            tuple([await self._standing(name, kept, found.incidents) for name, kept in found.services.items()]),
+            tuple([await self._status(name, kept, found.incidents, now) for name, kept in found.services.items()]),
             tuple(one for subject, one in found.incidents.items() if is_host(subject)),
             found.taken,
             found.cards,
@@ -134,31 +153,35 @@ class StatusReader:
             tuple(self.gauges()),
         )
 
-    async def _standing(
-        self, service: str, kept: boards.StoredStatus, incidents: Mapping[str, Incident]
+    async def health(self) -> tuple[dict[str, ServiceStatus], int]:
+        """The status of every service without its figures, and how many notifications wait for Discord."""
+        now = self._clock()
+        kept, incidents, waiting = await self._store.read(_for_line, tuple(self._config.services), now)
+        return {name: await self._status(name, kept[name], incidents, now) for name in self._config.services}, waiting
+
+    async def _status(
+        self, service: str, kept: boards.StoredStatus, incidents: Mapping[str, Incident], now: datetime
     ) -> ServiceStatus:
-        deploying = kept.latest if kept.latest is not None and not kept.latest.finished else None
-        return ServiceStatus(
-            service,
-            await self._state(service),
-            self._watcher.verdict(service),
-            (),
-            live=kept.live,
-            release=kept.release,
-            deploying=deploying,
-            hold=kept.hold,
-            silence=kept.silence,
-            incident=incidents.get(service),
+        state, error = await self._state(service)
+        return service_status(
+            self._config.services[service],
+            state,
+            kept,
+            incidents,
+            self._watcher.healths(service),
+            now,
+            manager_error=error,
             because_of=self._watcher.because_of(service),
-            waits=self._watcher.waits(service) or _waiting_for(deploying),
+            waits=self._watcher.waits(service),
             discord_away=self.discord_bots.away(service) if self.discord_bots is not None else None,
         )
 
-    async def _state(self, service: str) -> ServiceState:
+    async def _state(self, service: str) -> tuple[ServiceState, str | Message]:
+        """As its manager last reported it, and why it cannot be asked, "" where it can."""
         try:
-            return await self._managers[service].state(service)
+            return await self._managers[service].state(service), ""
         except ManagerError as error:
-            return ServiceState(Activity.FAILED, exit=str(error))
+            return ServiceState(Activity.FAILED, exit=str(error)), getattr(error, "message", str(error))
 
     def host(self) -> HostFigures:
         """CPU, memory and disk of this host; the disks are those the services and the store live on."""
@@ -171,14 +194,70 @@ class StatusReader:
         return figures
 
 
-def _figures(states: Sequence[ServiceState]) -> list[ProcessFigures | None]:
-    return [
-        None if state.pid is None else service_figures(state.pid, state.groups, state.started_at) for state in states
-    ]
+def service_status(
+    service: Service,
+    state: ServiceState,
+    kept: boards.StoredStatus,
+    incidents: Mapping[str, Incident],
+    healths: Mapping[str, CheckHealth],
+    now: datetime,
+    *,
+    manager_error: str | Message = "",
+    because_of: str = "",
+    waits: str | Message = "",
+    discord_away: datetime | None = None,
+    is_running: bool = True,
+) -> ServiceStatus:
+    """The status of a service from all that is known of it.
+
+    incidents: the open ones by subject. because_of: the service in whose incident this one is listed. waits: what its
+    recovery waits for. is_running: whether opsbot is, and with it a deployment that has not ended.
+    """
+    deploying = kept.latest if kept.latest is not None and not kept.latest.finished else None
+    facts = StatusFacts(
+        now,
+        () if manager_error else tuple(_unit(name, part) for name, part in state.parts or (("", state),)),
+        manager_error,
+        tuple(CheckStatus(each.name, healths.get(each.name, CheckHealth()), each.unit) for each in service.checks),
+        service.startup_grace,
+        service.source is not None,
+        kept.live,
+        kept.latest if is_running or deploying is None else None,
+        incidents.get(service.name),
+        because_of,
+        _failed_at(service.name, incidents.get(because_of)),
+        waits,
+        kept.hold,
+        kept.silence,
+    )
+    return ServiceStatus(
+        service.name,
+        state,
+        derive_status(facts),
+        shown_checks(facts),
+        live=kept.live,
+        release=kept.release,
+        deploying=deploying,
+        hold=kept.hold,
+        silence=kept.silence,
+        incident=facts.incident,
+        because_of=because_of,
+        waits=waits or deployment_waits(deploying),
+        discord_away=discord_away,
+    )
 
 
-def _waiting_for(deployment: Deployment | None) -> str:
-    if deployment is None or deployment.phase is not Phase.WAITING or not deployment.steps:
-        return ""
-    last = deployment.steps[-1]
-    return last.note if last.phase is Phase.WAITING else ""
+def _unit(name: str, state: ServiceState) -> UnitStatus:
+    return UnitStatus(name, state.activity, state.stopped_by_hand, state.started_at, state.exit)
+
+
+def _failed_at(service: str, root: Incident | None) -> datetime | None:
+    """Since when a service is down that is listed in another's incident."""
+    found = [one for one in root.dependents if one.service == service and one.well_at is None] if root else []
+    return found[-1].failed_at if found else None
+
+
+def _for_line(
+    db: sqlite3.Connection, services: Sequence[str], now: datetime
+) -> tuple[dict[str, boards.StoredStatus], dict[str, Incident], int]:
+    return *boards.kept_of(db, services, now), outbox.waiting(db, now)[0]

@@ -82,14 +82,3 @@ def _number(file: Path) -> float | None:
         return int(file.read_text())
     except (OSError, ValueError):
         return None
-
-
-_meter = CgroupMeter()
-
-
-def group_figures(groups: Sequence[str]) -> CgroupFigures:
-    """Measure these control groups.
-
-    CPU use is since the previous call by anyone in this process.
-    """
-    return _meter.figures(groups)

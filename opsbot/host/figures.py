@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import psutil
-
 
 @dataclass(frozen=True, slots=True)
 class Disk:
@@ -73,6 +71,8 @@ def host_figures(paths: Sequence[Path] = ()) -> HostFigures:
 
 
 def _cpu() -> float | None:
+    import psutil  # noqa: PLC0415 - the command line shows these figures, and must start fast
+
     try:
         return float(psutil.cpu_percent(interval=None))
     except (OSError, psutil.Error, IndexError):
@@ -80,7 +80,9 @@ def _cpu() -> float | None:
 
 
 def _memory() -> tuple[int | None, int | None, int | None]:
-    """Return used, total and available memory."""
+    """Used, total and available."""
+    import psutil  # noqa: PLC0415 - likewise
+
     try:
         memory = psutil.virtual_memory()
     except (OSError, psutil.Error, KeyError):

@@ -12,8 +12,19 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from opsbot.host.cgroups import group_figures
-from opsbot.host.proc_stat import DEAD, stat_of
+from opsbot.host.cgroups import CgroupMeter
+from opsbot.host.proc_stat import (
+    DEAD,
+    PARENT,
+    RESIDENT,
+    STARTED,
+    STATE,
+    SYSTEM_TIME,
+    THREADS,
+    USER_TIME,
+    pids,
+    stat_of,
+)
 
 _FRESH = 0.5
 """Seconds for which one reading of all processes is shared by all callers."""
@@ -109,17 +120,17 @@ class ProcessMeter:
     def _read(self) -> None:
         processes: dict[int, _Process] = {}
         children: dict[int, list[int]] = {}
-        for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))):  # noqa: PTH208 - names, 10 times as cheap
+        for pid in pids():
             with suppress(OSError, ValueError, IndexError):
                 stat = stat_of(pid)
                 processes[pid] = _Process(
-                    gone=stat[0] in DEAD,
-                    cpu=(int(stat[11]) + int(stat[12])) / _TICKS,
-                    threads=int(stat[17]),
-                    started=int(stat[19]) / _TICKS,
-                    memory=int(stat[21]) * _PAGE,
+                    gone=stat[STATE] in DEAD,
+                    cpu=(int(stat[USER_TIME]) + int(stat[SYSTEM_TIME])) / _TICKS,
+                    threads=int(stat[THREADS]),
+                    started=int(stat[STARTED]) / _TICKS,
+                    memory=int(stat[RESIDENT]) * _PAGE,
                 )
-                children.setdefault(int(stat[1]), []).append(pid)
+                children.setdefault(int(stat[PARENT]), []).append(pid)
         self._at, self._processes, self._children, self._found = time.monotonic(), processes, children, {}
         self._last = {pid: last for pid, last in self._last.items() if pid in processes}
 
@@ -131,36 +142,35 @@ def _fds(pid: int) -> int | None:
         return None
 
 
-_meter = ProcessMeter()
+class ServiceMeter:
+    """Measures services: their control groups, and their main process for what these do not tell."""
 
+    def __init__(self, processes: ProcessMeter | None = None, groups: CgroupMeter | None = None) -> None:
+        """Take the meters; new ones where none are given."""
+        self._processes = processes or ProcessMeter()
+        self._groups = groups or CgroupMeter()
 
-def process_figures(pid: int) -> ProcessFigures | None:
-    """Measure a process and its children; None if it is gone.
+    def figures(self, pid: int | None, groups: Sequence[str], started_at: datetime | None) -> ProcessFigures | None:
+        """The figures of a service with this main process; blocks, and any thread may ask.
 
-    CPU use is since the previous call by anyone.
-    """
-    return _meter.figures(pid)
-
-
-def service_figures(pid: int, groups: Sequence[str], started_at: datetime | None) -> ProcessFigures | None:
-    """Measure a service by its control groups, supplemented by its main process.
-
-    None if the process is gone, or if it is not visible and no control group reports its use.
-    """
-    main = process_figures(pid)
-    if not groups:
-        return main
-    found = group_figures(groups)
-    if main is None:
-        # A hardened opsbot may not see other users' processes (ProtectProc=invisible), but may read their control
-        # groups.
-        if found.cpu is None or found.memory is None or started_at is None:
+        None without a process, when it is gone, or when it may not be seen and has no control group that tells what
+        it uses.
+        """
+        if pid is None:
             return None
-        main = ProcessFigures(0.0, 0, None, None, started_at, 0)
-    return replace(
-        main,
-        cpu=main.cpu if found.cpu is None else found.cpu,
-        cpu_seconds=main.cpu_seconds if found.cpu_seconds is None else found.cpu_seconds,
-        memory=main.memory if found.memory is None else found.memory,
-        tasks=found.tasks,
-    )
+        main = self._processes.figures(pid)
+        if not groups:
+            return main
+        found = self._groups.figures(groups)
+        if main is None:
+            # A hardened opsbot may not see other users' processes (ProtectProc=invisible); their control groups it may.
+            if found.cpu is None or found.memory is None or started_at is None:
+                return None
+            main = ProcessFigures(0.0, 0, None, None, started_at, 0)
+        return replace(
+            main,
+            cpu=main.cpu if found.cpu is None else found.cpu,
+            cpu_seconds=main.cpu_seconds if found.cpu_seconds is None else found.cpu_seconds,
+            memory=main.memory if found.memory is None else found.memory,
+            tasks=found.tasks,
+        )

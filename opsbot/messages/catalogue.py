@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from functools import cache
 
 from opsbot.core.message import GeneralCode
+from opsbot.messages import status
 from opsbot.messages.text import Text
 
 _GENERAL: Mapping[str, Text] = {GeneralCode.TEXT: "{text}"}
 
-_AREAS: tuple[Mapping[str, Text], ...] = (_GENERAL,)
+_AREAS: tuple[Mapping[str, Text], ...] = (_GENERAL, status.TEXTS)
 """The texts of each area of codes, from the modules beside this one."""
 
 

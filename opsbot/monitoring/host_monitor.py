@@ -24,7 +24,7 @@ from opsbot.formatting import size
 from opsbot.host import top_processes
 from opsbot.host.cgroup_memory import retained_memory
 from opsbot.host.clock_skew import ClockSkew
-from opsbot.host.processes import ProcessFigures, service_figures
+from opsbot.host.processes import ProcessFigures, ServiceMeter
 from opsbot.monitoring.host_gauges import gauges
 from opsbot.monitoring.host_incidents import HostIncidents
 from opsbot.monitoring.host_meter import HostMeasurement, HostMeter
@@ -62,10 +62,11 @@ class HostMonitor:
         measure: Callable[[], HostMeasurement] | None = None,
         failed_units: FailedUnits | None = None,
         drift: ClockSkew | None = None,
+        meter: ServiceMeter | None = None,
     ) -> None:
         """Take the parts. measure: looks at the host; a test's own host else. failed_units: those of systemd.
 
-        drift: how the clock stands to Discord's.
+        drift: how the clock stands to Discord's. meter: measures the services.
         """
         self._config = config
         self._checks = config.host_checks
@@ -77,6 +78,7 @@ class HostMonitor:
         self._measure = measure or HostMeter(watched_paths(config), clock=bool(self._checks.clock)).measure
         self._failed_units = failed_units
         self._drift = drift or ClockSkew()
+        self._meter = meter or ServiceMeter()
         self._standings: dict[str, ThresholdState] | None = None
         self._ahead: dict[str, Forecast | None] = {}
         self._foreseen: datetime | None = None
@@ -89,7 +91,7 @@ class HostMonitor:
         now = self._clock()
         measured = self._with_drift(await asyncio.to_thread(self._measure), now)
         states = await self._states()
-        figures = await asyncio.to_thread(_figures_of, states)
+        figures = await asyncio.to_thread(self._figures_of, states)
         await self._store.write(_keep, now, [*_of_host(measured), *_of_services(figures)], states)
         await self._foresee(measured, now)
         await self._judge(measured, now)
@@ -108,6 +110,15 @@ class HostMonitor:
         for name, manager in self._managers.items():
             with suppress(ManagerError):  # the watcher tells of that
                 found[name] = await manager.state(name)
+        return found
+
+    def _figures_of(self, states: Mapping[str, ServiceState]) -> dict[str, ProcessFigures]:
+        found = {}
+        for name, state in states.items():
+            figures = self._meter.figures(state.pid, state.groups, state.started_at)
+            if figures is not None:
+                memory = retained_memory(state.groups)
+                found[name] = figures if memory is None else replace(figures, memory=memory)
         return found
 
     async def _foresee(self, measured: HostMeasurement, now: datetime) -> None:
@@ -215,16 +226,6 @@ def known_folders(config: Config) -> list[Path]:
         if service.source is not None:
             folders += [service.source.directory / "releases", service.source.directory / "shared"]
     return folders
-
-
-def _figures_of(states: Mapping[str, ServiceState]) -> dict[str, ProcessFigures]:
-    found = {}
-    for name, state in states.items():
-        figures = service_figures(state.pid, state.groups, state.started_at) if state.pid is not None else None
-        if figures is not None:
-            memory = retained_memory(state.groups)
-            found[name] = figures if memory is None else replace(figures, memory=memory)
-    return found
 
 
 def _of_services(figures: Mapping[str, ProcessFigures]) -> list[Sample]:

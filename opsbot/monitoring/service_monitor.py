@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 from opsbot.config import Alerts, Service
 from opsbot.core.deployment import Deployment, Phase
-from opsbot.core.health import CheckHealth, Verdict, overall
+from opsbot.core.health import CheckHealth, Verdict
 from opsbot.deploy.deployer import Deployer
 from opsbot.monitoring.check_runner import CheckRunner
 from opsbot.monitoring.dependency_tracker import DependencyTracker
@@ -163,15 +163,6 @@ class ServiceMonitor:
     def healths(self, service: str) -> Mapping[str, CheckHealth]:
         """Each check of a service, and what is known of it."""
         return self._watched[service].checks
-
-    def verdict(self, service: str) -> Verdict:
-        """A service is down while it is in an open incident, its own or another's, or has a check that is down."""
-        watched = self._watched[service]
-        if watched.unwell:
-            return Verdict.DOWN
-        # A check that cannot be asked says nothing of the service.
-        asked = [one for one in watched.checks.values() if one.verdict is Verdict.DOWN or not one.unasked]
-        return overall([health.verdict for health in asked]) if asked or not watched.checks else Verdict.UNKNOWN
 
     @property
     def watched(self) -> Mapping[str, MonitoredService]:

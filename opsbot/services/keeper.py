@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from opsbot.config import Service
+from opsbot.host.proc_stat import variable
 from opsbot.runtime.tasks import BackgroundTasks
 from opsbot.services import child, run_record
 from opsbot.services.patience import Falls, Patience
 from opsbot.services.port import Activity, Happening, ManagerError, ServiceEvent, ServiceState
-from opsbot.services.processes import Process, boot_id, exit_status, exit_words, open_pidfd, variable, zombie_status
+from opsbot.services.processes import Process, boot_id, exit_status, exit_words, open_pidfd, zombie_status
 from opsbot.services.run_record import RunRecord
 from opsbot.services.spool_watch import SpoolWatch
 from opsbot.services.transcript import Transcript

@@ -7,19 +7,19 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from opsbot.core.status import Activity
 
-class Activity(StrEnum):
-    """What the manager says of the service."""
-
-    STARTING = "starting"
-    RUNNING = "running"
-    STOPPING = "stopping"
-    STOPPED = "stopped"
-    """On purpose, or never started."""
-    RETRYING = "retrying"
-    """It died; the manager starts it again after a delay."""
-    FAILED = "failed"
-    """It died and the manager gave up on it."""
+__all__ = [
+    "Activity",
+    "Happening",
+    "LogLine",
+    "LogQuery",
+    "ManagerError",
+    "ServiceEvent",
+    "ServiceManager",
+    "ServiceState",
+    "spoken",
+]
 
 
 @dataclass(frozen=True, slots=True)

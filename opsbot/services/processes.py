@@ -9,19 +9,17 @@ import ctypes
 import os
 import signal
 import struct
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from fcntl import ioctl
 from functools import cache
 from pathlib import Path
 
-from opsbot.host.proc_stat import DEAD, stat_of
+from opsbot.host.proc_stat import DEAD, EXIT_CODE, GROUP, SESSION, STARTED, STATE, pids, stat_of, variable
 
 RUN_VARIABLE = "OPSBOT_RUN"
 """Every process of a run carries the run's id in this variable of its first environment."""
 
-_PIECE = 64 * 1024
 _PIDFD_GET_INFO = 0xC040FF0B
 """_IOWR(0xFF, 11, struct pidfd_info of 64 bytes), linux/pidfd.h."""
 _PIDFD_INFO_EXIT = 1 << 3
@@ -55,9 +53,9 @@ def find(pid: int, *, dead: bool = False) -> Process | None:
         fields = stat_of(pid)
     except OSError:
         return None
-    if not fields or (fields[0] in DEAD and not dead):
+    if not fields or (fields[STATE] in DEAD and not dead):
         return None
-    return Process(pid, int(fields[19]), int(fields[2]), int(fields[3]))
+    return Process(pid, int(fields[STARTED]), int(fields[GROUP]), int(fields[SESSION]))
 
 
 def alive(process: Process) -> bool:
@@ -66,36 +64,11 @@ def alive(process: Process) -> bool:
     return found == process
 
 
-def variable(pid: int, name: str) -> str | None:
-    """A variable of the environment the process was started with; None where there is none or it may not be read."""
-    environ = b"\0" + _read(f"/proc/{pid}/environ")
-    start = f"\0{name}=".encode()
-    at = environ.find(start)
-    return None if at < 0 else environ[at + len(start) :].split(b"\0", 1)[0].decode(errors="replace")
-
-
-def _read(path: str) -> bytes:
-    """All of a file in /proc, "" where it may not be read; pathlib takes thrice as long, and all processes are read."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return b""
-    try:
-        content = b""
-        while piece := os.read(fd, _PIECE):
-            content += piece
-    except OSError:
-        return b""
-    finally:
-        os.close(fd)
-    return content
-
-
 def by_run() -> dict[str, list[Process]]:
     """Every living process of ours that carries a run's id, by that id, oldest first."""
     found: dict[str, list[Process]] = {}
     me = os.getpid()
-    for pid in _pids():
+    for pid in pids():
         if pid == me or not (run := variable(pid, RUN_VARIABLE)):
             continue
         process = find(pid)
@@ -108,12 +81,8 @@ def by_run() -> dict[str, list[Process]]:
 
 def in_session(leader: Process) -> list[Process]:
     """Every living process of the session that `leader`, which must be alive or not yet reaped, leads."""
-    processes = (find(pid) for pid in _pids())
+    processes = (find(pid) for pid in pids())
     return [process for process in processes if process is not None and process.session == leader.pid]
-
-
-def _pids() -> Iterable[int]:
-    return [int(name) for name in os.listdir("/proc") if name.isdecimal()]  # noqa: PTH208 - names, 10 times as cheap
 
 
 def open_pidfd(process: Process) -> int | None:
@@ -182,9 +151,9 @@ def zombie_status(process: Process) -> int | None:
         fields = stat_of(process.pid)
     except OSError:
         return None
-    if not fields or fields[0] not in DEAD or int(fields[19]) != process.ticks:
+    if not fields or fields[STATE] not in DEAD or int(fields[STARTED]) != process.ticks:
         return None
-    return int(fields[49])
+    return int(fields[EXIT_CODE])
 
 
 def exit_words(status: int | None) -> str:

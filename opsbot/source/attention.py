@@ -2,10 +2,13 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from opsbot.core.native import native_changes
 from opsbot.core.updates import Attention
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
 
 FILES_MOST = 10
 """So many changed files are searched for native modules."""
@@ -26,11 +29,16 @@ class Contents(Protocol):
         """A file as text, "" where there is none; None where it is larger than `most` bytes, or no file."""
 
 
-def matching(patterns: Sequence[str], paths: Sequence[str]) -> tuple[str, ...]:
-    """The paths that the patterns (as in .gitignore) match, in order."""
-    from pathspec import GitIgnoreSpec  # noqa: PLC0415 - only where it is asked for: memory counts
+def gitignore(patterns: Sequence[str]) -> "GitIgnoreSpec":
+    """The patterns of `ignore` and `ask_when_changed`: those of .gitignore."""
+    from pathspec import GitIgnoreSpec  # noqa: PLC0415 - only where a service has any: memory counts
 
-    return tuple(sorted(filter(GitIgnoreSpec.from_lines(patterns).match_file, paths)))
+    return GitIgnoreSpec.from_lines(patterns)
+
+
+def matching(patterns: Sequence[str], paths: Sequence[str]) -> tuple[str, ...]:
+    """The paths that the patterns match, in order."""
+    return tuple(sorted(filter(gitignore(patterns).match_file, paths)))
 
 
 async def attention(patterns: Sequence[str], history: Contents, live: str, head: str) -> Attention:

@@ -39,7 +39,7 @@ from opsbot.core.updates import (
 )
 from opsbot.deploy.vetoes import Vetoes, first
 from opsbot.runtime.change_notifier import ChangeNotifier
-from opsbot.source.attention import attention
+from opsbot.source.attention import attention, gitignore
 from opsbot.source.heads import HeadProblem, Heads
 from opsbot.source.remote import RemoteError, Trouble
 from opsbot.source.repo import BadRefError, DamagedError
@@ -106,11 +106,9 @@ def covering(patterns: Sequence[str], paths: Sequence[str]) -> tuple[str, ...]:
 
     No path at all is an empty commit, which people make to have something deployed.
     """
-    from pathspec import GitIgnoreSpec  # noqa: PLC0415 - only where something is ignored: memory counts
-
-    if not paths or not all(map(GitIgnoreSpec.from_lines(patterns).match_file, paths)):
+    if not paths or not all(map(gitignore(patterns).match_file, paths)):
         return ()
-    each = {pattern: GitIgnoreSpec.from_lines([pattern]) for pattern in patterns}
+    each = {pattern: gitignore([pattern]) for pattern in patterns}
     return tuple(pattern for pattern, spec in each.items() if any(map(spec.match_file, paths)))
 
 

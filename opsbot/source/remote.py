@@ -207,7 +207,8 @@ async def run_git(
     try:
         async with asyncio.timeout(timeout):
             out, err = await asyncio.gather(_first(process, most), _last(process, ERROR_MOST))
-            status = await process.wait()
+            # asyncio's `wait` also waits for the end of the output, which nobody reads any more where it was cut off.
+            status = await process.wait() if out is not None else -signal.SIGKILL
     except TimeoutError as error:
         text = f"git {_verb(args)} did not answer in {timeout:.3g} s and was killed"
         raise RemoteError(Trouble.TIMEOUT, text) from error
@@ -291,11 +292,17 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 async def _drained(process: asyncio.subprocess.Process, most: float) -> None:
     """Wait for its end, and throw away what is still in its pipes, or they are never closed.
 
-    Not for ever: asyncio's `wait` waits for the pipes too, and who left the session may hold them open.
+    Not for ever: asyncio's `wait` waits for the pipes too, and who left the session may hold them open, or fill them.
     """
     with suppress(TimeoutError):
         async with asyncio.timeout(most):
-            await process.communicate()
+            await asyncio.gather(_discard(process.stdout), _discard(process.stderr))
+            await process.wait()
+
+
+async def _discard(stream: asyncio.StreamReader | None) -> None:
+    while stream is not None and await stream.read(65536):
+        pass
 
 
 _SIGNS: Mapping[Trouble, tuple[str, ...]] = {

@@ -17,7 +17,7 @@ RENAME_PERIOD = 600.0
 
 @dataclass(slots=True)
 class RateLimitBucket:
-    """A window of `LIMIT` requests in `PERIOD` seconds, starting with the first request."""
+    """A window of `LIMIT` requests that begins with the first of them."""
 
     name: str
     left: int = LIMIT
@@ -26,13 +26,15 @@ class RateLimitBucket:
 
 @dataclass(slots=True)
 class RateLimits:
-    """The buckets.
+    """The buckets. `clock` is monotonic seconds; `enabled` False lets everything pass without headers.
 
-    `clock` is monotonic seconds; `enabled` False lets everything pass without headers.
+    period: seconds of a bucket's window; old_period: of that for edits of old messages.
     """
 
     clock: Callable[[], float]
     enabled: bool = True
+    period: float = PERIOD
+    old_period: float = OLD_PERIOD
     _buckets: dict[tuple[str, int], RateLimitBucket] = field(default_factory=dict)
     _old_edits: dict[int, deque[float]] = field(default_factory=dict)
     _renames: dict[int, deque[float]] = field(default_factory=dict)
@@ -48,7 +50,7 @@ class RateLimits:
         digest = hashlib.sha256(route.encode()).hexdigest()[:32]
         bucket = self._buckets.setdefault((route, channel_id), RateLimitBucket(digest))
         if now >= bucket.ends:
-            bucket.left, bucket.ends = LIMIT, now + PERIOD
+            bucket.left, bucket.ends = LIMIT, now + self.period
         wait = max(bucket.ends - now, 0.001)
         limited = bucket.left <= 0
         bucket.left = max(bucket.left - 1, 0)
@@ -68,8 +70,8 @@ class RateLimits:
             return
         now = self.clock()
         recent = self._old_edits.setdefault(channel_id, deque(maxlen=OLD_EDITS))
-        if len(recent) == OLD_EDITS and now - recent[0] < OLD_PERIOD:
-            wait = OLD_PERIOD - (now - recent[0])
+        if len(recent) == OLD_EDITS and now - recent[0] < self.old_period:
+            wait = self.old_period - (now - recent[0])
             raise ApiError(
                 429,
                 30046,

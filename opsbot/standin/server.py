@@ -23,7 +23,7 @@ from opsbot.standin.messages import Messages
 from opsbot.standin.page_files import PageFiles, guard
 from opsbot.standin.panel import PanelButton
 from opsbot.standin.plumbing import MAX_REQUEST, PREFIX, LoggedRequest, RequestLog, middleware
-from opsbot.standin.ratelimit import RateLimits
+from opsbot.standin.ratelimit import OLD_PERIOD, PERIOD, RateLimits
 from opsbot.standin.rest import Rest
 from opsbot.standin.rest_replies import ReplyRoutes
 from opsbot.standin.state import (
@@ -65,11 +65,15 @@ class Standin:
         bot_name: str = "opsbot",
         api_port: int | None = None,
         rate_limits: bool = True,
+        limit_seconds: float = PERIOD,
         identify_interval: float = 0.0,
         interaction_deadline: float = DEADLINE,
         heartbeat_seconds: float = 41.25,
     ) -> None:
-        """Store the settings; `start` opens the sockets."""
+        """Nothing listens before `start`.
+
+        limit_seconds: the window of the limits on messages; that on edits of old ones is longer in proportion.
+        """
         self.token = bot_token
         self.application_id = APPLICATION_ID
         self.bot_user_id = BOT_USER_ID
@@ -90,7 +94,7 @@ class Standin:
         self.changes = Changes()
         self.state = StandinState(clock, guild_name, bot_name)
         self.store = Messages(self.state, Files(lambda: self.url, self.state.new_id))
-        self.limits = RateLimits(time.monotonic, rate_limits)
+        self.limits = RateLimits(time.monotonic, rate_limits, limit_seconds, OLD_PERIOD * limit_seconds / PERIOD)
         self.gateway = Gateway(
             self.state,
             token=bot_token,

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from opsbot.core.health import Verdict
+from opsbot.core.status import ServiceHealth
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class ServiceFigures:
     """
 
     service: str
-    verdict: Verdict
+    health: ServiceHealth
     running: bool = False
     checks: tuple[CheckFigures, ...] = ()
     memory: int | None = None
@@ -112,6 +113,9 @@ class WebSources(Protocol):
 
     async def unready(self) -> Sequence[str]:
         """Return the reasons why opsbot is not ready; empty when it is."""
+
+    async def states(self) -> Mapping[str, str]:
+        """The state of each service; empty where the store cannot be read."""
 
     async def figures(self) -> Figures:
         """Return everything in `/metrics`."""

@@ -1,6 +1,6 @@
 """`/healthz`: is this process alive. `/readyz`: can it do all its work."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
 from aiohttp import web
@@ -22,11 +22,15 @@ class Health:
         return _answer("ok", "stuck", self._sources.stuck())
 
     async def readyz(self, _request: web.Request) -> web.Response:
-        """200 when the store, the managers and Discord's gateway are there, else 503 with what is not."""
-        return _answer("ready", "not ready", await self._sources.unready())
+        """200 when the store, the managers and Discord's gateway are there, else 503 with what is not.
+
+        The states of the services are shown beside that; opsbot is ready to deal with one that is down.
+        """
+        reasons = await self._sources.unready()
+        return _answer("ready", "not ready", reasons, services=await self._sources.states())
 
 
-def _answer(well: str, ill: str, reasons: Sequence[str]) -> web.Response:
+def _answer(well: str, ill: str, reasons: Sequence[str], **more: Mapping[str, str]) -> web.Response:
     status = HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK
-    body = {"status": ill if reasons else well, "reasons": list(reasons)}
+    body = {"status": ill if reasons else well, "reasons": list(reasons), **more}
     return web.json_response(body, status=status, headers=NOT_KEPT)

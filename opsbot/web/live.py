@@ -77,6 +77,14 @@ class LiveSources:
             reasons.append(problem)
         return reasons
 
+    async def states(self) -> Mapping[str, str]:
+        """The state of each service."""
+        try:
+            statuses, _ = await self._engine.standings.health()
+        except StoreError:
+            return {}  # among the reasons of `unready`
+        return {name: str(status.health.state) for name, status in statuses.items()}
+
     async def figures(self) -> Figures:
         """Return everything in `/metrics`."""
         engine = self._engine
@@ -124,7 +132,7 @@ class LiveSources:
 def _service(status: ServiceStatus) -> ServiceFigures:
     return ServiceFigures(
         status.service,
-        status.verdict,
+        status.health,
         running=status.state.activity is Activity.RUNNING,
         checks=tuple(
             CheckFigures(check, health.verdict, health.last.took if health.last else 0.0)

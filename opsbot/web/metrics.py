@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from opsbot.core.health import Verdict
+from opsbot.core.status import HealthState
 from opsbot.web.facts import Figures, WebSources
 
 if TYPE_CHECKING:
@@ -96,9 +97,13 @@ def _services(figures: Figures) -> Iterator[Family]:
         return [((name,), float(number)) for name, number in found if number is not None]
 
     one = ("service",)
-    yield "service_up", "1 when all checks of the service pass.", one, each(lambda n: services[n].verdict is Verdict.UP)
-    verdicts: Samples = [((s.service, str(v)), float(s.verdict is v)) for s in services for v in Verdict]
-    yield "service_verdict", "1 at what is held to be true of the service.", ("service", "verdict"), verdicts
+    states: Samples = [((s.service, str(v)), float(s.health.state is v)) for s in services for v in HealthState]
+    yield "service_state", "1 at the state of the service.", ("service", "state"), states
+    # Names of earlier versions: derived from the state.
+    up = each(lambda n: services[n].health.verdict is Verdict.UP)
+    yield "service_up", "Earlier name: 1 when the service is healthy or degraded.", one, up
+    verdicts: Samples = [((s.service, str(v)), float(s.health.verdict is v)) for s in services for v in Verdict]
+    yield "service_verdict", "Earlier name: up, down or unknown, by its state.", ("service", "verdict"), verdicts
     yield "service_running", "1 when its manager says it runs.", one, each(lambda n: services[n].running)
     checks: Samples = [((s.service, c.name), float(c.verdict is Verdict.UP)) for s in services for c in s.checks]
     yield "check_up", "1 when the check passes.", ("service", "check"), checks

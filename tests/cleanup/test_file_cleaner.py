@@ -109,14 +109,17 @@ def test_a_folder_swapped_for_a_link_all_the_while_leads_nowhere(tmp_path: Path)
     swapper = threading.Thread(target=swap)
     swapper.start()
     try:
-        for _ in range(120):
+        # So often at least, and until the folder itself was met: the kernel decides who has his turn when.
+        rounds = met = 0
+        while rounds < 120 or not met:
+            rounds += 1
             for pattern in (f"{temp}/*.pcm", f"{tmp_path}/bot/*/*.pcm", f"{tmp_path}/bot/**/*.pcm"):
-                sweep(pattern, most=1)
+                met += sweep(pattern, most=1).files
     finally:
         over.set()
         swapper.join()
     assert all(victim.exists() for victim in victims)
-    assert len(list(real.iterdir())) < len(own), "the folder itself was met, too"
+    assert len(list(real.iterdir())) == len(own) - met
 
 
 @contextmanager
@@ -132,6 +135,7 @@ def holding(path: Path, mode: str) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("mode", ["a", "r"])
+@pytest.mark.processes
 def test_a_file_that_a_process_has_open_stays(tmp_path: Path, mode: str) -> None:
     recording = make(tmp_path / "temp" / "recording.pcm")
     done = make(tmp_path / "temp" / "done.pcm")

@@ -16,8 +16,13 @@ from typing import Any
 import pytest
 
 from opsbot.cli.client import AnswerError, Client
+from opsbot.control import endpoints
+from opsbot.control.endpoints import LOGS_FOLLOW, MONITOR, MONITOR_FOLLOW, STATUS, Endpoint
 from opsbot.control.peer import caller
+from opsbot.control.routes import Routes
 from opsbot.control.server import ControlError, ControlServer, start_control
+from opsbot.control.shapes import Ping
+from opsbot.control.snapshot import Snapshots
 from opsbot.control.unix_path import MOST, reachable
 from opsbot.core.access import Ranks
 from opsbot.store import audit
@@ -51,6 +56,15 @@ async def raw(path: Path, method: str, route: str, body: bytes | None = None) ->
         return response.status, answer
 
     return await asyncio.to_thread(send)
+
+
+async def test_every_endpoint_that_is_declared_is_answered(daemon: World) -> None:
+    ping = Ping("1", 1, now(), "")
+    routes = Routes(daemon.engine, now, ping, Snapshots(daemon.engine, now, ping, None), asyncio.Event())
+    answered = {(route.method, route.path.replace(":[0-9]{1,15}", "")) for route in routes.table()}
+    declared = [one for one in vars(endpoints).values() if isinstance(one, Endpoint)]
+    assert answered == {(one.method, f"/v1/{one.path}") for one in declared}
+    assert len(answered) == len(declared)
 
 
 async def test_ping_tells_version_pid_and_state_directory(daemon: World) -> None:
@@ -157,7 +171,7 @@ async def test_the_service_must_be_named_where_there_are_several(two: World) -> 
 
 
 async def test_an_error_of_opsbots_own_is_told_with_a_number_and_no_traceback(daemon: World) -> None:
-    daemon.services.states.clear()
+    daemon.services.states.update(api=None)  # type: ignore[call-overload]
     status, answer = await raw(daemon.socket, "GET", "/v1/status")
     assert (status, answer["why"]) == (500, "error")
     assert "KeyError" not in answer["text"]
@@ -225,7 +239,7 @@ async def test_ranks_by_user_and_by_group_hold_on_the_socket(
 
 async def test_a_stream_ends_when_its_reader_goes_away(daemon: World) -> None:
     def watch_two_and_leave() -> int:
-        stream = Client(daemon.socket).follow("logs/follow", service="api")
+        stream = Client(daemon.socket).follow(LOGS_FOLLOW, service="api")
         return len([next(stream)])
 
     daemon.services.write("before")
@@ -237,7 +251,7 @@ async def test_a_stream_ends_when_its_reader_goes_away(daemon: World) -> None:
 
 async def test_closing_ends_the_streams_at_once(tmp_path: Path) -> None:
     def read_all(path: Path) -> int:
-        return len(list(Client(path).follow("monitor/follow")))
+        return len(list(Client(path).follow(MONITOR_FOLLOW)))
 
     async with world(configuration(tmp_path)) as here:
         reading = asyncio.create_task(asyncio.to_thread(read_all, here.socket))
@@ -250,12 +264,12 @@ async def test_closing_ends_the_streams_at_once(tmp_path: Path) -> None:
 
 async def test_many_watchers_share_a_snapshot(daemon: World) -> None:
     client = Client(daemon.socket)
-    first, second = [await asyncio.to_thread(client.ask, "GET", "monitor") for _ in range(2)]
-    assert first["at"] == second["at"]
+    first, second = [await asyncio.to_thread(client.ask, MONITOR) for _ in range(2)]
+    assert first.at == second.at
 
 
 async def test_a_refusal_reaches_the_client_as_a_value(daemon: World) -> None:
     with pytest.raises(AnswerError) as caught:
-        await asyncio.to_thread(Client(daemon.socket).ask, "GET", "status", service="apo")
+        await asyncio.to_thread(Client(daemon.socket).ask, STATUS, service="apo")
     assert caught.value.why == "unknown-service"
     assert "Did you mean api?" in str(caught.value)

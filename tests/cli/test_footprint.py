@@ -25,6 +25,18 @@ from opsbot.daemon.wiring import _managers, now
 _managers(load(Path(sys.argv[1])), now)
 print(*sorted({"dbus_fast", "opsbot.services.supervisor"} & set(sys.modules)))
 """
+UNLOADED = """
+import gc, types
+from opsbot.cli import _parsed, own
+from opsbot.runtime.memory import unload
+from opsbot.config_file import load
+del load
+args = _parsed(["run", "-c", "config.toml"])
+assert str(args.config) == "config.toml"
+unload(*own._STARTING)
+print(len([one for one in gc.get_objects() if isinstance(one, types.FunctionType)
+           and str(one.__module__).startswith(own._STARTING)]))
+"""
 CONFIG = """
 [discord]
 token_env = "NONE"
@@ -55,3 +67,7 @@ def test_a_host_loads_only_the_managers_that_it_uses(tmp_path: Path) -> None:
     assert said(WIRED, str(file)) == "dbus_fast"
     file.write_text(text + 'manager = "process"\ncommand = ["sleep", "1"]\nworking_directory = "/"\n')
     assert said(WIRED, str(file)) == "opsbot.services.supervisor"
+
+
+def test_the_daemon_keeps_no_reader_of_configurations_and_of_arguments() -> None:
+    assert said(UNLOADED) == "0"

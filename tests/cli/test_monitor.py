@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Self, cast
+from typing import Self
 
 import pytest
 from rich.console import Console
@@ -21,9 +21,11 @@ from rich.console import Console
 from opsbot.cli.client import Client
 from opsbot.cli.monitor import draw
 from opsbot.cli.terminal import width
-from opsbot.control.shapes import CheckReply, Snapshot
+from opsbot.control.endpoints import DEPLOY, MONITOR, SILENCE
+from opsbot.control.shapes import Snapshot
 from opsbot.core.health import CheckHealth, ProbeResult, Verdict
 from opsbot.core.model import Evidence, Incident
+from opsbot.host.figures import Disk
 from opsbot.store import incident_repository
 from tests.cli.conftest import Opsbot
 from tests.cli.world import World, now
@@ -40,12 +42,10 @@ async def trouble(here: World) -> Snapshot:
     here.deploying.title = HOSTILE
     here.deploying.pause = 0.02
     client = Client(here.socket)
-    await asyncio.to_thread(client.ask, "POST", "deploy", service="api")
+    await asyncio.to_thread(client.ask, DEPLOY, service="api")
     await asyncio.sleep(0.07)
-    await asyncio.to_thread(
-        client.ask, "POST", "silence", service="api", reason=HOSTILE.replace("\x1b", "").replace("\x07", "")
-    )
-    return cast("Snapshot", await asyncio.to_thread(client.ask, "GET", "monitor"))
+    await asyncio.to_thread(client.ask, SILENCE, service="api", reason=HOSTILE.replace("\x1b", "").replace("\x07", ""))
+    return await asyncio.to_thread(client.ask, MONITOR)
 
 
 def drawn(snapshot: Snapshot, columns: int, rows: int | None) -> list[str]:
@@ -57,7 +57,8 @@ def drawn(snapshot: Snapshot, columns: int, rows: int | None) -> list[str]:
 
 async def test_a_disk_is_as_full_as_df_says(daemon: World) -> None:
     snapshot = await trouble(daemon)
-    snapshot["host"]["disks"] = [{"path": "/", "total": 252 << 30, "used": 28 << 30, "free": 84 << 30}]
+    figures = replace(snapshot.host.figures, disks=(Disk(Path("/"), 252 << 30, 28 << 30, 84 << 30),))
+    snapshot = replace(snapshot, host=replace(snapshot.host, figures=figures))
     assert any("25 %, 84.0 GiB free" in line for line in drawn(snapshot, 200, 60))
 
 
@@ -84,10 +85,10 @@ async def test_it_shows_what_is_out_of_the_ordinary(daemon: World) -> None:
 
 async def test_many_checks_leave_room_for_the_rest_and_those_in_trouble_come_first(daemon: World) -> None:
     snapshot = await trouble(daemon)
-    check = snapshot["services"][0]["checks"][1]
-    many: list[CheckReply] = [{**check, "name": f"check-{n}"} for n in range(80)]
-    snapshot["services"][0]["checks"] = [*many, snapshot["services"][0]["checks"][0]]
-    lines = drawn(snapshot, 80, 24)
+    service = snapshot.services[0]
+    many = [replace(service.checks[1], name=f"check-{n}") for n in range(80)]
+    crowded = replace(service, checks=[*many, service.checks[0]])
+    lines = drawn(replace(snapshot, services=[crowded]), 80, 24)
     assert len(lines) <= 24
     at = next(n for n, line in enumerate(lines) if line.startswith("checks ("))
     assert "down" in lines[at + 1]

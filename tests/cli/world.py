@@ -1,7 +1,7 @@
 """A daemon without its lower floors: real engine, store and control socket over parts whose behaviour a test sets."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from opsbot.config import Check, CheckKind, Config, Discord, Http, ManagerKind, Secret, Service, Source, StateConfig
-from opsbot.control.server import ControlServer, GatewaySource, start_control
+from opsbot.control.server import ControlServer, Gateway, start_control
 from opsbot.core.access import Actor, Origin, Ranks
 from opsbot.core.deployment import (
     Commit,
@@ -24,12 +24,15 @@ from opsbot.core.deployment import (
     advance,
     decide,
 )
-from opsbot.core.health import CheckHealth, ProbeResult, Verdict, overall
+from opsbot.core.health import CheckHealth, ProbeResult, Verdict
+from opsbot.deploy.verify import Verifier
 from opsbot.engine import Engine
 from opsbot.runtime.change_notifier import ChangeNotifier
-from opsbot.services.port import Activity, LogLine, LogQuery, ManagerError, ServiceEvent, ServiceState
+from opsbot.runtime.signals import ReloadRequests
+from opsbot.services.port import Activity, LogLine, ServiceManager, ServiceState
 from opsbot.source.poll import Outcome, Polled, Poller
 from opsbot.store import Store, ledger
+from tests.fixtures.fake_manager import FIRST_PID, FakeManager
 
 if TYPE_CHECKING:
     from opsbot.deploy.deployer import Deployer
@@ -53,70 +56,47 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-@dataclass
-class Services:
-    """A ServiceManager over nothing: what a test says is what it tells."""
+class Services(FakeManager):
+    """All services have one log, and run since two hours ago as pid 4242."""
 
-    states: dict[str, ServiceState] = field(default_factory=dict)
-    lines: list[LogLine] = field(default_factory=list)
-    followers: list["asyncio.Queue[LogLine]"] = field(default_factory=list)
-    fails: str = ""
-    asked: list[LogQuery] = field(default_factory=list)
-    restarted: list[str] = field(default_factory=list)
-    left: asyncio.Event = field(default_factory=asyncio.Event)
-    """A follower went away."""
+    def __init__(self, services: Iterable[str]) -> None:
+        super().__init__(now, services)
+        self.states = dict.fromkeys(self.states, ServiceState(Activity.RUNNING, 4242, "r1", now() - timedelta(hours=2)))
+        self.runs = 4242 - FIRST_PID
 
-    async def open(self) -> None:
-        """Nothing to open."""
+    @property
+    def lines(self) -> list[LogLine]:
+        return self.log["api"]
 
-    async def close(self) -> None:
-        """Nothing to close."""
-
-    def listen(self, listener: Callable[[ServiceEvent], None]) -> None:
-        """Nothing happens by itself."""
-
-    async def start(self, service: str) -> ServiceState:
-        return self.states[service]
-
-    async def stop(self, service: str) -> ServiceState:
-        return self.states[service]
-
-    def parts(self, service: str) -> tuple[str, ...]:
-        return ()
-
-    async def restart(self, service: str, part: str | None = None) -> ServiceState:
-        if self.fails:
-            raise ManagerError(self.fails)
-        self.restarted.append(service)
-        self.states[service] = replace(self.states[service], activity=Activity.RUNNING, pid=4243, started_at=now())
-        return self.states[service]
-
-    async def state(self, service: str, *, anew: bool = False) -> ServiceState:
-        return self.states[service]
-
-    async def logs(self, service: str, query: LogQuery) -> list[LogLine]:
-        if self.fails:
-            raise ManagerError(self.fails)
-        self.asked.append(query)
-        fitting = [line for line in self.lines if query.since is None or line.at >= query.since]
-        return fitting[-query.lines :]
-
-    async def follow(self, service: str) -> AsyncIterator[LogLine]:
-        queue: asyncio.Queue[LogLine] = asyncio.Queue()
-        self.followers.append(queue)
-        try:
-            while True:
-                yield await queue.get()
-        finally:
-            self.followers.remove(queue)
-            self.left.set()
+    @lines.setter
+    def lines(self, lines: list[LogLine]) -> None:
+        self.log["api"] = lines
 
     def write(self, text: str, level: str = "") -> None:
         """The service writes a line."""
-        line = LogLine(now(), text, level)
-        self.lines.append(line)
-        for queue in self.followers:
-            queue.put_nowait(line)
+        self.writes("api", text, level)
+
+    def ends_at_once(self, how: str) -> None:
+        """From now on each run of a service ends right after its start, and is given up."""
+
+        def end(service: str) -> None:
+            self.dies(service, how)
+            self.gives_up(service)
+
+        self.begins = end
+
+
+@dataclass
+class Probing:
+    """A prober that sees what a test says; all is well where it says nothing."""
+
+    seen: dict[str, str] = field(default_factory=dict)
+    """What is wrong, by the check's name."""
+    asked: list[str] = field(default_factory=list)
+
+    async def probe(self, service: Service, check: Check, state: ServiceState) -> ProbeResult:
+        self.asked.append(check.name)
+        return ProbeResult(check.name not in self.seen, self.seen.get(check.name, "connected"), now())
 
 
 @dataclass
@@ -126,6 +106,7 @@ class Watching:
     checks: dict[str, dict[str, CheckHealth]] = field(default_factory=dict)
     looked: list[str] = field(default_factory=list)
     listed: dict[str, str] = field(default_factory=dict)
+    waiting: dict[str, str] = field(default_factory=dict)
 
     def healths(self, service: str) -> Mapping[str, CheckHealth]:
         return self.checks.get(service, {})
@@ -134,11 +115,7 @@ class Watching:
         return self.listed.get(service, "")
 
     def waits(self, service: str) -> str:
-        assert service
-        return ""
-
-    def verdict(self, service: str) -> Verdict:
-        return overall([health.verdict for health in self.healths(service).values()])
+        return self.waiting.get(service, "")
 
     async def look(self, names: Iterable[str]) -> None:
         self.looked += names
@@ -157,7 +134,8 @@ class Watching:
 class Deploying:
     """Goes through the phases at once, or as slowly as a test says; the decision and the ledger are the real ones."""
 
-    def __init__(self, store: Store, feed: ChangeNotifier) -> None:
+    def __init__(self, store: Store, feed: ChangeNotifier, verifier: Verifier) -> None:
+        self.verifier = verifier
         self.store = store
         self.feed = feed
         self.pause = 0.0
@@ -264,6 +242,7 @@ class World:
     store: Store
     services: Services
     watching: Watching
+    probing: Probing
     deploying: Deploying
     polling: Polling
     control: ControlServer
@@ -283,6 +262,8 @@ def configuration(folder: Path, names: Iterable[str] = ("api",), ranks: Ranks | 
             command=("true",),
             source=Source(str(folder / "origin.git"), folder / name),
             checks=(Check("web", CheckKind.TCP, port=1), Check("process", CheckKind.PROCESS)),
+            soak=timedelta(0),
+            verify_timeout=timedelta(milliseconds=50),
         )
         for name in names
     }
@@ -331,13 +312,13 @@ kind = "process"
 
 
 @asynccontextmanager
-async def world(config: Config, socket: Path | None = None) -> AsyncIterator[World]:
+async def world(
+    config: Config, socket: Path | None = None, reload_requests: ReloadRequests | None = None
+) -> AsyncIterator[World]:
     """The daemon, open."""
     async with Store(config.state.database) as store:
         feed = ChangeNotifier()
-        services = Services(
-            {name: ServiceState(Activity.RUNNING, 4242, "r1", now() - timedelta(hours=2)) for name in config.services}
-        )
+        services = Services(config.services)
         watching = Watching()
         for name in config.services:
             seen = ProbeResult(True, "connected", now(), 0.004)
@@ -347,22 +328,26 @@ async def world(config: Config, socket: Path | None = None) -> AsyncIterator[Wor
             }
             release = Release(f"{name}-old", OLD, now() - timedelta(days=1), good=True, title="Say hello")
             await store.write(ledger.add_release, name, release)
-        deploying = Deploying(store, feed)
+        probing = Probing()
+        managers: dict[str, ServiceManager] = dict.fromkeys(config.services, services)
+        deploying = Deploying(store, feed, Verifier(probing, managers, now))
         polling = Polling(deploying)
         engine = Engine(
             config,
             store,
             feed,
-            dict.fromkeys(config.services, services),
+            managers,
             cast("Deployer", deploying),
             cast("ServiceMonitor", watching),
             now,
             poller=cast("Poller", polling),
         )
-        gateway = GatewaySource(connected=True, since=now() - timedelta(minutes=5), latency=0.041)
-        control = await start_control(engine, socket or config.state.socket, now, gateway=lambda: gateway)
+        gateway = Gateway(connected=True, since=now() - timedelta(minutes=5), latency=0.041)
+        control = await start_control(
+            engine, socket or config.state.socket, now, gateway=lambda: gateway, reload_requests=reload_requests
+        )
         try:
-            yield World(config, engine, store, services, watching, deploying, polling, control)
+            yield World(config, engine, store, services, watching, probing, deploying, polling, control)
         finally:
             await control.close()
             await deploying.close()

@@ -2,21 +2,25 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from cogs.cards.board_card import Look, board, steady
 from cogs.cards.rendered import AMBER, GREEN, RED
+from opsbot.config import Check, CheckKind
 from opsbot.core.deployment import Hold, Release
 from opsbot.core.flapping import Flaps
 from opsbot.core.gauge import Gauge
-from opsbot.core.health import Verdict
-from opsbot.core.model import Acknowledgement, Dependent, Evidence, Incident, Live, Silence
+from opsbot.core.health import CheckHealth, ProbeResult, Verdict
+from opsbot.core.model import Acknowledgement, Dependent, Evidence, Incident, Live, Silence, SourceState
 from opsbot.core.threshold import Threshold
 from opsbot.core.windows import Span, Weekday, Window
-from opsbot.engine.status import Overview, ServiceStatus
+from opsbot.engine.status import Overview, ServiceStatus, service_status
 from opsbot.services.port import Activity, ServiceState
+from opsbot.store.boards import StoredStatus
+from tests.fixtures.sample import make_service
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -24,10 +28,18 @@ LOOK = Look("blue", lambda message: f"https://discord.com/channels/1000000000000
 CARD = 1400000000000000000
 
 
-def status(name: str, verdict: Verdict = Verdict.UP, **more: object) -> ServiceStatus:
+def status(name: str, **more: object) -> ServiceStatus:
+    """A healthy service, but for what is given: fields of `StoredStatus`, `incident`, arguments of `service_status`."""
     live, release = Live(name, "r1", NOW - HOUR, 1), Release("r1", "abcdef0123" * 4, NOW - HOUR, True, "a title")
+    kept = StoredStatus(live, release, None, None, None, SourceState(name))
+    of_store = {field: more.pop(field) for field in ("live", "release", "hold", "silence") if field in more}
+    incidents = {
+        one.service: one for field in ("incident", "root") if isinstance(one := more.pop(field, None), Incident)
+    }
     running = ServiceState(Activity.RUNNING, pid=1, started_at=NOW)
-    return ServiceStatus(name, running, verdict, (), **{"live": live, "release": release, **more})  # type: ignore[arg-type]
+    found = {"http": CheckHealth(Verdict.UP, NOW, 3, NOW, ProbeResult(True, "answered 200", NOW))}
+    service = make_service(Path("/srv"), "https://example.com", 0, name=name, checks=(Check("http", CheckKind.HTTP),))
+    return service_status(service, running, replace(kept, **of_store), incidents, found, NOW, **more)  # type: ignore[arg-type]
 
 
 def incident(name: str, number: int = 1, **more: object) -> Incident:
@@ -35,7 +47,7 @@ def incident(name: str, number: int = 1, **more: object) -> Incident:
 
 
 def ill(name: str, number: int = 1, **more: object) -> ServiceStatus:
-    return status(name, Verdict.DOWN, incident=incident(name, number, **more))
+    return status(name, incident=incident(name, number, **more))
 
 
 def overview(*services: ServiceStatus, **more: object) -> Overview:
@@ -49,7 +61,7 @@ def lines(seen: Overview, look: Look = LOOK) -> list[str]:
 
 def test_what_is_well_is_short() -> None:
     shown = board(overview(status("api")), LOOK, NOW)
-    assert shown.content == "🟢 No trouble known."
+    assert shown.content == "🟢 1 service, healthy."
     assert shown.colour == GREEN
     assert shown.footer == "blue · #board"
     assert shown.text.split("\n") == [
@@ -66,11 +78,11 @@ def test_everything_that_is_not_as_ever_is_said() -> None:
     window = Window("backup", time(12), HOUR, ZoneInfo("UTC"), (Weekday.TUE,))
     seen = overview(
         status("api"),
-        status("web", Verdict.DOWN, because_of="postgres"),
+        status("web", because_of="postgres", root=root.incident),
         root,
         status("held", hold=Hold("held", "Mia *", "", NOW)),
         status("quiet", silence=Silence("quiet", "Mia", "", NOW, NOW + HOUR)),
-        status("new", Verdict.UNKNOWN, live=None, release=None),
+        status("new", live=None, release=None, manager_error="no *bus*"),
         host=(replace(incident("host:disk:/", 8), cause="/ is full in about 9 hours"),),
         taken={7: Acknowledgement(7, "Mia", "mine", NOW)},
         cards={7: CARD},
@@ -79,26 +91,26 @@ def test_everything_that_is_not_as_ever_is_said() -> None:
     shown = board(seen, replace(LOOK, figures={"host:disk:/": 91, "host:memory": 60}), NOW)
     text = shown.text.split("\n")
     live = f"`abcdef0123` live <t:{int((NOW - HOUR).timestamp())}:R>"
-    assert text[1] == f"🔴 **web** not well since {at}, because of postgres · {live}"
+    assert text[1] == f"🔴 **web** down since {at}: needs `postgres`, which is down · {live}"
     assert text[0] == (
-        f"🔴 **postgres** not well since {at}: check http: answered 500 · 🚨 a human is needed · 👀 Mia has it · "
+        f"🔴 **postgres** down since {at}: check http: answered 500 · 🚨 needs attention · 👀 acknowledged by Mia · "
         f"[incident 7]({LOOK.link(CARD)}) · {live}"
     )
-    assert text[2] == f"🟢 **held** · {live} · ⏸ held by Mia \\* {at}"
-    assert text[3] == f"🟢 **quiet** · {live} · 🔕 silenced until <t:{int((NOW + HOUR).timestamp())}:f>"
-    assert text[4] == f"⚪ **new** runs · started {at}"
+    assert text[2] == f"🟢 **held** · ⏸ deploys paused by Mia \\* since <t:{int(NOW.timestamp())}:f> · {live}"
+    assert text[3] == f"🟢 **quiet** · 🔕 alerts silenced by Mia until <t:{int((NOW + HOUR).timestamp())}:f> · {live}"
+    assert text[4] == f"⚪ **new** unknown: the service manager cannot be asked: no \\*bus\\* · started {at}"
     assert text[5].startswith("🟢 **api** ·")
-    assert text[7].startswith(f"🔴 **The host's disk /** not well since {at}: / is full in about 9 hours")
+    assert text[7].startswith(f"🔴 **The host's disk /** incident open since {at}: / is full in about 9 hours")
     assert text[8] == "🖥️ **blue** · / 91 % used · 60 % of the memory available"
     assert text[9].startswith("🟦 **backup** until ")
-    assert shown.content == "🔴 2 of 6 services not well: postgres, web, the host's disk /."
+    assert shown.content == "🔴 2 of 6 services down: postgres, web. Incident open for the host's disk /."
     assert shown.colour == RED
 
 
 def test_what_only_flaps_is_amber() -> None:
     flaps = Flaps((), NOW, 9, NOW)
     shown = board(overview(status("api"), ill("web", flaps=flaps)), LOOK, NOW)
-    assert shown.text.startswith("🟠 **web** flapping since")
+    assert shown.text.startswith("🟠 **web** unstable since")
     assert shown.colour == AMBER
 
 
@@ -112,7 +124,7 @@ def test_fifty_services_are_all_there(bad: int) -> None:
     assert all(name in shown.text for name in names)
     assert "…" not in shown.text
     first = shown.text.split("\n")[:bad]
-    assert all("not well since" in line for line in first)
+    assert all("down since" in line for line in first)
 
 
 def test_beyond_that_those_not_well_come_first_and_the_rest_is_counted() -> None:
@@ -120,14 +132,14 @@ def test_beyond_that_those_not_well_come_first_and_the_rest_is_counted() -> None
     services[-1] = ill(services[-1].service)
     text = board(overview(*services), LOOK, NOW).text.split("\n")
     assert sum(len(line) + 1 for line in text) <= 4001
-    assert text[0].startswith("🔴 **a-service-with-a-long-name-399** not well since")
-    assert "… and 399 more, none of them not well" in text
-    assert board(overview(*[ill(f"s{n:04}", n) for n in range(999)]), LOOK, NOW).text.count("not well since") > 50
+    assert text[0].startswith("🔴 **a-service-with-a-long-name-399** down since")
+    assert "… and 399 more, none of them down or unstable" in text
+    assert board(overview(*[ill(f"s{n:04}", n) for n in range(999)]), LOOK, NOW).text.count("down since") > 50
 
 
 @pytest.mark.parametrize("name", ["@everyone", "<@1>", "[x](http://x)", "**x**", "`" * 60])
 def test_names_and_causes_can_do_nothing(name: str) -> None:
-    seen = overview(status("api", Verdict.DOWN, incident=replace(incident("api"), cause=name)))
+    seen = overview(status("api", incident=replace(incident("api"), cause=name)))
     shown = board(seen, LOOK, NOW)
     assert name not in shown.text.replace("**api**", "")
 

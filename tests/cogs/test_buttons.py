@@ -3,6 +3,8 @@
 import asyncio
 import time
 
+import pytest
+
 from cogs.cards.rendered import Button
 from cogs.interactions.views import view_of
 from opsbot.core.deployment import Phase
@@ -99,6 +101,7 @@ async def test_a_roll_back_button_of_a_deployment_that_is_not_live_any_more_says
     assert "api no longer runs deployment" in shown or "no earlier good release" in shown
 
 
+@pytest.mark.processes
 async def test_a_retry_of_a_deployment_that_another_came_after_says_so(world: World) -> None:
     first = await world.deployment()
     await world.change(first, phase=Phase.FAILED, failed_in=Phase.FETCHING)

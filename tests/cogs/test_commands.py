@@ -2,6 +2,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
+from opsbot.config import Config, ManagerKind, Service
 from opsbot.core.deployment import Phase
 from opsbot.core.model import Dependent, Evidence
 from opsbot.core.windows import WEEK, Window, WindowDeploys
@@ -58,6 +61,7 @@ async def test_status_shows_a_line_for_each_service_and_one_for_the_host(world: 
     assert "**blue**" in shown
 
 
+@pytest.mark.processes
 async def test_a_deployment_is_one_card_that_fills_in_and_a_failure_is_told_anew(world: World) -> None:
     response = await world.person("deployer").run("deploy", service="api")
     answer = await response.final()
@@ -71,7 +75,7 @@ async def test_a_deployment_is_one_card_that_fills_in_and_a_failure_is_told_anew
 
 
 async def test_logs_are_private_and_a_file_where_they_are_long(world: World) -> None:
-    world.manager.lines = [LogLine(START + timedelta(seconds=n), f"\x1b[31mline {n}\x1b[0m") for n in range(500)]
+    world.manager.log["api"] = [LogLine(START + timedelta(seconds=n), f"\x1b[31mline {n}\x1b[0m") for n in range(500)]
     short = await world.person("operator").run("logs", service="api", lines=3)
     content = (await short.final())["content"]
     assert short.ephemeral
@@ -86,7 +90,7 @@ async def test_logs_can_be_of_the_present_run_and_say_which_unit_and_whose_words
     world.manager.write("Main process exited", part="api@2.service", manager=True)
     response = await world.person("operator").run("logs", service="api", this_run=True)
     content = (await response.final())["content"]
-    assert world.manager.asked[-1].this_run
+    assert world.manager.queries[-1].this_run
     assert "api@1: hello" in content
     assert "api@2: [systemd] Main process exited" in content
 
@@ -98,6 +102,37 @@ async def test_restart_answers_for_all_to_see(world: World) -> None:
     assert world.manager.restarts == ["api"]
 
 
+def unsoaked(config: Config) -> Config:
+    """A service is verified at once when its checks pass."""
+    return replace(config, services={name: replace(one, soak=timedelta(0)) for name, one in config.services.items()})
+
+
+async def test_the_answer_to_a_restart_is_edited_when_the_checks_have_passed(tmp_path: Path) -> None:
+    async with open_world(tmp_path, changed=unsoaked) as world:
+        await world.start()
+        response = await world.person("operator").run("restart", service="api")
+        await world.until(lambda: response.content.startswith("🟢"))
+        assert response.content == "🟢 api was restarted by operator (process 1): it stayed alive."
+
+
+@pytest.mark.processes
+async def test_the_answer_to_a_restart_says_that_the_process_died(tmp_path: Path) -> None:
+    def ends(config: Config) -> Config:
+        api = Service("api", ManagerKind.PROCESS, command=("false",), working_directory=str(tmp_path))
+        return replace(config, services={"api": api})
+
+    async with open_world(tmp_path, changed=ends, supervised=True) as world:
+        await world.start()
+        response = await world.person("operator").run("restart", service="api")
+        await world.until(lambda: response.content.startswith("🔴"))
+        assert response.content.startswith("🔴 api was restarted by operator, but verification failed: it died ")
+        incident = await world.incident()
+        card = await world.standin.wait_for_message(lambda m: f"#i{incident.id}" in text_of(m) and bool(buttons_of(m)))
+        response = await world.person("operator").click(card, "Restart")
+        await world.until(lambda: "api was restarted, but verification failed: it died " in response.content)
+
+
+@pytest.mark.processes
 async def test_deploy_answers_with_a_link_to_the_card(world: World) -> None:
     response = await world.person("deployer").run("deploy", service="api")
     content = (await response.final())["content"]
@@ -126,7 +161,7 @@ async def test_status_of_one_service_shows_its_release_trouble_hold_and_silence(
     for words in ("`r2`", "title of r2", "answered 500", "Held by admin", "week end", "Silenced by admin"):
         assert words in shown, words
     overview = text_of(await (await world.person("viewer").run("status")).final())
-    for words in ("down since <t:", "held", "silenced until <t:"):
+    for words in ("down since <t:", "deploys paused by admin", "alerts silenced by admin until <t:"):
         assert words in overview, words
 
 
@@ -178,7 +213,7 @@ async def test_incidents_are_listed_with_what_hangs_below_them(world: World) -> 
 
 async def test_why_is_one_line_with_discords_own_times_and_what_it_rests_on(world: World) -> None:
     at = world.now()
-    world.manager.lines = [
+    world.manager.log["api"] = [
         LogLine(at, "api.service: Failed with result 'oom-kill'.", manager=True),
         LogLine(at, "a line of the service: OOM killer `rm -rf`"),
     ]

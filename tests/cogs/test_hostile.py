@@ -106,7 +106,7 @@ async def test_nobody_is_pinged_whatever_stands_in_commits_logs_names_and_reason
     state = world.standin.state
     state.bot.roles.clear()
     evil = f"@everyone @here <@{world.people['admin']}> <@&{world.standin.roles['admin']}>"
-    world.manager.lines = [LogLine(START, evil)]
+    world.manager.log["api"] = [LogLine(START, evil)]
     await world.engine.tell("api", evil, level="error")
     opened = await world.incident(cause=evil, evidence=Evidence(((evil, evil),), evil, (evil, "```" + evil)))
     value = await world.deployment(actor=Actor(Origin.DISCORD, "1", evil), ref="evil`" + evil)
@@ -138,7 +138,7 @@ async def test_nobody_is_pinged_whatever_stands_in_commits_logs_names_and_reason
 
 async def test_the_token_never_reaches_the_channel(world: World) -> None:
     token = world.standin.token
-    world.manager.lines = [LogLine(START, f"using token {token}")]
+    world.manager.log["api"] = [LogLine(START, f"using token {token}")]
     await world.incident(evidence=Evidence((), "", (f"token={token}",)))
     body: dict[str, object] = {"text": f"leak {token}", "level": "error"}
     await world.store.write(outbox.put, "leak", NotificationKind.WORD, "api", world.now(), body=body)

@@ -73,6 +73,7 @@ async def refused(world: World, who: str, shown: str) -> bool:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.processes
 async def test_each_rank_may_use_the_commands_of_its_row_and_no_other(world: World, command: str) -> None:
     await world.live("api", "r1", "r2")
     for who in PEOPLE:
@@ -108,6 +109,7 @@ def put_update(db: Any, world: World) -> None:
 
 
 @pytest.mark.parametrize("button", BUTTONS)
+@pytest.mark.processes
 async def test_each_rank_may_press_the_buttons_of_its_row_and_no_other(world: World, button: str) -> None:
     message = await scene(world, button)
     for who in PEOPLE:

@@ -148,7 +148,7 @@ async def test_it_ends_when_its_service_is_taken_out_of_the_configuration(world:
 
 
 async def test_it_says_so_when_the_log_cannot_be_followed(world: World) -> None:
-    world.manager.breaks = ManagerError("the *journal* cannot be read")
+    world.manager.follow_error = ManagerError("the *journal* cannot be read")
     response = await world.person("operator").run("logs", service="api", follow=True)
     await response.final()
     shown = await world.standin.wait_for_message(lambda m: "following the log failed" in m["content"])

@@ -128,7 +128,7 @@ def test_two_commits_are_compared_where_the_forge_can() -> None:
 def test_a_check_that_fails_now_is_not_shown_as_up() -> None:
     at = datetime(2026, 3, 1, tzinfo=UTC)
     health = CheckHealth(Verdict.UP, at, last=ProbeResult(ok=False, seen="connection refused", at=at))
-    assert _check("http", health) == "🟠 http fails now, not judged down yet: connection refused"
+    assert _check("http", health) == "🟡 http fails now, not judged down yet: connection refused"
     assert check_words(check_reply("http", health), at) == "http fails now, not judged down yet: connection refused"
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cogs.delivery import sender
+from cogs.delivery.rate_budget import Limits, RateLimit
 from opsbot.bot.connection import ConnectPace
 from opsbot.bot.link import GatewayState, Link
 from opsbot.bot.run import run_bot
@@ -25,6 +26,7 @@ from opsbot.core.deployment import (
     Release,
 )
 from opsbot.core.model import Evidence, Incident, Live
+from opsbot.core.storm import StormVerdict
 from opsbot.daemon.wiring import _discord_bots
 from opsbot.deploy.deployer import Deployer
 from opsbot.deploy.verify import Verifier
@@ -35,17 +37,26 @@ from opsbot.monitoring.maintenance_windows import MaintenanceWindows
 from opsbot.monitoring.vetoes import Vetoes
 from opsbot.probes import Prober
 from opsbot.runtime.change_notifier import ChangeNotifier
-from opsbot.services.port import Activity, LogLine, LogQuery, ServiceEvent, ServiceManager, ServiceState
+from opsbot.services.port import Activity, ServiceManager, ServiceState
 from opsbot.services.supervisor import Supervisor
 from opsbot.source.poll import Poller
 from opsbot.standin import Standin
 from opsbot.standin.state import GUILD_ID, OPS_CHANNEL_ID, ROLE_IDS
-from opsbot.store import Store, incident_repository, ledger, outbox
+from opsbot.store import Store, incident_repository, ledger, outbox, storms
+from tests.fixtures.fake_manager import FakeManager
 
 START = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
+LOOK = 0.02
+"""Seconds between two looks at the outbox where nothing is published: not all that is sent is."""
 QUICK = ConnectPace(
     retry_first=0.02, retry_most=0.3, refused=0.3, identify=0.0, invalidated=0.02, healthy=0.2, connect=5.0
 )
+LIMIT_SECONDS = 0.5
+"""Of the stand-in's limits on messages. At Discord they are 5 s, and nothing that is proven here needs so long."""
+DEADLINE = 30.0
+"""Seconds that people wait for an answer. At Discord 3; a busy machine is not what is tested."""
+LIMITS = Limits(RateLimit(5, 0.8), RateLimit(5, 0.8), RateLimit(3, 0.9))
+"""The same with the third of a second that `Limits` adds to Discord's own for the way there."""
 BRISK = sender.DeliveryPace(
     retry_first=0.02,
     retry_most=0.2,
@@ -56,76 +67,37 @@ BRISK = sender.DeliveryPace(
     test_first=600,
     board_first=0.0,
     board_settle=0.02,
+    limits=LIMITS,
 )
 RANKS = ("viewer", "operator", "deployer", "admin")
 MIA = Actor(Origin.DISCORD, "1", "Mia")
 Json = dict[str, Any]
 
 
-@dataclass(eq=False)
-class CalmManager:
-    """Plays services that simply run, and keeps what was asked of it."""
+class CalmManager(FakeManager):
+    """Services that simply run."""
 
-    restarts: list[str] = field(default_factory=list)
-    lines: list[LogLine] = field(default_factory=list)
-    asked: list[LogQuery] = field(default_factory=list)
-    breaks: Exception | None = None
-    slow: float = 0.0
-    followers: dict["asyncio.Queue[LogLine]", str] = field(default_factory=dict)
+    def __init__(self, services: Iterable[str] = (), clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        super().__init__(clock, services)
+        self.states = dict.fromkeys(self.states, ServiceState(Activity.RUNNING, pid=1, run="0", started_at=START))
+        self.slow = 0.0
+        """Seconds that a restart takes."""
 
-    async def open(self) -> None:
-        return None
+    def new_pid(self) -> int:
+        return 1  # one that is there, for checks look at the real processes
 
-    async def close(self) -> None:
-        return None
-
-    def listen(self, listener: Callable[[ServiceEvent], None]) -> None:
-        del listener
-
-    async def start(self, service: str) -> ServiceState:
-        return await self.state(service)
-
-    async def stop(self, service: str) -> ServiceState:
-        return await self.state(service)
-
-    def parts(self, service: str) -> tuple[str, ...]:
-        return ()
+    @property
+    def restarts(self) -> list[str]:
+        return self.ordered("restart")
 
     async def restart(self, service: str, part: str | None = None) -> ServiceState:
         if self.slow:
-            await asyncio.sleep(self.slow)
-        if self.breaks is not None:
-            raise self.breaks
-        self.restarts.append(service)
-        return await self.state(service)
-
-    async def state(self, service: str, *, anew: bool = False) -> ServiceState:
-        del service
-        return ServiceState(Activity.RUNNING, pid=1, run=str(len(self.restarts)), started_at=START)
-
-    async def logs(self, service: str, query: LogQuery) -> list[LogLine]:
-        del service
-        self.asked.append(query)
-        return self.lines[-query.lines :]
-
-    async def follow(self, service: str) -> AsyncIterator[LogLine]:
-        queue: asyncio.Queue[LogLine] = asyncio.Queue()
-        self.followers[queue] = service
-        try:
-            while True:
-                if self.breaks is not None:
-                    raise self.breaks
-                yield await queue.get()
-        finally:
-            del self.followers[queue]
+            await asyncio.sleep(self.slow)  # for tests of what happens meanwhile
+        return await super().restart(service, part)
 
     def write(self, text: str, level: str = "", service: str = "api", **more: Any) -> None:
         """The service writes a line."""
-        line = LogLine(datetime.now(UTC), text, level, **more)
-        self.lines.append(line)
-        for queue, followed in self.followers.items():
-            if followed == service:
-                queue.put_nowait(line)
+        self.writes(service, text, level, **more)
 
 
 def config_for(folder: Path, api_url: str, services: tuple[str, ...] = ("api", "worker")) -> Config:
@@ -173,7 +145,7 @@ async def open_parts(config: Config, *, supervised: bool = False) -> AsyncIterat
         return opened[0].now() if opened else datetime.now(UTC)
 
     async with Store(config.state.database) as store, AsyncExitStack() as closing:
-        feed, manager = ChangeNotifier(), CalmManager()
+        feed, manager = ChangeNotifier(), CalmManager(config.services, clock)
         supervisor = Supervisor(config.services, config.state.services, clock) if supervised else None
         managers: dict[str, ServiceManager] = dict.fromkeys(config.services, supervisor or manager)
         discord_bots, vetoes = _discord_bots(config, store, feed, managers, clock), Vetoes()
@@ -331,6 +303,26 @@ class World:
         self.feed.publish("notice")
 
 
+async def nothing_due(store: Store, now: datetime) -> bool:
+    """Nothing waits to be said but alarms that are held back in case more come."""
+    due = await store.read(outbox.pending, now)
+    if not due:
+        return True
+    verdict, alarms = await store.read(storms.assess, now)
+    held = {alarm.incident for alarm in alarms} if verdict is StormVerdict.HOLD else set()
+    return all(notice.kind in sender.OF_INCIDENTS and notice.subject in held for notice in due)
+
+
+async def until_nothing_due(
+    store: Store, feed: ChangeNotifier, clock: Callable[[], datetime], seconds: float = 60.0
+) -> None:
+    """What a virtual clock waits for between two steps, or it runs ahead of the real bot, whose messages are late."""
+    with feed.subscribe() as changes:
+        async with asyncio.timeout(seconds):
+            while not await nothing_due(store, clock()):
+                await changes.wait(LOOK)
+
+
 @asynccontextmanager
 async def open_world(
     folder: Path,
@@ -340,7 +332,7 @@ async def open_world(
     **options: Any,
 ) -> AsyncIterator[World]:
     """A world whose bot is not started yet. changed: makes its configuration another. supervised: see `open_parts`."""
-    async with Standin(**options) as standin:
+    async with Standin(**{"limit_seconds": LIMIT_SECONDS, "interaction_deadline": DEADLINE, **options}) as standin:
         config = changed(config_for(folder, standin.api_url))
         async with open_parts(config, supervised=supervised) as parts:
             world = World(standin, config, parts)

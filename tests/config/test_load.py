@@ -12,6 +12,7 @@ from opsbot.config import (
     Discord,
     Http,
     InstallStep,
+    Limits,
     ManagerKind,
     Secret,
     Service,
@@ -173,9 +174,7 @@ unit = "a@1.service"
             escalate_after=timedelta(minutes=5),
             escalate_role=100000000000000006,
         ),
-        silence_max=timedelta(days=1),
-        audit_keep=timedelta(days=30),
-        history_keep=timedelta(days=10),
+        limits=Limits(timedelta(days=1), timedelta(days=30), timedelta(days=10)),
         services={
             "b": Service(
                 name="b",
@@ -289,3 +288,14 @@ def test_all_that_git_can_clone_from_is_accepted(tmp_path: Path, repository: str
     source = loaded(tmp_path, text).services["bot"].source
     assert source is not None
     assert source.repository == repository
+
+
+def test_failures_among_the_last_so_many_can_count(tmp_path: Path) -> None:
+    text = SMALLEST + '[[services.bot.checks]]\nkind = "process"\nfall = 3\nof = 5\n'
+    assert loaded(tmp_path, text).services["bot"].checks[0].policy == CheckPolicy(fall=3, of=5)
+
+
+def test_flapping_is_what_alerts_say(tmp_path: Path) -> None:
+    flapping = loaded(tmp_path, SMALLEST + '[alerts]\nflap_changes = 4\nflap_calm = "2m"\n').alerts.flapping
+    assert (flapping.changes, flapping.calm) == (4, timedelta(minutes=2))
+    assert loaded(tmp_path, SMALLEST).alerts.flapping.changes == 6

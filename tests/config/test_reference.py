@@ -8,15 +8,16 @@ import tomli
 
 from opsbot.config import CheckKind, Config, ManagerKind
 from opsbot.config_file import check, load
-from opsbot.config_file.keys import ROOT
 from opsbot.config_file.reference import reference
-from opsbot.config_file.schema import Key, Table, header, walk
+from opsbot.config_file.schema import ROOT, Table, TableKey, header, walk
+from opsbot.core.keys import key_of
 
 PROJECT = Path(__file__).parents[2]
 EXAMPLE = PROJECT / "config.toml.example"
 REFERENCE = PROJECT / "docs" / "configuration.md"
 KEYS = [(path, table, key) for path, table in walk(ROOT) for key in table.keys]
 NAMES = [f"{path}.{key.name}".lstrip(".") for path, _, key in KEYS]
+FILLED_BY_PROPERTY = {"http.listen", "services.NAME.unit"}
 
 
 def example_sections() -> dict[str, str]:
@@ -54,10 +55,10 @@ def test_the_example_is_the_two_services_of_the_voice_meeting_bot() -> None:
     assert api.run_directory == Path("/srv/voice-meeting-api/current/python-api")
 
 
-@pytest.mark.parametrize(("path", "table", "key"), KEYS, ids=NAMES)
-def test_every_key_stands_in_the_example_with_its_default(path: str, table: Table, key: Key) -> None:
+@pytest.mark.parametrize(("path", "key"), [(path, key) for path, _, key in KEYS], ids=NAMES)
+def test_every_key_stands_in_the_example_with_its_default(path: str, key: TableKey) -> None:
     section = example_sections()[path]
-    default = table.default_text(key)
+    default = key.default_text
     assert re.search(rf"^(?:# )?{key.name} = ", section, re.MULTILINE)
     if default:
         commented = rf"^# {key.name} = {re.escape(default)}$"
@@ -66,32 +67,39 @@ def test_every_key_stands_in_the_example_with_its_default(path: str, table: Tabl
 
 
 @pytest.mark.parametrize(("path", "table", "key"), KEYS, ids=NAMES)
-def test_every_key_stands_in_the_reference_with_its_default(path: str, table: Table, key: Key) -> None:
+def test_every_key_stands_in_the_reference_with_its_default(path: str, table: Table, key: TableKey) -> None:
     section = reference_sections()[header(path, table) or "At the top of the file"]
     row = re.search(rf"^\| `{key.name}` \| .+? \| (.+?) \| .+ \|$", section, re.MULTILINE)
     assert row is not None
-    assert row[1] == (f"`{table.default_text(key)}`" if table.default_text(key) else key.unset or "required")
+    assert row[1] == (f"`{key.default_text}`" if key.default_text else key.unset or "required")
 
 
 def test_the_reference_is_up_to_date() -> None:
     assert REFERENCE.read_text() == reference()
 
 
-def test_no_key_can_be_given_that_the_values_do_not_hold() -> None:
+def test_every_key_fills_a_field_and_every_field_has_a_key() -> None:
     assert isinstance(load(EXAMPLE), Config)
-    for path, table, key in KEYS:
-        held = {field.name for owner in table.of for field in fields(owner)}
-        name = re.sub(r"_(env|file)$", "", key.name) if key.name != "environment_file" else key.name
-        one_of_units = (path, name) == ("services.NAME", "unit")
-        keyword = (path, name) == ("notifiers.NAME", "for")  # `told`, as Python lets no field be called for
-        assert name in held or path == "http" or one_of_units or keyword, f"{path}.{key.name}"
+    filled: dict[type, set[str]] = defaultdict(set)
+    for name, (_, table, key) in zip(NAMES, KEYS, strict=True):
+        filled[key.inline[1] if key.inline else table.of].add(key.field)
+        if key.inline:
+            filled[table.of].add(key.inline[0])
+        assert hasattr(table.of, key.field) or key.inline, name
+        assert (key.field in {field.name for field in fields(key.inline[1] if key.inline else table.of)}) != (
+            name in FILLED_BY_PROPERTY
+        )
+    for _, table in walk(ROOT):
+        inner = {each.name for each in table.tables}
+        held = {field.name for field in fields(table.of) if not key_of(field.type).absent}
+        assert held <= filled[table.of] | inner, table.name
 
 
-@pytest.mark.parametrize(("path", "table", "key"), KEYS, ids=NAMES)
-def test_every_example_and_every_default_is_itself_right(path: str, table: Table, key: Key) -> None:
+@pytest.mark.parametrize(("path", "key"), [(path, key) for path, _, key in KEYS], ids=NAMES)
+def test_every_example_and_every_default_is_itself_right(path: str, key: TableKey) -> None:
     text = f"key = {key.kind.example}"
     value = key.kind.read(tomli.loads(text)["key"])
     assert key.kind.read(tomli.loads(f"key = {key.kind.show(value)}")["key"]) == value
-    default = table.default_text(key)
+    default = key.default_text
     if default and default not in {'""', "[]", "{}"}:
-        assert key.kind.read(tomli.loads(f"key = {default}")["key"]) == table.default(key), path
+        assert key.kind.read(tomli.loads(f"key = {default}")["key"]) == key.default, path

@@ -17,7 +17,6 @@ from opsbot.core.health import (
     failures,
     looks,
     observe,
-    overall,
 )
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
@@ -79,12 +78,6 @@ def test_the_verdict_follows_the_last_streak_long_enough(results: list[bool], fa
     for before, after in itertools.pairwise(changes):
         assert before.after is after.before
         assert after.before is not after.after
-
-
-def test_a_service_is_down_when_one_check_is() -> None:
-    assert overall([Verdict.UP, Verdict.DOWN, Verdict.UNKNOWN]) is Verdict.DOWN
-    assert overall([Verdict.UP, Verdict.UNKNOWN]) is Verdict.UNKNOWN
-    assert overall([Verdict.UP]) is Verdict.UP
 
 
 def marks(text: str) -> list[bool]:

@@ -76,7 +76,7 @@ async def test_it_is_posted_silently_pinned_and_nothing_else_is_left_in_the_chan
     await world.until(lambda: len(world.posted()) == 1)
     assert board["flags"] & SILENT
     assert (board["mentions"], board["mention_roles"], board["mention_everyone"]) == ([], [], False)
-    assert board["content"] == "🟢 2 services, no trouble known."
+    assert board["content"] == "🟢 2 services, all healthy."
     text = text_of(board)
     assert "🟢 **api** · `0000000000` live <t:" in text.replace("0000000001", "0000000000")
     assert "🖥️ **blue**" in text
@@ -90,13 +90,13 @@ async def test_what_is_wrong_is_on_it_first_with_who_has_it_and_where_its_card_i
     card = await world.standin.wait_for_message(lambda message: "#i1" in text_of(message))
     await world.engine.acknowledgements.take(_mia(world), "worker", "on it", incident.id)
     later(world)
-    board = await posted(world, says("has it"))
+    board = await posted(world, says("acknowledged by"))
     first = board["embeds"][0]["description"].split("\n")[0]
-    assert first.startswith("🔴 **worker** not well since <t:")
-    assert "👀 Mia has it" in first
+    assert first.startswith("🔴 **worker** down since <t:")
+    assert "👀 acknowledged by Mia" in first
     assert f"/{card['id']})" in first
     assert "<@1>" not in first
-    assert board["content"] == "🔴 1 of 2 services not well: worker."
+    assert board["content"] == "🔴 1 of 2 services down: worker."
     assert board["mentions"] == []
 
 
@@ -114,7 +114,7 @@ async def test_edits_are_a_minute_apart_and_none_is_made_where_nothing_changed(w
     await asyncio.sleep(0.4)
     assert the_boards(world) == [board], "it was posted a moment ago"
     later(world)
-    edited = await posted(world, says("1 of 2 services not well"))
+    edited = await posted(world, says("1 of 2 services down"))
     for _ in range(5):
         await world.recover("api")
         await world.incident("api", "again")
@@ -248,7 +248,7 @@ async def test_of_two_that_are_pinned_one_is_left(world: World) -> None:
     await world.start(channel_pace=EAGER)
     await posted(world)
     later(world)
-    await posted(world, says("no trouble known"))
+    await posted(world, says("all healthy"))
 
 
 async def test_without_the_right_to_pin_it_works_unpinned_and_is_pinned_once_it_may(
@@ -260,7 +260,7 @@ async def test_without_the_right_to_pin_it_works_unpinned_and_is_pinned_once_it_
     await posted(world)
     await world.incident("api")
     later(world)
-    board = await posted(world, says("not well"))
+    board = await posted(world, says("services down"))
     await asyncio.sleep(0.3)
     assert not board["pinned"]
     said = [one for one in caplog.records if "grant Pin Messages" in one.getMessage()]
@@ -279,7 +279,7 @@ async def test_a_pin_that_somebody_takes_away_is_not_put_back(world: World) -> N
     await world.incident("api")
     later(world)
     await world.start(channel_pace=EAGER)
-    board = await posted(world, says("not well"))
+    board = await posted(world, says("services down"))
     assert not board["pinned"]
 
 
@@ -320,5 +320,5 @@ async def test_a_closed_channel_and_discord_away_are_waited_out(world: World) ->
     world.standin.faults.answer("PATCH", ONE, status=503, after_store=True, times=1)
     await world.incident("api")
     later(world)
-    await posted(world, says("not well"))
+    await posted(world, says("services down"))
     assert len(the_boards(world)) == 1

@@ -1,13 +1,24 @@
-"""Everything writes at once, within Discord's real limits: it refuses nothing, and alarms come before the rest."""
+"""Everything writes at once, within Discord's limits: it refuses nothing, and alarms come before the rest."""
 
 import asyncio
 
 from cogs.delivery import sender
+from cogs.delivery.rate_budget import Limits
 from opsbot.core.deployment import Phase
+from opsbot.standin.ratelimit import LIMIT, OLD_EDITS, OLD_PERIOD, PERIOD
 from opsbot.store import incident_repository, outbox
-from tests.cogs.world import World, commits, text_of
+from tests.cogs.world import LIMITS, World, commits, text_of
 
-FAST = sender.DeliveryPace(retry_first=0.02, retry_most=0.2, look=0.3, card=0.1, tail=0.2, test_first=0.5)
+FAST = sender.DeliveryPace(
+    retry_first=0.02, retry_most=0.2, look=0.3, card=0.02, tail=0.03, test_first=0.1, limits=LIMITS
+)
+
+
+def test_what_is_asked_of_discord_in_production_is_within_what_it_takes() -> None:
+    ours = Limits()
+    assert (ours.send.most, ours.edit.most, ours.edit_old.most) == (LIMIT, LIMIT, OLD_EDITS)
+    assert min(ours.send.seconds, ours.edit.seconds) > PERIOD
+    assert ours.edit_old.seconds > OLD_PERIOD
 
 
 def refused(world: World) -> list[str]:
@@ -49,7 +60,7 @@ async def test_cards_lines_tails_and_the_probe_together_are_never_refused(world:
                 incident_repository.change_incident, incident.id, world.now(), deed=f"deed {number}"
             )
             await world.engine.tell("api", f"word {number}", level="warning", key=f"w{number}")
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.02)  # changes go on while it tells of them: that is the load
     await world.all_told(60)
     await world.until(lambda: any("title 39" in text_of(message) for message in world.posted()), 20)
     async with asyncio.timeout(20):

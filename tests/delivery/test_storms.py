@@ -10,6 +10,7 @@ import pytest
 
 from opsbot.config import Config
 from opsbot.core.model import Acknowledgement, NotificationKind
+from opsbot.core.storm import SETTLE
 from opsbot.store import acks, deliveries, incident_repository, outbox, storms
 from tests.cogs.world import Json, World, config_for, open_world, text_of
 
@@ -30,6 +31,13 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 async def all_fail(world: World, names: tuple[str, ...] = NAMES) -> None:
     for name in names:
         await world.incident(name, f"cause of {name}")
+    settled(world)
+
+
+def settled(world: World) -> None:
+    """Time passes until no alarm waits for more of them any more."""
+    world.parts.shift += SETTLE
+    world.feed.publish("notice")
 
 
 def storm_of(world: World) -> Json:
@@ -219,6 +227,7 @@ async def test_what_all_of_them_say_is_said_first(world: World) -> None:
     world.standin.faults.away()
     for name in NAMES[:20]:
         await world.incident(name, "check http: no connection to 10.0.0.7")
+    settled(world)
     await world.start(wait=False)
     world.standin.faults.back()
     await world.all_told(30)

@@ -26,7 +26,7 @@ from opsbot.store import incident_repository, outbox
 from tests.cogs.world import Json, World, open_world, text_of
 from tests.delivery.nursery import Nursery
 
-ROUNDS = int(os.environ.get("OPSBOT_TORTURE_ROUNDS", "400"))
+ROUNDS = int(os.environ.get("OPSBOT_TORTURE_ROUNDS", "120"))
 LANES = 6
 SEED = int(os.environ.get("OPSBOT_TORTURE_SEED", "7"))
 MANY, ONE, THREADS = r"/channels/\d+/messages$", r"/messages/\d+$", r"/messages/\d+/threads$"

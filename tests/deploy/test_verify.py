@@ -1,63 +1,40 @@
 """Verification, with a service and a prober whose answers are written down: which looks condemn and which do not."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from opsbot.config import Check, CheckKind, ManagerKind, Service, Source
 from opsbot.core.health import CheckPolicy, ProbeResult
 from opsbot.deploy.verify import Judgement, Verifier
-from opsbot.services.port import Activity, Happening, LogLine, LogQuery, ServiceEvent, ServiceState
+from opsbot.services.port import Activity, ServiceState
+from tests.fixtures.fake_manager import FakeManager
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 RUNS = ServiceState(Activity.RUNNING, 77, "run 1", datetime.now(UTC))
 CHECK = Check("health", CheckKind.HTTP, interval=timedelta(seconds=0.02), policy=CheckPolicy(fall=3))
 
 
-class Played:
+class Played(FakeManager):
     """A manager whose service stands as it is told."""
 
     def __init__(self) -> None:
+        super().__init__(lambda: datetime.now(UTC), ["web"])
         self.now = RUNS
-        self.listeners: list[Callable[[ServiceEvent], None]] = []
 
-    async def open(self) -> None: ...
+    @property
+    def now(self) -> ServiceState:
+        return self.states["web"]
 
-    async def close(self) -> None: ...
-
-    def listen(self, listener: Callable[[ServiceEvent], None]) -> None:
-        self.listeners.append(listener)
-
-    async def start(self, service: str) -> ServiceState:
-        return self.now
-
-    async def stop(self, service: str) -> ServiceState:
-        return self.now
-
-    def parts(self, service: str) -> tuple[str, ...]:
-        return ()
-
-    async def restart(self, service: str, part: str | None = None) -> ServiceState:
-        return self.now
-
-    async def state(self, service: str, *, anew: bool = False) -> ServiceState:
-        return self.now
-
-    async def logs(self, service: str, query: LogQuery) -> list[LogLine]:
-        return []
-
-    async def follow(self, service: str) -> AsyncIterator[LogLine]:
-        for line in await self.logs(service, LogQuery()):
-            yield line
-
-    def dies(self) -> None:
-        self.now = ServiceState(Activity.RETRYING, run="run 1", exit="killed by SIGSEGV")
-        for listener in self.listeners:
-            listener(ServiceEvent("web", Happening.DIED, datetime.now(UTC), self.now))
+    @now.setter
+    def now(self, state: ServiceState) -> None:
+        self.states["web"] = state
 
 
 class Script:
@@ -131,7 +108,7 @@ async def test_with_no_check_it_must_stay_alive() -> None:
 
 async def test_a_death_ends_it_at_once() -> None:
     manager = Played()
-    asyncio.get_running_loop().call_later(0.1, manager.dies)
+    asyncio.get_running_loop().call_later(0.1, manager.dies, "web", "killed by SIGSEGV")
     began = asyncio.get_running_loop().time()
     judged = await judge("", soak=30, manager=manager)
     assert asyncio.get_running_loop().time() - began < 0.2
@@ -154,7 +131,7 @@ async def test_another_run_that_the_manager_did_not_make_is_not_what_this_deploy
     manager.now = ServiceState(Activity.RUNNING, 78, "run 2", datetime.now(UTC))
     judged = await judge("", manager=manager)
     assert not judged.ok
-    assert "does not run what this deploy started any more: somebody else restarted it" in judged.text
+    assert "does not run what was started any more: somebody else restarted it" in judged.text
     assert judged.disturbed, "it says nothing of the release"
 
 

@@ -130,11 +130,13 @@ async def server(tmp_path: Path) -> AsyncIterator[Server]:
         yield Server("127.0.0.1", listening.sockets[0].getsockname()[1])
 
 
+@pytest.mark.processes
 async def test_a_certificate_tells_when_it_expires(server: Server) -> None:
     left = await expiry(server) - datetime.now(UTC)
     assert timedelta(days=19, hours=23) < left <= timedelta(days=20)
 
 
+@pytest.mark.processes
 def test_dates_after_2050_are_written_otherwise_and_are_read_too(tmp_path: Path) -> None:
     text = make_certificate(tmp_path, 20_000).read_text()
     der = ssl.PEM_cert_to_DER_cert(text[text.index("-----BEGIN CERTIFICATE") :])

@@ -200,7 +200,7 @@ class World:
 
 def install(host: Host, config: str, port: int, token: str) -> None:
     """As docs/installing.md has it, from its second step to its fifth; cloned from here."""
-    host.does("git", "clone", "-q", TOP, "/opt/opsbot")
+    host.does("git", "clone", "-q", "--depth", "1", f"file://{TOP}", "/opt/opsbot")
     host.does("/usr/bin/python3", "-m", "venv", "/opt/opsbot/.venv")
     pip = "/opt/opsbot/.venv/bin/pip"
     host.does(pip, "install", "-q", "--require-hashes", "-r", "/opt/opsbot/requirements/runtime.txt")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from opsbot.host.cgroups import CgroupFigures, CgroupMeter
 from opsbot.host.figures import host_figures
-from opsbot.host.processes import ProcessMeter, process_figures, service_figures
+from opsbot.host.processes import ProcessMeter, ServiceMeter
 
 FAMILY = """
 import subprocess, sys, time
@@ -61,7 +61,7 @@ def test_a_process_is_measured_with_its_children_and_is_none_when_gone() -> None
 
 
 def test_a_process_that_never_was_has_no_figures() -> None:
-    assert process_figures(2**22 + 5) is None
+    assert ProcessMeter().figures(2**22 + 5) is None
 
 
 def test_control_groups_are_measured_together_and_what_they_do_not_tell_is_none(tmp_path: Path) -> None:
@@ -83,8 +83,9 @@ def test_control_groups_are_measured_together_and_what_they_do_not_tell_is_none(
 
 
 def test_a_service_without_a_control_group_is_measured_by_its_process() -> None:
-    found = service_figures(os.getpid(), (), None)
+    meter = ServiceMeter()
+    found = meter.figures(os.getpid(), (), None)
     assert found is not None
     assert found.tasks is None
     assert found.memory > 1_000_000
-    assert service_figures(2**22, ("/no/such/group",), datetime.now(UTC)) is None
+    assert meter.figures(2**22, ("/no/such/group",), datetime.now(UTC)) is None

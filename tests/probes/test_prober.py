@@ -21,6 +21,7 @@ from opsbot.config import Check, CheckKind, ManagerKind, Service
 from opsbot.core.health import ProbeResult
 from opsbot.probes import Prober
 from opsbot.services.port import Activity, ServiceState
+from tests.fixtures.sample import free_port
 
 SERVICE = Service("web", ManagerKind.PROCESS, working_directory="/")
 RUNNING = ServiceState(Activity.RUNNING, run="r")
@@ -80,12 +81,6 @@ def http(port: int, path: str = "/health", **options: object) -> Check:
 
 async def see(prober: Prober, check: Check, state: ServiceState = RUNNING, service: Service = SERVICE) -> ProbeResult:
     return await prober.probe(service, check, state)
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
 
 
 class TestProcess:

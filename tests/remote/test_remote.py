@@ -112,7 +112,7 @@ async def test_a_cancelled_caller_leaves_no_git_behind() -> None:
 
 async def test_an_endless_output_is_cut_off() -> None:
     with pytest.raises(RemoteError, match="more than 1000 bytes"):
-        await run_git(["-c", "alias.much=!yes", "much"], env=git_environment(make()), timeout=20, most=1000)
+        await run_git(["-c", "alias.much=!yes", "much"], env=git_environment(make()), timeout=60, most=1000)
 
 
 async def test_a_program_of_a_remote_helper_is_not_run(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from opsbot.engine import Engine
 from opsbot.standin import Person, Standin
 from opsbot.standin.state import ROLE_IDS
 from opsbot.store import outbox
-from tests.cogs.world import BRISK, QUICK, Json, config_for, text_of
+from tests.cogs.world import BRISK, DEADLINE, LIMIT_SECONDS, LOOK, QUICK, Json, config_for, text_of, until_nothing_due
 from tests.watch.herd import Herd, open_herd
 
 if TYPE_CHECKING:
@@ -72,8 +72,16 @@ class Scene:
         await self.start()
 
     async def run(self, seconds: int, each: Callable[[int], None] = lambda _: None, step: int = 1) -> None:
-        """Let so many seconds pass, and the channel catch up."""
-        await self.herd.run(seconds, each, step)
+        """Let so many seconds pass, and the channel catch up.
+
+        The clock of the herd stands still while something is due: it would run ahead of the real bot, and what that
+        sends would be late.
+        """
+        with self.herd.feed.subscribe() as changes:
+            for number in range(0, seconds, step):
+                await self.herd.run(step, lambda _, number=number: each(number), step)  # type: ignore[misc]
+                if changes.take():
+                    await until_nothing_due(self.herd.store, self.herd.feed, self.herd.clock)
         await self.told()
 
     async def run_until(self, at: int, step: int = 60) -> None:
@@ -84,14 +92,15 @@ class Scene:
 
     async def told(self, seconds: float = 60.0) -> None:
         """Until everything that is due is said, and every card is true."""
-        async with asyncio.timeout(seconds):
-            while await self._behind():
-                await asyncio.sleep(0.02)
+        with self.herd.feed.subscribe() as changes:
+            async with asyncio.timeout(seconds):
+                while not await self._caught_up():
+                    await changes.wait(LOOK)
 
-    async def _behind(self) -> bool:
+    async def _caught_up(self) -> bool:
         due = await self.herd.store.read(outbox.pending, self.herd.clock(), 1)
         stale = await self.herd.store.read(outbox.stale_cards)
-        return bool(due or stale)
+        return not due and not stale
 
     def person(self, rank: str = "operator") -> Person:
         """Somebody of that rank."""
@@ -169,7 +178,10 @@ async def open_scene(
     at: datetime | None = None,
 ) -> AsyncIterator[Scene]:
     """All of it; every service is well. board: whether there is one. at: when it begins."""
-    async with Standin() as standin, open_herd(folder, services, alerts, windows, at) as herd:
+    async with (
+        Standin(limit_seconds=LIMIT_SECONDS, interaction_deadline=DEADLINE) as standin,
+        open_herd(folder, services, alerts, windows, at) as herd,
+    ):
         scene = Scene(herd, standin, folder, board)
         await scene.start()
         try:

@@ -26,7 +26,18 @@ from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.services.port import Activity, Happening, ServiceManager, ServiceState
 from opsbot.standin import Standin
 from opsbot.store import Store, ledger, outbox
-from tests.cogs.world import RANKS, CalmManager, Parts, World, buttons_of, config_for, text_of
+from tests.cogs.world import (
+    DEADLINE,
+    LIMIT_SECONDS,
+    RANKS,
+    CalmManager,
+    Parts,
+    World,
+    buttons_of,
+    config_for,
+    text_of,
+    until_nothing_due,
+)
 from tests.fixtures.puppets import Clock, Eyes, Puppet, Yard
 
 API = Service(
@@ -62,6 +73,8 @@ class Play:
                 await self.settle()
             if self.clock.now.second % 5 == 0:
                 await self.reminder_scheduler.tick()
+            if told:
+                await until_nothing_due(self.world.store, self.world.feed, self.clock)
         if told:
             await self.world.all_told(30)
 
@@ -83,7 +96,7 @@ async def open_play(folder: Path) -> AsyncIterator[Play]:
     # A clock near the real one: the stand-in stamps its messages with real time.
     clock = Clock()
     clock.now = datetime.now(UTC)
-    async with Standin() as standin:
+    async with Standin(limit_seconds=LIMIT_SECONDS, interaction_deadline=DEADLINE) as standin:
         config = replace(config_for(folder, standin.api_url), services={"api": API}, alerts=Alerts())
         async with Store(config.state.database) as store:
             puppet, eyes, yard = Puppet(clock), Eyes(clock), Yard(clock)

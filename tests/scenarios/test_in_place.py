@@ -1,12 +1,10 @@
 """A checkout that is updated where it lies: over the real pipeline, real git and a real supervised service."""
 
 import asyncio
-import json
 import os
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -19,6 +17,7 @@ from opsbot.config import InstallStep, Service, Strategy
 from opsbot.core.deployment import Deployment, Phase
 from opsbot.deploy.occupants import occupants
 from opsbot.store import ledger, outbox
+from tests.fixtures import dying
 from tests.fixtures.sample import Remote, make_service, poll
 from tests.fixtures.stage import Stage, open_stage
 
@@ -123,7 +122,7 @@ async def test_a_failing_install_is_undone_installed_as_before_and_quarantined(
 async def test_a_commit_that_is_not_well_is_undone(
     tmp_path: Path, remote: Remote, port: int, here: Path, behaviour: dict[str, Any]
 ) -> None:
-    service = in_place(tmp_path, remote, port, verify_timeout=2.0)
+    service = in_place(tmp_path, remote, port, verify_timeout=3.0)
     async with open_stage(tmp_path, service) as stage:
         second = remote.version("2")
         await stage.deploy()
@@ -138,8 +137,8 @@ async def test_the_first_commit_that_is_not_well_gives_way_to_what_was_checked_o
     tmp_path: Path, remote: Remote, port: int, here: Path
 ) -> None:
     first = remote.head()
-    async with open_stage(tmp_path, in_place(tmp_path, remote, port, verify_timeout=2.0)) as stage:
-        remote.version("bad", status=500)
+    async with open_stage(tmp_path, in_place(tmp_path, remote, port)) as stage:
+        remote.version("bad", exits=3)
         assert (await stage.deploy()).phase is Phase.UNDONE
         await assert_well(stage, here, remote, "1", first)
 
@@ -303,13 +302,9 @@ MOMENTS = [
 async def dies(folder: Path, remote: Remote, port: int, phase: str, moment: str) -> None:
     told = {
         "folder": str(folder), "url": remote.url, "port": port, "phase": phase, "moment": moment, "kind": "deploy",
-        "service": {"verify_timeout": 2.0}, "in_place": True,
+        "service": {}, "in_place": True,
     }  # fmt: skip
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.fixtures.dying", json.dumps(told), stderr=subprocess.PIPE
-    )
-    _, err = await asyncio.wait_for(process.communicate(), 60)
-    assert process.returncode == -signal.SIGKILL, (process.returncode, err.decode()[-3000:])
+    await dying.dies(told)
 
 
 async def settled(stage: Stage) -> Deployment:
@@ -324,7 +319,7 @@ async def settled(stage: Stage) -> Deployment:
 async def test_a_killed_deploy_is_finished_or_failed_at_the_next_start(
     tmp_path: Path, remote: Remote, port: int, here: Path, moment: str, phase: Phase, end: Phase, version: str
 ) -> None:
-    service = in_place(tmp_path, remote, port, verify_timeout=2.0)
+    service = in_place(tmp_path, remote, port)
     commits = {"2": remote.version("2")}
     async with open_stage(tmp_path, service, stop=False) as stage:
         await stage.deploy()
@@ -341,11 +336,11 @@ async def test_a_killed_deploy_is_finished_or_failed_at_the_next_start(
 async def test_a_killed_undoing_is_undone_at_the_next_start(
     tmp_path: Path, remote: Remote, port: int, here: Path, moment: str
 ) -> None:
-    service = in_place(tmp_path, remote, port, verify_timeout=2.0)
+    service = in_place(tmp_path, remote, port)
     second = remote.version("2")
     async with open_stage(tmp_path, service, stop=False) as stage:
         await stage.deploy()
-    remote.version("bad", files={"package.json": '{"a": 3}\n'}, status=500)
+    remote.version("bad", files={"package.json": '{"a": 3}\n'}, exits=3)
     await dies(tmp_path, remote, port, Phase.UNDOING if moment == "after" else Phase.UNDONE, moment)
     async with open_stage(tmp_path, service) as stage:
         assert (await settled(stage)).phase is Phase.UNDONE

@@ -44,7 +44,7 @@ async def test_row_3_a_restart_tells_only_what_changed(tmp_path: Path) -> None:
 async def test_row_7_one_live_status_message_is_edited_seldom_and_never_doubled(tmp_path: Path) -> None:
     async with open_scene(tmp_path, TREE, board=True) as scene:
         await scene.standin.wait_for_message(is_board)
-        await scene.board_says("🟢 4 services, no trouble known.")
+        await scene.board_says("🟢 4 services, all healthy.")
         edited: list[str] = []
         began = scene.herd.clock()
 
@@ -61,22 +61,22 @@ async def test_row_7_one_live_status_message_is_edited_seldom_and_never_doubled(
                 break
         assert not edited, "nothing has changed"
         scene.herd.fails("postgres", "api")
-        await scene.board_says("2 of 4 services not well: postgres, api.")
+        await scene.board_says("2 of 4 services down: postgres, api.")
         down = scene.the_board()
-        assert "**api** not well since <t:" in text_of(down)
-        assert ", because of postgres" in text_of(down)
+        assert "**api** down since <t:" in text_of(down)
+        assert ": needs `postgres`, which is down" in text_of(down)
         await scene.again(600)
         scene.herd.mends()
-        await scene.board_says("🟢 4 services, no trouble known.")
+        await scene.board_says("🟢 4 services, all healthy.")
         scene.herd.fails("mail")
-        await scene.board_says("1 of 4 services not well: mail.")
+        await scene.board_says("1 of 4 services down: mail.")
         assert scene.the_board()["id"] == down["id"]
         assert scene.the_board()["pinned"]
         edits = len(set(edited))
         assert 3 <= edits <= (scene.herd.clock() - began).total_seconds() / 60 + 1
         scene.standin.delete_message(down["id"])
         await scene.again(60)
-        await scene.board_says("1 of 4 services not well: mail.")
+        await scene.board_says("1 of 4 services down: mail.")
         assert scene.the_board()["id"] != down["id"]
 
 

@@ -33,7 +33,7 @@ async def test_it_is_ready_while_discord_is_away_says_how_that_stands_and_that_i
         await whole.serves("1")
         await ear.until(lambda ear: "Discord not connected yet" in ear.status)
         whole.standin.faults.back()
-        await ear.until(lambda ear: ear.status == "1 service; Discord connected")
+        await ear.until(lambda ear: ear.status == "1 service healthy; Discord connected")
         assert await whole.stop() == 0
         assert states(ear) == ["READY=1", "STOPPING=1"]
         assert not [line for line in ear.listen() if line.startswith("WATCHDOG")], "nobody waits for it"
@@ -42,15 +42,15 @@ async def test_it_is_ready_while_discord_is_away_says_how_that_stands_and_that_i
 async def test_what_happens_is_in_the_status(tmp_path: Path) -> None:
     async with told(tmp_path, soak="3s") as (whole, ear):
         whole.start()
-        await ear.until(lambda ear: "deploying web" in ear.status)
+        await ear.until(lambda ear: "1 deploying: web" in ear.status)
         await whole.said("web runs")
         await ear.until(lambda ear: "deploying" not in ear.status)
         await asyncio.to_thread(whole.cli, "hold", "web")
-        await ear.until(lambda ear: "1 held" in ear.status)
+        await ear.until(lambda ear: "deploys of 1 paused" in ear.status)
         await asyncio.to_thread(whole.cli, "silence", "web")
-        await ear.until(lambda ear: "1 held; 1 silenced" in ear.status)
+        await ear.until(lambda ear: "deploys of 1 paused; 1 silenced" in ear.status)
         await asyncio.to_thread(whole.cli, "resume", "web")
-        await ear.until(lambda ear: ear.status == "1 service; Discord connected")
+        await ear.until(lambda ear: ear.status == "1 service healthy; Discord connected")
 
 
 async def test_the_watchdog_is_fed(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ async def test_a_reload_begins_and_ends_and_is_ready_while_it_waits(tmp_path: Pa
         await whole.said("reloaded")
         await ear.until(lambda ear: len(states(ear)) == 5)
         assert states(ear)[3:] == ["RELOADING=1", "READY=1"]
-        await ear.until(lambda ear: ear.status == "1 service; Discord connected")
+        await ear.until(lambda ear: ear.status == "1 service healthy; Discord connected")
         whole.process.send_signal(signal.SIGHUP)
         await whole.said("nothing changed")
         assert states(ear)[5:] == ["RELOADING=1", "READY=1"]

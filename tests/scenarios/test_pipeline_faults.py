@@ -73,7 +73,7 @@ async def test_a_syntax_error_is_undone(tmp_path: Path, remote: Remote, port: in
 
 
 async def test_a_release_that_answers_500_is_undone(tmp_path: Path, remote: Remote, port: int) -> None:
-    async with open_stage(tmp_path, make_service(tmp_path, remote.url, port, verify_timeout=1.5)) as stage:
+    async with open_stage(tmp_path, make_service(tmp_path, remote.url, port, verify_timeout=3)) as stage:
         await stage.deploy()
         deployment = await undone(stage, remote.version("2", status=500))
         assert "500" in deployment.note
@@ -88,7 +88,7 @@ async def test_a_release_that_dies_in_the_soak_is_undone(tmp_path: Path, remote:
 
 
 async def test_a_release_that_hangs_in_the_soak_is_undone(tmp_path: Path, remote: Remote, port: int) -> None:
-    service = make_service(tmp_path, remote.url, port, soak=3, checks=(http_check(port, timeout=0.3),))
+    service = make_service(tmp_path, remote.url, port, soak=5, checks=(http_check(port, timeout=1.0),))
     async with open_stage(tmp_path, service) as stage:
         await stage.deploy()
         deployment = await undone(stage, remote.version("2", stops_itself_after=0.8))
@@ -180,12 +180,13 @@ async def test_of_two_processes_that_deploy_at_once_one_does(tmp_path: Path, rem
             "import asyncio, sys, pickle\n"
             "from pathlib import Path\n"
             "from opsbot.store import Store, ledger\n"
-            "from opsbot.core.deployment import Request, Kind\n"
+            "from opsbot.core.deployment import DeploymentRequest, DeploymentKind\n"
             "from tests.fixtures.sample import person\n"
             "from tests.fixtures.stage import clock\n"
             "async def main():\n"
             "    async with Store(Path(sys.argv[1])) as store:\n"
-            "        print(await store.write(ledger.claim, Request('web', Kind.DEPLOY, person()), clock()))\n"
+            "        wanted = DeploymentRequest('web', DeploymentKind.DEPLOY, person())\n"
+            "        print(await store.write(ledger.claim, wanted, clock()))\n"
             "asyncio.run(main())\n"
         )
         other = await asyncio.create_subprocess_exec(
@@ -306,8 +307,8 @@ async def test_a_deploy_that_would_not_fit_is_not_begun(
 
 
 async def test_a_first_release_that_fails_leaves_the_service_stopped(tmp_path: Path, remote: Remote, port: int) -> None:
-    remote.version("1", status=500)
-    async with open_stage(tmp_path, make_service(tmp_path, remote.url, port, verify_timeout=1)) as stage:
+    remote.version("1", exits=3)
+    async with open_stage(tmp_path, make_service(tmp_path, remote.url, port)) as stage:
         deployment = await stage.deploy()
         assert deployment.phase is Phase.UNDONE
         assert "no release before: the service is stopped" in deployment.note
@@ -321,7 +322,7 @@ async def test_a_first_release_that_fails_leaves_the_service_stopped(tmp_path: P
 async def test_when_the_release_before_is_broken_too_an_older_one_is_taken(
     tmp_path: Path, remote: Remote, port: int
 ) -> None:
-    async with open_stage(tmp_path, make_service(tmp_path, remote.url, port, verify_timeout=1)) as stage:
+    async with open_stage(tmp_path, make_service(tmp_path, remote.url, port)) as stage:
         await stage.deploy()
         remote.version("2")
         await stage.deploy()
@@ -333,7 +334,7 @@ async def test_when_the_release_before_is_broken_too_an_older_one_is_taken(
 
 
 async def test_when_no_release_is_well_a_human_is_called(tmp_path: Path, remote: Remote, port: int) -> None:
-    async with open_stage(tmp_path, make_service(tmp_path, remote.url, port, verify_timeout=1)) as stage:
+    async with open_stage(tmp_path, make_service(tmp_path, remote.url, port)) as stage:
         await stage.deploy()
         (Path((await stage.answer())["folder"]) / "server.py").write_text("def broken(:\n")
         commit = remote.syntax_error()

@@ -1,11 +1,7 @@
 """opsbot is killed (SIGKILL) at every moment of a deployment; the next one finds it and ends it."""
 
-import asyncio
-import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +13,7 @@ from opsbot.core.deployment import Deployment, Phase
 from opsbot.deploy.occupants import occupants
 from opsbot.deploy.vetoes import Vetoes
 from opsbot.store import ledger
+from tests.fixtures import dying
 from tests.fixtures.dying import in_a_meeting
 from tests.fixtures.sample import Remote, make_service
 from tests.fixtures.stage import Stage, open_stage, until
@@ -35,13 +32,9 @@ async def dies(folder: Path, remote: Remote, port: int, phase: str, moment: str,
     """Run an opsbot that deploys and is killed at that moment."""
     told = {
         "folder": str(folder), "url": remote.url, "port": port, "phase": phase, "moment": moment,
-        "kind": "deploy", "service": {"verify_timeout": 2.0}, **more,
+        "kind": "deploy", "service": {}, **more,
     }  # fmt: skip
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.fixtures.dying", json.dumps(told), stderr=subprocess.PIPE
-    )
-    _, err = await asyncio.wait_for(process.communicate(), 30)
-    assert process.returncode == -signal.SIGKILL, (process.returncode, err.decode()[-3000:])
+    await dying.dies(told)
 
 
 async def settled(stage: Stage) -> Deployment:
@@ -109,7 +102,7 @@ async def test_a_killed_deploy_is_finished_or_failed_at_the_next_start(
 async def test_a_killed_undoing_is_undone_at_the_next_start(
     tmp_path: Path, remote: Remote, port: int, moment: str, phase: Phase
 ) -> None:
-    service = make_service(tmp_path, remote.url, port, verify_timeout=2)
+    service = make_service(tmp_path, remote.url, port)
     async with open_stage(tmp_path, service, stop=False) as stage:
         await stage.deploy()
     commit = remote.syntax_error()
@@ -214,7 +207,7 @@ async def test_a_step_that_outlived_a_killed_opsbot_is_ended_and_its_release_rem
 
 
 async def test_settling_can_itself_be_killed(tmp_path: Path, remote: Remote, port: int) -> None:
-    service = make_service(tmp_path, remote.url, port, verify_timeout=2)
+    service = make_service(tmp_path, remote.url, port)
     async with open_stage(tmp_path, service, stop=False) as stage:
         await stage.deploy()
     remote.syntax_error()

@@ -144,7 +144,7 @@ async def test_a_held_service_is_not_deployed_but_can_be_rolled_back(tmp_path: P
 
 
 async def test_a_rollback_whose_release_is_not_well_is_undone(tmp_path: Path, remote: Remote, port: int) -> None:
-    async with open_stage(tmp_path, make_service(tmp_path, remote.url, port, verify_timeout=1.5)) as stage:
+    async with open_stage(tmp_path, make_service(tmp_path, remote.url, port)) as stage:
         first = await stage.deploy()
         remote.version("2")
         await stage.deploy()

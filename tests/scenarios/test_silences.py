@@ -30,9 +30,9 @@ async def test_row_21_a_silence_that_nobody_ends_ends_and_tells_what_is_still_wr
         assert f"api: 🔕 Silenced by operator until <t:{until}:f>: new disk" in said
         scene.herd.fails("api")
         await scene.run(30)
-        await scene.board_says("1 of 2 services not well: api.")
-        assert f"🔕 silenced until <t:{until}:f>" in text_of(scene.the_board())
-        assert f"silenced until <t:{until}:t>" in await scene.says("status", "viewer")
+        await scene.board_says("1 of 2 services down: api.")
+        assert f"🔕 alerts silenced by operator until <t:{until}:f>" in text_of(scene.the_board())
+        assert f"silenced by operator until <t:{until}:f>" in await scene.says("status", "viewer")
         assert f"🔕 Silenced by operator until <t:{until}:f>: new disk" in await scene.says("status", service="api")
         await scene.run_until(until - 5)
         assert [text for text in scene.contents() if "api is not well" in text] == []

@@ -183,6 +183,24 @@ async def test_the_command_line_asks_the_same_daemon(tmp_path: Path) -> None:
         await whole.serves("1")
 
 
+async def test_a_restart_is_a_success_only_when_the_service_passes_its_checks(tmp_path: Path) -> None:
+    async with open_whole(tmp_path, soak="500ms", recovery="restart = false\nroll_back = false") as whole:
+        await whole.serves("1")
+        await whole.said("web runs")
+        file = tmp_path / "srv" / "current" / "behaviour.json"
+        good = await asyncio.to_thread(file.read_text)
+        await asyncio.to_thread(file.write_text, json.dumps(json.loads(good) | {"exits": 3}))
+        failed = await asyncio.to_thread(whole.cli, "restart", "web")
+        assert failed.returncode == 1, failed.stdout + failed.stderr
+        assert failed.stdout.startswith("web restarted, but verification failed: it died ")
+        assert "exit status 3" in failed.stdout
+        await asyncio.to_thread(file.write_text, good)
+        passed = await asyncio.to_thread(whole.cli, "restart", "web")
+        assert passed.returncode == 0, passed.stdout + passed.stderr
+        assert "all 3 checks passed" in passed.stdout
+        await whole.serves("1")
+
+
 async def test_health_readiness_and_figures_are_served(tmp_path: Path) -> None:
     async with open_whole(tmp_path) as whole:
         await whole.said("web runs")

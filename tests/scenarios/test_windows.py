@@ -41,12 +41,12 @@ async def test_row_20_a_window_keeps_alarms_back_is_seen_everywhere_and_is_summe
         scene.herd.fails("db")
         await scene.run(60)
         assert [message["id"] for message in scene.posted()] == before, "nobody is woken in the window"
-        await scene.board_says("2 of 3 services not well")
+        await scene.board_says("2 of 3 services down")
         board = text_of(scene.the_board())
         assert f"🟦 **night** until <t:{END}:F> (<t:{END}:R>): everything; alerts wait" in board
-        assert board.count(f"🔕 silenced until <t:{END}:f>") == 3
+        assert board.count(f"🔕 alerts silenced by the window night until <t:{END}:f>") == 3
         assert f"🔕 Silenced by the window night until <t:{END}:f>" in text_of(scene.card(1)), "the card from before it"
-        assert f"silenced until <t:{END}:t>" in await scene.says("status", "viewer")
+        assert f"silenced by the window night until <t:{END}:f>" in await scene.says("status", "viewer")
         assert f"🔕 Silenced by the window night until <t:{END}:f>" in await scene.says(
             "status", "viewer", service="db"
         )

@@ -17,7 +17,7 @@ from opsbot.monitoring.discord_bots import DiscordBots
 from opsbot.monitoring.presence_cache import PresenceCache
 from opsbot.standin.state import Intent
 from opsbot.store import incident_repository
-from tests.cogs.world import Json, World, open_world, text_of
+from tests.cogs.world import Json, World, open_world, text_of, until_nothing_due
 from tests.fixtures.stage import get
 
 BOT = 100000000000000105  # the first member after the five of the world
@@ -39,24 +39,28 @@ class Watched:
         assert self.discord_bots.presence_cache is not None
         return self.discord_bots.presence_cache
 
-    async def pass_by(self, seconds: int, step: int = 1) -> None:
-        """So many seconds pass, with a look at each step."""
+    async def pass_by(self, seconds: int, step: int = 1, *, told: bool = False) -> None:
+        """So many seconds pass, with a look at each step. told: the clock waits while something is to be said."""
         world = self.world
         watcher, windows, poller = world.engine.watcher, world.parts.windows, world.engine.poller
         assert windows is not None
-        for _ in range(0, seconds, step):
-            world.parts.shift += timedelta(seconds=step)
-            for service in await windows.tick():
-                if poller is not None:
-                    poller.wake(service, Origin.POLL)
-            if world.engine.standings.discord_bots is not None:
-                await world.engine.standings.discord_bots.tick()
-            await watcher.tick()
-            await world.until(lambda: not watcher.background.tasks)
+        with world.feed.subscribe() as changes:
+            for _ in range(0, seconds, step):
+                world.parts.shift += timedelta(seconds=step)
+                for service in await windows.tick():
+                    if poller is not None:
+                        poller.wake(service, Origin.POLL)
+                if world.engine.standings.discord_bots is not None:
+                    await world.engine.standings.discord_bots.tick()
+                await watcher.tick()
+                while watcher.background.tasks:
+                    await asyncio.wait(set(watcher.background.tasks))
+                if changes.take() and told:
+                    await until_nothing_due(world.store, world.feed, world.now)
 
     async def run(self, seconds: int, step: int = 1) -> None:
         """The same, and all of it is told."""
-        await self.pass_by(seconds, step)
+        await self.pass_by(seconds, step, told=True)
         await self.world.all_told(20)
 
     async def appears(self, status: str) -> None:

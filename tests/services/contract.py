@@ -3,6 +3,8 @@
 A test module for one manager subclasses `ManagerContract` (named `Test...`) and gives a fixture `world` that yields a
 `World`: a manager that is open, and one service "web" that is not running. Its program is the one asked for through
 `World.program`, from its next start on.
+
+`PortContract` is the part that does not need real processes: the fake manager of the tests keeps it, too.
 """
 
 import asyncio
@@ -59,6 +61,23 @@ print("ERROR: all wrong", file=sys.stderr, flush=True)
 print("done", flush=True)
 time.sleep(600)
 """
+EXITS_LATE = "import sys, time; time.sleep(0.7); sys.exit(3)"
+EXITS_AT_ONCE = "import sys; sys.exit(1)"
+SECOND = "import time\nprint('second', flush=True)\ntime.sleep(600)"
+COUNTER = "import time\nfor n in range(600):\n    print('n', n, flush=True)\n    time.sleep(0.05)"
+
+
+def lives(pid: int) -> bool:
+    """Whether there is such a process, and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def kill(pid: int) -> None:
+    """End it with SIGKILL."""
+    os.kill(pid, signal.SIGKILL)
 
 
 @dataclass(slots=True)
@@ -68,6 +87,8 @@ class World:
     manager: ServiceManager
     program: Callable[[str], None]
     """Write the Python program that the service runs from its next start on."""
+    lives: Callable[[int], bool] = lives
+    kill: Callable[[int], None] = kill
     events: list[ServiceEvent] = field(default_factory=list)
     heard: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -103,14 +124,6 @@ def command(program: Path) -> tuple[str, ...]:
     return (sys.executable, "-S", str(program))
 
 
-def lives(pid: int) -> bool:
-    """Whether there is such a process, and no zombie."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
-    except OSError:
-        return False
-
-
 def gone_within(pid: int, seconds: float = 2.0) -> bool:
     until = time.monotonic() + seconds
     while lives(pid) and time.monotonic() < until:
@@ -118,8 +131,8 @@ def gone_within(pid: int, seconds: float = 2.0) -> bool:
     return not lives(pid)
 
 
-class ManagerContract:
-    """The contract itself."""
+class PortContract:
+    """What can be asked of one that keeps no real processes, too."""
 
     async def test_a_service_never_started_is_stopped(self, world: World) -> None:
         state = await world.manager.state("web")
@@ -131,7 +144,7 @@ class ManagerContract:
         state = await world.manager.start("web")
         assert state.activity is Activity.RUNNING
         assert state.pid is not None
-        assert lives(state.pid)
+        assert world.lives(state.pid)
         assert state.run
         assert state.started_at is not None
         assert abs(datetime.now(UTC) - state.started_at) < timedelta(seconds=5)
@@ -148,7 +161,7 @@ class ManagerContract:
         assert state.activity is Activity.STOPPED
         assert state.stopped_by_hand
         assert pid is not None
-        assert not lives(pid)
+        assert not world.lives(pid)
         event = await world.happens(Happening.STOPPED)
         assert event.asked
         assert not [event for event in world.events if event.what is Happening.DIED]
@@ -168,7 +181,7 @@ class ManagerContract:
         assert after.pid != before.pid
         assert after.run != before.run
         assert before.pid is not None
-        assert not lives(before.pid)
+        assert not world.lives(before.pid)
         assert not after.stopped_by_hand
         assert (await world.happens(Happening.STARTED, 2)).asked
         assert not [event for event in world.events if event.what is Happening.DIED]
@@ -180,7 +193,7 @@ class ManagerContract:
         before = await world.manager.start("web")
         assert before.pid is not None
         await world.says("up")
-        os.kill(before.pid, signal.SIGKILL)
+        world.kill(before.pid)
         event = await world.happens(Happening.DIED)
         assert not event.asked
         assert event.state.exit == "killed by SIGKILL"
@@ -192,12 +205,12 @@ class ManagerContract:
         assert again.state.activity is Activity.RUNNING
 
     async def test_an_exit_is_told_with_its_status(self, world: World) -> None:
-        world.program("import sys, time; time.sleep(0.7); sys.exit(3)")
+        world.program(EXITS_LATE)
         await world.manager.start("web")
         assert (await world.happens(Happening.DIED)).state.exit == "exit status 3"
 
     async def test_one_that_dies_again_and_again_is_given_up(self, world: World) -> None:
-        world.program("import sys; sys.exit(1)")
+        world.program(EXITS_AT_ONCE)
         with contextlib.suppress(ManagerError):
             await world.manager.start("web")
         event = await world.happens(Happening.GAVE_UP, within=20.0)
@@ -209,6 +222,81 @@ class ManagerContract:
         state = await world.manager.start("web")
         assert state.activity is Activity.RUNNING
         assert state.restarts == 0
+
+    async def test_orders_given_at_once_are_carried_out_one_after_the_other(self, world: World) -> None:
+        await world.manager.start("web")
+        states: list[ServiceState] = await asyncio.gather(*(world.manager.restart("web") for _ in range(3)))
+        assert len({state.run for state in states}) == 3
+        pids = [state.pid for state in states if state.pid is not None]
+        assert [pid for pid in pids if world.lives(pid)] == [(await world.manager.state("web")).pid]
+
+    async def test_an_unknown_service_is_an_error(self, world: World) -> None:
+        with pytest.raises(ManagerError):
+            await world.manager.state("nothing")
+
+    async def test_the_log_has_its_last_lines_with_times_and_levels(self, world: World) -> None:
+        world.program(TALKER)
+        state = await world.manager.start("web")
+        await world.says("done")
+        lines = await world.written(LogQuery(lines=5))
+        assert [line.text for line in lines] == ["line 18", "line 19", "WARN: a bit odd", "ERROR: all wrong", "done"]
+        assert [line.level for line in lines] == ["", "", "warning", "error", ""]
+        assert {line.run for line in lines} == {state.run}
+        assert all(abs(datetime.now(UTC) - line.at) < timedelta(seconds=10) for line in lines)
+
+    async def test_the_log_can_be_asked_for_a_level_a_pattern_and_a_time(self, world: World) -> None:
+        world.program(TALKER)
+        await world.manager.start("web")
+        await world.says("done")
+
+        async def ask(query: LogQuery) -> list[str]:
+            return [line.text for line in await world.written(query)]
+
+        assert await ask(LogQuery(level="error")) == ["ERROR: all wrong"]
+        assert await ask(LogQuery(level="warning")) == ["WARN: a bit odd", "ERROR: all wrong"]
+        assert await ask(LogQuery(grep="Line 1$")) == ["line 1"]
+        assert await ask(LogQuery(grep="all wrong")) == ["ERROR: all wrong"]
+        assert await ask(LogQuery(since=datetime.now(UTC) + timedelta(minutes=1))) == []
+        assert len(await ask(LogQuery(since=datetime.now(UTC) - timedelta(minutes=1)))) == 23
+        with pytest.raises(ManagerError):
+            await ask(LogQuery(grep="("))
+
+    async def test_the_log_can_be_asked_for_this_run_only(self, world: World) -> None:
+        await world.manager.start("web")
+        await world.says("up")
+        world.program(SECOND)
+        await world.manager.restart("web")
+        await world.says("second")
+        assert [line.text for line in await world.written(LogQuery(this_run=True))] == ["second"]
+        assert [line.text for line in await world.written(LogQuery())] == ["up", "second"]
+
+    async def test_lines_are_followed_as_they_are_written(self, world: World) -> None:
+        world.program(COUNTER)
+        await world.manager.start("web")
+        seen: list[str] = []
+        async with asyncio.timeout(5):
+            async for line in world.manager.follow("web"):
+                if line.manager:
+                    continue
+                seen.append(line.text)
+                if len(seen) == 5:
+                    break
+        numbers = [int(text.split()[1]) for text in seen]
+        assert numbers == list(range(numbers[0], numbers[0] + 5))
+
+    async def test_closing_leaves_the_service_running(self, world: World) -> None:
+        pid = (await world.manager.start("web")).pid
+        await world.manager.close()
+        assert pid is not None
+        assert world.lives(pid)
+        await world.manager.open()
+        state = await world.manager.state("web")
+        assert state.activity is Activity.RUNNING
+        assert state.pid == pid
+
+
+class ManagerContract(PortContract):
+    """All of it."""
 
     async def test_a_service_deaf_to_sigterm_is_stopped_after_its_time(self, world: World) -> None:
         world.program(DEAF)
@@ -253,44 +341,6 @@ class ManagerContract:
         await world.happens(Happening.STARTED, 2)
         assert not any(map(lives, pids))
 
-    async def test_orders_given_at_once_are_carried_out_one_after_the_other(self, world: World) -> None:
-        await world.manager.start("web")
-        states: list[ServiceState] = await asyncio.gather(*(world.manager.restart("web") for _ in range(3)))
-        assert len({state.run for state in states}) == 3
-        pids = [state.pid for state in states if state.pid is not None]
-        assert [pid for pid in pids if lives(pid)] == [(await world.manager.state("web")).pid]
-
-    async def test_an_unknown_service_is_an_error(self, world: World) -> None:
-        with pytest.raises(ManagerError):
-            await world.manager.state("nothing")
-
-    async def test_the_log_has_its_last_lines_with_times_and_levels(self, world: World) -> None:
-        world.program(TALKER)
-        state = await world.manager.start("web")
-        await world.says("done")
-        lines = await world.written(LogQuery(lines=5))
-        assert [line.text for line in lines] == ["line 18", "line 19", "WARN: a bit odd", "ERROR: all wrong", "done"]
-        assert [line.level for line in lines] == ["", "", "warning", "error", ""]
-        assert {line.run for line in lines} == {state.run}
-        assert all(abs(datetime.now(UTC) - line.at) < timedelta(seconds=10) for line in lines)
-
-    async def test_the_log_can_be_asked_for_a_level_a_pattern_and_a_time(self, world: World) -> None:
-        world.program(TALKER)
-        await world.manager.start("web")
-        await world.says("done")
-
-        async def ask(query: LogQuery) -> list[str]:
-            return [line.text for line in await world.written(query)]
-
-        assert await ask(LogQuery(level="error")) == ["ERROR: all wrong"]
-        assert await ask(LogQuery(level="warning")) == ["WARN: a bit odd", "ERROR: all wrong"]
-        assert await ask(LogQuery(grep="Line 1$")) == ["line 1"]
-        assert await ask(LogQuery(grep="all wrong")) == ["ERROR: all wrong"]
-        assert await ask(LogQuery(since=datetime.now(UTC) + timedelta(minutes=1))) == []
-        assert len(await ask(LogQuery(since=datetime.now(UTC) - timedelta(minutes=1)))) == 23
-        with pytest.raises(ManagerError):
-            await ask(LogQuery(grep="("))
-
     async def test_a_hostile_pattern_holds_nothing_up(self, world: World) -> None:
         world.program("import time\nprint('a' * 200, flush=True)\ntime.sleep(600)")
         await world.manager.start("web")
@@ -302,36 +352,3 @@ class ManagerContract:
             assert time.monotonic() - began < 5
         with pytest.raises(ManagerError):
             await asyncio.wait_for(search, 15)
-
-    async def test_the_log_can_be_asked_for_this_run_only(self, world: World) -> None:
-        await world.manager.start("web")
-        await world.says("up")
-        world.program("import time\nprint('second', flush=True)\ntime.sleep(600)")
-        await world.manager.restart("web")
-        await world.says("second")
-        assert [line.text for line in await world.written(LogQuery(this_run=True))] == ["second"]
-        assert [line.text for line in await world.written(LogQuery())] == ["up", "second"]
-
-    async def test_lines_are_followed_as_they_are_written(self, world: World) -> None:
-        world.program("import time\nfor n in range(600):\n    print('n', n, flush=True)\n    time.sleep(0.05)")
-        await world.manager.start("web")
-        seen: list[str] = []
-        async with asyncio.timeout(5):
-            async for line in world.manager.follow("web"):
-                if line.manager:
-                    continue
-                seen.append(line.text)
-                if len(seen) == 5:
-                    break
-        numbers = [int(text.split()[1]) for text in seen]
-        assert numbers == list(range(numbers[0], numbers[0] + 5))
-
-    async def test_closing_leaves_the_service_running(self, world: World) -> None:
-        pid = (await world.manager.start("web")).pid
-        await world.manager.close()
-        assert pid is not None
-        assert lives(pid)
-        await world.manager.open()
-        state = await world.manager.state("web")
-        assert state.activity is Activity.RUNNING
-        assert state.pid == pid

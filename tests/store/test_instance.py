@@ -12,6 +12,7 @@ import pytest
 from opsbot.runtime.instance_lock import AlreadyRunningError, InstanceLock, lock_folders
 
 
+@pytest.mark.processes
 def test_a_second_one_is_refused_with_the_firsts_pid_and_start(tmp_path: Path) -> None:
     code = (
         "import sys, pathlib; from opsbot.runtime.instance_lock import InstanceLock; "

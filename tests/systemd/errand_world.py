@@ -51,7 +51,7 @@ Environment=PYTHONDONTWRITEBYTECODE=1 PYTHONPATH={here}
 WorkingDirectory={here}
 StateDirectory=opsbot
 StateDirectoryMode=0750
-RuntimeDirectory=opsbot
+RuntimeDirectory=opsbot-{name}
 RuntimeDirectoryMode=0750
 ExecStart={python} {script}
 StandardOutput=file:{out}
@@ -189,8 +189,17 @@ class World:
         out = self.scratch / "out"
         out.write_text("")
         unit = Path(f"/etc/systemd/system/errt-opsbot-{self.name}.service")
+        # A RuntimeDirectory of its own: systemd removes it when a unit ends, and one beside it that is just being
+        # started with the same would fail (226/NAMESPACE).
         scratch = f"-{self.scratch}"
-        told = {"here": HERE, "python": sys.executable, "script": self.script(text), "out": out, "scratch": scratch}
+        told = {
+            "name": self.name,
+            "here": HERE,
+            "python": sys.executable,
+            "script": self.script(text),
+            "out": out,
+            "scratch": scratch,
+        }
         unit.write_text(seen(OPSBOT.format(**told)))
         run("systemctl", "daemon-reload")
         run("systemctl", "reset-failed", unit.name, check=False)

@@ -88,12 +88,12 @@ async def open_instances(folder: Path, count: int = 2, soak: float = 0.4) -> Asy
     template = f"roll-{os.getpid()}-{next(_numbers)}"
     names = tuple(f"{template}@{port}.service" for port in ports)
     checks = tuple(
-        replace(http_check(port, timeout=1.0), name=f"health-{number}", unit=name)
+        replace(http_check(port), name=f"health-{number}", unit=name)
         for number, (port, name) in enumerate(zip(ports, names, strict=True), 1)
     )
     unit_check = replace(checks[0], name="units", kind=CheckKind.UNIT, unit="", interval=timedelta(seconds=1))
     service = replace(
-        make_service(folder, remote.url, ports[0], checks=(*checks, unit_check), soak=soak, verify_timeout=8),
+        make_service(folder, remote.url, ports[0], checks=(*checks, unit_check), soak=soak),
         manager=ManagerKind.SYSTEMD,
         units=names,
     )

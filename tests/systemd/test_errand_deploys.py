@@ -22,10 +22,10 @@ def world() -> Iterator[World]:
 DEPLOY = """
 from datetime import UTC, datetime
 from opsbot.core.access import Actor, Origin, Ranks
-from opsbot.core.deployment import Deployment, Kind, Request
+from opsbot.core.deployment import Deployment, DeploymentKind, DeploymentRequest
 from opsbot.deploy.deployer import Deployer
 from opsbot.deploy.verify import Verifier
-from opsbot.runtime.change_notifier import Feed
+from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.probes import Prober
 from opsbot.services.systemd.manager import Systemd
 from opsbot.store import Store, ledger
@@ -43,7 +43,7 @@ SERVICE = replace(
     verify_timeout=minute,
 )
 STATE = Path("/var/lib/opsbot/state") / NAME
-CONFIG = Config(Path("/x"), Discord(Secret(env="X"), 1, 2), Ranks(), State(STATE), Http(None), {NAME: SERVICE})
+CONFIG = Config(Path("/x"), Discord(Secret(env="X"), 1, 2), Ranks(), StateConfig(STATE), Http(None), {NAME: SERVICE})
 
 
 def clock():
@@ -61,7 +61,8 @@ def deploying(story):
             managers = {NAME: manager}
             await manager.open()
             deployer = Deployer(
-                CONFIG, store, Feed(), managers, Verifier(prober, managers, clock), clock, margin=0, errands=errands
+                CONFIG, store, ChangeNotifier(), managers, Verifier(prober, managers, clock), clock, margin=0,
+                errands=errands,
             )
             await deployer.settle()
             try:
@@ -76,7 +77,7 @@ def deploying(story):
 
 
 async def deploy(deployer):
-    begun = await deployer.start(Request(NAME, Kind.DEPLOY, Actor(Origin.CLI, "1", "ada")))
+    begun = await deployer.start(DeploymentRequest(NAME, DeploymentKind.DEPLOY, Actor(Origin.CLI, "1", "ada")))
     assert isinstance(begun, Deployment), begun
     ended = await deployer.wait(begun.id)
     await asyncio.gather(*deployer._under_way._after)

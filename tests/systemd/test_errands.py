@@ -129,7 +129,7 @@ async def test_a_step_gets_at_nothing_that_is_opsbots(world: World) -> None:
         "token": "cat /etc/opsbot/token",
         "database": "cat /var/lib/opsbot/opsbot.sqlite3",
         "state": "ls /var/lib/opsbot",
-        "socket": "ls /run/opsbot",
+        "socket": f"ls /run/opsbot-{world.name}",
         "current": "ln -sfn /tmp current && mv -T current current.x",
         "release": f"echo bad >> {sealed}/server.js",
         "into release": f"touch {sealed}/more",
@@ -150,7 +150,7 @@ async def test_a_step_gets_at_nothing_that_is_opsbots(world: World) -> None:
 
         async def story(errands, bus):
             Path("/var/lib/opsbot/opsbot.sqlite3").write_text("the database")
-            Path("/run/opsbot/control.sock").write_text("")
+            Path("/run/opsbot-{world.name}/control.sock").write_text("")
             return {{name: (await step(errands, "sh", "-c", script)) for name, script in TRIES.items()}}
 
         main(story)

@@ -17,6 +17,7 @@ import pytest
 
 from opsbot.cli.offline import LastKnown
 from opsbot.config import Scope
+from opsbot.control.endpoints import LOGS
 from opsbot.services.journal import Journal
 from opsbot.services.journalctl import NO_RIGHT
 from opsbot.services.port import LogLine, LogQuery, ManagerError
@@ -437,7 +438,7 @@ async def test_without_a_daemon_the_command_line_reads_the_journal_itself(units:
     config = tmp_path / "config.toml"
     config.write_text(CONFIG.format(state=tmp_path, unit=units[0].name))
     known = await asyncio.to_thread(LastKnown, config)
-    every = await asyncio.to_thread(known.logs, {"lines": 100})
-    assert [line["run"] for line in every["lines"] if line["text"] == "up"] == [first, second]
-    present = await asyncio.to_thread(known.logs, {"lines": 100, "this_run": True})
-    assert {line["run"] for line in present["lines"]} == {second}
+    every = await asyncio.to_thread(known.answer, LOGS, {"lines": 100})
+    assert [line.run for line in every.lines if line.text == "up"] == [first, second]
+    present = await asyncio.to_thread(known.answer, LOGS, {"lines": 100, "this_run": True})
+    assert {line.run for line in present.lines} == {second}

@@ -9,6 +9,7 @@ import pytest
 
 from opsbot.cli.offline import LastKnown
 from opsbot.config import ManagerKind, Scope, Service
+from opsbot.control.endpoints import LOGS
 from opsbot.core.health import Verdict
 from opsbot.services.port import Activity, ServiceState
 from opsbot.services.systemd import memory
@@ -78,16 +79,16 @@ units = ["{UNITS[0]}", "{UNITS[1]}"]
     async with Store(state / "opsbot.sqlite3"):
         pass
     known = await asyncio.to_thread(LastKnown, file)
-    (web,) = (await asyncio.to_thread(known.status, "web"))["services"]
-    assert web["state"]["activity"] == "running"
-    assert web["verdict"] == str(Verdict.UNKNOWN)
-    assert web["state"]["pid"] is not None
+    (web,) = (await asyncio.to_thread(known.status, "web")).services
+    assert web.state.activity == "running"
+    assert web.verdict is Verdict.UNKNOWN
+    assert web.state.pid is not None
     async with asyncio.timeout(10):
-        while len(lines := (await asyncio.to_thread(known.logs, {"service": "web", "lines": 50}))["lines"]) < 4:
+        while len(lines := (await asyncio.to_thread(known.answer, LOGS, {"service": "web"})).lines) < 4:
             await asyncio.sleep(0.1)
-    assert {"begun 1", "begun 2"} <= {line["text"] for line in lines}
+    assert {"begun 1", "begun 2"} <= {line.text for line in lines}
     why = await asyncio.to_thread(known.why, "web")
-    assert why["line"].startswith("No trouble of web is known.")
+    assert why.line.startswith("No trouble of web is known.")
 
 
 async def test_a_unit_that_is_not_there_is_said_so(tmp_path: Path) -> None:

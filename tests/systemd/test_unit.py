@@ -211,7 +211,7 @@ async def test_it_is_ready_shows_how_things_stand_and_reads_its_token_from_a_cre
     async with unit() as found:
         assert await found.show("ActiveState") == "active"
         await found.standin.wait_connected(30)
-        await found.shows("StatusText", "1 service; Discord connected")
+        await found.shows("StatusText", "1 service healthy; Discord connected")
         pid = await found.pid()
         assert Path(f"/proc/{pid}").stat().st_uid == Path(f"/proc/{await found.service()}").stat().st_uid != 0
         assert not await asyncio.to_thread(readable_by_opsbot, PLACE / "token")
@@ -236,7 +236,7 @@ async def test_a_service_that_is_down_is_in_the_status_and_gone_from_it_when_it_
         os.kill(first, signal.SIGSTOP)
         os.kill(first, signal.SIGKILL)
         await found.shows("StatusText", "1 down: unitt-web")
-        await found.shows("StatusText", "1 service; Discord connected")
+        await found.shows("StatusText", "1 service healthy; Discord connected")
 
 
 async def test_a_hung_opsbot_is_ended_by_the_watchdog_and_the_next_one_adopts_the_services() -> None:
@@ -265,12 +265,12 @@ async def test_a_right_configuration_is_taken_by_systemctl_reload() -> None:
         await found.shows("SubState", "running")
         assert (await found.pid(), await found.service()) == (first, service)
         assert int(await found.show("NRestarts")) == 0
-        await found.shows("StatusText", "1 service; Discord connected")
+        await found.shows("StatusText", "1 service healthy; Discord connected")
 
 
 async def test_a_wrong_configuration_fails_systemctl_reload_and_the_channel_is_told() -> None:
     async with unit() as found:
-        await found.shows("StatusText", "1 service; Discord connected")
+        await found.shows("StatusText", "1 service healthy; Discord connected")
         service, first = await found.service(), await found.pid()
         edit('interval = "1s"', 'interval = "often"')
         assert "failed" in await found.refuses("reload")
@@ -302,7 +302,7 @@ async def test_a_wrong_configuration_is_not_taken_on_a_signal_to_reload_either()
         edit('interval = "often"', 'interval = "1s"')
         await found.ctl("reload")
         await found.said("nothing changed")
-        await found.shows("StatusText", "1 service; Discord connected")
+        await found.shows("StatusText", "1 service healthy; Discord connected")
 
 
 async def test_it_stops_within_10_seconds_though_discord_is_slow_and_what_was_not_told_is_told_later() -> None:

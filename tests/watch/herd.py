@@ -17,8 +17,9 @@ from opsbot.monitoring import ServiceMonitor
 from opsbot.monitoring.maintenance_windows import MaintenanceWindows
 from opsbot.monitoring.vetoes import Vetoes
 from opsbot.runtime.change_notifier import ChangeNotifier
-from opsbot.services.port import Activity, Happening, LogLine, LogQuery, ServiceEvent, ServiceManager, ServiceState
+from opsbot.services.port import Activity, Happening, LogLine, LogQuery, ServiceManager, ServiceState
 from opsbot.store import Store, incident_repository, outbox
+from tests.fixtures.fake_manager import FakeManager
 from tests.fixtures.puppets import Clock, Yard
 
 if TYPE_CHECKING:
@@ -48,57 +49,27 @@ def service(
     )
 
 
-@dataclass(eq=False)
-class Shepherd:
-    """A manager of many services, whose strings the test pulls."""
+class Shepherd(FakeManager):
+    """A manager of many services, whose strings the test pulls. They run since an hour ago."""
 
-    clock: Clock
-    states: dict[str, ServiceState] = field(default_factory=dict)
-    restarts: list[str] = field(default_factory=list)
-    lines: dict[str, list[LogLine]] = field(default_factory=dict)
-    before_logs: dict[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
-    _listeners: list[Callable[[ServiceEvent], None]] = field(default_factory=list)
+    def __init__(self, clock: Clock, services: Iterable[str]) -> None:
+        super().__init__(clock, services)
+        started = clock() - timedelta(hours=1)
+        self.states = dict.fromkeys(self.states, ServiceState(Activity.RUNNING, pid=1, run="1", started_at=started))
+        self.before_logs: dict[str, Callable[[], Awaitable[None]]] = {}
 
-    async def open(self) -> None: ...
-
-    async def close(self) -> None: ...
-
-    def listen(self, listener: Callable[[ServiceEvent], None]) -> None:
-        self._listeners.append(listener)
-
-    async def start(self, service: str) -> ServiceState:
-        return await self.state(service)
-
-    async def stop(self, service: str) -> ServiceState:
-        return await self.state(service)
-
-    def parts(self, service: str) -> tuple[str, ...]:
-        assert service
-        return ()
-
-    async def restart(self, service: str, part: str | None = None) -> ServiceState:
-        assert part is None
-        self.restarts.append(service)
-        return await self.state(service)
-
-    async def state(self, service: str, *, anew: bool = False) -> ServiceState:
-        running = ServiceState(Activity.RUNNING, pid=1, run="1", started_at=self.clock() - timedelta(hours=1))
-        return self.states.setdefault(service, running)
+    @property
+    def restarts(self) -> list[str]:
+        return self.ordered("restart")
 
     async def logs(self, service: str, query: LogQuery) -> list[LogLine]:
         if service in self.before_logs:
             await self.before_logs[service]()
-        return self.lines.get(service, [])[-query.lines :]
-
-    async def follow(self, service: str) -> AsyncIterator[LogLine]:
-        for line in self.lines.get(service, []):
-            yield line
+        return await super().logs(service, query)
 
     def happens(self, name: str, what: Happening, state: ServiceState) -> None:
         """Tell the listeners of something."""
-        self.states[name] = state
-        for listener in self._listeners:
-            listener(ServiceEvent(name, what, self.clock(), state))
+        self.tells(name, what, state)
 
 
 @dataclass(eq=False)
@@ -222,7 +193,7 @@ async def open_herd(
     clock.now = at or clock.now
     async with Store(folder / "s.db") as store:
         by_name = {one.name: one for one in services}
-        shepherd, sight, yard = Shepherd(clock), Sight(clock), Yard(clock)
+        shepherd, sight, yard = Shepherd(clock, by_name), Sight(clock), Yard(clock)
         herd = Herd(by_name, clock, store, shepherd, sight, yard, alerts, windows)
         await herd.start()
         yield herd

@@ -107,7 +107,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
 async def test_a_service_that_is_well_raises_nothing(stage: Stage) -> None:
     await stage.run(60)
     assert await stage.notices() == []
-    assert stage.watcher.verdict("api") is Verdict.UP
+    assert {check.verdict for check in stage.watcher.healths("api").values()} == {Verdict.UP}
 
 
 async def test_a_blip_shorter_than_fall_raises_nothing(stage: Stage) -> None:

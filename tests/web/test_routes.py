@@ -4,7 +4,7 @@ import asyncio
 import hmac
 import io
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -16,6 +16,7 @@ import pytest
 from opsbot.config import Http, Secret, Service
 from opsbot.core.health import Verdict
 from opsbot.core.model import AuditEntry
+from opsbot.core.status import Activity, StatusFacts, UnitStatus, derive_status
 from opsbot.store import Store, audit
 from opsbot.web.facts import CheckFigures, Figures, HostGauge, ServiceFigures
 from opsbot.web.hooks import BODY_MOST, WRONG_MOST, Hooks
@@ -39,6 +40,9 @@ class Facts:
 
     async def unready(self) -> Sequence[str]:
         return self.lacking
+
+    async def states(self) -> Mapping[str, str]:
+        return {one.service: str(one.health.state) for one in self.shown.services}
 
     async def figures(self) -> Figures:
         return self.shown
@@ -114,7 +118,9 @@ async def test_healthz_is_well_while_no_loop_is_overdue(endpoint: Endpoint) -> N
 
 
 async def test_readyz_says_what_is_missing(endpoint: Endpoint) -> None:
-    assert (await endpoint.get("/readyz"))[0] == 200
+    endpoint.facts.shown = Figures("1.2.3", NOON, (ServiceFigures("web", derive_status(StatusFacts(NOON))),))
+    status, text = await endpoint.get("/readyz")
+    assert (status, json.loads(text)) == (200, {"status": "ready", "reasons": [], "services": {"web": "unknown"}})
     endpoint.facts.lacking.append("not connected to Discord")
     status, text = await endpoint.get("/readyz")
     assert status == 503
@@ -209,7 +215,7 @@ async def test_turned_off_it_listens_nowhere_and_a_port_in_use_is_an_error(tmp_p
 async def test_metrics_show_every_figure_in_prometheus_format(endpoint: Endpoint) -> None:
     service = ServiceFigures(
         "web",
-        Verdict.UP,
+        derive_status(StatusFacts(NOON, (UnitStatus("", Activity.RUNNING),))),
         running=True,
         checks=(CheckFigures("health", Verdict.DOWN, 0.25),),
         memory=1000,
@@ -220,7 +226,7 @@ async def test_metrics_show_every_figure_in_prometheus_format(endpoint: Endpoint
     endpoint.facts.shown = Figures(
         "1.2.3",
         NOON,
-        (service, ServiceFigures("new", Verdict.UNKNOWN)),
+        (service, ServiceFigures("new", derive_status(StatusFacts(NOON, manager_error="no bus")))),
         {("web", "live"): 3},
         {"web": 2},
         {"web": 4},
@@ -240,6 +246,9 @@ async def test_metrics_show_every_figure_in_prometheus_format(endpoint: Endpoint
     for line in (
         "opsbot_up 1.0",
         'opsbot_build_info{version="1.2.3"} 1.0',
+        'opsbot_service_state{service="web",state="healthy"} 1.0',
+        'opsbot_service_state{service="web",state="unknown"} 0.0',
+        'opsbot_service_state{service="new",state="unknown"} 1.0',
         'opsbot_service_up{service="web"} 1.0',
         'opsbot_service_up{service="new"} 0.0',
         'opsbot_service_verdict{service="new",verdict="unknown"} 1.0',
