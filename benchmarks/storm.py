@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, cast
 from benchmarks import Row, Scale, quantile, row
 from opsbot.config import Check, CheckKind, ManagerKind, Service
 from opsbot.core.health import ProbeResult
+from opsbot.core.message import plain
 from opsbot.core.recovery import RecoveryPolicy
 from opsbot.monitoring import ServiceMonitor
 from opsbot.runtime.change_notifier import ChangeNotifier
@@ -85,7 +86,7 @@ class _ByTurns:
         del check, state
         count = self._looks[service.name] = self._looks.get(service.name, 0) + 1
         ok = not self._flapping or count % 2 == 0
-        return ProbeResult(ok, "well" if ok else "no answer", datetime.now(UTC))
+        return ProbeResult(ok, plain("well" if ok else "no answer"), datetime.now(UTC))
 
 
 class _Idle:

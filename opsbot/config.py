@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated
 
 from opsbot.core.access import Ranks
+from opsbot.core.capabilities import Capabilities
 from opsbot.core.flapping import FlapPolicy
 from opsbot.core.health import CheckPolicy
 from opsbot.core.keys import (
@@ -467,6 +468,17 @@ class ManagerKind(StrEnum):
 
     SYSTEMD = "systemd"
     PROCESS = "process"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it does and does not do: ask this rather than which manager it is."""
+        return _CAPABILITIES[self]
+
+
+_CAPABILITIES = {
+    ManagerKind.SYSTEMD: Capabilities(has_units=True, runs_children=False, asks_before_restarts=False),
+    ManagerKind.PROCESS: Capabilities(has_units=False, runs_children=True, asks_before_restarts=True),
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -291,6 +291,11 @@ def _text(text: str | Message, most: int = 300) -> str:
     return told(text, most) if isinstance(text, str) else shown(text, most)
 
 
-def against_advice(against: str | None) -> str:
+def against_advice(against: Message | None) -> str:
     """What a person who restarted a service by hand should know: why opsbot itself would not have."""
-    return f"\n⚠️ opsbot itself would not have: {told(against, 300)}" if against else ""
+    return f"\n⚠️ opsbot itself would not have: {shown(against)}" if against else ""
+
+
+def waits_text(value: str | Message, most: int = 300) -> str:
+    """What a service waits for."""
+    return shown(value, most) if isinstance(value, Message) else told(value, most)

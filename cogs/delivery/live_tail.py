@@ -21,6 +21,7 @@ from cogs.delivery.delivery_loop import DeliveryPace
 from cogs.delivery.rate_budget import WritePriority
 from opsbot.core.access import Actor
 from opsbot.engine import Engine
+from opsbot.messages import describe
 from opsbot.services.port import LogLine, ManagerError
 
 log = logging.getLogger(__name__)
@@ -101,7 +102,7 @@ class LiveTail:
                     self._changed.set()
             self.end("the log has ended")
         except ManagerError as error:
-            self.end(f"following the log failed: {escape(str(error))}")
+            self.end(f"following the log failed: {escape(describe(error))}")
         except Exception:
             # Boundary of this task: report it in the channel and log the traceback.
             log.exception("the live tail of %s failed", self.service)

@@ -24,6 +24,7 @@ from opsbot.core.access import Origin, itself
 from opsbot.core.globs import Glob, glob
 from opsbot.core.model import NotificationKind
 from opsbot.formatting import duration, size
+from opsbot.messages import describe
 from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.services.errands import ErrandError, Errands
 from opsbot.store import Store, audit, outbox
@@ -100,7 +101,9 @@ class CleanupRunner:
         except ErrandError as error:
             # Reported like any other problem: once, until it is over.
             result = CleanupResult(
-                problems={(str(each), Deletion.LOOK): CleanupProblem(_fixed(each), str(error), 1) for each in job.globs}
+                problems={
+                    (str(each), Deletion.LOOK): CleanupProblem(_fixed(each), describe(error), 1) for each in job.globs
+                }
             )
         if result.files:
             log.info(

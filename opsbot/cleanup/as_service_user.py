@@ -18,6 +18,8 @@ from typing import Any
 from opsbot.cleanup.file_cleaner import SECONDS_MOST, CleanupProblem, CleanupResult, Deletion, File
 from opsbot.config import Service
 from opsbot.core.globs import Glob
+from opsbot.core.manager_codes import ManagerCode
+from opsbot.core.message import message
 from opsbot.formatting import clip
 from opsbot.services.errands import ErrandError, Errands, Slot
 
@@ -60,12 +62,13 @@ async def clean_as_service_user(
         take=take,
     )
     if ended.late:
-        raise ErrandError(f"the cleanup of {service.name} timed out", retry=True)
+        raise ErrandError(message(ManagerCode.CLEANUP_TIMEOUT, service=service.name), retry=True)
     try:
         return decoded(bytes(said), {str(each) for each in patterns})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         last = said.decode(errors="replace").strip().rpartition("\n")[2]
-        raise ErrandError(f"the cleanup of {service.name} failed: {ended.refused or clip(last, _TEXT_MOST)}") from error
+        reason = ended.refused or clip(last, _TEXT_MOST)
+        raise ErrandError(message(ManagerCode.CLEANUP_FAILED, service=service.name, reason=reason)) from error
 
 
 def decoded_job(text: str) -> tuple[float, int, set[File], list[str]]:

@@ -4,12 +4,11 @@ The answers have the shapes of the control socket's, with `daemon` false. Health
 process lives is looked up now.
 """
 
-import asyncio
 import logging
 import os
 import socket
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from opsbot.cli.config_location import UsageError
-from opsbot.config import Config, ManagerKind, Service
 from opsbot.config_file import ConfigError, load
 from opsbot.control import endpoints, replies
 from opsbot.control.endpoints import Endpoint
@@ -35,21 +33,22 @@ from opsbot.control.shapes import (
     WindowsReply,
 )
 from opsbot.control.snapshot import recent
+from opsbot.core.exits import ExitCode
+from opsbot.core.message import Message
 from opsbot.core.model import Dependent
 from opsbot.core.subjects import is_host
 from opsbot.core.windows import maintenance
 from opsbot.engine.status import ServiceStatus, service_status
 from opsbot.host.figures import host_figures
 from opsbot.host.processes import ServiceMeter
+from opsbot.messages import describe
 from opsbot.redaction import Redactor
-from opsbot.services import run_record
-from opsbot.services.log_reader import read
-from opsbot.services.port import Activity, LogLine, LogQuery, ManagerError, ServiceState
-from opsbot.services.systemd import systemctl
+from opsbot.services.last_known import last_state, log_lines
+from opsbot.services.port import LogQuery, ManagerError
 from opsbot.store import StoreError, audit, boards, incident_repository, ledger, open_readonly
 
 if TYPE_CHECKING:
-    from opsbot.services.journal import Journal
+    from opsbot.config import Config
 
 
 T = TypeVar("T")
@@ -118,37 +117,10 @@ class LastKnown:
             raise UsageError(f"there is no service {service[:64]!r}. There are: {', '.join(names)}.")
         return names if service is None else [service]
 
-    def _state(self, service: str) -> tuple[ServiceState, str]:
-        """As systemd or the supervisor's record has it, and why that cannot be read, "" where it can."""
-        configured = self.config.services[service]
-        if configured.manager is ManagerKind.SYSTEMD:
-            try:
-                remembered = self.config.state.directory / "units.json"
-                return systemctl.look(configured, self.config.systemd.scope, remembered), ""
-            except ManagerError as error:
-                return systemctl.unknown(error), str(error)
-        record = run_record.load(self.config.state.services / service)
-        if record is None:
-            return ServiceState(Activity.STOPPED), ""
-        process = record.main()
-        if process is not None:
-            activity = Activity.RUNNING
-        elif record.gave_up:
-            activity = Activity.FAILED
-        else:
-            activity = Activity.FAILED if record.wanted else Activity.STOPPED
-        state = ServiceState(
-            activity,
-            pid=process.pid if process else None,
-            started_at=record.began,
-            restarts=record.restarts,
-            exit=record.exit,
-            stopped_by_hand=record.by_hand,
-        )
-        return state, ""
-
     def _status(self, db: sqlite3.Connection, service: str) -> ServiceStatus:
-        (state, error), now = self._state(service), datetime.now(UTC)
+        state, now = last_state(self.config, self.config.services[service]), datetime.now(UTC)
+        unavailable = state.exit if state.exit is not None and state.exit.code == ExitCode.STATE_UNAVAILABLE else None
+        error = unavailable.params["error"] if unavailable is not None else ""
         configured, stored = self.config.services[service], incident_repository.healths(db, service)
         found, listed = boards.kept(db, service, now), incident_repository.open_incidents(db)
         status = service_status(
@@ -158,7 +130,7 @@ class LastKnown:
             listed,
             {check: health for (_, check), health in stored.items()},
             now,
-            manager_error=error,
+            manager_error=error if isinstance(error, Message) else "",
             because_of=next(
                 (root for root, one in listed.items() if any(_ill(each, service) for each in one.dependents)), ""
             ),
@@ -210,17 +182,12 @@ class LastKnown:
     def logs(self, service: str, *query: Any) -> Logs:
         """Lines a service wrote, from the supervisor's own files or the journal."""
         self._names(service)
-        lines, redact = self._lines(self.config.services[service], LogQuery(*query)), self._redactor()
+        try:
+            lines = log_lines(self.config, self.config.services[service], LogQuery(*query))
+        except (ManagerError, OSError) as error:
+            raise UsageError(describe(error)) from error
+        redact = self._redactor()
         return Logs(service, [replace(line, text=redact(line.text)) for line in lines])
-
-    def _lines(self, service: Service, query: LogQuery) -> list[LogLine]:
-        if service.manager is ManagerKind.SYSTEMD:
-            from opsbot.services.journal import Journal  # noqa: PLC0415 - not every host has one
-
-            return asyncio.run(_of_units(Journal(self.config.systemd.scope), service.units, query))
-        folder = self.config.state.services / service.name
-        record = run_record.load(folder)
-        return read(folder / "log", query, record.run if record else None)
 
     def _redactor(self) -> Redactor:
         from opsbot.daemon.wiring import known_secrets  # noqa: PLC0415 - brings the whole daemon, for this alone
@@ -234,9 +201,9 @@ class LastKnown:
         from opsbot.cli.offline_why import why  # noqa: PLC0415 - brings the watcher, for this alone
 
         self._names(service)
-        lines = partial(self._lines, self.config.services[service])
+        lines = partial(log_lines, self.config, self.config.services[service])
         with self._store() as db:
-            return why(db, service, self._state(service)[0], lines, self._redactor())
+            return why(db, service, last_state(self.config, self.config.services[service]), lines, self._redactor())
 
     def windows(self) -> WindowsReply:
         """The maintenance windows: the configuration alone tells."""
@@ -261,9 +228,3 @@ class LastKnown:
 
 def _ill(one: Dependent, service: str) -> bool:
     return one.service == service and one.well_at is None
-
-
-async def _of_units(journal: "Journal", units: Sequence[str], query: LogQuery) -> list[LogLine]:
-    """Their lines; the run meant by `this_run` is that of the last line each has."""
-    latest = [await journal.lines([unit], LogQuery(lines=1)) for unit in units] if query.this_run else []
-    return await journal.lines(units, query, [line.run for lines in latest for line in lines if line.run])

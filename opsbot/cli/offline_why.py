@@ -8,6 +8,8 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from opsbot.control import replies
 from opsbot.control.shapes import WhyReply
+from opsbot.core.manager_codes import ManagerCode
+from opsbot.core.message import message
 from opsbot.core.root_cause import find_root_cause
 from opsbot.monitoring.root_cause import facts
 from opsbot.services.port import LogLine, LogQuery, ManagerError, ServiceState
@@ -43,7 +45,7 @@ class _Looked:
         try:
             return self.lines(query)
         except OSError as error:
-            raise ManagerError(f"the log of {service} cannot be read: {error}") from error
+            raise ManagerError(message(ManagerCode.LOG_UNREADABLE, service=service, reason=str(error))) from error
 
 
 def _at_once(work: Coroutine[Any, Any, T]) -> T:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from opsbot.cli import FAILED, FINE, USAGE
 from opsbot.cli.config_location import UsageError, config_path
 from opsbot.cli.terminal import plain, to_stderr
+from opsbot.messages.logs import RenderingFilter
 
 _STARTING = ("opsbot.config_file", "opsbot.cli.parser", "argparse", "gettext", "difflib")
 """Packages that the daemon needs only during startup."""
@@ -128,6 +129,8 @@ def _log_to_stderr(level: int) -> None:
         else "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
     )
     logging.basicConfig(level=level, format=form, stream=sys.stderr)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(RenderingFilter())
     # Suppress messages about jobs and voice libraries at every start.
     for quiet in ("apscheduler", "discord.client", "git"):
         logging.getLogger(quiet).setLevel(max(level, logging.ERROR if quiet == "discord.client" else logging.WARNING))

@@ -34,7 +34,7 @@ def check_reply(name: str, health: "CheckHealth") -> shapes.CheckReply:
     if last is None:
         return like(shapes.CheckReply, health, name=name, ok=None, seen="", at=None, took=None)
     ok = last.ok if last.known else None
-    return like(shapes.CheckReply, health, name=name, ok=ok, seen=last.seen, at=last.at, took=last.took)
+    return like(shapes.CheckReply, health, name=name, ok=ok, seen=render(last.seen), at=last.at, took=last.took)
 
 
 def statement_reply(value: "Message") -> shapes.StatementReply:

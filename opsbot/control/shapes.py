@@ -21,6 +21,7 @@ from opsbot.core.status import HealthState, StoppedBy
 from opsbot.core.windows import Maintenance, Span
 from opsbot.formatting import plain_times
 from opsbot.host.figures import HostFigures
+from opsbot.messages import render
 from opsbot.services.port import LogLine, ServiceState
 
 
@@ -350,7 +351,9 @@ _codec = Codec(
         ),
         HostReply: _form(inlined="figures"),
         Incident: _form(inlined="evidence flaps", hidden="revision"),
-        ServiceState: _form(hidden="run release revivable parts groups"),
+        ServiceState: _form(
+            hidden="exit run release revivable parts groups", added={"exit": lambda state: render(state.exit)}
+        ),
         Snapshot: _form(added={"healthy": attrgetter("healthy")}),
         SourceState: _form(hidden="told"),
         Span: _form(inlined="window"),

@@ -9,6 +9,7 @@ from contextlib import suppress
 from aiohttp import web
 
 from opsbot.control.shapes import encode
+from opsbot.messages import describe
 from opsbot.services.port import ManagerError
 
 log = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ async def _pump(items: AsyncIterator[object], queue: "asyncio.Queue[object]") ->
         async for item in items:
             await queue.put(item)
     except ManagerError as error:
-        await queue.put({"why": "not-ready", "text": str(error)})
+        await queue.put({"why": "not-ready", "text": describe(error)})
     except Exception:
         # The edge: the reader is told, the log has the traceback.
         log.exception("a stream on the control socket broke")

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Annotated
 
 from opsbot.core.keys import Key
+from opsbot.core.message import Message, MessageCode
 
 
 class Verdict(StrEnum):
@@ -23,15 +24,102 @@ class Verdict(StrEnum):
     DOWN = "down"
 
 
+class ProbeCode(MessageCode):
+    """What one look at a service can see. How long it took is in the result, so that equal results are equal."""
+
+    ONLINE = "probe.online"
+    """status: as Discord names it ("online", "idle", "dnd")."""
+    OFFLINE = "probe.offline"
+    PRESENCE_UNAVAILABLE = "probe.presence-unavailable"
+    """why: opsbot's own connection cannot tell (a message, or what Discord said)."""
+    NO_DISCORD = "probe.no-discord"
+    DISCORD_LOST = "probe.discord-lost"
+
+    PROCESS_RUNNING = "probe.process-running"
+    """pid"""
+    PROCESS_GONE = "probe.process-gone"
+    """pid"""
+    PROCESS_ZOMBIE = "probe.process-zombie"
+    """pid"""
+    PROCESS_FROZEN = "probe.process-frozen"
+    """pid: by SIGSTOP."""
+    MEMORY_USED = "probe.memory-used"
+    """pids, used (bytes)"""
+    MEMORY_ABOVE_LIMIT = "probe.memory-above-limit"
+    """pids, used and limit (bytes)"""
+
+    ACTIVITY = "probe.activity"
+    """activity: what the manager says of the service, a value of `Activity`."""
+    ACTIVITY_AFTER_EXIT = "probe.activity-after-exit"
+    """activity; exit: how the last run ended, a message."""
+    OF_UNIT = "probe.of-unit"
+    """unit; seen: what was seen of it, a message."""
+    UNITS = "probe.units"
+    """seen: what was seen of each, a tuple of messages."""
+
+    PORT_OPEN = "probe.port-open"
+    """port: somebody listens on it."""
+    PORT_ACCEPTS = "probe.port-accepts"
+    """port: a connection to it was made."""
+    PORT_CLOSED = "probe.port-closed"
+    """port"""
+    PORT_BACKLOG_FULL = "probe.port-backlog-full"
+    """port; waiting: connections that the service has not accepted."""
+    PORT_FROZEN = "probe.port-frozen"
+    """port, pid: the kernel takes connections for a process that is frozen by SIGSTOP."""
+
+    CONNECTION_REFUSED = "probe.connection-refused"
+    CONNECTION_RESET = "probe.connection-reset"
+    CONNECTION_CLOSED = "probe.connection-closed"
+    CONNECTION_FAILED = "probe.connection-failed"
+    """reason: what the operating system said."""
+    DNS_FAILED = "probe.dns-failed"
+    """host, reason"""
+    CERTIFICATE_REJECTED = "probe.certificate-rejected"
+    """reason"""
+    TLS_FAILED = "probe.tls-failed"
+    """reason"""
+    NO_ANSWER = "probe.no-answer"
+    """within: a timedelta."""
+    NO_ANSWER_FROM = "probe.no-answer-from"
+    """address, within"""
+
+    HTTP_STATUS = "probe.http-status"
+    """status: one that is expected."""
+    HTTP_UNEXPECTED_STATUS = "probe.http-unexpected-status"
+    """status; expected: ranges as configured ("200-399")."""
+    HTTP_HEADER_MISSING = "probe.http-header-missing"
+    """status, header"""
+    HTTP_HEADER_DIFFERS = "probe.http-header-differs"
+    """status, header, value, pattern"""
+    HTTP_BODY_LACKS = "probe.http-body-lacks"
+    """status, pattern"""
+    HTTP_INVALID = "probe.http-invalid"
+    HTTP_BROKEN = "probe.http-broken"
+    HTTP_HEAD_TOO_LONG = "probe.http-head-too-long"
+    HTTP_CUT_OFF = "probe.http-cut-off"
+
+    COMMAND_EXITED = "probe.command-exited"
+    """exit: a message."""
+    COMMAND_PRINTED = "probe.command-printed"
+    """exit; last: the last line that the command wrote."""
+    COMMAND_TIMED_OUT = "probe.command-timed-out"
+    """within"""
+    COMMAND_NOT_STARTED = "probe.command-not-started"
+    """command, directory, reason"""
+    COMMAND_REFUSED = "probe.command-refused"
+    """reason: what the runner said as the service's user."""
+
+    CHECK_FAILED_ITSELF = "probe.check-failed-itself"
+    """error: a fault of opsbot, or of the check's configuration."""
+
+
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """What one look saw.
-
-    `seen` says it in words for people ("answered 500", "no answer in 3 s"), and may hold untrusted text.
-    """
+    """What one look saw. The strings in `seen` may be untrusted text."""
 
     ok: bool
-    seen: str
+    seen: Message
     at: datetime
     took: float = 0.0
     """Seconds."""

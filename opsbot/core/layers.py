@@ -3,8 +3,10 @@
 A port that refuses makes every HTTP check on it fail; that is one trouble, and the port names it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+from opsbot.core.message import Message
 
 ORDER = ("unit", "process", "tcp", "http", "command")
 """Kinds of checks from the root up; a kind that is not named here stands above them all."""
@@ -17,7 +19,7 @@ class FailingCheck:
     name: str
     kind: str
     unit: str
-    seen: str
+    seen: Message
 
 
 def depth(kind: str) -> int:
@@ -39,9 +41,9 @@ def untangle(failing: Sequence[FailingCheck]) -> tuple[tuple[FailingCheck, ...],
 _CHECK = "check "
 
 
-def cause_of(failing: FailingCheck) -> str:
+def cause_of(failing: FailingCheck, show: Callable[[Message], str]) -> str:
     """A failing check as the cause of an incident."""
-    return f"{_CHECK}{failing.name}: {failing.seen}"
+    return f"{_CHECK}{failing.name}: {show(failing.seen)}"
 
 
 def is_checks(cause: str) -> bool:

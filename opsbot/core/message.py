@@ -4,7 +4,7 @@ The store, the wire and every decision hold messages; text is rendered from them
 (`opsbot.messages`). A message is compared by its code and parameters, never by its text.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -52,6 +52,33 @@ def message(code: MessageCode, /, **params: Param) -> Message:
 def plain(text: str) -> Message:
     """A sentence that exists only as text: what an earlier version stored, or another program wrote."""
     return Message(GeneralCode.TEXT, {"text": text})
+
+
+class MessageError(Exception):
+    """An error that is described by a message. Its `str` is for tracebacks; front ends and logs render `message`."""
+
+    def __init__(self, message: Message) -> None:
+        """Keep the message."""
+        super().__init__(message)
+        self.message = message
+
+    def __str__(self) -> str:
+        """The code and its parameters."""
+        return f"{self.message.code} {dict(self.message.params)}" if self.message.params else self.message.code
+
+
+def redacted(value: Message, redact: Callable[[str], str]) -> Message:
+    """The message with `redact` applied to each string in it; the same object where that changes nothing."""
+    changed = {name: clean for name, each in value.params.items() if (clean := _redacted(each, redact)) != each}
+    return Message(value.code, {**value.params, **changed}) if changed else value
+
+
+def _redacted(value: Param, redact: Callable[[str], str]) -> Param:
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, Message):
+        return redacted(value, redact)
+    return tuple(_redacted(each, redact) for each in value) if isinstance(value, tuple) else value
 
 
 def encode(value: Message) -> dict[str, Any]:

@@ -13,7 +13,9 @@ from heapq import merge
 from itertools import islice
 from typing import Annotated
 
+from opsbot.core.inhibitors import InhibitorCode
 from opsbot.core.keys import DAY, HOUR, MINUTE, Key, ServiceName
+from opsbot.core.message import Message, message
 
 CalendarDay = date
 """`date` under a name that the field of that name does not hide."""
@@ -159,34 +161,25 @@ def until(windows: Iterable[Window], now: datetime, latest: datetime) -> list[Sp
     return found
 
 
-def _clock(at: datetime) -> str:
-    """A time as Discord shows it to each reader by their own clock; elsewhere `opsbot.formatting.plain_times` does."""
-    return f"<t:{at.timestamp():.0f}:f>"
-
-
-def named(span: Span) -> str:
-    """An open window in words, with its end."""
-    return f"the window {span.window.name} lasts until {_clock(span.end)}"
-
-
-def keeps_deploys(windows: Iterable[Window], service: str, now: datetime) -> str | None:
-    """Why an automatic deploy of the service waits, in words; None where it may begin."""
+def keeps_deploys(windows: Iterable[Window], service: str, now: datetime) -> Message | None:
+    """Why an automatic deploy of the service waits; None where it may begin."""
     ours = [window for window in windows if window.covers(service)]
     for span in active(ours, now):
         if span.window.deploys is WindowDeploys.HOLD:
-            return f"automatic deploys wait: {named(span)}"
+            return message(InhibitorCode.WINDOW_HOLDS_DEPLOYS, window=span.window.name, until=span.end)
     only = [window for window in ours if window.deploys is WindowDeploys.ONLY]
     if not only or active(only, now):
         return None
     following = coming(only, now, 1)
     if not following:
-        names = ", ".join(window.name for window in only)
-        return f"automatic deploys are for the window {names} only, which does not come again"
-    name, begins = following[0].window.name, _clock(following[0].begin)
-    return f"automatic deploys wait for the window {name}, which begins {begins}"
+        return message(InhibitorCode.NO_WINDOW_FOR_DEPLOYS, windows=tuple(window.name for window in only))
+    name, begins = following[0].window.name, following[0].begin
+    return message(InhibitorCode.DEPLOYS_IN_WINDOW_ONLY, window=name, begins=begins)
 
 
-def keeps_recovery(windows: Iterable[Window], service: str, now: datetime) -> str | None:
-    """Why recovery leaves the service alone, in words; None where it may act."""
+def keeps_recovery(windows: Iterable[Window], service: str, now: datetime) -> Message | None:
+    """Why recovery leaves the service alone; None where it may act."""
     ours = [window for window in windows if window.covers(service) and not window.recovery]
-    return next((named(span) for span in active(ours, now)), None)
+    return next(
+        (message(InhibitorCode.WINDOW, window=span.window.name, until=span.end) for span in active(ours, now)), None
+    )

@@ -15,12 +15,13 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from opsbot.config import Config, ManagerKind, Scope, SecretMissingError, Service
+from opsbot.config import Config, Scope, SecretMissingError, Service
 from opsbot.core.access import Action, Actor
 from opsbot.core.keys import Reload, values_by_reload
 from opsbot.deploy.deployer import Deployer
 from opsbot.engine import Engine
 from opsbot.formatting import clip
+from opsbot.messages import describe
 from opsbot.runtime.memory import unload
 from opsbot.runtime.sd_notify import READY, notify, reloading
 from opsbot.runtime.signals import ReloadRequests
@@ -101,9 +102,9 @@ def consequences(old: Config, new: Config) -> list[str]:
     """Return what the new configuration does not change by a reload alone."""
     notes = []
     for name, service in old.services.items():
-        if service.manager is not ManagerKind.PROCESS:
+        if not service.manager.capabilities.runs_children:
             continue
-        if name not in new.services or new.services[name].manager is not ManagerKind.PROCESS:
+        if name not in new.services or not new.services[name].manager.capabilities.runs_children:
             notes.append(f"{name} is no longer supervised; its running process keeps running")
         elif _started_with(service) != _started_with(new.services[name]):
             notes.append(f"{name} keeps running with its old settings; restart it to apply the new ones")
@@ -237,7 +238,7 @@ class Reloader:
         back = await self._reload_requests.unless_stopped(self._open(old))
         if back is None:
             return None
-        why = self._redact(str(error) or type(error).__name__)
+        why = self._redact(describe(error) or type(error).__name__)
         text = "The new configuration could not be started; the old one is in force again."
         await _record(back, asked, f"refused: {why}")
         await _post(back, text, level="error", lines=bounded([why]))

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from opsbot.config import Config, ManagerKind
+from opsbot.config import Config
 from opsbot.engine import Engine
 from opsbot.formatting import clip
 from opsbot.runtime.memory import unload
@@ -27,7 +27,7 @@ def units_of(config: Config) -> dict[str, str]:
     return {
         unit: str(service.source.directory) if service.source is not None else ""
         for service in config.services.values()
-        if service.manager is ManagerKind.SYSTEMD
+        if service.manager.capabilities.has_units
         for unit in service.units
     }
 

@@ -4,7 +4,7 @@ store ─┬───────────────┬──────�
 feed ──┤               │           │         │
 managers ─ prober ─ verifier ─ Deployer ─ ServiceMonitor ─ Engine
 errands ──────┴───────────────────┼──── Poller ──────┘
-                           inhibitors ←── DiscordBots (if a service is a Discord bot)
+                               inhibitors ←── DiscordBots (where a service is a Discord bot)
 """
 
 import asyncio
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from opsbot.config import CheckKind, Config, ManagerKind, Secret, SecretMissingError
 from opsbot.core.deployment import Hold
+from opsbot.core.inhibitors import Inhibitors, first_reason
 from opsbot.deploy.deployer import Deployer
 from opsbot.deploy.verify import Verifier
 from opsbot.engine import Engine, Measurements
@@ -31,7 +32,6 @@ from opsbot.monitoring.host_monitor import FailedUnits, HostMonitor
 from opsbot.monitoring.leak_monitor import LeakMonitor
 from opsbot.monitoring.maintenance_windows import MaintenanceWindows
 from opsbot.monitoring.reminders import ReminderScheduler
-from opsbot.monitoring.vetoes import Vetoes, first
 from opsbot.probes import Prober
 from opsbot.redaction import Redactor, is_secret_name, parts_of_url
 from opsbot.runtime.change_notifier import ChangeNotifier
@@ -80,8 +80,8 @@ def now() -> datetime:
 _Hands = tuple[dict[str, ServiceManager], Errands | None, Callable[[], bool] | None]
 
 
-def _managers(config: Config, clock: Callable[[], datetime]) -> _Hands:
-    """Return the managers by service, the job runner, and `Parts.connected`."""
+def _managers(config: Config, clock: Callable[[], datetime], inhibitors: Inhibitors) -> _Hands:
+    """Who keeps each service running, who runs what is deployed as the services' own users, and `Parts.connected`."""
     units = {name: service for name, service in config.services.items() if service.manager is ManagerKind.SYSTEMD}
     own = {name: service for name, service in config.services.items() if service.manager is ManagerKind.PROCESS}
     managers: dict[str, ServiceManager] = {}
@@ -89,7 +89,8 @@ def _managers(config: Config, clock: Callable[[], datetime]) -> _Hands:
     if own:
         from opsbot.services.supervisor import Supervisor  # noqa: PLC0415
 
-        managers |= dict.fromkeys(own, Supervisor(own, config.state.services, clock))
+        supervisor = Supervisor(own, config.state.services, clock, inhibitor=partial(first_reason, inhibitors.starts))
+        managers |= dict.fromkeys(own, supervisor)
     if not units:
         return managers, None, None
     from opsbot.services.systemd.bus import SystemdBus  # noqa: PLC0415
@@ -135,17 +136,6 @@ def _discord_bots(
     from opsbot.monitoring.discord_bots import DiscordBots, bots, presence_cache_of  # noqa: PLC0415
 
     return DiscordBots(bots(config), store, feed, managers, clock, presence_cache_of(config, clock))
-
-
-def _ask_before_starts(config: Config, managers: dict[str, ServiceManager], vetoes: Vetoes) -> None:
-    """Make opsbot's supervisor consult the inhibitors before it restarts a process."""
-    if not vetoes.starts or not any(each.manager is ManagerKind.PROCESS for each in config.services.values()):
-        return
-    from opsbot.services.supervisor import Supervisor  # noqa: PLC0415 - loaded already, where it is needed
-
-    for manager in managers.values():
-        if isinstance(manager, Supervisor):
-            manager.held = partial(first, vetoes.starts)
 
 
 def known_secrets(config: Config) -> Iterator[str]:
@@ -223,10 +213,11 @@ async def open_engine(
     """
     redact, meter = redact or Redactor(), meter or ServiceMeter()
     redact.learn(await asyncio.to_thread(lambda: list(known_secrets(config))))
-    managers, errands, connected = _managers(config, clock)
+    vetoes = Inhibitors()
+    managers, errands, connected = _managers(config, clock, vetoes)
     async with Store(config.state.database) as store, AsyncExitStack() as closing:
         feed = ChangeNotifier()
-        discord_bots, vetoes = _discord_bots(config, store, feed, managers, clock), Vetoes()
+        discord_bots = _discord_bots(config, store, feed, managers, clock)
         presence_cache = discord_bots.presence_cache if discord_bots is not None else None
         prober = Prober(
             clock=clock, errands=errands, presence=presence_cache.look if presence_cache is not None else None
@@ -244,7 +235,6 @@ async def open_engine(
         if discord_bots is not None:
             discord_bots.join(watcher, vetoes)
             await discord_bots.outage_detector.open()
-        _ask_before_starts(config, managers, vetoes)
         poller = Poller(config, store, feed, deployer, clock, vetoes=vetoes)
         # Registered for closing before opening, so that a failed open leaves nothing behind that blocks a retry.
         for manager in set(managers.values()):

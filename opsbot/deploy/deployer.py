@@ -23,6 +23,7 @@ from opsbot.core.deployment import (
     decide,
     replaces,
 )
+from opsbot.core.inhibitors import Inhibitors, first_reason
 from opsbot.deploy.asking import gather, named
 from opsbot.deploy.course import Course
 from opsbot.deploy.interrupted import end_left_behind, end_unknown, goes_on
@@ -32,8 +33,8 @@ from opsbot.deploy.releases import MARGIN
 from opsbot.deploy.under_way import UnderWay
 from opsbot.deploy.upkeep import put_right
 from opsbot.deploy.verify import Verifier
-from opsbot.deploy.vetoes import Vetoes, first
 from opsbot.deploy.waiting import GivenUp, Successor, Waits
+from opsbot.messages import render
 from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.services.errands import Errands
 from opsbot.services.port import ServiceManager
@@ -62,7 +63,7 @@ class Deployer:
         again: float = 10.0,
         redact: Callable[[str], str] = str,
         errands: Errands | None = None,
-        vetoes: Vetoes | None = None,
+        vetoes: Inhibitors | None = None,
     ) -> None:
         """`managers` by service name; `margin`: bytes that stay free beside one more release.
 
@@ -72,7 +73,7 @@ class Deployer:
         """
         self.verifier = verifier
         self._errands = errands
-        self._vetoes = vetoes or Vetoes()
+        self._vetoes = vetoes or Inhibitors()
         self._waits = Waits(self._vetoes, lambda: self._paused)
         self._under_way = UnderWay(store, feed, self._waits, self._course, again)
         self._redact = redact
@@ -102,8 +103,8 @@ class Deployer:
         verdict = decide(request, facts)
         if isinstance(verdict, Refused):
             return verdict
-        if request.actor.automatic and (words := await first(self._vetoes.deploys, request.service)):
-            return Refused(RefusalReason.NOT_NOW, words)
+        if request.actor.automatic and (why := await first_reason(self._vetoes.deploys, request.service)):
+            return Refused(RefusalReason.NOT_NOW, render(why))
         # A caller that is cancelled in between must not leave a claim behind that nobody works on.
         if waiting is not None and place is not None:
             target = verdict.release if request.kind is DeploymentKind.ROLLBACK else facts.commit

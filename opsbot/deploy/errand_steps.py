@@ -8,6 +8,7 @@ from pathlib import Path
 
 from opsbot.config import Service
 from opsbot.deploy.steps import OUTPUT_MOST, ChildSteps, Output, StepResult, Steps, environment, judged, open_output
+from opsbot.messages import describe
 from opsbot.services.errands import Ended, ErrandError, Errands, Slot
 
 _OPSBOTS_OWN = {"HOME", "USER", "LOGNAME", "TMPDIR", "XDG_CACHE_HOME"}
@@ -44,7 +45,7 @@ class ErrandSteps:
             )
         except ErrandError as error:
             # Not the commit's fault: it would go otherwise once this is mended.
-            return StepResult(ok=False, text=str(error))
+            return StepResult(ok=False, text=describe(error))
         finally:
             await asyncio.to_thread(file.close)
         return _result(ended, out, timeout)

@@ -7,12 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from opsbot.config import ManagerKind, Service, Source, Strategy
+from opsbot.config import Service, Source, Strategy
 from opsbot.core.deployment import Deployment, DeploymentFacts, DeploymentKind, Hold, Release
+from opsbot.core.exits import ExitCode
+from opsbot.core.message import message
 from opsbot.deploy.course import Course, SetbackError
 from opsbot.deploy.prepare import Preparation
 from opsbot.deploy.releases import ReleaseError, Releases
 from opsbot.deploy.verify import Verifier
+from opsbot.messages import describe
 from opsbot.services.port import Activity, LogQuery, ManagerError, ServiceManager, ServiceState, spoken
 from opsbot.source.remote import RemoteError
 from opsbot.source.repo import Repository
@@ -113,7 +116,7 @@ class Place:
             after = (await self.manager.restart(self.name, part or None)).of(part)
         except ManagerError as error:
             tail = await self.last_words()
-            raise SetbackError(f"it did not start: {error}", tail=tail, innocent=error.barred) from error
+            raise SetbackError(f"it did not start: {describe(error)}", tail=tail, innocent=error.barred) from error
         if before.run and after.run == before.run:
             raise SetbackError(f"{part or 'it'} was not started anew: what ran before still runs")
         return after
@@ -128,14 +131,14 @@ class Place:
             await self.manager.stop(self.name)
             await asyncio.to_thread(self.releases.take_away)
         except (ManagerError, ReleaseError) as error:
-            raise SetbackError(f"it could not be stopped: {error}") from error
+            raise SetbackError(f"it could not be stopped: {describe(error)}") from error
 
     async def state(self) -> ServiceState:
         """How the service stands."""
         try:
             return await self.manager.state(self.name)
         except ManagerError as error:
-            return ServiceState(Activity.FAILED, exit=str(error))
+            return ServiceState(Activity.FAILED, exit=message(ExitCode.STATE_UNAVAILABLE, error=error.message))
 
     async def runs(self, state: ServiceState, release: str) -> bool:
         """Whether that is a process started in this release, which `current` points to as well."""
@@ -177,7 +180,7 @@ class Place:
 
     def _unproven(self, state: ServiceState) -> list[str]:
         """What is to be said where nobody can tell which release a unit runs."""
-        if self.service.manager is not ManagerKind.SYSTEMD or self.source.strategy is not Strategy.RELEASES:
+        if not self.service.manager.capabilities.has_units or self.source.strategy is not Strategy.RELEASES:
             return []
         return [
             f"which release {unit} runs is not proven: its process does not work in {self.releases.folder}, as it "

@@ -24,6 +24,7 @@ from opsbot.deploy.releases import About, ReleaseError, Releases
 from opsbot.deploy.reuse import TAKEN_OVER, Reuse, changed_names, digest, some
 from opsbot.deploy.steps import StepResult, Steps
 from opsbot.deploy.two_owners import OPEN_UMASK
+from opsbot.messages import describe
 from opsbot.services.errands import ErrandError
 from opsbot.source.remote import RemoteError
 from opsbot.source.repo import DamagedError, Exported, Repository, UnsupportedTreeError
@@ -136,7 +137,7 @@ class Preparation:
             about = About(done, tuple(sorted(changed)), tuple(sorted(added)))
             await asyncio.to_thread(self._releases.complete, name, about)
         except (ReleaseError, RemoteError) as error:
-            raise SetbackError(str(error)) from error
+            raise SetbackError(describe(error)) from error
 
     async def _let_in(self, name: str) -> Steps:
         steps = await self.runner()
@@ -144,7 +145,7 @@ class Preparation:
             if steps.abroad:
                 await asyncio.to_thread(self._releases.let_in, name)
         except ReleaseError as error:
-            raise SetbackError(str(error)) from error
+            raise SetbackError(describe(error)) from error
         return steps
 
     async def runner(self) -> Steps:
@@ -156,7 +157,7 @@ class Preparation:
         try:
             return await self._steps()
         except ErrandError as error:
-            raise SetbackError(str(error)) from error
+            raise SetbackError(describe(error)) from error
 
     async def _step(
         self,
@@ -261,7 +262,7 @@ class Preparation:
 
 
 def _setback(error: Exception) -> SetbackError:
-    return SetbackError(str(error), lasting=isinstance(error, UnsupportedTreeError))
+    return SetbackError(describe(error), lasting=isinstance(error, UnsupportedTreeError))
 
 
 def shown(step: InstallStep) -> str:

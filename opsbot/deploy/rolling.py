@@ -11,9 +11,12 @@ from datetime import timedelta
 
 from opsbot.config import Service, Strategy
 from opsbot.core.deployment import DeploymentStep
+from opsbot.core.manager_codes import ManagerCode
+from opsbot.core.message import message
 from opsbot.deploy.course import Course, SetbackError
 from opsbot.deploy.place import Place
 from opsbot.deploy.verify import Verifier
+from opsbot.messages import render
 from opsbot.services.port import Activity, ManagerError, ServiceManager, ServiceState
 
 SETTLE = timedelta(seconds=2)
@@ -89,9 +92,8 @@ async def restart_in_turn(manager: ServiceManager, verifier: Verifier, service: 
             service, begun, None, soak=min(SETTLE, service.soak), within=service.verify_timeout, part=part
         )
         if not judged.ok:
-            left = ", ".join(parts[number:])
-            rest = f"; not restarted: {left}" if left else ""
-            raise ManagerError(f"{part} is not well after its restart ({judged.text}){rest}")
+            left = tuple(parts[number:])
+            raise ManagerError(message(ManagerCode.UNIT_FAILED_CHECKS, unit=part, why=judged.text, left=left))
     return await manager.state(service.name)
 
 
@@ -148,7 +150,7 @@ def _still(begun: Mapping[str, ServiceState], state: ServiceState) -> None:
     for part, before in begun.items():
         now = state.of(part)
         if now.run != before.run or now.activity is not Activity.RUNNING:
-            how = f" ({now.exit})" if now.exit else ""
+            how = f" ({render(now.exit)})" if now.exit else ""
             what = "was stopped by hand" if now.stopped_by_hand else f"did not stay alive in the new release{how}"
             raise SetbackError(f"{part} {what}", lasting=not now.stopped_by_hand)
 

@@ -14,9 +14,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
-from opsbot.config import Check, ManagerKind, Service
+from opsbot.config import Check, Service
+from opsbot.core.exits import ExitCode
 from opsbot.core.health import ProbeResult
+from opsbot.core.message import message
 from opsbot.formatting import duration
+from opsbot.messages import render
 from opsbot.services.port import Activity, ManagerError, ServiceEvent, ServiceManager, ServiceState
 
 BEAT = 0.25
@@ -69,7 +72,7 @@ class _Trial:
 
     def take(self, check: Check, result: ProbeResult) -> str | None:
         """One more result; why that ends the trial, or None."""
-        self.seen[check.name] = result.seen
+        self.seen[check.name] = render(result.seen)
         (self.unasked.discard if result.known else self.unasked.add)(check.name)
         # What cannot be asked (Discord is away, an intent is not granted) must not condemn a release.
         if result.ok or not result.known:
@@ -79,7 +82,7 @@ class _Trial:
         failures = self.failures[check.name] = self.failures.get(check.name, 0) + 1
         if check.name in self.passed and failures >= check.policy.fall:
             times = "once" if failures == 1 else f"{failures} times in a row"
-            return f"{check.name} passed at first, then failed {times}: {result.seen}"
+            return f"{check.name} passed at first, then failed {times}: {render(result.seen)}"
         return None
 
     @property
@@ -152,7 +155,7 @@ class Verifier:
         try:
             return await self._managers[service.name].state(service.name)
         except ManagerError as error:
-            return ServiceState(Activity.STARTING, exit=str(error))
+            return ServiceState(Activity.STARTING, exit=message(ExitCode.STATE_UNAVAILABLE, error=error.message))
 
     async def _attend(
         self,
@@ -254,7 +257,7 @@ class Verifier:
         if now.activity is Activity.RUNNING and now.restarts <= started.restarts:
             trial.disturbed = True
             return f"{who} does not run what was started any more: somebody else restarted it{lived}"
-        how = f" ({now.exit})" if now.exit else ""
+        how = f" ({render(now.exit)})" if now.exit else ""
         return f"{who} died{lived}{how}"
 
 
@@ -267,7 +270,7 @@ def _views(state: ServiceState, part: str) -> tuple[tuple[str, ServiceState], ..
 
 def _other_release(name: str, runs: Path, real: Path, service: Service) -> str:
     text = f"{name or 'it'} runs {runs.name} and not {real.name}"
-    if service.manager is not ManagerKind.SYSTEMD or service.root is None:
+    if not service.manager.capabilities.has_units or service.root is None:
         return text
     return f"{text}: WorkingDirectory= of {name or service.unit} has to go through {service.root}"
 

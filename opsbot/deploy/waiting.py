@@ -17,8 +17,9 @@ from datetime import datetime
 
 from opsbot.core.access import Origin
 from opsbot.core.deployment import Deployment, Phase, Refused
+from opsbot.core.inhibitors import Inhibitors, first_reason
 from opsbot.deploy.course import Course, Doing
-from opsbot.deploy.vetoes import Vetoes, first
+from opsbot.messages import render
 from opsbot.store import ledger
 
 BEAT = 1.0
@@ -90,7 +91,7 @@ class Waits:
 
     def __init__(
         self,
-        vetoes: Vetoes,
+        vetoes: Inhibitors,
         paused: Callable[[], str],
         beat: float = BEAT,
     ) -> None:
@@ -108,7 +109,9 @@ class Waits:
     async def against(self, value: Deployment) -> bool:
         """Whether one that is ready has to wait."""
         # Where recovery returns to another release, what runs is broken: there is nothing to spare.
-        return value.actor.origin is not Origin.RECOVERY and bool(await first(self._vetoes.swings, value.service))
+        if value.actor.origin is Origin.RECOVERY:
+            return False
+        return await first_reason(self._vetoes.swings, value.service) is not None
 
     async def quiet(self, course: Course, objection: Objection) -> GivenUp | Successor | None:
         """Return once nothing speaks against replacing what runs, or once this deployment is not to do it."""
@@ -150,11 +153,11 @@ class Waits:
                     await self._wakes[number].wait()
 
     async def _against(self, value: Deployment) -> str:
-        words = await first(self._vetoes.swings, value.service)
-        if not words and value.actor.automatic:
+        why = await first_reason(self._vetoes.swings, value.service)
+        if why is None and value.actor.automatic:
             # A window that opened while it waited; one that is under way already comes to its end in it.
-            words = await first(self._vetoes.deploys, value.service)
-        return words or ""
+            why = await first_reason(self._vetoes.deploys, value.service)
+        return render(why)
 
     def hurry(self, number: int, by: str) -> bool:
         """End the wait of a deployment; False where it does not wait."""

@@ -7,7 +7,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from opsbot.config import Config, ManagerKind, Scope, Service
+from opsbot.config import Config, Scope, Service
 from opsbot.services.unit_files import LoadedUnit
 
 
@@ -37,7 +37,7 @@ def install_creates_folders(config: Config, service: Service, who: "Owners") -> 
     """Whether `opsbot install` creates this service's folders; false in user scope."""
     if config.systemd.scope is Scope.USER:
         return False
-    kept = service.manager is ManagerKind.SYSTEMD and who.split and who.uid > 0 and who.gid > 0
+    kept = service.manager.capabilities.has_units and who.split and who.uid > 0 and who.gid > 0
     return kept or INSTALLED.exists()
 
 
@@ -63,7 +63,7 @@ def owners(config: Config, service: Service, unit: LoadedUnit | None) -> Owners:
         NoSuchOwnerError: the unit's user does not exist, or systemd has not loaded the unit.
     """
     me = opsbot_user(config)
-    if service.manager is not ManagerKind.SYSTEMD or config.systemd.scope is Scope.USER or unit is None:
+    if not service.manager.capabilities.has_units or config.systemd.scope is Scope.USER or unit is None:
         return Owners(me, me, first_group(me))
     if unit["LoadState"] != "loaded":
         # Masked or missing: without User= it would be taken for root and get wrong advice from `opsbot install`.

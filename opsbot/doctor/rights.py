@@ -16,6 +16,7 @@ from datetime import timedelta
 from dbus_fast import Variant
 
 from opsbot.host.proc_stat import STARTED, stat_of
+from opsbot.messages import describe
 from opsbot.services.systemd.bus import BusError, SystemdBus
 from opsbot.services.systemd.names import UNIT, unit_path
 
@@ -54,7 +55,7 @@ async def _own(bus: SystemdBus, unit: str, active: str) -> Right:
         # the manager would answer "not loaded" before asking polkit.
         await bus.call("ResetFailed", interface=UNIT, path=unit_path(unit), within=SECONDS)
     except BusError as error:
-        return Right(unit, verb, refused=verb) if error.denied else Right(unit, verb, problem=str(error))
+        return Right(unit, verb, refused=verb) if error.denied else Right(unit, verb, problem=describe(error))
     return Right(unit, verb)
 
 
@@ -89,7 +90,7 @@ async def _of(bus: SystemdBus, pid: int, uid: int, unit: str, verbs: Sequence[st
             if not answer[0][0]:
                 refused.append(verb)
     except (BusError, OSError) as error:
-        return Right(unit, tuple(verbs), problem=f"polkit: {error}")
+        return Right(unit, tuple(verbs), problem=f"polkit: {describe(error)}")
     return Right(unit, tuple(verbs), refused=tuple(refused))
 
 

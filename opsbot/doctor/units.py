@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from opsbot.config import CheckKind, Config, ManagerKind, Scope, Service
+from opsbot.config import CheckKind, Config, Scope, Service
+from opsbot.core.message import Message
 from opsbot.doctor.findings import Area, Finding, fail, passed, skip, warn
 from opsbot.doctor.owners import NoSuchOwnerError, Owners, first_group, installing, opsbot_user, owners, user_name
 from opsbot.host.figures import host_figures
+from opsbot.messages import describe, render
 from opsbot.services.brief_command import CommandError, ask
 from opsbot.services.unit_files import LoadedUnit, UnitsError, facts, loaded, read
 from opsbot.units.finding import LintFinding, Severity
@@ -33,8 +35,8 @@ _STATES = {
 
 
 def kept_by_systemd(config: Config) -> list[Service]:
-    """List the services that run as systemd units."""
-    return [service for service in config.services.values() if service.manager is ManagerKind.SYSTEMD]
+    """The services whose units systemd keeps."""
+    return [service for service in config.services.values() if service.manager.capabilities.has_units]
 
 
 def job_units(service: Service) -> list[str]:
@@ -65,7 +67,10 @@ async def examine(config: Config, known: Mapping[str, LoadedUnit] | UnitsError) 
     try:
         await bus.open()
     except BusError as error:
-        text, _, fix = str(error).partition(". ")
+        # The fix is shown in a separate column: `opsbot.core.manager_codes`, BUS_UNREACHABLE.
+        remedy = error.message.params.get("remedy")
+        text, fix = describe(error), render(remedy) if isinstance(remedy, Message) else ""
+        text = text.removesuffix(f". {fix}")
         why = "needs the bus first"
         rest = [skip(Area.SYSTEMD, unit, why, service.name) for service in services for unit in service.units]
         return [fail(Area.SYSTEMD, "bus", text, fix or "systemctl start dbus.socket"), *rest]

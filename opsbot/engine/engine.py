@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from opsbot.config import Config
 from opsbot.core.access import Action, Actor
 from opsbot.core.deployment import RefusalReason, Refused
+from opsbot.core.inhibitors import Inhibitors
 from opsbot.deploy.deployer import Deployer
 from opsbot.engine.acknowledgements import Acknowledgements
 from opsbot.engine.authorization import Authorization
@@ -24,7 +25,6 @@ from opsbot.engine.status import StatusReader
 from opsbot.host.clock_skew import ClockSkew
 from opsbot.host.processes import ServiceMeter
 from opsbot.monitoring import ServiceMonitor
-from opsbot.monitoring.vetoes import Vetoes
 from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.services.port import ServiceManager
 from opsbot.source.poll import Poller
@@ -69,7 +69,7 @@ class Engine:
         redact: Callable[[str], str] = str,
         *,
         poller: Poller | None = None,
-        vetoes: Vetoes | None = None,
+        vetoes: Inhibitors | None = None,
         discord_bots: "DiscordBots | None" = None,
         notifiers: "Notifiers | None" = None,
         measured: Measurements | None = None,

@@ -8,6 +8,7 @@ from dataclasses import replace
 from opsbot.core.access import Action, Actor
 from opsbot.core.deployment import RefusalReason, Refused
 from opsbot.engine.authorization import Authorization
+from opsbot.messages import describe
 from opsbot.services.log_levels import at_least
 from opsbot.services.port import LogLine, LogQuery, ManagerError, ServiceManager
 
@@ -32,7 +33,7 @@ class LogQueries:
             lines = await self._managers[service].logs(service, query)
         except ManagerError as error:
             return await self._door.refuse(
-                actor, Action.LOGS, service, _asked(query), RefusalReason.BAD_INPUT, str(error)
+                actor, Action.LOGS, service, _asked(query), RefusalReason.BAD_INPUT, describe(error)
             )
         await self._door.note(actor, Action.LOGS, service, _asked(query), f"{len(lines)} lines")
         return [self._clean(line) for line in lines]

@@ -15,6 +15,7 @@ from opsbot.core.deployment import (
 )
 from opsbot.deploy.deployer import Deployer
 from opsbot.engine.authorization import Authorization
+from opsbot.messages import render
 from opsbot.monitoring import ServiceMonitor
 from opsbot.source.poll import Outcome, Polled, Poller
 from opsbot.store import Store, ledger
@@ -118,7 +119,7 @@ class ReleaseActions:
         if number is not None:
             return f"Deployment {number} of {service} does not wait any more."
         if kept := self._watcher.waits(service):
-            return f"No deployment of {service} waits, but its recovery does ({kept}): restart does it now."
+            return f"No deployment of {service} waits, but its recovery does ({render(kept)}): restart does it now."
         return f"No deployment of {service} waits for anything."
 
     async def kept(self, actor: Actor, service: str) -> list[Release]:

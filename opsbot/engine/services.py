@@ -7,13 +7,15 @@ from datetime import datetime, timedelta
 from opsbot.config import Config
 from opsbot.core.access import Action, Actor, Origin
 from opsbot.core.deployment import Hold, RefusalReason, Refused
+from opsbot.core.inhibitors import Inhibitors
+from opsbot.core.message import Message
 from opsbot.core.model import Silence
 from opsbot.deploy.deployer import Deployer
 from opsbot.deploy.rolling import SETTLE, restart_in_turn
 from opsbot.engine.authorization import Authorization
 from opsbot.formatting import duration
+from opsbot.messages import describe, render
 from opsbot.monitoring import ServiceMonitor
-from opsbot.monitoring.vetoes import Vetoes
 from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.services.port import ManagerError, ServiceManager, ServiceState
 from opsbot.source.poll import Poller
@@ -49,7 +51,7 @@ class ServiceActions:
         watcher: ServiceMonitor,
         clock: Callable[[], datetime],
         poller: Poller | None = None,
-        vetoes: Vetoes | None = None,
+        vetoes: Inhibitors | None = None,
     ) -> None:
         """poller: woken when a hold ends. vetoes: what recovery and deploys ask before they act; advice to a person."""
         self._door = door
@@ -61,9 +63,9 @@ class ServiceActions:
         self._watcher = watcher
         self._clock = clock
         self._poller = poller
-        self._vetoes = Vetoes() if vetoes is None else vetoes
+        self._vetoes = Inhibitors() if vetoes is None else vetoes
 
-    async def advice(self, service: str) -> str | None:
+    async def advice(self, service: str) -> Message | None:
         """What speaks against a restart of the service at this moment, for a person who asks for one; None: nothing."""
         return await self._vetoes.advice(service) if service in self._config.services else None
 
@@ -79,12 +81,13 @@ class ServiceActions:
             words = f"{service} is being deployed; it is restarted by that."
             return await self._door.refuse(actor, Action.RESTART, service, "", RefusalReason.BUSY, words)
         against = await self.advice(service)
-        self._watcher.touched(service, f"restarted by {actor.name}{f', against advice: {against}' if against else ''}")
+        advice = f", against advice: {render(against)}" if against else ""
+        self._watcher.touched(service, f"restarted by {actor.name}{advice}")
         try:
             with self._watcher.in_hand(service):
                 state = await self._restart(service)
         except ManagerError as error:
-            words = f"{service} did not restart: {error}"
+            words = f"{service} did not restart: {describe(error)}"
             return await self._door.refuse(actor, Action.RESTART, service, "", RefusalReason.NOT_READY, words)
         await self._door.note(actor, Action.RESTART, service, "", f"running, pid {state.pid}")
         return state

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from opsbot.config import Config, Service
 from opsbot.core.deployment import Deployment, Hold, Release
+from opsbot.core.exits import ExitCode
 from opsbot.core.health import CheckHealth
-from opsbot.core.message import Message
+from opsbot.core.message import Message, message
 from opsbot.core.model import Acknowledgement, Incident, Live, Silence, SourceState
 from opsbot.core.status import (
     CheckStatus,
@@ -172,7 +173,7 @@ class StatusReader:
             now,
             manager_error=error,
             because_of=self._watcher.because_of(service),
-            waits=self._watcher.waits(service),
+            waits=self._watcher.waits(service) or "",
             discord_away=self.discord_bots.away(service) if self.discord_bots is not None else None,
         )
 
@@ -181,7 +182,8 @@ class StatusReader:
         try:
             return await self._managers[service].state(service), ""
         except ManagerError as error:
-            return ServiceState(Activity.FAILED, exit=str(error)), getattr(error, "message", str(error))
+            unavailable = message(ExitCode.STATE_UNAVAILABLE, error=error.message)
+            return ServiceState(Activity.FAILED, exit=unavailable), error.message
 
     def host(self) -> HostFigures:
         """CPU, memory and disk of this host; the disks are those the services and the store live on."""

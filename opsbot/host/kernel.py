@@ -1,6 +1,6 @@
 """Kernel figures of the host: pressure, stolen time, open files, clock error.
 
-A figure is None if this kernel or container does not report it. Everything here blocks. Everything here blocks.
+A figure is None if this kernel or container does not report it. Everything here blocks.
 """
 
 import os

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from opsbot.config import Config, ManagerKind, Secret, Service
+from opsbot.config import Config, Secret, Service
 from opsbot.core.globs import glob
 
 _HOMES = ("/home", "/root", "/run/user")
@@ -37,13 +37,13 @@ def secret_files(config: Config) -> list[Path]:
 
 
 def supervised(config: Config) -> list[Service]:
-    """List the services that opsbot starts as child processes."""
-    return [each for each in config.services.values() if each.manager is ManagerKind.PROCESS]
+    """The services that opsbot itself starts, as its children."""
+    return [each for each in config.services.values() if each.manager.capabilities.runs_children]
 
 
 def with_units(config: Config) -> list[Service]:
-    """List the services that run as systemd units."""
-    return [each for each in config.services.values() if each.manager is ManagerKind.SYSTEMD]
+    """The services that systemd starts."""
+    return [each for each in config.services.values() if each.manager.capabilities.has_units]
 
 
 def written(config: Config) -> list[Path]:
@@ -52,7 +52,7 @@ def written(config: Config) -> list[Path]:
     for service in config.services.values():
         if service.source is not None:
             found.append(service.source.directory)
-        elif service.manager is ManagerKind.PROCESS:
+        elif service.manager.capabilities.runs_children:
             found.append(service.run_directory)
         for cleanup in service.cleanup:
             found += [Path("/", *glob(pattern).fixed) for pattern in cleanup.paths if pattern.startswith("/")]

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from opsbot.config import Config, ManagerKind, Scope
+from opsbot.config import Config, Scope
 from opsbot.install import needs
 from opsbot.install.daemon import SETTINGS, system_unit, user_unit
 from opsbot.install.facts import InstallFacts
@@ -163,8 +163,8 @@ def _of_user(config: Config, facts: InstallFacts) -> Plan:
             f"{config.path}: state.directory: is {config.state.directory}, outside your home directory; write "
             f'directory = "{facts.home / ".local/state/opsbot"}"'
         )
-    steps = any(each.install or each.checks for each in config.services.values() if each.manager is ManagerKind.SYSTEMD)
-    warnings = ["opsbot and its services run as the same user: each of them can read the token"] if steps else []
+    steps = any(each.install or each.checks for each in needs.with_units(config))
+    warnings = ["opsbot and its services are one user here: each of them can read the token"] if steps else []
     return Plan(
         Scope.USER,
         _wanted(files, facts),

@@ -6,6 +6,6 @@ How names, times and untrusted text look depends on where the text is shown: a `
 Discord's markup in `cogs`). Only front ends and log calls import this package.
 """
 
-from opsbot.messages.render import PLAIN, PlainStyle, TextStyle, render
+from opsbot.messages.render import PLAIN, PlainStyle, TextStyle, describe, render
 
-__all__ = ["PLAIN", "PlainStyle", "TextStyle", "render"]
+__all__ = ["PLAIN", "PlainStyle", "TextStyle", "describe", "render"]

@@ -4,12 +4,19 @@ from collections.abc import Mapping
 from functools import cache
 
 from opsbot.core.message import GeneralCode
-from opsbot.messages import status
+from opsbot.messages import exits, inhibitors, managers, probes, status
 from opsbot.messages.text import Text
 
 _GENERAL: Mapping[str, Text] = {GeneralCode.TEXT: "{text}"}
 
-_AREAS: tuple[Mapping[str, Text], ...] = (_GENERAL, status.TEXTS)
+_AREAS: tuple[Mapping[str, Text], ...] = (
+    _GENERAL,
+    exits.TEXTS,
+    inhibitors.TEXTS,
+    managers.TEXTS,
+    probes.TEXTS,
+    status.TEXTS,
+)
 """The texts of each area of codes, from the modules beside this one."""
 
 

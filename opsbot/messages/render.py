@@ -9,6 +9,7 @@ colon says more:
     {size:bytes}                      a number of bytes as "512 MiB"
     {commit:short}                    the first ten characters
     {count} {count:plural|restart|restarts}
+    {parts:clauses}                   a tuple, with semicolons in between
 
 Where a text depends on more than a count, the catalogue holds a function of the parameters that returns such a string.
 """
@@ -19,7 +20,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Protocol
 
-from opsbot.core.message import Message, Param
+from opsbot.core.message import Message, MessageError, Param
 from opsbot.formatting import duration, size
 from opsbot.messages.catalogue import texts
 from opsbot.messages.text import Text
@@ -61,13 +62,20 @@ class PlainStyle:
 PLAIN = PlainStyle()
 
 
-def render(value: Message, style: TextStyle = PLAIN) -> str:
-    """The text of a message. A code that this version does not know is shown with its parameters."""
+def render(value: Message | None, style: TextStyle = PLAIN) -> str:
+    """The text of a message, "" for None. A code that this version does not know is shown with its parameters."""
+    if value is None:
+        return ""
     text = texts().get(value.code)
     if text is None:
         known = ", ".join(f"{name}={_show(each, '', style)}" for name, each in value.params.items())
         return style.text(value.code) + (f" ({known})" if known else "")
     return _fill(text, value.params, style)
+
+
+def describe(error: Exception) -> str:
+    """The text of an error, in plain text: of its message where it carries one."""
+    return render(error.message) if isinstance(error, MessageError) else str(error)
 
 
 def _fill(text: Text, params: Mapping[str, Param], style: TextStyle) -> str:
@@ -90,7 +98,8 @@ def _show(value: Param, spec: str, style: TextStyle) -> str:
     if isinstance(value, Message):
         return render(value, style)
     if isinstance(value, tuple):
-        return ", ".join(_show(each, spec, style) for each in value)
+        between, spec = ("; ", "") if spec == "clauses" else (", ", spec)
+        return between.join(_show(each, spec, style) for each in value)
     if isinstance(value, datetime):
         return style.moment(value, spec or "f")
     if isinstance(value, timedelta):

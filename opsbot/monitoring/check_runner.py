@@ -16,6 +16,8 @@ from opsbot.core.dependencies import pace
 from opsbot.core.flapping import BY_TURNS, LOOKS, FlapPolicy, alternates
 from opsbot.core.health import CheckHealth, ProbeResult, Verdict, VerdictChange, alternations, observe
 from opsbot.core.layers import FailingCheck, cause_of, untangle
+from opsbot.core.message import redacted
+from opsbot.messages import render
 from opsbot.monitoring.incident_manager import IncidentManager
 from opsbot.monitoring.monitored_service import MonitoredService
 from opsbot.monitoring.recovery_runner import RecoveryRunner
@@ -159,9 +161,9 @@ class CheckRunner:
         """Judge a result. What is to be done about it, where something is: seldom, and most looks end here."""
         known = watched.checks[check.name]
         before = known.last
-        if before is None or before.seen != result.seen:
-            seen = self._redact(result.seen)
-            if seen != result.seen:
+        if before is None or (before.seen is not result.seen and before.seen != result.seen):
+            seen = redacted(result.seen, self._redact)
+            if seen is not result.seen:
                 result = replace(result, seen=seen)
         if not self._counts(watched, check, state, result):
             watched.checks[check.name] = replace(known, last=result)
@@ -182,7 +184,7 @@ class CheckRunner:
         return None
 
     async def _alternates(self, watched: MonitoredService, check: Check, health: CheckHealth) -> None:
-        seen = next((one.seen for one in watched.failing if one.name == check.name), "")
+        seen = render(next((one.seen for one in watched.failing if one.name == check.name), None))
         cause = f"check {check.name} {BY_TURNS}" + (f": {seen}" if seen else "")
         await self._incident_manager.alternates(watched.service.name, cause, alternations(health.recent, LOOKS))
 
@@ -202,7 +204,7 @@ class CheckRunner:
             if change.after is Verdict.DOWN:
                 await self._down(name, check, change, result)
             elif check.name in watched.fallen and not watched.case.flaps.flapping:
-                await self._incident_manager.observe(name, f"check {check.name} is well: {result.seen}", "🟢")
+                await self._incident_manager.observe(name, f"check {check.name} is well: {render(result.seen)}", "🟢")
         if result.ok and watched.unwell:
             await self._maybe_well(name, state)
 
@@ -214,7 +216,7 @@ class CheckRunner:
             causes, _ = untangle(watched.failing)
             root = causes[0] if causes else FailingCheck(check.name, check.kind, check.unit, result.seen)
             began = watched.checks[root.name].streak_since if watched.checks[root.name].streak < 0 else None
-            await self._incident_manager.trouble(name, cause_of(root), min(change.since, began or change.since))
+            await self._incident_manager.trouble(name, cause_of(root, render), min(change.since, began or change.since))
         else:
             known = {*watched.fallen, *(seen for seen, _ in watched.incident.evidence.checks)}
             watched.fallen.add(check.name)
@@ -222,7 +224,7 @@ class CheckRunner:
             if not worse:
                 watched.did_not_help()
             await self._incident_manager.more(name)
-            text = f"check {check.name} is down {'too' if worse else 'again'}: {result.seen}"
+            text = f"check {check.name} is down {'too' if worse else 'again'}: {render(result.seen)}"
             await self._incident_manager.observe(name, text, "🔴", worse=worse)
         await self._recovery_runner.act(name)
 

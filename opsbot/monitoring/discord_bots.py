@@ -6,17 +6,18 @@ Put together only from what is configured: `discord_bot = true` brings the login
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from opsbot.config import CheckKind, Config, Service
+from opsbot.core.inhibitors import Inhibitor, Inhibitors, first_reason
 from opsbot.core.login_budget import LoginStarts
+from opsbot.core.message import Message
 from opsbot.core.outage import Outage
 from opsbot.monitoring.login_budget import LoginBudget
 from opsbot.monitoring.outage_detector import OutageDetector
-from opsbot.monitoring.outage_inhibitors import OutageInhibitors, VoiceInhibitors, stamp
+from opsbot.monitoring.outage_inhibitors import OutageInhibitors, VoiceInhibitors
 from opsbot.monitoring.presence_cache import PresenceCache
 from opsbot.monitoring.service_monitor import ServiceMonitor
-from opsbot.monitoring.vetoes import Veto, Vetoes, first
 from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.services.port import ServiceManager
 from opsbot.store import Store
@@ -41,7 +42,7 @@ def presence_cache_of(config: Config, clock: Callable[[], datetime]) -> Presence
 
 
 class DiscordBots:
-    """The parts, and which veto is asked where."""
+    """The parts, and which inhibitor is asked where."""
 
     def __init__(
         self,
@@ -60,31 +61,31 @@ class DiscordBots:
         self._looked_at: datetime | None = None
         self._watcher: ServiceMonitor | None = None
         self._ended: list[Outage] = []
-        self._keeping: list[Veto] = []
+        self._keeping: list[Inhibitor] = []
         self.presence_cache = presence_cache
         self.outage_detector = OutageDetector(store, feed, clock)
         self.logins = LoginBudget(services, store, feed, managers, clock)
 
-    def join(self, watcher: ServiceMonitor, vetoes: Vetoes) -> None:
-        """Put the vetoes where they are asked."""
+    def join(self, watcher: ServiceMonitor, inhibitors: Inhibitors) -> None:
+        """Put the inhibitors where they are asked."""
         self._watcher = watcher
         excuses = OutageInhibitors(self.outage_detector, watcher.watched, self._managers, self._store, self._clock)
         if self._services:
-            vetoes.spent.append(self.logins.spent)
-            vetoes.restarts += [excuses.restart, self.logins.slow]
-            vetoes.starts.append(self.held)
-            vetoes.ladder_ends.append(excuses.ladder_end)
-            vetoes.swings.append(excuses.replace)
+            inhibitors.spent.append(self.logins.spent)
+            inhibitors.restarts += [excuses.restart, self.logins.slow]
+            inhibitors.starts.append(self.held)
+            inhibitors.ladder_ends.append(excuses.ladder_end)
+            inhibitors.swings.append(excuses.replace)
             self._keeping = [self.logins.spent, self.logins.slow, excuses.start]
             self.outage_detector.on_end(self._ended.append)
         if self.presence_cache is not None and self.presence_cache.voices:
             drains = VoiceInhibitors(self.presence_cache, watcher.watched, self._managers, self._store, self._clock)
-            vetoes.restarts.append(drains.restart)
-            vetoes.swings.append(drains.swing)
+            inhibitors.restarts.append(drains.restart)
+            inhibitors.swings.append(drains.swing)
 
-    async def held(self, service: str) -> str | None:
-        """Why opsbot's own supervisor does not start a service again yet, in words; None where it may."""
-        return await first(self._keeping, service)
+    async def held(self, service: str) -> Message | None:
+        """Why opsbot's own supervisor does not start a service again yet; None where it may."""
+        return await first_reason(self._keeping, service)
 
     async def open(self) -> None:
         """Count what was started while opsbot was away."""
@@ -108,7 +109,10 @@ class DiscordBots:
     async def _back(self, outages: Iterable[Outage]) -> None:
         for outage in outages:
             ended = outage.ended or self._clock()
-            told = f"Discord is back since {stamp(ended, 't')}, away since {stamp(outage.began, 't')}: recovery goes on"
+            told = (
+                f"Discord is back since {ended.astimezone(UTC):%H:%M} UTC, "
+                f"away since {outage.began.astimezone(UTC):%H:%M} UTC: recovery goes on"
+            )
             if self._watcher is not None:
                 await self._watcher.back_from(self._services, told)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from opsbot.core.layers import FailingCheck, untangle
 from opsbot.core.model import Evidence
+from opsbot.messages import render
 from opsbot.monitoring.monitored_service import MonitoredService
 from opsbot.services.port import LogQuery, ManagerError, ServiceManager, ServiceState, spoken
 
@@ -18,7 +19,7 @@ AT_A_TIME = 8
 
 
 def _seen(failing: tuple[FailingCheck, ...]) -> tuple[tuple[str, str], ...]:
-    return tuple((one.name, one.seen) for one in failing)
+    return tuple((one.name, render(one.seen)) for one in failing)
 
 
 def checks_of(watched: MonitoredService, rest: Evidence) -> Evidence:
@@ -42,7 +43,7 @@ class EvidenceCollector:
     ) -> Evidence:
         """What was seen. Its log is that of one run alone: of the one that died, else of the present one."""
         name = watched.service.name
-        run, exit_text = (dead.run, dead.exit) if dead is not None else (None, exit_text)
+        run, exit_text = (dead.run, render(dead.exit)) if dead is not None else (None, exit_text)
         async with self._reading:
             lines = await self._lines(name, run)
         return checks_of(watched, Evidence(exit=exit_text, log=lines))

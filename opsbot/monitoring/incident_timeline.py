@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from opsbot.core.flapping import FlapPolicy
 from opsbot.core.layers import cause_of, is_checks, untangle
 from opsbot.core.model import Incident, NotificationKind
+from opsbot.messages import render
 from opsbot.monitoring.dependency_tracker import DependencyTracker
 from opsbot.monitoring.evidence import EvidenceCollector, checks_of
 from opsbot.monitoring.incident_state import IncidentState
@@ -68,7 +69,7 @@ class IncidentTimeline:
         evidence, cause = checks_of(watched, incident.evidence), None
         causes, _ = untangle(watched.failing)
         if causes and is_checks(incident.cause):
-            cause = cause_of(causes[0])
+            cause = cause_of(causes[0], render)
         found = await self._store.write(
             incident_repository.change_incident, incident.id, self._clock(), evidence=evidence, cause=cause
         )

@@ -10,7 +10,8 @@ import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from opsbot.config import ManagerKind, Service
+from opsbot.config import Service
+from opsbot.core.inhibitors import InhibitorCode
 from opsbot.core.login_budget import (
     SLOW_FROM,
     STOP_AT,
@@ -20,6 +21,7 @@ from opsbot.core.login_budget import (
     allowance,
     figures,
 )
+from opsbot.core.message import Message, message
 from opsbot.core.model import NotificationKind
 from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.runtime.tasks import BackgroundTasks
@@ -76,8 +78,8 @@ class LoginBudget:
 
     async def _saw(self, name: str, state: ServiceState) -> None:
         service, now = self._services[name], self._clock()
-        # What opsbot's own supervisor restarts is opsbot's doing, and the budget slows it down.
-        foreign = service.manager is ManagerKind.SYSTEMD
+        # What asks before it restarts is slowed down by the budget.
+        foreign = not service.manager.capabilities.asks_before_restarts
         parts = state.parts or (("", state),)
         runs: dict[str, LoginThreshold] = {
             part: LoginThreshold(one.run, one.restarts if foreign else 0)
@@ -112,18 +114,18 @@ class LoginBudget:
         await self._store.write(outbox.put, key, NotificationKind.WORD, name, now, body=body)
         self._feed.publish("notice")
 
-    # Vetoes
+    # Inhibitors
 
-    async def spent(self, name: str) -> str | None:
+    async def spent(self, name: str) -> Message | None:
         """Why no automatic start is made any more; None while there may be."""
         if name not in self._services:
             return None
         starts, limit = await self.starts(name), self._services[name].login_limit
         if allowance(starts, limit, self._clock()).standing is not LoginBudgetState.SPENT:
             return None
-        return f"opsbot does not start it any more, for half of its logins are spent: {figures(starts, limit)}"
+        return message(InhibitorCode.LOGINS_SPENT, starts=starts.count, by_manager=starts.by_manager, limit=limit)
 
-    async def slow(self, name: str) -> str | None:
+    async def slow(self, name: str) -> Message | None:
         """Why an automatic start has to wait; None where it may be made now."""
         if name not in self._services:
             return None
@@ -131,5 +133,4 @@ class LoginBudget:
         due = allowance(starts, limit, self._clock()).due
         if due is None:
             return None
-        when = f"<t:{due.timestamp():.0f}:R>"
-        return f"its logins run low ({starts.count} of {limit} in 24 hours); it may be started {when}"
+        return message(InhibitorCode.LOGINS_LOW, starts=starts.count, limit=limit, due=due)

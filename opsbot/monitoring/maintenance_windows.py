@@ -1,4 +1,4 @@
-"""Maintenance windows at work: mutes written ahead, vetoes to recovery and deploys, and a word when one is over.
+"""Maintenance windows at work: mutes written ahead, inhibited recovery and deploys, and a summary at the end.
 
 The end of a silence is noticed here, too: what both kept back is told in the same way.
 """
@@ -6,8 +6,9 @@ The end of a silence is noticed here, too: what both kept back is told in the sa
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 
+from opsbot.core.inhibitors import Inhibitors
+from opsbot.core.message import Message
 from opsbot.core.windows import Span, Window, WindowDeploys, active, keeps_deploys, keeps_recovery, until
-from opsbot.monitoring.vetoes import Vetoes
 from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.store import Store, mutes
 from opsbot.store.mutes import Mute
@@ -91,16 +92,16 @@ class MaintenanceWindows:
         self._feed.publish("notice")
         self._feed.publish("incident")
 
-    def object_to(self, vetoes: Vetoes) -> None:
-        """Be asked before recovery acts, and before something is deployed by itself."""
-        vetoes.restarts.append(self._about_recovery)
+    def object_to(self, inhibitors: Inhibitors) -> None:
+        """Be asked before recovery acts, and before automatic deploys."""
+        inhibitors.restarts.append(self._about_recovery)
         if any(not window.recovery for window in self._windows):
-            vetoes.starts.append(self._about_recovery)
-        vetoes.ladder_ends.append(self._about_recovery)
-        vetoes.deploys.append(self._about_deploys)
+            inhibitors.starts.append(self._about_recovery)
+        inhibitors.ladder_ends.append(self._about_recovery)
+        inhibitors.deploys.append(self._about_deploys)
 
-    async def _about_recovery(self, service: str) -> str | None:
+    async def _about_recovery(self, service: str) -> Message | None:
         return keeps_recovery(self._windows, service, self._clock())
 
-    async def _about_deploys(self, service: str) -> str | None:
+    async def _about_deploys(self, service: str) -> Message | None:
         return keeps_deploys(self._windows, service, self._clock())

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from opsbot.config import Service
 from opsbot.core.health import CheckHealth, Verdict
 from opsbot.core.layers import FailingCheck
+from opsbot.core.message import Message
 from opsbot.core.model import Incident
 from opsbot.monitoring.incident_state import IncidentState, ListedUnder, PendingCause
 
@@ -54,8 +55,8 @@ class MonitoredService:
     called: bool = False
     spent: bool = False
     """A human was called since a veto forbids what recovery would do: when that is lifted, it goes on."""
-    waits: str = ""
-    """What recovery waits for, in words; "" while it does not."""
+    waits: Message | None = None
+    """What recovery waits for; None while it does not."""
     revive: bool = False
     """What made its manager give up is over: a restart can help again."""
     acting: bool = False
@@ -150,4 +151,4 @@ class MonitoredService:
     def forget_tries(self) -> None:
         """The ladder begins at its first rung."""
         self.restarts, self.rolled_back, self.called, self.waits_for = (), False, False, ""
-        self.spent, self.waits, self.barred = False, "", ""
+        self.spent, self.waits, self.barred = False, None, ""

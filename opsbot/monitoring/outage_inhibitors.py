@@ -12,6 +12,8 @@ from datetime import datetime, timedelta
 
 from opsbot.config import CheckKind, Drain
 from opsbot.core.health import Verdict
+from opsbot.core.inhibitors import InhibitorCode
+from opsbot.core.message import Message, message
 from opsbot.core.outage import AFTERMATH, dead_spacing
 from opsbot.deploy.waiting import waiting_since
 from opsbot.monitoring.monitored_service import MonitoredService
@@ -23,11 +25,6 @@ from opsbot.store import Store, discord_history
 EXPLAINED = frozenset({CheckKind.PRESENCE, CheckKind.HTTP, CheckKind.COMMAND})
 BLIND = timedelta(minutes=1)
 """How long a deploy waits to learn whether the bot sits in a voice channel, where opsbot itself is not connected."""
-
-
-def stamp(at: datetime, style: str = "R") -> str:
-    """A moment as Discord shows it; elsewhere `opsbot.formatting.plain_times` does."""
-    return f"<t:{at.timestamp():.0f}:{style}>"
 
 
 async def _state(manager: ServiceManager, name: str) -> ServiceState | None:
@@ -55,24 +52,21 @@ class OutageInhibitors:
         self._store = store
         self._clock = clock
 
-    def _shadowed(self, name: str) -> str | None:
-        """How it stands with Discord, in words; None where that excuses nothing."""
+    def _shadowed(self, name: str) -> Message | None:
+        """What is wrong with Discord; None where that excuses nothing."""
         outage = self._outage_detector.outage
         if outage is None or not self._watched[name].service.discord_bot or not outage.shadows(self._clock()):
             return None
         if outage.ended is None:
-            return f"Discord is away since {stamp(outage.began, 't')}"
-        until = stamp(outage.ended + AFTERMATH)
-        return f"Discord is back since {stamp(outage.ended, 't')}; it gets until {until} to come back by itself"
+            return message(InhibitorCode.DISCORD_AWAY, since=outage.began)
+        return message(InhibitorCode.DISCORD_BACK, since=outage.ended, until=outage.ended + AFTERMATH)
 
-    def _doubted(self, name: str) -> str | None:
-        """That it is not known yet how it stands with Discord, in words: a bot fails as fast as opsbot sees it."""
+    def _doubted(self, name: str) -> Message | None:
+        """That it is not known yet whether Discord is away: a bot fails as fast as opsbot sees it."""
         since = self._outage_detector.doubt
         if since is None or not self._watched[name].service.discord_bot:
             return None
-        return (
-            f"opsbot too has lost Discord, since {stamp(since, 't')}; within a minute it is known whether that is away"
-        )
+        return message(InhibitorCode.DISCORD_DOUBTED, since=since)
 
     def _explained(self, name: str) -> bool:
         """Whether all that is wrong with a running service can be Discord's."""
@@ -84,7 +78,7 @@ class OutageInhibitors:
         }
         return bool(down) and down <= EXPLAINED
 
-    async def restart(self, name: str) -> str | None:
+    async def restart(self, name: str) -> Message | None:
         """Why recovery does not restart it now."""
         said = self._shadowed(name) or self._doubted(name)
         state = await _state(self._managers[name], name) if said else None
@@ -94,7 +88,7 @@ class OutageInhibitors:
             return said
         return await self.start(name)
 
-    async def start(self, name: str) -> str | None:
+    async def start(self, name: str) -> Message | None:
         """Why one that died, or fails what Discord does not explain, is not started again yet."""
         outage, now = self._outage_detector.outage, self._clock()
         said = self._shadowed(name)
@@ -103,9 +97,11 @@ class OutageInhibitors:
         tries = await self._store.read(discord_history.starts_after, name, outage.began)
         last = (await self._store.read(discord_history.starts, name, now)).last
         due = now if last is None else last + dead_spacing(tries)
-        return f"{said}; it is started again {stamp(due)}" if last is not None and last <= now < due else None
+        if last is None or not last <= now < due:
+            return None
+        return message(InhibitorCode.START_SPACED, since=outage.began, due=due)
 
-    async def ladder_end(self, name: str) -> str | None:
+    async def ladder_end(self, name: str) -> Message | None:
         """Why it is neither rolled back nor a human called for it."""
         said = self._shadowed(name)
         state = await _state(self._managers[name], name) if said else None
@@ -113,12 +109,12 @@ class OutageInhibitors:
             return None
         return said if state.activity is not Activity.RUNNING or self._explained(name) else None
 
-    async def replace(self, name: str) -> str | None:
+    async def replace(self, name: str) -> Message | None:
         """Why no new release is put in its place: its checks could not tell whether it is any good."""
         outage = self._outage_detector.outage
         if outage is None or outage.ended is not None or not self._watched[name].service.discord_bot:
             return None
-        return f"Discord is away since {stamp(outage.began, 't')}, and a new release could not be told good from bad"
+        return message(InhibitorCode.RELEASE_UNVERIFIABLE, since=outage.began)
 
 
 class VoiceInhibitors:
@@ -143,7 +139,7 @@ class VoiceInhibitors:
         drain = self._watched[name].service.drain
         return drain if drain is not None and drain.voice else None
 
-    async def swing(self, name: str) -> str | None:
+    async def swing(self, name: str) -> Message | None:
         """Why a deploy does not replace what runs now; None once nothing speaks against it, or the limit is reached."""
         drain, now = self._of(name), self._clock()
         if drain is None or not await self._well(name):
@@ -155,10 +151,10 @@ class VoiceInhibitors:
         lost = self._presence_cache.lost_at
         if lost is not None:
             blind = max(since, lost) + BLIND
-            return "it is not known yet whether it sits in a voice channel" if now < min(blind, until) else None
-        return _words(self._presence_cache.company(drain.user), until)
+            return message(InhibitorCode.VOICE_UNKNOWN) if now < min(blind, until) else None
+        return _occupied(self._presence_cache.company(drain.user), until)
 
-    async def restart(self, name: str) -> str | None:
+    async def restart(self, name: str) -> Message | None:
         """Why recovery does not restart one that works, and only takes too much memory."""
         drain, watched = self._of(name), self._watched[name]
         if drain is None or watched.incident is None or not _only_fat(watched):
@@ -167,7 +163,7 @@ class VoiceInhibitors:
         until = watched.incident.opened_at + drain.limit
         if state is None or state.activity is not Activity.RUNNING or self._clock() >= until:
             return None
-        return _words(self._presence_cache.company(drain.user), until)
+        return _occupied(self._presence_cache.company(drain.user), until)
 
     async def _well(self, name: str) -> bool:
         state, watched = await _state(self._managers[name], name), self._watched[name]
@@ -182,9 +178,7 @@ def _only_fat(watched: MonitoredService) -> bool:
     return bool(bad) and all(c.kind is CheckKind.PROCESS and c.memory_max is not None for c in bad)
 
 
-def _words(company: VoiceCompany | None, until: datetime) -> str | None:
+def _occupied(company: VoiceCompany | None, until: datetime) -> Message | None:
     if company is None:
         return None
-    people = "1 person" if company.people == 1 else f"{company.people} people"
-    where = f"#{company.channel}" if company.channel else "a voice channel"
-    return f"in {where} with {people}, at the latest {stamp(until)}"
+    return message(InhibitorCode.IN_VOICE, channel=company.channel, people=company.people, until=until)

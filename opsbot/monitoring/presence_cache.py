@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from opsbot.core.health import ProbeCode
+from opsbot.core.message import Message, message
+
 Data = Mapping[str, Any]
 
 
@@ -121,14 +124,16 @@ class PresenceCache:
 
     # What is asked
 
-    def look(self, user: int) -> tuple[bool | None, str]:
-        """Whether the bot is seen online, None where that is not known; and in words."""
+    def look(self, user: int) -> tuple[bool | None, Message]:
+        """Whether the bot is seen online, None where that is not known; and what was seen."""
         if self.refused:
-            return None, f"cannot be asked: {self.refused}"
+            return None, message(ProbeCode.PRESENCE_UNAVAILABLE, why=self.refused)
         if self.lost_at is not None:
-            return None, "cannot be asked: opsbot itself is not connected to Discord"
+            return None, message(ProbeCode.DISCORD_LOST)
         status = self._online.get(user)
-        return (False, "not seen online in the server") if status is None else (True, f"seen {status} in the server")
+        if status is None:
+            return False, message(ProbeCode.OFFLINE)
+        return True, message(ProbeCode.ONLINE, status=status)
 
     def company(self, user: int) -> VoiceCompany | None:
         """The people that the bot sits in a voice channel with; None where there are none, or nothing is known."""

@@ -1,29 +1,26 @@
 """Recovery: asks the ladder what to do about a service in trouble, and does it."""
 
 import logging
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from opsbot.config import ManagerKind
 from opsbot.core.access import Origin, itself
 from opsbot.core.deployment import DeploymentKind, DeploymentRequest, Refused, previous_good
+from opsbot.core.inhibitors import Inhibitor, Inhibitors, first_reason
 from opsbot.core.model import Incident
 from opsbot.core.recovery import RecoveryAction, RecoveryFacts, RecoveryStep, next_step
 from opsbot.deploy.deployer import Deployer
 from opsbot.formatting import duration
+from opsbot.messages import describe, render
 from opsbot.monitoring.dependency_tracker import DependencyTracker
 from opsbot.monitoring.incident_manager import IncidentManager
 from opsbot.monitoring.monitored_service import RESTARTED, MonitoredService
 from opsbot.monitoring.service_parts import UNSETTLED, in_trouble, left_alone, let_go, meant_to_run, troubled
-from opsbot.monitoring.vetoes import Veto, Vetoes, first
 from opsbot.services.port import Activity, ManagerError, ServiceManager, ServiceState
 from opsbot.store import Store, incident_repository, ledger
 
 log = logging.getLogger(__name__)
-
-_FIGURES = re.compile(r"\d+")
 
 
 class RecoveryRunner:
@@ -38,10 +35,10 @@ class RecoveryRunner:
         incident_manager: IncidentManager,
         family: DependencyTracker,
         clock: Callable[[], datetime],
-        vetoes: Vetoes | None = None,
+        vetoes: Inhibitors | None = None,
     ) -> None:
         """Take the parts; `watched` is the watcher's own. vetoes: asked before each step."""
-        self._vetoes = vetoes or Vetoes()
+        self._vetoes = vetoes or Inhibitors()
         self._watched = watched
         self._store = store
         self._managers = managers
@@ -62,8 +59,8 @@ class RecoveryRunner:
                 return
             if watched.incident is not None and in_trouble(watched, state):
                 await self._climb(name, state)
-            elif state.activity is Activity.RETRYING and watched.service.manager is ManagerKind.PROCESS:
-                # opsbot's own supervisor asks the same before it starts it again; here the card is told.
+            elif state.activity is Activity.RETRYING and watched.service.manager.capabilities.asks_before_restarts:
+                # Its manager asks the same before it starts it again; here the card is told.
                 await self._kept_back(name, self._vetoes.restarts)
         except ManagerError as error:
             log.warning("%s: its state cannot be read: %s", name, error)
@@ -101,13 +98,13 @@ class RecoveryRunner:
             return False
         if state.activity is Activity.RUNNING and not in_trouble(watched, state):
             return False
-        words = await first(self._vetoes.spent, name)
-        if words and not watched.spent:
+        why = await first_reason(self._vetoes.spent, name)
+        if why is not None and not watched.spent:
             watched.spent = True
-            await self._incident_manager.call(name, words, self._clock())
-        elif not words and watched.spent:
+            await self._incident_manager.call(name, render(why), self._clock())
+        elif why is None and watched.spent:
             await self._incident_manager.afresh(name, "what kept recovery back is over: it goes on")
-        return bool(words)
+        return why is not None
 
     async def _climb(self, name: str, state: ServiceState) -> None:
         watched = self._watched[name]
@@ -166,15 +163,15 @@ class RecoveryRunner:
             case RecoveryAction.CALL_HUMAN:
                 await self._incident_manager.call(name, step.why, now)
 
-    async def _kept_back(self, name: str, vetoes: Sequence[Veto]) -> bool:
+    async def _kept_back(self, name: str, vetoes: Sequence[Inhibitor]) -> bool:
         """Whether a veto has this step wait. It is asked again at the next tick; the card tells each reason once."""
-        watched, words = self._watched[name], await first(vetoes, name) or ""
-        # The figures in a reason change all the time; another reason is another sentence.
-        if words and _FIGURES.sub("", words) != _FIGURES.sub("", watched.waits):
-            log.info("%s: recovery waits: %s", name, words)
-            await self._incident_manager.note(name, f"waits: {words}")
-        watched.waits = words
-        return bool(words)
+        watched, why = self._watched[name], await first_reason(vetoes, name)
+        # The figures in a reason change all the time.
+        if why is not None and (watched.waits is None or watched.waits.code != why.code):
+            log.info("%s: recovery waits: %s", name, why)
+            await self._incident_manager.note(name, f"waits: {render(why)}")
+        watched.waits = why
+        return why is not None
 
     async def _restart(self, name: str, step: RecoveryStep, now: datetime, parts: Sequence[str]) -> None:
         """Restart it; of several units those that are named, one after the other."""
@@ -198,8 +195,8 @@ class RecoveryRunner:
                 state = await self._managers[name].restart(name, part or None)
             except ManagerError as error:
                 watched.did_not_help()
-                await self._incident_manager.note(name, f"the restart failed: {error}")
-                barred += [str(error)] if error.barred else []
+                await self._incident_manager.note(name, f"the restart failed: {describe(error)}")
+                barred += [describe(error)] if error.barred else []
                 continue
             watched.see_run("", state.run)
             watched.see_run(part, state.of(part).run)

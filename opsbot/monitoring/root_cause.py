@@ -6,9 +6,12 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
+from opsbot.core.exits import ExitCode
 from opsbot.core.journal_reasons import PATTERN
+from opsbot.core.message import message
 from opsbot.core.model import Incident
 from opsbot.core.root_cause import AROUND, RootCauseFacts
+from opsbot.messages import render
 from opsbot.services.port import Activity, LogLine, LogQuery, ManagerError, ServiceState
 from opsbot.store import audit, incident_queries, incident_repository, ledger
 
@@ -59,7 +62,7 @@ async def facts(
         running=state.activity in {Activity.RUNNING, Activity.STARTING},
         stopped_by_hand=state.stopped_by_hand,
         started_at=state.started_at,
-        exit=redact(state.exit),
+        exit=redact(render(state.exit)),
     )
 
 
@@ -90,7 +93,7 @@ async def _state(manager: ManagerLog, service: str) -> ServiceState:
     try:
         return await manager.state(service)
     except ManagerError as error:
-        return ServiceState(Activity.FAILED, exit=str(error))
+        return ServiceState(Activity.FAILED, exit=message(ExitCode.STATE_UNAVAILABLE, error=error.message))
 
 
 async def _said(

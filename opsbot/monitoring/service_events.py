@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from opsbot.core.health import NONE_SEEN
+from opsbot.messages import render
 from opsbot.monitoring.incident_manager import IncidentManager
 from opsbot.monitoring.monitored_service import MonitoredService
 from opsbot.monitoring.recovery_runner import RecoveryRunner
@@ -85,15 +86,15 @@ class ServiceEventHandler:
             case Happening.GAVE_UP:
                 if watched.incident is None:
                     await self._incident_manager.trouble(
-                        name, f"it died again and again ({event.state.exit})", event.at, event.state
+                        name, f"it died again and again ({render(event.state.exit)})", event.at, event.state
                     )
                 else:
                     watched.did_not_help()
-                    await self._incident_manager.note(name, f"not started again: {event.state.exit}")
+                    await self._incident_manager.note(name, f"not started again: {render(event.state.exit)}")
                 await self._recovery_runner.act(name)
             case Happening.BARRED:
                 if watched.incident is None:
-                    await self._incident_manager.trouble(name, event.state.exit, event.at, event.state)
+                    await self._incident_manager.trouble(name, render(event.state.exit), event.at, event.state)
                 await self._recovery_runner.act(name)
             case Happening.STOPPED:
                 if not troubled(watched, event.state):
@@ -105,7 +106,7 @@ class ServiceEventHandler:
 
     async def _died(self, event: ServiceEvent) -> None:
         name, watched = event.service, self._watched[event.service]
-        exit_text = event.state.exit or "it is not known how"
+        exit_text = render(event.state.exit) or "it is not known how"
         for check in watched.service.checks:
             # What was seen of the dead process says nothing of the next one: each check has to be well anew.
             if check.unit in {"", event.part} or not event.part:

@@ -14,7 +14,10 @@ from datetime import UTC, datetime, timedelta
 from opsbot.config import Alerts, Service
 from opsbot.core.deployment import Deployment, Phase
 from opsbot.core.health import CheckHealth, Verdict
+from opsbot.core.inhibitors import Inhibitors, first_reason
+from opsbot.core.message import Message
 from opsbot.deploy.deployer import Deployer
+from opsbot.messages import describe, render
 from opsbot.monitoring.check_runner import CheckRunner
 from opsbot.monitoring.dependency_tracker import DependencyTracker
 from opsbot.monitoring.evidence import EvidenceCollector
@@ -23,7 +26,6 @@ from opsbot.monitoring.monitored_service import MonitoredService
 from opsbot.monitoring.recovery_runner import RecoveryRunner
 from opsbot.monitoring.service_events import ServiceEventHandler
 from opsbot.monitoring.service_parts import idle
-from opsbot.monitoring.vetoes import Vetoes, first
 from opsbot.probes import Prober
 from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.runtime.tasks import BackgroundTasks
@@ -49,13 +51,13 @@ class ServiceMonitor:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         redact: Callable[[str], str] = str,
         alerts: Alerts = Alerts(),  # noqa: B008 - frozen
-        vetoes: Vetoes | None = None,
+        vetoes: Inhibitors | None = None,
     ) -> None:
         """Take the parts, and listen to the managers; nothing is judged before `open`.
 
         vetoes: asked before recovery does anything.
         """
-        self._vetoes = vetoes or Vetoes()
+        self._vetoes = vetoes or Inhibitors()
         self._store = store
         self._managers = managers
         self._deployer = deployer
@@ -148,15 +150,15 @@ class ServiceMonitor:
         try:
             state = await self._managers[name].state(name)
             down = idle(state)
-            if down and (words := await first(self._vetoes.spent, name)):
-                await self.incident_manager.trouble(name, f"it does not run: {words}", self._clock())
+            if down and (why := await first_reason(self._vetoes.spent, name)) is not None:
+                await self.incident_manager.trouble(name, f"it does not run: {render(why)}", self._clock())
                 return
             for part in down:
                 log.info("%s does not run: starting it", part or name)
                 # `start` would also start those of its units that a person stopped.
                 await (self._managers[name].restart(name, part) if part else self._managers[name].start(name))
         except ManagerError as error:
-            await self.incident_manager.trouble(name, f"{name} could not be started: {error}", self._clock())
+            await self.incident_manager.trouble(name, f"{name} could not be started: {describe(error)}", self._clock())
 
     # What is known
 
@@ -169,10 +171,10 @@ class ServiceMonitor:
         """What is remembered of each service, for those who judge whether it may be restarted. Only to be read."""
         return self._watched
 
-    def waits(self, service: str) -> str:
-        """What its recovery waits for, in words; "" while it does not."""
+    def waits(self, service: str) -> Message | None:
+        """What its recovery waits for; None while it does not."""
         watched = self._watched[service]
-        return watched.waits if watched.incident is not None else ""
+        return watched.waits if watched.incident is not None else None
 
     async def back_from(self, services: Iterable[str], deed: str) -> None:
         """What excused these services is over: the recovery of those in trouble begins anew."""

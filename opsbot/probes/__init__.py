@@ -1,4 +1,4 @@
-"""Probes: one look at a service, and what it saw. None raises, none waits longer than its check's timeout."""
+"""Probes of services. A probe never raises, and never takes longer than its check's timeout."""
 
 import asyncio
 import logging
@@ -6,11 +6,13 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from opsbot.config import Check, CheckKind, Service
-from opsbot.core.health import ProbeResult
-from opsbot.formatting import clip, duration, size
+from opsbot.core.health import ProbeCode, ProbeResult
+from opsbot.core.message import Message, message
+from opsbot.formatting import clip
 from opsbot.probes import command, http
 from opsbot.probes.listening import Listener, PortTable, local
 from opsbot.probes.memory import resident
@@ -21,11 +23,15 @@ from opsbot.services.port import Activity, ManagerError, ServiceState
 log = logging.getLogger(__name__)
 
 Look = tuple[Service, Check, ServiceState]
-Seen = tuple[bool, str]
-Presence = Callable[[int], tuple[bool | None, str]]
-"""Whether the bot with this user id is seen online, None where nobody can tell; and in words."""
+Seen = tuple[bool, Message]
+Presence = Callable[[int], tuple[bool | None, Message]]
+"""Whether the bot with this user id is online, None where that is unknown; and what was seen."""
 
-_SEEN_AT_MOST = 200
+_TEXT_AT_MOST = 200
+_SHORT_AT_MOST = 60
+_NO_DISCORD = message(ProbeCode.NO_DISCORD)
+_RUNNING = message(ProbeCode.ACTIVITY, activity=Activity.RUNNING)
+_REFUSED = message(ProbeCode.CONNECTION_REFUSED)
 
 
 def _now() -> datetime:
@@ -33,7 +39,7 @@ def _now() -> datetime:
 
 
 class Prober:
-    """Looks at services. `close` it when done."""
+    """Runs the probes of checks. `close` it when done."""
 
     def __init__(
         self,
@@ -41,10 +47,7 @@ class Prober:
         errands: Errands | None = None,
         presence: Presence | None = None,
     ) -> None:
-        """Nothing is looked at yet. errands: runs the commands of services that run as another user.
-
-        presence: asked for a bot's presence.
-        """
+        """errands: runs the commands of services that run as another user. presence: tells a bot's presence."""
         self._errands = errands
         self._clock = clock
         self._presence = presence
@@ -54,7 +57,7 @@ class Prober:
         self._targets: dict[tuple[str, str], tuple[Check, http.Target]] = {}
 
     async def tick(self, looks: Sequence[Look]) -> list[ProbeResult]:
-        """Look at all of these at once, none waiting for another; the results in the same order."""
+        """Run these probes concurrently; return the results in the same order."""
         results = [self.quick(*look) for look in looks]
         slow = [at for at, result in enumerate(results) if result is None]
         for at, result in zip(slow, await asyncio.gather(*(self.patient(*looks[at]) for at in slow)), strict=True):
@@ -62,11 +65,11 @@ class Prober:
         return [result for result in results if result is not None]
 
     async def probe(self, service: Service, check: Check, state: ServiceState) -> ProbeResult:
-        """One look. It never raises, but for its own cancellation."""
+        """Run one probe. It raises nothing but its own cancellation."""
         return self.quick(service, check, state) or await self.patient(service, check, state)
 
     def together(self, service: Service, checks: Sequence[Check], state: ServiceState) -> list[ProbeResult | None]:
-        """`quick` of checks that are run in one go: they look at a process once."""
+        """`quick` for checks that run together: each process is read once."""
         self._vitals.shared = {}
         try:
             return [self.quick(service, check, state) for check in checks]
@@ -74,13 +77,13 @@ class Prober:
             self._vitals.shared = None
 
     def quick(self, service: Service, check: Check, state: ServiceState) -> ProbeResult | None:
-        """The result, if it can be had without waiting; None where `patient` has to be asked for it."""
+        """The result if it is available without waiting; None where `patient` is needed."""
         if check.kind is CheckKind.HTTP or check.kind is CheckKind.COMMAND:
             return None
         at, began = self._clock(), time.perf_counter()
         if check.kind is CheckKind.PRESENCE:
-            online, words = self._presence(check.user) if self._presence else (None, "cannot be asked: no Discord here")
-            return ProbeResult(bool(online), words, at, time.perf_counter() - began, known=online is not None)
+            online, seen_there = self._presence(check.user) if self._presence else (None, _NO_DISCORD)
+            return ProbeResult(bool(online), seen_there, at, time.perf_counter() - began, known=online is not None)
         try:
             seen = self._at_once(service, check, state)
         except Exception as error:  # noqa: BLE001 - the edge, see `_fault`
@@ -88,10 +91,10 @@ class Prober:
         return None if seen is None else _result(seen, at, began)
 
     async def patient(self, service: Service, check: Check, state: ServiceState) -> ProbeResult:
-        """One look that may have to wait, at most for the check's timeout."""
+        """Run a probe that may have to wait, at most for the check's timeout."""
         at, began = self._clock(), time.perf_counter()
         try:
-            seen = await self._waiting(service, check, state, began)
+            seen = await self._waiting(service, check, state)
         except TimeoutError:
             seen = False, _too_long(check)
         except Exception as error:  # noqa: BLE001 - the edge, see `_fault`
@@ -99,7 +102,7 @@ class Prober:
         return _result(seen, at, began)
 
     def close(self) -> None:
-        """Close what is kept open between looks."""
+        """Close what is kept open between probes."""
         self._vitals.close()
         if self._ports is not None:
             self._ports.close()
@@ -108,9 +111,9 @@ class Prober:
     # Without waiting
 
     def _at_once(self, service: Service, check: Check, state: ServiceState) -> Seen | None:
-        """The result, if the kernel or the manager can be asked for it directly.
+        """The result if the kernel or the manager knows it; None otherwise.
 
-        A check of one unit is about that one; one of the service as a whole, where it is several, about each of them.
+        A check of one unit is about that unit; one of a service with several units is about each of them.
         """
         if check.unit:
             state = state.of(check.unit)
@@ -119,57 +122,56 @@ class Prober:
                 return self._process(service, check.unit, state)
             seen = [self._process(service, name, one) for name, one in _each(state, check.unit)]
             bad = next((each for each in seen if not each[0]), None)
-            # To measure it takes a hundred times as long as to see that it lives: not on the event loop.
-            return bad or (None if check.memory_max else (True, "; ".join(words for _, words in seen)))
+            # Measuring memory takes a hundred times as long as the rest: not on the event loop.
+            return bad or (None if check.memory_max else (True, _together([words for _, words in seen])))
         if check.kind is CheckKind.UNIT:
             standing = _each(state, check.unit)
             down = [(name, one) for name, one in standing if one.activity is not Activity.RUNNING]
             if not down:
-                return True, str(Activity.RUNNING)
-            return False, "; ".join(f"{name}: {_words(one)}" if name else _words(one) for name, one in down)
+                return True, _RUNNING
+            return False, _together([_of_unit(name, _activity(one)) for name, one in down])
         if check.kind is CheckKind.TCP:
             addresses = local(check.host)
             listening = self._listening(addresses, check.port) if addresses else None
             if listening is None:
                 return None
-            ok, seen_there = listening
-            # Of several units it is not known which one has the port.
+            ok = listening[0]
+            # With several units it is unknown which one has the port.
             pid = None if state.parts else state.pid
             if ok and pid and self._vitals.look(f"{service.name}/{check.unit}", state.run, pid).frozen:
-                # The kernel goes on taking connections for a process that will never hear of them.
-                return False, f"{seen_there}, but process {pid} is frozen by a signal (SIGSTOP)"
-            return ok, seen_there
+                # The kernel accepts connections for a process that does not run.
+                return False, message(ProbeCode.PORT_FROZEN, port=check.port, pid=pid)
+            return listening
         return None
 
     def _process(self, service: Service, unit: str, state: ServiceState) -> Seen:
-        who = f"{unit}: " if unit else ""
         if state.pid is None:
-            return False, f"{who}{_words(state)}"
+            return False, _of_unit(unit, _activity(state))
         vital = self._vitals.look(f"{service.name}/{unit}", state.run, state.pid)
-        return vital.ok, f"{who}{vital.seen}"
+        return vital.ok, _of_unit(unit, vital.seen)
 
     def _listening(self, addresses: Sequence[bytes], port: int) -> Seen | None:
-        """Whether somebody listens; None where the kernel may not be asked (systemd's RestrictAddressFamilies)."""
+        """Whether the port is open; None where netlink is not allowed (systemd's RestrictAddressFamilies=)."""
         if self._ports_refused:
             return None
         try:
             if self._ports is None:
                 self._ports = PortTable()
             if self._ports.taken(addresses[0], port):
-                return True, f"port {port} is listened on"
+                return True, _open_port(port)
             return _listening(self._ports.listeners(port), addresses, port)
         except BlockingIOError:
             return None
         except OSError as error:
-            log.info("listening ports are tried by connecting: %s", error)
+            log.info("open ports are checked by connecting: %s", error)
             self._ports_refused = True
             return None
 
     # Waiting
 
-    async def _waiting(self, service: Service, check: Check, state: ServiceState, began: float) -> Seen:
+    async def _waiting(self, service: Service, check: Check, state: ServiceState) -> Seen:
         if check.kind is CheckKind.HTTP:
-            return await self._http(service, check, began)
+            return await self._http(service, check)
         async with asyncio.timeout(check.timeout.total_seconds()):
             return await self._other(service, check, state)
 
@@ -187,16 +189,17 @@ class Prober:
             else:
                 ran = await command.run(service, check)
         except (command.CannotRunError, ManagerError) as error:
-            return False, str(error)
-        return ran.ok, f"{ran.exit}: {ran.last}" if ran.last else ran.exit
+            return False, error.message
+        if not ran.last:
+            return ran.ok, message(ProbeCode.COMMAND_EXITED, exit=ran.exit)
+        return ran.ok, message(ProbeCode.COMMAND_PRINTED, exit=ran.exit, last=clip(ran.last, _TEXT_AT_MOST))
 
-    async def _http(self, service: Service, check: Check, began: float) -> Seen:
+    async def _http(self, service: Service, check: Check) -> Seen:
         try:
             answer = await http.ask(self._target(service, check), check.method, check.timeout.total_seconds())
         except http.NoAnswerError as error:
-            return False, str(error)
-        took = duration(time.perf_counter() - began)
-        return _judge(check, answer, f"answered {answer.status} in {took}")
+            return False, error.message
+        return _judge(check, answer)
 
     def _target(self, service: Service, check: Check) -> http.Target:
         known = self._targets.get((service.name, check.name))
@@ -206,82 +209,104 @@ class Prober:
 
 
 def _each(state: ServiceState, unit: str) -> Sequence[tuple[str, ServiceState]]:
-    """The units that a check is about, by name; "" for a service that is one.
+    """The units that a check is about, by name; "" for a service without units of its own.
 
-    Of several, one that a person stopped is left out while others are to run: the service lives on without it.
+    A unit that a person stopped is left out while others should run: the service runs without it.
     """
     meant = tuple((name, part) for name, part in state.parts if not part.stopped_by_hand)
     return meant or state.parts or ((unit, state),)
 
 
 def _within(memory_max: int, pids: Sequence[int]) -> Seen:
-    taken = sum(resident(pid) for pid in pids)
-    named = f"process {pids[0]}" if len(pids) == 1 else f"processes {', '.join(map(str, pids))}"
-    one = len(pids) == 1
-    if taken > memory_max:
-        children = f"{named} and {'its' if one else 'their'} children take {size(taken)} of memory"
-        return False, f"{children}, more than {size(memory_max)}"
-    return True, f"{named} {'runs' if one else 'run'}, {size(taken)} of memory"
+    used = sum(resident(pid) for pid in pids)
+    if used > memory_max:
+        return False, message(ProbeCode.MEMORY_ABOVE_LIMIT, pids=tuple(pids), used=used, limit=memory_max)
+    return True, message(ProbeCode.MEMORY_USED, pids=tuple(pids), used=used)
 
 
 def _result(seen: Seen, at: datetime, began: float) -> ProbeResult:
-    return ProbeResult(seen[0], clip(seen[1], _SEEN_AT_MOST), at, time.perf_counter() - began)
+    return ProbeResult(seen[0], seen[1], at, time.perf_counter() - began)
 
 
 def _fault(service: Service, check: Check, error: Exception) -> Seen:
-    """A fault in one check must neither stop the others nor pass for a healthy service."""
+    """A fault in one check must not stop the others, nor pass for a healthy service."""
     log.error("the check %s of %s failed by itself", check.name, service.name, exc_info=error)
-    return False, f"the check itself failed: {type(error).__name__}: {error}"
+    text = clip(f"{type(error).__name__}: {error}", _TEXT_AT_MOST)
+    return False, message(ProbeCode.CHECK_FAILED_ITSELF, error=text)
 
 
-def _judge(check: Check, answer: http.Answer, words: str) -> Seen:
-    if not any(low <= answer.status <= high for low, high in check.status):
-        return False, words
+@lru_cache(256)
+def _status(status: int) -> Message:
+    return message(ProbeCode.HTTP_STATUS, status=status)
+
+
+@lru_cache(1024)
+def _open_port(port: int) -> Message:
+    return message(ProbeCode.PORT_OPEN, port=port)
+
+
+def _judge(check: Check, answer: http.Answer) -> Seen:
+    status = answer.status
+    if not any(low <= status <= high for low, high in check.status):
+        expected = ", ".join(str(low) if low == high else f"{low}-{high}" for low, high in check.status)
+        return False, message(ProbeCode.HTTP_UNEXPECTED_STATUS, status=status, expected=expected)
     for name, pattern in check.expect_headers.items():
         value = answer.headers.get(name.lower())
         if value is None:
-            return False, f"{words}, without the header {name}"
+            return False, message(ProbeCode.HTTP_HEADER_MISSING, status=status, header=name)
         if re.search(pattern, value) is None:
-            return False, f"{words}, but its header {name} is {clip(value, 60)!r}, not {pattern!r}"
+            shown = clip(value, _SHORT_AT_MOST)
+            return False, message(
+                ProbeCode.HTTP_HEADER_DIFFERS, status=status, header=name, value=shown, pattern=pattern
+            )
     if check.expect_body and re.search(check.expect_body, answer.body.decode("utf-8", "replace")) is None:
-        return False, f"{words}, but its body does not contain {clip(check.expect_body, 60)!r}"
-    return True, words
+        pattern = clip(check.expect_body, _SHORT_AT_MOST)
+        return False, message(ProbeCode.HTTP_BODY_LACKS, status=status, pattern=pattern)
+    return True, _status(status)
 
 
 def _listening(listeners: Sequence[Listener], addresses: Sequence[bytes], port: int) -> Seen:
     found = [one for one in listeners if any(map(one.takes, addresses))]
     if not found:
-        return False, f"nobody listens on port {port}"
+        return False, message(ProbeCode.PORT_CLOSED, port=port)
     if all(one.full for one in found):
-        return False, f"port {port} is listened on, but {found[0].waiting} connections wait to be accepted"
-    return True, f"port {port} is listened on"
+        return False, message(ProbeCode.PORT_BACKLOG_FULL, port=port, waiting=found[0].waiting)
+    return True, _open_port(port)
 
 
 async def _connect(host: str, port: int) -> Seen:
     try:
         reader, writer = await asyncio.open_connection(host, port)
     except ConnectionRefusedError:
-        return False, "connection refused"
+        return False, _REFUSED
     except OSError as error:
-        return False, f"no connection: {error.strerror or error}"
+        return False, message(ProbeCode.CONNECTION_FAILED, reason=error.strerror or str(error))
     del reader
     itself = writer.get_extra_info("sockname") == writer.get_extra_info("peername")
     writer.transport.abort()
     if itself:
-        return False, "connection refused"
-    return True, f"port {port} takes connections"
+        return False, _REFUSED
+    return True, message(ProbeCode.PORT_ACCEPTS, port=port)
 
 
-def _words(state: ServiceState) -> str:
-    words = str(state.activity)
+def _together(seen: Sequence[Message]) -> Message:
+    return seen[0] if len(seen) == 1 else message(ProbeCode.UNITS, seen=tuple(seen))
+
+
+def _of_unit(unit: str, seen: Message) -> Message:
+    return message(ProbeCode.OF_UNIT, unit=unit, seen=seen) if unit else seen
+
+
+def _activity(state: ServiceState) -> Message:
     if state.activity in {Activity.FAILED, Activity.RETRYING} and state.exit:
-        return f"{words}: {state.exit}"
-    return words
+        return message(ProbeCode.ACTIVITY_AFTER_EXIT, activity=state.activity, exit=state.exit)
+    return message(ProbeCode.ACTIVITY, activity=state.activity)
 
 
-def _too_long(check: Check) -> str:
-    within = duration(check.timeout)
+def _too_long(check: Check) -> Message:
     if check.kind is CheckKind.COMMAND:
-        return f"not finished within {within}"
-    where = f" from {urlsplit(check.url).netloc.rpartition('@')[2]}" if check.kind is CheckKind.HTTP else ""
-    return f"no answer{where} within {within}"
+        return message(ProbeCode.COMMAND_TIMED_OUT, within=check.timeout)
+    if check.kind is CheckKind.HTTP:
+        address = urlsplit(check.url).netloc.rpartition("@")[2]
+        return message(ProbeCode.NO_ANSWER_FROM, address=address, within=check.timeout)
+    return message(ProbeCode.NO_ANSWER, within=check.timeout)

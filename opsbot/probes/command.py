@@ -1,4 +1,4 @@
-"""Runs a check's command, bounded in time and in what it may say; nothing of it is left afterwards."""
+"""Runs the command of a check, with limits for time and output, and ends all its processes."""
 
 import asyncio
 import os
@@ -9,28 +9,33 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from opsbot.config import Check, Service
+from opsbot.core import exits
+from opsbot.core.health import ProbeCode
+from opsbot.core.message import Message, MessageError, message
+from opsbot.formatting import clip
 from opsbot.services.environment import of_service
 from opsbot.services.errands import Errands, Slot
-from opsbot.services.processes import exit_status, exit_words
+from opsbot.services.processes import exit_status
 
 _TAIL = 8 * 1024
+_REASON_AT_MOST = 200
 
 
-class CannotRunError(Exception):
-    """The command cannot be started; the text says why."""
+class CannotRunError(MessageError):
+    """The command cannot be started; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """How the command ended. `last`: the last line it wrote, untrusted."""
+    """How the command ended. last: the last line it wrote, untrusted."""
 
     ok: bool
-    exit: str
+    exit: Message
     last: str
 
 
 class _Tail:
-    """Reads a pipe to its end, and keeps the end."""
+    """Reads a pipe to its end, and keeps the last bytes."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -58,10 +63,10 @@ def _last_line(said: bytes) -> str:
 
 
 async def run_abroad(errands: Errands, service: Service, check: Check) -> Ran:
-    """The same as the service's own user. Cancelled, it ends all of it.
+    """Run it as the service's own user. If canceled, end all its processes.
 
     Raises:
-        CannotRunError: the command or its folder is not there.
+        CannotRunError: the command or its directory does not exist.
         ErrandError: it could not be run as that user.
     """
     folder, environment = await asyncio.to_thread(_where, service, check)
@@ -84,25 +89,25 @@ async def run_abroad(errands: Errands, service: Service, check: Check) -> Ran:
         take=take,
     )
     if ended.refused:
-        raise CannotRunError(ended.refused)
+        raise CannotRunError(message(ProbeCode.COMMAND_REFUSED, reason=clip(ended.refused, _REASON_AT_MOST)))
     if ended.late:
         raise TimeoutError
     status = ended.signal or ended.status << 8
-    return Ran(status == 0, exit_words(status), _last_line(bytes(kept)))
+    return Ran(status == 0, exits.of_status(status), _last_line(bytes(kept)))
 
 
 async def run(service: Service, check: Check) -> Ran:
-    """Run it in the live release, with the service's environment. Cancelled, it kills the whole process group.
+    """Run it in the live release with the service's environment. If canceled, kill the process group.
 
     Raises:
-        CannotRunError: the command or its folder is not there.
+        CannotRunError: the command or its directory does not exist.
     """
     ours, theirs = os.pipe()
     starting = asyncio.create_task(asyncio.to_thread(_start, service, check, theirs))
     try:
         pid = await asyncio.shield(starting)
     except BaseException:
-        # The thread cannot be called back: if it still starts something, that is ended at once.
+        # The thread cannot be canceled: what it still starts is ended at once.
         starting.add_done_callback(_end_started)
         os.close(ours)
         raise
@@ -112,20 +117,25 @@ async def run(service: Service, check: Check) -> Ran:
         status = await _end_of(pid)
     finally:
         last = tail.close()
-    return Ran(status == 0, exit_words(status), last)
+    return Ran(status == 0, exits.of_status(status), last)
 
 
 def _where(service: Service, check: Check) -> tuple[Path, dict[str, str]]:
-    """The folder a check's command runs in, and its environment."""
+    """The working directory of a check's command, and its environment."""
     folder = service.root or service.run_directory
     try:
         release = service.root.resolve(strict=True) if service.root is not None else None
         folder = (release or folder).resolve(strict=True)
     except OSError as error:
-        raise CannotRunError(f"{check.run[0]} cannot be run in {folder}: {error.strerror}") from error
+        raise CannotRunError(_cannot_run(check, folder, error)) from error
     environment = of_service(service, "", release)
     del environment["OPSBOT_RUN"]  # it belongs to no run of the service
     return folder, environment
+
+
+def _cannot_run(check: Check, folder: Path, error: OSError) -> Message:
+    reason = error.strerror or str(error)
+    return message(ProbeCode.COMMAND_NOT_STARTED, command=check.run[0], directory=str(folder), reason=reason)
 
 
 def _start(service: Service, check: Check, output: int) -> int:
@@ -145,10 +155,10 @@ def _start(service: Service, check: Check, output: int) -> int:
             start_new_session=True,
         )
     except OSError as error:
-        raise CannotRunError(f"{check.run[0]} cannot be run in {folder}: {error.strerror}") from error
+        raise CannotRunError(_cannot_run(check, folder, error)) from error
     finally:
         os.close(output)
-    child.returncode = 0  # its end is waited for by a pidfd, not by Popen
+    child.returncode = 0  # a pidfd waits for its end, not Popen
     return child.pid
 
 
@@ -161,7 +171,7 @@ def _end_started(starting: "asyncio.Task[int]") -> None:
 
 
 async def _end_of(pid: int) -> int | None:
-    """Wait for the process; however this ends, its group is killed and it is reaped."""
+    """Wait for the process; in any case kill its group and reap it."""
     loop = asyncio.get_running_loop()
     pidfd = os.pidfd_open(pid)
     ended = asyncio.Event()
@@ -170,7 +180,7 @@ async def _end_of(pid: int) -> int | None:
         await ended.wait()
     finally:
         loop.remove_reader(pidfd)
-        # Not reaped yet, so the group's id cannot be another's.
+        # It is not reaped yet, so its id cannot belong to another group.
         _kill_group(pid)
         if not ended.is_set():
             with suppress(ChildProcessError):

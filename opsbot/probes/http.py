@@ -1,7 +1,6 @@
-"""One HTTP request on a connection of its own, and what came back.
+"""Sends one HTTP request on a new connection and reads the answer.
 
-A new connection each time, as a kept one would not notice that the port was closed. No redirect is followed: a redirect
-is an answer. The request is as small as the check says; nothing is asked that the check does not ask.
+A kept connection would not notice a closed port. Redirects are not followed: a redirect is an answer.
 """
 
 import asyncio
@@ -21,22 +20,24 @@ from weakref import WeakKeyDictionary
 import httptools
 
 from opsbot.config import Check
+from opsbot.core.health import ProbeCode
+from opsbot.core.message import Message, MessageError, message
 
 BODY_AT_MOST = 64 * 1024
 _HEAD_AT_MOST = 64 * 1024
 _READ = 64 * 1024
 _USER_AGENT = "opsbot"
-_REFUSED = "connection refused"
-"""Also when the connection came back to itself: a port nobody listens on, within the range the kernel picks from."""
+_REFUSED = message(ProbeCode.CONNECTION_REFUSED)
+"""Also for a connection to itself: nothing listens on the port, and it is in the ephemeral range."""
 
 
-class NoAnswerError(Exception):
-    """There was no whole answer; the text says in words what there was."""
+class NoAnswerError(MessageError):
+    """There was no complete answer; the message says why."""
 
 
 @dataclass(slots=True)
 class Answer:
-    """What came back. `body`: its first 64 KiB. Header names are in small letters; all of it is untrusted."""
+    """The answer, untrusted. body: its first 64 KiB. Header names are in lower case."""
 
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
@@ -45,18 +46,18 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a check asks, and the request as it goes over the wire."""
+    """The server of a check, and the bytes of the request."""
 
     host: str
     port: int
     tls: bool
     request: bytes
     family: int | None
-    """Of the bare socket that will do; None where a name must be looked up, or TLS spoken."""
+    """For a plain socket; None where a name has to be resolved, or TLS is used."""
 
 
 class _Exchange(asyncio.Protocol):
-    """Collects the answer. `done` gets it as soon as it is whole, or long enough; what fails ends `done` too."""
+    """Collects the answer. `done` gets it once it is complete or long enough, or the error."""
 
     def __init__(self, target: Target, method: str, done: "asyncio.Future[Answer]") -> None:
         self._target = target
@@ -80,19 +81,19 @@ class _Exchange(asyncio.Protocol):
         except httptools.HttpParserUpgrade:
             self._settle()
         except httptools.HttpParserError:
-            self.fail("the answer is broken HTTP" if self._answer.status else "the answer is not HTTP")
+            self.fail(message(ProbeCode.HTTP_BROKEN if self._answer.status else ProbeCode.HTTP_INVALID))
         if not self._answer.status and self._seen > _HEAD_AT_MOST:
-            self.fail("the answer's head is too long")
+            self.fail(message(ProbeCode.HTTP_HEAD_TOO_LONG))
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self._answer.status:
-            self.fail("the connection was reset" if exc is not None else "the connection was closed without an answer")
+            self.fail(message(ProbeCode.CONNECTION_RESET if exc is not None else ProbeCode.CONNECTION_CLOSED))
         elif exc is None and not self._answer.headers.keys() & {"content-length", "transfer-encoding"}:
-            self._settle()  # an answer of no said length ends with its connection
+            self._settle()  # an answer without a length ends with the connection
         else:
-            self.fail("the answer was cut off")
+            self.fail(message(ProbeCode.HTTP_CUT_OFF))
 
-    # What httptools calls
+    # Callbacks of httptools
 
     def on_header(self, name: bytes, value: bytes) -> None:
         known = self._answer.headers
@@ -106,7 +107,7 @@ class _Exchange(asyncio.Protocol):
             return
         self._answer.status = status
         if self._method == "HEAD":
-            self._settle()  # it may name a length, but has no body
+            self._settle()  # it may have a length, but no body
 
     def on_body(self, body: bytes) -> None:
         self._body += body
@@ -122,14 +123,14 @@ class _Exchange(asyncio.Protocol):
             self._answer.body = bytes(self._body[:BODY_AT_MOST])
             self._done.set_result(self._answer)
 
-    def fail(self, text: str) -> None:
-        """There will be no whole answer."""
+    def fail(self, why: Message) -> None:
+        """End with this error."""
         if not self._done.done():
-            self._done.set_exception(NoAnswerError(text))
+            self._done.set_exception(NoAnswerError(why))
 
 
 class _Hub:
-    """All bare sockets of an event loop behind one epoll(7), which the loop watches as one: each costs less by far."""
+    """All plain sockets of an event loop behind one epoll(7): each then costs much less."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._epoll = select.epoll()
@@ -144,7 +145,7 @@ class _Hub:
         self._waiting[fd] = ready
 
     def forget(self, fd: int) -> None:
-        """For one that is about to be closed: that takes it out of the epoll, too."""
+        """Forget a socket that is about to be closed, which removes it from the epoll."""
         self._waiting.pop(fd, None)
 
     def _ready(self) -> None:
@@ -166,7 +167,7 @@ def _hub() -> _Hub:
 
 
 class _Wire:
-    """A bare socket to an address: a third of what asyncio's transport costs, and loopback is answered in two turns."""
+    """A plain socket to an address: a third of the cost of asyncio's transport."""
 
     def __init__(self, family: int, where: Target, exchange: _Exchange) -> None:
         self._hub = _hub()
@@ -182,7 +183,7 @@ class _Wire:
         self._send()
 
     def _send(self) -> None:
-        # A loopback connection stands by now; another one says when it does.
+        # A loopback connection is established by now; others signal it.
         try:
             if self._socket.getsockname()[1] == self._port and self._to_itself():
                 self._exchange.fail(_REFUSED)
@@ -201,11 +202,11 @@ class _Wire:
             self._hub.watch(self._fd, select.EPOLLIN, self._receive)
 
     def _to_itself(self) -> bool:
-        """On loopback a connection to a port that nobody listens on may be given that very port, and meet itself."""
+        """On loopback a connection to a port that nothing listens on may get that port and connect to itself."""
         try:
             return bool(self._socket.getpeername() == self._socket.getsockname())
         except OSError:
-            return False  # not connected yet: it is asked again then
+            return False  # not connected yet: checked again then
 
     def _receive(self) -> None:
         try:
@@ -227,12 +228,12 @@ class _Wire:
         self._socket.close()
 
 
-def _unreachable(code: int) -> str:
+def _unreachable(code: int) -> Message:
     if code == errno.ECONNREFUSED:
         return _REFUSED
     if code in {errno.ECONNRESET, errno.EPIPE}:
-        return "the connection was reset"
-    return f"no connection: {os.strerror(code)}"
+        return message(ProbeCode.CONNECTION_RESET)
+    return message(ProbeCode.CONNECTION_FAILED, reason=os.strerror(code))
 
 
 @lru_cache(1)
@@ -241,10 +242,10 @@ def _tls() -> ssl.SSLContext:
 
 
 def target(check: Check) -> Target:
-    """Where the check asks.
+    """The server of a check.
 
     Raises:
-        ValueError: its URL is none.
+        ValueError: its URL is invalid.
     """
     url = urlsplit(check.url)
     if url.hostname is None or url.scheme not in {"http", "https"}:
@@ -281,18 +282,18 @@ def _ascii(path: str) -> str:
 
 
 def _lines(headers: Mapping[str, str]) -> str:
-    # A header cannot smuggle in another one.
+    # No header can contain another one.
     return "".join(
         f"{name}: {value.replace(chr(13), ' ').replace(chr(10), ' ')}\r\n" for name, value in headers.items()
     )
 
 
 async def ask(where: Target, method: str, within: float) -> Answer:
-    """The answer to the request.
+    """Send the request and return the answer.
 
     Raises:
-        NoAnswerError: nobody listens, or no whole answer came back.
-        TimeoutError: there was none within so many seconds.
+        NoAnswerError: there was no complete answer.
+        TimeoutError: there was none within this many seconds.
     """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[Answer] = loop.create_future()
@@ -304,7 +305,7 @@ async def ask(where: Target, method: str, within: float) -> Answer:
                 return await done
             finally:
                 transport.abort()
-    # A timer of its own costs half of what `asyncio.timeout` does.
+    # A timer costs half as much as `asyncio.timeout`.
     limit = loop.call_later(within, _too_late, done)
     wire = _Wire(where.family, where, exchange)
     try:
@@ -320,18 +321,29 @@ def _too_late(done: "asyncio.Future[Answer]") -> None:
 
 
 async def _connect(where: Target, exchange: _Exchange) -> asyncio.WriteTransport:
-    """A connection to a name, or one with TLS."""
+    """Connect to a name, or with TLS."""
     loop = asyncio.get_running_loop()
     tls = await asyncio.to_thread(_tls) if where.tls else None
+    refused: list[OSError] = []
     try:
-        transport, _ = await loop.create_connection(lambda: exchange, where.host, where.port, ssl=tls)
+        for *_, address in await loop.getaddrinfo(where.host, where.port, type=socket.SOCK_STREAM):
+            try:
+                transport, _ = await loop.create_connection(
+                    lambda: exchange, str(address[0]), where.port, ssl=tls, server_hostname=where.host if tls else None
+                )
+            except ssl.SSLError:
+                raise
+            except OSError as error:
+                refused.append(error)
+            else:
+                return transport
     except ssl.SSLCertVerificationError as error:
-        raise NoAnswerError(f"its certificate is not accepted: {error.verify_message}") from error
+        raise NoAnswerError(message(ProbeCode.CERTIFICATE_REJECTED, reason=error.verify_message)) from error
     except ssl.SSLError as error:
-        raise NoAnswerError(f"no TLS connection: {error.reason or error}") from error
+        raise NoAnswerError(message(ProbeCode.TLS_FAILED, reason=error.reason or str(error))) from error
     except socket.gaierror as error:
-        raise NoAnswerError(f"the host {where.host} is not known: {error.strerror}") from error
-    except OSError as error:
-        refused = error.errno == errno.ECONNREFUSED or "refused" in str(error)  # of several addresses, only the text
-        raise NoAnswerError(_REFUSED if refused else f"no connection: {error.strerror or error}") from error
-    return transport
+        reason = error.strerror or str(error)
+        raise NoAnswerError(message(ProbeCode.DNS_FAILED, host=where.host, reason=reason)) from error
+    codes = [error.errno or 0 for error in refused]
+    code = errno.ECONNREFUSED if errno.ECONNREFUSED in codes else next(iter(codes), errno.EADDRNOTAVAIL)
+    raise NoAnswerError(_unreachable(code))

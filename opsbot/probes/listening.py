@@ -1,7 +1,7 @@
-"""Who listens on a TCP port here, asked of the kernel in one message: sock_diag(7) over netlink.
+"""Asks the kernel which TCP ports are open, by sock_diag(7) over netlink.
 
-A connection would tell as well, at several times the price, and with a trap: a loopback port within the ephemeral range
-that nobody listens on can be connected to itself, is then held to be up, and is taken from the service that comes back.
+A connection costs several times as much, and a loopback port in the ephemeral range that nothing listens on can connect
+to itself: it would count as open, and block the service that is about to start.
 """
 
 import socket
@@ -33,7 +33,7 @@ Address = IPv4Address | IPv6Address
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A socket that is listened on. waiting: connections nobody has accepted yet; room: how many may wait."""
+    """A listening socket. waiting: connections that are not accepted yet; room: the backlog."""
 
     address: bytes
     """4 bytes, or 16."""
@@ -43,11 +43,11 @@ class Listener:
 
     @property
     def full(self) -> bool:
-        """Whether the next connection has to wait outside."""
+        """Whether the backlog is full."""
         return self.waiting > self.room
 
     def takes(self, wanted: bytes) -> bool:
-        """Whether it takes connections to this address."""
+        """Whether it accepts connections to this address."""
         if self.address == wanted:
             return True
         if any(self.address):
@@ -57,7 +57,7 @@ class Listener:
 
 @lru_cache(256)
 def local(host: str) -> Sequence[bytes]:
-    """The loopback addresses that `host` means; none if it is another place, and has to be asked itself."""
+    """The loopback addresses of `host`; none if it is not this host."""
     if host == "localhost":
         return IPv4Address("127.0.0.1").packed, IPv6Address("::1").packed
     with suppress(ValueError):
@@ -68,7 +68,7 @@ def local(host: str) -> Sequence[bytes]:
 
 
 class PortTable:
-    """Asks the kernel. One socket, kept open; it blocks for microseconds only, as the kernel answers by itself."""
+    """Asks the kernel over one socket. Blocks for microseconds only."""
 
     def __init__(self) -> None:
         """Raises OSError where netlink is not allowed."""
@@ -77,12 +77,12 @@ class PortTable:
         self._number = 0
 
     def taken(self, address: bytes, port: int) -> bool:
-        """Whether a connection to this address would be taken at once: a seventh of what `listeners` costs.
+        """Whether a connection to this address would be accepted; a seventh of the cost of `listeners`.
 
-        The kernel looks up who would get it, as it does for a connection (inet_diag_find_one_icsk in inet_diag.c).
+        The kernel looks up the socket as for a connection (inet_diag_find_one_icsk in inet_diag.c).
 
         Raises:
-            OSError: the kernel does not tell.
+            OSError: netlink is not allowed.
         """
         family = socket.AF_INET if len(address) == _V4 else socket.AF_INET6
         try:
@@ -95,12 +95,10 @@ class PortTable:
         return bool(fields[1] == _LISTENS and fields[11] <= fields[12])
 
     def listeners(self, port: int) -> list[Listener]:
-        """Everything that listens on this port.
-
-        Only these come back: the kernel leaves out other ports, where the request names one (inet_diag.c).
+        """All sockets that listen on this port; the kernel filters by port (inet_diag.c).
 
         Raises:
-            OSError: the kernel does not tell.
+            OSError: netlink is not allowed.
         """
         found = []
         for family, length in ((socket.AF_INET, _V4), (socket.AF_INET6, 16)):
@@ -126,18 +124,18 @@ class PortTable:
                 body = data[at + _HEADER.size : at + length]
                 at += (length + 3) & ~3
                 if number != self._number:
-                    continue  # the rest of an answer that was given up
+                    continue  # the rest of an abandoned answer
                 if kind == _NLMSG_DONE:
                     return
                 if kind == _NLMSG_ERROR:
                     code = -int.from_bytes(body[:4], "little", signed=True)
-                    raise OSError(code, "the kernel does not tell which ports are listened on")
+                    raise OSError(code, "the kernel does not tell which ports are open")
                 yield body
                 if not flags:
                     return
 
     def close(self) -> None:
-        """Ask no more."""
+        """Close the socket."""
         self._socket.close()
 
 

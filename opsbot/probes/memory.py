@@ -1,8 +1,8 @@
-"""How much memory a service's processes take together: resident, shared pages counted for each.
+"""Measures the resident memory of a process and its children; shared pages count for each.
 
-Only a few files of each process are read, some 30 µs a process; to look at all processes of the host, as psutil does to
-find children, takes a thousand times as long. The kernel lists a thread's children where it has CONFIG_PROC_CHILDREN,
-as those of the usual distributions have; elsewhere the main process alone is measured. Blocks.
+This reads a few files of each process, in about 30 µs. To find children, psutil reads all processes of the host, which
+takes a thousand times as long. The kernel lists the children of a thread if it has CONFIG_PROC_CHILDREN, as the usual
+distributions have; without it only the main process is measured. Blocks.
 """
 
 import os
@@ -13,7 +13,7 @@ _PROCESSES_AT_MOST = 512
 
 
 def resident(pid: int) -> int:
-    """Bytes that this process and all that came of it take; what ends meanwhile counts as nothing."""
+    """Bytes used by this process and its descendants; a process that ends meanwhile counts as 0."""
     total, seen, waiting = 0, {pid}, [pid]
     while waiting:
         process = waiting.pop()
@@ -26,7 +26,7 @@ def resident(pid: int) -> int:
 
 
 def _children(pid: int) -> list[int]:
-    """A child belongs to the thread that made it."""
+    """The children of all threads: a child belongs to the thread that created it."""
     found: list[int] = []
     with suppress(OSError):
         for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 - names, 10 times as cheap
@@ -36,7 +36,7 @@ def _children(pid: int) -> list[int]:
 
 
 def _read(path: str) -> bytes:
-    # Not pathlib: thrice as fast, and this runs with every such check.
+    # Three times as fast as pathlib, and this runs for every such check.
     file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         return os.read(file, 65536)

@@ -1,11 +1,14 @@
-"""Whether a service's own main process lives, by its pid and never by its name.
+"""Tells whether the main process of a service is alive.
 
-/proc/PID/stat is kept open: it stays bound to that very process, however often its pid is used again, and reading it
-anew costs a few microseconds.
+/proc/PID/stat is kept open: the file stays bound to that process even if its pid is reused, and reading it again takes
+a few microseconds.
 """
 
 import os
 from dataclasses import dataclass
+
+from opsbot.core.health import ProbeCode
+from opsbot.core.message import Message, message
 
 _FROZEN = b"T"
 _DEAD = b"ZXx"
@@ -13,24 +16,25 @@ _DEAD = b"ZXx"
 
 @dataclass(frozen=True, slots=True)
 class Vital:
-    """What was seen of a process."""
+    """The state of a process."""
 
     ok: bool
-    seen: str
+    seen: Message
     frozen: bool = False
 
 
 class Vitals:
-    """Looks at processes; keeps one file open for each service. Blocks for microseconds: /proc is no disk."""
+    """Reads the state of processes, with one open file for each service. Blocks for microseconds."""
 
     def __init__(self) -> None:
-        """No process was looked at yet."""
-        self._open: dict[str, tuple[str | None, int, int]] = {}
+        """Open nothing yet."""
+        self._open: dict[str, tuple[str | None, int, int, Vital]] = {}
+        """By service: the run, the pid, the open file, and the state of a running process."""
         self.shared: dict[tuple[str, str | None, int], Vital] | None = None
-        """What was seen already by the checks that are run together; None where each looks anew."""
+        """States already read for checks that run together; None where each reads its own."""
 
     def look(self, service: str, run: str | None, pid: int) -> Vital:
-        """Whether the process `pid` of this run lives, and is not frozen by a signal."""
+        """The state of the process `pid` of this run."""
         if self.shared is None:
             return self._look(service, run, pid)
         key = service, run, pid
@@ -41,33 +45,35 @@ class Vitals:
 
     def _look(self, service: str, run: str | None, pid: int) -> Vital:
         try:
-            stat = os.pread(self._file(service, run, pid), 512, 0)
+            known = self._known(service, run, pid)
+            stat = os.pread(known[2], 512, 0)
         except OSError:
             self.forget(service)
-            return Vital(ok=False, seen=f"process {pid} is gone")
+            return Vital(ok=False, seen=message(ProbeCode.PROCESS_GONE, pid=pid))
         state = stat[stat.rfind(b")") + 2 : stat.rfind(b")") + 3]
         if not state or state in _DEAD:
-            return Vital(ok=False, seen=f"process {pid} is a zombie")
+            return Vital(ok=False, seen=message(ProbeCode.PROCESS_ZOMBIE, pid=pid))
         if state == _FROZEN:
-            return Vital(ok=False, seen=f"process {pid} is frozen by a signal (SIGSTOP)", frozen=True)
-        return Vital(ok=True, seen=f"process {pid} runs")
+            return Vital(ok=False, seen=message(ProbeCode.PROCESS_FROZEN, pid=pid), frozen=True)
+        return known[3]
 
-    def _file(self, service: str, run: str | None, pid: int) -> int:
+    def _known(self, service: str, run: str | None, pid: int) -> tuple[str | None, int, int, Vital]:
         known = self._open.get(service)
         if known is not None and known[:2] == (run, pid):
-            return known[2]
+            return known
         self.forget(service)
         fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
-        self._open[service] = (run, pid, fd)
-        return fd
+        running = Vital(ok=True, seen=message(ProbeCode.PROCESS_RUNNING, pid=pid))
+        known = self._open[service] = (run, pid, fd, running)
+        return known
 
     def forget(self, service: str) -> None:
-        """Close what is kept open for this service."""
+        """Close the file of this service."""
         known = self._open.pop(service, None)
         if known is not None:
             os.close(known[2])
 
     def close(self) -> None:
-        """Close everything."""
+        """Close all files."""
         for service in list(self._open):
             self.forget(service)

@@ -1,4 +1,4 @@
-"""Commands that answer and end: systemctl, journalctl and the like, with a time limit and nothing to ask them back."""
+"""Runs short commands such as systemctl and journalctl, with a time limit."""
 
 import asyncio
 import os
@@ -11,12 +11,12 @@ OUTPUT_MOST = 4 * 1024 * 1024
 
 
 class CommandError(Exception):
-    """It could not be started, or did not end in time; the text says which."""
+    """The command could not be started, or did not end in time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How it ended; what it printed is untrusted."""
+    """How the command ended; its output is untrusted."""
 
     status: int
     out: str
@@ -24,14 +24,14 @@ class Ended:
 
 
 def environment() -> dict[str, str]:
-    """Plain words in English, no pager, no colours, and none of opsbot's own secrets."""
+    """English output, no pager, no colours, and none of opsbot's secrets."""
     kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     kept.setdefault("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}")
     return kept | {"LC_ALL": "C.UTF-8", "SYSTEMD_COLORS": "0", "SYSTEMD_PAGER": "", "SYSTEMD_LESS": ""}
 
 
 async def ask(command: Sequence[str], timeout: float) -> Ended:
-    """Run it to its end, `timeout` seconds at most; killed then, and when the caller is cancelled.
+    """Run the command for at most `timeout` seconds; kill it then, and when the caller is canceled.
 
     Raises:
         CommandError: it cannot be started, or takes longer.

@@ -1,4 +1,4 @@
-"""Starting a service's process, and taking one down with all that came of it."""
+"""Starts the process of a service, and ends it with all its descendants."""
 
 import asyncio
 import os
@@ -10,18 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from opsbot.config import Service
+from opsbot.core.manager_codes import ManagerCode
+from opsbot.core.message import message
 from opsbot.services import environment
 from opsbot.services.port import ManagerError
 from opsbot.services.processes import Process, alive, by_run, find, in_session, open_pidfd, send
 
-_LOOK_AGAIN = 0.5
+_RECHECK = 0.5
 _KILL_TAKES = 5.0
-"""Seconds that a process may take to go after SIGKILL: more, and it hangs in the kernel."""
+"""Seconds for a process to end after SIGKILL; beyond that it hangs in the kernel."""
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A process just started. The pidfd is the receiver's to close."""
+    """A process that was just started. The receiver closes the pidfd."""
 
     process: Process
     pidfd: int
@@ -29,12 +31,12 @@ class Started:
 
 
 def start(service: Service, run: str, spool: Path) -> Started:
-    """Start the service's command in what is its live release now, its output appended to `spool`.
+    """Start the service's command in its live release, with its output appended to `spool`. Blocks.
 
-    The process leads a session of its own, so that it outlives opsbot and is told apart from its siblings. Blocks.
+    The process leads a session of its own, so that it outlives opsbot and can be told from its siblings.
 
     Raises:
-        ManagerError: the command, its folder or its environment file is not there, or cannot be used.
+        ManagerError: the command, its directory or its environment file is missing or unusable.
     """
     release, folder = _where(service)
     env = environment.of_service(service, run, release)
@@ -44,25 +46,29 @@ def start(service: Service, run: str, spool: Path) -> Started:
     try:
         output = os.open(spool, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
     except OSError as error:
-        raise ManagerError(f"its output cannot be written to {spool}: {error.strerror}", retry=True) from error
+        why = message(ManagerCode.OUTPUT_UNWRITABLE, path=str(spool), reason=error.strerror or str(error))
+        raise ManagerError(why, retry=True) from error
     try:
         child = subprocess.Popen(
             command, cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
         )
     except OSError as error:
-        raise ManagerError(f"{command[0]} cannot be started in {folder}: {error.strerror}") from error
+        reason = error.strerror or str(error)
+        raise ManagerError(
+            message(ManagerCode.COMMAND_NOT_STARTED, command=command[0], directory=str(folder), reason=reason)
+        ) from error
     except ValueError as error:
-        raise ManagerError(f"{command[0]} cannot be started: {error}") from error
+        raise ManagerError(message(ManagerCode.COMMAND_INVALID, command=command[0], reason=str(error))) from error
     finally:
         os.close(output)
-    # Nobody reaps it but us, so until then its pid is its own, dead or alive.
+    # Only this process reaps it, so until then nothing else can have its pid.
     process = find(child.pid, dead=True)
     pidfd = os.pidfd_open(child.pid)
-    # The pidfd tells of its end; Popen must neither wait for it nor complain that nobody did.
+    # The pidfd tells its end; Popen must not wait for it, nor warn that nobody did.
     child.returncode = 0
     if process is None:
         os.close(pidfd)
-        raise ManagerError(f"{command[0]} was reaped by someone else", retry=True)
+        raise ManagerError(message(ManagerCode.CHILD_REAPED, command=command[0]), retry=True)
     return Started(process, pidfd, release)
 
 
@@ -70,17 +76,17 @@ def _where(service: Service) -> tuple[Path | None, Path]:
     try:
         release = service.root.resolve(strict=True) if service.root is not None else None
     except OSError as error:
-        raise ManagerError(f"there is no live release at {service.root}: deploy one first") from error
+        raise ManagerError(message(ManagerCode.NO_RELEASE, path=str(service.root))) from error
     folder = (release or Path("/")) / service.working_directory
     if not folder.is_dir():
-        raise ManagerError(f"its working directory {folder} is not there")
+        raise ManagerError(message(ManagerCode.NO_WORKING_DIRECTORY, directory=str(folder)))
     return release, folder.resolve()
 
 
 def relatives(owner: str, main: Process | None, but: Collection[str] = ()) -> set[Process]:
-    """Every living process of a service: those that carry the id of one of its runs, and its main process's session.
+    """All living processes of a service: those with the id of one of its runs, and those in the main process's session.
 
-    owner: what its runs' ids begin with. but: runs that are left out.
+    owner: the prefix of the service's run ids. but: runs to leave out.
     """
     runs = by_run()
     family = {one for run, found in runs.items() if run.startswith(owner) and run not in but for one in found}
@@ -90,7 +96,7 @@ def relatives(owner: str, main: Process | None, but: Collection[str] = ()) -> se
 
 
 def terminate(main: Process | None, others: Iterable[Process]) -> None:
-    """SIGTERM to the main process's group at once and to the others one by one; frozen ones are thawed to hear it."""
+    """Send SIGTERM to the main process's group and to each of the others, and SIGCONT in case they are frozen."""
     group = main.pid if main is not None and alive(main) else None
     for sign in (signal.SIGTERM, signal.SIGCONT):
         if group is not None:
@@ -103,14 +109,14 @@ def terminate(main: Process | None, others: Iterable[Process]) -> None:
 
 
 def kill(processes: Iterable[Process]) -> None:
-    """SIGKILL to each."""
+    """Send SIGKILL to each."""
     for process in processes:
         with suppress(PermissionError):
             send(process, signal.SIGKILL)
 
 
 async def gone(processes: Iterable[Process], timeout: float) -> None:
-    """Wait until all of these are gone, at most `timeout` seconds."""
+    """Wait until all of these have ended, for at most `timeout` seconds."""
     loop = asyncio.get_running_loop()
     pidfds = await asyncio.to_thread(lambda: [fd for fd in map(open_pidfd, processes) if fd is not None])
     waits = {fd: loop.create_future() for fd in pidfds}
@@ -130,21 +136,21 @@ def _settle(wait: asyncio.Future[None]) -> None:
         wait.set_result(None)
 
 
-async def clear(processes: set[Process], look: Callable[[], set[Process]], patience: float) -> None:
-    """Wait until all of these are gone; after `patience` seconds kill them, and whatever kin of theirs `look` finds.
+async def clear(processes: set[Process], look: Callable[[], set[Process]], timeout: float) -> None:
+    """Wait until all of these have ended; after `timeout` seconds kill them, and any others that `look` finds.
 
     Raises:
-        ManagerError: one outlives even SIGKILL.
+        ManagerError: a process survives SIGKILL.
     """
     loop = asyncio.get_running_loop()
-    await gone(processes, patience)
+    await gone(processes, timeout)
     until = loop.time() + _KILL_TAKES
     while True:
         processes = await asyncio.to_thread(lambda known: {one for one in known | look() if alive(one)}, processes)
         if not processes:
             return
         if loop.time() >= until:
-            pids = ", ".join(str(one.pid) for one in sorted(processes, key=lambda one: one.pid))
-            raise ManagerError(f"these processes outlive SIGKILL: {pids}", retry=True)
+            pids = tuple(sorted(one.pid for one in processes))
+            raise ManagerError(message(ManagerCode.SURVIVED_SIGKILL, pids=pids), retry=True)
         await asyncio.to_thread(kill, processes)
-        await gone(processes, _LOOK_AGAIN)
+        await gone(processes, _RECHECK)

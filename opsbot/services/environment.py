@@ -1,4 +1,4 @@
-"""The environment a service is started with: little, and nothing of opsbot's own (its secrets are in there)."""
+"""The environment of a service: minimal, and without opsbot's own, which holds its secrets."""
 
 import os
 import pwd
@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from opsbot.config import Service
+from opsbot.core.manager_codes import ManagerCode
+from opsbot.core.message import message
 from opsbot.services.port import ManagerError
 from opsbot.services.processes import RUN_VARIABLE
 
@@ -48,11 +50,11 @@ def _end_of_line(text: str, at: int) -> int:
 
 
 def _value(text: str, at: int) -> tuple[str, int]:  # noqa: PLR0912 - the states of systemd's own parser, one branch each
-    """The value that begins at `at`, and where the text goes on after it."""
+    """The value that begins at `at`, and the position after it."""
     out: list[str] = []
-    solid = 0  # how much of `out` is kept when the white space at its end is dropped
+    solid = 0  # length of `out` without trailing white space
     quote = ""
-    fresh = True  # only here, or right after a quoted piece, does a quote mean one
+    fresh = True  # a quote counts only here, or right after a quoted piece
     while at < len(text):
         char, following = text[at], text[at + 1 : at + 2]
         at += 1
@@ -88,7 +90,7 @@ def _value(text: str, at: int) -> tuple[str, int]:  # noqa: PLR0912 - the states
 
 
 def base() -> dict[str, str]:
-    """What every process opsbot starts for a service gets: PATH, HOME, USER, LANG and TZ."""
+    """The variables of every process that opsbot starts for a service: PATH, HOME, USER, LANG and TZ."""
     try:
         user = pwd.getpwuid(os.getuid())
         home, name = user.pw_dir, user.pw_name
@@ -107,7 +109,7 @@ def base() -> dict[str, str]:
 
 
 def of_service(service: Service, run: str, release: Path | None) -> dict[str, str]:
-    """The whole environment of one run of the service.
+    """The complete environment of one run of the service.
 
     Raises:
         ManagerError: its environment file cannot be read.
@@ -128,4 +130,5 @@ def _from_file(path: Path | None) -> Mapping[str, str]:
     try:
         return parse(path.read_text(encoding="utf-8", errors="surrogateescape"))
     except OSError as error:
-        raise ManagerError(f"the environment file {path} cannot be read: {error.strerror}") from error
+        reason = error.strerror or str(error)
+        raise ManagerError(message(ManagerCode.ENVIRONMENT_UNREADABLE, path=str(path), reason=reason)) from error

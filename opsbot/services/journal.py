@@ -7,6 +7,8 @@ from contextlib import ExitStack, aclosing, closing
 from datetime import UTC, datetime, timedelta
 
 from opsbot.config import Scope
+from opsbot.core.manager_codes import ManagerCode
+from opsbot.core.message import message
 from opsbot.services.journal_entry import Wording, matches, stop_matches, texts, wanted_fields
 from opsbot.services.journalctl import Reading, following, searches
 from opsbot.services.log_levels import LEVELS, at_least
@@ -50,7 +52,7 @@ class Journal:
             ManagerError: the level or the pattern is none, the journal cannot be read, or it takes too long.
         """
         if query.level is not None and query.level not in LEVELS:
-            raise ManagerError(f"{query.level!r} is no level; there are: {', '.join(LEVELS)}")
+            raise ManagerError(message(ManagerCode.UNKNOWN_LEVEL, level=query.level, levels=tuple(LEVELS)))
         if not units or query.lines <= 0 or (query.this_run and not runs):
             return []
         return await self._aside(lambda reading: self._read(reading, units, query, runs if query.this_run else ()))
@@ -150,7 +152,7 @@ class Journal:
             # It was ended by somebody else: go on where it was.
             tries += 1
             if tries >= TRIES:
-                raise ManagerError("journalctl ends by itself again and again", retry=True)
+                raise ManagerError(message(ManagerCode.JOURNALCTL_ENDS), retry=True)
             await asyncio.sleep(_RESTART_SECONDS * tries)
 
 

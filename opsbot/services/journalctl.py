@@ -15,6 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from opsbot.config import Scope
+from opsbot.core.manager_codes import ManagerCode
+from opsbot.core.message import message
 from opsbot.services.journal_export import Entry, ExportReader
 from opsbot.services.pattern_search import PatternSearch
 from opsbot.services.port import ManagerError
@@ -22,11 +24,6 @@ from opsbot.services.port import ManagerError
 CHUNK = 64 * 1024
 _COMPLAINT = 4096
 _SYSTEM_USERS_BELOW = 1000
-_TOO_LONG = "reading the journal took too long: ask for a shorter time (since), or for this run only"
-NO_RIGHT = (
-    "the journal cannot be read: put the user opsbot runs as into the group systemd-journal "
-    "(SupplementaryGroups=systemd-journal in its unit, or usermod -aG systemd-journal USER), and restart opsbot"
-)
 
 
 def arguments(options: Sequence[str], matches: Sequence[str]) -> list[str]:
@@ -46,14 +43,14 @@ def objection(complaint: str, status: int | None, scope: Scope) -> ManagerError 
     """
     own_suffice = scope is Scope.USER and os.getuid() >= _SYSTEM_USERS_BELOW
     if "insufficient permissions" in complaint:
-        return ManagerError(NO_RIGHT)
+        return ManagerError(message(ManagerCode.JOURNAL_FORBIDDEN))
     if "not seeing messages from" in complaint and not own_suffice:
-        return ManagerError(NO_RIGHT)
+        return ManagerError(message(ManagerCode.JOURNAL_FORBIDDEN))
     if "No journal files were found" in complaint:
-        return ManagerError("this host keeps no journal: see Storage= in journald.conf(5)", retry=True)
+        return ManagerError(message(ManagerCode.NO_JOURNAL), retry=True)
     lines = [line for line in complaint.splitlines() if line.strip()]
     if status is not None and status > 0 and lines:  # a search that finds nothing fails too, without a word
-        return ManagerError(f"journalctl failed: {lines[-1][:300]}", retry=True)
+        return ManagerError(message(ManagerCode.JOURNALCTL_FAILED, reason=lines[-1][:300]), retry=True)
     return None
 
 
@@ -114,13 +111,13 @@ class Reading:
     def _batches(self, child: subprocess.Popen[bytes]) -> Generator[list[Entry], None, None]:
         reader, stdout = ExportReader(), child.stdout
         if stdout is None:
-            raise ManagerError("journalctl has no pipe")
+            raise ManagerError(message(ManagerCode.JOURNALCTL_ENDS), retry=True)
         while True:
             ready, _, _ = select.select([stdout], [], [], max(self.until - time.monotonic(), 0))
             if self.stopped.is_set():
-                raise ManagerError("the reading was given up", retry=True)
+                raise ManagerError(message(ManagerCode.READING_CANCELED), retry=True)
             if not ready or time.monotonic() > self.until:
-                raise ManagerError(_TOO_LONG)
+                raise ManagerError(message(ManagerCode.JOURNAL_TIMEOUT))
             data = os.read(stdout.fileno(), CHUNK)
             if not data:
                 return
@@ -143,7 +140,7 @@ def _spawn(command: Sequence[str], complaints: int) -> subprocess.Popen[bytes]:
 
 
 def _missing(error: OSError) -> ManagerError:
-    return ManagerError(f"journalctl cannot be started: {error.strerror}. Is systemd installed, and on PATH?")
+    return ManagerError(message(ManagerCode.JOURNALCTL_NOT_STARTED, reason=error.strerror or str(error)))
 
 
 def searches() -> bool:

@@ -1,4 +1,4 @@
-"""How grave a line is, read from the line itself."""
+"""Reads the level of a log line from its text."""
 
 import json
 import re
@@ -23,7 +23,7 @@ _WORDS = {
 }
 _LEVEL_OF = {word: level for level, words in _WORDS.items() for word in words}
 _WORD = re.compile(
-    # The end of an exception's own name will do: TypeError, DeprecationWarning.
+    # The end of an exception's name is enough: TypeError, DeprecationWarning.
     r"(?:(?<![a-z0-9])(?:" + "|".join(_LEVEL_OF) + r")|error|exception|warning)(?![a-z0-9])"
 )
 _LOOK_AT = 300
@@ -33,7 +33,7 @@ LEVELS = ("debug", "info", "warning", "error")
 
 
 def level_of(text: str) -> str:
-    """error, warning, info or debug; "" where the line does not say."""
+    """error, warning, info or debug; "" where the line names no level."""
     if text.startswith("{"):
         level = _of_json(text)
         if level is not None:
@@ -57,5 +57,5 @@ def _of_json(text: str) -> str | None:
 
 
 def at_least(level: str, wanted: str) -> bool:
-    """Whether a line of this level is as grave as `wanted`, or graver. One that does not say counts as info."""
+    """Whether this level is at least as severe as `wanted`. A line without a level counts as info."""
     return LEVELS.index(level or "info") >= LEVELS.index(wanted)

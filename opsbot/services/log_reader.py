@@ -7,9 +7,11 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
+from opsbot.core.manager_codes import ManagerCode
+from opsbot.core.message import message
 from opsbot.services.log_levels import LEVELS, at_least, level_of
 from opsbot.services.pattern_search import PatternSearch
 from opsbot.services.port import LogLine, LogQuery, ManagerError
@@ -24,19 +26,19 @@ _RUN_MARK = f" {NOTE} run ".encode()
 
 Bytes = bytes | mmap.mmap
 Entry = tuple[str, str, str]
-"""A line as it is looked through: its time as it is written, which sorts as it is, its text and its run."""
+"""A line during a search: its time as written (which sorts correctly), its text and its run."""
 
 
 def read(directory: Path, query: LogQuery, run: str | None) -> list[LogLine]:
-    """The last lines that fit the query, oldest first. `run`: which one is meant by `this_run`. Blocks.
+    """The last lines that match the query, oldest first. run: the one that `this_run` means. Blocks.
 
-    A level means lines as grave or graver; a line that names no level counts as info.
+    A level means lines of at least that severity; a line without a level counts as info.
 
     Raises:
-        ManagerError: the level or the pattern is none, or it takes too long.
+        ManagerError: the level or the pattern is invalid, or it takes too long.
     """
     if query.level is not None and query.level not in LEVELS:
-        raise ManagerError(f"{query.level!r} is no level; there are: {', '.join(LEVELS)}")
+        raise ManagerError(message(ManagerCode.UNKNOWN_LEVEL, level=query.level, levels=tuple(LEVELS)))
     until = time.monotonic() + TIME_LIMIT
     wanted = min(max(query.lines, 0), LINES_AT_MOST)
     with ExitStack() as stack:
@@ -61,25 +63,25 @@ def _line(entry: Entry) -> LogLine | None:
     try:
         return LogLine(datetime.fromisoformat(at), text, level_of(text), run)
     except ValueError:
-        return None  # a line that a power cut left half written
+        return None  # a line cut off by a power cut
 
 
 def _batches(lines: Iterator[Entry], until: float) -> Iterator[list[Entry]]:
     batch: list[Entry] = []
-    size = 64  # most questions are about a few lines at the end
+    size = 64  # most queries are about a few lines at the end
     for line in lines:
         batch.append(line)
         if len(batch) >= size:
             yield batch
             batch, size = [], _BATCH
             if time.monotonic() > until:
-                raise ManagerError(f"reading the log took longer than {TIME_LIMIT:.0f} s; ask for less", retry=True)
+                raise ManagerError(message(ManagerCode.LOG_TIMEOUT, within=timedelta(seconds=TIME_LIMIT)), retry=True)
     if batch:
         yield batch
 
 
 def _backwards(directory: Path, query: LogQuery, run: str | None) -> Iterator[Entry]:
-    """Lines newest first, as far back as time and run allow."""
+    """Lines, newest first, as far back as the query allows."""
     since = None if query.since is None else stamp(query.since)
     for part in reversed(parts(directory)):
         with ExitStack() as stack:
@@ -95,7 +97,7 @@ def _backwards(directory: Path, query: LogQuery, run: str | None) -> Iterator[En
 
 
 def _content(part: Path, when_done: Callable[[Callable[[], None]], object]) -> Bytes | None:
-    """What the part holds; None when it was dropped meanwhile or holds nothing."""
+    """The contents of a part; None when it was deleted meanwhile, or is empty."""
     packed = part.with_name(part.name + ".gz")
     try:
         if part.suffix == ".gz":
@@ -107,7 +109,7 @@ def _content(part: Path, when_done: Callable[[Callable[[], None]], object]) -> B
         # Packed between the listing and now.
         return _content(packed, when_done) if part.suffix != ".gz" and packed.exists() else None
     except (ValueError, EOFError, OSError, zlib.error):
-        return None  # empty, or a part that a power cut left half written: the others are still worth reading
+        return None  # empty, or cut off by a power cut: the other parts are still readable
     return mapped
 
 
@@ -121,7 +123,7 @@ def _of_part(data: Bytes) -> Iterator[Entry]:
         mark, text = line[_TIME_LENGTH + 1 : _TIME_LENGTH + 2], line[_TEXT_AT:]
         if mark == NOTE:
             if text.startswith("run "):
-                run = None  # lines before it are another run's
+                run = None  # lines before it belong to another run
             continue
         if run is None:
             run = _run_before(data, start)
@@ -129,7 +131,7 @@ def _of_part(data: Bytes) -> Iterator[Entry]:
 
 
 def _run_before(data: Bytes, end: int) -> str:
-    """The run named by the last mark before `end`. A service's own text cannot pass for one: it stands behind ` | `."""
+    """The run named by the last mark before `end`. The text of a service cannot imitate one: it follows ` | `."""
     mark = re.compile(rb"\S{%d}%s(\S+)\n" % (_TIME_LENGTH, re.escape(_RUN_MARK)))
     while (at := data.rfind(_RUN_MARK, 0, end)) >= 0:
         start = data.rfind(b"\n", 0, at) + 1

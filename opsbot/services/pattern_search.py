@@ -1,4 +1,4 @@
-"""Searches lines for a pattern that someone typed.
+"""Searches lines for a pattern that a user typed.
 
 Python's `re` can take hours over a hostile pattern, and holds the interpreter's lock all the while: a thread is no
 protection. Plain text is looked for here; a pattern is given to a process of its own, which can be killed.
@@ -14,6 +14,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self, TypeVar
 
+from opsbot.core.manager_codes import ManagerCode
+from opsbot.core.message import message
 from opsbot.services.port import ManagerError
 
 T = TypeVar("T")
@@ -30,16 +32,16 @@ _BATCH_TEXT = 256 * 1024
 
 
 class PatternSearch:
-    """Looks for one pattern, ignoring case; a context manager. `until` is on the monotonic clock. Blocks."""
+    """Searches for one pattern, ignoring case; a context manager. until: by the monotonic clock. Blocks."""
 
     def __init__(self, pattern: str, until: float) -> None:
-        """Raises ManagerError when the pattern is none or is too long."""
+        """Raises ManagerError when the pattern is invalid or too long."""
         if len(pattern) > PATTERN_AT_MOST:
-            raise ManagerError(f"the pattern is longer than {PATTERN_AT_MOST} characters")
+            raise ManagerError(message(ManagerCode.PATTERN_TOO_LONG, most=PATTERN_AT_MOST))
         try:
             re.compile(pattern, re.IGNORECASE)
         except (re.error, OverflowError, RecursionError) as error:
-            raise ManagerError(f"not a regular expression: {error}") from error
+            raise ManagerError(message(ManagerCode.PATTERN_INVALID, reason=str(error))) from error
         self._until = until
         self._plain = pattern.lower() if self.is_plain(pattern) else None
         self._pattern = pattern
@@ -47,11 +49,11 @@ class PatternSearch:
 
     @staticmethod
     def is_plain(pattern: str) -> bool:
-        """Whether it is text to look for, with nothing in it that means something else."""
+        """Whether the pattern is plain text without special characters."""
         return not _SPECIAL.intersection(pattern)
 
     def __enter__(self) -> Self:
-        """Itself; the process is started when the first lines come."""
+        """Return itself; the process starts with the first lines."""
         return self
 
     def __exit__(
@@ -63,13 +65,13 @@ class PatternSearch:
             self._process.communicate()
 
     def stop(self) -> None:
-        """Give it up, from any thread: `fitting` raises."""
+        """Cancel the search, from any thread: `fitting` raises."""
         process = self._process
         if process is not None:
             process.kill()
 
     def fitting(self, items: list[T], text_of: Callable[[T], str]) -> list[T]:
-        """Those whose text the pattern is found in.
+        """The entries whose text contains the pattern.
 
         Raises:
             ManagerError: the time is over.
@@ -99,20 +101,20 @@ class PatternSearch:
             )
         stdin, stdout = self._process.stdin, self._process.stdout
         if stdin is None or stdout is None:
-            raise ManagerError("the search has no pipes")
+            raise ManagerError(message(ManagerCode.SEARCH_ENDED), retry=True)
         try:
-            # The searcher reads the whole line before it searches, so this waits for nothing but its start.
+            # The searcher reads the whole line before it searches, so this waits only for its start.
             stdin.write(json.dumps(texts).encode() + b"\n")
             stdin.flush()
         except BrokenPipeError as error:
-            raise ManagerError("the search ended early", retry=True) from error
+            raise ManagerError(message(ManagerCode.SEARCH_ENDED), retry=True) from error
         answer = bytearray()
         while not answer.endswith(b"\n"):
             ready, _, _ = select.select([stdout], [], [], max(self._until - time.monotonic(), 0))
             if not ready:
-                raise ManagerError("the search took too long: simplify the pattern, or ask for a shorter time")
+                raise ManagerError(message(ManagerCode.SEARCH_TIMEOUT))
             piece = stdout.read1(64 * 1024)  # type: ignore[attr-defined]  # a BufferedReader, typed as IO
             if not piece:
-                raise ManagerError("the search ended early", retry=True)
+                raise ManagerError(message(ManagerCode.SEARCH_ENDED), retry=True)
             answer += piece
         return [bool(one) for one in json.loads(answer)]

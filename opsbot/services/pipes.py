@@ -1,4 +1,4 @@
-"""Reading a pipe to its end without holding up the event loop."""
+"""Reads a pipe to its end without blocking the event loop."""
 
 import asyncio
 import os
@@ -8,7 +8,7 @@ PIECE = 64 * 1024
 
 
 async def pump(pipe: int, take: Callable[[bytes], None]) -> None:
-    """Hand all that comes to `take`, in a thread; the pipe is closed at its end, or when this is cancelled."""
+    """Pass the data to `take`, in a thread; close the pipe at its end, or when canceled."""
     reader = asyncio.StreamReader()
     transport, _ = await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(pipe, "rb", buffering=0)

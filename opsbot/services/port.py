@@ -7,6 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
+from opsbot.core.message import Message, MessageError
 from opsbot.core.status import Activity
 
 __all__ = [
@@ -27,8 +28,9 @@ class ServiceState:
     """A service at one moment.
 
     run: changes with every start (systemd's invocation id). restarts: starts the manager made by itself since the last
-    asked for. exit: how the last run ended, in words ("killed by SIGKILL", "exit status 1"). release: the release
-    folder the main process was started in, resolved from its working directory, None where unknown.
+    asked for. exit: how the last run ended, a message of `opsbot.core.exits`; None while it runs, or where there was no
+    run. release: the release folder the main process was started in, resolved from its working directory, None where
+    unknown.
 
     parts: where several units are one service, how each of them stands, by its name in the configured order; the rest
     is then what holds of all of them: the least well activity, a run that changes when any of theirs does, a release
@@ -40,7 +42,7 @@ class ServiceState:
     run: str | None = None
     started_at: datetime | None = None
     restarts: int = 0
-    exit: str = ""
+    exit: Message | None = None
     stopped_by_hand: bool = False
     release: Path | None = None
     revivable: bool = False
@@ -80,15 +82,16 @@ class ServiceEvent:
     part: str = ""
 
 
-class ManagerError(Exception):
-    """The manager could not do it. The text is for people; `retry` says whether trying again later is worth it.
+class ManagerError(MessageError):
+    """The manager could not do it; the message says why, mostly one of `ManagerCode`.
 
-    barred: nothing of the service was started at all, and no release of it could be, until a person mends the host.
+    retry: whether trying again later is worth it. barred: nothing of the service was started at all, and no release of
+    it could be, until a person fixes the host.
     """
 
-    def __init__(self, text: str, *, retry: bool = False, barred: bool = False) -> None:
+    def __init__(self, message: Message, *, retry: bool = False, barred: bool = False) -> None:
         """Keep all three."""
-        super().__init__(text)
+        super().__init__(message)
         self.retry = retry
         self.barred = barred
 

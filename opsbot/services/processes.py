@@ -1,8 +1,8 @@
-"""Processes as the kernel names them: who is alive, who belongs to a run, how one ended.
+"""Identifies processes: which are alive, which belong to a run, how one ended.
 
-A pid alone says nothing: it is used again. A process is meant by its pid, the time it started (field 22 of
-/proc/PID/stat, proc_pid_stat(5), in clock ticks since the boot) and the boot that counted them. Signals go through a
-pidfd that was checked after it was opened, so none can reach a stranger.
+Pids are reused. A process is identified by its pid, its start time (field 22 of /proc/PID/stat, proc_pid_stat(5), in
+clock ticks since the boot) and the boot id. Signals go through a pidfd that is verified after it was opened, so that
+none can reach another process.
 """
 
 import ctypes
@@ -18,7 +18,7 @@ from pathlib import Path
 from opsbot.host.proc_stat import DEAD, EXIT_CODE, GROUP, SESSION, STARTED, STATE, pids, stat_of, variable
 
 RUN_VARIABLE = "OPSBOT_RUN"
-"""Every process of a run carries the run's id in this variable of its first environment."""
+"""The variable with the id of the run, in the initial environment of all its processes."""
 
 _PIDFD_GET_INFO = 0xC040FF0B
 """_IOWR(0xFF, 11, struct pidfd_info of 64 bytes), linux/pidfd.h."""
@@ -30,7 +30,7 @@ _EXIT_CODE_AT = 60
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One process, for ever. `ticks`: when it started, in clock ticks since the boot."""
+    """One process. ticks: its start time in clock ticks since the boot."""
 
     pid: int
     ticks: int
@@ -48,7 +48,7 @@ def boot_id() -> str:
 
 
 def find(pid: int, *, dead: bool = False) -> Process | None:
-    """The living process with this pid, if there is one; a zombie is not alive, and found only if `dead`."""
+    """The living process with this pid, or None. A zombie is found only with `dead`."""
     try:
         fields = stat_of(pid)
     except OSError:
@@ -59,13 +59,13 @@ def find(pid: int, *, dead: bool = False) -> Process | None:
 
 
 def alive(process: Process) -> bool:
-    """Whether this very process still lives."""
+    """Whether exactly this process is alive."""
     found = find(process.pid)
     return found == process
 
 
 def by_run() -> dict[str, list[Process]]:
-    """Every living process of ours that carries a run's id, by that id, oldest first."""
+    """All living processes with a run id, by that id, oldest first."""
     found: dict[str, list[Process]] = {}
     me = os.getpid()
     for pid in pids():
@@ -86,7 +86,7 @@ def in_session(leader: Process) -> list[Process]:
 
 
 def open_pidfd(process: Process) -> int | None:
-    """A pidfd of this very process, to be closed by the caller; None when it is gone."""
+    """A pidfd of exactly this process, closed by the caller; None when it has ended."""
     try:
         fd = os.pidfd_open(process.pid)
     except ProcessLookupError:
@@ -99,7 +99,7 @@ def open_pidfd(process: Process) -> int | None:
 
 
 def send(process: Process, sign: signal.Signals) -> bool:
-    """Send a signal to this very process; False when it is gone.
+    """Send a signal to exactly this process; False when it has ended.
 
     Raises:
         PermissionError: it runs as another user.
@@ -117,21 +117,21 @@ def send(process: Process, sign: signal.Signals) -> bool:
 
 
 def exit_status(pidfd: int) -> int | None:
-    """How the process behind a readable pidfd ended: its status as wait(2) gives it, None where nobody can tell.
+    """The status, as of wait(2), of the process of a readable pidfd; None where it is unknown.
 
-    A child of ours is reaped by this. Of a process that an earlier opsbot started, the kernel tells it from Linux 6.15
-    on (PIDFD_GET_INFO, once its new parent has reaped it).
+    This reaps a child. For a process that a previous opsbot started, the kernel tells it since Linux 6.15
+    (PIDFD_GET_INFO, once its new parent has reaped it).
     """
     try:
         result = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOHANG)
     except ChildProcessError:
-        return _told_by_kernel(pidfd)
+        return _status_of_reaped(pidfd)
     if result is None:
         return None
     return result.si_status << 8 if result.si_code == os.CLD_EXITED else result.si_status
 
 
-def _told_by_kernel(pidfd: int) -> int | None:
+def _status_of_reaped(pidfd: int) -> int | None:
     info = bytearray(_PIDFD_INFO_SIZE)
     info[:8] = _PIDFD_INFO_EXIT.to_bytes(8, "little")
     with suppress(OSError):
@@ -143,9 +143,9 @@ def _told_by_kernel(pidfd: int) -> int | None:
 
 
 def zombie_status(process: Process) -> int | None:
-    """How a process ended that its new parent has not reaped yet, None when it is no zombie (any more).
+    """The status of a zombie that its new parent has not reaped yet; None when it is none.
 
-    Field 52 of /proc/PID/stat, shown to who might trace the process.
+    Field 52 of /proc/PID/stat, visible to those who may trace the process.
     """
     try:
         fields = stat_of(process.pid)
@@ -156,27 +156,14 @@ def zombie_status(process: Process) -> int | None:
     return int(fields[EXIT_CODE])
 
 
-def exit_words(status: int | None) -> str:
-    """An exit as people say it: "exit status 1", "killed by SIGKILL"."""
-    if status is None:
-        return "ended, how is not known"
-    if os.WIFEXITED(status):
-        return f"exit status {os.WEXITSTATUS(status)}"
-    number = os.WTERMSIG(status)
-    try:
-        return f"killed by {signal.Signals(number).name}"
-    except ValueError:
-        return f"killed by signal {number}"
-
-
 _libc = ctypes.CDLL(None, use_errno=True)
 _PUNCH_HOLE_KEEP_SIZE = 0x02 | 0x01
 
 
 def punch(fd: int, length: int) -> bool:
-    """Give the first `length` bytes of a file back to the file system, its size unchanged (fallocate(2)).
+    """Free the first `length` bytes of a file without changing its size (fallocate(2)).
 
-    False where the file system cannot.
+    False where the file system does not support it.
     """
     call = _libc.fallocate
     call.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)

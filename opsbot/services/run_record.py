@@ -1,7 +1,7 @@
-"""The run record: what opsbot must remember of a service it keeps running, so that its next process finds it again.
+"""The run record: what the next opsbot needs to find the process of a service.
 
-It is written before a process is started (the run's id alone) and completed once the pid is known. A death of opsbot in
-between is healed by looking for processes that carry the run's id in their environment.
+It is written before the process starts (with the run id alone) and completed once the pid is known. If opsbot dies in
+between, the next one finds the process by the run id in its environment.
 """
 
 import hashlib
@@ -10,17 +10,19 @@ import os
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
+from opsbot.core.message import Message, decode, encode, plain
 from opsbot.services.processes import Process, boot_id, find
 
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """One service: whether it is to run, and the run it is in.
+    """One service: whether it should run, and its run.
 
-    wanted: it is to run. by_hand: its stop was asked for. run: the id of the last run begun, "" before the first.
-    starting: its process is about to be made, or was. pid and ticks: its main process, 0 while unknown and once its
-    death is known. gave_up: it died too often and is left alone. exit: how its last run ended, in words.
+    wanted: it should run. by_hand: somebody stopped it. run: the id of the last run, "" before the first. starting: its
+    process is about to be created, or was. pid and ticks: its main process, 0 while unknown and after its death.
+    gave_up: it crashed too often. exit: how the last run ended.
     """
 
     wanted: bool = False
@@ -34,7 +36,7 @@ class RunRecord:
     release: str = ""
     started_at: str = ""
     restarts: int = 0
-    exit: str = ""
+    exit: Message | None = None
 
     @property
     def began(self) -> datetime | None:
@@ -43,11 +45,11 @@ class RunRecord:
 
     @property
     def other_boot(self) -> bool:
-        """Whether the host was started anew since the run began."""
+        """Whether the host was rebooted since the run began."""
         return bool(self.boot and boot_id() and self.boot != boot_id())
 
     def main(self) -> Process | None:
-        """Its main process, if that very one still lives."""
+        """Its main process, if that is still alive."""
         if not self.pid or self.other_boot:
             return None
         process = find(self.pid)
@@ -55,23 +57,31 @@ class RunRecord:
 
 
 def owner(directory: Path) -> str:
-    """What the run ids of the service kept in this folder begin with: the same for every opsbot on the folder."""
+    """The prefix of the run ids of the service in this directory, the same for every opsbot that uses it."""
     return hashlib.sha256(os.fsencode(directory.resolve())).hexdigest()[:12]
 
 
 def load(directory: Path) -> RunRecord | None:
-    """The record kept in this folder; None where there is none or it cannot be understood."""
+    """The record in this directory; None where there is none or it is damaged."""
     try:
         kept = json.loads((directory / "run.json").read_text())
-        return RunRecord(**{name: kept[name] for name in RunRecord.__dataclass_fields__ if name in kept})
-    except (OSError, ValueError, TypeError):
+        known = {name: kept[name] for name in RunRecord.__dataclass_fields__ if name in kept}
+        return RunRecord(**known | {"exit": _exit(kept.get("exit"))})
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
 
 
-def save(directory: Path, record: RunRecord, *, lasting: bool) -> None:
-    """Replace the record in one step.
+def _exit(kept: Any) -> Message | None:
+    """How the last run ended; an earlier version kept a sentence."""
+    if isinstance(kept, str):
+        return plain(kept) if kept else None
+    return None if kept is None else decode(kept)
 
-    lasting: it must outlive a power cut as well. What is only about living processes need not: they do not either.
+
+def save(directory: Path, record: RunRecord, *, lasting: bool) -> None:
+    """Replace the record atomically.
+
+    lasting: it must survive a power cut. What is only about living processes need not.
 
     Raises:
         OSError: it cannot be written.
@@ -79,7 +89,7 @@ def save(directory: Path, record: RunRecord, *, lasting: bool) -> None:
     path = directory / "run.json"
     new = directory / "run.json.new"
     with new.open("w") as file:
-        json.dump(asdict(record), file)
+        json.dump(asdict(record) | {"exit": encode(record.exit) if record.exit else None}, file)
         if lasting:
             file.flush()
             os.fsync(file.fileno())

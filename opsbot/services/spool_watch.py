@@ -1,4 +1,4 @@
-"""Wakes opsbot when a spool grows: inotify(7), by way of the C library; it takes forty lines, not a dependency."""
+"""Notices when a spool grows, by inotify(7) through the C library."""
 
 import asyncio
 import ctypes
@@ -16,16 +16,16 @@ _IN_MODIFY = 0x2
 _IN_IGNORED = 0x8000
 _IN_Q_OVERFLOW = 0x4000
 _REST = 0.1
-"""Seconds. A service that writes all the time wakes opsbot no more often than this."""
+"""Seconds between two notifications of a service that writes all the time."""
 _POLL = 1.0
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-class SpoolWatch:
-    """Calls `grown` on the event loop with the names whose spools grew, at most ten times a second."""
+class SpoolWatcher:
+    """Calls `grown` on the event loop with the services whose spools grew, at most ten times a second."""
 
     def __init__(self, grown: Callable[[set[str]], None], rest: float = _REST) -> None:
-        """Nothing is watched yet. Where the host has no inotify instance left, all spools are looked at each second."""
+        """Watch nothing yet. Without inotify (the host has no instance left) every spool is polled each second."""
         self._loop = asyncio.get_running_loop()
         self._grown = grown
         self._rest = rest
@@ -36,11 +36,11 @@ class SpoolWatch:
         if self._fd >= 0:
             self._loop.add_reader(self._fd, self._woken)
         else:
-            log.warning("no inotify: %s; output is looked at each second", os.strerror(ctypes.get_errno()))
+            log.warning("no inotify: %s; polling output each second", os.strerror(ctypes.get_errno()))
             self._timer = self._loop.call_later(_POLL, self._poll)
 
     def watch(self, name: str, spool: Path) -> None:
-        """Watch this file for `name`, in place of the one before."""
+        """Watch this file for `name` instead of the previous one."""
         self.forget(name)
         if self._fd >= 0:
             number = _libc.inotify_add_watch(self._fd, os.fsencode(spool), _IN_MODIFY)
@@ -53,18 +53,18 @@ class SpoolWatch:
             self._timer = self._loop.call_later(_POLL, self._poll)
 
     def forget(self, name: str) -> None:
-        """Watch nothing for `name` any more."""
+        """Stop watching for `name`."""
         self._polled.discard(name)
         for number in [number for number, known in self._names.items() if known == name]:
             del self._names[number]
             _libc.inotify_rm_watch(self._fd, number)
 
     def again(self, name: str) -> None:
-        """Call `grown` for this one once more, after the rest."""
+        """Call `grown` for `name` once more, after the usual pause."""
         self._loop.call_later(self._rest, self._grown, {name})
 
     def _woken(self) -> None:
-        # What is written within the rest is taken in one go.
+        # Output within the pause is read at once.
         self._loop.remove_reader(self._fd)
         self._loop.call_later(self._rest, self._look)
 
@@ -93,7 +93,7 @@ class SpoolWatch:
             self._grown(set(self._polled))
 
     def close(self) -> None:
-        """Watch nothing any more."""
+        """Stop watching."""
         if self._timer is not None:
             self._timer.cancel()
         if self._fd >= 0:

@@ -1,4 +1,4 @@
-"""Units as systemd has loaded them, and the traps in their files.
+"""Units as systemd has loaded them, and lint findings in their files.
 
 `systemctl show` tells which files count (fragment and drop-ins, in order); they are read where they lie, so that each
 line number is true. `systemctl cat` would print them into one text.
@@ -38,11 +38,11 @@ _PROPERTIES = (
     ),
 )
 _OTHERWISE_INSIDE = (*HOMES, "/tmp", "/var/tmp", "/dev", "/proc")  # noqa: S108 - looked at, never written
-"""What a hardened unit, opsbot's own among them, may see otherwise than the host has it."""
+"""Paths that look different from inside a hardened unit, such as opsbot's own."""
 
 
 class UnitsError(Exception):
-    """systemd could not be asked; the text says why."""
+    """systemd did not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +53,12 @@ class LoadedUnit:
     properties: Mapping[str, str]
 
     def __getitem__(self, name: str) -> str:
-        """A property; "" where systemd does not tell it."""
+        """A property; "" where it is not set."""
         return self.properties.get(name, "")
 
     @property
     def files(self) -> list[str]:
-        """The fragment and the drop-ins, in the order in which they count."""
+        """The fragment and the drop-ins, in the order in which they apply."""
         try:
             drop_ins = shlex.split(self["DropInPaths"])
         except ValueError:
@@ -67,12 +67,12 @@ class LoadedUnit:
 
 
 def systemctl(scope: Scope, *words: str) -> list[str]:
-    """The command for this systemd."""
+    """The systemctl command for this scope."""
     return ["systemctl", "--user" if scope is Scope.USER else "--system", "--no-pager", "--no-ask-password", *words]
 
 
 async def loaded(units: Sequence[str], scope: Scope) -> dict[str, LoadedUnit]:
-    """The units by the names that were asked for; one that is not there has LoadState `not-found`.
+    """The units by the requested names; one that does not exist has LoadState `not-found`.
 
     Raises:
         UnitsError: systemd does not answer.
@@ -94,7 +94,7 @@ async def loaded(units: Sequence[str], scope: Scope) -> dict[str, LoadedUnit]:
 
 
 async def lint_units(units: Mapping[str, str], scope: Scope) -> list[LintFinding]:
-    """The traps in the files of these units. Each unit comes with where its releases are kept, "" for nowhere.
+    """Lint findings in the files of these units. Each unit comes with the directory of its releases, "" for none.
 
     Raises:
         UnitsError: systemd does not answer.
@@ -114,7 +114,7 @@ def _traps(known: Mapping[str, LoadedUnit], units: Mapping[str, str], scope: Sco
 
 
 def read(unit: LoadedUnit) -> UnitFile:
-    """The unit's files, parsed; what may not be read is left out. Blocks."""
+    """The unit's files, parsed; unreadable ones are left out. Blocks."""
     return parse(unit.name, [text for path in unit.files if (text := _text(path)) is not None])
 
 
@@ -127,9 +127,9 @@ def _text(path: str) -> UnitText | None:
 
 
 def facts(unit: UnitFile, source: str, memory: int | None, scope: Scope) -> LintFacts:
-    """What the host says about the paths that the unit names. Blocks."""
+    """LintFacts about the paths that the unit names. Blocks."""
     paths = paths_of(unit)
-    inside = "INVOCATION_ID" in os.environ  # systemd.exec(5): this process is a unit's
+    inside = "INVOCATION_ID" in os.environ  # systemd.exec(5): this process belongs to a unit
     judged = [path for path in paths if not inside or not any(within(path, one) for one in _OTHERWISE_INSIDE)]
     return LintFacts(
         source=source,
@@ -149,7 +149,7 @@ def _is_missing(path: str) -> bool:
 
 
 def _interpreter(path: str) -> str:
-    """The program a script's first line names, the one that `env` looks for included; "" for everything else."""
+    """The program named by a script's first line, also by way of `env`; "" otherwise."""
     try:
         if not stat.S_ISREG(Path(path).stat().st_mode):
             return ""

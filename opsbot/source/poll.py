@@ -26,6 +26,7 @@ from opsbot.core.deployment import (
     Refused,
     follows,
 )
+from opsbot.core.inhibitors import Inhibitors, first_reason
 from opsbot.core.model import SourceState
 from opsbot.core.updates import (
     AnnounceUpdate,
@@ -37,7 +38,7 @@ from opsbot.core.updates import (
     about,
     weigh,
 )
-from opsbot.deploy.vetoes import Vetoes, first
+from opsbot.messages import render
 from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.source.attention import attention, gitignore
 from opsbot.source.heads import HeadProblem, Heads
@@ -162,7 +163,7 @@ class Poller:
         deployer: Deploys,
         clock: Callable[[], datetime],
         rng: random.Random | None = None,
-        vetoes: Vetoes | None = None,
+        vetoes: Inhibitors | None = None,
     ) -> None:
         """Take the parts; the first poll is for the loops to ask for, see `jobs`."""
         self._sources = {name: each.source for name, each in config.services.items() if each.source is not None}
@@ -170,7 +171,7 @@ class Poller:
         self._feed = feed
         self._deployer = deployer
         self._clock = clock
-        self._vetoes = vetoes or Vetoes()
+        self._vetoes = vetoes or Inhibitors()
         self._rng = rng or random.Random()  # noqa: S311 - spreads requests, guards nothing
         self._heads = Heads()
         self._running: dict[str, asyncio.Task[Polled]] = {}
@@ -325,7 +326,7 @@ class Poller:
             # Whoever asks for it has looked.
             attention=Attention() if asked else await self._attention(known, source, history, head),
             deployments=known.deployments,
-            kept="" if asked else await first(self._vetoes.deploys, known.state.service) or "",
+            kept="" if asked else render(await first_reason(self._vetoes.deploys, known.state.service)),
         )
 
     async def _only(self, known: Known, source: Source, history: History, head: str) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from opsbot.core.flapping import Flaps
 from opsbot.core.health import CheckHealth, ProbeResult, Verdict
+from opsbot.core.message import decode, encode
 from opsbot.core.model import Deed, Dependent, Evidence, Incident, NotificationKind, Silence, SourceState
 from opsbot.store import acks, mutes, outbox
 from opsbot.store.rows import dump, load, maybe_moment, maybe_seconds, moment, seconds
@@ -25,7 +26,7 @@ def save_health(db: sqlite3.Connection, service: str, name: str, health: CheckHe
             name,
             health.verdict,
             maybe_seconds(health.since),
-            health.last.seen if health.last else "",
+            dump(encode(health.last.seen)) if health.last else "",
             maybe_seconds(health.last.at if health.last else None),
             health.recent,
             maybe_seconds(health.failing_since),
@@ -40,7 +41,7 @@ def healths(db: sqlite3.Connection, service: str | None = None) -> dict[tuple[st
     for row in rows:
         verdict = Verdict(row["verdict"])
         at = maybe_moment(row["at"])
-        last = None if at is None else ProbeResult(verdict is not Verdict.DOWN, row["seen"], at)
+        last = None if at is None else ProbeResult(verdict is not Verdict.DOWN, decode(load(row["seen"])), at)
         found[row["service"], row["name"]] = CheckHealth(
             verdict,
             maybe_moment(row["since"]),

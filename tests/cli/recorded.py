@@ -34,6 +34,7 @@ from opsbot.core.deployment import (
 )
 from opsbot.core.flapping import Flaps
 from opsbot.core.health import CheckHealth, ProbeResult, Verdict
+from opsbot.core.message import plain
 from opsbot.core.model import (
     Deed,
     DeliveryTest,
@@ -192,20 +193,20 @@ async def fixed(folder: Path) -> AsyncIterator[World]:
 
 async def seed(here: World) -> None:
     """Write down all that is fixed."""
-    bad = ProbeResult(False, "answered 500 \x1b[2J", at(8), 0.25)
+    bad = ProbeResult(False, plain("answered 500 \x1b[2J"), at(8), 0.25)
     here.watching.checks["api"] = {
         "web": CheckHealth(Verdict.DOWN, at(3), -5, at(3), bad),
-        "memory": CheckHealth(last=ProbeResult(False, "not asked", at(8), known=False)),
+        "memory": CheckHealth(last=ProbeResult(False, plain("not asked"), at(8), known=False)),
         "new": CheckHealth(),
     }
-    up = ProbeResult(True, "connected", at(9), 0.004)
+    up = ProbeResult(True, plain("connected"), at(9), 0.004)
     here.watching.checks["bot"] = {"web": CheckHealth(Verdict.UP, at(0), 9, at(0), up)}
     here.watching.listed["bot"] = "api"
     here.watching.waiting["api"] = f"the window night lasts until <t:{at(60).timestamp():.0f}:f>"
     here.services.states["api"] = ServiceState(
-        Activity.RUNNING, os.getpid(), "r1", at(1), 3, "killed by SIGKILL", release=Path("/srv/api/releases/1")
+        Activity.RUNNING, os.getpid(), "r1", at(1), 3, plain("killed by SIGKILL"), release=Path("/srv/api/releases/1")
     )
-    here.services.states["bot"] = ServiceState(Activity.STOPPED, exit="exit status 1", stopped_by_hand=True)
+    here.services.states["bot"] = ServiceState(Activity.STOPPED, exit=plain("exit status 1"), stopped_by_hand=True)
     here.services.lines = [
         LogLine(at(1), "listening", "info", "r1"),
         LogLine(at(2), "Main process exited \x1b]0;boo\x07", "error", "r1", "api.service", manager=True),

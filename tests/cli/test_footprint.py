@@ -21,8 +21,9 @@ WIRED = """
 import sys
 from pathlib import Path
 from opsbot.config_file import load
+from opsbot.core.inhibitors import Inhibitors
 from opsbot.daemon.wiring import _managers, now
-_managers(load(Path(sys.argv[1])), now)
+_managers(load(Path(sys.argv[1])), now, Inhibitors())
 print(*sorted({"dbus_fast", "opsbot.services.supervisor"} & set(sys.modules)))
 """
 UNLOADED = """

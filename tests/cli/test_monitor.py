@@ -24,6 +24,7 @@ from opsbot.cli.terminal import width
 from opsbot.control.endpoints import DEPLOY, MONITOR, SILENCE
 from opsbot.control.shapes import Snapshot
 from opsbot.core.health import CheckHealth, ProbeResult, Verdict
+from opsbot.core.message import plain
 from opsbot.core.model import Evidence, Incident
 from opsbot.host.figures import Disk
 from opsbot.store import incident_repository
@@ -35,7 +36,7 @@ HOSTILE = "[bold red]boo[/] \x1b[2J\x1b]0;pwned\x07 音声会議の録音を直�
 
 async def trouble(here: World) -> Snapshot:
     """A snapshot with everything in it that can be."""
-    bad = ProbeResult(False, f"answered 500 {HOSTILE}", now())
+    bad = ProbeResult(False, plain(f"answered 500 {HOSTILE}"), now())
     here.watching.checks["api"]["web"] = CheckHealth(Verdict.DOWN, now() - timedelta(minutes=5), -3, now(), bad)
     incident = Incident(0, "api", f"web answered 500 {HOSTILE}", now(), Evidence())
     await here.store.write(incident_repository.open_incident, incident)

@@ -21,6 +21,7 @@ from opsbot.config import Config
 from opsbot.core.access import Actor, Origin
 from opsbot.core.deployment import DeploymentKind, DeploymentRequest
 from opsbot.core.health import CheckHealth, ProbeResult, Verdict
+from opsbot.core.message import plain
 from opsbot.core.model import Evidence, Incident, Live
 from opsbot.services import run_record
 from opsbot.services.process_log import NOTE, ProcessLog, stamp
@@ -38,7 +39,7 @@ async def left(tmp_path: Path) -> AsyncIterator[Config]:
     """What a daemon left behind: its store, its services' logs, a service that runs on."""
     config = configuration(tmp_path)
     who = Actor(Origin.DISCORD, "42", "alice")
-    seen = ProbeResult(True, "connected", now())
+    seen = ProbeResult(True, plain("connected"), now())
     async with Store(config.state.database) as store:
         await store.write(incident_repository.save_health, "api", "web", CheckHealth(Verdict.UP, now(), last=seen))
         await store.write(incident_repository.save_health, "api", "process", CheckHealth(Verdict.UP, now(), last=seen))

@@ -18,6 +18,7 @@ from opsbot.control.server import start_control
 from opsbot.core.access import Actor, Origin
 from opsbot.core.deployment import Hold, Phase
 from opsbot.core.health import CheckHealth, ProbeResult, Verdict
+from opsbot.core.message import plain
 from opsbot.core.model import Dependent, Evidence, Incident, Live
 from opsbot.core.windows import WEEK, Window
 from opsbot.notifications.notifiers import Notifiers
@@ -48,7 +49,7 @@ async def test_status_tells_how_the_services_stand(opsbot: Opsbot) -> None:
 
 
 async def test_status_exits_1_and_says_why_when_a_check_is_down(daemon: World, opsbot: Opsbot) -> None:
-    bad = ProbeResult(False, f"answered 500 {HOSTILE}", now())
+    bad = ProbeResult(False, plain(f"answered 500 {HOSTILE}"), now())
     daemon.watching.checks["api"]["web"] = CheckHealth(Verdict.DOWN, now() - timedelta(minutes=5), -3, now(), bad)
     ended = await opsbot("status")
     assert ended.code == 1
@@ -140,7 +141,7 @@ async def test_health_of_a_stopped_service_says_who_stopped_it_and_judges_no_che
 ) -> None:
     await daemon.store.write(ledger.set_live, Live("api", "api-old", now(), None))
     daemon.services.states["api"] = ServiceState(Activity.STOPPED, stopped_by_hand=True)
-    bad = ProbeResult(False, "connection refused", now())
+    bad = ProbeResult(False, plain("connection refused"), now())
     daemon.watching.checks["api"]["web"] = CheckHealth(Verdict.UP, now(), last=bad)
     ended = await opsbot("health")
     assert ended.code == 1
@@ -153,7 +154,7 @@ async def test_health_runs_the_checks_and_exits_1_when_one_fails(daemon: World, 
     ended = await opsbot("health", "api")
     assert (ended.code, daemon.watching.looked) == (0, ["api"])
     assert "connected" in ended.out
-    bad = ProbeResult(False, "refused", now(), 0.001)
+    bad = ProbeResult(False, plain("refused"), now(), 0.001)
     daemon.watching.checks["api"]["web"] = replace(daemon.watching.checks["api"]["web"], last=bad)
     ended = await opsbot("health")
     assert ended.code == 1, "one failure does not change the verdict, and was asked for all the same"
@@ -201,7 +202,7 @@ async def test_a_check_that_fails_after_a_restart_is_no_success(daemon: World, o
 
 
 async def test_a_restart_that_fails_exits_1_with_the_reason(daemon: World, opsbot: Opsbot) -> None:
-    daemon.services.refusal = ManagerError("the command node is not there")
+    daemon.services.refusal = ManagerError(plain("the command node is not there"))
     ended = await opsbot("restart")
     assert (ended.code, ended.err) == (1, "opsbot: api did not restart: the command node is not there\n")
 

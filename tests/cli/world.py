@@ -25,6 +25,7 @@ from opsbot.core.deployment import (
     decide,
 )
 from opsbot.core.health import CheckHealth, ProbeResult, Verdict
+from opsbot.core.message import plain
 from opsbot.deploy.verify import Verifier
 from opsbot.engine import Engine
 from opsbot.runtime.change_notifier import ChangeNotifier
@@ -96,7 +97,7 @@ class Probing:
 
     async def probe(self, service: Service, check: Check, state: ServiceState) -> ProbeResult:
         self.asked.append(check.name)
-        return ProbeResult(check.name not in self.seen, self.seen.get(check.name, "connected"), now())
+        return ProbeResult(check.name not in self.seen, plain(self.seen.get(check.name, "connected")), now())
 
 
 @dataclass
@@ -321,10 +322,11 @@ async def world(
         services = Services(config.services)
         watching = Watching()
         for name in config.services:
-            seen = ProbeResult(True, "connected", now(), 0.004)
+            seen = ProbeResult(True, plain("connected"), now(), 0.004)
+            runs = replace(seen, seen=plain("runs"))
             watching.checks[name] = {
                 "web": CheckHealth(Verdict.UP, now() - timedelta(hours=2), 9, now(), seen),
-                "process": CheckHealth(Verdict.UP, now() - timedelta(hours=2), 9, now(), replace(seen, seen="runs")),
+                "process": CheckHealth(Verdict.UP, now() - timedelta(hours=2), 9, now(), runs),
             }
             release = Release(f"{name}-old", OLD, now() - timedelta(days=1), good=True, title="Say hello")
             await store.write(ledger.add_release, name, release)

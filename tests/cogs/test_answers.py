@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from opsbot.core.message import plain
 from opsbot.services.port import ManagerError
 from opsbot.store import audit
 from tests.cogs.world import World, text_of
@@ -81,7 +82,7 @@ async def test_a_refusal_of_a_public_command_is_private(world: World) -> None:
 
 
 async def test_a_deed_that_was_allowed_and_failed_is_shown_to_all(world: World) -> None:
-    world.manager.refusal = ManagerError("it dies at once")
+    world.manager.refusal = ManagerError(plain("it dies at once"))
     response = await world.person("operator").run("restart", service="api")
     assert "it dies at once" in (await response.final())["content"]
     assert not response.ephemeral

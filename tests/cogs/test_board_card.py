@@ -14,6 +14,7 @@ from opsbot.core.deployment import Hold, Release
 from opsbot.core.flapping import Flaps
 from opsbot.core.gauge import Gauge
 from opsbot.core.health import CheckHealth, ProbeResult, Verdict
+from opsbot.core.message import plain
 from opsbot.core.model import Acknowledgement, Dependent, Evidence, Incident, Live, Silence, SourceState
 from opsbot.core.threshold import Threshold
 from opsbot.core.windows import Span, Weekday, Window
@@ -37,7 +38,7 @@ def status(name: str, **more: object) -> ServiceStatus:
         one.service: one for field in ("incident", "root") if isinstance(one := more.pop(field, None), Incident)
     }
     running = ServiceState(Activity.RUNNING, pid=1, started_at=NOW)
-    found = {"http": CheckHealth(Verdict.UP, NOW, 3, NOW, ProbeResult(True, "answered 200", NOW))}
+    found = {"http": CheckHealth(Verdict.UP, NOW, 3, NOW, ProbeResult(True, plain("answered 200"), NOW))}
     service = make_service(Path("/srv"), "https://example.com", 0, name=name, checks=(Check("http", CheckKind.HTTP),))
     return service_status(service, running, replace(kept, **of_store), incidents, found, NOW, **more)  # type: ignore[arg-type]
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from cogs.delivery import live_tails
+from opsbot.core.message import plain
 from opsbot.services.port import ManagerError
 from opsbot.store import audit
 from tests.cogs.world import BRISK, Json, World, buttons_of
@@ -148,7 +149,7 @@ async def test_it_ends_when_its_service_is_taken_out_of_the_configuration(world:
 
 
 async def test_it_says_so_when_the_log_cannot_be_followed(world: World) -> None:
-    world.manager.follow_error = ManagerError("the *journal* cannot be read")
+    world.manager.follow_error = ManagerError(plain("the *journal* cannot be read"))
     response = await world.person("operator").run("logs", service="api", follow=True)
     await response.final()
     shown = await world.standin.wait_for_message(lambda m: "following the log failed" in m["content"])

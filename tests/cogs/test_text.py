@@ -11,7 +11,8 @@ from cogs.cards.status_cards import _check
 from cogs.cards.text import ZWSP, clean, code, escape, fence, fit
 from opsbot.cli.show import check_words
 from opsbot.control.replies import check_reply
-from opsbot.core.health import CheckHealth, ProbeResult, Verdict
+from opsbot.core.health import CheckHealth, ProbeCode, ProbeResult, Verdict
+from opsbot.core.message import message
 from opsbot.notifications.text_renderer import plain
 from opsbot.services.port import LogLine
 
@@ -127,7 +128,7 @@ def test_two_commits_are_compared_where_the_forge_can() -> None:
 
 def test_a_check_that_fails_now_is_not_shown_as_up() -> None:
     at = datetime(2026, 3, 1, tzinfo=UTC)
-    health = CheckHealth(Verdict.UP, at, last=ProbeResult(ok=False, seen="connection refused", at=at))
+    health = CheckHealth(Verdict.UP, at, last=ProbeResult(ok=False, seen=message(ProbeCode.CONNECTION_REFUSED), at=at))
     assert _check("http", health) == "🟡 http fails now, not judged down yet: connection refused"
     assert check_words(check_reply("http", health), at) == "http fails now, not judged down yet: connection refused"
 

@@ -25,6 +25,7 @@ from opsbot.core.deployment import (
     Phase,
     Release,
 )
+from opsbot.core.inhibitors import Inhibitors
 from opsbot.core.model import Evidence, Incident, Live
 from opsbot.core.storm import StormVerdict
 from opsbot.daemon.wiring import _discord_bots
@@ -34,7 +35,6 @@ from opsbot.engine import Engine, Measurements
 from opsbot.monitoring import ServiceMonitor
 from opsbot.monitoring.leak_monitor import Growth
 from opsbot.monitoring.maintenance_windows import MaintenanceWindows
-from opsbot.monitoring.vetoes import Vetoes
 from opsbot.probes import Prober
 from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.services.port import Activity, ServiceManager, ServiceState
@@ -148,7 +148,7 @@ async def open_parts(config: Config, *, supervised: bool = False) -> AsyncIterat
         feed, manager = ChangeNotifier(), CalmManager(config.services, clock)
         supervisor = Supervisor(config.services, config.state.services, clock) if supervised else None
         managers: dict[str, ServiceManager] = dict.fromkeys(config.services, supervisor or manager)
-        discord_bots, vetoes = _discord_bots(config, store, feed, managers, clock), Vetoes()
+        discord_bots, vetoes = _discord_bots(config, store, feed, managers, clock), Inhibitors()
         presence_cache = discord_bots.presence_cache if discord_bots else None
         prober = Prober(clock=clock, presence=presence_cache.look if presence_cache else None)
         closing.callback(prober.close)

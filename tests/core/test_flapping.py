@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from opsbot.core.flapping import FlapPolicy, Flaps, alternates, changed, is_calm
 from opsbot.core.health import CheckHealth, CheckPolicy, ProbeResult, observe
+from opsbot.core.message import plain
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 POLICY = FlapPolicy()
@@ -59,7 +60,7 @@ def test_it_flaps_exactly_when_so_many_fall_into_one_window(minutes: list[float]
 def recent(text: str) -> int:
     health = CheckHealth()
     for letter in text:
-        health, _ = observe(health, ProbeResult(letter == ".", "", T0), CheckPolicy())
+        health, _ = observe(health, ProbeResult(letter == ".", plain(""), T0), CheckPolicy())
     return health.recent
 
 

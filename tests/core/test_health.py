@@ -18,7 +18,9 @@ from opsbot.core.health import (
     looks,
     observe,
 )
+from opsbot.core.message import plain
 
+SEEN = plain("")
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -28,7 +30,7 @@ def fold(
     health = health or CheckHealth()
     changes = []
     for number, ok in enumerate(results):
-        health, change = observe(health, ProbeResult(ok, "", T0 + timedelta(seconds=number)), policy)
+        health, change = observe(health, ProbeResult(ok, SEEN, T0 + timedelta(seconds=number)), policy)
         if change:
             changes.append(change)
     return health, changes

@@ -3,16 +3,22 @@
 import pytest
 
 from opsbot.core.layers import FailingCheck, untangle
+from opsbot.core.message import plain
+
+
+def failing(name: str, kind: str, unit: str, seen: str) -> FailingCheck:
+    return FailingCheck(name, kind, unit, plain(seen))
+
 
 UNIT, PROCESS, PORT = (
-    FailingCheck("unit", "unit", "", "failed"),
-    FailingCheck("process", "process", "", "gone"),
-    FailingCheck("port", "tcp", "", "refused"),
+    failing("unit", "unit", "", "failed"),
+    failing("process", "process", "", "gone"),
+    failing("port", "tcp", "", "refused"),
 )
 PAGE, API, DISK = (
-    FailingCheck("page", "http", "", "no answer"),
-    FailingCheck("api", "http", "", "answered 500"),
-    FailingCheck("disk", "command", "", "exit status 1"),
+    failing("page", "http", "", "no answer"),
+    failing("api", "http", "", "answered 500"),
+    failing("disk", "command", "", "exit status 1"),
 )
 
 
@@ -25,14 +31,17 @@ PAGE, API, DISK = (
         ([PAGE, API], [PAGE, API], []),
         ([], [], []),
         (
-            [FailingCheck("a", "tcp", "x@1.service", "refused"), FailingCheck("b", "http", "x@2.service", "no answer")],
+            [
+                failing("a", "tcp", "x@1.service", "refused"),
+                failing("b", "http", "x@2.service", "no answer"),
+            ],
             None,
             [],
         ),
         (
-            [FailingCheck("deaf", "presence", "", "offline"), PAGE],
+            [failing("deaf", "presence", "", "offline"), PAGE],
             [PAGE],
-            [FailingCheck("deaf", "presence", "", "offline")],
+            [failing("deaf", "presence", "", "offline")],
         ),
     ],
 )

@@ -11,7 +11,7 @@ from opsbot.core.access import Actor, Origin
 from opsbot.core.deployment import CHANGED, Deployment, DeploymentKind, DeploymentStep, Hold, Phase
 from opsbot.core.flapping import Flaps
 from opsbot.core.health import CheckHealth, ProbeResult, Verdict
-from opsbot.core.message import Message, message
+from opsbot.core.message import Message, message, plain
 from opsbot.core.model import Evidence, Incident, Live, Silence
 from opsbot.core.status import (
     Activity,
@@ -41,7 +41,7 @@ def unit(activity: Activity, started_at: datetime | None = OLD, name: str = "", 
 
 
 def result(*, ok: bool, at: datetime = NOW, known: bool = True) -> ProbeResult:
-    return ProbeResult(ok, "answered 200" if ok else "answered 500", at, known=known)
+    return ProbeResult(ok, plain("answered 200" if ok else "answered 500"), at, known=known)
 
 
 UP = CheckHealth(Verdict.UP, OLD, 5, OLD, result(ok=True))

@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from opsbot.core.inhibitors import InhibitorCode
+from opsbot.core.message import message
 from opsbot.core.windows import (
     WEEK,
     Weekday,
@@ -141,10 +143,9 @@ def test_a_hold_keeps_automatic_deploys_of_its_services_back_while_it_lasts(
     service: str, hour: int, *, kept: bool
 ) -> None:
     window = Window("w", time(1), timedelta(hours=2), days=WEEK, services=("a",), deploys=WindowDeploys.HOLD)
-    words = keeps_deploys([window], service, datetime(2026, 3, 4, hour, tzinfo=UTC))
-    assert (words is not None) == kept
-    if words:
-        assert "<t:1772593200:f>" in words
+    end = datetime(2026, 3, 4, 3, tzinfo=UTC)
+    why = message(InhibitorCode.WINDOW_HOLDS_DEPLOYS, window="w", until=end)
+    assert keeps_deploys([window], service, datetime(2026, 3, 4, hour, tzinfo=UTC)) == (why if kept else None)
 
 
 def test_with_an_only_window_automatic_deploys_wait_for_it() -> None:
@@ -153,18 +154,21 @@ def test_with_an_only_window_automatic_deploys_wait_for_it() -> None:
     day = datetime(2026, 3, 4, tzinfo=UTC)
     assert keeps_deploys([only, also], "a", day + timedelta(hours=2)) is None
     assert keeps_deploys([only, also], "a", day + timedelta(hours=5)) is None
-    words = keeps_deploys([only, also], "a", day + timedelta(hours=4))
-    assert words is not None
-    assert "second" in words
+    begins = day + timedelta(hours=5)
+    assert keeps_deploys([only, also], "a", day + timedelta(hours=4)) == message(
+        InhibitorCode.DEPLOYS_IN_WINDOW_ONLY, window="second", begins=begins
+    )
     past = Window("past", time(1), timedelta(hours=2), date=date(2020, 1, 1), deploys=WindowDeploys.ONLY)
-    assert "does not come again" in (keeps_deploys([past], "a", day) or "")
+    assert keeps_deploys([past], "a", day) == message(InhibitorCode.NO_WINDOW_FOR_DEPLOYS, windows=("past",))
 
 
 def test_a_hold_within_an_only_window_holds() -> None:
     only = Window("only", time(1), timedelta(hours=4), days=WEEK, deploys=WindowDeploys.ONLY)
     hold = Window("hold", time(2), timedelta(hours=1), days=WEEK, deploys=WindowDeploys.HOLD)
     at = datetime(2026, 3, 4, 2, 30, tzinfo=UTC)
-    assert "hold" in (keeps_deploys([only, hold], "a", at) or "")
+    end = datetime(2026, 3, 4, 3, tzinfo=UTC)
+    why = message(InhibitorCode.WINDOW_HOLDS_DEPLOYS, window="hold", until=end)
+    assert keeps_deploys([only, hold], "a", at) == why
 
 
 def test_recovery_waits_only_where_the_window_says_so() -> None:
@@ -172,5 +176,6 @@ def test_recovery_waits_only_where_the_window_says_so() -> None:
     works = Window("works", time(1), timedelta(hours=1), days=WEEK)
     stops = Window("stops", time(1), timedelta(hours=1), days=WEEK, recovery=False, services=("a",))
     assert keeps_recovery([works], "a", at) is None
-    assert "stops" in (keeps_recovery([works, stops], "a", at) or "")
+    why = message(InhibitorCode.WINDOW, window="stops", until=datetime(2026, 3, 4, 2, tzinfo=UTC))
+    assert keeps_recovery([works, stops], "a", at) == why
     assert keeps_recovery([works, stops], "b", at) is None

@@ -12,7 +12,9 @@ import pytest
 from opsbot.bot.link import Link
 from opsbot.config import Check, CheckKind, Config, Drain
 from opsbot.core.deployment import Phase, advance
-from opsbot.core.health import Verdict
+from opsbot.core.health import ProbeCode, Verdict
+from opsbot.core.message import message
+from opsbot.messages import render
 from opsbot.monitoring.presence_cache import PresenceCache
 from opsbot.standin.state import Intent
 from opsbot.store import ledger
@@ -48,7 +50,7 @@ async def test_a_bots_presence_is_seen_from_the_first_session_and_as_it_changes(
         world.standin.set_presence(BOT, "offline")
         await world.until(lambda: presence_cache(world).look(BOT)[0] is False)
         world.standin.set_presence(BOT, "dnd")
-        await world.until(lambda: presence_cache(world).look(BOT) == (True, "seen dnd in the server"))
+        await world.until(lambda: presence_cache(world).look(BOT) == (True, message(ProbeCode.ONLINE, status="dnd")))
 
 
 @pytest.mark.parametrize("resumable", [True, False])
@@ -74,12 +76,12 @@ async def test_without_the_intent_opsbot_says_so_and_goes_on(tmp_path: Path) -> 
         assert "Presence Intent" in world.states[-1].problem
         online, words = presence_cache(world).look(BOT)
         assert online is None
-        assert words.startswith("cannot be asked: the Presence Intent is not enabled")
+        assert render(words).startswith("unknown: the Presence Intent is not enabled")
         await world.engine.watcher.look(["api"])
         ((_, health),) = (await world.engine.standings.of(["api"]))[0].checks
         assert health.verdict is Verdict.UNKNOWN
         response = await world.person("viewer").run("status", service="api")
-        assert "cannot be asked" in text_of(await response.final())
+        assert "unknown: the Presence Intent" in text_of(await response.final())
         # Once refused, it is not asked for again with each new session.
         world.standin.faults.drop_gateway(resumable=False)
         await world.until(lambda: world.standin.gateway.starts >= 2)

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from opsbot.core.deployment import Deployment, Phase, RefusalReason, Refused
-from opsbot.deploy.vetoes import Vetoes
+from opsbot.core.inhibitors import Inhibitors
+from opsbot.core.message import Message, plain
 from opsbot.redaction import Redactor
 from opsbot.store import Store, ledger
 from tests.fixtures.sample import Remote, make_config, make_service
@@ -128,13 +129,13 @@ async def test_a_known_secret_in_a_services_last_words_is_not_written_down(
 async def test_the_end_of_opsbot_while_it_writes_that_all_is_prepared_takes_nothing_away(
     tmp_path: Path, remote: Remote, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def in_a_meeting(service: str) -> str:
-        return f"{service} is in a meeting"
+    async def in_a_meeting(service: str) -> Message:
+        return plain(f"{service} is in a meeting")
 
     service = make_service(tmp_path, remote.url, port, soak=0.1)
     async with open_stage(tmp_path, service, stop=False) as stage:
         await stage.deploy()
-    async with open_stage(tmp_path, service, stop=False, vetoes=Vetoes(swings=[in_a_meeting])) as stage:
+    async with open_stage(tmp_path, service, stop=False, vetoes=Inhibitors(swings=[in_a_meeting])) as stage:
         writes, write = asyncio.Event(), stage.store.write
 
         async def slow(deed: Any, *args: Any, **kwargs: Any) -> Any:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from opsbot.config import Check, CheckKind, ManagerKind, Service, Source
+from opsbot.core.exits import ExitCode
 from opsbot.core.health import CheckPolicy, ProbeResult
+from opsbot.core.message import message, plain
 from opsbot.deploy.verify import Judgement, Verifier
 from opsbot.services.port import Activity, ServiceState
 from tests.fixtures.fake_manager import FakeManager
@@ -45,7 +47,7 @@ class Script:
 
     async def probe(self, service: Service, check: Check, state: ServiceState) -> ProbeResult:
         ok = next(self._looks, "+") == "+"
-        return ProbeResult(ok, "answered 200" if ok else "answered 500", datetime.now(UTC))
+        return ProbeResult(ok, plain("answered 200" if ok else "answered 500"), datetime.now(UTC))
 
 
 class Blind(Script):
@@ -169,13 +171,13 @@ async def judge_units(now: ServiceState, looks: str = "", part: str = "") -> Jud
 
 async def test_each_unit_has_to_stay_in_its_run_and_the_one_that_does_not_is_named() -> None:
     assert (await judge_units(several())).text == "all 2 checks passed for 300 ms"
-    judged = await judge_units(several(run="c", restarts=1, exit="exit status 3"))
+    judged = await judge_units(several(run="c", restarts=1, exit=message(ExitCode.STATUS, status=3)))
     assert judged.text.startswith("app@2.service died ")
-    assert judged.text.endswith("after its start (exit status 3)")
+    assert judged.text.endswith("after its start (exit 3)")
 
 
 async def test_a_unit_is_looked_at_alone_by_its_own_checks() -> None:
-    sick = several(activity=Activity.FAILED, exit="exit status 3")
+    sick = several(activity=Activity.FAILED, exit=message(ExitCode.STATUS, status=3))
     assert (await judge_units(sick, part=UNITS[0])).text == "its check passed for 300 ms"
     assert not (await judge_units(sick, part=UNITS[1])).ok
     judged = await judge_units(several(), "-" * 100, part=UNITS[1])

@@ -10,7 +10,8 @@ import pytest
 
 from opsbot.core.access import Origin, itself
 from opsbot.core.deployment import Deployment, DeploymentKind, DeploymentRequest, Hold, Phase, RefusalReason, Refused
-from opsbot.deploy.vetoes import Vetoes
+from opsbot.core.inhibitors import Inhibitors
+from opsbot.core.message import Message, plain
 from opsbot.deploy.waiting import waiting_since
 from opsbot.source.poll import Poller
 from opsbot.store import ledger
@@ -27,13 +28,13 @@ class Room:
     words: str = ""
     asked: list[str] = field(default_factory=list)
 
-    async def veto(self, service: str) -> str | None:
+    async def veto(self, service: str) -> Message | None:
         self.asked.append(service)
-        return self.words or None
+        return plain(self.words) if self.words else None
 
     @property
-    def vetoes(self) -> Vetoes:
-        return Vetoes(swings=[self.veto])
+    def vetoes(self) -> Inhibitors:
+        return Inhibitors(swings=[self.veto])
 
 
 async def waits(stage: Stage, number: int) -> bool:
@@ -174,7 +175,7 @@ async def test_a_rollback_by_hand_waits_too(tmp_path: Path, remote: Remote, port
 
 async def test_what_nobody_asked_for_does_not_begin_against_a_veto(tmp_path: Path, remote: Remote, port: int) -> None:
     room = Room("a maintenance window")
-    vetoes = Vetoes(deploys=[room.veto])
+    vetoes = Inhibitors(deploys=[room.veto])
     async with open_stage(tmp_path, make_service(tmp_path, remote.url, port, soak=0.1), vetoes=vetoes) as stage:
         refused = await stage.ask(actor=itself(Origin.POLL))
         assert isinstance(refused, Refused)
@@ -184,10 +185,10 @@ async def test_what_nobody_asked_for_does_not_begin_against_a_veto(tmp_path: Pat
 
 
 async def test_a_veto_that_fails_is_passed_over(tmp_path: Path, remote: Remote, port: int) -> None:
-    async def broken(service: str) -> str | None:
+    async def broken(service: str) -> Message | None:
         raise RuntimeError(service)
 
-    vetoes = Vetoes(swings=[broken])
+    vetoes = Inhibitors(swings=[broken])
     async with open_stage(tmp_path, make_service(tmp_path, remote.url, port, soak=0.1), vetoes=vetoes) as stage:
         await stage.deploy()
         await stage.assert_well("1")
@@ -378,7 +379,7 @@ async def test_a_window_that_opens_meanwhile_holds_up_what_nobody_asked_for(
     tmp_path: Path, remote: Remote, port: int
 ) -> None:
     room, window = Room(), Room()
-    vetoes = Vetoes(swings=[room.veto], deploys=[window.veto])
+    vetoes = Inhibitors(swings=[room.veto], deploys=[window.veto])
     async with open_stage(tmp_path, make_service(tmp_path, remote.url, port, soak=0.1), vetoes=vetoes) as stage:
         await stage.deploy()
         room.words = WORDS

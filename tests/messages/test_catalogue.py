@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from opsbot.core.message import Message, MessageCode, decode, encode, plain
+from opsbot.core.message import Message, MessageCode, decode, encode, plain, redacted
 from opsbot.messages import render
 from opsbot.messages.catalogue import texts
 
@@ -48,3 +48,19 @@ def test_a_message_is_the_same_after_a_trip_through_json() -> None:
 
 def test_text_of_an_earlier_version_is_shown_unchanged() -> None:
     assert render(plain("restart 1 of 3 {at}")) == "restart 1 of 3 {at}"
+
+
+def test_strings_of_a_message_are_redacted_however_deep_they_are() -> None:
+    secret = Message(
+        "one.two", {"text": "key=hunter2", "count": 3, "inner": plain("hunter2"), "names": ("hunter2", "b")}
+    )
+
+    found = redacted(secret, lambda text: text.replace("hunter2", "***"))
+
+    assert found == Message("one.two", {"text": "key=***", "count": 3, "inner": plain("***"), "names": ("***", "b")})
+
+
+def test_a_message_without_secrets_stays_the_same_object() -> None:
+    harmless = Message("one.two", {"inner": plain("x"), "count": 3})
+
+    assert redacted(harmless, str.strip) is harmless

@@ -12,8 +12,8 @@ import pytest
 from opsbot.config import Service
 from opsbot.core.access import Origin
 from opsbot.core.deployment import Phase
+from opsbot.core.inhibitors import Inhibitors
 from opsbot.core.windows import Window, WindowDeploys
-from opsbot.deploy.vetoes import Vetoes
 from opsbot.monitoring.maintenance_windows import MaintenanceWindows
 from opsbot.source.poll import Poller
 from opsbot.store import ledger
@@ -58,7 +58,7 @@ async def test_in_a_window_that_holds_a_commit_is_told_once_and_deployed_after_i
     await live(lookout)
     begin = lookout.clock()
     window = Window("night", begin.time(), timedelta(minutes=30), date=begin.date(), deploys=WindowDeploys.HOLD)
-    vetoes = Vetoes()
+    vetoes = Inhibitors()
     MaintenanceWindows([window], [lookout.service], lookout.store, lookout.feed, lookout.clock).object_to(vetoes)
     poller = Poller(lookout.config, lookout.store, lookout.feed, lookout.deploys, lookout.clock, vetoes=vetoes)
     await lookout.poller.close()
@@ -66,7 +66,7 @@ async def test_in_a_window_that_holds_a_commit_is_told_once_and_deployed_after_i
     remote.commit({"a": "b"})
     assert [await lookout.look(minutes=9) for _ in range(3)] == ["noted"] * 3
     (text,) = await lookout.texts("update")
-    assert "automatic deploys wait: the window night lasts until <t:1772368500:f>" in text
+    assert "automatic deploys wait: the maintenance window night lasts until " in text
     by_hand = await poller.poll(lookout.service, Origin.CLI, person())
     assert str(by_hand.outcome) == "deploying"
     await lookout.deploys.end()

@@ -9,6 +9,7 @@ import pytest
 
 from opsbot.config import Check, CheckKind, ManagerKind, Service
 from opsbot.core.health import ProbeResult
+from opsbot.messages import render
 from opsbot.probes import Prober
 from opsbot.probes.memory import resident
 from opsbot.services.port import Activity, ServiceState
@@ -59,13 +60,13 @@ def test_what_a_process_and_its_children_take_is_summed(family: subprocess.Popen
 async def test_a_child_s_memory_counts(family: subprocess.Popen[bytes]) -> None:
     result = await look(family.pid, 64 * MIB)
     assert not result.ok
-    assert "more than 64.0 MiB" in result.seen
+    assert "more than 64.0 MiB" in render(result.seen)
 
 
 async def test_below_its_limit_a_process_is_well_and_its_memory_shown(family: subprocess.Popen[bytes]) -> None:
     result = await look(family.pid, 1024 * MIB)
     assert result.ok
-    assert "MiB of memory" in result.seen
+    assert "MiB of memory" in render(result.seen)
 
 
 def test_a_process_that_is_gone_takes_nothing() -> None:

@@ -16,7 +16,9 @@ from typing import Any, cast
 import pytest
 
 from opsbot.config import Alerts, Check, CheckKind, ManagerKind, Service
+from opsbot.core.exits import ExitCode
 from opsbot.core.health import CheckPolicy
+from opsbot.core.message import message
 from opsbot.core.model import Live
 from opsbot.core.recovery import RecoveryPolicy
 from opsbot.engine import Engine
@@ -239,7 +241,7 @@ async def test_a_flood_of_changes_meets_no_rate_limit(play: Play) -> None:
     play.eyes.failing["http"] = "answered 500"
     await play.run(20)
     for number in range(12):
-        play.puppet.happens(Happening.DIED, ServiceState(Activity.FAILED, exit=f"status {number}"))
+        play.puppet.happens(Happening.DIED, ServiceState(Activity.FAILED, exit=message(ExitCode.STATUS, status=number)))
         play.puppet.happens(Happening.STARTED, play.puppet._running())
     await play.run(3)
     refused = [request for request in play.world.standin.requests if request.status == 429]

@@ -99,7 +99,7 @@ async def test_item_4_in_an_outage_of_discord_no_bot_is_restarted_and_all_is_tol
         del answers.statuses["music"]
         await watched.run(30)
         assert not {"api", "music"} & set(world.manager.restarts)
-        assert "to come back by itself" in text_of(await watched.card_says("· #i1", "Discord is back since <t:"))
+        assert "to recover by itself" in text_of(await watched.card_says("· #i1", "Discord is back since <t:"))
         await watched.run(150)
         restarted = [name for name in world.manager.restarts if name not in OTHERS]
         assert restarted, "recovery goes on"

@@ -9,6 +9,8 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+from opsbot.core.exits import ExitCode
+from opsbot.core.message import message
 from opsbot.core.recovery import RecoveryPolicy
 from opsbot.services.port import Activity, Happening, ServiceState
 from opsbot.standin.state import GatewayEvent
@@ -215,7 +217,7 @@ async def test_row_10_nothing_is_done_to_what_is_starting_or_being_deployed(tmp_
 async def test_a_start_limit_is_told_as_what_it_is_and_asked_why(tmp_path: Path) -> None:
     async with open_scene(tmp_path, [service("api", recovery=RecoveryPolicy())]) as scene:
         await scene.run(10)
-        state = ServiceState(Activity.FAILED, exit="exit status 1")
+        state = ServiceState(Activity.FAILED, exit=message(ExitCode.STATUS, status=1))
         scene.herd.shepherd.happens("api", Happening.GAVE_UP, state)
         await scene.run(5)
-        assert scene.contents()[0].startswith("🔴 api is not well: it died again and again (exit status 1).")
+        assert scene.contents()[0].startswith("🔴 api is not well: it died again and again (exit 1).")

@@ -77,7 +77,7 @@ async def test_item_1_restarts_slow_down_from_a_fifth_of_the_logins_and_end_at_t
         assert least <= gap <= least + 40, gaps
     card = text_of(the_card(watched))
     assert "A human is needed" in card
-    assert "opsbot does not start it any more, for half of its logins are spent: 10 starts in 24 hours" in card
+    assert "opsbot does not start it any more, because half of its logins are spent: 10 starts in 24 hours" in card
     assert "nothing by itself, until somebody restarts or resumes it" in card
     (call,) = (text for text in map(text_of, world.posted()) if text.startswith("🚨"))
     assert call.startswith("🚨 A human is needed for api: opsbot does not start it any more")

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from opsbot.core.deployment import Deployment, Phase
+from opsbot.core.inhibitors import Inhibitors
 from opsbot.deploy.occupants import occupants
-from opsbot.deploy.vetoes import Vetoes
 from opsbot.store import ledger
 from tests.fixtures import dying
 from tests.fixtures.dying import in_a_meeting
@@ -158,7 +158,7 @@ async def test_a_kill_while_one_takes_the_place_of_another_that_waits_loses_neit
     tmp_path: Path, remote: Remote, port: int, moment: str, phase: Phase, fails: bool, version: str
 ) -> None:
     service = make_service(tmp_path, remote.url, port)
-    meeting = Vetoes(swings=[in_a_meeting])
+    meeting = Inhibitors(swings=[in_a_meeting])
     async with open_stage(tmp_path, service, stop=False) as stage:
         await stage.deploy()
     async with open_stage(tmp_path, service, stop=False, vetoes=meeting) as stage:

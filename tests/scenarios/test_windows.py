@@ -130,10 +130,10 @@ async def test_row_20_recovery_waits_for_the_end_of_a_window_only_where_that_say
         assert scene.herd.shepherd.restarts == ["api"] * 3, "muted, and recovered all the same"
         assert "recovery waits" in await scene.says("windows", "viewer")
         status = await scene.says("status", "viewer", service="db")
-        assert f"Waits: the window night lasts until <t:{END}:f>" in status
+        assert f"Waits: the maintenance window night lasts until <t:{END}:f>" in status
         await scene.run(500)
         assert scene.herd.shepherd.restarts.count("db") >= 1
-        assert f"waits: the window night lasts until <t:{END}:f>" in text_of(scene.card(2))
+        assert f"waits: the maintenance window night lasts until <t:{END}:f>" in text_of(scene.card(2))
 
 
 async def test_row_20_automatic_deploys_wait_for_the_end_of_a_window_and_a_person_need_not(
@@ -162,7 +162,7 @@ async def test_row_20_automatic_deploys_wait_for_the_end_of_a_window_and_a_perso
         await watched.run(3)
         ends = int((begin + timedelta(hours=1)).timestamp())
         await pushed("2")
-        told = f"not deployed: automatic deploys wait: the window freeze lasts until <t:{ends}:f>"
+        told = f"not deployed: automatic deploys wait: the maintenance window freeze lasts until <t:{ends}:f>"
         update = await world.standin.wait_for_message(lambda message: told in message["content"])
         await (await world.person("deployer").click(update, "Deploy")).final()
         await watched.card_says("· #d2", "web runs")

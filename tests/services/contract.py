@@ -20,6 +20,9 @@ from pathlib import Path
 
 import pytest
 
+from opsbot.core import exits
+from opsbot.core.exits import ExitCode
+from opsbot.core.message import message
 from opsbot.services.port import (
     Activity,
     Happening,
@@ -196,7 +199,7 @@ class PortContract:
         world.kill(before.pid)
         event = await world.happens(Happening.DIED)
         assert not event.asked
-        assert event.state.exit == "killed by SIGKILL"
+        assert event.state.exit == exits.by_signal(signal.SIGKILL)
         assert event.state.pid is None
         again = await world.happens(Happening.STARTED, 2)
         assert not again.asked
@@ -207,7 +210,7 @@ class PortContract:
     async def test_an_exit_is_told_with_its_status(self, world: World) -> None:
         world.program(EXITS_LATE)
         await world.manager.start("web")
-        assert (await world.happens(Happening.DIED)).state.exit == "exit status 3"
+        assert (await world.happens(Happening.DIED)).state.exit == message(ExitCode.STATUS, status=3)
 
     async def test_one_that_dies_again_and_again_is_given_up(self, world: World) -> None:
         world.program(EXITS_AT_ONCE)

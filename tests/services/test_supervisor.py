@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from opsbot.config import ManagerKind, Service, Source
-from opsbot.services.patience import Patience
+from opsbot.messages import describe, render
+from opsbot.services.backoff import Backoff
 from opsbot.services.port import Activity, Happening, LogQuery, ManagerError, ServiceEvent
 from opsbot.services.supervisor import Supervisor
 from tests.services.contract import SLEEPER, World, command, lives
@@ -24,8 +25,8 @@ TELL = "import json, os, time\nprint(json.dumps([os.getcwd(), dict(os.environ)])
 
 
 @asynccontextmanager
-async def supervised(service: Service, state: Path, patience: Patience | None = None) -> AsyncIterator[World]:
-    supervisor = Supervisor({service.name: service}, state, patience=patience)
+async def supervised(service: Service, state: Path, backoff: Backoff | None = None) -> AsyncIterator[World]:
+    supervisor = Supervisor({service.name: service}, state, backoff=backoff)
     world = World(supervisor, lambda _: None)
     supervisor.listen(world.hear)
     await supervisor.open()
@@ -116,7 +117,7 @@ async def test_a_service_gets_a_small_environment_of_its_own_and_none_of_opsbots
     [
         ({"command": ("no-such-program-anywhere",)}, "No such file"),
         ({"command": ("./not-here",)}, "No such file"),
-        ({"working_directory": "/no/such/folder"}, "/no/such/folder is not there"),
+        ({"working_directory": "/no/such/folder"}, "/no/such/folder does not exist"),
         ({"environment_file": Path("/no/such.env")}, "/no/such.env cannot be read"),
         ({"command": ("with\0nul",)}, "cannot be started"),
     ],
@@ -124,23 +125,24 @@ async def test_a_service_gets_a_small_environment_of_its_own_and_none_of_opsbots
 async def test_what_cannot_be_started_says_why(tmp_path: Path, changes: dict[str, object], words: str) -> None:
     service = replace(plain(tmp_path, SLEEPER), **changes)  # type: ignore[arg-type]
     async with supervised(service, tmp_path / "state") as world:
-        with pytest.raises(ManagerError, match=words):
+        with pytest.raises(ManagerError) as refused:
             await world.manager.start("web")
+        assert words in describe(refused.value)
         state = await world.manager.state("web")
         assert state.activity is Activity.FAILED
-        assert words in state.exit
+        assert words in render(state.exit)
 
 
 async def test_a_service_without_a_release_says_that_one_must_be_deployed(tmp_path: Path) -> None:
     service = replace(plain(tmp_path, SLEEPER), working_directory=".", source=Source("unused", tmp_path / "none"))
     async with supervised(service, tmp_path / "state") as world:
-        with pytest.raises(ManagerError, match="deploy one first"):
+        with pytest.raises(ManagerError, match="no-release"):
             await world.manager.start("web")
 
 
 async def test_the_delay_before_a_new_start_grows_and_the_first_is_none(tmp_path: Path) -> None:
-    patience = Patience(step=0.2, most=0.5, falls=5)
-    async with supervised(plain(tmp_path, "raise SystemExit(1)"), tmp_path / "state", patience) as world:
+    backoff = Backoff(step=0.2, most=0.5, crashes=5)
+    async with supervised(plain(tmp_path, "raise SystemExit(1)"), tmp_path / "state", backoff) as world:
         await world.manager.start("web")
         await world.happens(Happening.GAVE_UP)
     died = [event.at for event in world.events if event.what is Happening.DIED]
@@ -154,22 +156,22 @@ async def test_the_delay_before_a_new_start_grows_and_the_first_is_none(tmp_path
 
 
 def test_the_delays_are_those_promised() -> None:
-    patience = Patience()
-    assert [patience.delay(deaths) for deaths in range(1, 10)] == [0, 1, 2, 4, 8, 16, 32, 60, 60]
+    backoff = Backoff()
+    assert [backoff.delay(deaths) for deaths in range(1, 10)] == [0, 1, 2, 4, 8, 16, 32, 60, 60]
 
 
 async def test_a_run_that_went_well_for_a_while_is_no_step_towards_giving_up(tmp_path: Path) -> None:
-    patience = Patience(step=0.01, most=0.01, quick=0.05, well=0.05, falls=2)
+    backoff = Backoff(step=0.01, most=0.01, quick=0.05, well=0.05, crashes=2)
     program = "import time; time.sleep(0.15)"
-    async with supervised(plain(tmp_path, program), tmp_path / "state", patience) as world:
+    async with supervised(plain(tmp_path, program), tmp_path / "state", backoff) as world:
         await world.manager.start("web")
         await world.happens(Happening.DIED, 4)
         assert not [event for event in world.events if event.what is Happening.GAVE_UP]
 
 
 async def test_an_order_given_while_a_new_start_waits_is_carried_out_at_once(tmp_path: Path) -> None:
-    patience = Patience(first=30.0)
-    async with supervised(plain(tmp_path, SLEEPER), tmp_path / "state", patience) as world:
+    backoff = Backoff(first=30.0)
+    async with supervised(plain(tmp_path, SLEEPER), tmp_path / "state", backoff) as world:
         pid = (await world.manager.start("web")).pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
@@ -184,7 +186,7 @@ async def test_an_order_given_while_a_new_start_waits_is_carried_out_at_once(tmp
 
 
 async def test_a_death_is_noticed_within_milliseconds(tmp_path: Path) -> None:
-    async with supervised(plain(tmp_path, SLEEPER), tmp_path / "state", Patience(step=0.01, falls=50)) as world:
+    async with supervised(plain(tmp_path, SLEEPER), tmp_path / "state", Backoff(step=0.01, crashes=50)) as world:
         await world.manager.start("web")
         times = []
         for count in range(1, 6):
@@ -222,7 +224,7 @@ async def test_a_listener_that_fails_stops_nothing(tmp_path: Path) -> None:
 
 async def test_a_zombie_does_not_pass_for_a_running_service(tmp_path: Path) -> None:
     # Nobody else reaps it: the supervisor itself must.
-    async with supervised(plain(tmp_path, SLEEPER), tmp_path / "state", Patience(first=30.0)) as world:
+    async with supervised(plain(tmp_path, SLEEPER), tmp_path / "state", Backoff(first=30.0)) as world:
         pid = (await world.manager.start("web")).pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)

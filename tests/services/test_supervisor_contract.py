@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from opsbot.config import ManagerKind, Service
-from opsbot.services.patience import Patience
+from opsbot.services.backoff import Backoff
 from opsbot.services.port import ManagerError
 from opsbot.services.supervisor import Supervisor
 from tests.services.contract import SLEEPER, ManagerContract, World, command
@@ -34,8 +34,8 @@ def writer(path: Path) -> Callable[[str], None]:
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     program = tmp_path / "web.py"
     program.write_text(SLEEPER)
-    patience = Patience(step=0.02, most=0.1, falls=4)
-    supervisor = Supervisor({"web": service(program)}, tmp_path / "state", patience=patience)
+    backoff = Backoff(step=0.02, most=0.1, crashes=4)
+    supervisor = Supervisor({"web": service(program)}, tmp_path / "state", backoff=backoff)
     made = World(supervisor, writer(program))
     supervisor.listen(made.hear)
     await supervisor.open()

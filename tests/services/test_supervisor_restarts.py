@@ -15,16 +15,21 @@ from pathlib import Path
 import pytest
 
 from opsbot.config import ManagerKind, Service
+from opsbot.core import exits
+from opsbot.core.exits import ExitCode
+from opsbot.core.message import message
 from opsbot.services import child, run_record
-from opsbot.services.patience import Patience
+from opsbot.services.backoff import Backoff
 from opsbot.services.port import Activity, Happening, LogQuery, ManagerError, ServiceEvent
 from opsbot.services.processes import by_run
 from opsbot.services.supervisor import Supervisor
 from tests.services.contract import DEAF, SLEEPER, command, gone_within, lives
 
+KILLED = exits.by_signal(signal.SIGKILL)
+
 ROOT = Path(__file__).parents[2]
 COUNTER = "import time\nfor n in range(100000):\n    print('n', n, flush=True)\n    time.sleep(0.002)\n"
-FAST = Patience(step=0.02, most=0.1, falls=4)
+FAST = Backoff(step=0.02, most=0.1, crashes=4)
 
 Second = Callable[..., AbstractAsyncContextManager[tuple[Supervisor, list[ServiceEvent]]]]
 
@@ -94,7 +99,7 @@ def service(program: Path) -> Service:
 def second(tmp_path: Path, program: Path) -> Second:
     @asynccontextmanager
     async def make(*, resume: bool = True) -> AsyncIterator[tuple[Supervisor, list[ServiceEvent]]]:
-        supervisor = Supervisor({"web": service(program)}, tmp_path / "state", patience=FAST, resume=resume)
+        supervisor = Supervisor({"web": service(program)}, tmp_path / "state", backoff=FAST, resume=resume)
         events: list[ServiceEvent] = []
         supervisor.listen(events.append)
         await supervisor.open()
@@ -132,9 +137,9 @@ async def test_the_death_of_an_adopted_service_is_told_at_once_and_how(first: Ki
                 await asyncio.sleep(0.01)
         assert [event.what for event in events] == [Happening.DIED, Happening.STARTED]
         # Reaped already, it is only a kernel from 6.15 on that tells how another's child ended.
-        assert events[0].state.exit in {"killed by SIGKILL", "ended, how is not known"}
+        assert events[0].state.exit in (KILLED, exits.UNKNOWN)
         told = tuple(int(part) for part in platform.release().split(".")[:2]) >= (6, 15)
-        assert not told or events[0].state.exit == "killed by SIGKILL"
+        assert not told or events[0].state.exit == KILLED
 
 
 async def test_an_adopted_service_is_stopped_whole(first: Killable, second: Second) -> None:
@@ -154,7 +159,7 @@ async def test_a_service_that_died_while_opsbot_was_away_is_told_and_started_aga
     assert gone_within(pid)
     async with second() as (supervisor, events):
         assert [(event.what, event.asked) for event in events] == [(Happening.DIED, False), (Happening.STARTED, False)]
-        assert events[0].state.exit == "nobody saw how: opsbot was not running"
+        assert events[0].state.exit == message(ExitCode.UNSEEN)
         assert (await supervisor.state("web")).activity is Activity.RUNNING
 
 
@@ -248,7 +253,7 @@ async def test_a_record_of_another_boot_is_no_process(first: Killable, second: S
     assert gone_within(pid)
     path.write_text(json.dumps({**json.loads(path.read_text()), "boot": "another", "gave_up": True}))
     async with second() as (supervisor, events):
-        assert events[0].state.exit == "the host was restarted"
+        assert events[0].state.exit == message(ExitCode.HOST_RESTARTED)
         assert (await supervisor.state("web")).activity is Activity.RUNNING
 
 
@@ -270,7 +275,7 @@ async def test_a_second_opsbot_on_the_same_state_is_refused(first: Killable, tmp
     pid = await first.run()
     assert first.process is not None
     other = Supervisor({}, tmp_path / "state")
-    with pytest.raises(ManagerError, match=f"pid {first.process.pid}"):
+    with pytest.raises(ManagerError, match=f"manager.supervised-elsewhere.*{first.process.pid}"):
         await other.open()
     assert lives(pid)
 
@@ -327,4 +332,4 @@ async def test_a_service_taken_out_of_the_configuration_is_left_running_and_name
     await supervisor.open()
     await supervisor.close()
     assert lives(pid)
-    assert f"web is not configured any more, but still runs as process {pid}" in caplog.text
+    assert f"web is no longer configured, but still runs as process {pid}" in caplog.text

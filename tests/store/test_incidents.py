@@ -6,7 +6,8 @@ from importlib import resources
 from pathlib import Path
 
 from opsbot.core.flapping import Flaps
-from opsbot.core.health import CheckHealth, ProbeResult, Verdict
+from opsbot.core.health import CheckHealth, ProbeCode, ProbeResult, Verdict
+from opsbot.core.message import message
 from opsbot.core.model import Dependent, Evidence, Incident, NotificationKind
 from opsbot.store import Store, incident_queries, incident_repository, outbox
 
@@ -91,7 +92,8 @@ async def test_the_last_sign_of_life_is_kept(tmp_path: Path) -> None:
 
 async def test_the_last_results_of_a_check_are_kept(tmp_path: Path) -> None:
     async with Store(tmp_path / "s.db") as store:
-        health = CheckHealth(Verdict.DOWN, at(0), -1, at(2), ProbeResult(False, "no", at(2)), (1 << 50) - 1, at(0))
+        last = ProbeResult(False, message(ProbeCode.PROCESS_GONE, pid=7), at(2))
+        health = CheckHealth(Verdict.DOWN, at(0), -1, at(2), last, (1 << 50) - 1, at(0))
         await store.write(incident_repository.save_health, "api", "http", health)
         kept = (await store.read(incident_repository.healths))["api", "http"]
         assert (kept.recent, kept.failing_since, kept.verdict) == (health.recent, at(0), Verdict.DOWN)

@@ -132,6 +132,7 @@ async def test_a_release_that_is_swapped_for_links_while_it_is_taken_away_leads_
 async def test_checks_are_run_as_the_service_and_cut_at_their_time(world: World) -> None:
     said = await world.opsbot(
         """
+        from opsbot.messages import render
         from opsbot.probes import Prober
         from opsbot.services.port import Activity, ServiceState
 
@@ -144,9 +145,9 @@ async def test_checks_are_run_as_the_service_and_cut_at_their_time(world: World)
             ):
                 check = Check(name, CheckKind.COMMAND, run=("sh", "-c", script), timeout=timedelta(seconds=seconds))
                 result = await prober.probe(SERVICE, check, ServiceState(Activity.RUNNING))
-                told[name] = [result.ok, result.seen]
+                told[name] = [result.ok, render(result.seen)]
             check = Check("none", CheckKind.COMMAND, run=("./none",))
-            told["none"] = (await prober.probe(SERVICE, check, ServiceState(Activity.RUNNING))).seen
+            told["none"] = render((await prober.probe(SERVICE, check, ServiceState(Activity.RUNNING))).seen)
             told["state"] = await bus.get(f"opsbot-check-{NAME}.service", "ActiveState")
             return told
 
@@ -157,8 +158,8 @@ async def test_checks_are_run_as_the_service_and_cut_at_their_time(world: World)
         main(story)
         """
     )
-    assert said["well"] == [True, "exit status 0: as app"]
-    assert said["ill"] == [False, "exit status 3: bad"]
+    assert said["well"] == [True, "exit 0: as app"]
+    assert said["ill"] == [False, "exit 3: bad"]
     assert said["late"][0] is False
     assert "1 s" in said["late"][1]
     assert said["none"] == "the release has no ./none"
@@ -208,6 +209,8 @@ async def test_old_files_are_swept_by_their_owner(world: World) -> None:
 
 async def test_what_is_missing_or_forbidden_is_said_with_its_mend(world: World) -> None:
     story = """
+        from opsbot.messages import describe
+
         async def story(errands, bus):
             told = {}
             for name, units in (("web", ("errt-foe.service",)), ("root", ("errt-root.service",)),
@@ -217,7 +220,7 @@ async def test_what_is_missing_or_forbidden_is_said_with_its_mend(world: World) 
                 try:
                     told[name] = (await steps_of(service, errands)).abroad
                 except ErrandError as error:
-                    told[name] = str(error)
+                    told[name] = describe(error)
             told["step"] = await step(errands, "true")
             nowhere = replace(SERVICE, name="errt-nowhere")
             told["no unit"] = (await step(errands, "true", service=nowhere))["text"]
@@ -250,7 +253,7 @@ async def test_what_is_missing_or_forbidden_is_said_with_its_mend(world: World) 
     assert said["step"]["text"].endswith("run `opsbot install` as root")
     assert not said["step"]["lasting"]
     assert "opsbot-step-errt-nowhere.service" in said["no unit"]
-    assert said["no unit"].endswith("is not there: run `opsbot install` as root")
+    assert said["no unit"].endswith("does not exist: run `opsbot install` as root")
 
 
 async def test_opsbots_user_can_start_its_errands_and_nothing_else(world: World) -> None:

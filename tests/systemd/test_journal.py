@@ -18,8 +18,8 @@ import pytest
 from opsbot.cli.offline import LastKnown
 from opsbot.config import Scope
 from opsbot.control.endpoints import LOGS
+from opsbot.core.manager_codes import ManagerCode
 from opsbot.services.journal import Journal
-from opsbot.services.journalctl import NO_RIGHT
 from opsbot.services.port import LogLine, LogQuery, ManagerError
 
 UNITS = Path("/etc/systemd/system")
@@ -365,7 +365,7 @@ async def test_who_lacks_the_right_is_told_which_group_gives_it(units: list[Unit
     units.append(Unit("import time\nprint('secret things')\ntime.sleep(600)"))
     run_id = units[0].start()
     await until_said(units[0], "secret things")
-    assert read_as("nobody", Scope.SYSTEM, units[0].name, []) == {"error": NO_RIGHT}
+    assert read_as("nobody", Scope.SYSTEM, units[0].name, []) == {"error": str(ManagerCode.JOURNAL_FORBIDDEN)}
     found = read_as("nobody", Scope.SYSTEM, units[0].name, ["systemd-journal"])
     assert ["secret things", False, run_id] in found["lines"]  # type: ignore[operator]
 
@@ -399,7 +399,7 @@ async def test_the_lines_of_a_system_users_own_units_are_found() -> None:
         assert any(text == "from a user" and not manager for text, manager, _ in lines)
         assert any("Main process exited" in text and manager for text, manager, _ in lines)
         assert len({run_id for _, _, run_id in lines}) == 1
-        assert read_as("logt", Scope.USER, "logt-own.service", []) == {"error": NO_RIGHT}
+        assert read_as("logt", Scope.USER, "logt-own.service", []) == {"error": str(ManagerCode.JOURNAL_FORBIDDEN)}
     finally:
         run("systemctl", "stop", f"user@{uid}.service")
         (folder / "logt-own.service").unlink()

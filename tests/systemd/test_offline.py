@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,7 +11,10 @@ import pytest
 from opsbot.cli.offline import LastKnown
 from opsbot.config import ManagerKind, Scope, Service
 from opsbot.control.endpoints import LOGS
+from opsbot.core import exits
+from opsbot.core.exits import ExitCode
 from opsbot.core.health import Verdict
+from opsbot.core.message import message
 from opsbot.services.port import Activity, ServiceState
 from opsbot.services.systemd import memory
 from opsbot.services.systemd import systemctl as looked
@@ -50,7 +54,7 @@ async def test_systemctl_tells_the_same_as_the_bus(units: Service, tmp_path: Pat
     async with asyncio.timeout(10):
         while (await look(units, tmp_path)).activity is not Activity.FAILED:
             await asyncio.sleep(0.05)
-    assert (await look(units, tmp_path)).exit == f"{UNITS[0]}: killed by SIGKILL"
+    assert (await look(units, tmp_path)).exit == exits.of_unit(UNITS[0], exits.by_signal(signal.SIGKILL))
     await manager.stop("web")
     await manager.close()
     assert (await asyncio.to_thread(memory.load, tmp_path / "units.json"))[UNITS[1]].by_hand
@@ -93,4 +97,4 @@ units = ["{UNITS[0]}", "{UNITS[1]}"]
 
 async def test_a_unit_that_is_not_there_is_said_so(tmp_path: Path) -> None:
     found = await look(Service("web", ManagerKind.SYSTEMD, units=("offl-none.service",)), tmp_path)
-    assert (found.activity, found.exit) == (Activity.FAILED, "there is no such unit")
+    assert (found.activity, found.exit) == (Activity.FAILED, message(ExitCode.UNIT_NOT_FOUND))

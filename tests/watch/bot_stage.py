@@ -9,17 +9,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from opsbot.config import Check, CheckKind, Drain, ManagerKind, Service
+from opsbot.core.exits import ExitCode
 from opsbot.core.health import CheckPolicy
+from opsbot.core.inhibitors import Inhibitors
+from opsbot.core.message import message
 from opsbot.core.model import Incident, Notification
 from opsbot.core.recovery import RecoveryPolicy
 from opsbot.monitoring import ServiceMonitor
 from opsbot.monitoring.discord_bots import DiscordBots
 from opsbot.monitoring.presence_cache import PresenceCache
-from opsbot.monitoring.vetoes import Vetoes
 from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.services.port import Activity, Happening, ServiceManager, ServiceState
 from opsbot.store import Store, incident_repository, outbox
 from tests.fixtures.puppets import Clock, Eyes, Puppet, Yard
+
+EXIT_1 = message(ExitCode.STATUS, status=1)
 
 if TYPE_CHECKING:
     from opsbot.deploy.deployer import Deployer
@@ -52,7 +56,7 @@ class BotStage:
     manager: Puppet
     eyes: Eyes
     yard: Yard
-    vetoes: Vetoes
+    vetoes: Inhibitors
     presence_cache: PresenceCache
     discord_bots: DiscordBots
     watcher: ServiceMonitor
@@ -77,7 +81,7 @@ class BotStage:
         for _ in range(times):
             self.clock.pass_by(every)
             state = self.manager.now_state
-            self.manager.happens(Happening.DIED, replace(state, activity=Activity.RETRYING, exit="exit status 1"))
+            self.manager.happens(Happening.DIED, replace(state, activity=Activity.RETRYING, exit=EXIT_1))
             self.manager.runs += 1
             again = ServiceState(
                 Activity.RUNNING,
@@ -120,7 +124,7 @@ def guild_create(
 async def open_stage(folder: Path, service: Service = SERVICE, clock: Clock | None = None) -> AsyncIterator[BotStage]:
     """All of it over the store in that folder; opened again, it is opsbot's next start."""
     clock = clock or Clock()
-    feed, vetoes = ChangeNotifier(), Vetoes()
+    feed, vetoes = ChangeNotifier(), Inhibitors()
     async with Store(folder / "s.db") as store:
         manager, eyes, yard = Puppet(clock), Eyes(clock), Yard(clock)
         managers: dict[str, ServiceManager] = {"api": manager}

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, cast
 
 from opsbot.config import Alerts, Check, CheckKind, ManagerKind, Service
 from opsbot.core.health import CheckPolicy, ProbeResult
+from opsbot.core.inhibitors import Inhibitors
+from opsbot.core.message import plain
 from opsbot.core.model import Incident, Notification
 from opsbot.core.recovery import RecoveryPolicy
 from opsbot.core.windows import Window
 from opsbot.monitoring import ServiceMonitor
 from opsbot.monitoring.maintenance_windows import MaintenanceWindows
-from opsbot.monitoring.vetoes import Vetoes
 from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.services.port import Activity, Happening, LogLine, LogQuery, ServiceManager, ServiceState
 from opsbot.store import Store, incident_repository, outbox
@@ -87,7 +88,7 @@ class Sight:
         assert state.activity
         self.looks += 1
         seen = self.failing.get(f"{service.name}.{check.name}", self.failing.get(service.name))
-        return ProbeResult(seen is None, seen or "well", self.clock())
+        return ProbeResult(seen is None, plain(seen or "well"), self.clock())
 
 
 @dataclass
@@ -105,7 +106,7 @@ class Herd:
     feed: ChangeNotifier = field(default_factory=ChangeNotifier)
     watcher: ServiceMonitor = field(init=False)
     windows: MaintenanceWindows = field(init=False)
-    vetoes: Vetoes = field(init=False)
+    vetoes: Inhibitors = field(init=False)
 
     @property
     def managers(self) -> dict[str, ServiceManager]:
@@ -161,7 +162,7 @@ class Herd:
 
     async def start(self) -> None:
         """Put the parts together anew, and open them."""
-        self.vetoes = Vetoes()
+        self.vetoes = Inhibitors()
         self.windows = MaintenanceWindows(self.planned, self.services, self.store, self.feed, self.clock)
         self.windows.object_to(self.vetoes)
         self.watcher = ServiceMonitor(

@@ -1,17 +1,24 @@
 """One root cause, one incident: checks by layer, services by what they need (complaint: one cause, fifty messages)."""
 
 import asyncio
+import signal
 from datetime import timedelta
 from pathlib import Path
 
 from opsbot.config import Check, CheckKind
+from opsbot.core import exits
+from opsbot.core.exits import ExitCode
 from opsbot.core.health import CheckPolicy
+from opsbot.core.message import message
 from opsbot.core.recovery import RecoveryPolicy
 from opsbot.core.root_cause import find_root_cause
 from opsbot.monitoring import root_cause
 from opsbot.services.port import Activity, Happening, ServiceState
 from opsbot.store import incident_repository
 from tests.watch.herd import HTTP, PROCESS, TCP, open_herd, service
+
+EXIT_1 = message(ExitCode.STATUS, status=1)
+KILLED = exits.by_signal(signal.SIGKILL)
 
 TREE = (service("web", "api"), service("api", "postgres"), service("postgres"), service("mail"))
 
@@ -175,19 +182,19 @@ async def test_a_child_whose_root_was_stopped_by_hand_is_told_and_left_alone(tmp
 async def test_a_death_below_a_dead_root_is_part_of_it(tmp_path: Path) -> None:
     async with open_herd(tmp_path, TREE) as herd:
         await herd.run(10)
-        dead = ServiceState(Activity.RETRYING, exit="exit status 1")
+        dead = ServiceState(Activity.RETRYING, exit=EXIT_1)
         herd.shepherd.happens("postgres", Happening.DIED, dead)
         await herd.settle()
         herd.shepherd.happens("api", Happening.DIED, dead)
         await herd.settle()
         assert await herd.told() == ["incident postgres"]
-        assert (await herd.incident("postgres")).dependents[0].cause == "it died (exit status 1)"
+        assert (await herd.incident("postgres")).dependents[0].cause == "it died (exit 1)"
 
 
 async def test_a_death_of_a_child_is_told_once_its_root_was_looked_at_and_found_well(tmp_path: Path) -> None:
     async with open_herd(tmp_path, TREE) as herd:
         await herd.run(10)
-        herd.shepherd.happens("api", Happening.DIED, ServiceState(Activity.RETRYING, exit="killed by SIGKILL"))
+        herd.shepherd.happens("api", Happening.DIED, ServiceState(Activity.RETRYING, exit=KILLED))
         await herd.settle()
         assert await herd.told() == []
         at = herd.clock()
@@ -219,7 +226,7 @@ async def test_a_root_that_dies_while_its_childs_evidence_is_gathered_is_still_o
 
         async def root_dies() -> None:
             if root.incident is None:
-                herd.shepherd.happens("postgres", Happening.DIED, ServiceState(Activity.RETRYING, exit="exit status 1"))
+                herd.shepherd.happens("postgres", Happening.DIED, ServiceState(Activity.RETRYING, exit=EXIT_1))
                 while root.incident is None:
                     await asyncio.sleep(0)
 

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from opsbot.monitoring.vetoes import first
+from opsbot.core.health import ProbeCode
+from opsbot.core.inhibitors import first_reason
+from opsbot.core.message import Message, message
+from opsbot.messages import render
 from opsbot.services.port import Activity
 from tests.watch.bot_stage import AIKO, BEN, BOT, BotStage, guild_create, open_stage
 
@@ -18,15 +21,15 @@ async def stage(tmp_path: Path) -> AsyncIterator[BotStage]:
         yield opened
 
 
-async def swing(stage: BotStage) -> str | None:
-    return await first(stage.vetoes.swings, "api")
+async def swing(stage: BotStage) -> Message | None:
+    return await first_reason(stage.vetoes.swings, "api")
 
 
 async def test_a_bot_among_people_is_not_replaced(stage: BotStage) -> None:
     stage.company(AIKO, BEN)
     said = await swing(stage)
     assert said is not None
-    assert said.startswith("in #meeting with 2 people, at the latest <t:")
+    assert render(said).startswith("in #meeting with 2 people, at the latest 20")
 
 
 @pytest.mark.parametrize("others", [(), (40, 41)])
@@ -42,7 +45,7 @@ async def test_a_bot_in_no_channel_is(stage: BotStage) -> None:
 
 async def test_the_wait_is_over_when_the_last_person_leaves(stage: BotStage) -> None:
     stage.company(AIKO)
-    assert "1 person" in str(await swing(stage))
+    assert "1 person" in render(await swing(stage))
     stage.presence_cache.voice({"guild_id": "1", "user_id": str(AIKO), "channel_id": None})
     assert await swing(stage) is None
 
@@ -52,7 +55,7 @@ async def test_people_who_come_later_count(stage: BotStage) -> None:
     assert await swing(stage) is None
     member = {"user": {"id": str(BEN)}}
     stage.presence_cache.voice({"guild_id": "1", "user_id": str(BEN), "channel_id": "77", "member": member})
-    assert "1 person" in str(await swing(stage))
+    assert "1 person" in render(await swing(stage))
 
 
 async def test_a_service_that_is_not_well_is_not_spared(stage: BotStage) -> None:
@@ -71,7 +74,7 @@ async def test_one_that_flaps_and_works_is_spared(stage: BotStage) -> None:
         stage.eyes.failing.clear()
         await stage.run(16)
     assert stage.watcher._watched["api"].case.flaps.flapping
-    assert "1 person" in str(await swing(stage))
+    assert "1 person" in render(await swing(stage))
     stage.eyes.failing["http"] = "answered 500"
     await stage.run(16)
     assert await swing(stage) is None
@@ -85,17 +88,17 @@ async def test_one_that_does_not_run_is_not_waited_for(stage: BotStage) -> None:
 
 async def test_while_nothing_is_known_it_is_waited_for_a_minute_only(tmp_path: Path) -> None:
     async with open_stage(tmp_path) as stage:
-        assert "not known yet" in str(await swing(stage))
+        assert "not known yet" in render(await swing(stage))
         stage.clock.pass_by(61)
         # No deployment waits, so the wait would only begin now; what counts is one that has waited.
-        assert "not known yet" in str(await swing(stage))
+        assert "not known yet" in render(await swing(stage))
         stage.company()
         assert await swing(stage) is None
         stage.company(AIKO)
         stage.presence_cache.lost()
-        assert "not known yet" in str(await swing(stage))
+        assert "not known yet" in render(await swing(stage))
         stage.presence_cache.resumed()
-        assert "1 person" in str(await swing(stage))
+        assert "1 person" in render(await swing(stage))
 
 
 async def test_one_that_only_takes_too_much_memory_may_finish_its_meeting(stage: BotStage) -> None:
@@ -112,11 +115,11 @@ async def test_a_presence_is_unknown_while_opsbot_is_not_connected(stage: BotSta
     look = stage.presence_cache.look
     assert look(BOT)[0] is None
     stage.presence_cache.created(guild_create(online=(BOT, AIKO)))
-    assert look(BOT) == (True, "seen online in the server")
+    assert look(BOT) == (True, message(ProbeCode.ONLINE, status="online"))
     stage.presence_cache.presence({"guild_id": "1", "user": {"id": str(BOT)}, "status": "idle"})
-    assert look(BOT) == (True, "seen idle in the server")
+    assert look(BOT) == (True, message(ProbeCode.ONLINE, status="idle"))
     stage.presence_cache.presence({"guild_id": "1", "user": {"id": str(BOT)}, "status": "offline"})
-    assert look(BOT) == (False, "not seen online in the server")
+    assert look(BOT) == (False, message(ProbeCode.OFFLINE))
     stage.presence_cache.lost()
     assert look(BOT)[0] is None
     stage.presence_cache.resumed()
@@ -127,8 +130,8 @@ async def test_a_presence_is_unknown_while_opsbot_is_not_connected(stage: BotSta
     assert look(BOT)[0] is None
     stage.presence_cache.resumed()  # the server itself is away still
     assert look(BOT)[0] is None
-    stage.presence_cache.refused = "the Presence Intent is not enabled"
-    assert look(BOT) == (None, "cannot be asked: the Presence Intent is not enabled")
+    stage.presence_cache.refused = why = "the Presence Intent is not enabled"
+    assert look(BOT) == (None, message(ProbeCode.PRESENCE_UNAVAILABLE, why=why))
 
 
 async def test_only_what_a_check_asks_for_is_kept(stage: BotStage) -> None:

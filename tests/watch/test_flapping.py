@@ -1,14 +1,19 @@
 """What comes and goes is one state of its own, and one message (the complaint: 402 mails of one host)."""
 
+import signal
 from datetime import timedelta
 from pathlib import Path
 
 from opsbot.config import Alerts, Check, CheckKind
+from opsbot.core import exits
 from opsbot.core.health import CheckPolicy
+from opsbot.core.message import Message, plain
 from opsbot.core.recovery import RecoveryPolicy
 from opsbot.services.port import Activity, Happening, ServiceState
 from opsbot.store import outbox
 from tests.watch.herd import Herd, open_herd, service
+
+ABORTED = exits.by_signal(signal.SIGABRT)
 
 
 async def down_and_up(herd: Herd, times: int, name: str = "api") -> None:
@@ -39,10 +44,10 @@ async def test_what_goes_wrong_otherwise_meanwhile_is_told_once(tmp_path: Path) 
         await down_and_up(herd, 4)
         incident = await herd.incident("api")
         for _ in range(2):
-            await herd.watcher.incident_manager.trouble("api", "it died (exit status 3)", herd.clock())
+            await herd.watcher.incident_manager.trouble("api", "it died (exit 3)", herd.clock())
             await herd.run(16)
         lines = [str(notice.body["text"]) for notice in await herd.store.read(outbox.lines, incident.id)]
-        assert [line for line in lines if "died" in line] == ["it died (exit status 3)"]
+        assert [line for line in lines if "died" in line] == ["it died (exit 3)"]
         assert (await herd.incident("api")).id == incident.id
 
 
@@ -163,7 +168,7 @@ async def test_how_many_changes_it_takes_is_configured(tmp_path: Path) -> None:
 async def dies_and_is_started(herd: Herd, times: int, every: int) -> None:
     """Its manager starts it again each time, and it runs until the next death."""
     for number in range(times):
-        herd.shepherd.happens("api", Happening.DIED, ServiceState(Activity.RETRYING, exit="killed by SIGABRT"))
+        herd.shepherd.happens("api", Happening.DIED, ServiceState(Activity.RETRYING, exit=ABORTED))
         await herd.settle()
         running = ServiceState(Activity.RUNNING, pid=number, run=str(number), started_at=herd.clock())
         herd.shepherd.happens("api", Happening.STARTED, running)
@@ -196,8 +201,8 @@ async def test_after_a_person_took_a_hand_in_it_they_are_called_again_if_that_di
 async def test_nobody_is_called_for_one_that_dies_because_discord_is_away(tmp_path: Path) -> None:
     async with open_herd(tmp_path, [service("api", recovery=RecoveryPolicy(budget=10))]) as herd:
 
-        async def away(name: str) -> str | None:
-            return f"Discord is away from {name}"
+        async def away(name: str) -> Message | None:
+            return plain(f"Discord is away from {name}")
 
         herd.vetoes.ladder_ends.append(away)
         await herd.run(10)

@@ -7,11 +7,15 @@ import pytest
 
 from opsbot.core.access import Origin
 from opsbot.core.deployment import DeploymentKind, Phase
+from opsbot.core.exits import ExitCode
+from opsbot.core.message import Message, message, plain
 from opsbot.core.model import Live, NotificationKind
 from opsbot.services.port import Activity, Happening, ServiceState
 from opsbot.store import incident_repository, ledger
 from tests.watch.bot_stage import open_stage as open_bot_stage
 from tests.watch.test_watch import Stage, stage
+
+EXIT_1 = message(ExitCode.STATUS, status=1)
 
 __all__ = ["stage"]
 
@@ -53,10 +57,10 @@ async def test_what_is_seen_well_while_recovery_asks_whether_it_may_act_is_not_r
     async with open_bot_stage(tmp_path) as stage:
         asked: list[str] = []
 
-        async def takes_a_moment(service: str) -> str | None:
+        async def takes_a_moment(service: str) -> Message | None:
             asked.append(service)
             if len(asked) < 5:
-                return "not yet"
+                return plain("not yet")
             stage.eyes.failing.clear()
             for _ in range(100):  # the check may be looking just now
                 await stage.watcher.look([service])
@@ -84,7 +88,7 @@ async def test_what_a_person_stops_while_recovery_asks_whether_it_may_act_is_not
     async with open_bot_stage(tmp_path) as stage:
         asked: list[str] = []
 
-        async def takes_a_moment(service: str) -> str | None:
+        async def takes_a_moment(service: str) -> Message | None:
             asked.append(service)
             stage.manager.now_state = stopped
             return None
@@ -122,7 +126,7 @@ async def test_what_its_manager_starts_for_ever_since_a_release_is_rolled_back_b
 
     async def dies_and_is_started(times: int) -> None:
         for _ in range(times):
-            stage.manager.happens(Happening.DIED, ServiceState(Activity.RETRYING, exit="exit status 1"))
+            stage.manager.happens(Happening.DIED, ServiceState(Activity.RETRYING, exit=EXIT_1))
             await stage.settle()
             stage.manager.starts_again("api")
             await stage.run(20)

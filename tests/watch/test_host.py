@@ -9,6 +9,7 @@ import pytest
 
 from opsbot.config import Config, Discord, HostChecks, Http, Secret, StateConfig
 from opsbot.core.access import Ranks
+from opsbot.core.message import plain
 from opsbot.core.model import Incident, NotificationKind
 from opsbot.host.certificates import CertificateError, Server
 from opsbot.host.figures import HostFigures
@@ -232,7 +233,7 @@ async def test_failed_units_are_told_and_over(stage: Stage) -> None:
 
     async def asked() -> list[str]:
         if failed == ["?"]:
-            raise ManagerError("the bus is away")
+            raise ManagerError(plain("the bus is away"))
         return failed
 
     on = stage.again(failed_units=True)

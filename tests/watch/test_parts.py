@@ -1,5 +1,6 @@
 """A service of several units: what is watched, recovered and left alone is the unit, not the service."""
 
+import signal
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
@@ -8,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from opsbot.config import Check, CheckKind, ManagerKind, Service
+from opsbot.core import exits
+from opsbot.core.exits import ExitCode
 from opsbot.core.health import CheckPolicy, Verdict
+from opsbot.core.message import message
 from opsbot.core.model import NotificationKind
 from opsbot.core.recovery import RecoveryPolicy
 from opsbot.services.port import Activity, Happening, ServiceEvent, ServiceState
@@ -108,7 +112,7 @@ async def test_a_unit_that_systemd_starts_again_itself_is_not_restarted(pair: tu
     stage, manager = pair
     await stage.run(10)
     stage.eyes.failing["first"] = "activating"
-    manager.part_happens(ONE, Happening.DIED, ServiceState(Activity.RETRYING, exit="killed by SIGKILL"))
+    manager.part_happens(ONE, Happening.DIED, ServiceState(Activity.RETRYING, exit=exits.by_signal(signal.SIGKILL)))
     await stage.run(20)
     assert await stage.kinds() == [NotificationKind.INCIDENT]
     assert manager.asked == []
@@ -117,7 +121,7 @@ async def test_a_unit_that_systemd_starts_again_itself_is_not_restarted(pair: tu
 async def test_a_unit_given_up_is_restarted_though_another_is_being_started(pair: tuple[Stage, Pair]) -> None:
     stage, manager = pair
     manager.units[OTHER] = ServiceState(Activity.STARTING)
-    given_up = ServiceState(Activity.FAILED, exit="exit status 1", revivable=True)
+    given_up = ServiceState(Activity.FAILED, exit=message(ExitCode.STATUS, status=1), revivable=True)
     manager.part_happens(ONE, Happening.GAVE_UP, given_up)
     await stage.run(2)
     assert manager.asked == [ONE]

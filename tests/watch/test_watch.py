@@ -1,6 +1,7 @@
 """The watcher: what it alarms for, what it does about it, and what it leaves alone."""
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -10,9 +11,12 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from opsbot.config import Check, CheckKind, ManagerKind, Service, Source
+from opsbot.core import exits
 from opsbot.core.access import Actor, Origin
 from opsbot.core.deployment import Deployment, DeploymentKind, DeploymentRequest, Phase, Release
+from opsbot.core.exits import ExitCode
 from opsbot.core.health import CheckPolicy, Verdict
+from opsbot.core.message import message
 from opsbot.core.model import Live, Notification, NotificationKind
 from opsbot.core.recovery import RecoveryPolicy
 from opsbot.monitoring import ServiceMonitor
@@ -177,7 +181,7 @@ async def test_a_trouble_that_began_with_a_release_ends_in_a_rollback(stage: Sta
 async def test_a_deploy_in_progress_suspends_recovery_and_alarms(stage: Stage) -> None:
     stage.yard.deploying.add("api")
     stage.eyes.failing["http"] = "answered 500"
-    stage.manager.happens(Happening.DIED, ServiceState(Activity.RETRYING, exit="killed by SIGTERM"))
+    stage.manager.happens(Happening.DIED, ServiceState(Activity.RETRYING, exit=exits.by_signal(signal.SIGTERM)))
     await stage.run(120)
     assert await stage.notices() == []
     assert stage.manager.restarts_asked == []
@@ -185,7 +189,7 @@ async def test_a_deploy_in_progress_suspends_recovery_and_alarms(stage: Stage) -
 
 async def test_a_death_is_alarmed_at_once_with_how_it_ended(stage: Stage) -> None:
     await stage.run(10)
-    stage.manager.happens(Happening.DIED, ServiceState(Activity.RETRYING, exit="killed by SIGKILL"))
+    stage.manager.happens(Happening.DIED, ServiceState(Activity.RETRYING, exit=exits.by_signal(signal.SIGKILL)))
     await stage.settle()
     (notice,) = await stage.notices()
     assert notice.kind is NotificationKind.INCIDENT
@@ -196,7 +200,7 @@ async def test_a_death_is_alarmed_at_once_with_how_it_ended(stage: Stage) -> Non
 
 async def test_a_death_the_manager_mends_is_told_as_over(stage: Stage) -> None:
     await stage.run(10)
-    stage.manager.happens(Happening.DIED, ServiceState(Activity.RETRYING, exit="exit status 1"))
+    stage.manager.happens(Happening.DIED, ServiceState(Activity.RETRYING, exit=message(ExitCode.STATUS, status=1)))
     await stage.settle()
     state = ServiceState(Activity.RUNNING, pid=5, run="run-9", started_at=stage.clock())
     stage.manager.happens(Happening.STARTED, state)
@@ -206,7 +210,7 @@ async def test_a_death_the_manager_mends_is_told_as_over(stage: Stage) -> None:
 
 async def test_a_start_right_after_a_death_is_part_of_its_story(stage: Stage) -> None:
     await stage.run(10)
-    stage.manager.happens(Happening.DIED, ServiceState(Activity.RETRYING, exit="killed by SIGKILL"))
+    stage.manager.happens(Happening.DIED, ServiceState(Activity.RETRYING, exit=exits.by_signal(signal.SIGKILL)))
     state = ServiceState(Activity.RUNNING, pid=5, run="run-9", started_at=stage.clock())
     stage.manager.happens(Happening.STARTED, state)
     await stage.settle()
@@ -221,7 +225,7 @@ async def test_a_death_that_was_asked_for_is_no_incident(stage: Stage) -> None:
 
 
 async def test_a_manager_that_gave_up_is_not_restarted_but_a_human_is_called(stage: Stage) -> None:
-    stage.manager.happens(Happening.GAVE_UP, ServiceState(Activity.FAILED, exit="exit status 1"))
+    stage.manager.happens(Happening.GAVE_UP, ServiceState(Activity.FAILED, exit=message(ExitCode.STATUS, status=1)))
     await stage.run(5)
     assert await stage.kinds() == [NotificationKind.INCIDENT, NotificationKind.CALL]
     assert stage.manager.restarts_asked == []
@@ -320,10 +324,12 @@ async def test_what_nobody_could_start_is_tried_once_and_then_a_human_is_called_
 async def test_what_cannot_be_started_is_alarmed_before_any_check_has_failed_with_the_mend(stage: Stage) -> None:
     said = "there is no unit api.service. If its file is there: systemctl daemon-reload"
     stage.manager.refuses, stage.manager.barred = said, True
-    stage.manager.happens(Happening.BARRED, ServiceState(Activity.FAILED, exit="there is no such unit", revivable=True))
+    stage.manager.happens(
+        Happening.BARRED, ServiceState(Activity.FAILED, exit=message(ExitCode.UNIT_NOT_FOUND), revivable=True)
+    )
     await stage.run(2)
     incident = (await stage.store.read(incident_repository.open_incidents))["api"]
-    assert incident.cause == "there is no such unit"
+    assert incident.cause == "the unit does not exist"
     (call,) = [notice for notice in await stage.notices() if notice.kind is NotificationKind.CALL]
     assert "systemctl daemon-reload" in str(call.body)
 
@@ -353,7 +359,7 @@ async def test_a_finished_rollback_lets_the_checks_speak_anew(stage: Stage) -> N
 
 
 async def test_checks_of_a_service_in_trouble_are_run_every_second(stage: Stage) -> None:
-    stage.manager.happens(Happening.DIED, ServiceState(Activity.RETRYING, exit="exit status 1"))
+    stage.manager.happens(Happening.DIED, ServiceState(Activity.RETRYING, exit=message(ExitCode.STATUS, status=1)))
     await stage.settle()
     before = stage.eyes.looks
     await stage.run(5)

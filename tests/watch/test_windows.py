@@ -12,12 +12,13 @@ import pytest
 
 from opsbot.config import Check, CheckKind, ManagerKind, Service
 from opsbot.core.health import CheckPolicy
+from opsbot.core.inhibitors import Inhibitors, first_reason
 from opsbot.core.model import Notification, NotificationKind, Silence
 from opsbot.core.recovery import RecoveryPolicy
 from opsbot.core.windows import WEEK, Window, WindowDeploys
+from opsbot.messages import render
 from opsbot.monitoring import ServiceMonitor
 from opsbot.monitoring.maintenance_windows import MaintenanceWindows
-from opsbot.monitoring.vetoes import Vetoes, first
 from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.store import Store, incident_repository, mutes, outbox
 from tests.fixtures.puppets import Clock, Eyes, Puppet, Yard
@@ -47,7 +48,7 @@ class Stage:
     eyes: Eyes
     watcher: ServiceMonitor
     windows: MaintenanceWindows
-    vetoes: Vetoes
+    vetoes: Inhibitors
     feed: ChangeNotifier
 
     async def run(self, seconds: int) -> None:
@@ -85,7 +86,7 @@ class Stage:
 async def staged(folder: Path, windows: Sequence[Window], clock: Clock | None = None) -> AsyncIterator[Stage]:
     clock = clock or Clock()
     async with Store(folder / "s.db") as store:
-        manager, eyes, feed, vetoes = Puppet(clock), Eyes(clock), ChangeNotifier(), Vetoes()
+        manager, eyes, feed, vetoes = Puppet(clock), Eyes(clock), ChangeNotifier(), Inhibitors()
         managers: dict[str, ServiceManager] = {"api": manager}
         at_work = MaintenanceWindows(windows, ["api"], store, feed, clock)
         at_work.object_to(vetoes)
@@ -163,9 +164,10 @@ async def test_without_recovery_nothing_is_restarted_until_the_end_and_it_is_sai
         stage.eyes.failing["process"] = "gone"
         await stage.run(300)
         assert stage.manager.restarts_asked == []
-        assert "the window night lasts until" in str(await first(stage.vetoes.starts, "api")), "for the supervisor, too"
+        for_the_supervisor = await first_reason(stage.vetoes.starts, "api")
+        assert "the maintenance window night lasts until" in render(for_the_supervisor)
         assert await stage.due() == [NotificationKind.INCIDENT]
-        assert await stage.story() == ["waits: the window night lasts until <t:1772367300:f>"]
+        assert await stage.story() == ["waits: the maintenance window night lasts until 2026-03-01 12:15 UTC"]
         await stage.run(300)
         assert stage.manager.restarts_asked
 

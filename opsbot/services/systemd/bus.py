@@ -1,7 +1,7 @@
-"""A connection to systemd over D-Bus that is kept up: lost with the bus, it is made anew, and who listens is told.
+"""A connection to systemd over D-Bus that reconnects by itself and tells its listeners.
 
-systemd sends its signals to those who called `Subscribe`, on each connection; jobs are known by `JobRemoved`, which may
-come before the answer that names the job, so that all of them are remembered while any is waited for.
+systemd sends signals to those who called `Subscribe`, on each connection. The end of a job is known by `JobRemoved`,
+which may come before the answer that names the job; so the last ones are remembered.
 """
 
 import asyncio
@@ -20,18 +20,22 @@ from dbus_fast.aio import MessageBus
 from dbus_fast.unpack import unpack_variants
 
 from opsbot.config import Scope
+from opsbot.core.manager_codes import ManagerCode
+from opsbot.core.message import Message as Text
+from opsbot.core.message import MessageError
+from opsbot.core.message import message as text
 from opsbot.services.port import ManagerError
 from opsbot.services.systemd.names import MANAGER, NO_JOB, PROPERTIES, ROOT, SYSTEMD, UNIT, unit_path
 
 log = logging.getLogger(__name__)
 
 CALL = timedelta(seconds=35)
-"""A polkit that hangs answers after 25 s."""
+"""A hanging polkit answers after 25 s."""
 CONNECT = timedelta(seconds=10)
 STALLED = 10.0
-"""Seconds after which a refusal is taken for polkit's own trouble (it ends a rule after 15 s) and is asked again."""
+"""Seconds after which a refusal counts as polkit's failure (it ends a rule after 15 s), and the call is repeated."""
 BACK_OFF = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)
-"""Seconds between tries to connect."""
+"""Seconds between attempts to connect."""
 _REMEMBERED = 256
 _OF_MANAGER = f"type='signal',sender='{SYSTEMD}',interface='{MANAGER}'"
 _OF_UNIT = f"type='signal',sender='{SYSTEMD}',interface='{PROPERTIES}',member='PropertiesChanged'"
@@ -45,25 +49,30 @@ _NO_REPLY = {"org.freedesktop.DBus.Error.NoReply", "org.freedesktop.DBus.Error.T
 
 
 class BusError(ManagerError):
-    """A call failed. `name` is D-Bus's name of the error; "" where the bus itself was lost or did not answer."""
+    """A call failed. name: D-Bus's name of the error; "" where the connection was lost or nothing answered."""
 
-    def __init__(self, text: str, *, name: str = "", retry: bool = False) -> None:
-        """Keep what is known."""
-        super().__init__(text, retry=retry)
+    def __init__(self, message: Text, *, name: str = "", retry: bool = False) -> None:
+        """Keep the message, the name, and whether to retry."""
+        super().__init__(message, retry=retry)
         self.name = name
 
     @property
     def denied(self) -> bool:
-        """Whether it was refused for lack of rights."""
+        """Whether the caller lacks the rights."""
         return self.name in _DENIED
 
 
 class Verb(StrEnum):
-    """What a job does to a unit: the names of the methods of systemd's manager."""
+    """What a job does to a unit: the methods of systemd's manager."""
 
     START = "StartUnit"
     STOP = "StopUnit"
     RESTART = "RestartUnit"
+
+    @property
+    def word(self) -> str:
+        """The verb of `systemctl`."""
+        return self.value.removesuffix("Unit").lower()
 
 
 class JobResult(StrEnum):
@@ -76,12 +85,12 @@ class JobResult(StrEnum):
     DEPENDENCY = "dependency"
     SKIPPED = "skipped"
     UNKNOWN = "unknown"
-    """The bus was lost meanwhile; the job is over."""
+    """The connection was lost meanwhile; the job is finished."""
 
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """A signal of systemd's; variants are unpacked."""
+    """A signal of systemd; variants are unpacked."""
 
     path: str
     interface: str
@@ -90,7 +99,7 @@ class Signal:
 
 
 def address(scope: Scope) -> str:
-    """Where the bus of the system, or of the user this process runs as, is found (dbus-daemon(1))."""
+    """The address of the system bus, or of the bus of the user this process runs as (dbus-daemon(1))."""
     if scope is Scope.SYSTEM:
         return os.environ.get("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/run/dbus/system_bus_socket")
     runtime = os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}")
@@ -98,10 +107,10 @@ def address(scope: Scope) -> str:
 
 
 class SystemdBus:
-    """The one connection of this opsbot. `open` it; it reconnects by itself until `close`."""
+    """opsbot's connection. It reconnects by itself between `open` and `close`."""
 
     def __init__(self, scope: Scope = Scope.SYSTEM, at: str | None = None) -> None:
-        """at: the bus's address; that of the scope where it is not given."""
+        """at: the address of the bus; by default that of the scope."""
         self.scope = scope
         self._address = at or address(scope)
         self._bus: MessageBus | None = None
@@ -118,32 +127,32 @@ class SystemdBus:
 
     @property
     def connected(self) -> bool:
-        """Whether calls can be made now."""
+        """Whether calls are possible now."""
         return self._up.is_set()
 
     def watch(self, units: Iterable[str]) -> None:
-        """Be told when properties of these units change; to be called before `open`.
+        """Listen to property changes of these units; to be called before `open`.
 
-        A host may have hundreds of others, each of which would wake opsbot several times at each start and stop.
+        Hundreds of other units would otherwise wake opsbot several times at each start and stop.
         """
         self._watched.update(units)
 
     def listen(self, listener: Callable[[Signal], None]) -> None:
-        """Call this, on the event loop, with each signal of systemd's from now on. It must not block.
+        """Call `listener` on the event loop with each signal from now on. It must not block.
 
-        What it hears: `JobRemoved` and `Reloading`, and `PropertiesChanged` of the units of `watch`.
+        Signals: `JobRemoved` and `Reloading`, and `PropertiesChanged` of the units of `watch`.
         """
         self._listeners.append(listener)
 
     def on_back(self, callback: Callable[[], Awaitable[None]]) -> None:
-        """Await this after each reconnection: what was signalled meanwhile was missed, so state is to be read anew."""
+        """Await `callback` after each reconnection: signals were missed, so state has to be read again."""
         self._backs.append(callback)
 
     async def open(self, patience: timedelta = timedelta(0)) -> None:
-        """Connect and subscribe. patience: how long a bus that is not there yet is waited for.
+        """Connect and subscribe. patience: how long to wait for a bus that does not exist yet.
 
         Raises:
-            BusError: the bus is not there, or systemd is not on it; the text says what to do.
+            BusError: there is no bus, or systemd is not on it.
         """
         loop = asyncio.get_running_loop()
         until = loop.time() + patience.total_seconds()
@@ -154,10 +163,16 @@ class SystemdBus:
                 break
             except (OSError, EOFError, TimeoutError, DBusFastError, BusError) as error:
                 await self._drop()
-                text = f"{self._whose()} cannot be asked: {_words(error)}. {self._mend()}"
+                remedy = ManagerCode.START_DBUS if self.scope is Scope.SYSTEM else ManagerCode.ENABLE_LINGER
+                why = text(
+                    ManagerCode.BUS_UNREACHABLE,
+                    scope=self.scope,
+                    reason=_reason(error),
+                    remedy=text(remedy, address=self._address),
+                )
                 if loop.time() >= until:
-                    raise BusError(text, retry=True) from error
-                log.log(logging.DEBUG if number else logging.WARNING, "%s It is waited for", text)
+                    raise BusError(why, retry=True) from error
+                log.log(logging.DEBUG if number else logging.WARNING, "%s. Waiting for it", why)
             await asyncio.sleep(BACK_OFF[min(number, len(BACK_OFF) - 1)])
         self._keeping = asyncio.create_task(self._keep(), name="systemd bus")
 
@@ -194,13 +209,13 @@ class SystemdBus:
             log.warning("the connection to %s was lost", self._whose())
             await self._drop()
             await self._again()
-            log.info("%s is there again", self._whose())
+            log.info("the connection to %s is back", self._whose())
             for back in self._backs:
                 try:
                     await back()
                 except Exception:
-                    # The edge of a task nobody waits for: a fault of one listener must not end the connection.
-                    log.exception("reading the state anew after a reconnection failed")
+                    # A listener's fault must not end the connection.
+                    log.exception("reading the state after a reconnection failed")
 
     async def _again(self) -> None:
         for number in range(1 << 30):
@@ -209,7 +224,7 @@ class SystemdBus:
                 async with asyncio.timeout(CONNECT.total_seconds()):
                     await self._connect()
             except (OSError, EOFError, TimeoutError, DBusFastError, BusError) as error:
-                log.debug("%s: %s", self._whose(), _words(error))
+                log.debug("%s: %s", self._whose(), _reason(error))
                 await self._drop()
             else:
                 return
@@ -232,17 +247,6 @@ class SystemdBus:
     def _whose(self) -> str:
         return "systemd" if self.scope is Scope.SYSTEM else "the user's systemd"
 
-    def _mend(self) -> str:
-        if self.scope is Scope.SYSTEM:
-            return (
-                f"Is D-Bus running ({self._address})? Debian: apt-get install dbus; "
-                "Amazon Linux, Fedora: dnf install dbus-broker"
-            )
-        return (
-            f"Is a user session's bus at {self._address}? Let the user's units run without one: "
-            "loginctl enable-linger, and on Debian have the package dbus-user-session"
-        )
-
     # Signals
 
     def _handle(self, message: Message) -> None:
@@ -257,7 +261,7 @@ class SystemdBus:
             try:
                 listener(signal)
             except Exception:
-                # The edge: dbus-fast would take it for its own.
+                # A listener's fault must not reach dbus-fast.
                 log.exception("a listener failed on %s", signal.member)
 
     def _job_removed(self, path: str, result: str) -> None:
@@ -282,23 +286,22 @@ class SystemdBus:
         destination: str = SYSTEMD,
         within: timedelta = CALL,
     ) -> list[Any]:
-        """Call a method, systemd's manager's by default; its answer, variants unpacked.
+        """Call a method, by default of systemd's manager, and return its answer with variants unpacked.
 
         Raises:
-            BusError: it was refused, it failed, or the bus is away.
+            BusError: it was refused, it failed, or there is no connection.
         """
         bus = self._bus
         if bus is None or not self.connected:
-            raise BusError(f"{self._whose()} cannot be asked at the moment: the bus is away", retry=True)
+            raise BusError(text(ManagerCode.BUS_AWAY, scope=self.scope), retry=True)
         try:
             async with asyncio.timeout(within.total_seconds()):
                 return await self._ask(bus, destination, path, interface, member, signature, list(body))
         except TimeoutError as error:
-            raise BusError(
-                f"{self._whose()} did not answer within {within.total_seconds():.0f} s", retry=True
-            ) from error
+            raise BusError(text(ManagerCode.BUS_NO_REPLY, scope=self.scope, within=within), retry=True) from error
         except (OSError, EOFError, DBusFastError) as error:
-            raise BusError(f"the connection to {self._whose()} was lost: {_words(error)}", retry=True) from error
+            why = text(ManagerCode.BUS_LOST_BECAUSE, scope=self.scope, reason=_reason(error))
+            raise BusError(why, retry=True) from error
 
     async def _ask(
         self, bus: MessageBus, destination: str, path: str, interface: str, member: str, signature: str, body: list[Any]
@@ -308,16 +311,16 @@ class SystemdBus:
         )
         reply = await bus.call(message)
         if reply is None:
-            raise BusError(f"the connection to {self._whose()} was lost", retry=True)
+            raise BusError(text(ManagerCode.BUS_LOST, scope=self.scope), retry=True)
         if reply.message_type is MessageType.ERROR:
             name = reply.error_name or ""
             said = str(reply.body[0]) if reply.body else name
-            raise BusError(said, name=name, retry=name in _NO_REPLY)
+            raise BusError(text(ManagerCode.DBUS_ERROR, reason=said), name=name, retry=name in _NO_REPLY)
         found: list[Any] = unpack_variants(reply.body)
         return found
 
     async def properties(self, unit: str, interface: str = UNIT) -> dict[str, Any]:
-        """All properties of a unit, which is loaded for it.
+        """All properties of a unit; systemd loads it for that.
 
         Raises:
             BusError: as `call`.
@@ -338,12 +341,12 @@ class SystemdBus:
     # Jobs
 
     async def job(self, verb: Verb, unit: str, *, within: timedelta) -> JobResult:
-        """Have systemd start, stop or restart a unit, and wait for the end of that job.
+        """Start, stop or restart a unit, and wait for the end of the job.
 
-        `done` proves that the unit is ready only where its Type= is notify (or exec, for the exec alone).
+        `done` means that the unit is ready only with Type=notify (and with exec, that the program was reached).
 
         Raises:
-            BusError: it was refused, the bus is away, or the job is not over `within` this time (it goes on).
+            BusError: it was refused, there is no connection, or the job takes longer than `within` (it continues).
         """
         began = asyncio.get_running_loop().time()
         try:
@@ -353,7 +356,7 @@ class SystemdBus:
             stalled = (error.denied and lasted > STALLED) or error.name in _NO_REPLY
             if not stalled:
                 raise
-            log.warning("%s of %s was refused after %.0f s (%s); asking once more", verb, unit, lasted, error)
+            log.warning("%s of %s was refused after %.0f s (%s); retrying once", verb, unit, lasted, error)
             return await self._job(verb, unit, within)
 
     async def _job(self, verb: Verb, unit: str, within: timedelta) -> JobResult:
@@ -365,8 +368,8 @@ class SystemdBus:
                     await self._job_gone(unit)
                 return result
         except TimeoutError as error:
-            text = f"{_deed(verb)} {unit} is not over after {within.total_seconds():.0f} s"
-            raise BusError(text, retry=True) from error
+            why = text(ManagerCode.JOB_UNFINISHED, verb=verb.word, unit=unit, within=within)
+            raise BusError(why, retry=True) from error
 
     async def _job_end(self, path: str) -> JobResult:
         future: asyncio.Future[JobResult] = asyncio.get_running_loop().create_future()
@@ -381,7 +384,7 @@ class SystemdBus:
                     del self._waiting[path]
 
     async def _job_gone(self, unit: str) -> None:
-        """Wait until the bus is back and the unit has no job any more."""
+        """Wait until the connection is back and the unit has no job."""
         while True:
             await self._up.wait()
             with suppress(BusError):
@@ -390,7 +393,7 @@ class SystemdBus:
             await asyncio.sleep(0.2)
 
     async def reset_failed(self, unit: str) -> None:
-        """Forget that it failed, and how often it was started lately: else its start limit counts our starts too.
+        """Reset its failure and its start counter, so that opsbot's starts do not count towards its start limit.
 
         Raises:
             BusError: as `call`.
@@ -402,18 +405,16 @@ async def _end_of(bus: MessageBus) -> None:
     try:
         await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
     except (OSError, EOFError, DBusFastError) as error:
-        log.info("the bus: %s", _words(error))
+        log.info("the bus: %s", _reason(error))
 
 
-def _deed(verb: Verb) -> str:
-    return {Verb.START: "starting", Verb.STOP: "stopping", Verb.RESTART: "restarting"}[verb]
-
-
-def _words(error: BaseException) -> str:
+def _reason(error: BaseException) -> str | Text:
+    if isinstance(error, MessageError):
+        return error.message
     if isinstance(error, TimeoutError):
-        return "no answer"
+        return text(ManagerCode.NO_ANSWER)
     if isinstance(error, EOFError):
-        return "the other side closed it"
+        return text(ManagerCode.BUS_CLOSED)
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error) or type(error).__name__

@@ -11,6 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from opsbot.core.manager_codes import ManagerCode
+from opsbot.core.message import message
 from opsbot.errand.job import JOB, PIPE
 from opsbot.services.errands import ErrandError, Slot
 
@@ -64,7 +66,14 @@ class ErrandFolder:
             finally:
                 os.close(fd)
         except OSError as error:
-            raise ErrandError(f"{self.path} cannot be used: {error.filename or ''} {error.strerror}") from error
+            raise ErrandError(
+                message(
+                    ManagerCode.FOLDER_UNUSABLE,
+                    path=str(self.path),
+                    file=str(error.filename or ""),
+                    reason=error.strerror or str(error),
+                )
+            ) from error
 
     def clear(self) -> None:
         """Take the job and the pipe away."""
@@ -89,15 +98,15 @@ class ErrandFolder:
 
     def _look(self, fd: int, *, inmost: bool) -> None:
         about = os.fstat(fd)
-        problem = ""
+        problem = None
         if about.st_uid != os.geteuid():
-            problem = "belongs to another user"
+            problem = ManagerCode.FOLDER_FOREIGN
         elif inmost and about.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            problem = "can be written to by others than opsbot"
-        if problem:
+            problem = ManagerCode.FOLDER_WRITABLE
+        if problem is not None:
             os.close(fd)
             where = self.path if inmost else self.path.parent
-            raise ErrandError(f"{where} {problem}: remove it, opsbot makes it anew")
+            raise ErrandError(message(problem, path=str(where)))
 
     def _empty(self, fd: int) -> None:
         for name in (JOB, PIPE):
@@ -109,9 +118,13 @@ class ErrandFolder:
         with open(file, "wb") as out:  # noqa: PTH123 - relative to its folder
             if os.fstat(file).st_gid != group:
                 raise ErrandError(
-                    f"{self.path} is not of the group that the service's unit runs as (gid {group}): "
-                    f"chgrp -R that group {self._directory}, chmod 2750 {self._directory}, "
-                    f"and remove {self.path.parent}"
+                    message(
+                        ManagerCode.FOLDER_GROUP,
+                        path=str(self.path),
+                        gid=group,
+                        directory=str(self._directory),
+                        parent=str(self.path.parent),
+                    )
                 )
             os.fchmod(file, 0o640)  # whatever opsbot's umask is
             out.write(job)

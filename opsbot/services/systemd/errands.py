@@ -18,7 +18,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from opsbot.config import ManagerKind, Scope, Service
+from opsbot.config import Scope, Service
+from opsbot.core.manager_codes import ManagerCode
+from opsbot.core.message import Message, message
 from opsbot.errand.job import BEGUN, NOT_STARTED, NOT_TAKEN, REFUSED, encoded
 from opsbot.services.errands import Ended, ErrandError, Slot
 from opsbot.services.pipes import pump
@@ -99,48 +101,42 @@ class UnitErrands:
         Raises:
             ErrandError: it runs as root, or who it runs as cannot be told.
         """
-        if service.manager is not ManagerKind.SYSTEMD or service.source is None or self._bus.scope is Scope.USER:
+        if not service.manager.capabilities.has_units or service.source is None or self._bus.scope is Scope.USER:
             return False
         try:
             return (await self._account(service)).uid != os.geteuid()
         except BusError as error:
-            raise ErrandError(str(error), retry=error.retry) from error
+            raise ErrandError(error.message, retry=error.retry) from error
 
     async def _account(self, service: Service) -> Account:
         accounts = {unit: await self._of_unit(unit) for unit in service.units}
         first = accounts[service.unit]
         for unit, account in accounts.items():
             if account.uid == 0 and os.geteuid() != 0:
-                raise ErrandError(
-                    f"{unit} runs as root: whoever may push would be root. Give it a user of its own (User= and "
-                    "Group= in the unit), and run `opsbot install` again"
-                )
+                raise ErrandError(message(ManagerCode.RUNS_AS_ROOT, unit=unit))
             if account != first:
-                raise ErrandError(f"{service.unit} and {unit} run as different users: make it one (User=, Group=)")
+                raise ErrandError(message(ManagerCode.DIFFERENT_USERS, unit=service.unit, other=unit))
         return first
 
     async def _of_unit(self, unit: str) -> Account:
         loaded = await self._bus.get(unit, "LoadState")
         if loaded != "loaded":
-            raise ErrandError(f"{unit} cannot be used: systemd says {loaded} (systemctl status {unit})")
+            raise ErrandError(message(ManagerCode.UNIT_NOT_LOADED, unit=unit, state=str(loaded)))
         if await self._bus.get(unit, "DynamicUser", SERVICE):
-            raise ErrandError(f"{unit} has DynamicUser=, which owns no files for long: give it a user of its own")
+            raise ErrandError(message(ManagerCode.DYNAMIC_USER, unit=unit))
         user, group = await self._bus.get(unit, "User", SERVICE), await self._bus.get(unit, "Group", SERVICE)
         try:
             return await asyncio.to_thread(_numbers, user, group)
         except KeyError as error:
-            raise ErrandError(f"{unit} runs as a user or group that is not there: {error.args[0]}") from error
+            raise ErrandError(message(ManagerCode.NO_SUCH_USER, unit=unit, reason=str(error.args[0]))) from error
 
     async def _ready(self, service: Service, unit: str) -> Account:
         """See that the errand unit is there, is of the right user and does not run."""
         account = await self._account(service)
         if await self._bus.get(unit, "LoadState") == "not-found":
-            raise ErrandError(
-                f"the unit {unit}, through which code of {service.name} runs as its own user, is not there: "
-                "run `opsbot install` as root"
-            )
+            raise ErrandError(message(ManagerCode.HELPER_MISSING, unit=unit, service=service.name))
         if await self._of_unit(unit) != account:
-            raise ErrandError(f"{unit} runs as another user than {service.unit}: run `opsbot install` again as root")
+            raise ErrandError(message(ManagerCode.HELPER_OTHER_USER, unit=unit, other=service.unit))
         if await self._bus.get(unit, "ActiveState") not in _OVER:
             log.warning("%s was left running; it is ended", unit)
             await self._bus.job(Verb.STOP, unit, within=STOP)
@@ -165,7 +161,7 @@ class UnitErrands:
             ErrandError: it could not be run, or it is not known how it went.
         """
         if service.source is None:
-            raise ErrandError(f"{service.name} has no source, and so no folder for errands")
+            raise ErrandError(message(ManagerCode.NO_SOURCE, service=service.name))
         unit = unit_name(service.name, slot)
         job = encoded(command, str(directory), environment, UMASK)
         async with self._locks[unit]:
@@ -182,8 +178,8 @@ class UnitErrands:
 
     def _told(self, unit: str, error: BusError) -> ErrandError:
         if error.denied:
-            return ErrandError(f"polkit does not let opsbot start {unit} ({error}): run `opsbot install` as root")
-        return ErrandError(f"{unit}: {error}", retry=error.retry)
+            return ErrandError(message(ManagerCode.HELPER_NOT_AUTHORIZED, unit=unit, error=error.message))
+        return ErrandError(message(ManagerCode.HELPER_FAILED, unit=unit, error=error.message), retry=error.retry)
 
     async def _attend(self, unit: str, ends: Ends, stream: _Stream, within: timedelta) -> Ended:
         reading = asyncio.create_task(pump(ends.reading, stream.take))
@@ -241,7 +237,7 @@ class UnitErrands:
         """End what an earlier opsbot left running; how many errands that were."""
         ended = 0
         for service in self._services.values():
-            if service.manager is not ManagerKind.SYSTEMD or service.source is None:
+            if not service.manager.capabilities.has_units or service.source is None:
                 continue
             for slot in Slot:
                 unit = unit_name(service.name, slot)
@@ -319,7 +315,7 @@ def _judged(unit: str, result: JobResult, about: Mapping[str, Any], stream: _Str
     if stream.reason and status == NOT_STARTED:
         return Ended(NOT_STARTED, refused=stream.reason.decode(errors="replace").strip())
     if not stream.begun:
-        raise ErrandError(f"{unit} could not begin: {_why(code, status, about)}")
+        raise ErrandError(message(ManagerCode.HELPER_NOT_BEGUN, unit=unit, why=_why(code, status, about)))
     if not failed:
         # Stopped by somebody else, it is inactive as after its end: the job tells which.
         return Ended(signal=15) if result is JobResult.CANCELED else Ended()
@@ -330,10 +326,9 @@ def _judged(unit: str, result: JobResult, about: Mapping[str, Any], stream: _Str
     return Ended(status)
 
 
-def _why(code: int, status: int, about: Mapping[str, Any]) -> str:
-    where = "see `journalctl -u` of it; was it written by this version's `opsbot install`?"
+def _why(code: int, status: int, about: Mapping[str, Any]) -> Message:
     if status == NOT_TAKEN:
-        return f"it did not take the job; {where}"
+        return message(ManagerCode.JOB_NOT_TAKEN)
     if code == _EXITED and status in _SYSTEMD_STATUS:
-        return f"systemd could not set it up (status {status}, systemd.exec(5)); {where}"
-    return f"{about['Result']}, status {status}; {where}"
+        return message(ManagerCode.SETUP_STATUS, status=status)
+    return message(ManagerCode.HELPER_RESULT, result=str(about["Result"]), status=status)

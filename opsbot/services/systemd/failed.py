@@ -1,22 +1,22 @@
-"""Which units of a systemd have failed, whoever they belong to (`ListUnitsFiltered`, org.freedesktop.systemd1(5))."""
+"""Lists all failed units of systemd (`ListUnitsFiltered`, org.freedesktop.systemd1(5))."""
 
 from opsbot.config import Scope
 from opsbot.services.systemd.bus import SystemdBus
 
 
 class FailedUnits:
-    """Asks systemd, over a connection of its own that is made at the first question."""
+    """Asks systemd over a connection of its own, opened at the first call."""
 
     def __init__(self, scope: Scope, at: str | None = None) -> None:
-        """at: the bus's address, where it is not the usual one."""
+        """at: the address of the bus, if not the default one."""
         self._bus = SystemdBus(scope, at)
         self._opened = False
 
     async def __call__(self) -> list[str]:
-        """Their names, in order.
+        """The names of the failed units, sorted.
 
         Raises:
-            ManagerError: systemd cannot be asked.
+            ManagerError: systemd does not answer.
         """
         if not self._opened:
             await self._bus.open()

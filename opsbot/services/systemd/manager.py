@@ -1,7 +1,7 @@
-"""Systemd: a ServiceManager whose services are systemd's units. It lives with systemd and does not fight it.
+"""A ServiceManager whose services are units of systemd.
 
-What the units' own Restart= does is seen and counted, and left to it; a unit that somebody stopped is left so. State is
-kept from signals, and read anew after each reconnection, each daemon-reload, and once a minute besides.
+Restart= of a unit is left to systemd: opsbot observes and counts those restarts. A unit that somebody stopped stays
+stopped. State is kept from signals, and read again after each reconnection, each daemon-reload, and once a minute.
 """
 
 import asyncio
@@ -13,6 +13,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from opsbot.config import Scope, Service
+from opsbot.core import exits
+from opsbot.core.exits import ExitCode
+from opsbot.core.manager_codes import ManagerCode
+from opsbot.core.message import Message, message
 from opsbot.runtime.tasks import BackgroundTasks
 from opsbot.services.journal import Journal
 from opsbot.services.port import Activity, Happening, LogLine, LogQuery, ManagerError, ServiceEvent, ServiceState
@@ -29,21 +33,21 @@ from opsbot.services.systemd.unit import UnitFacts
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-AGAIN = timedelta(minutes=1)
-"""How often all is read anew, should a signal have been lost."""
+FULL_READ = timedelta(minutes=1)
+"""Interval between full reads, in case a signal was lost."""
 SECOND_LOOK = timedelta(seconds=5)
-"""Between two looks at a unit that systemd cannot load: while a package is upgraded, its file is away for a moment."""
+"""Delay before a unit that cannot be loaded is checked again: during a package upgrade its file is briefly missing."""
 PAUSE = timedelta(milliseconds=50)
 READS = 5
-"""How often a unit that changes while it is read is read, with so long and longer in between."""
+"""Attempts to read a unit that changes meanwhile, with growing pauses of at least PAUSE."""
 SPARE = timedelta(seconds=30)
-"""What a job is given beside the unit's own limits."""
+"""Time for a job in addition to the unit's own limits."""
 _MASKED = "masked"
-_JOB_WORDS = {
-    JobResult.CANCELED: "another job took its place: somebody else starts or stops it at the same time",
-    JobResult.TIMEOUT: "its job waited too long for others",
-    JobResult.DEPENDENCY: "a unit that it needs did not start: systemctl list-dependencies {unit}",
-    JobResult.SKIPPED: "systemd found nothing to do for it",
+_FAILED_JOBS = {
+    JobResult.CANCELED: ManagerCode.JOB_CANCELED,
+    JobResult.TIMEOUT: ManagerCode.JOB_TIMEOUT,
+    JobResult.DEPENDENCY: ManagerCode.JOB_DEPENDENCY,
+    JobResult.SKIPPED: ManagerCode.JOB_SKIPPED,
 }
 
 
@@ -53,14 +57,14 @@ def _now() -> datetime:
 
 @dataclass(slots=True)
 class _Kept:
-    """One service: its units, and whatever is done to it is done one at a time."""
+    """One service and its units. Operations run one at a time."""
 
     service: Service
     trackers: Mapping[str, Tracker]
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     looking: asyncio.Lock = field(default_factory=asyncio.Lock)
     releases: dict[str, tuple[str, Path | None]] = field(default_factory=dict)
-    """By unit: the run that was looked at, and the release it runs in."""
+    """By unit: a run, and the release that it runs in."""
 
 
 class Systemd:
@@ -100,13 +104,13 @@ class Systemd:
         self._saving = asyncio.Lock()
         self._open = False
         self.bus.watch(self._owner)
-        self.bus.listen(self._heard)
+        self.bus.listen(self._on_signal)
         self.bus.on_back(self._read_anew)
 
-    # Beginning and end
+    # Open and close
 
     async def open(self) -> None:
-        """Connect, and find how the units stand and what became of them while nobody looked.
+        """Connect, read the units, and report what happened to them while opsbot was not running.
 
         Raises:
             ManagerError: systemd cannot be asked.
@@ -122,14 +126,14 @@ class Systemd:
         self._background.run(self._again(), "systemd, read again")
 
     async def close(self) -> None:
-        """Stop watching, once what is being done is done. The services go on running."""
+        """Finish what is under way and stop watching. The services keep running."""
         was_open, self._open = self._open, False
         for kept in self._kept.values():
             async with kept.lock:
                 for tracker in kept.trackers.values():
                     tracker.unsettle()
         if was_open:
-            await self._save()  # what is still to be written down goes with the tasks that were to do it
+            await self._save()  # the tasks that would do it are canceled next
         await self._background.close()
         await self.bus.close()
 
@@ -137,47 +141,49 @@ class Systemd:
         """Call `listener`, on the event loop, for each event from now on. It must not block."""
         self._listeners.append(listener)
 
-    # What is asked of it
+    # Operations
 
     async def start(self, service: str) -> ServiceState:
-        """Start each of its units that does not run, in their order.
+        """Start each unit that does not run, in order.
 
         Raises:
-            ManagerError: one cannot be started; the text says why.
+            ManagerError: one cannot be started.
         """
         kept = self._service(service)
         return await self._finish(self._start(kept))
 
     async def stop(self, service: str) -> ServiceState:
-        """Stop all its units; systemd clears away their processes, after TimeoutStopSec= with SIGKILL.
+        """Stop all units; systemd ends their processes, after TimeoutStopSec= by SIGKILL.
 
         Raises:
-            ManagerError: one cannot be stopped; the text says why.
+            ManagerError: one cannot be stopped.
         """
         kept = self._service(service)
         return await self._finish(self._stop(kept))
 
     async def restart(self, service: str, part: str | None = None) -> ServiceState:
-        """Restart its units one after the other, or the one that is named.
+        """Restart the units one after the other, or only the named one.
 
         Raises:
-            ManagerError: one cannot be restarted, or there is no such part; the text says why.
+            ManagerError: one cannot be restarted, or there is no such unit.
         """
         kept = self._service(service)
         if part is not None and part not in kept.trackers:
-            raise ManagerError(f"{service} has no unit {part!r}; there are: {', '.join(kept.trackers)}")
+            raise ManagerError(
+                message(ManagerCode.UNKNOWN_PART, service=service, part=part, parts=tuple(kept.trackers))
+            )
         return await self._finish(self._restart(kept, [part] if part else list(kept.trackers)))
 
     def parts(self, service: str) -> tuple[str, ...]:
-        """Its units where it has several."""
+        """The units of a service that has several."""
         units = tuple(self._service(service).trackers)
         return units if len(units) > 1 else ()
 
     async def state(self, service: str, *, anew: bool = False) -> ServiceState:
-        """How it stands, by the last that systemd told; asked of nobody, unless `anew`.
+        """The state by systemd's last signals; with `anew` it is read from systemd first.
 
         Raises:
-            ManagerError: it cannot be asked anew.
+            ManagerError: it cannot be read.
         """
         kept = self._service(service)
         if anew:
@@ -185,15 +191,16 @@ class Systemd:
                 try:
                     await self._refresh(tracker)
                 except BusError as error:
-                    raise ManagerError(f"{tracker.unit}: its state cannot be read: {error}", retry=True) from error
+                    why = message(ManagerCode.STATE_UNREADABLE, unit=tracker.unit, error=error.message)
+                    raise ManagerError(why, retry=True) from error
         parts = [(unit, await self._unit_state(kept, tracker)) for unit, tracker in kept.trackers.items()]
         return parts[0][1] if len(parts) == 1 else together(parts)
 
     async def logs(self, service: str, query: LogQuery) -> list[LogLine]:
-        """Lines that its units wrote, and systemd about them, from the journal.
+        """Lines from the journal: of the units, and of systemd about them.
 
         Raises:
-            ManagerError: the journal cannot be read, the pattern is none, or it takes too long.
+            ManagerError: the journal cannot be read, the pattern is invalid, or it takes too long.
         """
         kept = self._service(service)
         runs = [tracker.facts.run for tracker in kept.trackers.values() if tracker.facts.run]
@@ -203,11 +210,11 @@ class Systemd:
         """Lines as they are written, from this call on."""
         return self._journal.follow(list(self._service(service).trackers))
 
-    # Doing
+    # How operations run
 
-    async def _finish(self, deed: Coroutine[Any, Any, T]) -> T:
-        """What was begun is finished even if who asked goes away."""
-        return await asyncio.shield(self._background.run(deed, "systemd"))
+    async def _finish(self, operation: Coroutine[Any, Any, T]) -> T:
+        """Finish an operation even if its caller goes away."""
+        return await asyncio.shield(self._background.run(operation, "systemd"))
 
     async def _start(self, kept: _Kept) -> ServiceState:
         async with kept.lock:
@@ -235,8 +242,9 @@ class Systemd:
     async def _end(self, tracker: Tracker) -> None:
         result = await self._job(Verb.STOP, tracker)
         if not tracker.facts.active.startswith(("inactive", "failed")):
-            words = _JOB_WORDS.get(result, f"the job ended {result}").format(unit=tracker.unit)
-            raise ManagerError(f"{tracker.unit} did not stop: {words}", retry=True)
+            raise ManagerError(
+                message(ManagerCode.STOP_FAILED, unit=tracker.unit, why=_job_ended(result, tracker.unit)), retry=True
+            )
         tracker.asked += 1
         tracker.ending = False
         tracker.stopped()
@@ -244,23 +252,24 @@ class Systemd:
 
     async def _bring_up(self, verb: Verb, kept: _Kept, tracker: Tracker) -> None:
         unit = tracker.unit
-        await self._forgive(tracker)
+        await self._reset_failed(tracker)
         result = await self._job(verb, tracker)
         facts = tracker.facts
-        if result in _JOB_WORDS:
-            raise ManagerError(f"{unit} did not start: {_JOB_WORDS[result].format(unit=unit)}", retry=True)
+        if result in _FAILED_JOBS:
+            why = message(ManagerCode.START_FAILED, unit=unit, why=_job_ended(result, unit))
+            raise ManagerError(why, retry=True)
         if not facts.alive:
-            raise ManagerError(f"{unit} did not start: {facts.exit() or facts.active}")
-        # Its proof is looked for now, while what `current` points to is what it was started in.
+            raise ManagerError(message(ManagerCode.START_FAILED, unit=unit, why=facts.exit() or facts.active))
+        # Determine the release now, while `current` points to the one that it was started in.
         await self._release(kept, tracker)
 
-    async def _forgive(self, tracker: Tracker) -> None:
-        """Have systemd forget failures and counted starts: ours must not use up the unit's start limit."""
+    async def _reset_failed(self, tracker: Tracker) -> None:
+        """Reset failures and counted starts in systemd, so that opsbot does not use up the unit's start limit."""
         try:
             await self.bus.reset_failed(tracker.unit)
         except BusError as error:
             if error.denied:
-                log.warning("%s: its start limit counts opsbot's restarts too: %s", tracker.unit, error)
+                log.warning("%s: opsbot's restarts count towards its start limit: %s", tracker.unit, error)
 
     async def _job(self, verb: Verb, tracker: Tracker) -> JobResult:
         tracker.asked += 1
@@ -268,15 +277,15 @@ class Systemd:
             result = await self.bus.job(verb, tracker.unit, within=tracker.facts.patience + SPARE)
             await self._refresh(tracker)
         except BusError as error:
-            raise _told(error, verb, tracker, self._scope) from error
+            raise _manager_error(error, verb, tracker, self._scope) from error
         else:
             return result
         finally:
             tracker.asked -= 1
 
-    # What is heard
+    # Signals
 
-    def _heard(self, signal: Signal) -> None:
+    def _on_signal(self, signal: Signal) -> None:
         if not self._open:
             return
         if signal.interface == MANAGER:
@@ -292,19 +301,19 @@ class Systemd:
         facts = tracker.facts.changed(interface, values)
         tracker.heard += facts != tracker.facts
         if interface == SERVICE:
-            # The unit's own change follows, and only both together say what happened.
+            # A change of the unit's own interface follows; only both together tell what happened.
             tracker.facts = facts
         elif interface == UNIT:
             tracker.take(facts)
             if facts.alive and not facts.cgroup:
-                # No signal tells of it (org.freedesktop.systemd1(5)); once it is known, it stays.
+                # Changes of it are not signalled (org.freedesktop.systemd1(5)); once known, it stays the same.
                 self._background.run(self._learn_cgroup(tracker), tracker.unit)
 
     async def _learn_cgroup(self, tracker: Tracker) -> None:
         try:
             values = await self.bus.properties(tracker.unit, SERVICE)
         except BusError as error:
-            log.info("%s: its control group is not known: %s", tracker.unit, error)
+            log.info("%s: its control group is unknown: %s", tracker.unit, error)
             return
         tracker.facts = replace(tracker.facts, cgroup=str(values.get("ControlGroup", "")))
 
@@ -312,9 +321,9 @@ class Systemd:
         kept = self._owner[tracker.unit]
         state = tracker.state()
         if len(kept.trackers) > 1:
-            exit_text = f"{tracker.unit}: {state.exit}" if state.exit else ""
-            parts = [(unit, each.state()) for unit, each in kept.trackers.items()]
-            state = replace(together(parts), exit=exit_text or together(parts).exit, run=state.run)
+            end = exits.of_unit(tracker.unit, state.exit)
+            whole = together([(unit, each.state()) for unit, each in kept.trackers.items()])
+            state = replace(whole, exit=end or whole.exit, run=state.run)
         elif what is Happening.DIED:
             state = replace(state, pid=None)
         part = tracker.unit if len(kept.trackers) > 1 else ""
@@ -325,12 +334,12 @@ class Systemd:
             try:
                 listener(event)
             except Exception:
-                # The edge: a listener's fault must not keep the others from hearing of it.
+                # A listener's fault must not affect the others.
                 log.exception("a listener failed on %s", event)
         if self._open:
-            self._background.run(self._save(), "what is remembered of the units")
+            self._background.run(self._save(), "save units.json")
 
-    # Reading
+    # Reads
 
     async def _read(self, unit: str) -> UnitFacts:
         facts = UnitFacts().changed(UNIT, await self.bus.properties(unit, UNIT))
@@ -339,7 +348,7 @@ class Systemd:
         return facts
 
     async def _read_now(self, tracker: Tracker) -> UnitFacts | None:
-        """What is read while nothing is heard; None where it changes all the time: then what is heard tells it.
+        """Read a unit without a signal in between; None where signals keep coming: then they tell the state.
 
         Of what is read in two calls the one half may be older than a signal that came meanwhile, or both: taken after
         it, a run that is over would come alive again.
@@ -358,7 +367,7 @@ class Systemd:
             tracker.take(facts)
 
     async def _read_anew(self) -> None:
-        """Signals may have been missed: see how each unit stands, and tell what happened meanwhile."""
+        """Read all units and report what happened meanwhile: signals may have been missed."""
         for kept in self._kept.values():
             for tracker in kept.trackers.values():
                 try:
@@ -374,7 +383,7 @@ class Systemd:
         ended_well = tracker.lived and facts.active == "inactive" and not facts.job and not tracker.asked
         stopped = bool(ended_well) and await self._was_stopped(tracker.unit, tracker.lived)
         if tracker.heard != heard:
-            return  # it has changed since, and that was heard
+            return  # it has changed since, as a signal told
         if stopped:
             tracker.begin(facts, by_hand=False)
             tracker.told(Happening.STOPPED, by_hand=True)
@@ -383,7 +392,7 @@ class Systemd:
         self._doubt(tracker)
 
     def _doubt(self, tracker: Tracker) -> None:
-        """Have it told of a unit that cannot be loaded. One that somebody stopped, maybe to remove it, is left be."""
+        """Check again, then report, a unit that cannot be loaded, unless somebody stopped it, maybe to remove it."""
         if not tracker.facts.unloadable:
             tracker.barred = False
         elif not tracker.barred and not tracker.by_hand:
@@ -392,7 +401,7 @@ class Systemd:
 
     async def _look_twice(self, tracker: Tracker) -> None:
         await asyncio.sleep(SECOND_LOOK.total_seconds())
-        tracker.barred = False  # should it not be readable now: the next reading asks anew
+        tracker.barred = False  # if it cannot be read now, the next read checks again
         await self._refresh(tracker)
         tracker.barred = tracker.facts.unloadable and not tracker.by_hand
         if tracker.barred:
@@ -400,12 +409,12 @@ class Systemd:
 
     async def _again(self) -> None:
         while True:
-            await asyncio.sleep(AGAIN.total_seconds())
+            await asyncio.sleep(FULL_READ.total_seconds())
             if self.bus.connected:
                 await self._read_anew()
 
     async def _find(self, kept: _Kept, tracker: Tracker) -> None:
-        """How a unit stands at the start of opsbot, and what became of it since the last one ended."""
+        """Read a unit at the start of opsbot and report what happened to it since the previous one ended."""
         facts = await self._read(tracker.unit)
         last = self._remembered.get(tracker.unit)
         same_run = last is not None and last.run == facts.run
@@ -417,13 +426,13 @@ class Systemd:
             self._doubt(tracker)
         elif facts.alive:
             if was_alive and not same_run and facts.restarts:
-                tracker.exit = "while opsbot was away"
+                tracker.exit = message(ExitCode.UNSEEN)
                 tracker.told(Happening.DIED)
-                tracker.exit = ""
+                tracker.exit = None
                 tracker.told(Happening.STARTED)
         elif facts.retrying:
             if was_alive:
-                tracker.told(Happening.DIED)  # while opsbot was away; its start is still to come
+                tracker.told(Happening.DIED)  # while opsbot was not running; its restart is still to come
         elif facts.active == "failed":
             if was_alive or last is None:
                 tracker.told(Happening.DIED)
@@ -436,7 +445,7 @@ class Systemd:
         was_alive = last is not None and last.alive
         run = facts.run or (last.run if last is not None and last.boot == self._boot else "")
         if not run:
-            # Since the host's start nobody has started it. Where nothing says that it is to run, that is left so.
+            # Nobody has started it since the boot. It stays stopped unless something says that it should run.
             tracker.by_hand = not was_alive and kept.service.source is None and not facts.enabled
         elif await self._was_stopped(tracker.unit, run):
             tracker.by_hand = True
@@ -446,11 +455,11 @@ class Systemd:
             tracker.told(Happening.DIED)
 
     async def _was_stopped(self, unit: str, run: str) -> bool:
-        """Whether somebody stopped that run; where the journal does not say, it is taken for so."""
+        """Whether somebody stopped that run; assumed where the journal cannot tell."""
         try:
             return await self._journal.was_stopped(unit, run)
         except ManagerError as error:
-            log.warning("%s: whether it was stopped by hand is not known: %s", unit, error)
+            log.warning("%s: assumed to be stopped on purpose, the journal cannot tell: %s", unit, error)
             return True
 
     async def _unit_state(self, kept: _Kept, tracker: Tracker) -> ServiceState:
@@ -473,7 +482,7 @@ class Systemd:
                 known = kept.releases[tracker.unit] = (facts.run, found)
         return known[1]
 
-    # What is remembered
+    # State across restarts of opsbot
 
     async def _save(self) -> None:
         now = {
@@ -496,27 +505,30 @@ class Systemd:
         try:
             return self._kept[service]
         except KeyError:
-            raise ManagerError(f"no unit of a service {service!r} is looked after here") from None
+            raise ManagerError(message(ManagerCode.UNKNOWN_SERVICE, service=service)) from None
 
 
-def _told(error: BusError, verb: Verb, tracker: Tracker, scope: Scope) -> ManagerError:
-    """Why systemd did not do it, and the mend."""
-    unit, deed = tracker.unit, {Verb.START: "start", Verb.STOP: "stop", Verb.RESTART: "restart"}[verb]
-    own = " --user" if scope is Scope.USER else ""
-    if error.name.endswith(".NoSuchUnit"):
-        said = f"there is no unit {unit}. If its file is there: systemctl{own} daemon-reload"
-        return ManagerError(said, barred=True)
-    if error.name.endswith(".BadUnitSetting"):
-        said = (
-            f"the file of {unit} has a mistake for which systemd does not load it: systemd-analyze{own} verify {unit}"
-        )
-        return ManagerError(f"{said} names it; then systemctl{own} daemon-reload", barred=True)
-    if error.name.endswith(".UnitMasked"):
-        return ManagerError(f"{unit} is masked, so that nobody can start it: systemctl{own} unmask {unit}", barred=True)
+def _job_ended(result: JobResult, unit: str) -> Message:
+    code = _FAILED_JOBS.get(result)
+    if code is None:
+        return message(ManagerCode.JOB_ENDED, result=result)
+    return message(code, unit=unit) if code is ManagerCode.JOB_DEPENDENCY else message(code)
+
+
+_BARRED_BY = {
+    "org.freedesktop.systemd1.NoSuchUnit": ManagerCode.UNIT_NOT_FOUND,
+    "org.freedesktop.systemd1.BadUnitSetting": ManagerCode.UNIT_INVALID,
+    "org.freedesktop.systemd1.UnitMasked": ManagerCode.UNIT_MASKED,
+}
+"""By D-Bus's name of the error, what a person has to fix first."""
+
+
+def _manager_error(error: BusError, verb: Verb, tracker: Tracker, scope: Scope) -> ManagerError:
+    """Why systemd did not do it, and what a person can do."""
+    code = _BARRED_BY.get(error.name)
+    if code is not None:
+        return ManagerError(message(code, unit=tracker.unit, scope=scope), barred=True)
     if error.denied:
-        return ManagerError(
-            f"opsbot may not {deed} {unit}: the polkit rule does not allow it to this user. "
-            "An admin of the host mends it with: opsbot install",
-            barred=True,
-        )
-    return ManagerError(f"systemd did not {deed} {unit}: {error}", retry=error.retry)
+        return ManagerError(message(ManagerCode.NOT_AUTHORIZED, verb=verb.word, unit=tracker.unit), barred=True)
+    why = message(ManagerCode.JOB_REFUSED, verb=verb.word, unit=tracker.unit, error=error.message)
+    return ManagerError(why, retry=error.retry)

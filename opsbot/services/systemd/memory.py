@@ -1,6 +1,6 @@
-"""What opsbot must remember of units over its own end: who stopped one, and what ran before the host was restarted.
+"""What opsbot remembers of units across restarts: whether somebody stopped one, and what ran before a reboot.
 
-`units.json` in the state directory; a file that is missing or damaged is the same as knowing nothing.
+Kept in `units.json` in the state directory; a missing or damaged file counts as empty.
 """
 
 import json
@@ -12,10 +12,9 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """A unit as it was last known. boot: the host's boot that was in. run: its invocation's id. alive: it ran.
+    """A unit as last known. boot: the boot id. run: the invocation id. alive: it ran. by_hand: somebody had stopped it.
 
-    by_hand: somebody had stopped it. An inactive unit that nobody refers to is unloaded, and systemd then knows nothing
-    of its last run any more.
+    systemd unloads an inactive unit that nothing refers to, and forgets its last run.
     """
 
     boot: str = ""
@@ -25,7 +24,7 @@ class Remembered:
 
 
 def load(path: Path) -> dict[str, Remembered]:
-    """What is remembered of each unit. Blocks."""
+    """Read the file. Blocks."""
     try:
         kept = json.loads(path.read_text())
         return {str(unit): Remembered(**fields) for unit, fields in kept.items()}
@@ -34,7 +33,7 @@ def load(path: Path) -> dict[str, Remembered]:
 
 
 def save(path: Path, units: Mapping[str, Remembered]) -> None:
-    """Replace it in one step. Blocks.
+    """Replace the file atomically. Blocks.
 
     Raises:
         OSError: it cannot be written.

@@ -1,4 +1,4 @@
-"""How systemd's things are called on the bus."""
+"""Names and paths of systemd on D-Bus."""
 
 import re
 
@@ -24,7 +24,7 @@ def unit_path(unit: str) -> str:
 
 
 def unit_of(path: str) -> str | None:
-    """The unit that an object path stands for; None where it is that of something else."""
+    """The unit of an object path; None for a path of something else."""
     if not path.startswith(_UNITS):
         return None
     return re.sub(r"_([0-9a-f]{2})", lambda found: chr(int(found[1], 16)), path[len(_UNITS) :])

@@ -1,4 +1,4 @@
-"""Which release a unit's main process runs in: proven by its working directory, as far as that may be seen."""
+"""Finds the release that a unit's main process runs in, by its working directory."""
 
 import asyncio
 import logging
@@ -12,21 +12,20 @@ from opsbot.config import Service
 log = logging.getLogger(__name__)
 
 Prove = Callable[[str, int], Awaitable[Path | None]]
-"""The working directory of a service's process, seen with that service's own rights; None where it cannot be had."""
+"""Reads the working directory of a process as the service's user; None where that fails."""
 
 _TRIES, _BETWEEN = 10, 0.03
-"""Between its fork and its exec a process still stands in systemd's directory."""
+"""Between fork and exec a process still has systemd's working directory."""
 
 
 async def running_release(
     service: Service, pid: int, started_at: datetime | None, unit_folder: str, prove: Prove | None
 ) -> Path | None:
-    """The release folder that the process works in; None where that is not known, or it works in none.
+    """The release folder that the process works in; None where it is unknown, or is no release.
 
-    Another user's process shows its directory to root and that user only (proc_pid_cwd(5)): `prove` is asked then.
-    Where it cannot tell either, the unit's WorkingDirectory= as it resolves now is taken, for systemd resolves it at
-    the start: but only where `current` has not been switched since that start. A process from before the switch still
-    runs the release from before it.
+    The directory of another user's process is visible to root and that user only (proc_pid_cwd(5)): then `prove` reads
+    it. If that fails, the unit's WorkingDirectory= as it resolves now is used, provided `current` has not been switched
+    since the start, because systemd resolves it at the start.
     """
     if service.source is None:
         return None
@@ -46,7 +45,7 @@ async def running_release(
         return None
     proven = await prove(service.name, pid) if prove is not None else None
     if proven is None:
-        log.info("%s: whose directory process %d works in may not be seen; its unit's is taken", service.name, pid)
+        log.info("%s: the working directory of process %d is not readable; using that of its unit", service.name, pid)
         if not await asyncio.to_thread(_switched_before, service.source.directory / "current", started_at):
             return None
         proven = Path(unit_folder.removeprefix("-") or "/")
@@ -54,7 +53,7 @@ async def running_release(
 
 
 def _switched_before(current: Path, moment: datetime | None) -> bool:
-    """Whether the link is as it was then. Its change time is set by the rename that puts it in its place."""
+    """Whether the link has not changed since. The rename that replaces it sets its change time."""
     try:
         return moment is not None and current.lstat().st_ctime <= moment.timestamp()
     except OSError:
@@ -62,7 +61,7 @@ def _switched_before(current: Path, moment: datetime | None) -> bool:
 
 
 def _lives(pid: int) -> bool:
-    """Whether there is such a process: with ProtectProc= in opsbot's unit, /proc hides those of other users."""
+    """Whether the process exists: with ProtectProc= in opsbot's unit, /proc hides those of other users."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -1,7 +1,8 @@
-"""Several units as one service."""
+"""Combines the states of several units of a service."""
 
 from collections.abc import Sequence
 
+from opsbot.core import exits
 from opsbot.services.port import Activity, ServiceState
 
 _LEAST_WELL = (
@@ -10,20 +11,20 @@ _LEAST_WELL = (
 
 
 def together(parts: Sequence[tuple[str, ServiceState]]) -> ServiceState:
-    """How the service stands whose units stand so; see `ServiceState.parts`."""
+    """The state of a service with these units; see `ServiceState.parts`."""
     states = [state for _, state in parts]
     worst = min(states, key=lambda state: _LEAST_WELL.index(state.activity))
     idle = [state for state in states if state.activity is Activity.STOPPED]
     releases = {state.release for state in states}
     started = [state.started_at for state in states if state.started_at is not None]
-    exits = [f"{unit}: {state.exit}" for unit, state in parts if state.exit]
+    ends = [end for unit, state in parts if (end := exits.of_unit(unit, state.exit)) is not None]
     return ServiceState(
         worst.activity,
         pid=next((state.pid for state in states if state.pid), None),
         run="+".join(state.run or "" for state in states),
         started_at=max(started) if worst.activity is Activity.RUNNING and started else None,
         restarts=sum(state.restarts for state in states),
-        exit="; ".join(exits),
+        exit=exits.of_units(ends),
         stopped_by_hand=bool(idle) and all(state.stopped_by_hand for state in idle),
         revivable=worst.revivable,
         release=releases.pop() if len(releases) == 1 else None,

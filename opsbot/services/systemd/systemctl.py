@@ -1,12 +1,15 @@
-"""How units stand, asked of `systemctl show`: for the command line while no daemon listens to systemd. Blocks."""
+"""Reads the state of units with `systemctl show`, for the command line without a daemon. Blocks."""
 
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from opsbot.config import Scope, Service
+from opsbot.core.exits import ExitCode
+from opsbot.core.manager_codes import ManagerCode
+from opsbot.core.message import message
 from opsbot.services.port import Activity, ManagerError, ServiceState
 from opsbot.services.systemd import memory
 from opsbot.services.systemd.several import together
@@ -14,7 +17,7 @@ from opsbot.services.systemd.tracker import Tracker
 from opsbot.services.systemd.unit import UnitFacts
 
 TIME_LIMIT = 5.0
-"""Seconds that systemctl may take; it answers in some ten milliseconds."""
+"""Seconds for systemctl, which usually takes tens of milliseconds."""
 _ASKED = (
     *("Id", "LoadState", "ActiveState", "SubState", "Job", "InvocationID", "ActiveEnterTimestamp", "MainPID"),
     *("NRestarts", "ExecMainCode", "ExecMainStatus", "ExecMainStartTimestamp", "Result", "ControlGroup"),
@@ -22,10 +25,10 @@ _ASKED = (
 
 
 def look(service: Service, scope: Scope, remembered: Path) -> ServiceState:
-    """How a service's units stand now. remembered: what the daemon wrote down of them, who stopped one for instance.
+    """The state of a service now. remembered: the daemon's `units.json`.
 
     Raises:
-        ManagerError: systemctl cannot be run, or systemd does not answer it.
+        ManagerError: systemctl cannot be run, or systemd does not answer.
     """
     last = memory.load(remembered)
     parts = []
@@ -39,19 +42,23 @@ def look(service: Service, scope: Scope, remembered: Path) -> ServiceState:
 
 
 def _show(units: Sequence[str], scope: Scope) -> list[Mapping[str, str]]:
-    """What systemctl says of each, in the same order: a block of lines a unit, with an empty line between two."""
+    """The properties of each unit, in the same order: systemctl prints blocks separated by empty lines."""
     own = ["--user"] if scope is Scope.USER else []
     command = ["systemctl", *own, "show", "--timestamp=unix", f"--property={','.join(_ASKED)}", "--", *units]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIME_LIMIT, check=False)
     except FileNotFoundError as error:
-        raise ManagerError("there is no systemctl on this host") from error
+        raise ManagerError(message(ManagerCode.NO_SYSTEMCTL)) from error
     except subprocess.TimeoutExpired as error:
-        raise ManagerError(f"systemctl did not answer within {TIME_LIMIT:.0f} s", retry=True) from error
+        why = message(ManagerCode.SYSTEMCTL_TIMEOUT, within=timedelta(seconds=TIME_LIMIT))
+        raise ManagerError(why, retry=True) from error
     blocks = [block for block in done.stdout.split("\n\n") if block.strip()]
     if done.returncode != 0 or len(blocks) != len(units):
         said = done.stderr.strip().splitlines()
-        raise ManagerError(f"systemctl does not tell: {said[-1] if said else f'exit status {done.returncode}'}")
+        if said:
+            raise ManagerError(message(ManagerCode.SYSTEMCTL_FAILED, reason=said[-1]))
+        exit_code = message(ExitCode.STATUS, status=done.returncode)
+        raise ManagerError(message(ManagerCode.SYSTEMCTL_EXITED, exit=exit_code))
     return [dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in blocks]
 
 
@@ -83,5 +90,5 @@ def _number(found: Mapping[str, str], name: str) -> int:
 
 
 def unknown(error: ManagerError) -> ServiceState:
-    """What is shown of a service whose state cannot be had."""
-    return ServiceState(Activity.STOPPED, exit=f"how it stands is not known: {error}")
+    """The state shown of a service whose state cannot be read."""
+    return ServiceState(Activity.STOPPED, exit=message(ExitCode.STATE_UNAVAILABLE, error=error.message))

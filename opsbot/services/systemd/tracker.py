@@ -1,26 +1,29 @@
-"""Follows one unit: what its properties come to, one change after the other, is what happened to the service.
+"""Derives events of a service from the property changes of one unit.
 
-What systemd does for a while is no event: a crash with Restart= passes through `failed` in less than a millisecond, a
-start through `inactive`. So a death is told when the run that was seen alive has ended without a job (a stop or a
-restart is one), at once; that systemd gave it up, or that somebody stopped it, only once it has rested so for a moment.
+Transient states are no events: a crash with Restart= passes through `failed` in less than a millisecond, and a start
+through `inactive`. A death is reported at once when the run that was seen alive has ended without a job (a stop or a
+restart is a job). That systemd gave the unit up, or that somebody stopped it, is reported once the unit has been at
+rest for a moment.
 """
 
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 
+from opsbot.core.exits import ExitCode
+from opsbot.core.message import Message, message
 from opsbot.services.port import Activity, Happening, ServiceState
 from opsbot.services.systemd.unit import UnitFacts
 
 SETTLED = timedelta(milliseconds=500)
-"""How long a unit must rest in a state for it to count as the end of what systemd does by itself."""
+"""How long a unit must be at rest before systemd counts as finished with it."""
 
 Tell = Callable[["Tracker", Happening], None]
-"""Told what happened; whether opsbot had asked for it says `Tracker.asked`."""
+"""Called with each event; `Tracker.asked` says whether opsbot had requested it."""
 
 
 class Tracker:
-    """One unit. `facts` is what is known of it; `asked` counts what opsbot itself has under way with it."""
+    """One unit. `facts` are its properties; `asked` counts opsbot's own jobs for it."""
 
     def __init__(self, unit: str, tell: Tell) -> None:
         """Nothing is known yet."""
@@ -28,28 +31,28 @@ class Tracker:
         self.facts = UnitFacts()
         self.asked = 0
         self.heard = 0
-        """How many changes of it systemd has told."""
+        """Changes that systemd has signalled."""
         self.by_hand = False
         self.ending = False
-        """Opsbot stops it; that it was stopped on purpose is known only when that is done."""
-        self.exit = ""
+        """opsbot is stopping it; it counts as stopped on purpose only once that is done."""
+        self.exit: Message | None = None
         self.lived = ""
-        """The run that was seen alive and has not been seen to end."""
+        """The run that was seen alive and has not ended as far as is known."""
         self.last_run = ""
-        """The last one that is known of, also after systemd has unloaded the unit."""
+        """The last known run, also after systemd has unloaded the unit."""
         self.told_dead = False
         self.barred = False
-        """That systemd cannot load it is told, or is about to be."""
+        """It was reported, or is about to be, that systemd cannot load it."""
         self._leaving = False
-        """A job that is none of ours is ending it, or starting it anew."""
+        """Somebody else's job is stopping or restarting it."""
         self._was_retrying = False
         self._rest = ("", "")
-        """The run and the state in which it was last found at rest: that is told once."""
+        """The run and the state in which it was last found at rest; each is reported once."""
         self._unsettled: asyncio.TimerHandle | None = None
         self._tell = tell
 
     def state(self) -> ServiceState:
-        """How the unit stands; `release` is not known here."""
+        """The state of the unit, without its release."""
         facts = self.facts
         activity = self._activity()
         running = activity is Activity.RUNNING
@@ -59,16 +62,16 @@ class Tracker:
             run=facts.run or None,
             started_at=facts.started_at if running else None,
             restarts=facts.restarts,
-            exit="" if running else self._exit(),
+            exit=None if running else self._exit(),
             stopped_by_hand=self.by_hand and activity is Activity.STOPPED,
             revivable=activity is Activity.FAILED,
             groups=(facts.cgroup,) if facts.alive and facts.cgroup else (),
         )
 
-    def _exit(self) -> str:
+    def _exit(self) -> Message | None:
         if self.facts.unloadable:
             return self.facts.exit()
-        return self.exit or ("" if self.facts.active == "inactive" else self.facts.exit())
+        return self.exit or (None if self.facts.active == "inactive" else self.facts.exit())
 
     def _activity(self) -> Activity:
         facts = self.facts
@@ -79,25 +82,25 @@ class Tracker:
         if facts.active == "deactivating" or (self.ending and facts.load == "loaded"):
             return Activity.STOPPING
         if self._unsettled is not None and self.told_dead:
-            return Activity.RETRYING  # systemd may be about to start it again
+            return Activity.RETRYING  # systemd may be about to restart it
         if facts.job and facts.active == "inactive":
             return Activity.STARTING
         if facts.unloadable or (facts.active == "failed" and not self.by_hand):
             return Activity.FAILED
         return Activity.STOPPED
 
-    # What is heard
+    # Changes
 
     def begin(self, facts: UnitFacts, *, by_hand: bool) -> None:
-        """Take what is found as known; nothing has happened."""
+        """Take the initial properties; report nothing."""
         self.facts, self.by_hand = facts, by_hand
         self.last_run = facts.run or self.last_run
         self.lived = facts.run if facts.alive else ""
         self._rest = (facts.run, facts.active)
-        self.exit = "" if facts.alive else facts.exit()
+        self.exit = None if facts.alive else facts.exit()
 
     def take(self, facts: UnitFacts) -> None:
-        """What is known after a change; tells what has happened by it."""
+        """Take changed properties; report what has happened by them."""
         before, self.facts = self.facts, facts
         self.last_run = facts.run or self.last_run
         if facts.run != before.run:
@@ -127,16 +130,16 @@ class Tracker:
         return facts.active in {"inactive", "failed"} or facts.retrying
 
     def _end(self, facts: UnitFacts, before: UnitFacts) -> None:
-        """The run that lived is over."""
-        missed = facts.run != self.lived  # its end was not seen: systemd tells of the last run only
+        """The run has ended."""
+        missed = facts.run != self.lived  # systemd tells the end of the last run only
         self.lived = ""
-        self.exit = "" if missed else facts.exit()
+        self.exit = None if missed else facts.exit()
         if self.asked:
             return
         if facts.job and not facts.retrying:
             self._leaving = True
         elif not missed or facts.restarts > before.restarts:
-            self.exit = self.exit or "how is not known: it was started again before it was seen"
+            self.exit = self.exit or message(ExitCode.RESTARTED_UNSEEN)
             self.told_dead = True
             self._tell(self, Happening.DIED)
 
@@ -163,7 +166,7 @@ class Tracker:
             self._unsettled = loop.call_later(SETTLED.total_seconds(), self._settled)
 
     def unsettle(self) -> None:
-        """It does not rest, or nobody wants to know any more."""
+        """Cancel the pending report of a unit at rest."""
         if self._unsettled is not None:
             self._unsettled.cancel()
             self._unsettled = None
@@ -178,20 +181,20 @@ class Tracker:
             self._was_retrying = False
             self._tell(self, Happening.GAVE_UP)
         elif self._was_retrying:
-            # Stopped between a crash and the start that was to follow it: systemd does not leave off by itself.
+            # Somebody stopped it between a crash and the restart: systemd does not give up without `failed`.
             self._was_retrying = False
             self.by_hand = True
             self._tell(self, Happening.STOPPED)
 
     def stopped(self) -> None:
-        """Opsbot stopped it, for somebody who asked for it."""
+        """opsbot stopped the unit on request."""
         self.by_hand = True
         self._was_retrying = self._leaving = False
         self.unsettle()
         self._tell(self, Happening.STOPPED)
 
     def told(self, what: Happening, *, by_hand: bool = False) -> None:
-        """Something that happened while nobody listened is known from elsewhere: tell it."""
+        """Report an event that happened while opsbot was not running."""
         self.by_hand = by_hand
         self.told_dead = what is Happening.DIED
         self._tell(self, what)

@@ -1,44 +1,48 @@
-"""What systemd says of a unit, as values and in words. Properties, states: org.freedesktop.systemd1(5), systemd(1)."""
+"""The properties of a unit as values. See org.freedesktop.systemd1(5) and systemd(1)."""
 
-import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from opsbot.core import exits
+from opsbot.core.exits import ExitCode
+from opsbot.core.message import Message, message
 from opsbot.services.systemd.names import NO_JOB, SERVICE, UNIT
 
 _INFINITY = 2**64 - 1
 _LONGEST = timedelta(minutes=15)
-"""What a job is given where the unit sets no limit to it."""
+"""Time limit of a job where the unit sets none."""
 _EXITED, _KILLED, _DUMPED = 1, 2, 3
-_BEFORE_EXEC = {
-    200: "CHDIR: its WorkingDirectory= is not there, or hidden by ProtectHome=",
-    203: "EXEC: its command is not there, or not executable",
-    216: "GROUP: its Group= is not there",
-    217: "USER: its User= is not there",
-    226: "NAMESPACE: a path it names (ReadWritePaths= for one) is not there",
-    238: "STATE_DIRECTORY",
-    243: "CREDENTIALS",
-}
+_BEFORE_EXEC = frozenset({200, 203, 216, 217, 226, 238, 243})
 """Exit statuses with which systemd says that the program was never reached (systemd.exec(5), process exit codes)."""
-
-
 _UNLOADABLE = {
-    "not-found": "there is no such unit",
-    "bad-setting": "its unit file has a mistake for which systemd does not load it: systemctl status names the line",
-    "error": "its unit file cannot be read: systemctl status says why",
+    "not-found": message(ExitCode.UNIT_NOT_FOUND),
+    "bad-setting": message(ExitCode.UNIT_INVALID),
+    "error": message(ExitCode.UNIT_UNREADABLE),
 }
-"""By LoadState, why no waiting makes it start. Masked ones are not among them: somebody wants that."""
+"""By LoadState, why the unit cannot start. Masked units are not among them: somebody masked them on purpose."""
+_RESULTS = {
+    "oom-kill": message(ExitCode.OUT_OF_MEMORY),
+    "watchdog": message(ExitCode.WATCHDOG),
+    "timeout": message(ExitCode.TIMEOUT),
+    "start-limit-hit": message(ExitCode.START_LIMIT),
+    "resources": message(ExitCode.RESOURCES),
+    "protocol": message(ExitCode.PROTOCOL),
+    "exec-condition": message(ExitCode.CONDITION),
+}
+"""By Result= of a service (org.freedesktop.systemd1(5)); the others say no more than how the process ended."""
+_FAILED_ALONE = frozenset({"resources"})
+"""Results of a start that reached no process: the process that ended last was of an earlier run."""
 
 
 @dataclass(frozen=True, slots=True)
 class UnitFacts:
     """A service unit at one moment.
 
-    load, active, sub: LoadState, ActiveState, SubState. job: whether it has one. run: its invocation's id, 32 hex
-    digits, "" before the first. ever_active: whether it was active since the host's start. restarts: those that systemd
-    made by itself since the last start that was asked for. result, code, status: how its last run ended.
+    load, active, sub: LoadState, ActiveState, SubState. job: whether it has one. run: the invocation id, 32 hex digits,
+    "" before the first. ever_active: whether it was active since the boot. restarts: automatic ones since the last
+    requested start. result, code, status: how the last run ended.
     """
 
     load: str = "loaded"
@@ -57,12 +61,12 @@ class UnitFacts:
     working_directory: str = ""
     user: str = ""
     cgroup: str = ""
-    """Its control group's path below the root of their tree."""
+    """The path of its control group below the root of the hierarchy."""
     patience: timedelta = _LONGEST
-    """How long it may take to stop and start, by its own limits."""
+    """How long it may take to stop and start by its own limits."""
 
     def changed(self, interface: str, values: Mapping[str, Any]) -> "UnitFacts":
-        """The same after these properties have changed."""
+        """The facts after these properties have changed."""
         if interface == UNIT:
             return replace(self, **_unit(values))
         if interface == SERVICE:
@@ -71,56 +75,43 @@ class UnitFacts:
 
     @property
     def alive(self) -> bool:
-        """Whether it runs (or has done its work, RemainAfterExit=)."""
+        """Whether it runs (or has finished, with RemainAfterExit=)."""
         return self.active in {"active", "reloading", "refreshing"}
 
     @property
     def unloadable(self) -> bool:
-        """Whether it does not run, and cannot before its file is mended. What runs goes on running without its file."""
+        """Whether it does not run, and cannot start before its file is fixed. A running unit does not need its file."""
         return self.load in _UNLOADABLE and self.active in {"inactive", "failed"}
 
     @property
     def retrying(self) -> bool:
-        """Whether systemd is about to start it again by itself; other substates that mean so came with systemd 254."""
+        """Whether systemd is about to restart it; systemd 254 added further substates that mean so."""
         return self.active == "activating" and "auto-restart" in self.sub
 
     @property
     def main_is_gone(self) -> bool:
-        """Whether its main process has ended by itself while what it left behind is still being cleared away."""
+        """Whether its main process has ended while systemd still ends its other processes."""
         return self.active == "deactivating" and not self.job and self.pid == 0 and self.code != 0
 
-    def exit(self) -> str:
-        """How its last run ended, in words."""
+    def exit(self) -> Message | None:
+        """How its last run ended, or why systemd does not load it; None where nothing is known of a failure."""
         if self.unloadable:
             return _UNLOADABLE[self.load]
         if self.code == _EXITED:
-            before = _BEFORE_EXEC.get(self.status)
-            words = f"exit status {self.status}" + (f" ({before})" if before else "")
+            kind = ExitCode.SETUP_FAILED if self.status in _BEFORE_EXEC else ExitCode.STATUS
+            end = message(kind, status=self.status)
         elif self.code in {_KILLED, _DUMPED}:
-            words = f"killed by {_signal_name(self.status)}"
+            end = exits.by_signal(self.status)
         else:
-            words = ""
+            end = None
         if self.result == "success":
-            return words
-        return _RESULTS.get(self.result, "{}").format(words).strip() or words or self.result
-
-
-_RESULTS = {
-    "oom-kill": "{}: out of memory",
-    "watchdog": "{}: systemd's watchdog had not heard of it in time (WatchdogSec=)",
-    "timeout": "{}: it took longer than its own time limit (TimeoutStartSec=, TimeoutStopSec=)",
-    "start-limit-hit": "{} it was started too often in too short a time (StartLimitBurst=)",
-    "resources": "systemd lacked what it needs to start it: a file of EnvironmentFile= or a credential may be missing",
-    "protocol": "{}: it did not say READY=1 as Type=notify has it, or wrote no PID file",
-    "exec-condition": "{}: its ExecCondition= said no",
-}
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
+            return end
+        why = _RESULTS.get(self.result)
+        if why is None:
+            return end or message(ExitCode.RESULT, result=self.result)
+        if end is None or self.result in _FAILED_ALONE:
+            return why
+        return message(ExitCode.BECAUSE, exit=end, why=why)
 
 
 def _unit(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -60,7 +60,7 @@ async def test_a_hung_polkit_delays_what_needs_it_and_nothing_else() -> None:
         assert child.stdout is not None
         async with asyncio.timeout(60):
             # systemd's call of polkit runs out after 25 s; the child says that it asks once more.
-            while "asking once more" not in (line := (await child.stdout.readline()).decode()):
+            while "retrying once" not in (line := (await child.stdout.readline()).decode()):
                 assert line, "it ended without asking again"
         os.kill(polkit, signal.SIGCONT)
         async with asyncio.timeout(60):

@@ -1,4 +1,4 @@
-"""A service's output as it goes into its log, and to whoever follows."""
+"""Writes a service's output into its log, and passes it to followers."""
 
 import asyncio
 import logging
@@ -10,20 +10,20 @@ from opsbot.config import Service
 from opsbot.services.log_reader import read
 from opsbot.services.output import Output
 from opsbot.services.port import LogLine, LogQuery
-from opsbot.services.spool_watch import SpoolWatch
+from opsbot.services.spool_watch import SpoolWatcher
 
 log = logging.getLogger(__name__)
 
-_HEARD_AT_MOST = 1000
-"""Lines kept for one who follows and does not read."""
+_QUEUED_AT_MOST = 1000
+"""Lines kept for a follower that does not read."""
 _BATCHES_AT_ONCE = 64
 
 
-class Transcript:
-    """Keeps the log of one service. A log that cannot be written is said so, and stops nothing."""
+class LogWriter:
+    """Writes the log of one service. An error in doing so is logged, and stops nothing."""
 
-    def __init__(self, service: Service, directory: Path, clock: Callable[[], datetime], spools: SpoolWatch) -> None:
-        """`directory` is the service's own."""
+    def __init__(self, service: Service, directory: Path, clock: Callable[[], datetime], spools: SpoolWatcher) -> None:
+        """directory: the service's own."""
         self._name = service.name
         self._output = Output(directory, service.log_keep, service.log_size, clock)
         self._spools = spools
@@ -35,7 +35,7 @@ class Transcript:
         return self._output.spool(run)
 
     def open(self) -> None:
-        """Go on where the last opsbot was. Blocks.
+        """Continue where the previous opsbot stopped. Blocks.
 
         Raises:
             OSError: a file cannot be opened.
@@ -43,33 +43,33 @@ class Transcript:
         self._output.open()
 
     async def begin(self, run: str) -> None:
-        """Take the output of this run from now on, after the last of the run before."""
+        """Follow the output of this run, after the rest of the previous one."""
         await self._write(self._output.begin, run)
         self._spools.watch(self._name, self.spool(run))
         await self.drain()
 
     async def finish(self, note: str) -> None:
-        """Take the last of what was written in a run that is over, then note something."""
+        """Write the rest of the output of a run that has ended, then a note."""
         await self._write(self._output.finish, note)
 
     async def remark(self, note: str) -> None:
-        """Note something."""
+        """Write a note."""
         await self._write(self._output.remark, note)
 
     async def drain(self) -> None:
-        """Take what was written until now."""
+        """Write the output up to now."""
         for _ in range(_BATCHES_AT_ONCE):
             if not await self._write(self._output.drain):
                 return
-        # There is more, and perhaps no end to it: others have their turn first.
+        # There is more, perhaps without end: let others run first.
         self._spools.again(self._name)
 
-    async def _write(self, deed: Callable[..., list[LogLine]], *arguments: str) -> bool:
-        """Do this in a thread, and hand the lines it gives to who follows; whether there were any."""
+    async def _write(self, write: Callable[..., list[LogLine]], *arguments: str) -> bool:
+        """Call this in a thread and pass its lines to followers; return whether there were any."""
         try:
             async with self._lock:
                 self._output.heard = bool(self._followers)
-                lines = await asyncio.to_thread(deed, *arguments)
+                lines = await asyncio.to_thread(write, *arguments)
                 for queue in self._followers:
                     _hand(queue, lines)
         except OSError as error:
@@ -78,17 +78,17 @@ class Transcript:
         return bool(lines)
 
     async def lines(self, query: LogQuery, run: str | None) -> list[LogLine]:
-        """Lines that fit the query, those written a moment ago too.
+        """Lines that match the query, up to the most recent.
 
         Raises:
-            ManagerError: the query is none that can be answered.
+            ManagerError: the query is invalid, or the search takes too long.
         """
         await self.drain()
         return await asyncio.to_thread(read, self._output.log_directory, query, run)
 
     async def follow(self) -> AsyncGenerator[LogLine, None]:
-        """Lines as they are written. Who reads too slowly loses the oldest; the log has them all."""
-        queue: asyncio.Queue[LogLine] = asyncio.Queue(_HEARD_AT_MOST)
+        """Lines as they are written. A slow reader loses the oldest; the log has them all."""
+        queue: asyncio.Queue[LogLine] = asyncio.Queue(_QUEUED_AT_MOST)
         self._followers.add(queue)
         try:
             while True:
@@ -97,7 +97,7 @@ class Transcript:
             self._followers.discard(queue)
 
     async def close(self) -> None:
-        """Take what was written until now, and no more."""
+        """Write the output up to now, and stop."""
         await self.drain()
         async with self._lock:
             await asyncio.to_thread(self._output.close)

@@ -1,117 +1,121 @@
-"""Keeper: keeps one service running as opsbot's own child, from its record to its restarts."""
+"""Supervises one service that runs as a child of opsbot: record, restarts, adoption."""
 
 import asyncio
 import logging
 import os
 import secrets
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 from opsbot.config import Service
+from opsbot.core import exits
+from opsbot.core.exits import ExitCode
+from opsbot.core.inhibitors import Inhibitor
+from opsbot.core.manager_codes import ManagerCode
+from opsbot.core.message import Message, message
 from opsbot.host.proc_stat import variable
+from opsbot.messages import render
 from opsbot.runtime.tasks import BackgroundTasks
 from opsbot.services import child, run_record
-from opsbot.services.patience import Falls, Patience
+from opsbot.services.backoff import Backoff, CrashCounter
+from opsbot.services.log_writer import LogWriter
 from opsbot.services.port import Activity, Happening, ManagerError, ServiceEvent, ServiceState
-from opsbot.services.processes import Process, boot_id, exit_status, exit_words, open_pidfd, zombie_status
+from opsbot.services.processes import Process, boot_id, exit_status, open_pidfd, zombie_status
 from opsbot.services.run_record import RunRecord
-from opsbot.services.spool_watch import SpoolWatch
-from opsbot.services.transcript import Transcript
+from opsbot.services.spool_watch import SpoolWatcher
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-_TOLD_AFTER = (0.0, 0.01, 0.05)
-"""Seconds between looks at how an adopted process ended: its new parent has to reap it first."""
+_STATUS_AFTER = (0.0, 0.01, 0.05)
+"""Seconds between attempts to read how an adopted process ended: its new parent has to reap it first."""
 _LEAVE_SECONDS = 3.0
-"""For what is being done to a service when opsbot ends; less than 10 s, with the grace that a deployment gets."""
-_HELD_SECONDS = 2.0
-"""Between two looks whether a service that may not be started yet may be."""
-Held = Callable[[str], Awaitable[str | None]]
-"""Why a service may not be started again yet, in words; None where it may."""
+"""For operations under way when opsbot ends; with the grace period of a deployment less than 10 s."""
+_INHIBITED_SECONDS = 2.0
+"""Between two questions to the inhibitor about a service that waits for its restart."""
 _LEFT_BEHIND = 2.0
-"""Seconds that what a dead main process left behind has to go by itself."""
+"""Seconds that the children of a dead main process have to end after SIGTERM."""
 
 
 @dataclass(slots=True)
-class Living:
-    """The main process of the run, while it lives and until its death has been dealt with."""
+class MainProcess:
+    """The main process of the run, from its start until its death has been handled."""
 
     process: Process
     pidfd: int
     born: float
-    """On the event loop's clock."""
+    """By the event loop's clock."""
     gone: asyncio.Event
     status: int | None = None
 
 
-class Keeper:
-    """One service. Whatever is done to it is done one at a time, and finished even if who asked goes away."""
+class ProcessSupervisor:
+    """One service. Operations run one at a time, and finish even if their caller goes away."""
 
     def __init__(
         self,
         service: Service,
         directory: Path,
         clock: Callable[[], datetime],
-        patience: Patience,
-        spools: SpoolWatch,
-        tell: Callable[[ServiceEvent], None],
-        held: Held,
+        backoff: Backoff,
+        spools: SpoolWatcher,
+        notify: Callable[[ServiceEvent], None],
+        inhibitor: Inhibitor,
     ) -> None:
-        """`directory` is the service's own, made by `find`. held: asked before it is started again by itself."""
-        self._held = held
+        """directory: the service's own, created by `find`. inhibitor: asked before a restart after a crash."""
+        self._inhibitor = inhibitor
         self.service = service
         self.state = ServiceState(Activity.STOPPED)
-        self.transcript = Transcript(service, directory, clock, spools)
+        self.log_writer = LogWriter(service, directory, clock, spools)
         self._directory = directory
         self._clock = clock
-        ladder = service.recovery
-        self._falls = Falls(patience, ladder.budget, ladder.window.total_seconds())
-        self._tell = tell
+        recovery = service.recovery
+        self._crashes = CrashCounter(backoff, recovery.budget, recovery.window.total_seconds())
+        self._notify = notify
         self._record = RunRecord()
         self._owner = ""
-        self._living: Living | None = None
+        self._main_process: MainProcess | None = None
         self._stopping = False
-        self._again: asyncio.TimerHandle | None = None
-        self._waits = False
+        self._restart_timer: asyncio.TimerHandle | None = None
+        self._inhibited = False
         self._lock = asyncio.Lock()
-        self._deeds = BackgroundTasks(log, ManagerError)
+        self._operations = BackgroundTasks(log, ManagerError)
 
-    # What is asked of it
+    # Operations
 
     async def start(self) -> ServiceState:
-        """Start it, if it does not run."""
+        """Start the service if it does not run."""
         return await self._finish(self._start())
 
     async def stop(self) -> ServiceState:
-        """Stop it on purpose."""
+        """Stop the service."""
         return await self._finish(self._stop())
 
     async def restart(self) -> ServiceState:
-        """Stop it and start it."""
+        """Stop the service and start it."""
         return await self._finish(self._restart())
 
-    async def _finish(self, deed: Coroutine[Any, Any, T]) -> T:
-        return await asyncio.shield(self._do(deed))
+    async def _finish(self, operation: Coroutine[Any, Any, T]) -> T:
+        return await asyncio.shield(self._do(operation))
 
-    def _do(self, deed: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        return self._deeds.run(deed, self.service.name)
+    def _do(self, operation: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        return self._operations.run(operation, self.service.name)
 
     async def _start(self) -> ServiceState:
         async with self._lock:
-            if self._living is not None and not self._living.gone.is_set():
+            if self._main_process is not None and not self._main_process.gone.is_set():
                 return self.state
-            await self._put_away()
-            self._forgive()
+            await self._release_dead()
+            self._reset_crashes()
             await self._launch(asked=True, restarts=0)
             return self.state
 
     async def _restart(self) -> ServiceState:
         async with self._lock:
-            self._forgive()
+            self._reset_crashes()
             if not self._record.wanted:
                 await self._save(wanted=True, by_hand=False)
             await self._take_down()
@@ -120,7 +124,7 @@ class Keeper:
 
     async def _stop(self) -> ServiceState:
         async with self._lock:
-            self._forgive()
+            self._reset_crashes()
             await self._save(wanted=False, by_hand=True, gave_up=False)
             await self._take_down()
             await self._save(pid=0, starting=False, exit=self.state.exit)
@@ -128,17 +132,17 @@ class Keeper:
             self._emit(Happening.STOPPED, asked=True)
             return self.state
 
-    # A run's beginning and end
+    # Start and end of a run
 
     async def _launch(self, *, asked: bool, restarts: int) -> None:
-        """Begin a new run.
+        """Start a new run.
 
         Raises:
-            ManagerError: it cannot be started; the state says so too.
+            ManagerError: it cannot be started; the state says so, too.
         """
         run = f"{self._owner}-{secrets.token_hex(6)}"
         self.state = replace(self.state, activity=Activity.STARTING, stopped_by_hand=False)
-        # Written down first: an opsbot that dies right after the start finds the process by this id.
+        # Recorded first: if opsbot dies right after the start, the next one finds the process by this id.
         await self._save(
             wanted=True,
             by_hand=False,
@@ -153,10 +157,11 @@ class Keeper:
             release="",
         )
         try:
-            started = await asyncio.to_thread(child.start, self.service, run, self.transcript.spool(run))
+            started = await asyncio.to_thread(child.start, self.service, run, self.log_writer.spool(run))
         except ManagerError as error:
-            self.state = ServiceState(Activity.FAILED, restarts=restarts, exit=str(error))
-            await self._save(starting=False, exit=str(error))
+            failed = message(ExitCode.START_FAILED, error=error.message)
+            self.state = ServiceState(Activity.FAILED, restarts=restarts, exit=failed)
+            await self._save(starting=False, exit=failed)
             raise
         now = self._clock()
         self._attend(started.process, started.pidfd, 0.0)
@@ -171,73 +176,73 @@ class Keeper:
             started_at=now.isoformat(),
             release="" if started.release is None else str(started.release),
         )
-        await self.transcript.begin(run)
+        await self.log_writer.begin(run)
 
     def _attend(self, process: Process, pidfd: int, age: float) -> None:
         loop = asyncio.get_running_loop()
-        living = Living(process, pidfd, loop.time() - age, asyncio.Event())
-        self._living = living
-        loop.add_reader(pidfd, self._ended, living)
+        current = MainProcess(process, pidfd, loop.time() - age, asyncio.Event())
+        self._main_process = current
+        loop.add_reader(pidfd, self._ended, current)
 
-    def _ended(self, living: Living) -> None:
-        """The main process is dead: the kernel says so the moment it happens."""
-        asyncio.get_running_loop().remove_reader(living.pidfd)
-        living.status = exit_status(living.pidfd)
-        living.gone.set()
+    def _ended(self, current: MainProcess) -> None:
+        """The main process is dead; the kernel says so at once."""
+        asyncio.get_running_loop().remove_reader(current.pidfd)
+        current.status = exit_status(current.pidfd)
+        current.gone.set()
         if not self._stopping:
-            self._do(self._died(living))
+            self._do(self._died(current))
 
-    async def _died(self, living: Living) -> None:
-        """It died without being asked to."""
+    async def _died(self, current: MainProcess) -> None:
+        """Handle a death that nobody requested."""
         async with self._lock:
-            if self._living is not living:
+            if self._main_process is not current:
                 return
-            lived = asyncio.get_running_loop().time() - living.born
-            exit_text = await self._how(living)
-            self._close_living()
-            gave_up = self._falls.count(lived)
+            lived = asyncio.get_running_loop().time() - current.born
+            end = await self._exit(current)
+            self._close_main_process()
+            gave_up = self._crashes.count(lived)
             self.state = replace(
                 self.state,
                 activity=Activity.FAILED if gave_up else Activity.RETRYING,
                 pid=None,
-                exit=exit_text,
+                exit=end,
                 started_at=None,
             )
-            log.warning("%s died: %s", self.service.name, exit_text)
+            log.warning("%s died: %s", self.service.name, end)
             self._emit(Happening.DIED, asked=False)
-            await self._clear_away(_LEFT_BEHIND)
-            await self._save(pid=0, exit=exit_text, gave_up=gave_up)
-            await self.transcript.finish(f"died: {exit_text}")
+            await self._end_children(_LEFT_BEHIND)
+            await self._save(pid=0, exit=end, gave_up=gave_up)
+            await self.log_writer.finish(f"died: {render(end)}")
             if gave_up:
                 self._give_up()
             else:
                 self._schedule()
 
-    def _forgive(self) -> None:
-        self._falls.forget()
-        if self._again is not None:
-            self._again.cancel()
-            self._again = None
+    def _reset_crashes(self) -> None:
+        self._crashes.forget()
+        if self._restart_timer is not None:
+            self._restart_timer.cancel()
+            self._restart_timer = None
 
     def _give_up(self) -> None:
-        log.error("%s %s and is left alone", self.service.name, self._falls.told)
+        log.error("%s %s; giving up", self.service.name, self._crashes.reason)
         self._emit(Happening.GAVE_UP, asked=False)
 
     def _schedule(self, delay: float | None = None) -> None:
-        wait = self._falls.delay if delay is None else delay
-        self._again = asyncio.get_running_loop().call_later(wait, lambda: self._do(self._start_again()))
+        wait = self._crashes.delay if delay is None else delay
+        self._restart_timer = asyncio.get_running_loop().call_later(wait, lambda: self._do(self._start_again()))
 
     async def _start_again(self) -> None:
         async with self._lock:
-            if self._again is None:  # somebody asked for something meanwhile
+            if self._restart_timer is None:  # another operation took its place
                 return
-            self._again = None
-            if words := await self._held(self.service.name):
-                log.log(logging.DEBUG if self._waits else logging.WARNING, "%s: %s", self.service.name, words)
-                self._waits = True
-                self._schedule(_HELD_SECONDS)
+            self._restart_timer = None
+            if (why := await self._inhibitor(self.service.name)) is not None:
+                log.log(logging.DEBUG if self._inhibited else logging.WARNING, "%s: %s", self.service.name, why)
+                self._inhibited = True
+                self._schedule(_INHIBITED_SECONDS)
                 return
-            self._waits = False
+            self._inhibited = False
             await self._relaunch()
 
     async def _relaunch(self) -> None:
@@ -245,7 +250,7 @@ class Keeper:
             await self._launch(asked=False, restarts=self._record.restarts + 1)
         except ManagerError as error:
             log.warning("%s: %s", self.service.name, error)
-            gave_up = self._falls.count(0.0)
+            gave_up = self._crashes.count(0.0)
             await self._save(gave_up=gave_up)
             self.state = replace(self.state, activity=Activity.FAILED if gave_up else Activity.RETRYING)
             if gave_up:
@@ -254,104 +259,111 @@ class Keeper:
                 self._schedule()
 
     async def _take_down(self) -> None:
-        """End the run, if there is one, and all that came of it.
+        """End the run, if there is one, and all its processes.
 
         Raises:
-            ManagerError: a process outlives SIGKILL; the state says so too.
+            ManagerError: a process survives SIGKILL; the state says so, too.
         """
-        living = self._living
-        main = living.process if living is not None else None
-        if living is not None and not living.gone.is_set():
+        current = self._main_process
+        main = current.process if current is not None else None
+        if current is not None and not current.gone.is_set():
             self.state = replace(self.state, activity=Activity.STOPPING)
         self._stopping = True
         try:
             family = await asyncio.to_thread(child.relatives, self._owner, main)
             await asyncio.to_thread(child.terminate, main, family)
-            patience = self.service.stop_timeout.total_seconds()
-            await child.clear(family, lambda: child.relatives(self._owner, None), patience)
-            await self._put_away()
+            timeout = self.service.stop_timeout.total_seconds()
+            await child.clear(family, lambda: child.relatives(self._owner, None), timeout)
+            await self._release_dead()
         except ManagerError as error:
-            self.state = replace(self.state, activity=Activity.FAILED, exit=str(error))
+            failed = message(ExitCode.STOP_FAILED, error=error.message)
+            self.state = replace(self.state, activity=Activity.FAILED, exit=failed)
             raise
         finally:
             self._stopping = False
 
-    async def _put_away(self) -> None:
-        """Let go of a main process that is dead."""
-        living = self._living
-        if living is None:
+    async def _release_dead(self) -> None:
+        """Release a main process that is dead."""
+        current = self._main_process
+        if current is None:
             return
-        await living.gone.wait()
-        exit_text = await self._how(living)
-        self._close_living()
-        self.state = replace(self.state, pid=None, exit=exit_text)
-        await self.transcript.finish(f"stopped: {exit_text}")
+        await current.gone.wait()
+        end = await self._exit(current)
+        self._close_main_process()
+        self.state = replace(self.state, pid=None, exit=end)
+        await self.log_writer.finish(f"stopped: {render(end)}")
 
-    async def _clear_away(self, patience: float) -> None:
-        """What a dead main process left behind would hold its port and its files: end it."""
+    async def _end_children(self, timeout: float) -> None:
+        """End the children of a dead main process, which would keep its port and its files."""
         try:
             left = await asyncio.to_thread(child.relatives, self._owner, None)
             if left:
                 await asyncio.to_thread(child.terminate, None, left)
-                await child.clear(left, lambda: child.relatives(self._owner, None), patience)
+                await child.clear(left, lambda: child.relatives(self._owner, None), timeout)
         except ManagerError as error:
-            log.error("%s: %s", self.service.name, error)  # noqa: TRY400 - expected, the text says it all
+            log.error("%s: %s", self.service.name, error)  # noqa: TRY400 - expected, no traceback needed
 
-    async def _how(self, living: Living) -> str:
-        for wait in _TOLD_AFTER:
-            if living.status is not None:
+    async def _exit(self, current: MainProcess) -> Message:
+        for wait in _STATUS_AFTER:
+            if current.status is not None:
                 break
-            living.status = await asyncio.to_thread(zombie_status, living.process)
-            if living.status is None:
+            current.status = await asyncio.to_thread(zombie_status, current.process)
+            if current.status is None:
                 await asyncio.sleep(wait)
-                living.status = exit_status(living.pidfd)
-        return exit_words(living.status)
+                current.status = exit_status(current.pidfd)
+        return exits.of_status(current.status)
 
-    def _close_living(self) -> None:
-        if self._living is not None:
-            asyncio.get_running_loop().remove_reader(self._living.pidfd)
-            os.close(self._living.pidfd)
-            self._living = None
+    def _close_main_process(self) -> None:
+        if self._main_process is not None:
+            asyncio.get_running_loop().remove_reader(self._main_process.pidfd)
+            os.close(self._main_process.pidfd)
+            self._main_process = None
 
-    # Across opsbot's own restarts
+    # Across restarts of opsbot
 
     async def find(self, runs: dict[str, list[Process]], *, resume: bool) -> None:
-        """Take over what an earlier opsbot left: adopt its process, or say that it died, and start it if it is to run.
+        """Take over from the previous opsbot: adopt the process, or report its death and start it if it should run.
 
-        runs: the living processes by the run they belong to.
+        runs: the living processes by run.
 
         Raises:
-            ManagerError: the service's folder cannot be used.
+            ManagerError: the service's directory cannot be used.
         """
         async with self._lock:
             try:
                 kept = await asyncio.to_thread(self._load)
             except OSError as error:
-                raise ManagerError(f"{self._directory} cannot be used: {error.strerror}") from error
+                raise ManagerError(
+                    message(
+                        ManagerCode.DIRECTORY_UNUSABLE,
+                        directory=str(self._directory),
+                        reason=error.strerror or str(error),
+                    )
+                ) from error
             ours = {run: found for run, found in runs.items() if run.startswith(self._owner)}
             self._record = kept or _record_from(ours)
             main = await asyncio.to_thread(self._main, ours)
             if main is not None:
                 await self._adopt(main)
             else:
-                await self.transcript.finish("")
-            await self._weed(main)
+                await self.log_writer.finish("")
+            await self._end_earlier_runs(main)
             if not self._record.wanted:
                 await self._finish_stop()
-            elif self._living is None:
+            elif self._main_process is None:
                 await self._lost(resume=resume)
 
     def _load(self) -> RunRecord | None:
         self._directory.mkdir(parents=True, exist_ok=True)
         self._owner = run_record.owner(self._directory)
         boot_id()  # read once, here in a thread
-        self.transcript.open()
+        self.log_writer.open()
         return run_record.load(self._directory)
 
     def _main(self, ours: dict[str, list[Process]]) -> Process | None:
         main = self._record.main()
         if main is None and self._record.starting:
-            # Its start was written down, its pid no more: it leads the session made for it.
+            # Its start was recorded, but not its pid: it leads the session created for it.
             main = next((one for one in ours.get(self._record.run, []) if one.session == one.pid), None)
         return main
 
@@ -376,81 +388,80 @@ class Keeper:
         self.state = ServiceState(
             Activity.RUNNING, main.pid, record.run, began, record.restarts, release=Path(release) if release else None
         )
-        await self.transcript.begin(record.run)
-        await self.transcript.remark(f"adopted, pid {main.pid}")
+        await self.log_writer.begin(record.run)
+        await self.log_writer.remark(f"adopted, pid {main.pid}")
         log.info("%s: adopted its process %d", self.service.name, main.pid)
 
-    async def _weed(self, main: Process | None) -> None:
-        """End what belongs to earlier runs, or to a run whose main process is dead."""
+    async def _end_earlier_runs(self, main: Process | None) -> None:
+        """End the processes of earlier runs, and of a run whose main process is dead."""
         keep = {self._record.run} if main is not None else set()
         look = _others(self._owner, keep)
         left = await asyncio.to_thread(look)
         if not left:
             return
-        log.warning("%s: %d processes of earlier runs are ended", self.service.name, len(left))
+        log.warning("%s: ending %d processes of earlier runs", self.service.name, len(left))
         await asyncio.to_thread(child.terminate, None, left)
         await child.clear(left, look, _LEFT_BEHIND)
 
     async def _finish_stop(self) -> None:
         record = self._record
         self.state = ServiceState(Activity.STOPPED, run=record.run or None, exit=record.exit)
-        if self._living is not None:
+        if self._main_process is not None:
             await self._take_down()
             await self._save(pid=0, exit=self.state.exit)
         self.state = replace(self.state, activity=Activity.STOPPED, stopped_by_hand=record.by_hand)
 
     async def _lost(self, *, resume: bool) -> None:
-        """It is to run and does not."""
+        """Handle a service that should run and does not."""
         record = self._record
         self.state = ServiceState(Activity.FAILED, None, record.run or None, None, record.restarts, record.exit)
         if record.pid or record.starting:
-            why = "the host was restarted" if record.other_boot else "nobody saw how: opsbot was not running"
+            why = message(ExitCode.HOST_RESTARTED if record.other_boot else ExitCode.UNSEEN)
             activity = Activity.RETRYING if resume else Activity.FAILED
             self.state = replace(self.state, activity=activity, exit=why)
             await self._save(pid=0, starting=False, exit=why)
-            await self.transcript.finish(why)
+            await self.log_writer.finish(render(why))
             log.warning("%s: %s", self.service.name, why)
             self._emit(Happening.DIED, asked=False)
         if resume and (not record.gave_up or record.other_boot):
             await self._save(gave_up=False)
-            if await self._held(self.service.name):
+            if await self._inhibitor(self.service.name):
                 self.state = replace(self.state, activity=Activity.RETRYING)
-                self._schedule(_HELD_SECONDS)
+                self._schedule(_INHIBITED_SECONDS)
             else:
                 await self._relaunch()
 
     async def leave(self) -> None:
-        """Watch it no more; it goes on running. What is being done to it gets a moment to be finished.
+        """Stop watching; the service keeps running. Operations under way get a moment to finish.
 
-        A stop may take as long as its stop timeout: it is left to the next opsbot, which finds it in the record, as it
-        would after a crash of this one.
+        A stop may take as long as the stop timeout: the next opsbot finds it in the record and finishes it.
         """
-        self._forgive()
-        if self._deeds.tasks:
-            _, unfinished = await asyncio.wait(self._deeds.tasks, timeout=_LEAVE_SECONDS)
-            for deed in unfinished:
-                log.warning("%s: left in the midst of a start or a stop", self.service.name)
-                deed.cancel()
+        self._reset_crashes()
+        if self._operations.tasks:
+            _, unfinished = await asyncio.wait(self._operations.tasks, timeout=_LEAVE_SECONDS)
+            for operation in unfinished:
+                log.warning("%s: start or stop not finished when opsbot ends", self.service.name)
+                operation.cancel()
             await asyncio.gather(*unfinished, return_exceptions=True)
-            self._forgive()
-        self._close_living()
-        await self.transcript.close()
+            self._reset_crashes()
+        self._close_main_process()
+        await self.log_writer.close()
 
-    # Its record, and who is told
+    # Record and events
 
     async def _save(self, **changes: Any) -> None:
-        """Keep the record. A disk that cannot take it must not keep a service from being started again."""
+        """Save the record. A full or broken disk must not prevent restarts."""
         before, self._record = self._record, replace(self._record, **changes)
         lasting = (before.wanted, before.by_hand) != (self._record.wanted, self._record.by_hand)
         try:
             await asyncio.to_thread(run_record.save, self._directory, self._record, lasting=lasting)
         except OSError as error:
-            log.error(  # noqa: TRY400 - the text says it all
+            log.error(  # noqa: TRY400 - expected, no traceback needed
                 "%s: its record cannot be written to %s: %s", self.service.name, self._directory, error.strerror
             )
 
     def _emit(self, what: Happening, *, asked: bool) -> None:
-        self._tell(ServiceEvent(self.service.name, what, self._clock(), self.state, asked))
+        self._notify(ServiceEvent(self.service.name, what, self._clock(), self.state, asked))
 
 
 def _others(owner: str, keep: set[str]) -> Callable[[], set[Process]]:
@@ -461,7 +472,7 @@ def _others(owner: str, keep: set[str]) -> Callable[[], set[Process]]:
 
 
 def _record_from(ours: dict[str, list[Process]]) -> RunRecord:
-    """The record is lost, its processes are not: the newest run is held to be the one that was wanted."""
+    """Rebuild a lost record from the processes: the newest run counts as the wanted one."""
     leaders = [(one.ticks, run) for run, found in ours.items() for one in found if one.session == one.pid]
     if not leaders:
         return RunRecord()
