@@ -291,5 +291,5 @@ class Sender(DeliveryLoop):
         elif self._closed:
             why = "the channel was not writable"
         elif self._away or notice.at < self._reachable_since or notice.tries:
-            why = "Discord was unavailable"
+            why = "Discord was away"
         return late((now - notice.at).total_seconds(), why)
