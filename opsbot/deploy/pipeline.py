@@ -29,7 +29,7 @@ from opsbot.core.deployment import (
     Release,
     decide,
 )
-from opsbot.core.message import message, message_of, plain
+from opsbot.core.message import message, message_of
 from opsbot.deploy.deployment_run import DeployFailure, DeploymentRun
 from opsbot.deploy.preconditions import gather, objection
 from opsbot.deploy.releases import release_error
@@ -94,7 +94,7 @@ async def _failure_of(
         log.exception("deployment %s of %s", run.value.id, target.name)
         if not run.value.finished:
             kind = type(error).__name__
-            return DeployFailure(message(FailureCode.UNEXPECTED, kind=kind, error=plain(str(error))))
+            return DeployFailure(message(FailureCode.UNEXPECTED, kind=kind, error=message_of(error)))
     return None
 
 

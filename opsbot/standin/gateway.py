@@ -302,7 +302,7 @@ class Gateway:
         while True:
             await asyncio.sleep(self._heartbeat)
             if time.monotonic() - connection.last_heartbeat > 2 * self._heartbeat:
-                await connection.close(CloseCode.SESSION_TIMED_OUT, "GatewaySession timed out.")
+                await connection.close(CloseCode.SESSION_TIMED_OUT, "Session timed out.")
                 return
 
     # faults

@@ -185,7 +185,7 @@ async def test_a_restarted_process_that_dies_is_no_success(daemon: World, opsbot
     ended = await opsbot("restart")
     assert ended.code == 1
     assert re.match(
-        r"api restarted, but verification failed: it died .* after its start \(exit status 1 .*\)", ended.out
+        r"api restarted, but verification failed: the service died .* after its start \(exit status 1 .*\)", ended.out
     )
     assert ended.out.endswith("(now failed)\n")
     assert harmless(ended.out)

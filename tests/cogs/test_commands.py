@@ -113,7 +113,7 @@ async def test_the_answer_to_a_restart_is_edited_when_the_checks_have_passed(tmp
         await world.start()
         response = await world.person("operator").run("restart", service="api")
         await world.until(lambda: response.content.startswith("🟢"))
-        assert response.content == "🟢 api was restarted by operator (process 1): it stayed alive."
+        assert response.content == "🟢 api was restarted by operator (process 1): it kept running."
 
 
 @pytest.mark.processes
@@ -126,11 +126,11 @@ async def test_the_answer_to_a_restart_says_that_the_process_died(tmp_path: Path
         await world.start()
         response = await world.person("operator").run("restart", service="api")
         await world.until(lambda: response.content.startswith("🔴"))
-        assert response.content.startswith("🔴 api was restarted by operator, but verification failed: it died ")
+        assert response.content.startswith("🔴 api was restarted by operator, but verification failed: the service died ")
         incident = await world.incident()
         card = await world.standin.wait_for_message(lambda m: f"#i{incident.id}" in text_of(m) and bool(buttons_of(m)))
         response = await world.person("operator").click(card, "Restart")
-        await world.until(lambda: "api was restarted, but verification failed: it died " in response.content)
+        await world.until(lambda: "api was restarted, but verification failed: the service died " in response.content)
 
 
 @pytest.mark.processes
@@ -163,7 +163,7 @@ async def test_status_of_one_service_shows_its_release_trouble_hold_and_silence(
         "`r2`",
         "title of r2",
         "answered 500",
-        "WindowDeploys are paused by admin",
+        "Deploys are paused by admin",
         "week end",
         "Silenced by admin",
     ):
@@ -175,7 +175,7 @@ async def test_status_of_one_service_shows_its_release_trouble_hold_and_silence(
 
 async def test_hold_and_resume_are_shown_to_all(world: World) -> None:
     held = await world.person("deployer").run("hold", service="api", reason="release day")
-    assert "WindowDeploys are paused by deployer" in (await held.final())["content"]
+    assert "Deploys are paused by deployer" in (await held.final())["content"]
     resumed = await world.person("deployer").run("resume", service="api")
     assert "api was resumed" in (await resumed.final())["content"]
     assert not held.ephemeral

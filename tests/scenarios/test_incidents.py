@@ -223,5 +223,5 @@ async def test_a_start_limit_is_told_as_what_it_is_and_asked_why(tmp_path: Path)
         scene.herd.shepherd.happens("api", Happening.GAVE_UP, state)
         await scene.run(5)
         assert scene.contents()[0].startswith(
-            "🔴 api is DOWN: process died repeatedly and is not started again (exit status 1)"
+            "🔴 api is DOWN: process died repeatedly and is not started again (exit 1)"
         )
