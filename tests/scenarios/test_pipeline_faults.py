@@ -367,7 +367,7 @@ async def test_a_missing_command_is_named(tmp_path: Path, remote: Remote, port: 
     async with open_stage(tmp_path, service) as stage:
         deployment = await stage.deploy()
         assert deployment.phase is Phase.FAILED
-        assert "there is no command no-such-tool on PATH" in said(deployment.note)
+        assert "command no-such-tool not found on PATH" in said(deployment.note)
 
 
 async def test_a_directory_that_cannot_be_made_is_said_in_words(tmp_path: Path, remote: Remote, port: int) -> None:

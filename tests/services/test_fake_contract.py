@@ -1,11 +1,14 @@
 """The manager that other tests stand on keeps the contract of a ServiceManager, as far as that needs no processes."""
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 import pytest
 
+from opsbot.core.exits import ExitCode, by_signal
+from opsbot.core.message import message
 from opsbot.services.port import Activity, Happening
 from tests.fixtures.fake_manager import FakeManager
 from tests.services.contract import (
@@ -45,9 +48,9 @@ class Actor:
                 self.manager.writes(service, f"n {number}")
                 await asyncio.sleep(0)
         elif program == EXITS_LATE:
-            self.manager.dies(service, "exit status 3")
+            self.manager.dies(service, message(ExitCode.STATUS, status=3))
         elif program == EXITS_AT_ONCE:
-            self.manager.dies(service, "exit status 1")
+            self.manager.dies(service, message(ExitCode.STATUS, status=1))
             if self.manager.states[service].restarts < FALLS:
                 self.manager.starts_again(service)
             else:
@@ -61,7 +64,7 @@ class Actor:
 
     def kill(self, pid: int) -> None:
         assert self.lives(pid)
-        self.manager.dies("web", "killed by SIGKILL")
+        self.manager.dies("web", by_signal(signal.SIGKILL))
         self.manager.starts_again("web")
 
 
