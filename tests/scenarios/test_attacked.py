@@ -66,7 +66,7 @@ async def test_with_a_damaged_database_the_service_is_watched_told_and_not_deplo
         await asyncio.to_thread(damage, whole.config.state.database, "overwritten pages")
         await asyncio.to_thread(whole.remote.version, "2")
         whole.start()
-        await whole.said("database was damaged", "nothing is deployed until resumed")
+        await whole.said("database was damaged", "Deploys are paused until resumed")
         await asyncio.sleep(4)
         found = await whole.serves("1")
         assert found["pid"] == pid
