@@ -199,10 +199,8 @@ async def test_a_masked_unit_costs_no_release_and_a_human_is_told_the_mend(
         (incident,) = await watch.incidents()
         deeds = watch.deeds(incident)
         assert len([deed for deed in deeds if deed.startswith("restarting ")]) == 1
-        assert (
-            f"automatic recovery gave up: {unit} is masked, so that nobody can start it: systemctl unmask {unit}"
-            in deeds
-        )
+        masked = f"{unit} is masked, so that nobody can start it: systemctl unmask {unit}"
+        assert f"automatic recovery gave up: {masked}" in deeds
         assert not [deed for deed in deeds if "roll" in deed], "another release would not start either"
 
         remote.version("3")
