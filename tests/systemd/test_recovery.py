@@ -138,7 +138,7 @@ async def test_a_closed_port_with_the_process_alive_is_mended(tmp_path: Path, re
         await until(well(watch), 10)
         behaviour.write_text(good)
         incident = await watch.over()
-        assert said(incident.cause).startswith("check port: nobody listens")
+        assert said(incident.cause).startswith("TCP check port: nobody listens")
         await until(well(watch))
 
 
@@ -157,7 +157,7 @@ async def test_what_systemd_gave_up_at_its_start_limit_is_revived(tmp_path: Path
         await until(given_up, 20)
         server.write_text(good)
         incident = await watch.over()
-        assert any("restart" in deed and " of 3" in deed for deed in watch.deeds(incident))
+        assert any("restarting" in deed and " of 3" in deed for deed in watch.deeds(incident))
         await until(well(watch))
 
 
@@ -176,7 +176,7 @@ async def test_a_human_is_called_for_what_its_own_watchdog_kills_for_ever(
         incident = next(each for each in await watch.incidents() if each.called_at)
         assert incident.flaps.flapping
         assert "watchdog" in said(incident.cause)
-        assert watch.deeds(incident)[-1].endswith("times within 1 h, and never stays up")
+        assert watch.deeds(incident)[-1].endswith(" crashes within 1 h")
         assert int(await show(watch.stage.service.unit, "NRestarts")) >= 5, "systemd goes on"
 
 
@@ -198,8 +198,9 @@ async def test_a_masked_unit_costs_no_release_and_a_human_is_told_the_mend(
         await until(called, 30)
         (incident,) = await watch.incidents()
         deeds = watch.deeds(incident)
-        assert len([deed for deed in deeds if deed.startswith("restart ")]) == 1
-        assert f"called for a human: {unit} is masked, so that nobody can start it: systemctl unmask {unit}" in deeds
+        assert len([deed for deed in deeds if deed.startswith("restarting ")]) == 1
+        masked = f"{unit} is masked, so that nobody can start it: systemctl unmask {unit}"
+        assert f"automatic recovery gave up: {masked}" in deeds
         assert not [deed for deed in deeds if "roll" in deed], "another release would not start either"
 
         remote.version("3")
@@ -249,7 +250,7 @@ async def test_of_two_units_only_the_one_that_hangs_is_restarted(tmp_path: Path)
         before = await two.pids()
         os.kill(before[0], signal.SIGSTOP)
         incident = await watch.over()
-        assert said(incident.resolution) == f"{two.unit(0)} restarted by opsbot"
+        assert said(incident.resolution) == f"opsbot restarted {two.unit(0)}"
         after = await two.pids()
         assert after[0] != before[0]
         assert after[1] == before[1]
