@@ -103,7 +103,7 @@ async def test_a_cancelled_caller_leaves_no_git_behind() -> None:
     environment = git_environment(make())
     task = asyncio.create_task(run_git(["-c", "alias.hang=!sleep 300.375", "hang"], env=environment, timeout=60))
     while not [p for p in await asyncio.to_thread(_commands) if "300.375" in p]:
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.02)  # between two looks
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

@@ -20,7 +20,8 @@ from opsbot.config import InstallStep, Service
 from opsbot.core.deployment import Deployment, Phase, RefusalReason, Refused
 from opsbot.store import ledger
 from tests.fixtures.sample import Remote, http_check, make_service, person, poll, tcp_check
-from tests.fixtures.stage import Stage, open_stage, until
+from tests.fixtures.stage import Stage, open_stage
+from tests.fixtures.waiting import until
 
 
 async def undone(stage: Stage, commit: str) -> Deployment:

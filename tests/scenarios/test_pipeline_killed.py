@@ -16,7 +16,8 @@ from opsbot.store import ledger
 from tests.fixtures import dying
 from tests.fixtures.dying import in_a_meeting
 from tests.fixtures.sample import Remote, make_service
-from tests.fixtures.stage import Stage, open_stage, until
+from tests.fixtures.stage import Stage, open_stage
+from tests.fixtures.waiting import until
 
 
 @pytest.fixture(autouse=True)

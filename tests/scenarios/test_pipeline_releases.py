@@ -14,7 +14,8 @@ from opsbot.config import InstallStep
 from opsbot.core.deployment import Deployment, DeploymentKind, DeploymentRequest, Phase
 from opsbot.store import ledger
 from tests.fixtures.sample import Remote, free_port, make_service, person
-from tests.fixtures.stage import Stage, open_stage, until
+from tests.fixtures.stage import Stage, open_stage
+from tests.fixtures.waiting import until
 
 
 def read(path: Path) -> str:

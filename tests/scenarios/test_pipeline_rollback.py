@@ -8,7 +8,8 @@ from opsbot.core.access import Origin, itself
 from opsbot.core.deployment import DeploymentKind, DeploymentRequest, Hold, Phase, RefusalReason, Refused
 from opsbot.store import ledger
 from tests.fixtures.sample import Remote, make_service, person, poll
-from tests.fixtures.stage import Stage, clock, open_stage, until
+from tests.fixtures.stage import Stage, clock, open_stage
+from tests.fixtures.waiting import until
 
 
 async def waits(stage: Stage) -> str | None:

@@ -74,7 +74,7 @@ async def test_away_resets_everything_and_back_ends_it(standin: Standin, rest: R
 
 async def test_away_for_a_while_ends_by_itself(standin: Standin, rest: Rest) -> None:
     standin.faults.away(0.1)
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(0.2)  # what must not happen would have by then
     assert (await rest("GET", "/users/@me"))["status"] == 200
 
 
@@ -89,7 +89,7 @@ async def test_a_hard_absence_refuses_connections_while_the_page_lives() -> None
             async with other.get(f"{standin.url}/static/nothing") as page:
                 assert page.status == 404
         standin.faults.back()
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05)  # what must not happen would have by then
         assert (await rest("GET", "/users/@me"))["status"] == 200
 
 
@@ -122,5 +122,5 @@ async def test_nothing_is_left_when_it_stops() -> None:
         page = await session.ws_connect(f"{standin.url}/client/ws?member={standin.owner_id}")
         await ws.receive()
         await page.receive()
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0.05)  # what must not happen would have by then
     assert asyncio.all_tasks() == before

@@ -14,7 +14,8 @@ from opsbot.deploy.rolling import restart_in_turn
 from opsbot.services.port import ManagerError
 from opsbot.store import ledger
 from tests.fixtures.sample import SERVER
-from tests.fixtures.stage import Stage, until
+from tests.fixtures.stage import Stage
+from tests.fixtures.waiting import until
 from tests.systemd.instances import Instances, open_instances
 from tests.systemd.units import systemctl
 
