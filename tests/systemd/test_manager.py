@@ -12,6 +12,7 @@ import pytest
 
 from opsbot.services.port import Activity, Happening, ManagerError
 from opsbot.services.systemd.manager import SECOND_LOOK
+from tests.fixtures.waiting import until
 from tests.systemd.managed import UNIT, World, open_world, run, text
 from tests.systemd.units import show, systemctl, write_unit
 
@@ -108,9 +109,13 @@ async def test_a_service_that_ends_well_by_itself_has_died_and_is_not_stopped_by
     async with open_world() as world:
         await world.manager.start("web")
         assert (await world.happens(Happening.DIED)).state.exit == "exit status 0"
+
+        async def stopped() -> bool:
+            return (await world.state()).activity is Activity.STOPPED
+
+        await until(stopped)
+        assert not (await world.state()).stopped_by_hand
         await asyncio.sleep(0.8)  # what must not happen would have by then
-        state = await world.state()
-        assert (state.activity, state.stopped_by_hand) == (Activity.STOPPED, False)
         assert world.told == [Happening.STARTED, Happening.DIED]
 
 
