@@ -1,6 +1,5 @@
 """A watcher over hand-written ports with all that goes by Discord around it, a real store, and a clock."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.services.port import Activity, Happening, ServiceManager, ServiceState
 from opsbot.store import Store, incident_repository, outbox
 from tests.fixtures.puppets import Clock, Eyes, Puppet, Yard
+from tests.fixtures.waiting import idle
 
 if TYPE_CHECKING:
     from opsbot.deploy.deployer import Deployer
@@ -59,10 +59,7 @@ class BotStage:
 
     async def settle(self) -> None:
         """Let everything that was begun come to its end."""
-        for _ in range(20):
-            await asyncio.sleep(0)
-            while tasks := {*self.watcher.background.tasks, *self.discord_bots.logins.background.tasks}:
-                await asyncio.wait(tasks)
+        await idle(self.watcher.background, self.discord_bots.logins.background)
 
     async def run(self, seconds: int, step: int = 1) -> None:
         """Let so many seconds pass, with a tick at each."""

@@ -1,6 +1,5 @@
 """The watcher: what it alarms for, what it does about it, and what it leaves alone."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -21,6 +20,7 @@ from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.services.port import Activity, Happening, ServiceManager, ServiceState
 from opsbot.store import Store, incident_repository, ledger, outbox
 from tests.fixtures.puppets import Clock, Eyes, Puppet, Yard
+from tests.fixtures.waiting import idle
 
 if TYPE_CHECKING:
     from opsbot.deploy.deployer import Deployer
@@ -53,10 +53,7 @@ class Stage:
 
     async def settle(self) -> None:
         """Let everything that was begun come to its end."""
-        for _ in range(20):
-            await asyncio.sleep(0)
-            while self.watcher.background.tasks:
-                await asyncio.wait(set(self.watcher.background.tasks))
+        await idle(self.watcher.background)
 
     async def run(self, seconds: int) -> None:
         """Let so many seconds pass, with a tick at each."""
