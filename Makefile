@@ -55,11 +55,11 @@ $(VENV)/.compiled: $(VENV)/.dev
 	@$(BIN)/python -m pytest --quiet --collect-only >/dev/null || true
 	@touch $@
 
-# Two files at a time: each has systemd read all unit files anew, which some look for. Those in alone/ stop what the
+# Three files at a time: each has systemd read all unit files anew, which some look for. Those in alone/ stop what the
 # others stand on. Their failures are kept apart from those of the others, which run meanwhile.
 LAB := -o cache_dir=.pytest_cache/systemd
 test-systemd: $(VENV)/.dev
-	tests/lab/inside $(PYTEST) $(LAB) --maxprocesses 2 $(if $(ARGS),$(ARGS),tests/systemd --ignore tests/systemd/alone)
+	tests/lab/inside $(PYTEST) $(LAB) --maxprocesses 3 $(if $(ARGS),$(ARGS),tests/systemd --ignore tests/systemd/alone)
 	$(if $(ARGS),,tests/lab/inside $(BIN)/python -m pytest $(LAB) tests/systemd/alone)
 
 lint: $(VENV)/.dev

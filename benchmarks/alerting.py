@@ -118,21 +118,13 @@ async def _detection(scale: Scale) -> list[Row]:
             began = time.monotonic()
             await engine.store.write(incident_repository.open_incident, _incident(number, engine.clock()))
             engine.feed.publish("notice")
-<<<<<<< HEAD
             with_outbox.append(await _arrival(standin, f"s{number} ") - began)
-=======
-            with_outbox.append(await _arrival(standin, f"s{number} is DOWN") - began)
->>>>>>> r-incidents
             await asyncio.sleep(REST)
             began = time.monotonic()
             draft = replace(_incident(number, engine.clock()), id=number, service=f"direct{number}")
             shown = incident_card(draft, Around("bench"))
             await channel.send(shown, nonce=f"direct{number}", reply_to=None, silent=False)
-<<<<<<< HEAD
             without.append(await _arrival(standin, f"direct{number} ") - began)
-=======
-            without.append(await _arrival(standin, f"direct{number} is DOWN") - began)
->>>>>>> r-incidents
             await asyncio.sleep(REST)
         await client.close()
         await _end(task)

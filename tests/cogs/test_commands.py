@@ -126,7 +126,9 @@ async def test_the_answer_to_a_restart_says_that_the_process_died(tmp_path: Path
         await world.start()
         response = await world.person("operator").run("restart", service="api")
         await world.until(lambda: response.content.startswith("🔴"))
-        assert response.content.startswith("🔴 api was restarted by operator, but verification failed: the service died ")
+        assert response.content.startswith(
+            "🔴 api was restarted by operator, but verification failed: the service died "
+        )
         incident = await world.incident()
         card = await world.standin.wait_for_message(lambda m: f"#i{incident.id}" in text_of(m) and bool(buttons_of(m)))
         response = await world.person("operator").click(card, "Restart")

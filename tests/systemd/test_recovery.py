@@ -20,7 +20,8 @@ from opsbot.store import incident_repository, ledger, outbox
 from tests.fixtures import units
 from tests.fixtures.said import done, said
 from tests.fixtures.sample import Remote, http_check, make_service, tcp_check
-from tests.fixtures.stage import Stage, clock, open_stage, until
+from tests.fixtures.stage import Stage, clock, open_stage
+from tests.fixtures.waiting import until
 from tests.systemd.instances import Instances, open_instances
 from tests.systemd.on_units import on_units
 from tests.systemd.units import show, systemctl
@@ -73,7 +74,7 @@ async def watched(stage: Stage) -> AsyncIterator[Watch]:
     async def tick() -> None:
         while True:
             await watcher.tick()
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.1)  # a beat of the watcher
 
     ticking = asyncio.create_task(tick())
     try:
@@ -112,7 +113,7 @@ async def test_a_crash_is_left_to_systemd_however_long_it_takes(tmp_path: Path, 
         incident = await watch.over()
         assert "killed by SIGKILL" in said(incident.cause)
         assert all(deed.startswith("started again") for deed in watch.deeds(incident))
-        await asyncio.sleep(1)
+        await asyncio.sleep(1)  # what must not happen would have by then
         assert watch.started() == 1, "systemd started it, and nobody else did"
         assert await show(watch.stage.service.unit, "NRestarts") == "1"
 
@@ -124,7 +125,7 @@ async def test_a_hung_service_is_restarted_by_the_ladder_once(tmp_path: Path, re
         incident = await watch.over()
         assert said(incident.resolution) == "restarted by opsbot"
         assert await pid_of(watch) != before
-        await asyncio.sleep(1)
+        await asyncio.sleep(1)  # what must not happen would have by then
         assert watch.started() == 1
         assert await show(watch.stage.service.unit, "NRestarts") == "0"
 
@@ -220,7 +221,7 @@ async def test_what_a_person_stops_is_told_and_left_alone(tmp_path: Path, remote
             return "web was stopped by hand. It is left alone until somebody starts it." in await watch.words()
 
         await until(told, 10)
-        await asyncio.sleep(4)
+        await asyncio.sleep(4)  # what must not happen would have by then
         assert (await watch.stage.manager.state("web")).activity is Activity.STOPPED
         assert await watch.incidents() == []
         await systemctl("start", watch.stage.service.unit)
