@@ -128,7 +128,7 @@ async def test_status_of_one_service_shows_its_release_trouble_hold_and_silence(
         "`r2`",
         "title of r2",
         "answered 500",
-        "WindowDeploys are paused by admin",
+        "Deploys are paused by admin",
         "week end",
         "Silenced by admin",
     ):
@@ -140,7 +140,7 @@ async def test_status_of_one_service_shows_its_release_trouble_hold_and_silence(
 
 async def test_hold_and_resume_are_shown_to_all(world: World) -> None:
     held = await world.person("deployer").run("hold", service="api", reason="release day")
-    assert "WindowDeploys are paused by deployer" in (await held.final())["content"]
+    assert "Deploys are paused by deployer" in (await held.final())["content"]
     resumed = await world.person("deployer").run("resume", service="api")
     assert "api was resumed" in (await resumed.final())["content"]
     assert not held.ephemeral

@@ -104,8 +104,8 @@ STORIES = [
             "api", NOW, OWN, deployments=[replace(FIRST, id=13, release_from="r1", finished_at=at(-60)), DEPLOYED]
         ),
         (
-            "2026-03-01 14:05:00 api was not well: check http: no answer in 3 s, 22 min after deployment 12 "
-            "(abc1234567) by alice; not well yet, 10 min on."
+            "2026-03-01 14:05:00 api went down: check http: no answer in 3 s, 22 min after deployment 12 "
+            "(abc1234567) by alice; still down after 10 min."
         ),
     ),
     (
@@ -113,14 +113,14 @@ STORIES = [
         RootCauseFacts(
             "api", NOW, OWN, deployments=[replace(FIRST, finished_at=at(-60)), replace(DEPLOYED, live_at=at(-9000))]
         ),
-        "2026-03-01 14:05:00 api was not well: check http: no answer in 3 s; not well yet, 10 min on.",
+        "2026-03-01 14:05:00 api went down: check http: no answer in 3 s; still down after 10 min.",
     ),
     (
         "what began while a deploy was verified, which was rolled back then",
         RootCauseFacts("api", NOW, OWN, deployments=[replace(FIRST, id=13, steps=VERIFYING), DEPLOYED]),
         (
-            "2026-03-01 14:05:00 api was not well: check http: no answer in 3 s, during deployment 13 (abc1234567) by "
-            "alice, which was rolled back; not well yet, 10 min on."
+            "2026-03-01 14:05:00 api went down: check http: no answer in 3 s, during deployment 13 (abc1234567) by "
+            "alice, which was rolled back; still down after 10 min."
         ),
     ),
     (
