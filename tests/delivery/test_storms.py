@@ -205,7 +205,7 @@ async def test_all_of_a_storm_is_taken_with_one_button_and_its_message_says_by_w
     assert kept is not None
     assert kept.reason == "the *switch* is dead"
     late = await world.person("deployer").submit(slow.modal, {"reason": "me too"})
-    assert "Nothing of it is open and not taken" in (await late.final())["content"]
+    assert "Nothing of it is open and unacknowledged" in (await late.final())["content"]
 
     await world.store.write(acks.void, 40, plain("another check failed"), world.now())
     await true_cards(world)
