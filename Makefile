@@ -1,5 +1,5 @@
 # `make demo` and `make test` need git, make and Python 3.11 or newer; everything else is installed into .venv.
-# python3 where it is new enough; else one that is named by its version, for Amazon Linux keeps python3 at 3.9 for good.
+# python3 if it is recent enough, else a versioned name, because python3 of Amazon Linux stays at 3.9.
 NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))'
 PYTHON ?= $(or $(shell for each in python3 python3.11 python3.12 python3.13 python3.14; do \
   $$each $(NEW_ENOUGH) 2>/dev/null && echo $$each && break; done),python3)
@@ -13,7 +13,7 @@ $(VENV)/.runtime: requirements/runtime.txt pyproject.toml
 	@$(PYTHON) $(NEW_ENOUGH) 2>/dev/null || { \
 	  echo "opsbot needs Python 3.11 or newer; $(PYTHON) is $$(command -v $(PYTHON) >/dev/null && $(PYTHON) -V 2>&1 || echo missing)."; \
 	  echo "Amazon Linux 2023: dnf install python3.11. Debian 12, Ubuntu 24.04 and newer: apt-get install python3 python3-venv."; \
-	  echo "One that lies elsewhere: make $(MAKECMDGOALS) PYTHON=/where/it/is/python3.12"; exit 1; }
+	  echo "Another path: make $(MAKECMDGOALS) PYTHON=/where/it/is/python3.12"; exit 1; }
 	@$(BIN)/python $(NEW_ENOUGH) 2>/dev/null || $(PYTHON) -m venv --clear $(VENV) || \
 	  { rm -rf $(VENV); echo "Python's venv module is missing. On Debian or Ubuntu: apt-get install python3-venv"; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/runtime.txt
@@ -27,14 +27,14 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.runtime
 demo: $(VENV)/.runtime
 	@exec $(BIN)/opsbot demo --port $(PORT)
 
-# Test files run side by side, three for each core as most of a test is waiting; WORKERS=0 for one after the other.
+# Test files run in parallel, three per core, because tests mostly wait; WORKERS=0 runs them sequentially.
 WORKERS ?= $(shell expr 3 '*' $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1))
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder
-# Else each worker, and each of the hundreds of Pythons that tests start, compiles all of it for itself.
+# Otherwise each worker and each of the hundreds of Python processes started by tests would compile everything.
 unexport PYTHONDONTWRITEBYTECODE
 
-# What stands in tests/systemd runs in a systemd of its own, where one is root, beside all the others: most of it is
-# waiting, too. What it says is shown when it is done. Left out where ARGS names other tests.
+# tests/systemd runs in a separate systemd, as root, concurrently with all other tests, because it mostly
+# waits, too. Its output is shown at the end. Skipped if ARGS names other tests.
 test: $(VENV)/.dev
 	$(if $(ARGS),$(PYTEST) $(ARGS),@$(MAKE) --no-print-directory --keep-going --jobs=2 test-most test-beside)
 
@@ -50,13 +50,13 @@ test-most: $(VENV)/.compiled
 test-beside: $(VENV)/.compiled
 	@$(MAKE) --no-print-directory test-systemd >$(VENV)/systemd.log 2>&1; ended=$$?; cat $(VENV)/systemd.log; exit $$ended
 
-# To look at all tests compiles them and what they import. What is wrong with one, the tests themselves tell.
+# Collecting all tests compiles them and their imports. Errors are reported by the test run itself.
 $(VENV)/.compiled: $(VENV)/.dev
 	@$(BIN)/python -m pytest --quiet --collect-only >/dev/null || true
 	@touch $@
 
-# Three files at a time: each has systemd read all unit files anew, which some look for. Those in alone/ stop what the
-# others stand on. Their failures are kept apart from those of the others, which run meanwhile.
+# Three files at a time: each makes systemd reload all unit files, which some tests check. Those in alone/ stop parts that
+# the others need. Their failures are recorded separately from those of the other run.
 LAB := -o cache_dir=.pytest_cache/systemd
 test-systemd: $(VENV)/.dev
 	tests/lab/inside $(PYTEST) $(LAB) --maxprocesses 3 $(if $(ARGS),$(ARGS),tests/systemd --ignore tests/systemd/alone)

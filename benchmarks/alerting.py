@@ -203,9 +203,9 @@ def _lived(db: sqlite3.Connection, number: int, at: datetime) -> int:
     closed = incident_repository.close_incident(db, opened.service, message(Resolution.RESTARTED), at)
     for notice in outbox.pending(db, at):
         outbox.trying(db, notice.id, at)
-        outbox.told(db, notice.id, at, channel=1, message=10**18 + notice.id)
+        outbox.mark_sent(db, notice.id, at, channel=1, message=10**18 + notice.id)
     for line in outbox.pending(db, at):
-        outbox.told(db, line.id, at, channel=1, message=10**18 + line.id)
+        outbox.mark_sent(db, line.id, at, channel=1, message=10**18 + line.id)
     return len(json.dumps([closed and closed.events, EVIDENCE.log, opened.cause], default=str))
 
 

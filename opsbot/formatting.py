@@ -35,7 +35,7 @@ def size(count: float) -> str:
 
 
 def whose(part: str, *, manager: bool) -> str:
-    """What stands before a log line: which of the service's units it is of, and that its manager wrote it."""
+    """Return the prefix of a log line: the unit it is from, and whether the manager wrote it."""
     unit = f"{part.removesuffix('.service')}: " if part else ""
     return f"{unit}[systemd] " if manager else unit
 

@@ -19,7 +19,7 @@ _TELLING = re.compile(
 )
 
 
-def telling(name: str) -> bool:
+def is_secret_name(name: str) -> bool:
     """Whether a variable of this name is likely to hold a secret."""
     return _TELLING.search(name) is not None or name.upper().endswith("KEY")
 

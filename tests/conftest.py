@@ -45,7 +45,7 @@ PROCESSES = (
     "tests/doctor/",
     "tests/errand/",
     "tests/install/",
-    "tests/notify/",
+    "tests/notifications/",
     "tests/onhost/",
     "tests/page/",
     "tests/poll/",

@@ -24,11 +24,14 @@ LOOKS_INTO = frozenset(
 )
 FOREIGN = {
     "opsbot/core/journal_reasons.py": "what systemd wrote into the journal",
+    "opsbot/cli/ask.py": "what a service wrote into its log, searched with `--grep`",
     "opsbot/source/remote.py": "what git and ssh wrote",
     "opsbot/services/systemd/unit.py": "systemd's own words (Result=), which are an enumeration",
 }
 """What other programs wrote: their text is all there is to learn from."""
-TO_BE_CONVERTED = {("opsbot/daemon/watchdog.py", "reason")}
+TO_BE_CONVERTED = {
+    ("opsbot/daemon/watchdog.py", "reason"),
+}
 """Not data yet; nothing is to be added here."""
 
 

@@ -26,7 +26,7 @@ def storm(notice: Notification, seen: Seen, host: str) -> RenderedMessage:
     open_ones = [one for one in incidents if one.closed_at is None]
     called = sum(one.called_at is not None for one in open_ones)
     over = (one for one in incidents if one.closed_at is not None)
-    one_has_all = not seen.untaken and len({taken.actor for taken in seen.taken.values()}) == 1
+    one_has_all = not seen.unacknowledged and len({taken.actor for taken in seen.taken.values()}) == 1
     taken = {} if one_has_all else seen.taken  # the sentence says it
     same = _common(open_ones) is not None
     lines = [_line(one, taken.get(one.id), with_cause=not same) for one in (*open_ones, *over)]
@@ -43,7 +43,7 @@ def storm(notice: Notification, seen: Seen, host: str) -> RenderedMessage:
         text,
         colour,
         mark("n", notice.id, host),
-        buttons=(Button("ack", "Acknowledge all", "", f"n{notice.id}", SUCCESS),) if seen.untaken else (),
+        buttons=(Button("ack", "Acknowledge all", "", f"n{notice.id}", SUCCESS),) if seen.unacknowledged else (),
         file=file,
     )
 
@@ -75,7 +75,7 @@ def _taken(seen: Seen) -> str:
     if not names:
         return ""
     who = ", ".join(escape(name, 40) for name in names[:NAMED])
-    if seen.untaken:
+    if seen.unacknowledged:
         return f" 👀 {len(seen.taken)} of them are acknowledged by {who}."
     reasons = {one.reason for one in seen.taken.values()}
     return f" 👀 Acknowledged by {who}" + (f": {escape(reasons.pop(), 300)}" if len(reasons) == 1 else ".")

@@ -1,9 +1,8 @@
-"""The board: one message in the ops channel that shows how everything stands, and is edited instead of followed.
+"""The status board: one message that is edited as the status changes.
 
-There is exactly one. Where it is stands in the store, and that it will be posted is written down before it is: one in
-doubt is looked for, among the pins and in the history, by its mark. Deleted, it is posted anew; in another channel than
-the configured one, or switched off, it is taken away. Its edits are a minute apart, made only when something changed,
-and alarms go before.
+There is exactly one. The store records the intention to post it, and then its message; a board in doubt is searched for
+by its mark among the pins and in the history. If deleted, it is posted again; if the channel changed or the board is
+switched off, it is deleted. Edits are at least a minute apart, happen only after changes, and yield to alerts.
 """
 
 import asyncio
@@ -26,20 +25,20 @@ from opsbot.engine.status import Overview
 log = logging.getLogger(__name__)
 
 SKEW = timedelta(minutes=10)
-"""How far the clocks of this host and of Discord may differ when a message is looked for."""
+"""Tolerated clock skew between this host and Discord when searching for a message."""
 EPOCH = datetime(2015, 1, 1, tzinfo=UTC)
-"""Before any message of Discord's. Stands for when it last changed, too, where two states are compared."""
+"""Earlier than any Discord message; also replaces the time of change when comparing two states."""
 ALARM_SECONDS = 1.0
-"""From one look whether an alarm waits to the next."""
+"""Interval between checks for waiting alerts."""
 WAITING_SECONDS = 5.0
-"""From one look to the next while an edit has to wait: the board says when what it shows last changed."""
+"""Check interval while an edit waits; the board shows when its content last changed."""
 
 
 class StatusBoard(DeliveryLoop):
-    """Keeps the one board."""
+    """Maintains the status board."""
 
     def __init__(self, engine: Engine, channel: OpsChannel, pace: DeliveryPace, on_problem: OnProblem) -> None:
-        """Nothing is looked at yet."""
+        """Store the parts; nothing is read yet."""
         super().__init__(engine, channel, pace, on_problem)
         self._begun = False
         self._checked = -1e9
@@ -47,31 +46,31 @@ class StatusBoard(DeliveryLoop):
         self._figures: dict[str, int] = {}
         self._seen = ""
         self._changed: datetime | None = None
-        """When what is to be shown last changed, as far as it is not shown yet."""
+        """Time of the last change that the board does not show yet."""
 
     def nudge(self) -> None:
-        """Discord is there again: what was deleted meanwhile was not told."""
+        """Check the board after an outage, which hides deletions."""
         self._checked = -1e9
         super().nudge()
 
     def permitted(self) -> None:
-        """What opsbot may do in the channel has changed."""
+        """Check the board after opsbot's permissions in the channel changed."""
         if self._cannot_pin:
             self._cannot_pin = ""
             self.nudge()
 
     async def _round(self) -> float | None:
-        # Changes come in groups, and alarms first.
+        # Changes come in groups, and alerts go first.
         await asyncio.sleep(self._pace.board_settle if self._begun else self._pace.board_first)
         self._begun = True
         try:
             wait = await self._look_after()
         except AwayError as error:
             wait = max(self._backoff(), error.after)
-            log.info("the board waits, Discord is away: %s; again in %.1f s", error, wait)
+            log.info("the board waits, Discord is unavailable: %s; retrying in %.1f s", error, wait)
             return wait
         except ClosedError as error:
-            log.info("the board waits, the ops channel is closed to it: %s", error)
+            log.info("the board waits, the ops channel is not writable: %s", error)
             return self._pace.closed
         self._failures = 0
         return wait
@@ -95,7 +94,7 @@ class StatusBoard(DeliveryLoop):
         try:
             return await self._keep_true(ours, ours.message, seen, digest)
         except (GoneError, NotOursError) as error:
-            log.info("the board was deleted, or is another bot's; it is posted anew: %s", error)
+            log.info("the board was deleted or belongs to another bot; posting it again: %s", error)
             await self._engine.board.forget(ours.channel)
             return 0.0
 
@@ -112,7 +111,7 @@ class StatusBoard(DeliveryLoop):
         found, is_pinned = await self._find(ours)
         ours = ours or Board(self._channel.id, now, now, now)
         if found is not None:
-            # It shows what was known when it was sent.
+            # It shows the state at the time of sending.
             await self._engine.board.keep(replace(ours, message=found, pinned=is_pinned, shown=""))
             return 0.0
         await self._engine.board.keep(ours)
@@ -122,7 +121,7 @@ class StatusBoard(DeliveryLoop):
                 self._shown(seen, now), nonce=nonce, reply_to=None, silent=True, rank=WritePriority.CARD
             )
         except RefusedMessageError:
-            log.exception("Discord refuses the board")
+            log.exception("Discord rejects the board")
             return self._pace.closed
         self._changed = None
         posted = replace(ours, message=message, shown=digest, changed_at=now, edited_at=self._engine.clock())
@@ -130,9 +129,9 @@ class StatusBoard(DeliveryLoop):
         return 0.0
 
     async def _find(self, ours: Board | None) -> tuple[int | None, bool]:
-        """The board that is there already, though the store does not know its message; and whether it is pinned.
+        """Find an existing board that the store does not know, and whether it is pinned.
 
-        Without a row the store may be a new one, in the place of one that was damaged.
+        Without a row the store may have replaced a damaged one.
         """
         pinned = await pins.pinned(self._channel, MARK)
         for other in pinned[1:]:
@@ -142,7 +141,7 @@ class StatusBoard(DeliveryLoop):
         after = EPOCH if ours is None else ours.tried_at - SKEW
         return await self._channel.find(MARK, after), False
 
-    # What is there
+    # Existing board
 
     async def _keep_true(self, ours: Board, message: int, seen: Overview, digest: str) -> float | None:
         if time.monotonic() - self._checked > self._pace.board_look:
@@ -155,7 +154,7 @@ class StatusBoard(DeliveryLoop):
         now = self._engine.clock()
         if self._changed is None or digest != self._seen:
             self._seen, self._changed = digest, now
-        # A clock that was set back holds up nothing for longer than it would be.
+        # A clock that was set back must not extend the wait.
         left = min(self._pace.board - (now - ours.edited_at).total_seconds(), self._pace.board)
         if left > 0:
             return min(left, self._pace.look, WAITING_SECONDS)
@@ -165,17 +164,17 @@ class StatusBoard(DeliveryLoop):
         try:
             await self._channel.edit(message, shown, WritePriority.TAIL)
         except RefusedMessageError:
-            log.exception("Discord refuses an edit of the board")
+            log.exception("Discord rejects an edit of the board")
         await self._engine.board.keep(replace(tried, shown=digest, changed_at=self._changed))
         self._changed = None
         return None
 
     async def _check(self, message: int) -> None:
-        """Whether it is still there: nobody tells opsbot of deletions."""
+        """Check that it still exists; opsbot receives no events for deletions."""
         try:
             await pins.still_there(self._channel, message)
         except (ClosedError, RefusedMessageError) as error:
-            log.info("it cannot be seen whether the board is still there: %s", error)
+            log.info("cannot check whether the board still exists: %s", error)
         self._checked = time.monotonic()
 
     async def _pin(self, ours: Board, message: int) -> Board:
@@ -190,7 +189,7 @@ class StatusBoard(DeliveryLoop):
         return done
 
     async def _take_away(self, old: Board) -> None:
-        """Delete the board of a channel that is not the configured one any more, or one that is not wanted."""
+        """Delete a board of another channel, or one that is switched off."""
         message = old.message
         if message is None:
             message = await self._channel.find(MARK, old.tried_at - SKEW, where=old.channel)
@@ -198,5 +197,5 @@ class StatusBoard(DeliveryLoop):
             try:
                 await self._channel.delete(message, where=old.channel)
             except (ClosedError, RefusedMessageError) as error:
-                log.warning("the board in the channel %d stays there: %s", old.channel, error)
+                log.warning("the board in channel %d was not deleted: %s", old.channel, error)
         await self._engine.board.forget(old.channel)

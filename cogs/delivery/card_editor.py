@@ -1,6 +1,6 @@
-"""The editor keeps cards true, beside the sender, so that an edit never holds up an alarm.
+"""Keep cards up to date, independently of the sender of alerts.
 
-It edits no more often than Discord allows and always ends with the last state.
+It edits within Discord's rate limits and always ends with the latest state.
 """
 
 import logging
@@ -11,7 +11,7 @@ from cogs.cards.common import late
 from cogs.cards.silence_cards import silenced_line
 from cogs.delivery.channel import AwayError, ClosedError, GoneError, OpsChannel, RefusedMessageError
 from cogs.delivery.delivery_loop import DeliveryLoop, DeliveryPace, OnProblem
-from cogs.delivery.message_builder import RenderedNotification, telling
+from cogs.delivery.message_builder import RenderedNotification, build_message
 from opsbot.core.model import Notification, NotificationKind
 from opsbot.engine import Engine
 from opsbot.store import outbox, storms
@@ -20,10 +20,10 @@ log = logging.getLogger(__name__)
 
 
 class CardEditor(DeliveryLoop):
-    """Brings cards up to date whose deployment or incident has moved on."""
+    """Updates cards whose deployment or incident changed."""
 
     def __init__(self, engine: Engine, channel: OpsChannel, pace: DeliveryPace, on_problem: OnProblem) -> None:
-        """Nothing was edited yet."""
+        """Store the parts."""
         super().__init__(engine, channel, pace, on_problem)
         self._digests: dict[int, str] = {}
         self._given_up: dict[int, int] = {}
@@ -32,7 +32,7 @@ class CardEditor(DeliveryLoop):
     async def _round(self) -> float | None:
         cards = await self._engine.store.read(outbox.stale_cards, 200)
         rests = []
-        # Whoever was edited longest ago comes first: a card that changes all the time starves no other.
+        # Least recently edited first, so that a constantly changing card starves no other.
         for card in sorted(cards, key=lambda each: self._edited.get(each.id, 0.0)):
             rest = self._edited.get(card.id, 0.0) + self._pace.card - time.monotonic()
             if rest > 0:
@@ -43,23 +43,26 @@ class CardEditor(DeliveryLoop):
                     return 0.0
             except AwayError as error:
                 wait = max(self._backoff(), error.after)
-                log.info("the card of %s waits, Discord is away: %s", card.key, error)
+                log.info("the card of %s waits, Discord is unavailable: %s", card.key, error)
                 return wait
             self._failures = 0
         return min(rests, default=None)
 
     async def _bring_up_to_date(self, card: Notification) -> bool:
-        """Whether a request was made: then there may be something newer to show already."""
+        """Update one card.
+
+        Returns whether a request was sent, during which it may have changed again.
+        """
         if card.message_id is None or card.channel_id != self._channel.id:
-            # The configured channel is another now: the old card is left as it is.
+            # The configured channel changed; the old card stays as it is.
             await self._engine.store.write(outbox.gone, card.id)
             return False
         if card.id in self._given_up:
-            current = await telling(self._engine, card)
+            current = await build_message(self._engine, card)
             if current is not None and current.revision == self._given_up[card.id]:
                 return False
         await self._channel.turn_to_edit(card.message_id)
-        current = await telling(self._engine, card)  # read after the wait: what came meanwhile is shown in one go
+        current = await build_message(self._engine, card)  # read after the wait, so that one edit covers all changes
         if current is None:
             await self._engine.store.write(outbox.gone, card.id)
             return False
@@ -72,7 +75,7 @@ class CardEditor(DeliveryLoop):
             if not await self._edit(card, current):
                 return True
             self._remember(card.id, digest)
-        await self._engine.store.write(outbox.shown, card.id, current.revision)
+        await self._engine.store.write(outbox.mark_shown, card.id, current.revision)
         if card.kind is NotificationKind.STORM:
             await self._engine.store.write(storms.settle, card.id)
         return True
@@ -85,27 +88,30 @@ class CardEditor(DeliveryLoop):
             await self._deleted(card)
             return False
         except ClosedError as error:
-            # Asking again and again for what is forbidden gets an address banned: not before the card changes again.
+            # Repeating forbidden requests gets an IP address banned; retry only after the card changes again.
             log.warning("the card of %s cannot be edited: %s", card.key, error)
             self._given_up[card.id] = current.revision
             return False
         except RefusedMessageError:
-            log.exception("Discord refuses the card of %s", card.key)
+            log.exception("Discord rejects the card of %s", card.key)
         self._given_up.pop(card.id, None)
         return True
 
     async def _deleted(self, card: Notification) -> None:
-        """Somebody deleted the card. One of an incident that goes on, or that has news to tell, is posted anew."""
+        """Handle a deleted card.
+
+        That of an open incident or with unseen changes is posted again.
+        """
         incident = (
             await self._engine.look.incident(card.subject or 0) if card.kind is NotificationKind.INCIDENT else None
         )
-        counts = card.kind is NotificationKind.WORD  # nobody has read what it is edited for
+        counts = card.kind is NotificationKind.WORD  # its update is unread
         if not counts and (incident is None or incident.closed_at is not None):
-            log.info("the card of %s was deleted; it is not edited any more", card.key)
+            log.info("the card of %s was deleted and is no longer updated", card.key)
             await self._engine.store.write(outbox.gone, card.id)
             return
-        log.warning("the card of %s was deleted though it goes on: it is posted anew", card.key)
-        await self._engine.store.write(outbox.anew, card.id)
+        log.warning("the card of %s was deleted while it is active; posting it again", card.key)
+        await self._engine.store.write(outbox.resend, card.id)
         self._digests.pop(card.id, None)
         self._engine.feed.publish("notice")
 

@@ -1,4 +1,7 @@
-"""The ops channel: send, edit, find again. Discord's many ways to fail become the four that matter to a sender."""
+"""The ops channel: send, edit, find messages.
+
+Maps Discord's failures to the four that matter.
+"""
 
 import asyncio
 import logging
@@ -24,37 +27,37 @@ FIND_MESSAGES = 1000
 NO_MENTIONS = discord.AllowedMentions.none()
 UNKNOWN_CHANNEL, UNKNOWN_MESSAGE, NOT_AUTHOR, THREAD_ARCHIVED, THREAD_EXISTS = 10003, 10008, 50005, 50083, 160004
 ARCHIVE_MINUTES: Final = 1440
-"""A thread nobody writes in leaves the list after a day; writing brings it back."""
+"""Minutes; an inactive thread is archived after a day, and writing restores it."""
 PUBLIC_THREAD: Final = 11
 BANNED_SECONDS = 60.0
 OLD = timedelta(minutes=55)
-"""Discord counts edits of messages older than an hour apart, and more strictly."""
+"""Discord limits edits of messages older than an hour separately and more strictly."""
 TOO_MANY = 429
 
 
 class AwayError(Exception):
-    """Discord does not answer, or not now. What was sent may have been stored all the same."""
+    """Discord does not answer. The message may have been stored all the same."""
 
     def __init__(self, text: str, after: float = 0.0) -> None:
-        """after: seconds that Discord wants to be left alone, at most."""
+        """after: seconds to wait, as requested by Discord."""
         super().__init__(text)
         self.after = after
 
 
 class ClosedError(Exception):
-    """The channel is gone, or opsbot may not write there: a person has to mend it."""
+    """The channel is gone or opsbot may not write there; a person has to fix it."""
 
 
 class NotOursError(ClosedError):
-    """The message was written by another bot, as which opsbot was logged in before."""
+    """The message belongs to another bot user that opsbot used before."""
 
 
 class RefusedMessageError(Exception):
-    """Discord does not take this message, however often it is sent."""
+    """Discord rejects this message permanently."""
 
 
 class GoneError(Exception):
-    """The message to edit, or the thread to write in, was deleted."""
+    """The message or thread was deleted."""
 
 
 def _now() -> datetime:
@@ -62,7 +65,10 @@ def _now() -> datetime:
 
 
 class OpsChannel:
-    """One text channel, by way of whatever client is logged in at the moment. All it asks is taken from one budget."""
+    """One text channel, accessed by the current client.
+
+    All requests use one rate budget.
+    """
 
     def __init__(
         self,
@@ -72,22 +78,22 @@ class OpsChannel:
         budget: RateBudget | None = None,
         clock: Callable[[], datetime] = _now,
     ) -> None:
-        """`client` gives the client that is logged in, or None. `redact` takes known secrets out of text."""
+        """client: returns the logged-in client or None. redact: redacts known secrets."""
         self._client = client
         self._redact = redact
         self._budget = budget or RateBudget()
         self._clock = clock
         self.id = channel_id
         self.on_rest: Callable[[bool], None] = lambda _: None
-        """Told whether Discord took, or might have taken, what was sent."""
+        """Called with whether Discord accepted, or may have accepted, a request."""
 
     @property
     def open(self) -> bool:
-        """Whether anything can be sent at all."""
+        """Whether a client is logged in."""
         return self._client() is not None
 
     def clean(self, text: str) -> str:
-        """The text without known secrets."""
+        """Redact known secrets in a text."""
         return self._redact(text)
 
     def _client_now(self) -> discord.Client:
@@ -98,18 +104,18 @@ class OpsChannel:
 
     @property
     def me(self) -> int:
-        """The bot's own id; 0 while it is not known."""
+        """The bot's user id; 0 while unknown."""
         user = self._client_now().user
         return user.id if user is not None else 0
 
     def messageable(self, where: int | None = None) -> discord.PartialMessageable:
-        """The channel, or the thread or other channel of this id."""
+        """Return the ops channel, or the thread or channel of this id."""
         return self._client_now().get_partial_messageable(where or self.id)
 
-    # Turns
+    # Rate budget
 
     def rest_to_send(self, where: int | None, rank: WritePriority) -> float:
-        """Seconds until a message may be posted there."""
+        """Return the seconds until a message may be posted there."""
         return self._budget.rest(rank, RateKey(WriteKind.SEND, where or self.id))
 
     async def turn_to_send(self) -> None:
@@ -117,7 +123,7 @@ class OpsChannel:
         await self._budget.turn(WritePriority.ALARM, RateKey(WriteKind.SEND, self.id))
 
     def rest_to_edit(self, message_id: int, rank: WritePriority) -> float:
-        """Seconds until a message of the ops channel may be edited."""
+        """Return the seconds until a message of the ops channel may be edited."""
         return self._budget.rest(rank, *self._edit_keys(message_id))
 
     async def turn_to_edit(self, message_id: int) -> None:
@@ -131,17 +137,17 @@ class OpsChannel:
     # Requests
 
     def why_no_ping(self, role: int) -> str:
-        """What keeps a role from being pinged here; "" where nothing does, or it is not known."""
+        """Return why a role cannot be pinged here; "" if it can or if unknown."""
         channel = self._client_now().get_channel(self.id)
         if not isinstance(channel, discord.TextChannel):
             return ""
         found = channel.guild.get_role(role)
         if found is None:
-            return f"the role {role} to escalate to cannot be pinged: the server has no such role"
+            return f"escalation role {role} cannot be pinged: the server has no such role"
         if found.mentionable or channel.permissions_for(channel.guild.me).mention_everyone:
             return ""
         return (
-            f"the role {one_line(found.name, 40)} to escalate to cannot be pinged: make it mentionable, or grant the "
+            f"escalation role {one_line(found.name, 40)} cannot be pinged: make it mentionable, or grant the "
             "bot Mention Everyone"
         )
 
@@ -156,22 +162,24 @@ class OpsChannel:
         role: int | None = None,
         rank: WritePriority = WritePriority.ALARM,
     ) -> int:
-        """Post a message; its id. The same nonce within a few minutes gives the same message.
+        """Post a message and return its id.
 
-        where: a thread or another channel, instead of the ops channel. role: the one role that the message may ping.
+        Repeating a nonce within a few minutes returns the same message.
+
+        where: a thread or channel other than the ops channel. role: the only role that the message may ping.
 
         Raises:
             AwayError: Discord did not answer.
-            ClosedError: it cannot be written to.
+            ClosedError: opsbot may not write there.
             GoneError: `where` was deleted.
-            RefusedMessageError: Discord refuses this message.
+            RefusedMessageError: Discord rejects this message.
         """
         shown, reference = shown.within(self._redact), None
         if reply_to is not None:
             reference = discord.MessageReference(message_id=reply_to, channel_id=self.id, fail_if_not_exists=False)
         await self._budget.take(rank, RateKey(WriteKind.SEND, where or self.id))
         mentions = NO_MENTIONS if role is None else _only(role)
-        # To `send` None means absent; its stubs do not say so.
+        # `send` treats None as absent; its stubs do not say so.
         request = cast("Any", self.messageable(where)).send(
             shown.content,
             embed=shown.embed(),
@@ -183,23 +191,25 @@ class OpsChannel:
             allowed_mentions=mentions,
         )
         try:
-            message: discord.Message = await asked(
+            message: discord.Message = await send_request(
                 request, SEND_SECONDS, gone=UNKNOWN_CHANNEL if where is not None else None
             )
         except AwayError as error:
-            # Who asks to be left alone for a while is there.
+            # A rate-limited answer proves that Discord is available.
             self.on_rest(error.after > 0)
             raise
         except (ClosedError, GoneError, RefusedMessageError):
             self.on_rest(True)  # noqa: FBT003 - a callback's one argument
             raise
-        self.on_rest(True)  # noqa: FBT003 - likewise
+        self.on_rest(True)  # noqa: FBT003 - a callback's one argument
         return message.id
 
     async def start_thread(self, message_id: int, name: str, *, bare: bool = False) -> int:
-        """Make a public thread from a message; its id. One that there is already is as good.
+        """Create a public thread from a message and return its id.
 
-        bare: not from the message, for a message whose thread was deleted and that can have no other.
+        An existing one is reused.
+
+        bare: create it without a message, because a message can have only one thread, even if that was deleted.
 
         Raises:
             GoneError: the message was deleted.
@@ -214,7 +224,7 @@ class OpsChannel:
         else:
             made = http.start_thread_with_message(self.id, message_id, name=name, auto_archive_duration=ARCHIVE_MINUTES)
         try:
-            thread = await asked(cast("Any", made), SEND_SECONDS, gone=UNKNOWN_MESSAGE)
+            thread = await send_request(cast("Any", made), SEND_SECONDS, gone=UNKNOWN_MESSAGE)
         except RefusedMessageError as error:
             cause = error.__cause__
             if isinstance(cause, discord.HTTPException) and cause.code == THREAD_EXISTS:
@@ -223,7 +233,7 @@ class OpsChannel:
         return int(thread["id"])
 
     async def edit(self, message_id: int, shown: RenderedMessage, rank: WritePriority = WritePriority.CARD) -> None:
-        """Make a message show this.
+        """Edit a message.
 
         Raises:
             GoneError: it was deleted.
@@ -231,7 +241,7 @@ class OpsChannel:
         """
         await self._budget.take(rank, *self._edit_keys(message_id))
         message, shown = self.messageable().get_partial_message(message_id), shown.within(self._redact)
-        await asked(
+        await send_request(
             message.edit(
                 content=shown.content,
                 embed=shown.embed(),
@@ -243,7 +253,7 @@ class OpsChannel:
         )
 
     async def delete(self, message_id: int, *, where: int | None = None) -> None:
-        """Delete a message of our own; one that is gone already is as good. where: another channel.
+        """Delete an own message; a missing one is no error. where: another channel.
 
         Raises:
             AwayError, ClosedError, RefusedMessageError: as in `send`.
@@ -251,15 +261,15 @@ class OpsChannel:
         await self._budget.take(WritePriority.TAIL)
         with suppress(GoneError):
             message = self.messageable(where).get_partial_message(message_id)
-            await asked(message.delete(), SEND_SECONDS, gone=UNKNOWN_MESSAGE)
+            await send_request(message.delete(), SEND_SECONDS, gone=UNKNOWN_MESSAGE)
 
     async def reach(self) -> None:
-        """Ask Discord for the channel, to see whether it answers.
+        """Request the channel to test whether Discord answers.
 
         Raises:
             AwayError, ClosedError: as in `send`.
         """
-        await asked(cast("Any", self._client_now().http.get_channel(self.id)), SEND_SECONDS)
+        await send_request(cast("Any", self._client_now().http.get_channel(self.id)), SEND_SECONDS)
 
     async def find(
         self,
@@ -270,10 +280,12 @@ class OpsChannel:
         line: str | None = None,
         but: Collection[int] = (),
     ) -> int | None:
-        """The id of our own message since then whose footer ends with this mark; None where there is none.
+        """Find the id of an own message since then whose footer ends with this mark.
 
-        where: a thread instead of the ops channel. line: look for a message whose first line is this, instead of for
-        the mark. but: messages that are known to be others.
+        None without one.
+
+        where: a thread instead of the ops channel. line: search for a message whose first line is this, instead of
+        the mark. but: messages to exclude.
 
         Raises:
             AwayError: Discord did not answer.
@@ -288,7 +300,7 @@ class OpsChannel:
                     if marked(message, mark) if wanted is None else message.content.split("\n")[0].strip() == wanted:
                         return message.id
         except (discord.Forbidden, discord.NotFound) as error:
-            log.warning("the channel's history cannot be read, so what was sent cannot be looked for: %s", error)
+            log.warning("the channel's history cannot be read, so sent messages cannot be searched for: %s", error)
         except (aiohttp.ClientError, OSError, TimeoutError, discord.DiscordException) as error:
             raise lost(error) from error
         return None
@@ -298,11 +310,11 @@ def _only(role: int) -> discord.AllowedMentions:
     return discord.AllowedMentions(everyone=False, users=False, roles=[discord.Object(role)], replied_user=False)
 
 
-async def asked(work: Coroutine[Any, Any, T], seconds: float, gone: int | None = None) -> T:
+async def send_request(work: Coroutine[Any, Any, T], seconds: float, gone: int | None = None) -> T:
     """Await a request. gone: the code of a 404 that means a `GoneError`.
 
     Raises:
-        GoneError, AwayError, ClosedError, RefusedMessageError: what became of it.
+        GoneError, AwayError, ClosedError, RefusedMessageError: the request failed.
     """
     try:
         async with asyncio.timeout(seconds):
@@ -316,7 +328,7 @@ async def asked(work: Coroutine[Any, Any, T], seconds: float, gone: int | None =
 
 
 def marked(message: discord.Message, mark: str) -> bool:
-    """Whether a message's footer, or its last line, ends with this mark."""
+    """Whether a message's footer or last line ends with this mark."""
     footers = [embed.footer.text or "" for embed in message.embeds]
     lines = message.content.splitlines()
     return any(text.endswith(mark) for text in (*footers, *lines[-1:]))
@@ -326,14 +338,14 @@ def _meaning(error: discord.HTTPException) -> Exception:
     if error.code == NOT_AUTHOR:
         return NotOursError(f"{error.text} (code {error.code})")
     if error.status in {401, 403, 404}:
-        # Asked again seldom: 10 000 such answers in ten minutes, and Discord bans the address.
+        # Repeated rarely: Discord bans an IP address after 10,000 such answers in ten minutes.
         return ClosedError(f"{error.text or error} (code {error.code})")
     if error.code == THREAD_ARCHIVED:
         return ClosedError(f"{error.text} (code {error.code})")
     if error.status == 400 or error.status == 413:  # noqa: PLR1714, PLR2004 - HTTP's Bad Request, Content Too Large
         return RefusedMessageError(str(error))
     if error.status == TOO_MANY:
-        # Not one that discord.py waits out: from Cloudflare, or the fifth in a row. Each more counts towards a ban.
+        # Not handled by discord.py: from Cloudflare, or the fifth in a row. Each one counts towards a ban.
         return AwayError(f"too many requests: {error.text}", _seconds(error.response.headers.get("Retry-After")))
     return AwayError(f"HTTP {error.status}: {error.text}")
 
@@ -346,5 +358,5 @@ def _seconds(header: str | None) -> float:
 
 
 def lost(error: Exception) -> AwayError:
-    """Of a request that was not answered."""
+    """Build the error of an unanswered request."""
     return AwayError(repr(error), error.retry_after if isinstance(error, discord.RateLimited) else 0.0)

@@ -1,4 +1,4 @@
-"""One message for many: what came and went while nobody could be told, and alarms that come all at once."""
+"""Combine messages: a digest after an outage, and alert storms."""
 
 from datetime import timedelta
 
@@ -9,14 +9,14 @@ from opsbot.engine import Engine
 from opsbot.store import digests, storms
 
 MANY = 10
-"""So many old notices at the most are told one by one."""
+"""Maximum number of old notifications that are sent individually."""
 OLD = timedelta(minutes=5)
 
 
 async def gather(engine: Engine, channel: OpsChannel) -> None:
-    """Where many old notices wait and Discord answers, put those that are over into a digest.
+    """Combine old concluded notifications into a digest once Discord answers.
 
-    Only then: what comes to its end during the outage is to be in the one digest, too.
+    Not earlier, so that the digest includes everything that ends during the outage.
 
     Raises:
         AwayError, ClosedError: Discord does not answer, or the channel is closed.
@@ -25,22 +25,28 @@ async def gather(engine: Engine, channel: OpsChannel) -> None:
     if await engine.store.read(digests.spooled, now - OLD, now) <= MANY:
         return
     await channel.reach()
-    now = engine.clock()  # Discord may have let us wait
+    now = engine.clock()  # the request may have taken a while
     await engine.store.write(digests.gather, now - OLD, now)
 
 
-async def held_back(engine: Engine) -> frozenset[int]:
-    """Put alarms that come all at once into a storm; the incidents of which nothing is said yet: more may come."""
+async def settling_incidents(engine: Engine) -> frozenset[int]:
+    """Combine simultaneous alerts into a storm.
+
+    Returns the incidents that wait for more.
+    """
     store, now = engine.store, engine.clock()
     if await store.read(storms.passing, now):
         await store.write(storms.release, now)
         await store.write(storms.gather, now)
-    verdict, alarms = await store.read(storms.look, now)
+    verdict, alarms = await store.read(storms.assess, now)
     return frozenset(alarm.incident for alarm in alarms) if verdict is StormVerdict.HOLD else frozenset()
 
 
-async def told_and_over(engine: Engine, notice: Notification) -> bool:
-    """Whether this is the card of an incident that a storm has told and that is over: it needs none any more."""
+async def is_announced_and_resolved(engine: Engine, notice: Notification) -> bool:
+    """Whether this is the card of a resolved incident that a storm announced.
+
+    It needs no card.
+    """
     if notice.kind is not NotificationKind.INCIDENT or notice.storm is None or notice.tries or notice.body.get("anew"):
         return False
     incident = await engine.look.incident(notice.subject or 0)

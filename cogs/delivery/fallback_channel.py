@@ -1,4 +1,4 @@
-"""When the ops channel cannot be written to: said once in another channel, and in the log as ever."""
+"""Report an unwritable ops channel once in another channel, and in the log."""
 
 import logging
 from collections.abc import Callable
@@ -15,46 +15,49 @@ log = logging.getLogger(__name__)
 
 
 class FallbackChannel:
-    """Says in whatever channel it can that the ops channel is closed to opsbot. Names no service: others read there."""
+    """Reports in any writable channel that the ops channel is not.
+
+    Names no service, since others read it.
+    """
 
     def __init__(self, engine: Engine, channel: OpsChannel, client: Callable[[], discord.Client | None]) -> None:
-        """`client` gives the client that is logged in, or None."""
+        """client: returns the logged-in client or None."""
         self._engine = engine
         self._channel = channel
         self._client = client
 
     async def closed(self, why: str) -> None:
-        """The ops channel cannot be written to: say so, once until it is mended."""
+        """Report that the ops channel is not writable, once until it is."""
         _, told = await self._engine.store.write(channel_state.closed, self._channel.id, self._engine.clock())
         if told:
             return
         waiting, _ = await self._engine.store.read(outbox.waiting)
-        wait = {0: "", 1: "One message waits. "}.get(waiting, f"{waiting} messages wait. ")
+        wait = {0: "", 1: "One message is waiting. "}.get(waiting, f"{waiting} messages are waiting. ")
         text = (
-            f"⚠️ opsbot cannot write to its channel <#{self._channel.id}>: {escape(why, 200)}. {wait}Alerts come only "
-            "when that is mended: `opsbot doctor` says what is missing."
+            f"⚠️ opsbot cannot write to its channel <#{self._channel.id}>: {escape(why, 200)}. {wait}No alerts "
+            "arrive until this is fixed; `opsbot doctor` lists what is missing."
         )
         for channel in self._others():
             nonce = f"closed-{self._channel.id}"[:25]
             try:
                 await self._channel.send(say(text), nonce=nonce, reply_to=None, silent=False, where=channel)
             except (ClosedError, GoneError, RefusedMessageError) as error:
-                log.info("nor can it be said in channel %d: %s", channel, error)
+                log.info("reporting it in channel %d is not possible: %s", channel, error)
             except AwayError as error:
-                log.info("it could not be said in channel %d: %s", channel, error)
+                log.info("reporting it in channel %d failed: %s", channel, error)
                 return
             else:
-                log.warning("that was said in channel %d", channel)
-                await self._engine.store.write(channel_state.told_elsewhere, self._channel.id)
+                log.warning("reported it in channel %d", channel)
+                await self._engine.store.write(channel_state.mark_reported, self._channel.id)
                 return
 
-    async def mended(self) -> None:
-        """The ops channel can be written to."""
+    async def resolved(self) -> None:
+        """Record that the ops channel is writable."""
         if await self._engine.store.write(channel_state.opened, self._channel.id):
-            log.warning("the ops channel can be written to again")
+            log.warning("the ops channel is writable again")
 
     def _others(self) -> list[int]:
-        """Other text channels it may write to: first those that not everybody sees."""
+        """List other writable text channels, those not visible to everybody first."""
         client = self._client()
         guild = client.get_guild(self._engine.config.discord.guild_id) if client is not None else None
         if guild is None or guild.me is None:

@@ -1,7 +1,7 @@
-"""One live tail: a message that shows a service's last lines, and is edited as more come.
+"""One live tail: a message with a service's latest log lines.
 
-Discord limits edits for the whole channel (`cogs.delivery.rate_budget`), and cards come first. An edit shows all lines
-since the one before, so that none is missed when an edit has to wait.
+Discord limits edits per channel (`cogs.delivery.rate_budget`), and cards take precedence. An edit shows all lines since
+the previous one, so that none is lost while an edit waits.
 """
 
 import asyncio
@@ -30,14 +30,14 @@ LINES = 20
 TRIES = 3
 LOOK_SECONDS = 5.0
 FIRST_LINE_SECONDS = 0.5
-OVER = "· this tail has ended"
+OVER = "· this live tail has ended"
 
 
 class LiveTail:
-    """Shows what `listen` takes, while `run` runs."""
+    """Shows the lines received by `listen` while `run` is running."""
 
     def __init__(self, engine: Engine, channel: OpsChannel, pace: DeliveryPace, service: str, actor: Actor) -> None:
-        """Nothing is shown yet."""
+        """Store the parts."""
         self.number = secrets.token_hex(4)
         self.service = service
         self.message: int | None = None
@@ -51,34 +51,34 @@ class LiveTail:
         self._why = ""
         self._shown = ""
         self._gone = False
-        """Its message cannot be edited any more."""
+        """Whether its message can no longer be edited."""
         self._ends = engine.clock() + timedelta(seconds=pace.tail_most)
         self._until = time.monotonic() + pace.tail_most
         self._edited = time.monotonic()
 
     def end(self, why: str) -> None:
-        """Let it end, for this reason; the first one given counts."""
+        """End it for this reason; the first reason counts."""
         self._why = self._why or why
         self._changed.set()
 
-    def shown(self) -> RenderedMessage:
-        """What its message is to say now."""
+    def render(self) -> RenderedMessage:
+        """Render the current message."""
         if self._why:
             return tail(self.service, self._lines, f"{OVER}: {self._why}. It showed {self._count} lines.", None)
         heading = f"· live until {moment(self._ends, 't')}, for {escape(self._by, 60)}"
         return tail(self.service, self._lines, heading, self.number)
 
     async def post(self) -> None:
-        """Put its message into the channel, with the lines there are so far.
+        """Post its message with the lines received so far.
 
         Raises:
-            AwayError, ClosedError, RefusedMessageError: it cannot be; see `OpsChannel.send`.
+            AwayError, ClosedError, RefusedMessageError: see `OpsChannel.send`.
         """
         with suppress(TimeoutError):
             async with asyncio.timeout(FIRST_LINE_SECONDS):
                 await self._changed.wait()
         for left in reversed(range(TRIES)):
-            first = self.shown()
+            first = self.render()
             try:
                 nonce = f"tail{self.number}"
                 self.message = await self._channel.send(
@@ -93,26 +93,26 @@ class LiveTail:
                 return
 
     async def listen(self, lines: AsyncIterator[LogLine]) -> None:
-        """Take the lines as they come."""
+        """Receive lines as they arrive."""
         try:
             async with aclosing(lines):  # type: ignore[type-var]
                 async for line in lines:
                     self._lines.append(line)
                     self._count += 1
                     self._changed.set()
-            self.end("nothing more can come")
+            self.end("the log has ended")
         except ManagerError as error:
-            self.end(f"the log cannot be followed any more: {escape(describe(error))}")
+            self.end(f"following the log failed: {escape(describe(error))}")
         except Exception:
-            # The edge of this task: the channel is told, the log has the traceback.
-            log.exception("the tail of %s broke", self.service)
-            self.end("something went wrong in opsbot; its log says what")
+            # Boundary of this task: report it in the channel and log the traceback.
+            log.exception("the live tail of %s failed", self.service)
+            self.end("internal error; see opsbot's log")
 
     async def run(self) -> None:
-        """Keep the message true until the end, and then once more."""
+        """Update the message until the end, and a last time after it."""
         while not self._over():
             await self._wait()
-            now = self.shown()
+            now = self.render()
             if self._over() or now.digest() == self._shown:
                 continue
             if await self._edit(now, WritePriority.TAIL):
@@ -120,7 +120,7 @@ class LiveTail:
             else:
                 self._changed.set()
         for _ in range(TRIES):
-            if self._gone or await self._edit(self.shown()):
+            if self._gone or await self._edit(self.render()):
                 return
             await asyncio.sleep(self._pace.retry_first)
 
@@ -128,7 +128,7 @@ class LiveTail:
         return bool(self._why)
 
     async def _wait(self) -> None:
-        """Until there is something to show and it may be shown, or it is to end."""
+        """Wait until there are new lines and an edit is possible, or until the end."""
         with suppress(TimeoutError):
             async with asyncio.timeout(min(LOOK_SECONDS, max(self._until - time.monotonic(), 0.0))):
                 await self._changed.wait()
@@ -139,26 +139,26 @@ class LiveTail:
                     await self._changed.wait()
         self._changed.clear()
         if time.monotonic() >= self._until:
-            self.end("its time is over")
+            self.end("its time limit was reached")
         elif self.service not in self._engine.config.services:
-            self.end("the service is not configured any more")
+            self.end("the service is no longer configured")
 
     def _due(self) -> float:
         rest = self._channel.rest_to_edit(self.message or 0, WritePriority.TAIL)
         return max(self._edited + self._pace.tail, time.monotonic() + rest)
 
     async def _edit(self, shown: RenderedMessage, rank: WritePriority = WritePriority.CARD) -> bool:
-        """Whether it need not be tried again."""
+        """Edit the message; returns whether no retry is needed."""
         self._edited = time.monotonic()
         try:
             await self._channel.edit(self.message or 0, shown, rank)
         except AwayError as error:
-            log.info("the tail of %s waits, Discord is away: %s", self.service, error)
+            log.info("the live tail of %s waits, Discord is unavailable: %s", self.service, error)
             return False
         except (GoneError, ClosedError) as error:
-            log.info("the tail of %s ends, its message cannot be edited: %s", self.service, error)
+            log.info("the live tail of %s ends, its message cannot be edited: %s", self.service, error)
             self._gone = True
             self.end("its message cannot be edited")
         except RefusedMessageError:
-            log.exception("Discord refuses an edit of the tail of %s", self.service)
+            log.exception("Discord rejects an edit of the live tail of %s", self.service)
         return True

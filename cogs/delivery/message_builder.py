@@ -1,4 +1,4 @@
-"""From a row of the outbox to the message that tells it: gathers what stands around it, and renders."""
+"""Build the message of an outbox row: collect its context and render it."""
 
 import socket
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ from opsbot.store import acks, channel_state, digests, incident_repository, ledg
 class RenderedNotification:
     """A message to send.
 
-    revision: of the subject it shows. reply_to: the message it answers. silent: wakes nobody. role: the one it pings.
+    revision: of the shown subject. reply_to: the message it replies to. silent: notifies nobody. role: to ping.
     """
 
     shown: RenderedMessage
@@ -32,12 +32,12 @@ _HOST = socket.gethostname()
 
 
 def host_of(engine: Engine) -> str:
-    """The name this host goes by in messages."""
+    """Return this host's name in messages."""
     return engine.config.host or _HOST
 
 
 def mark_of(notice: Notification) -> str:
-    """What the message's footer ends with."""
+    """Return the mark at the end of the message's footer."""
     letter = {NotificationKind.DEPLOYMENT: "d", NotificationKind.INCIDENT: "i"}.get(notice.kind, "n")
     return f"· #{letter}{notice.id if letter == 'n' else notice.subject}"
 
@@ -81,7 +81,7 @@ async def _around_incident(engine: Engine, incident: Incident) -> common.Around:
 
 
 async def _undoable(engine: Engine, incident: Incident) -> bool:
-    """Whether recovery would roll back, as far as is known: it began soon after a release that another came before."""
+    """Whether recovery would probably roll back for this incident."""
     service = engine.config.services.get(incident.service)
     live = await engine.store.read(ledger.live, incident.service)
     if service is None or live is None or not service.recovery.roll_back:
@@ -98,8 +98,8 @@ async def _card_message(engine: Engine, kind: NotificationKind, subject: int) ->
     return None if card is None else card.message_id
 
 
-async def telling(engine: Engine, notice: Notification) -> RenderedNotification | None:
-    """What to send for a notice; None where its subject is gone."""
+async def build_message(engine: Engine, notice: Notification) -> RenderedNotification | None:
+    """Build the message of a notification; None if its subject no longer exists."""
     subject = notice.subject or 0
     match notice.kind:
         case NotificationKind.DEPLOYMENT | NotificationKind.OUTCOME:
@@ -136,7 +136,7 @@ async def telling(engine: Engine, notice: Notification) -> RenderedNotification 
 async def _of_deployment(engine: Engine, notice: Notification, deployment: Deployment) -> RenderedNotification:
     around = await _around_deployment(engine, deployment)
     if notice.kind is NotificationKind.DEPLOYMENT:
-        # Silent: whoever is to be woken is woken by the outcome, and that only where it went wrong.
+        # Silent: people are notified by the outcome, and only of failures.
         return RenderedNotification(
             deployment_cards.deployment_card(deployment, around), deployment.revision, silent=True
         )
@@ -147,11 +147,11 @@ async def _of_deployment(engine: Engine, notice: Notification, deployment: Deplo
 async def _of_incident(engine: Engine, notice: Notification, incident: Incident) -> RenderedNotification | None:
     around = await _around_incident(engine, incident)
     if notice.kind is NotificationKind.INCIDENT:
-        # What is over by the time it can be told wakes nobody. Of a storm the first message has woken people; of a few
-        # that remain, each is worth another.
+        # A resolved incident notifies nobody. A storm's message has already notified people; each remaining card
+        # notifies again only if they are few.
         calm = incident.closed_at is not None
         if not calm and notice.storm is not None:
-            calm = await engine.store.read(storms.unwell, notice.storm) > MANY
+            calm = await engine.store.read(storms.count_open, notice.storm) > MANY
         return RenderedNotification(incident_cards.incident_card(incident, around), incident.revision, silent=calm)
     card = await _card_message(engine, NotificationKind.INCIDENT, incident.id)
     if notice.kind is NotificationKind.CALL:
@@ -171,7 +171,10 @@ async def _of_incident(engine: Engine, notice: Notification, incident: Incident)
 def _of_paging(
     notice: Notification, incident: Incident, around: common.Around, card: int | None
 ) -> RenderedNotification | None:
-    """A reminder or an escalation; None where it is still to be posted, and somebody has the incident or it is over."""
+    """Build a reminder or escalation.
+
+    None if it is still to be sent, and the incident is acknowledged or resolved by now.
+    """
     taken = around.acknowledged
     over = incident.closed_at is not None or (taken is not None and taken.void_at is None)
     if over and notice.told_at is None:
@@ -191,6 +194,6 @@ async def _of_digest(engine: Engine, notice: Notification) -> RenderedNotificati
             told.append(reminder_cards.DigestEntry(member, incident=await engine.look.incident(subject)))
         elif member.kind is NotificationKind.DEPLOYMENT:
             told.append(reminder_cards.DigestEntry(member, deployment=await engine.look.deployment(subject)))
-        elif member.kind is not NotificationKind.OUTCOME:  # that is the line of its deployment
+        elif member.kind is not NotificationKind.OUTCOME:  # included in its deployment's line
             told.append(reminder_cards.DigestEntry(member))
     return RenderedNotification(reminder_cards.digest(notice, told, host_of(engine)), silent=True)

@@ -1,4 +1,4 @@
-"""Our own message among the pins of the ops channel: found, pinned, and without the line Discord writes about it."""
+"""Find and pin opsbot's message, and delete the system message about the pin."""
 
 import asyncio
 import logging
@@ -6,17 +6,17 @@ import logging
 import aiohttp
 import discord
 
-from cogs.delivery.channel import FIND_SECONDS, SEND_SECONDS, UNKNOWN_MESSAGE, OpsChannel, asked, lost, marked
+from cogs.delivery.channel import FIND_SECONDS, SEND_SECONDS, UNKNOWN_MESSAGE, OpsChannel, lost, marked, send_request
 
 log = logging.getLogger(__name__)
 
 PINS = 50
 ANNOUNCED_WITHIN = 50
-"""So many messages are looked at for the line that says that something was pinned."""
+"""Number of messages to search for the system message."""
 
 
 async def pinned(channel: OpsChannel, mark: str) -> list[int]:
-    """Our own pinned messages whose footer ends with this mark, the last that was pinned first.
+    """Return own pinned messages with this mark, most recently pinned first.
 
     Raises:
         AwayError: Discord did not answer.
@@ -34,21 +34,21 @@ async def pinned(channel: OpsChannel, mark: str) -> list[int]:
 
 
 async def pin(channel: OpsChannel, message: int) -> None:
-    """Pin a message, and take away the line by which Discord tells everybody.
+    """Pin a message and delete the system message about it.
 
     Raises:
         GoneError: it was deleted.
         ClosedError: opsbot may not pin.
-        RefusedMessageError: as many are pinned as can be.
+        RefusedMessageError: the limit of pins is reached.
         AwayError: Discord did not answer.
     """
     where = channel.messageable()
-    await asked(where.get_partial_message(message).pin(), SEND_SECONDS, gone=UNKNOWN_MESSAGE)
+    await send_request(where.get_partial_message(message).pin(), SEND_SECONDS, gone=UNKNOWN_MESSAGE)
     try:
         async with asyncio.timeout(FIND_SECONDS):
             lines = [one async for one in where.history(limit=ANNOUNCED_WITHIN)]
     except (discord.Forbidden, discord.NotFound) as error:
-        log.info("the line about the pin stays: the channel's history cannot be read: %s", error)
+        log.info("the system message about the pin stays, the channel's history cannot be read: %s", error)
         return
     except (aiohttp.ClientError, OSError, TimeoutError, discord.DiscordException) as error:
         raise lost(error) from error
@@ -59,10 +59,10 @@ async def pin(channel: OpsChannel, message: int) -> None:
 
 
 async def still_there(channel: OpsChannel, message: int) -> None:
-    """Look whether a message is there.
+    """Check that a message exists.
 
     Raises:
         GoneError: it was deleted.
         AwayError, ClosedError: as in `OpsChannel.send`.
     """
-    await asked(channel.messageable().fetch_message(message), SEND_SECONDS, gone=UNKNOWN_MESSAGE)
+    await send_request(channel.messageable().fetch_message(message), SEND_SECONDS, gone=UNKNOWN_MESSAGE)

@@ -1,8 +1,8 @@
-"""What Discord takes within some seconds, rationed: one budget for all that is said and edited in its channels.
+"""Rate budget for all messages and edits in Discord's channels.
 
-Discord counts requests by kind and channel, and edits of messages older than an hour apart and in no header (error
-30046). Where more is to be asked than it takes, what wakes people goes first, then lines of timelines, then cards, and
-live tails last: these always leave one for whoever comes next.
+Discord counts requests by kind and channel, and edits of messages older than an hour separately, without a header
+(error 30046). When the budget is short, notifying messages go first, then timeline entries, then cards, and live tails
+last, which always leave one request for others.
 """
 
 import asyncio
@@ -17,32 +17,32 @@ from itertools import count
 
 
 class WritePriority(IntEnum):
-    """Who goes first."""
+    """Order of precedence."""
 
     ALARM = 0
     """A new message in the channel."""
     LINE = 1
-    """A line of a timeline, in its thread."""
+    """A timeline entry in its thread."""
     CARD = 2
-    """An edit of what is there already."""
+    """An edit of an existing message."""
     TAIL = 3
-    """What can wait, or be left out."""
+    """Can wait or be skipped."""
 
 
 class WriteKind(StrEnum):
-    """What Discord counts apart."""
+    """Kinds that Discord counts separately."""
 
     SEND = "send"
     EDIT = "edit"
     EDIT_OLD = "edit_old"
-    """An edit of a message older than an hour. It counts as an EDIT, too."""
+    """An edit of a message older than an hour; also counts as an EDIT."""
     ALL = "all"
     """Every request of this bot."""
 
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """So many within so many seconds, whenever these begin."""
+    """A number of requests within a sliding window of seconds."""
 
     most: int
     seconds: float
@@ -50,10 +50,10 @@ class RateLimit:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Discord's own, with a third of a second for the way there: requests may arrive closer together than they left.
+    """Discord's limits, with a third of a second added for varying latency.
 
-    Messages and their edits: 5 in 5 s a channel, as its headers say. Edits of old ones: 3 in 6 s a channel, which it
-    tells nobody. All: 50 in 1 s (its documentation, "Rate Limits"), some left to the answers to people.
+    Messages and edits: 5 in 5 s per channel (headers). Edits of old messages: 3 in 6 s per channel (undocumented).
+    All: 50 in 1 s (documentation, "Rate Limits"), some of which are reserved for interactions.
     """
 
     send: RateLimit = RateLimit(5, 5.3)
@@ -62,14 +62,14 @@ class Limits:
     all: RateLimit = RateLimit(30, 1.0)
 
     def of(self, kind: WriteKind) -> RateLimit:
-        """That of one kind."""
+        """Return the limit of one kind."""
         limit: RateLimit = getattr(self, kind)
         return limit
 
 
 @dataclass(frozen=True, slots=True)
 class RateKey:
-    """One bucket: a kind of request in a channel; channel 0: everywhere."""
+    """Key of a bucket: a kind of request in a channel; channel 0 means everywhere."""
 
     kind: WriteKind
     channel: int = 0
@@ -77,29 +77,29 @@ class RateKey:
 
 ALL = RateKey(WriteKind.ALL)
 JITTER = 1e-6
-"""Seconds that are none: what is left of a wait by rounding."""
+"""Seconds; shorter waits are rounding errors."""
 LONG = 60
-"""More than any limit, in number and in seconds."""
+"""Larger than any limit, in requests and in seconds."""
 
 
 class RateBucket:
-    """When requests were made, as far back as counts."""
+    """Times of the requests within the window."""
 
     def __init__(self, limit: RateLimit) -> None:
-        """None was made."""
+        """Start empty."""
         self._limit = limit
         self._taken: deque[float] = deque(maxlen=limit.most)
 
     def take(self, now: float) -> None:
-        """One is made."""
+        """Count a request."""
         self._taken.append(now)
 
     def free(self, now: float) -> int:
-        """How many can be made at once."""
+        """Return how many requests are possible now."""
         return self._limit.most - sum(at + self._limit.seconds - now > JITTER for at in self._taken)
 
     def rest(self, now: float, wanted: int = 1) -> float:
-        """Seconds until so many can be made at once; of more than ever can, until as many can as ever can."""
+        """Return the seconds until this many requests (at most the limit) are possible."""
         earlier = len(self._taken) - (self._limit.most - min(wanted, self._limit.most))
         if earlier <= 0:
             return 0.0
@@ -109,7 +109,7 @@ class RateBucket:
 
 @dataclass(slots=True)
 class _Waiting:
-    """One that asks. Its place in the queue is its rank, then when it came."""
+    """A waiting request, ordered by rank, then by arrival."""
 
     place: tuple[WritePriority, int]
     keys: frozenset[RateKey]
@@ -118,7 +118,7 @@ class _Waiting:
 
     @property
     def spare(self) -> int:
-        """How many it leaves for others."""
+        """Number of requests it leaves for others."""
         return int(self.place[0] is WritePriority.TAIL)
 
 
@@ -129,7 +129,7 @@ async def _until(go: asyncio.Event, seconds: float) -> None:
 
 
 class RateBudget:
-    """Who asks when."""
+    """Grants requests in order of precedence."""
 
     def __init__(
         self,
@@ -137,7 +137,7 @@ class RateBudget:
         clock: Callable[[], float] = time.monotonic,
         until: Callable[[asyncio.Event, float], Awaitable[None]] = _until,
     ) -> None:
-        """clock: seconds that nobody sets. until: waits for an event, at most so many of these seconds."""
+        """clock: monotonic seconds. until: waits for an event with a timeout in these seconds."""
         self._limits = limits
         self._clock = clock
         self._until = until
@@ -146,7 +146,7 @@ class RateBudget:
         self._numbers = count()
 
     async def take(self, rank: WritePriority, *keys: RateKey) -> None:
-        """Wait until a request may be made that counts in these buckets, and count it."""
+        """Wait until a request in these buckets is possible, and count it."""
         me = self._new(rank, keys)
         insort(self._queue, me, key=lambda each: each.place)
         try:
@@ -159,22 +159,28 @@ class RateBudget:
             if not me.granted:
                 self._queue.remove(me)
                 for other in self._queue:
-                    other.go.set()  # to look again
+                    other.go.set()  # re-evaluate
 
     async def turn(self, rank: WritePriority, *keys: RateKey) -> None:
-        """Wait until such a request could be made at once, and make none: what it is to say is best read after that."""
+        """Wait until such a request is possible without counting it.
+
+        Its content is best read afterwards.
+        """
         while (rest := self.rest(rank, *keys)) > 0:
             await self._until(asyncio.Event(), rest)
 
     def rest(self, rank: WritePriority, *keys: RateKey) -> float:
-        """Seconds for which such a request would have to wait, as it looks now; 0 where it would not."""
+        """Return the seconds that such a request would currently have to wait."""
         return self._rest(self._new(rank, keys))
 
     def _new(self, rank: WritePriority, keys: Iterable[RateKey]) -> _Waiting:
         return _Waiting((rank, next(self._numbers)), frozenset((*keys, ALL)))
 
     def _serve(self) -> None:
-        """Let all go that may, in their order; one that has to wait keeps its place in each of its buckets."""
+        """Grant possible requests in order.
+
+        One that has to wait keeps its place in each of its buckets.
+        """
         now, kept = self._clock(), Counter[RateKey]()
         for one in tuple(self._queue):
             if all(self._bucket(key).free(now) > kept[key] + one.spare for key in one.keys):

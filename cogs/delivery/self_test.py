@@ -1,7 +1,7 @@
-"""The alert path is proven: a silent message is posted in the ops channel, edited and deleted.
+"""Test alert delivery: post a silent message, edit it, and delete it.
 
-At the start, weekly, and whenever the channel or what opsbot may do in it changes. So a deleted channel or a lost
-permission is known before the alarm that would have gone there. The store keeps when it last went well.
+Runs at startup, weekly, and when the channel or its permissions change, so that a deleted channel or lost permission is
+noticed before the next alert. The store records the last success.
 """
 
 import asyncio
@@ -27,11 +27,11 @@ from opsbot.store import channel_state
 log = logging.getLogger(__name__)
 
 WEEK = timedelta(days=7)
-PROBE = "🔎 opsbot tries whether alerts arrive here. This message goes away by itself."
+PROBE = "🔎 opsbot is testing alert delivery. This message will be deleted automatically."
 
 
 class DeliverySelfTest:
-    """Proves the path of alerts, again and again."""
+    """Runs the delivery test at startup, weekly and after changes."""
 
     def __init__(
         self,
@@ -40,94 +40,94 @@ class DeliverySelfTest:
         client: Callable[[], discord.Client | None],
         pace: DeliveryPace,
         on_problem: OnProblem,
-        elsewhere: FallbackChannel,
-        on_proven: Callable[[], None],
+        fallback: FallbackChannel,
+        on_success: Callable[[], None],
     ) -> None:
-        """`client` gives the client that is logged in, or None. on_proven: messages arrive: none need wait for long."""
+        """client: returns the logged-in client or None. on_success: called when messages arrive again."""
         self._engine = engine
         self._channel = channel
         self._client = client
         self._pace = pace
         self._on_problem = on_problem
-        self._elsewhere = elsewhere
-        self._on_proven = on_proven
+        self._fallback = fallback
+        self._on_success = on_success
         self._changed = asyncio.Event()
         self._due: datetime | None = None
 
     def changed(self) -> None:
-        """The channel, or what opsbot may do there, has changed: it is to be proven anew."""
+        """Schedule a test after a change of the channel or its permissions."""
         self._changed.set()
 
     async def run(self) -> None:
-        """Until it is cancelled."""
-        await asyncio.sleep(self._pace.proof_first)
+        """Run until cancelled."""
+        await asyncio.sleep(self._pace.test_first)
         while True:
             wait = self._pace.look
             if self._channel.open and (self._due is None or self._engine.clock() >= self._due):
                 try:
-                    await self.prove()
+                    await self.test()
                 except AwayError as error:
-                    log.info("the alert path cannot be proven, Discord is away: %s", error)
+                    log.info("alert delivery cannot be tested, Discord is unavailable: %s", error)
                     wait = self._pace.retry_most
                 except Exception:
-                    # The edge of this loop: whatever goes wrong with one try, the next one comes.
-                    log.exception("the alert path could not be proven; it is tried again")
+                    # Boundary: whatever fails in one test, the next one runs.
+                    log.exception("the delivery test failed unexpectedly; it will run again")
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait):
                     await self._changed.wait()
-                # Changes come in groups: a role is taken, then a channel is closed.
-                await asyncio.sleep(self._pace.proof_settle)
+                # Changes come in groups: a role is removed, then a channel is closed.
+                await asyncio.sleep(self._pace.test_settle)
                 self._changed.clear()
                 self._due = None
 
-    async def prove(self) -> DeliveryTest:
-        """Try it now, and keep what came of it.
+    async def test(self) -> DeliveryTest:
+        """Run the test now and store its result.
 
         Raises:
-            AwayError: Discord did not answer: that says nothing about the channel.
+            AwayError: Discord did not answer, which says nothing about the channel.
         """
         store, now = self._engine.store, self._engine.clock()
-        before = await store.read(channel_state.proof, self._channel.id)
+        before = await store.read(channel_state.delivery_test, self._channel.id)
         known = before or DeliveryTest(self._channel.id, now)
         try:
             if known.probe is not None:
-                await self._channel.delete(known.probe)  # opsbot died before it could
+                await self._channel.delete(known.probe)  # left behind by a killed opsbot
             await self._probe(replace(known, tried_at=now, probe=None))
         except (ClosedError, RefusedMessageError, GoneError) as error:
-            kept = await store.read(channel_state.proof, self._channel.id) or known
+            kept = await store.read(channel_state.delivery_test, self._channel.id) or known
             missing = self._missing()
             failure = f"{error}{f'; missing: {missing}' if missing else ''}"
-            proof = replace(kept, tried_at=now, failure=failure[:500])
-            await store.write(channel_state.keep_proof, proof)
-            log.warning("the alert path does not work: %s", proof.failure)
-            self._on_problem("proof", f"the alert path does not work: {proof.failure}")
-            await self._elsewhere.closed(proof.failure)
+            result = replace(kept, tried_at=now, failure=failure[:500])
+            await store.write(channel_state.save_delivery_test, result)
+            log.warning("alert delivery does not work: %s", result.failure)
+            self._on_problem("delivery test", f"alert delivery does not work: {result.failure}")
+            await self._fallback.closed(result.failure)
             self._due = now + timedelta(seconds=self._pace.closed * 10)
-            return proof
+            return result
         missing = self._missing()
-        proof = DeliveryTest(self._channel.id, now, now, f"missing: {missing}" if missing else "")
-        await store.write(channel_state.keep_proof, proof)
-        self._on_problem("proof", f"in the ops channel opsbot lacks: {missing}" if missing else "")
-        await self._elsewhere.mended()
-        self._on_proven()
-        log.info("the alert path is proven%s", f"; missing: {missing}" if missing else "")
+        result = DeliveryTest(self._channel.id, now, now, f"missing: {missing}" if missing else "")
+        await store.write(channel_state.save_delivery_test, result)
+        self._on_problem("delivery test", f"opsbot lacks permissions in the ops channel: {missing}" if missing else "")
+        await self._fallback.resolved()
+        self._on_success()
+        log.info("alert delivery works%s", f"; missing: {missing}" if missing else "")
         self._due = now + WEEK
-        return proof
+        return result
 
-    async def _probe(self, proof: DeliveryTest) -> None:
+    async def _probe(self, result: DeliveryTest) -> None:
         nonce = secrets.token_hex(8)
         message = await self._channel.send(say(PROBE), nonce=nonce, reply_to=None, silent=True, rank=WritePriority.TAIL)
-        await self._engine.store.write(channel_state.keep_proof, replace(proof, probe=message))
-        await self._channel.edit(message, RenderedMessage(f"{PROBE} It can be edited, too."), WritePriority.TAIL)
+        await self._engine.store.write(channel_state.save_delivery_test, replace(result, probe=message))
+        await self._channel.edit(message, RenderedMessage(f"{PROBE} Editing works, too."), WritePriority.TAIL)
         await self._channel.delete(message)
 
     def _missing(self) -> str:
-        """The permissions opsbot lacks in the channel, by the names Discord's settings give them."""
+        """Return the missing permissions by their names in Discord's settings."""
         client = self._client()
         channel = client.get_channel(self._channel.id) if client is not None else None
         if not isinstance(channel, discord.TextChannel) or channel.guild.me is None:
             return ""
         held = Permission(channel.permissions_for(channel.guild.me).value & NEEDED)
-        # Whether the board is pinned has nothing to do with alerts.
+        # Pinning the board does not matter for alerts.
         wanted = NEEDED & ~Permission.PIN_MESSAGES
         return ", ".join(title(each) for each in wanted if each not in held)

@@ -1,10 +1,10 @@
-"""The sender: the channel is told everything in the outbox, in order, each once.
+"""Send everything in the outbox to the ops channel, in order, each once.
 
-A notice is written down as tried before it is sent and as told after. One found tried but not told is in doubt: it is
-looked for by the mark in its footer (a line of a timeline by its text), and sent again, with the same nonce, only if it
-is missing. Nothing overtakes: while one notice cannot be sent, those after it wait; and before an incident's end come
-the lines of its timeline. Lines alone wait for everything else, for they wake nobody; and while a thread has had all
-that Discord takes there for now, what is to be said in it waits for the channel and for other threads.
+A notification is marked as tried before it is sent and as sent afterwards. One that was tried but not marked as sent is
+in doubt: it is searched for by the mark in its footer (a timeline entry by its text) and sent again, with the same
+nonce, only if it is missing. Order is kept: while one notification cannot be sent, later ones wait, and an incident's
+timeline precedes its resolution. Only timeline entries yield to everything else, because they notify nobody; and
+entries of a rate-limited thread wait for the channel and for other threads.
 
 After a long outage with many notifications, incidents that came and went are sent as one digest
 (`cogs.delivery.digest`). More alerts than anybody reads at once are one message (`opsbot.core.storm`).
@@ -19,9 +19,9 @@ from cogs.cards.common import late
 from cogs.cards.silence_cards import silenced_line
 from cogs.delivery.channel import AwayError, ClosedError, GoneError, OpsChannel, RefusedMessageError
 from cogs.delivery.delivery_loop import DeliveryLoop, DeliveryPace, OnProblem
-from cogs.delivery.digest import gather, held_back, told_and_over
+from cogs.delivery.digest import gather, is_announced_and_resolved, settling_incidents
 from cogs.delivery.fallback_channel import FallbackChannel
-from cogs.delivery.message_builder import RenderedNotification, mark_of, telling
+from cogs.delivery.message_builder import RenderedNotification, build_message, mark_of
 from cogs.delivery.rate_budget import WritePriority
 from cogs.delivery.threads import CardGoneError, Threads
 from opsbot.core.model import Incident, Notification, NotificationKind
@@ -33,9 +33,9 @@ __all__ = ["DeliveryPace", "Sender"]
 log = logging.getLogger(__name__)
 
 SKEW = timedelta(minutes=10)
-"""How far the clocks of this host and of Discord may differ when a message is looked for."""
-HELD_SECONDS = 1.0
-"""Between two looks whether a storm gathers."""
+"""Tolerated clock skew between this host and Discord when searching for a message."""
+SETTLING_SECONDS = 1.0
+"""Interval between checks for a storm."""
 THREADED = frozenset({NotificationKind.TIMELINE, NotificationKind.RECOVERED})
 OF_INCIDENTS = THREADED | {
     NotificationKind.INCIDENT,
@@ -46,30 +46,33 @@ OF_INCIDENTS = THREADED | {
 
 
 class AgainError(Exception):
-    """Something has to be told before this one: the round begins anew."""
+    """Another message has to be sent first; restart the round."""
 
 
 class BusyError(Exception):
-    """Discord takes no more in this thread for now."""
+    """The rate limit of this thread is reached."""
 
     def __init__(self, rest: float) -> None:
-        """rest: seconds until it does."""
-        super().__init__(f"the thread is full for {rest:.1f} s")
+        """rest: seconds until the next message is possible."""
+        super().__init__(f"the thread is rate-limited for {rest:.1f} s")
         self.rest = rest
 
 
 @dataclass(frozen=True, slots=True)
 class MessageSlot:
-    """Where a notice goes: thread None is the ops channel. incident: whose thread it is."""
+    """Destination of a notification: thread None is the ops channel.
+
+    incident: the thread's incident.
+    """
 
     thread: int | None = None
     incident: Incident | None = None
-    nowhere: str = ""
-    """Why it is not told at all, or "": a line without a thread is on the card anyway."""
+    dropped: str = ""
+    """Why it is not sent, or "": the card includes timeline entries without a thread."""
 
 
 class Sender(DeliveryLoop):
-    """Sends what is untold."""
+    """Sends unsent notifications."""
 
     def __init__(
         self,
@@ -78,12 +81,12 @@ class Sender(DeliveryLoop):
         pace: DeliveryPace,
         on_problem: OnProblem,
         threads: Threads,
-        elsewhere: FallbackChannel,
+        fallback: FallbackChannel,
     ) -> None:
-        """Everything sent from now on is measured against now for being late."""
+        """Store the parts; delays of messages are measured from now at the earliest."""
         super().__init__(engine, channel, pace, on_problem)
         self._threads = threads
-        self._elsewhere = elsewhere
+        self._fallback = fallback
         self._started = self._reachable_since = engine.clock()
         self._away = True
         self._closed = False
@@ -91,22 +94,22 @@ class Sender(DeliveryLoop):
     async def _round(self) -> float | None:
         try:
             await gather(self._engine, self._channel)
-            held = await held_back(self._engine)
+            settling = await settling_incidents(self._engine)
             notices = await self._engine.store.read(outbox.pending, self._engine.clock())
         except (AwayError, ClosedError) as error:
             return await self._failed(None, error)
         if not notices and not self._closed:
             self._reached()  # connected, and nothing waits
-        self._idle, sent = self._pace.look if not held else min(self._pace.look, HELD_SECONDS), False
+        self._idle, sent = self._pace.look if not settling else min(self._pace.look, SETTLING_SECONDS), False
         full: set[int | None] = set()
         for notice in notices:
-            if notice.kind in OF_INCIDENTS and notice.subject in held:
+            if notice.kind in OF_INCIDENTS and notice.subject in settling:
                 continue
             if notice.kind in THREADED and notice.subject in full:
-                continue  # what comes first in its thread could not be said yet
+                continue  # an earlier entry of its thread is still waiting
             if notice.kind not in THREADED and self._channel.rest_to_send(None, WritePriority.ALARM) > 0:
                 await self._channel.turn_to_send()
-                return 0.0  # what has come meanwhile may change what is to be said
+                return 0.0  # new notifications may change the order
             try:
                 await self._in_turn(notice)
             except AgainError:
@@ -121,9 +124,9 @@ class Sender(DeliveryLoop):
             if self._failures or not sent:
                 self._failures, sent = 0, True
                 self._on_problem("channel", "")
-                await self._elsewhere.mended()
+                await self._fallback.resolved()
             if notice.kind is NotificationKind.TIMELINE:
-                return 0.0  # an alarm may have come meanwhile: lines wait for it
+                return 0.0  # entries yield to a new alert
         return 0.0 if sent else None
 
     def _reached(self) -> None:
@@ -139,30 +142,30 @@ class Sender(DeliveryLoop):
         if isinstance(error, AwayError):
             self._away = True
             wait = max(self._backoff(), error.after)
-            log.warning("notice %s waits, Discord is away: %s; again in %.1f s", key, error, wait)
+            log.warning("notification %s waits, Discord is unavailable: %s; retrying in %.1f s", key, error, wait)
             return wait
         self._closed = True
-        self._on_problem("channel", f"the ops channel {self._channel.id} cannot be written to: {error}")
-        log.warning("notice %s waits: the ops channel cannot be written to: %s", key, error)
-        await self._elsewhere.closed(str(error))
+        self._on_problem("channel", f"the ops channel {self._channel.id} is not writable: {error}")
+        log.warning("notification %s waits, the ops channel is not writable: %s", key, error)
+        await self._fallback.closed(str(error))
         return self._pace.closed
 
     async def _in_turn(self, notice: Notification) -> None:
-        """Deliver it; before the end of an incident, its timeline."""
+        """Deliver a notification; an incident's timeline precedes its resolution."""
         if notice.kind is NotificationKind.RECOVERED:
             for line in await self._engine.store.read(outbox.lines, notice.subject or 0):
                 await self._deliver(line)
         await self._deliver(notice)
 
     async def _deliver(self, notice: Notification) -> None:
-        found = await telling(self._engine, notice)
+        found = await build_message(self._engine, notice)
         store, clock = self._engine.store, self._engine.clock
-        if found is None or await told_and_over(self._engine, notice):
-            await store.write(outbox.drop, notice.id, "what it told of is over or forgotten")
+        if found is None or await is_announced_and_resolved(self._engine, notice):
+            await store.write(outbox.drop, notice.id, "its cause is over or deleted")
             return
         place = await self._place(notice)
-        if place.nowhere:
-            await store.write(outbox.drop, notice.id, place.nowhere)
+        if place.dropped:
+            await store.write(outbox.drop, notice.id, place.dropped)
             return
         if notice.tries:
             message = await self._find(notice, found, place)
@@ -175,7 +178,7 @@ class Sender(DeliveryLoop):
         shown = replace(found.shown, content=found.shown.content + await self._late(notice))
         await self._send(notice, replace(found, shown=shown), place)
 
-    # Where
+    # Destination
 
     async def _place(self, notice: Notification) -> MessageSlot:
         if notice.kind not in THREADED:
@@ -184,22 +187,22 @@ class Sender(DeliveryLoop):
         incident = await self._engine.look.incident(notice.subject or 0)
         card = await self._engine.store.read(outbox.card, NotificationKind.INCIDENT, notice.subject or 0)
         if incident is None or card is None or card.told_at is None or card.digest is not None:
-            return MessageSlot(nowhere="its card was never told" if line else "")
+            return MessageSlot(dropped="its card was never sent" if line else "")
         if card.channel_id != self._channel.id:
-            return MessageSlot(nowhere="its card is in another channel" if line else "")
+            return MessageSlot(dropped="its card is in another channel" if line else "")
         try:
             thread = await self._threads.of(incident, card)
         except CardGoneError:
             if incident.closed_at is None:
-                await self._engine.store.write(outbox.anew, card.id)
+                await self._engine.store.write(outbox.resend, card.id)
                 raise AgainError from None
             thread = None
         if thread is None:
-            return MessageSlot(nowhere="it has no thread" if line else "")
+            return MessageSlot(dropped="it has no thread" if line else "")
         return MessageSlot(thread, incident)
 
     async def _find(self, notice: Notification, found: RenderedNotification, place: MessageSlot) -> int | None:
-        """The message of a notice in doubt; it is told then."""
+        """Find the message of a notification in doubt, which then counts as sent."""
         channel, after = self._channel, notice.at - SKEW
         if notice.kind is NotificationKind.TIMELINE:
             known = await self._engine.store.read(outbox.messages, place.thread or 0)
@@ -209,11 +212,11 @@ class Sender(DeliveryLoop):
             message = await channel.find(mark_of(notice), after, where=place.thread)
         where = place.thread
         if message is None and place.thread is not None and notice.kind is not NotificationKind.TIMELINE:
-            # Tried when there was no thread: then it went to the channel.
+            # Tried before the thread existed, so it was sent to the channel.
             message, where = await channel.find(mark_of(notice), after), None
         if message is not None:
-            # It shows what was known when it was sent: revision -1 has the editor bring it up to date.
-            await self._told(notice, message, -1, where)
+            # It shows the state at the time of sending; revision -1 makes the editor update it.
+            await self._mark_sent(notice, message, -1, where)
         return message
 
     # Sending
@@ -230,12 +233,12 @@ class Sender(DeliveryLoop):
                 raise
             await self._threads.shut(place.incident, place.thread, str(error))
             if notice.kind is NotificationKind.TIMELINE:
-                await self._engine.store.write(outbox.drop, notice.id, f"its thread is shut: {error}"[:300])
+                await self._engine.store.write(outbox.drop, notice.id, f"its thread is locked: {error}"[:300])
                 return
             place = MessageSlot()
             message = await self._post(notice, found, None)
         if message is not None:
-            await self._told(notice, message, found.revision, place.thread)
+            await self._mark_sent(notice, message, found.revision, place.thread)
 
     async def _post(self, notice: Notification, found: RenderedNotification, where: int | None) -> int | None:
         if found.role is not None:
@@ -244,7 +247,7 @@ class Sender(DeliveryLoop):
         nonce = hashlib.sha256(f"{notice.id} {notice.key} {notice.at.timestamp()}{again}".encode()).hexdigest()[:24]
         shown = found.shown
         reply_to = found.reply_to if where is None else None
-        # Who follows a thread wants to hear of it; in the channel the end of a trouble wakes nobody.
+        # Followers of a thread are notified; in the channel a resolution notifies nobody.
         silent = found.silent and (where is None or notice.kind is NotificationKind.TIMELINE)
         rank = WritePriority.ALARM if where is None else WritePriority.LINE
         try:
@@ -252,32 +255,32 @@ class Sender(DeliveryLoop):
                 shown, nonce=nonce, reply_to=reply_to, silent=silent, where=where, role=found.role, rank=rank
             )
         except RefusedMessageError as error:
-            log.exception("Discord refuses notice %s; its sentence alone is sent", notice.key)
+            log.exception("Discord rejects notification %s; sending its text only", notice.key)
             reason = str(error)
         try:
             return await self._channel.send(
                 shown.plainly(), nonce=nonce, reply_to=None, silent=silent, where=where, role=found.role, rank=rank
             )
         except RefusedMessageError as error:
-            log.exception("Discord refuses the sentence of notice %s, too: it is given up", notice.key)
-            await self._engine.store.write(outbox.drop, notice.id, f"Discord refuses it: {reason}; {error}"[:500])
+            log.exception("Discord rejects the text of notification %s, too; giving up", notice.key)
+            await self._engine.store.write(outbox.drop, notice.id, f"Discord rejects it: {reason}; {error}"[:500])
             return None
 
-    async def _told(self, notice: Notification, message: int, revision: int, where: int | None) -> None:
+    async def _mark_sent(self, notice: Notification, message: int, revision: int, where: int | None) -> None:
         channel = where or self._channel.id
         await self._engine.store.write(
-            outbox.told, notice.id, self._engine.clock(), channel=channel, message=message, shown=revision
+            outbox.mark_sent, notice.id, self._engine.clock(), channel=channel, message=message, shown=revision
         )
-        # The subject may have moved on while it was sent: the editor is to look.
+        # The subject may have changed during sending; let the editor check.
         self._engine.feed.publish("told", notice.id)
 
     async def _late(self, notice: Notification) -> str:
         if notice.body.get("anew"):
-            return "\n-# posted anew: the message before this one was deleted"
+            return "\n-# posted again: the previous message was deleted"
         if notice.kind is NotificationKind.DIGEST:
             return ""
         if notice.storm is not None and notice.kind is NotificationKind.INCIDENT:
-            return "\n-# told with others before"
+            return "\n-# already announced in a combined message"
         now = self._engine.clock()
         silenced = await silenced_line(self._engine, notice, now)
         if silenced:
@@ -286,7 +289,7 @@ class Sender(DeliveryLoop):
         if notice.at < self._started:
             why = "opsbot was not running"
         elif self._closed:
-            why = "the channel could not be written to"
+            why = "the channel was not writable"
         elif self._away or notice.at < self._reachable_since or notice.tries:
             why = "Discord was away"
         return late((now - notice.at).total_seconds(), why)

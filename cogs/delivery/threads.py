@@ -1,4 +1,4 @@
-"""The thread of each incident, made from its card: found, made, made anew where it was deleted."""
+"""Threads of incidents, created from the card and again after deletion."""
 
 import logging
 import time
@@ -14,28 +14,30 @@ from opsbot.store import channel_state, outbox
 
 log = logging.getLogger(__name__)
 
-CANNOT = "no threads can be made for incidents: grant Create Public Threads and Send Messages in Threads there"
+CANNOT = "threads for incidents cannot be created: grant Create Public Threads and Send Messages in Threads"
 
 
 class CardGoneError(Exception):
-    """The card that the thread is to be made from was deleted."""
+    """The card for the thread was deleted."""
 
 
 class Threads:
-    """Where the timeline of each incident is written."""
+    """Finds or creates the thread of each incident's timeline."""
 
     def __init__(self, engine: Engine, channel: OpsChannel, closed: float, on_problem: OnProblem) -> None:
-        """closed: seconds until making one is tried again after Discord forbade it."""
+        """closed: seconds between attempts after Discord denied permission."""
         self._engine = engine
         self._channel = channel
         self._closed = closed
         self._on_problem = on_problem
         self._not_before = 0.0
         self._bare: set[int] = set()
-        """Incidents whose thread was deleted while its card stands: a card may have no second one."""
+        """Incidents whose thread was deleted but whose card exists; a card can have only one thread."""
 
     async def of(self, incident: Incident, card: Notification) -> int | None:
-        """The thread of an incident, made where there is none yet; None where none can be had now.
+        """Return the thread of an incident, creating it if necessary.
+
+        None if that is not possible now.
 
         Raises:
             CardGoneError: the card was deleted.
@@ -53,7 +55,7 @@ class Threads:
         except GoneError as error:
             raise CardGoneError(str(error)) from error
         except (ClosedError, RefusedMessageError) as error:
-            # Asked seldom: answers of this kind count towards a ban of the address.
+            # Retried rarely: such answers count towards a ban of the IP address.
             self._not_before = time.monotonic() + self._closed
             log.warning("the incident of %s has no thread: %s", incident.service, error)
             self._on_problem("threads", CANNOT)
@@ -64,18 +66,18 @@ class Threads:
         return thread
 
     async def deleted(self, incident: Incident) -> None:
-        """Its thread was deleted: the next line begins another, and says so."""
-        log.warning("the thread of incident %d was deleted: another is made", incident.id)
+        """Handle a deleted thread: the next entry creates another and mentions it."""
+        log.warning("the thread of incident %d was deleted; creating another", incident.id)
         self._bare.add(incident.id)
         await self._engine.store.write(channel_state.forget_thread, incident.id)
         replaced = event(IncidentEventKind.THREAD_REPLACED, self._engine.clock())
         await self._engine.store.write(outbox.line, incident.id, incident.service, replaced)
 
     async def shut(self, incident: Incident, thread: int, why: str) -> None:
-        """Its thread cannot be written in: said in the channel, once."""
-        log.warning("the thread of incident %d cannot be written in: %s", incident.id, why)
+        """Report once in the channel that the thread is not writable."""
+        log.warning("the thread of incident %d is not writable: %s", incident.id, why)
         text = (
-            f"The thread of incident {incident.id} ({subject_name(incident.service)}) is locked or closed to opsbot: "
-            "what happens is on its card alone. Unlock the thread, or grant Send Messages in Threads."
+            f"The thread of incident {incident.id} ({subject_name(incident.service)}) is locked or not writable: "
+            "updates appear only on its card. Unlock the thread, or grant Send Messages in Threads."
         )
         await self._engine.tell(incident.service, text, level="warning", key=f"shut:{thread}")

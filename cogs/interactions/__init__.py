@@ -1,1 +1,1 @@
-"""Slash commands and buttons: who asks, what is meant, how it is answered."""
+"""Interactions: requesting user, arguments, answers, buttons and forms."""

@@ -1,7 +1,7 @@
-"""Acknowledge: the button opens a form that asks why; the form, sent at any time after, acknowledges.
+"""Acknowledge incidents by a form that asks for the reason.
 
-All that the form means stands in its custom id, `ops:1:ack:SERVICE:iNUMBER` as for the button (`nNUMBER`: all of a
-storm): it may come to an opsbot that was restarted since it was opened. The rank counts that is held when it is sent.
+The form's custom id holds everything, `ops:1:ack:SERVICE:iNUMBER` like the button (`nNUMBER`: all of a storm), so it
+survives restarts of opsbot. The rank is checked when it is submitted.
 """
 
 import logging
@@ -23,14 +23,14 @@ log = logging.getLogger(__name__)
 
 REASON = 300
 FORM_SECONDS = 900.0
-"""discord.py forgets the form after that; opsbot does not need it to know it."""
+"""discord.py forgets the form after this time; opsbot still handles it."""
 
 
 def _form(custom_id: str, name: str) -> discord.ui.Modal:
     form = discord.ui.Modal(title=f"Acknowledge {name}"[:45], custom_id=custom_id, timeout=FORM_SECONDS)
     form.add_item(
         discord.ui.TextInput[discord.ui.Modal](
-            label="Why, or what are you going to do about it?",
+            label="What do you know, or what will you do?",
             custom_id="reason",
             placeholder="Looking at it; the disk is full",
             max_length=REASON,
@@ -40,7 +40,7 @@ def _form(custom_id: str, name: str) -> discord.ui.Modal:
 
 
 async def ask_why(engine: Engine, interaction: discord.Interaction, service: str, ident: str) -> None:
-    """Open the form; say why not to who may not, and where the incident is over."""
+    """Open the form, or explain why the user may not or need not acknowledge."""
     actor = actor_of(interaction)
     if ident.startswith("n"):
         await _of_storm(engine, interaction, actor, ident)
@@ -53,7 +53,7 @@ async def ask_why(engine: Engine, interaction: discord.Interaction, service: str
             if refused is not None:
                 return refusal(refused)
             if incident is None or incident.closed_at is None:
-                return say("opsbot does not remember this incident any more.")
+                return say("This incident is no longer in the database.")
             text = f"{escape(subject_title(incident.service))}: the incident was resolved {moment(incident.closed_at)}."
             await engine.door.note(who, Action.ACK, incident.service, "button", f"nothing done: {text}", Effect.NONE)
             return say(text)
@@ -64,16 +64,16 @@ async def ask_why(engine: Engine, interaction: discord.Interaction, service: str
 
 
 async def _of_storm(engine: Engine, interaction: discord.Interaction, actor: Actor, ident: str) -> None:
-    untaken = (await engine.look.storm(int(ident[1:]))).untaken if ident[1:].isdecimal() else ()
-    if engine.config.roles.allow(actor, Action.ACK) and untaken:
-        await _open(interaction, _form(f"ops:1:ack::{ident}", f"{len(untaken)} incidents"))
+    unacknowledged = (await engine.look.storm(int(ident[1:]))).unacknowledged if ident[1:].isdecimal() else ()
+    if engine.config.roles.allow(actor, Action.ACK) and unacknowledged:
+        await _open(interaction, _form(f"ops:1:ack::{ident}", f"{len(unacknowledged)} incidents"))
         return
 
     async def work(who: Actor) -> RenderedMessage:
         refused = await engine.door.admit(who, Action.ACK, None, f"button {ident}")
         if refused is not None:
             return refusal(refused)
-        text = "Nothing of it is open and not taken any more."
+        text = "All incidents of this alert storm are resolved or acknowledged."
         await engine.door.note(who, Action.ACK, "", "button", f"nothing done: {text}", Effect.NONE)
         return say(text)
 
@@ -90,7 +90,7 @@ async def _open(interaction: discord.Interaction, form: discord.ui.Modal) -> Non
 
 
 async def submitted(engine: Engine, interaction: discord.Interaction, custom_id: str) -> bool:
-    """A form was sent; False where it is none of ours."""
+    """Handle a submitted form; False if it is not one of these."""
     match = TEMPLATE.fullmatch(custom_id)
     if match is None or match["action"] != "ack" or not match["ident"][1:].isdecimal():
         return False
@@ -115,7 +115,7 @@ async def submitted(engine: Engine, interaction: discord.Interaction, custom_id:
 
 
 def _written(components: object) -> str:
-    """What was typed, wherever in the rows or labels of the form its field stands."""
+    """Find the text input's value anywhere in the form's rows or labels."""
     for item in components if isinstance(components, list) else []:
         if not isinstance(item, dict):
             continue

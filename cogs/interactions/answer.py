@@ -1,9 +1,11 @@
-"""The one way an interaction is answered: acknowledge first, act only if that was taken, then fill in the answer.
+"""Answer an interaction: acknowledge, act only if accepted, edit the answer.
 
-Discord gives 3 s for the acknowledgement and takes it only in time. That refusal (10062), and no clock of ours, says
-that a click comes too late: one that was replayed after a lost connection is refused, and then nothing is done at all.
-Whether the answer is private is settled by the acknowledgement and cannot be changed afterwards, so what can be known
-beforehand (rank, service) is looked at before it. The answer itself is an edit, which may be repeated without harm.
+Discord accepts an acknowledgement only within 3 s. Its rejection (10062), and not a local clock, decides that a click
+is
+too late: a click that was replayed after a lost connection is rejected and then nothing is done. The acknowledgement
+decides whether the answer is private, so rank and service are checked before it. The answer is an edit, which may
+safely
+be repeated.
 """
 
 import asyncio
@@ -28,9 +30,9 @@ log = logging.getLogger(__name__)
 
 UNKNOWN_INTERACTION, ALREADY_ACKNOWLEDGED = 10062, 40060
 ACKNOWLEDGE_SECONDS = 12.0
-"""Repeating it until then is conclusive: the first one was taken (40060) or it is too late (10062)."""
+"""Repeating until then is conclusive: either the first one was accepted (40060) or it is too late (10062)."""
 FIRST_RETRY_SECONDS = 0.9
-"""discord.py repeats a callback after a 5xx, a second later. 40060 sooner than that is an answer by somebody else."""
+"""discord.py repeats a callback a second after a 5xx. An earlier 40060 means that somebody else answered."""
 FILL_DELAYS = (0.5, 1, 2, 4, 8, 15, 30, 60, 120)
 NO_MENTIONS = discord.AllowedMentions.none()
 CONNECTION = (aiohttp.ClientError, OSError, TimeoutError)
@@ -48,9 +50,11 @@ Work = Callable[[Actor], Awaitable[RenderedMessage | Interim]]
 
 
 async def acknowledge(interaction: discord.Interaction, *, private: bool, update: bool = False) -> bool:
-    """Tell Discord that an answer follows; whether Discord took it, so that the deed may be done.
+    """Acknowledge an interaction.
 
-    update: the answer will replace the message the button sits on.
+    Returns whether Discord accepted it and the action may run.
+
+    update: the answer will replace the button's message.
     """
     clicks = bot_of(interaction).clicks
     if not clicks.first(interaction.id):
@@ -68,11 +72,11 @@ async def _taken(interaction: discord.Interaction, *, private: bool, update: boo
         except discord.HTTPException as error:
             if error.code == ALREADY_ACKNOWLEDGED:
                 return uncertain or time.monotonic() - began >= FIRST_RETRY_SECONDS
-            log.info("an interaction is not acted upon, its acknowledgement was refused: %s", error)
+            log.info("interaction dropped, its acknowledgement was rejected: %s", error)
             return False
         except CONNECTION as error:
             uncertain = True
-            log.info("an acknowledgement got no answer, asking again: %r", error)
+            log.info("an acknowledgement got no answer, repeating it: %r", error)
             await asyncio.sleep(0.2)
         else:
             return True
@@ -88,7 +92,10 @@ async def respond(
     public: bool = False,
     update: bool = False,
 ) -> None:
-    """Answer an interaction with what `work` shows. public: for all to see, unless it is going to be refused."""
+    """Answer an interaction with the result of `work`.
+
+    public: visible to all, unless it will be refused.
+    """
     engine, actor = engine_of(interaction), actor_of(interaction)
     known = service is None or service in engine.config.services
     public = public and known and engine.config.roles.allow(actor, action)
@@ -103,16 +110,19 @@ async def respond(
             await fill(interaction, shown.shown, public=public)
             shown = await shown.outcome()
     except Exception:
-        # The edge of every command and button: the person gets a number, the log the traceback under it.
+        # Boundary of every command and button: the user gets a number, the log the traceback under that number.
         number = secrets.token_hex(3)
         log.exception("error %s: %s by %s failed", number, action, actor.id)
-        shown = say(f"Something went wrong in opsbot. Its log says what, under error {number}.")
+        shown = say(f"Internal error {number}; see opsbot's log.")
     await rush.give_way()
     await fill(interaction, shown, public=public)
 
 
 async def wrongly_asked(engine: Engine, actor: Actor, action: Action, service: str, wrong: Refused) -> RenderedMessage:
-    """The refusal of what makes no sense; of who may not ask at all, that comes first. Both are in the audit log."""
+    """Refuse an invalid request; a missing rank takes precedence.
+
+    Both are recorded in the audit log.
+    """
     refused = await engine.door.admit(actor, action, service)
     if refused is None:
         await engine.door.note(actor, action, service, "", wrong)
@@ -120,7 +130,10 @@ async def wrongly_asked(engine: Engine, actor: Actor, action: Action, service: s
 
 
 async def fill(interaction: discord.Interaction, shown: RenderedMessage, *, public: bool) -> None:
-    """Put the answer where the acknowledgement promised it; after its 15 minutes, a public one into the channel."""
+    """Edit the acknowledged answer.
+
+    A public one that exceeds the 15 minutes is posted in the channel.
+    """
     shown = shown.within(bot_of(interaction).redact)
     for delay in (*FILL_DELAYS, None):
         try:
@@ -129,7 +142,7 @@ async def fill(interaction: discord.Interaction, shown: RenderedMessage, *, publ
             trouble: Exception = error
         except discord.HTTPException as error:
             if error.status == 400 and shown != shown.plainly():  # noqa: PLR2004 - HTTP's Bad Request
-                log.exception("Discord refused an answer; its sentence alone is sent")
+                log.exception("Discord rejected an answer; sending its text only")
                 shown = shown.plainly()
                 continue
             await _too_late(interaction, shown, error, public=public)
@@ -139,7 +152,7 @@ async def fill(interaction: discord.Interaction, shown: RenderedMessage, *, publ
         else:
             return
         if delay is not None:
-            log.info("an answer could not be sent, again in %s s: %r", delay, trouble)
+            log.info("an answer could not be sent, retrying in %s s: %r", delay, trouble)
             await asyncio.sleep(delay)
     log.warning("an answer was never sent: %r", trouble)
 
@@ -161,11 +174,11 @@ async def _too_late(
 ) -> None:
     log.warning("an answer came too late for its interaction: %s", error)
     if not public or interaction.channel_id is None:
-        return  # what was meant for one person is not told to all
+        return  # a private answer must not become public
     try:
         async with asyncio.timeout(30):
             channel = interaction.client.get_partial_messageable(interaction.channel_id)
-            # To `send` None means absent; its stubs do not say so.
+            # `send` treats None as absent; its stubs do not say so.
             await cast("Any", channel).send(shown.content, embed=shown.embed(), allowed_mentions=NO_MENTIONS)
     except (discord.DiscordException, *CONNECTION) as failure:
-        log.warning("nor could it be put into the channel: %r", failure)
+        log.warning("posting it in the channel failed, too: %r", failure)

@@ -1,4 +1,4 @@
-"""Who asks, and which service, release or length of time is meant."""
+"""Resolve the requesting user, service, release and duration of a command."""
 
 import time
 from collections import OrderedDict
@@ -29,7 +29,7 @@ TWICE_SECONDS = 10.0
 
 @dataclass(slots=True)
 class Clicks:
-    """What was clicked of late: no interaction is handled twice, and no restart made twice by a double click."""
+    """Recent interactions, to ignore duplicates and double clicks."""
 
     most: int = 2000
     ids: OrderedDict[int, None] = field(default_factory=OrderedDict)
@@ -37,7 +37,7 @@ class Clicks:
     rush: ResponsePriority = field(default_factory=ResponsePriority)
 
     def first(self, number: int) -> bool:
-        """Whether this interaction was not seen before."""
+        """Record an interaction; returns whether it is new."""
         if number in self.ids:
             return False
         self.ids[number] = None
@@ -46,7 +46,10 @@ class Clicks:
         return True
 
     def before(self, deed: str, name: str) -> str | None:
-        """Who did this within the last seconds; else remembers that it is being done now."""
+        """Return who did this within the last seconds.
+
+        Otherwise record it as being done now.
+        """
         now = time.monotonic()
         self.deeds = {known: value for known, value in self.deeds.items() if now - value[0] < TWICE_SECONDS}
         if deed in self.deeds:
@@ -55,12 +58,12 @@ class Clicks:
         return None
 
     def failed(self, deed: str) -> None:
-        """It came to nothing: the next click counts."""
+        """Forget an action that failed, so that the next click counts."""
         self.deeds.pop(deed, None)
 
 
 class Bot(Protocol):
-    """The bot, as the cogs see it."""
+    """The bot as the cogs use it."""
 
     engine: Engine
     clicks: Clicks
@@ -68,41 +71,44 @@ class Bot(Protocol):
 
     @property
     def redact(self) -> Callable[[str], str]:
-        """Takes known secrets out of text."""
+        """Redacts known secrets in text."""
 
 
 def bot_of(interaction: discord.Interaction) -> Bot:
-    """The bot the interaction came to."""
+    """Return the bot that received the interaction."""
     return cast("Bot", interaction.client)
 
 
 def engine_of(interaction: discord.Interaction) -> Engine:
-    """Its engine."""
+    """Return the bot's engine."""
     return bot_of(interaction).engine
 
 
 def actor_of(interaction: discord.Interaction) -> Actor:
-    """Who clicked or typed, with the role ids that Discord says they hold at this moment.
+    """Return the user of an interaction with current role ids as sent by Discord.
 
-    Outside the configured guild nobody holds a rank.
+    Outside the configured guild users have no rank.
     """
     user = interaction.user
     name = one_line(user.display_name, 60) or str(user.id)
     if interaction.guild_id != engine_of(interaction).config.discord.guild_id:
         return Actor(Origin.DISCORD, f"elsewhere:{user.id}", name)
-    # `Member.roles` leaves out roles that are not in the cache yet; the payload's own ids are in `_roles`.
+    # `Member.roles` omits uncached roles; `_roles` has the ids of the payload.
     ids = user._roles if isinstance(user, discord.Member) else ()  # noqa: SLF001 - see above
     return Actor(Origin.DISCORD, str(user.id), name, frozenset({str(interaction.guild_id), *map(str, ids)}))
 
 
 def action_of(interaction: discord.Interaction) -> Action:
-    """What the command stands for: they share their names."""
+    """Return the action of a command; they have the same names."""
     command = interaction.command
     return Action(command.name if command is not None else "")
 
 
 async def choose_service(interaction: discord.Interaction, current: str) -> list[app_commands.Choice[str]]:
-    """The services this member may name for this command: none for who lacks the rank."""
+    """Suggest the services that this member may name for the command.
+
+    None without the rank.
+    """
     typed = current.strip().lower()
     names = engine_of(interaction).door.nameable(actor_of(interaction), action_of(interaction))
     fitting = sorted((name for name in names if typed in name.lower()), key=lambda name: not name.startswith(typed))
@@ -110,7 +116,10 @@ async def choose_service(interaction: discord.Interaction, current: str) -> list
 
 
 async def choose_release(interaction: discord.Interaction, current: str) -> list[app_commands.Choice[str]]:
-    """The kept releases of the service typed before, newest first; the engine gives none to who may not roll back."""
+    """Suggest kept releases of the chosen service, newest first.
+
+    None if the member may not roll back.
+    """
     service = str(getattr(interaction.namespace, "service", None) or "")
     typed = current.strip().lower()
     choices = []
@@ -123,7 +132,7 @@ async def choose_release(interaction: discord.Interaction, current: str) -> list
 
 
 def length_of(text: str | None) -> timedelta | Refused | None:
-    """Text like 10m as a length of time; None where nothing was typed."""
+    """Parse a duration such as 10m; None for no text."""
     if text is None or not text.strip():
         return None
     try:
@@ -133,7 +142,7 @@ def length_of(text: str | None) -> timedelta | Refused | None:
 
 
 def since_of(text: str | None, now: datetime) -> datetime | Refused | None:
-    """Text like 10m as the time that long ago; None where nothing was typed."""
+    """Parse a duration such as 10m into the time that long ago; None for no text."""
     length = length_of(text)
     if length is None or isinstance(length, Refused):
         return length

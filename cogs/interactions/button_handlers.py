@@ -1,6 +1,8 @@
-"""What each button does. A press is a question to the engine like any command, with the rank held at this moment.
+"""Handlers of all buttons.
 
-What a button stood for may be over when it is pressed: each first looks whether it still is, and says so if not.
+A press calls the engine like a command, with the user's current rank.
+
+A button may be outdated when it is pressed, so each handler first checks that its action still applies.
 """
 
 import hashlib
@@ -37,7 +39,7 @@ Press = Callable[[Engine, Actor, str, str], Awaitable[RenderedMessage | Interim]
 
 
 async def _nothing(engine: Engine, actor: Actor, action: Action, service: str, text: str) -> RenderedMessage:
-    """Nothing is done; said to the one who pressed, and to the audit log."""
+    """Report to the user and the audit log that nothing was done."""
     await engine.door.note(actor, action, service, "button", f"nothing done: {text}", Effect.NONE)
     return say(text)
 
@@ -54,11 +56,11 @@ async def _restart(clicks: Clicks, engine: Engine, actor: Actor, service: str, i
     incident = await engine.look.incident(int(ident[1:])) if ident[1:].isdecimal() else None
     if incident is not None and incident.closed_at is not None:
         since = moment(incident.closed_at)
-        text = f"{escape(service)}: the incident was resolved {since}. To restart it anyway: /restart."
+        text = f"{escape(service)}: the incident was resolved {since}. To restart it anyway, use /restart."
         return await _nothing(engine, actor, Action.RESTART, service, text)
     before = clicks.before(f"restart:{service}", actor.name)
     if before is not None:
-        text = f"{escape(service)} was restarted a moment ago by {escape(before)}."
+        text = f"{escape(service)} was just restarted by {escape(before)}."
         return await _nothing(engine, actor, Action.RESTART, service, text)
     against = await engine.services.advice(service)
     state = await engine.services.restart(actor, service)
@@ -85,11 +87,11 @@ async def _retry(engine: Engine, actor: Actor, service: str, ident: str) -> Rend
         return refusal(refused)
     wanted = await engine.look.deployment(int(ident)) if ident.isdecimal() else None
     if wanted is None or wanted.service != service:
-        text = "opsbot does not remember this deployment any more. Use /deploy."
+        text = "This deployment is no longer in the database. Use /deploy."
         return await _nothing(engine, actor, Action.DEPLOY, service, text)
     latest = await engine.store.read(ledger.deployments, service, 1)
     if latest and latest[0].id != wanted.id:
-        text = f"Deployment {latest[0].id} of {escape(service)} came after this one. Use /deploy to deploy anew."
+        text = f"Deployment {latest[0].id} of {escape(service)} is newer. Use /deploy to deploy again."
         return await _nothing(engine, actor, Action.DEPLOY, service, text)
     reason = message(OutcomeCode.RETRY_OF, deployment=wanted.id)
     if wanted.kind is DeploymentKind.ROLLBACK:
@@ -102,7 +104,7 @@ async def _now(engine: Engine, actor: Actor, service: str, ident: str) -> Render
     if refused:
         return refusal(refused)
     if not ident.isdecimal():
-        return await _nothing(engine, actor, Action.NOW, service, "This button stands for no deployment.")
+        return await _nothing(engine, actor, Action.NOW, service, "This button belongs to no deployment.")
     hurried = await engine.releases.now(actor, service, int(ident))
     if isinstance(hurried, Refused):
         return refusal(hurried)
@@ -117,13 +119,13 @@ async def _stop(
         return refusal(refused)
     if tails.stop(service, ident, actor):
         await engine.door.note(actor, Action.LOGS, service, "stop the tail", "stopped")
-        return say(f"The tail of {escape(service)} was stopped.")
+        return say(f"Live tail of {escape(service)} stopped.")
     if message is not None:
-        await tails.bury(message, service)
-    return await _nothing(engine, actor, Action.LOGS, service, f"This tail of {escape(service)} had ended already.")
+        await tails.remove_button(message, service)
+    return await _nothing(engine, actor, Action.LOGS, service, f"Live tail of {escape(service)} has already ended.")
 
 
-# Roll back: asked once more, and only what was shown then is rolled back
+# Roll back: needs confirmation, and only the confirmed release is rolled back
 
 
 async def _plan(engine: Engine, service: str) -> tuple[Live, Release] | Refused:
@@ -158,7 +160,7 @@ async def _rollback(engine: Engine, actor: Actor, service: str, ident: str) -> R
     await engine.door.note(actor, Action.ROLLBACK, service, f"button {ident}", asked, Effect.NONE)
     return RenderedMessage(
         f"Roll {escape(service)} back from {code(live.release)} to {code(target.name)} "
-        f"({escape(target.title, 80) or code(target.commit[:10])})? This question ends <t:{expires}:R>.",
+        f"({escape(target.title, 80) or code(target.commit[:10])})? This confirmation expires <t:{expires}:R>.",
         buttons=(
             Button("yes", "Confirm", service, name, discord.ButtonStyle.danger),
             Button("no", "Cancel", service, name),
@@ -167,16 +169,16 @@ async def _rollback(engine: Engine, actor: Actor, service: str, ident: str) -> R
 
 
 async def _over(engine: Engine, service: str, ident: str, live: Live) -> str:
-    """Why what this button was about is not to be rolled back any more; "" where it is."""
+    """Return why the button's rollback no longer applies; "" if it does."""
     if ident.isdecimal():
         deployment: Deployment | None = await engine.look.deployment(int(ident))
         if deployment is not None and deployment.live_at is not None and live.deployment != deployment.id:
-            return f"Deployment {ident} is not what {escape(service)} runs now: {code(live.release)}. Use /rollback."
+            return f"{escape(service)} no longer runs deployment {ident}; it runs {code(live.release)}. Use /rollback."
     elif ident[1:].isdecimal():
         incident = await engine.look.incident(int(ident[1:]))
         if incident is not None and incident.closed_at is not None:
             since = moment(incident.closed_at)
-            return f"{escape(service)}: the incident was resolved {since}. To roll back anyway: /rollback."
+            return f"{escape(service)}: the incident was resolved {since}. To roll back anyway, use /rollback."
     return ""
 
 
@@ -186,7 +188,7 @@ async def _yes(engine: Engine, actor: Actor, service: str, ident: str) -> Render
         return refusal(refused)
     expires, _, digest = ident.partition(".")
     if not expires.isdecimal() or datetime.now(UTC).timestamp() > int(expires):
-        text = "This question has ended: nothing was rolled back. Press Roll back again."
+        text = "This confirmation has expired; nothing was rolled back. Press Roll back again."
         return await _nothing(engine, actor, Action.ROLLBACK, service, text)
     plan = await _plan(engine, service)
     if isinstance(plan, Refused):
@@ -194,7 +196,7 @@ async def _yes(engine: Engine, actor: Actor, service: str, ident: str) -> Render
         return refusal(plan)
     live, target = plan
     if _digest(live, target) != digest:
-        text = f"{escape(service)} runs {code(live.release)} by now: nothing was rolled back. Press Roll back again."
+        text = f"{escape(service)} runs {code(live.release)} now; nothing was rolled back. Press Roll back again."
         return await _nothing(engine, actor, Action.ROLLBACK, service, text)
     return await begun(engine, await engine.releases.rollback(actor, service, target.name, "button"))
 
@@ -217,11 +219,11 @@ PRESSES: Mapping[str, tuple[Action, Press]] = {
     "no": (Action.ROLLBACK, _no),
 }
 ANSWERS = frozenset({"yes", "no"})
-"""Buttons of a private question: the answer takes the question's place, and its buttons go."""
+"""Buttons of a private confirmation: the answer replaces the message and removes its buttons."""
 
 
 async def press(engine: Engine, interaction: discord.Interaction, action: str, service: str, ident: str) -> None:
-    """A button was pressed."""
+    """Handle a pressed button."""
     restart: Press = partial(_restart, bot_of(interaction).clicks)
     stop: Press = partial(_stop, bot_of(interaction).tails, interaction.message)
     presses = {**PRESSES, "restart": (Action.RESTART, restart), "stop": (Action.LOGS, stop)}
@@ -240,7 +242,7 @@ async def press(engine: Engine, interaction: discord.Interaction, action: str, s
 
 
 async def outdated(interaction: discord.Interaction) -> None:
-    """A button this opsbot does not know: from another version."""
+    """Answer a button of another version."""
 
     async def work(_: Actor) -> RenderedMessage:
         return say("This button is from another version of opsbot. Use the command instead.")

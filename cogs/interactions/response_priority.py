@@ -1,6 +1,6 @@
-"""A rush: many ask at once. Those who still wait for a first response go before those who wait for their answer.
+"""Prefer first responses to answers when many interactions arrive at once.
 
-Discord gives a first response 3 seconds and an answer 15 minutes, and to make an answer costs several times as much.
+Discord allows 3 seconds for a first response and 15 minutes for an answer, which also costs several times as much.
 """
 
 import asyncio
@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 PATIENCE = 0.5
-"""Seconds that an answer gives way at the most: with no end of those who ask, all go on side by side."""
+"""Maximum seconds that an answer waits; under continuous load all then proceed concurrently."""
 
 
 class ResponsePriority:
-    """Who still waits for a first response."""
+    """Tracks interactions without a first response."""
 
     def __init__(self, patience: float = PATIENCE) -> None:
-        """Nobody asks yet. patience: seconds that an answer gives way at the most."""
+        """patience: maximum seconds that an answer waits."""
         self._patience = patience
         self._waiting = 0
         self._calm = asyncio.Event()
@@ -23,7 +23,7 @@ class ResponsePriority:
 
     @contextmanager
     def first_response(self) -> Iterator[None]:
-        """While it is on its way."""
+        """Mark a first response as pending inside this context."""
         self._waiting += 1
         self._calm.clear()
         try:
@@ -34,7 +34,7 @@ class ResponsePriority:
                 self._calm.set()
 
     async def give_way(self) -> None:
-        """Until nobody waits for a first response, or patience ends."""
+        """Wait until no first response is pending, or patience ends."""
         if self._calm.is_set():
             return
         with suppress(TimeoutError):

@@ -1,8 +1,8 @@
-"""Buttons that outlive a restart: everything a button means stands in its custom id, nothing in memory.
+"""Buttons that survive restarts: the custom id holds their whole state.
 
     ops:1:<action>:<service>:<ident>      at most 100 characters
 
-The 1 is the version of this grammar: a button of another version is answered politely (`opsbot.bot.client`).
+The 1 is the version of this grammar; buttons of other versions get an explanation (`opsbot.bot.client`).
 """
 
 import re
@@ -19,17 +19,17 @@ TEMPLATE = re.compile(r"ops:1:(?P<action>[a-z]+):(?P<service>[^:]*):(?P<ident>.*
 
 
 class Pressed(Protocol):
-    """The bot, as a button sees it."""
+    """The bot as buttons use it."""
 
     async def pressed(self, interaction: discord.Interaction, action: str, service: str, ident: str) -> None:
-        """A button was pressed."""
+        """Handle a pressed button."""
 
 
 class OpsButton(discord.ui.DynamicItem[discord.ui.Button[discord.ui.View]], template=TEMPLATE):
-    """A button of opsbot's, made anew from its custom id at every press."""
+    """A button of opsbot, recreated from its custom id at every press."""
 
     def __init__(self, action: str, service: str, ident: str, item: discord.ui.Button[discord.ui.View]) -> None:
-        """Keep what the custom id says."""
+        """Store the parts of the custom id."""
         super().__init__(item)
         self.action = action
         self.service = service
@@ -37,7 +37,7 @@ class OpsButton(discord.ui.DynamicItem[discord.ui.Button[discord.ui.View]], temp
 
     @classmethod
     def of(cls, button: Button) -> Self | None:
-        """The button to send; None where its custom id would be too long for Discord."""
+        """Build the button to send; None if its custom id is too long for Discord."""
         custom_id = f"ops:1:{button.action}:{button.service}:{button.ident}"
         if len(custom_id) > CUSTOM_ID:
             return None
@@ -54,16 +54,16 @@ class OpsButton(discord.ui.DynamicItem[discord.ui.Button[discord.ui.View]], temp
         match: re.Match[str],
         /,
     ) -> Self:
-        """A press on a message of any age."""
+        """Recreate the button of a message of any age."""
         return cls(match["action"], match["service"], match["ident"], item)
 
     async def callback(self, interaction: discord.Interaction) -> None:
-        """Hand it to the bot."""
+        """Pass the press to the bot."""
         await cast("Pressed", interaction.client).pressed(interaction, self.action, self.service, self.ident)
 
 
 def view_of(buttons: Sequence[Button]) -> discord.ui.View | None:
-    """The row of buttons; None where there are none."""
+    """Build the row of buttons; None without buttons."""
     items = [item for button in buttons if (item := OpsButton.of(button)) is not None]
     if not items:
         return None

@@ -1,11 +1,13 @@
-"""The connection to Discord: logging in, staying, coming back. What is said and answered over it is in `cogs`.
+"""The connection to Discord: login, gateway, reconnection.
 
-run           what goes on for as long as opsbot is to be on Discord
-logins        logs in, with a new client after each end, and says what a person has to mend
-client        the client of one log-in: its events, and who takes each
-registration  the slash commands, made known to Discord
-connection    the gateway, kept up however long Discord is away
-sightings     other bots' presences and voice channels, from the gateway's events
-clock         what time it is at Discord
-link          how it stands at one moment; all that the rest of opsbot needs to know
+Commands and messages are in `cogs`.
+
+run              everything that runs while opsbot is connected to Discord
+login_loop       logs in with a new client after each failure and reports problems that need a person
+client           the client of one login: events and their handlers
+registration     registers the slash commands
+connection       keeps the gateway connected through outages of any length
+presence_events  presences and voice states of other bots, from gateway events
+clock            measures clock skew against Discord
+link             the state of the connection, as the rest of opsbot sees it
 """

@@ -1,4 +1,4 @@
-"""The client of one log-in: its events, and who takes each."""
+"""The client of one login: events and their handlers."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -24,7 +24,7 @@ from cogs.status import StatusCog
 from opsbot.bot.clock import clock_trace
 from opsbot.bot.connection import ConnectPace, PatientBot
 from opsbot.bot.link import Link, Reporter
-from opsbot.bot.presence_events import feed_sightings, intents_for
+from opsbot.bot.presence_events import feed_presence_cache, intents_for
 from opsbot.bot.registration import Registration
 from opsbot.core.access import Action, Actor
 from opsbot.engine import Engine
@@ -37,28 +37,31 @@ COGS: tuple[Callable[[], commands.Cog], ...] = (StatusCog, IncidentsCog, LogsCog
 
 
 class OpsTree(app_commands.CommandTree["OpsBot"]):
-    """The slash commands; says something sensible where a command is none of ours."""
+    """Command tree that answers unknown or changed commands with a helpful message."""
 
     async def on_error(self, interaction: discord.Interaction["OpsBot"], error: app_commands.AppCommandError) -> None:
-        """A command of another version, or options it lacks. What goes wrong inside a command is answered there."""
+        """Handle a command of another version or with missing options.
+
+        Commands handle their own errors.
+        """
         if isinstance(error, app_commands.CommandInvokeError):
-            log.error("a command failed outside its work", exc_info=error)
+            log.error("a command failed outside its handler", exc_info=error)
         else:
-            log.warning("a command could not be understood: %s", error)
+            log.warning("a command was not understood: %s", error)
 
         async def work(_: Actor) -> RenderedMessage:
             return say(
-                f"This did not work: {escape(str(error), 200)} Commands change with opsbot's version: try again."
+                f"Command failed: {escape(str(error), 200)} Commands may change with opsbot's version; try again."
             )
 
         await respond(interaction, Action.STATUS, work)
 
 
 class OpsBot(PatientBot):
-    """The client of one log-in.
+    """The client of one login.
 
-    GUILDS alone is needed: who asks comes with each interaction. Presences (privileged) and voice states are asked for
-    only where a check or a drain goes by them.
+    Only the GUILDS intent is required: interactions carry their user. Presences (privileged) and voice states are
+    requested only if a check or a drain uses them.
     """
 
     def __init__(
@@ -68,15 +71,15 @@ class OpsBot(PatientBot):
         clicks: Clicks,
         reporter: Reporter,
         pace: ConnectPace,
-        awake: Callable[[], None],
+        on_available: Callable[[], None],
         tails: LiveTails,
-        path_changed: Callable[[], None],
+        channel_changed: Callable[[], None],
         presence_cache: PresenceCache | None = None,
     ) -> None:
-        """Make the client; nothing is connected.
+        """Create the client; nothing is connected yet.
 
-        awake: called whenever Discord is known to be there again. path_changed: when the ops channel has changed, or
-        what opsbot may do in it. sightings: kept true from the gateway's events.
+        on_available: called whenever Discord becomes available. channel_changed: called when the ops channel or
+        opsbot's permissions in it change. presence_cache: updated from gateway events.
         """
         super().__init__(
             command_prefix=commands.when_mentioned,
@@ -97,56 +100,62 @@ class OpsBot(PatientBot):
         self.tails = tails
         self.reporter = reporter
         self.pace = pace
-        self.awake = awake
-        self.on_trouble = lambda text: reporter.problem("gateway", text)
+        self.on_available = on_available
+        self.on_problem = lambda text: reporter.problem("gateway", text)
         self.on_rest = reporter.rest
-        self._path_changed = path_changed
+        self._channel_changed = channel_changed
         self._registration = Registration(self.tree, engine.config.discord.guild_id, reporter, pace)
         self._presence_cache = presence_cache
         if presence_cache is not None:
-            feed_sightings(self, presence_cache)
+            feed_presence_cache(self, presence_cache)
 
     async def setup_hook(self) -> None:
-        """Commands and buttons, known before the first event comes. Nothing here asks Discord."""
+        """Register cogs and buttons before the first event. Sends no request to Discord."""
         self.add_dynamic_items(OpsButton)
         guild = discord.Object(self.engine.config.discord.guild_id)
         for cog in COGS:
             await self.add_cog(cog(), guild=guild)
 
     async def on_connect(self) -> None:
-        """A new session."""
+        """Handle a new session."""
         self._connected()
         self._registration.begin()
 
     async def on_guild_role_update(self, before: discord.Role, after: discord.Role) -> None:
-        """A role may do more or less; opsbot may hold it. All these events come with the intent GUILDS."""
+        """Re-test permissions after a role's permissions changed.
+
+        GUILDS delivers all these events.
+        """
         if before.permissions != after.permissions:
-            self._path_changed()
+            self._channel_changed()
 
     async def on_guild_channel_update(self, _: discord.abc.GuildChannel, after: discord.abc.GuildChannel) -> None:
-        """The ops channel, or the category whose permissions it may share."""
+        """Re-test permissions if the ops channel or its category changed."""
         ops = after.guild.get_channel(self.engine.config.discord.ops_channel_id)
         if ops is None or after.id in {ops.id, ops.category_id}:
-            self._path_changed()
+            self._channel_changed()
 
     async def on_guild_channel_delete(self, channel: discord.abc.GuildChannel) -> None:
-        """Perhaps the ops channel."""
+        """Re-test permissions if the ops channel was deleted."""
         if channel.id == self.engine.config.discord.ops_channel_id:
-            self._path_changed()
+            self._channel_changed()
 
     async def on_member_update(self, _: discord.Member, after: discord.Member) -> None:
-        """opsbot itself has other roles: of other members nothing is told without a privileged intent."""
+        """Re-test permissions if opsbot's own roles changed.
+
+        Other members need a privileged intent.
+        """
         if self.user is not None and after.id == self.user.id:
-            self._path_changed()
+            self._channel_changed()
 
     async def on_resumed(self) -> None:
-        """The old session goes on; what was missed has been replayed."""
+        """Handle a resumed session; missed events have been replayed."""
         if self._presence_cache is not None:
             self._presence_cache.resumed()
         self._connected()
 
     async def on_disconnect(self) -> None:
-        """The connection is lost, or a try to connect failed."""
+        """Handle a lost connection or a failed attempt to connect."""
         if self._presence_cache is not None:
             self._presence_cache.lost()
         if not self.is_closed():
@@ -155,21 +164,24 @@ class OpsBot(PatientBot):
     def _connected(self) -> None:
         self.reporter.problem("gateway", "")
         self.reporter.link(Link.CONNECTED, self.heartbeat_seconds())
-        self.awake()
+        self.on_available()
 
     def heartbeat_seconds(self) -> float | None:
-        """The latency, None while it is not known (NaN before the first heartbeat was answered)."""
+        """The latency.
+
+        None while unknown (NaN before the first heartbeat acknowledgement).
+        """
         latency = self.latency
         return latency if latency == latency and latency != float("inf") else None  # noqa: PLR0124 - NaN
 
     async def pressed(self, interaction: discord.Interaction, action: str, service: str, ident: str) -> None:
-        """A button of ours was pressed."""
+        """Handle one of opsbot's buttons."""
         await press(self.engine, interaction, action, service, ident)
 
     async def on_interaction(self, interaction: discord.Interaction) -> None:
-        """Forms that were sent, and buttons that look like ours and fit no template: of another version of opsbot.
+        """Handle submitted forms, and buttons with opsbot's prefix from another version.
 
-        discord.py knows a form only while the process lives that has shown it, and drops it after; so all come here.
+        discord.py dispatches a form only in the process that showed it, and only once, so all forms are handled here.
         """
         data: Mapping[str, object] = dict(interaction.data or {})
         custom_id = str(data.get("custom_id", ""))
@@ -182,6 +194,6 @@ class OpsBot(PatientBot):
             await outdated(interaction)
 
     async def close(self) -> None:
-        """End the session, within seconds."""
+        """End the session within seconds."""
         self._registration.end()
         await super().close()

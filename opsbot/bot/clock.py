@@ -1,4 +1,4 @@
-"""Has every answer of Discord's tell what time it is there."""
+"""Measure clock skew from the Date header of Discord's responses."""
 
 import time
 from collections.abc import Callable
@@ -10,8 +10,8 @@ import aiohttp
 from opsbot.host.clock_skew import ClockSkew
 
 
-def clock_trace(drift: ClockSkew, clock: Callable[[], datetime]) -> aiohttp.TraceConfig:
-    """For discord.py's `http_trace`."""
+def clock_trace(clock_skew: ClockSkew, clock: Callable[[], datetime]) -> aiohttp.TraceConfig:
+    """Build a trace config for discord.py's `http_trace`."""
     trace = aiohttp.TraceConfig()
 
     async def began(_: aiohttp.ClientSession, context: SimpleNamespace, __: aiohttp.TraceRequestStartParams) -> None:
@@ -20,7 +20,7 @@ def clock_trace(drift: ClockSkew, clock: Callable[[], datetime]) -> aiohttp.Trac
     async def ended(_: aiohttp.ClientSession, context: SimpleNamespace, params: aiohttp.TraceRequestEndParams) -> None:
         date, now = params.response.headers.get("Date"), clock()
         if date:
-            drift.saw(now - timedelta(seconds=time.monotonic() - context.sent), now, date)
+            clock_skew.record(now - timedelta(seconds=time.monotonic() - context.sent), now, date)
 
     trace.on_request_start.append(began)
     trace.on_request_end.append(ended)

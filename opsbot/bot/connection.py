@@ -1,17 +1,18 @@
-"""The gateway connection, kept up however long Discord is away.
+"""The gateway connection, kept up through outages of any length.
 
-discord.py's own `Client.connect` waits up to 17 minutes between two tries after a long outage, since its back-off grows
-to 2^10 s and is not reset by success (discord/backoff.py), and fails for good where Discord is away at the first try.
-`connect` is a documented method of Client; this one keeps its protocol (RESUME wherever a session is known, IDENTIFY
-where it was invalidated, an end at the close codes that no retry mends) with waits of its own:
+discord.py's own `Client.connect` waits up to 17 minutes between attempts after a long outage, because its back-off
+grows
+to 2^10 s and is not reset by success (discord/backoff.py), and it gives up if Discord is unavailable at the first
+attempt. `connect` is a documented method of Client. This version keeps its protocol (RESUME if a session is known,
+IDENTIFY after an invalidation, failure on fatal close codes) but uses its own waiting times:
 
-- an established connection that is lost is resumed at once; further tries wait longer each, up to `retry_most`;
-- every IDENTIFY is preceded by GET /gateway/bot, waits while none of the day's 1000 is left, and keeps 5 s from the
-  last;
-- a connection that falls again within seconds counts as a failed one, so no server can make us spin.
+- a lost connection is resumed immediately; further attempts wait increasingly longer, up to `retry_most`;
+- every IDENTIFY is preceded by GET /gateway/bot, waits if none of the day's 1000 is left, and keeps 5 s distance from
+  the previous one;
+- a connection that is lost again within seconds counts as failed, so no server can cause a busy loop.
 
-A connection without heartbeat acknowledgements (a zombie) is closed by discord.py's KeepAliveHandler after
-`heartbeat_timeout`, and then resumed here like any other.
+discord.py's KeepAliveHandler closes a connection without heartbeat acknowledgements (a zombie) after
+`heartbeat_timeout`; it is then resumed like any other.
 """
 
 import asyncio
@@ -31,18 +32,20 @@ from discord.gateway import DiscordWebSocket, ReconnectWebSocket
 log = logging.getLogger(__name__)
 
 FATAL = frozenset({4004, 4010, 4011, 4012, 4013, 4014})
-"""Close codes that no retry mends: bad token, bad shard, bad version, bad or disallowed intents."""
+"""Close codes that make retrying useless: bad token, bad shard, bad version, bad or disallowed intents."""
 LOST = (OSError, aiohttp.ClientError, TimeoutError, discord.HTTPException, discord.GatewayNotFound, discord.RateLimited)
 RESUME_ADDRESS_TRIES = 3
-"""So many failures in a row, and the address that READY gave for resuming is not trusted any more."""
+"""After this many consecutive failures the resume address from READY is no longer used."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectPace:
-    """Seconds. retry: the first and the longest wait between two tries. refused: after an answer no retry mends.
+    """Waiting times in seconds.
 
+    retry_first, retry_most: the first and longest wait between attempts. refused: after a fatal answer.
     identify: between two IDENTIFYs (Discord: one in 5 s). invalidated: the longest wait after a session was invalidated
-    (Discord: 1 to 5 s at random). healthy: a connection that lasted so long did not fail. connect: limit of one try.
+    (Discord: 1 to 5 s at random). healthy: a connection that lasted this long did not fail. connect: time limit of one
+    attempt.
     """
 
     retry_first: float = 0.5
@@ -54,8 +57,10 @@ class ConnectPace:
     connect: float = 25.0
 
     def wait(self, failures: int) -> float:
-        """Before the try after so many failures in a row: doubled each time, and a random half less, so that many bots
-        that lost the same Discord do not come back in the same second.
+        """Return the wait before the next attempt: doubled after each failure.
+
+        Up to half of it is randomly subtracted, so that bots that lost the same Discord do not reconnect
+        simultaneously.
         """
         if failures <= 0:
             return 0.0
@@ -64,26 +69,26 @@ class ConnectPace:
 
 
 class Socket(DiscordWebSocket):
-    """Stamps a heartbeat before it is sent.
+    """Gateway socket that stamps a heartbeat before sending it.
 
-    discord.py stamps it after: an answer that is faster than its thread is then measured against the heartbeat before,
-    41 s ago, and told as "can't keep up".
+    discord.py stamps it afterwards. An answer faster than its thread is then measured against the previous
+    heartbeat, 41 s earlier, and reported as "can't keep up".
     """
 
     async def send_heartbeat(self, data: Any) -> None:
-        """Stamp it, and send it."""
+        """Stamp the heartbeat and send it."""
         if self._keep_alive is not None:
             self._keep_alive.beat()
         await super().send_heartbeat(data)
 
 
 class PatientBot(commands.Bot):
-    """A bot that never gives up its connection, except where Discord says that no retry mends it."""
+    """A bot that reconnects until closed, except after fatal close codes."""
 
     pace: ConnectPace = ConnectPace()
-    on_trouble: Callable[[str], None] = staticmethod(lambda _: None)
+    on_problem: Callable[[str], None] = staticmethod(lambda _: None)
     on_rest: Callable[[bool], None] = staticmethod(lambda _: None)
-    """Told whether REST answered when the gateway's address was asked for."""
+    """Called with whether REST answered the request for the gateway's address."""
     _identified = -1e9
 
     async def connect(self, *, reconnect: bool = True) -> None:
@@ -103,7 +108,7 @@ class PatientBot(commands.Bot):
                     await self.ws.poll_event()
             except ReconnectWebSocket as closed:
                 resume = closed.resume
-                log.info("the gateway asks to %s", closed.op)
+                log.info("the gateway requests: %s", closed.op)
                 if not resume:
                     await asyncio.sleep(random.uniform(0.2, 1.0) * self.pace.invalidated)  # noqa: S311 - no secret
             except discord.ConnectionClosed as closed:
@@ -115,7 +120,7 @@ class PatientBot(commands.Bot):
             if not reconnect:
                 return
             failures = 0 if time.monotonic() - began >= self.pace.healthy else failures + 1
-            # The first try after a loss comes at once: most often only the connection was cut.
+            # Retry at once after a loss: usually only the connection was cut.
             await asyncio.sleep(self.pace.wait(failures - 1))
 
     def _raise_fatal(self, closed: discord.ConnectionClosed) -> None:
@@ -139,22 +144,28 @@ class PatientBot(commands.Bot):
             return await Socket.from_client(self, gateway=address, initial=before is None)
 
     def unanswered_seconds(self) -> float:
-        """By how much the answer to a heartbeat is overdue; 0 where none is.
+        """Return how many seconds a heartbeat acknowledgement is overdue, 0 if it is not.
 
-        discord.py tells a heartbeat's latency only once it was answered, so its own marks are read here.
+        discord.py reports the latency only after the acknowledgement, so its internal timestamps are read here.
         """
         socket: DiscordWebSocket | None = self.ws
         beat = None if socket is None else socket._keep_alive  # noqa: SLF001 - see above
         if beat is None:
             return 0.0
-        late = time.perf_counter() - beat._last_ack - (beat.interval or 0.0)  # noqa: SLF001 - likewise
+        late = time.perf_counter() - beat._last_ack - (beat.interval or 0.0)  # noqa: SLF001 - see above
         return max(late, 0.0)
 
     async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
-        """Nothing: the library's own sleeps 5 s before every IDENTIFY but the first; `_open` has waited what is due."""
+        """Do nothing: the library would sleep 5 s before every IDENTIFY but the first.
+
+        `_open` has already waited.
+        """
 
     async def _address(self, *, identify: bool = False) -> yarl.URL:
-        """Where the gateway is; for an IDENTIFY only once one is left. On overrun Discord resets the token."""
+        """Return the gateway's address; before an IDENTIFY, wait for a session start.
+
+        Discord resets the token on overrun.
+        """
         while True:
             try:
                 async with asyncio.timeout(self.pace.connect):
@@ -162,10 +173,10 @@ class PatientBot(commands.Bot):
             except LOST:
                 self.on_rest(False)  # noqa: FBT003 - a callback's one argument
                 raise
-            self.on_rest(True)  # noqa: FBT003 - likewise
+            self.on_rest(True)  # noqa: FBT003 - a callback's one argument
             if not identify or limit["remaining"] > 0:
                 return yarl.URL(url)
             wait = max(limit["reset_after"] / 1000, 1.0)
-            log.error("Discord lets this bot start no more sessions for %.0f s: something restarts it too often", wait)
-            self.on_trouble(f"no session starts left; the next in {wait:.0f} s")
+            log.error("no session starts left for %.0f s: this bot is restarted too often", wait)
+            self.on_problem(f"no session starts left; next one in {wait:.0f} s")
             await asyncio.sleep(wait)

@@ -1,4 +1,4 @@
-"""How it stands with Discord: the connection at one moment, and who is told when that changes."""
+"""State of the connection to Discord, and notification of its changes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -7,24 +7,24 @@ from enum import StrEnum
 
 
 class Link(StrEnum):
-    """How it stands with Discord."""
+    """Connection status."""
 
     CONNECTING = "connecting"
-    """Not connected since the start."""
+    """Not connected since startup."""
     CONNECTED = "connected"
     AWAY = "away"
-    """The connection was lost; it is resumed."""
+    """The connection was lost and is being resumed."""
     REFUSED = "refused"
-    """Discord refuses the token or an intent: a person has to mend it."""
+    """Discord rejects the token or an intent; a person has to fix it."""
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayState:
-    """The connection at one moment.
+    """State of the connection at one moment.
 
-    since: when the link became this. latency: seconds from a heartbeat to its answer, None while unknown. problem: what
-    a person has to mend about the connection or the ops channel, "" where nothing. unanswered: Discord does not answer
-    the heartbeats of a connection that looks whole; discord.py closes it about a minute later.
+    since: when the link got its present value. latency: seconds between a heartbeat and its acknowledgement, None if
+    unknown. problem: a problem with the connection or the ops channel that needs a person, "" if there is none.
+    unanswered: heartbeats remain unacknowledged on an open connection; discord.py closes it about a minute later.
     """
 
     link: Link
@@ -35,7 +35,7 @@ class GatewayState:
 
     @property
     def connected(self) -> bool:
-        """Whether events arrive."""
+        """Whether events are received."""
         return self.link is Link.CONNECTED
 
 
@@ -48,33 +48,33 @@ def _unheard(_: bool) -> None:  # noqa: FBT001 - a callback's one argument
 
 @dataclass(slots=True)
 class Reporter:
-    """Keeps the state and tells each change of it."""
+    """Holds the state and reports each change."""
 
     clock: Callable[[], datetime]
-    tell: OnState
+    on_change: OnState
     state: GatewayState = field(init=False)
     problems: dict[str, str] = field(default_factory=dict)
     rest: Callable[[bool], None] = _unheard
-    """Told of each request by which REST shows itself there or away."""
+    """Called after each request that shows whether REST is available."""
 
     def __post_init__(self) -> None:
-        """Begin, and say so."""
+        """Report the initial state."""
         self.state = GatewayState(Link.CONNECTING, self.clock())
-        self.tell(self.state)
+        self.on_change(self.state)
 
     def _change(self, state: GatewayState) -> None:
         if state != self.state:
             self.state = state
-            self.tell(state)
+            self.on_change(state)
 
     def link(self, link: Link, latency: float | None = None, *, unanswered: bool = False) -> None:
-        """The link is now this."""
+        """Update the link."""
         if link is Link.AWAY and self.state.link is Link.CONNECTING:
             link = Link.CONNECTING
         since = self.state.since if link is self.state.link else self.clock()
         self._change(replace(self.state, link=link, since=since, latency=latency, unanswered=unanswered))
 
     def problem(self, about: str, text: str) -> None:
-        """What a person has to mend; "" when it is mended."""
+        """Set a problem that needs a person; "" clears it."""
         self.problems[about] = text
         self._change(replace(self.state, problem="; ".join(filter(None, self.problems.values()))))

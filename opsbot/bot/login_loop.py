@@ -1,4 +1,4 @@
-"""Logs in and stays connected, with a new client after each end: Discord away, a bad token, an intent it refuses."""
+"""Log in and stay connected, with a new client after each failure."""
 
 import asyncio
 import logging
@@ -18,20 +18,20 @@ log = logging.getLogger(__name__)
 LOGIN_SECONDS = 60.0
 CLOSE_SECONDS = 4.0
 AUTHENTICATION_FAILED = 4004
-BAD_TOKEN = "Discord refuses the bot's token: put a valid one where the configuration says"  # noqa: S105 - no token
-BAD_INTENT = "Discord refuses an intent (4014), though opsbot needs no privileged one"
+BAD_TOKEN = "Discord rejects the bot token; replace it where the configuration reads it"  # noqa: S105 - no token
+BAD_INTENT = "Discord rejects an intent (4014), although opsbot requires no privileged one"
 LATENCY_SECONDS = 15.0
 LATE_SECONDS = 10.0
-"""A heartbeat that is not answered for so long most likely never will be: the connection is a zombie."""
+"""After this long without acknowledgement the connection is considered a zombie."""
 
 
 class LoginLoop:
-    """One log-in after the other, and the client of the present one."""
+    """Runs one login after another and provides the current client."""
 
     def __init__(
         self, token: str, reporter: Reporter, pace: ConnectPace, presence_cache: PresenceCache | None = None
     ) -> None:
-        """Nothing is asked of Discord yet."""
+        """Store the settings; no request is sent."""
         self._token = token
         self._reporter = reporter
         self._pace = pace
@@ -40,28 +40,28 @@ class LoginLoop:
         self._bot: OpsBot | None = None
 
     def client(self) -> OpsBot | None:
-        """The client that is logged in at the moment."""
+        """Return the client that is currently logged in."""
         return self._bot
 
     async def stay(self, make: Callable[[], OpsBot]) -> None:
-        """Log in, and again after each end, until cancelled."""
+        """Log in again after each failure, until cancelled."""
         while True:
             bot = make()
             try:
                 wait = await self._session(bot)
             except Exception:
-                # The edge: a mistake in the library or in here must not leave opsbot without its channel for ever.
+                # Boundary: a bug in the library or here must not disconnect opsbot permanently.
                 self._failures += 1
                 wait = max(self._pace.wait(self._failures + 2), 1.0)
                 self._reporter.link(Link.AWAY)
-                log.exception("the connection to Discord failed; a new one in %.1f s", wait)
+                log.exception("the connection to Discord failed; reconnecting in %.1f s", wait)
             finally:
                 self._bot = None
                 await _close(bot)
             await asyncio.sleep(wait)
 
     async def report_latency(self) -> None:
-        """Tell now and then how fast heartbeats are answered, and when they are not any more."""
+        """Report the latency periodically, and missing heartbeat acknowledgements."""
         while True:
             await asyncio.sleep(LATENCY_SECONDS)
             bot = self._bot
@@ -70,7 +70,7 @@ class LoginLoop:
                 self._reporter.link(Link.CONNECTED, bot.heartbeat_seconds(), unanswered=late)
 
     async def _session(self, bot: OpsBot) -> float:
-        """One log-in to its end; the seconds before the next."""
+        """Run one login to its end; returns the seconds to wait before the next."""
         try:
             await self._log_in(bot)
             await bot.connect()
@@ -80,7 +80,7 @@ class LoginLoop:
             return self._intent_refused()
         except discord.ConnectionClosed as error:
             bad_token = error.code == AUTHENTICATION_FAILED
-            return self._refused(BAD_TOKEN if bad_token else f"the gateway refuses this bot: code {error.code}")
+            return self._refused(BAD_TOKEN if bad_token else f"the gateway rejects this bot: code {error.code}")
         except LOST as error:
             return self._away(error)
         return self._pace.wait(1)
@@ -90,24 +90,27 @@ class LoginLoop:
             await bot.login(self._token)
         self._failures, self._bot = 0, bot
         self._reporter.rest(True)  # noqa: FBT003 - see Reporter.rest
-        bot.awake()  # REST answers from here on, the gateway is not needed to send
+        bot.on_available()  # REST works now; sending does not need the gateway
 
     def _away(self, error: Exception) -> float:
         self._failures += 1
         wait = max(self._pace.wait(self._failures), 0.05)
         self._reporter.link(Link.AWAY)
         self._reporter.rest(False)  # noqa: FBT003 - see Reporter.rest
-        log.warning("Discord is away, the next log-in in %.1f s: %r", wait, error)
+        log.warning("Discord is unavailable, next login in %.1f s: %r", wait, error)
         return wait
 
     def _refused(self, text: str) -> float:
-        log.error("%s; trying again in %.0f s", text, self._pace.refused)
+        log.error("%s; retrying in %.0f s", text, self._pace.refused)
         self._reporter.problem("gateway", text)
         self._reporter.link(Link.REFUSED)
         return self._pace.refused
 
     def _intent_refused(self) -> float:
-        """Where the presences are what is refused: go on without them, and the checks that need them say so."""
+        """Continue without presences if those were rejected.
+
+        Checks that need them report it.
+        """
         presence_cache = self._presence_cache
         if presence_cache is None or not presence_cache.presences or presence_cache.refused:
             return self._refused(BAD_INTENT)
@@ -122,7 +125,7 @@ async def _close(bot: OpsBot) -> None:
         async with asyncio.timeout(CLOSE_SECONDS):
             await bot.close()
     except (TimeoutError, *LOST) as error:
-        log.info("the connection to Discord did not end in time: %r", error)
+        log.info("the connection to Discord did not close in time: %r", error)
         with suppress(TimeoutError, *LOST):
             async with asyncio.timeout(1):
                 await bot.http.close()

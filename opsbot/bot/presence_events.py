@@ -1,7 +1,7 @@
-"""PresenceCache from the gateway: which intents they need, and the events they are kept from.
+"""Feed the presence cache from gateway events, and choose the intents for it.
 
-discord.py keeps no presence and no voice state of a member that it does not hold, and opsbot has it hold none. So the
-events are read as they come, before the library does with them what it does.
+discord.py caches no presences or voice states of members that it does not cache, and opsbot caches none. Events are
+therefore read before the library processes them.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,14 +12,14 @@ import discord
 from opsbot.monitoring.presence_cache import PresenceCache
 
 PRESENCE_REFUSED = (
-    'the Presence Intent is not switched on for opsbot\'s application, so no check of kind = "presence" can be asked: '
-    "Developer Portal > the application > Bot > Presence Intent, then restart opsbot"
+    'the Presence Intent is not enabled for opsbot\'s application, so checks with kind = "presence" cannot run: '
+    "enable Developer Portal > the application > Bot > Presence Intent, then restart opsbot"
 )
 Event = Mapping[str, Any]
 
 
 def intents_for(presence_cache: PresenceCache | None) -> discord.Intents:
-    """GUILDS, and what the sightings need of the others."""
+    """Return GUILDS plus the intents that the presence cache needs."""
     intents = discord.Intents(guilds=True)
     if presence_cache is not None:
         intents.presences = bool(presence_cache.presences) and not presence_cache.refused
@@ -27,8 +27,8 @@ def intents_for(presence_cache: PresenceCache | None) -> discord.Intents:
     return intents
 
 
-def feed_sightings(client: discord.Client, presence_cache: PresenceCache) -> None:
-    """Keep the sightings true from this client's events, from now on."""
+def feed_presence_cache(client: discord.Client, presence_cache: PresenceCache) -> None:
+    """Update the cache from this client's events."""
     presence_cache.name_of = lambda channel: _name(client, channel)
     parsers: dict[str, Callable[[Any], None]] = client._connection.parsers  # noqa: SLF001 - there is no public way
     for name, take in (

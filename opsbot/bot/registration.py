@@ -1,4 +1,4 @@
-"""The slash commands, made known to Discord once a log-in, however often that has to be tried."""
+"""Register the slash commands once per login, with retries."""
 
 import asyncio
 import logging
@@ -23,10 +23,10 @@ CANNOT_REGISTER = (
 
 
 class Registration:
-    """Registers the commands of one client in the guild that opsbot serves."""
+    """Registers one client's commands in the configured guild."""
 
     def __init__(self, tree: CommandTree["OpsBot"], guild_id: int, reporter: Reporter, pace: ConnectPace) -> None:
-        """Nothing is asked of Discord yet."""
+        """Store the settings; no request is sent."""
         self._tree = tree
         self._guild = discord.Object(guild_id)
         self._reporter = reporter
@@ -35,15 +35,15 @@ class Registration:
         self._over = False
 
     def begin(self) -> None:
-        """Register them in the background; nothing where that was begun before.
+        """Start registering in the background, unless already started.
 
-        After the connection: Discord being away must not keep the bot from starting.
+        Called after connecting, so that an unavailable Discord does not prevent the bot from starting.
         """
         if self._task is None and not self._over:
             self._task = asyncio.create_task(self._run(), name="register commands")
 
     def end(self) -> None:
-        """Try no more."""
+        """Stop trying."""
         self._over = True
         if self._task is not None:
             self._task.cancel()
@@ -60,9 +60,9 @@ class Registration:
                 await asyncio.sleep(self._pace.refused)
             except LOST as error:
                 failures += 1
-                log.warning("the slash commands could not be registered, again later: %r", error)
+                log.warning("registering the slash commands failed, retrying later: %r", error)
                 await asyncio.sleep(max(self._pace.wait(failures), 0.1))
             else:
                 self._reporter.problem("commands", "")
-                log.info("the slash commands are registered")
+                log.info("slash commands registered")
                 return

@@ -1,8 +1,8 @@
-"""What goes on for as long as opsbot is to be on Discord.
+"""Everything that runs while opsbot is connected to Discord.
 
-`run_bot` looks after itself: with Discord away, a bad token or a missing intent it waits, tries again and says so by
-`on_state`, while the rest of opsbot goes on. What writes in the ops channel lives beside the client, not in it: a
-client is made anew for each log-in.
+`run_bot` handles failures itself: if Discord is unavailable, the token is invalid or an intent is missing, it waits,
+retries and reports by `on_state`, while the rest of opsbot keeps running. Writers of the ops channel outlive the
+client, because each login creates a new client.
 """
 
 import asyncio
@@ -50,13 +50,13 @@ async def run_bot(
     pace: ConnectPace = ConnectPace(),  # noqa: B008 - frozen
     channel_pace: cogs.delivery.sender.DeliveryPace = cogs.delivery.sender.DeliveryPace(),  # noqa: B008 - frozen
 ) -> None:
-    """Be on Discord until cancelled; nothing that Discord does ends it.
+    """Stay connected to Discord until cancelled; no failure of Discord ends it.
 
-    on_state: told each change of the connection, on the event loop; it must not block.
+    on_state: called on the event loop at each change of the connection; must not block.
     """
-    # The one switch discord.py has for another server; the gateway's address is asked of it.
+    # The only setting of discord.py for another server; the gateway's address is requested from it.
     Route.BASE = DISCORD if config.discord.api_url is None else config.discord.api_url.rstrip("/")
-    # A token in a text we send would have its underscores escaped.
+    # Messages escape underscores, so the escaped token must be redacted, too.
     redact = Redactor([token, escape(token, len(token) + 1)])
     discord_bots = engine.standings.discord_bots
     presence_cache = discord_bots.presence_cache if discord_bots is not None else None
@@ -71,22 +71,30 @@ async def run_bot(
 
     def make() -> OpsBot:
         return OpsBot(
-            engine, redact, clicks, reporter, pace, writers.awake, writers.tails, writers.path_changed, presence_cache
+            engine,
+            redact,
+            clicks,
+            reporter,
+            pace,
+            writers.on_available,
+            writers.tails,
+            writers.channel_changed,
+            presence_cache,
         )
 
     async with asyncio.TaskGroup() as group:
         writers.begin(group)
         group.create_task(logins.report_latency(), name="latency")
         group.create_task(logins.stay(make), name="gateway")
-        await writers.tails.run()  # in here, so that it ends before the others do
+        await writers.tails.run()  # awaited here so that it ends before the others
 
 
 def _reporter(engine: Engine, discord_bots: "DiscordBots | None", on_state: OnState) -> Reporter:
-    """Tells `on_state`, and those who judge by opsbot's own connection whether Discord is away."""
+    """Build a reporter that also feeds the outage detector and the presence cache."""
     if discord_bots is None:
         return Reporter(engine.clock, on_state)
 
-    def tell(state: GatewayState) -> None:
+    def report(state: GatewayState) -> None:
         discord_bots.outage_detector.gateway(
             up=state.connected and not state.unanswered, refused=state.link is Link.REFUSED
         )
@@ -97,11 +105,11 @@ def _reporter(engine: Engine, discord_bots: "DiscordBots | None", on_state: OnSt
     def rest(ok: bool) -> None:  # noqa: FBT001 - a callback's one argument
         discord_bots.outage_detector.rest(ok=ok)
 
-    return Reporter(engine.clock, tell, rest=rest)
+    return Reporter(engine.clock, report, rest=rest)
 
 
 class _Writers:
-    """All that writes in the ops channel by itself: the sender, the editor, the board, the proof, live tails."""
+    """The writers of the ops channel: sender, editor, board, self-test, live tails."""
 
     def __init__(
         self,
@@ -112,27 +120,27 @@ class _Writers:
         problem: Callable[[str, str], None],
     ) -> None:
         threads = Threads(engine, channel, pace.closed, problem)
-        elsewhere = FallbackChannel(engine, channel, client)
-        self._sender = cogs.delivery.sender.Sender(engine, channel, pace, problem, threads, elsewhere)
+        fallback = FallbackChannel(engine, channel, client)
+        self._sender = cogs.delivery.sender.Sender(engine, channel, pace, problem, threads, fallback)
         self._editor = CardEditor(engine, channel, pace, problem)
         self._board = StatusBoard(engine, channel, pace, problem)
-        self._prover = DeliverySelfTest(engine, channel, client, pace, problem, elsewhere, self.awake)
+        self._self_test = DeliverySelfTest(engine, channel, client, pace, problem, fallback, self.on_available)
         self.tails = LiveTails(engine, channel, pace)
 
     def begin(self, group: asyncio.TaskGroup) -> None:
-        """Have all but the tails run in the group."""
+        """Start everything except the live tails in the group."""
         group.create_task(self._sender.run(), name="sender")
         group.create_task(self._editor.run(), name="editor")
-        group.create_task(self._prover.run(), name="prover")
+        group.create_task(self._self_test.run(), name="delivery self-test")
         group.create_task(self._board.run(), name="board")
 
-    def awake(self) -> None:
-        """Discord is known to be there again."""
+    def on_available(self) -> None:
+        """Resume sending after Discord became available."""
         self._sender.nudge()
         self._editor.nudge()
         self._board.nudge()
 
-    def path_changed(self) -> None:
-        """The ops channel has changed, or what opsbot may do in it."""
-        self._prover.changed()
+    def channel_changed(self) -> None:
+        """Re-test delivery after a change of the ops channel or its permissions."""
+        self._self_test.changed()
         self._board.permitted()

@@ -1,4 +1,4 @@
-"""Line charts as PNG, drawn with nothing but zlib: a library that draws would cost 15 MB for one picture a month."""
+"""Line charts as PNG, drawn with zlib only to save 15 MB of memory."""
 
 from opsbot.chart.memory import ChartMark, Memory, memory_chart
 

@@ -1,4 +1,4 @@
-"""A picture in memory: rectangles, dashed and curved lines, text; written as PNG (ISO/IEC 15948)."""
+"""An in-memory picture with lines, curves and text, encoded as PNG."""
 
 import struct
 import zlib
@@ -11,15 +11,15 @@ Colour = tuple[int, int, int]
 
 
 class Canvas:
-    """Pixels of three bytes. Whatever is drawn outside of them is not drawn."""
+    """Pixels of three bytes. Drawing is clipped to the picture."""
 
     def __init__(self, width: int, height: int, colour: Colour) -> None:
-        """A picture of one colour."""
+        """Create a picture of one colour."""
         self.width, self.height = width, height
         self._pixels = bytearray(bytes(colour) * (width * height))
 
     def blend(self, x: int, y: int, colour: Colour, cover: float) -> None:
-        """Lay a colour over a pixel; cover: from 0, not at all, to 1."""
+        """Blend a colour over a pixel; cover: from 0 (none) to 1 (full)."""
         if not (0 <= x < self.width and 0 <= y < self.height) or cover <= 0:
             return
         at, share = (y * self.width + x) * 3, min(cover, 1.0)
@@ -28,24 +28,27 @@ class Canvas:
             self._pixels[at + number] = round(below + (value - below) * share)
 
     def horizontal(self, x: int, until: int, y: int, colour: Colour, dash: int = 0) -> None:
-        """A line one pixel high; dash: pixels drawn, and as many left out."""
+        """Draw a line one pixel high; dash: length of dashes and gaps in pixels."""
         for column in range(x, until):
             if not dash or (column - x) // dash % 2 == 0:
                 self.blend(column, y, colour, 1.0)
 
     def vertical(self, x: int, y: int, until: int, colour: Colour, dash: int = 0) -> None:
-        """A line one pixel wide."""
+        """Draw a line one pixel wide."""
         for row in range(y, until):
             if not dash or (row - y) // dash % 2 == 0:
                 self.blend(x, row, colour, 1.0)
 
     def column(self, x: int, top: float, bottom: float, colour: Colour, strength: float = 1.0) -> None:
-        """A stretch of one column with smooth ends; top and bottom in fractions of pixels."""
+        """Draw a part of one column with smooth ends.
+
+        Top and bottom in fractions of pixels.
+        """
         for row in range(max(0, int(top)), min(self.height, int(bottom) + 1)):
             self.blend(x, row, colour, strength * (min(bottom, row + 1) - max(top, row)))
 
     def curve(self, points: Sequence[tuple[float, float]], colour: Colour, thick: float, dash: int = 0) -> None:
-        """A line through points in order of x, smooth at its edges."""
+        """Draw an anti-aliased line through points in order of x."""
         reach: dict[int, tuple[float, float]] = {}
         for (x1, y1), (x2, y2) in pairwise(points):
             steep = (y2 - y1) / (x2 - x1) if x2 > x1 else 0.0
@@ -58,7 +61,7 @@ class Canvas:
                 self.column(x, top - thick / 2, bottom + thick / 2, colour)
 
     def text(self, x: int, y: int, text: str, colour: Colour, scale: int = 2) -> None:
-        """A text, its upper left corner at x and y."""
+        """Draw text with its upper left corner at x and y."""
         for number, character in enumerate(text):
             for offset, bits in enumerate(font.columns(character)):
                 for row in range(font.HEIGHT):
@@ -71,7 +74,7 @@ class Canvas:
                 self.blend(column, row, colour, 1.0)
 
     def png(self) -> bytes:
-        """The picture as a file."""
+        """Encode the picture."""
         line = self.width * 3
         rows = b"".join(b"\0" + self._pixels[at : at + line] for at in range(0, len(self._pixels), line))
         header = struct.pack(">IIBBBBB", self.width, self.height, 8, 2, 0, 0, 0)

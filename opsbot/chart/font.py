@@ -1,7 +1,7 @@
-"""A font of 5 by 7 dots, that of a thousand small displays: a character is five columns, the lowest bit on top."""
+"""A 5 by 7 dot matrix font: five columns per character, lowest bit on top."""
 
 WIDTH, HEIGHT, ADVANCE = 5, 8, 6
-"""In dots; descenders take the eighth row. ADVANCE: from one character to the next."""
+"""In dots; descenders use the eighth row. ADVANCE: distance between characters."""
 
 _FIRST = 0x20
 _COLUMNS = bytes.fromhex(
@@ -19,7 +19,7 @@ _COLUMNS = bytes.fromhex(
 
 
 def columns(character: str) -> bytes:
-    """The five columns of a character; those of "?" where the font has it not."""
+    """Return the five columns of a character, those of "?" for an unknown one."""
     at = (ord(character) - _FIRST) * WIDTH
     if not 0 <= at < len(_COLUMNS):
         return columns("?")
@@ -27,5 +27,5 @@ def columns(character: str) -> bytes:
 
 
 def width(text: str, scale: int) -> int:
-    """Pixels that a text takes."""
+    """Return the width of a text in pixels."""
     return max(0, len(text) * ADVANCE - 1) * scale

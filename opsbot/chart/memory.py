@@ -1,4 +1,4 @@
-"""The chart of a service's memory: hours or days of it, restarts and deploys, the limit, and the trend where one is."""
+"""Chart of a service's memory with restarts, deploys, the limit and the trend."""
 
 import math
 from collections.abc import Sequence
@@ -24,14 +24,14 @@ RESTART: Colour = (0x8A, 0x8F, 0x98)
 _MIB, _GIB = float(1 << 20), float(1 << 30)
 _STEPS = (600, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800)
 _GAPS = 4.0
-"""Times the usual distance of two samples: where they lie further apart, nothing was seen in between."""
+"""Samples further apart than this multiple of the usual distance have a gap between them."""
 _LIMIT_SHOWN = 3.0
-"""A limit further away than this many times the memory would flatten it."""
+"""A limit further away than this multiple of the memory is omitted, because it would flatten the curve."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChartMark:
-    """Something that happened to the service: a deploy, with its words, or a restart, without."""
+    """An event of the service: a deploy with a label, or a restart without."""
 
     at: datetime
     words: str = ""
@@ -39,7 +39,10 @@ class ChartMark:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What is drawn. points: seconds since the epoch, bytes. trend: from and to, as points."""
+    """Data of the chart.
+
+    points: seconds since the epoch, bytes. trend: its two end points.
+    """
 
     title: str
     points: Sequence[Point]
@@ -49,7 +52,7 @@ class Memory:
     limit: float | None = None
     trend: tuple[Point, Point] | None = None
     note: str = ""
-    """A few words at the right of the title."""
+    """A short text to the right of the title."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,10 @@ class _Scale:
 
 
 def memory_chart(memory: Memory) -> bytes:
-    """The chart as PNG. Takes some tens of milliseconds and a megabyte while it is drawn: call it in a thread."""
+    """Draw the chart as PNG.
+
+    Takes tens of milliseconds and a megabyte; call it in a thread.
+    """
     canvas = Canvas(WIDTH, HEIGHT, BACK)
     begin, end = memory.begin.timestamp(), memory.end.timestamp()
     points = sorted(point for point in memory.points if begin <= point[0] <= end)
@@ -89,24 +95,24 @@ def memory_chart(memory: Memory) -> bytes:
     canvas.text(14, 12, memory.title[: _room(memory.note)], BRIGHT)
     canvas.text(WIDTH - RIGHT - font.width(memory.note, 2), 12, memory.note, TREND if memory.trend else WORDS)
     if not points:
-        canvas.text(LEFT + 30, HEIGHT // 2, "nothing was measured in this time", WORDS)
+        canvas.text(LEFT + 30, HEIGHT // 2, "no measurements in this period", WORDS)
     return canvas.png()
 
 
 def _room(note: str) -> int:
-    """Characters that the title may have beside the note."""
+    """Return the number of characters available for the title next to the note."""
     return max(10, (WIDTH - 40 - font.width(note, 2)) // (font.ADVANCE * 2) - 2)
 
 
 def _round_step(least: float) -> float:
-    """The next greater of 1, 2, 2.5 and 5 times a power of ten, in MiB, or in GiB."""
+    """Return the next greater of 1, 2, 2.5 and 5 times a power of ten, in MiB or GiB."""
     unit = _GIB if least * 5 >= _GIB else _MIB
     power = 10.0 ** math.floor(math.log10(max(least, 1.0) / unit))
     return unit * next(power * one for one in (1, 2, 2.5, 5, 10) if power * one * unit >= least * 0.999)
 
 
 def amount(value: float) -> str:
-    """Bytes as an axis says them: "250 MiB", "1.5 GiB"."""
+    """Format bytes for an axis: "250 MiB", "1.5 GiB"."""
     size, unit = (value / _GIB, "GiB") if value >= _GIB else (value / _MIB, "MiB")
     return f"{size:.2f}".rstrip("0").rstrip(".") + f" {unit}" if size < 100 else f"{size:.0f} {unit}"  # noqa: PLR2004
 
@@ -117,7 +123,7 @@ def _axes(canvas: Canvas, scale: _Scale, step: float) -> None:
         canvas.horizontal(LEFT, WIDTH - RIGHT, row, GRID)
         canvas.text(LEFT - 10 - font.width(words, 2), row - 7, words, WORDS)
     span = scale.end - scale.begin
-    every = next((each for each in _STEPS if span / each <= 8), _STEPS[-1])  # noqa: PLR2004 - labels side by side
+    every = next((each for each in _STEPS if span / each <= 8), _STEPS[-1])  # noqa: PLR2004 - number of labels
     for number in range(math.ceil(scale.begin / every), math.floor(scale.end / every) + 1):
         at = datetime.fromtimestamp(number * every, UTC)
         column = round(scale.x(number * every))
@@ -130,7 +136,7 @@ def _axes(canvas: Canvas, scale: _Scale, step: float) -> None:
 
 
 def _marks(canvas: Canvas, scale: _Scale, marks: Sequence[ChartMark]) -> None:
-    """Deploys with their words above, as far as there is room; restarts as a thin line."""
+    """Draw deploys with labels above, as space permits, and restarts as thin lines."""
     free = float(LEFT)
     for mark in sorted(marks, key=lambda each: each.at):
         x = scale.x(mark.at.timestamp())
@@ -146,7 +152,7 @@ def _marks(canvas: Canvas, scale: _Scale, marks: Sequence[ChartMark]) -> None:
 
 
 def _columns(points: Sequence[Point], scale: _Scale) -> list[Point]:
-    """At most two points a pixel: the least and the greatest, in their order."""
+    """Reduce to at most two points per pixel: minimum and maximum, in order."""
     found: list[Point] = []
     bucket: list[Point] = []
     for point in points:
@@ -163,7 +169,7 @@ def _ends(bucket: Sequence[Point]) -> list[Point]:
 
 
 def _stretches(points: Sequence[Point], cuts: Sequence[float], scale: _Scale) -> list[list[Point]]:
-    """In pixels; parted where nothing was measured, and where the service was started anew."""
+    """Convert to pixels; split at gaps and at restarts of the service."""
     if not points:
         return []
     steps = sorted(b - a for (a, _), (b, _) in pairwise(points))

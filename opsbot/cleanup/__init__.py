@@ -1,4 +1,4 @@
-"""Deletes the old files that services leave behind: what `[[services.NAME.cleanup]]` names, and nothing else."""
+"""Delete old files of services as configured in `[[services.NAME.cleanup]]`."""
 
 import asyncio
 import logging
@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from opsbot.cleanup.as_service_user import sweep_abroad
+from opsbot.cleanup.as_service_user import clean_as_service_user
 from opsbot.cleanup.file_cleaner import (
     DELETED_MOST,
     CleanupProblem,
@@ -32,12 +32,12 @@ from opsbot.store import Store, audit, outbox
 log = logging.getLogger(__name__)
 
 FIRST = timedelta(minutes=1)
-"""After the start of opsbot, which has other things to do."""
+"""Delay of the first run, so that it does not compete with startup."""
 
 
 @dataclass(frozen=True, slots=True)
 class CleanupJob:
-    """One clean-up of one service: when it is to be done, what it names."""
+    """One configured cleanup of a service: its schedule and patterns."""
 
     name: str
     service: str
@@ -53,7 +53,7 @@ def _globs(service: Service, cleanup: Cleanup) -> tuple[Glob, ...]:
 
 
 class CleanupRunner:
-    """Cleans up, and tells what came of it."""
+    """Runs cleanups and reports their results."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class CleanupRunner:
         most: int = DELETED_MOST,
         errands: Errands | None = None,
     ) -> None:
-        """Take the parts. `most`: files that one run may delete. errands: sweeps as a service's own user."""
+        """most: maximum number of files that one run may delete. errands: runs cleanups as the service's user."""
         self._services = config.services
         self._errands = errands
         self._store = store
@@ -90,45 +90,47 @@ class CleanupRunner:
                 self._own += [service.source.directory / name for name in ("releases", "mirror.git", ".git")]
 
     def jobs(self) -> tuple[CleanupJob, ...]:
-        """When each clean-up is to be done."""
+        """Return all cleanup jobs."""
         return self._jobs
 
-    async def sweep(self, job: CleanupJob) -> CleanupResult:
-        """Do it once. Cancelled, it leaves off after the file at hand."""
+    async def run(self, job: CleanupJob) -> CleanupResult:
+        """Run a job once. If cancelled, it stops after the current file."""
         now = self._clock()
         try:
-            swept = await self._swept(job, now)
+            result = await self._run(job, now)
         except ErrandError as error:
-            # Told as any other problem: once, until it is over.
-            swept = CleanupResult(
+            # Reported like any other problem: once, until it is over.
+            result = CleanupResult(
                 problems={
                     (str(each), Deletion.LOOK): CleanupProblem(_fixed(each), describe(error), 1) for each in job.globs
                 }
             )
-        if swept.files:
+        if result.files:
             log.info(
                 "%s: %d files older than %s deleted, %s%s",
                 job.name,
-                swept.files,
+                result.files,
                 duration(job.older_than),
-                size(swept.size),
-                "; the next run goes on" if swept.cut else "",
+                size(result.size),
+                "; the next run continues" if result.cut else "",
             )
-        for (pattern, deed), problem in swept.problems.items():
-            log.warning("%s: %s", job.name, _words(pattern, deed, problem))
-        if await self._store.write(_tell, job, swept, now):
+        for (pattern, operation), problem in result.problems.items():
+            log.warning("%s: %s", job.name, _describe(pattern, operation, problem))
+        if await self._store.write(_record, job, result, now):
             self._feed.publish("notice")
-        return swept
+        return result
 
-    async def _swept(self, job: CleanupJob, now: datetime) -> CleanupResult:
+    async def _run(self, job: CleanupJob, now: datetime) -> CleanupResult:
         before = (now - job.older_than).timestamp()
         service, errands = self._services[job.service], self._errands
         if errands is not None and await errands.abroad(service):
             keep_out = await asyncio.to_thread(self._keep_out)
-            return await sweep_abroad(errands, service, job.globs, before=before, most=self._most, keep_out=keep_out)
+            return await clean_as_service_user(
+                errands, service, job.globs, before=before, most=self._most, keep_out=keep_out
+            )
         stop = threading.Event()
         try:
-            return await asyncio.to_thread(self._sweep, job, before, stop)
+            return await asyncio.to_thread(self._clean, job, before, stop)
         finally:
             stop.set()
 
@@ -139,43 +141,48 @@ class CleanupRunner:
                 keep_out.add(identity(folder.stat()))
         return keep_out
 
-    def _sweep(self, job: CleanupJob, before: float, stop: threading.Event) -> CleanupResult:
-        broom = FileCleaner(before, self._keep_out(), stop, self._most)
+    def _clean(self, job: CleanupJob, before: float, stop: threading.Event) -> CleanupResult:
+        cleaner = FileCleaner(before, self._keep_out(), stop, self._most)
         for pattern in job.globs:
-            broom.sweep(pattern)
-        return broom.swept
+            cleaner.clean(pattern)
+        return cleaner.result
 
 
 def _fixed(pattern: Glob) -> str:
     return "/" + "/".join(pattern.fixed)
 
 
-def _words(pattern: str, deed: Deletion, problem: CleanupProblem) -> str:
-    """What could not be done, and what helps."""
-    if deed is Deletion.DELETE:
+def _describe(pattern: str, operation: Deletion, problem: CleanupProblem) -> str:
+    """Describe a problem and its remedy."""
+    if operation is Deletion.DELETE:
         files = "a file" if problem.times == 1 else f"{problem.times} files"
         return (
-            f"the clean-up of {pattern} cannot delete {files} (in {problem.folder}): {problem.why}; "
-            f"{problem.who} needs the right to write in that folder"
+            f"the cleanup of {pattern} cannot delete {files} (in {problem.folder}): {problem.why}; "
+            f"{problem.who} needs write permission for that folder"
         )
     more = f" and {problem.times - 1} more" if problem.times > 1 else ""
-    return f"the clean-up of {pattern} cannot look into {problem.folder}{more}: {problem.why}"
+    return f"the cleanup of {pattern} cannot read {problem.folder}{more}: {problem.why}"
 
 
-def _tell(db: sqlite3.Connection, job: CleanupJob, swept: CleanupResult, now: datetime) -> bool:
-    """Write down what was done, and tell each problem once; whether there is a new notice.
+def _record(db: sqlite3.Connection, job: CleanupJob, result: CleanupResult, now: datetime) -> bool:
+    """Record the result and report each problem once.
 
-    A problem is over when the same was done without it: should it come again, it is told again.
+    Returns whether there is a new notification.
+
+    A problem is over after the same operation succeeded; if it recurs, it is reported again.
     """
-    told = False
-    for (pattern, deed), problem in swept.problems.items():
-        body: dict[str, object] = {"text": f"{job.service}: {_words(pattern, deed, problem)}", "level": "warning"}
-        told |= outbox.put(db, _key(job, pattern, deed), NotificationKind.WORD, job.service, now, body=body)
-    for deed, done in ((Deletion.LOOK, swept.looked), (Deletion.DELETE, swept.deleted)):
+    new = False
+    for (pattern, operation), problem in result.problems.items():
+        body: dict[str, object] = {
+            "text": f"{job.service}: {_describe(pattern, operation, problem)}",
+            "level": "warning",
+        }
+        new |= outbox.put(db, _key(job, pattern, operation), NotificationKind.WORD, job.service, now, body=body)
+    for operation, done in ((Deletion.LOOK, result.looked), (Deletion.DELETE, result.deleted)):
         for pattern in done:
-            if (pattern, deed) not in swept.problems:
-                outbox.over(db, _key(job, pattern, deed))
-    if swept.files:
+            if (pattern, operation) not in result.problems:
+                outbox.over(db, _key(job, pattern, operation))
+    if result.files:
         audit.record(
             db,
             itself(Origin.CLEANUP),
@@ -183,11 +190,11 @@ def _tell(db: sqlite3.Connection, job: CleanupJob, swept: CleanupResult, now: da
             job.service,
             now,
             allowed=True,
-            detail=f"{', '.join(sorted(swept.deleted))} older than {duration(job.older_than)}",
-            result=f"{swept.files} files deleted, {size(swept.size)}",
+            detail=f"{', '.join(sorted(result.deleted))} older than {duration(job.older_than)}",
+            result=f"{result.files} files deleted, {size(result.size)}",
         )
-    return told
+    return new
 
 
-def _key(job: CleanupJob, pattern: str, deed: Deletion) -> str:
-    return f"cleanup:{job.service}:{deed}:{pattern}"
+def _key(job: CleanupJob, pattern: str, operation: Deletion) -> str:
+    return f"cleanup:{job.service}:{operation}:{pattern}"

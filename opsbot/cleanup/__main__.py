@@ -1,6 +1,6 @@
-"""`python -I -m opsbot.cleanup JOB`: one sweep, as who runs this; what came of it is printed.
+"""`python -I -m opsbot.cleanup JOB`: run one cleanup and print the result.
 
-Run by errand as the service's user, whose files they are (`opsbot.cleanup.as_service_user`).
+`opsbot.errand` runs it as the user that owns the files (`opsbot.cleanup.as_service_user`).
 """
 
 import sys
@@ -11,13 +11,13 @@ from opsbot.cleanup.file_cleaner import FileCleaner
 from opsbot.core.globs import glob
 
 
-def main(told: str) -> None:
-    """Sweep as told."""
-    before, most, keep_out, patterns = decoded_job(told)
-    broom = FileCleaner(before, keep_out, threading.Event(), most)
+def main(job: str) -> None:
+    """Run the cleanup."""
+    before, most, keep_out, patterns = decoded_job(job)
+    cleaner = FileCleaner(before, keep_out, threading.Event(), most)
     for pattern in patterns:
-        broom.sweep(glob(pattern))
-    sys.stdout.write(encoded(broom.swept))
+        cleaner.clean(glob(pattern))
+    sys.stdout.write(encoded(cleaner.result))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,10 @@
-"""A clean-up done by the service's own user, whose files they are: opsbot may not delete in its folders.
+"""Run a cleanup as the service's user, which owns the files.
 
-The same broom sweeps, in a process of that user, which sees what its own processes have open. What it tells is that
-user's word, and is taken for no more: it is bounded, and names no pattern but those it was given.
+Opsbot may not delete in its folders.
+
+The same cleaner runs in a process of that user, which can see the files its processes have open. Its output is
+untrusted:
+it is bounded, and names of unknown patterns are ignored.
 """
 
 import json
@@ -27,7 +30,7 @@ _COUNT_MOST = 1 << 60
 _WITHIN = timedelta(seconds=SECONDS_MOST + 60)
 
 
-async def sweep_abroad(
+async def clean_as_service_user(
     errands: Errands,
     service: Service,
     patterns: Sequence[Glob],
@@ -36,12 +39,12 @@ async def sweep_abroad(
     most: int,
     keep_out: Collection[File],
 ) -> CleanupResult:
-    """Have the service's user sweep; see `FileCleaner` for the parameters.
+    """Run the cleanup as the service's user; see `FileCleaner` for the parameters.
 
-    In the slot of install steps and not of checks, which must not wait for it.
+    Uses the slot of install steps, because checks must not wait for it.
 
     Raises:
-        ErrandError: it could not be done.
+        ErrandError: it could not be run.
     """
     said = bytearray()
 
@@ -68,60 +71,60 @@ async def sweep_abroad(
         raise ErrandError(message(ManagerCode.CLEANUP_FAILED, service=service.name, reason=reason)) from error
 
 
-def decoded_job(told: str) -> tuple[float, int, set[File], list[str]]:
-    """What to sweep: before when a file is old, how many at most, folders to keep out of, patterns."""
-    job = json.loads(told)
+def decoded_job(text: str) -> tuple[float, int, set[File], list[str]]:
+    """Parse a job: time limit, maximum number of files, excluded folders, patterns."""
+    job = json.loads(text)
     keep_out = {(int(device), int(inode)) for device, inode in job["keep_out"]}
     return float(job["before"]), int(job["most"]), keep_out, [str(each) for each in job["patterns"]]
 
 
-def encoded(swept: CleanupResult) -> str:
-    """What came of it, as it is told."""
+def encoded(result: CleanupResult) -> str:
+    """Serialize a result."""
     problems = [
-        [pattern, str(deed), problem.folder, problem.why, problem.times]
-        for (pattern, deed), problem in swept.problems.items()
+        [pattern, str(operation), problem.folder, problem.why, problem.times]
+        for (pattern, operation), problem in result.problems.items()
     ]
     return json.dumps(
         {
-            "files": swept.files,
-            "size": swept.size,
-            "in_use": swept.in_use,
+            "files": result.files,
+            "size": result.size,
+            "in_use": result.in_use,
             "problems": problems,
-            "deleted": sorted(swept.deleted),
-            "looked": sorted(swept.looked),
-            "cut": swept.cut,
+            "deleted": sorted(result.deleted),
+            "looked": sorted(result.looked),
+            "cut": result.cut,
         }
     )
 
 
 def decoded(said: bytes, patterns: Collection[str]) -> CleanupResult:
-    """What came of it, as it was told.
+    """Parse a result and bound its values.
 
     Raises:
-        ValueError, KeyError, TypeError, AttributeError: that is no such thing.
+        ValueError, KeyError, TypeError, AttributeError: it is malformed.
     """
-    told = json.loads(said)
+    answer = json.loads(said)
     problems = {
-        (pattern, Deletion(deed)): CleanupProblem(
+        (pattern, Deletion(operation)): CleanupProblem(
             clip(str(folder), _TEXT_MOST), clip(str(why), _TEXT_MOST), _count(times), WHO
         )
-        for pattern, deed, folder, why, times in told["problems"]
+        for pattern, operation, folder, why, times in answer["problems"]
         if pattern in patterns
     }
     return CleanupResult(
-        _count(told["files"]),
-        _count(told["size"]),
-        _count(told["in_use"]),
+        _count(answer["files"]),
+        _count(answer["size"]),
+        _count(answer["in_use"]),
         problems,
-        _known(told["deleted"], patterns),
-        _known(told["looked"], patterns),
-        bool(told["cut"]),
+        _known(answer["deleted"], patterns),
+        _known(answer["looked"], patterns),
+        bool(answer["cut"]),
     )
 
 
-def _known(told: Any, patterns: Collection[str]) -> set[str]:
-    return {pattern for pattern in told if pattern in patterns}
+def _known(names: Any, patterns: Collection[str]) -> set[str]:
+    return {pattern for pattern in names if pattern in patterns}
 
 
-def _count(told: Any) -> int:
-    return max(0, min(int(told), _COUNT_MOST))
+def _count(value: Any) -> int:
+    return max(0, min(int(value), _COUNT_MOST))

@@ -1,9 +1,10 @@
-"""One sweep over the files that some patterns name; blocks, and belongs in a thread.
+"""Delete the old files that match given patterns. Blocks; run it in a thread.
 
-Folders are opened one by one from the root, each relative to the one before and none through a symbolic link (openat(2)
-with O_NOFOLLOW), and what is deleted is deleted relative to its open folder: somebody who swaps a folder for a link
-meanwhile leads opsbot nowhere. A folder is known by device and inode too, so that no other name of opsbot's own folders
-is a way into them. A sweep is bounded in files, in looks and in time; the next one goes on.
+Folders are opened one by one from the root, each relative to its parent and never through a symbolic link (openat(2)
+with
+O_NOFOLLOW), and files are deleted relative to their open folder, so replacing a folder by a link cannot redirect the
+deletion. Excluded folders are identified by device and inode, so that other names cannot bypass the exclusion. A run
+is bounded in files, directory entries and time; the next run continues.
 """
 
 import errno
@@ -25,17 +26,17 @@ LOOKED_MOST = 1_000_000
 SECONDS_MOST = 120.0
 DEPTH_MOST = 64
 BATCH = 500
-"""Files deleted between two looks at what is open: each reads the table of files of every process."""
+"""Files deleted between two scans for open files, each of which reads every process's file table."""
 
 _PASS = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LIST = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 File = tuple[int, int]
-"""A file or a folder by device and inode."""
+"""Identity of a file or folder: device and inode."""
 
 
 class Deletion(StrEnum):
-    """What opsbot may be kept from."""
+    """Operations that can fail."""
 
     LOOK = "look"
     DELETE = "delete"
@@ -43,21 +44,21 @@ class Deletion(StrEnum):
 
 @dataclass(slots=True)
 class CleanupProblem:
-    """What could not be done for a pattern: the first folder where, why, and how often in all."""
+    """Failures of an operation for a pattern: the first folder, a reason, the number."""
 
     folder: str
     why: str
     times: int = 0
     who: str = "opsbot's user"
-    """Who could not do it."""
+    """The user that lacks the permission."""
 
 
 @dataclass(slots=True)
 class CleanupResult:
-    """What one run over some patterns came to.
+    """Result of a run over some patterns.
 
-    problems: by pattern and deed. deleted: the patterns that files were deleted for. looked: those looked through to
-    their end. cut: more may be left, it was enough for one run.
+    problems: by pattern and operation. deleted: patterns with deleted files. looked: patterns that were completely
+    scanned. cut: the run reached a limit and more files may be left.
     """
 
     files: int = 0
@@ -70,35 +71,41 @@ class CleanupResult:
 
 
 def identity(about: os.stat_result) -> File:
-    """What makes it this very file."""
+    """Return the file's identity."""
     return about.st_dev, about.st_ino
 
 
-def shown(path: str) -> str:
-    """A path as text that can be stored and sent, whatever bytes it has."""
+def printable(path: str) -> str:
+    """Decode a path of arbitrary bytes for storage and display."""
     return os.fsencode(path).decode(errors="replace")
 
 
 def in_use(files: AbstractSet[File]) -> set[File]:
-    """Those that a process has open, as far as opsbot may see: its own user's processes, or as root all of them."""
+    """Return those of the files that visible processes have open.
+
+    Visible are processes of opsbot's user, for root those of all users.
+    """
     found = set()
-    for pid in filter(str.isdecimal, os.listdir("/proc")):  # noqa: PTH208 - names only, ten times as cheap
+    for pid in filter(str.isdecimal, os.listdir("/proc")):  # noqa: PTH208 - names only, ten times faster
         with suppress(OSError):
-            for number in os.listdir(f"/proc/{pid}/fd"):  # noqa: PTH208 - likewise
+            for number in os.listdir(f"/proc/{pid}/fd"):  # noqa: PTH208 - see above
                 with suppress(OSError):
                     path = f"/proc/{pid}/fd/{number}"
-                    # Sockets and pipes have no path; most of what is open is one of them.
+                    # Sockets and pipes have no path; most open files are one of them.
                     if os.readlink(path).startswith("/"):  # noqa: PTH115 - fast
                         found.add(identity(os.stat(path)))  # noqa: PTH116 - fast
     return found & files
 
 
 class FileCleaner:
-    """One run. `before`: a file last written to before this, seconds since the epoch, is old."""
+    """One run.
+
+    before: files last modified before this time (seconds since the epoch) are old.
+    """
 
     def __init__(self, before: float, keep_out: Collection[File], stop: threading.Event, most: int) -> None:
-        """Take the bounds. `keep_out`: folders never to go into. `stop`: set to leave off. `most`: files to delete."""
-        self.swept = CleanupResult()
+        """keep_out: folders to skip. stop: set to end the run. most: maximum number of files to delete."""
+        self.result = CleanupResult()
         self._before = before
         self._keep_out = keep_out
         self._stop = stop
@@ -107,16 +114,16 @@ class FileCleaner:
         self._end = time.monotonic() + SECONDS_MOST
         self._pattern = ""
 
-    def sweep(self, pattern: Glob) -> None:
-        """Delete what is old of what the pattern names."""
+    def clean(self, pattern: Glob) -> None:
+        """Delete the old files that match the pattern."""
         self._pattern = str(pattern)
-        with suppress(FileNotFoundError):  # the service has not made the folder yet: nothing to clean up
+        with suppress(FileNotFoundError):  # the service has not created the folder yet
             self._fixed(pattern, os.open("/", _PASS), "", pattern.fixed)
-        if not self.swept.cut and (self._pattern, Deletion.LOOK) not in self.swept.problems:
-            self.swept.looked.add(self._pattern)
+        if not self.result.cut and (self._pattern, Deletion.LOOK) not in self.result.problems:
+            self.result.looked.add(self._pattern)
 
     def _fixed(self, pattern: Glob, fd: int, path: str, parts: tuple[str, ...]) -> None:
-        """Go down the folders that are written out, then on as the pattern says."""
+        """Descend the literal part of the pattern, then match the rest."""
         for part in parts:
             path = f"{path}/{part}"
             try:
@@ -131,7 +138,7 @@ class FileCleaner:
             fd = inner
             if identity(os.fstat(fd)) in self._keep_out:
                 os.close(fd)
-                self._problem(Deletion.LOOK, path, OSError(errno.EPERM, "it is a folder of opsbot's own"))
+                self._problem(Deletion.LOOK, path, OSError(errno.EPERM, "it belongs to opsbot itself"))
                 return
         try:
             self._walk(fd, path, pattern.folders, pattern.name, 0)
@@ -140,17 +147,19 @@ class FileCleaner:
 
     def _over(self) -> bool:
         self._left -= 1
-        if self._left < 0 or self.swept.files >= self._most or time.monotonic() > self._end or self._stop.is_set():
-            self.swept.cut = True
-        return self.swept.cut
+        if self._left < 0 or self.result.files >= self._most or time.monotonic() > self._end or self._stop.is_set():
+            self.result.cut = True
+        return self.result.cut
 
-    def _problem(self, deed: Deletion, path: str, error: OSError) -> None:
-        why = "it is a symbolic link, or no folder" if error.errno in {errno.ELOOP, errno.ENOTDIR} else error.strerror
-        known = self.swept.problems.setdefault((self._pattern, deed), CleanupProblem(shown(path), why or "an error"))
+    def _problem(self, operation: Deletion, path: str, error: OSError) -> None:
+        why = "it is a symbolic link or not a folder" if error.errno in {errno.ELOOP, errno.ENOTDIR} else error.strerror
+        known = self.result.problems.setdefault(
+            (self._pattern, operation), CleanupProblem(printable(path), why or "an error")
+        )
         known.times += 1
 
     def _walk(self, fd: int, path: str, folders: tuple[str, ...], name: str, depth: int) -> None:
-        """Go on from the folder `fd`, which stays the caller's to close."""
+        """Continue from the folder `fd`, which the caller closes."""
         if self._over() or depth > DEPTH_MOST:
             return
         if not folders:
@@ -165,7 +174,7 @@ class FileCleaner:
             try:
                 inner = os.open(each, _PASS, dir_fd=fd)
             except OSError as error:
-                # One that is a link, a file or gone by now is none of the pattern's folders.
+                # A link, a file, or a folder that was removed meanwhile does not match.
                 if error.errno not in {errno.ENOENT, errno.ELOOP, errno.ENOTDIR}:
                     self._problem(Deletion.LOOK, f"{path}/{each}", error)
                 continue
@@ -180,12 +189,15 @@ class FileCleaner:
         with self._entries(fd, path) as entries:
             for each in entries:
                 if fits(each.name, part) and each.is_dir(follow_symlinks=False):
-                    found.append(each.name)  # noqa: PERF401 - what was found before a failure counts
+                    found.append(each.name)  # noqa: PERF401 - entries found before a failure count
         return found
 
     @contextmanager
     def _entries(self, fd: int, path: str) -> Iterator[Iterator["os.DirEntry[str]"]]:
-        """What is in the folder, as far as the run's bounds go; a failure within ends the block, and is a problem."""
+        """List the folder within the run's limits.
+
+        An error inside the block ends it and is recorded as a problem.
+        """
         with ExitStack() as stack:
             try:
                 listed = os.open(".", _LIST, dir_fd=fd)
@@ -222,14 +234,14 @@ class FileCleaner:
     def _delete(self, fd: int, path: str, batch: Mapping[str, File]) -> None:
         busy = in_use(set(batch.values()))
         for name, file in batch.items():
-            if self.swept.files >= self._most or self._stop.is_set():
-                self.swept.cut = True
+            if self.result.files >= self._most or self._stop.is_set():
+                self.result.cut = True
                 return
             if file in busy:
-                self.swept.in_use += 1
+                self.result.in_use += 1
                 continue
             try:
-                # Looked at again at the last moment: since the list was made it may have been written to or replaced.
+                # Checked again right before deletion: the file may have been written to or replaced.
                 about = os.stat(name, dir_fd=fd, follow_symlinks=False)
                 if identity(about) != file or not self._old(about):
                     continue
@@ -239,6 +251,6 @@ class FileCleaner:
             except OSError as error:
                 self._problem(Deletion.DELETE, path, error)
                 continue
-            self.swept.files += 1
-            self.swept.size += about.st_size
-            self.swept.deleted.add(self._pattern)
+            self.result.files += 1
+            self.result.size += about.st_size
+            self.result.deleted.add(self._pattern)

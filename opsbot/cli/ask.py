@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from opsbot.cli import FAILED, FINE, REFUSED, USAGE, show
 from opsbot.cli.client import AnswerError, Client, DaemonUnreachableError
-from opsbot.cli.config_location import ConfigLocation, UsageError, place
+from opsbot.cli.config_location import ConfigLocation, UsageError, locate
 from opsbot.cli.show import Screen
 from opsbot.cli.terminal import Paint, plain, terminal_width, to_stderr, wants_colour
 from opsbot.cli.wait import Progress, seen_to, wait
@@ -61,7 +61,7 @@ class CliSession:
             UsageError: no configuration is known.
         """
         self.args = args
-        self.place: ConfigLocation = place(args)
+        self.place: ConfigLocation = locate(args)
         self.client = Client(self.place.socket)
 
     def screen(self) -> Screen:

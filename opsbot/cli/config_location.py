@@ -16,7 +16,7 @@ DEFAULT_STATE = Path("/var/lib/opsbot")
 
 
 class UsageError(Exception):
-    """The command or the configuration is at fault; the text names it and the mend."""
+    """The command or the configuration is at fault; the message names it and a fix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +28,10 @@ class ConfigLocation:
 
 
 def config_path(args: "Namespace") -> Path:
-    """The configuration file that is meant.
+    """Return the path of the configuration file.
 
     Raises:
-        UsageError: none is named, and none stands in the usual places.
+        UsageError: none is named, and none exists in the default locations.
     """
     if args.config is not None:
         return Path(args.config)
@@ -74,7 +74,7 @@ def _parse(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from error
     except (UnicodeDecodeError, tomli.TOMLDecodeError) as error:
-        raise UsageError(f"{path}: {error}. `opsbot check -c {path}` tells all that is wrong.") from error
+        raise UsageError(f"{path}: {error}. `opsbot check -c {path}` lists all problems.") from error
 
 
 def state_directory(path: Path) -> Path:
@@ -88,7 +88,7 @@ def state_directory(path: Path) -> Path:
     return Path(directory) if isinstance(directory, str) and directory.startswith("/") else DEFAULT_STATE
 
 
-def place(args: "Namespace") -> ConfigLocation:
+def locate(args: "Namespace") -> ConfigLocation:
     """Where to ask.
 
     Raises:

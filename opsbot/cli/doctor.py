@@ -1,4 +1,4 @@
-"""`opsbot doctor`: the report, calm and aligned on a terminal, or as JSON."""
+"""`opsbot doctor`: print the report as an aligned table or as JSON."""
 
 import argparse
 import asyncio
@@ -19,11 +19,10 @@ from opsbot.control.codec import Codec, JsonForm
 from opsbot.doctor import Area, Finding, Outcome, Report, examine
 
 CREDENTIALS = "credentials/opsbot.service"
-"""Where systemd keeps what LoadCredential= of opsbot's unit names, while it runs: below /run, or the user's own
-run-time directory (systemd.exec(5))."""
+"""Path of the running unit's LoadCredential= files below /run or the user's runtime directory (systemd.exec(5))."""
 _TITLES = {
     Area.HOST: "This host",
-    Area.STATE: "opsbot on it",
+    Area.STATE: "opsbot",
     Area.DISCORD: "Discord",
     Area.SYSTEMD: "systemd",
     Area.SOURCE: "Repositories",
@@ -42,22 +41,22 @@ _NAME_MOST = 44
 
 _codec = Codec(
     {
-        Finding: JsonForm(added={"service": lambda one: one.service or None}),
+        Finding: JsonForm(keys={"fix": "mend"}, added={"service": lambda one: one.service or None}),
         Report: JsonForm(
             added={
                 "healthy": attrgetter("healthy"),
                 "failed": lambda report: report.count(Outcome.FAILED),
                 "warnings": lambda report: report.count(Outcome.WARNING),
-                "mend_first": lambda report: [report.findings.index(one) for one in report.mend_first],
+                "mend_first": lambda report: [report.findings.index(one) for one in report.to_fix],
             }
         ),
     }
 )
-"""docs/cli.md describes the report as JSON. mend_first: positions in `findings`, in the order in which to mend them."""
+"""docs/cli.md describes the report as JSON. mend_first: positions in `findings`, in the order of fixing."""
 
 
 def credentials(config: Config) -> Path:
-    """Where the credentials of a running opsbot are."""
+    """Return the credentials directory of a running opsbot."""
     if config.systemd.scope is Scope.SYSTEM:
         return Path("/run") / CREDENTIALS
     return Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}") / CREDENTIALS
@@ -86,23 +85,23 @@ async def _examine(config: Config, command: str) -> Report:
 
 
 def lines(report: Report, paint: Paint, columns: int) -> list[str]:
-    """The report as people read it."""
+    """Format the report for people."""
     out: list[str] = []
     for area in Area:
         found = [one for one in report.findings if one.area is area]
         if found:
             out += [paint(_TITLES[area], "bold"), *table(_rows(found, columns), paint, "  "), ""]
-    trouble = report.mend_first
+    trouble = report.to_fix
     if trouble:
-        out.append(paint("Mend first", "bold"))
+        out.append(paint("Fix first", "bold"))
         given: dict[str, int] = {}
         for number, one in enumerate(trouble, 1):
             word, colour = _MARKS[one.outcome]
             out.append(f"  {number}. {paint(word, colour)} {plain(_title(one))}: {plain(one.seen)}")
-            first = given.setdefault(one.mend, number)
-            if one.mend:
-                mend = plain(one.mend) if first == number else f"as {first}"
-                out.append(f"     {paint('→', 'cyan')} {mend}")
+            first = given.setdefault(one.fix, number)
+            if one.fix:
+                fix = plain(one.fix) if first == number else f"as {first}"
+                out.append(f"     {paint('→', 'cyan')} {fix}")
         out.append("")
     out.append(_summary(report, paint))
     return out
@@ -115,7 +114,7 @@ def _title(finding: Finding) -> str:
 def _rows(findings: list[Finding], columns: int) -> list[list[Cell]]:
     names = [fit(plain(_title(one)), _NAME_MOST) for one in findings]
     left = max(columns - max(map(width, names)) - 13, 30)
-    # What is wrong stands whole in the list below.
+    # Problems are shown in full in the list below.
     return [
         [_MARKS[one.outcome], (name, ""), (fit(plain(one.seen), left), "dim")]
         for one, name in zip(findings, names, strict=True)
@@ -124,8 +123,8 @@ def _rows(findings: list[Finding], columns: int) -> list[list[Cell]]:
 
 def _summary(report: Report, paint: Paint) -> str:
     counts = {outcome: report.count(outcome) for outcome in Outcome}
-    words = [f"{counts[Outcome.OK]} fine"]
-    words += [f"{counts[Outcome.WARNING]} to look at"] if counts[Outcome.WARNING] else []
+    words = [f"{counts[Outcome.OK]} ok"]
+    words += [f"{counts[Outcome.WARNING]} to check"] if counts[Outcome.WARNING] else []
     words += [f"{counts[Outcome.FAILED]} failed"] if counts[Outcome.FAILED] else []
     words += [f"{counts[Outcome.SKIPPED]} skipped"] if counts[Outcome.SKIPPED] else []
     colour = "green" if report.healthy else "red"

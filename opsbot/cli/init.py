@@ -1,9 +1,9 @@
-"""`opsbot init`: asks a few questions, writes a configuration file, prints the invite link.
+"""`opsbot init`: ask questions, write a configuration, print the invite link.
 
     code = run_init(Path("config.toml"))
 
-Every answer is checked as the file's keys are, so what is written passes `opsbot check`. The token itself is never
-asked for: only where it is.
+Answers are validated like the keys of the file, so the result passes `opsbot check`. The token is never requested, only
+its location.
 """
 
 import os
@@ -40,46 +40,46 @@ from opsbot.core.access import Ranks
 FINE, WRONG = 0, 2
 _MODE = 0o640
 _CREDENTIAL = re.compile(r"[a-z]+(?:-[a-z]+)+")
-"""No variable has such a name, and no token looks like it."""
+"""No variable has such a name, and no token has this form."""
 
 
 class _ClosedError(Exception):
-    """There is nobody to answer."""
+    """The input has ended."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Dialogue:
-    """Asks on one stream, hears on the other."""
+    """Asks on one stream and reads answers from the other."""
 
     hear: TextIO
     say: TextIO
 
-    def tell(self, text: str = "") -> None:
+    def show(self, text: str = "") -> None:
         """Write a line."""
         print(text, file=self.say)
 
     def ask(self, question: str, read: Callable[[str], Any], default: str | None = None) -> Any:
-        """What `read` makes of the answer; asked again for as long as it raises WrongError.
+        """Return the answer parsed by `read`; ask again while it raises WrongError.
 
-        An empty answer is the default. Without one (None), it is asked again.
+        An empty answer selects the default; without one (None) the question is repeated.
         """
         prompt = f"{question} [{default}]: " if default else f"{question}: "
         while True:
             print(prompt, end="", file=self.say, flush=True)
             line = self.hear.readline()
             if not line:
-                self.tell()
+                self.show()
                 raise _ClosedError
             answer = line.strip() or default
             if answer is None:
-                self.tell("  An answer is needed.")
+                self.show("  An answer is required.")
                 continue
             try:
                 if secrets_in(answer):
-                    raise WrongError("that is a secret itself; it does not belong here, nor in the file")  # noqa: TRY301
+                    raise WrongError("this is a secret; enter only its location, and keep it out of the file")  # noqa: TRY301
                 return read(answer)
             except WrongError as error:
-                self.tell(f"  {error}")
+                self.show(f"  {error}")
 
 
 def run_init(
@@ -89,128 +89,124 @@ def run_init(
     say: TextIO | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> int:
-    """Ask, and write the configuration to `path`, mode 0640, at once or not at all.
+    """Ask and write the configuration to `path` atomically, with mode 0640.
 
     Args:
-        path: the file; one that is there is replaced only when that was agreed to.
-        hear: where answers come from; standard input where not given.
-        say: where questions go; standard output where not given.
-        environ: looked into for the token named, to tell the application's id; the process's own where not given.
+        path: the file; an existing one is replaced only after confirmation.
+        hear: source of the answers, default standard input.
+        say: destination of the questions, default standard output.
+        environ: searched for the token to derive the application id, default the process's environment.
 
     Returns:
-        0 when the file was written, 2 when it was not.
+        0 if the file was written, else 2.
     """
     talk = _Dialogue(hear or sys.stdin, say or sys.stdout)
     try:
         return _init(path, talk, os.environ if environ is None else environ)
     except _ClosedError:
-        talk.tell(
+        talk.show(
             "The input ended before all questions were answered; nothing was written. Run `opsbot init` in a terminal, "
             "or start from config.toml.example."
         )
     except KeyboardInterrupt:
-        talk.tell("\nNothing was written.")
+        talk.show("\nNothing was written.")
     except OSError as error:
-        talk.tell(f"{path} cannot be written: {error.strerror}")
+        talk.show(f"{path} cannot be written: {error.strerror}")
     return WRONG
 
 
 def _init(path: Path, talk: _Dialogue, environ: Mapping[str, str]) -> int:
     if not _can_write(path):
-        talk.tell(
-            f"{path} cannot be written: its folder is not yours to write to. Choose another with -c, or use sudo."
-        )
+        talk.show(f"{path} cannot be written: its folder is not writable. Choose another with -c, or use sudo.")
         return WRONG
     replace = path.exists()
-    if replace and not talk.ask(f"{path} is there already. Replace it? (yes or no)", _yes_or_no, "no"):
-        talk.tell(f"{path} is left as it is.")
+    if replace and not talk.ask(f"{path} already exists. Replace it? (yes or no)", _yes_or_no, "no"):
+        talk.show(f"{path} was not changed.")
         return WRONG
-    talk.tell("A few questions; an empty answer takes what stands in [brackets]. Nothing is written before the end.")
+    talk.show("A few questions; an empty answer selects the value in [brackets]. Nothing is written before the end.")
     answers = _questions(talk)
     application = _application(talk, answers.token, environ)
     text = config_text(answers)
     problems = check_text(text, path)
     if problems:
-        # Each answer was right by itself; together they are not, and only the whole file shows it.
-        talk.tell("These answers do not go together; nothing was written:")
+        # Each answer is valid by itself; only the complete file reveals a conflict.
+        talk.show("These answers conflict; nothing was written:")
         for problem in problems:
-            talk.tell(f"  {problem.key}: {problem.text}")
+            talk.show(f"  {problem.key}: {problem.text}")
         return WRONG
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         _write(path, text, replace=replace)
     except FileExistsError:
-        talk.tell(f"{path} has appeared in the meantime and is left as it is; nothing was written.")
+        talk.show(f"{path} was created in the meantime; nothing was written.")
         return WRONG
-    talk.tell(f"\nWritten: {path}. All keys there are: config.toml.example and docs/configuration.md.")
+    talk.show(f"\nWritten: {path}. All keys: config.toml.example and docs/configuration.md.")
     if application:
-        talk.tell("Invite the bot to your server with exactly what it needs:")
-        talk.tell(f"  {invite_link(application)}")
+        talk.show("Invite the bot to your server with exactly the permissions it needs:")
+        talk.show(f"  {invite_link(application)}")
     else:
-        talk.tell("For the invite link, run this again with the application id at hand.")
+        talk.show("For the invite link, run this again with the application id.")
     named = shlex.quote(str(path))
     if answers.manager is ManagerKind.SYSTEMD:
-        talk.tell(f"Then: opsbot check -c {named}, and opsbot install -c {named}; see docs/installing.md")
+        talk.show(f"Then: opsbot check -c {named}, and opsbot install -c {named}; see docs/installing.md")
     else:
-        talk.tell(f"Then: opsbot check -c {named}, and opsbot run -c {named}")
-        talk.tell(f"  or, to have systemd start it: opsbot install -c {named}, see docs/installing.md")
+        talk.show(f"Then: opsbot check -c {named}, and opsbot run -c {named}")
+        talk.show(f"  or, to have systemd start it: opsbot install -c {named}, see docs/installing.md")
     return FINE
 
 
 def _questions(talk: _Dialogue) -> Answers:
-    talk.tell(
+    talk.show(
         "\nDiscord. The token (discord.com/developers/applications > your application > Bot > Reset Token) never goes"
     )
-    talk.tell("into the file: say which environment variable holds it, or which file (an absolute path). Where systemd")
-    talk.tell("starts opsbot, discord-token is best: a credential, kept in /etc/opsbot/discord-token.")
+    talk.show("into the file: enter the environment variable or the file (an absolute path) that holds it. If systemd")
+    talk.show("starts opsbot, use discord-token: a credential stored in /etc/opsbot/discord-token.")
     token = talk.ask("The bot's token is in", _secret_place, "OPSBOT_DISCORD_TOKEN")
-    talk.tell("Ids: in Discord, switch on Settings > Advanced > Developer Mode, then right-click > Copy ID.")
+    talk.show("Ids: in Discord, enable Settings > Advanced > Developer Mode, then right-click > Copy ID.")
     guild = talk.ask("Server id (right-click the server)", _snowflake("the id of the server"))
     channel = talk.ask("Ops channel id (right-click the channel)", _snowflake("the id of the channel"))
 
     def admins(answer: str) -> frozenset[str]:
         held = _holders(answer)
         if str(guild) in held:
-            raise WrongError("that is the server's own id, which stands for everyone in it; name a role or a user")
+            raise WrongError("this is the server's id, which means everyone; enter a role or a user")
         return held
 
     admin = talk.ask("Admins: ids of roles or users, separated by spaces (right-click yourself > Copy User ID)", admins)
-    talk.tell("\nThe first service. More of them, and everything else, can be added to the file later.")
+    talk.show("\nThe first service. More of them, and everything else, can be added to the file later.")
     repository = talk.ask(
-        "Git repository it is deployed from (- for none: only watched)", _unless_none(_kind(Source, "repository")), "-"
+        "Git repository to deploy from (- for none: monitoring only)", _unless_none(_kind(Source, "repository")), "-"
     )
     name = talk.ask("Its name", _service_name, _name_from(repository))
     branch = talk.ask("Branch", _kind(Source, "branch").read, "main") if repository else "main"
     example = f"/srv/{name}"
     directory = talk.ask("Folder for its releases", places.directory(example).read, example) if repository else None
-    manager = talk.ask(
-        "Who keeps it running: process (opsbot itself) or systemd", _kind(Service, "manager").read, "process"
-    )
+    manager = talk.ask("Service manager: process (opsbot itself) or systemd", _kind(Service, "manager").read, "process")
     unit, command, working_directory = "", (), "."
     if manager is ManagerKind.SYSTEMD:
         unit = talk.ask("Its unit", _kind(Service, "unit").read, f"{name}.service")
     else:
-        command = talk.ask("The command that starts it, such as node index.js", _command)
+        command = talk.ask("Start command, such as node index.js", _command)
         if repository:
             working_directory = talk.ask(
-                "Folder of the repository it runs in", places.inside("the repository", "node-bot").read, "."
+                "Working directory in the repository", places.inside("the repository", "node-bot").read, "."
             )
         else:
-            working_directory = str(talk.ask("Folder it runs in", places.absolute_path(example).read, example))
+            working_directory = str(talk.ask("Working directory", places.absolute_path(example).read, example))
     install: tuple[str, ...] = ()
     if repository:
-        install = talk.ask("Command that installs what it needs, such as npm ci (- for none)", _optional_command, "-")
+        install = talk.ask("Install command, such as npm ci (- for none)", _optional_command, "-")
         if install and manager is ManagerKind.SYSTEMD:
-            # A unit says itself where the service runs; nothing says yet where its package.json lies.
+            # A unit has the service's working directory, but not the folder of its package.json.
             working_directory = talk.ask(
-                "Folder of the repository that command runs in", places.inside("the repository", "node-bot").read, "."
+                "Folder in the repository for that command", places.inside("the repository", "node-bot").read, "."
             )
     health = talk.ask(
-        "Port or address that answers when it is well, such as 3003 or http://127.0.0.1:3003/health (- for none)",
+        "Port or URL for a health check, such as 3003 or http://127.0.0.1:3003/health (- for none)",
         _health,
         "-",
     )
-    talk.tell("\nopsbot itself.")
+    talk.show("\nopsbot itself.")
     state = talk.ask("Folder for its database and logs", _state, str(StateConfig().directory))
     return Answers(
         token=token,
@@ -265,12 +261,12 @@ def _unless_none(kind: Kind) -> Callable[[str], str]:
 
 def _service_name(answer: str) -> str:
     if not SERVICE_NAME.fullmatch(answer):
-        raise WrongError("1 to 64 small letters, digits, '.', '_' and '-', beginning with a letter or digit")
+        raise WrongError("use 1 to 64 lower-case letters, digits, '.', '_' and '-', starting with a letter or digit")
     return answer
 
 
 def _name_from(repository: str) -> str | None:
-    """A name for the service after its repository: the last part of its path, in the letters that are allowed."""
+    """Derive a service name from the last part of the repository's path."""
     last = re.split(r"[/:]", repository.rstrip("/"))[-1].removesuffix(".git").lower()
     return re.sub(r"[^a-z0-9._-]+", "-", last).strip("-._")[:64] or None
 
@@ -281,7 +277,7 @@ def _command(answer: str) -> tuple[str, ...]:
     except ValueError as error:
         raise WrongError(f"the quotes do not match ({error})") from error
     if any(word in {"&&", "||", "|", ";", ">", "<", "&"} for word in words):
-        raise WrongError("no shell is involved; name one command with its arguments, or a script of yours")
+        raise WrongError("commands run without a shell; enter one command with its arguments, or a script")
     command: tuple[str, ...] = _kind(Service, "command").read(words)
     return command
 
@@ -306,7 +302,10 @@ def _state(answer: str) -> Path:
 
 
 def _application(talk: _Dialogue, token: Secret, environ: Mapping[str, str]) -> str:
-    """The application's id: told by the token where it can be read already, else asked for; "" where unknown."""
+    """Return the application id: from the token if available, else from an answer.
+
+    "" if unknown.
+    """
     try:
         value = environ.get(token.env, "") if token.env else token.read()
     except SecretMissingError:
@@ -314,23 +313,23 @@ def _application(talk: _Dialogue, token: Secret, environ: Mapping[str, str]) -> 
     if known := application_of(value):
         return known
     kind = _snowflake("the id of the application")
-    talk.tell("\nFor the invite link: discord.com/developers/applications > your application > General Information.")
+    talk.show("\nFor the invite link: discord.com/developers/applications > your application > General Information.")
     return str(
         talk.ask("Application id (- to leave it out)", lambda answer: "" if answer == "-" else kind(answer), "-")
     )
 
 
 def _can_write(path: Path) -> bool:
-    """Whether the file could be put there: said before the questions, not after them."""
+    """Whether the file can be written; checked before asking questions."""
     folder = next(each for each in path.absolute().parents if each.exists())
     return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK) and not path.is_dir()
 
 
 def _write(path: Path, text: str, *, replace: bool) -> None:
-    """Put the text there in one step.
+    """Write the text atomically.
 
     Raises:
-        FileExistsError: a file is there, and `replace` is false.
+        FileExistsError: the file exists and `replace` is false.
         OSError: it cannot be written.
     """
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
@@ -343,6 +342,6 @@ def _write(path: Path, text: str, *, replace: bool) -> None:
         if replace:
             Path(name).replace(path)
         else:
-            os.link(name, path)  # unlike a rename, refuses when something is there by now
+            os.link(name, path)  # unlike a rename, fails if the file exists by now
     finally:
         Path(name).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The configuration file that `opsbot init` writes, from the answers it was given."""
+"""Render the configuration file that `opsbot init` writes."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +9,10 @@ from opsbot.config_file.kinds import quoted
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What was answered. `health`: a port for a tcp check, an address for an http check, or None."""
+    """The answers.
+
+    `health`: a port for a tcp check, a URL for an http check, or None.
+    """
 
     token: Secret
     guild: int
@@ -29,7 +32,10 @@ class Answers:
 
 
 def config_text(answers: Answers) -> str:
-    """The file. What is not said in it has its default; a few keys worth knowing stand there as comments."""
+    """Render the file.
+
+    Keys with default values are omitted; a few useful ones are included as comments.
+    """
     parts = [_opsbot(answers), _service(answers)]
     if answers.directory is not None:
         parts.append(_source(answers))
@@ -44,7 +50,7 @@ def _array(words: tuple[str, ...]) -> str:
 
 
 def _header(answers: Answers, table: str = "") -> str:
-    # A dot in a bare key would begin a table of its own.
+    # A dot in a bare key would start another table.
     name = quoted(answers.name) if "." in answers.name else answers.name
     return f"services.{name}{table}"
 
@@ -54,15 +60,15 @@ def _opsbot(answers: Answers) -> str:
     secret = f"token_env = {quoted(token.env)}" if token.env else f"token_file = {quoted(str(token.file))}"
     admin = ", ".join(each if each.isdigit() else quoted(each) for each in sorted(answers.admin))
     return f"""\
-# Written by `opsbot init`. Every key there is: config.toml.example and docs/configuration.md.
-# `opsbot check` says what is wrong in here.
+# Written by `opsbot init`. All keys: config.toml.example and docs/configuration.md.
+# `opsbot check` lists problems in this file.
 
 [discord]
 {secret}
 guild_id = {answers.guild}
 ops_channel_id = {answers.channel}
 
-# Ids of roles and users; each rank may do all that the ranks before it may.
+# Ids of roles and users; each rank includes the ranks before it.
 [roles]
 viewer = []
 operator = []
@@ -108,7 +114,7 @@ def _install(answers: Answers) -> str:
 [[{_header(answers, ".install")}]]
 run = {_array(answers.install)}
 directory = {quoted(answers.working_directory)}
-# when_changed = ["package.json", "package-lock.json"]   # else its result is taken from the live release
+# when_changed = ["package.json", "package-lock.json"]   # otherwise reuse the live release's result
 """
 
 

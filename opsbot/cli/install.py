@@ -1,4 +1,4 @@
-"""`opsbot install`: what is shown, what is asked, what is said at the end."""
+"""`opsbot install`: show the changes, ask, write, and list the next steps."""
 
 import argparse
 import getpass
@@ -8,18 +8,21 @@ from collections.abc import Sequence
 
 from opsbot.cli import FAILED, FINE, USAGE
 from opsbot.cli.config_location import config_path
-from opsbot.cli.talk import Talk, right_person, tell_kept
+from opsbot.cli.talk import Talk, report_kept, right_person
 from opsbot.cli.terminal import plain
 from opsbot.config import Config, Scope
 from opsbot.config_file import ConfigError, load
 from opsbot.install import host
-from opsbot.install.facts import InstallFacts, look
+from opsbot.install.facts import InstallFacts, gather
 from opsbot.install.files import FileChange, FileState, carry_out, compared, left_over
 from opsbot.install.plan import Plan, plan
 
 
 def run_install(args: argparse.Namespace, talk: Talk) -> int:
-    """Show, ask, write, make the host take note; the exit code."""
+    """Show the changes, ask, write them and apply them to the host.
+
+    Returns the exit code.
+    """
     try:
         config = load(config_path(args))
     except ConfigError as error:
@@ -28,7 +31,7 @@ def run_install(args: argparse.Namespace, talk: Talk) -> int:
         return USAGE
     if not args.dry_run:
         right_person(config.systemd.scope, "install", config.path)
-    facts = look(config, args.user)
+    facts = gather(config, args.user)
     wanted = plan(config, facts)
     if args.dry_run:
         return _dry_run(wanted, talk)
@@ -37,9 +40,9 @@ def run_install(args: argparse.Namespace, talk: Talk) -> int:
 
 def _dry_run(wanted: Plan, talk: Talk) -> int:
     for file in wanted.files:
-        talk.tell(f"==> {file.path}")
-        talk.tell(file.whole)
-        talk.tell()
+        talk.show(f"==> {file.path}")
+        talk.show(file.whole)
+        talk.show()
     for said in (*wanted.refusals, *wanted.warnings):
         print(f"opsbot: {plain(said)}", file=sys.stderr)
     return FAILED if wanted.refusals else FINE
@@ -48,38 +51,38 @@ def _dry_run(wanted: Plan, talk: Talk) -> int:
 def _install(config: Config, facts: InstallFacts, wanted: Plan, talk: Talk) -> int:
     refusals = list(wanted.refusals)
     if not facts.program.exists():
-        refusals.append(f"there is no {facts.program} for the unit to start; see docs/installing.md")
+        refusals.append(f"{facts.program} does not exist, so the unit could not start; see docs/installing.md")
     if not facts.runs_systemd:
-        refusals.append("systemd is not the first process here (a container?); nothing could take note of these files")
+        refusals.append("systemd is not PID 1 here (a container?), so these files would have no effect")
     elif not host.answers(wanted.scope):
         refusals.append(_no_session() if wanted.scope is Scope.USER else "systemd does not answer: systemctl status")
     changes = [compared(file) for file in wanted.files]
     refusals += [
-        f"{change.path} is there and was not written by `opsbot install`; move it away first"
+        f"{change.path} exists and was not written by `opsbot install`; move it away first"
         for change in changes
-        if change.standing is FileState.FOREIGN
+        if change.state is FileState.FOREIGN
     ]
-    _hear(talk, wanted.warnings)
+    _print_warnings(talk, wanted.warnings)
     if refusals:
         for said in refusals:
             print(f"opsbot: {plain(said)}", file=sys.stderr)
-        talk.tell("Nothing was written.")
+        talk.show("Nothing was written.")
         return FAILED
     there = {change.path for change in changes}
     changes += left_over([path for path in host.candidates(wanted.scope, facts.home) if path not in there])
-    changes = [change for change in changes if change.standing is not FileState.SAME]
+    changes = [change for change in changes if change.state is not FileState.SAME]
     _show(changes, talk)
     if not changes:
         host.take_note(wanted.scope, units=False, new_rules=False)
-        talk.tell("Nothing to do: every file is as it should be.")
+        talk.show("Nothing to do: every file is up to date.")
     else:
         agreed = _agreed(changes, talk)
         if agreed is None:
-            talk.tell("Nothing was written.")
+            talk.show("Nothing was written.")
             return FAILED
         _carry_out(wanted.scope, agreed)
         kept = [change for change in changes if change not in agreed]
-        tell_kept(kept, talk)
+        report_kept(kept, talk)
         if kept:
             _next(config, facts, wanted, talk, changed=bool(agreed))
             return FAILED
@@ -90,35 +93,35 @@ def _install(config: Config, facts: InstallFacts, wanted: Plan, talk: Talk) -> i
 def _no_session() -> str:
     user = getpass.getuser()
     return (
-        f"your own systemd cannot be reached: {user} has no session here (su and sudo bring none). Have an admin type "
-        f"sudo loginctl enable-linger {user}, then log in as {user}, over ssh for example, and run this again"
+        f"your systemd user instance cannot be reached: {user} has no session here (su and sudo open none). Ask an "
+        f"admin to run sudo loginctl enable-linger {user}, then log in as {user}, for example over ssh, and try again"
     )
 
 
-def _hear(talk: Talk, warnings: Sequence[str]) -> None:
+def _print_warnings(talk: Talk, warnings: Sequence[str]) -> None:
     for said in warnings:
-        talk.tell(f"Take note. {said}.")
+        talk.show(f"Warning: {said}.")
     if warnings:
-        talk.tell()
+        talk.show()
 
 
 def _show(changes: Sequence[FileChange], talk: Talk) -> None:
-    """New files by their name (`--dry-run` shows them), everything else as a diff."""
+    """List new files by name and print all other changes as diffs."""
     for change in changes:
-        talk.tell(f"{change.standing:<20} {change.path}")
-        if change.standing is not FileState.NEW:
+        talk.show(f"{change.state:<20} {change.path}")
+        if change.state is not FileState.NEW:
             for line in change.diff():
-                talk.tell(line)
-            talk.tell()
+                talk.show(line)
+            talk.show()
 
 
 def _agreed(changes: Sequence[FileChange], talk: Talk) -> list[FileChange] | None:
-    """The changes that are to be made; None where they were declined."""
-    sure = [change for change in changes if change.standing is not FileState.EDITED]
+    """Return the changes that the admin agreed to; None if declined."""
+    sure = [change for change in changes if change.state is not FileState.EDITED]
     files = "this file" if len(sure) == 1 else f"these {len(sure)} files"
     if sure and not talk.agreed(f"Write or remove {files}?"):
         return None
-    return sure + [change for change in changes if change.standing is FileState.EDITED and talk.gives_up(change)]
+    return sure + [change for change in changes if change.state is FileState.EDITED and talk.gives_up(change)]
 
 
 def _carry_out(scope: Scope, changes: Sequence[FileChange]) -> None:
@@ -134,7 +137,7 @@ def _carry_out(scope: Scope, changes: Sequence[FileChange]) -> None:
 
 
 def _next(config: Config, facts: InstallFacts, wanted: Plan, talk: Talk, *, changed: bool) -> None:
-    """What is left for a person to type."""
+    """Print the commands that the admin has to run next."""
     program, path = shlex.quote(str(facts.program)), shlex.quote(str(config.path.absolute()))
     system = wanted.scope is Scope.SYSTEM
     commands = [
@@ -154,8 +157,8 @@ def _next(config: Config, facts: InstallFacts, wanted: Plan, talk: Talk, *, chan
         commands.append(f"sudo loginctl enable-linger {shlex.quote(getpass.getuser())}    # once, by an admin")
     if not commands:
         return
-    # As opsbot's user: it is that one's rights that matter, and the token is shown to no other.
+    # Run as opsbot's user: its permissions count, and only it may read the token.
     commands.append(f"{f'runuser -u {facts.user} -- ' if system else ''}{program} doctor -c {path}")
-    talk.tell(f"\nTo type next{', as root' if system else ''}:")
+    talk.show(f"\nNext, run{', as root' if system else ''}:")
     for line in commands:
-        talk.tell(f"  {line}")
+        talk.show(f"  {line}")

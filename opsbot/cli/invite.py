@@ -1,4 +1,4 @@
-"""The link that invites opsbot to a server, with exactly the scopes and permissions it needs."""
+"""The link that invites opsbot to a server with exactly the permissions it needs."""
 
 import base64
 import binascii
@@ -10,13 +10,16 @@ SCOPES = ("bot", "applications.commands")
 
 
 def invite_link(application: str) -> str:
-    """The link for the application of this id."""
+    """Build the link for an application id."""
     query = urlencode({"client_id": application, "scope": " ".join(SCOPES), "permissions": int(NEEDED)})
     return f"https://discord.com/oauth2/authorize?{query}"
 
 
 def application_of(token: str) -> str | None:
-    """The application id that a bot's token begins with (base64, up to the first dot); None where it does not."""
+    """Extract the application id from a bot token (base64 up to the first dot).
+
+    None if absent.
+    """
     first = token.strip().partition(".")[0]
     try:
         name = base64.urlsafe_b64decode(first + "=" * (-len(first) % 4)).decode("ascii")

@@ -1,4 +1,4 @@
-"""The verbs that are not questions to a daemon: demo, run, check, doctor, init, install, uninstall."""
+"""The verbs that do not call the daemon, such as run, check and install."""
 
 import asyncio
 import logging
@@ -12,7 +12,7 @@ from opsbot.cli.terminal import plain, to_stderr
 from opsbot.messages.logs import RenderingFilter
 
 _STARTING = ("opsbot.config_file", "opsbot.cli.parser", "argparse", "gettext", "difflib")
-"""Packages that a daemon needs before its first second only."""
+"""Packages that the daemon needs only during startup."""
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -39,14 +39,17 @@ def run(args: "Namespace") -> int:
 
     unload(*_STARTING)
     with lean_imports():
-        from opsbot.daemon.app import run as run_app  # noqa: PLC0415 - a configuration that cannot be used is told at once
+        from opsbot.daemon.app import run as run_app  # noqa: PLC0415 - an invalid configuration is reported at once
 
     _log_to_stderr(logging.INFO)
     return asyncio.run(run_app(config))
 
 
 def loaded(args: "Namespace") -> "Config | None":
-    """The configuration; None after its problems were told. A function of its own: no frame keeps what it imports."""
+    """Load the configuration; None after printing its problems.
+
+    A separate function, so that no frame keeps its imports alive.
+    """
     from opsbot.config_file import ConfigError, load  # noqa: PLC0415 - each verb loads what it needs
 
     try:
@@ -61,7 +64,7 @@ def check(args: "Namespace") -> int:
     config = loaded(args)
     if config is None:
         return USAGE
-    print(f"{config.path}: fine; services: {', '.join(config.services)}")
+    print(f"{config.path}: valid; services: {', '.join(config.services)}")
     return FINE
 
 
@@ -104,7 +107,7 @@ def _on_the_host(verb: "Callable[[Namespace, Talk], int]", args: "Namespace") ->
     except TextError as error:
         raise UsageError(str(error)) from error
     except BrokenPipeError:
-        raise  # whoever reads has seen enough
+        raise  # the reader closed the pipe
     except HostError as error:
         to_stderr(plain(str(error)))
     except OSError as error:
@@ -113,13 +116,13 @@ def _on_the_host(verb: "Callable[[Namespace, Talk], int]", args: "Namespace") ->
 
 
 def _print_problems(error: Exception) -> None:
-    """Every problem on a line of its own, on the standard error."""
+    """Print every problem on a separate line of standard error."""
     for line in str(error).splitlines():
         print(plain(line), file=sys.stderr)
 
 
 def _log_to_stderr(level: int) -> None:
-    # The journal knows the time and keeps it better; elsewhere (a terminal, a container) each line says it.
+    # The journal adds timestamps itself; elsewhere (a terminal, a container) each line needs one.
     form = (
         "%(name)s: %(message)s"
         if "JOURNAL_STREAM" in os.environ
@@ -128,6 +131,6 @@ def _log_to_stderr(level: int) -> None:
     logging.basicConfig(level=level, format=form, stream=sys.stderr)
     for handler in logging.getLogger().handlers:
         handler.addFilter(RenderingFilter())
-    # Each start would tell of jobs and of voice libraries that are of no use here.
+    # Suppress messages about jobs and voice libraries at every start.
     for quiet in ("apscheduler", "discord.client", "git"):
         logging.getLogger(quiet).setLevel(max(level, logging.ERROR if quiet == "discord.client" else logging.WARNING))

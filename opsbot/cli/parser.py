@@ -1,4 +1,4 @@
-"""The verbs and their options. `--help` must be enough to live on; docs/cli.md is checked against this."""
+"""The verbs and their options. Tests compare docs/cli.md with this parser."""
 
 import argparse
 import re
@@ -11,7 +11,7 @@ from opsbot import __version__
 
 EPILOG = """\
 exit codes:
-  0  fine
+  0  success
   1  something is unhealthy, or the operation failed
   2  a mistake in the command or in the configuration
   3  the daemon does not answer
@@ -19,7 +19,7 @@ exit codes:
 
 The configuration is FILE of -c, else $OPSBOT_CONFIG, ./config.toml, ~/.config/opsbot/config.toml,
 /etc/opsbot/config.toml.
-Where one service is configured, SERVICE may be left out. `opsbot VERB --help` tells more of each.
+SERVICE is optional if only one service is configured. See also `opsbot VERB --help`.
 """
 
 _PORT_MOST = 65535
@@ -32,14 +32,14 @@ class _Format(argparse.RawDescriptionHelpFormatter):
 
 def _port(text: str) -> int:
     if not text.isascii() or not text.isdecimal() or int(text) > _PORT_MOST:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port; give a number from 0 to {_PORT_MOST} (0: any free one)")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port; use 0 to {_PORT_MOST} (0: any free port)")
     return int(text)
 
 
 def _count(most: int) -> Callable[[str], int]:
     def number(text: str) -> int:
         if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= most:
-            raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to {most}")
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {most}")
         return int(text)
 
     return number
@@ -47,17 +47,17 @@ def _count(most: int) -> Callable[[str], int]:
 
 def _user(text: str) -> str:
     if not re.fullmatch(r"[a-z_][a-z0-9_-]{0,30}", text) or text == "root":
-        raise argparse.ArgumentTypeError(f"{text!r} is no user opsbot could run as; for example opsbot")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a valid user for opsbot; for example: opsbot")
     return text
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parser of `opsbot`."""
+    """Build the parser of `opsbot`."""
     top = argparse.ArgumentParser(
         prog="opsbot",
         description=_wrapped(
-            "Deploys, watches, recovers and rolls back the services beside it, from a Discord channel. "
-            "These verbs do the same from a terminal: same ranks, same locks, same audit log."
+            "Deploys, monitors, recovers and rolls back services on this host, controlled from a Discord channel. "
+            "These verbs do the same from a terminal, with the same ranks, locks and audit log."
         ),
         epilog=EPILOG,
         formatter_class=_Format,
@@ -71,12 +71,15 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _wrapped(text: str) -> str:
-    """A description, wrapped as argparse would; the formatter leaves line breaks alone for the sake of the epilog."""
+    """Wrap a description as argparse would.
+
+    The formatter keeps line breaks for the epilog.
+    """
     return textwrap.fill(text[:1].upper() + text[1:].strip(), min(shutil.get_terminal_size().columns, 100) - 2)
 
 
 class _Verbs:
-    """Adds verbs with the options that several have."""
+    """Adds verbs with shared options."""
 
     def __init__(self, group: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
         self._group = group
@@ -87,11 +90,11 @@ class _Verbs:
         )
 
     def client(self, name: str, short: str, more: str = "") -> argparse.ArgumentParser:
-        """A verb that asks the daemon."""
+        """Add a verb that calls the daemon."""
         verb = self.plain(name, short, more)
         _config(verb)
         verb.add_argument(
-            "--socket", type=Path, metavar="PATH", help="the daemon's control socket, instead of finding it"
+            "--socket", type=Path, metavar="PATH", help="the daemon's control socket (default: found by configuration)"
         )
         verb.add_argument("--json", action="store_true", help="print JSON, for scripts")
         return verb
@@ -103,54 +106,54 @@ def _config(verb: argparse.ArgumentParser) -> None:
     )
 
 
-def _service(verb: argparse.ArgumentParser, text: str = "the service; may be left out where there is one") -> None:
+def _service(verb: argparse.ArgumentParser, text: str = "the service; optional if there is only one") -> None:
     verb.add_argument("service", nargs="?", metavar="SERVICE", help=text)
 
 
 def _reason(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--reason", metavar="TEXT", help="why: shown to the others and kept in the audit log")
+    verb.add_argument("--reason", metavar="TEXT", help="the reason, shown to others and kept in the audit log")
 
 
 def _waiting(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
-        "--no-wait", action="store_true", help="come back once it has begun; `opsbot history` tells how it ended"
+        "--no-wait", action="store_true", help="return once it has started; `opsbot history` shows the result"
     )
 
 
 def _own(verbs: _Verbs) -> None:
     demo = verbs.plain(
         "demo",
-        "the whole product on this machine, with no Discord account",
+        "run the complete product on this machine, without a Discord account",
         "A local stand-in for Discord with a web page, a sample service in a git repository, and the real bot "
-        "connected to it. Ctrl-C ends it and leaves nothing running.",
+        "connected to it. Ctrl-C stops everything.",
     )
     demo.add_argument(
-        "--port", type=_port, default=8765, metavar="N", help="of the web page (default 8765; 0: any free one)"
+        "--port", type=_port, default=8765, metavar="N", help="port of the web page (default 8765; 0: any free port)"
     )
     run = verbs.plain(
         "run",
-        "the daemon: bot, checks, deploys, HTTP endpoint, control socket",
-        "Stops on SIGTERM or Ctrl-C; the services go on running.",
+        "run the daemon: bot, checks, deploys, HTTP endpoint, control socket",
+        "Stops on SIGTERM or Ctrl-C; services keep running.",
     )
     _config(run)
     check = verbs.plain(
         "check",
         "print every problem in the configuration",
-        "Each as FILE:LINE: key: what is wrong, and what would be right.",
+        "Each as FILE:LINE: key: the problem, and a valid value.",
     )
     _config(check)
     doctor = verbs.plain(
         "doctor",
-        "try each thing the configuration relies on, and say what to do",
+        "test everything the configuration relies on and suggest fixes",
         "Token, server, channel, permissions, units and their files, polkit, journal, repositories, folders, commands, "
-        "ports. Changes nothing. Run it as the user opsbot runs as. Exit code 1 when something fails.",
+        "ports. Changes nothing. Run it as opsbot's user. Exit code 1 if a check fails.",
     )
     _config(doctor)
     doctor.add_argument("--json", action="store_true", help="print JSON, for scripts")
     init = verbs.plain(
         "init",
         "ask a few questions and write a configuration",
-        "A file that is there is replaced only when that is agreed to. Ends with the link that invites the bot with "
+        "Asks before it replaces an existing file. Finally prints the link that invites the bot with "
         "exactly the permissions it needs.",
     )
     init.add_argument(
@@ -167,31 +170,29 @@ def _own(verbs: _Verbs) -> None:
 def _installing(verbs: _Verbs) -> None:
     install = verbs.plain(
         "install",
-        "write opsbot's unit, its rights, its user and its folders",
-        "For exactly the services that are configured. Shows what changes and asks; takes root, this once. What it "
-        "wrote before is brought up to date, what others wrote is never touched. Starts nothing.",
+        "install opsbot's unit, permissions, user and folders",
+        "For exactly the configured services. Shows the changes and asks; requires root. Files from earlier "
+        "installs are updated, foreign files are never changed. Starts nothing.",
     )
     _config(install)
-    install.add_argument("--dry-run", action="store_true", help="print the files and write none; needs no root")
+    install.add_argument("--dry-run", action="store_true", help="print the files without writing them; needs no root")
     install.add_argument(
-        "--user", type=_user, default="opsbot", metavar="NAME", help="who opsbot runs as (default opsbot)"
+        "--user", type=_user, default="opsbot", metavar="NAME", help="the user opsbot runs as (default opsbot)"
     )
     _yes(install)
     uninstall = verbs.plain(
         "uninstall",
         "undo install",
-        "Stops opsbot and removes what install wrote. The services go on running. Their folders, the configuration, "
-        "and without --purge what opsbot remembers and its user, are left.",
+        "Stops opsbot and removes the installed files. Services keep running. Their folders, the configuration, "
+        "and without --purge opsbot's state and user, are kept.",
     )
     _config(uninstall)
-    uninstall.add_argument(
-        "--purge", action="store_true", help="also remove the state directory and the user that opsbot ran as"
-    )
+    uninstall.add_argument("--purge", action="store_true", help="also remove the state directory and opsbot's user")
     _yes(uninstall)
 
 
 def _yes(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("--yes", action="store_true", help="do not ask; a file that was edited by hand is kept")
+    verb.add_argument("--yes", action="store_true", help="do not ask; manually edited files are kept")
 
 
 def _looking(verbs: _Verbs) -> None:
@@ -203,53 +204,51 @@ def _looking(verbs: _Verbs) -> None:
         "shows what the daemon last knew, and says so.",
     )
     _service(status, every)
-    health = verbs.client("health", "run the checks now and show what they see", "Exit code 1 when one fails.")
+    health = verbs.client("health", "run the checks now and show their results", "Exit code 1 if one fails.")
     _service(health, every)
-    logs = verbs.client("logs", "lines a service wrote, oldest first")
+    logs = verbs.client("logs", "show log lines of a service, oldest first")
     _service(logs)
     logs.add_argument(
         "-n", "--lines", type=_count(10_000), default=50, metavar="N", help="the last N lines (default 50)"
     )
-    logs.add_argument("--since", metavar="WHEN", help="no older than this: 10m, 2h, 7d, or 2026-11-24T10:30 (UTC)")
-    logs.add_argument("--level", choices=["error", "warning", "info", "debug"], help="lines at least as grave as this")
-    logs.add_argument("--grep", metavar="RE", help="lines in which this regular expression is found, ignoring case")
-    logs.add_argument("--this-run", action="store_true", help="only lines since the service was last started")
-    logs.add_argument(
-        "-f", "--follow", action="store_true", help="then go on with each line as it is written, until Ctrl-C"
-    )
-    history = verbs.client("history", "the latest deployments and incidents, newest first")
+    logs.add_argument("--since", metavar="WHEN", help="lines since then: 10m, 2h, 7d, or 2026-11-24T10:30 (UTC)")
+    logs.add_argument("--level", choices=["error", "warning", "info", "debug"], help="lines of at least this severity")
+    logs.add_argument("--grep", metavar="RE", help="lines that match this regular expression, ignoring case")
+    logs.add_argument("--this-run", action="store_true", help="only lines since the last start of the service")
+    logs.add_argument("-f", "--follow", action="store_true", help="keep printing new lines until Ctrl-C")
+    history = verbs.client("history", "show the latest deployments and incidents, newest first")
     _service(history, every)
     history.add_argument(
         "-n", "--limit", type=_count(1000), default=20, metavar="N", help="how many of each (default 20)"
     )
-    verbs.client("windows", "the maintenance windows: those that are open, and the next three")
+    verbs.client("windows", "show active maintenance windows and the next three")
     incidents = verbs.client(
         "incidents",
-        "the latest incidents, newest first",
-        "With what failed because of each, what was done, and how it ended. Exit code 1 when one is open.",
+        "show the latest incidents, newest first",
+        "With affected services, actions taken, and resolution. Exit code 1 if one is open.",
     )
-    _service(incidents, "one service, or one thing of the host as host:disk:/ (default: all)")
-    incidents.add_argument("--open", action="store_true", help="only those that are not over")
+    _service(incidents, "one service, or a subject of the host such as host:disk:/ (default: all)")
+    incidents.add_argument("--open", action="store_true", help="only open incidents")
     incidents.add_argument(
         "-n", "--limit", type=_count(1000), default=20, metavar="N", help="how many at most (default 20)"
     )
     why = verbs.client(
         "why",
-        "why a service stands as it does, in one line",
-        "From the store, the journal and the deployments: what happened, after what, what was done, when it was well "
-        "again; and what that rests on. What is not known is said to be so.",
+        "explain a service's status in one line",
+        "Based on the store, the journal and deployments: what happened, after what, what was done, and when it "
+        "recovered, with the evidence. Unknown facts are marked as such.",
     )
     _service(why)
     monitor = verbs.client(
         "monitor",
-        "a live dashboard in the terminal",
-        "Services, checks, the host, deploys under way, alerts; a second old at most. q or Ctrl-C ends it. "
-        "Where the output is no terminal it is printed once.",
+        "show a live dashboard in the terminal",
+        "Services, checks, the host, running deploys, alerts; updated every second. q or Ctrl-C ends it. "
+        "Printed once if the output is not a terminal.",
     )
     monitor.add_argument("--once", action="store_true", help="print it once")
-    audit = verbs.client("audit", "who asked for what, and what came of it, newest first")
+    audit = verbs.client("audit", "show who requested what, and the result, newest first")
     _service(audit, every)
-    audit.add_argument("--member", metavar="ID", help="only what this one did: a Discord user id, or unix:NAME")
+    audit.add_argument("--member", metavar="ID", help="only this user's requests: a Discord user id, or unix:NAME")
     audit.add_argument(
         "-n", "--limit", type=_count(1000), default=50, metavar="N", help="how many entries (default 50)"
     )
@@ -269,8 +268,8 @@ def _doing(verbs: _Verbs) -> None:
     deploy = verbs.client(
         "deploy",
         "deploy a branch, tag or commit",
-        "Waits and prints each phase. A release that fails is undone by itself. Exit code 0 when the service runs "
-        "what was asked for.",
+        "Waits and prints each phase. A failed release is rolled back automatically. Exit code 0 if the service "
+        "runs the requested commit.",
     )
     _service(deploy)
     deploy.add_argument("ref", nargs="?", metavar="REF", help="branch, tag or commit (default: the tracked branch)")
@@ -278,25 +277,23 @@ def _doing(verbs: _Verbs) -> None:
     _waiting(deploy)
     now = verbs.client(
         "now",
-        "end what the deploy of a service waits for",
-        "A deploy or rollback that waits before it replaces what runs (a bot in a voice channel with people, a "
-        "maintenance window) goes on at once. Waits and prints each phase.",
+        "continue a waiting deploy immediately",
+        "For a deploy or rollback that waits before it replaces the running release (a bot in a voice channel, a "
+        "maintenance window). Waits and prints each phase.",
     )
     _service(now)
     _waiting(now)
     update = verbs.client(
         "update",
-        "ask the remote now and deploy what is new",
-        "Waits and prints each phase; nothing new is fine (exit code 0).",
+        "poll the repository now and deploy a new commit",
+        "Waits and prints each phase. No new commit is a success (exit code 0).",
     )
-    update.add_argument(
-        "services", nargs="*", metavar="SERVICE", help="these services (default: all that have a source)"
-    )
+    update.add_argument("services", nargs="*", metavar="SERVICE", help="these services (default: all with a source)")
     _waiting(update)
     rollback = verbs.client(
         "rollback",
-        "return to a kept release",
-        "Automatic deploys then wait for a commit newer than the one rolled back, or for resume.",
+        "roll back to a kept release",
+        "Automatic deploys are then paused until a newer commit than the one rolled back, or until resume.",
     )
     _service(rollback)
     rollback.add_argument(
@@ -306,30 +303,30 @@ def _doing(verbs: _Verbs) -> None:
     _waiting(rollback)
     notify = verbs.client(
         "notify",
-        "try a notifier beside Discord",
-        "Sends a message that says it is a test, and waits for what comes of it. Exit code 1 when it was not taken.",
+        "test a notifier other than Discord",
+        "Sends a test message and waits for the result. Exit code 1 if it was not accepted.",
     )
-    notify.add_argument("notifier", metavar="NAME", help="as it is called in the configuration: [notifiers.NAME]")
+    notify.add_argument("notifier", metavar="NAME", help="the name in the configuration: [notifiers.NAME]")
     verbs.client(
         "reload",
-        "have the daemon read its configuration anew",
-        "Waits and prints what it changes. A file with problems is not taken: each is printed, and the configuration "
-        "before stays in force. Deployments under way come to their end first.",
+        "reload the daemon's configuration",
+        "Waits and prints the changes. An invalid file is rejected: its problems are printed and the old configuration "
+        "stays in force. Running deployments finish first.",
     )
-    hold = verbs.client("hold", "no deploys of a service until it is resumed")
+    hold = verbs.client("hold", "pause deploys of a service until resume")
     _service(hold)
     _reason(hold)
-    resume = verbs.client("resume", "end a hold, the wait after a rollback, and a silence")
+    resume = verbs.client("resume", "resume automatic deploys and end a silence")
     _service(resume)
     _reason(resume)
     ack = verbs.client(
         "ack",
         "acknowledge the open incident of a service",
-        "Stops reminders and escalation until it is over or gets worse.",
+        "Pauses reminders and escalation until it resolves or gets worse.",
     )
     _service(ack)
-    ack.add_argument("--reason", required=True, metavar="TEXT", help="why, or what you are going to do about it")
-    silence = verbs.client("silence", "no alerts of a service for a while")
+    ack.add_argument("--reason", required=True, metavar="TEXT", help="what you know, or what you will do")
+    silence = verbs.client("silence", "silence alerts of a service for a while")
     _service(silence)
     silence.add_argument("--for", metavar="LENGTH", help="how long: 30m, 2h, 1d (default 1h)")
     _reason(silence)

@@ -10,6 +10,7 @@ from opsbot.cli.terminal import Cell, Paint, fit, plain, table
 from opsbot.control import shapes
 from opsbot.core.deployment import Deployment, DeploymentStep
 from opsbot.core.message import Message
+from opsbot.core.model import Effect
 from opsbot.core.subjects import subject_name
 from opsbot.core.windows import Window
 from opsbot.formatting import duration, plain_times, since, size, whose
@@ -206,7 +207,7 @@ def audit(reply: shapes.Audit, screen: Screen) -> list[str]:
     rows: list[list[Cell]] = []
     for entry in reply.entries:
         who = plain(entry.actor_name or entry.actor_id)
-        allowed = entry.allowed and not entry.result.startswith("refused")
+        allowed = entry.effect is not Effect.REFUSED
         detail = f" {plain(entry.detail)}" if entry.detail else ""
         rows.append(
             [

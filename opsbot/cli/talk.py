@@ -1,4 +1,4 @@
-"""What `install` and `uninstall` say and ask, and who may type them."""
+"""Dialogue and permission checks of `install` and `uninstall`."""
 
 import os
 import shlex
@@ -16,15 +16,15 @@ from opsbot.install.files import FileChange
 
 @dataclass(frozen=True, slots=True)
 class Talk:
-    """Who is asked, and where it is said."""
+    """The input and output of the dialogue."""
 
     hear: TextIO
     say: TextIO
     sure: bool
-    """Every question but one about somebody's own edits is answered with yes (`--yes`)."""
+    """Answer yes to every question except about manual edits (`--yes`)."""
 
-    def tell(self, text: str = "") -> None:
-        """A line, or several."""
+    def show(self, text: str = "") -> None:
+        """Print one or more lines."""
         for line in text.splitlines() or [""]:
             print(plain(line), file=self.say)
 
@@ -32,19 +32,22 @@ class Talk:
         """Ask, unless --yes was given.
 
         Raises:
-            UsageError: there is nobody to ask.
+            UsageError: there is no terminal.
         """
         if self.sure:
             return True
         if not self.hear.isatty():
-            raise UsageError("there is no terminal to ask on, and nothing was changed; say --yes to do it unasked")
+            raise UsageError("there is no terminal to ask on, nothing was changed; use --yes to skip the question")
         return self._yes(question)
 
     def gives_up(self, change: FileChange) -> bool:
-        """Whether edits by hand may go. --yes is no answer to that: who wrote them may not be who runs this."""
+        """Ask whether to discard manual edits.
+
+        Ignores --yes, because another person may have made them.
+        """
         if self.sure or not self.hear.isatty():
             return False
-        return self._yes(f"{change.path} was edited by hand since opsbot wrote it. Give up those edits?")
+        return self._yes(f"{change.path} was edited manually. Discard these edits?")
 
     def _yes(self, question: str) -> bool:
         while True:
@@ -57,26 +60,23 @@ class Talk:
 
 
 def right_person(scope: Scope, verb: str, config: Path | None) -> None:
-    """Make sure of it.
+    """Check that the caller is root, or a plain user in user scope.
 
     Raises:
-        UsageError: it has to be root, or must not be; the text says what to type.
+        UsageError: another user is required; the message has the command to run.
     """
     named = f" -c {shlex.quote(str(config.absolute()))}" if config is not None else ""
     typed = f"{shlex.quote(str(Path(sys.executable).parent / 'opsbot'))} {verb}{named}"
     if scope is Scope.USER and os.geteuid() == 0:
-        raise UsageError(f"these are a user's own units: {verb} them as that user, without sudo\n  {typed}")
+        raise UsageError(f"these units belong to a user's systemd: {verb} them as that user, without sudo\n  {typed}")
     if scope is Scope.SYSTEM and os.geteuid() != 0:
         does = "writes to" if verb == "install" else "removes from"
-        raise UsageError(f"this {does} /etc, which takes root, this once. Type:\n  sudo {typed}")
+        raise UsageError(f"this {does} /etc and requires root. Run:\n  sudo {typed}")
 
 
-def tell_kept(kept: Sequence[FileChange], talk: Talk) -> None:
-    """Which files stay as somebody edited them, and what to do about it."""
+def report_kept(kept: Sequence[FileChange], talk: Talk) -> None:
+    """List the manually edited files that were kept, with advice."""
     for change in kept:
-        talk.tell(f"Kept as it was edited by hand: {change.path}")
+        talk.show(f"Kept with manual edits: {change.path}")
     if kept:
-        talk.tell(
-            "Edits live longer in a drop-in (systemctl edit opsbot). To have a file written anew, remove it and run "
-            "this again."
-        )
+        talk.show("Use a drop-in for changes (systemctl edit opsbot). To restore a file, remove it and run this again.")

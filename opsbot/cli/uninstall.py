@@ -1,4 +1,4 @@
-"""`opsbot uninstall`: takes away what install wrote, and says what is left."""
+"""`opsbot uninstall`: remove the installed files and list what remains."""
 
 import argparse
 import os
@@ -6,18 +6,18 @@ from pathlib import Path
 
 from opsbot.cli import FAILED, FINE
 from opsbot.cli.config_location import UsageError, config_path
-from opsbot.cli.talk import Talk, right_person, tell_kept
+from opsbot.cli.talk import Talk, report_kept, right_person
 from opsbot.config import Config, Scope
 from opsbot.config_file import ConfigError, load
 from opsbot.install import host
 from opsbot.install.files import FileChange, FileState, carry_out, left_over
 from opsbot.install.plan import DAEMON
 
-_UNKNOWN_STATE = "The state directory is not known without it, and is not removed."
+_UNKNOWN_STATE = "Without it the state directory is unknown and is not removed."
 
 
 def run_uninstall(args: argparse.Namespace, talk: Talk) -> int:
-    """Undo it; the exit code."""
+    """Uninstall. Returns the exit code."""
     config, unusable = _config_if_any(args)
     scope = Scope.SYSTEM if os.geteuid() == 0 else Scope.USER
     scope = config.systemd.scope if config is not None else scope
@@ -26,40 +26,42 @@ def run_uninstall(args: argparse.Namespace, talk: Talk) -> int:
     user = host.user_of(going)
     state = config.state.directory if config is not None else host.state_of(going)
     if args.purge and not going:
-        # After an uninstall that left it there, and said that --purge removes it.
+        # A previous uninstall kept the state and said that --purge removes it.
         state, user = host.remembered(state, scope)
     if unusable:
-        talk.tell(unusable + (f" {_UNKNOWN_STATE}" if args.purge and state is None else ""))
+        talk.show(unusable + (f" {_UNKNOWN_STATE}" if args.purge and state is None else ""))
     if not going and not (args.purge and state is not None):
-        talk.tell("Nothing to do: no file that `opsbot install` wrote is there.")
+        talk.show("Nothing to do: no files written by `opsbot install` were found.")
         return FINE
     for change in going:
-        talk.tell(f"{change.standing if change.standing is FileState.EDITED else 'goes':<20} {change.path}")
+        talk.show(f"{change.state if change.state is FileState.EDITED else 'goes':<20} {change.path}")
     for more in (state, f"the user {user}" if user else None) if args.purge else ():
         if more is not None:
-            talk.tell(f"{'goes':<20} {more}")
-    if not talk.agreed("Stop opsbot and remove these? The services go on running"):
-        talk.tell("Nothing was removed.")
+            talk.show(f"{'goes':<20} {more}")
+    if not talk.agreed("Stop opsbot and remove these? Services keep running"):
+        talk.show("Nothing was removed.")
         return FAILED
-    agreed = [change for change in going if change.standing is not FileState.EDITED or talk.gives_up(change)]
+    agreed = [change for change in going if change.state is not FileState.EDITED or talk.gives_up(change)]
     host.stop(scope, agreed)
     for change in agreed:
-        carry_out(FileChange(change.path, change.standing, change.before, ""))
+        carry_out(FileChange(change.path, change.state, change.before, ""))
     host.reload(scope, agreed)
     kept = [change for change in going if change not in agreed]
-    tell_kept(kept, talk)
+    report_kept(kept, talk)
     gone, left = host.purge(state, user, scope) if args.purge else ([], [])
-    talk.tell("Removed." if not gone else f"Removed, with {', '.join(gone)}.")
+    talk.show("Removed." if not gone else f"Removed, with {', '.join(gone)}.")
     _what_is_left(config, scope, state, user, purged=args.purge, talk=talk)
     for said in left:
-        talk.tell(f"  {said}")
+        talk.show(f"  {said}")
     return FAILED if kept or left else FINE
 
 
 def _config_if_any(args: argparse.Namespace) -> tuple[Config | None, str]:
-    """The configuration; None where there is none any more, or with why it cannot be used.
+    """Load the configuration.
 
-    Who wants to be rid of opsbot need not mend its configuration first.
+    Returns None if there is none, or None and the reason if it is invalid.
+
+    Uninstalling must not require a valid configuration.
     """
     try:
         return load(config_path(args)), ""
@@ -68,26 +70,26 @@ def _config_if_any(args: argparse.Namespace) -> tuple[Config | None, str]:
     except ConfigError as error:
         first, *more = error.problems
         others = f" (and {len(more)} more mistake{'s' if len(more) > 1 else ''})" if more else ""
-        return None, f"The configuration cannot be used, so this goes by what install wrote: {first}{others}"
+        return None, f"The configuration is invalid; using the installed files instead: {first}{others}"
 
 
 def _what_is_left(
     config: Config | None, scope: Scope, state: Path | None, user: str, *, purged: bool, talk: Talk
 ) -> None:
-    talk.tell("What is left:")
+    talk.show("Not removed:")
     if purged and user:
-        talk.tell(f"  (what was {user}'s in there belongs to a number now: find /srv /etc -nouser)")
-    talk.tell(f"  {'/etc/opsbot' if scope is Scope.SYSTEM else '~/.config/opsbot'}: the configuration and its secrets")
+        talk.show(f"  (files of {user} now belong to a numeric id: find /srv /etc -nouser)")
+    talk.show(f"  {'/etc/opsbot' if scope is Scope.SYSTEM else '~/.config/opsbot'}: the configuration and its secrets")
     if config is not None:
         for service in config.services.values():
             if service.source is not None:
-                talk.tell(f"  {service.source.directory}: what {service.name} runs from, and its data")
+                talk.show(f"  {service.source.directory}: releases and data of {service.name}")
     else:
-        talk.tell("  the folders that the services run from, in /srv where nothing else was configured")
+        talk.show("  the folders of the services, in /srv by default")
     if not purged:
-        for kept in (f"{state}: what opsbot remembers" if state else "", f"the user {user}" if user else ""):
+        for kept in (f"{state}: opsbot's state" if state else "", f"the user {user}" if user else ""):
             if kept:
-                talk.tell(f"  {kept}; --purge removes it" if kept else "")
+                talk.show(f"  {kept}; --purge removes it" if kept else "")
     dropins = DAEMON.with_name(DAEMON.name + ".d")
     if scope is Scope.SYSTEM and dropins.exists():
-        talk.tell(f"  {dropins}: drop-ins, not written by install")
+        talk.show(f"  {dropins}: drop-ins not written by install")

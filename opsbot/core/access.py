@@ -35,7 +35,7 @@ class Action(StrEnum):
     ACK = "ack"
     DEPLOY = "deploy"
     NOW = "now"
-    """Asked by a card's button, and on the host: what waits to replace what runs waits no longer."""
+    """Asked by a card's button, and on the host: what waits to replace what runs no longer waits."""
     ROLLBACK = "rollback"
     HOLD = "hold"
     RESUME = "resume"

@@ -1,1 +1,1 @@
-"""The daemon: wiring, start and stop, reload, watchdog, periodic jobs."""
+"""The daemon: wiring, startup and shutdown, reload, watchdog, periodic jobs."""

@@ -1,6 +1,6 @@
-"""opsbot that is killed again and again: told once and counted there, then an incident of its own.
+"""Report unclean exits of opsbot: as a message, or a crash loop as an incident.
 
-A message for each return would bury the channel under them just when somebody has to find something there.
+A message per restart would bury the channel just when somebody needs it.
 """
 
 from datetime import timedelta
@@ -16,23 +16,23 @@ from opsbot.store.unclean_exits import MANY, UncleanExits
 
 EVERY = timedelta(minutes=1)
 CALM = timedelta(minutes=30)
-"""So long without another end makes it well again."""
+"""Time without an unclean exit after which the incident is resolved."""
 
 
-async def tell_cut_short(engine: Engine, before: str) -> None:
-    """Say that this opsbot follows one that never ended in order. before: who that was."""
+async def announce_unclean_exit(engine: Engine, before: str) -> None:
+    """Report that the previous opsbot exited uncleanly. before: that process."""
     found = await engine.store.write(unclean_exits.back, before, engine.clock(), _journal(engine.config))
     engine.feed.publish("notice")
     if found.many:
         cause = message(IncidentCause.OPSBOT_ENDS, count=MANY, within=found.last[-1] - found.last[0])
         evidence = Evidence(
-            checks=((f"the last {MANY} returns", plain(_times(found))), (ADVICE, plain(_mend(engine.config)))),
+            checks=((f"the last {MANY} restarts", plain(_times(found))), (ADVICE, plain(_advice(engine.config)))),
         )
         await engine.watcher.incident_manager.trouble(OPSBOT, cause, found.last[0], evidence=evidence)
 
 
-async def look(engine: Engine) -> None:
-    """End the incident once opsbot goes on running."""
+async def resolve_when_stable(engine: Engine) -> None:
+    """Resolve the incident once opsbot keeps running."""
     if engine.watcher.incident_manager.case(OPSBOT).incident is None:
         return
     found = await engine.store.read(unclean_exits.latest)
@@ -46,10 +46,10 @@ def _journal(config: Config) -> str:
     return f"journalctl {user}-u opsbot"
 
 
-def _mend(config: Config) -> str:
+def _advice(config: Config) -> str:
     return (
-        f"`{_journal(config)}` says how each one ended, where it is a unit of systemd: status=9/KILL or oom-kill is "
-        "mostly memory that ran out (`journalctl -k -g oom`), status=6/ABRT its watchdog. If the host itself went "
+        f"`{_journal(config)}` shows why each one ended if it is a systemd unit: status=9/KILL or oom-kill is "
+        "usually a lack of memory (`journalctl -k -g oom`), status=6/ABRT its watchdog. If the host itself went "
         "down, `journalctl --list-boots` shows it."
     )
 

@@ -1,4 +1,4 @@
-"""Says it where systemd cannot be asked: opsbot is then blind to what happens to units, and can restart none."""
+"""Report a lost D-Bus connection, which opsbot needs for systemd units."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -8,46 +8,49 @@ from opsbot.formatting import discord_time
 
 EVERY = timedelta(seconds=5)
 PATIENCE = timedelta(minutes=1)
-"""Nobody is called for a D-Bus that is started anew, by an update of its package for instance."""
+"""Delay before notifying people, so that a restarting D-Bus, for example during an update, is not reported."""
 
 
 class DbusMonitor:
-    """Looks whether the connection stands. Call `look` again and again, one at a time."""
+    """Monitors the connection. Call `check` regularly, one call at a time."""
 
     def __init__(self, engine: Engine, connected: Callable[[], bool], note: Callable[[str], None]) -> None:
-        """connected: whether the bus is there. note: takes a word for `systemctl status`; "" takes it back."""
+        """connected: whether the bus is connected. note: shows a text in `systemctl status`; "" removes it."""
         self._engine = engine
         self._connected = connected
         self._note = note
         self._since: datetime | None = None
-        self._told = False
-        note("")  # a connection before this one, of another configuration, may have left its word
+        self._reported = False
+        note("")  # remove a text left by the previous configuration's monitor
 
-    async def look(self) -> None:
-        """At once in `systemctl status`; in the channel when it lasts, and then when it is over."""
+    async def check(self) -> None:
+        """Report at once in `systemctl status`.
+
+        In the channel if it lasts, and again when it is over.
+        """
         now = self._engine.clock()
         if self._connected():
             await self._back(now)
             return
         if self._since is None:
             self._since = now
-            self._note(f"systemd cannot be asked since {now:%Y-%m-%d %H:%M} UTC")
-        if not self._told and now - self._since >= PATIENCE:
+            self._note(f"no connection to systemd since {now:%Y-%m-%d %H:%M} UTC")
+        if not self._reported and now - self._since >= PATIENCE:
             text = (
-                f"systemd cannot be asked since {discord_time(self._since)}: the connection to D-Bus is lost. The "
-                "services go on, but opsbot hears of no unit that dies, and can restart none. "
-                "Look at: systemctl status dbus"
+                f"opsbot has had no connection to systemd since {discord_time(self._since)}: D-Bus is disconnected. "
+                "Services keep running, but opsbot does not notice failures of units and cannot restart them. "
+                "Check: systemctl status dbus"
             )
             await self._engine.tell("", text, level="error", key=f"bus:{self._since.isoformat()}")
-            self._told = True
+            self._reported = True
 
     async def _back(self, now: datetime) -> None:
         since, self._since = self._since, None
         if since is None:
             return
         self._note("")
-        if self._told:
-            self._told = False
+        if self._reported:
+            self._reported = False
             minutes = max(round((now - since) / timedelta(minutes=1)), 1)
-            text = f"systemd can be asked again after {minutes} min; what happened meanwhile was looked up."
+            text = f"Connected to systemd again after {minutes} min; events in between were read."
             await self._engine.tell("", text, key=f"bus:{since.isoformat()}:back")

@@ -1,10 +1,10 @@
-"""The heartbeat: an outside dead-man's switch hears that all is well, as long as it is, and why not when it is not.
+"""Ping an external dead-man's switch with opsbot's health.
 
-In the style of healthchecks.io ("Pinging API"): `URL/start`, `URL`, `URL/fail` with the reason as the body. Well means
-that the vigil says so, and that people can be reached: Discord refuses nothing, is not away for LONG_AWAY, and no alarm
-waits for UNHEARD. A shorter absence without an alarm is taken for Discord's own, and costs nobody anything: that the
-switch is reached shows that this host's network works. An alarm that nobody hears is what the switch is there for, be
-it Discord's fault or ours; a notifier beside Discord that took it counts as heard.
+Follows healthchecks.io ("Pinging API"): `URL/start`, `URL`, `URL/fail` with the reasons as the body. Healthy means
+that the watchdog is content and that people can be reached: Discord does not reject opsbot, has not been unavailable
+for LONG_AWAY, and no alert has been unsent for UNHEARD. A shorter outage without an alert is considered Discord's and
+not reported: reaching the switch proves that this host's network works. An alert that nobody receives is what the
+switch exists for, whoever is at fault; delivery by a notifier other than Discord counts.
 """
 
 import asyncio
@@ -20,77 +20,80 @@ from opsbot.bot.link import GatewayState, Link
 from opsbot.config import SecretMissingError
 from opsbot.formatting import duration
 from opsbot.messages import render
-from opsbot.store.deliveries import Unheard
-from opsbot.web.facts import Beats
+from opsbot.store.deliveries import UndeliveredAlerts
+from opsbot.web.facts import HeartbeatStatus
 
 log = logging.getLogger(__name__)
 
 LIMIT_SECONDS = 10.0
 LONG_AWAY = timedelta(hours=1)
-"""From then on alerts have waited for so long that somebody should know."""
+"""From then on alerts have been waiting long enough to report."""
 UNHEARD = timedelta(minutes=10)
-"""So long an alarm may wait: longer than any reconnection and any limit of Discord's takes."""
+"""The longest time an alert may wait; longer than reconnections and rate limits of Discord."""
 BODY_MOST = 2000
 _GOOD = range(200, 300)
 
 
-def deaf(state: GatewayState, now: datetime) -> str:
-    """Why people cannot be reached over Discord and somebody should know; "" where they can, or it will pass."""
+def unreachable_reason(state: GatewayState, now: datetime) -> str:
+    """Return why people cannot be reached over Discord.
+
+    "" if they can or the outage is still short.
+    """
     if state.link is Link.REFUSED:
-        return f"Discord refuses opsbot: {state.problem}"
+        return f"Discord rejects opsbot: {state.problem}"
     if not state.connected and now - state.since >= LONG_AWAY:
-        return f"Discord has been out of reach for {duration(now - state.since)}: alerts wait"
+        return f"Discord has been unavailable for {duration(now - state.since)}; alerts are waiting"
     return state.problem
 
 
-def unheard_words(unheard: Unheard | None, now: datetime) -> str:
-    """That an alarm has reached nobody, and which; "" where none waits for long."""
+def undelivered_reason(unheard: UndeliveredAlerts | None, now: datetime) -> str:
+    """Return which alert has reached nobody; "" if none has been waiting for long."""
     if unheard is None or now - unheard.since < UNHEARD:
         return ""
     others = f", and {unheard.count - 1} more" if unheard.count > 1 else ""
     late = duration(now - unheard.since)
-    return f"nobody could be told for {late} about {unheard.service}: {render(unheard.cause)}{others}"
+    return f"alert about {unheard.service} undelivered for {late}: {render(unheard.cause)}{others}"
 
 
 class DeadMansSwitch:
-    """Tells the switch, every so often."""
+    """Pings the switch at the configured interval."""
 
     def __init__(
         self,
         given: config.HeartbeatConfig,
-        beats: Beats,
-        trouble: Callable[[], Awaitable[Sequence[str]]],
+        beats: HeartbeatStatus,
+        problems: Callable[[], Awaitable[Sequence[str]]],
         clock: Callable[[], datetime],
         redact: Callable[[str], str] = str,
         limit: float = LIMIT_SECONDS,
     ) -> None:
-        """trouble: what is not well now, each in words. limit: seconds one request may take."""
+        """problems: returns current problems as text. limit: timeout of one request in seconds."""
         self._given = given
         self._beats = beats
-        self._trouble = trouble
+        self._problems = problems
         self._clock = clock
         self._redact = redact
         self._limit = limit
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Ping until cancelled."""
         loop = asyncio.get_running_loop()
         if not self._beats.started:
-            self._beats.started = await self._tell("start")
+            self._beats.started = await self._ping("start")
         while True:
             begun = loop.time()
             await self.beat()
             await asyncio.sleep(max(begun + self._given.interval.total_seconds() - loop.time(), 1.0))
 
     async def beat(self) -> bool:
-        """Tell how things are, once; whether it was heard."""
-        reasons = await self._trouble()
-        return await self._tell("fail", "; ".join(reasons)) if reasons else await self._tell("")
+        """Report health once; returns whether the switch received it."""
+        reasons = await self._problems()
+        return await self._ping("fail", "; ".join(reasons)) if reasons else await self._ping("")
 
-    async def _tell(self, what: str, body: str = "") -> bool:
+    async def _ping(self, what: str, body: str = "") -> bool:
         try:
             async with asyncio.timeout(self._limit):
-                failure = await self._ask(what, self._redact(body)[:BODY_MOST])
+                failure = await self._request(what, self._redact(body)[:BODY_MOST])
         except SecretMissingError as error:
             failure = str(error)
         except TimeoutError:
@@ -98,26 +101,26 @@ class DeadMansSwitch:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             failure = self._redact(f"{type(error).__name__}: {error}")[:300]
         except Exception as error:
-            # The edge: whatever goes wrong with one, the next one is told.
-            log.exception("the heartbeat failed; it goes on")
+            # Boundary: whatever fails in one ping, the next is still sent.
+            log.exception("the heartbeat failed; it will be sent again")
             failure = type(error).__name__
         if failure:
             if failure != self._beats.failure:
-                log.warning("the heartbeat was not heard: %s", failure)
+                log.warning("the heartbeat failed: %s", failure)
             self._beats.failures += 1
         else:
             if self._beats.failure:
-                log.info("the heartbeat is heard again")
+                log.info("the heartbeat works again")
             self._beats.sent += 1
-            self._beats.told_at = self._clock()
+            self._beats.last_sent = self._clock()
         self._beats.failure = failure
         return not failure
 
-    async def _ask(self, what: str, body: str) -> str:
+    async def _request(self, what: str, body: str) -> str:
         url = URL(await asyncio.to_thread(self._given.url.read))
         if what:
             url = url.with_path(f"{url.raw_path.rstrip('/')}/{what}", encoded=True, keep_query=True)
-        # A session for each: one request a minute needs no kept connection, which would have to be watched as well.
+        # A session per request: one request a minute needs no persistent connection to monitor.
         async with (
             aiohttp.ClientSession() as session,
             session.request("POST" if body else "GET", url, data=body.encode() or None) as answer,

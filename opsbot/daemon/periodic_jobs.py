@@ -1,4 +1,4 @@
-"""The jobs: what the daemon does again and again, how often, and how long a run may take before it counts as stuck.
+"""The daemon's periodic jobs, their intervals and time limits.
 
 `opsbot.runtime.scheduler` runs them. `opsbot.daemon.app` adds two about opsbot itself: the D-Bus
 monitor and the crash loop.
@@ -19,15 +19,15 @@ WINDOWS = timedelta(seconds=2)
 PAGING = timedelta(seconds=5)
 PRUNE = timedelta(hours=6)
 JITTER = timedelta(seconds=10)
-SWEEP_LIMIT = timedelta(minutes=10)
+CLEANUP_LIMIT = timedelta(minutes=10)
 
 
 def jobs(parts: Parts) -> Scheduler:
-    """The loops, not open yet."""
+    """Build the scheduler with all jobs, not started."""
     engine = parts.engine
     loops = Scheduler(engine.clock)
-    # Without any, those of the configuration before may still be over one day, and silences are: the line that sums
-    # them up wakes nobody, and may come a minute late.
+    # Without configured windows, windows of the previous configuration may still end, and silences do. Their summary
+    # notifies nobody and may be a minute late.
     windows = WINDOWS if engine.config.windows else OFTEN
     loops.every("windows", windows, partial(_windows, parts), limit=timedelta(seconds=30))
     loops.every("watch", TICK, parts.watcher.tick, limit=timedelta(seconds=30), idle=parts.watcher.idle)
@@ -35,8 +35,8 @@ def jobs(parts: Parts) -> Scheduler:
         loops.every("discord", TICK, parts.discord_bots.tick, limit=timedelta(seconds=30))
     loops.every("pager", PAGING, parts.reminder_scheduler.tick, limit=timedelta(seconds=30))
     _polls(loops, parts)
-    _sweeps(loops, parts)
-    # Half a minute after the start: what a start takes is not what the host takes.
+    _cleanups(loops, parts)
+    # Half a minute after startup, so that the load of starting is not attributed to the host.
     every = engine.config.host_checks.interval
     loops.every("host", every, parts.host.tick, first=timedelta(seconds=30), limit=timedelta(minutes=2))
     loops.every("certificates", CERTIFICATES, parts.certificates.look, first=timedelta(minutes=1), jitter=JITTER)
@@ -46,7 +46,7 @@ def jobs(parts: Parts) -> Scheduler:
 
 def _polls(loops: Scheduler, parts: Parts) -> None:
     for job in parts.poller.jobs():
-        # Jitter, and a first time of its own, so that many services and many hosts do not ask at the same moment.
+        # Jitter and staggered first runs, so that many services and hosts do not poll simultaneously.
         loops.every(
             f"poll {job.service}",
             job.every,
@@ -57,16 +57,16 @@ def _polls(loops: Scheduler, parts: Parts) -> None:
         )
 
 
-def _sweeps(loops: Scheduler, parts: Parts) -> None:
+def _cleanups(loops: Scheduler, parts: Parts) -> None:
     engine = parts.engine
     if not any(service.cleanup for service in engine.config.services.values()):
         return
     from opsbot.cleanup import CleanupRunner  # noqa: PLC0415 - only where something is to be cleaned up
 
-    sweeper = CleanupRunner(engine.config, engine.store, engine.feed, engine.clock, errands=parts.errands)
-    for cleanup in sweeper.jobs():
-        sweep = partial(sweeper.sweep, cleanup)
-        loops.every(cleanup.name, cleanup.every, sweep, jitter=JITTER, first=cleanup.first, limit=SWEEP_LIMIT)
+    runner = CleanupRunner(engine.config, engine.store, engine.feed, engine.clock, errands=parts.errands)
+    for cleanup in runner.jobs():
+        run = partial(runner.run, cleanup)
+        loops.every(cleanup.name, cleanup.every, run, jitter=JITTER, first=cleanup.first, limit=CLEANUP_LIMIT)
 
 
 async def _windows(parts: Parts) -> None:
@@ -75,7 +75,7 @@ async def _windows(parts: Parts) -> None:
 
 
 async def _prune(parts: Parts) -> None:
-    """Forget what is older than the configuration keeps."""
+    """Delete records that are older than the configured retention."""
     engine = parts.engine
     now = engine.clock()
     old = now - engine.config.limits.history_keep

@@ -1,10 +1,10 @@
-"""Reading the configuration anew while opsbot runs: from one that is in force to the next, or back to it.
+"""Reload the configuration at runtime, falling back to the old one on failure.
 
-    read → wrong, or nothing new: say so, and go on
-         → right: wait for deployments under way → leave the old one → open the new one, or the old one again → say so
+    read → invalid or unchanged: report it and continue
+         → valid: wait for running deployments → close the old one → open the new one, or the old one again → report
 
-The services go on running, as they do when opsbot is restarted; what is to be told is in the outbox all the while. Only
-the lock on the state directory is kept, so that no other opsbot can come in between.
+Services keep running, as during a restart of opsbot, and messages stay in the outbox. Only the lock on the state
+directory is kept, so that no other opsbot can start in between.
 """
 
 import asyncio
@@ -33,14 +33,17 @@ log = logging.getLogger(__name__)
 
 LINES_MOST = 15
 LINE_MOST = 200
-SAID_MOST = 4
+NOTES_MOST = 4
 _MOVE = "stop opsbot, move it, start opsbot"
-NOTHING_NEW = "The configuration was read anew: nothing changed."
+NOTHING_NEW = "Configuration reloaded: nothing changed."
 
 
 @dataclass(frozen=True, slots=True)
-class InForce:
-    """A configuration and all that runs by it. token: the bot's, as it was read for it."""
+class ActiveConfig:
+    """A configuration and everything that runs with it.
+
+    token: the bot token read for it.
+    """
 
     config: Config
     engine: Engine
@@ -49,23 +52,29 @@ class InForce:
     stack: AsyncExitStack
 
     async def close(self) -> None:
-        """Stop all of it; the services go on running."""
+        """Stop everything; services keep running."""
         await self.stack.aclose()
 
 
 @dataclass(frozen=True, slots=True)
 class ConfigReading:
-    """What the file says now. config: None where it cannot be taken; problems say why, each as FILE:LINE: key."""
+    """Result of reading the file.
+
+    config: None if invalid. problems: each as FILE:LINE: key.
+    """
 
     config: Config | None = None
     problems: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
-    """What it changes, key by key; none where nothing."""
+    """The changed keys; empty if nothing changed."""
 
 
-def read_anew(old: Config, token: str) -> ConfigReading:
-    """Read the file of a configuration again, and compare. token: the bot's, as it is used now. Blocks."""
-    # Left out of memory from one reading to the next: `Reloader` unloads them.
+def reread(old: Config, token: str) -> ConfigReading:
+    """Read the configuration file again and compare.
+
+    token: the bot token in use. Blocks.
+    """
+    # Imported here because `Reloader` unloads them after each use.
     from opsbot.config_file import ConfigError, load, problem_at  # noqa: PLC0415
     from opsbot.config_file.differences import differences  # noqa: PLC0415
 
@@ -78,7 +87,7 @@ def read_anew(old: Config, token: str) -> ConfigReading:
         return ConfigReading(problems=(f"{old.path}: {error}",))
     fixed = values_by_reload(new, Reload.NEVER)
     refused = [
-        str(problem_at(old.path, where, f"is {was} and cannot be changed while opsbot runs; {_MOVE}"))
+        str(problem_at(old.path, where, f"is {was} and cannot change while opsbot runs; {_MOVE}"))
         for where, was in values_by_reload(old, Reload.NEVER).items()
         if fixed[where] != was
     ]
@@ -86,26 +95,26 @@ def read_anew(old: Config, token: str) -> ConfigReading:
         return ConfigReading(problems=tuple(refused))
     changes = differences(old.words, new.words)
     if fresh != token:
-        changes.append("the bot's token: another one")
+        changes.append("the bot token: changed")
     return ConfigReading(new, changes=tuple(changes))
 
 
 def consequences(old: Config, new: Config) -> list[str]:
-    """What a person might expect of the new configuration and does not get by a reload alone."""
-    said = []
+    """Return what the new configuration does not change by a reload alone."""
+    notes = []
     for name, service in old.services.items():
         if not service.manager.capabilities.runs_children:
             continue
         if name not in new.services or not new.services[name].manager.capabilities.runs_children:
-            said.append(f"{name} is looked after no more: a process of it that runs goes on running")
+            notes.append(f"{name} is no longer supervised; its running process keeps running")
         elif _started_with(service) != _started_with(new.services[name]):
-            said.append(f"{name} goes on as it was started: restart it for its new settings")
+            notes.append(f"{name} keeps running with its old settings; restart it to apply the new ones")
     known = {unit for service in old.services.values() for unit in service.units}
     for name, service in new.services.items():
         fresh = [unit for unit in service.units if unit not in known]
         if fresh and new.systemd.scope is Scope.SYSTEM:
-            said.append(f"{name}: opsbot may not start or restart {', '.join(fresh)} before `opsbot install` was run")
-    return said
+            notes.append(f"{name}: run `opsbot install` to permit opsbot to start or restart {', '.join(fresh)}")
+    return notes
 
 
 def _started_with(service: Service) -> dict[tuple[str, ...], object]:
@@ -113,26 +122,26 @@ def _started_with(service: Service) -> dict[tuple[str, ...], object]:
 
 
 def bounded(lines: Sequence[str], most: int = LINES_MOST) -> list[str]:
-    """The first lines, each clipped, and how many more there are: what a message has room for."""
+    """Return the first lines, clipped, and the number of omitted ones."""
     shown = [clip(each, LINE_MOST) for each in lines[:most]]
     more = len(lines) - len(shown)
-    return [*shown, f"and {more} more: opsbot's log has them all"] if more else shown
+    return [*shown, f"and {more} more, see opsbot's log"] if more else shown
 
 
 class Reloader:
-    """Sees to the wish for a reload."""
+    """Handles reload requests."""
 
     def __init__(
         self,
         reload_requests: ReloadRequests,
-        open_: Callable[[Config], Coroutine[Any, Any, InForce]],
+        open_: Callable[[Config], Coroutine[Any, Any, ActiveConfig]],
         redact: Callable[[str], str],
         note: Callable[[str], None],
         between: Callable[[], None],
     ) -> None:
-        """open_: brings a configuration into force. note: shows a word in the status line, "" takes it back.
+        """open_: starts everything for a configuration. note: shows a text in the status line, "" removes it.
 
-        between: told when one configuration ends and the next is not in force yet.
+        between: called when one configuration is closed and the next is not active yet.
         """
         self._reload_requests = reload_requests
         self._open = open_
@@ -140,17 +149,17 @@ class Reloader:
         self._note = note
         self._between = between
 
-    async def reload(self, now: InForce) -> InForce | None:
-        """See to it: what is in force afterwards, or None where a stop was asked for in between.
+    async def reload(self, now: ActiveConfig) -> ActiveConfig | None:
+        """Reload; returns the active configuration, or None after a stop request.
 
         Raises:
-            Exception: neither the new configuration nor the old one can be brought into force.
+            Exception: neither the new configuration nor the old one could be started.
         """
         asked: list[Actor] = []
         while True:
             asked += self._reload_requests.take_reload()
             notify(reloading())
-            reading = await asyncio.to_thread(read_anew, now.config, now.token)
+            reading = await asyncio.to_thread(reread, now.config, now.token)
             unload("opsbot.config_file", "difflib")
             if reading.config is None or not reading.changes:
                 await self._stay(now, asked, reading)
@@ -159,48 +168,48 @@ class Reloader:
                 return now
             if not self._reload_requests.reload_wanted:
                 return await self._change(now, asked, reading, reading.config)
-            # While deployments were waited for somebody asked again: the file may say something else by now.
+            # Another request came while waiting for deployments: the file may have changed again.
 
-    async def _idle(self, now: InForce) -> bool:
-        """Wait until nothing is being deployed, and let nothing new begin; False where opsbot is to stop."""
+    async def _idle(self, now: ActiveConfig) -> bool:
+        """Pause new deployments and wait for running ones; False if opsbot is to stop."""
         now.deployer.pause(message(RefusalCode.RELOADING))
         busy = [name for name in now.config.services if now.deployer.busy(name)]
         if not busy:
             return True
-        words = f"waiting for the deployment of {', '.join(busy)} before the configuration is taken"
+        words = f"waiting for the deployment of {', '.join(busy)} before reloading the configuration"
         log.info("%s", words)
-        await _tell(now, f"The configuration has changed; it is taken once {', '.join(busy)} is deployed.")
+        await _post(now, f"The configuration has changed; it is applied after the deployment of {', '.join(busy)}.")
         self._note(words)
-        # Ready meanwhile: the old configuration is in force, and a reload has a time limit (TimeoutStartSec=).
+        # Ready in the meantime: the old configuration is active, and a reload has a time limit (TimeoutStartSec=).
         notify(READY)
-        went_on = await self._reload_requests.unless_stopped(_true_after(now.deployer.idle()))
+        idle = await self._reload_requests.unless_stopped(_true_after(now.deployer.idle()))
         self._note("")
         notify(reloading())
-        return went_on is not None
+        return idle is not None
 
-    async def _stay(self, now: InForce, asked: Sequence[Actor], reading: ConfigReading) -> None:
+    async def _stay(self, now: ActiveConfig, asked: Sequence[Actor], reading: ConfigReading) -> None:
         now.deployer.unpause()
         if reading.problems:
             lines = [self._redact(each) for each in reading.problems]
             for each in lines:
                 log.error("%s", each)
             count = "a problem" if len(lines) == 1 else f"{len(lines)} problems"
-            text = f"The new configuration has {count} and is not taken: the one before stays in force."
+            text = f"The new configuration has {count} and was rejected; the old one stays in force."
             await _record(now, asked, f"refused: {count}; {lines[0]}")
-            await _tell(now, text, level="error", lines=bounded(lines))
+            await _post(now, text, level="error", lines=bounded(lines))
             self._reload_requests.answered(text, lines, ok=False)
-            self._note(f"the configuration file has {count}, the one before is in force")
+            self._note(f"the configuration file has {count}; the old configuration stays in force")
         else:
             self._note("")
             log.info("%s", NOTHING_NEW)
             await _record(now, asked, "nothing changed")
-            await _tell(now, NOTHING_NEW)
+            await _post(now, NOTHING_NEW)
             self._reload_requests.answered(NOTHING_NEW)
         notify(READY)
 
     async def _change(
-        self, now: InForce, asked: Sequence[Actor], reading: ConfigReading, new: Config
-    ) -> InForce | None:
+        self, now: ActiveConfig, asked: Sequence[Actor], reading: ConfigReading, new: Config
+    ) -> ActiveConfig | None:
         lines = [self._redact(each) for each in reading.changes]
         for each in lines:
             log.info("configuration: %s", each)
@@ -209,51 +218,51 @@ class Reloader:
         try:
             after = await self._reload_requests.unless_stopped(self._open(new))
         except Exception as error:
-            # The edge: whatever keeps the new configuration from coming into force, the old one did.
-            log.exception("the new configuration could not be brought into force; back to the one before")
+            # Boundary: whatever prevents the new configuration from starting, the old one did start.
+            log.exception("starting the new configuration failed; returning to the old one")
             return await self._back(now.config, asked, error)
         if after is None:
             return None
         count = "1 change" if len(lines) == 1 else f"{len(lines)} changes"
-        said = consequences(now.config, new)
+        notes = consequences(now.config, new)
         text = f"The configuration was reloaded: {count}."
-        last = bounded(said, SAID_MOST)
+        last = bounded(notes, NOTES_MOST)
         await _record(after, asked, f"{count}: {'; '.join(lines)}")
-        await _tell(after, text, lines=[*bounded(lines, LINES_MOST - len(last)), *last])
-        self._reload_requests.answered(text, [*lines, *said])
+        await _post(after, text, lines=[*bounded(lines, LINES_MOST - len(last)), *last])
+        self._reload_requests.answered(text, [*lines, *notes])
         self._note("")
         notify(READY)
         log.info("the configuration was reloaded: %s", count)
         return after
 
-    async def _back(self, old: Config, asked: Sequence[Actor], error: Exception) -> InForce | None:
+    async def _back(self, old: Config, asked: Sequence[Actor], error: Exception) -> ActiveConfig | None:
         back = await self._reload_requests.unless_stopped(self._open(old))
         if back is None:
             return None
         why = self._redact(describe(error) or type(error).__name__)
-        text = "The new configuration could not be brought into force: the one before is in force again."
+        text = "The new configuration could not be started; the old one is in force again."
         await _record(back, asked, f"refused: {why}")
-        await _tell(back, text, level="error", lines=bounded([why]))
+        await _post(back, text, level="error", lines=bounded([why]))
         self._reload_requests.answered(text, [why], ok=False)
-        self._note("the configuration file could not be brought into force, the one before is")
+        self._note("the new configuration could not be started; the old one is in force")
         notify(READY)
         return back
 
 
-async def _tell(now: InForce, text: str, *, level: str = "info", lines: Sequence[str] = ()) -> None:
+async def _post(now: ActiveConfig, text: str, *, level: str = "info", lines: Sequence[str] = ()) -> None:
     try:
         await now.engine.tell("", text, level=level, lines=lines)
     except (StoreError, sqlite3.Error) as error:
-        # A full disk, say. It keeps the channel from being told; it must not end what is in force.
-        log.warning("the channel could not be told: %s: %s", text, error)
+        # For example a full disk: the message is lost, but the active configuration must keep running.
+        log.warning("the message could not be stored: %s: %s", text, error)
 
 
-async def _record(now: InForce, asked: Sequence[Actor], result: str) -> None:
+async def _record(now: ActiveConfig, asked: Sequence[Actor], result: str) -> None:
     try:
         for actor in dict.fromkeys(asked):
             await now.engine.door.note(actor, Action.RELOAD, "", str(now.config.path), clip(result, 500))
     except (StoreError, sqlite3.Error) as error:
-        log.warning("the audit log could not be written: %s: %s", result, error)
+        log.warning("the audit log entry could not be stored: %s: %s", result, error)
 
 
 async def _true_after(work: Awaitable[None]) -> bool:

@@ -1,7 +1,7 @@
-"""The line that `systemctl status opsbot` shows: services by their state, and the connection to Discord.
+"""The line in `systemctl status opsbot`: services by their state, and Discord.
 
-It is sent when it changes, and at most once a second. Problems of opsbot itself come first, and are shown without
-asking the store, which may be the problem.
+It is sent when it changes, at most once a second. Problems of opsbot itself come first and are shown without reading
+the store, which may be the problem.
 """
 
 import asyncio
@@ -17,15 +17,15 @@ from opsbot.core.status import HealthState, ServiceHealth
 from opsbot.engine import Engine
 from opsbot.messages import render
 from opsbot.runtime.sd_notify import notify, status
-from opsbot.runtime.ticks import until_beat
+from opsbot.runtime.ticks import until_tick
 from opsbot.store import StoreError
 
 log = logging.getLogger(__name__)
 
 QUIET_SECONDS = 1.0
-"""Between two lines at least."""
+"""Minimum interval between two lines."""
 LOOK_SECONDS = 30.0
-"""Some things change without anybody saying so: a silence comes to its end."""
+"""Some changes cause no event, such as a silence that ends."""
 NAMED = 4
 
 
@@ -33,25 +33,25 @@ _ORDER = (
     *(HealthState.DOWN, HealthState.UNSTABLE, HealthState.DEGRADED, HealthState.UNKNOWN, HealthState.STOPPED),
     *(HealthState.STARTING, HealthState.DEPLOYING),
 )
-"""The states that are named, the gravest first."""
+"""The states that are named, most severe first."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServicesSummary:
-    """What the line says of the services. health: of each by its name, empty while none is known."""
+    """The services in the line. health: by name, empty before the first read."""
 
     health: Mapping[str, ServiceHealth] = field(default_factory=dict)
-    held: int = 0
+    paused: int = 0
     silenced: int = 0
     waiting: int = 0
     """Notifications that wait for Discord."""
 
 
 def line(summary: ServicesSummary, discord: GatewayState | None, notes: Sequence[str] = ()) -> str:
-    """The line. notes: come first; problems of opsbot itself."""
+    """Build the line. notes: texts to show first, such as problems of opsbot itself."""
     parts = [*notes, *_services(summary.health)]
-    if summary.held:
-        parts.append(f"deploys of {summary.held} paused")
+    if summary.paused:
+        parts.append(f"deploys of {summary.paused} paused")
     if summary.silenced:
         parts.append(f"{summary.silenced} silenced")
     if discord is not None:
@@ -86,8 +86,8 @@ def _connection(state: GatewayState) -> str:
     said = {
         Link.CONNECTING: f"not connected yet, {since}",
         Link.CONNECTED: "connected",
-        Link.AWAY: f"away {since}",
-        Link.REFUSED: f"refuses opsbot {since}",
+        Link.AWAY: f"unavailable {since}",
+        Link.REFUSED: f"rejects opsbot {since}",
     }[state.link]
     if state.unanswered:
         said += " but does not answer heartbeats"
@@ -95,7 +95,7 @@ def _connection(state: GatewayState) -> str:
 
 
 async def summary_of(engine: Engine) -> ServicesSummary:
-    """The services now."""
+    """Read the current summary of all services."""
     statuses, waiting = await engine.standings.health()
     return ServicesSummary(
         {name: status.health for name, status in statuses.items()},
@@ -106,11 +106,11 @@ async def summary_of(engine: Engine) -> ServicesSummary:
 
 
 class SystemdStatus:
-    """Keeps the line true."""
+    """Keeps the status line up to date."""
 
-    def __init__(self, clock: Callable[[], datetime], tell: Callable[[str], object] = notify) -> None:
-        """Nothing is known yet. tell: takes states for the service manager."""
-        self._tell = tell
+    def __init__(self, clock: Callable[[], datetime], send: Callable[[str], object] = notify) -> None:
+        """Start without information. send: passes a state to the service manager."""
+        self._notify = send
         self._summary = ServicesSummary()
         self._discord = GatewayState(Link.CONNECTING, clock())
         self._notes: dict[str, str] = {}
@@ -119,36 +119,36 @@ class SystemdStatus:
         self._timer: asyncio.TimerHandle | None = None
 
     def discord(self, state: GatewayState) -> None:
-        """The connection to Discord is now like this."""
+        """Update the state of the connection to Discord."""
         self._discord = state
         self._changed()
 
     def for_dashboard(self) -> Gateway:
-        """The connection, for the terminal's dashboard."""
+        """Return the connection for the terminal dashboard."""
         return Gateway(self._discord.connected, self._discord.since, self._discord.latency)
 
     def gateway(self) -> GatewayState:
-        """The connection, as it was last told."""
+        """Return the last reported state of the connection."""
         return self._discord
 
     def for_web(self) -> tuple[bool, float | None, str]:
-        """The connection, for the HTTP endpoint."""
+        """Return the connection for the HTTP endpoint."""
         return self._discord.connected, self._discord.latency, self._discord.problem
 
     def note(self, about: str, text: str, *, at_once: bool = False) -> None:
-        """A word that comes first; "" takes it back. at_once: there may be no second to wait."""
+        """Show a text first, "" removes it. at_once: send it immediately."""
         self._notes[about] = text
         if at_once:
             self._send()
         else:
             self._changed()
 
-    def not_well(self, reasons: Sequence[str]) -> None:
-        """Problems of opsbot itself."""
+    def unhealthy(self, reasons: Sequence[str]) -> None:
+        """Show problems of opsbot itself."""
         self.note("unhealthy", f"unhealthy: {', '.join(reasons)}" if reasons else "", at_once=True)
 
     async def follow(self, engine: Engine) -> None:
-        """Keep up with the services, until cancelled."""
+        """Follow changes of the services until cancelled."""
         with engine.feed.subscribe() as changes:
             news = True
             while True:
@@ -159,10 +159,10 @@ class SystemdStatus:
                 self._changed()
                 if news:
                     await asyncio.sleep(QUIET_SECONDS)
-                news = bool(await changes.wait(until_beat(LOOK_SECONDS)))
+                news = bool(await changes.wait(until_tick(LOOK_SECONDS)))
 
     def close(self) -> None:
-        """Say no more."""
+        """Stop sending."""
         if self._timer is not None:
             self._timer.cancel()
 
@@ -178,4 +178,4 @@ class SystemdStatus:
         text = line(self._summary, self._discord, [note for note in self._notes.values() if note])
         if text != self._sent:
             self._sent, self._sent_at = text, asyncio.get_running_loop().time()
-            self._tell(status(text))
+            self._notify(status(text))

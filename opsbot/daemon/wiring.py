@@ -1,4 +1,4 @@
-"""The wiring diagram: which part is handed to which.
+"""Dependency wiring: create all parts and connect them.
 
 store ─┬───────────────┬───────────┬─────────┐
 feed ──┤               │           │         │
@@ -37,7 +37,7 @@ from opsbot.monitoring.leak_monitor import LeakMonitor
 from opsbot.monitoring.maintenance_windows import MaintenanceWindows
 from opsbot.monitoring.reminders import ReminderScheduler
 from opsbot.probes import Prober
-from opsbot.redaction import Redactor, parts_of_url, telling
+from opsbot.redaction import Redactor, is_secret_name, parts_of_url
 from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.services.environment import parse
 from opsbot.services.errands import Errands
@@ -54,7 +54,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the daemon drives beside the engine."""
+    """Parts that the daemon drives besides the engine."""
 
     engine: Engine
     deployer: Deployer
@@ -67,16 +67,16 @@ class Parts:
     certificates: CertificateMonitor
     errands: Errands | None = None
     connected: Callable[[], bool] | None = None
-    """Whether systemd can be asked; None where it keeps no service."""
+    """Whether systemd is reachable; None if no service uses it."""
     discord_bots: "DiscordBots | None" = None
 
 
 BUS_PATIENCE = timedelta(seconds=8)
-"""How long a D-Bus that is just being started is waited for; less than a stop may take. Then the unit starts anew."""
+"""How long to wait for a starting D-Bus; less than a stop may take. After it the unit restarts."""
 
 
 def now() -> datetime:
-    """The clock of the daemon."""
+    """Return the current time; the daemon's clock."""
     return datetime.now(UTC)
 
 
@@ -88,7 +88,7 @@ def _managers(config: Config, clock: Callable[[], datetime], inhibitors: Inhibit
     units = {name: service for name, service in config.services.items() if service.manager is ManagerKind.SYSTEMD}
     own = {name: service for name, service in config.services.items() if service.manager is ManagerKind.PROCESS}
     managers: dict[str, ServiceManager] = {}
-    # Each comes only where it is used: half a MB for the supervisor, 3 MB for D-Bus.
+    # Imported only where used: the supervisor takes half a MB, D-Bus 3 MB.
     if own:
         from opsbot.services.supervisor import Supervisor  # noqa: PLC0415
 
@@ -112,7 +112,7 @@ def _managers(config: Config, clock: Callable[[], datetime], inhibitors: Inhibit
 def _failed_units(config: Config, closing: AsyncExitStack) -> FailedUnits | None:
     if not config.host_checks.failed_units:
         return None
-    # As above: D-Bus takes memory.
+    # Imported only where used, like above: D-Bus takes memory.
     from opsbot.services.systemd.failed import FailedUnits as Asking  # noqa: PLC0415
 
     asking = Asking(config.systemd.scope)
@@ -127,7 +127,10 @@ def _discord_bots(
     managers: dict[str, ServiceManager],
     clock: Callable[[], datetime],
 ) -> "DiscordBots | None":
-    """What goes by Discord; None where nothing of it is configured, so that nothing of it is even imported."""
+    """Create what depends on Discord bots.
+
+    None (and not even imported) if nothing of it is configured.
+    """
     services = config.services.values()
     checks = [check for service in services for check in service.checks]
     wanted = any(service.discord_bot or service.drain for service in services)
@@ -139,7 +142,7 @@ def _discord_bots(
 
 
 def known_secrets(config: Config) -> Iterator[str]:
-    """Values that must never be stored, logged or said: what the configuration names, and what services are given."""
+    """Yield values to redact: configured secrets and those of services' environments."""
     sources = [service.source for service in config.services.values() if service.source]
     named: list[Secret | None] = [config.discord.token]
     named += [secret for source in sources for secret in (source.token, source.hook_secret)]
@@ -164,19 +167,19 @@ def known_secrets(config: Config) -> Iterator[str]:
             except OSError as error:
                 log.warning("%s: %s cannot be read: %s", service.name, service.environment_file, error.strerror)
                 continue
-            yield from (value for name, value in variables.items() if telling(name))
+            yield from (value for name, value in variables.items() if is_secret_name(name))
 
 
-async def _begin_anew(engine: Engine, aside: Path) -> None:
-    """The database was damaged: report it and pause deploys, as holds and rollbacks are forgotten."""
+async def _report_new_database(engine: Engine, aside: Path) -> None:
+    """Report a damaged database and pause automatic deploys, as holds and rollbacks are lost."""
     reason = message(OutcomeCode.HOLD_AFTER_DAMAGE)
-    held = []
+    paused = []
     for name, service in engine.config.services.items():
         if service.source is not None and await engine.store.read(ledger.live, name) is not None:
             hold = Hold(name, "opsbot", reason, engine.clock())
             await engine.store.write(ledger.put_hold, hold)
-            held.append(name)
-    said = message(UpdateCode.DATABASE_DAMAGED, kept=str(aside), services=tuple(held))
+            paused.append(name)
+    said = message(UpdateCode.DATABASE_DAMAGED, kept=str(aside), services=tuple(paused))
     await engine.tell("", said, level="error", key=f"damaged:{aside.name}")
 
 
@@ -197,7 +200,7 @@ async def open_engine(
     redact: Redactor | None = None,
     meter: ServiceMeter | None = None,
 ) -> AsyncIterator[Parts]:
-    """Everything that works without Discord, opened in order and closed in reverse.
+    """Open everything that works without Discord, in order; it is closed in reverse.
 
     meter: outlives a configuration, so that CPU is known at once after a reload.
 
@@ -205,7 +208,7 @@ async def open_engine(
 
     Raises:
         StoreError: the database cannot be opened.
-        ManagerError: systemd cannot be asked, or another opsbot supervises the services.
+        ManagerError: systemd cannot be reached, or another opsbot supervises the services.
     """
     redact, meter = redact or Redactor(), meter or ServiceMeter()
     redact.learn(await asyncio.to_thread(lambda: list(known_secrets(config))))
@@ -242,7 +245,7 @@ async def open_engine(
             discord_bots.join(watcher, vetoes)
             await discord_bots.outage_detector.open()
         poller = Poller(config, store, feed, deployer, clock, vetoes=vetoes)
-        # Each is to be closed before it is open: one that fails half-way must not hold what the next try needs.
+        # Registered for closing before opening, so that a failed open leaves nothing behind that blocks a retry.
         for manager in set(managers.values()):
             closing.push_async_callback(manager.close)
             await manager.open()
@@ -273,7 +276,7 @@ async def open_engine(
             measured=measured,
         )
         if store.set_aside is not None:
-            await _begin_anew(engine, store.set_aside)
+            await _report_new_database(engine, store.set_aside)
         parts = (windows, notifiers, reminder_scheduler, host, certificates, errands, connected, discord_bots)
         yield Parts(engine, deployer, watcher, poller, *parts)
 

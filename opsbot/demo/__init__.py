@@ -1,4 +1,4 @@
-"""The whole product on this machine with no Discord account: `opsbot demo`."""
+"""`opsbot demo`: the complete product on this machine, without a Discord account."""
 
 from opsbot.demo.stage import run_demo
 

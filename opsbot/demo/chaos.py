@@ -1,4 +1,4 @@
-"""The demo's side panel: what makes things happen."""
+"""The demo's side panel, whose buttons cause events and failures."""
 
 import asyncio
 import os
@@ -18,11 +18,11 @@ ANSWER_SECONDS = 3.0
 
 
 class NothingToDoError(RuntimeError):
-    """The button has nothing to act on; its text says so on the page."""
+    """The button's target does not exist; the message is shown on the page."""
 
 
 class Chaos:
-    """What each button does."""
+    """The buttons' actions."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class Chaos:
         config: Config,
         bot: int,
     ) -> None:
-        """Take what the buttons act on. bot: the user id that stands for the service in Discord."""
+        """Store what the buttons act on. bot: user id of the service's bot in Discord."""
         self._bot = bot
         self._room: int | None = None
         self._standin = standin
@@ -43,28 +43,28 @@ class Chaos:
         self._config = config
 
     def panel(self) -> list[PanelButton]:
-        """The buttons, in groups."""
+        """Return the buttons in groups."""
         push, hurt, around = "Push a commit", "Hurt the service", "Around it"
         git = self._repository
         rows: list[tuple[str, str, str, str, bool, Callable[[], Awaitable[str]]]] = [
             ("push-good", push, "Good commit", "Deployed and verified within seconds", False, git.good),
-            ("push-packages", push, "New package", "Its install step runs anew", False, git.good_with_packages),
+            ("push-packages", push, "New package", "Its install step runs again", False, git.good_with_packages),
             ("push-install", push, "Fails to install", "Nothing live changes", True, git.bad_install),
-            ("push-syntax", push, "Syntax error", "Dies at its start: undone", True, git.syntax_error),
-            ("push-500", push, "Answers 500", "Fails its check: undone", True, git.answers_500),
-            ("push-dies", push, "Dies after 3 s", "Caught by the soak: undone", True, git.dies_later),
+            ("push-syntax", push, "Syntax error", "Fails at startup: rolled back", True, git.syntax_error),
+            ("push-500", push, "Answers 500", "Fails its check: rolled back", True, git.answers_500),
+            ("push-dies", push, "Dies after 3 s", "Caught by the soak: rolled back", True, git.dies_later),
             ("push-docs", push, "Only docs", "Noted, not deployed", False, git.docs_only),
             ("push-force", push, "Force-push", "Rewritten history is followed", False, git.force),
-            ("kill", hurt, "Kill it", "SIGKILL: started again at once", True, self._signal(signal.SIGKILL)),
-            ("hang", hurt, "Hang it", "SIGSTOP: found by its checks", True, self._signal(signal.SIGSTOP)),
+            ("kill", hurt, "Kill it", "SIGKILL: restarted immediately", True, self._signal(signal.SIGKILL)),
+            ("hang", hurt, "Hang it", "SIGSTOP: detected by its checks", True, self._signal(signal.SIGSTOP)),
             ("500", hurt, "Answer 500", "Restarted once its check is down", True, self._switch("500")),
             ("leak", hurt, "Leak memory", "Restarted when it grows past 192 MiB", True, self._switch("leak")),
-            ("away", around, "Discord away", "For a minute; all is told afterwards", True, self._away),
+            ("away", around, "Discord away", "For a minute; messages follow afterwards", True, self._away),
             (
                 "meeting",
                 around,
                 "Meeting",
-                "Its bot talks with Aiko: deploys wait. Again: it leaves",
+                "Its bot joins Aiko, so deploys wait. Again: it leaves",
                 False,
                 self._meet,
             ),
@@ -73,7 +73,7 @@ class Chaos:
                 "kill-opsbot",
                 around,
                 "Kill opsbot",
-                "SIGKILL: nothing is lost, the service goes on",
+                "SIGKILL: nothing is lost, the service keeps running",
                 True,
                 self._kill_opsbot,
             ),
@@ -85,7 +85,7 @@ class Chaos:
             record = await asyncio.to_thread(run_record.load, self._config.state.services / "hello")
             process = await asyncio.to_thread(record.main) if record else None
             if process is None:
-                raise NothingToDoError("the service does not run at the moment")
+                raise NothingToDoError("the service is not running")
             os.kill(process.pid, number)
             return f"{number.name} sent to the service (pid {process.pid})"
 
@@ -99,14 +99,14 @@ class Chaos:
                 async with aiohttp.ClientSession(timeout=timeout) as session, session.post(url) as answer:
                     answer.raise_for_status()
             except (aiohttp.ClientError, TimeoutError) as error:
-                raise NothingToDoError("the service does not answer at the moment") from error
+                raise NothingToDoError("the service does not answer") from error
             return "the service answers 500 from now on" if name == "500" else "the service leaks from now on"
 
         return act
 
     async def _away(self) -> str:
         self._standin.faults.away(AWAY_SECONDS)
-        return f"Discord is away for {AWAY_SECONDS:.0f} s; opsbot goes on by itself"
+        return f"Discord is away for {AWAY_SECONDS:.0f} s; opsbot keeps working"
 
     async def _meet(self) -> str:
         member = self._standin.member("Aiko").id
@@ -115,7 +115,7 @@ class Chaos:
         elif self._standin.state.member(self._bot).voice is not None:
             for one in (self._bot, member):
                 self._standin.set_voice(one, None)
-            return "the meeting is over; a deploy that waits goes on"
+            return "the meeting is over; a waiting deploy continues"
         for one in (self._bot, member):
             self._standin.set_voice(one, self._room)
         return "the service's bot sits in #meeting with Aiko: a deploy waits for the end, or for [Now] on its card"
@@ -127,6 +127,6 @@ class Chaos:
     async def _kill_opsbot(self) -> str:
         pid = self._daemon.pid
         if pid is None:
-            raise NothingToDoError("opsbot does not run at the moment")
+            raise NothingToDoError("opsbot is not running")
         os.kill(pid, signal.SIGKILL)
-        return f"opsbot (pid {pid}) was killed; it is started again in a second"
+        return f"opsbot (pid {pid}) was killed; it restarts in a second"

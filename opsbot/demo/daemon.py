@@ -1,4 +1,4 @@
-"""The real `opsbot run`, as a child process that is started again when it dies, as systemd would."""
+"""Run the real `opsbot run` as a child process and restart it when it exits."""
 
 import asyncio
 import logging
@@ -11,7 +11,7 @@ from pathlib import Path
 log = logging.getLogger(__name__)
 
 STOP_SECONDS = 3.0
-"""From SIGTERM to SIGKILL: a deploy under way need not come to its end here, all of it is cleared away afterwards."""
+"""From SIGTERM to SIGKILL. A running deploy need not finish, because everything is removed afterwards."""
 _NOT_ITS_OWN = frozenset({"RUNTIME_DIRECTORY", "NOTIFY_SOCKET", "CREDENTIALS_DIRECTORY"})
 
 
@@ -19,7 +19,7 @@ class Daemon:
     """Keeps one daemon running."""
 
     def __init__(self, config: Path, log_file: Path, secrets: Mapping[str, str]) -> None:
-        """Remember what to run. secrets: variables for its environment."""
+        """secrets: variables for the daemon's environment."""
         self._config = config
         self._log = log_file
         self._environment = {name: value for name, value in os.environ.items() if name not in _NOT_ITS_OWN}
@@ -27,11 +27,11 @@ class Daemon:
         self._process: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
         self.deaths = 0
-        """How often it has ended."""
+        """Number of times it has exited."""
 
     @property
     def pid(self) -> int | None:
-        """The process, while it runs."""
+        """The process id while it runs."""
         return self._process.pid if self._process and self._process.returncode is None else None
 
     def open(self) -> None:
@@ -52,15 +52,15 @@ class Daemon:
                     stdout=out,
                     stderr=out,
                     env=self._environment,
-                    start_new_session=True,  # Ctrl-C is for the demo, which then stops the daemon in order
+                    start_new_session=True,  # Ctrl-C is for the demo, which then stops the daemon cleanly
                 )
             status = await self._process.wait()
             self.deaths += 1
-            log.warning("opsbot ended with status %s; starting it again", status)
+            log.warning("opsbot exited with status %s; restarting it", status)
             await asyncio.sleep(1)
 
     async def close(self) -> None:
-        """Stop it with SIGTERM, and with SIGKILL what does not stop."""
+        """Stop it with SIGTERM, after a timeout with SIGKILL."""
         if self._keeper is not None:
             self._keeper.cancel()
             with suppress(asyncio.CancelledError):

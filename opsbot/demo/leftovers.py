@@ -1,7 +1,8 @@
-"""The demo's folder: held by a lock while the demo lives, and cleared with all its processes afterwards.
+"""The demo's folder: locked while the demo runs, and removed afterwards.
 
-A demo that is killed cannot clear anything. The kernel gives its lock free, and by that the next demo knows the folder
-for a dead one's and clears it.
+A killed demo cannot clean up. The kernel releases its lock, so the next demo recognises the abandoned folder and
+removes
+it.
 """
 
 import asyncio
@@ -22,16 +23,18 @@ from opsbot.services.run_record import owner
 PREFIX = "opsbot-demo-"
 LOCK = "demo.lock"
 JUST_MADE_SECONDS = 5.0
-"""A folder younger than this may be without its lock still."""
+"""A folder younger than this may not have been locked yet."""
 END_SECONDS = 5.0
 
 
 @asynccontextmanager
 async def own_folder() -> AsyncIterator[Path]:
-    """A new folder for this demo, those of dead ones being cleared; gone afterwards, with all that was started in it.
+    """Create a folder for this demo and remove those of dead ones.
+
+    It is removed at the end with its processes.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: it cannot be created.
     """
     await asyncio.to_thread(_clear_dead)
     folder, lock = await asyncio.to_thread(_made)
@@ -49,7 +52,10 @@ def _made() -> tuple[Path, int | None]:
 
 
 def _taken(file: Path) -> int | None:
-    """The lock's descriptor, to be kept open; None where somebody else has it."""
+    """Return the lock's descriptor, to be kept open.
+
+    None if another process holds it.
+    """
     lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -61,7 +67,7 @@ def _taken(file: Path) -> int | None:
 
 def _clear_dead() -> None:
     for folder in Path(tempfile.gettempdir()).resolve().glob(f"{PREFIX}*"):
-        with suppress(OSError):  # another user's, or gone meanwhile
+        with suppress(OSError):  # another user's, or already removed
             stat = folder.lstat()
             if stat.st_uid != os.getuid() or time.time() - stat.st_ctime < JUST_MADE_SECONDS:
                 continue
@@ -72,7 +78,7 @@ def _clear_dead() -> None:
 
 
 def _clear(folder: Path) -> None:
-    """End every process that belongs to this folder, then remove it. Blocks."""
+    """Kill every process that belongs to this folder, then remove it. Blocks."""
     until = time.monotonic() + END_SECONDS
     state = folder / "state"
     while left := {*_daemons(folder / "config.toml"), *_services(state / "services")}:
@@ -85,9 +91,9 @@ def _clear(folder: Path) -> None:
 
 
 def _daemons(config: Path) -> set[Process]:
-    """Every `opsbot run` on this configuration."""
+    """Find every `opsbot run` with this configuration."""
     found = set()
-    for name in os.listdir("/proc"):  # noqa: PTH208 - names, 10 times as cheap
+    for name in os.listdir("/proc"):  # noqa: PTH208 - names, 10 times faster
         if name.isdecimal() and int(name) != os.getpid():
             with suppress(OSError):
                 words = Path(f"/proc/{name}/cmdline").read_bytes().split(b"\0")

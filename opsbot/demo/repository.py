@@ -1,4 +1,4 @@
-"""The sample service's git repository: a bare remote, and a clone in which commits are made."""
+"""The sample service's git repository: a bare remote and a working clone."""
 
 import asyncio
 import os
@@ -21,11 +21,11 @@ AUTHORS = (
 
 
 class RepositoryError(RuntimeError):
-    """git did not do it; the text says what it said."""
+    """git failed; the message holds its output."""
 
 
 class SampleRepository:
-    """Makes and pushes the commits that the demo's buttons ask for."""
+    """Creates and pushes commits for the demo's buttons."""
 
     def __init__(self, folder: Path) -> None:
         """Keep everything below this folder."""
@@ -35,10 +35,10 @@ class SampleRepository:
         self._lock = asyncio.Lock()
 
     async def open(self) -> None:
-        """Make the remote with its first commit.
+        """Create the remote with its first commit.
 
         Raises:
-            RepositoryError: git cannot.
+            RepositoryError: git failed.
         """
         self.work.mkdir(parents=True)
         await self._git("init", "--quiet", "--bare", "--initial-branch=main", str(self.remote), cwd=self.work)
@@ -85,7 +85,7 @@ class SampleRepository:
         return f"pushed {await self._git('rev-parse', '--short=10', 'HEAD')}: {title}"
 
     def _set(self, **values: object) -> None:
-        """Begin from well-behaved settings, then change these."""
+        """Start from well-behaved settings and change these."""
         wanted: dict[str, object] = {"HEALTH_STATUS": 200, "DIES_AFTER": 0.0, **values}
         file = self.work / "settings.py"
         text = (
@@ -105,7 +105,7 @@ class SampleRepository:
             return await self._push(GREETINGS[self._count % len(GREETINGS)])
 
     async def good_with_packages(self) -> str:
-        """Push a commit that works and needs one more package, so that the install step runs."""
+        """Push a working commit with a new package, so that the install step runs."""
         async with self._lock:
             self._set()
             (self.work / "packages.txt").write_text("greetings==1.4\nclock==2.0\ncolours==0.9\n")
@@ -119,7 +119,7 @@ class SampleRepository:
             return await self._push("Use left-padding for the greeting")
 
     async def syntax_error(self) -> str:
-        """Push a commit that does not even start."""
+        """Push a commit that does not start."""
         async with self._lock:
             self._set()
             with (self.work / "settings.py").open("a") as file:
@@ -133,20 +133,20 @@ class SampleRepository:
             return await self._push("Ask the database for the greeting")
 
     async def dies_later(self) -> str:
-        """Push a commit that dies after a few seconds."""
+        """Push a commit that crashes after a few seconds."""
         async with self._lock:
             self._set(DIES_AFTER=3.0)
             return await self._push("Refresh the session in the background")
 
     async def docs_only(self) -> str:
-        """Push a commit that changes nothing but the README."""
+        """Push a commit that only changes the README."""
         async with self._lock:
             with (self.work / "README.md").open("a") as file:
                 file.write("\nNothing new.\n")
             return await self._push("Describe nothing new")
 
     async def force(self) -> str:
-        """Rewrite the branch's history: drop its last commit for another."""
+        """Rewrite the branch's history: replace its last commit."""
         async with self._lock:
             await self._git("reset", "--quiet", "--hard", "HEAD~1")
             self._set(GREETING="Hello from a rewritten history")

@@ -1,4 +1,4 @@
-"""Sets the stage: the stand-in for Discord, the sample service's repository, the real daemon as a child process."""
+"""Set up the demo: the stand-in, the sample repository and the daemon."""
 
 import asyncio
 import json
@@ -22,12 +22,12 @@ log = logging.getLogger(__name__)
 
 TOKEN_VARIABLE = "OPSBOT_DEMO_TOKEN"  # noqa: S105 - the name of a variable
 MEMBERS = (("Aiko", "admin"), ("Ben", "deployer"), ("Chiara", "operator"), ("Dani", "viewer"), ("Eve", None))
-"""Somebody of each rank, and one of none: whom the page may act as."""
+"""Members that the page may act as: one of each rank, and one without."""
 READY_SECONDS = 60.0
 DEATHS_AT_START = 3
-"""A daemon that ends so often before it is ready will never be."""
+"""A daemon that exits this often before it is ready will never be."""
 PORTS = range(20000, 32000)
-"""Below those that the kernel lends to outgoing connections: the service has to get its own again at every restart."""
+"""Below the ephemeral port range, so that the service gets its port again at every restart."""
 
 CONFIG = """\
 # Written by `opsbot demo`; gone when it ends.
@@ -104,7 +104,7 @@ blame = "2m"
 
 
 def free_port() -> int:
-    """A port nobody listens on at this moment."""
+    """Return a port that is not in use at this moment."""
     for port in random.sample(PORTS, 100):
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
@@ -115,7 +115,10 @@ def free_port() -> int:
 
 
 async def run_demo(port: int) -> int:
-    """Serve the demo until Ctrl-C; the exit code: 0 it was stopped, 1 it could not start."""
+    """Serve the demo until Ctrl-C.
+
+    Returns the exit code: 0 stopped, 1 could not start.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -156,25 +159,25 @@ def _say(text: str) -> None:
 
 
 def _cannot(text: str) -> int:
-    print(text, file=sys.stderr)  # noqa: T201 - likewise
+    print(text, file=sys.stderr)  # noqa: T201 - see above
     return 1
 
 
 def _reason(error: OSError) -> str:
-    # asyncio wraps the error in a sentence of its own.
+    # asyncio wraps the error in a sentence.
     return error.strerror.rpartition(": ")[2] if error.strerror else str(error)
 
 
 def _welcome(url: str, log_file: Path) -> str:
     return (
         f"\n  opsbot demo: {url}\n\n"
-        f"  Type / in the channel, or use the buttons at the right. The log: {log_file}\n"
-        "  Ctrl-C ends it and leaves nothing running.\n"
+        f"  Type / in the channel, or use the buttons at the right. Log: {log_file}\n"
+        "  Ctrl-C stops everything.\n"
     )
 
 
 async def _set(stack: AsyncExitStack, standin: Standin, folder: Path) -> Daemon:
-    """The repository with its first commit, the configuration, and the daemon, started."""
+    """Create the repository and the configuration, and start the daemon."""
     repository = SampleRepository(folder)
     await repository.open()
     service_port, bot = free_port(), standin.add_bot("hello")
@@ -189,7 +192,7 @@ async def _set(stack: AsyncExitStack, standin: Standin, folder: Path) -> Daemon:
         "releases": str(folder / "srv" / "hello"),
         **{rank: str(standin.roles[rank]) for rank in ("viewer", "operator", "deployer", "admin")},
     }
-    # A JSON string is a TOML string: whatever stands in a path is escaped.
+    # A JSON string is a TOML string: special characters in paths are escaped.
     quoted = {name: json.dumps(text, ensure_ascii=False) for name, text in texts.items()}
     file.write_text(
         CONFIG.format(guild=standin.guild_id, channel=standin.ops_channel_id, port=service_port, bot=bot, **quoted),
@@ -203,7 +206,10 @@ async def _set(stack: AsyncExitStack, standin: Standin, folder: Path) -> Daemon:
 
 
 async def _ready(standin: Standin, daemon: Daemon, stop: asyncio.Event) -> bool:
-    """Wait until the bot is connected; False when it will not be. A demo that is to stop need not be ready."""
+    """Wait until the bot is connected.
+
+    False if it will not be, or if the demo is being stopped.
+    """
     connected = asyncio.create_task(standin.wait_connected(READY_SECONDS))
     try:
         while not connected.done() and not stop.is_set():

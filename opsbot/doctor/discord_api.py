@@ -1,4 +1,4 @@
-"""Questions to Discord's REST API, and what a doctor wants to know beside the answer: how long it took, its clock."""
+"""Client for Discord's REST API that also measures latency and clock skew."""
 
 import socket
 import ssl
@@ -18,18 +18,20 @@ SECONDS = 8.0
 
 
 class UnreachableError(Exception):
-    """No answer. `mend` says what would help."""
+    """No answer was received. `fix` is the suggested remedy."""
 
-    def __init__(self, text: str, mend: str) -> None:
-        """Keep both."""
+    def __init__(self, text: str, fix: str) -> None:
+        """Store the text and the fix."""
         super().__init__(text)
-        self.mend = mend
+        self.fix = fix
 
 
 @dataclass(frozen=True, slots=True)
 class ApiAnswer:
-    """One answer. body: JSON, None where it is none. seconds: how long it took. ahead: this host's clock minus the
-    server's, in seconds, None where the server does not tell its time.
+    """One answer.
+
+    body: decoded JSON, None if it is not JSON. seconds: latency. ahead: this host's clock minus the server's, in
+    seconds; None if the server sends no Date header.
     """
 
     status: int
@@ -39,49 +41,49 @@ class ApiAnswer:
 
     @property
     def fine(self) -> bool:
-        """Whether it is what was asked for."""
+        """Whether the status is a success."""
         return 200 <= self.status < 300  # noqa: PLR2004 - HTTP's successes
 
     @property
     def code(self) -> int:
-        """Discord's own error code, 0 for none."""
+        """Discord's error code, 0 if there is none."""
         found = self.body.get("code") if isinstance(self.body, dict) else None
         return found if isinstance(found, int) else 0
 
     @property
-    def words(self) -> str:
-        """What Discord says of it."""
+    def text(self) -> str:
+        """The status with Discord's error message."""
         said = self.body.get("message") if isinstance(self.body, dict) else None
         return f"HTTP {self.status}" + (f": {said}" if isinstance(said, str) else "")
 
 
 class Api:
-    """Asks as one bot. Use as a context manager."""
+    """Session of one bot user. Use as a context manager."""
 
     def __init__(self, url: str | None, token: str | None) -> None:
-        """url: of the API, Discord's own where None."""
+        """url: base URL of the API, Discord's if None. token: None for requests without a login."""
         self.url = (url or OFFICIAL).rstrip("/")
         self._headers = {"User-Agent": AGENT} | ({"Authorization": f"Bot {token}"} if token else {})
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        """Nothing is asked yet."""
+        """Open the session; no request is sent yet."""
         self._session = aiohttp.ClientSession(headers=self._headers, timeout=aiohttp.ClientTimeout(total=SECONDS))
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Close the connections."""
+        """Close the session."""
         if self._session is not None:
             await self._session.close()
 
     async def get(self, path: str) -> ApiAnswer:
-        """Ask.
+        """Send a GET request.
 
         Raises:
-            UnreachableError: no answer came.
+            UnreachableError: no answer was received.
         """
         if self._session is None:
-            raise UnreachableError("the API is not open", "Use it as a context manager")
+            raise UnreachableError("the session is not open", "Use Api as a context manager")
         began, at = time.monotonic(), datetime.now(UTC)
         try:
             async with self._session.get(self.url + path) as response:
@@ -97,7 +99,10 @@ class Api:
 
 
 def _ahead(date: str, sent: datetime, took: float) -> float | None:
-    """The server's time was read somewhere between sending and answer, and is told in whole seconds."""
+    """Compute this host's clock skew.
+
+    The server's time has whole seconds and lies between request and answer.
+    """
     try:
         theirs = parsedate_to_datetime(date)
     except (TypeError, ValueError):

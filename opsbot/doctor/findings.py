@@ -1,4 +1,4 @@
-"""What the doctor finds, and in which order it is to be mended."""
+"""The doctor's findings and the order in which to fix them."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -9,18 +9,18 @@ from opsbot.formatting import duration
 
 
 class Outcome(StrEnum):
-    """How a look ended."""
+    """Result of one check."""
 
     OK = "ok"
     WARNING = "warning"
-    """It works, and will bite or is not as it should be."""
+    """It works now, but is misconfigured or will fail later."""
     FAILED = "failed"
     SKIPPED = "skipped"
-    """It could not be looked at; `seen` says why."""
+    """The check could not run; `seen` gives the reason."""
 
 
 class Area(StrEnum):
-    """What a finding is about, in the order in which trouble is mended: what others rest on comes first."""
+    """Subject of a finding. The order is that of fixing: dependencies come first."""
 
     HOST = "host"
     STATE = "state"
@@ -31,62 +31,63 @@ class Area(StrEnum):
     COMMANDS = "commands"
     PORTS = "ports"
     NOTICES = "notices"
-    """Ways to reach people beside Discord."""
+    """Notification channels other than Discord."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One look. `seen` may hold text from outside: it is made harmless where it is shown. `mend` is a command to type,
-    or where to click.
+    """Result of one check.
+
+    `seen` may contain foreign text; it is escaped where it is shown. `fix` is a command to run or a place to click.
     """
 
     area: Area
     name: str
     outcome: Outcome
     seen: str
-    mend: str = ""
+    fix: str = ""
     service: str = ""
 
 
-def well(area: Area, name: str, seen: str, service: str = "") -> Finding:
-    """All is well."""
+def passed(area: Area, name: str, seen: str, service: str = "") -> Finding:
+    """Report success."""
     return Finding(area, name, Outcome.OK, seen, service=service)
 
 
-def warn(area: Area, name: str, seen: str, mend: str, service: str = "") -> Finding:
-    """It works for now."""
-    return Finding(area, name, Outcome.WARNING, seen, mend, service)
+def warn(area: Area, name: str, seen: str, fix: str, service: str = "") -> Finding:
+    """Report a problem that does not break anything yet."""
+    return Finding(area, name, Outcome.WARNING, seen, fix, service)
 
 
-def fail(area: Area, name: str, seen: str, mend: str, service: str = "") -> Finding:
-    """It does not work."""
-    return Finding(area, name, Outcome.FAILED, seen, mend, service)
+def fail(area: Area, name: str, seen: str, fix: str, service: str = "") -> Finding:
+    """Report a failure."""
+    return Finding(area, name, Outcome.FAILED, seen, fix, service)
 
 
-def skip(area: Area, name: str, why: str, service: str = "", mend: str = "") -> Finding:
-    """It could not be looked at."""
-    return Finding(area, name, Outcome.SKIPPED, why, mend, service)
+def skip(area: Area, name: str, why: str, service: str = "", fix: str = "") -> Finding:
+    """Report that the check could not run."""
+    return Finding(area, name, Outcome.SKIPPED, why, fix, service)
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All findings, in the order of the areas. user: whose rights they were made with."""
+    """All findings, ordered by area. user: the user whose permissions were tested."""
 
     user: str
     findings: tuple[Finding, ...]
 
     @property
     def healthy(self) -> bool:
-        """Whether nothing failed."""
+        """Whether no check failed."""
         return self.count(Outcome.FAILED) == 0
 
     def count(self, outcome: Outcome) -> int:
-        """How many ended so."""
+        """Count the findings with this outcome."""
         return sum(1 for finding in self.findings if finding.outcome is outcome)
 
     @property
-    def mend_first(self) -> list[Finding]:
-        """What is to be mended, in that order: what failed, then the warnings, each by its area."""
+    def to_fix(self) -> list[Finding]:
+        """Failures, then warnings, each ordered by area."""
         return [
             finding
             for outcome in (Outcome.FAILED, Outcome.WARNING)
@@ -95,21 +96,21 @@ class Report:
         ]
 
 
-Look = Callable[[], Awaitable[Sequence[Finding]]]
+Examine = Callable[[], Awaitable[Sequence[Finding]]]
 
 
-async def bounded(area: Area, name: str, look: Look, seconds: float, service: str = "") -> list[Finding]:
-    """What a look found, or that it took longer than it may."""
+async def bounded(area: Area, name: str, examine: Examine, seconds: float, service: str = "") -> list[Finding]:
+    """Run a check with a time limit; exceeding it is a finding."""
     try:
         async with asyncio.timeout(seconds):
-            return list(await look())
+            return list(await examine())
     except TimeoutError:
         text = f"no answer in {duration(seconds)}"
-        return [fail(area, name, text, "Run it again; if it stays so, look at what hangs there", service)]
+        return [fail(area, name, text, "Run it again; if it happens again, find out what hangs", service)]
 
 
 def report(user: str, found: Iterable[Sequence[Finding]], clean: Callable[[str], str] = str) -> Report:
-    """All of them in order. clean: takes known secrets out of the texts."""
+    """Build the ordered report. clean: redacts known secrets."""
     order = list(Area)
-    every = [replace(one, seen=clean(one.seen), mend=clean(one.mend)) for some in found for one in some]
+    every = [replace(one, seen=clean(one.seen), fix=clean(one.fix)) for some in found for one in some]
     return Report(user, tuple(sorted(every, key=lambda one: order.index(one.area))))

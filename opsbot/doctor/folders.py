@@ -1,7 +1,7 @@
-"""Where releases are kept: the folders, whom they belong to, room for more; and the commands of steps and checks.
+"""Check release folders, their owners and free space, and configured programs.
 
-The layout of a service whose unit has a user of its own: everything opsbot's, with the service's group set on each new
-file (2750: the service reads it; shared/ and .errands 2770: it writes there). As one user, it has only to be writable.
+If the service has its own user, all folders belong to opsbot, with the service's group inherited by new files:
+2750 lets the service read, 2770 (shared/ and .errands) lets it write.
 """
 
 import os
@@ -12,23 +12,26 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from opsbot.config import CheckKind, Service, Strategy
-from opsbot.doctor.findings import Area, Finding, fail, skip, warn, well
+from opsbot.doctor.findings import Area, Finding, fail, passed, skip, warn
 from opsbot.doctor.owners import Owners, group_name, groups_of, user_name
 from opsbot.doctor.room import room
 
 READ, WRITE = 0o2750, 0o2770
 LAYOUT = ((".", READ), ("releases", READ), ("shared", WRITE), (".errands", WRITE))
 UNIT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-"""What a unit has as PATH where it sets none (systemd.exec(5), "Environment Variables in Spawned Processes")."""
+"""PATH of a unit that sets none (systemd.exec(5), "Environment Variables in Spawned Processes")."""
 
 
 def folders(service: Service, owners: Owners, installs: str = "") -> list[Finding]:
-    """The folders of a service's source. installs: the command that makes all of them; "" where none does. Blocks."""
+    """Check the folders of a service's source.
+
+    installs: the command that creates all of them, "" if there is none. Blocks.
+    """
     source = service.source
     if source is None:
         return []
     top = source.directory
-    mend = installs or _make(top, READ, owners)
+    fix = installs or _make(top, READ, owners)
     found = list(_group(service, owners, installs))
     try:
         top.stat()
@@ -37,13 +40,13 @@ def folders(service: Service, owners: Owners, installs: str = "") -> list[Findin
     except OSError as error:
         return [
             *found,
-            fail(Area.FOLDERS, str(top), error.strerror or str(error), mend, service.name),
+            fail(Area.FOLDERS, str(top), error.strerror or str(error), fix, service.name),
         ]
     wrong = list(_layout(service, top, owners, installs))
     if not os.access(top, os.W_OK | os.X_OK):
-        wrong.insert(0, fail(Area.FOLDERS, str(top), "cannot be written", mend, service.name))
+        wrong.insert(0, fail(Area.FOLDERS, str(top), "is not writable", fix, service.name))
     if not wrong:
-        found.append(well(Area.FOLDERS, str(top), "can be written" + _said(owners), service.name))
+        found.append(passed(Area.FOLDERS, str(top), "is writable" + _said(owners), service.name))
     found += wrong
     if source.strategy is Strategy.RELEASES:
         found.append(_current(service, top))
@@ -51,7 +54,7 @@ def folders(service: Service, owners: Owners, installs: str = "") -> list[Findin
 
 
 def _said(owners: Owners) -> str:
-    return f", and read by group {group_name(owners.gid)}" if owners.split else ""
+    return f" and readable by group {group_name(owners.gid)}" if owners.split else ""
 
 
 def _make(path: Path, mode: int, owners: Owners) -> str:
@@ -66,18 +69,18 @@ def _group(service: Service, owners: Owners, installs: str) -> Iterator[Finding]
         return
     if owners.gid not in groups_of(owners.me):
         me, group = user_name(owners.me), group_name(owners.gid)
-        seen = f"{me} is not in group {group}: it cannot hand files to the service's user"
-        mend = f"{installs or f'usermod -aG {group} {me}'}; systemctl restart opsbot"
-        yield fail(Area.FOLDERS, "group", seen, mend, service.name)
+        seen = f"{me} is not in group {group}: it cannot give files to the service's user"
+        fix = f"{installs or f'usermod -aG {group} {me}'}; systemctl restart opsbot"
+        yield fail(Area.FOLDERS, "group", seen, fix, service.name)
 
 
 def _absent(service: Service, top: Path, owners: Owners, installs: str) -> Finding:
     above = next(path for path in top.parents if path.exists())
     if os.access(above, os.W_OK | os.X_OK) and not owners.split:
-        return well(Area.FOLDERS, str(top), "not there yet; the first deploy makes it", service.name)
-    seen = f"it is not there, and {user_name(owners.me)} may not make it in {above}"
+        return passed(Area.FOLDERS, str(top), "does not exist yet; the first deploy creates it", service.name)
+    seen = f"it does not exist, and {user_name(owners.me)} may not create it in {above}"
     if os.access(above, os.W_OK) and owners.split:
-        seen = "it is not there"
+        seen = "it does not exist"
     return fail(Area.FOLDERS, str(top), seen, installs or _make(top, READ, owners), service.name)
 
 
@@ -92,31 +95,36 @@ def _layout(service: Service, top: Path, owners: Owners, installs: str) -> Itera
             continue
         wrong = []
         if found.st_uid != owners.me:
-            wrong.append(f"belongs to {user_name(found.st_uid)}, not to {user_name(owners.me)}")
+            wrong.append(f"is owned by {user_name(found.st_uid)}, not by {user_name(owners.me)}")
         if found.st_gid != owners.gid:
-            wrong.append(f"is of group {group_name(found.st_gid)}, not {group_name(owners.gid)}")
+            wrong.append(f"has group {group_name(found.st_gid)}, not {group_name(owners.gid)}")
         if stat.S_IMODE(found.st_mode) != mode:
             wrong.append(f"has mode {stat.S_IMODE(found.st_mode):04o}, not {mode:04o}")
         if wrong:
-            mend = installs or _make(path, mode, owners)
-            yield warn(Area.FOLDERS, str(path), "; ".join(wrong), mend, service.name)
+            fix = installs or _make(path, mode, owners)
+            yield warn(Area.FOLDERS, str(path), "; ".join(wrong), fix, service.name)
 
 
 def _current(service: Service, top: Path) -> Finding:
     link = top / "current"
     if not os.path.lexists(link):
-        return skip(Area.FOLDERS, "current", "nothing is deployed yet", service.name, f"opsbot deploy {service.name}")
+        return skip(
+            Area.FOLDERS, "current", "no release is deployed yet", service.name, f"opsbot deploy {service.name}"
+        )
     if not link.is_symlink():
-        seen = f"{link} is no symbolic link: a deploy cannot switch it"
+        seen = f"{link} is not a symbolic link; deploys cannot switch it"
         return fail(Area.FOLDERS, "current", seen, f"mv {link} {link}.old; opsbot deploy {service.name}", service.name)
     if not link.exists():
-        seen = f"{link} leads nowhere: {link.readlink()} is gone"
+        seen = f"{link} is dangling: {link.readlink()} does not exist"
         return fail(Area.FOLDERS, "current", seen, f"opsbot deploy {service.name}", service.name)
-    return well(Area.FOLDERS, "current", f"leads to {link.resolve().name}", service.name)
+    return passed(Area.FOLDERS, "current", f"points to {link.resolve().name}", service.name)
 
 
 def commands(service: Service, owners: Owners) -> list[Finding]:
-    """The programs of install steps, `command` checks and of the service itself, where they are looked for. Blocks."""
+    """Check the programs of install steps, `command` checks and the service itself.
+
+    Blocks.
+    """
     wanted: dict[str, str] = {}
     for number, step in enumerate(service.install, 1):
         wanted.setdefault(step.run[0], f"install step {number}")
@@ -131,10 +139,10 @@ def commands(service: Service, owners: Owners) -> list[Finding]:
 
 def _command(service: Service, program: str, use: str, path: str) -> Finding:
     if "/" in program and not program.startswith("/"):
-        return skip(Area.COMMANDS, program, f"{use}: comes with the release", service.name)
+        return skip(Area.COMMANDS, program, f"{use}: part of the release", service.name)
     found = shutil.which(program, path=path)
     if found is not None:
-        return well(Area.COMMANDS, program, f"{use}: {found}", service.name)
-    seen = f"{use}: there is no {program} in {path}" if "/" not in program else f"{use}: {program} is not there"
-    mend = "Install it for all users (what a shell's profile adds, such as nvm, is not seen), or write its whole path"
-    return fail(Area.COMMANDS, program, seen, mend, service.name)
+        return passed(Area.COMMANDS, program, f"{use}: {found}", service.name)
+    seen = f"{use}: {program} not found in {path}" if "/" not in program else f"{use}: {program} does not exist"
+    fix = "Install it for all users (additions by a shell profile, such as nvm, do not apply), or write its full path"
+    return fail(Area.COMMANDS, program, seen, fix, service.name)

@@ -1,4 +1,4 @@
-"""Discord, asked as the bot: reachable, token, guild, channel and each permission in it, roles, commands."""
+"""Check Discord as the bot: API, token, guild, permissions, roles, commands."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -16,27 +16,27 @@ from opsbot.core.discord_permissions import (
 )
 from opsbot.doctor import escalation
 from opsbot.doctor.discord_api import Api, ApiAnswer, UnreachableError
-from opsbot.doctor.findings import Area, Finding, fail, skip, warn, well
+from opsbot.doctor.findings import Area, Finding, fail, passed, skip, warn
 from opsbot.formatting import duration
 
 SLOW_SECONDS = 2.0
 OFF_SECONDS = 5.0
 FEW_STARTS = 50
 TEXT, NEWS = 0, 5
-"""Channel types that can be written to as a channel (Discord's documentation, "Channel Types")."""
+"""Channel types that accept messages (Discord's documentation, "Channel Types")."""
 NAMES = ("Discord's API", "clock", "token", "guild", "ops channel", "permissions", "roles", "slash commands")
 PRESENCE_FLAGS = 1 << 12 | 1 << 13
-"""GATEWAY_PRESENCE, and its form for bots in few servers (Discord's documentation, "Application Flags")."""
+"""GATEWAY_PRESENCE, and its variant for bots in few servers (Discord's documentation, "Application Flags")."""
 _PORTAL = "https://discord.com/developers/applications"
 _UNKNOWN_CHANNEL = 10003
 
 
 Invite = Callable[[str], str]
-"""The link that invites the bot of an application, by its id."""
+"""Builds the invitation link for an application id."""
 
 
-async def look(config: Config, invite: Invite) -> list[Finding]:
-    """Everything about Discord."""
+async def examine(config: Config, invite: Invite) -> list[Finding]:
+    """Run all checks of Discord."""
     token, missing = await _token(config)
     examined = _Guild(config, invite)
     async with Api(config.discord.api_url, token) as api:
@@ -45,10 +45,10 @@ async def look(config: Config, invite: Invite) -> list[Finding]:
             if missing is not None:
                 examined.found.append(missing)
             elif await examined.log_in(api) and await examined.enter(api):
-                await examined.look_round(api)
+                await examined.examine_guild(api)
         except UnreachableError as error:
             name = next((one for one in NAMES if one not in examined.names), NAMES[-1])
-            examined.found.append(fail(Area.DISCORD, name, str(error), error.mend))
+            examined.found.append(fail(Area.DISCORD, name, str(error), error.fix))
     examined.skip_the_rest()
     return examined.found
 
@@ -60,18 +60,18 @@ async def _token(config: Config) -> tuple[str | None, Finding | None]:
         secret = config.discord.token
         place = secret.file
         if place is not None and not place.is_absolute():
-            place = config.path.absolute().parent / place  # a credential, which `opsbot install` takes from there
-        mend = (
+            place = config.path.absolute().parent / place  # a systemd credential, loaded from there by `opsbot install`
+        fix = (
             f"export {secret.env}=... here; for the daemon EnvironmentFile= in its unit ({_PORTAL}, Bot, Reset Token)"
             if secret.env is not None
             else f"Put the token (from {_PORTAL}, Bot, Reset Token) into {place}"
-            + (", readable for this user" if place == secret.file else ", mode 0600: systemd hands it over")
+            + (", readable for this user" if place == secret.file else ", mode 0600; systemd passes it on")
         )
-        return None, fail(Area.DISCORD, "token", str(error), mend)
+        return None, fail(Area.DISCORD, "token", str(error), fix)
 
 
 class _Guild:
-    """What is learned on the way, from one question to the next."""
+    """State that one request passes to the next."""
 
     def __init__(self, config: Config, invite: Invite) -> None:
         self.config = config
@@ -90,68 +90,68 @@ class _Guild:
         known, needed = self.names, failed if failed[0].isupper() else f"the {failed}"
         self.found += [skip(Area.DISCORD, name, f"needs {needed} first") for name in NAMES if name not in known]
 
-    def _well(self, name: str, seen: str) -> None:
-        self.found.append(well(Area.DISCORD, name, seen))
+    def _pass(self, name: str, seen: str) -> None:
+        self.found.append(passed(Area.DISCORD, name, seen))
 
-    def _warn(self, name: str, seen: str, mend: str) -> None:
-        self.found.append(warn(Area.DISCORD, name, seen, mend))
+    def _warn(self, name: str, seen: str, fix: str) -> None:
+        self.found.append(warn(Area.DISCORD, name, seen, fix))
 
-    def _fail(self, name: str, seen: str, mend: str) -> bool:
-        self.found.append(fail(Area.DISCORD, name, seen, mend))
+    def _fail(self, name: str, seen: str, fix: str) -> bool:
+        self.found.append(fail(Area.DISCORD, name, seen, fix))
         return False
 
     async def reach(self, api: Api) -> None:
-        """The API without a log-in, and the clock."""
+        """Check the API without logging in, and the clock."""
         answer = await api.get("/gateway")
         text = f"{api.url} answers in {duration(answer.seconds)}"
         if not answer.fine:
-            self._warn("Discord's API", f"{text}, with {answer.words}", "Look at https://discordstatus.com")
+            self._warn("Discord's API", f"{text}, with {answer.text}", "See https://discordstatus.com")
         elif answer.seconds > SLOW_SECONDS:
-            self._warn("Discord's API", text, "Look at this host's network, and at https://discordstatus.com")
+            self._warn("Discord's API", text, "Check this host's network and https://discordstatus.com")
         else:
-            self._well("Discord's API", text)
+            self._pass("Discord's API", text)
         if answer.ahead is None:
-            self.found.append(skip(Area.DISCORD, "clock", "the server does not tell its time"))
+            self.found.append(skip(Area.DISCORD, "clock", "the server sends no time"))
         elif abs(answer.ahead) > OFF_SECONDS:
             way = "ahead of" if answer.ahead > 0 else "behind"
             text = f"this host is {duration(abs(answer.ahead))} {way} Discord's time"
             self._warn("clock", text, "timedatectl set-ntp true")
         else:
-            self._well("clock", "agrees with Discord's")
+            self._pass("clock", "agrees with Discord's")
 
     async def log_in(self, api: Api) -> bool:
-        """The token, and how many sessions may still be started today."""
+        """Check the token and how many sessions may still be started today."""
         answer = await api.get("/users/@me")
         if answer.status == 401:  # noqa: PLR2004 - HTTP's Unauthorized
-            mend = f"{_PORTAL}: the application, Bot, Reset Token; put the new one where the configuration says"
-            return self._fail("token", "Discord refuses it", mend)
+            fix = f"{_PORTAL}: the application, Bot, Reset Token; put the new one where the configuration reads it"
+            return self._fail("token", "Discord refuses it", fix)
         if not answer.fine:
-            return self._fail("token", answer.words, "Look at https://discordstatus.com, and run it again")
+            return self._fail("token", answer.text, "See https://discordstatus.com, then run it again")
         self._bot = str(answer.body["id"])
         text = f"accepted; the bot is {answer.body.get('username', self._bot)}"
         starts = await api.get("/gateway/bot")
         limit = starts.body.get("session_start_limit", {}) if starts.fine and isinstance(starts.body, dict) else {}
         left = limit.get("remaining")
         if isinstance(left, int) and left < FEW_STARTS:
-            text += f"; {left} of {limit.get('total')} log-ins of this day are left"
+            text += f"; {left} of {limit.get('total')} logins left today"
             self._warn("token", text, "Find what starts a bot with this token again and again: journalctl -u opsbot")
         else:
-            self._well("token", text)
+            self._pass("token", text)
         return True
 
     async def enter(self, api: Api) -> bool:
-        """The guild."""
+        """Check that the bot is a member of the guild."""
         guild = self.config.discord.guild_id
         answer = await api.get(f"/guilds/{guild}")
         if not answer.fine:
-            mend = f"Open {self._invite(await self._application(api))}, or mend discord.guild_id"
-            return self._fail("guild", f"the bot is not in guild {guild} ({answer.words})", mend)
+            fix = f"Open {self._invite(await self._application(api))}, or correct discord.guild_id"
+            return self._fail("guild", f"the bot is not in guild {guild} ({answer.text})", fix)
         self._guild = answer.body
-        self._well("guild", str(answer.body.get("name", guild)))
+        self._pass("guild", str(answer.body.get("name", guild)))
         return True
 
-    async def look_round(self, api: Api) -> None:
-        """The channel, the permissions, the roles, the commands."""
+    async def examine_guild(self, api: Api) -> None:
+        """Check the channel, permissions, roles and commands."""
         channel = await self._channel(api)
         if channel is not None:
             await self._permissions(api, channel)
@@ -159,7 +159,7 @@ class _Guild:
         if role is not None:
             name = str((channel or {}).get("name", "the ops channel"))
             guild = self.config.discord.guild_id
-            self.found.append(escalation.look(role, guild, self._guild.get("roles", ()), self._held, name))
+            self.found.append(escalation.examine(role, guild, self._guild.get("roles", ()), self._held, name))
         await self._roles(api)
         await self._commands(api)
         await self._presence(api)
@@ -179,22 +179,22 @@ class _Guild:
             elif alone.fine:
                 self._fail("ops channel", f"{wanted} is a thread, not a channel", copy)
             elif alone.code == _UNKNOWN_CHANNEL or answer.fine:
-                self._fail("ops channel", f"there is no channel {wanted}: it was deleted, or never was", copy)
+                self._fail("ops channel", f"channel {wanted} does not exist; it may have been deleted", copy)
             else:
-                self._fail("ops channel", alone.words, copy)
+                self._fail("ops channel", alone.text, copy)
             return None
         name = f"#{found.get('name', wanted)}"
         if found.get("type") not in {TEXT, NEWS}:
-            self._fail("ops channel", f"{name} is no text channel", copy)
+            self._fail("ops channel", f"{name} is not a text channel", copy)
             return None
-        self._well("ops channel", name)
+        self._pass("ops channel", name)
         return dict(found)
 
     async def _permissions(self, api: Api, channel: Mapping[str, Any]) -> None:
         guild = str(self.config.discord.guild_id)
         member = await api.get(f"/guilds/{guild}/members/{self._bot}")
         if not member.fine:
-            self._fail("permissions", f"the bot's own membership: {member.words}", "Run it again")
+            self._fail("permissions", f"the bot's own membership: {member.text}", "Run it again")
             return
         self._held = held_in_channel(
             guild,
@@ -210,13 +210,13 @@ class _Guild:
         name = channel.get("name")
         wanted = NEEDED if self.config.discord.board else NEEDED & ~Permission.PIN_MESSAGES
         for permission in wanted & ~held:
-            mend = f"#{name}, Edit Channel, Permissions: add the bot's role and allow {title(permission)}"
+            fix = f"#{name}, Edit Channel, Permissions: add the bot's role and allow {title(permission)}"
             put = self._warn if permission in OPTIONAL else self._fail
-            put(f"permission {title(permission)}", f"the bot lacks it in #{name}", mend)
+            put(f"permission {title(permission)}", f"the bot lacks it in #{name}", fix)
         if not wanted & ~held:
-            self._well("permissions", f"all {len(list(wanted))} in #{name}")
+            self._pass("permissions", f"all {len(list(wanted))} in #{name}")
         elif held:
-            self._well("permissions", f"the others: {', '.join(title(one) for one in held)}")
+            self._pass("permissions", f"also granted: {', '.join(title(one) for one in held)}")
 
     async def _roles(self, api: Api) -> None:
         ranks = self.config.roles
@@ -231,42 +231,44 @@ class _Guild:
         for rank, one in gone:
             self._fail(
                 "roles",
-                f"{one} in roles.{rank} is neither a role nor a member of the server",
-                f"Take it out of roles.{rank}, or Copy Role ID from Server Settings, Roles",
+                f"{one} in roles.{rank} is not a role or member of the server",
+                f"Remove it from roles.{rank}, or copy the role's id in Server Settings, Roles",
             )
         everyone = [rank for rank, ids in named.items() if str(self._guild["id"]) in ids]
         for rank in everyone:
             self._warn("roles", f"roles.{rank} names @everyone: all members have it", f"Name a role in roles.{rank}")
         if not any(getattr(ranks, rank) for rank in named):
-            self._warn("roles", "nobody has a rank: every command is refused", "Add role ids to [roles]")
+            self._warn("roles", "nobody has a rank, so every command is refused", "Add role ids to [roles]")
         elif not gone and not everyone:
             counted = sum(len(ids) for ids in named.values())
-            self._well("roles", f"{counted - len(others)} roles and {len(others)} members, all of them there")
+            self._pass("roles", f"{counted - len(others)} roles and {len(others)} members, all of them found")
 
     async def _commands(self, api: Api) -> None:
         own = await self._application(api)
         answer: ApiAnswer = await api.get(f"/applications/{own}/guilds/{self.config.discord.guild_id}/commands")
         if not answer.fine:
-            mend = f"Open {self._invite(own)}"
-            self._fail("slash commands", f"the scope applications.commands is missing ({answer.words})", mend)
+            fix = f"Open {self._invite(own)}"
+            self._fail("slash commands", f"the scope applications.commands is missing ({answer.text})", fix)
         elif not answer.body:
-            self._warn("slash commands", "none is registered yet", "Start opsbot: it registers them when it connects")
+            self._warn("slash commands", "none registered yet", "Start opsbot, which registers them when it connects")
         else:
-            self._well("slash commands", f"{len(answer.body)} registered")
+            self._pass("slash commands", f"{len(answer.body)} registered")
 
     async def _presence(self, api: Api) -> None:
-        """The one privileged intent, where a check needs it."""
+        """Check the presence intent, the only privileged one, if a check needs it."""
         checks = [check for service in self.config.services.values() for check in service.checks]
         if not any(check.kind is CheckKind.PRESENCE for check in checks):
             return
         application = await api.get("/applications/@me")
         flags = application.body.get("flags") if application.fine else None
         if not isinstance(flags, int):
-            self.found.append(skip(Area.DISCORD, "presence intent", "Discord does not say which intents are on"))
+            self.found.append(
+                skip(Area.DISCORD, "presence intent", "Discord does not report which intents are enabled")
+            )
         elif flags & PRESENCE_FLAGS:
-            self._well("presence intent", "switched on")
+            self._pass("presence intent", "enabled")
         else:
-            seen = 'it is off, so no check of kind = "presence" can be asked'
+            seen = 'disabled, so checks with kind = "presence" cannot run'
             self._fail(
                 "presence intent", seen, f"{_PORTAL}: the application, Bot, Presence Intent; then restart opsbot"
             )

@@ -1,4 +1,4 @@
-"""The host and opsbot's place on it: Python and its packages, git, memory, the state directory, the daemon."""
+"""Check the host: Python, packages, git, memory, state directory, daemon."""
 
 import asyncio
 import fcntl
@@ -21,7 +21,7 @@ from typing import Any
 from opsbot.config import Config, Scope
 from opsbot.control.unix_path import MOST, reachable
 from opsbot.core.access import Rank
-from opsbot.doctor.findings import Area, Finding, fail, skip, warn, well
+from opsbot.doctor.findings import Area, Finding, fail, passed, skip, warn
 from opsbot.doctor.owners import installing
 from opsbot.doctor.room import room
 from opsbot.formatting import size
@@ -30,16 +30,16 @@ from opsbot.services.brief_command import CommandError, ask
 from opsbot.store import StoreError, open_readonly
 
 GIT_LEAST = (2, 31)
-"""The first to take its settings from GIT_CONFIG_COUNT (git-config(1)): tokens are given to it that way."""
+"""First version that reads GIT_CONFIG_COUNT (git-config(1)), which passes tokens to git."""
 LITTLE = 96 * 1024**2
-"""opsbot itself may take 64 MiB."""
+"""opsbot itself may use 64 MiB."""
 _NEED = re.compile(r"(?P<name>[A-Za-z0-9._-]+)\s*(?:\[[^]]*\])?\s*(?P<wanted>[^;]*)(?P<marker>;.*)?")
 _BOUND = re.compile(r"(>=|<=|==|!=|~=|<|>)\s*([0-9][0-9.]*)")
 PING_SECONDS = 5.0
 
 
 async def host(config: Config) -> list[Finding]:
-    """Python, packages, git, memory, who asks."""
+    """Check Python, its packages, git, memory and local ranks."""
     parts = await asyncio.to_thread(lambda: ([*_python()], [_memory(), *_local_ranks(config)]))
     return [*parts[0], await _git(config), *parts[1]]
 
@@ -49,21 +49,21 @@ def _python() -> Iterator[Finding]:
         needs = metadata.requires("opsbot") or []
         wanted = metadata.metadata("opsbot")["Requires-Python"] or ">=3.11"
     except metadata.PackageNotFoundError:
-        yield warn(Area.HOST, "packages", "opsbot is not installed here as a package", "pip install --no-deps .")
+        yield warn(Area.HOST, "packages", "opsbot is not installed as a package here", "pip install --no-deps .")
         return
     version = platform.python_version()
     if fits(version, wanted):
-        yield well(Area.HOST, "Python", version)
+        yield passed(Area.HOST, "Python", version)
     else:
         yield fail(
-            Area.HOST, "Python", f"{version}; opsbot needs {wanted}", "Install a newer Python, and opsbot with it"
+            Area.HOST, "Python", f"{version}; opsbot needs {wanted}", "Install a newer Python and opsbot with it"
         )
     wrong = [text for need in needs if (text := _wrong(need))]
     if wrong:
-        mend = "pip install --require-hashes -r requirements/runtime.txt, in opsbot's own environment"
-        yield fail(Area.HOST, "packages", "; ".join(wrong), mend)
+        fix = "pip install --require-hashes -r requirements/runtime.txt, in opsbot's virtual environment"
+        yield fail(Area.HOST, "packages", "; ".join(wrong), fix)
     else:
-        yield well(Area.HOST, "packages", f"opsbot {metadata.version('opsbot')} and the {len(needs)} it needs")
+        yield passed(Area.HOST, "packages", f"opsbot {metadata.version('opsbot')} with all {len(needs)} requirements")
 
 
 def _wrong(need: str) -> str:
@@ -74,11 +74,11 @@ def _wrong(need: str) -> str:
         version = metadata.version(match["name"])
     except metadata.PackageNotFoundError:
         return f"{match['name']} is missing"
-    return "" if fits(version, match["wanted"]) else f"{match['name']} {version}, wanted {match['wanted'].strip()}"
+    return "" if fits(version, match["wanted"]) else f"{match['name']} {version}, required {match['wanted'].strip()}"
 
 
 def fits(version: str, wanted: str) -> bool:
-    """Whether a version is within bounds like `>=3.11,<4` (those that opsbot's own requirements use)."""
+    """Whether a version satisfies bounds such as `>=3.11,<4`."""
     found = _numbers(version)
     for sign, bound in _BOUND.findall(wanted):
         other = _numbers(bound)
@@ -114,22 +114,22 @@ async def _git(config: Config) -> Finding:
     least = ".".join(map(str, GIT_LEAST))
     if _numbers(version) < GIT_LEAST:
         return fail(Area.HOST, "git", f"{version}; opsbot needs {least}", "Install a newer git")
-    return well(Area.HOST, "git", version)
+    return passed(Area.HOST, "git", version)
 
 
 def _memory() -> Finding:
     figures = host_figures()
     total, left = figures.memory_total, figures.memory_available
     if total is None or left is None:
-        return skip(Area.HOST, "memory", "this host does not tell")
+        return skip(Area.HOST, "memory", "not reported by this host")
     text = f"{size(left)} of {size(total)} available"
     if left < LITTLE:
-        return warn(Area.HOST, "memory", text, "Add memory or swap (fallocate -l 1G /swapfile), or end what takes it")
-    return well(Area.HOST, "memory", text)
+        return warn(Area.HOST, "memory", text, "Add memory or swap (fallocate -l 1G /swapfile), or stop what uses it")
+    return passed(Area.HOST, "memory", text)
 
 
 def _local_ranks(config: Config) -> Iterator[Finding]:
-    """Users and groups of this host that a rank names."""
+    """Check that users and groups of this host named in a rank exist."""
     for rank in Rank:
         for name in sorted(getattr(config.roles, rank.name.lower(), ())):
             kind, _, local = name.partition(":")
@@ -139,17 +139,20 @@ def _local_ranks(config: Config) -> Iterator[Finding]:
                 _ = grp.getgrnam(local[1:]) if local.startswith("@") else pwd.getpwnam(local)
             except KeyError:
                 what = f"group {local[1:]}" if local.startswith("@") else f"user {local}"
-                mend = f"Make it, or take {name} out of roles.{rank.name.lower()}"
-                yield warn(Area.HOST, "local ranks", f"there is no {what} on this host", mend)
+                fix = f"Create it, or remove {name} from roles.{rank.name.lower()}"
+                yield warn(Area.HOST, "local ranks", f"{what} does not exist on this host", fix)
 
 
 async def state(config: Config, control: Path, command: str) -> list[Finding]:
-    """The state directory, the database, the daemon. control: its socket. command: how the doctor was called."""
+    """Check the state directory, the database and the daemon.
+
+    control: path of the daemon's socket. command: the command line that runs the doctor.
+    """
     found = await asyncio.to_thread(_directory, config, command)
     found += await asyncio.to_thread(_as_root, config, command)
     found += await asyncio.to_thread(_database, config)
     if len(os.fsencode(config.state.socket)) > MOST:
-        text = f"{config.state.socket} is longer than {MOST} bytes: opsbot reaches it, other programs cannot"
+        text = f"{config.state.socket} is longer than {MOST} bytes: opsbot can connect to it, other programs cannot"
         found.append(warn(Area.STATE, "control socket", text, "Choose a shorter state.directory"))
     found.append(await asyncio.to_thread(_daemon, config, control))
     return found
@@ -165,34 +168,34 @@ def _directory(config: Config, command: str) -> list[Finding]:
         owner = path.stat().st_uid
     except FileNotFoundError:
         if os.access(next(p for p in path.parents if p.exists()), os.W_OK):
-            return [well(Area.STATE, "state directory", f"{path} is not there yet; opsbot makes it")]
-        return [fail(Area.STATE, "state directory", f"{path} is not there, and {user} may not make it", make)]
+            return [passed(Area.STATE, "state directory", f"{path} does not exist yet; opsbot creates it")]
+        return [fail(Area.STATE, "state directory", f"{path} does not exist, and {user} may not create it", make)]
     except OSError as error:
         return [fail(Area.STATE, "state directory", f"{path}: {error.strerror}", f"sudo -u OWNER {command}")]
-    found = _whose(owner, command)
+    found = _other_user(owner, command)
     try:
         with tempfile.TemporaryFile(dir=path) as probe:
             probe.write(b"x")
     except OSError as error:
-        mend = f"chown -R {user} {shlex.quote(str(path))}, or run the doctor as its owner: {_as(owner, command)}"
-        return [*found, fail(Area.STATE, "state directory", f"{path} cannot be written: {error.strerror}", mend)]
-    return [*found, well(Area.STATE, "state directory", f"{path} can be written"), room(Area.STATE, path)]
+        fix = f"chown -R {user} {shlex.quote(str(path))}, or run the doctor as its owner: {_as(owner, command)}"
+        return [*found, fail(Area.STATE, "state directory", f"{path} is not writable: {error.strerror}", fix)]
+    return [*found, passed(Area.STATE, "state directory", f"{path} is writable"), room(Area.STATE, path)]
 
 
 def _as_root(config: Config, command: str) -> list[Finding]:
-    """root may do everything: what it finds says little about opsbot's own user, where it has one."""
+    """Warn that results found as root say little about opsbot's own user."""
     with suppress(KeyError):
         if os.geteuid() == 0 and not config.state.directory.exists():
-            return _whose(pwd.getpwnam("opsbot").pw_uid, command)
+            return _other_user(pwd.getpwnam("opsbot").pw_uid, command)
     return []
 
 
-def _whose(owner: int, command: str) -> list[Finding]:
-    """Rights are those of whoever runs the doctor: they tell about the daemon only where it is the same user."""
+def _other_user(owner: int, command: str) -> list[Finding]:
+    """Warn if the doctor's permissions are not those of the daemon's user."""
     if owner == os.geteuid():
         return []
     name = "root" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
-    seen = f"these are the rights of {name}; opsbot's own user is {_name(owner)}"
+    seen = f"permissions were tested as {name}; opsbot runs as {_name(owner)}"
     return [warn(Area.STATE, "user", seen, _as(owner, command))]
 
 
@@ -212,33 +215,35 @@ def _database(config: Config) -> list[Finding]:
     path = config.state.database
     with suppress(OSError):
         if not path.exists():
-            return [well(Area.STATE, "database", "not there yet; opsbot makes it")]
+            return [passed(Area.STATE, "database", "does not exist yet; opsbot creates it")]
     try:
         open_readonly(path).close()
     except StoreError as error:
         return [
-            fail(Area.STATE, "database", str(error), "Run the doctor as opsbot's user; a damaged file is set aside")
+            fail(
+                Area.STATE, "database", str(error), "Run the doctor as opsbot's user; opsbot sets a damaged file aside"
+            )
         ]
-    return [well(Area.STATE, "database", f"{path} can be read")]
+    return [passed(Area.STATE, "database", f"{path} is readable")]
 
 
 def _daemon(config: Config, control: Path) -> Finding:
-    """Whether one runs, and whether it answers."""
+    """Check whether the daemon runs and answers."""
     holder = _holder(config.state.directory / "opsbot.lock")
     try:
         answer = _ping(control)
     except (http.client.HTTPException, OSError, ValueError) as error:
         if holder is not None:
-            seen = f"an opsbot works on {config.state.directory} ({holder}), but {control} does not answer"
+            seen = f"opsbot runs on {config.state.directory} ({holder}), but {control} does not answer"
             return fail(Area.STATE, "daemon", seen, "journalctl -u opsbot -n 50; then systemctl restart opsbot")
         if isinstance(error, PermissionError):
-            return skip(Area.STATE, "daemon", f"{control} may not be opened by this user")
-        return warn(Area.STATE, "daemon", "it does not run", "systemctl start opsbot, or opsbot run")
+            return skip(Area.STATE, "daemon", f"{control} is not accessible for this user")
+        return warn(Area.STATE, "daemon", "not running", "systemctl start opsbot, or opsbot run")
     other = answer.get("state_directory")
     if other != str(config.state.directory):
-        seen = f"the opsbot at {control} works on {other}"
-        return warn(Area.STATE, "daemon", seen, "Name its configuration with -c, or start one for this configuration")
-    return well(Area.STATE, "daemon", f"version {answer.get('version')} runs, pid {answer.get('pid')}")
+        seen = f"the opsbot at {control} uses {other}"
+        return warn(Area.STATE, "daemon", seen, "Pass its configuration with -c, or start an opsbot for this one")
+    return passed(Area.STATE, "daemon", f"version {answer.get('version')} runs, pid {answer.get('pid')}")
 
 
 def _ping(control: Path) -> dict[str, Any]:
@@ -256,7 +261,7 @@ def _ping(control: Path) -> dict[str, Any]:
 
 
 def _holder(lock: Path) -> str | None:
-    """Who holds the lock; None where nobody does, or nobody can be told."""
+    """Return who holds the lock; None if nobody does or the holder is unknown."""
     try:
         file = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -266,7 +271,7 @@ def _holder(lock: Path) -> str | None:
     except BlockingIOError:
         with suppress(ValueError, KeyError, TypeError):
             return f"pid {json.loads(os.pread(file, 4096, 0))['pid']}"
-        return "it has not said who it is"
+        return "unknown process"
     finally:
         os.close(file)
     return None

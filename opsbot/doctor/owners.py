@@ -1,4 +1,4 @@
-"""Who opsbot is and whom a service runs as, by number: what files must belong to."""
+"""Numeric users and groups of opsbot and its services, which own the folders."""
 
 import grp
 import os
@@ -13,7 +13,7 @@ from opsbot.services.unit_files import LoadedUnit
 
 @dataclass(frozen=True, slots=True)
 class Owners:
-    """me: opsbot's user. uid, gid: the service's. split: they are not the same, so that steps run as the service's."""
+    """me: opsbot's user. uid, gid: the service's."""
 
     me: int
     uid: int
@@ -21,7 +21,7 @@ class Owners:
 
     @property
     def split(self) -> bool:
-        """Whether opsbot and the service are two users."""
+        """Whether opsbot and the service run as different users."""
         return self.me != self.uid
 
 
@@ -29,12 +29,12 @@ INSTALLED = Path("/etc/systemd/system/opsbot.service")
 
 
 def installing(config: Config) -> str:
-    """The command that makes users, groups, folders, units and rights as this configuration needs them."""
+    """Return the command that prepares the host for this configuration."""
     return f"opsbot install -c {shlex.quote(str(config.path))} (as root)"
 
 
-def install_mends(config: Config, service: Service, who: "Owners") -> bool:
-    """Whether `opsbot install` sees to the folders of this service: not where opsbot is a user's own program."""
+def install_creates_folders(config: Config, service: Service, who: "Owners") -> bool:
+    """Whether `opsbot install` creates this service's folders; false in user scope."""
     if config.systemd.scope is Scope.USER:
         return False
     kept = service.manager.capabilities.has_units and who.split and who.uid > 0 and who.gid > 0
@@ -42,11 +42,11 @@ def install_mends(config: Config, service: Service, who: "Owners") -> bool:
 
 
 class NoSuchOwnerError(Exception):
-    """Whom a unit runs as is not known: it names a user or group that this host does not have, or cannot be read."""
+    """The unit's user or group does not exist here, or the unit is not loaded."""
 
 
 def opsbot_user(config: Config) -> int:
-    """opsbot's own user: who asks, or, where root asks for it, the owner of the state directory."""
+    """Return opsbot's user: the caller, for root the state directory's owner."""
     me = os.geteuid()
     if me == 0:
         try:
@@ -57,16 +57,16 @@ def opsbot_user(config: Config) -> int:
 
 
 def owners(config: Config, service: Service, unit: LoadedUnit | None) -> Owners:
-    """The users of a service.
+    """Return the users of opsbot and a service.
 
     Raises:
-        NoSuchOwnerError: its unit names one that is not there, or systemd has no unit to read it from.
+        NoSuchOwnerError: the unit's user does not exist, or systemd has not loaded the unit.
     """
     me = opsbot_user(config)
     if not service.manager.capabilities.has_units or config.systemd.scope is Scope.USER or unit is None:
         return Owners(me, me, first_group(me))
     if unit["LoadState"] != "loaded":
-        # Masked or missing: no User= would read as root, and `opsbot install` would be told to mend what is right.
+        # Masked or missing: without User= it would be taken for root and get wrong advice from `opsbot install`.
         raise NoSuchOwnerError(f"{unit.name} is {unit['LoadState']}")
     user, group = unit["User"] or "root", unit["Group"]
     if unit["DynamicUser"] == "yes":
@@ -74,16 +74,16 @@ def owners(config: Config, service: Service, unit: LoadedUnit | None) -> Owners:
     try:
         uid = int(user) if user.isdecimal() else pwd.getpwnam(user).pw_uid
     except KeyError as error:
-        raise NoSuchOwnerError(f"there is no user {user} on this host (217/USER)") from error
+        raise NoSuchOwnerError(f"user {user} does not exist on this host (217/USER)") from error
     try:
         named = int(group) if group.isdecimal() else grp.getgrnam(group).gr_gid if group else first_group(uid)
     except KeyError as error:
-        raise NoSuchOwnerError(f"there is no group {group} on this host (216/GROUP)") from error
+        raise NoSuchOwnerError(f"group {group} does not exist on this host (216/GROUP)") from error
     return Owners(me, uid, named)
 
 
 def first_group(uid: int) -> int:
-    """A user's own group."""
+    """Return a user's primary group."""
     try:
         return pwd.getpwuid(uid).pw_gid
     except KeyError:
@@ -91,7 +91,7 @@ def first_group(uid: int) -> int:
 
 
 def groups_of(uid: int) -> set[int]:
-    """The groups of a user: those this process holds where it is its own, else those of the user database."""
+    """Return a user's groups: this process's for its own user, else the database's."""
     if uid == os.geteuid():
         return {*os.getgroups(), os.getegid()}
     try:
@@ -102,7 +102,7 @@ def groups_of(uid: int) -> set[int]:
 
 
 def user_name(uid: int) -> str:
-    """A user's name, its number where it has none."""
+    """Return a user's name, or the number if there is none."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
@@ -110,7 +110,7 @@ def user_name(uid: int) -> str:
 
 
 def group_name(gid: int) -> str:
-    """A group's name, its number where it has none."""
+    """Return a group's name, or the number if there is none."""
     try:
         return grp.getgrgid(gid).gr_name
     except KeyError:

@@ -1,17 +1,20 @@
-"""The ports of the checks: whether anyone listens there now."""
+"""Check whether something listens on the ports of the checks."""
 
 import asyncio
 from urllib.parse import urlsplit
 
 from opsbot.config import Check, CheckKind, Service
-from opsbot.doctor.findings import Area, Finding, skip, warn, well
+from opsbot.doctor.findings import Area, Finding, passed, skip, warn
 from opsbot.probes.listening import PortTable, local
 
 SECONDS = 3.0
 
 
-async def look(service: Service, *, deployed: bool) -> list[Finding]:
-    """Each address once. deployed: whether the service has a live release, so that an answer is due."""
+async def examine(service: Service, *, deployed: bool) -> list[Finding]:
+    """Check each address once.
+
+    deployed: whether the service has a live release and should therefore be listening.
+    """
     addresses: dict[tuple[str, int], str] = {}
     for check in service.checks:
         place = address(check)
@@ -21,7 +24,7 @@ async def look(service: Service, *, deployed: bool) -> list[Finding]:
 
 
 def address(check: Check) -> tuple[str, int] | None:
-    """Host and port that a check asks; None for one that asks none."""
+    """Return the host and port that a check connects to; None if it connects to none."""
     if check.kind is CheckKind.TCP:
         return check.host, check.port
     if check.kind is not CheckKind.HTTP:
@@ -34,11 +37,11 @@ async def _port(service: Service, host: str, port: int, check: str, *, deployed:
     name = f"port {port}"
     where = f"{host}:{port} (check {check})"
     if await _listens(host, port):
-        return well(Area.PORTS, name, f"{where} is listened on", service.name)
+        return passed(Area.PORTS, name, f"{where} is in use", service.name)
     if not deployed:
-        return skip(Area.PORTS, name, f"nobody listens on {where}; nothing is deployed yet", service.name)
-    mend = f"opsbot status {service.name}; if it runs, mend the port in the check: ss -ltn shows what is listened on"
-    return warn(Area.PORTS, name, f"nobody listens on {where}", mend, service.name)
+        return skip(Area.PORTS, name, f"nothing listens on {where}; no release is deployed yet", service.name)
+    fix = f"opsbot status {service.name}; if it runs, correct the port in the check: ss -ltn lists listening ports"
+    return warn(Area.PORTS, name, f"nothing listens on {where}", fix, service.name)
 
 
 async def _listens(host: str, port: int) -> bool:
@@ -47,7 +50,7 @@ async def _listens(host: str, port: int) -> bool:
         try:
             table = PortTable()
         except OSError:
-            pass  # netlink is not allowed here: a connection tells as well
+            pass  # netlink is not permitted here; try a connection instead
         else:
             try:
                 return any(one.takes(each) for one in table.listeners(port) for each in wanted)

@@ -1,11 +1,11 @@
-"""Each repository, asked with the credentials of the configuration for the branch that is followed."""
+"""Check that each repository and branch is readable with its credentials."""
 
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
 from opsbot.config import SecretMissingError, Service, Source
-from opsbot.doctor.findings import Area, Finding, fail, warn, well
+from opsbot.doctor.findings import Area, Finding, fail, passed, warn
 from opsbot.messages import render
 from opsbot.source.heads import HeadProblem, Heads
 from opsbot.source.remote import TRANSIENT, advice, scrub
@@ -13,8 +13,8 @@ from opsbot.source.remote import TRANSIENT, advice, scrub
 LIMIT = timedelta(seconds=25)
 
 
-async def look(service: Service) -> list[Finding]:
-    """The repository of a service that has one."""
+async def examine(service: Service) -> list[Finding]:
+    """Check the repository of a service, if it has one."""
     source = service.source
     if source is None:
         return []
@@ -29,7 +29,7 @@ async def look(service: Service) -> list[Finding]:
         if answer.kind in TRANSIENT:
             fix = f"Try: git ls-remote {where} {source.branch}"
         return [fail(Area.SOURCE, "repository", f"{where}: {render(answer.reason)}", fix, service.name), *hook]
-    return [well(Area.SOURCE, "repository", f"{where}: {source.branch} is at {answer[:10]}", service.name), *hook]
+    return [passed(Area.SOURCE, "repository", f"{where}: {source.branch} is at {answer[:10]}", service.name), *hook]
 
 
 def _hook(service: str, source: Source) -> list[Finding]:
@@ -38,6 +38,6 @@ def _hook(service: str, source: Source) -> list[Finding]:
     try:
         source.hook_secret.read()
     except SecretMissingError as error:
-        mend = "Put the secret of the forge's webhook there; until then its pushes are refused, and the poll finds them"
-        return [warn(Area.SOURCE, "hook secret", str(error), mend, service)]
-    return [well(Area.SOURCE, "hook secret", "can be read", service)]
+        fix = "Put the secret of the forge's webhook there; until then its pushes are rejected"
+        return [warn(Area.SOURCE, "hook secret", str(error), fix, service)]
+    return [passed(Area.SOURCE, "hook secret", "is readable", service)]

@@ -1,8 +1,9 @@
-"""What opsbot may do to units, asked of systemd or of polkit itself, so that nothing is changed by the question.
+"""Check which unit operations polkit grants to opsbot, without changing anything.
 
-polkit tells a caller without privileges nothing about one unit (it takes no details from it), so opsbot's own user asks
-systemd to forget the failures of a unit that has not failed: a call under the same rule that changes nothing. root may
-ask polkit about any process, each verb by its name (org.freedesktop.PolicyKit1.Authority, CheckAuthorization).
+An unprivileged caller cannot ask polkit about a single unit (polkit accepts no details from it). opsbot's user
+therefore calls ResetFailed on a unit that has not failed: it is covered by the same rule and has no effect. root can
+ask
+polkit about any process and verb (org.freedesktop.PolicyKit1.Authority, CheckAuthorization).
 """
 
 import asyncio
@@ -21,15 +22,18 @@ from opsbot.services.systemd.names import UNIT, unit_path
 
 ACTION = "org.freedesktop.systemd1.manage-units"
 SERVICE_VERBS = ("start", "stop", "restart", "reset-failed")
-ERRAND_VERBS = ("start", "stop", "reset-failed")
+JOB_VERBS = ("start", "stop", "reset-failed")
 SECONDS = timedelta(seconds=30)
-"""A polkit that hangs answers after 25 s."""
+"""A hanging polkit answers after 25 s."""
 _FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
 class Right:
-    """What was found of one unit. refused: the verbs that are. problem: why it could not be asked, else ""."""
+    """Permissions for one unit.
+
+    refused: the verbs that polkit denies. problem: why the check failed, "" if it ran.
+    """
 
     unit: str
     asked: tuple[str, ...]
@@ -38,17 +42,17 @@ class Right:
 
 
 async def own(bus: SystemdBus, units: Sequence[tuple[str, str]]) -> list[Right]:
-    """What this process's user may. units: name and ActiveState."""
+    """Check the permissions of this process's user. units: name and ActiveState."""
     return [await _own(bus, unit, active) for unit, active in units]
 
 
 async def _own(bus: SystemdBus, unit: str, active: str) -> Right:
     verb = ("reset-failed",)
     if active == _FAILED:
-        return Right(unit, verb, problem="it stands failed, and to ask would clear that; start it, and ask again")
+        return Right(unit, verb, problem="its state is failed and a check would clear that; start it, then try again")
     try:
-        # Asked of the unit, not of the manager: that loads one which systemd has unloaded since it last ran, and the
-        # manager would say "not loaded" before it asked polkit.
+        # Call the unit object, not the manager: it loads a unit that systemd has unloaded since its last run, while
+        # the manager would answer "not loaded" before asking polkit.
         await bus.call("ResetFailed", interface=UNIT, path=unit_path(unit), within=SECONDS)
     except BusError as error:
         return Right(unit, verb, refused=verb) if error.denied else Right(unit, verb, problem=describe(error))
@@ -56,7 +60,10 @@ async def _own(bus: SystemdBus, unit: str, active: str) -> Right:
 
 
 async def of_user(bus: SystemdBus, uid: int, gid: int, units: Sequence[tuple[str, Sequence[str]]]) -> list[Right]:
-    """What another user may, asked by root about a process of that user's that waits. units: name and verbs."""
+    """Check another user's permissions as root.
+
+    units: name and verbs. polkit is asked about a sleeping process.
+    """
     subject = await asyncio.create_subprocess_exec("sleep", "60", user=uid, group=gid, extra_groups=[], cwd="/", env={})
     try:
         return [await _of(bus, subject.pid, uid, unit, verbs) for unit, verbs in units]
@@ -93,5 +100,5 @@ def _started(pid: int) -> int:
 
 
 def is_root() -> bool:
-    """Whether nothing is refused to this process anyway."""
+    """Whether this process runs as root and bypasses polkit."""
     return os.geteuid() == 0

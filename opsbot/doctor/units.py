@@ -1,4 +1,4 @@
-"""systemd: the bus, each unit and the traps in its files, the errand units, what polkit allows, the journal."""
+"""Check systemd: bus, units, lint findings, permissions, journal access."""
 
 import asyncio
 import os
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from opsbot.config import CheckKind, Config, Scope, Service
 from opsbot.core.message import Message
-from opsbot.doctor.findings import Area, Finding, fail, skip, warn, well
+from opsbot.doctor.findings import Area, Finding, fail, passed, skip, warn
 from opsbot.doctor.owners import NoSuchOwnerError, Owners, first_group, installing, opsbot_user, owners, user_name
 from opsbot.host.figures import host_figures
 from opsbot.messages import describe, render
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 JOURNAL_SECONDS = 10.0
 STEP, CHECK = "opsbot-step-{}.service", "opsbot-check-{}.service"
 _BLIND = ("insufficient permissions", "not seeing messages")
-"""What journalctl(1) says to who is in none of the groups that may read it."""
+"""journalctl(1)'s hint to a user outside the groups that may read the journal."""
 _STATES = {
     "not-found": (
         "there is no such unit",
-        "Write it to /etc/systemd/system and systemctl daemon-reload, or mend `unit`",
+        "Write it to /etc/systemd/system and run systemctl daemon-reload, or correct `unit`",
     ),
-    "masked": ("it is masked: nothing can start it", "systemctl unmask {unit}"),
+    "masked": ("it is masked and cannot start", "systemctl unmask {unit}"),
 }
 
 
@@ -39,8 +39,8 @@ def kept_by_systemd(config: Config) -> list[Service]:
     return [service for service in config.services.values() if service.manager.capabilities.has_units]
 
 
-def errands(service: Service) -> list[str]:
-    """The units that run a service's steps and checks as its own user, those that it has use for."""
+def job_units(service: Service) -> list[str]:
+    """Name the units that the service's steps and checks run in, if it has any."""
     found = [STEP.format(service.name)] if service.source is not None else []
     if any(check.kind is CheckKind.COMMAND for check in service.checks):
         found.append(CHECK.format(service.name))
@@ -48,16 +48,16 @@ def errands(service: Service) -> list[str]:
 
 
 async def known_units(config: Config) -> Mapping[str, LoadedUnit] | UnitsError:
-    """Every unit that matters, or why nobody knows."""
-    names = [name for service in kept_by_systemd(config) for name in (*service.units, *errands(service))]
+    """Load every relevant unit's properties; returns the error if that fails."""
+    names = [name for service in kept_by_systemd(config) for name in (*service.units, *job_units(service))]
     try:
         return await loaded(names, config.systemd.scope)
     except UnitsError as error:
         return error
 
 
-async def look(config: Config, known: Mapping[str, LoadedUnit] | UnitsError) -> list[Finding]:
-    """Everything about systemd; nothing where no service needs it."""
+async def examine(config: Config, known: Mapping[str, LoadedUnit] | UnitsError) -> list[Finding]:
+    """Run all checks of systemd; returns nothing if no service uses it."""
     services = kept_by_systemd(config)
     if not services:
         return []
@@ -67,17 +67,17 @@ async def look(config: Config, known: Mapping[str, LoadedUnit] | UnitsError) -> 
     try:
         await bus.open()
     except BusError as error:
-        # How to fix it stands in the last column: `opsbot.core.manager_codes`, BUS_UNREACHABLE.
+        # The fix is shown in a separate column: `opsbot.core.manager_codes`, BUS_UNREACHABLE.
         remedy = error.message.params.get("remedy")
-        text, mend = describe(error), render(remedy) if isinstance(remedy, Message) else ""
-        text = text.removesuffix(f". {mend}")
+        text, fix = describe(error), render(remedy) if isinstance(remedy, Message) else ""
+        text = text.removesuffix(f". {fix}")
         why = "needs the bus first"
         rest = [skip(Area.SYSTEMD, unit, why, service.name) for service in services for unit in service.units]
-        return [fail(Area.SYSTEMD, "bus", text, mend or "systemctl start dbus.socket"), *rest]
+        return [fail(Area.SYSTEMD, "bus", text, fix or "systemctl start dbus.socket"), *rest]
     try:
         if isinstance(known, UnitsError):
             return [fail(Area.SYSTEMD, "bus", str(known), "systemctl status")]
-        found = [well(Area.SYSTEMD, "bus", f"systemd answers on the bus of the {config.systemd.scope}")]
+        found = [passed(Area.SYSTEMD, "bus", f"systemd answers on the bus of the {config.systemd.scope}")]
         for service in services:
             found += await asyncio.to_thread(_units, config, service, known)
         found += await _rights(config, bus, services, known)
@@ -93,35 +93,35 @@ def _units(config: Config, service: Service, known: Mapping[str, LoadedUnit]) ->
     try:
         who = owners(config, service, known[service.unit])
     except NoSuchOwnerError:
-        return found  # told with the unit
+        return found  # reported with the unit
     if who.split and config.systemd.scope is Scope.SYSTEM:
-        found += [_errand(config, service, known[name], who) for name in errands(service)]
+        found += [_job_unit(config, service, known[name], who) for name in job_units(service)]
     return found
 
 
 def _unit(config: Config, service: Service, unit: LoadedUnit) -> list[Finding]:
     state, name = unit["LoadState"], unit.name
     if state in _STATES:
-        seen, mend = _STATES[state]
-        return [fail(Area.SYSTEMD, name, seen, mend.format(unit=name), service.name)]
+        seen, fix = _STATES[state]
+        return [fail(Area.SYSTEMD, name, seen, fix.format(unit=name), service.name)]
     if state != "loaded":
-        mend = f"systemd-analyze verify {name}"
-        return [fail(Area.SYSTEMD, name, unit["LoadError"] or f"it is {state}", mend, service.name)]
-    found = [_stands(config, service, unit)]
+        fix = f"systemd-analyze verify {name}"
+        return [fail(Area.SYSTEMD, name, unit["LoadError"] or f"it is {state}", fix, service.name)]
+    found = [_state(config, service, unit)]
     if unit["NeedDaemonReload"] == "yes":
-        seen = "its files changed after systemd read them"
+        seen = "its files changed after systemd loaded them"
         found.append(warn(Area.SYSTEMD, name, seen, _systemctl(config, "daemon-reload"), service.name))
     if unit["UnitFileState"] == "disabled":
-        seen = "it is not enabled: it does not come back after a boot"
+        seen = "it is not enabled and will not start at boot"
         found.append(warn(Area.SYSTEMD, name, seen, _systemctl(config, f"enable {name}"), service.name))
     source = service.source
     text = read(unit)
     if not text.settings:
-        seen = f"its files may not be read: {', '.join(unit.files) or 'it has none'}"
+        seen = f"its files are not readable: {', '.join(unit.files) or 'it has none'}"
         return [*found, skip(Area.SYSTEMD, f"{name} files", seen, service.name)]
     where = str(source.directory) if source is not None else ""
     known = lint_unit(text, facts(text, where, host_figures().memory_total, config.systemd.scope))
-    found += [_trap(service, trap) for trap in known]
+    found += [_lint(service, finding) for finding in known]
     directory = unit["WorkingDirectory"].lstrip("!-")
     if source is not None and (source.directory / "current").exists() and directory.startswith("/"):
         found += _starts_in(service, name, Path(directory))
@@ -132,63 +132,65 @@ def _systemctl(config: Config, words: str) -> str:
     return f"systemctl {'--user ' if config.systemd.scope is Scope.USER else ''}{words}"
 
 
-def _stands(config: Config, service: Service, unit: LoadedUnit) -> Finding:
+def _state(config: Config, service: Service, unit: LoadedUnit) -> Finding:
     state = f"{unit['ActiveState']} ({unit['SubState']})"
     try:
         who = owners(config, service, unit)
     except NoSuchOwnerError as error:
-        mend = f"Make it (useradd --system), or mend User= and Group= in {unit['FragmentPath']}"
-        return fail(Area.SYSTEMD, unit.name, str(error), mend, service.name)
-    text = f"{state}, runs as {user_name(who.uid) if who.uid >= 0 else 'a user of the moment'}"
+        fix = f"Create it (useradd --system), or correct User= and Group= in {unit['FragmentPath']}"
+        return fail(Area.SYSTEMD, unit.name, str(error), fix, service.name)
+    text = f"{state}, runs as {user_name(who.uid) if who.uid >= 0 else 'a dynamic user'}"
     if unit["ActiveState"] == "failed":
-        mend = f"journalctl -u {unit.name} -n 50; then opsbot restart {service.name}"
-        return warn(Area.SYSTEMD, unit.name, f"{text}: {unit['Result']}", mend, service.name)
-    return well(Area.SYSTEMD, unit.name, text, service.name)
+        fix = f"journalctl -u {unit.name} -n 50; then opsbot restart {service.name}"
+        return warn(Area.SYSTEMD, unit.name, f"{text}: {unit['Result']}", fix, service.name)
+    return passed(Area.SYSTEMD, unit.name, text, service.name)
 
 
-def _trap(service: Service, trap: LintFinding) -> Finding:
-    place = f"{trap.path}:{trap.line}: {trap.key}="
-    seen, put = f"{place}: {trap.what}", fail if trap.severity is Severity.TRAP else warn
-    return put(Area.SYSTEMD, trap.unit, seen, f"{trap.mend}; then systemctl daemon-reload", service.name)
+def _lint(service: Service, finding: LintFinding) -> Finding:
+    place = f"{finding.path}:{finding.line}: {finding.key}="
+    seen, put = f"{place}: {finding.what}", fail if finding.severity is Severity.TRAP else warn
+    return put(Area.SYSTEMD, finding.unit, seen, f"{finding.fix}; then systemctl daemon-reload", service.name)
 
 
 def _starts_in(service: Service, name: str, directory: Path) -> list[Finding]:
     try:
-        there = directory.is_dir()
+        exists = directory.is_dir()
     except OSError:
         return []
-    if there:
+    if exists:
         return []
-    seen = f"its WorkingDirectory {directory} is not in the live release: it does not start (200/CHDIR)"
-    return [fail(Area.SYSTEMD, name, seen, "Mend WorkingDirectory=, or deploy a release that has it", service.name)]
+    seen = f"its WorkingDirectory {directory} is not in the live release, so it cannot start (200/CHDIR)"
+    return [
+        fail(Area.SYSTEMD, name, seen, "Correct WorkingDirectory=, or deploy a release that contains it", service.name)
+    ]
 
 
-def _errand(config: Config, service: Service, unit: LoadedUnit, who: Owners) -> Finding:
-    mend = installing(config)
+def _job_unit(config: Config, service: Service, unit: LoadedUnit, who: Owners) -> Finding:
+    fix = installing(config)
     if unit["LoadState"] != "loaded":
-        seen = f"it is {unit['LoadState']}: steps and checks cannot run as the service's user"
-        return fail(Area.SYSTEMD, unit.name, seen, mend, service.name)
+        seen = f"it is {unit['LoadState']}, so steps and checks cannot run as the service's user"
+        return fail(Area.SYSTEMD, unit.name, seen, fix, service.name)
     named, wanted = unit["User"] or "root", {user_name(who.uid), str(who.uid)}
     if named not in wanted:
-        seen = f"it runs as {named}, and the service as {user_name(who.uid)}"
-        return fail(Area.SYSTEMD, unit.name, seen, mend, service.name)
-    return well(Area.SYSTEMD, unit.name, f"runs as {named}", service.name)
+        seen = f"it runs as {named}, but the service as {user_name(who.uid)}"
+        return fail(Area.SYSTEMD, unit.name, seen, fix, service.name)
+    return passed(Area.SYSTEMD, unit.name, f"runs as {named}", service.name)
 
 
 async def _rights(
     config: Config, bus: "SystemdBus", services: Sequence[Service], known: Mapping[str, LoadedUnit]
 ) -> list[Finding]:
     if config.systemd.scope is Scope.USER:
-        return []  # A user may do all to units of their own.
+        return []  # Users have full control of their units.
     from opsbot.doctor import rights  # noqa: PLC0415 - brings D-Bus
 
-    by_unit = {unit: service for service in services for unit in (*service.units, *errands(service))}
+    by_unit = {unit: service for service in services for unit in (*service.units, *job_units(service))}
     there = [unit for unit in by_unit if known[unit]["LoadState"] == "loaded"]
     me = await asyncio.to_thread(opsbot_user, config)
     if me == 0:
-        return [skip(Area.SYSTEMD, "polkit", "root needs no rule; opsbot should have a user of its own")]
+        return [skip(Area.SYSTEMD, "polkit", "root needs no rule; opsbot should run as its own user")]
     if rights.is_root():
-        wanted = [(u, rights.SERVICE_VERBS if u in by_unit[u].units else rights.ERRAND_VERBS) for u in there]
+        wanted = [(u, rights.SERVICE_VERBS if u in by_unit[u].units else rights.JOB_VERBS) for u in there]
         found = await rights.of_user(bus, me, first_group(me), wanted)
     else:
         found = await rights.own(bus, [(unit, known[unit]["ActiveState"]) for unit in there])
@@ -202,7 +204,7 @@ def _right(config: Config, service: Service, right: "Right", user: str) -> Findi
     if right.refused:
         seen = f"{user} may not: {', '.join(right.refused)}"
         return fail(Area.SYSTEMD, name, seen, installing(config), service.name)
-    return well(Area.SYSTEMD, name, f"{user} may: {', '.join(right.asked)}", service.name)
+    return passed(Area.SYSTEMD, name, f"{user} may: {', '.join(right.asked)}", service.name)
 
 
 async def _journals(config: Config, services: Sequence[Service], known: Mapping[str, LoadedUnit]) -> list[Finding]:
@@ -222,10 +224,10 @@ async def _journal(config: Config, service: Service, unit: str) -> Finding:
         )
     if any(sign in answer.err for sign in _BLIND) and not user:
         me = user_name(await asyncio.to_thread(opsbot_user, config))
-        mend = f"{installing(config)}, or usermod -aG systemd-journal {me}; then systemctl restart opsbot"
-        return fail(Area.SYSTEMD, name, f"{user_name(os.geteuid())} may not read it", mend, service.name)
+        fix = f"{installing(config)}, or usermod -aG systemd-journal {me}; then systemctl restart opsbot"
+        return fail(Area.SYSTEMD, name, f"{user_name(os.geteuid())} may not read it", fix, service.name)
     if answer.status != 0:
-        said = (answer.err.strip().splitlines() or [f"journalctl ended with status {answer.status}"])[0]
+        said = (answer.err.strip().splitlines() or [f"journalctl exited with status {answer.status}"])[0]
         return fail(Area.SYSTEMD, name, said, f"journalctl {which[0]} -n 1", service.name)
     empty = not answer.out.strip() or answer.out.startswith("-- No entries")
-    return well(Area.SYSTEMD, name, "can be read; no line yet" if empty else "can be read", service.name)
+    return passed(Area.SYSTEMD, name, "is readable; no lines yet" if empty else "is readable", service.name)

@@ -137,7 +137,7 @@ class Queries:
 
     async def proof(self) -> DeliveryTest | None:
         """When it was last proven that alerts arrive; None where it was never tried."""
-        return await self._store.read(channel_state.proof, self._config.discord.ops_channel_id)
+        return await self._store.read(channel_state.delivery_test, self._config.discord.ops_channel_id)
 
     async def memory(self, service: str, span: timedelta = timedelta(hours=24)) -> "Memory | None":
         """What is to be drawn of a service's memory; None where too little is known. For who was shown its status."""

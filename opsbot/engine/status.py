@@ -144,7 +144,7 @@ class StatusReader:
     async def overview(self) -> Overview:
         """The status of everything; for the board, which asks often."""
         now, channel = self._clock(), self._config.discord.ops_channel_id
-        found = await self._store.read(boards.standing, self._config.services, channel, now)
+        found = await self._store.read(boards.read_board, self._config.services, channel, now)
         return Overview(
             tuple([await self._status(name, kept, found.incidents, now) for name, kept in found.services.items()]),
             tuple(one for subject, one in found.incidents.items() if is_host(subject)),

@@ -1,4 +1,5 @@
-"""What runs as the service's own user: the far end of an errand unit, and what such a unit may be asked to run.
+"""Jobs that run as a service's user: the program of the job units, and helpers.
 
-Standard library only, and little of it: it is imported anew for every check and install step.
+The package keeps its name because installed systemd units start `python -m opsbot.errand`. It uses little of the
+standard library and nothing else, since it is imported for every check and install step.
 """

@@ -1,6 +1,6 @@
-"""`python -I -m opsbot.errand FOLDER`: becomes the command of the job that opsbot put there.
+"""`python -I -m opsbot.errand FOLDER`: execute the command of the folder's job.
 
-Started by an errand unit as the service's user. Its exit status is the command's.
+Started by a job unit as the service's user. Its exit status is the command's.
 """
 
 import os
@@ -11,11 +11,11 @@ from opsbot.errand.job import BEGUN, NOT_STARTED, NOT_TAKEN, REFUSED, Job, JobEr
 
 
 def main(folder: str) -> int:
-    """Take the job and run it; returns only where that fails: the exit status."""
+    """Read the job and execute it; returns an exit status only on failure."""
     try:
         job, pipe = take(folder)
     except JobError as error:
-        print(f"opsbot.errand: {error}", file=sys.stderr)  # noqa: T201 - to the unit's journal
+        print(f"opsbot.errand: {error}", file=sys.stderr)  # noqa: T201 - goes to the unit's journal
         return NOT_TAKEN
     nothing = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     os.dup2(nothing, 0)
@@ -26,31 +26,37 @@ def main(folder: str) -> int:
 
 
 def _become(job: Job) -> str:
-    """Run the command in place of this process; returns only where that fails: why, in words."""
+    """Execute the command in place of this process.
+
+    Returns the reason only on failure.
+    """
     run, directory, given = job["run"], job["directory"], job["environment"]
-    assert isinstance(run, list)  # noqa: S101 - `take` has looked; this is for mypy
+    assert isinstance(run, list)  # noqa: S101 - checked by `take`; for mypy
     assert isinstance(directory, str)  # noqa: S101
     assert isinstance(given, dict)  # noqa: S101
     environment = {**_own(), **given}
     if problem := cannot_start(run[0], directory, environment):
         return problem
     os.umask(int(str(job["umask"])))
-    # Python ignores these; a command is used to them as they are by default.
+    # Python ignores these signals; commands expect the default action.
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
     try:
         os.chdir(directory)
         os.write(1, BEGUN)
-        os.execvpe(run[0], run, environment)  # noqa: S606 - an argument list, without a shell: that is the point
+        os.execvpe(run[0], run, environment)  # noqa: S606 - deliberately an argument list without a shell
     except (OSError, ValueError) as error:
         return f"{run[0]} cannot be started: {getattr(error, 'strerror', None) or error}"
 
 
 def _own() -> dict[str, str]:
-    """Who it runs as, as systemd says (systemd.exec(5), Environment Variables in Spawned Processes).
+    """Return the user's environment variables as set by systemd.
 
-    A home that cannot be written to, as ProtectHome= and ProtectSystem= have it, is replaced by the unit's cache
-    folder: npm and pip want one.
+    See systemd.exec(5), "Environment Variables in Spawned Processes".
+
+    A home that is not writable, as with ProtectHome= and ProtectSystem=, is replaced by the unit's cache folder,
+    because
+    npm and pip need one.
     """
     own = {name: os.environ[name] for name in ("HOME", "USER", "LOGNAME", "PATH") if name in os.environ}
     cache = os.environ.get("CACHE_DIRECTORY", "").split(":")[0]

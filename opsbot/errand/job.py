@@ -1,7 +1,8 @@
-"""The job that lies in an errand's folder: how opsbot writes it, and how the other user reads it without being fooled.
+"""The job file: written by opsbot, read safely by the service's user.
 
-The folder is opsbot's; the user that the job runs as may read in it and write to the pipe, no more. What is not so is
-refused: a folder, a job or a pipe that belongs to somebody else, is a link, or can be written to by others.
+The folder belongs to opsbot. The user that runs the job may only read the folder and write to the pipe. A folder, job
+or
+pipe that belongs to another user, is a link, or is writable by others is rejected.
 """
 
 import json
@@ -12,16 +13,16 @@ from collections.abc import Mapping, Sequence
 JOB = "job.json"
 PIPE = "output"
 JOB_MOST = 1024 * 1024
-"""Bytes; an environment of more than that would not fit an exec (execve(2)) either."""
+"""Bytes. A larger environment would not fit an exec (execve(2)) either."""
 
 BEGUN = b"\0"
-"""Written to the pipe right before the command takes over."""
+"""Written to the pipe right before the command is executed."""
 REFUSED = b"\1"
-"""Written to it where the command cannot be started; the reason follows."""
+"""Written to the pipe if the command cannot be started, followed by the reason."""
 NOT_STARTED = 203
-"""Exit status where the command cannot be started: that of systemd itself (systemd.exec(5), EXIT_EXEC)."""
+"""Exit status if the command cannot be started, as systemd's own (systemd.exec(5), EXIT_EXEC)."""
 NOT_TAKEN = 78
-"""Exit status where there is no job that may be taken (sysexits(3), EX_CONFIG)."""
+"""Exit status without a valid job (sysexits(3), EX_CONFIG)."""
 
 Job = dict[str, object]
 
@@ -31,20 +32,20 @@ _PIPE_END = os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class JobError(Exception):
-    """There is no job that may be taken; the text says why."""
+    """There is no valid job; the message says why."""
 
 
 def encoded(run: Sequence[str], directory: str, environment: Mapping[str, str], umask: int) -> bytes:
-    """A job as it is written."""
+    """Serialize a job."""
     job = {"run": list(run), "directory": directory, "environment": dict(environment), "umask": umask}
     return json.dumps(job).encode()
 
 
 def take(folder: str) -> tuple[Job, int]:
-    """The job in this folder, and the pipe for what it prints.
+    """Return the job in this folder and the pipe for its output.
 
     Raises:
-        JobError: it may not be taken.
+        JobError: there is no valid job.
     """
     try:
         fd = os.open(folder, _FOLDER)
@@ -61,16 +62,16 @@ def take(folder: str) -> tuple[Job, int]:
 
 def _only_its_owners(about: os.stat_result, name: str) -> int:
     if about.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise JobError(f"{name} can be written to by others than its owner")
+        raise JobError(f"{name} is writable by other users")
     return about.st_uid
 
 
 def _job(folder: int, owner: int) -> Job:
     fd = os.open(JOB, _FILE, dir_fd=folder)
-    with open(fd, "rb") as file:  # noqa: PTH123 - pathlib takes longer to import than all of this
+    with open(fd, "rb") as file:  # noqa: PTH123 - importing pathlib takes longer than all of this
         about = os.fstat(fd)
         if not stat.S_ISREG(about.st_mode) or about.st_uid != owner or about.st_nlink != 1:
-            raise JobError(f"{JOB} is not a file of the folder's owner alone")
+            raise JobError(f"{JOB} is not a regular file that only the folder's owner owns")
         _only_its_owners(about, JOB)
         content = file.read(JOB_MOST + 1)
     if len(content) > JOB_MOST:
@@ -100,7 +101,7 @@ def _whole(job: object) -> bool:
 
 
 def _pipe(folder: int, owner: int) -> int:
-    # Without a reader (ENXIO) opsbot is gone: nothing is run that nobody waits for.
+    # ENXIO without a reader: opsbot is gone and nobody waits for the job.
     fd = os.open(PIPE, _PIPE_END, dir_fd=folder)
     about = os.fstat(fd)
     if not stat.S_ISFIFO(about.st_mode) or about.st_uid != owner:
@@ -111,17 +112,17 @@ def _pipe(folder: int, owner: int) -> int:
 
 
 def cannot_start(name: str, directory: str, environment: Mapping[str, str]) -> str | None:
-    """Why a command cannot be started in this folder, in words; None where it can."""
+    """Return why a command cannot be started in this folder; None if it can."""
     if not os.path.isdir(directory):  # noqa: PTH112 - see above
-        return f"there is no folder {os.path.basename(directory)} in the release"  # noqa: PTH119
+        return f"the release has no folder {os.path.basename(directory)}"  # noqa: PTH119
     if "/" in name:
         path = os.path.join(directory, name)  # noqa: PTH118
         if not os.path.exists(path):  # noqa: PTH110
-            return f"there is no {name} in the release"
+            return f"the release has no {name}"
         return None if os.access(path, os.X_OK) else f"{name} is not executable"
     search = environment.get("PATH")
     if not _on_path(name, os.environ.get("PATH", os.defpath) if search is None else search):
-        return f"there is no command {name} on PATH ({environment.get('PATH', '')})"
+        return f"command {name} not found on PATH ({environment.get('PATH', '')})"
     return None
 
 

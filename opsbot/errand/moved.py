@@ -1,6 +1,6 @@
-"""`python -I -m opsbot.errand.moved FOLDER BEFORE`: a copied virtual environment is told where it is now.
+"""`python -I -m opsbot.errand.moved FOLDER BEFORE`: adapt a copied virtualenv.
 
-FOLDER is the copy, BEFORE where it was copied from, both in a release.
+FOLDER is the copy, BEFORE the original, both in a release.
 """
 
 import sys
@@ -14,10 +14,13 @@ _PATTERNS = (
 
 
 def move_environment(folder: Path, before: Path) -> None:
-    """Rewrite the paths in a copied virtual environment: in scripts, pyvenv.cfg, .pth files and editable installs."""
+    """Rewrite the paths in a copied virtual environment.
+
+    They occur in scripts, pyvenv.cfg, .pth files and editable installs.
+    """
     if not (folder / "pyvenv.cfg").is_file():
         return
-    # The release's own path, not only the environment's: an editable install points to the source beside it.
+    # The release's path, not only the environment's: an editable install refers to the source next to it.
     old, new = (_release_path(path) for path in (before, folder))
     for path in (found for pattern in _PATTERNS for found in folder.glob(pattern)):
         if path.is_symlink() or not path.is_file() or path.stat().st_size > REWRITTEN_MOST:

@@ -1,7 +1,9 @@
-"""`python -I -m opsbot.errand.removal FOLDER...`: removes folders with all in them, write-protected ones too.
+"""`python -I -m opsbot.errand.removal FOLDER...`: remove folders recursively.
 
-By folders that are opened relative to the one around them and never through a link (openat(2)): who swaps one for a
-link meanwhile leads nobody elsewhere. Everything here blocks.
+Write-protected contents are removed, too.
+
+Folders are opened relative to their parent and never through a link (openat(2)), so replacing one by a link cannot
+redirect the removal. Everything here blocks.
 """
 
 import os
@@ -11,16 +13,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 DEPTH_MOST = 200
-"""Folders in folders; what lies deeper is left to rm(1), which has no such limit."""
+"""Maximum nesting; deeper folders are left to rm(1), which has no such limit."""
 OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @contextmanager
 def opened(name: str | os.PathLike[str], folder: int | None = None, flags: int = OPEN) -> Iterator[int]:
-    """An open folder, closed at the end.
+    """Open a folder and close it at the end.
 
     Raises:
-        OSError: it is none, it is a link (ENOTDIR, ELOOP), or it may not be read.
+        OSError: it is not a folder, is a link (ENOTDIR, ELOOP), or is not readable.
     """
     fd = os.open(name, flags, dir_fd=folder)
     try:
@@ -30,7 +32,10 @@ def opened(name: str | os.PathLike[str], folder: int | None = None, flags: int =
 
 
 def remove_own(place: str | os.PathLike[str]) -> bool:
-    """Remove a folder with all in it, as far as this user may; whether it is gone."""
+    """Remove a folder with its contents as far as this user may.
+
+    Returns whether it is gone.
+    """
     folder, name = os.path.split(place)
     with suppress(OSError), opened(folder, flags=OPEN & ~os.O_NOFOLLOW) as around:
         _remove(name, around, DEPTH_MOST)
@@ -52,7 +57,10 @@ def _remove(name: str, around: int, depth: int) -> None:
 
 
 def _unlock(name: str, around: int) -> None:
-    """Go's module cache is write-protected by its owner. By the open folder: the name may be a link by now."""
+    """Add write permission, for example to Go's module cache.
+
+    Acts on the open folder, because the name may be a link by now.
+    """
     with suppress(OSError):
         fd = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=around)
         try:

@@ -79,7 +79,7 @@ def sync_folder(folder: Path) -> None:
 
 @cache
 def _libc() -> ctypes.CDLL:
-    # Each of them makes a class of its own, which only a full visit of the garbage collector takes away.
+    # Each creates a separate class, which only a full visit of the garbage collector takes away.
     return ctypes.CDLL(None, use_errno=True)
 
 

@@ -1,1 +1,1 @@
-"""What the host tells of itself beside CPU and memory: file systems, the kernel's own figures, certificates, users."""
+"""Figures of the host: file systems, kernel, certificates, clock, processes."""

@@ -1,7 +1,7 @@
-"""When a server's certificate expires, asked of the server itself by a handshake.
+"""Read a server's certificate expiry by a TLS handshake.
 
-Nothing is verified: an expired, self-signed or foreign certificate has its dates too, and those are asked for here. So
-no store of root certificates is loaded, and nothing is ever sent over the connection.
+Nothing is verified, because the dates of expired, self-signed or foreign certificates matter, too. No root certificates
+are loaded, and no data is sent over the connection.
 """
 
 import asyncio
@@ -15,27 +15,27 @@ _SEQUENCE, _CONTEXT_0, _UTC_TIME, _GENERALIZED_TIME = 0x30, 0xA0, 0x17, 0x18
 
 
 class CertificateError(Exception):
-    """The certificate could not be had; the text says why."""
+    """The certificate could not be retrieved; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where a certificate is shown."""
+    """A server that presents a certificate."""
 
     host: str
     port: int = 443
 
     def __str__(self) -> str:
-        """`example.org`, with the port where it is not the usual one."""
+        """`example.org`, with the port unless it is 443."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == 443 else f"{host}:{self.port}"  # noqa: PLR2004 - https
 
 
 async def expiry(server: Server, within: timedelta = HANDSHAKE) -> datetime:
-    """When the certificate that this server shows expires.
+    """Return when the certificate that this server presents expires.
 
     Raises:
-        CertificateError: no connection, no handshake in time, or no certificate that can be read.
+        CertificateError: no connection, no handshake in time, or no readable certificate.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
@@ -46,9 +46,11 @@ async def expiry(server: Server, within: timedelta = HANDSHAKE) -> datetime:
                 server.host, server.port, ssl=context, server_hostname=server.host
             )
     except TimeoutError as error:
-        raise CertificateError(f"{server} did not shake hands within {within.total_seconds():.0f} s") from error
+        raise CertificateError(
+            f"TLS handshake with {server} did not finish within {within.total_seconds():.0f} s"
+        ) from error
     except (OSError, ssl.SSLError, ValueError) as error:
-        raise CertificateError(f"{server} did not shake hands: {error}") from error
+        raise CertificateError(f"TLS handshake with {server} failed: {error}") from error
     try:
         found: bytes = writer.get_extra_info("ssl_object").getpeercert(binary_form=True) or b""
     finally:
@@ -62,10 +64,10 @@ async def expiry(server: Server, within: timedelta = HANDSHAKE) -> datetime:
 
 
 def not_after(certificate: bytes) -> datetime:
-    """The end of a certificate's validity (RFC 5280, 4.1), which is DER.
+    """Parse the end of a DER certificate's validity (RFC 5280, 4.1).
 
     Raises:
-        ValueError, IndexError: it is no certificate.
+        ValueError, IndexError: it is not a certificate.
     """
     _, body, _ = _element(certificate, _SEQUENCE)
     _, signed, _ = _element(body, _SEQUENCE)
@@ -77,7 +79,7 @@ def not_after(certificate: bytes) -> datetime:
     _, _, rest = _element(validity)  # not before
     kind, text, _ = _element(rest)
     if kind == _UTC_TIME:
-        # Two digits of the year: 50 and more are of the last century (4.1.2.5.1).
+        # Two-digit years from 50 belong to the last century (4.1.2.5.1).
         text = (b"19" if int(text[:2]) >= 50 else b"20") + text  # noqa: PLR2004
     elif kind != _GENERALIZED_TIME:
         raise ValueError(f"no time: tag {kind}")
@@ -85,7 +87,7 @@ def not_after(certificate: bytes) -> datetime:
 
 
 def _element(data: bytes, wanted: int | None = None) -> tuple[int, bytes, bytes]:
-    """The first element: its tag, its content, what comes after it."""
+    """Return the first element's tag and content, and the remaining bytes."""
     tag, length, at = data[0], data[1], 2
     if wanted is not None and tag != wanted:
         raise ValueError(f"tag {tag} instead of {wanted}")
@@ -93,5 +95,5 @@ def _element(data: bytes, wanted: int | None = None) -> tuple[int, bytes, bytes]
         count = length & 0x7F
         length, at = int.from_bytes(data[2 : 2 + count], "big"), 2 + count
     if at + length > len(data):
-        raise ValueError("it is cut short")
+        raise ValueError("truncated")
     return tag, data[at : at + length], data[at + length :]

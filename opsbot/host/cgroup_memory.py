@@ -1,7 +1,7 @@
-"""What the processes of control groups hold on to: their memory without what the kernel gives back when it is needed.
+"""Memory of control groups without what the kernel reclaims when needed.
 
-memory.current counts the pages of files that were read or written, too: of a service that writes a log, it grows and
-grows until the host has none left, and that is no leak (Control Group v2 in the kernel's documentation, memory.stat).
+memory.current includes the page cache of files: for a service that writes a log it grows until the host has no memory
+left, without a leak (Control Group v2 in the kernel's documentation, memory.stat).
 """
 
 from collections.abc import Sequence
@@ -11,8 +11,11 @@ ROOT = Path("/sys/fs/cgroup")
 _GIVEN_BACK = frozenset({"active_file", "inactive_file", "slab_reclaimable"})
 
 
-def held(groups: Sequence[str], root: Path = ROOT) -> int | None:
-    """Bytes that cannot be had back, of all these groups together; None where that is not told. Blocks."""
+def retained_memory(groups: Sequence[str], root: Path = ROOT) -> int | None:
+    """Return the non-reclaimable bytes of all these groups; None if not available.
+
+    Blocks.
+    """
     total = 0
     for group in groups:
         folder = root / group.lstrip("/")

@@ -1,8 +1,8 @@
-"""What a service's control groups use, all processes in them counted: cheaper than to look at each, and any user may.
+"""Resource use of a service's control groups.
 
-Files of the unified hierarchy (Control Group v2 in the kernel's documentation, "Interface Files"): cpu.stat is there
-always, memory.current and pids.current where those controllers are enabled for the group. What is not there (the older
-hierarchy, a container) is None. All of it reads files of /sys: call it in a thread.
+Uses the unified hierarchy (Control Group v2 in the kernel's documentation, "Interface Files"): cpu.stat always exists,
+memory.current and pids.current if those controllers are enabled for the group. Missing values (older hierarchy,
+container) are None. Reads files in /sys; call it in a thread.
 """
 
 import threading
@@ -17,10 +17,12 @@ _GROUPS_AT_MOST = 256
 
 @dataclass(frozen=True, slots=True)
 class CgroupFigures:
-    """Control groups together at one moment; None is what the host does not tell.
+    """Sum of several control groups at one moment.
 
-    cpu: percent of one core since the last look. cpu_seconds: used since they were made. memory: bytes, caches of its
-    files counted. tasks: processes and threads.
+    None if the host does not report a value.
+
+    cpu: percent of one core since the previous measurement. cpu_seconds: used since their creation. memory: bytes,
+    including page cache. tasks: processes and threads.
     """
 
     cpu: float | None
@@ -30,16 +32,16 @@ class CgroupFigures:
 
 
 class CgroupMeter:
-    """Measures control groups; it remembers the last look at each, for CPU since then."""
+    """Measures control groups; CPU use is relative to the previous measurement."""
 
     def __init__(self, root: Path = ROOT) -> None:
-        """root: where the hierarchy is mounted."""
+        """root: mount point of the hierarchy."""
         self._root = root
         self._lock = threading.Lock()
         self._last: dict[tuple[str, ...], tuple[float, float]] = {}
 
     def figures(self, groups: Sequence[str]) -> CgroupFigures:
-        """The figures of these groups. Any thread may ask."""
+        """Measure these groups. Thread-safe."""
         folders = [self._root / group.lstrip("/") for group in groups]
         used = _total([_cpu_seconds(folder) for folder in folders])
         memory = _total([_number(folder / "memory.current") for folder in folders])
@@ -57,7 +59,7 @@ class CgroupMeter:
                 self._last.clear()
             before, at = self._last.get(groups, (used, now))
             self._last[groups] = (used, now)
-        # Made anew since: a unit that was restarted counts from nothing again.
+        # A restarted unit has a new group that counts from zero.
         spent = used if used < before else used - before
         return 100 * spent / (now - at) if now > at else 0.0
 

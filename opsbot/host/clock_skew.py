@@ -1,7 +1,7 @@
-"""By how much this host's clock differs from Discord's, told by the `Date` of its answers (RFC 9110, 6.6.1).
+"""Clock skew between this host and Discord, from the `Date` header of responses.
 
-No request is made for it. The header has whole seconds, and the answer was on its way for a while: only what neither
-explains counts as drift.
+No extra request is sent. The header (RFC 9110, 6.6.1) has whole seconds and the response takes time;
+only a difference beyond both counts.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -12,14 +12,14 @@ _HALF = timedelta(seconds=0.5)
 
 
 class ClockSkew:
-    """The drift as last seen."""
+    """The last measured skew."""
 
     def __init__(self) -> None:
-        """Nothing was seen yet."""
+        """Start without a measurement."""
         self._seen: tuple[datetime, float] | None = None
 
-    def saw(self, sent: datetime, received: datetime, date: str) -> None:
-        """An answer with this `Date` came; what is no date is ignored."""
+    def record(self, sent: datetime, received: datetime, date: str) -> None:
+        """Evaluate a response with this `Date`; an invalid date is ignored."""
         try:
             theirs = parsedate_to_datetime(date)
         except ValueError:
@@ -31,7 +31,7 @@ class ClockSkew:
         self._seen = (received, max(0.0, (apart - _HALF - travelled / 2).total_seconds()))
 
     def seconds(self, now: datetime) -> float | None:
-        """By how much at least; None where nothing was seen of late."""
+        """Return the minimum skew; None without a recent measurement."""
         if self._seen is None or abs(now - self._seen[0]) > FRESH:
             return None
         return self._seen[1]

@@ -1,7 +1,8 @@
-"""What the host uses: CPU, memory, disks, by psutil.
+"""Resource use of the host by psutil: CPU, memory, disks.
 
-All of it reads files, if those of /proc: call it in a thread. Where /proc is restricted (systemd's ProcSubset=pid hides
-all but the processes), a figure is None, or taken from a system call that tells it as well.
+Reads files in /proc; call it in a thread. Where /proc is restricted (systemd's ProcSubset=pid hides all but
+processes), a
+value is None or comes from a system call.
 """
 
 import os
@@ -15,7 +16,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """The file system a path lies on, in bytes. `free` is what an ordinary user may still write."""
+    """The file system of a path, in bytes. `free`: available to unprivileged users."""
 
     path: Path
     total: int
@@ -25,9 +26,11 @@ class Disk:
 
 @dataclass(frozen=True, slots=True)
 class HostFigures:
-    """The host at one moment. Sizes are bytes; None is what this host does not tell.
+    """The host at one moment.
 
-    cpu: percent of all cores since the last look. load: the runnable processes over 1, 5 and 15 minutes. uptime: in
+    Sizes are bytes; None if this host does not report a value.
+
+    cpu: percent of all cores since the previous measurement. load: load average over 1, 5 and 15 minutes. uptime: in
     seconds.
     """
 
@@ -50,7 +53,10 @@ def booted_at() -> datetime:
 
 
 def host_figures(paths: Sequence[Path] = ()) -> HostFigures:
-    """The host now. `disks`: the file systems of these paths, each once; a path that is not there is left out."""
+    """Measure the host.
+
+    `paths`: their file systems become `disks`, each once; missing paths are skipped.
+    """
     used, total, available = _memory()
     swap_used, swap_total = _swap()
     uptime = time.clock_gettime(time.CLOCK_BOOTTIME)
@@ -88,12 +94,12 @@ def _memory() -> tuple[int | None, int | None, int | None]:
         page = os.sysconf("SC_PAGE_SIZE")
         total = os.sysconf("SC_PHYS_PAGES") * page
         free = os.sysconf("SC_AVPHYS_PAGES") * page
-        return total - free, total, free  # sysinfo(2): it counts caches as used
+        return total - free, total, free  # sysinfo(2) counts caches as used
     return int(memory.total - memory.available), int(memory.total), int(memory.available)
 
 
 def _swap() -> tuple[int | None, int | None]:
-    # psutil.swap_memory also reads /proc/vmstat, and warns where it may not.
+    # psutil.swap_memory also reads /proc/vmstat and warns if it is not readable.
     try:
         text = Path("/proc/meminfo").read_text()
     except OSError:

@@ -1,4 +1,7 @@
-"""File systems: how full they are, in bytes and in inodes. Blocks: a dead network mount may even hang."""
+"""Usage of file systems in bytes and inodes.
+
+Blocks; a dead network mount may even hang.
+"""
 
 import os
 from collections.abc import Iterable
@@ -9,13 +12,15 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class FileSystem:
-    """One file system. total, used, free: bytes; what only root may still write counts as used.
+    """One file system.
 
-    inodes: how many there are; 0 where they are made as needed (btrfs, some network file systems).
+    total, used, free: bytes; space reserved for root counts as used.
+
+    inodes: total number; 0 if they are created on demand (btrfs, some network file systems).
     """
 
     path: Path
-    """Where it is mounted."""
+    """The mount point."""
     total: int
     used: int
     free: int
@@ -24,17 +29,17 @@ class FileSystem:
 
     @property
     def percent(self) -> float:
-        """How full it is, as df(1) says it."""
+        """Usage in percent as df(1) computes it."""
         return 100 * self.used / self.total if self.total else 0.0
 
     @property
     def inodes_percent(self) -> float:
-        """Likewise, in inodes."""
+        """Usage of inodes in percent."""
         return 100 * self.inodes_used / self.inodes if self.inodes else 0.0
 
 
 def file_systems(paths: Iterable[Path]) -> tuple[FileSystem, ...]:
-    """The file systems that these paths lie on, each once. What is not there, or cannot fill up, is left out."""
+    """Return the writable file systems of these paths, each once."""
     found: dict[int, FileSystem] = {}
     for path in paths:
         with suppress(OSError):
@@ -45,7 +50,7 @@ def file_systems(paths: Iterable[Path]) -> tuple[FileSystem, ...]:
                 continue
             free = stat.f_bavail * stat.f_frsize
             taken = (stat.f_blocks - stat.f_bfree) * stat.f_frsize
-            # Inodes: f_favail leaves out what is root's, like f_bavail.
+            # Inodes: like f_bavail, f_favail excludes those reserved for root.
             found[device] = FileSystem(
                 _mount(there, device), taken + free, taken, free, stat.f_files, max(0, stat.f_files - stat.f_favail)
             )

@@ -1,6 +1,6 @@
-"""What the kernel counts for the whole host: pressure, stolen time, open files, how well its clock is kept. Blocks.
+"""Kernel figures of the host: pressure, stolen time, open files, clock error.
 
-A figure is None where this kernel, or this container, does not tell it.
+A figure is None if this kernel or container does not report it. Everything here blocks.
 """
 
 import os
@@ -15,19 +15,19 @@ PROC = Path("/proc")
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """CPU time since the boot, in ticks: all of it, and what a hypervisor gave to others (proc_stat(5))."""
+    """CPU time since boot in ticks: total and stolen (proc_stat(5))."""
 
     total: int
     stolen: int
 
     def stolen_since(self, before: "Times") -> float | None:
-        """Percent of the time since then that was stolen."""
+        """Return the percentage of stolen time since then."""
         passed = self.total - before.total
         return 100 * (self.stolen - before.stolen) / passed if passed > 0 else None
 
 
 def times(proc: Path = PROC) -> Times | None:
-    """The CPU times of all cores."""
+    """Read the CPU times of all cores."""
     with suppress(OSError, ValueError, IndexError):
         ticks = [int(each) for each in (proc / "stat").read_text().split("\n", 1)[0].split()[1:9]]
         return Times(sum(ticks), ticks[7])
@@ -35,7 +35,10 @@ def times(proc: Path = PROC) -> Times | None:
 
 
 def memory_pressure(proc: Path = PROC) -> float | None:
-    """Percent of the last minute in which some task waited for memory (proc_pressure(5): some avg60)."""
+    """Return the percentage of the last minute in which a task waited for memory.
+
+    Source: proc_pressure(5), some avg60.
+    """
     with suppress(OSError, ValueError, StopIteration):
         line = next(line for line in (proc / "pressure/memory").read_text().splitlines() if line.startswith("some"))
         return float(next(word for word in line.split() if word.startswith("avg60=")).removeprefix("avg60="))
@@ -43,7 +46,10 @@ def memory_pressure(proc: Path = PROC) -> float | None:
 
 
 def files(proc: Path = PROC) -> tuple[int, int] | None:
-    """Open files of the host and how many there may be (proc_sys_fs(5), file-nr); None where there is no bound."""
+    """Return the host's open files and their limit (proc_sys_fs(5), file-nr).
+
+    None without a limit.
+    """
     with suppress(OSError, ValueError):
         opened, _, most = map(int, (proc / "sys/fs/file-nr").read_text().split())
         return (opened, most) if most < 1 << 40 else None
@@ -51,7 +57,7 @@ def files(proc: Path = PROC) -> tuple[int, int] | None:
 
 
 def own_files() -> tuple[int, int] | None:
-    """Open files of this process and how many it may open."""
+    """Return this process's open files and their limit."""
     with suppress(OSError):
         most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         return len(os.listdir("/proc/self/fd")), most  # noqa: PTH208 - names, to be counted
@@ -59,17 +65,17 @@ def own_files() -> tuple[int, int] | None:
 
 
 _MAXERROR = 24
-"""Where struct timex has it: after an int and two longs of eight bytes, the int padded (adjtimex(2))."""
+"""Offset in struct timex: after an int (padded) and two 8-byte longs (adjtimex(2))."""
 _TIMEX_BYTES = 512
-"""More than the structure has."""
+"""Larger than the structure."""
 
 
 def clock_error() -> float | None:
-    """By how many seconds the clock may be wrong at most, as the kernel reckons (adjtimex(2), maxerror).
+    """Return the kernel's maximum clock error in seconds (adjtimex(2), maxerror).
 
-    It is told by who keeps the clock (chrony, systemd-timesyncd); without one it grows to 16 s and stays there.
+    It is set by the time service (chrony, systemd-timesyncd); without one it grows to 16 s and stays there.
     """
-    if struct.calcsize("l") != 8:  # noqa: PLR2004 - laid out otherwise on 32 bits
+    if struct.calcsize("l") != 8:  # noqa: PLR2004 - different layout on 32 bits
         return None
     import ctypes  # noqa: PLC0415 - half a megabyte, and this is off by default
 

@@ -26,7 +26,7 @@ def stat_of(pid: int) -> list[bytes]:
     The second, its name in parentheses, may hold anything, parentheses too, and is left out.
 
     Raises:
-        OSError: it is gone, or may not be seen.
+        OSError: the process is gone or not visible.
     """
     file = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
     try:

@@ -1,8 +1,7 @@
-"""What a service's processes use: CPU, memory, threads.
+"""Resource use of services' processes: CPU, memory, threads.
 
-All processes are looked at in one go, some 40 µs a process: that finds the children of every service, and holds all the
-figures but that of the open files. psutil would go through all of them once for each service. It reads files, if those
-of /proc: call it in a thread.
+All processes are read together, about 40 µs each, which finds the children of every service and all figures except open
+files. psutil would read all of them once per service. Reads files in /proc; call it in a thread.
 """
 
 import os
@@ -28,17 +27,17 @@ from opsbot.host.proc_stat import (
 )
 
 _FRESH = 0.5
-"""Seconds that a look at all processes is good for: those who measure several services, and many who ask, share it."""
+"""Seconds for which one reading of all processes is shared by all callers."""
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessFigures:
-    """A service's main process and its children, at one moment.
+    """A service's main process and its children at one moment.
 
-    cpu: percent of one core since the last look, of all of them. memory: bytes resident, of all of them. threads, fds:
-    of the main process; None where they may not be read. children: how many there are, children's children counted.
+    cpu: percent of one core since the previous measurement, of all of them. memory: resident bytes of all of them.
+    threads, fds: of the main process; None if not readable. children: number of descendants.
     """
 
     cpu: float
@@ -48,14 +47,14 @@ class ProcessFigures:
     started_at: datetime
     children: int
     cpu_seconds: float = 0.0
-    """CPU the main process has used since its start; where it has a control group, all that was in it."""
+    """CPU time of the main process since its start; with a control group, of everything in it."""
     tasks: int | None = None
-    """Processes and threads in its control group, where that is told."""
+    """Processes and threads in the control group, if reported."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Process:
-    """cpu: seconds used so far. started: seconds from the boot. memory: bytes resident."""
+    """cpu: seconds used so far. started: seconds since boot. memory: resident bytes."""
 
     gone: bool
     cpu: float
@@ -65,24 +64,27 @@ class _Process:
 
 
 class ProcessMeter:
-    """Measures processes; it remembers the last look at each, for CPU since then."""
+    """Measures processes and remembers each previous measurement to compute CPU use."""
 
     def __init__(self, fresh: float = _FRESH) -> None:
-        """No process was looked at yet. fresh: seconds that a look is good for."""
+        """fresh: seconds for which one reading is shared."""
         self._fresh = fresh
         self._lock = threading.Lock()
         self._at = 0.0
         self._processes: Mapping[int, _Process] = {}
         self._children: Mapping[int, Sequence[int]] = {}
         self._found: dict[int, ProcessFigures | None] = {}
-        """What was made of the last look: who asks again so soon is told the same."""
+        """Results computed from the last reading, shared by callers until the next."""
         self._last: dict[int, tuple[float, _Process]] = {}
 
     def figures(self, pid: int) -> ProcessFigures | None:
-        """The figures of a process and its children; None when it is gone, or a zombie. Any thread may ask."""
+        """Measure a process and its children; None if it is gone or a zombie.
+
+        Thread-safe.
+        """
         with self._lock:
             if time.monotonic() - self._at > self._fresh or pid not in self._processes:
-                self._look()
+                self._read()
             if pid not in self._found:
                 self._found[pid] = self._figures(pid)
             return self._found[pid]
@@ -92,7 +94,7 @@ class ProcessMeter:
         if main is None or main.gone:
             return None
         pids = [pid]
-        for each in pids:  # it grows while it is gone through: children's children
+        for each in pids:  # grows during iteration to include descendants
             pids += self._children.get(each, ())
         return ProcessFigures(
             cpu=sum(map(self._since_last, pids)),
@@ -107,7 +109,7 @@ class ProcessMeter:
         )
 
     def _since_last(self, pid: int) -> float:
-        """Percent of one core since the last look at this process; 0.0 at the first."""
+        """Return the percentage of one core since the previous measurement, else 0.0."""
         process = self._processes[pid]
         at, before = self._last.get(pid, (self._at, process))
         self._last[pid] = self._at, process
@@ -115,7 +117,7 @@ class ProcessMeter:
             return 0.0
         return max(process.cpu - before.cpu, 0.0) / (self._at - at) * 100
 
-    def _look(self) -> None:
+    def _read(self) -> None:
         processes: dict[int, _Process] = {}
         children: dict[int, list[int]] = {}
         for pid in pids():
@@ -135,7 +137,7 @@ class ProcessMeter:
 
 def _fds(pid: int) -> int | None:
     try:
-        return len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208 - only how many
+        return len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208 - only the number
     except OSError:
         return None
 

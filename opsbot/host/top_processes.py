@@ -1,4 +1,7 @@
-"""Who uses it: the processes that take most memory, the folders that take most of a disk. Blocks, for seconds."""
+"""The largest users of memory and disk space: processes and folders.
+
+Blocks for seconds.
+"""
 
 import os
 import time
@@ -14,7 +17,10 @@ SECONDS_AT_MOST = 5.0
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Something that uses bytes. whole: all of it was counted; else it is at least so much."""
+    """A user of bytes.
+
+    whole: everything was counted; otherwise `size` is a lower bound.
+    """
 
     name: str
     size: int
@@ -22,7 +28,10 @@ class User:
 
 
 def largest_processes(most: int = 5) -> list[User]:
-    """The processes that take most memory, by name and pid. Never by command line, which may hold secrets."""
+    """Return the processes that use most memory, by name and pid.
+
+    Command lines may contain secrets.
+    """
     found = []
     for process in psutil.process_iter(["name", "memory_info"]):
         memory = process.info["memory_info"]
@@ -32,7 +41,7 @@ def largest_processes(most: int = 5) -> list[User]:
 
 
 def fullest(folders: Iterable[Path], device: int, most: int = 5) -> list[User]:
-    """Which of these folders take most of a file system (its st_dev); within bounds of time and of files."""
+    """Return the folders that use most of a file system, within limits."""
     until, left = time.monotonic() + SECONDS_AT_MOST, FILES_AT_MOST
     found = []
     for folder in folders:
@@ -44,7 +53,10 @@ def fullest(folders: Iterable[Path], device: int, most: int = 5) -> list[User]:
 
 
 def _size(folder: Path, device: int, most: int, until: float) -> tuple[int, int, bool]:
-    """Bytes on the disk, files looked at, whether that was all of them. A hard link counts once."""
+    """Return the bytes on disk, the number of files read, and whether all were read.
+
+    Hard links count once.
+    """
     total, count, seen, waiting, whole = 0, 0, set[int](), [str(folder)], True
     while waiting:
         try:

@@ -1,9 +1,9 @@
-"""What opsbot needs of a host, written once by an admin: its unit, its rights, its user, its folders.
+"""The files that opsbot needs on a host: its unit, permissions, user and folders.
 
-    facts   what the host says: the units' users, the version of polkit, who is who
-    plan    configuration and facts → the files there should be, and what an admin has to know; pure
-    files   compares them with what is there, writes and removes; never what somebody else wrote
-    host    the few commands that make the host take note
+    facts   queries the host: users of the units, polkit version, user database
+    plan    computes the files and warnings from configuration and facts; pure
+    files   compares the plan with the files present and writes or removes files; never touches foreign files
+    host    runs the commands that make the host apply the changes
 
-The texts themselves stand in the folder `systemd/` of the project, as files that are valid by themselves.
+The templates are valid unit, rule and configuration files in the project's `systemd/` folder.
 """

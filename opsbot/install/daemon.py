@@ -1,4 +1,4 @@
-"""opsbot's own unit, from the configuration."""
+"""opsbot's own systemd unit, rendered from the configuration."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from opsbot.config import Config
 from opsbot.install import needs
 from opsbot.install.facts import InstallFacts
-from opsbot.install.texts import command, optional, text, with_keys, word
+from opsbot.install.texts import command, optional, quote, text, with_keys
 
 SETTINGS = Path("/etc/opsbot")
 STATES = Path("/var/lib")
@@ -14,7 +14,7 @@ HANGUP = "/bin/kill -HUP $MAINPID"
 
 
 def system_unit(config: Config, facts: InstallFacts) -> str:
-    """opsbot.service, for the host's own systemd."""
+    """Render opsbot.service for the system's systemd."""
     written = list(map(optional, needs.written(config)))
     state = config.state.directory
     within = state.is_relative_to(STATES) and state != STATES
@@ -24,10 +24,10 @@ def system_unit(config: Config, facts: InstallFacts) -> str:
         "User": [facts.user],
         "ExecStart": [_command("run", facts)],
         "ExecReload": [HANGUP, _command("check", facts)],
-        "StateDirectory": [word(state.relative_to(STATES))] if within else [],
+        "StateDirectory": [quote(state.relative_to(STATES))] if within else [],
         "StateDirectoryMode": ["0750"] if within else [],
-        "Environment": [word(f"HOME={state}"), "MALLOC_ARENA_MAX=2"],
-        "LoadCredential": [word(f"{name}:{SETTINGS / name}") for name in needs.credentials(config)],
+        "Environment": [quote(f"HOME={state}"), "MALLOC_ARENA_MAX=2"],
+        "LoadCredential": [quote(f"{name}:{SETTINGS / name}") for name in needs.credentials(config)],
         "ReadWritePaths": [" ".join(written)] if written else [],
     }
     if needs.at_home(config, facts.program, *facts.reaches):
@@ -38,11 +38,11 @@ def system_unit(config: Config, facts: InstallFacts) -> str:
 
 
 _WITH_CHILDREN: dict[str, Sequence[str]] = {
-    # They are in the unit's cgroup and sandbox, and go on running while opsbot is restarted.
+    # Children live in the unit's cgroup and sandbox and keep running while opsbot restarts.
     "KillMode": ["process"],
     "ProtectSystem": ["full"],
-    "PrivateTmp": ["no"],  # systemd empties it when opsbot stops
-    "RemoveIPC": ["no"],  # likewise
+    "PrivateTmp": ["no"],  # systemd empties a private /tmp when opsbot stops
+    "RemoveIPC": ["no"],  # systemd would remove the children's IPC objects when opsbot stops
     "MemoryDenyWriteExecute": [],
     "SystemCallFilter": ["@system-service"],
     "MemoryMax": [],
@@ -50,18 +50,18 @@ _WITH_CHILDREN: dict[str, Sequence[str]] = {
     "TasksMax": [],
     "CPUWeight": [],
 }
-"""What changes where opsbot itself supervises services."""
+"""Overrides for the unit when opsbot itself supervises services."""
 
 
 def user_unit(config: Config, facts: InstallFacts) -> str:
-    """opsbot.service among a user's own units."""
+    """Render opsbot.service for a user's systemd instance."""
     folder = facts.config.parent
     values: dict[str, Sequence[str]] = {
         "ExecStart": [_command("run", facts)],
         "ExecReload": [HANGUP, _command("check", facts)],
-        "LoadCredential": [word(f"{name}:{folder / name}") for name in needs.credentials(config)],
+        "LoadCredential": [quote(f"{name}:{folder / name}") for name in needs.credentials(config)],
         "EnvironmentFile": [optional(folder / "environment")],
-        # Services it supervises go on running while opsbot is restarted.
+        # Supervised services keep running while opsbot restarts.
         "KillMode": ["process" if needs.supervised(config) else "mixed"],
     }
     return with_keys(text("opsbot-user.service"), values)

@@ -1,4 +1,4 @@
-"""What the host says: whose the units are, whether polkit takes rules, who the users are."""
+"""Facts about the host: users of the units, polkit version, user database."""
 
 import grp
 import pwd
@@ -16,12 +16,15 @@ from opsbot.config import Config, Scope
 _SECONDS = 30
 _POLKITDS = ("/usr/lib/polkit-1/polkitd", "/usr/libexec/polkitd", "/usr/lib/polkit-1/polkit/polkitd")
 _RULES_SINCE = 106
-"""polkit 0.106 brought rules in JavaScript; Debian up to 11 and Ubuntu 22.04 have 0.105. 121 followed 0.120."""
+"""polkit 0.106 introduced JavaScript rules; Debian up to 11 and Ubuntu 22.04 have 0.105. 121 followed 0.120."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A unit as systemd has it loaded. `found` False: it knows none of that name."""
+    """A unit as systemd has loaded it.
+
+    `found` is False if systemd has no unit of that name.
+    """
 
     name: str
     found: bool = False
@@ -29,25 +32,25 @@ class Unit:
     group: str = ""
     dynamic: bool = False
     fragment: str = ""
-    """The file it comes from."""
+    """The unit file's path."""
     known_user: bool = True
-    """Whether there is such a user and such a group."""
+    """Whether the user and the group exist."""
     primary: str = ""
-    """The name polkit is asked about, where the one that is configured is an alias."""
+    """The unit's primary name, which polkit checks; differs from `name` if that is an alias."""
     load: str = "not-found"
-    """Where it is not found, what systemd says instead: not-found, masked, bad-setting, error."""
+    """systemd's LoadState if the unit was not found: not-found, masked, bad-setting, error."""
 
 
 @dataclass(frozen=True, slots=True)
 class Polkit:
-    """Whether polkit is there, and in which version: None where it does not say."""
+    """Whether polkit is installed, and its version; None if it does not report one."""
 
     present: bool = False
     version: str | None = None
 
     @property
     def takes_rules(self) -> bool:
-        """Whether it reads rules.d at all."""
+        """Whether this version reads JavaScript rules from rules.d."""
         if self.version is None:
             return self.present
         parts = [int(part) for part in re.findall(r"\d+", self.version)]
@@ -56,14 +59,14 @@ class Polkit:
 
 @dataclass(frozen=True, slots=True)
 class InstallFacts:
-    """All that a plan needs beside the configuration."""
+    """Everything a plan needs besides the configuration."""
 
     user: str
     """The user opsbot runs as."""
     group: str
-    """Its own group."""
+    """The primary group of that user."""
     home: Path
-    """Of the one who asks; matters for a user's own units."""
+    """Home directory of the caller; used for a user's own units."""
     config: Path
     """The configuration's absolute path."""
     program: Path
@@ -71,17 +74,20 @@ class InstallFacts:
     python: Path
     """The interpreter it runs in, an absolute path."""
     reaches: tuple[Path, ...] = ()
-    """Where the two lead, links followed."""
+    """Targets of `program` and `python` after following symbolic links."""
     loose: tuple[Path, ...] = ()
-    """Which of these another than root could exchange."""
+    """Those of the two that a user other than root could replace."""
     polkit: Polkit = field(default_factory=Polkit)
     units: Mapping[str, Unit] = field(default_factory=dict)
     runs_systemd: bool = True
-    """Whether systemd is the first process here."""
+    """Whether systemd is PID 1."""
 
 
-def look(config: Config, user: str) -> InstallFacts:
-    """Ask the host. `user`: who opsbot is to run as; of no meaning for a user's own units. Blocks for a moment."""
+def gather(config: Config, user: str) -> InstallFacts:
+    """Query the host.
+
+    `user` is the user that opsbot will run as; unused in user scope. Blocks briefly.
+    """
     python = Path(sys.executable)
     program = python.parent / "opsbot"
     system = config.systemd.scope is Scope.SYSTEM
@@ -102,7 +108,7 @@ def look(config: Config, user: str) -> InstallFacts:
 
 
 def _others_may_write(path: Path) -> bool:
-    """Whether somebody but root may write the file, or put another in its place."""
+    """Whether a user other than root can write or replace the file."""
     for each in (path, *path.parents):
         try:
             found = each.stat()
@@ -115,7 +121,7 @@ def _others_may_write(path: Path) -> bool:
 
 
 def output(*command: str) -> str | None:
-    """What a command prints; None where it fails or is missing."""
+    """Return a command's standard output; None if it fails or is not installed."""
     if shutil.which(command[0]) is None:
         return None
     try:
@@ -126,7 +132,7 @@ def output(*command: str) -> str | None:
 
 
 def polkit() -> Polkit:
-    """The polkit of this host."""
+    """Detect polkit on this host."""
     said = output("pkaction", "--version")
     found = re.search(r"version (\d+(?:\.\d+)?)", said or "")
     present = found is not None or any(Path(path).exists() for path in _POLKITDS)
@@ -134,7 +140,7 @@ def polkit() -> Polkit:
 
 
 def units(names: Iterable[str]) -> dict[str, Unit]:
-    """Each unit as systemd has it; not found where there is no systemd to ask."""
+    """Query each unit's properties; without systemd, all are reported as not found."""
     return {name: _unit(name) for name in names}
 
 
@@ -164,7 +170,7 @@ def _unit(name: str) -> Unit:
 
 
 def user_name(user: str) -> str | None:
-    """The name of a user given by name or number; None where there is none."""
+    """Resolve a user name or number to the name; None if there is no such user."""
     try:
         return (pwd.getpwuid(int(user)) if user.isdecimal() else pwd.getpwnam(user)).pw_name
     except KeyError:
@@ -172,7 +178,7 @@ def user_name(user: str) -> str | None:
 
 
 def group_name(group: str) -> str | None:
-    """The name of a group given by name or number; None where there is none."""
+    """Resolve a group name or number to the name; None if there is no such group."""
     try:
         return (grp.getgrgid(int(group)) if group.isdecimal() else grp.getgrnam(group)).gr_name
     except KeyError:
@@ -180,7 +186,7 @@ def group_name(group: str) -> str | None:
 
 
 def primary_group(user: str) -> str | None:
-    """The name of a user's own group."""
+    """Return the name of a user's primary group."""
     try:
         return grp.getgrgid(pwd.getpwnam(user).pw_gid).gr_name
     except KeyError:

@@ -1,6 +1,7 @@
-"""The files that install writes: told apart from those of others, compared, written at once or not at all.
+"""Compare, write and remove the files that `opsbot install` manages.
 
-Each begins with a line that says where it comes from, with a digest of the rest: a change by hand is seen.
+Each file starts with a marker line that names the configuration and holds a digest of the rest. The marker
+distinguishes managed files from foreign ones and reveals manual changes. Writes are atomic.
 """
 
 import difflib
@@ -20,45 +21,45 @@ _MODE = 0o644
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A file there should be; `text` without its first line."""
+    """A file that must exist; `text` excludes the marker line."""
 
     path: Path
     text: str
     source: Path
-    """The configuration it follows from."""
+    """The configuration it was rendered from."""
 
     @property
     def whole(self) -> str:
-        """The text with its first line."""
+        """The text including the marker line."""
         sign = "//" if self.path.suffix == ".rules" else "#"
         return f"{sign} Written by opsbot install from {self.source} [{_digest(self.text)}]\n{self.text}"
 
 
 class FileState(StrEnum):
-    """How what is there relates to what should be."""
+    """How the existing file relates to the wanted one."""
 
     NEW = "new"
     SAME = "same"
     OLD = "changed"
-    """Written by an earlier install, as it left it."""
+    """Written by an earlier install and unmodified since."""
     EDITED = "edited by hand"
-    """Written by an earlier install, and changed since."""
+    """Written by an earlier install and modified since."""
     FOREIGN = "not written by opsbot"
     GONE = "no longer needed"
-    """Written by an earlier install, as it left it, for what is configured no more."""
+    """Written by an earlier install, unmodified, and no longer needed by the configuration."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileChange:
-    """One file, what there is and what there should be. `after` is "" where it goes."""
+    """One file before and after the change. `after` is "" if the file is removed."""
 
     path: Path
-    standing: FileState
+    state: FileState
     before: str
     after: str
 
     def diff(self) -> Iterator[str]:
-        """A unified diff, line by line."""
+        """Yield a unified diff, line by line."""
         before, after = self.before.splitlines(), self.after.splitlines()
         name = str(self.path)
         old, new = (name if self.before else "/dev/null"), (name if self.after else "/dev/null")
@@ -70,32 +71,32 @@ def _digest(text: str) -> str:
 
 
 def written_by_install(text: str) -> bool | None:
-    """Whether the text is as install left it; False where it was changed since, None where it is not install's."""
+    """Whether a managed file is unmodified; None if the file is not managed."""
     first, _, rest = text.partition("\n")
     match = _MARK.fullmatch(first)
     return None if match is None else match["digest"] == _digest(rest)
 
 
 def source_of(text: str) -> str:
-    """The configuration that a file of install's follows from; "" where it does not say."""
+    """Return the configuration path named in the marker; "" without a marker."""
     match = _MARK.fullmatch(text.partition("\n")[0])
     return "" if match is None else match["source"]
 
 
 def compared(wanted: Wanted) -> FileChange:
-    """What is to be done about one file."""
+    """Compare one wanted file with the one on disk."""
     before = _read(wanted.path)
     if before is None:
         return FileChange(wanted.path, FileState.NEW, "", wanted.whole)
     ours = written_by_install(before)
-    standing = FileState.FOREIGN if ours is None else FileState.OLD if ours else FileState.EDITED
+    state = FileState.FOREIGN if ours is None else FileState.OLD if ours else FileState.EDITED
     if before == wanted.whole:
-        standing = FileState.SAME if _mode(wanted.path) == _MODE else FileState.OLD
-    return FileChange(wanted.path, standing, before, wanted.whole)
+        state = FileState.SAME if _mode(wanted.path) == _MODE else FileState.OLD
+    return FileChange(wanted.path, state, before, wanted.whole)
 
 
 def left_over(candidates: list[Path]) -> list[FileChange]:
-    """Those of the files that install wrote and that should go."""
+    """Select the managed files among the candidates, as removals."""
     found = []
     for path in candidates:
         before = _read(path)
@@ -106,7 +107,7 @@ def left_over(candidates: list[Path]) -> list[FileChange]:
 
 
 def _read(path: Path) -> str | None:
-    """The text; None where there is no file. What is no plain file is nobody's but its maker's: "", never install's."""
+    """Read a file; None if missing, "" if it is not a regular file."""
     try:
         if not stat.S_ISREG(path.lstat().st_mode):
             return ""
@@ -123,13 +124,13 @@ def carry_out(change: FileChange) -> None:
     """Write or remove the file.
 
     Raises:
-        OSError: it cannot be.
+        OSError: the file cannot be written or removed.
     """
     if not change.after:
         change.path.unlink(missing_ok=True)
         return
     change.path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    # No name that systemd or polkit would read, should this be the last thing the host does.
+    # A name that neither systemd nor polkit reads, in case the host crashes here.
     handle, name = tempfile.mkstemp(prefix=".opsbot-install-", suffix=".new", dir=change.path.parent)
     new = Path(name)
     try:

@@ -1,4 +1,4 @@
-"""The commands that make the host take note of what was written, and those that undo it."""
+"""Commands that make the host apply or revert the installed files."""
 
 import pwd
 import re
@@ -15,21 +15,21 @@ _SECONDS = 120
 _CACHES = Path("/var/cache")
 _STATE = Path("/var/lib/opsbot")
 _PEOPLE_FROM = 1000
-"""Numbers below are those of system users, see sysusers.d(5)."""
+"""Lower numbers belong to system users, see sysusers.d(5)."""
 _IN_STATE = ("opsbot.lock", "opsbot.sqlite3")
-"""What shows that a folder is a state directory of opsbot's."""
+"""Files that identify a folder as opsbot's state directory."""
 
 
 class HostError(Exception):
-    """A command failed; the text says which, and what it said."""
+    """A command failed; the message holds the command and its error output."""
 
 
 def candidates(scope: Scope, home: Path) -> list[Path]:
-    """Every file that install may have written, for this configuration or an earlier one."""
+    """List every path that this or an earlier install may have written."""
     if scope is Scope.USER:
         return [home / USER_UNITS / DAEMON.name]
-    errands = sorted(path for kind in (STEP, CHECK) for path in UNITS.glob(f"{kind}*.service"))
-    return [DAEMON, RULE, SYSUSERS, TMPFILES, *errands]
+    job_units = sorted(path for kind in (STEP, CHECK) for path in UNITS.glob(f"{kind}*.service"))
+    return [DAEMON, RULE, SYSUSERS, TMPFILES, *job_units]
 
 
 def _run(*command: str) -> None:
@@ -42,15 +42,15 @@ def _run(*command: str) -> None:
 
 
 def take_note(scope: Scope, *, units: bool, new_rules: bool) -> None:
-    """Make users and folders as the files say; have the units read again where `units` changed.
+    """Create users and folders from the installed files and reload systemd's units.
 
     Args:
-        scope: whose systemd.
-        units: a unit was written or removed.
-        new_rules: the folder of polkit's rules has just been made: polkit watches only what was there at its start.
+        scope: which systemd instance.
+        units: whether a unit file was written or removed.
+        new_rules: whether polkit's rules folder was just created; polkit watches only folders present at its start.
 
     Raises:
-        HostError: one of the commands failed.
+        HostError: a command failed.
     """
     if scope is Scope.SYSTEM:
         _run("systemd-sysusers", str(SYSUSERS))
@@ -66,69 +66,72 @@ def _systemctl(scope: Scope) -> list[str]:
 
 
 def lacks_rules_folder() -> bool:
-    """Whether the folder of polkit's rules is still to be made."""
+    """Whether polkit's rules folder does not exist yet."""
     return not RULE.parent.is_dir()
 
 
 def is_active(scope: Scope) -> bool:
-    """Whether opsbot.service runs."""
+    """Whether opsbot.service is active."""
     return output(*_systemctl(scope), "is-active", "--quiet", DAEMON.name) is not None
 
 
 def answers(scope: Scope) -> bool:
-    """Whether that systemd can be asked at all. A user's own cannot from `su` or `sudo -u`: they bring no session."""
+    """Whether systemd answers.
+
+    A user instance does not answer from `su` or `sudo -u`, which open no session.
+    """
     return output(*_systemctl(scope), "show", "-p", "Version") is not None
 
 
 def lingers(user: str) -> bool:
-    """Whether the user's units run without that user being logged in."""
+    """Whether the user's units run without a session (`loginctl enable-linger`)."""
     return (output("loginctl", "show-user", "-p", "Linger", "--value", "--", user) or "").strip() == "yes"
 
 
 def stop(scope: Scope, going: list[FileChange]) -> None:
-    """Stop opsbot and its errands, and have it started no more. Nothing else is stopped.
+    """Disable and stop opsbot and stop its job units. Services keep running.
 
     Raises:
-        HostError: systemd would not.
+        HostError: a systemctl command failed.
     """
     names = [change.path.name for change in going if change.path.suffix == ".service"]
-    errands = [name for name in names if name != DAEMON.name]
+    job_units = [name for name in names if name != DAEMON.name]
     if DAEMON.name in names:
         _run(*_systemctl(scope), "disable", "--now", DAEMON.name)
-    if errands:
-        _run(*_systemctl(scope), "stop", *errands)
+    if job_units:
+        _run(*_systemctl(scope), "stop", *job_units)
 
 
 def reload(scope: Scope, gone: list[FileChange]) -> None:
-    """Have the units read again after some were removed.
+    """Reload systemd after units were removed.
 
     Raises:
-        HostError: systemd would not.
+        HostError: systemctl daemon-reload failed.
     """
     names = [change.path.name for change in gone if change.path.suffix == ".service"]
     _run(*_systemctl(scope), "daemon-reload")
     for name in names:
-        output(*_systemctl(scope), "reset-failed", name)  # fails where it had not failed, which is fine
+        output(*_systemctl(scope), "reset-failed", name)  # exits non-zero if the unit had not failed; harmless
 
 
 def user_of(changes: list[FileChange]) -> str:
-    """The user that install made, as its own file says; "" where it is not among these."""
+    """Return the user in install's sysusers file; "" without that file."""
     text = next((change.before for change in changes if change.path == SYSUSERS), "")
     match = re.search(r"^u (\S+) ", text, re.MULTILINE)
     return match[1] if match else ""
 
 
 def state_of(changes: list[FileChange]) -> Path | None:
-    """The state directory, as opsbot's own unit says."""
+    """Return the state directory named in opsbot's own unit."""
     text = next((change.before for change in changes if change.path.name == DAEMON.name), "")
     match = re.search(r'^Environment="?HOME=(/[^"\n]+)"?$', text, re.MULTILINE)
     return Path(match[1]) if match else None
 
 
 def remembered(state: Path | None, scope: Scope) -> tuple[Path | None, str]:
-    """Where no file of install's is left: the state directory where it is opsbot's, and the system user that owns it.
+    """Find the state directory and its system user when no managed file is left.
 
-    state: the one of the configuration; None where there is none.
+    state: the directory from the configuration, None without a configuration.
     """
     state = state or (_STATE if scope is Scope.SYSTEM else None)
     if state is None or not any((state / name).exists() for name in _IN_STATE):
@@ -143,14 +146,17 @@ def remembered(state: Path | None, scope: Scope) -> tuple[Path | None, str]:
 
 
 def purge(state: Path | None, user: str, scope: Scope = Scope.SYSTEM) -> tuple[list[str], list[str]]:
-    """Remove what opsbot kept, and its user; what is gone, and what is left with the reason."""
+    """Remove opsbot's state and its user.
+
+    Returns what was removed and what was kept, with the reason.
+    """
     gone: list[str] = []
     left: list[str] = []
-    caches = sorted(_CACHES.glob(f"{STEP}*")) if scope is Scope.SYSTEM else []  # of the system's errand units
+    caches = sorted(_CACHES.glob(f"{STEP}*")) if scope is Scope.SYSTEM else []  # CacheDirectory= of the job units
     for path in [*([state] if state is not None else []), *caches]:
         if path == state and not any((path / name).exists() for name in _IN_STATE):
             if path.exists():
-                left.append(f"{path}: it does not look like opsbot's state; look, and rm -r it")
+                left.append(f"{path}: not recognised as opsbot's state; check it, then rm -r it")
             continue
         try:
             shutil.rmtree(path)

@@ -1,4 +1,4 @@
-"""What the configuration needs of the host, told without asking it: secrets, folders to write in, homes to see."""
+"""The secrets, folders and permissions that the configuration needs. No I/O."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,11 +7,11 @@ from opsbot.config import Config, Secret, Service
 from opsbot.core.globs import glob
 
 _HOMES = ("/home", "/root", "/run/user")
-_TEMPORARY = ("/tmp", "/var/tmp")  # noqa: S108 - what PrivateTmp= hides
+TEMPORARY = ("/tmp", "/var/tmp")  # noqa: S108 - what PrivateTmp= hides
 
 
 def secrets(config: Config) -> Iterator[Secret]:
-    """All that are named, the bot's token first."""
+    """Yield all configured secrets, the bot token first."""
     yield config.discord.token
     for service in config.services.values():
         if service.source is not None:
@@ -19,18 +19,18 @@ def secrets(config: Config) -> Iterator[Secret]:
 
 
 def credentials(config: Config) -> list[str]:
-    """The names that are looked for among systemd's credentials."""
+    """List the names that opsbot reads from systemd's credentials."""
     names = [str(each.file) for each in secrets(config) if each.file is not None and not each.file.is_absolute()]
     return list(dict.fromkeys(names))
 
 
 def variables(config: Config) -> list[str]:
-    """The environment variables that hold a secret."""
+    """List the environment variables that hold a secret."""
     return list(dict.fromkeys(each.env for each in secrets(config) if each.env is not None))
 
 
 def secret_files(config: Config) -> list[Path]:
-    """The files that opsbot's user reads a secret from itself."""
+    """List the files from which opsbot reads secrets directly, as its own user."""
     found = [each.file for each in secrets(config) if each.file is not None and each.file.is_absolute()]
     keys = [each.source.ssh_key for each in config.services.values() if each.source is not None]
     return list(dict.fromkeys([*found, *(key for key in keys if key is not None)]))
@@ -47,7 +47,7 @@ def with_units(config: Config) -> list[Service]:
 
 
 def written(config: Config) -> list[Path]:
-    """The folders outside its state that opsbot or a child of it writes in, or deletes from."""
+    """List the folders outside the state directory that opsbot writes to."""
     found: list[Path] = []
     for service in config.services.values():
         if service.source is not None:
@@ -61,17 +61,17 @@ def written(config: Config) -> list[Path]:
 
 
 def _whole_temporary(path: Path) -> Path:
-    """What lies in /tmp is made anew at each boot, after opsbot was started: the folder itself is what can be named."""
-    return next((Path(each) for each in _TEMPORARY if path.is_relative_to(each)), path)
+    """Widen a path below /tmp to /tmp, whose subfolders are lost at each boot."""
+    return next((Path(each) for each in TEMPORARY if path.is_relative_to(each)), path)
 
 
 def temporary(config: Config) -> bool:
-    """Whether something is cleaned or kept in the host's /tmp."""
-    return any(str(path) in _TEMPORARY for path in written(config))
+    """Whether opsbot writes to the host's /tmp or /var/tmp."""
+    return any(str(path) in TEMPORARY for path in written(config))
 
 
 def at_home(config: Config, *more: Path) -> list[Path]:
-    """What opsbot reads or runs that lies in somebody's home."""
+    """List the paths that opsbot reads or runs inside a home directory."""
     paths = [config.path, config.state.directory, *more, *secret_files(config), *written(config)]
     for service in config.services.values():
         paths += [service.environment_file] if service.environment_file is not None else []

@@ -1,6 +1,6 @@
-"""The files of the folder `systemd/`, and the few ways in which they are filled in.
+"""Templates from the folder `systemd/` and the functions that fill them in.
 
-Each is valid as it stands, for one example service; a key's value is replaced where the configuration says another.
+Each template is a valid file for an example service; only the values of single keys are replaced.
 """
 
 import json
@@ -15,29 +15,31 @@ _KEY = re.compile(r"([A-Z][A-Za-z]*)=")
 
 
 class TextError(ValueError):
-    """A name that no systemd file can hold; the text says which, and why."""
+    """A value that a systemd file cannot hold; the message says which and why."""
 
 
 def folder() -> Path:
-    """Where the files are: beside this module in an installed package, in `systemd/` of a checkout."""
+    """Return the template folder: in the package, or `systemd/` in a checkout."""
     return _PACKED if _PACKED.is_dir() else _CHECKOUT
 
 
 def text(name: str) -> str:
-    """The file of this name."""
+    """Read a template by name."""
     return (folder() / name).read_text()
 
 
 def opening(name: str) -> str:
-    """The comment that the file of this name begins with, line breaks included."""
+    """Return the leading comment of a template, line breaks included."""
     lines = text(name).splitlines(keepends=True)
     return "".join(line for line in lines[: next(i for i, line in enumerate(lines) if not line.startswith("#"))])
 
 
 def with_keys(unit: str, values: Mapping[str, Sequence[str]]) -> str:
-    """The unit file with other values: all lines of such a key become one for each value, where the first one stood.
+    """Replace keys of a unit file.
 
-    Without a value they go, and so does the comment right above them.
+    All lines of a key become one line per value at the first one's position.
+
+    With no values the lines are removed together with the comment directly above them.
 
     Raises:
         KeyError: the unit file has no such key.
@@ -63,9 +65,9 @@ def with_keys(unit: str, values: Mapping[str, Sequence[str]]) -> str:
 
 
 def with_variables(rule: str, values: Mapping[str, object]) -> str:
-    """The polkit rule with other values behind `var NAME =`. Strings, and arrays of them, are encoded as JSON in ASCII.
+    """Replace the values after `var NAME =` in the polkit rule by ASCII JSON.
 
-    That is JavaScript too, whatever stands in them: the quotes, the backslashes and the line separators are escaped.
+    JSON in ASCII is valid JavaScript for any content: quotes, backslashes and line separators are escaped.
     """
     for name, value in values.items():
         match = re.search(rf"^    var {name} = (.*);$", rule, re.MULTILINE)
@@ -75,37 +77,37 @@ def with_variables(rule: str, values: Mapping[str, object]) -> str:
     return rule
 
 
-def word(value: object) -> str:
-    """A path or a word as systemd.syntax(7) and systemd.unit(5) want it: quoted where it must be, no specifier in it.
+def quote(value: object) -> str:
+    """Quote a path or word for a unit file (systemd.syntax(7)); escape specifiers.
 
     Raises:
-        TextError: it holds a control character, which cannot stand in there.
+        TextError: it contains a control character, which a unit file cannot hold.
     """
     string = str(value)
     if any(ord(letter) < ord(" ") or ord(letter) == 127 for letter in string):  # noqa: PLR2004 - DEL
-        raise TextError(f"{string!r} holds a control character and cannot stand in a systemd file")
+        raise TextError(f"{string!r} contains a control character, which a systemd file cannot hold")
     escaped = string.replace("%", "%%")
     if _PLAIN.fullmatch(escaped):
         return escaped
     return '"' + escaped.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def words(values: Iterable[object]) -> str:
-    """Several of them on one line."""
-    return " ".join(map(word, values))
+def quote_all(values: Iterable[object]) -> str:
+    """Quote several values, separated by spaces."""
+    return " ".join(map(quote, values))
 
 
 def command(program: Path, *arguments: object) -> str:
-    """A command line for ExecStart=, where a `$` in an argument would begin a variable (systemd.service(5)).
+    """Render a command line for ExecStart=; escape `$` (systemd.service(5)).
 
     Raises:
-        TextError: systemd takes no program of that name.
+        TextError: the program's path contains characters that systemd does not accept.
     """
     if any(letter in str(program) for letter in "\"'\\"):
-        raise TextError(f"{program} has a quote or a backslash in its path, and systemd starts no such program")
-    return words((program, *(str(value).replace("$", "$$") for value in arguments)))
+        raise TextError(f"{program} has a quote or a backslash in its path; systemd cannot start such a program")
+    return quote_all((program, *(str(value).replace("$", "$$") for value in arguments)))
 
 
 def optional(path: object) -> str:
-    """A path that need not exist, for ReadWritePaths= and its kin: the `-` stands within the quotes."""
-    return word(f"-{path}")
+    """Quote a path that may be missing, for ReadWritePaths= and similar."""
+    return quote(f"-{path}")

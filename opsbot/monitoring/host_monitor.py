@@ -24,7 +24,7 @@ from opsbot.core.subjects import OPSBOT
 from opsbot.core.threshold import GAP, ThresholdState, judge
 from opsbot.formatting import size
 from opsbot.host import top_processes
-from opsbot.host.cgroup_memory import held
+from opsbot.host.cgroup_memory import retained_memory
 from opsbot.host.clock_skew import ClockSkew
 from opsbot.host.processes import ProcessFigures, ServiceMeter
 from opsbot.monitoring.host_gauges import gauges
@@ -121,7 +121,7 @@ class HostMonitor:
         for name, state in states.items():
             figures = self._meter.figures(state.pid, state.groups, state.started_at)
             if figures is not None:
-                memory = held(state.groups)
+                memory = retained_memory(state.groups)
                 found[name] = figures if memory is None else replace(figures, memory=memory)
         return found
 
@@ -269,4 +269,4 @@ def _keep(db: sqlite3.Connection, now: datetime, batch: Sequence[Sample], states
     samples.put(db, now, batch)
     for name, state in states.items():
         if state.run is not None:
-            samples.saw_run(db, name, state.run, state.started_at or now)
+            samples.record_run(db, name, state.run, state.started_at or now)

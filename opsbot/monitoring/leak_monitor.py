@@ -145,7 +145,7 @@ def _seen(db: sqlite3.Connection, runs: Mapping[str, tuple[str, datetime]], now:
     """Each run as it is known, in one go: after a start all of them are young."""
     found = {}
     for name, (run, started) in runs.items():
-        since = samples.saw_run(db, name, run, started)
+        since = samples.record_run(db, name, run, started)
         young = now - since < YOUNG
         found[name] = _Seen(since, samples.points(db, name, Figure.MEMORY, since) if young else None)
     return found
@@ -176,7 +176,7 @@ def in_short(growth: Growth) -> str:
 
 
 def _tell(db: sqlite3.Connection, name: str, run: str, text: str, chart: dict[str, object], now: datetime) -> bool:
-    if not samples.tell_leak(db, name, run, now):
+    if not samples.claim_leak(db, name, run, now):
         return False
     body: dict[str, object] = {"text": text, "level": "warning", "chart": chart}
     return outbox.put(db, f"leak:{name}:{run}", NotificationKind.WORD, name, now, body=body)

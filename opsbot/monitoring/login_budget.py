@@ -90,7 +90,7 @@ class LoginBudget:
             return
         began = state.started_at
         at = began if began is not None and began < now else now
-        started = await self._store.write(discord_history.saw_runs, name, runs, at)
+        started = await self._store.write(discord_history.record_runs, name, runs, at)
         if started:
             await self._warn(name, await self.starts(name), now)
 

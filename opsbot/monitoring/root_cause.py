@@ -57,7 +57,7 @@ async def facts(
         root,
         before,
         await store.read(ledger.deployments, service, 10),
-        await store.read(audit.deeds, service, began - BEFORE),
+        await store.read(audit.human_actions, service, began - BEFORE),
         await _said(manager, service, now - BEFORE if state.stopped_by_hand else began - AROUND, redact),
         running=state.activity in {Activity.RUNNING, Activity.STARTING},
         stopped_by_hand=state.stopped_by_hand,

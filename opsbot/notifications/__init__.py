@@ -1,1 +1,1 @@
-"""Other notifiers beside Discord, through the `apprise` package, which is imported in child processes only."""
+"""Notifications: text rendering, and delivery by the `apprise` package in child processes."""

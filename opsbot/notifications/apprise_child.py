@@ -1,10 +1,12 @@
-"""The child that sends one message: `python -I -m opsbot.notifications.apprise_child`, a question in JSON on its input.
+"""`python -I -m opsbot.notifications.apprise_child`: send one message.
+
+The request is JSON on standard input:
 
     {"url": ..., "title": ..., "body": ..., "type": "failure"}   sends
-    {"url": ...}                                                 only looks whether apprise understands the URL
+    {"url": ...}                                                 only checks whether apprise accepts the URL
 
-It answers `{"ok": ..., "failure": ..., "doubt": ...}`. apprise says only whether it worked; why it did not stands in
-its log, which is gathered here. doubt: the other side may have taken the message though no answer came.
+The answer is `{"ok": ..., "failure": ..., "doubt": ...}`. apprise only reports success or failure; the reason is taken
+from its log. doubt: the message may have been accepted without an answer.
 """
 
 import json
@@ -13,36 +15,39 @@ import re
 import sys
 
 MISSING = "the apprise package is not installed: pip install 'opsbot[notify]'"
-NOT_UNDERSTOOD = "apprise does not understand the URL; its documentation has one for each service"
+NOT_UNDERSTOOD = "apprise does not accept the URL; see its documentation for the service"
 CERTAINLY_NOT = re.compile(
     r"error=\d{3}|refused|NewConnectionError|NameResolution|Name or service|nodename|ConnectTimeout|No route"
     r"|unreachable|\(\d{3}, b",
     re.IGNORECASE,
 )
-"""What stands in apprise's log where the other side has not taken the message: no connection, or an answer that says
-so. An answer of SMTP is logged as smtplib shows it: (550, b'...')."""
+"""Patterns in apprise's log for messages that were not accepted: no connection, or an answer that says so. smtplib's
+answers are logged as (550, b'...')."""
 
 
 class Gathered(logging.Handler):
-    """Keeps what apprise logs."""
+    """Collects apprise's log."""
 
     def __init__(self) -> None:
-        """Nothing yet."""
+        """Start empty."""
         super().__init__(logging.DEBUG)
         self.lines: list[tuple[int, str]] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep a line."""
+        """Collect a line."""
         self.lines.append((record.levelno, record.getMessage()))
 
     def failure(self) -> str:
-        """The warnings, and what the socket said, which apprise holds for debugging only."""
-        told = [text for level, text in self.lines if level >= logging.WARNING or "Exception" in text]
-        return "; ".join(told)[-500:] or "apprise does not say why"
+        """Return the warnings and socket errors.
+
+        Apprise logs the latter at debug level only.
+        """
+        reasons = [text for level, text in self.lines if level >= logging.WARNING or "Exception" in text]
+        return "; ".join(reasons)[-500:] or "apprise reported no reason"
 
 
 def answer(asked: dict[str, str]) -> dict[str, object]:
-    """Do what was asked."""
+    """Process the request."""
     try:
         import apprise  # noqa: PLC0415 - an extra of the install
     except ImportError:
@@ -51,7 +56,7 @@ def answer(asked: dict[str, str]) -> dict[str, object]:
     log = logging.getLogger("apprise")
     log.setLevel(logging.DEBUG)
     log.addHandler(gathered)
-    # In memory: without it, apprise would keep files in the home directory.
+    # In memory, so that apprise writes no files to the home directory.
     to = apprise.Apprise(asset=apprise.AppriseAsset(storage_mode=apprise.PersistentStoreMode.MEMORY))
     if not to.add(asked["url"]) or not len(to):
         return {"ok": False, "failure": NOT_UNDERSTOOD, "doubt": False}

@@ -1,6 +1,6 @@
-"""Hands one message to one notifier, in a child process: apprise and its plugins never live in the daemon.
+"""Send one message by apprise in a child process, to save the daemon's memory.
 
-A plugin that hangs is killed with all it started; the URL goes through a pipe, never onto a command line.
+A hanging plugin is killed with its children. The URL is passed through a pipe, never on a command line.
 """
 
 import asyncio
@@ -15,14 +15,17 @@ from dataclasses import dataclass
 log = logging.getLogger(__name__)
 
 LIMIT_SECONDS = 45.0
-"""For one message. apprise waits 4 s to connect and 4 s to read; some plugins make several requests."""
+"""Per message. apprise waits 4 s to connect and 4 s to read; some plugins send several requests."""
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "TMPDIR")
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy")
 
 
 @dataclass(frozen=True, slots=True)
 class OutgoingMessage:
-    """One message in plain text. type: apprise's `failure`, `success`, `warning` or `info`."""
+    """One message in plain text.
+
+    type: apprise's `failure`, `success`, `warning` or `info`.
+    """
 
     title: str
     body: str
@@ -31,20 +34,23 @@ class OutgoingMessage:
 
 @dataclass(frozen=True, slots=True)
 class SendResult:
-    """What came of it. doubt: it may have arrived though nobody said so. failure may be untrusted text."""
+    """Result of one attempt.
+
+    doubt: it may have arrived without confirmation. failure: possibly untrusted text.
+    """
 
     ok: bool
     failure: str = ""
     doubt: bool = False
 
 
-async def send(url: str, letter: OutgoingMessage, limit: float = LIMIT_SECONDS) -> SendResult:
-    """Send it, `limit` seconds at most."""
-    return await _ask({"url": url, "title": letter.title, "body": letter.body, "type": letter.type}, limit)
+async def send(url: str, message: OutgoingMessage, limit: float = LIMIT_SECONDS) -> SendResult:
+    """Send a message within `limit` seconds."""
+    return await _ask({"url": url, "title": message.title, "body": message.body, "type": message.type}, limit)
 
 
 async def understood(url: str, limit: float = LIMIT_SECONDS) -> SendResult:
-    """Whether apprise understands the URL; nothing is sent."""
+    """Check whether apprise accepts the URL; nothing is sent."""
     return await _ask({"url": url}, limit)
 
 
@@ -66,12 +72,12 @@ async def _ask(question: dict[str, str], limit: float) -> SendResult:
             start_new_session=True,
         )
     except OSError as error:
-        return SendResult(ok=False, failure=f"no process can be started: {error.strerror}")
+        return SendResult(ok=False, failure=f"cannot start a process: {error.strerror}")
     try:
         async with asyncio.timeout(limit):
             out, err = await child.communicate(json.dumps(question).encode())
     except TimeoutError:
-        return SendResult(ok=False, failure=f"it took longer than {limit:.0f} s", doubt=True)
+        return SendResult(ok=False, failure=f"no result within {limit:.0f} s", doubt=True)
     finally:
         if child.returncode is None:
             with suppress(ProcessLookupError):
@@ -83,5 +89,5 @@ async def _ask(question: dict[str, str], limit: float) -> SendResult:
     except (ValueError, KeyError, TypeError):
         last = err.decode(errors="replace").strip().rpartition("\n")[2][:300]
         return SendResult(
-            ok=False, failure=f"the process that sends ended with status {child.returncode}: {last}", doubt=True
+            ok=False, failure=f"the sending process exited with status {child.returncode}: {last}", doubt=True
         )

@@ -1,7 +1,7 @@
-"""Notifiers: tells each notifier beside Discord what it is to be told, in order, each by itself.
+"""Deliver notifications to notifiers other than Discord, in order.
 
-One that takes nothing holds up nobody but itself. After a long absence what it missed comes as one message; so does
-what happens to many services at once (`opsbot.core.storm`, as in Discord).
+A failing notifier delays only itself. After a long failure its pending notifications are combined into one message, as
+are alerts of many services (`opsbot.core.storm`, as in Discord).
 """
 
 import asyncio
@@ -24,17 +24,19 @@ from opsbot.store.deliveries import Delivery
 log = logging.getLogger(__name__)
 
 AT_ONCE = 2
-"""So many children at a time: each takes some 60 MB for a second or two."""
+"""Maximum number of concurrent child processes; each uses some 60 MB for a second or two."""
 MISSED = 5
-"""More than so many, the oldest older than STALE: they come as one message."""
+"""More pending notifications than this, the oldest older than STALE, are combined into one message."""
 STALE = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPace:
-    """Seconds. retry: the first and the longest wait after a failure. look: the store is read at least so often.
+    """Seconds. retry: the first and longest wait after a failure.
 
-    limit: for one message. stop: what a stop leaves to the one that is being handed over.
+    look: maximum time between reads of the store.
+
+    limit: for one message. stop: time left for a running delivery when opsbot stops.
     """
 
     retry_first: float = 5.0
@@ -50,7 +52,7 @@ def _alarm(each: Delivery) -> storm.StormAlert:
 
 @dataclass(frozen=True, slots=True)
 class NotifierFigures:
-    """One notifier, for the figures: messages since the start, and how it stands."""
+    """Figures of one notifier: messages since startup, and its current state."""
 
     name: str
     sent: int
@@ -72,7 +74,7 @@ class Notifiers:
         redact: Callable[[str], str] = str,
         pace: RetryPace = RetryPace(),
     ) -> None:
-        """Take the parts. host: what this host is called in messages."""
+        """host: this host's name in messages."""
         self._notifiers = dict(notifiers)
         self._store = store
         self._feed = feed
@@ -83,11 +85,11 @@ class Notifiers:
         self._children = asyncio.Semaphore(AT_ONCE)
         self._sent = dict.fromkeys(notifiers, 0)
         self._failed = dict.fromkeys(notifiers, 0)
-        self._held: set[str] = set()
-        """Those that are told in a moment: more may come, and be one message with it."""
+        self._settling: set[str] = set()
+        """Notifiers whose alerts wait a moment so that more can be combined with them."""
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Deliver until cancelled."""
         await self._store.write(deliveries.keep_only, list(self._notifiers))
         async with asyncio.TaskGroup() as group:
             for notifier in self._notifiers.values():
@@ -98,15 +100,17 @@ class Notifiers:
         with self._feed.subscribe() as changes:
             while True:
                 try:
-                    well = await self.round(notifier.name)
+                    ok = await self.round(notifier.name)
                 except Exception:
-                    # The edge of this loop: whatever goes wrong with one round, the next one comes.
-                    log.exception("the notifier %s failed; it goes on", notifier.name)
-                    well = False
-                if well:
+                    # Boundary: whatever fails in one round, the next one runs.
+                    log.exception("the notifier %s failed; it will be retried", notifier.name)
+                    ok = False
+                if ok:
                     failures = 0
-                    held = notifier.name in self._held
-                    await changes.wait(min(storm.SETTLE.total_seconds(), self._pace.look) if held else self._pace.look)
+                    is_settling = notifier.name in self._settling
+                    await changes.wait(
+                        min(storm.SETTLE.total_seconds(), self._pace.look) if is_settling else self._pace.look
+                    )
                 else:
                     failures += 1
                     await asyncio.sleep(self._backoff(failures))
@@ -116,20 +120,20 @@ class Notifiers:
         return most * random.uniform(0.7, 1.0)  # noqa: S311 - no secret
 
     async def round(self, name: str) -> bool:
-        """Hand over all that is due; whether all of it was taken."""
+        """Deliver everything pending; returns whether all of it was accepted."""
         notifier, store = self._notifiers[name], self._store
-        told = [str(event) for event in notifier.told]
-        await store.write(deliveries.enroll, name, told, notifier.services, self._clock())
+        events = [str(event) for event in notifier.told]
+        await store.write(deliveries.enroll, name, events, notifier.services, self._clock())
         await store.write(deliveries.forget_silenced, name)
-        self._held.discard(name)
+        self._settling.discard(name)
         while due := await store.read(deliveries.due, name, self._clock()):
             now = self._clock()
             if len(due) > MISSED and now - due[0].since > STALE:
                 work = self._deliver(notifier, due)
             else:
-                verdict = storm.judge(list(map(_alarm, due)), await self._lately(name, now), now)
+                verdict = storm.judge(list(map(_alarm, due)), await self._recently_notified(name, now), now)
                 if verdict is storm.StormVerdict.HOLD:
-                    self._held.add(name)
+                    self._settling.add(name)
                     return True
                 gathered = verdict is storm.StormVerdict.GATHER
                 work = self._deliver(notifier, due if gathered else due[:1], storms=gathered)
@@ -137,11 +141,14 @@ class Notifiers:
                 return False
         return True
 
-    async def _lately(self, name: str, now: datetime) -> set[str]:
-        return await self._store.read(deliveries.lately, name, now - storm.WITHIN)
+    async def _recently_notified(self, name: str, now: datetime) -> set[str]:
+        return await self._store.read(deliveries.recently_notified, name, now - storm.WITHIN)
 
     async def _to_its_end(self, work: Coroutine[Any, Any, bool]) -> bool:
-        """A stop waits a moment for what is being handed over: cut short, it would have to come again."""
+        """Let a running delivery finish for a moment when stopping.
+
+        Interrupted, it would be sent again.
+        """
         delivery = asyncio.create_task(work)
         try:
             return await asyncio.shield(delivery)
@@ -152,7 +159,7 @@ class Notifiers:
             raise
 
     async def escalate(self, incident: Incident, names: Sequence[str]) -> None:
-        """Tell these notifiers, whatever else they are for, that nobody has acknowledged the incident."""
+        """Queue an escalation of the incident for these notifiers."""
         await self._store.write(deliveries.escalation(names), incident.id, self._clock())
         self._feed.publish("notice")
 
@@ -167,27 +174,27 @@ class Notifiers:
         again = any(each.doubt for each, _ in about)
         now = self._clock()
         if len(about) > 1 and storms:
-            letter = text_renderer.storm(
+            outgoing = text_renderer.storm(
                 [(each.notice, incident, each.why) for each, incident in about], self._host, again=again
             )
         elif len(about) > 1:
-            told = [(each.notice, incident) for each, incident in about]
-            letter = text_renderer.digest(told, self._host, now, again=again)
+            parts = [(each.notice, incident) for each, incident in about]
+            outgoing = text_renderer.digest(parts, self._host, now, again=again)
         else:
             each, incident = about[0]
-            letter = text_renderer.render_notification(
+            outgoing = text_renderer.render_notification(
                 each.notice, incident, self._host, now, why=each.why, again=again
             )
         numbers = [each.id for each, _ in about]
         await self._store.write(deliveries.trying, numbers, now)
-        sent = await self._send(notifier, letter)
+        sent = await self._send(notifier, outgoing)
         if sent.ok:
             self._sent[notifier.name] += 1
-            await self._store.write(deliveries.told, notifier.name, numbers, self._clock())
-            self._feed.publish("notice")  # that it works again may have to be told
+            await self._store.write(deliveries.mark_sent, notifier.name, numbers, self._clock())
+            self._feed.publish("notice")  # its recovery may have to be announced
             return True
         self._failed[notifier.name] += 1
-        log.warning("the notifier %s did not take a message, it waits: %s", notifier.name, sent.failure)
+        log.warning("the notifier %s failed, the message waits: %s", notifier.name, sent.failure)
         doubt = {each.id: each.doubt or sent.doubt for each, _ in about}
         await self._store.write(deliveries.failed, notifier.name, numbers, sent.failure, self._clock(), doubt=doubt)
         self._feed.publish("notice")
@@ -197,12 +204,12 @@ class Notifiers:
         subject = delivery.notice.subject
         return None if subject is None else await self._store.read(incident_repository.incident, subject)
 
-    async def _send(self, notifier: Notifier, letter: OutgoingMessage) -> SendResult:
+    async def _send(self, notifier: Notifier, outgoing: OutgoingMessage) -> SendResult:
         try:
             url = await asyncio.to_thread(notifier.url.read)
         except SecretMissingError as error:
             return SendResult(ok=False, failure=str(error))
-        clean = OutgoingMessage(self._redact(letter.title), self._redact(letter.body), letter.type)
+        clean = OutgoingMessage(self._redact(outgoing.title), self._redact(outgoing.body), outgoing.type)
         async with self._children:
             sent = await send(url, clean, self._pace.limit)
         return SendResult(
@@ -210,11 +217,11 @@ class Notifiers:
         )
 
     async def trial(self, name: str, by: str) -> SendResult:
-        """Send a message that only tries the way; what came of it."""
+        """Send a test message."""
         return await self._send(self._notifiers[name], text_renderer.trial(self._host, by))
 
     async def figures(self) -> tuple[NotifierFigures, ...]:
-        """How each stands."""
+        """Return the figures of each notifier."""
         waiting = await self._store.read(deliveries.waiting)
         return tuple(
             NotifierFigures(name, self._sent[name], self._failed[name], *waiting.get(name, (0, None)))

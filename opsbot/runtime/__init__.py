@@ -1,1 +1,1 @@
-"""What any long-running process needs: scheduler, background tasks, signals, sd_notify, locks, memory."""
+"""Parts of a long-running process: scheduler, tasks, signals, locks, memory."""

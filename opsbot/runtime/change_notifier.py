@@ -1,7 +1,7 @@
-"""Wakes whoever watches. The store is the truth; the feed only says that something in it has changed.
+"""Notify subscribers of changes in the store, which remains the source of truth.
 
-A subscriber that is slow misses nothing and piles nothing up: it learns which subjects changed since it last looked,
-each once, and reads their latest state from the store.
+A slow subscriber misses nothing and queues nothing: it receives the set of subjects that changed since its last read
+and reads their current state from the store.
 """
 
 import asyncio
@@ -14,38 +14,38 @@ Subject = tuple[str, int]
 
 
 class Subscription:
-    """One watcher's place. Close it, or use it as a context manager."""
+    """One subscriber. Close it, or use it as a context manager."""
 
     def __init__(self, feed: "ChangeNotifier") -> None:
-        """Made by `ChangeNotifier.subscribe`."""
+        """Use `ChangeNotifier.subscribe` to create one."""
         self._feed = feed
         self._changed: set[Subject] = set()
         self._wake = asyncio.Event()
 
     def mark(self, subject: Subject) -> None:
-        """Note a change (called by the feed)."""
+        """Record a change (called by the notifier)."""
         self._changed.add(subject)
         self._wake.set()
 
     async def wait(self, timeout: float | None = None) -> frozenset[Subject]:
-        """What changed since the last call; waits for a change, at most `timeout` seconds (then it may be empty)."""
+        """Wait up to `timeout` seconds for changes since the last call and return them."""
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 await self._wake.wait()
         return self.take()
 
     def take(self) -> frozenset[Subject]:
-        """What changed since the last call; waits for nothing."""
+        """Return the changes since the last call without waiting."""
         self._wake.clear()
         changed, self._changed = frozenset(self._changed), set()
         return changed
 
     def close(self) -> None:
-        """Stop being woken."""
+        """Unsubscribe."""
         self._feed.forget(self)
 
     def __enter__(self) -> Self:
-        """The subscription itself."""
+        """Return the subscription itself."""
         return self
 
     def __exit__(
@@ -56,23 +56,23 @@ class Subscription:
 
 
 class ChangeNotifier:
-    """Tells every subscription of every change."""
+    """Passes every change to every subscription."""
 
     def __init__(self) -> None:
-        """Nobody watches yet."""
+        """Start without subscribers."""
         self._subscriptions: set[Subscription] = set()
 
     def publish(self, kind: str, number: int = 0) -> None:
-        """Something changed, and is in the store already."""
+        """Announce a change that is already stored."""
         for subscription in self._subscriptions:
             subscription.mark((kind, number))
 
     def subscribe(self) -> Subscription:
-        """Begin to watch."""
+        """Subscribe to all changes."""
         subscription = Subscription(self)
         self._subscriptions.add(subscription)
         return subscription
 
     def forget(self, subscription: Subscription) -> None:
-        """Used by `Subscription.close`."""
+        """Remove a subscription (called by `Subscription.close`)."""
         self._subscriptions.discard(subscription)

@@ -1,6 +1,6 @@
-"""Counts faults: what an edge caught because nobody had foreseen it, logged with its traceback, and went on from.
+"""Count unexpected errors that were caught and logged with a traceback.
 
-Every such edge logs by `log.exception`, so the log is where all of them come together, those of the libraries too.
+Every such boundary logs by `log.exception`, so all of them, including those of libraries, pass through the log.
 """
 
 import logging
@@ -8,14 +8,14 @@ from collections import Counter
 
 
 class ErrorCounter(logging.Handler):
-    """By logger, which is named as its module is, since this process started."""
+    """Counts errors per logger (named like its module) since the process started."""
 
     def __init__(self) -> None:
-        """Count nothing yet; add it to the root logger."""
+        """Start at zero; add it to the root logger."""
         super().__init__(logging.ERROR)
         self.counted: Counter[str] = Counter()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Count it where it has a traceback; a plain error is a sentence for people."""
+        """Count a record with a traceback; one without is an ordinary message."""
         if record.exc_info:
             self.counted[record.name] += 1

@@ -1,6 +1,6 @@
-"""One opsbot a state directory, and one that deploys into a folder.
+"""Locks that allow one opsbot per state directory and per release folder.
 
-The lock is flock(2) on a file in it: held by a living process only, so it cannot be left behind by a dead one.
+A lock is flock(2) on a file. Only a living process can hold it, so a dead one leaves none behind.
 """
 
 import contextlib
@@ -20,15 +20,17 @@ from opsbot.formatting import discord_time
 log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 1.5
-"""A process that was killed lets go of its locks at once; a child it was just making, a moment later."""
+"""A killed process releases its locks at once; a child that was just being forked may hold them a moment longer."""
 
 
 def lock_file(path: Path) -> int:
-    """Open a file and lock it, waiting for `PATIENCE_SECONDS` at most; the descriptor that holds the lock. Blocks.
+    """Open and lock a file, waiting up to `PATIENCE_SECONDS`.
+
+    Returns the descriptor that holds the lock. Blocks.
 
     Raises:
-        BlockingIOError: somebody else holds it.
-        OSError: the file cannot be opened or made.
+        BlockingIOError: another process holds the lock.
+        OSError: the file cannot be opened or created.
     """
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
     end = time.monotonic() + PATIENCE_SECONDS
@@ -48,47 +50,52 @@ def lock_file(path: Path) -> int:
 
 
 class AlreadyRunningError(Exception):
-    """Another opsbot holds the state directory; the text names its pid and start."""
+    """Another opsbot holds the lock; the message names its pid and start time."""
 
 
 class InstanceLock:
     """The lock on a directory. Use as a context manager."""
 
     def __init__(self, directory: Path, name: str = "opsbot.lock") -> None:
-        """Remember the directory; it is made when the lock is taken. name: of the file in it."""
+        """Store the path; `take` creates the directory. name: of the lock file."""
         self.path = directory / name
         self._file: int | None = None
-        self.cut_short: str | None = None
-        """Who held it before and never let go of it in order: killed, crashed, or the host went down."""
+        self.unclean_exit: str | None = None
+        """The previous holder if it did not exit cleanly: killed, crashed, or the host went down."""
         self._left: bytes | None = None
 
     def take(self) -> None:
-        """Take the lock and write down who holds it. Blocks for a moment where another holds it.
+        """Take the lock and record the holder in the file.
+
+        Blocks briefly if another process holds it.
 
         Raises:
-            AlreadyRunningError: another process holds it.
-            OSError: the directory cannot be made or written.
+            AlreadyRunningError: another process holds the lock.
+            OSError: the directory cannot be created or written to.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
         try:
             file = lock_file(self.path)
         except BlockingIOError as error:
             holder = _holder(self.path.read_bytes(), _plain)
-            raise AlreadyRunningError(f"another opsbot works on {self.path.parent}: {holder}") from error
+            raise AlreadyRunningError(f"another opsbot uses {self.path.parent}: {holder}") from error
         left = os.pread(file, 4096, 0)
-        self.cut_short = _holder(left, discord_time) if left.strip() else None
+        self.unclean_exit = _holder(left, discord_time) if left.strip() else None
         self._left = left
         os.ftruncate(file, 0)
         now = datetime.now(UTC).isoformat(timespec="seconds")
         os.pwrite(file, json.dumps({"pid": os.getpid(), "since": now}).encode(), 0)
         self._file = file
 
-    def told(self) -> None:
-        """It works, and people know of the one before it: what `give_up` leaves is about this one from now on."""
+    def forget_previous(self) -> None:
+        """Drop the previous holder's record once its unclean exit was reported."""
         self._left = None
 
     def give_up(self) -> None:
-        """Let go of it, not in order; one that could not start leaves what it found of the one before it."""
+        """Release the lock after an error.
+
+        If opsbot could not start, the previous holder's record is restored.
+        """
         if self._file is None:
             return
         if self._left is not None:
@@ -98,49 +105,53 @@ class InstanceLock:
         self._file = None
 
     def release(self) -> None:
-        """Let go of it in order; the end of the process lets go of it too, and leaves its name in the file."""
+        """Release the lock after a clean stop.
+
+        Without this call, process exit releases it and leaves the record.
+        """
         if self._file is not None:
             os.ftruncate(self._file, 0)
             os.close(self._file)
             self._file = None
 
     def __enter__(self) -> Self:
-        """Take it."""
+        """Take the lock."""
         self.take()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Let go: in order, unless an error ends it."""
+        """Release the lock, cleanly unless an error occurred."""
         if kind is None:
             self.release()
         else:
             self.give_up()
 
 
-def hold_folders(folders: Mapping[str, Path]) -> contextlib.ExitStack:
-    """Lock folders in which one opsbot alone may work, each by the key it is configured under; closing lets go. Blocks.
+def lock_folders(folders: Mapping[str, Path]) -> contextlib.ExitStack:
+    """Lock the release folders until the returned stack is closed. Blocks.
 
-    Two that deploy into one folder would each prune the releases that the other falls back on. A folder that cannot be
-    made or written is left out: a deploy says why, and the doctor.
+    The keys of `folders` are configuration keys. Two opsbots that deploy into one folder would prune the releases that
+    the other could roll back to. A folder that
+    cannot be created or written to is skipped; deploys and the doctor report it.
 
     Raises:
-        AlreadyRunningError: another opsbot holds one of them; the text names the key.
+        AlreadyRunningError: another opsbot holds one of them; the message names the key.
     """
-    with contextlib.ExitStack() as held:
+    with contextlib.ExitStack() as locks:
         for key, folder in folders.items():
             lock = InstanceLock(folder, ".opsbot.lock")
             try:
-                folder.mkdir(parents=True, exist_ok=True)  # with the rights that a deploy gives it
+                folder.mkdir(parents=True, exist_ok=True)  # with the mode that a deploy would give it
                 lock.take()
             except AlreadyRunningError as error:
-                raise AlreadyRunningError(f"{key}: {error}. Give each opsbot a folder of its own.") from error
+                raise AlreadyRunningError(f"{key}: {error}. Give each opsbot a separate folder.") from error
             except OSError:
-                log.warning("%s: %s cannot be locked against another opsbot", key, folder, exc_info=True)
+                log.warning("%s: cannot lock %s against another opsbot", key, folder, exc_info=True)
                 continue
-            held.callback(lock.release)
-        return held.pop_all()
+            locks.callback(lock.release)
+        return locks.pop_all()
 
 
 def _plain(at: datetime) -> str:
@@ -149,6 +160,6 @@ def _plain(at: datetime) -> str:
 
 def _holder(raw: bytes, written: Callable[[datetime], str]) -> str:
     with contextlib.suppress(ValueError, KeyError, TypeError):
-        held = json.loads(raw)
-        return f"pid {held['pid']}, running since {written(datetime.fromisoformat(held['since']))}"
-    return "it has not said who it is yet"
+        holder = json.loads(raw)
+        return f"pid {holder['pid']}, running since {written(datetime.fromisoformat(holder['since']))}"
+    return "unknown process"

@@ -1,4 +1,4 @@
-"""Keeps the daemon small, and its collector out of the way: it shares a small host with the services it looks after."""
+"""Reduce memory use and garbage collection of the daemon."""
 
 import ctypes
 import gc
@@ -18,10 +18,10 @@ YOUNG, MIDDLE, OLD = 5_000, 20, 20
 
 
 def limit_arenas() -> None:
-    """Let glibc's malloc keep one arena; to be called before the first thread is started.
+    """Limit glibc's malloc to one arena; call before starting the first thread.
 
-    It would make one for each of a dozen threads, and each holds on to the most it ever needed: some MB for work of
-    microseconds. Another C library has no arenas to limit.
+    It would create one per thread, each keeping its peak size: several MB for a dozen threads that work for
+    microseconds. Other C libraries have no arenas to limit.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
@@ -30,12 +30,13 @@ def limit_arenas() -> None:
 
 @contextmanager
 def lean_imports() -> Iterator[None]:
-    """Let the libraries imported in here come without what is not worth its memory.
+    """Import libraries in this context without unused parts that cost memory.
 
-    frozenlist's compiled half is C++, and for lists of a few signal handlers it brings libstdc++ along: 1.3 MB. Its own
-    switch is an environment variable, which no child process is to inherit. aiohttp.web reads the host's table of MIME
-    types for files that it never serves here; Python's own table will do. APScheduler brings pools of processes along
-    for an executor that nothing here asks for: half a MB.
+    frozenlist's compiled extension is C++ and loads libstdc++ (1.3 MB) for lists of a few signal handlers; its switch
+    is
+    an environment variable, which child processes must not inherit. aiohttp.web reads the host's MIME type table for
+    files that it never serves here; Python's own table suffices. APScheduler imports process pools (half a MB) for an
+    executor that is not used.
     """
     pools = ModuleType("concurrent.futures.process")
     pools.BrokenProcessPool = BrokenExecutor  # type: ignore[attr-defined]
@@ -49,7 +50,7 @@ def lean_imports() -> Iterator[None]:
         yield
     finally:
         for name, module in put.items():
-            if module is unneeded[name]:  # who asks for it from now on gets the real one
+            if module is unneeded[name]:  # later imports get the real module
                 del sys.modules[name]
         mimetypes.knownfiles = tables
         os.environ.pop(switch)
@@ -58,35 +59,40 @@ def lean_imports() -> Iterator[None]:
 
 
 def unload(*packages: str) -> None:
-    """Forget modules that only starting needs; whoever needs one again imports it again.
+    """Remove modules that are rarely needed; they are imported again on demand.
 
-    Reading and checking a configuration takes 3 MB of code and tables, and a reload of it is rare. What is imported
-    next takes the room that this leaves.
+    Reading and checking a configuration takes 3 MB of code and tables, and reloads are rare. Later imports reuse the
+    freed memory.
     """
     for name in [name for name in sys.modules if name in packages or name.startswith(tuple(f"{p}." for p in packages))]:
         del sys.modules[name]
         parent, _, child = name.rpartition(".")
         if parent in sys.modules:
             vars(sys.modules[parent]).pop(child, None)
-    for forget in getattr(typing, "_cleanups", ()):  # typing remembers what was last asked of it, and so those modules
+    for forget in getattr(typing, "_cleanups", ()):  # typing's caches keep references to the modules
         forget()
     gc.collect()
 
 
 def give_back() -> None:
-    """Return to the kernel what is free amid the heap; glibc by itself returns only its upper end."""
+    """Return free heap memory to the kernel.
+
+    Glibc itself only returns the top of the heap.
+    """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
 
 
 def settle_collector() -> None:
-    """Have the garbage collector leave alone what was made up to now, and come less often; for when all is set up.
+    """Exempt existing objects from garbage collection and collect less often.
 
-    A round of checks makes thousands of objects and drops them without a cycle among them. At Python's own thresholds
-    the collector's visits were a third of what a round costs.
+    Call after setup.
+
+    A round of checks creates and drops thousands of objects without reference cycles. With Python's default
+    thresholds, collections were a third of its cost.
     """
-    gc.unfreeze()  # what the configuration before left behind, after a reload
+    gc.unfreeze()  # objects of the previous configuration, after a reload
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG, MIDDLE, OLD)

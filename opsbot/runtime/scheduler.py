@@ -1,13 +1,14 @@
-"""The loops: jobs, each guarded, none able to pile up behind itself.
+"""Periodic jobs: errors are caught and runs of a job never overlap.
 
-APScheduler plans them; those that come at least once a minute have a timer of the event loop each, on the beat
-(`opsbot.runtime.ticks`), as to plan one of their runs would cost more than the run.
+APScheduler plans the jobs. Those that run at least once a minute use an event loop timer each, aligned to whole seconds
+(`opsbot.runtime.ticks`), because planning a run in APScheduler would cost more than the run.
 
-A job that fails is logged and counted, and runs again at its next time. `Scheduler.health` says when each last ended,
-for `/healthz` and the watchdog.
+A job that fails is logged and counted and runs again at its next time. `Scheduler.job_health` holds the times of the
+last runs for `/healthz` and the watchdog.
 
-APScheduler plans by the host's clock: were that set back an hour (a first time sync after the boot, a hand at `date`),
-no loop would run for an hour. So the plans are looked at now and then by a timer that knows no clock.
+APScheduler uses the host's clock. If that is set back by an hour (first time sync after boot, or `date`), no job
+would run
+for an hour, so a monotonic timer checks the plans regularly.
 """
 
 import asyncio
@@ -21,23 +22,23 @@ from functools import partial
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
-from opsbot.runtime.ticks import next_beat, until_beat
+from opsbot.runtime.ticks import next_tick, until_tick
 
 log = logging.getLogger(__name__)
-# `_guarded` tells of what fails; APScheduler would tell of a run that `close` cancels, as an error.
+# `_guarded` reports failures; APScheduler would log runs that `close` cancels as errors.
 logging.getLogger("apscheduler.executors").setLevel(logging.CRITICAL)
 
 Job = Callable[[], Awaitable[object]]
 
 OFTEN = timedelta(minutes=1)
-"""What comes at least so often has a timer of its own."""
+"""Jobs with at most this interval use a timer of the event loop."""
 MIND_SECONDS = 30.0
-"""Between two looks at whether the clock was set back."""
+"""Interval between checks whether the clock was set back."""
 
 
 @dataclass(slots=True)
 class JobHealth:
-    """How a loop fares. `limit` is how long one run may take before the loop counts as stuck."""
+    """Timing of one job. A run that takes longer than `limit` counts as stuck."""
 
     every: timedelta
     limit: timedelta
@@ -46,11 +47,11 @@ class JobHealth:
     failures: int = 0
     failure: str = ""
     due: float = 0.0
-    """When its next end is due at the latest, by a clock that nobody sets; 0.0 before it was opened."""
+    """Deadline for the next end of a run, in monotonic seconds; 0.0 before `open`."""
 
 
 class Scheduler:
-    """Runs the jobs it was given, from `open` to `close`."""
+    """Runs its jobs between `open` and `close`."""
 
     def __init__(
         self,
@@ -59,16 +60,19 @@ class Scheduler:
         mind: float = MIND_SECONDS,
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
-        """No jobs yet. mind: seconds between two looks at the plans. steady: a clock that nobody sets."""
+        """Start without jobs.
+
+        mind: seconds between checks of the plans. steady: a monotonic clock.
+        """
         self._clock = clock
         self._steady = steady
         self._mind_seconds = mind
         self._minder: asyncio.TimerHandle | None = None
         self._furthest: dict[str, timedelta] = {}
-        """How far ahead a run of the job is planned at the most."""
+        """The longest time that a run of the job can be planned ahead."""
         self._scheduler = AsyncIOScheduler(timezone=UTC)
         self._tickers: list[_Ticker] = []
-        self.pulses: dict[str, JobHealth] = {}
+        self.job_health: dict[str, JobHealth] = {}
 
     def every(
         self,
@@ -81,19 +85,19 @@ class Scheduler:
         limit: timedelta = timedelta(minutes=5),
         idle: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Run the job every so often, the first time after `first`. A run that is late is not made up for.
+        """Run the job at an interval, first after `first`. Missed runs are skipped.
 
-        idle: whether a run would find nothing to do, and is left out; asked of what comes at least once a minute.
+        idle: returns whether a run can be skipped because there is nothing to do; used for intervals up to a minute.
         """
-        self.pulses[name] = JobHealth(every, limit)
+        self.job_health[name] = JobHealth(every, limit)
         self._furthest[name] = max(every + (jitter or timedelta(0)), first) + timedelta(seconds=1)
         if every <= OFTEN and not jitter:
-            rests = partial(self._rests, self.pulses[name], idle)
-            self._tickers.append(_Ticker(every, first, partial(self._guarded, name, job), rests))
+            is_idle = partial(self._skip_idle, self.job_health[name], idle)
+            self._tickers.append(_Ticker(every, first, partial(self._guarded, name, job), is_idle))
             return
         self._scheduler.add_job(
             self._guarded,
-            # Without a time zone it would read the host's, several files, on the event loop.
+            # Without an explicit time zone it would read the host's from several files, on the event loop.
             IntervalTrigger(
                 seconds=every.total_seconds(), jitter=jitter.total_seconds() if jitter else None, timezone=UTC
             ),
@@ -106,63 +110,63 @@ class Scheduler:
         )
 
     async def _guarded(self, name: str, job: Job) -> None:
-        pulse = self.pulses[name]
-        pulse.begun = self._clock()
+        health = self.job_health[name]
+        health.begun = self._clock()
         try:
             await job()
         except asyncio.CancelledError:
             raise
         except Exception as error:
-            # The edge: a loop must go on whatever one run met; it is told in the log and in the figures.
-            pulse.failures += 1
-            pulse.failure = f"{type(error).__name__}: {error}"
-            log.exception("the %s loop failed; it goes on", name)
+            # Boundary: a job keeps running whatever one run raises; log and count it.
+            health.failures += 1
+            health.failure = f"{type(error).__name__}: {error}"
+            log.exception("periodic job %s failed; it will run again", name)
         finally:
-            pulse.ended = self._clock()
-            pulse.due = self._steady() + _patience(pulse)
+            health.ended = self._clock()
+            health.due = self._steady() + _patience(health)
 
-    def _rests(self, pulse: JobHealth, idle: Callable[[], bool]) -> bool:
-        """Whether a run is left out: the loop turns all the same."""
+    def _skip_idle(self, health: JobHealth, idle: Callable[[], bool]) -> bool:
+        """Whether to skip a run; a skipped run counts as finished."""
         if not idle():
             return False
-        pulse.begun = pulse.ended = self._clock()
-        pulse.due = self._steady() + _patience(pulse)
+        health.begun = health.ended = self._clock()
+        health.due = self._steady() + _patience(health)
         return True
 
     def late(self) -> dict[str, float]:
-        """Loops that have not come to their end in time, and by how many seconds; also one that never began.
+        """Return the overdue jobs, also those that never ran, with the delay in seconds.
 
-        Not by the host's clock: set forward a day, it would make every loop late that runs a few times a day.
+        Uses a monotonic clock: setting the host's clock forward by a day must not make rare jobs overdue.
         """
         now = self._steady()
-        return {name: now - pulse.due for name, pulse in self.pulses.items() if 0.0 < pulse.due < now}
+        return {name: now - health.due for name, health in self.job_health.items() if 0.0 < health.due < now}
 
     def stuck(self) -> list[str]:
-        """Names of loops that have not come to their end in time."""
+        """Return the names of overdue jobs."""
         return list(self.late())
 
     def open(self) -> None:
-        """Begin."""
+        """Start all jobs."""
         now = self._steady()
-        for name, pulse in self.pulses.items():
-            pulse.due = now + self._furthest[name].total_seconds() + _patience(pulse)
+        for name, health in self.job_health.items():
+            health.due = now + self._furthest[name].total_seconds() + _patience(health)
         self._scheduler.start()
-        self._mind()
+        self._check_plans()
         for ticker in self._tickers:
             ticker.open()
 
-    def _mind(self) -> None:
-        """Run at once what is planned further ahead than it can be: the clock was set back since."""
+    def _check_plans(self) -> None:
+        """Run jobs at once that are planned too far ahead because the clock was set back."""
         now = datetime.now(UTC)
         for name, furthest in self._furthest.items():
             job = self._scheduler.get_job(name)
             if job is not None and job.next_run_time is not None and job.next_run_time - now > furthest:
-                log.warning("the host's clock was set back: the %s loop does not wait for it", name)
+                log.warning("the host's clock was set back; running periodic job %s now", name)
                 job.modify(next_run_time=now)
-        self._minder = asyncio.get_running_loop().call_later(until_beat(self._mind_seconds), self._mind)
+        self._minder = asyncio.get_running_loop().call_later(until_tick(self._mind_seconds), self._check_plans)
 
     def close(self) -> None:
-        """End; a run under way is cancelled with the event loop's other tasks."""
+        """Stop; running jobs are cancelled with the event loop's other tasks."""
         for ticker in self._tickers:
             ticker.close()
         if self._minder is not None:
@@ -173,29 +177,29 @@ class Scheduler:
 
 
 class _Ticker:
-    """Runs a job every so often; a run that comes while the last one goes on is left out."""
+    """Runs a job at an interval and skips a run while the previous one is unfinished."""
 
     def __init__(
         self,
         every: timedelta,
         first: timedelta,
         job: Callable[[], Coroutine[None, None, None]],
-        rests: Callable[[], bool],
+        is_idle: Callable[[], bool],
     ) -> None:
         self._every = every.total_seconds()
         self._first = first.total_seconds()
         self._job = job
-        self._rests = rests
+        self._is_idle = is_idle
         self._timer: asyncio.TimerHandle | None = None
         self._run: asyncio.Task[None] | None = None
 
     def open(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(until_beat(self._first), self._tick)
+        self._timer = asyncio.get_running_loop().call_later(until_tick(self._first), self._tick)
 
     def _tick(self) -> None:
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_at(next_beat(self._every), self._tick)
-        if (self._run is None or self._run.done()) and not self._rests():
+        self._timer = loop.call_at(next_tick(self._every), self._tick)
+        if (self._run is None or self._run.done()) and not self._is_idle():
             self._run = loop.create_task(self._job())
 
     def close(self) -> None:
@@ -204,6 +208,6 @@ class _Ticker:
             self._timer = None
 
 
-def _patience(pulse: JobHealth) -> float:
-    """Seconds from one end of a loop to the next, at the most."""
-    return (pulse.every * 2 + pulse.limit).total_seconds()
+def _patience(health: JobHealth) -> float:
+    """Return the longest allowed time in seconds between two ends of runs."""
+    return (health.every * 2 + health.limit).total_seconds()

@@ -1,4 +1,4 @@
-"""Telling the service manager how it goes: sd_notify(3), by hand, since it is one datagram."""
+"""Notify the service manager: sd_notify(3), which is a single datagram."""
 
 import logging
 import os
@@ -12,13 +12,15 @@ READY = "READY=1"
 STOPPING = "STOPPING=1"
 WATCHDOG = "WATCHDOG=1"
 STATUS_MOST = 400
-"""Characters of a status line; `systemctl status` shows it on one."""
+"""Maximum length of a status line, which `systemctl status` shows on one line."""
 
 
 def notify(state: str) -> bool:
-    """Send a state such as "READY=1"; False where nobody listens (`$NOTIFY_SOCKET` is not set), or nobody takes it.
+    """Send a state such as "READY=1".
 
-    Does not block: a service manager that hangs must not hang opsbot.
+    False without a listener (`$NOTIFY_SOCKET` unset) or on failure.
+
+    Does not block: a hanging service manager must not block opsbot.
     """
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
@@ -30,29 +32,32 @@ def notify(state: str) -> bool:
             channel.connect(address)
             channel.send(state.encode())
     except OSError as error:
-        log.warning("the service manager cannot be told %s: %s", state.partition("\n")[0], error)
+        log.warning("cannot send %s to the service manager: %s", state.partition("\n")[0], error)
         return False
     return True
 
 
 def reloading() -> str:
-    """The state that says a reload has begun; READY=1 says it is over. `Type=notify-reload` wants to know when."""
+    """Return the state that starts a reload (`Type=notify-reload`); READY=1 ends it."""
     return f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}"
 
 
 def status(text: str) -> str:
-    """The state that shows a line in `systemctl status`. Whatever does not print in it is made visible.
+    """Return the state that shows a line in `systemctl status`.
 
-    A line break would begin another assignment, and text that is not UTF-8 be thrown away.
+    Unprintable characters are replaced: a line break would start another assignment, and invalid UTF-8 would be
+    discarded.
     """
     line = "".join(char if char.isprintable() else "?" for char in text)
     return "STATUS=" + (line if len(line) <= STATUS_MOST else line[: STATUS_MOST - 1] + "…")
 
 
 def watchdog_seconds(environment: Mapping[str, str] = os.environ) -> float | None:
-    """How long the service manager waits for WATCHDOG=1; None where it does not wait, or not for this process.
+    """Return the service manager's watchdog timeout.
 
-    By the rules of sd_watchdog_enabled(3): `$WATCHDOG_PID` may be missing, but not be another's.
+    None if it has none for this process.
+
+    Follows sd_watchdog_enabled(3): `$WATCHDOG_PID` may be missing but must not name another process.
     """
     pid = environment.get("WATCHDOG_PID", "")
     limit = environment.get("WATCHDOG_USEC", "")

@@ -1,4 +1,4 @@
-"""What the daemon is asked from outside: to stop (SIGTERM, SIGINT), or to read its configuration anew (SIGHUP)."""
+"""Handle signals: stop (SIGTERM, SIGINT) and reload the configuration (SIGHUP)."""
 
 import asyncio
 import logging
@@ -15,12 +15,15 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 HANGUP = Actor(Origin.CLI, "signal:SIGHUP", "SIGHUP", owner=True)
-"""Who may send this process a signal is root or opsbot's own user; the kernel does not tell asyncio which."""
+"""A signal comes from root or from opsbot's own user; asyncio does not reveal which."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReloadAnswer:
-    """What came of a reload. answered: the last wish it answers. lines: what is wrong, or what changed."""
+    """Result of a reload.
+
+    answered: number of the last request it covers. lines: problems or changes.
+    """
 
     answered: int
     ok: bool
@@ -29,37 +32,43 @@ class ReloadAnswer:
 
 
 class ReloadRequests:
-    """Kept until somebody sees to them. Several to reload are one."""
+    """Pending requests to stop or reload.
+
+    Several reload requests are handled together.
+    """
 
     def __init__(self, stopping: Callable[[], None]) -> None:
-        """stopping: called at once when a stop is asked for."""
+        """stopping: called immediately when a stop is requested."""
         self._stopping = stopping
         self._stop = asyncio.Event()
         self._woken = asyncio.Event()
         self._reload: list[Actor] = []
         self.asked = 0
-        """How often a reload was asked for."""
+        """Number of reload requests so far."""
         self._taken = 0
         self.answer: ReloadAnswer | None = None
-        """What came of the last reload."""
+        """Result of the last reload."""
 
     def listen(self) -> None:
-        """Take signals from now on."""
+        """Install the signal handlers."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
-        # A handler and not SIG_IGN, which the services would inherit.
+        # A handler instead of SIG_IGN, which services would inherit.
         loop.add_signal_handler(signal.SIGHUP, self.reload, HANGUP)
 
     def stop(self) -> None:
-        """Stop."""
+        """Request a stop."""
         if not self._stop.is_set():
             self._stop.set()
             self._woken.set()
             self._stopping()
 
     def reload(self, actor: Actor) -> int:
-        """Request a reload; returns its number, which `ReloadAnswer.answered` reaches once it was handled."""
+        """Request a reload.
+
+        Returns its number, which `ReloadAnswer.answered` reaches when it has been handled.
+        """
         self._reload.append(actor)
         self._woken.set()
         self.asked += 1
@@ -67,27 +76,27 @@ class ReloadRequests:
 
     @property
     def reload_wanted(self) -> bool:
-        """Whether somebody asked since they were last taken."""
+        """Whether reload requests are pending."""
         return bool(self._reload)
 
     def take_reload(self) -> list[Actor]:
-        """Who asked for a reload; it is being seen to now."""
+        """Take the pending reload requests for handling; returns their actors."""
         asked, self._reload, self._taken = self._reload, [], self.asked
         return asked
 
     def answered(self, text: str, lines: Sequence[str] = (), *, ok: bool = True) -> None:
-        """What came of those taken last."""
+        """Record the result of the requests taken last."""
         self.answer = ReloadAnswer(self._taken, ok, text, tuple(lines))
 
     async def until_reload(self) -> bool:
-        """Wait for a wish; True for a reload, False for a stop."""
+        """Wait for a request; True for a reload, False for a stop."""
         while not self._stop.is_set() and not self._reload:
             self._woken.clear()
             await self._woken.wait()
         return not self._stop.is_set()
 
     async def unless_stopped(self, work: Coroutine[Any, Any, T]) -> T | None:
-        """The result of this work; None where a stop was asked for meanwhile, and the work was cancelled."""
+        """Run the work; returns its result, or None if a stop request cancelled it."""
         task = asyncio.create_task(work)
         stop = asyncio.create_task(self._stop.wait())
         try:

@@ -1,4 +1,4 @@
-"""Work in the background: tasks that nobody waits for, kept from the garbage collector, whose failures are logged."""
+"""Background tasks that are referenced until done and whose failures are logged."""
 
 import asyncio
 import logging
@@ -9,23 +9,23 @@ T = TypeVar("T")
 
 
 class BackgroundTasks:
-    """The tasks of one owner, who ends them when it ends itself."""
+    """Tasks of one owner, which cancels them when it closes."""
 
     def __init__(self, log: logging.Logger, expected: type[Exception] | tuple[type[Exception], ...] = ()) -> None:
-        """log: the owner's. expected: failures that are a sentence for people, and no fault with a traceback."""
+        """log: the owner's logger. expected: exceptions to log as a message without a traceback."""
         self._log = log
         self._expected = expected
         self.tasks: set[asyncio.Task[Any]] = set()
 
     def run(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
-        """Begin it. name: what it is about, for the log."""
+        """Start a task. name: its subject, for the log."""
         task = asyncio.create_task(work, name=name)
         self.tasks.add(task)
         task.add_done_callback(self._done)
         return task
 
     async def close(self) -> None:
-        """Cancel what is under way, and wait for its end."""
+        """Cancel the running tasks and wait for them."""
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)

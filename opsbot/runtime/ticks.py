@@ -1,25 +1,28 @@
-"""The beat: what need not be punctual is done together, on the whole seconds of the event loop's clock.
+"""Align timers to whole seconds of the loop's clock, so that wake-ups coincide.
 
-To wake up costs a process that sleeps most of the time more than what it wakes up for. Linux and GLib have the same for
-the same reason (round_jiffies in the kernel's timers, g_timeout_add_seconds(3)).
+Waking up costs a mostly idle process more than the work itself. Linux and GLib do the same for this reason
+(round_jiffies in kernel timers, g_timeout_add_seconds(3)).
 """
 
 import asyncio
 import math
 
 _LATE = 0.05
-"""Seconds; a timer never comes early, and a little late is not a whole beat late."""
+"""Tolerance in seconds: timers never fire early, and a slightly late one must not skip a tick."""
 
 
-def until_beat(seconds: float) -> float:
-    """So many seconds, and up to the next beat; what is shorter than one second stays as it is."""
+def until_tick(seconds: float) -> float:
+    """Return the seconds to the first tick after `seconds`.
+
+    Less than one second is returned unchanged.
+    """
     if seconds < 1.0:
         return seconds
     now = asyncio.get_running_loop().time()
     return math.ceil(now + seconds - _LATE) - now
 
 
-def next_beat(every: float) -> float:
-    """The event loop's time `every` seconds after the last beat, where these are whole seconds; else after now."""
+def next_tick(every: float) -> float:
+    """Return the loop time `every` seconds after the last tick."""
     now = asyncio.get_running_loop().time()
     return math.floor(now + _LATE) + every if every >= 1.0 and every.is_integer() else now + every

@@ -93,7 +93,7 @@ async def loaded(units: Sequence[str], scope: Scope) -> dict[str, LoadedUnit]:
     }
 
 
-async def traps_of(units: Mapping[str, str], scope: Scope) -> list[LintFinding]:
+async def lint_units(units: Mapping[str, str], scope: Scope) -> list[LintFinding]:
     """Lint findings in the files of these units. Each unit comes with the directory of its releases, "" for none.
 
     Raises:

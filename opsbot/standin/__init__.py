@@ -1,4 +1,4 @@
-"""A Discord for the demo and the tests: REST, gateway and a page, on this machine only."""
+"""A local stand-in for Discord, for demo and tests: REST, gateway and web page."""
 
 from opsbot.standin.client_input import InputError
 from opsbot.standin.driver import InteractionFailedError, Person, Response

@@ -1,4 +1,4 @@
-"""Lets a test wait until something is so, without polling."""
+"""Wait for a condition in tests without polling."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,25 +8,28 @@ T = TypeVar("T")
 
 
 class Changes:
-    """`notify` wakes every waiter whose condition now holds."""
+    """Waiters and their conditions; `notify` wakes those whose condition is true."""
 
     def __init__(self) -> None:
-        """Nobody waits yet."""
+        """Start without waiters."""
         self._waiting: list[Callable[[], None]] = []
 
     def notify(self) -> None:
-        """Something changed."""
-        for look in tuple(self._waiting):
-            look()
+        """Evaluate all conditions after a change."""
+        for evaluate in tuple(self._waiting):
+            evaluate()
 
     async def wait(self, find: Callable[[], T | None], timeout: float, what: str) -> T:
-        """The first result of `find` that is not None; TimeoutError naming `what` after that many seconds."""
+        """Return the first result of `find` that is not None.
+
+        TimeoutError after `timeout` seconds, naming `what`.
+        """
         found = find()
         if found is not None:
             return found
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
-        def look() -> None:
+        def evaluate() -> None:
             if not future.done():
                 try:
                     result = find()
@@ -36,11 +39,11 @@ class Changes:
                 if result is not None:
                     future.set_result(result)
 
-        self._waiting.append(look)
+        self._waiting.append(evaluate)
         try:
             async with asyncio.timeout(timeout):
                 return await future
         except TimeoutError:
             raise TimeoutError(f"{what}: not within {timeout:g} s") from None
         finally:
-            self._waiting.remove(look)
+            self._waiting.remove(evaluate)

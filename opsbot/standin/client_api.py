@@ -1,4 +1,4 @@
-"""What the page in the browser talks to: one WebSocket per open page, and a person's actions as POSTs."""
+"""The web page's API: one WebSocket per open page, user actions as POST requests."""
 
 import asyncio
 import json
@@ -37,14 +37,17 @@ class PageSocket:
     frames: asyncio.Queue[str | None] = field(default_factory=lambda: asyncio.Queue(QUEUED_FRAMES))
 
     def send(self, frame: str) -> None:
-        """Queue a frame; a page that reads nothing is cut off, and reconnects with a fresh snapshot."""
+        """Queue a frame.
+
+        A page that does not read is disconnected and reconnects with a fresh snapshot.
+        """
         if self.frames.full():
             self.stop()
         else:
             self.frames.put_nowait(frame)
 
     def stop(self) -> None:
-        """End the socket after what is queued was dropped."""
+        """Drop queued frames and end the socket."""
         while not self.frames.empty():
             self.frames.get_nowait()
         self.frames.put_nowait(None)
@@ -54,7 +57,7 @@ class ClientApi:
     """The page's routes, and the frames it is sent."""
 
     def __init__(self, standin: "Standin") -> None:
-        """Listens to the stand-in's events from now on."""
+        """Subscribe to the stand-in's events."""
         self._standin = standin
         self._sockets: set[PageSocket] = set()
         self._busy: set[str] = set()
@@ -72,7 +75,7 @@ class ClientApi:
     # frames
 
     async def get_socket(self, request: web.Request) -> web.StreamResponse:
-        """The page's WebSocket: a snapshot, then what happens."""
+        """The page's WebSocket: a snapshot, then updates."""
         ws = web.WebSocketResponse(heartbeat=30)
         await ws.prepare(request)
         socket = PageSocket(self._acting(request.query.get("member", "")))
@@ -81,14 +84,14 @@ class ClientApi:
         writer = asyncio.create_task(self._write(ws, socket))
         try:
             async for _ in ws:
-                pass  # the page only listens here; its actions are POSTs
+                pass  # the page sends its actions as POST requests
         finally:
             self._sockets.discard(socket)
             writer.cancel()
         return ws
 
     def _acting(self, wanted: str) -> int:
-        """The member a page acts as: the one it names; an admin for a page just opened, or older than this server."""
+        """Return the member a page acts as: the one it names, else an admin."""
         members = self._standin.state.members
         if wanted.isdecimal() and int(wanted) in members and not members[int(wanted)].bot:
             return int(wanted)
@@ -104,7 +107,7 @@ class ClientApi:
         await ws.close()
 
     def snapshot(self, me: Member) -> Json:
-        """Everything one member sees."""
+        """Return everything one member can see."""
         state = self._standin.state
         channels = [c for c in state.channels.values() if self._sees(me, c) and c.type != VOICE]
         written = [c.id for c in channels if c.type != CATEGORY]
@@ -129,7 +132,7 @@ class ClientApi:
         return bool(self._standin.state.permissions(member, channel) & PermissionBit.VIEW_CHANNEL)
 
     def _commands(self, member: Member) -> list[Json]:
-        """The commands Discord's client would offer: `default_member_permissions` hides, and only hides."""
+        """List the commands that Discord's client offers the member."""
         mine = self._standin.state.base_permissions(member)
 
         def offered(command: Json) -> bool:
@@ -186,22 +189,22 @@ class ClientApi:
             if channel is None or (member is not None and self._sees(member, channel)):
                 socket.send(text)
 
-    def tell(self, member_id: int, name: str, data: Json) -> None:
+    def send_to(self, member_id: int, name: str, data: Json) -> None:
         """Send a frame to one member's pages."""
         for socket in tuple(self._sockets):
             if socket.member_id == member_id:
                 socket.send(frame(name, data))
 
-    def tell_connection(self) -> None:
-        """Say whether the bot is connected, and whether Discord is away."""
+    def send_connection(self) -> None:
+        """Send whether the bot is connected and whether Discord is away."""
         self.broadcast("CONNECTION", {"connected": self._standin.connected, "away": self._standin.faults.is_away})
 
-    def tell_panel(self) -> None:
-        """Send the panel anew."""
+    def send_panel(self) -> None:
+        """Send the current panel."""
         self.broadcast("PANEL", self._panel())
 
     def note(self, text: str, level: str) -> None:
-        """A line below the panel."""
+        """Show a line below the panel."""
         self.broadcast("PANEL_NOTE", {"text": text, "level": level, "at": iso(self._standin.state.clock())})
 
     def stop(self) -> None:
@@ -212,7 +215,7 @@ class ClientApi:
     # a person's actions
 
     async def post_interaction(self, request: web.Request) -> web.Response:
-        """A command, a click, a key stroke in an option, a submitted form."""
+        """Handle a command, click, key stroke in an option, or submitted form."""
 
         def do(body: Json) -> web.Response:
             if body["type"] not in (COMMAND, COMPONENT, AUTOCOMPLETE, MODAL_SUBMIT):
@@ -231,7 +234,7 @@ class ClientApi:
         return await _with_body(request, "{member_id, channel_id, nonce, type, data}", do)
 
     async def post_message(self, request: web.Request) -> web.Response:
-        """A person says something."""
+        """Post a message as a member."""
 
         def do(body: Json) -> web.Response:
             state = self._standin.state
@@ -241,7 +244,7 @@ class ClientApi:
         return await _with_body(request, "{member_id, channel_id, content}", do)
 
     async def post_member(self, request: web.Request) -> web.Response:
-        """A new member."""
+        """Add a member."""
 
         def do(body: Json) -> web.Response:
             name = " ".join(str(body["name"]).split())[:NAME_LENGTH] or "nobody"
@@ -250,7 +253,7 @@ class ClientApi:
         return await _with_body(request, "{name, roles}", do)
 
     async def post_roles(self, request: web.Request) -> web.Response:
-        """Other roles for a member."""
+        """Replace a member's roles."""
 
         def do(body: Json) -> web.Response:
             self._standin.state.set_roles(int(request.match_info["member"]), [int(role) for role in body["roles"]])
@@ -267,16 +270,16 @@ class ClientApi:
         if button.disabled or button.id in self._busy:
             return answer({"ok": False, "text": "This is not possible at the moment."}, 409)
         self._busy.add(button.id)
-        self.tell_panel()
+        self.send_panel()
         try:
             text, ok = await button.action(**args), True
         except Exception as error:
-            # The edge: whatever a demo's action raises is shown on the page.
+            # Boundary: show any error of a demo action on the page.
             log.warning("panel button %s failed", button.id, exc_info=True)
             text, ok = str(error) or type(error).__name__, False
         finally:
             self._busy.discard(button.id)
-            self.tell_panel()
+            self.send_panel()
         self.note(text, "info" if ok else "error")
         return answer({"ok": ok, "text": text})
 
@@ -290,7 +293,10 @@ async def _body(request: web.Request) -> Json | None:
 
 
 async def _with_body(request: web.Request, shape: str, do: Callable[[Json], web.Response]) -> web.Response:
-    """Do it with the body; 400 when the body has not that shape, Discord's own answer when Discord would refuse."""
+    """Process the body.
+
+    Answer 400 for a wrong shape and Discord's own error for a rejected request.
+    """
     body = await _body(request)
     if body is None:
         return answer({"message": f"Expected {shape}."}, 400)

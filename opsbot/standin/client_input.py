@@ -1,4 +1,4 @@
-"""What Discord checks of a person's input before the bot sees it: command options, component values, modal fields.
+"""Validation of user input before the bot sees it: options, components, modals.
 
 Returns the `data` object of the interaction, or raises InputError with what the client would say.
 """
@@ -18,14 +18,17 @@ class InputError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """The interaction's data, and the registered command's or component's own description."""
+    """The interaction's data, and the definition of the command or component."""
 
     data: Json
     source: Json
 
 
 def find_command(state: StandinState, data: Json) -> Json:
-    """The registered command a client means, by id or by name; the guild's before the global one."""
+    """Return the registered command by id or name.
+
+    Guild commands take precedence over global ones.
+    """
     known = [*state.guild_commands.all(), *state.global_commands.all()]
     wanted_id, name = data.get("id"), data.get("name")
     for command in known:
@@ -35,7 +38,10 @@ def find_command(state: StandinState, data: Json) -> Json:
 
 
 def command_data(state: StandinState, data: Json, *, autocomplete: bool) -> Checked:
-    """Check the options of a command; while completing (`autocomplete`) they may be incomplete."""
+    """Check the options of a command.
+
+    While completing (`autocomplete`) they may be incomplete.
+    """
     command = find_command(state, data)
     resolved: Json = {}
     sent: Json = {"id": command["id"], "name": command["name"], "type": command["type"]}
@@ -189,7 +195,10 @@ def _check_picked(state: StandinState, select: Json, values: list[str], resolved
 
 
 def modal_data(state: StandinState, modal: Json, given: list[Json]) -> Json:
-    """Check the fields of a modal; returns the data of its submission in the modal's own structure."""
+    """Check the fields of a modal.
+
+    Returns the data of its submission in the modal's own structure.
+    """
     values = {str(c["custom_id"]): c for c in parts.walk(given) if c.get("custom_id") is not None}
     unknown = set(values) - {c.get("custom_id") for c in parts.walk(modal["components"])}
     if unknown:

@@ -1,4 +1,4 @@
-"""Registered application commands: what Discord refuses in them, and how it stores them."""
+"""Registered application commands: validation and storage."""
 
 import re
 from collections.abc import Iterable
@@ -39,7 +39,10 @@ class Commands:
         raise refuse("unknown_command")
 
     def overwrite(self, payloads: object, ids: Iterable[int], now: float) -> list[Json]:
-        """Replace all of them at once (the PUT of `tree.sync`); a command of the same name keeps its id."""
+        """Replace all of them at once (the PUT of `tree.sync`).
+
+        A command of the same name keeps its id.
+        """
         errors = FormErrors()
         entries = errors.objects([], payloads, most=130)
         seen: set[tuple[int, str]] = set()
@@ -61,7 +64,10 @@ class Commands:
         return self.all()
 
     def upsert(self, payload: Json, ids: Iterable[int], now: float) -> tuple[Json, bool]:
-        """Create one, or replace the one of the same name; returns it and whether it is new."""
+        """Create one, or replace the one of the same name.
+
+        Returns it and whether it is new.
+        """
         errors = FormErrors()
         check_command(errors, [], payload)
         errors.raise_if_any()

@@ -1,4 +1,4 @@
-"""What Discord refuses in the components of a message (both systems) and in a modal."""
+"""Validation of message components (both systems) and modals."""
 
 from collections.abc import Callable, Iterator
 
@@ -75,7 +75,7 @@ def check_message_components(errors: FormErrors, components: object, *, v2: bool
 def _check_unique(errors: FormErrors, components: object) -> None:
     seen: set[str] = set()
 
-    def look(path: Path, items: object) -> None:
+    def check(path: Path, items: object) -> None:
         if not isinstance(items, list):
             return
         for index, component in enumerate(items):
@@ -92,12 +92,12 @@ def _check_unique(errors: FormErrors, components: object) -> None:
                     [*here, "custom_id"], "COMPONENT_CUSTOM_ID_DUPLICATED", "Component custom id cannot be duplicated"
                 )
             seen.add(custom_id)
-        look([*here, "components"], component.get("components"))
+        check([*here, "components"], component.get("components"))
         for key in ("accessory", "component"):
             if isinstance(component.get(key), dict):
                 visit([*here, key], component[key])
 
-    look(["components"], components)
+    check(["components"], components)
 
 
 def _check(errors: FormErrors, path: Path, component: Json, allowed: tuple[int, ...]) -> None:
@@ -245,7 +245,7 @@ def _check_container(errors: FormErrors, path: Path, container: Json) -> None:
 
 
 def check_modal(modal: Json) -> None:
-    """Raise ApiError 50035 when Discord would refuse this modal (the `data` of a callback of type 9)."""
+    """Raise ApiError 50035 for an invalid modal (the `data` of a type 9 callback)."""
     errors = FormErrors()
     errors.text(["custom_id"], modal.get("custom_id"), most=100, least=1, required=True)
     errors.text(["title"], modal.get("title"), most=45, least=1, required=True)

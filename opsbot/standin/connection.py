@@ -1,4 +1,4 @@
-"""One WebSocket of the gateway, below the sessions: frames in order, compression, closing, and breaking."""
+"""A gateway WebSocket: ordered frames, compression, closing and resetting."""
 
 import asyncio
 import json
@@ -44,7 +44,10 @@ class Connection:
     """One WebSocket: writes frames in order, compressed as the client asked."""
 
     def __init__(self, ws: "web.WebSocketResponse", transport: asyncio.BaseTransport | None, compression: str) -> None:
-        """`compression` is the query's: "zlib-stream" or none; anything else is sent as plain text."""
+        """`compression` is the query's: "zlib-stream" or none.
+
+        Anything else is sent as plain text.
+        """
         self.ws = ws
         self.transport = transport
         self.session: GatewaySession | None = None
@@ -55,7 +58,7 @@ class Connection:
         self._writer = asyncio.create_task(self._write())
 
     def send(self, frame: str) -> None:
-        """Queue a frame; never blocks and never fails, a lost connection loses it."""
+        """Queue a frame. Never blocks or fails; a lost connection drops it."""
         self._frames.put_nowait(frame)
 
     def send_op(self, op: int, data: object) -> None:

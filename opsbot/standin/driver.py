@@ -1,4 +1,4 @@
-"""Acts as a person in front of Discord's client, for tests and benchmarks."""
+"""Drive the stand-in as a user of Discord's client, for tests and benchmarks."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,14 +30,14 @@ class InteractionFailedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What a person sees of one interaction; the properties follow later edits."""
+    """One interaction as its user sees it; the properties reflect later edits."""
 
     standin: "Standin"
     interaction: Interaction
 
     @property
     def failed(self) -> str | None:
-        """What the client shows when nothing came within 3 s: "The application did not respond"; else None."""
+        """The client's error if no response came within 3 s, else None."""
         return self.interaction.failed
 
     @property
@@ -58,7 +58,10 @@ class Response:
 
     @property
     def message(self) -> Json | None:
-        """The answer as it is now: the reply, or the message that was updated; None for a modal or when deleted."""
+        """The current answer: the reply or the updated message.
+
+        None for a modal or if deleted.
+        """
         found = self.interaction.original_id
         if found is None and self.interaction.response_type is not None and self.interaction.message is not None:
             found = int(self.interaction.message["id"])
@@ -96,9 +99,9 @@ class Response:
         return self.interaction.first_response_seconds
 
     async def final(self, timeout: float = 10.0) -> Json:
-        """The answer once a deferral was filled or followed; TimeoutError when that does not happen in time."""
+        """Wait for the answer after a deferral; TimeoutError if none comes in time."""
 
-        def look() -> Json | None:
+        def evaluate() -> Json | None:
             if self.interaction.failed:
                 raise InteractionFailedError(self.interaction.failed)
             if self.interaction.response_type == DEFER_UPDATE:
@@ -106,19 +109,25 @@ class Response:
             message = self.message
             return None if message is None or message["flags"] & limits.LOADING else message
 
-        return await self.standin.changes.wait(look, timeout, "the deferred answer")
+        return await self.standin.changes.wait(evaluate, timeout, "the deferred answer")
 
 
 class Person:
-    """One member at the client. Raises InputError where the client would not let the person do it."""
+    """One member using the client.
+
+    Raises InputError where the client forbids an action.
+    """
 
     def __init__(self, standin: "Standin", member_id: int) -> None:
-        """Made by `Standin.member`."""
+        """Use `Standin.member` to create one."""
         self.standin = standin
         self.id = member_id
 
     async def run(self, command: str, /, *, channel_id: int | None = None, **options: object) -> Response:
-        """Run a slash command ("deploy", or "group sub"); returns with the first response or the failure."""
+        """Run a slash command ("deploy", or "group sub").
+
+        Returns with the first response or the failure.
+        """
         data = self._command(command, options)
         return await self._act(COMMAND, data, channel_id)
 
@@ -159,7 +168,10 @@ class Person:
     async def submit(
         self, modal: Json | None, values: Mapping[str, object], *, channel_id: int | None = None
     ) -> Response:
-        """Fill and send a form (`response.modal`); a list is a select's values, anything else a field's value."""
+        """Fill and send a form (`response.modal`).
+
+        A list is a select's values, anything else a field's value.
+        """
         if modal is None:
             raise InputError("No form is open.")
         opened = self.standin.interactions.modals.get((self.id, str(modal["custom_id"])))

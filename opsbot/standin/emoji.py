@@ -1,4 +1,4 @@
-"""Which characters Discord takes for an emoji: the Unicode `Emoji` property, as a table of ranges."""
+"""Characters that Discord accepts as emoji: Unicode's `Emoji` property."""
 
 # https://unicode.org/Public/15.1.0/ucd/emoji/emoji-data.txt, without digits, # and * (they need a keycap).
 _RANGES = """
@@ -28,7 +28,7 @@ _EMOJI = _table()
 
 
 def is_emoji(text: str) -> bool:
-    """Whether Discord would take it as one Unicode emoji: "✅" yes; "✓", "->", "ok" no."""
+    """Whether Discord accepts the text as one emoji: "✅" yes; "✓", "->", "ok" no."""
     points = [ord(char) for char in text]
     if points and points[-1] == _KEYCAP:
         return text[0] in "0123456789#*"

@@ -1,4 +1,4 @@
-"""What Discord answers when it refuses: status, JSON code, message, and for a form the nested `errors` tree."""
+"""Discord's error responses: status, code, message, and a form's `errors` tree."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +8,10 @@ _SNOWFLAKE_DIGITS = 20
 
 
 class ApiError(Exception):
-    """A refusal as Discord words it. `errors` is the tree of a 50035, `extra` further keys of the body."""
+    """An error in Discord's wording.
+
+    `errors` is the tree of a 50035, `extra` more keys of the body.
+    """
 
     def __init__(
         self, status: int, code: int, message: str, errors: Json | None = None, extra: Json | None = None
@@ -64,16 +67,16 @@ _KNOWN = {
 
 
 def refuse(name: str) -> ApiError:
-    """The named refusal, to be raised."""
+    """Create the named error."""
     status, code, message = _KNOWN[name]
     return ApiError(status, code, message)
 
 
 class FormErrors:
-    """Collects what is wrong with a request body and raises all of it at once as Discord's 50035."""
+    """Collects the errors in a request body and raises them together as 50035."""
 
     def __init__(self) -> None:
-        """Nothing is wrong yet."""
+        """Start without errors."""
         self._tree: Json = {}
 
     def add(self, path: Sequence[str | int], code: str, message: str) -> None:
@@ -85,11 +88,11 @@ class FormErrors:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing is wrong so far."""
+        """Whether there are no errors so far."""
         return not self._tree
 
     def raise_if_any(self) -> None:
-        """Raise ApiError 400/50035 when something was noted."""
+        """Raise ApiError 400/50035 if there are errors."""
         if self._tree:
             raise ApiError(400, 50035, "Invalid Form Body", self._tree)
 

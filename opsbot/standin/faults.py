@@ -1,4 +1,4 @@
-"""Faults on demand: Discord away, lost answers, resets, rate limits, delays, a gateway that drops or holds."""
+"""Fault injection: outages, lost answers, resets, rate limits, delays."""
 
 import asyncio
 import re
@@ -13,7 +13,7 @@ from opsbot.standin.messages import Messages
 
 @dataclass(slots=True)
 class Rule:
-    """What to do with the next `times` requests of that method whose path (without /api/v10) matches."""
+    """The fault for the next `times` requests with this method and a matching path (without /api/v10)."""
 
     method: str
     path: re.Pattern[str]
@@ -27,7 +27,7 @@ class Rule:
     delay: float | None = None
 
     def takes(self, method: str, path: str) -> bool:
-        """Whether this rule is for that request, and not used up."""
+        """Whether this rule matches the request and is not used up."""
         return self.times > 0 and self.method in ("*", method.upper()) and self.path.search(path) is not None
 
 
@@ -35,11 +35,14 @@ class SetAway(Protocol):
     """Closes (`hard`) or opens Discord's listening socket."""
 
     def __call__(self, *, away: bool, hard: bool) -> None:
-        """Do it; ValueError when it cannot be closed."""
+        """Close or open it; ValueError if it cannot be closed."""
 
 
 class Faults:
-    """The queue of faults; every method can be called from a test or from a button of the page."""
+    """The queue of faults.
+
+    Every method can be called from a test or from a button of the page.
+    """
 
     def __init__(
         self,
@@ -47,13 +50,16 @@ class Faults:
         messages: Messages,
         *,
         set_away: SetAway,
-        tell: Callable[[], None],
+        on_change: Callable[[], None],
     ) -> None:
-        """`set_away(away, hard)` closes and opens what listens; `tell` says that `is_away` changed."""
+        """`set_away(away, hard)` closes and opens what listens.
+
+        `on_change` reports that `is_away` changed.
+        """
         self._gateway = gateway
         self._messages = messages
         self._set_away = set_away
-        self._tell = tell
+        self._on_change = on_change
         self._rules: list[Rule] = []
         self._timers: set[asyncio.TimerHandle] = set()
         self.is_away = False
@@ -86,11 +92,11 @@ class Faults:
         self._rules.append(Rule(method.upper(), re.compile(path_regex), times, 429, retry_after=retry_after))
 
     def delay(self, path_regex: str, seconds: float, times: int = 1, method: str = "*") -> None:
-        """Hold the next matching requests for that long before they are looked at."""
+        """Delay the next matching requests before they are processed."""
         self._rules.append(Rule(method.upper(), re.compile(path_regex), times, delay=seconds))
 
     def clear(self) -> None:
-        """Forget the rules that are left."""
+        """Remove the remaining rules."""
         self._rules.clear()
 
     def take(self, method: str, path: str, *, delay: bool) -> Rule | None:
@@ -106,7 +112,10 @@ class Faults:
     # gateway
 
     def drop_gateway(self, *, resumable: bool = True, reconnect_op: bool = False) -> None:
-        """Reset every gateway connection. Not resumable: RESUME is answered by op 9. `reconnect_op`: op 7 instead."""
+        """Reset every gateway connection.
+
+        Not resumable: RESUME is answered by op 9. `reconnect_op`: op 7 instead.
+        """
         self._gateway.drop(resumable=resumable, reconnect_op=reconnect_op)
 
     def refuse_gateway(self, seconds: float | None = None) -> None:
@@ -121,16 +130,16 @@ class Faults:
         self._gateway.refused = False
 
     def mute_gateway(self, *, mute: bool = True) -> None:
-        """Answer no heartbeats, on connections that look whole otherwise."""
+        """Stop answering heartbeats on otherwise working connections."""
         self._gateway.mute = mute
 
     def hold_gateway(self) -> None:
-        """Cut the gateway and keep whoever reconnects waiting for HELLO, while events collect for RESUME to replay."""
+        """Cut the gateway and delay HELLO for new connections, while events collect for RESUME."""
         self._gateway.open.clear()
         self._gateway.drop(resumable=True)
 
     def release(self) -> None:
-        """End `hold_gateway`: the waiting client gets HELLO, resumes at once and is sent all it missed."""
+        """End `hold_gateway`: the waiting client gets HELLO, resumes and receives the missed events."""
         self._gateway.open.set()
 
     release_gateway = release
@@ -138,16 +147,16 @@ class Faults:
     # everything
 
     def away(self, seconds: float | None = None, *, hard: bool = False) -> None:
-        """Discord is gone: gateway cut, every REST request reset; for that long or until `back`.
+        """Take Discord away: cut the gateway and reset every REST request, for `seconds` or until `back`.
 
-        The page and its WebSocket live on. `hard` closes the listening socket, so that connections are refused: that
+        The page and its WebSocket keep working. `hard` closes the listening socket, so that connections are refused; it
         needs a Discord side on its own port (`Standin(api_port=0)`).
         """
         self._set_away(away=True, hard=hard)
         self.is_away = True
         self._gateway.refused = True
         self._gateway.drop(resumable=True)
-        self._tell()
+        self._on_change()
         if seconds is not None:
             self._later(seconds, self.back)
 
@@ -158,7 +167,7 @@ class Faults:
         self.is_away = False
         self._gateway.refused = False
         self._set_away(away=False, hard=False)
-        self._tell()
+        self._on_change()
 
     def age_message(self, message_id: int | str, seconds: float) -> None:
         """Make a message count as that much older (for the limit on editing old ones)."""
@@ -173,14 +182,14 @@ class Faults:
         self._timers.add(timer)
 
     def stop(self) -> None:
-        """Forget the timers."""
+        """Cancel the timers."""
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
 
 
 def error_body(status: int) -> Json:
-    """The body of an error without a code of its own."""
+    """Return the body of an error that has no code."""
     names = {
         400: "Bad Request",
         404: "Not Found",

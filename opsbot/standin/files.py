@@ -1,4 +1,4 @@
-"""Uploaded files: kept for the CDN route, shown as attachments, placed where embeds and components name them."""
+"""Uploaded files, referenced by attachments, embeds and components."""
 
 import mimetypes
 from collections.abc import Callable, Iterable
@@ -34,7 +34,10 @@ class Stored:
 
 @dataclass(slots=True)
 class Files:
-    """The uploaded files by attachment id; the oldest go when they grow beyond `KEPT_BYTES`."""
+    """The uploaded files by attachment id.
+
+    The oldest go when they grow beyond `KEPT_BYTES`.
+    """
 
     base_url: Callable[[], str]
     new_id: Callable[[], int]
@@ -42,7 +45,10 @@ class Files:
     _bytes: int = 0
 
     def attach(self, channel_id: int, described: object, uploads: Iterable[Upload]) -> list[Json]:
-        """Keep the uploads; their attachment objects, with the names and descriptions of `described`."""
+        """Store the uploads.
+
+        Return their attachment objects with the names and descriptions of `described`.
+        """
         notes = {str(a.get("id")): a for a in described if isinstance(a, dict)} if isinstance(described, list) else {}
         return [self._attach(channel_id, notes.get(str(upload.index), {}), upload) for upload in uploads]
 
@@ -74,13 +80,13 @@ class Files:
 
 
 def place_media(message: Json, embeds: list[Json]) -> None:
-    """Put embeds into a message, and files where embeds and components name them by attachment://.
+    """Put embeds into a message and resolve attachment:// references.
 
-    A file an embed shows leaves the list of attachments. Raises ApiError 50035 for one that was not sent.
+    A file shown by an embed is removed from the list of attachments. Raises ApiError 50035 for one that was not sent.
     """
     by_name = {a["filename"]: a for a in message["attachments"]}
 
-    def place(media: Json) -> Json:
+    def resolve(media: Json) -> Json:
         url = str(media.get("url") or "")
         if not url.startswith("attachment://"):
             return {**media, "proxy_url": url}
@@ -94,14 +100,14 @@ def place_media(message: Json, embeds: list[Json]) -> None:
         return {key: found[key] for key in _MEDIA_KEYS if key in found} | {"attachment_id": found["id"]}
 
     if embeds:
-        message["embeds"] = [_embed(embed, place) for embed in embeds]
+        message["embeds"] = [_embed(embed, resolve) for embed in embeds]
         shown = {e[key].get("attachment_id") for e in message["embeds"] for key in ("image", "thumbnail") if key in e}
         message["attachments"] = [a for a in message["attachments"] if a["id"] not in shown]
     if message["flags"] & limits.V2:
-        message["components"] = [_component(c, place) for c in message["components"]]
+        message["components"] = [_component(c, resolve) for c in message["components"]]
 
 
-def _embed(embed: Json, place: Place) -> Json:
+def _embed(embed: Json, resolve: Place) -> Json:
     done = {key: value for key, value in embed.items() if value is not None} | {"type": "rich"}
     if embed.get("fields"):
         done["fields"] = [{**f, "inline": bool(f.get("inline"))} for f in embed["fields"]]
@@ -109,19 +115,19 @@ def _embed(embed: Json, place: Place) -> Json:
         done.pop("fields", None)
     for key in ("image", "thumbnail"):
         if key in done:
-            done[key] = place(done[key])
+            done[key] = resolve(done[key])
     return done
 
 
-def _component(component: Json, place: Place) -> Json:
+def _component(component: Json, resolve: Place) -> Json:
     done = {**component}
     for key in ("media", "file"):
         if isinstance(done.get(key), dict):
-            done[key] = place(done[key])
+            done[key] = resolve(done[key])
     if isinstance(done.get("items"), list):
-        done["items"] = [{**item, "media": place(item["media"])} for item in done["items"]]
+        done["items"] = [{**item, "media": resolve(item["media"])} for item in done["items"]]
     if isinstance(done.get("components"), list):
-        done["components"] = [_component(inner, place) for inner in done["components"]]
+        done["components"] = [_component(inner, resolve) for inner in done["components"]]
     if isinstance(done.get("accessory"), dict):
-        done["accessory"] = _component(done["accessory"], place)
+        done["accessory"] = _component(done["accessory"], resolve)
     return done

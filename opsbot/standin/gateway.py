@@ -1,4 +1,4 @@
-"""The gateway: sessions with their replay buffers, and the WebSocket connections that carry them.
+"""The gateway: sessions with replay buffers, and their WebSocket connections.
 
 Opcodes and close codes: https://discord.com/developers/docs/topics/opcodes-and-status-codes#gateway.
 """
@@ -73,7 +73,10 @@ class Gateway:
         identify_interval: float,
         heartbeat_seconds: float = HEARTBEAT_SECONDS,
     ) -> None:
-        """`allowed_privileged`: the privileged intents switched on; `url` is asked when it is needed."""
+        """`allowed_privileged`: the privileged intents switched on.
+
+        `url` is asked when it is needed.
+        """
         self.state = state
         self.url = url
         self.sessions: dict[str, GatewaySession] = {}
@@ -89,7 +92,7 @@ class Gateway:
         self._identify_interval = identify_interval
         self._heartbeat = heartbeat_seconds
         self.mute = False
-        """Heartbeats are taken and not answered."""
+        """Whether heartbeats remain unanswered."""
         self._last_identify = -1e9
         state.listeners.append(self._dispatch_event)
 
@@ -106,7 +109,10 @@ class Gateway:
                 self._dispatch(session, event.name, self._masked(session, event))
 
     def dispatch(self, name: str, data: Json) -> bool:
-        """Send an event to every session whatever its intents (INTERACTION_CREATE); whether there is any session."""
+        """Send an event to every session whatever its intents (INTERACTION_CREATE).
+
+        Whether there is any session.
+        """
         for session in tuple(self.sessions.values()):
             self._dispatch(session, name, data)
         return bool(self.sessions)
@@ -232,7 +238,7 @@ class Gateway:
             self._dispatch(session, "GUILD_CREATE", gateway_data.guild_create(self.state, intents))
         presence = data.get("presence")
         self.state.set_presence(BOT_USER_ID, _status(presence if isinstance(presence, dict) else {}))
-        self._tell()
+        self._changed()
         return None
 
     def _resume(self, connection: Connection, data: Json) -> tuple[int, str] | None:
@@ -259,7 +265,7 @@ class Gateway:
             if number > sequence:
                 connection.send(frame)
         self._dispatch(session, "RESUMED", {"_trace": []})
-        self._tell()
+        self._changed()
         return None
 
     def _attach(self, connection: Connection, session: GatewaySession) -> None:
@@ -274,8 +280,8 @@ class Gateway:
         session.connection = None
         session.lost_at = time.monotonic()
         if close_code in (1000, 1001) and not connection.closing:
-            self._drop(session)  # the client said good-bye: the session ends and the bot goes offline at once
-        self._tell()
+            self._drop(session)  # a regular close: the session ends and the bot goes offline immediately
+        self._changed()
 
     def _expire(self) -> None:
         now = time.monotonic()
@@ -288,7 +294,7 @@ class Gateway:
         if not self.sessions:
             self.state.set_presence(BOT_USER_ID, "offline")
 
-    def _tell(self) -> None:
+    def _changed(self) -> None:
         for listener in tuple(self.changed):
             listener()
 
@@ -302,7 +308,10 @@ class Gateway:
     # faults
 
     def drop(self, *, resumable: bool, reconnect_op: bool = False) -> None:
-        """Cut every connection; not resumable: the sessions are forgotten, too. `reconnect_op` sends op 7 instead."""
+        """Cut every connection; not resumable: the sessions are forgotten, too.
+
+        `reconnect_op` sends op 7 instead.
+        """
         if not resumable:
             for session in tuple(self.sessions.values()):
                 self.sessions.pop(session.id, None)
@@ -311,7 +320,7 @@ class Gateway:
                 connection.send_op(RECONNECT, None)
             else:
                 self._cut(connection)
-        self._tell()
+        self._changed()
 
     def _cut(self, connection: Connection) -> None:
         session = connection.session
@@ -337,7 +346,7 @@ class Gateway:
     def _presence(self, session: GatewaySession, data: Json) -> None:
         now = time.monotonic()
         if len(session.presences) == PRESENCES and now - session.presences[0] < PRESENCE_SECONDS:
-            return  # surplus is dropped without a word
+            return  # Discord silently drops presence updates above the limit
         session.presences.append(now)
         self.state.set_presence(BOT_USER_ID, _status(data))
 

@@ -7,7 +7,7 @@ from opsbot.standin.state import APPLICATION_ID, BOT_USER_ID, GUILD_ID, Intent, 
 
 
 def ready(state: StandinState, session_id: str, url: str, application_flags: int) -> Json:
-    """What follows IDENTIFY."""
+    """Build the READY event that follows IDENTIFY."""
     return {
         "v": 10,
         "user": state.bot.user() | {"verified": True, "mfa_enabled": False, "email": None},
@@ -54,7 +54,10 @@ def guild_create(state: StandinState, intents: int) -> Json:
 
 
 def members_chunk(state: StandinState, intents: int, wanted: Json) -> Json | None:
-    """The answer to op 8; None for a request for all members without the members intent."""
+    """The answer to op 8.
+
+    None for a request for all members without the members intent.
+    """
     user_ids = wanted.get("user_ids")
     given = user_ids if isinstance(user_ids, list) else [user_ids]
     ids = {int(str(i)) for i in given if str(i).isdecimal()} if user_ids else None

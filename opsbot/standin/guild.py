@@ -1,4 +1,4 @@
-"""The things of a Discord server as plain values, and the JSON Discord shows them as."""
+"""Roles, members, channels and the guild as values, with Discord's JSON forms."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ def moment_of(snowflake_id: int) -> float:
 
 
 def iso(moment: float) -> str:
-    """A moment as Discord writes it."""
+    """Format a time as Discord does."""
     return datetime.fromtimestamp(moment, UTC).isoformat()
 
 
@@ -95,7 +95,10 @@ class Member:
         return shown
 
     def json(self, *, user: bool = True, permissions: int | None = None) -> Json:
-        """The member object; a message's `member` has no `user`, an interaction's has `permissions`."""
+        """The member object.
+
+        A message's `member` has no `user`, an interaction's has `permissions`.
+        """
         shown: Json = {
             "roles": [str(role) for role in self.roles],
             "nick": self.nick,

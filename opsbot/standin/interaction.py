@@ -1,4 +1,4 @@
-"""One interaction: what is known of it, and what the bot and its messages are told about it."""
+"""One interaction: its state, and its representation in events and messages."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -17,7 +17,10 @@ NO_ANSWER = "The application did not respond"
 
 @dataclass(slots=True, eq=False)
 class Interaction:
-    """One interaction and what became of it. `message` is the one a component sits on."""
+    """One interaction and its outcome.
+
+    `message` is the message that holds the component.
+    """
 
     id: int
     token: str
@@ -58,7 +61,7 @@ class Interaction:
 
 
 def payload(state: StandinState, interaction: Interaction, member: Member, channel: Channel) -> Json:
-    """The INTERACTION_CREATE event: the member with its roles and permissions as they are now, in that channel."""
+    """Build the INTERACTION_CREATE event with the member's current roles and permissions in the channel."""
     allowed = state.permissions(member, channel)
     found: Json = {
         "id": str(interaction.id),
@@ -107,7 +110,7 @@ def metadata(state: StandinState, interaction: Interaction, *, original: bool) -
 
 
 def origin(state: StandinState, interaction: Interaction, *, original: bool) -> Json:
-    """What every message of an interaction carries beside its content."""
+    """Return the fields that every message of an interaction has besides its content."""
     extra: Json = {
         "webhook_id": str(APPLICATION_ID),
         "application_id": str(APPLICATION_ID),

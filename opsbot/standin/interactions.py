@@ -1,4 +1,4 @@
-"""Interactions: from the click or command to the bot's answers, with their deadlines and their one-answer rule.
+"""Interactions from command or click to the bot's answers, with deadlines.
 
 An interaction is answered once within 3 s; its token then edits and follows up for 15 minutes. Codes: 10062 unknown
 or late, 40060 answered already, 10015 followed up before it was answered, 50027 token expired.
@@ -47,13 +47,16 @@ KEPT_PRIVATE = 2_000
 
 @dataclass(slots=True)
 class Interactions:
-    """All interactions of the last 15 minutes. `dispatch` sends to the gateway, `tell` to one member's page."""
+    """All interactions of the last 15 minutes.
+
+    `dispatch` sends to the gateway, `send` to one member's page.
+    """
 
     state: StandinState
     messages: Messages
     changes: Changes
     dispatch: Callable[[str, Json], bool]
-    tell: Callable[[int, str, Json], None]
+    send: Callable[[int, str, Json], None]
     deadline: float = DEADLINE
     by_token: dict[str, Interaction] = field(default_factory=dict)
     private: dict[int, tuple[int, Json]] = field(default_factory=dict)  # ephemeral messages: id -> (member, message)
@@ -71,9 +74,9 @@ class Interactions:
         nonce: str | None = None,
         message_id: int | None = None,
     ) -> Interaction:
-        """A person's command, click, key stroke or submitted form: checked, then sent to the bot.
+        """Check a member's command, click, key stroke or form and send it to the bot.
 
-        Raises InputError when Discord's client would not let it happen, ApiError for an unknown member or channel.
+        Raises InputError if Discord's client would prevent it, ApiError for an unknown member or channel.
         """
         member = self.state.member(member_id)
         channel = self.state.channel(channel_id)
@@ -148,7 +151,7 @@ class Interactions:
     def _fail(self, interaction: Interaction, reason: str) -> None:
         interaction.failed = reason
         found = {"nonce": interaction.nonce, "id": str(interaction.id), "reason": reason}
-        self.tell(interaction.member_id, "INTERACTION_FAILURE", found)
+        self.send(interaction.member_id, "INTERACTION_FAILURE", found)
         self.changes.notify()
 
     def _forget_old(self) -> None:
@@ -162,7 +165,10 @@ class Interactions:
     # the bot's first answer
 
     def respond(self, interaction_id: int, token: str, body: Json, uploads: list[Upload]) -> Json:
-        """POST /interactions/{id}/{token}/callback; returns the answer's body (for `with_response`)."""
+        """POST /interactions/{id}/{token}/callback.
+
+        Returns the answer's body (for `with_response`).
+        """
         interaction = self.by_token.get(token)
         if interaction is None or interaction.id != interaction_id:
             raise refuse("unknown_interaction")
@@ -231,7 +237,7 @@ class Interactions:
         interaction.first_response_seconds = time.perf_counter() - interaction.dispatched
         if interaction.timer is not None:
             interaction.timer.cancel()
-        self._tell_acknowledged(interaction, kind)
+        self._send_acknowledged(interaction, kind)
         self.changes.notify()
         about: Json = {"id": str(interaction.id), "type": interaction.type}
         if interaction.original_id is not None:
@@ -243,15 +249,15 @@ class Interactions:
             body["resource"] = {"type": kind, "message": message}
         return body
 
-    def _tell_acknowledged(self, interaction: Interaction, kind: int) -> None:
+    def _send_acknowledged(self, interaction: Interaction, kind: int) -> None:
         about: Json = {"nonce": interaction.nonce, "id": str(interaction.id)}
         if kind == MODAL:
-            self.tell(interaction.member_id, "MODAL", about | {"modal": interaction.modal})
+            self.send(interaction.member_id, "MODAL", about | {"modal": interaction.modal})
         elif kind == CHOICES:
-            self.tell(interaction.member_id, "AUTOCOMPLETE", about | {"choices": interaction.choices})
+            self.send(interaction.member_id, "AUTOCOMPLETE", about | {"choices": interaction.choices})
         elif kind == DEFER:
-            self.tell(interaction.member_id, "INTERACTION_DEFERRED", about | {"ephemeral": interaction.ephemeral})
-        self.tell(interaction.member_id, "INTERACTION_SUCCESS", about)
+            self.send(interaction.member_id, "INTERACTION_DEFERRED", about | {"ephemeral": interaction.ephemeral})
+        self.send(interaction.member_id, "INTERACTION_SUCCESS", about)
 
     # messages of an interaction
 
@@ -280,7 +286,7 @@ class Interactions:
             self.private[message_id] = (interaction.member_id, message)
             if len(self.private) > KEPT_PRIVATE:
                 del self.private[next(iter(self.private))]
-            self.tell(interaction.member_id, "EPHEMERAL", message)
+            self.send(interaction.member_id, "EPHEMERAL", message)
             self.changes.notify()
         else:
             self.messages.post(channel, message)
@@ -314,7 +320,7 @@ class Interactions:
             interaction.filled = True
         if message_id in self.private:
             self.private[message_id] = (self.private[message_id][0], after)
-            self.tell(self.private[message_id][0], "EPHEMERAL_UPDATE", after)
+            self.send(self.private[message_id][0], "EPHEMERAL_UPDATE", after)
             self.changes.notify()
         else:
             self.messages.replace(channel, after)
@@ -333,7 +339,10 @@ class Interactions:
         return interaction, self.state.channel(interaction.channel_id)
 
     def follow_up(self, application_id: int, token: str, data: Json, uploads: list[Upload]) -> Json:
-        """POST /webhooks/{app}/{token}. The first after a deferral edits the deferred message instead."""
+        """POST /webhooks/{app}/{token}.
+
+        The first after a deferral edits the deferred message instead.
+        """
         interaction, channel = self._of_token(application_id, token)
         original = self._original(interaction)
         if interaction.response_type == DEFER and original is not None and original["flags"] & limits.LOADING:
@@ -370,13 +379,13 @@ class Interactions:
         if message_id in self.private:
             member_id, _ = self.private.pop(message_id)
             gone = {"id": str(message_id), "channel_id": str(channel.id)}
-            self.tell(member_id, "EPHEMERAL_DELETE", gone)
+            self.send(member_id, "EPHEMERAL_DELETE", gone)
             self.changes.notify()
         else:
             self.messages.delete(channel, message_id, by_webhook=True)
 
     def stop(self) -> None:
-        """Forget the timers."""
+        """Cancel the timers."""
         for interaction in self.by_token.values():
             if interaction.timer is not None:
                 interaction.timer.cancel()

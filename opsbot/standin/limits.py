@@ -1,4 +1,4 @@
-"""What Discord refuses in a message: lengths, counts, and fields that do not go together (status 400, code 50035).
+"""Validation of messages: lengths, counts and conflicting fields (error 50035).
 
 Figures: Discord's OpenAPI description (schemas MessageCreateRequest, RichEmbed*) and its documentation of embed
 limits. Lengths are in code points.
@@ -29,9 +29,9 @@ _EMBED_TEXTS = (("title", 256), ("description", 4096))
 
 
 def check_message(payload: Json, *, files: int = 0, before: Json | None = None, extra_flags: int = 0) -> None:
-    """Raise ApiError when Discord would refuse this body of a create (`before` None) or of an edit of `before`.
+    """Raise ApiError for an invalid body of a create (`before` None) or of an edit of `before`.
 
-    `files` is the number of uploaded files, `extra_flags` the flags the message has anyhow (a deferral's).
+    `files` is the number of uploaded files, `extra_flags` flags the message already has (a deferral's).
     """
     errors = FormErrors()
     errors.text(["content"], payload.get("content"), most=CONTENT)
@@ -80,7 +80,7 @@ def _is_empty(payload: Json, files: int, before: Json | None, *, v2: bool) -> bo
 
 
 def check_embeds(errors: FormErrors, embeds: object) -> None:
-    """Check a list of embeds, all their texts together included."""
+    """Check a list of embeds, including their total length."""
     total = 0
     for index, embed in errors.objects(["embeds"], embeds, most=EMBEDS):
         total += _check_embed(errors, ["embeds", index], embed)

@@ -1,4 +1,4 @@
-"""Whom a message mentions, once its `allowed_mentions` and its author's permissions have been looked at."""
+"""Resolve mentions from `allowed_mentions` and the author's permissions."""
 
 import re
 from collections.abc import Collection, Iterator
@@ -17,7 +17,7 @@ KINDS = ("users", "roles", "everyone")
 
 @dataclass(frozen=True, slots=True)
 class Mentioned:
-    """The ids that end up in the message, and whether everyone does."""
+    """The resolved ids, and whether everyone is mentioned."""
 
     users: tuple[int, ...] = ()
     roles: tuple[int, ...] = ()
@@ -61,9 +61,11 @@ def find(
     mentionable_roles: Collection[int],
     may_mention_everyone: bool,
 ) -> Mentioned:
-    """Parse a message's text. `default` are the kinds parsed when `allowed` is None (interactions: users only).
+    """Parse a message's text.
 
-    Code blocks and spans mention nobody. A role counts when it is mentionable or the author may mention everyone.
+    `default` are the kinds parsed when `allowed` is None (interactions: users only).
+
+    Code blocks and spans are ignored. A role counts if it is mentionable or the author may mention everyone.
     """
     plain = _SPAN.sub(" ", _FENCE.sub(" ", text))
     parse = set(default) if allowed is None else set(allowed.get("parse") or ())

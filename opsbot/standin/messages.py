@@ -1,4 +1,4 @@
-"""Messages: posting, editing, deleting, pinning, reactions, and the nonces of the last minutes."""
+"""Messages: posting, editing, deleting, pinning, reactions, and recent nonces."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
@@ -32,7 +32,10 @@ class MessagePing:
 
 @dataclass(slots=True)
 class Messages:
-    """All messages, by channel; dicts in Discord's shape, replaced (never changed in place) by an edit."""
+    """All messages, by channel.
+
+    Dicts in Discord's shape, replaced (never changed in place) by an edit.
+    """
 
     state: StandinState
     files: Files
@@ -43,7 +46,7 @@ class Messages:
     _pinned_at: dict[int, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """A thread's changes show in the message it began from."""
+        """Update a message when its thread changes."""
         self.state.listeners.append(self._on_event)
 
     def _on_event(self, event: GatewayEvent) -> None:
@@ -77,7 +80,7 @@ class Messages:
     def history(
         self, channel_id: int, *, limit: int, before: int | None, after: int | None, around: int | None
     ) -> list[Json]:
-        """A page of history, newest first, as GET /messages answers it."""
+        """Return a page of history, newest first, as GET /messages does."""
         messages = self.listed(channel_id)
         if around is not None:
             older = [m for m in messages if int(m["id"]) < around][-(limit // 2) :] if limit > 1 else []
@@ -135,7 +138,7 @@ class Messages:
         return message
 
     def post(self, channel: Channel, message: Json) -> Json:
-        """Put a built message into its channel and tell everyone."""
+        """Add a built message to its channel and emit the event."""
         message_id = int(message["id"])
         store = self.by_channel.setdefault(channel.id, {})
         store[message_id] = message
@@ -159,7 +162,10 @@ class Messages:
         return message
 
     def send(self, channel: Channel, author: Member, payload: Json, uploads: list[Upload]) -> Json:
-        """POST /channels/{id}/messages: permissions, limits, the nonce, the reply; returns the message."""
+        """POST /channels/{id}/messages: permissions, limits, the nonce, the reply.
+
+        Returns the message.
+        """
         self._check_may_send(channel, author, payload, uploads)
         limits.check_message(payload, files=len(uploads))
         known = self._same_nonce(author.id, payload)
@@ -214,7 +220,7 @@ class Messages:
         return self.reply_fields(target)
 
     def reply_fields(self, target: Json) -> Json:
-        """What makes a message a reply to `target`."""
+        """Return the fields that make a message a reply to `target`."""
         reference = {
             "type": 0,
             "message_id": target["id"],
@@ -244,7 +250,10 @@ class Messages:
         default_mentions: Collection[str] = mentions.KINDS,
         filling: bool = False,
     ) -> Json:
-        """A new message object from `before` and the checked changes. `filling`: a deferral's first content."""
+        """A new message object from `before` and the checked changes.
+
+        `filling`: a deferral's first content.
+        """
         after = {**before}
         if "content" in payload:
             after["content"] = (payload.get("content") or "").strip()
@@ -271,7 +280,7 @@ class Messages:
         return after
 
     def replace(self, channel: Channel, message: Json) -> Json:
-        """Put an edited message in the place of the old one and tell everyone."""
+        """Replace the old message by the edited one and emit the event."""
         store = self.by_channel.get(channel.id, {})
         if int(message["id"]) not in store:
             raise refuse("unknown_message")
@@ -380,7 +389,7 @@ class Messages:
         self.state.emit(GatewayEvent(name, data, Intent.REACTIONS, channel.id))
 
     def start_thread(self, parent: Channel, payload: Json, *, message_id: int | None = None) -> Channel:
-        """A thread from a message, or a bare one; with the messages Discord adds to both sides."""
+        """Start a thread from a message or on its own, with the messages that Discord adds."""
         message = None if message_id is None else self.get(parent.id, message_id)
         thread = self.state.create_thread(parent, payload, message_id=message_id)
         if message is not None:

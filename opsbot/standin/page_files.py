@@ -1,6 +1,6 @@
-"""The page's own files and the uploaded ones, and the guard that keeps other sites away from both.
+"""Serve the page's files and uploads, guarded against requests from other sites.
 
-Only for this machine's own browser: other Hosts and Origins are refused (DNS rebinding, cross-site requests).
+Only a browser on this machine may connect: other Hosts and Origins are refused (DNS rebinding, CSRF).
 """
 
 import asyncio
@@ -32,7 +32,7 @@ _TYPES = {
 
 @web.middleware
 async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refuse every Host but this machine's, and every Origin but the page's own."""
+    """Refuse foreign Host and Origin headers."""
     if request.path.startswith("/api/") or request.path.rstrip("/") == "/gateway":
         return await handler(request)
     try:
@@ -85,7 +85,7 @@ class PageFiles:
         return web.Response(body=data, content_type=kind, charset=charset, headers={"Cache-Control": "no-cache"})
 
     async def get_attachment(self, request: web.Request) -> web.Response:
-        """An uploaded file: images and text are shown, all else is a download, nothing runs on the page's origin."""
+        """Serve an upload: images and text inline, anything else as a download, all sandboxed."""
         key = request.match_info["file"]
         stored = self.files.stored.get(int(key)) if key.isdecimal() else None
         if stored is None:

@@ -1,4 +1,4 @@
-"""The buttons beside the channel that make things happen in the demo."""
+"""Buttons next to the channel that trigger actions in the demo."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -8,7 +8,10 @@ from opsbot.standin.errors import Json
 
 @dataclass(frozen=True, slots=True)
 class PanelButton:
-    """One button: `action` does it and returns one sentence about it; `args` of the page are passed by keyword."""
+    """One button.
+
+    `action` runs and returns one sentence; `args` of the page are passed by keyword.
+    """
 
     id: str
     group: str
@@ -19,7 +22,7 @@ class PanelButton:
     disabled: bool = False
 
     def json(self, *, busy: bool) -> Json:
-        """The button as the page gets it; a button whose action runs is disabled."""
+        """Return the button's JSON; it is disabled while its action runs."""
         return {
             "id": self.id,
             "group": self.group,

@@ -1,11 +1,13 @@
-"""Permission bits and how Discord computes them: base from roles, then the channel's overwrites in their order."""
+"""Permission bits and their computation from roles and channel overwrites."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 
 class PermissionBit:
-    """The bits the stand-in looks at; https://discord.com/developers/docs/topics/permissions.
+    """The bits that the stand-in evaluates.
+
+    Https://discord.com/developers/docs/topics/permissions.
 
     Plain integers: an IntFlag costs a microsecond each time, and every event asks for several.
     """
@@ -71,7 +73,7 @@ BOT_DEFAULT = (
 
 @dataclass(frozen=True, slots=True)
 class ChannelOverwrite:
-    """A channel's exception for one role (`kind` 0) or one member (`kind` 1)."""
+    """A channel's permission overwrite for one role (`kind` 0) or member (`kind` 1)."""
 
     kind: int
     allow: int = 0
@@ -81,7 +83,7 @@ class ChannelOverwrite:
 def in_channel(
     base: int, guild_id: int, member_id: int, role_ids: Sequence[int], overwrites: Mapping[int, ChannelOverwrite]
 ) -> int:
-    """Permissions in a channel: @everyone's overwrite, then all roles' together, then the member's own."""
+    """Apply the channel's overwrites of @everyone, then roles, then the member."""
     if base & PermissionBit.ADMINISTRATOR:
         return ALL
     value = base

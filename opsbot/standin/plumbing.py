@@ -1,4 +1,4 @@
-"""The plumbing of the REST side: JSON in and out, uploads, and the middleware every request passes."""
+"""REST plumbing: JSON, uploads, and the middleware of every request."""
 
 import asyncio
 import json
@@ -28,13 +28,13 @@ KEPT_REQUESTS = 10_000
 _FILE_FIELD = re.compile(r"^files\[(\d+)\]$")
 # discord.py takes a 429 without `Via` for Cloudflare's and gives up.
 _VIA = {"Via": "1.1 standin"}
-# No bot token is needed where the path carries a secret of its own.
+# Routes whose path contains a secret need no bot token.
 _OPEN = re.compile(r"^/(interactions/|webhooks/\d+/[^/]+|gateway$)")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class LoggedRequest(NamedTuple):
-    """One request to the REST side: when (seconds since 1970), what, and the status it was answered with."""
+    """One REST request: time (seconds since 1970), method, path and response status."""
 
     t: float
     method: str
@@ -44,14 +44,17 @@ class LoggedRequest(NamedTuple):
 
 @dataclass(slots=True)
 class RequestLog:
-    """What was asked; `unknown` are the routes that are not modelled."""
+    """Log of requests; `unknown` lists routes that are not modelled."""
 
     requests: deque[LoggedRequest] = field(default_factory=lambda: deque(maxlen=KEPT_REQUESTS))
     unknown: list[str] = field(default_factory=list)
 
 
 def answer(data: object, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
-    """A JSON answer; the Content-Type is exactly application/json, as discord.py wants it."""
+    """A JSON answer.
+
+    The Content-Type is exactly application/json, as discord.py wants it.
+    """
     return web.Response(status=status, body=json.dumps(data).encode(), content_type="application/json", headers=headers)
 
 
@@ -153,7 +156,7 @@ async def read_message(request: web.Request) -> tuple[Json, list[Upload]]:
 
 
 def middleware(log_: RequestLog, faults: Faults, token: str, clock: Callable[[], float]) -> Middleware:
-    """Faults, the token, errors in Discord's words, and the log of requests."""
+    """Build the middleware: faults, token, Discord's errors, request log."""
     edge = _Edge(log_, faults, f"Bot {token}")
 
     @web.middleware
@@ -212,7 +215,7 @@ class _Edge:
         except ConnectionError as error:
             raise _LostError from error  # the bot died while it was sending
         except Exception:
-            # The edge: a mistake of the stand-in itself must show in the test that met it, not pass for Discord's.
+            # Boundary: report a bug of the stand-in to the test instead of passing it off as a Discord error.
             log.exception("%s %s", request.method, request.path)
             self.log_.unknown.append(f"{request.method} {request.path} (the stand-in failed, see the log)")
             return answer(error_body(500), 500)

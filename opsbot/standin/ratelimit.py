@@ -1,4 +1,4 @@
-"""Discord's rate limits as far as an ops bot meets them: message buckets per channel, and edits of old messages."""
+"""Discord's rate limits: message buckets per channel, and edits of old messages."""
 
 import hashlib
 from collections import deque
@@ -40,7 +40,10 @@ class RateLimits:
     _renames: dict[int, deque[float]] = field(default_factory=dict)
 
     def take(self, route: str, channel_id: int) -> dict[str, str]:
-        """Count one request; its X-RateLimit headers. Raises LimitedError when the bucket is empty."""
+        """Count one request; its X-RateLimit headers.
+
+        Raises LimitedError when the bucket is empty.
+        """
         if not self.enabled:
             return {}
         now = self.clock()
@@ -78,7 +81,10 @@ class RateLimits:
         recent.append(now)
 
     def rename(self, channel_id: int) -> None:
-        """Count a change of a channel's name or topic: 2 in 10 minutes; else LimitedError with minutes to wait."""
+        """Count a change of a channel's name or topic: 2 in 10 minutes.
+
+        Else LimitedError with minutes to wait.
+        """
         if not self.enabled:
             return
         now = self.clock()

@@ -1,4 +1,4 @@
-"""Discord's REST routes as far as an ops bot goes. What is not here answers 404 and is recorded.
+"""Discord's REST routes that an ops bot uses. Others answer 404 and are recorded.
 
 https://discord.com/developers/docs/reference; the handlers only read the request and show the outcome, the rules are
 in `state`, `messages` and `limits`. Commands and interactions: `rest_replies`.
@@ -78,7 +78,7 @@ class Rest:
         for method, path, handler in routes:
             router.add_route(method, PREFIX + path, handler)
 
-    # who and where
+    # gateway and users
 
     async def get_gateway(self, _: web.Request) -> web.Response:
         """The gateway's address."""
@@ -286,7 +286,7 @@ class Rest:
         return nothing()
 
     async def delete_reaction(self, request: web.Request) -> web.Response:
-        """Take the bot's reaction back."""
+        """Remove the bot's reaction."""
         emoji = request.match_info["emoji"]
         self.messages.react(self._channel(request), number(request, "message"), emoji, add=False)
         return nothing()

@@ -1,4 +1,4 @@
-"""The stand-in as one thing: REST, gateway, page and driver on real sockets of this machine."""
+"""The complete stand-in: REST, gateway, page and driver on local sockets."""
 
 import asyncio
 import logging
@@ -43,10 +43,12 @@ _SHUTDOWN_SECONDS = 1.0
 
 
 class Standin:
-    """A Discord of one guild. Start it, point the bot at `api_url` and `gateway_url`, and act through `member`.
+    """A Discord with one guild.
+
+    Start it, point the bot at `api_url` and `gateway_url`, and act through `member`.
 
     `clock` gives seconds since 1970. `privileged_intents` are those switched on for the application. With `api_port`
-    (0: any) Discord's side gets a port of its own, so that `faults.away(hard=True)` can close it. `rate_limits` False
+    (0: any) Discord's side gets a separate port, so that `faults.away(hard=True)` can close it. `rate_limits` False
     lets every request pass. `identify_interval` is the least time between two IDENTIFYs (Discord: 5 s; the default of
     0 lets a bot be restarted at once).
     """
@@ -101,13 +103,13 @@ class Standin:
             identify_interval=identify_interval,
             heartbeat_seconds=heartbeat_seconds,
         )
-        self.faults = Faults(self.gateway, self.store, set_away=self._set_away, tell=self._tell_connection)
+        self.faults = Faults(self.gateway, self.store, set_away=self._set_away, on_change=self._send_connection)
         self._client = ClientApi(self)
         self.interactions = Interactions(
-            self.state, self.store, self.changes, self.gateway.dispatch, self._client.tell, interaction_deadline
+            self.state, self.store, self.changes, self.gateway.dispatch, self._client.send_to, interaction_deadline
         )
         self.state.listeners.append(self._on_event)
-        self.gateway.changed += [self._client.tell_connection, self.changes.notify]
+        self.gateway.changed += [self._client.send_connection, self.changes.notify]
 
     # life
 
@@ -172,7 +174,7 @@ class Standin:
     def _set_away(self, *, away: bool, hard: bool) -> None:
         if away and hard:
             if len(self._servers) < 2:  # noqa: PLR2004 - the page's and Discord's
-                raise ValueError("away(hard=True) needs Discord on a port of its own: Standin(api_port=0)")
+                raise ValueError("away(hard=True) needs a separate port for Discord: Standin(api_port=0)")
             self._servers.pop().close()
         elif not away and len(self._servers) < len(self._runners):
             task = asyncio.create_task(self._reopen())
@@ -259,10 +261,13 @@ class Standin:
                 return Person(self, member.id)
         raise KeyError(member_id_or_name)
 
-    # what is to be seen
+    # observation
 
     def messages(self, channel_id: int | None = None) -> list[Json]:
-        """The messages of a channel (of all, for None), oldest first; a later edit makes new dicts."""
+        """The messages of a channel (of all, for None), oldest first.
+
+        A later edit makes new dicts.
+        """
         if channel_id is not None:
             return self.store.listed(channel_id)
         found = [message for messages in self.store.by_channel.values() for message in messages.values()]
@@ -276,7 +281,7 @@ class Standin:
         return found
 
     def seen_message(self, message_id: int, by: int | None = None) -> Json | None:
-        """A message, the private ones (all, or those shown to `by`) included."""
+        """Return a message, including private ones (all, or those shown to `by`)."""
         private = self.interactions.private.get(message_id)
         if private is not None:
             return private[1] if by in (None, private[0]) else None
@@ -290,19 +295,22 @@ class Standin:
     async def wait_for_message(
         self, predicate: Callable[[Json], bool], timeout: float = 10.0, channel_id: int | None = None
     ) -> Json:
-        """The first message, now or later, edited ones included, for which `predicate` holds. TimeoutError."""
+        """Wait for the first message that satisfies `predicate`, before or after an edit.
+
+        Raises TimeoutError.
+        """
         known = next((message for message in self.messages(channel_id) if predicate(message)), None)
         if known is not None:
             return known
         seen = self._latest
 
-        def look() -> Json | None:
+        def evaluate() -> Json | None:
             latest = self._latest
             if latest is None or latest is seen or (channel_id is not None and latest["channel_id"] != str(channel_id)):
                 return None
             return latest if predicate(latest) else None
 
-        return await self.changes.wait(look, timeout, "the message")
+        return await self.changes.wait(evaluate, timeout, "the message")
 
     @property
     def connected(self) -> bool:
@@ -320,18 +328,27 @@ class Standin:
 
     @property
     def requests(self) -> list[LoggedRequest]:
-        """The last 10 000 requests to REST: (t, method, path, status); status 0 for a connection that was reset."""
+        """The last 10 000 requests to REST: (t, method, path, status).
+
+        Status 0 for a connection that was reset.
+        """
         return list(self._log.requests)
 
     @property
     def invalid_requests(self) -> int:
-        """How many of them were answered 401, 403 or 429 in the last 10 minutes; 10 000 would ban the IP address."""
+        """Number of 401, 403 and 429 responses in the last 10 minutes.
+
+        Discord bans an IP address at 10,000.
+        """
         since = self.state.clock() - 600
         return sum(1 for r in self._log.requests if r.t >= since and r.status in (401, 403, 429))
 
     @property
     def unknown_routes(self) -> list[str]:
-        """The routes and gateway operations asked for that are not modelled. A test asserts that it is empty."""
+        """The routes and gateway operations asked for that are not modelled.
+
+        A test asserts that it is empty.
+        """
         return self._log.unknown + self.gateway.unknown
 
     # the panel
@@ -344,14 +361,14 @@ class Standin:
     @panel.setter
     def panel(self, buttons: Iterable[PanelButton]) -> None:
         self._panel = list(buttons)
-        self._client.tell_panel()
+        self._client.send_panel()
 
     def note(self, text: str, level: str = "info") -> None:
         """A line below the panel: "info" or "error"."""
         self._client.note(text, level)
 
-    def _tell_connection(self) -> None:
-        self._client.tell_connection()
+    def _send_connection(self) -> None:
+        self._client.send_connection()
 
     def _on_event(self, event: GatewayEvent) -> None:
         if event.name in ("MESSAGE_CREATE", "MESSAGE_UPDATE"):

@@ -1,6 +1,6 @@
-"""The world of the stand-in: one guild, its roles, members, channels and threads, who may do what, and what happens.
+"""The stand-in's state: a guild with roles, members, channels and permissions.
 
-Everything that happens reaches `listeners` as a `GatewayEvent`: the gateway, the page and the driver each show their
+Every change reaches `listeners` as a `GatewayEvent`; the gateway, the page and the driver each use their
 part of it.
 """
 
@@ -67,7 +67,7 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class GatewayEvent:
-    """Something that happened. `channel_id` limits it to those who see that channel, `intent` to who asked for it."""
+    """A change. `channel_id` limits it to members who see the channel, `intent` to sessions with the intent."""
 
     name: str
     data: Json
@@ -78,7 +78,10 @@ class GatewayEvent:
 
 @dataclass(slots=True)
 class StandinState:
-    """The guild and everything in it but the messages. `clock` gives seconds since 1970."""
+    """The guild and everything in it but the messages.
+
+    `clock` gives seconds since 1970.
+    """
 
     clock: Callable[[], float]
     guild_name: str
@@ -93,7 +96,7 @@ class StandinState:
     _next_member: int = _FIRST_MEMBER_ID
 
     def __post_init__(self) -> None:
-        """The guild begins with its roles, two channels, the bot and an owner."""
+        """Create the guild with its roles, two channels, the bot and an owner."""
         self.roles[GUILD_ID] = Role(GUILD_ID, "@everyone", 0, EVERYONE_DEFAULT)
         for position, (name, role_id) in enumerate(ROLE_IDS.items(), 1):
             self.roles[role_id] = Role(role_id, name, position, color=_ROLE_COLORS[name])
@@ -124,7 +127,7 @@ class StandinState:
             yield self.new_id()
 
     def emit(self, event: GatewayEvent) -> None:
-        """Tell every listener."""
+        """Pass the event to every listener."""
         for listener in tuple(self.listeners):
             listener(event)
 
@@ -193,7 +196,10 @@ class StandinState:
     # changing the guild
 
     def add_member(self, name: str, roles: Iterable[int] = (), *, bot: bool = False) -> Member:
-        """A new member; `name` becomes the user name (lower case) and the display name. A bot begins offline."""
+        """A new member; `name` becomes the user name (lower case) and the display name.
+
+        A bot begins offline.
+        """
         shown = name.lower().replace(" ", "_")
         member = Member(self._next_member, shown, name, self.clock(), roles=self._known(roles), bot=bot)
         member.status = "offline" if bot else "online"
@@ -206,7 +212,7 @@ class StandinState:
         """Replace a member's roles."""
         member = self.member(member_id)
         member.roles = self._known(roles)
-        # The bot is told about itself whatever its intents.
+        # The bot receives its own updates regardless of its intents.
         intent = Intent.NONE if member_id == BOT_USER_ID else Intent.MEMBERS
         self.emit(GatewayEvent("GUILD_MEMBER_UPDATE", member.json() | {"guild_id": str(GUILD_ID)}, intent))
 
@@ -378,7 +384,7 @@ class StandinState:
             thread.locked = bool(changes["locked"])
         if changes.get("archived") is not None:
             self._archive(thread, archived=bool(changes["archived"]))
-        self.tell_thread(thread)
+        self.emit_thread_update(thread)
         return thread
 
     def _archive(self, thread: Channel, *, archived: bool) -> None:
@@ -387,11 +393,11 @@ class StandinState:
             thread.archived_at = self.clock()
 
     def unarchive(self, thread: Channel) -> None:
-        """What sending into an archived thread does."""
+        """Unarchive a thread, as sending into it does."""
         self._archive(thread, archived=False)
-        self.tell_thread(thread)
+        self.emit_thread_update(thread)
 
-    def tell_thread(self, thread: Channel) -> None:
+    def emit_thread_update(self, thread: Channel) -> None:
         """Emit THREAD_UPDATE."""
         self.emit(GatewayEvent("THREAD_UPDATE", thread.json(GUILD_ID, me=BOT_USER_ID), channel_id=thread.id))
 
@@ -405,7 +411,7 @@ class StandinState:
         if member_id in thread.members:
             return
         thread.members[member_id] = self.clock()
-        self._tell_members(thread, added=[member], removed=[])
+        self._emit_members(thread, added=[member], removed=[])
 
     def leave_thread(self, thread: Channel, member_id: int) -> None:
         """Remove a member from a thread."""
@@ -415,9 +421,9 @@ class StandinState:
             raise refuse("thread_archived")
         if thread.members.pop(member_id, None) is None:
             raise refuse("unknown_member")
-        self._tell_members(thread, added=[], removed=[member_id])
+        self._emit_members(thread, added=[], removed=[member_id])
 
-    def _tell_members(self, thread: Channel, added: list[Member], removed: list[int]) -> None:
+    def _emit_members(self, thread: Channel, added: list[Member], removed: list[int]) -> None:
         data: Json = {
             "id": str(thread.id),
             "guild_id": str(GUILD_ID),

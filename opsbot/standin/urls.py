@@ -1,4 +1,4 @@
-"""Which URLs Discord takes in embeds and link buttons."""
+"""Validation of URLs in embeds and link buttons."""
 
 from urllib.parse import urlsplit
 

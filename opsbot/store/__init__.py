@@ -1,4 +1,4 @@
-"""History in SQLite: plain SQL in functions, run by `Store` on one thread, one transaction a use case."""
+"""Persistence in SQLite: plain SQL in functions, run by `Store` on one thread."""
 
 from opsbot.store.database import Store, StoreError, open_readonly
 

@@ -1,4 +1,4 @@
-"""Acknowledgements of incidents, and how often people were reminded of those that have none."""
+"""Acknowledgements of incidents, reminders and escalation."""
 
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -13,11 +13,11 @@ from opsbot.store import outbox
 from opsbot.store.rows import dump, load, maybe_moment, moment, seconds
 
 Also = Callable[[sqlite3.Connection, int, datetime], None]
-"""What else is to be done in the transaction of an escalation: the incident's id, and when."""
+"""A write to add to the transaction of an escalation, called with the incident's id and the time."""
 
 
 def acknowledgement(db: sqlite3.Connection, incident: int) -> Acknowledgement | None:
-    """Who acknowledged an incident last; it may be void."""
+    """Return the last acknowledgement of an incident; it may be void."""
     row = db.execute("SELECT * FROM acknowledgements WHERE incident = ?", (incident,)).fetchone()
     if row is None:
         return None
@@ -36,7 +36,10 @@ def _moved_on(db: sqlite3.Connection, incident: int) -> None:
 
 
 def acknowledge(db: sqlite3.Connection, value: Acknowledgement) -> bool:
-    """Keep it, and put it into the timeline; False where the incident is over."""
+    """Store an acknowledgement and add it to the timeline.
+
+    False if the incident is resolved.
+    """
     service = _open_service(db, value.incident)
     if service is None:
         return False
@@ -53,10 +56,12 @@ def acknowledge(db: sqlite3.Connection, value: Acknowledgement) -> bool:
 
 
 def void(db: sqlite3.Connection, incident: int, why: Message, now: datetime, *, remind: bool = True) -> bool:
-    """It got worse: an acknowledgement does not count any more, and people are told. False where there was none.
+    """Void an acknowledgement because the incident got worse.
 
-    why: the event that made it worse. remind: put a reminder into the channel at once; not needed where something else
-    wakes people anyway.
+    False if there was none.
+
+    why: the event that made it worse. remind: queue a reminder at once; unnecessary if another message notifies people
+    anyway.
     """
     cursor = db.execute(
         """UPDATE acknowledgements SET void_at = ?, void_why = ?, changes = changes + 1
@@ -77,7 +82,7 @@ def void(db: sqlite3.Connection, incident: int, why: Message, now: datetime, *, 
 
 
 def paging(db: sqlite3.Connection, incident: int, opened_at: datetime) -> ReminderSchedule:
-    """How often people were reminded of an incident."""
+    """Return how often people were reminded of an incident."""
     row = db.execute("SELECT * FROM pagings WHERE incident = ?", (incident,)).fetchone()
     if row is None:
         return ReminderSchedule(incident, opened_at)
@@ -88,7 +93,7 @@ def paging(db: sqlite3.Connection, incident: int, opened_at: datetime) -> Remind
 
 
 def save(db: sqlite3.Connection, value: ReminderSchedule) -> None:
-    """Keep how often people were reminded."""
+    """Store how often people were reminded."""
     reminded = None if value.reminded_at is None else seconds(value.reminded_at)
     escalated = None if value.escalated_at is None else seconds(value.escalated_at)
     db.execute(
@@ -100,7 +105,10 @@ def save(db: sqlite3.Connection, value: ReminderSchedule) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The `[alerts]` table, as far as it is about reminders and escalation. role: whom to ping, None for nobody."""
+    """The reminder and escalation settings of `[alerts]`.
+
+    role: the role to ping, None for nobody.
+    """
 
     remind: tuple[timedelta, ...]
     escalate_after: timedelta
@@ -108,7 +116,7 @@ class Rules:
 
 
 def page(db: sqlite3.Connection, rules: Rules, now: datetime, also: Sequence[Also] = ()) -> int:
-    """Put into the outbox what is due about the open incidents; how many things that were."""
+    """Queue due reminders and escalations of open incidents; returns their number."""
     done = 0
     for row in db.execute("SELECT id, service, opened_at FROM incidents WHERE closed_at IS NULL").fetchall():
         number, service = int(row["id"]), str(row["service"])
@@ -125,7 +133,10 @@ def page(db: sqlite3.Connection, rules: Rules, now: datetime, also: Sequence[Als
 
 
 def _quiet_until(db: sqlite3.Connection, service: str, now: datetime) -> datetime | None:
-    """When the last silence of a subject, or window that mutes it, ends or ended; None where it had none."""
+    """Return the end of a subject's last silence or muting window.
+
+    None if it had none.
+    """
     row = db.execute(
         """SELECT max(until) AS until FROM quiet WHERE at <= ?2
              AND (service = ?1 OR (service = 'host:*' AND ?1 LIKE 'host:%'))""",
@@ -170,7 +181,10 @@ def _escalate(
 
 
 def _pending(db: sqlite3.Connection, incident: int) -> bool:
-    """Whether the alarm, a call or a reminder of this incident is still to be told: then no further one is added."""
+    """Whether an alert, escalation or reminder of this incident is still unsent.
+
+    No further one is added then.
+    """
     row = db.execute(
         """SELECT 1 FROM notices WHERE subject = ? AND kind IN ('incident', 'call', 'reminder')
              AND told_at IS NULL AND dropped IS NULL""",
@@ -180,7 +194,7 @@ def _pending(db: sqlite3.Connection, incident: int) -> bool:
 
 
 def _told_at(db: sqlite3.Connection, incident: int) -> datetime | None:
-    """When people were last woken for an incident: its alarm, its call."""
+    """Return when people were last notified of an incident."""
     row = db.execute(
         "SELECT max(told_at) AS at FROM notices WHERE subject = ? AND kind IN ('incident', 'call')", (incident,)
     ).fetchone()

@@ -1,4 +1,4 @@
-"""The audit log: append-only; every question asked of opsbot, allowed or refused, and what came of it."""
+"""The audit log: append-only record of every request and its result."""
 
 import sqlite3
 from datetime import datetime
@@ -20,7 +20,7 @@ def record(
     result: str = "",
     effect: Effect = Effect.DONE,
 ) -> None:
-    """Store one entry."""
+    """Record one action."""
     db.execute(
         """INSERT INTO audit (at, origin, actor_id, actor_name, action, service, detail, allowed, result,
                               effect)
@@ -32,7 +32,7 @@ def record(
 def entries(
     db: sqlite3.Connection, service: str | None = None, actor_id: str | None = None, limit: int = 50
 ) -> list[AuditEntry]:
-    """The latest entries, newest first."""
+    """Return the latest entries, newest first."""
     rows = db.execute(
         """SELECT * FROM audit WHERE (?1 IS NULL OR service = ?1) AND (?2 IS NULL OR actor_id = ?2)
            ORDER BY id DESC LIMIT ?3""",
@@ -57,8 +57,8 @@ def _entry(row: sqlite3.Row) -> AuditEntry:
     )
 
 
-def deeds(db: sqlite3.Connection, service: str, after: datetime, limit: int = 20) -> list[AuditEntry]:
-    """What people did to a service since then that may have changed how it runs, newest first."""
+def human_actions(db: sqlite3.Connection, service: str, after: datetime, limit: int = 20) -> list[AuditEntry]:
+    """Return people's actions that may have affected a service, newest first."""
     rows = db.execute(
         """SELECT * FROM audit
            WHERE service = ? AND at > ? AND effect = 'done' AND action IN ('restart', 'deploy', 'rollback')
@@ -69,5 +69,5 @@ def deeds(db: sqlite3.Connection, service: str, after: datetime, limit: int = 20
 
 
 def prune(db: sqlite3.Connection, before: datetime) -> int:
-    """Forget entries older than that."""
+    """Delete entries older than that."""
     return db.execute("DELETE FROM audit WHERE at < ?", (seconds(before),)).rowcount

@@ -1,4 +1,4 @@
-"""Where the board is, and what it shows; and how every service stands, in one reading."""
+"""Status boards: their messages, and the stored status of all services."""
 
 import sqlite3
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from opsbot.store.rows import moment, seconds
 
 
 def boards(db: sqlite3.Connection) -> list[Board]:
-    """Every board there is, or may be: of the configured channel and of those before it."""
+    """Return every board that may exist, of the configured and of earlier channels."""
     return [_board(row) for row in db.execute("SELECT * FROM boards ORDER BY channel")]
 
 
@@ -29,7 +29,7 @@ def _board(row: sqlite3.Row) -> Board:
 
 
 def keep(db: sqlite3.Connection, value: Board) -> None:
-    """Keep what is known of a board."""
+    """Store the state of a board."""
     db.execute(
         """INSERT OR REPLACE INTO boards (channel, tried_at, changed_at, edited_at, message, pinned, shown)
            VALUES (?, ?, ?, ?, ?, ?, ?)""",
@@ -46,13 +46,13 @@ def keep(db: sqlite3.Connection, value: Board) -> None:
 
 
 def forget(db: sqlite3.Connection, channel: int) -> None:
-    """There is no board in this channel any more."""
+    """Delete the record of a channel's board."""
     db.execute("DELETE FROM boards WHERE channel = ?", (channel,))
 
 
 @dataclass(frozen=True, slots=True)
 class StoredStatus:
-    """What the store knows of one service at one moment."""
+    """The stored status of one service at one moment."""
 
     live: Live | None
     release: Release | None
@@ -64,17 +64,20 @@ class StoredStatus:
 
 @dataclass(frozen=True, slots=True)
 class BoardRows:
-    """What the store knows of all of them. incidents: the open ones, by subject. taken: who has which, by its id."""
+    """The stored status of all services.
+
+    incidents: open ones by subject. taken: acknowledgements by incident id.
+    """
 
     services: dict[str, StoredStatus]
     incidents: dict[str, Incident]
     taken: dict[int, Acknowledgement]
     cards: dict[int, int]
-    """The message of each open incident's card, by the incident's id, where it is in the channel."""
+    """Message of each open incident's card in the channel, by incident id."""
 
 
 def kept(db: sqlite3.Connection, service: str, now: datetime) -> StoredStatus:
-    """What is known of one service."""
+    """Read the stored status of one service."""
     live = ledger.live(db, service)
     return StoredStatus(
         live,
@@ -89,12 +92,12 @@ def kept(db: sqlite3.Connection, service: str, now: datetime) -> StoredStatus:
 def kept_of(
     db: sqlite3.Connection, services: Iterable[str], now: datetime
 ) -> tuple[dict[str, StoredStatus], dict[str, Incident]]:
-    """What is known of these services, and the open incidents by subject: all of one moment."""
+    """Read the status of these services and the open incidents, consistently."""
     return {name: kept(db, name, now) for name in services}, incident_repository.open_incidents(db)
 
 
-def standing(db: sqlite3.Connection, services: Iterable[str], channel: int, now: datetime) -> BoardRows:
-    """How all of them stand; the cards are looked for in this channel."""
+def read_board(db: sqlite3.Connection, services: Iterable[str], channel: int, now: datetime) -> BoardRows:
+    """Read everything that the board shows; cards are looked up in this channel."""
     incidents = incident_repository.open_incidents(db)
     taken = {one.id: acks.acknowledgement(db, one.id) for one in incidents.values()}
     rows = db.execute(

@@ -1,8 +1,8 @@
-"""The connection, its one thread, and the migrations.
+"""The database connection, its thread, and migrations.
 
-The SQL stands in the modules beside this one, in functions whose first argument is the connection. `Store.write` runs
-such a function inside one transaction on the store's own thread, so that cancelling the caller never leaves half a
-transaction behind, and nothing blocks the event loop.
+SQL lives in the modules of this package, in functions whose first argument is the connection. `Store.write` runs such a
+function in one transaction on the store's own thread, so that cancelling the caller never leaves a partial transaction
+and nothing blocks the event loop.
 
     deployment = await store.write(ledger.claim, draft)
 """
@@ -29,7 +29,10 @@ BUSY_SECONDS = 10.0
 
 
 class StoreError(Exception):
-    """The database cannot be opened or written; the text names the file and the mend."""
+    """The database cannot be opened or written to.
+
+    The message names the file and a fix.
+    """
 
 
 def _migrations() -> list[tuple[int, str]]:
@@ -45,7 +48,8 @@ def _migrate(db: sqlite3.Connection, path: Path) -> None:
         raise StoreError(f"{path} is from a newer opsbot (version {have}); install that one, or move the file away")
     for number, sql in known:
         if number > have:
-            # executescript commits by itself: the version is set in the same script, so a crash cannot part them.
+            # executescript commits by itself: the script also sets the version, so that a crash cannot separate the
+            # two.
             db.executescript(f"BEGIN IMMEDIATE;\n{sql}\nPRAGMA user_version = {number};\nCOMMIT;")
 
 
@@ -54,7 +58,8 @@ def _open(path: Path) -> sqlite3.Connection:
     try:
         db.row_factory = sqlite3.Row
         db.execute("PRAGMA journal_mode = WAL")
-        # FULL: what was promised (an alert, a phase) outlives a power cut. Writes are rare: its 0.6 ms do not matter.
+        # FULL: committed data (an alert, a phase) must survive a power failure. Writes are rare, so 0.6 ms do not
+        # matter.
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA foreign_keys = ON")
         db.execute("PRAGMA cache_size = -1024")
@@ -66,10 +71,13 @@ def _open(path: Path) -> sqlite3.Connection:
 
 
 def _set_aside(path: Path) -> Path | None:
-    """Move a damaged database out of the way; where to, None where it is sound (or is not there yet).
+    """Move a damaged database away.
 
-    An opsbot that does not start because its history is damaged would leave the services alone at night, and tell
-    nobody. So it goes on with a new one; what was damaged is kept for whoever wants to mend it.
+    Returns its new path, None if it is intact or missing.
+
+    If opsbot refused to start because of a damaged history, services would stay unmonitored and nobody would be
+    notified.
+    It therefore continues with a new database and keeps the damaged file for repair.
     """
     if not path.exists():
         return None
@@ -83,8 +91,8 @@ def _set_aside(path: Path) -> Path | None:
     if found == "ok":
         return None
     aside = path.with_name(f"{path.name}.damaged-{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
-    log.error("%s is damaged (%s): it is kept as %s, and a new one is begun", path, found, aside)
-    # The database first: a process killed in between leaves a log without its database, which SQLite throws away.
+    log.error("%s is damaged (%s): it was moved to %s and a new database was created", path, found, aside)
+    # The database first: after a kill in between, SQLite discards the write-ahead log of a missing database.
     for end in ("", "-wal", "-shm"):
         with suppress(FileNotFoundError):
             path.with_name(path.name + end).rename(aside.with_name(aside.name + end))
@@ -95,8 +103,8 @@ def _connect(path: Path) -> tuple[sqlite3.Connection, Path | None]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
         aside = _set_aside(path)
-        # Made here for its mode, which SQLite gives to its log too: whoever may enter the directory for the control
-        # socket in it may not read the history.
+        # Created here to set its mode, which SQLite also applies to the WAL: users who may enter the directory for the
+        # control socket must not read the history.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640))
         return _open(path), aside
     except (sqlite3.Error, OSError) as error:
@@ -104,10 +112,10 @@ def _connect(path: Path) -> tuple[sqlite3.Connection, Path | None]:
 
 
 def open_readonly(path: Path) -> sqlite3.Connection:
-    """A connection for a reader in another process, while the daemon writes or after it died.
+    """Open a connection for a reader in another process.
 
     Raises:
-        StoreError: there is no such file, or it cannot be read.
+        StoreError: the file does not exist or cannot be read.
     """
     try:
         db = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=BUSY_SECONDS)
@@ -118,25 +126,30 @@ def open_readonly(path: Path) -> sqlite3.Connection:
     newest = _migrations()[-1][0]
     if have != newest:
         db.close()
-        mend = "start opsbot once, which brings it up to date" if have < newest else "use that one's commands"
+        fix = "start opsbot once to migrate it" if have < newest else "use that version's commands"
         age = "an older" if have < newest else "a newer"
-        raise StoreError(f"{path} is from {age} opsbot (version {have} and not {newest}): {mend}")
+        raise StoreError(f"{path} is from {age} opsbot (version {have} and not {newest}): {fix}")
     return db
 
 
 class Store:
-    """The one writer. Use as an async context manager, or `open()` and `close()`."""
+    """The only writer.
+
+    Use as an async context manager, or call `open()` and `close()`.
+    """
 
     def __init__(self, path: Path) -> None:
-        """Remember the path; nothing is opened yet."""
+        """Store the path; `open` opens the file."""
         self.path = path
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._db: sqlite3.Connection | None = None
         self.set_aside: Path | None = None
-        """Where the database was moved that was found damaged: this one has begun anew and knows nothing."""
+        """New path of a damaged database that was replaced by an empty one."""
 
     async def open(self) -> None:
-        """Open the file, make it where it is missing or damaged (`set_aside`), and bring its tables up to date.
+        """Open the file and migrate it.
+
+        Create it if it is missing or damaged (`set_aside`).
 
         Raises:
             StoreError: it cannot be opened.
@@ -145,7 +158,7 @@ class Store:
         self._db, self.set_aside = opened
 
     async def close(self) -> None:
-        """Finish what is under way and close the file."""
+        """Finish pending work and close the file."""
         if self._db is not None:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._db.close)
             self._db = None
@@ -170,25 +183,25 @@ class Store:
     async def read(
         self, query: Callable[Concatenate[sqlite3.Connection, P], T], /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Run a function that only reads."""
+        """Run a read-only function."""
         db = self._connection()
         return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: query(db, *args, **kwargs))
 
     async def write(
-        self, deed: Callable[Concatenate[sqlite3.Connection, P], T], /, *args: P.args, **kwargs: P.kwargs
+        self, work: Callable[Concatenate[sqlite3.Connection, P], T], /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Run a function inside one transaction; what it raises undoes all of it.
+        """Run a function in one transaction, which is rolled back if the function raises.
 
-        Shielded: once begun it runs to its end, also when the caller is cancelled.
+        Shielded: once started it runs to completion, even if the caller is cancelled.
         """
         db = self._connection()
 
         def transact() -> T:
             db.execute("BEGIN IMMEDIATE")
             try:
-                result = deed(db, *args, **kwargs)
+                result = work(db, *args, **kwargs)
             except BaseException:
-                with suppress(sqlite3.Error):  # the statement that failed may have rolled back by itself
+                with suppress(sqlite3.Error):  # the failed statement may have rolled back already
                     db.execute("ROLLBACK")
                 raise
             db.execute("COMMIT")

@@ -1,7 +1,7 @@
-"""What each notifier beside Discord is to be told, in order, each once.
+"""Deliveries to notifiers other than Discord, in order, each once.
 
-A delivery is marked as tried before it is handed over and as told after. These notifiers know no nonce: one found tried
-and not told is sent again, and says so, unless it is known that the other side did not take it.
+A delivery is marked as tried before it is sent and as sent afterwards. These notifiers support no nonce: a delivery
+that was tried but not marked as sent is repeated and says so, unless the notifier is known not to have accepted it.
 """
 
 import sqlite3
@@ -17,14 +17,16 @@ from opsbot.store.rows import load, maybe_moment, moment, seconds
 
 ESCALATED = "escalated"
 REPORT_AFTER = timedelta(minutes=15)
-"""A notifier that takes nothing for so long is told of in the ops channel."""
+"""After failing this long, a notifier is reported in the ops channel."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A notice that one notifier is to be told. why: "" or what else than the configuration brought it about.
+    """A notification for one notifier.
 
-    since: what its lateness counts from.
+    why: "" or the cause other than the configuration.
+
+    since: the time its delay is measured from.
     """
 
     id: int
@@ -36,8 +38,11 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
-class Unheard:
-    """Alarms of open incidents that nobody was told, neither in Discord nor by a notifier. since: of the first."""
+class UndeliveredAlerts:
+    """Alerts of open incidents that reached nobody, by Discord or a notifier.
+
+    since: of the first.
+    """
 
     count: int
     service: str
@@ -45,10 +50,14 @@ class Unheard:
     since: datetime
 
 
-def unheard(db: sqlite3.Connection, now: datetime, begun: datetime) -> Unheard | None:
-    """What should have been told and was not; None where all was. begun: since when this opsbot could have told it.
+def undelivered(db: sqlite3.Connection, now: datetime, begun: datetime) -> UndeliveredAlerts | None:
+    """Return alerts that should have reached people but did not.
 
-    What is silenced or muted waits on purpose, and counts from the end of that. What a storm has told is told.
+    None if there are none.
+
+    begun: when this opsbot could first have sent them. Silenced or muted alerts count from the end of the silence.
+    Alerts
+    that a storm message covers count as sent.
     """
     rows = db.execute(
         """SELECT n.service, i.cause, max(n.at, ?2, coalesce((SELECT max(q.until) FROM quiet q WHERE q.until <= ?1
@@ -65,11 +74,14 @@ def unheard(db: sqlite3.Connection, now: datetime, begun: datetime) -> Unheard |
     ).fetchall()
     if not rows:
         return None
-    return Unheard(len(rows), rows[0]["service"], decode(load(rows[0]["cause"])), moment(rows[0]["due"]))
+    return UndeliveredAlerts(len(rows), rows[0]["service"], decode(load(rows[0]["cause"])), moment(rows[0]["due"]))
 
 
 def enroll(db: sqlite3.Connection, name: str, told: Sequence[str], services: Sequence[str], now: datetime) -> int:
-    """Add what happened since the last time and is for this notifier. What was before it was first known is not."""
+    """Add deliveries of new notifications for this notifier.
+
+    Earlier ones than its first appearance are skipped.
+    """
     (last,) = db.execute("SELECT coalesce(max(id), 0) FROM notices").fetchone()
     row = db.execute("SELECT since FROM notifiers WHERE name = ?", (name,)).fetchone()
     if row is None:
@@ -90,7 +102,10 @@ def enroll(db: sqlite3.Connection, name: str, told: Sequence[str], services: Seq
 
 
 def due(db: sqlite3.Connection, name: str, now: datetime, limit: int = 1000) -> list[Delivery]:
-    """What is still to be handed over, in order; what is silenced or muted waits as it does for Discord."""
+    """Return the pending deliveries in order.
+
+    Silenced and muted ones wait as they do for Discord.
+    """
     rows = db.execute(
         """SELECT notices.*, d.id AS d_id, d.why AS d_why, d.tries AS d_tries, d.doubt AS d_doubt,
              CASE d.why WHEN '' THEN notices.at ELSE d.at END AS d_since
@@ -114,8 +129,8 @@ def due(db: sqlite3.Connection, name: str, now: datetime, limit: int = 1000) -> 
     ]
 
 
-def lately(db: sqlite3.Connection, name: str, since: datetime) -> set[str]:
-    """The services that this notifier was told of since then."""
+def recently_notified(db: sqlite3.Connection, name: str, since: datetime) -> set[str]:
+    """Return the services that this notifier was notified of since then."""
     rows = db.execute(
         """SELECT DISTINCT n.service FROM deliveries d JOIN notices n ON n.id = d.notice_id
            WHERE d.notifier = ? AND d.told_at > ?""",
@@ -125,7 +140,7 @@ def lately(db: sqlite3.Connection, name: str, since: datetime) -> set[str]:
 
 
 def forget_silenced(db: sqlite3.Connection, name: str) -> None:
-    """What came and went in silence is not told here either; nor what was forgotten meanwhile."""
+    """Drop deliveries of incidents that came and went in a silence or were deleted."""
     db.execute(
         """UPDATE deliveries SET dropped = 'it came and went in silence'
            WHERE notifier = ? AND told_at IS NULL AND dropped IS NULL AND NOT EXISTS
@@ -136,15 +151,18 @@ def forget_silenced(db: sqlite3.Connection, name: str) -> None:
 
 
 def trying(db: sqlite3.Connection, numbers: Sequence[int], now: datetime) -> None:
-    """About to hand these over: until something else is known, they may have arrived."""
+    """Mark these as being sent; until a result is stored they may have arrived."""
     db.executemany(
         "UPDATE deliveries SET tried_at = ?, tries = tries + 1, doubt = 1 WHERE id = ?",
         [(seconds(now), number) for number in numbers],
     )
 
 
-def told(db: sqlite3.Connection, name: str, numbers: Sequence[int], now: datetime) -> None:
-    """They were taken. Where it was said that the notifier takes nothing, it is said that it does again."""
+def mark_sent(db: sqlite3.Connection, name: str, numbers: Sequence[int], now: datetime) -> None:
+    """Mark these as sent.
+
+    If the notifier was reported as failing, its recovery is reported.
+    """
     db.executemany(
         "UPDATE deliveries SET told_at = ?, failure = '', doubt = 0 WHERE id = ?",
         [(seconds(now), number) for number in numbers],
@@ -152,7 +170,7 @@ def told(db: sqlite3.Connection, name: str, numbers: Sequence[int], now: datetim
     row = db.execute("SELECT * FROM notifiers WHERE name = ?", (name,)).fetchone()
     if row is not None and row["failing_since"] is not None:
         if row["reported"]:
-            _word(
+            _report(
                 db, f"notifier:{name}:{row['failing_since']:.0f}:over", f"The notifier {name} works again.", "info", now
             )
         db.execute("UPDATE notifiers SET failing_since = NULL, failure = '', reported = 0 WHERE name = ?", (name,))
@@ -161,7 +179,10 @@ def told(db: sqlite3.Connection, name: str, numbers: Sequence[int], now: datetim
 def failed(
     db: sqlite3.Connection, name: str, numbers: Sequence[int], failure: str, now: datetime, *, doubt: dict[int, bool]
 ) -> None:
-    """They were not taken. doubt: of each, whether it may have arrived now or before."""
+    """Record a failure.
+
+    doubt: for each delivery whether it may have arrived now or before.
+    """
     db.executemany(
         "UPDATE deliveries SET failure = ?, doubt = ? WHERE id = ?",
         [(failure, doubt[number], number) for number in numbers],
@@ -175,21 +196,21 @@ def failed(
     if not row["reported"] and now - since >= REPORT_AFTER:
         text = f"The notifier {name} has taken nothing since {discord_time(since)}: {failure}."
         text += " What it misses is kept."
-        _word(db, f"notifier:{name}:{row['failing_since']:.0f}", text, "warning", now)
+        _report(db, f"notifier:{name}:{row['failing_since']:.0f}", text, "warning", now)
         db.execute("UPDATE notifiers SET reported = 1 WHERE name = ?", (name,))
 
 
-def _word(db: sqlite3.Connection, key: str, text: str, level: str, now: datetime) -> None:
+def _report(db: sqlite3.Connection, key: str, text: str, level: str, now: datetime) -> None:
     outbox.put(db, key, NotificationKind.WORD, "", now, body={"text": text, "level": level})
 
 
 def drop(db: sqlite3.Connection, number: int, why: str) -> None:
-    """It needs no telling any more."""
+    """Drop a delivery that is no longer needed."""
     db.execute("UPDATE deliveries SET dropped = ? WHERE id = ? AND told_at IS NULL", (why, number))
 
 
 def escalation(names: Sequence[str]) -> Callable[[sqlite3.Connection, int, datetime], None]:
-    """What tells these notifiers of an incident that nobody has acknowledged, in the caller's own transaction."""
+    """Return the write that queues an escalation for these notifiers."""
 
     def put(db: sqlite3.Connection, incident: int, now: datetime) -> None:
         row = db.execute("SELECT id FROM notices WHERE kind = 'incident' AND subject = ?", (incident,)).fetchone()
@@ -204,7 +225,7 @@ def escalation(names: Sequence[str]) -> Callable[[sqlite3.Connection, int, datet
 
 
 def waiting(db: sqlite3.Connection) -> dict[str, tuple[int, datetime | None]]:
-    """By notifier: how many deliveries wait, and since when it takes none (None: it does)."""
+    """Count waiting deliveries by notifier, with the start of its failure, if any."""
     rows = db.execute(
         """SELECT n.name, n.failing_since, count(d.id) AS waiting FROM notifiers n
            LEFT JOIN deliveries d ON d.notifier = n.name AND d.told_at IS NULL AND d.dropped IS NULL GROUP BY n.name"""
@@ -213,7 +234,7 @@ def waiting(db: sqlite3.Connection) -> dict[str, tuple[int, datetime | None]]:
 
 
 def keep_only(db: sqlite3.Connection, names: Sequence[str]) -> None:
-    """Forget notifiers that are not configured any more, and what they were to be told."""
+    """Delete notifiers that are no longer configured, with their deliveries."""
     known = [row["name"] for row in db.execute("SELECT name FROM notifiers")]
     for name in set(known) - set(names):
         db.execute("DELETE FROM deliveries WHERE notifier = ?", (name,))
@@ -221,5 +242,5 @@ def keep_only(db: sqlite3.Connection, names: Sequence[str]) -> None:
 
 
 def prune(db: sqlite3.Connection, before: datetime) -> None:
-    """Forget what was told before that."""
+    """Delete deliveries older than that."""
     db.execute("DELETE FROM deliveries WHERE coalesce(told_at, at) < ?", (seconds(before),))

@@ -1,4 +1,4 @@
-"""Digests: notices that are told together, by one message, each once like any other."""
+"""Digests: notifications that are combined into one message."""
 
 import sqlite3
 from datetime import datetime
@@ -20,7 +20,7 @@ _OVER = f"""
 
 
 def spooled(db: sqlite3.Connection, before: datetime, now: datetime) -> int:
-    """How many notices that are over wait since before then, and could be told together."""
+    """Count the notifications that have waited since before then and can be combined."""
     (count,) = db.execute(
         f"SELECT count(*) FROM notices WHERE {_OVER}",  # noqa: S608 - a constant
         (seconds(before), seconds(now)),
@@ -29,10 +29,12 @@ def spooled(db: sqlite3.Connection, before: datetime, now: datetime) -> int:
 
 
 def gather(db: sqlite3.Connection, before: datetime, now: datetime) -> int | None:
-    """Make a digest of all that is over and waits since before then; its id, None where there is nothing.
+    """Combine all concluded notifications that have waited since before then.
 
-    With an incident goes everything else that is said of it. What may be in the channel already is left out, and what
-    goes on: open incidents and unfinished deployments get cards of their own.
+    Returns the digest's id, None if none.
+
+    An incident includes everything else about it. Notifications that may already be in the channel are excluded, as are
+    open incidents and unfinished deployments, which get their own cards.
     """
     rows = db.execute(
         f"SELECT id, kind, subject FROM notices WHERE {_OVER} ORDER BY id",  # noqa: S608 - a constant
@@ -55,7 +57,7 @@ def gather(db: sqlite3.Connection, before: datetime, now: datetime) -> int | Non
 
 
 def members(db: sqlite3.Connection, number: int) -> list[Notification]:
-    """What a digest tells, in order; of an incident its card alone."""
+    """Return a digest's notifications in order; of an incident only its card."""
     rows = db.execute(
         f"""SELECT * FROM notices WHERE digest = ? AND (kind = 'incident' OR kind NOT IN {outbox.OF_INCIDENTS})
             ORDER BY id""",  # noqa: S608 - a constant

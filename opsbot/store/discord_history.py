@@ -1,4 +1,4 @@
-"""Starts of services that are Discord bots, and Discord's outages as opsbot saw them."""
+"""Starts of services that are Discord bots, and observed outages of Discord."""
 
 import sqlite3
 from datetime import datetime
@@ -8,8 +8,11 @@ from opsbot.core.outage import Outage
 from opsbot.store.rows import maybe_moment, maybe_seconds, moment, seconds
 
 
-def saw_runs(db: sqlite3.Connection, service: str, runs: dict[str, LoginThreshold], now: datetime) -> int:
-    """Count the starts since the last look. runs: what runs now, by unit ("" where it is one). How many there were."""
+def record_runs(db: sqlite3.Connection, service: str, runs: dict[str, LoginThreshold], now: datetime) -> int:
+    """Record the starts since the last check and return their number.
+
+    runs: the current runs by unit ("" for a single one).
+    """
     rows = db.execute("SELECT part, run, restarts FROM discord_runs WHERE service = ?", (service,))
     known = {row["part"]: LoginThreshold(row["run"], row["restarts"]) for row in rows}
     found = [starts_since(known.get(part), mark) for part, mark in runs.items()]
@@ -27,7 +30,7 @@ def saw_runs(db: sqlite3.Connection, service: str, runs: dict[str, LoginThreshol
 
 
 def starts(db: sqlite3.Connection, service: str, now: datetime) -> LoginStarts:
-    """The starts of the last 24 hours."""
+    """Return the starts of the last 24 hours."""
     row = db.execute(
         """SELECT coalesce(sum(starts), 0) AS count, coalesce(sum(by_manager), 0) AS own, max(at) AS last
            FROM discord_starts WHERE service = ? AND at > ?""",
@@ -37,7 +40,7 @@ def starts(db: sqlite3.Connection, service: str, now: datetime) -> LoginStarts:
 
 
 def starts_after(db: sqlite3.Connection, service: str, since: datetime) -> int:
-    """How many starts were seen since then."""
+    """Count the starts since then."""
     row = db.execute(
         "SELECT coalesce(sum(starts), 0) AS count FROM discord_starts WHERE service = ? AND at > ?",
         (service, seconds(since)),
@@ -46,7 +49,7 @@ def starts_after(db: sqlite3.Connection, service: str, since: datetime) -> int:
 
 
 def save_outage(db: sqlite3.Connection, value: Outage) -> None:
-    """Keep an outage, begun or ended."""
+    """Store an outage, ongoing or ended."""
     db.execute(
         "INSERT OR REPLACE INTO discord_outages (began, ended) VALUES (?, ?)",
         (seconds(value.began), maybe_seconds(value.ended)),
@@ -54,13 +57,13 @@ def save_outage(db: sqlite3.Connection, value: Outage) -> None:
 
 
 def last_outage(db: sqlite3.Connection) -> Outage | None:
-    """The latest outage, ended or not; None where there was none."""
+    """Return the latest outage, ongoing or ended; None if there was none."""
     row = db.execute("SELECT * FROM discord_outages ORDER BY began DESC LIMIT 1").fetchone()
     return None if row is None else Outage(moment(row["began"]), maybe_moment(row["ended"]))
 
 
 def outages(db: sqlite3.Connection, since: datetime) -> list[Outage]:
-    """The outages that lasted beyond that moment, oldest first."""
+    """Return the outages that ended after that time or are ongoing, oldest first."""
     rows = db.execute(
         "SELECT * FROM discord_outages WHERE ended IS NULL OR ended > ? ORDER BY began", (seconds(since),)
     )
@@ -68,6 +71,6 @@ def outages(db: sqlite3.Connection, since: datetime) -> list[Outage]:
 
 
 def prune(db: sqlite3.Connection, now: datetime, before: datetime) -> None:
-    """Forget starts that count no more, and outages that ended before `before`."""
+    """Delete starts that no longer count, and outages that ended before `before`."""
     db.execute("DELETE FROM discord_starts WHERE at < ?", (seconds(now - 2 * DAY),))
     db.execute("DELETE FROM discord_outages WHERE ended < ?", (seconds(before),))

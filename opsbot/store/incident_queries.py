@@ -1,4 +1,4 @@
-"""Incidents beyond opening and closing: what flaps, what concerns a service, what happened while opsbot was away."""
+"""Queries of incidents: flapping, affected services, opsbot's last sign of life."""
 
 import sqlite3
 from datetime import datetime, timedelta
@@ -14,7 +14,10 @@ from opsbot.store.rows import dump, maybe_seconds, moment, seconds
 def flap(
     db: sqlite3.Connection, number: int, flaps: Flaps, down_since: datetime | None, down_for: timedelta
 ) -> Incident | None:
-    """Keep how often it changed, and its downtime; the incident afterwards. Flaps that are over keep their count."""
+    """Store the number of state changes and the downtime; returns the incident.
+
+    Finished flapping keeps its count.
+    """
     db.execute(
         """UPDATE incidents SET flaps_since = ?, flaps = ?, flapped_at = ?, down_since = ?, down_for = ?,
              revision = revision + 1 WHERE id = ?""",
@@ -33,10 +36,10 @@ def flap(
 def begin_flapping(
     db: sqlite3.Connection, draft: Incident, now: datetime, up_since: datetime | None = None
 ) -> Incident:
-    """Its subject flaps: from here on one incident stands for all its ups and downs, with one card of its own.
+    """Open one incident with its own card for a flapping subject.
 
-    The one that is open ends untold in it: what would be told of its end is what the new card tells. up_since: since
-    when its subject is up, where that is before now.
+    An open incident is closed without a message, because the new card reports its end. up_since: since when its
+    subject is up, if that is before now.
     """
     db.execute(
         """UPDATE incidents SET closed_at = ?1, resolution = ?2, revision = revision + 1,
@@ -48,9 +51,10 @@ def begin_flapping(
 
 
 def changes(db: sqlite3.Connection, after: datetime) -> dict[str, tuple[datetime, ...]]:
-    """By subject: when its incidents were opened and closed since then, oldest first.
+    """Return by subject when its incidents were opened and closed, oldest first.
 
-    Those folded into others do not count, nor what led to flapping that is over, or came before a person stopped it.
+    Incidents that are part of others do not count, nor do those that led to flapping that is over, or that came before
+    a person stopped it.
     """
     rows = db.execute(
         """WITH cut AS (
@@ -73,7 +77,7 @@ def changes(db: sqlite3.Connection, after: datetime) -> dict[str, tuple[datetime
 
 
 def concerning(db: sqlite3.Connection, service: str, limit: int = 5) -> list[Incident]:
-    """The latest incidents of a service, and those of others that it was not well because of; newest first."""
+    """Return the latest incidents that affected a service, newest first."""
     rows = db.execute(
         """SELECT * FROM incidents
            WHERE service = ?1
@@ -85,11 +89,11 @@ def concerning(db: sqlite3.Connection, service: str, limit: int = 5) -> list[Inc
 
 
 def alive(db: sqlite3.Connection, now: datetime) -> None:
-    """opsbot lives at this time."""
+    """Record that opsbot is running at this time."""
     db.execute("INSERT OR REPLACE INTO alive (one, at) VALUES (1, ?)", (seconds(now),))
 
 
 def last_alive(db: sqlite3.Connection) -> datetime | None:
-    """When it was last known to live; None before its first day."""
+    """Return when opsbot was last known to run; None before its first start."""
     row = db.execute("SELECT at FROM alive").fetchone()
     return None if row is None else moment(row["at"])

@@ -1,4 +1,4 @@
-"""Health, incidents, recovery's restarts, silences, and what is known of the remotes."""
+"""Health, incidents, restarts by recovery, silences, and state of remotes."""
 
 import sqlite3
 from collections.abc import Iterable, Sequence
@@ -24,13 +24,13 @@ from opsbot.store import acks, mutes, outbox
 from opsbot.store.rows import dump, load, maybe_moment, maybe_seconds, message_in, message_out, moment, seconds
 
 LISTED_MOST = 5
-"""Dependents that have lines of their own in a timeline."""
+"""Number of affected services with separate timeline entries."""
 EVENTS_FIRST, EVENTS_LAST = 20, 180
-"""Of an incident in which more happens, the events in between are not kept. Its timeline has them."""
+"""Numbers of first and last events kept of an incident with more. Its timeline has all."""
 
 
 def save_health(db: sqlite3.Connection, service: str, name: str, health: CheckHealth) -> None:
-    """Keep what is known of a check. Written when it changes, not at every look."""
+    """Store what is known of a check. Called when it changes, not at every check."""
     db.execute(
         """INSERT INTO health (service, name, verdict, since, seen, at, recent, failing_since, streak, streak_since, ok)
            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
@@ -74,7 +74,7 @@ def answered(db: sqlite3.Connection) -> dict[tuple[str, str], str]:
 
 
 def healths(db: sqlite3.Connection, service: str | None = None) -> dict[tuple[str, str], CheckHealth]:
-    """The kept verdicts by service and check."""
+    """Return the stored verdicts by service and check."""
     rows = db.execute("SELECT * FROM health WHERE ?1 IS NULL OR service = ?1", (service,))
     found = {}
     for row in rows:
@@ -95,7 +95,7 @@ def healths(db: sqlite3.Connection, service: str | None = None) -> dict[tuple[st
 
 
 def forget_health(db: sqlite3.Connection, service: str, names: list[str]) -> None:
-    """Drop the verdicts of checks that are not configured any more."""
+    """Delete the verdicts of checks that are no longer configured."""
     db.executemany("DELETE FROM health WHERE service = ? AND name = ?", [(service, name) for name in names])
 
 
@@ -157,7 +157,7 @@ def _events_row(events: Sequence[IncidentEvent]) -> str:
 
 
 def incident_of(row: sqlite3.Row) -> Incident:
-    """A row as a value."""
+    """Convert a row."""
     return Incident(
         id=row["id"],
         service=row["service"],
@@ -189,12 +189,13 @@ def open_incident(
     fold: Sequence[str] = (),
     noticed: datetime | None = None,
 ) -> Incident:
-    """A new incident with its card in the outbox; or, where its subject has an open one, that one.
+    """Open an incident with its card in the outbox.
 
-    Its events are those of the draft, or the opening with its cause. What recovery knows follows from them.
+    Returns the open one if the subject has one. Its events are those of the draft, or the opening with its cause. The
+    state of recovery follows from them.
 
-    fold: subjects whose open incidents turn out to be part of this one: they are closed, and listed in it.
-    noticed: from when on telling it is late; where not given, from now, or else from its beginning.
+    fold: subjects whose open incidents are part of this one; they are closed and listed in it.
+    noticed: the time its delay is measured from; default is now, or else its beginning.
     """
     row = db.execute("SELECT * FROM incidents WHERE service = ? AND closed_at IS NULL", (draft.service,)).fetchone()
     if row is not None:
@@ -245,7 +246,10 @@ def open_incident(
 
 
 def _fold(db: sqlite3.Connection, subject: str, into: int, now: datetime) -> None:
-    """Close an incident as part of another. Nobody is told that it is over: it is not. Untold, it is never told."""
+    """Close an incident as part of another, without a resolution message.
+
+    An unsent card is dropped.
+    """
     row = db.execute(
         """UPDATE incidents SET closed_at = ?1, resolution = ?2, part_of = ?3, flaps_since = NULL,
              down_for = down_for + max(0, ?1 - coalesce(down_since, ?1)), down_since = NULL, revision = revision + 1
@@ -264,7 +268,10 @@ def _fold(db: sqlite3.Connection, subject: str, into: int, now: datetime) -> Non
 
 
 def _dependent_line(db: sqlite3.Connection, root: Incident, one: Dependent, *, known: bool, count: int) -> None:
-    """Say in the timeline that another service joins, or has recovered; of many the card alone tells."""
+    """Add a timeline entry that another service is affected or recovered.
+
+    Many are listed in the card only.
+    """
     if known and one.well_at is None:
         return
     if one.well_at is not None:
@@ -281,9 +288,9 @@ def _dependent_line(db: sqlite3.Connection, root: Incident, one: Dependent, *, k
 
 
 def put_dependents(db: sqlite3.Connection, number: int, news: Iterable[Dependent]) -> Incident | None:
-    """List services as not well because of an incident; or change what is said of them there. The incident afterwards.
+    """Add or update services that are affected by an incident; returns the incident.
 
-    One that fails again after it was well keeps the time of its first failure.
+    A service that fails again keeps the time of its first failure.
     """
     found = incident(db, number)
     if found is None:
@@ -382,7 +389,10 @@ def add_event(
 def escalate(
     db: sqlite3.Connection, number: int, why: Message, now: datetime, evidence: Evidence, *, inhibited: bool = False
 ) -> Incident | None:
-    """Recovery gave up: say so once. The incident afterwards; None where that was said before, or it is over."""
+    """Escalate once because recovery gave up; returns the incident.
+
+    None if that was done before, or the incident is resolved.
+    """
     row = db.execute(
         "SELECT service FROM incidents WHERE id = ? AND called_at IS NULL AND closed_at IS NULL", (number,)
     ).fetchone()
@@ -400,12 +410,14 @@ def escalate(
 def close_incident(
     db: sqlite3.Connection, service: str, resolution: Message, now: datetime, up_since: datetime | None = None
 ) -> Incident | None:
-    """End the open incident of a service and tell it; None where there is none.
+    """Resolve the open incident of a service and queue the message.
 
-    up_since: since when it is up, where that is known to be before now: its downtime ends there.
+    None if there is none.
 
-    An incident that nobody was told of (it came and went in a silence) is not told now either, nor by itself one that
-    was told with many others: the message about all of them says so.
+    up_since: since when it is up, if that is known to be before now: its downtime ends there.
+
+    An incident that was never announced (it came and went in a silence) gets no resolution message, nor does one that
+    was announced in a storm, whose message reports the resolution.
     """
     row = db.execute(
         """UPDATE incidents SET closed_at = ?1, resolution = ?2, flaps_since = NULL,
@@ -433,13 +445,13 @@ def close_incident(
 
 
 def incident(db: sqlite3.Connection, number: int) -> Incident | None:
-    """One incident."""
+    """Return one incident."""
     row = db.execute("SELECT * FROM incidents WHERE id = ?", (number,)).fetchone()
     return None if row is None else incident_of(row)
 
 
 def open_incidents(db: sqlite3.Connection) -> dict[str, Incident]:
-    """The open incidents by service."""
+    """Return the open incidents by service."""
     rows = db.execute("SELECT * FROM incidents WHERE closed_at IS NULL")
     return {row["service"]: incident_of(row) for row in rows}
 
@@ -447,7 +459,7 @@ def open_incidents(db: sqlite3.Connection) -> dict[str, Incident]:
 def incidents(
     db: sqlite3.Connection, service: str | None = None, limit: int = 20, *, still_open: bool = False
 ) -> list[Incident]:
-    """The latest incidents, newest first. still_open: only those that are not over."""
+    """Return the latest incidents, newest first. still_open: only open ones."""
     rows = db.execute(
         """SELECT * FROM incidents WHERE (?1 IS NULL OR service = ?1) AND (closed_at IS NULL OR NOT ?3)
            ORDER BY id DESC LIMIT ?2""",
@@ -457,7 +469,7 @@ def incidents(
 
 
 def add_recovery(db: sqlite3.Connection, service: str, now: datetime, by: AttemptBy = AttemptBy.OPSBOT) -> None:
-    """opsbot is about to restart the service, or its manager has after a crash: it counts against the budget."""
+    """Record that opsbot is about to restart the service, or its manager has after a crash; it counts in the budget."""
     db.execute("INSERT INTO recoveries (service, at, actor) VALUES (?, ?, ?)", (service, seconds(now), by))
 
 
@@ -478,7 +490,7 @@ def recoveries(
 def put_silence(db: sqlite3.Connection, value: Silence) -> None:
     """Silence a service until then; replaces an earlier silence."""
     mutes.sum_up_silences(db, value.at)
-    # One that takes the place of another goes on with it: at its end all is told that both have kept back.
+    # A replacing silence continues the earlier one: its summary covers both.
     db.execute(
         """INSERT INTO silences (service, actor, reason, at, until, since) VALUES (?1, ?2, ?3, ?4, ?5, ?4)
            ON CONFLICT (service) DO UPDATE SET actor = ?2, reason = ?3, at = ?4, until = ?5,
@@ -494,13 +506,16 @@ def put_silence(db: sqlite3.Connection, value: Silence) -> None:
 
 
 def lift_silence(db: sqlite3.Connection, service: str, now: datetime) -> bool:
-    """End a silence, or the mute of a window, early; whether there was one. It is remembered until when it lasted."""
+    """End a silence, or the mute of a window, early; returns whether there was one.
+
+    Its actual end is kept.
+    """
     ended = db.execute("UPDATE silences SET until = ?1 WHERE service = ?2 AND until > ?1", (seconds(now), service))
     return mutes.lift(db, service, now) or ended.rowcount > 0
 
 
 def silence(db: sqlite3.Connection, service: str, now: datetime) -> Silence | None:
-    """The silence a service is under at that time, or the window that mutes it: whichever ends later."""
+    """Return the silence or muting window of a service, whichever ends later."""
     row = db.execute("SELECT * FROM silences WHERE service = ? AND until > ?", (service, seconds(now))).fetchone()
     muting = mutes.muting(db, service, now)
     if row is None or (muting is not None and seconds(muting.until) > row["until"]):
@@ -509,7 +524,7 @@ def silence(db: sqlite3.Connection, service: str, now: datetime) -> Silence | No
 
 
 def source(db: sqlite3.Connection, service: str) -> SourceState:
-    """What is known of a service's remote."""
+    """Return the stored state of a service's remote."""
     row = db.execute("SELECT * FROM sources WHERE service = ?", (service,)).fetchone()
     if row is None:
         return SourceState(service)
@@ -526,7 +541,7 @@ def source(db: sqlite3.Connection, service: str) -> SourceState:
 
 
 def save_source(db: sqlite3.Connection, value: SourceState) -> None:
-    """Keep what is known of a service's remote."""
+    """Store the state of a service's remote."""
     db.execute(
         """INSERT OR REPLACE INTO sources (service, head, asked_at, answered_at, failing_since, failure, told, noted)
            VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
@@ -544,7 +559,7 @@ def save_source(db: sqlite3.Connection, value: SourceState) -> None:
 
 
 def prune(db: sqlite3.Connection, before: datetime) -> None:
-    """Forget closed incidents, restarts and silences older than that."""
+    """Delete closed incidents, restarts and silences older than that."""
     db.execute("DELETE FROM incidents WHERE closed_at < ?", (seconds(before),))
     db.execute("DELETE FROM recoveries WHERE at < ?", (seconds(before),))
     db.execute("DELETE FROM silences WHERE until < ?", (seconds(before),))

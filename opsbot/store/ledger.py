@@ -29,7 +29,7 @@ from opsbot.store import outbox
 from opsbot.store.rows import dump, load, maybe_moment, maybe_seconds, message_in, message_out, moment, seconds
 
 TROUBLE = frozenset({Phase.FAILED, Phase.UNDONE, Phase.STUCK})
-"""Ends that are announced in a message of their own, in the same transaction."""
+"""Final phases that are announced in a separate message, in the same transaction."""
 
 
 _SELECT = """SELECT d.*, d.id IS (
@@ -39,7 +39,10 @@ _SELECT = """SELECT d.*, d.id IS (
 
 
 class StaleError(RuntimeError):
-    """Somebody else moved this deployment on: the one who holds the old revision must stop."""
+    """The deployment was changed by another writer since it was read.
+
+    Stop processing it.
+    """
 
 
 def _commit_row(commit: Commit) -> list[object]:
@@ -103,10 +106,13 @@ def claim(
     instead_of: int | None = None,
     by: Message | None = None,
 ) -> Deployment | int:
-    """A new deployment in PENDING, with its card in the outbox; or the id of the unfinished one that is in the way.
+    """Create a deployment with its card, or return the id of the unfinished one.
 
-    The partial unique index is the lock: of two requests at once, in one process or in two, one is accepted.
-    instead_of: a deployment that waits, and is ASIDE from now on; by: what supersedes it, for its card.
+    The partial unique index is the lock: of concurrent requests, in one process or several, one succeeds. instead_of: a
+    waiting deployment that is ASIDE from now on; by: what supersedes it, for its card.
+
+    Raises:
+        StaleError: that deployment was changed by another writer.
     """
     if instead_of is not None and not _set_aside(db, instead_of, now):
         return instead_of
@@ -156,13 +162,13 @@ def _set_aside(db: sqlite3.Connection, number: int, now: datetime) -> bool:
 
 
 def save(db: sqlite3.Connection, value: Deployment) -> Deployment:
-    """Write it if its revision is still the stored one; the saved value, its revision one higher.
+    """Store it if its revision is unchanged; returns the value with its new revision.
 
-    A failure puts its notice into the outbox, once. The deployment that is ASIDE for this one is superseded when this
-    one is ready, and waits on if it never will be.
+    A failure queues its message once. A deployment that is ASIDE for this one is superseded when this one is ready, and
+    continues to wait if this one ends before.
 
     Raises:
-        StaleError: the stored revision is another.
+        StaleError: the stored revision differs.
     """
     waited = aside(db, value) if value.phase in READY | UNREADY_ENDS else None
     cursor = db.execute(
@@ -211,11 +217,11 @@ def conclude(
     lift: bool = False,
     left: str | None = None,
 ) -> Deployment:
-    """Save a finished deployment with all that follows from its end, in one go.
+    """Store a finished deployment with all its consequences in one transaction.
 
-    live: the release that is live and good from now on (its commit leaves the quarantine). quarantined: the commit that
-    the poll shall not try again. hold: set it. lift: end the wait after a rollback. left: the release that was rolled
-    back from, which no rollback returns to unless it is named.
+    live: the release that is live and good from now on (its commit leaves the quarantine). quarantined: a commit that
+    polling must not deploy again. hold: the hold to set. lift: whether to end the wait after a rollback. left: the
+    release that was rolled back from, which rollbacks skip unless it is named.
     """
     now = value.updated_at
     saved = save(db, value)
@@ -239,7 +245,7 @@ def conclude(
 
 
 def set_live(db: sqlite3.Connection, live: Live) -> None:
-    """From now on the service is meant to run this release."""
+    """Set the release that the service is meant to run."""
     db.execute(
         "INSERT OR REPLACE INTO live (service, release, since, deployment) VALUES (?, ?, ?, ?)",
         (live.service, live.release, seconds(live.since), live.deployment),
@@ -247,25 +253,25 @@ def set_live(db: sqlite3.Connection, live: Live) -> None:
 
 
 def live(db: sqlite3.Connection, service: str) -> Live | None:
-    """The release a service is meant to run; None before the first deploy."""
+    """Return the release a service is meant to run; None before its first deploy."""
     row = db.execute("SELECT * FROM live WHERE service = ?", (service,)).fetchone()
     return None if row is None else Live(row["service"], row["release"], moment(row["since"]), row["deployment"])
 
 
 def deployment(db: sqlite3.Connection, number: int) -> Deployment | None:
-    """One deployment."""
+    """Return one deployment."""
     row = db.execute(f"{_SELECT} WHERE id = ?", (number,)).fetchone()
     return None if row is None else _deployment(row)
 
 
 def deployments(db: sqlite3.Connection, service: str | None = None, limit: int = 20) -> list[Deployment]:
-    """The latest deployments, newest first."""
+    """Return the latest deployments, newest first."""
     rows = db.execute(f"{_SELECT} WHERE ?1 IS NULL OR service = ?1 ORDER BY id DESC LIMIT ?2", (service, limit))
     return [_deployment(row) for row in rows]
 
 
 def unfinished(db: sqlite3.Connection, service: str | None = None) -> list[Deployment]:
-    """Deployments that have not ended, oldest first: one per service. What is ASIDE is left out."""
+    """Return the unfinished deployments that are not ASIDE, oldest first."""
     rows = db.execute(
         f"""{_SELECT} WHERE finished_at IS NULL AND phase <> 'aside' AND (?1 IS NULL OR service = ?1)
            ORDER BY id""",
@@ -275,26 +281,26 @@ def unfinished(db: sqlite3.Connection, service: str | None = None) -> list[Deplo
 
 
 def aside(db: sqlite3.Connection, newer: Deployment) -> Deployment | None:
-    """The deployment that is ASIDE while this one is prepared to supersede it."""
+    """Return the deployment that is ASIDE while this one is prepared to supersede it."""
     found = None if newer.instead_of is None else deployment(db, newer.instead_of)
     return found if found is not None and found.phase is Phase.ASIDE else None
 
 
 def latest(db: sqlite3.Connection, service: str) -> Deployment | None:
-    """The deployment in progress, else the last one."""
+    """Return the running deployment of a service, else its last one."""
     found = unfinished(db, service) or deployments(db, service, 1)
     return found[0] if found else None
 
 
 def prepared(db: sqlite3.Connection, service: str) -> list[str]:
-    """The releases that deployments without an end are about: they are to stay."""
+    """Return the releases of unfinished deployments, which must be kept."""
     going = unfinished(db, service)
     found = [*going, *(aside(db, each) for each in going)]
     return [each.release_to for each in found if each is not None and each.release_to is not None]
 
 
 def add_release(db: sqlite3.Connection, service: str, release: Release) -> None:
-    """A release is complete on disk."""
+    """Record a complete release on disk."""
     db.execute(
         """INSERT OR REPLACE INTO releases (service, name, commit_id, title, at, good, abandoned)
            VALUES (?, ?, ?, ?, ?, ?, ?)""",
@@ -303,12 +309,12 @@ def add_release(db: sqlite3.Connection, service: str, release: Release) -> None:
 
 
 def forget_release(db: sqlite3.Connection, service: str, name: str) -> None:
-    """A release folder is gone."""
+    """Delete the record of a removed release folder."""
     db.execute("DELETE FROM releases WHERE service = ? AND name = ?", (service, name))
 
 
 def releases(db: sqlite3.Connection, service: str) -> tuple[Release, ...]:
-    """Releases kept on disk, newest first."""
+    """Return the releases on disk, newest first."""
     rows = db.execute("SELECT * FROM releases WHERE service = ? ORDER BY at DESC, name DESC", (service,))
     return tuple(
         Release(
@@ -319,19 +325,19 @@ def releases(db: sqlite3.Connection, service: str) -> tuple[Release, ...]:
 
 
 def quarantined(db: sqlite3.Connection, service: str) -> dict[str, Quarantine]:
-    """Commits that failed and are not deployed automatically."""
+    """Return the quarantined commits with their reasons and times."""
     rows = db.execute("SELECT commit_id, reason, at FROM quarantine WHERE service = ?", (service,))
     return {row["commit_id"]: Quarantine(message_in(row["reason"]), moment(row["at"])) for row in rows}
 
 
 def lift_quarantine(db: sqlite3.Connection, service: str) -> tuple[str, ...]:
-    """Allow automatic deploys of every blocked commit of a service again; which these were."""
+    """Allow automatic deploys of every quarantined commit of a service again; returns the commits."""
     rows = db.execute("DELETE FROM quarantine WHERE service = ? RETURNING commit_id", (service,)).fetchall()
     return tuple(row["commit_id"] for row in rows)
 
 
 def hold(db: sqlite3.Connection, service: str) -> Hold | None:
-    """The hold on a service, if any."""
+    """Return the hold on a service, if any."""
     row = db.execute("SELECT * FROM holds WHERE service = ?", (service,)).fetchone()
     if row is None:
         return None
@@ -339,7 +345,10 @@ def hold(db: sqlite3.Connection, service: str) -> Hold | None:
 
 
 def put_hold(db: sqlite3.Connection, value: Hold) -> None:
-    """Hold a service. A hold set by hand outranks the wait after a rollback, and is never replaced by one."""
+    """Pause automatic deploys.
+
+    A hold by a person takes precedence over the wait after a rollback.
+    """
     db.execute(
         """INSERT INTO holds (service, actor, reason, at, waits) VALUES (?, ?, ?, ?, ?)
            ON CONFLICT (service) DO UPDATE SET actor = excluded.actor, reason = excluded.reason, at = excluded.at,
@@ -350,12 +359,15 @@ def put_hold(db: sqlite3.Connection, value: Hold) -> None:
 
 
 def lift_hold(db: sqlite3.Connection, service: str) -> bool:
-    """End every hold of a service; whether there was one."""
+    """Remove every hold of a service; returns whether there was one."""
     return db.execute("DELETE FROM holds WHERE service = ?", (service,)).rowcount > 0
 
 
 def prune(db: sqlite3.Connection, before: datetime) -> list[int]:
-    """Forget finished deployments older than that; their ids (whose output can go too). The live ones are kept."""
+    """Delete finished deployments older than that, except live ones.
+
+    Returns their ids, whose output can be deleted.
+    """
     rows = db.execute(
         """DELETE FROM deployments WHERE finished_at < ? AND id NOT IN (SELECT deployment FROM live WHERE deployment
            IS NOT NULL) RETURNING id""",

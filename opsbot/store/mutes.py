@@ -1,4 +1,4 @@
-"""The occurrences of muting windows, written ahead; and what is quiet now, by a window or a silence."""
+"""Occurrences of muting windows, stored in advance, and current silences."""
 
 import sqlite3
 from collections.abc import Iterable
@@ -10,12 +10,12 @@ from opsbot.store import outbox
 from opsbot.store.rows import maybe_moment, moment, seconds
 
 HOST = "host:*"
-"""Stands for every trouble of the host: their subjects begin with `host:`."""
+"""Subject of a mute for all incidents of the host, whose subjects begin with `host:`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mute:
-    """One service under one occurrence of a window."""
+    """One service in one occurrence of a window."""
 
     window: str
     service: str
@@ -24,7 +24,10 @@ class Mute:
 
 
 def plan(db: sqlite3.Connection, wanted: Iterable[Mute], now: datetime) -> None:
-    """Have exactly these ahead: what is over stays as it is, also where somebody ended it early."""
+    """Store exactly these future occurrences.
+
+    Past ones are kept, even if ended early.
+    """
     mutes = list(wanted)
     keep = {(mute.window, seconds(mute.at), mute.service) for mute in mutes}
     rows = db.execute("SELECT window, at, service FROM mutes WHERE until > ?", (seconds(now),)).fetchall()
@@ -34,7 +37,7 @@ def plan(db: sqlite3.Connection, wanted: Iterable[Mute], now: datetime) -> None:
             continue
         if row["at"] > seconds(now):
             db.execute("DELETE FROM mutes WHERE window = ? AND at = ? AND service = ?", key)
-        else:  # taken out of the configuration while it lasted
+        else:  # removed from the configuration while active
             db.execute("UPDATE mutes SET until = ? WHERE window = ? AND at = ? AND service = ?", (seconds(now), *key))
     db.executemany(
         """INSERT INTO mutes (window, service, at, until) VALUES (?, ?, ?, ?)
@@ -44,7 +47,7 @@ def plan(db: sqlite3.Connection, wanted: Iterable[Mute], now: datetime) -> None:
 
 
 def lift(db: sqlite3.Connection, service: str, now: datetime) -> bool:
-    """End what mutes a service now before its time; whether there was anything."""
+    """End the current mute of a service early; returns whether there was one."""
     ended = db.execute(
         "UPDATE mutes SET until = ?1 WHERE service = ?2 AND at <= ?1 AND until > ?1", (seconds(now), service)
     )
@@ -52,7 +55,10 @@ def lift(db: sqlite3.Connection, service: str, now: datetime) -> bool:
 
 
 def muting(db: sqlite3.Connection, service: str, now: datetime) -> Silence | None:
-    """The window that mutes a service, as a silence; where several do, the one that ends last."""
+    """Return the window that mutes a service as a silence.
+
+    Of several the one that ends last.
+    """
     row = db.execute(
         """SELECT * FROM mutes WHERE (service = ?1 OR (service = ?2 AND ?1 LIKE 'host:%')) AND at <= ?3 AND until > ?3
            ORDER BY until DESC LIMIT 1""",
@@ -65,7 +71,7 @@ def muting(db: sqlite3.Connection, service: str, now: datetime) -> Silence | Non
 
 
 def silenced_until(db: sqlite3.Connection, service: str, at: datetime, now: datetime) -> datetime | None:
-    """The end of the last silence or window that kept back what happened at `at` until now; None where none did."""
+    """Return the end of the last mute that delayed a notification, else None."""
     row = db.execute(
         """SELECT max(until) AS until FROM quiet
            WHERE (service = ?1 OR (service = ?2 AND ?1 LIKE 'host:%')) AND until > ?3 AND until <= ?4 AND at <= ?4""",
@@ -75,22 +81,25 @@ def silenced_until(db: sqlite3.Connection, service: str, at: datetime, now: date
 
 
 def silence_ends(db: sqlite3.Connection) -> datetime | None:
-    """When the first silence ends, or ended, of which nothing was said yet; None where there is none."""
+    """Return the end of the first silence without a summary; None if there is none."""
     row = db.execute("SELECT min(until) AS until FROM silences WHERE since IS NOT NULL").fetchone()
     return maybe_moment(row["until"])
 
 
 def sum_up(db: sqlite3.Connection, now: datetime) -> int:
-    """Of each window and silence that is over, tell what came and went in it; where nothing did, nothing. How many.
+    """Queue summaries of ended windows and silences; returns their number.
 
-    Something began or ended: the cards of what is open say so.
+    Cards of open incidents are updated, because a window began or ended.
     """
     db.execute("UPDATE incidents SET revision = revision + 1 WHERE closed_at IS NULL")
     return _sum_up_windows(db, now) + sum_up_silences(db, now)
 
 
 def sum_up_silences(db: sqlite3.Connection, now: datetime) -> int:
-    """The same of silences alone. What a window kept back besides is told by the window."""
+    """Queue the summaries of silences.
+
+    Incidents muted by a window are left to the window's summary.
+    """
     over = db.execute(
         "SELECT service, since, until FROM silences WHERE since IS NOT NULL AND until <= ?", (seconds(now),)
     ).fetchall()
@@ -145,5 +154,5 @@ def _told(db: sqlite3.Connection, over: sqlite3.Row, now: datetime) -> bool:
 
 
 def prune(db: sqlite3.Connection, before: datetime) -> None:
-    """Forget windows that were over before that."""
+    """Delete windows that ended before that."""
     db.execute("DELETE FROM mutes WHERE until < ? AND summed = 1", (seconds(before),))

@@ -1,8 +1,10 @@
-"""The outbox: what the channel is to be told, in order, each once.
+"""The outbox of the ops channel: notifications in order, each sent once.
 
-A notice is written in the transaction of the thing it tells of. The one sender takes the untold ones in order, marks
-each tried before it sends and told after; a notice found tried but not told is in doubt, and is looked for in the
-channel's history before it is sent again.
+A notification is written in the transaction of its cause. The single sender takes unsent ones in order and marks each
+as
+tried before sending it and as sent afterwards. One that was tried but not marked as sent is in doubt: it is searched
+for
+in the channel's history before it is sent again.
 """
 
 import sqlite3
@@ -15,7 +17,7 @@ from opsbot.store.rows import dump, load, maybe_moment, maybe_seconds, moment, s
 
 
 def notice(row: sqlite3.Row) -> Notification:
-    """A row as a value."""
+    """Convert a row."""
     return Notification(
         id=row["id"],
         key=row["key"],
@@ -46,7 +48,7 @@ def put(
     subject: int | None = None,
     body: dict[str, object] | None = None,
 ) -> bool:
-    """Add a notice; False where its key is there already (the same thing is told once)."""
+    """Add a notification; False if its key exists, so that each is sent once."""
     cursor = db.execute(
         "INSERT OR IGNORE INTO notices (key, kind, service, subject, body, at) VALUES (?, ?, ?, ?, ?, ?)",
         (key, kind, service, subject, dump(body or {}), seconds(now)),
@@ -55,7 +57,7 @@ def put(
 
 
 def unknown(db: sqlite3.Connection, keys: Sequence[str]) -> set[str]:
-    """Those of these keys that no notice has or had."""
+    """Return the keys that no notification has or had."""
     rows = db.execute("SELECT key FROM notices WHERE key IN (SELECT value FROM json_each(?))", (dump(list(keys)),))
     return set(keys) - {str(row["key"]) for row in rows}
 
@@ -63,12 +65,12 @@ def unknown(db: sqlite3.Connection, keys: Sequence[str]) -> set[str]:
 def put_for(
     db: sqlite3.Connection, key: str, service: str, stands_for: Sequence[str], now: datetime, *, body: dict[str, object]
 ) -> bool:
-    """Add a plain notice that tells what these others would: their keys count as told with it."""
+    """Add a message that replaces several others, whose keys count as sent with it."""
     if not put(db, key, NotificationKind.WORD, service, now, body=body):
         return False
     for other in stands_for:
         if put(db, other, NotificationKind.WORD, "", now):
-            db.execute("UPDATE notices SET dropped = ? WHERE key = ?", (f"told with {key}", other))
+            db.execute("UPDATE notices SET dropped = ? WHERE key = ?", (f"replaced by {key}", other))
     return True
 
 
@@ -79,20 +81,22 @@ OF_INCIDENTS = "('incident', 'recovered', 'call', 'reminder', 'escalation', 'tim
 _WITHHELD = f"""(n.kind IN {OF_INCIDENTS} AND EXISTS (
                   SELECT 1 FROM notices w WHERE w.kind = 'incident' AND w.subject = n.subject AND w.withheld = 1
                     AND w.told_at IS NULL AND w.dropped IS NULL))"""  # noqa: S608 - constants
-"""What is said of an incident whose alarm a storm has told, as long as the storm lasts."""
+"""Messages about an incident whose alert is covered by an ongoing storm."""
 
 
 _QUIET = """EXISTS (SELECT 1 FROM quiet q WHERE q.at <= ?1 AND q.until > ?1
                       AND (q.service = n.service OR (q.service = 'host:*' AND n.service LIKE 'host:%')))"""
-"""Whether its subject is silenced, or in a window, at the moment ?1."""
+"""Whether the subject is silenced or muted at the time ?1."""
 
 
 def pending(db: sqlite3.Connection, now: datetime, limit: int = 50) -> list[Notification]:
-    """What is still to be sent, in order. While a service is silenced, its incidents wait (deployments do not).
+    """Return unsent notifications in order.
 
-    What may be in the channel already comes first, then a digest or a storm, then all the rest in the order in which it
-    happened. Lines of timelines come last, and only once their incident's card is told (or never will be). What a storm
-    withholds is left out.
+    Incidents of silenced services wait; deployments do not.
+
+    Those that may be in the channel already come first, then digests and storms, then all others chronologically.
+    Timeline entries come last, and only after their incident's card is sent or dropped. Alerts withheld by a storm are
+    excluded.
     """
     rows = db.execute(
         f"""SELECT n.* FROM notices n WHERE told_at IS NULL AND dropped IS NULL AND digest IS NULL
@@ -109,7 +113,7 @@ def pending(db: sqlite3.Connection, now: datetime, limit: int = 50) -> list[Noti
 
 
 def lines(db: sqlite3.Connection, incident: int) -> list[Notification]:
-    """The untold lines of an incident's timeline, in order."""
+    """Return the unsent timeline entries of an incident, in order."""
     rows = db.execute(
         """SELECT * FROM notices WHERE kind = 'timeline' AND subject = ?
              AND told_at IS NULL AND dropped IS NULL AND digest IS NULL ORDER BY id""",
@@ -121,9 +125,9 @@ def lines(db: sqlite3.Connection, incident: int) -> list[Notification]:
 def line(
     db: sqlite3.Connection, incident: int, service: str, happened: IncidentEvent, noticed: datetime | None = None
 ) -> None:
-    """Add a line about an event to an incident's timeline. `body`: event, encoded.
+    """Add an entry about an event to an incident's timeline. `body`: the event, encoded.
 
-    noticed: from when on telling it is late, where that is not when it happened.
+    noticed: the time its delay is measured from, if not when it happened.
     """
     query = "SELECT count(*) FROM notices WHERE kind = 'timeline' AND subject = ?"
     (count,) = db.execute(query, (incident,)).fetchone()
@@ -133,13 +137,13 @@ def line(
 
 
 def messages(db: sqlite3.Connection, channel: int) -> set[int]:
-    """The messages of a channel or thread that are known to tell something."""
+    """Return the messages of a channel or thread that belong to notifications."""
     rows = db.execute("SELECT message_id FROM notices WHERE channel_id = ? AND message_id IS NOT NULL", (channel,))
     return {int(row["message_id"]) for row in rows}
 
 
 def trying(db: sqlite3.Connection, number: int, now: datetime) -> bool:
-    """About to send it; False where it was told or dropped meanwhile."""
+    """Mark it as being sent; False if it was sent or dropped meanwhile."""
     cursor = db.execute(
         "UPDATE notices SET tried_at = ?, tries = tries + 1 WHERE id = ? AND told_at IS NULL AND dropped IS NULL",
         (seconds(now), number),
@@ -147,14 +151,16 @@ def trying(db: sqlite3.Connection, number: int, now: datetime) -> bool:
     return cursor.rowcount == 1
 
 
-def told(db: sqlite3.Connection, number: int, now: datetime, *, channel: int, message: int, shown: int = -1) -> bool:
-    """It is in the channel, as this message, showing that revision of its subject."""
+def mark_sent(
+    db: sqlite3.Connection, number: int, now: datetime, *, channel: int, message: int, shown: int = -1
+) -> bool:
+    """Mark it as sent, with its message and the revision that the message shows."""
     cursor = db.execute(
         """UPDATE notices SET told_at = ?, channel_id = ?, message_id = ?, shown = ?, failure = ''
            WHERE id = ? AND told_at IS NULL""",
         (seconds(now), channel, message, shown, number),
     )
-    # A digest tells its members with it; they are no cards, and never edited.
+    # The members of a digest are sent with it; they are no cards and never edited.
     db.execute(
         """UPDATE notices SET told_at = ?, channel_id = ?, message_id = ?, gone = 1
            WHERE digest = ? AND told_at IS NULL""",
@@ -163,8 +169,8 @@ def told(db: sqlite3.Connection, number: int, now: datetime, *, channel: int, me
     return cursor.rowcount == 1
 
 
-def anew(db: sqlite3.Connection, number: int) -> None:
-    """Its message was deleted: it is to be told once more, as a new message."""
+def resend(db: sqlite3.Connection, number: int) -> None:
+    """Send it again as a new message, because its message was deleted."""
     row = db.execute("SELECT body FROM notices WHERE id = ?", (number,)).fetchone()
     if row is None:
         return
@@ -178,14 +184,14 @@ def anew(db: sqlite3.Connection, number: int) -> None:
 
 
 def failed(db: sqlite3.Connection, number: int, failure: str) -> None:
-    """It could not be sent this time."""
+    """Record a failed attempt."""
     db.execute("UPDATE notices SET failure = ? WHERE id = ?", (failure, number))
 
 
 def drop(db: sqlite3.Connection, number: int, why: str) -> None:
-    """It needs no telling any more (its subject came and went in silence), or Discord will never take it."""
+    """Drop a notification that is obsolete or that Discord will never accept."""
     db.execute("UPDATE notices SET dropped = ? WHERE id = ? AND told_at IS NULL", (why, number))
-    # A digest that cannot be told: each of its members is told by itself, and not gathered again.
+    # If a digest cannot be sent, its members are sent individually and not combined again.
     db.execute("UPDATE notices SET digest = NULL, tries = 1 WHERE digest = ? AND told_at IS NULL", (number,))
     db.execute(
         "UPDATE notices SET storm = NULL, withheld = 0, tries = 1 WHERE storm = ? AND told_at IS NULL", (number,)
@@ -193,7 +199,7 @@ def drop(db: sqlite3.Connection, number: int, why: str) -> None:
 
 
 def over(db: sqlite3.Connection, key: str) -> None:
-    """What a told notice says is over: should it come again, a notice of that key is told again."""
+    """Mark its cause as over, so that a notification with this key can be sent again."""
     db.execute(
         "UPDATE notices SET key = key || ':over:' || id WHERE key = ? AND (told_at IS NOT NULL OR dropped IS NOT NULL)",
         (key,),
@@ -203,8 +209,9 @@ def over(db: sqlite3.Connection, key: str) -> None:
 STORM_REVISION = """SELECT count(m.closed_at) + count(m.called_at) + coalesce(sum(a.changes), 0)
   FROM notices o JOIN incidents m ON m.id = o.subject LEFT JOIN acknowledgements a ON a.incident = m.id
   WHERE o.storm = n.id"""
-"""SQL: how often the storm of the notice `n` has changed. Each of its incidents that ends, is taken, or for which a
-human is called counts."""
+"""SQL: the revision of the storm of the notification `n`; incremented by each resolution, acknowledgement and
+escalation
+of its incidents."""
 
 
 BESIDE_REVISION = """2 * (SELECT coalesce(sum(a.changes), 0) FROM acknowledgements a WHERE a.incident = b.id)
@@ -219,7 +226,7 @@ def beside_revision(db: sqlite3.Connection, incident: int) -> int:
 
 
 def stale_cards(db: sqlite3.Connection, limit: int = 50) -> list[Notification]:
-    """Cards whose subject has moved on since they were last edited, oldest first; and sentences that count."""
+    """Return cards and messages that changed since their last edit, oldest first."""
     rows = db.execute(
         f"""SELECT n.* FROM notices n
               LEFT JOIN deployments d ON n.kind = 'deployment' AND d.id = n.subject
@@ -234,26 +241,28 @@ def stale_cards(db: sqlite3.Connection, limit: int = 50) -> list[Notification]:
     return [notice(row) for row in rows]
 
 
-def shown(db: sqlite3.Connection, number: int, revision: int) -> None:
-    """The card now shows that revision."""
+def mark_shown(db: sqlite3.Connection, number: int, revision: int) -> None:
+    """Record the revision that the card now shows."""
     db.execute("UPDATE notices SET shown = ? WHERE id = ? AND shown < ?", (revision, number, revision))
 
 
 def gone(db: sqlite3.Connection, number: int) -> None:
-    """The message was deleted: it is not edited any more."""
+    """Stop editing a deleted message."""
     db.execute("UPDATE notices SET gone = 1 WHERE id = ?", (number,))
 
 
 def card(db: sqlite3.Connection, kind: NotificationKind, subject: int) -> Notification | None:
-    """The card of a deployment or an incident."""
+    """Return the card of a deployment or an incident."""
     row = db.execute("SELECT * FROM notices WHERE kind = ? AND subject = ?", (kind, subject)).fetchone()
     return None if row is None else notice(row)
 
 
 def waiting(db: sqlite3.Connection, now: datetime | None = None) -> tuple[int, datetime | None]:
-    """How many notices are untold, and since when the oldest waits. What a storm has told does not count.
+    """Count unsent notifications and return the time of the oldest.
 
-    now: neither does what a silence or a window holds back at that moment.
+    Those covered by a storm do not count.
+
+    now: exclude those that a silence or window delays at that time.
     """
     row = db.execute(
         f"""SELECT count(*) AS n, min(at) AS at FROM notices n
@@ -265,13 +274,13 @@ def waiting(db: sqlite3.Connection, now: datetime | None = None) -> tuple[int, d
 
 
 def recent(db: sqlite3.Connection, limit: int = 20) -> list[Notification]:
-    """The latest notices about trouble, newest first."""
+    """Return the latest notifications except deployments, newest first."""
     rows = db.execute("SELECT * FROM notices WHERE kind <> 'deployment' ORDER BY id DESC LIMIT ?", (limit,))
     return [notice(row) for row in rows]
 
 
 def prune(db: sqlite3.Connection, before: datetime) -> int:
-    """Forget plain notices told before that."""
+    """Delete notifications sent before that, except deployments."""
     return db.execute(
         "DELETE FROM notices WHERE (told_at < ?1 OR (dropped IS NOT NULL AND at < ?1)) AND kind <> 'deployment'",
         (seconds(before),),

@@ -1,4 +1,4 @@
-"""Times, lists and messages as SQLite keeps them."""
+"""Conversion of times, lists and messages for SQLite."""
 
 import json
 from datetime import UTC, datetime
@@ -8,22 +8,22 @@ from opsbot.core.message import Message, decode, encode
 
 
 def seconds(at: datetime) -> float:
-    """A time as seconds since the epoch."""
+    """Convert a time to seconds since the epoch."""
     return at.timestamp()
 
 
 def maybe_seconds(at: datetime | None) -> float | None:
-    """Likewise, or NULL."""
+    """Convert an optional time; NULL for None."""
     return None if at is None else at.timestamp()
 
 
 def moment(value: float) -> datetime:
-    """Seconds since the epoch as a time in UTC."""
+    """Convert seconds since the epoch to a time in UTC."""
     return datetime.fromtimestamp(value, UTC)
 
 
 def maybe_moment(value: float | None) -> datetime | None:
-    """Likewise, or None."""
+    """Convert optional seconds; None for NULL."""
     return None if value is None else moment(value)
 
 
@@ -38,10 +38,10 @@ def message_in(text: str) -> Message | None:
 
 
 def dump(value: object) -> str:
-    """JSON, compact."""
+    """Serialize to compact JSON."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def load(text: str) -> Any:
-    """JSON back."""
+    """Parse JSON."""
     return json.loads(text)

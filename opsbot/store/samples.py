@@ -1,4 +1,4 @@
-"""Figures over time, compact: written in batches, thinned as they grow old, forgotten after two weeks."""
+"""Time series: written in batches, thinned with age, deleted after two weeks."""
 
 import sqlite3
 from collections.abc import Iterable
@@ -13,28 +13,28 @@ RAW_FOR = timedelta(days=1)
 KEPT_FOR = timedelta(days=14)
 COARSE = timedelta(minutes=10)
 SERIES_AT_MOST = 2000
-"""A bound on the table: about 7 000 samples of some 16 bytes each series."""
+"""Bounds the table: about 7,000 samples of some 16 bytes per series."""
 
 
 class Figure(StrEnum):
-    """What is measured."""
+    """Measured quantities."""
 
     MEMORY = "memory"
-    """Bytes: of a service, what it holds on to (of its control group, else resident); of the host, what is taken."""
+    """Bytes. Services: retained memory of the control group, else resident memory. Host: memory in use."""
     CPU = "cpu"
-    """Thousandths of one core; of the host, of all cores together."""
+    """Thousandths of one core; for the host, of all cores together."""
     TASKS = "tasks"
     """Processes and threads."""
     FDS = "fds"
     """Open file descriptors."""
     USED = "used"
-    """Of a file system: bytes that are taken."""
+    """Used bytes of a file system."""
     INODES = "inodes"
-    """Of a file system: inodes that are taken."""
+    """Used inodes of a file system."""
     SWAP = "swap"
     """Bytes."""
     LOAD = "load"
-    """Thousandths: the runnable processes over five minutes."""
+    """Thousandths: load average over five minutes."""
 
 
 _LOWEST = frozenset({Figure.MEMORY})
@@ -42,7 +42,7 @@ _LOWEST = frozenset({Figure.MEMORY})
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One figure of one subject (a service's name, or `host:WHAT`)."""
+    """One value of one subject (a service's name, or `host:NAME`)."""
 
     subject: str
     figure: Figure
@@ -50,7 +50,10 @@ class Sample:
 
 
 def put(db: sqlite3.Connection, at: datetime, samples: Iterable[Sample]) -> None:
-    """Keep what was measured at that time; a second measurement within the same second replaces the first."""
+    """Store the measurements of one time.
+
+    A second measurement in the same second replaces the first.
+    """
     known = {(row["subject"], row["figure"]): row["id"] for row in db.execute("SELECT * FROM series")}
     second = int(seconds(at))
     for sample in samples:
@@ -65,7 +68,7 @@ def put(db: sqlite3.Connection, at: datetime, samples: Iterable[Sample]) -> None
 
 
 def points(db: sqlite3.Connection, subject: str, figure: Figure, after: datetime) -> list[Point]:
-    """The samples since then, oldest first: seconds since the epoch, value."""
+    """Return the samples since then, oldest first: seconds since the epoch and value."""
     rows = db.execute(
         """SELECT at, value FROM samples JOIN series ON series.id = samples.series
            WHERE subject = ? AND figure = ? AND at >= ? ORDER BY at""",
@@ -75,15 +78,15 @@ def points(db: sqlite3.Connection, subject: str, figure: Figure, after: datetime
 
 
 def thin(db: sqlite3.Connection, now: datetime) -> int:
-    """One sample for each ten minutes where they are older than a day, none where they are older than two weeks.
+    """Thin samples older than a day to one per ten minutes; delete after two weeks.
 
-    How many samples are left.
+    Returns the number of remaining samples.
     """
     step = int(COARSE.total_seconds())
-    # Whole stretches only: one that is cut in two would be thinned twice.
+    # Whole intervals only: a split interval would be thinned twice.
     before = int(seconds(now - RAW_FOR)) // step * step
     db.execute("DELETE FROM samples WHERE at < ?", (int(seconds(now - KEPT_FOR)),))
-    db.execute("DELETE FROM samples WHERE at > ?", (int(seconds(now + RAW_FOR)),))  # by a clock that was wrong
+    db.execute("DELETE FROM samples WHERE at > ?", (int(seconds(now + RAW_FOR)),))  # recorded while the clock was wrong
     for row in db.execute("SELECT id, keep FROM series").fetchall():
         value = "min(value)" if row["keep"] == "min" else "CAST(round(avg(value)) AS INTEGER)"
         many = db.execute(
@@ -101,8 +104,8 @@ def thin(db: sqlite3.Connection, now: datetime) -> int:
     return int(db.execute("SELECT count(*) AS n FROM samples").fetchone()["n"])
 
 
-def saw_run(db: sqlite3.Connection, subject: str, run: str, since: datetime) -> datetime:
-    """The run a service is in; since when, as it was first said."""
+def record_run(db: sqlite3.Connection, subject: str, run: str, since: datetime) -> datetime:
+    """Record a service's current run; returns its start as first reported."""
     row = db.execute("SELECT * FROM runs WHERE subject = ? ORDER BY since DESC LIMIT 1", (subject,)).fetchone()
     if row is not None and row["run"] == run:
         return moment(row["since"])
@@ -111,15 +114,15 @@ def saw_run(db: sqlite3.Connection, subject: str, run: str, since: datetime) -> 
 
 
 def run_starts(db: sqlite3.Connection, subject: str, after: datetime) -> list[datetime]:
-    """When the service was started since then, oldest first."""
+    """Return when the service was started since then, oldest first."""
     rows = db.execute(
         "SELECT since FROM runs WHERE subject = ? AND since >= ? ORDER BY since", (subject, seconds(after))
     )
     return [moment(row["since"]) for row in rows]
 
 
-def tell_leak(db: sqlite3.Connection, subject: str, run: str, now: datetime) -> bool:
-    """The leak of this run is about to be told; False where it was before."""
+def claim_leak(db: sqlite3.Connection, subject: str, run: str, now: datetime) -> bool:
+    """Claim reporting the leak of this run; False if it was reported before."""
     row = db.execute("SELECT run FROM leaks WHERE subject = ?", (subject,)).fetchone()
     if row is not None and row["run"] == run:
         return False

@@ -1,8 +1,8 @@
-"""Storms: the alarms of many services told by one message, which goes on to say which of them are well again.
+"""Storms: alerts of many services combined into one updated message.
 
-Each incident stays what it is. Its alarm is a member of the storm and is withheld, with all else that is said of it:
-until the storm has passed (then those that are still open get their cards), or until the incident is over (then it is
-never told by itself: the storm's message says that it is over).
+Each incident remains separate. Its alert becomes a member of the storm and is withheld together with its other messages
+until the storm has passed (open incidents then get their cards) or the incident is resolved (it is then never sent
+separately; the storm's message reports the resolution).
 """
 
 import sqlite3
@@ -29,8 +29,8 @@ def _waiting(db: sqlite3.Connection, now: datetime) -> list[StormAlert]:
     return [StormAlert(row["id"], row["subject"], row["service"], moment(row["at"])) for row in rows]
 
 
-def _lately(db: sqlite3.Connection, now: datetime) -> set[str]:
-    """The services whose alarms were told within a minute, by themselves or by a storm."""
+def _recently_alerted(db: sqlite3.Connection, now: datetime) -> set[str]:
+    """Return the services alerted within the last minute, separately or by a storm."""
     rows = db.execute(
         """SELECT service FROM notices WHERE kind = 'incident' AND told_at > ?1
            UNION SELECT m.service FROM notices s JOIN notices m ON m.storm = s.id
@@ -40,27 +40,33 @@ def _lately(db: sqlite3.Connection, now: datetime) -> set[str]:
     return {str(row["service"]) for row in rows}
 
 
-def look(db: sqlite3.Connection, now: datetime) -> tuple[StormVerdict, tuple[StormAlert, ...]]:
-    """What is to be done with the alarms that wait, and which these are."""
+def assess(db: sqlite3.Connection, now: datetime) -> tuple[StormVerdict, tuple[StormAlert, ...]]:
+    """Decide what to do with the waiting alerts; returns the verdict and the alerts."""
     waiting = _waiting(db, now)
-    lately = _lately(db, now) if waiting else set()
+    lately = _recently_alerted(db, now) if waiting else set()
     return judge(waiting, lately, now), tuple(waiting)
 
 
 def gather(db: sqlite3.Connection, now: datetime) -> int | None:
-    """Put the alarms that wait into a storm; its notice's id, None where it does not storm."""
-    verdict, alarms = look(db, now)
+    """Combine the waiting alerts into a storm.
+
+    Returns its notification's id, None if there is no storm.
+    """
+    verdict, alarms = assess(db, now)
     if verdict is not StormVerdict.GATHER:
         return None
-    number = _untold(db) or _begun(db, alarms[0])
+    number = _unsent(db) or _begun(db, alarms[0])
     db.executemany(
         "UPDATE notices SET storm = ?, withheld = 1 WHERE id = ?", [(number, alarm.notice) for alarm in alarms]
     )
     return number
 
 
-def _untold(db: sqlite3.Connection) -> int | None:
-    """A storm that was not even tried to be told: while Discord is away all that comes is to be one message."""
+def _unsent(db: sqlite3.Connection) -> int | None:
+    """Return a storm that was never tried.
+
+    While Discord is unavailable all alerts join one message.
+    """
     row = db.execute(
         "SELECT id FROM notices WHERE kind = 'storm' AND told_at IS NULL AND dropped IS NULL AND tries = 0"
     ).fetchone()
@@ -74,13 +80,13 @@ def _begun(db: sqlite3.Connection, first: StormAlert) -> int:
 
 
 def release(db: sqlite3.Connection, now: datetime) -> int:
-    """Withhold no longer the cards of storms that have passed; of how many storms."""
+    """Release the cards of storms that have passed; returns the number of storms."""
     rows = db.execute(
         """SELECT DISTINCT s.id, s.told_at FROM notices m JOIN notices s ON s.id = m.storm
            WHERE m.storm IS NOT NULL AND m.withheld = 1 AND m.told_at IS NULL AND m.dropped IS NULL
              AND s.told_at IS NOT NULL"""
     ).fetchall()
-    due = [row["id"] for row in rows if released(moment(row["told_at"]), unwell(db, row["id"]), now)]
+    due = [row["id"] for row in rows if released(moment(row["told_at"]), count_open(db, row["id"]), now)]
     db.executemany("UPDATE notices SET withheld = 0 WHERE storm = ?", [(number,) for number in due])
     return len(due)
 
@@ -91,11 +97,11 @@ def passing(db: sqlite3.Connection, now: datetime) -> bool:
         "SELECT EXISTS (SELECT 1 FROM notices WHERE storm IS NOT NULL AND withheld = 1 AND told_at IS NULL "
         "AND dropped IS NULL)"
     ).fetchone()
-    return bool(withheld) or look(db, now)[0] is StormVerdict.GATHER
+    return bool(withheld) or assess(db, now)[0] is StormVerdict.GATHER
 
 
-def unwell(db: sqlite3.Connection, number: int) -> int:
-    """How many of a storm's incidents are open."""
+def count_open(db: sqlite3.Connection, number: int) -> int:
+    """Count the open incidents of a storm."""
     (count,) = db.execute(
         "SELECT count(*) FROM notices m JOIN incidents i ON i.id = m.subject WHERE m.storm = ? AND i.closed_at IS NULL",
         (number,),
@@ -104,14 +110,14 @@ def unwell(db: sqlite3.Connection, number: int) -> int:
 
 
 def settle(db: sqlite3.Connection, number: int) -> None:
-    """A storm of which all is over, and whose message says so, is a card no longer: it is not looked at again."""
-    if unwell(db, number) == 0:
+    """Stop updating the message of a storm whose incidents are all resolved."""
+    if count_open(db, number) == 0:
         now_at = revision(db, number)
         db.execute("UPDATE notices SET gone = 1 WHERE id = ? AND shown >= ?", (number, now_at))
 
 
 def members(db: sqlite3.Connection, number: int) -> list[Incident]:
-    """The incidents of a storm, in the order in which they were opened."""
+    """Return the incidents of a storm in the order of opening."""
     rows = db.execute(
         "SELECT i.* FROM notices m JOIN incidents i ON i.id = m.subject WHERE m.storm = ? ORDER BY m.id", (number,)
     )
@@ -119,7 +125,10 @@ def members(db: sqlite3.Connection, number: int) -> list[Incident]:
 
 
 def revision(db: sqlite3.Connection, number: int) -> int:
-    """How often a storm has changed; grows with each incident that ends, is taken, or for which a human is called."""
+    """Return a storm's revision.
+
+    Incremented by each resolution, acknowledgement and escalation.
+    """
     row = db.execute(
         f"SELECT ({outbox.STORM_REVISION}) FROM notices n WHERE n.id = ?",  # noqa: S608 - a constant
         (number,),
@@ -129,20 +138,23 @@ def revision(db: sqlite3.Connection, number: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A storm at one moment. taken: who has acknowledged which of its open incidents, by the incident's id."""
+    """A storm at one moment.
+
+    taken: acknowledgements of its open incidents by incident id.
+    """
 
     incidents: tuple[Incident, ...]
     taken: Mapping[int, Acknowledgement]
     revision: int
 
     @property
-    def untaken(self) -> tuple[Incident, ...]:
-        """Its open incidents that nobody has acknowledged."""
+    def unacknowledged(self) -> tuple[Incident, ...]:
+        """Its open incidents without an acknowledgement."""
         return tuple(one for one in self.incidents if one.closed_at is None and one.id not in self.taken)
 
 
 def seen(db: sqlite3.Connection, number: int) -> Seen:
-    """How a storm stands."""
+    """Read the current state of a storm."""
     incidents = tuple(members(db, number))
     found = (acks.acknowledgement(db, one.id) for one in incidents if one.closed_at is None)
     taken = {one.incident: one for one in found if one is not None and one.void_at is None}
@@ -150,8 +162,11 @@ def seen(db: sqlite3.Connection, number: int) -> Seen:
 
 
 def acknowledge(db: sqlite3.Connection, number: int, actor: str, reason: str, now: datetime) -> tuple[Incident, ...]:
-    """Take every open incident of a storm that nobody has taken; which these are."""
-    untaken = seen(db, number).untaken
-    for incident in untaken:
+    """Acknowledge every unacknowledged open incident of a storm.
+
+    Returns these incidents.
+    """
+    unacknowledged = seen(db, number).unacknowledged
+    for incident in unacknowledged:
         acks.acknowledge(db, Acknowledgement(incident.id, actor, reason, now))
-    return untaken
+    return unacknowledged

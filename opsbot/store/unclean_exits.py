@@ -1,6 +1,6 @@
-"""When opsbot came back after it was cut short: one notice an hour, that counts.
+"""Restarts of opsbot after unclean exits, counted in one notification an hour.
 
-The notice itself holds the state: it is there before anything else knows of it, and outlives every kill.
+The state is stored in the notification itself: it exists before anything else is written and survives every kill.
 """
 
 import sqlite3
@@ -15,14 +15,14 @@ from opsbot.store.rows import dump, load, moment, seconds
 
 WITHIN = timedelta(hours=1)
 MANY = 3
-"""So many returns within `WITHIN` are an alarm: once is an accident, twice a reboot after it."""
+"""This many restarts within `WITHIN` open an incident: one is an accident, two may be a reboot after it."""
 _KEY = "cut-short:"
 _CUT_SHORT = "was killed or crashed, or the host went down"
 
 
 @dataclass(frozen=True, slots=True)
 class UncleanExits:
-    """What one notice counts: how often, since when, and the last `MANY` of them, oldest first."""
+    """The counts of one notification: total, first, and the last `MANY` restarts."""
 
     count: int
     first: datetime
@@ -30,19 +30,19 @@ class UncleanExits:
 
     @property
     def many(self) -> bool:
-        """Whether the last `MANY` came within `WITHIN`."""
+        """Whether the last `MANY` restarts happened within `WITHIN`."""
         return len(self.last) >= MANY and self.last[-1] - self.last[-MANY] <= WITHIN
 
 
 def back(db: sqlite3.Connection, before: str, now: datetime, journal: str) -> UncleanExits:
-    """opsbot is back, though the one before never ended in order.
+    """Record a restart after an unclean exit.
 
-    before: who that was. journal: a command that shows more.
+    before: the previous process. journal: a command that shows more.
 
-    The first within an hour is a notice of its own; those that follow, and all while the trouble is open, change it.
+    The first within an hour creates a notification; later ones, and all while the incident is open, update it.
     """
     row = _latest(db)
-    shown = row is not None and not row["gone"] and row["dropped"] is None  # else it is in no message that can change
+    shown = row is not None and not row["gone"] and row["dropped"] is None  # otherwise there is no message to update
     if row is not None and shown and (_open(db) or timedelta(0) <= now - _read(row).first < WITHIN):
         known = _read(row)
         found = UncleanExits(known.count + 1, known.first, (*known.last, now)[-MANY:])
@@ -62,7 +62,7 @@ def back(db: sqlite3.Connection, before: str, now: datetime, journal: str) -> Un
 
 
 def latest(db: sqlite3.Connection) -> UncleanExits | None:
-    """What the last such notice counts; None where there is none, or none any more."""
+    """Return the counts of the latest notification; None if there is none."""
     row = _latest(db)
     return None if row is None else _read(row)
 

@@ -1,1 +1,1 @@
-"""systemd unit files: a parser, and a linter for settings that will cause trouble."""
+"""systemd unit files: a parser, and a linter for harmful settings."""

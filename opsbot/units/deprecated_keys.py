@@ -1,6 +1,6 @@
-"""Keys that systemd takes no longer, takes for now, or takes in another section only.
+"""Keys that systemd removed, deprecated, or accepts in another section only.
 
-Each was shown to `systemd-analyze verify` of systemd 252; systemd.resource-control(5), "Deprecated options".
+All were verified with `systemd-analyze verify` of systemd 252; systemd.resource-control(5), "Deprecated options".
 """
 
 from collections.abc import Mapping
@@ -47,25 +47,28 @@ _HOME: Mapping[str, str] = {
 
 
 def deprecated(setting: Setting) -> tuple[str, str, bool] | None:
-    """What an old key does, the mend, and whether it bites; None for a key of today."""
+    """Return a deprecated key's effect, the fix, and whether it is an error.
+
+    None for a current key.
+    """
     key, value = setting.key, setting.value
     if key in {"StartLimitInterval", "StartLimitBurst"} and setting.section == "Service":
         new = _RENAMED.get(key, key)
-        return "it stands in [Service], where only old units have it", f"Move it to [Unit] as {new}={value}", False
+        return "it is in [Service], which only old units use", f"Move it to [Unit] as {new}={value}", False
     if setting.section not in {"Unit", "Service"}:
         return None
     if key in _RENAMED and value:
         new = _RENAMED[key]
-        soon = ", and systemd warns that it will be removed" if key in _LIMITS else ""
-        mend = f"Write {new}= (its weights count otherwise)" if "Weight" in new else f"Write {new}={value}"
-        return f"it is deprecated{soon}", mend, False
+        soon = " and systemd announces its removal" if key in _LIMITS else ""
+        fix = f"Write {new}= (its weights count otherwise)" if "Weight" in new else f"Write {new}={value}"
+        return f"it is deprecated{soon}", fix, False
     if key == "PermissionsStartOnly" and value:
         return "it is deprecated", "Remove it, and put + before the commands that need root (ExecStartPre=+...)", False
     if key in {"StandardOutput", "StandardError"} and value in _SYSLOG:
-        return f"{value} is obsolete, systemd takes it for journal", "Remove it", False
+        return f"{value} is obsolete; systemd treats it as journal", "Remove it", False
     if key == "KillMode" and value == "none":
         return (
-            "a stop ends no process: the old ones go on, hold the port and run the old release; it is deprecated",
+            "a stop ends no process: old ones keep running the old release and occupy the port; it is deprecated",
             "Remove it (control-group is the default), or set KillMode=mixed",
             True,
         )
@@ -73,7 +76,7 @@ def deprecated(setting: Setting) -> tuple[str, str, bool] | None:
 
 
 def misplaced(setting: Setting) -> str | None:
-    """The section a key belongs to, where it stands in another of a service's sections; else None."""
+    """Return the right section of a misplaced key; else None."""
     home = _HOME.get(setting.key)
     if home is None or setting.section not in {"Unit", "Service", "Install"} or setting.section == home:
         return None

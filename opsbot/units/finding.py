@@ -1,4 +1,4 @@
-"""What a trap in a unit's files is, and what is known of the host when it is looked for."""
+"""Lint findings of unit files, and the facts about the host that the linter uses."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,17 +8,17 @@ from opsbot.units.unit_file import Setting, UnitFile
 
 
 class Severity(StrEnum):
-    """How much it matters."""
+    """Severity of a finding."""
 
     TRAP = "trap"
-    """It will bite: the service cannot start, is killed, or opsbot's work on it comes to nothing."""
+    """Error: the service cannot start, is killed, or opsbot's actions have no effect."""
     NOTE = "note"
-    """Worth knowing; nothing breaks by it alone."""
+    """Worth knowing; breaks nothing by itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class LintFinding:
-    """One finding. `what`: what will happen. `mend`: what to write instead."""
+    """One finding. `what`: the effect. `fix`: the setting to use instead."""
 
     unit: str
     severity: Severity
@@ -26,20 +26,22 @@ class LintFinding:
     line: int
     key: str
     what: str
-    mend: str
+    fix: str
 
     def __str__(self) -> str:
-        """`PATH:LINE: KEY=: what will happen. The mend.`."""
-        return f"{self.path}:{self.line}: {self.key}=: {self.what}. {self.mend}."
+        """`PATH:LINE: KEY=: the effect. The fix.`."""
+        return f"{self.path}:{self.line}: {self.key}=: {self.what}. {self.fix}."
 
 
 @dataclass(frozen=True, slots=True)
 class LintFacts:
-    """What the text alone does not tell.
+    """Facts that the unit file's text does not contain.
 
-    source: where the service's releases are kept, "" where it has none. missing: of the paths of `paths_of`, those that
-    are not there. interpreters: the program a script among them names in its first line. memory: of the host, bytes.
-    user: it is a unit of a user's own systemd.
+    source: folder of the service's releases, "" without one. missing: those of the paths of `paths_of` that do not
+    exist.
+    interpreters: programs named in the first line of scripts among them. memory: of the host, in bytes. user: whether
+    the
+    unit belongs to a user's systemd instance.
     """
 
     source: str = ""
@@ -49,31 +51,31 @@ class LintFacts:
     user: bool = False
 
 
-def at(unit: UnitFile, setting: Setting, what: str, mend: str, severity: Severity = Severity.TRAP) -> LintFinding:
-    """A trap at the line of a setting."""
-    return LintFinding(unit.name, severity, setting.path, setting.line, setting.key, what, mend)
+def at(unit: UnitFile, setting: Setting, what: str, fix: str, severity: Severity = Severity.TRAP) -> LintFinding:
+    """Create a finding at a setting's line."""
+    return LintFinding(unit.name, severity, setting.path, setting.line, setting.key, what, fix)
 
 
 def lacks(
-    unit: UnitFile, section: str, key: str, what: str, mend: str, severity: Severity = Severity.NOTE
+    unit: UnitFile, section: str, key: str, what: str, fix: str, severity: Severity = Severity.NOTE
 ) -> LintFinding:
-    """A note, or a trap, at the head of the section that lacks a key."""
+    """Create a finding at the head of a section that lacks a key."""
     path, line = unit.where(section)
-    return LintFinding(unit.name, severity, path, line, key, what, mend)
+    return LintFinding(unit.name, severity, path, line, key, what, fix)
 
 
 def value(unit: UnitFile, key: str, default: str = "") -> str:
-    """What counts of a key of [Service] that takes one value."""
+    """Return the effective value of a single-valued key of [Service]."""
     found = unit.last("Service", key)
     return found.value if found is not None else default
 
 
 def bare(path: str) -> str:
-    """A path without the marks that systemd takes before it, and without a slash at its end."""
+    """Return a path without systemd's prefix characters and trailing slash."""
     rest = path.lstrip("-+").lstrip(":")
     return rest.rstrip("/") or rest[:1]
 
 
 def within(path: str, folder: str) -> bool:
-    """Whether the path is the folder or lies in it."""
+    """Whether the path is the folder or inside it."""
     return path == folder or path.startswith(folder.rstrip("/") + "/")

@@ -1,6 +1,6 @@
-"""What in a unit's files will bite: found from their text and a few facts, each with its line and its mend.
+"""Find harmful settings in unit files, each with its line and a fix.
 
-Everything here was seen on systemd 252 or is said by the manual page named beside it.
+Every rule was observed with systemd 252 or is documented in the manual page named next to it.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,14 +15,14 @@ from opsbot.units.unit_file import UnitFile, program, seconds, yes
 
 DAY = 86400.0
 LOGINS_A_DAY = 1000
-"""IDENTIFYs a Discord bot has a day; on overrun its token is reset (Discord's documentation, "Gateway")."""
+"""Daily IDENTIFY limit of a Discord bot; exceeding it resets the token (Discord's documentation, "Gateway")."""
 SMALL_HOST = 2 * 1024**3
 JUST_IN_TIME = frozenset({"node", "nodejs", "npm", "npx", "yarn", "pnpm", "bun", "deno", "java", "dotnet"})
-"""Programs that write the code they run: MemoryDenyWriteExecute= kills them."""
+"""Programs that generate code at run time; MemoryDenyWriteExecute= kills them."""
 
 
 def lint_unit(unit: UnitFile, facts: LintFacts | None = None) -> list[LintFinding]:
-    """All of them: first what will bite, then the notes, each in the order of the rules."""
+    """Return all findings: errors first, then notes, each in the order of the rules."""
     known = facts or LintFacts()
     found = [trap for rule in _RULES for trap in rule(unit, known)]
     return sorted(found, key=lambda trap: trap.severity is Severity.NOTE)
@@ -42,14 +42,14 @@ def _watchdog(unit: UnitFile, _: LintFacts) -> Iterator[LintFinding]:
         yield at(
             unit,
             setting,
-            f"without Type=notify systemd kills a healthy service every {every} for ever, with SIGABRT",
+            f"without Type=notify systemd kills a healthy service every {every} with SIGABRT",
             "Remove it, or set Type=notify in a service that sends READY=1 and WATCHDOG=1 (sd_notify(3))",
         )
     elif (access := unit.last("Service", "NotifyAccess")) is not None and access.value == "none":
         yield at(
             unit,
             access,
-            "what the service says to systemd is not heard: it never counts as started, and its watchdog kills it",
+            "the service's notifications are ignored: it never counts as started, and its watchdog kills it",
             "Set NotifyAccess=main",
         )
 
@@ -69,27 +69,27 @@ def _start_limit(unit: UnitFile, _: LintFacts) -> Iterator[LintFinding]:
     yield at(
         unit,
         off,
-        f"systemd never gives up: a service that fails at its start is started up to {starts:,.0f} times a day "
+        f"systemd never gives up: a service that fails at startup is started up to {starts:,.0f} times a day "
         f"(RestartSec={value(unit, 'RestartSec', '100ms')}); Discord allows a bot {LOGINS_A_DAY} logins a day and "
-        "resets the token of one that takes more",
-        "Set StartLimitIntervalSec=10min and StartLimitBurst=5: opsbot sees that systemd gave up, and takes over",
+        "resets the token when it is exceeded",
+        "Set StartLimitIntervalSec=10min and StartLimitBurst=5: opsbot notices that systemd gave up and takes over",
     )
 
 
 def _network(unit: UnitFile, facts: LintFacts) -> Iterator[LintFinding]:
     target = "network-online.target"
-    wants = [s for key in ("Wants", "Requires") for word, s in unit.words("Unit", key) if word == target]
-    after = any(word == target for word, _ in unit.words("Unit", "After"))
+    wants = [s for key in ("Wants", "Requires") for word, s in unit.items("Unit", key) if word == target]
+    after = any(word == target for word, _ in unit.items("Unit", "After"))
     if wants and not after and not facts.user:
         yield at(
             unit,
             wants[0],
-            f"without After={target} the service is started beside it, before the network is up",
+            f"without After={target} the service is started concurrently, before the network is up",
             f"Add After={target}",
         )
     if facts.user and (wants or after):
-        first = wants[0] if wants else next(s for w, s in unit.words("Unit", "After") if w == target)
-        yield at(unit, first, "a user's systemd has no such target: it waits for nothing", "Remove it", Severity.NOTE)
+        first = wants[0] if wants else next(s for w, s in unit.items("Unit", "After") if w == target)
+        yield at(unit, first, "a user's systemd has no such target, so it has no effect", "Remove it", Severity.NOTE)
 
 
 def _written_code(unit: UnitFile, facts: LintFacts) -> Iterator[LintFinding]:
@@ -106,7 +106,7 @@ def _written_code(unit: UnitFile, facts: LintFacts) -> Iterator[LintFinding]:
             yield at(
                 unit,
                 setting,
-                f"{name} writes the code it runs: it is killed at its start (SIGTRAP)",
+                f"{name} generates code at run time and is killed at startup (SIGTRAP)",
                 "Set MemoryDenyWriteExecute=no for this service",
             )
             return
@@ -115,13 +115,13 @@ def _written_code(unit: UnitFile, facts: LintFacts) -> Iterator[LintFinding]:
 def _restart(unit: UnitFile, _: LintFacts) -> Iterator[LintFinding]:
     if value(unit, "Type") == "oneshot" or value(unit, "Restart", "no") != "no":
         return
-    what = "systemd does not start it again when it ends: opsbot alone does, and not while opsbot is away"
-    mend = "Set Restart=on-failure (or always) and RestartSec=2"
+    what = "systemd does not restart it; only opsbot does, and only while it runs"
+    fix = "Set Restart=on-failure (or always) and RestartSec=2"
     setting = unit.last("Service", "Restart")
     if setting is None:
-        yield lacks(unit, "Service", "Restart", what, mend)
+        yield lacks(unit, "Service", "Restart", what, fix)
     else:
-        yield at(unit, setting, what, mend, Severity.NOTE)
+        yield at(unit, setting, what, fix, Severity.NOTE)
 
 
 def _user(unit: UnitFile, facts: LintFacts) -> Iterator[LintFinding]:
@@ -129,12 +129,12 @@ def _user(unit: UnitFile, facts: LintFacts) -> Iterator[LintFinding]:
         return
     setting = unit.last("Service", "User")
     if setting is None or setting.value in {"root", "0"}:
-        what = "the service runs as root: what is deployed owns the host"
-        mend = "Set User= and Group= to a user of the service's own"
+        what = "the service runs as root, so deployed code controls the host"
+        fix = "Set User= and Group= to a separate user for the service"
         if setting is None:
-            yield lacks(unit, "Service", "User", what, mend, Severity.TRAP)
+            yield lacks(unit, "Service", "User", what, fix, Severity.TRAP)
         else:
-            yield at(unit, setting, what, mend)
+            yield at(unit, setting, what, fix)
 
 
 def _children(unit: UnitFile, _: LintFacts) -> Iterator[LintFinding]:
@@ -143,7 +143,7 @@ def _children(unit: UnitFile, _: LintFacts) -> Iterator[LintFinding]:
         yield at(
             unit,
             setting,
-            "a stop ends the main process alone: its children go on, hold its port and run the old release",
+            "a stop ends only the main process: children keep running the old release and occupy its port",
             "Remove it (control-group is the default), or set KillMode=mixed",
         )
 
@@ -154,9 +154,9 @@ def _forking(unit: UnitFile, _: LintFacts) -> Iterator[LintFinding]:
         yield at(
             unit,
             setting,
-            "without PIDFile= systemd guesses the main process: a wrong guess restarts a healthy service, or misses "
+            "without PIDFile= systemd guesses the main process: a wrong guess restarts a healthy service or misses "
             "a dead one",
-            "Set PIDFile=, or let the service stay in the foreground with Type=exec",
+            "Set PIDFile=, or run the service in the foreground with Type=exec",
         )
 
 
@@ -168,7 +168,7 @@ def _memory(unit: UnitFile, facts: LintFacts) -> Iterator[LintFinding]:
         unit,
         "Service",
         "MemoryMax",
-        f"on a host with {facts.memory // 1024**2} MiB a leak takes the other services with it",
+        f"on a host with {facts.memory // 1024**2} MiB a leak also takes down other services",
         "Set MemoryMax= above what it needs",
     )
 
@@ -177,13 +177,13 @@ def _old_keys(unit: UnitFile, _: LintFacts) -> Iterator[LintFinding]:
     for setting in unit.settings:
         found = deprecated(setting)
         if found is not None:
-            what, mend, bites = found
-            yield at(unit, setting, what, mend, Severity.TRAP if bites else Severity.NOTE)
+            what, fix, bites = found
+            yield at(unit, setting, what, fix, Severity.TRAP if bites else Severity.NOTE)
         elif (home := misplaced(setting)) is not None:
             yield at(
                 unit,
                 setting,
-                f"it stands in [{setting.section}], where systemd ignores it",
+                f"it is in [{setting.section}], where systemd ignores it",
                 f"Move it to [{home}]",
             )
 

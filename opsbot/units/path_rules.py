@@ -1,4 +1,4 @@
-"""Traps about paths: what a unit cannot reach, what is missing, and what leads past the live release."""
+"""Lint rules about paths: inaccessible, missing, or bypassing the live release."""
 
 from collections.abc import Iterator
 
@@ -6,21 +6,24 @@ from opsbot.units.finding import LintFacts, LintFinding, Severity, at, bare, lac
 from opsbot.units.unit_file import Setting, UnitFile, program, yes
 
 HOMES = ("/home", "/root", "/run/user")
-"""What ProtectHome= hides (systemd.exec(5))."""
+"""Folders that ProtectHome= hides (systemd.exec(5))."""
 
 
 def paths_of(unit: UnitFile) -> set[str]:
-    """The paths whose facts are wanted: they are looked at before `traps` is called."""
-    wanted = {bare(word) for word, _ in unit.words("Service", "ReadWritePaths")}
+    """Return the paths whose facts the rules need.
+
+    Collect them before running the rules.
+    """
+    wanted = {bare(word) for word, _ in unit.items("Service", "ReadWritePaths")}
     wanted |= {words[0] for setting in unit.every("Service", "ExecStart") if (words := program(setting.value))}
     return {path for path in wanted if path.startswith("/") and "%" not in path and "\0" not in path}
 
 
 def home(unit: UnitFile, facts: LintFacts) -> Iterator[LintFinding]:
-    """What ProtectHome= hides, and the service needs."""
+    """Find paths that the service needs and ProtectHome= hides."""
     setting = unit.last("Service", "ProtectHome")
     if setting is None or facts.user:
-        return  # A user's own systemd leaves the mounts alone.
+        return  # A user's systemd does not change mounts.
     hides = yes(setting.value)
     if not hides and setting.value != "tmpfs":
         return
@@ -30,28 +33,31 @@ def home(unit: UnitFile, facts: LintFacts) -> Iterator[LintFinding]:
             continue
         how = "200/CHDIR" if key == "WorkingDirectory" else "203/EXEC" if key == "ExecStart" else "226/NAMESPACE"
         by = f"by ProtectHome={setting.value} ({setting.path}:{setting.line})"
-        hidden = f"{path} is hidden {by}: the service does not start ({how})"
+        hidden = f"{path} is hidden {by}, so the service does not start ({how})"
         yield at(
             unit,
             place,
-            f"{path} stays hidden {by}: what is written there fails" if hides and key == "ReadWritePaths" else hidden,
+            f"{path} remains hidden {by}, so writing there fails" if hides and key == "ReadWritePaths" else hidden,
             "Move it out of the homes (/srv, /opt), or set ProtectHome=tmpfs and BindPaths= for that folder; "
-            "ReadWritePaths= does not open it again",
+            "ReadWritePaths= does not make it accessible",
         )
 
 
 def _binds(unit: UnitFile) -> list[tuple[str, Setting]]:
-    return [*unit.words("Service", "BindPaths"), *unit.words("Service", "BindReadOnlyPaths")]
+    return [*unit.items("Service", "BindPaths"), *unit.items("Service", "BindReadOnlyPaths")]
 
 
 def _home_paths(unit: UnitFile) -> Iterator[tuple[str, str, Setting]]:
-    """Paths under a home that the service needs: key, path, setting. One marked `-` is missing and forgiven."""
+    """Yield paths under a home that the service needs: key, path, setting.
+
+    Those marked `-` may be missing.
+    """
     places: list[tuple[str, Setting]] = []
     if (directory := unit.last("Service", "WorkingDirectory")) is not None and not directory.value.startswith("-"):
         places.append((directory.value.replace("%h", "/root"), directory))
     starts = [setting for setting in unit.every("Service", "ExecStart") if not setting.value.startswith("-")]
     places += [(words[0], setting) for setting in starts if (words := program(setting.value))]
-    places += [(word, setting) for word, setting in unit.words("Service", "ReadWritePaths") if not word.startswith("-")]
+    places += [(word, setting) for word, setting in unit.items("Service", "ReadWritePaths") if not word.startswith("-")]
     for path, setting in places:
         place = bare(path)
         if any(within(place, top) for top in HOMES):
@@ -59,27 +65,27 @@ def _home_paths(unit: UnitFile) -> Iterator[tuple[str, str, Setting]]:
 
 
 def missing(unit: UnitFile, facts: LintFacts) -> Iterator[LintFinding]:
-    """What the unit names and is not there."""
-    for word, setting in unit.words("Service", "ReadWritePaths"):
+    """Find paths in the unit that do not exist."""
+    for word, setting in unit.items("Service", "ReadWritePaths"):
         path = bare(word)
         made = any(within(path, one) for one in _made(unit))
         if not word.startswith("-") and path in facts.missing and not facts.user and not made:
             yield at(
                 unit,
                 setting,
-                f"{path} is not there: the service does not start (226/NAMESPACE)",
-                f"Make it (tmpfiles.d(5), StateDirectory=), or write -{path}",
+                f"{path} does not exist, so the service does not start (226/NAMESPACE)",
+                f"Create it (tmpfiles.d(5), StateDirectory=), or write -{path}",
             )
     for setting in unit.every("Service", "ExecStart"):
         words = program(setting.value)
         if not words or setting.value.startswith("-") or (facts.source and within(words[0], facts.source)):
-            continue  # What a deploy brings may not be there yet.
+            continue  # Parts of a release may not exist before its deploy.
         if words[0] in facts.missing:
             yield at(
                 unit,
                 setting,
-                f"{words[0]} is not there: the service does not start (203/EXEC)",
-                "Install what brings it, or write the program's path",
+                f"{words[0]} does not exist, so the service does not start (203/EXEC)",
+                "Install it, or correct the program's path",
             )
 
 
@@ -92,12 +98,12 @@ _MADE = {
 
 
 def _made(unit: UnitFile) -> list[str]:
-    """Folders that systemd makes before it starts the service (systemd.exec(5), RuntimeDirectory=)."""
-    return [f"{top}/{word.split(':')[0]}" for key, top in _MADE.items() for word, _ in unit.words("Service", key)]
+    """List folders that systemd creates itself (systemd.exec(5), RuntimeDirectory=)."""
+    return [f"{top}/{word.split(':')[0]}" for key, top in _MADE.items() for word, _ in unit.items("Service", key)]
 
 
 def release(unit: UnitFile, facts: LintFacts) -> Iterator[LintFinding]:
-    """The unit must lead through `current`, or a deploy changes nothing."""
+    """Find paths that bypass `current`, so that a deploy would have no effect."""
     if not facts.source:
         return
     current, releases = f"{facts.source}/current", f"{facts.source}/releases"
@@ -110,14 +116,14 @@ def release(unit: UnitFile, facts: LintFacts) -> Iterator[LintFinding]:
             yield at(
                 unit,
                 setting,
-                f"{pinned} is one release: a deploy does not change what is started",
+                f"{pinned} is a fixed release, so a deploy does not change what is started",
                 f"Write {current}/... instead",
             )
-    mend = f"Set WorkingDirectory={current}, or the folder in it that the service starts in"
+    fix = f"Set WorkingDirectory={current}, or the service's folder in it"
     if directory is None:
         if not through:
-            what = f"the service is not started from {current}: a deploy changes nothing of what runs"
-            yield lacks(unit, "Service", "WorkingDirectory", what, mend, Severity.TRAP)
+            what = f"the service is not started from {current}, so a deploy has no effect on it"
+            yield lacks(unit, "Service", "WorkingDirectory", what, fix, Severity.TRAP)
     elif not within(bare(directory.value), current) and "%" not in directory.value:
-        what = f"{bare(directory.value)} is not in {current}: a deploy changes nothing of what runs there"
-        yield at(unit, directory, what, mend, Severity.NOTE if through else Severity.TRAP)
+        what = f"{bare(directory.value)} is not in {current}, so a deploy has no effect there"
+        yield at(unit, directory, what, fix, Severity.NOTE if through else Severity.TRAP)

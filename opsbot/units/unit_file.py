@@ -1,6 +1,8 @@
-"""A systemd unit as its files say it: fragment first, then its drop-ins, each setting with its file and line.
+"""Parser for systemd units: the fragment, then its drop-ins.
 
-Syntax: systemd.syntax(7). Which file counts: systemd.unit(5). Values are kept as written; specifiers stay in them.
+Each setting with its file and line.
+
+Syntax: systemd.syntax(7). Precedence of files: systemd.unit(5). Values are kept as written, including specifiers.
 """
 
 import re
@@ -25,12 +27,15 @@ _SECONDS = {
 _NO_RESET = frozenset(
     {"Wants", "Requires", "Requisite", "BindsTo", "PartOf", "Upholds", "After", "Before", "Conflicts"}
 )
-"""systemd.unit(5): dependencies cannot be reset by an empty assignment."""
+"""Dependencies cannot be reset by an empty assignment (systemd.unit(5))."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One assignment. `line` counts from 1; where it goes on over several lines, the first."""
+    """One assignment.
+
+    `line` counts from 1; for a continued value it is the first line.
+    """
 
     section: str
     key: str
@@ -49,19 +54,19 @@ class UnitText:
 
 @dataclass(frozen=True, slots=True)
 class UnitFile:
-    """All settings of a unit, in the order in which systemd reads them, and where each section first begins."""
+    """All settings of a unit in systemd's order, and where each section begins."""
 
     name: str
     settings: tuple[Setting, ...] = ()
     sections: dict[str, tuple[str, int]] = field(default_factory=dict)
 
     def last(self, section: str, key: str) -> Setting | None:
-        """The assignment that counts of a key with one value; None where it is not set, or last set to nothing."""
+        """Return the effective assignment of a single-valued key; None if unset or reset."""
         found = next((s for s in reversed(self.settings) if (s.section, s.key) == (section, key)), None)
         return found if found is not None and found.value else None
 
     def every(self, section: str, key: str) -> list[Setting]:
-        """The assignments that count of a key with a list: those after the last empty one."""
+        """Return the effective assignments of a list key: those after the last empty one."""
         found: list[Setting] = []
         for setting in self.settings:
             if (setting.section, setting.key) != (section, key):
@@ -72,12 +77,12 @@ class UnitFile:
                 found.clear()
         return found
 
-    def words(self, section: str, key: str) -> list[tuple[str, Setting]]:
-        """The words of a list, each with its assignment."""
+    def items(self, section: str, key: str) -> list[tuple[str, Setting]]:
+        """Return the words of a list key, each with its assignment."""
         return [(word, setting) for setting in self.every(section, key) for word in split(setting.value)]
 
     def where(self, section: str) -> tuple[str, int]:
-        """The file and line to point at for what the section lacks."""
+        """Return the file and line to report for a key that is missing from the section."""
         known = self.sections.get(section)
         if known is not None:
             return known
@@ -85,7 +90,10 @@ class UnitFile:
 
 
 def parse(name: str, files: Iterable[UnitText]) -> UnitFile:
-    """The unit of these files, in systemd's order: the fragment, then the drop-ins. Never raises."""
+    """Parse a unit's files in systemd's order: the fragment, then the drop-ins.
+
+    Never raises.
+    """
     settings: list[Setting] = []
     sections: dict[str, tuple[str, int]] = {}
     for file in files:
@@ -102,11 +110,11 @@ def parse(name: str, files: Iterable[UnitText]) -> UnitFile:
 
 
 def logical_lines(text: str) -> Iterator[tuple[int, str]]:
-    """The lines that say something, joined where one goes on, with the number of the first; stripped, no comments."""
+    """Yield lines without comments, continuations joined, with the first's number."""
     begun, parts = 0, list[str]()
     for number, raw in enumerate(text.split("\n"), 1):
         line = raw.strip(" \t\r")
-        # A comment between the lines of a value is skipped, and does not end it.
+        # A comment between continuation lines is skipped and does not end the value.
         if line.startswith(("#", ";")) or (not parts and line in {"", "\\"}):
             continue
         if not parts:
@@ -124,7 +132,7 @@ def logical_lines(text: str) -> Iterator[tuple[int, str]]:
 
 
 def split(value: str) -> list[str]:
-    """The words of a value; where its quotes do not close, split at spaces."""
+    """Split a value into words; at spaces if its quotes are unbalanced."""
     try:
         return shlex.split(value, comments=False)
     except ValueError:
@@ -132,12 +140,15 @@ def split(value: str) -> list[str]:
 
 
 def yes(value: str) -> bool:
-    """Whether a boolean is true (systemd.syntax(7))."""
+    """Whether a boolean value is true (systemd.syntax(7))."""
     return value.lower() in {"1", "yes", "y", "true", "t", "on"}
 
 
 def seconds(value: str) -> float | None:
-    """A time span in seconds (systemd.time(7)), infinity included; None where it is none."""
+    """Convert a time span to seconds (systemd.time(7)), including infinity.
+
+    None if invalid.
+    """
     text = value.strip()
     if text == "infinity":
         return float("inf")
@@ -152,5 +163,8 @@ def seconds(value: str) -> float | None:
 
 
 def program(value: str) -> Sequence[str]:
-    """The words of an ExecStart= without the marks before its path (systemd.service(5), "Command lines")."""
+    """Return the words of ExecStart= without prefix characters.
+
+    See systemd.service(5), "Command lines".
+    """
     return split(value.lstrip("@-:+!|"))

@@ -1,1 +1,1 @@
-"""HTTP in: pushes from forges, metrics, health."""
+"""HTTP endpoint: webhooks of forges, metrics, health."""

@@ -1,4 +1,4 @@
-"""What the routes need to know, as a port: they read no store and know no engine."""
+"""Data that the routes show; routes access neither the store nor the engine."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from opsbot.core.status import ServiceHealth
 
 @dataclass(frozen=True, slots=True)
 class CheckFigures:
-    """One check. `took` is how long its last look took, in seconds."""
+    """One check. `took`: duration of its last run in seconds."""
 
     name: str
     verdict: Verdict
@@ -20,9 +20,11 @@ class CheckFigures:
 
 @dataclass(frozen=True, slots=True)
 class ServiceFigures:
-    """One service. `memory` in bytes, `cpu` in seconds since its process started, both None where it has none.
+    """One service.
 
-    tasks: processes and threads, None where its manager has no control group for it.
+    `memory` in bytes, `cpu` in seconds since its process started; None without a process.
+
+    tasks: processes and threads, None without a control group.
     """
 
     service: str
@@ -39,11 +41,14 @@ class ServiceFigures:
 
 
 @dataclass(slots=True)
-class Beats:
-    """How the heartbeat fared since the process started; outlives a reload. told_at: the last that was heard."""
+class HeartbeatStatus:
+    """Counts of the heartbeat since the process started, kept across reloads.
+
+    last_sent: the last success.
+    """
 
     started: bool = False
-    told_at: datetime | None = None
+    last_sent: datetime | None = None
     sent: int = 0
     failures: int = 0
     failure: str = ""
@@ -51,7 +56,10 @@ class Beats:
 
 @dataclass(frozen=True, slots=True)
 class HostGauge:
-    """One figure of the host that is watched, in its check's unit. ahead: seconds until it is used up, if foretold."""
+    """One monitored figure of the host, in its check's unit.
+
+    ahead: predicted seconds until exhaustion, if any.
+    """
 
     subject: str
     value: float
@@ -61,10 +69,12 @@ class HostGauge:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Everything `/metrics` shows, at one moment. What ends in `_total` counts since this process started.
+    """Everything in `/metrics` at one moment.
 
-    deployments: by service and how they ended. recoveries, poll_failures: by service. loop_failures: by loop.
-    faults: by module, what was logged with a traceback.
+    Names ending in `_total` count since this process started.
+
+    deployments: by service and result. recoveries, poll_failures: by service. loop_failures: by periodic job.
+    faults: by module, errors logged with a traceback.
     """
 
     version: str
@@ -77,12 +87,12 @@ class Figures:
     faults_total: Mapping[str, int] = field(default_factory=dict)
     outbox_waiting: int = 0
     outbox_oldest: float = 0.0
-    """Seconds the oldest untold notice waits."""
+    """Seconds that the oldest unsent notification has been waiting."""
     heartbeat_at: datetime | None = None
-    """When the outside dead-man's switch last heard that opsbot is there; None where there is none, or never."""
+    """When the dead-man's switch last received a ping; None without one, or if never."""
     heartbeat_failures_total: int = 0
     notifications_total: Mapping[tuple[str, str], int] = field(default_factory=dict)
-    """By notifier and how it went: `sent` or `failed`."""
+    """By notifier and result: `sent` or `failed`."""
     notifications_waiting: Mapping[str, int] = field(default_factory=dict)
     """By notifier."""
     gateway_connected: bool = False
@@ -90,22 +100,22 @@ class Figures:
     """Seconds."""
     host: tuple[HostGauge, ...] = ()
     certificates: Mapping[str, datetime] = field(default_factory=dict)
-    """When the certificate of each server expires."""
+    """When each server's certificate expires."""
     growth: Mapping[str, float] = field(default_factory=dict)
-    """By service, bytes a second that its memory grows steadily; 0 where it does not."""
+    """By service: bytes per second of steady memory growth; 0 without one."""
 
 
 class WebSources(Protocol):
-    """Where the routes get what they show."""
+    """Source of the data that the routes show."""
 
     def stuck(self) -> Sequence[str]:
-        """The loops that are overdue, each in words; none while all is well."""
+        """Return the overdue periodic jobs as text; empty while healthy."""
 
     async def unready(self) -> Sequence[str]:
-        """What is not up yet, or not any more, each in words; none when opsbot can do all its work."""
+        """Return the reasons why opsbot is not ready; empty when it is."""
 
     async def states(self) -> Mapping[str, str]:
         """The state of each service; empty where the store cannot be read."""
 
     async def figures(self) -> Figures:
-        """What `/metrics` shows."""
+        """Return everything in `/metrics`."""

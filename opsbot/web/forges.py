@@ -1,7 +1,7 @@
-"""What each forge sends when somebody pushes, read and verified. Pure.
+"""Verify and parse the push webhooks of forges. Pure.
 
-The payload is only a hint to look: what the branch points to is asked of the repository itself. So a push that is
-replayed, late or out of order does no harm.
+A webhook only triggers a poll: the branch's head is read from the repository itself, so a replayed, late or reordered
+webhook does no harm.
 """
 
 import hmac
@@ -15,17 +15,20 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 
 class Forge(StrEnum):
-    """Whose pushes are understood; the value is the last part of the hook's path."""
+    """Supported forges; the value is the last part of the hook's path."""
 
     GITHUB = "github"
     GITLAB = "gitlab"
     GITEA = "gitea"
-    """Forgejo and Gogs, too."""
+    """Also Forgejo and Gogs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """Somebody pushed. `repositories` are normalised addresses; `branch` None where it was a tag. Untrusted text."""
+    """A push. `repositories`: normalised addresses; `branch`: None for a tag.
+
+    Untrusted text.
+    """
 
     repositories: frozenset[str]
     branch: str | None
@@ -53,9 +56,9 @@ _SSH_OVER_HTTPS = {"ssh.github.com": "github.com", "altssh.gitlab.com": "gitlab.
 
 
 def normalised(address: str) -> str:
-    """An address without what differs between https, ssh and scp-like ones of one repository: "host/path".
+    """Normalise https, ssh and scp-like addresses of a repository to "host/path".
 
-    Scheme, user, port, letter case and `.git` go. Two repositories that come to the same only cost a look too many.
+    Scheme, user, port, letter case and `.git` are removed. A collision of two repositories only causes an extra poll.
     """
     address = address.strip()
     if "://" in address:
@@ -74,13 +77,13 @@ def normalised(address: str) -> str:
 
 
 def event_of(forge: Forge, headers: Mapping[str, str]) -> str:
-    """What happened, "push" and "ping" among others; "" where it says nothing."""
+    """Return the event's name, such as "push" or "ping"; "" if there is none."""
     named = next((headers[name] for name in _EVENTS[forge] if name in headers), "")
     return "push" if named in {"push", "Push Hook"} else named
 
 
 def genuine(forge: Forge, secret: str, headers: Mapping[str, str], body: bytes) -> bool:
-    """Whether who sent this knows the secret. Takes the same time whatever is wrong.
+    """Whether the sender knows the secret. Takes constant time.
 
     GitHub: HMAC-SHA256 of the body as `X-Hub-Signature-256: sha256=HEX`. Gitea: the same as `X-Gitea-Signature: HEX`.
     GitLab: the secret itself as `X-Gitlab-Token`.
@@ -103,7 +106,10 @@ def _same(given: str, right: str) -> bool:
 
 
 def read_push(body: bytes, content_type: str) -> Push | None:
-    """The push in a body, JSON or a form with JSON in `payload`; None where it is none."""
+    """Parse the push in a body, JSON or a form with JSON in `payload`.
+
+    None if there is none.
+    """
     try:
         if content_type == "application/x-www-form-urlencoded":
             body = parse_qs(body.decode(), max_num_fields=16)["payload"][0].encode()

@@ -1,7 +1,7 @@
-"""`POST /hooks/github`, `/hooks/gitlab`, `/hooks/gitea`: a forge says that somebody pushed, and the poll looks now.
+"""`POST /hooks/github`, `/hooks/gitlab`, `/hooks/gitea`: trigger a poll.
 
-404 no such forge, or no service has a `hook_secret` · 413 more than 1 MiB · 401 the signature is wrong · 429 wrong too
-often · 200 a ping · 204 nothing that is followed here · 202 it is looked at.
+404 unknown forge, or no service has a `hook_secret` · 413 more than 1 MiB · 401 wrong signature · 429 too many wrong
+signatures · 200 a ping · 204 not a followed branch · 202 a poll was triggered.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ BODY_MOST = 1024 * 1024
 BODY_SECONDS = 15.0
 WINDOW = timedelta(minutes=1)
 WRONG_MOST = 10
-"""Wrong signatures of one address that are written down one by one within a window."""
+"""Number of wrong signatures of one address within a window that are recorded individually."""
 ADDRESSES_MOST = 256
 
 
@@ -35,8 +35,10 @@ class _Wrong:
 
 
 class Hooks:
-    """The routes. A right signature is always accepted, however many wrong ones came from the same address: behind a
-    reverse proxy all addresses are one.
+    """The routes.
+
+    A correct signature is always accepted, whatever the number of wrong ones from the same address: behind a reverse
+    proxy all addresses are the same.
     """
 
     def __init__(
@@ -46,7 +48,10 @@ class Hooks:
         wake: Callable[[str], None],
         clock: Callable[[], datetime],
     ) -> None:
-        """Take the services whose source has a `hook_secret`. `wake` has one polled soon, and returns at once."""
+        """Select the services whose source has a `hook_secret`.
+
+        `wake` schedules a poll and returns immediately.
+        """
         self._sources = {
             name: each.source
             for name, each in services.items()
@@ -58,7 +63,7 @@ class Hooks:
         self._wrong: dict[str, _Wrong] = {}
 
     async def push(self, request: web.Request) -> web.Response:
-        """One delivery of a forge."""
+        """Handle one delivery of a forge."""
         try:
             forge = Forge(request.match_info["forge"])
         except ValueError:
@@ -93,14 +98,17 @@ class Hooks:
         return web.json_response({"polled": meant}, status=HTTPStatus.ACCEPTED)
 
     async def _signed_for(self, forge: Forge, headers: Mapping[str, str], body: bytes) -> dict[str, Source]:
-        """The services whose secret the sender knows. All are tried, so that the time tells nothing."""
+        """Return the services whose secret the sender knows.
+
+        All are tried to take constant time.
+        """
         found = {}
         for name, source in self._sources.items():
             secret = source.hook_secret
             if secret is None:
                 continue
             try:
-                # Read each time: a secret that is changed needs no restart.
+                # Read each time, so that a changed secret needs no restart.
                 value = secret.read() if secret.env is not None else await asyncio.to_thread(secret.read)
             except SecretMissingError as error:
                 log.warning("the hook_secret of %s: %s", name, error)
@@ -122,7 +130,7 @@ class Hooks:
             left = str(max(1, round((wrong.since + WINDOW - now).total_seconds())))
             return web.Response(status=HTTPStatus.TOO_MANY_REQUESTS, headers={"Retry-After": left})
         await self._record(forge, address, "", f"{forge} hook", allowed=False, result="refused: wrong signature")
-        return web.Response(status=HTTPStatus.UNAUTHORIZED, text="the signature is wrong\n")
+        return web.Response(status=HTTPStatus.UNAUTHORIZED, text="wrong signature\n")
 
     def _begin(self, address: str, now: datetime) -> _Wrong:
         if len(self._wrong) >= ADDRESSES_MOST:

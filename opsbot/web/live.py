@@ -1,4 +1,4 @@
-"""What the routes show, gathered from the running parts."""
+"""Collect the data for the routes from the running parts."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -15,14 +15,14 @@ from opsbot.monitoring.leak_monitor import Growth
 from opsbot.runtime.scheduler import Scheduler
 from opsbot.services.port import Activity
 from opsbot.store import StoreError, incident_repository, outbox
-from opsbot.web.facts import Beats, CheckFigures, Figures, HostGauge, ServiceFigures
+from opsbot.web.facts import CheckFigures, Figures, HeartbeatStatus, HostGauge, ServiceFigures
 
 Gateway = Callable[[], tuple[bool, float | None, str]]
-"""Whether the gateway is connected, its latency in seconds, and what a person has to mend about it ("" for nothing)."""
+"""Whether the gateway is connected, its latency in seconds, and a problem that needs a person ("" for none)."""
 
 
 class LiveSources:
-    """Implements `opsbot.web.facts.WebSources` over the daemon's own parts."""
+    """Implements `opsbot.web.facts.WebSources` with the daemon's parts."""
 
     def __init__(
         self,
@@ -31,10 +31,13 @@ class LiveSources:
         loops: Scheduler,
         gateway: Gateway,
         started: datetime,
-        beats: Beats | None = None,
+        beats: HeartbeatStatus | None = None,
         faults: Mapping[str, int] | None = None,
     ) -> None:
-        """Count deployments from now on. faults: unforeseen errors by module (`opsbot.runtime.error_counter`)."""
+        """Start counting deployments.
+
+        faults: unexpected errors by module (`opsbot.runtime.error_counter`).
+        """
         self._engine = engine
         self._poller = poller
         self._loops = loops
@@ -42,7 +45,7 @@ class LiveSources:
         self._started = started
         self._beats = beats
         self._faults: Mapping[str, int] = {} if faults is None else faults
-        # From nought: of a series that begins at one, Prometheus sees no increase.
+        # From zero: Prometheus sees no increase in a series that starts at one.
         deployed = [name for name, service in engine.config.services.items() if service.source is not None]
         self._ended = Counter({(name, str(phase)): 0 for name in deployed for phase in sorted(ENDS)})
         engine.deployer.on_finish(self._count)
@@ -51,17 +54,17 @@ class LiveSources:
         self._ended[deployment.service, str(deployment.phase)] += 1
 
     def stuck(self) -> Sequence[str]:
-        """The loops that are overdue."""
+        """Return the overdue periodic jobs."""
         now = self._engine.clock()
         late = []
         for name in self._loops.stuck():
-            pulse = self._loops.pulses[name]
+            pulse = self._loops.job_health[name]
             last = pulse.ended or pulse.begun
-            late.append(f"the {name} loop last ended {duration(now - last) if last else 'never'} ago")
+            late.append(f"periodic job {name} last finished {f'{duration(now - last)} ago' if last else 'never'}")
         return late
 
     async def unready(self) -> Sequence[str]:
-        """What is not up."""
+        """Return the reasons why opsbot is not ready."""
         reasons = list(self.stuck())
         try:
             await self._engine.store.read(outbox.waiting, self._engine.clock())
@@ -83,7 +86,7 @@ class LiveSources:
         return {name: str(status.health.state) for name, status in statuses.items()}
 
     async def figures(self) -> Figures:
-        """Everything `/metrics` shows."""
+        """Return everything in `/metrics`."""
         engine = self._engine
         waiting, oldest = await engine.store.read(outbox.waiting, engine.clock())
         connected, latency, _ = self._gateway()
@@ -92,7 +95,7 @@ class LiveSources:
             recoveries[name] = len(await engine.store.read(incident_repository.recoveries, name, self._started))
         notifiers = await engine.notifiers.figures() if engine.notifiers is not None else ()
         return Figures(
-            heartbeat_at=self._beats.told_at if self._beats else None,
+            heartbeat_at=self._beats.last_sent if self._beats else None,
             heartbeat_failures_total=self._beats.failures if self._beats else 0,
             notifications_total={
                 (each.name, how): count
@@ -106,7 +109,7 @@ class LiveSources:
             deployments_total=dict(self._ended),
             recoveries_total=recoveries,
             poll_failures_total=dict(self._poller.failures),
-            loop_failures_total={name: pulse.failures for name, pulse in self._loops.pulses.items()},
+            loop_failures_total={name: pulse.failures for name, pulse in self._loops.job_health.items()},
             faults_total=dict(self._faults),
             outbox_waiting=waiting,
             outbox_oldest=(engine.clock() - oldest).total_seconds() if oldest else 0.0,

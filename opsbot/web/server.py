@@ -1,4 +1,4 @@
-"""The HTTP endpoint: opens, routes, closes."""
+"""The HTTP endpoint: routes, opening and closing."""
 
 import os
 
@@ -14,28 +14,28 @@ __all__ = ["Figures", "ServiceFigures", "Web", "WebSources", "start_web"]
 
 
 class Web:
-    """The endpoint while it is open. `address` is None where the configuration turns it off."""
+    """The open endpoint. `address` is None if the configuration disables it."""
 
     def __init__(self, runner: web.AppRunner | None) -> None:
-        """Made by `start_web`."""
+        """Use `start_web` to create one."""
         self._runner = runner
 
     @property
     def address(self) -> tuple[str, int] | None:
-        """Host and port it listens on."""
+        """The host and port it listens on."""
         if self._runner is None or not self._runner.addresses:
             return None
         host, port = self._runner.addresses[0][:2]
         return host, port
 
     async def close(self) -> None:
-        """Finish what is being answered, and stop listening."""
+        """Finish running requests and stop listening."""
         if self._runner is not None:
             await self._runner.cleanup()
 
 
 def build(sources: WebSources, hooks: Hooks) -> web.Application:
-    """The routes."""
+    """Build the application with its routes."""
     app = web.Application(client_max_size=BODY_MOST)
     health, metrics = Health(sources), Metrics(sources)
     app.router.add_get("/healthz", health.healthz)
@@ -46,10 +46,10 @@ def build(sources: WebSources, hooks: Hooks) -> web.Application:
 
 
 async def start_web(http: Http, sources: WebSources, hooks: Hooks) -> Web:
-    """Listen where `[http]` says; port 0 takes a free one.
+    """Listen on the address in `[http]`; port 0 selects a free one.
 
     Raises:
-        OSError: the address cannot be listened on, in words.
+        OSError: the address is not available; with a message for people.
     """
     if http.host is None:
         return Web(None)
@@ -60,6 +60,6 @@ async def start_web(http: Http, sources: WebSources, hooks: Hooks) -> Web:
     except OSError as error:
         await runner.cleanup()
         why = os.strerror(error.errno).lower() if error.errno and error.errno > 0 else str(error)
-        mend = 'choose another address there, or "off"'
-        raise OSError(f"http.listen: cannot listen on {http.host}:{http.port}: {why}; {mend}") from error
+        fix = 'choose another address there, or "off"'
+        raise OSError(f"http.listen: cannot listen on {http.host}:{http.port}: {why}; {fix}") from error
     return Web(runner)

@@ -223,7 +223,7 @@ async def seed(here: World) -> None:
         incident_repository.save_source,
         SourceState("api", COMMIT, at(6), at(5), at(5.5), plain("no such host"), told=True, noted=OLD),
     )
-    await write(channel_state.keep_proof, DeliveryTest(2, at(7), at(6), "no answer", 9))
+    await write(channel_state.save_delivery_test, DeliveryTest(2, at(7), at(6), "no answer", 9))
     await incidents(here)
     for actor, allowed in ((ALICE, False), (BOB, True)):
         await write(audit.record, actor, "restart", "api", at(2), allowed=allowed, detail="now", result="running")

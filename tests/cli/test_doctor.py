@@ -12,7 +12,7 @@ import pytest
 
 from opsbot.cli import doctor, main
 from opsbot.cli.terminal import Paint
-from opsbot.doctor.findings import Area, fail, report, skip, warn, well
+from opsbot.doctor.findings import Area, fail, passed, report, skip, warn
 from opsbot.standin import Standin
 
 TOKEN = "not-a-real-token"
@@ -64,7 +64,7 @@ def test_all_is_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
         assert main(["doctor", "-c", str(configure(tmp_path, api))]) == 0
     out = capsys.readouterr().out
     assert re.search(r"^  ok +token +accepted; the bot is opsbot$", out, re.MULTILINE)
-    assert "warning daemon: it does not run\n     → systemctl start opsbot, or opsbot run" in out
+    assert "warning daemon: not running\n     → systemctl start opsbot, or opsbot run" in out
     assert "Checked as " in out.splitlines()[-1]
 
 
@@ -108,10 +108,10 @@ def test_what_others_rest_on_is_mended_first() -> None:
         "me",
         [
             [warn(Area.HOST, "memory", "", ""), fail(Area.PORTS, "port", "", "")],
-            [well(Area.STATE, "database", ""), skip(Area.STATE, "x", "")],
+            [passed(Area.STATE, "database", ""), skip(Area.STATE, "x", "")],
             [fail(Area.DISCORD, "token", "", ""), fail(Area.HOST, "Python", "", "")],
         ],
     )
-    assert [one.name for one in told.mend_first] == ["Python", "token", "port", "memory"]
+    assert [one.name for one in told.to_fix] == ["Python", "token", "port", "memory"]
     assert not told.healthy
-    assert doctor.lines(told, Paint(on=False), 80)[-1] == ("Checked as me: 1 fine, 1 to look at, 3 failed, 1 skipped.")
+    assert doctor.lines(told, Paint(on=False), 80)[-1] == ("Checked as me: 1 ok, 1 to check, 3 failed, 1 skipped.")

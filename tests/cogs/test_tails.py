@@ -1,4 +1,4 @@
-"""A live tail: it shows lines as they come, is edited within Discord's limits, and ends whatever happens."""
+"""A live tail: it shows new lines, is edited within Discord's limits, and ends whatever happens."""
 
 import asyncio
 import time
@@ -22,7 +22,7 @@ async def begin(world: World, service: str = "api", who: str = "operator", **opt
     response = await world.person(who).run("logs", service=service, follow=True, **options)
     answer = (await response.final())["content"]
     assert response.ephemeral
-    assert "as they come" in answer, answer
+    assert "started in the ops channel" in answer, answer
     return world.standin.message(answer.rsplit("/", 1)[1])
 
 
@@ -82,7 +82,7 @@ async def test_stop_ends_it_and_says_who(world: World) -> None:
     world.manager.write("a line")
     message = await begin(world)
     response = await world.person("deployer").click(message, "Stop")
-    assert "was stopped" in (await response.final())["content"]
+    assert "stopped" in (await response.final())["content"]
     assert response.ephemeral
     shown = await until_shown(world, message, "has ended: stopped by deployer")
     assert "a line" in shown["content"]
@@ -94,7 +94,7 @@ async def test_stop_ends_it_and_says_who(world: World) -> None:
 async def test_it_ends_by_itself_after_its_time(world: World) -> None:
     await world.kill()
     await world.start(channel_pace=replace(BRISK, tail_most=0.5))
-    shown = await until_shown(world, await begin(world), "has ended: its time is over")
+    shown = await until_shown(world, await begin(world), "has ended: its time limit was reached")
     assert buttons_of(shown) == []
     await world.until(lambda: not world.manager.followers)
 
@@ -104,7 +104,7 @@ async def test_it_ends_when_opsbot_stops_and_says_so(world: World) -> None:
     world.manager.write("last words")
     await world.kill()
     shown = now(world, message)
-    assert "has ended: opsbot stops" in shown["content"]
+    assert "has ended: opsbot is stopping" in shown["content"]
     assert "last words" in shown["content"]
     assert buttons_of(shown) == []
     assert not world.manager.followers
@@ -119,9 +119,9 @@ async def test_one_that_a_dead_opsbot_left_is_ended_by_its_button(world: World) 
     assert buttons_of(now(world, message)) == ["Stop"]
     await world.start()
     response = await world.person("operator").click(message, "Stop")
-    assert "had ended already" in (await response.final())["content"]
+    assert "has already ended" in (await response.final())["content"]
     shown = now(world, message)
-    assert "this tail has ended" in shown["content"]
+    assert "this live tail has ended" in shown["content"]
     assert "a line" in shown["content"]
     assert buttons_of(shown) == []
 
@@ -130,12 +130,13 @@ async def test_one_a_service_and_few_at_once(world: World, monkeypatch: pytest.M
     message = await begin(world)
     again = await world.person("admin").run("logs", service="api", follow=True)
     assert (
-        f"has a tail already. https://discord.com/channels/{world.standin.guild_id}" in (await again.final())["content"]
+        f"already has a live tail. https://discord.com/channels/{world.standin.guild_id}"
+        in (await again.final())["content"]
     )
     assert message["id"] in again.content
     monkeypatch.setattr(live_tails, "AT_MOST", 1)
     other = await world.person("admin").run("logs", service="worker", follow=True)
-    assert "tails run already" in (await other.final())["content"]
+    assert "Limit of 1 live tail reached" in (await other.final())["content"]
     assert len(world.posted()) == 1
 
 
@@ -144,14 +145,14 @@ async def test_it_ends_when_its_service_is_taken_out_of_the_configuration(world:
     services = {name: service for name, service in world.config.services.items() if name != "api"}
     world.engine.config = replace(world.config, services=MappingProxyType(services))
     world.manager.write("a line")
-    await until_shown(world, message, "has ended: the service is not configured any more")
+    await until_shown(world, message, "has ended: the service is no longer configured")
 
 
 async def test_it_says_so_when_the_log_cannot_be_followed(world: World) -> None:
     world.manager.follow_error = ManagerError(plain("the *journal* cannot be read"))
     response = await world.person("operator").run("logs", service="api", follow=True)
     await response.final()
-    shown = await world.standin.wait_for_message(lambda m: "cannot be followed any more" in m["content"])
+    shown = await world.standin.wait_for_message(lambda m: "following the log failed" in m["content"])
     assert r"the \*journal\* cannot be read" in shown["content"]
 
 
@@ -174,7 +175,7 @@ async def test_a_channel_that_cannot_be_written_to_is_said_to_the_one_who_asked(
     path = rf"/channels/{world.standin.ops_channel_id}/messages"
     world.standin.faults.answer("POST", path, status=403, body={"code": 50013, "message": "Missing Permissions"})
     response = await world.person("operator").run("logs", service="api", follow=True)
-    assert "cannot be put into the ops channel: Missing Permissions" in (await response.final())["content"]
+    assert "cannot be posted in the ops channel: Missing Permissions" in (await response.final())["content"]
     await world.until(lambda: not world.manager.followers)
     await begin(world)
 

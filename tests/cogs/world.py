@@ -66,7 +66,7 @@ BRISK = sender.DeliveryPace(
     look=0.3,
     card=0.05,
     tail=0.1,
-    proof_first=600,
+    test_first=600,
     board_first=0.0,
     board_settle=0.02,
     limits=LIMITS,
@@ -308,7 +308,7 @@ async def nothing_due(store: Store, now: datetime) -> bool:
     due = await store.read(outbox.pending, now)
     if not due:
         return True
-    verdict, alarms = await store.read(storms.look, now)
+    verdict, alarms = await store.read(storms.assess, now)
     held = {alarm.incident for alarm in alarms} if verdict is StormVerdict.HOLD else set()
     return all(notice.kind in sender.OF_INCIDENTS and notice.subject in held for notice in due)
 

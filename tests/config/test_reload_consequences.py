@@ -33,7 +33,7 @@ def test_a_new_unit_needs_the_admin_once() -> None:
     old = configured("a.service")
     assert consequences(old, old) == []
     assert consequences(old, configured("a.service", "b.service")) == [
-        "s1: opsbot may not start or restart b.service before `opsbot install` was run"
+        "s1: run `opsbot install` to permit opsbot to start or restart b.service"
     ]
     user = configured("a.service", "b.service", scope=Scope.USER)
     assert consequences(replace(old, systemd=SystemdConfig(Scope.USER)), user) == []
@@ -43,7 +43,7 @@ def test_a_running_process_keeps_what_it_was_started_with() -> None:
     source = Source("/srv/a.git", Path("/srv/a"))
     web = Service("web", ManagerKind.PROCESS, command=("a",), source=source)
     old = replace(configured(), services={"web": web})
-    restart = ["web goes on as it was started: restart it for its new settings"]
+    restart = ["web keeps running with its old settings; restart it to apply the new ones"]
     for same in (web, replace(web, soak=timedelta(0)), replace(web, source=replace(source, branch="b"))):
         assert consequences(old, replace(old, services={"web": same})) == []
     for other in (

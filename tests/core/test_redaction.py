@@ -3,7 +3,7 @@
 import io
 import logging
 
-from opsbot.redaction import HIDDEN, RedactingFilter, Redactor, telling
+from opsbot.redaction import HIDDEN, RedactingFilter, Redactor, is_secret_name
 
 
 def test_a_known_secret_is_hidden_and_the_rest_is_kept() -> None:
@@ -19,11 +19,11 @@ def test_the_longer_of_two_secrets_is_hidden_whole() -> None:
 
 
 def test_names_tell_which_values_are_secret() -> None:
-    assert telling("DISCORD_TOKEN")
-    assert telling("DB_PASSWORD")
-    assert telling("OPENAI_API_KEY")
-    assert not telling("PORT")
-    assert not telling("LOG_LEVEL")
+    assert is_secret_name("DISCORD_TOKEN")
+    assert is_secret_name("DB_PASSWORD")
+    assert is_secret_name("OPENAI_API_KEY")
+    assert not is_secret_name("PORT")
+    assert not is_secret_name("LOG_LEVEL")
 
 
 def test_a_log_record_and_its_traceback_are_clean() -> None:

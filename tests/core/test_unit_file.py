@@ -34,12 +34,12 @@ def test_later_files_override_and_an_empty_assignment_resets() -> None:
     assert user is not None
     assert (user.value, user.path, user.line) == ("web", "/d/10.conf", 6)
     assert [(s.value, s.line) for s in unit.every("Service", "ExecStart")] == [("/bin/three", 11)]
-    assert [word for word, _ in unit.words("Service", "Environment")] == ["A=1", "B=2 3"]
+    assert [word for word, _ in unit.items("Service", "Environment")] == ["A=1", "B=2 3"]
 
 
 def test_dependencies_are_not_reset() -> None:
     unit = parse("x.service", [UnitText("/f", FRAGMENT), UnitText("/d/10.conf", DROP_IN)])
-    assert [word for word, _ in unit.words("Unit", "Wants")] == ["a.target"]
+    assert [word for word, _ in unit.items("Unit", "Wants")] == ["a.target"]
 
 
 def test_a_value_over_several_lines_stands_in_its_first() -> None:

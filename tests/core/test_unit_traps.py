@@ -96,7 +96,7 @@ def test_the_seeds_own_unit() -> None:
     }
     assert {(trap.key, trap.line) for trap in told} - keys(told) == {("MemoryLimit", 19)}
     texts = {trap.key: str(trap) for trap in told}
-    assert "every 3m for ever" in texts["WatchdogSec"]
+    assert "every 3m with SIGABRT" in texts["WatchdogSec"]
     assert "200/CHDIR" in texts["WorkingDirectory"]
     assert "17,280 times a day" in texts["StartLimitIntervalSec"]
     assert str(told[0]).startswith("/etc/systemd/system/app.service:18: WatchdogSec=: ")
@@ -154,7 +154,7 @@ def test_each_trap_is_found_at_its_line(case: str) -> None:
     told = found(text)
     assert [(trap.key, trap.line, trap.severity) for trap in told] == [(key, line, severity)]
     assert told[0].what
-    assert told[0].mend
+    assert told[0].fix
 
 
 FINE: Mapping[str, str] = {

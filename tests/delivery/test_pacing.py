@@ -11,7 +11,7 @@ from opsbot.store import incident_repository, outbox
 from tests.cogs.world import LIMITS, World, commits, text_of
 
 FAST = sender.DeliveryPace(
-    retry_first=0.02, retry_most=0.2, look=0.3, card=0.02, tail=0.03, proof_first=0.1, limits=LIMITS
+    retry_first=0.02, retry_most=0.2, look=0.3, card=0.02, tail=0.03, test_first=0.1, limits=LIMITS
 )
 
 

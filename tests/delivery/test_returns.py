@@ -18,7 +18,7 @@ async def back(world: World, times: int = 1, every: timedelta = timedelta(0)) ->
     """opsbot comes back so often; the clock moves before each time."""
     for _ in range(times):
         world.parts.shift += every
-        await crash_loop.tell_cut_short(world.engine, "pid 7, running since <t:1766000000:f>")
+        await crash_loop.announce_unclean_exit(world.engine, "pid 7, running since <t:1766000000:f>")
 
 
 def backs(world: World) -> list[str]:
@@ -52,7 +52,7 @@ async def test_three_within_an_hour_are_an_incident_though_an_hour_of_messages_e
     assert render(incident.cause) == "ended 3 times within 50 m without being stopped"
     (card,) = [message for message in world.posted() if "opsbot itself" in message["content"]]
     assert card["content"].startswith("🔴 opsbot itself: ended 3 times within 50 m")
-    assert "`journalctl -u opsbot` says how each one ended" in text_of(card)
+    assert "`journalctl -u opsbot` shows why each one ended" in text_of(card)
 
 
 async def test_while_the_incident_is_open_all_returns_are_one_message_and_calm_ends_it(world: World) -> None:
@@ -61,13 +61,13 @@ async def test_while_the_incident_is_open_all_returns_are_one_message_and_calm_e
     await said(world, "came back 200 times since <t:")
     assert len(backs(world)) == 1
     world.parts.shift += 29 * MINUTE
-    await crash_loop.look(world.engine)
+    await crash_loop.resolve_when_stable(world.engine)
     assert OPSBOT in await world.store.read(incident_repository.open_incidents)
     world.parts.shift += 2 * MINUTE
-    await crash_loop.look(world.engine)
+    await crash_loop.resolve_when_stable(world.engine)
     assert await world.store.read(incident_repository.open_incidents) == {}
     await world.until(lambda: any("opsbot itself needed attention for" in text_of(each) for each in world.posted()))
-    await crash_loop.look(world.engine)  # nothing to end
+    await crash_loop.resolve_when_stable(world.engine)  # nothing to end
 
 
 async def test_a_deleted_message_is_posted_anew_and_goes_on_to_count(world: World) -> None:

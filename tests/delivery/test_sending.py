@@ -168,7 +168,7 @@ async def test_a_forbidden_channel_is_reported_and_asked_seldom_until_it_is_mend
     world.standin.set_permissions(world.standin.bot_user_id, channel, deny=1 << 11)
     await world.start()
     await world.incident()
-    await world.until(lambda: "cannot be written to" in world.states[-1].problem)
+    await world.until(lambda: "is not writable" in world.states[-1].problem)
     await asyncio.sleep(1.0)  # what must not happen would have by then
     tries = [r for r in world.standin.requests if r.method == "POST" and r.path.endswith(f"/{channel}/messages")]
     assert 2 <= len(tries) <= 6

@@ -76,7 +76,7 @@ async def test_without_the_intent_opsbot_says_so_and_goes_on(tmp_path: Path) -> 
         assert "Presence Intent" in world.states[-1].problem
         online, words = presence_cache(world).look(BOT)
         assert online is None
-        assert render(words).startswith("unknown: the Presence Intent is not switched on")
+        assert render(words).startswith("unknown: the Presence Intent is not enabled")
         await world.engine.watcher.look(["api"])
         ((_, health),) = (await world.engine.standings.of(["api"]))[0].checks
         assert health.verdict is Verdict.UNKNOWN

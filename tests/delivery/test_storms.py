@@ -133,11 +133,11 @@ async def test_the_few_that_remain_get_their_cards_which_wake_and_keep_their_cal
     await later(world, 4)
     assert cards(world) == []
     by_then, begun = world.now() + timedelta(minutes=20), world.now() - timedelta(hours=1)
-    assert await world.store.read(deliveries.unheard, by_then, begun) is None, "nobody is unheard"
+    assert await world.store.read(deliveries.undelivered, by_then, begun) is None, "nobody is unheard"
     await later(world, 2)
     assert cards(world) == ["s00", "s01", "s02"]
     assert waking(world) == 5, "the storm, three cards, one call"
-    assert "-# told with others before" in world.posted()[1]["content"]
+    assert "-# already announced in a combined message" in world.posted()[1]["content"]
     assert len(world.thread(world.posted()[1])) > 1
     await world.recover("s01")
     await world.all_told()

@@ -124,7 +124,7 @@ async def test_a_deleted_card_of_an_open_incident_is_posted_anew_once_and_says_s
     card = await opened(world)
     world.standin.delete_message(card["id"])
     await deed(world, 1, "restart 1 of 3")
-    again = await world.standin.wait_for_message(lambda m: "posted anew" in m["content"])
+    again = await world.standin.wait_for_message(lambda m: "posted again" in m["content"])
     assert "#i1" in text_of(again)
     await world.recover()
     await world.all_told()
@@ -137,7 +137,7 @@ async def test_a_card_deleted_before_its_thread_was_made_gets_both_anew(world: W
     await world.start()
     world.standin.faults.answer("POST", THREADS, status=404, body={"code": 10008, "message": "Unknown Message"})
     await world.incident()
-    again = await world.standin.wait_for_message(lambda m: "posted anew" in m["content"])
+    again = await world.standin.wait_for_message(lambda m: "posted again" in m["content"])
     await world.all_told()
     assert lines(world, again) == ["http: answered 500"]
 

@@ -118,8 +118,8 @@ async def test_a_step_gets_none_of_opsbots_secrets_and_no_terminal(tmp_path: Pat
 @pytest.mark.parametrize(
     ("command", "text"),
     [
-        ("no-such-tool", "there is no command no-such-tool on PATH"),
-        ("./no-script", "there is no ./no-script in the release"),
+        ("no-such-tool", "command no-such-tool not found on PATH"),
+        ("./no-script", "the release has no ./no-script"),
         ("./plain", "./plain is not executable"),
         ("./odd", "cannot be started: Exec format error"),
     ],

@@ -22,7 +22,7 @@ async def test_all_is_well(config: Config, doctor: Doctor) -> None:
     assert named(report, "token").seen == "accepted; the bot is opsbot"
     assert named(report, "roles").outcome is Outcome.OK
     assert named(report, "clock").outcome is Outcome.OK
-    assert named(report, "slash commands").seen == "none is registered yet"
+    assert named(report, "slash commands").seen == "none registered yet"
 
 
 async def test_a_token_that_is_not_there_stops_what_needs_it(config: Config, doctor: Doctor) -> None:
@@ -31,7 +31,7 @@ async def test_a_token_that_is_not_there_stops_what_needs_it(config: Config, doc
     (token,) = failed(report)
     assert token.name == "token"
     assert "OPSBOT_NO_SUCH_TOKEN" in token.seen
-    assert token.mend.startswith("export OPSBOT_NO_SUCH_TOKEN=")
+    assert token.fix.startswith("export OPSBOT_NO_SUCH_TOKEN=")
     assert named(report, "guild").outcome is Outcome.SKIPPED
     assert named(report, "guild").seen == "needs the token first"
     assert named(report, "Discord's API").outcome is Outcome.OK
@@ -42,7 +42,7 @@ async def test_a_bad_token(config: Config, doctor: Doctor, monkeypatch: pytest.M
     report = await doctor(config)
     (token,) = failed(report)
     assert (token.name, token.seen) == ("token", "Discord refuses it")
-    assert "Reset Token" in token.mend
+    assert "Reset Token" in token.fix
     assert "another-token" not in str(report)
 
 
@@ -50,7 +50,7 @@ async def test_a_guild_the_bot_is_not_in(config: Config, doctor: Doctor) -> None
     report = await doctor(replace(config, discord=replace(config.discord, guild_id=100000000000000099)))
     (guild,) = failed(report)
     assert guild.name == "guild"
-    assert "client_id=100000000000000010" in guild.mend
+    assert "client_id=100000000000000010" in guild.fix
     assert named(report, "ops channel").outcome is Outcome.SKIPPED
 
 
@@ -67,7 +67,7 @@ async def test_a_channel_that_was_deleted(config: Config, doctor: Doctor, standi
 async def test_a_channel_that_is_none_for_text(config: Config, doctor: Doctor) -> None:
     category = replace(config, discord=replace(config.discord, ops_channel_id=100000000000000003))
     assert [(f.name, f.seen) for f in failed(await doctor(category))] == [
-        ("ops channel", "#Operations is no text channel")
+        ("ops channel", "#Operations is not a text channel")
     ]
 
 
@@ -90,7 +90,7 @@ async def test_each_permission_that_an_overwrite_takes_is_named(
     standin.set_permissions(standin.bot_user_id, standin.ops_channel_id, deny=denied)
     report = await doctor(config)
     assert [one.name for one in failed(report)] == [f"permission {name}" for name in MISSING[denied]]
-    assert all("#ops, Edit Channel, Permissions" in one.mend for one in failed(report))
+    assert all("#ops, Edit Channel, Permissions" in one.fix for one in failed(report))
     if denied == PermissionBit.CREATE_PUBLIC_THREADS:
         assert named(report, "permission Create Public Threads").outcome is Outcome.WARNING
     if denied == PermissionBit.PIN_MESSAGES:
@@ -113,7 +113,7 @@ async def test_a_role_that_is_gone(config: Config, doctor: Doctor) -> None:
     ranks = Ranks(operator=frozenset({"100000000000000777"}), admin=config.roles.admin)
     report = await doctor(replace(config, roles=ranks))
     assert [(one.name, one.seen) for one in failed(report)] == [
-        ("roles", "100000000000000777 in roles.operator is neither a role nor a member of the server")
+        ("roles", "100000000000000777 in roles.operator is not a role or member of the server")
     ]
 
 
@@ -131,7 +131,7 @@ async def test_the_scope_for_commands_is_missing(config: Config, doctor: Doctor,
     standin.faults.answer("GET", "/commands$", status=403, body={"message": "Missing Access", "code": 50001})
     (found,) = failed(await doctor(config))
     assert found.name == "slash commands"
-    assert "applications.commands" in found.mend
+    assert "applications.commands" in found.fix
 
 
 async def test_the_clock_is_wrong(config: Config, doctor: Doctor, standin: Standin) -> None:
@@ -140,7 +140,7 @@ async def test_the_clock_is_wrong(config: Config, doctor: Doctor, standin: Stand
     clock = named(await doctor(config), "clock")
     assert clock.outcome is Outcome.WARNING
     assert "ahead of Discord's time" in clock.seen
-    assert clock.mend == "timedatectl set-ntp true"
+    assert clock.fix == "timedatectl set-ntp true"
 
 
 async def test_discord_is_away(config: Config, doctor: Doctor) -> None:
@@ -158,7 +158,7 @@ async def test_few_log_ins_are_left(config: Config, doctor: Doctor, standin: Sta
     token = named(await doctor(config), "token")
     assert (token.outcome, token.seen.rpartition("; ")[2]) == (
         Outcome.WARNING,
-        "7 of 1000 log-ins of this day are left",
+        "7 of 1000 logins left today",
     )
 
 
@@ -171,7 +171,7 @@ def asks_for_presence(config: Config) -> Config:
 async def test_a_presence_check_without_the_intent(config: Config, doctor: Doctor) -> None:
     found = named(await doctor(asks_for_presence(config)), "presence intent")
     assert found.outcome is Outcome.FAILED
-    assert "Presence Intent" in found.mend
+    assert "Presence Intent" in found.fix
 
 
 async def test_a_presence_check_with_the_intent(config: Config, doctor: Doctor, standin: Standin) -> None:
@@ -193,7 +193,7 @@ async def test_the_role_to_escalate_to_is_there_and_can_be_pinged(
     standin.set_permissions(standin.guild_id, standin.ops_channel_id, deny=everyone)
     (found,) = failed(await doctor(closed))
     assert (found.name, found.seen) == ("escalation role", "night-shift would not be pinged: it is not mentionable")
-    assert "Server Settings, Roles, night-shift: Allow anyone to @mention this role" in found.mend
+    assert "Server Settings, Roles, night-shift: Allow anyone to @mention this role" in found.fix
     standin.set_permissions(int(standin.state.bot.roles[0]), standin.ops_channel_id, allow=everyone)
     seen = named(await doctor(closed), "escalation role").seen
     assert seen == "night-shift can be mentioned by the bot in #ops"

@@ -27,7 +27,7 @@ from opsbot.doctor import Area, Finding, Outcome
 from opsbot.doctor.findings import bounded
 from opsbot.doctor.folders import commands, folders
 from opsbot.doctor.machine import fits
-from opsbot.doctor.owners import INSTALLED, NoSuchOwnerError, Owners, install_mends, installing, owners
+from opsbot.doctor.owners import INSTALLED, NoSuchOwnerError, Owners, install_creates_folders, installing, owners
 from opsbot.runtime.instance_lock import InstanceLock
 from opsbot.services.unit_files import LoadedUnit
 from tests.doctor.conftest import Doctor, failed, named, serving
@@ -71,7 +71,7 @@ async def test_a_repository_that_answers(config: Config, doctor: Doctor, tmp_pat
 async def test_a_branch_that_is_not_there(config: Config, doctor: Doctor, tmp_path: Path, repository: Path) -> None:
     (found,) = failed(await doctor(serving(config, service(tmp_path, str(repository), branch="gone"))))
     assert found.seen.endswith("the repository has no branch gone")
-    assert "source.branch" in found.mend
+    assert "source.branch" in found.fix
 
 
 async def test_bad_credentials(
@@ -83,7 +83,7 @@ async def test_bad_credentials(
     report = await doctor(wrong)
     (found,) = failed(report)
     assert found.name == "repository"
-    assert "token" in found.mend
+    assert "token" in found.fix
     assert "wrong-password" not in str(report)
     monkeypatch.setenv("OPSBOT_DOCTOR_GIT", "right-password")
     assert failed(await doctor(wrong)) == []
@@ -104,7 +104,7 @@ async def test_a_remote_that_hangs_does_not_hang_the_doctor(
     hung = service(tmp_path, server.url, timeout=timedelta(seconds=1))
     (found,) = failed(await doctor(serving(config, hung)))
     assert "did not answer" in found.seen
-    assert found.mend.startswith("Try: git ls-remote ")
+    assert found.fix.startswith("Try: git ls-remote ")
 
 
 async def test_programs_of_steps_and_checks(config: Config, doctor: Doctor, tmp_path: Path, repository: Path) -> None:
@@ -159,9 +159,9 @@ def test_the_live_release(tmp_path: Path) -> None:
 
     assert current()[0] is Outcome.SKIPPED
     (top / "current").symlink_to("releases/gone")
-    assert current() == (Outcome.FAILED, f"{top}/current leads nowhere: releases/gone is gone")
+    assert current() == (Outcome.FAILED, f"{top}/current is dangling: releases/gone does not exist")
     (top / "releases" / "gone").mkdir()
-    assert current() == (Outcome.OK, "leads to gone")
+    assert current() == (Outcome.OK, "points to gone")
     (top / "current").unlink()
     (top / "current").mkdir()
     assert current()[0] is Outcome.FAILED
@@ -173,8 +173,8 @@ def test_the_layout_for_two_users(tmp_path: Path) -> None:
     split = Owners(ME, ME + 1, gid)
     (missing, *_) = folders(wanted, split)
     assert missing.outcome is Outcome.FAILED
-    assert "install -d -o " in missing.mend
-    assert "-m 2750" in missing.mend
+    assert "install -d -o " in missing.fix
+    assert "-m 2750" in missing.fix
     for name, mode in ((".", 0o2750), ("releases", 0o2750), ("shared", 0o2770)):
         (tmp_path / "srv" / name).mkdir(exist_ok=True)
         (tmp_path / "srv" / name).chmod(mode)
@@ -182,29 +182,31 @@ def test_the_layout_for_two_users(tmp_path: Path) -> None:
     (tmp_path / "srv" / "shared").chmod(0o755)
     (wrong,) = (one for one in folders(wanted, split) if one.outcome is Outcome.WARNING)
     assert wrong.seen == "has mode 0755, not 2770"
-    assert "install -d" in wrong.mend
+    assert "install -d" in wrong.fix
 
 
 def test_where_opsbot_install_makes_all_of_it_that_is_what_is_advised(config: Config, tmp_path: Path) -> None:
     wanted, split, installs = service(tmp_path, "/r"), Owners(ME, ME + 1, os.getegid() + 1), installing(config)
     (group, *_) = folders(wanted, Owners(1, 2, 0), installs)
     (missing, *_) = folders(wanted, split, installs)
-    assert group.mend == f"opsbot install -c {config.path} (as root); systemctl restart opsbot"
-    assert missing.mend == installs
+    assert group.fix == f"opsbot install -c {config.path} (as root); systemctl restart opsbot"
+    assert missing.fix == installs
     for name in (".", "releases", "shared"):
         (tmp_path / "srv" / name).mkdir(exist_ok=True)
-    found = [one.mend for one in folders(wanted, split, installs) if one.outcome is Outcome.WARNING]
+    found = [one.fix for one in folders(wanted, split, installs) if one.outcome is Outcome.WARNING]
     assert found == [installs] * 3
     kept = replace(wanted, manager=ManagerKind.SYSTEMD, units=("web.service",))
-    assert install_mends(config, kept, split)
-    assert not install_mends(replace(config, systemd=replace(config.systemd, scope=Scope.USER)), kept, split)
-    assert not install_mends(config, kept, Owners(ME, 0 if ME else -1, 0)), "a unit of root's is another trouble"
-    assert install_mends(config, wanted, split) is INSTALLED.exists()
+    assert install_creates_folders(config, kept, split)
+    assert not install_creates_folders(replace(config, systemd=replace(config.systemd, scope=Scope.USER)), kept, split)
+    assert not install_creates_folders(config, kept, Owners(ME, 0 if ME else -1, 0)), (
+        "a unit of root's is another trouble"
+    )
+    assert install_creates_folders(config, wanted, split) is INSTALLED.exists()
 
 
 def test_who_is_not_in_the_services_group(tmp_path: Path) -> None:
     (found, *_) = folders(service(tmp_path, "/r"), Owners(me=1, uid=2, gid=0))
-    assert (found.name, found.mend) == ("group", "usermod -aG root daemon; systemctl restart opsbot")
+    assert (found.name, found.fix) == ("group", "usermod -aG root daemon; systemctl restart opsbot")
 
 
 def test_owners_are_those_of_the_unit(config: Config) -> None:
@@ -217,7 +219,7 @@ def test_owners_are_those_of_the_unit(config: Config) -> None:
 
 async def test_the_state_directory(config: Config, doctor: Doctor, tmp_path: Path) -> None:
     fresh = await doctor(replace(config, state=StateConfig(tmp_path / "later")))
-    assert named(fresh, "state directory").seen.endswith("is not there yet; opsbot makes it")
+    assert named(fresh, "state directory").seen.endswith("does not exist yet; opsbot creates it")
     (tmp_path / "file").write_text("")
     (found,) = failed(await doctor(replace(config, state=StateConfig(tmp_path / "file"))))
     assert found.name == "state directory"
@@ -242,7 +244,7 @@ async def test_a_daemon_that_does_not_answer(config: Config, doctor: Doctor) -> 
 async def test_an_unknown_local_rank(config: Config, doctor: Doctor) -> None:
     ranks = replace(config.roles, operator=frozenset({"unix:no-such-user", "unix:@root", "unix:root"}))
     report = await doctor(replace(config, roles=ranks))
-    assert named(report, "local ranks").seen == "there is no user no-such-user on this host"
+    assert named(report, "local ranks").seen == "user no-such-user does not exist on this host"
 
 
 async def test_the_looks_are_bounded() -> None:

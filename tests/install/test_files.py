@@ -33,9 +33,9 @@ def test_a_rule_says_so_in_its_own_language(tmp_path: Path) -> None:
 
 
 def test_what_it_wrote_is_known_again(path: Path) -> None:
-    assert compared(wanted(path)).standing is FileState.SAME
+    assert compared(wanted(path)).state is FileState.SAME
     change = compared(wanted(path, "[Unit]\nDescription=y\n"))
-    assert change.standing is FileState.OLD
+    assert change.state is FileState.OLD
     assert "-Description=x" in list(change.diff())
     assert "+Description=y" in list(change.diff())
 
@@ -43,15 +43,15 @@ def test_what_it_wrote_is_known_again(path: Path) -> None:
 def test_a_wrong_mode_is_mended(path: Path) -> None:
     path.chmod(0o600)
     change = compared(wanted(path))
-    assert change.standing is FileState.OLD
+    assert change.state is FileState.OLD
     carry_out(change)
     assert path.stat().st_mode & 0o7777 == 0o644
 
 
 def test_an_edit_by_hand_is_seen_even_where_the_first_line_was_kept(path: Path) -> None:
     path.write_text(path.read_text() + "# mine\n")
-    assert compared(wanted(path)).standing is FileState.EDITED
-    assert [change.standing for change in left_over([path])] == [FileState.EDITED]
+    assert compared(wanted(path)).state is FileState.EDITED
+    assert [change.state for change in left_over([path])] == [FileState.EDITED]
 
 
 @pytest.mark.parametrize("make", ["text", "link", "folder", "bytes"])
@@ -65,12 +65,12 @@ def test_what_others_wrote_is_never_taken_for_ones_own(tmp_path: Path, make: str
         path.mkdir()
     else:
         path.write_bytes(b"\xff\xfe\x00")
-    assert compared(wanted(path)).standing is FileState.FOREIGN
+    assert compared(wanted(path)).state is FileState.FOREIGN
     assert left_over([path]) == []
 
 
 def test_what_is_needed_no_more_goes(path: Path) -> None:
     (change,) = left_over([path, path.with_name("never-there.service")])
-    assert change.standing is FileState.GONE
+    assert change.state is FileState.GONE
     carry_out(change)
     assert not path.exists()

@@ -373,7 +373,7 @@ def test_the_daemon_itself_runs_in_its_unit_and_restarts_what_it_may(lived_in: L
         said = lived_in.tries("runuser", "-u", "opsbot", "--", OPSBOT, "doctor", "-c", "/etc/opsbot/config.toml").stdout
         assert re.search(r"ok +inst, polkit: inst-app.service", said), said
         assert re.search(r"ok +inst, journal: inst-app.service", said), said
-        assert re.search(r"ok +inst, /srv/inst +can be written, and read by group app", said), said
+        assert re.search(r"ok +inst, /srv/inst +is writable and readable by group app", said), said
         # Somebody without a rank, who may not even look into /etc/opsbot, is heard and refused.
         done = lived_in.tries(OPSBOT, "restart", "inst", user="app")
         assert done.returncode == 4, done.stderr
@@ -442,7 +442,7 @@ def test_a_file_edited_by_hand_is_kept_and_shown(host: Lab) -> None:
     done = host.tries(*INSTALL, "--yes")
     assert done.returncode == 1
     assert "-MemoryMax=1G" in done.stdout
-    assert f"Kept as it was edited by hand: {FILES[0]}" in done.stdout
+    assert f"Kept with manual edits: {FILES[0]}" in done.stdout
     assert "MemoryMax=1G" in host.read(FILES[0])
     # On a terminal it is asked about.
     typed = f"script -qec '{OPSBOT} install -c /etc/opsbot/config.toml' /dev/null"
@@ -457,7 +457,7 @@ def test_a_file_of_somebody_elses_is_never_touched_and_nothing_else_is_written(h
     host.does("touch", "-d", "2020-01-01", FILES[2])
     done = host.tries(*INSTALL, "--yes")
     assert done.returncode == 1
-    assert f"{FILES[2]} is there and was not written by `opsbot install`; move it away first" in done.stderr
+    assert f"{FILES[2]} exists and was not written by `opsbot install`; move it away first" in done.stderr
     assert host.read(FILES[2]) == "u opsbot - mine"
     host.does("mv", "/root/away", FILES[2])
 
@@ -470,7 +470,7 @@ def test_uninstall_leaves_no_trace_of_what_install_wrote(lived_in: Lab) -> None:
         assert lived_in.tries("test", "-e", path).returncode != 0, path
         assert re.search(rf"^goes +{re.escape(path)}$", said, re.MULTILINE)
     assert lived_in.does("find", "/etc", "-name", "*opsbot*") == "/etc/systemd/system/opsbot-mine.service\n/etc/opsbot"
-    assert "/var/lib/opsbot: what opsbot remembers; --purge removes it" in said
+    assert "/var/lib/opsbot: opsbot's state; --purge removes it" in said
     assert lived_in.does("systemctl", "show", "-p", "InvocationID", "inst-app.service") == invocation
     assert lived_in.tries("systemctl", "restart", "inst-app.service", user="opsbot").returncode != 0
     assert "Nothing to do" in lived_in.does(OPSBOT, "uninstall", "--yes")
@@ -482,13 +482,11 @@ def test_uninstall_needs_no_configuration_that_is_right(lived_in: Lab) -> None:
     said = lived_in.does(OPSBOT, "uninstall", "-c", "/etc/opsbot/broken.toml", "--yes")
     lived_in.does("rm", "/etc/opsbot/broken.toml")
     first, *_ = said.splitlines()
-    assert first.startswith(
-        "The configuration cannot be used, so this goes by what install wrote: /etc/opsbot/broken.toml:"
-    )
+    assert first.startswith("The configuration is invalid; using the installed files instead: /etc/opsbot/broken.toml:")
     assert first.endswith("more mistakes)")
     for path in FILES:
         assert lived_in.tries("test", "-e", path).returncode != 0, path
-    assert "/var/lib/opsbot: what opsbot remembers; --purge removes it" in said
+    assert "/var/lib/opsbot: opsbot's state; --purge removes it" in said
 
 
 def test_purge_takes_its_memory_and_its_user_too(lived_in: Lab) -> None:

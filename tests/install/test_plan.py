@@ -67,7 +67,7 @@ def lines(wanted: Plan, name: str, key: str) -> list[str]:
     return [line.partition("=")[2] for line in named(wanted, name).splitlines() if line.startswith(f"{key}=")]
 
 
-def test_a_service_with_a_user_of_its_own_says_nothing_and_gets_two_errand_units(planned: Planned) -> None:
+def test_a_service_with_a_user_of_its_own_says_nothing_and_gets_two_job_units(planned: Planned) -> None:
     wanted = planned(BOT)
     assert (wanted.warnings, wanted.refusals) == ((), ())
     assert [file.path.name for file in wanted.files][-2:] == ["opsbot-step-bot.service", "opsbot-check-bot.service"]
@@ -82,8 +82,8 @@ def test_a_service_with_a_user_of_its_own_says_nothing_and_gets_two_errand_units
         (replace(APP, known_user=False), "useradd --system --user-group app"),
         (replace(APP, group="root"), "Add Group=NAME"),
         (replace(APP, user="opsbot", group="opsbot"), "opsbot's own user"),
-        (Unit("bot.service"), "systemd knows no bot.service yet"),
-        (Unit("bot.service", load="masked"), "systemd says of bot.service: masked"),
+        (Unit("bot.service"), "systemd has no unit bot.service yet"),
+        (Unit("bot.service", load="masked"), "bot.service is masked"),
     ],
 )
 def test_a_unit_whose_user_will_not_do_gets_no_errand_unit_and_a_word_about_the_line_to_add(
@@ -107,16 +107,16 @@ CHECK = '[[services.bot.checks]]\nkind = "command"\nrun = ["true"]\n'
 @pytest.mark.parametrize(
     ("text", "ends"),
     [
-        (BOT, "again: its releases are for the group it names to read"),
-        (BOT + STEP, "again: its install steps run as the user it names"),
-        (BOT + CHECK, "again: its command checks run as the user it names"),
-        (BOT + STEP + CHECK, "again: its install steps and command checks run as the user it names"),
-        (BOT.partition("[services.bot.source]")[0], "is an example), systemctl daemon-reload"),
+        (BOT, "again: the unit's group gets read access to its releases"),
+        (BOT + STEP, "again: its install steps run as the unit's user"),
+        (BOT + CHECK, "again: its command checks run as the unit's user"),
+        (BOT + STEP + CHECK, "again: its install steps and command checks run as the unit's user"),
+        (BOT.partition("[services.bot.source]")[0], "the folder systemd), run systemctl daemon-reload"),
     ],
 )
 def test_a_missing_unit_is_told_with_what_it_is_needed_for(planned: Planned, text: str, ends: str) -> None:
     (warning,) = planned(text, FACTS, Unit("bot.service")).warnings
-    assert warning.startswith("bot: systemd knows no bot.service yet.")
+    assert warning.startswith("bot: systemd has no unit bot.service yet.")
     assert warning.endswith(ends)
 
 

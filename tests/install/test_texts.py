@@ -97,12 +97,12 @@ def test_keys_are_replaced_where_they_stood_and_go_with_their_comment() -> None:
     ],
 )
 def test_a_path_is_quoted_where_it_must_be(value: str, said: str) -> None:
-    assert texts.word(value) == said
+    assert texts.quote(value) == said
 
 
 def test_a_line_break_cannot_add_a_line_to_a_unit() -> None:
     with pytest.raises(ValueError, match="control character"):
-        texts.word("/srv/app\nUser=root")
+        texts.quote("/srv/app\nUser=root")
 
 
 def test_a_command_line_has_no_variables_in_it() -> None:
@@ -132,7 +132,7 @@ def test_systemd_reads_a_path_as_it_was_written(tmp_path: Path) -> None:
     program.chmod(0o755)
     unit = tmp_path / "odd.service"
     unit.write_text(
-        f"[Service]\nType=oneshot\nExecStart={texts.command(program, 'a b')}\nReadWritePaths={texts.word(odd)}\n"
+        f"[Service]\nType=oneshot\nExecStart={texts.command(program, 'a b')}\nReadWritePaths={texts.quote(odd)}\n"
     )
     done = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False)
     assert "odd.service" not in done.stderr, done.stderr

@@ -51,7 +51,7 @@ async def test_a_right_one_is_taken_shown_and_the_service_goes_on(tmp_path: Path
         assert "services.web.source.poll: 5s -> 7s" in shown
         assert "services.web.source.keep: added, 3" in shown
         assert "services.web.environment.API_WORD: added" in shown
-        assert "restart it for its new settings" in shown
+        assert "restart it to apply the new ones" in shown
         assert "open-sesame-9" not in shown + whole.log.read_text()
         assert (await whole.serves("1"))["pid"] == pid
         assert audit(whole)[0][:2] == ("SIGHUP", "reload")
@@ -72,7 +72,7 @@ async def test_one_with_problems_leaves_the_old_in_force_and_each_is_told_in_one
         await whole.said("web runs")
         await edit(whole, ('poll = "5s"', 'poll = "5 parsecs"'), ("fall = 3", "fal = 3"))
         hangup(whole)
-        await whole.said("2 problems", "the one before stays in force")
+        await whole.said("2 problems", "the old one stays in force")
         shown = body(whole, "2 problems")
         path = str(whole.config.path)
         assert f"{path}:34: services.web.source.poll" in shown, shown
@@ -98,7 +98,7 @@ async def test_a_state_directory_is_not_changed_by_a_reload(tmp_path: Path) -> N
         await whole.said("web runs")
         await edit(whole, (f'directory = "{tmp_path}/state"', f'directory = "{tmp_path}/other"'))
         hangup(whole)
-        await whole.said("a problem", "the one before stays in force")
+        await whole.said("a problem", "the old one stays in force")
         assert "state.directory: is " in body(whole, "a problem")
         assert not (tmp_path / "other").exists()
 
@@ -112,8 +112,8 @@ async def test_one_that_cannot_be_brought_into_force_gives_way_to_the_one_before
         taken = server.sockets[0].getsockname()[1]
         await edit(whole, (f'listen = "127.0.0.1:{whole.http}"', f'listen = "127.0.0.1:{taken}"'))
         hangup(whole)
-        await whole.said("could not be brought into force", "in force again")
-        assert str(taken) in body(whole, "could not be brought into force")
+        await whole.said("could not be started", "in force again")
+        assert str(taken) in body(whole, "could not be started")
         assert (await whole.serves("1"))["pid"] == pid
         await asyncio.to_thread(whole.remote.version, "2")
         await whole.serves("2")
@@ -128,7 +128,7 @@ async def test_a_deployment_under_way_comes_to_its_end_first(tmp_path: Path) -> 
         await whole.serves("2")
         await edit(whole, ('interval = "1s"', 'interval = "2s"'))
         hangup(whole)
-        await whole.said("it is taken once web is deployed")
+        await whole.said("it is applied after the deployment of web")
         await edit(whole, ('interval = "2s"', 'interval = "3s"'))
         hangup(whole)
         hangup(whole)
@@ -147,7 +147,7 @@ async def test_a_stop_is_not_kept_waiting_by_a_reload_that_waits(tmp_path: Path)
         await whole.serves("1")
         await edit(whole, ('interval = "1s"', 'interval = "2s"'))
         hangup(whole)
-        await whole.said("it is taken once web is deployed")
+        await whole.said("it is applied after the deployment of web")
         async with asyncio.timeout(10):
             assert await whole.stop() == 0
 
@@ -161,7 +161,7 @@ async def test_the_command_line_asks_for_it_waits_and_says_what_came_of_it(tmp_p
         assert taken.returncode == 0, taken.stderr
         assert taken.stdout == ("The configuration was reloaded: 1 change.\n  services.web.source.poll: 5s -> 7s\n")
         again = await asyncio.to_thread(whole.cli, "reload", "--json")
-        assert json.loads(again.stdout)["text"] == "The configuration was read anew: nothing changed."
+        assert json.loads(again.stdout)["text"] == "Configuration reloaded: nothing changed."
         await edit(whole, ('poll = "7s"', "poll = 7"))
         wrong = await asyncio.to_thread(whole.cli, "reload")
         assert wrong.returncode == 1
@@ -185,7 +185,7 @@ async def test_one_that_fails_half_way_holds_nothing_that_the_one_before_needs(t
         text = await asyncio.to_thread(whole.config.path.read_text)
         await asyncio.to_thread(whole.config.path.write_text, text + unit)
         hangup(whole)
-        await whole.said("could not be brought into force", "in force again")
+        await whole.said("could not be started", "in force again")
         assert (await whole.serves("1"))["pid"] == pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tests.fixtures.whole import open_whole
-from tests.notify.test_notifiers import KEY, Phone, listening
-from tests.vigil.test_heartbeat import UUID, open_switch
+from tests.notifications.test_notifiers import KEY, Phone, listening
+from tests.watchdog.test_dead_mans_switch import UUID, open_switch
 
 
 async def test_a_death_is_told_on_the_phone_but_not_within_a_window(tmp_path: Path) -> None:

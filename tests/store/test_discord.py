@@ -37,15 +37,15 @@ async def test_a_database_of_the_first_version_is_brought_up_to_date_and_keeps_w
 async def test_the_starts_of_several_units_are_added_up(tmp_path: Path) -> None:
     async with Store(tmp_path / "s.db") as store:
         both = {"a@1.service": LoginThreshold("x", 0), "a@2.service": LoginThreshold("y", 0)}
-        assert await store.write(discord_history.saw_runs, "api", both, NOW - HOUR) == 2
-        assert await store.write(discord_history.saw_runs, "api", both, NOW - HOUR) == 0
+        assert await store.write(discord_history.record_runs, "api", both, NOW - HOUR) == 2
+        assert await store.write(discord_history.record_runs, "api", both, NOW - HOUR) == 0
         one = {**both, "a@2.service": LoginThreshold("z", 3)}
-        assert await store.write(discord_history.saw_runs, "api", one, NOW) == 3
+        assert await store.write(discord_history.record_runs, "api", one, NOW) == 3
         assert await store.read(discord_history.starts, "api", NOW) == LoginStarts(5, 3, NOW)
         assert await store.read(discord_history.starts_after, "api", NOW - HOUR / 2) == 3
         await store.write(discord_history.prune, NOW + timedelta(days=3), NOW)
         assert await store.read(discord_history.starts_after, "api", NOW - 9 * HOUR) == 0
-        assert await store.write(discord_history.saw_runs, "api", one, NOW + timedelta(days=3)) == 0  # still known
+        assert await store.write(discord_history.record_runs, "api", one, NOW + timedelta(days=3)) == 0  # still known
 
 
 async def test_an_outage_is_kept_from_its_beginning_to_its_end(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ async def test_a_childs_incident_is_folded_in_the_transaction_that_opens_its_roo
         child = await store.write(incident_repository.open_incident, draft("api"))
         (card,) = await store.read(outbox.pending, NOW)
         await store.write(outbox.trying, card.id, NOW)
-        await store.write(outbox.told, card.id, NOW, channel=1, message=2, shown=0)
+        await store.write(outbox.mark_sent, card.id, NOW, channel=1, message=2, shown=0)
         root = await store.write(incident_repository.open_incident, draft("postgres", 5), at(6), ("api", "web"))
         assert root.dependents == (Dependent("api", plain("api failed"), at(0)),)
         folded = await store.read(incident_repository.incident, child.id)

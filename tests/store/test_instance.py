@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from opsbot.runtime.instance_lock import AlreadyRunningError, InstanceLock, hold_folders
+from opsbot.runtime.instance_lock import AlreadyRunningError, InstanceLock, lock_folders
 
 
 @pytest.mark.processes
@@ -41,32 +41,32 @@ def test_the_lock_is_free_again_after_a_release(tmp_path: Path) -> None:
 def test_an_end_in_order_is_told_from_one_that_was_cut_short(tmp_path: Path) -> None:
     first = InstanceLock(tmp_path)
     first.take()
-    assert first.cut_short is None
+    assert first.unclean_exit is None
     first.release()
     second = InstanceLock(tmp_path)
     second.take()
-    assert second.cut_short is None
+    assert second.unclean_exit is None
     assert second._file is not None
     os.close(second._file)  # as the kernel does when the process is killed
     third = InstanceLock(tmp_path)
     third.take()
-    assert third.cut_short is not None
-    assert re.fullmatch(rf"pid {os.getpid()}, running since <t:[0-9]+:f>", third.cut_short)
+    assert third.unclean_exit is not None
+    assert re.fullmatch(rf"pid {os.getpid()}, running since <t:[0-9]+:f>", third.unclean_exit)
     third.release()
 
 
-def cut_short(folder: Path) -> str | None:
+def unclean_exit(folder: Path) -> str | None:
     """Who was, as the next one finds it; that one then ends in order."""
     with InstanceLock(folder) as lock:
-        return lock.cut_short
+        return lock.unclean_exit
 
 
 def test_one_that_ends_by_a_fault_was_cut_short(tmp_path: Path) -> None:
     lock = InstanceLock(tmp_path)
     lock.take()
-    lock.told()
+    lock.forget_previous()
     lock.give_up()
-    assert "pid" in str(cut_short(tmp_path))
+    assert "pid" in str(unclean_exit(tmp_path))
 
 
 def test_one_that_cannot_start_leaves_what_it_was_to_tell_of_the_one_before(tmp_path: Path) -> None:
@@ -75,29 +75,29 @@ def test_one_that_cannot_start_leaves_what_it_was_to_tell_of_the_one_before(tmp_
     lock = InstanceLock(tmp_path)
     lock.take()
     lock.give_up()
-    assert str(cut_short(tmp_path)).startswith("pid 4242, ")
+    assert str(unclean_exit(tmp_path)).startswith("pid 4242, ")
 
 
 def test_of_one_that_cannot_start_after_an_end_in_order_nothing_is_told(tmp_path: Path) -> None:
     lock = InstanceLock(tmp_path)
     lock.take()
     lock.give_up()
-    assert cut_short(tmp_path) is None
+    assert unclean_exit(tmp_path) is None
 
 
 def test_a_folder_that_another_deploys_into_is_refused_by_its_key_and_none_is_kept(tmp_path: Path) -> None:
     free, taken = tmp_path / "web", tmp_path / "api"
-    with hold_folders({"services.api.source.directory": taken}):
+    with lock_folders({"services.api.source.directory": taken}):
         with pytest.raises(AlreadyRunningError) as refused:
-            hold_folders({"services.web.source.directory": free, "services.api.source.directory": taken})
+            lock_folders({"services.web.source.directory": free, "services.api.source.directory": taken})
         said = str(refused.value)
-        assert said.startswith(f"services.api.source.directory: another opsbot works on {taken}: pid {os.getpid()}, ")
-        assert said.endswith("Give each opsbot a folder of its own.")
-        hold_folders({"services.web.source.directory": free}).close()
-    hold_folders({"services.api.source.directory": taken}).close()
+        assert said.startswith(f"services.api.source.directory: another opsbot uses {taken}: pid {os.getpid()}, ")
+        assert said.endswith("Give each opsbot a separate folder.")
+        lock_folders({"services.web.source.directory": free}).close()
+    lock_folders({"services.api.source.directory": taken}).close()
 
 
 def test_a_folder_that_cannot_be_made_holds_up_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with hold_folders({"services.web.source.directory": tmp_path / "file" / "web"}):
+    with lock_folders({"services.web.source.directory": tmp_path / "file" / "web"}):
         pass

@@ -66,16 +66,16 @@ async def test_the_number_of_series_is_bounded(store: Store) -> None:
 
 
 async def test_a_run_begins_when_it_was_first_seen(store: Store) -> None:
-    assert await store.write(samples.saw_run, "api", "r1", BEGIN) == BEGIN
-    assert await store.write(samples.saw_run, "api", "r1", BEGIN + MINUTE) == BEGIN
-    assert await store.write(samples.saw_run, "api", "r2", BEGIN + DAY) == BEGIN + DAY
+    assert await store.write(samples.record_run, "api", "r1", BEGIN) == BEGIN
+    assert await store.write(samples.record_run, "api", "r1", BEGIN + MINUTE) == BEGIN
+    assert await store.write(samples.record_run, "api", "r2", BEGIN + DAY) == BEGIN + DAY
     assert await store.read(samples.run_starts, "api", BEGIN) == [BEGIN, BEGIN + DAY]
 
 
 async def test_a_leak_is_told_once_a_run(store: Store) -> None:
-    assert await store.write(samples.tell_leak, "api", "r1", BEGIN)
-    assert not await store.write(samples.tell_leak, "api", "r1", BEGIN)
-    assert await store.write(samples.tell_leak, "api", "r2", BEGIN)
+    assert await store.write(samples.claim_leak, "api", "r1", BEGIN)
+    assert not await store.write(samples.claim_leak, "api", "r1", BEGIN)
+    assert await store.write(samples.claim_leak, "api", "r2", BEGIN)
 
 
 async def test_a_database_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:

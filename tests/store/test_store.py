@@ -144,8 +144,8 @@ async def test_a_notice_is_kept_until_it_is_told_and_told_once(tmp_path: Path) -
         assert await store.write(outbox.trying, notice.id, NOW)
         (again,) = await store.read(outbox.pending, NOW)
         assert again.tries == 1
-        assert await store.write(outbox.told, notice.id, NOW, channel=1, message=2)
-        assert not await store.write(outbox.told, notice.id, NOW, channel=1, message=3)
+        assert await store.write(outbox.mark_sent, notice.id, NOW, channel=1, message=2)
+        assert not await store.write(outbox.mark_sent, notice.id, NOW, channel=1, message=3)
         assert await store.read(outbox.pending, NOW) == []
 
 
@@ -153,11 +153,11 @@ async def test_a_card_is_stale_while_its_subject_is_ahead_of_it(tmp_path: Path) 
     async with Store(tmp_path / "s.db") as store:
         deployment = await claimed(store)
         (notice,) = await store.read(outbox.pending, NOW)
-        await store.write(outbox.told, notice.id, NOW, channel=1, message=2, shown=deployment.revision)
+        await store.write(outbox.mark_sent, notice.id, NOW, channel=1, message=2, shown=deployment.revision)
         assert await store.read(outbox.stale_cards) == []
         saved = await store.write(ledger.save, advance(deployment, Phase.FETCHING, NOW))
         assert [card.id for card in await store.read(outbox.stale_cards)] == [notice.id]
-        await store.write(outbox.shown, notice.id, saved.revision)
+        await store.write(outbox.mark_shown, notice.id, saved.revision)
         assert await store.read(outbox.stale_cards) == []
 
 

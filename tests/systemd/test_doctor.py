@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from opsbot.config import Scope
-from opsbot.services.unit_files import traps_of
+from opsbot.services.unit_files import lint_units
 from opsbot.units.finding import Severity
 
 TOP = Path(__file__).parents[2]
@@ -166,7 +166,7 @@ def test_units_that_are_masked_missing_or_bad(tmp_path: Path) -> None:
     run("systemctl", "daemon-reload")
     units = {name: f"doct-{name}.service" for name in ("masked", "missing", "bad", "nobody")}
     found = doctor(tmp_path, units)
-    assert of(found, units["masked"])["seen"] == "it is masked: nothing can start it"
+    assert of(found, units["masked"])["seen"] == "it is masked and cannot start"
     assert of(found, units["masked"])["mend"] == "systemctl unmask doct-masked.service"
     assert of(found, units["missing"])["seen"] == "there is no such unit"
     for name in ("masked", "missing"):
@@ -174,7 +174,7 @@ def test_units_that_are_masked_missing_or_bad(tmp_path: Path) -> None:
         wrong = [one["name"] for one in found if one["service"] == name and one["outcome"] in {"failed", "warning"}]
         assert wrong == [units[name]], name
     assert of(found, units["bad"])["outcome"] == "failed"
-    assert of(found, units["nobody"])["seen"] == "there is no user doct-nobody on this host (217/USER)"
+    assert of(found, units["nobody"])["seen"] == "user doct-nobody does not exist on this host (217/USER)"
 
 
 def test_what_systemd_has_not_read_and_will_not_start(tmp_path: Path) -> None:
@@ -192,8 +192,8 @@ def test_what_systemd_has_not_read_and_will_not_start(tmp_path: Path) -> None:
         if len(found) > 1:
             break
     assert found == [
-        "its files changed after systemd read them",
-        "it is not enabled: it does not come back after a boot",
+        "its files changed after systemd loaded them",
+        "it is not enabled and will not start at boot",
     ]
     run("systemctl", "stop", "doct-stale")
 
@@ -210,7 +210,7 @@ def test_a_unit_for_steps_that_is_another_users(tmp_path: Path) -> None:
     run("systemctl", "daemon-reload")
     more = '[services.doct.source]\nrepository = "/nowhere"\ndirectory = "/srv/doct"\n'
     found = of(doctor(tmp_path, {"doct": "doct-web.service"}, more=more), "opsbot-step-doct.service")
-    assert (found["outcome"], found["seen"]) == ("failed", "it runs as nobody, and the service as app")
+    assert (found["outcome"], found["seen"]) == ("failed", "it runs as nobody, but the service as app")
 
 
 def test_a_bus_that_is_away_is_the_first_to_mend(tmp_path: Path) -> None:
@@ -254,7 +254,7 @@ async def test_what_a_trap_says_comes_true(case: str) -> None:
         (home / "sleep").chmod(0o755)
     unit = write(f"doct-true-{case}", BASE + text)
     run("systemctl", "daemon-reload")
-    found = [trap for trap in await traps_of({unit: ""}, Scope.SYSTEM) if trap.severity is Severity.TRAP]
+    found = [trap for trap in await lint_units({unit: ""}, Scope.SYSTEM) if trap.severity is Severity.TRAP]
     assert [trap.key for trap in found] == [key]
     assert status in found[0].what
     run("systemctl", "start", unit, check=False)
@@ -267,9 +267,9 @@ async def test_a_hidden_home_is_not_opened_by_read_write_paths() -> None:
     with (UNITS / unit).open("a") as file:
         file.write("ExecStart=/bin/ls /home/doct\n")
     run("systemctl", "daemon-reload")
-    (trap,) = (trap for trap in await traps_of({unit: ""}, Scope.SYSTEM) if trap.severity is Severity.TRAP)
+    (trap,) = (trap for trap in await lint_units({unit: ""}, Scope.SYSTEM) if trap.severity is Severity.TRAP)
     assert trap.key == "ReadWritePaths"
-    assert "stays hidden" in trap.what
+    assert "remains hidden" in trap.what
     run("systemctl", "start", unit, check=False)
     assert run("systemctl", "show", "-P", "ExecMainStatus", unit) == "2"  # ls: cannot access
 
@@ -284,11 +284,11 @@ async def test_what_is_left_in_peace_starts(text: str) -> None:
     Path("/home/doct").mkdir(exist_ok=True)
     unit = write("doct-fine", BASE + text)
     run("systemctl", "daemon-reload")
-    assert [trap for trap in await traps_of({unit: ""}, Scope.SYSTEM) if trap.severity is Severity.TRAP] == []
+    assert [trap for trap in await lint_units({unit: ""}, Scope.SYSTEM) if trap.severity is Severity.TRAP] == []
     run("systemctl", "start", unit)
     run("systemctl", "stop", unit)
 
 
 async def test_units_that_systemd_does_not_know_have_no_traps() -> None:
-    assert await traps_of({"doct-unheard-of.service": ""}, Scope.SYSTEM) == []
-    assert await traps_of({}, Scope.SYSTEM) == []
+    assert await lint_units({"doct-unheard-of.service": ""}, Scope.SYSTEM) == []
+    assert await lint_units({}, Scope.SYSTEM) == []

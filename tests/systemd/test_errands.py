@@ -66,11 +66,11 @@ async def test_steps_end_as_they_would_as_children(world: World) -> None:
     assert not Path(f"/proc/{said['daemon']['tail']}").exists()
     assert said["daemon and fails"]["text"] == "exit status 3"
     assert (said["full"]["full"], said["full"]["lasting"]) == (True, False)
-    assert said["none"]["text"].startswith("there is no command no-such-tool on PATH (")
-    assert said["no script"]["text"] == "there is no ./no-script in the release"
+    assert said["none"]["text"].startswith("command no-such-tool not found on PATH (")
+    assert said["no script"]["text"] == "the release has no ./no-script"
     assert said["not for running"]["text"] == "./plain is not executable"
     assert said["odd"]["text"] == "./odd cannot be started: Exec format error"
-    assert said["nowhere"]["text"] == "there is no folder nowhere in the release"
+    assert said["nowhere"]["text"] == "the release has no folder nowhere"
     assert all(said[name]["lasting"] for name in ("none", "no script", "odd", "nowhere"))
     assert said["states"] == ["inactive", "inactive"]
     assert list((world.directory / ".errands" / "step").iterdir()) == []

@@ -162,7 +162,7 @@ async def test_checks_are_run_as_the_service_and_cut_at_their_time(world: World)
     assert said["ill"] == [False, "exit 3: bad"]
     assert said["late"][0] is False
     assert "1 s" in said["late"][1]
-    assert said["none"] == "there is no ./none in the release"
+    assert said["none"] == "the release has no ./none"
     assert said["state"] in {"inactive", "failed"}
 
 
@@ -184,11 +184,11 @@ async def test_old_files_are_swept_by_their_owner(world: World) -> None:
         said = await world.opsbot(
             """
             from opsbot.core.globs import glob
-            from opsbot.cleanup.as_service_user import sweep_abroad
+            from opsbot.cleanup.as_service_user import clean_as_service_user
 
             async def story(errands, bus):
                 patterns = [glob(f"{DIRECTORY}/shared/{name}") for name in ("temp/*", "temp2/*", "none/*")]
-                swept = await sweep_abroad(
+                swept = await clean_as_service_user(
                     errands, SERVICE, patterns, before=time.time() - 86400, most=10, keep_out={(1, 2)}
                 )
                 problems = [[pattern, deed, problem.why] for (pattern, deed), problem in swept.problems.items()]
@@ -202,7 +202,7 @@ async def test_old_files_are_swept_by_their_owner(world: World) -> None:
         await holder.wait()
     assert said["files"] == 1
     assert said["busy"] == 1
-    assert said["problems"] == [[f"{shared}/temp2/*", "look", "it is a symbolic link, or no folder"]]
+    assert said["problems"] == [[f"{shared}/temp2/*", "look", "it is a symbolic link or not a folder"]]
     assert sorted(path.name for path in (shared / "temp").iterdir()) == ["busy", "new"]
     assert (secret / "old").exists()
 

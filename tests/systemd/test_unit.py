@@ -225,7 +225,7 @@ async def test_it_is_ready_shows_how_things_stand_and_reads_its_token_from_a_cre
 async def test_it_is_ready_though_discord_refuses_the_token() -> None:
     async with unit(refuses=True) as found:
         assert await found.show("ActiveState") == "active"
-        await found.shows("StatusText", "Discord refuses opsbot since", "token")
+        await found.shows("StatusText", "Discord rejects opsbot since", "token")
         assert "another-token" not in await asyncio.to_thread(found.journal)
 
 
@@ -274,11 +274,13 @@ async def test_a_wrong_configuration_fails_systemctl_reload_and_the_channel_is_t
         service, first = await found.service(), await found.pid()
         edit('interval = "1s"', 'interval = "often"')
         assert "failed" in await found.refuses("reload")
-        await found.said("a problem", "the one before stays in force")
+        await found.said("a problem", "the old one stays in force")
         assert f"{CONFIG}:" in await asyncio.to_thread(found.journal), "what is wrong, and where"
         await found.shows("ActiveState", "active")
         await found.shows("SubState", "running")
-        await found.shows("StatusText", "the configuration file has a problem, the one before is in force", "1 service")
+        await found.shows(
+            "StatusText", "the configuration file has a problem; the old configuration stays", "1 service"
+        )
         assert (await found.pid(), await found.service(), await found.show("NRestarts")) == (first, service, "0")
         edit('interval = "often"', 'interval = "1s"')
         await found.ctl("reload")
@@ -290,9 +292,11 @@ async def test_a_wrong_configuration_is_not_taken_on_a_signal_to_reload_either()
         service, first = await found.service(), await found.pid()
         edit('interval = "1s"', 'interval = "often"')
         await found.ctl("kill", "--kill-who=main", "--signal=SIGHUP")
-        await found.said("a problem", "the one before stays in force")
+        await found.said("a problem", "the old one stays in force")
         await found.shows("SubState", "running")
-        await found.shows("StatusText", "the configuration file has a problem, the one before is in force", "1 service")
+        await found.shows(
+            "StatusText", "the configuration file has a problem; the old configuration stays", "1 service"
+        )
         assert f"{CONFIG}:" in await asyncio.to_thread(found.journal)
         assert (await found.pid(), await found.service()) == (first, service)
         edit('interval = "often"', 'interval = "1s"')
@@ -341,6 +345,6 @@ async def test_a_second_one_on_the_same_state_is_refused_with_the_firsts_pid() -
                 ).stdout
             )
         )
-        assert f"another opsbot works on {STATE}: pid {first}, running since 20" in said, said
+        assert f"another opsbot uses {STATE}: pid {first}, running since 20" in said, said
         assert await found.pid() == first
         second.unlink()

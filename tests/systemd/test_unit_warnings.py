@@ -12,7 +12,7 @@ import pytest
 from opsbot.config import Config, Discord, Http, ManagerKind, Secret, Service, StateConfig
 from opsbot.core.access import Ranks
 from opsbot.core.model import Notification
-from opsbot.daemon.unit_warnings import warn_of_traps
+from opsbot.daemon.unit_warnings import warn_of_findings
 from opsbot.daemon.wiring import open_engine
 from opsbot.store import outbox
 
@@ -34,7 +34,7 @@ def configured(folder: Path) -> Config:
 async def told_at_a_start(config: Config) -> list[Notification]:
     """The notices about unit files in the outbox, after a start."""
     async with open_engine(config) as parts:
-        await warn_of_traps(parts.engine)
+        await warn_of_findings(parts.engine)
         notices = await parts.engine.store.read(outbox.pending, datetime.now(UTC))
     return [notice for notice in notices if "bite" in str(notice.body.get("text"))]
 
@@ -51,9 +51,7 @@ async def test_a_trap_is_told_once_and_again_when_it_is_another(
     (first,) = await told_at_a_start(config)
     assert first.service == "web"
     text = str(first.body["text"])
-    assert text.startswith(
-        f"{UNIT.name}: something in its files will bite.\n{UNIT}:5: WatchdogSec=: without Type=notify"
-    )
+    assert text.startswith(f"{UNIT.name}: 1 error in its unit files.\n{UNIT}:5: WatchdogSec=: without Type=notify")
     assert len(await told_at_a_start(config)) == 1
     assert sum("WatchdogSec" in message for message in caplog.messages) == 2
     await write("# moved by a line\n" + GOOD + "WatchdogSec=180\n")
@@ -61,7 +59,7 @@ async def test_a_trap_is_told_once_and_again_when_it_is_another(
     await write(GOOD + "WatchdogSec=180\nKillMode=none\nProtectHome=yes\nWorkingDirectory=/home/a\nType=forking\n")
     first, second = await told_at_a_start(config)
     words = str(second.body["text"]).splitlines()
-    assert words[0] == f"{UNIT.name}: 4 things in its files will bite."
+    assert words[0] == f"{UNIT.name}: 4 errors in its unit files."
     assert words[-1].endswith("more: opsbot doctor")
     assert len(str(second.body["text"])) <= 960
 

@@ -79,8 +79,8 @@ async def test_what_comes_often_goes_on_after_a_failure_and_never_runs_beside_it
     finally:
         loops.close()
     assert most == 1
-    assert loops.pulses["watch"].failures == 1
-    assert "the first run fails" in loops.pulses["watch"].failure
+    assert loops.job_health["watch"].failures == 1
+    assert "the first run fails" in loops.job_health["watch"].failure
 
 
 async def test_checks_go_on_after_the_clock_was_set_back(stage: Stage) -> None:
@@ -133,7 +133,7 @@ async def test_a_run_that_would_find_nothing_to_do_is_left_out_and_the_loop_does
         async with asyncio.timeout(5):
             await twice.wait()
             assert runs == 0
-            assert loops.pulses["watch"].ended is not None
+            assert loops.job_health["watch"].ended is not None
             assert loops.late() == {}
             idle = False
             await until(lambda: runs)

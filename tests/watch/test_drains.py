@@ -130,7 +130,7 @@ async def test_a_presence_is_unknown_while_opsbot_is_not_connected(stage: BotSta
     assert look(BOT)[0] is None
     stage.presence_cache.resumed()  # the server itself is away still
     assert look(BOT)[0] is None
-    stage.presence_cache.refused = why = "the Presence Intent is not switched on"
+    stage.presence_cache.refused = why = "the Presence Intent is not enabled"
     assert look(BOT) == (None, message(ProbeCode.PRESENCE_UNAVAILABLE, why=why))
 
 

@@ -29,9 +29,9 @@ async def spend(stage: BotStage, starts: int) -> None:
     present = LoginThreshold(stage.manager.now_state.run or "", 0)
     at = stage.clock() - timedelta(hours=2)
     await stage.store.write(
-        discord_history.saw_runs, "api", {"": LoginThreshold("long-ago", starts - 2)}, at - timedelta(hours=1)
+        discord_history.record_runs, "api", {"": LoginThreshold("long-ago", starts - 2)}, at - timedelta(hours=1)
     )
-    await stage.store.write(discord_history.saw_runs, "api", {"": present}, at)
+    await stage.store.write(discord_history.record_runs, "api", {"": present}, at)
     assert await count(stage) == starts
 
 

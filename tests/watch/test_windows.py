@@ -71,7 +71,7 @@ class Stage:
         """All that is due is told; plain sentences word for word."""
         said = []
         for notice in await self._untold():
-            await self.store.write(outbox.told, notice.id, self.clock(), channel=1, message=notice.id)
+            await self.store.write(outbox.mark_sent, notice.id, self.clock(), channel=1, message=notice.id)
             said.append(str(notice.body.get("text") or notice.kind))
         return said
 

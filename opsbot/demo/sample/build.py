@@ -1,4 +1,4 @@
-"""The sample service's install step: fetches what packages.txt names, as `npm ci` or `pip install` would."""
+"""The sample service's install step: fetches the packages in packages.txt."""
 
 import sys
 from pathlib import Path

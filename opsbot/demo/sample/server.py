@@ -1,4 +1,4 @@
-"""The sample service: a small web server with a health page, and a few ways to misbehave on request."""
+"""The sample service: a small web server that misbehaves on request."""
 
 import json
 import os
@@ -20,7 +20,7 @@ class Handler(BaseHTTPRequestHandler):
     """Answers `/`, `/health` and the switches below `/switch/`."""
 
     def do_GET(self) -> None:
-        """Say hello, or how it goes."""
+        """Answer with a greeting, or with the health status."""
         if self.path == "/health":
             status = 500 if failing.is_set() else HEALTH_STATUS
             self.answer(
@@ -30,7 +30,7 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(200, {"greeting": GREETING, "release": os.environ.get("OPSBOT_RELEASE", "?")})
 
     def do_POST(self) -> None:
-        """Misbehave when asked to."""
+        """Misbehave on request."""
         if self.path == "/switch/500":
             failing.set()
             print("ERROR the database refuses connections; answering 500 from now on", flush=True)
@@ -66,7 +66,7 @@ def leak() -> None:
 
 
 def die(after: float) -> None:
-    """Fail for a reason that only time shows."""
+    """Crash after some time."""
     time.sleep(after)
     print(
         "Traceback (most recent call last):\n  File \"server.py\", line 99, in refresh\nKeyError: 'session'", flush=True
@@ -75,7 +75,7 @@ def die(after: float) -> None:
 
 
 def main() -> None:
-    """Serve until told to stop."""
+    """Serve until stopped."""
     server = ThreadingHTTPServer(("127.0.0.1", PORT), Handler)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     if DIES_AFTER:
