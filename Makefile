@@ -55,11 +55,11 @@ $(VENV)/.compiled: $(VENV)/.dev
 	@$(BIN)/python -m pytest --quiet --collect-only >/dev/null || true
 	@touch $@
 
-# Two files at a time: each makes systemd reload all unit files, which some tests check. Those in alone/ stop parts that
+# Three files at a time: each makes systemd reload all unit files, which some tests check. Those in alone/ stop parts that
 # the others need. Their failures are recorded separately from those of the other run.
 LAB := -o cache_dir=.pytest_cache/systemd
 test-systemd: $(VENV)/.dev
-	tests/lab/inside $(PYTEST) $(LAB) --maxprocesses 2 $(if $(ARGS),$(ARGS),tests/systemd --ignore tests/systemd/alone)
+	tests/lab/inside $(PYTEST) $(LAB) --maxprocesses 3 $(if $(ARGS),$(ARGS),tests/systemd --ignore tests/systemd/alone)
 	$(if $(ARGS),,tests/lab/inside $(BIN)/python -m pytest $(LAB) tests/systemd/alone)
 
 lint: $(VENV)/.dev

@@ -139,7 +139,7 @@ async def _opsbot(folder: Path, ports: dict[str, int]) -> dict[bool, Deaths]:
         inbox = listening(bed.standin)
         for number, (unit, port) in numbered:
             known = times["again" in unit]
-            told, well = inbox.next(f"s{number} "), inbox.next(f"s{number} is well again")
+            told, well = inbox.next(f"s{number} "), inbox.next(f"s{number} recovered after")
             pid, began = await main_pid(unit), time.perf_counter()
             try:
                 await known.kill(pid, port, told)

@@ -97,6 +97,3 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
             f"{len(skipped)} tests were skipped, and OPSBOT_NO_SKIPS is set: that is a failure", red=True
         )
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
-    cache = getattr(session.config, "cache", None)  # not there with -p no:cacheprovider
-    if cache is not None:
-        cache.set("opsbot/ended", int(session.exitstatus))  # for .ci/again

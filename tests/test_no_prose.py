@@ -23,8 +23,8 @@ LOOKS_INTO = frozenset(
     | {"find", "rfind", "index", "count", "match", "fullmatch", "search", "findall", "finditer"}
 )
 FOREIGN = {
+    "opsbot/core/journal_reasons.py": "what systemd wrote into the journal",
     "opsbot/cli/ask.py": "what a service wrote into its log, searched with `--grep`",
-    "opsbot/core/manager_words.py": "what systemd wrote into the journal",
     "opsbot/source/remote.py": "what git and ssh wrote",
     "opsbot/services/systemd/unit.py": "systemd's own words (Result=), which are an enumeration",
 }

@@ -194,7 +194,7 @@ class UpdateCode(MessageCode):
     CHECKOUT_MOVED = "update.checkout-moved"  # service, directory, commit, before
     LINK_RESTORED = "update.link-restored"  # service, pointed (None: to nothing), release
     LINK_WRONG = "update.link-wrong"  # service, pointed, release, error
-    DATABASE_DAMAGED = "update.database-damaged"  # kept, services (whose automatic deploys wait)
+    DATABASE_DAMAGED = "update.database-damaged"  # kept, services (whose deploys are paused)
 
 
 class RefusalCode(MessageCode):

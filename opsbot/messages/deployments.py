@@ -119,7 +119,7 @@ def _pointed(params: Mapping[str, Param]) -> str:
 
 
 def _damaged(params: Mapping[str, Param]) -> str:
-    held = " Automatic deploys are paused until resumed: {services}." if params.get("services") else ""
+    held = " Deploys are paused until resumed: {services}." if params.get("services") else ""
     return (
         "opsbot's database was damaged. It is kept as {kept}; a new one was created without history, pauses, silences "
         f"and blocked commits. Services keep running.{held}"

@@ -255,7 +255,7 @@ async def test_closing_ends_the_streams_at_once(tmp_path: Path) -> None:
 
     async with world(configuration(tmp_path)) as here:
         reading = asyncio.create_task(asyncio.to_thread(read_all, here.socket))
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(0.5)  # what must not happen would have by then
         assert not reading.done()
         async with asyncio.timeout(3):
             await here.control.close()

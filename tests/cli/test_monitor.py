@@ -30,6 +30,7 @@ from opsbot.host.figures import Disk
 from opsbot.store import incident_repository
 from tests.cli.conftest import Opsbot
 from tests.cli.world import World, now
+from tests.fixtures.waiting import until
 
 HOSTILE = "[bold red]boo[/] \x1b[2J\x1b]0;pwned\x07 音声会議の録音を直す"
 
@@ -44,7 +45,7 @@ async def trouble(here: World) -> Snapshot:
     here.deploying.pause = 0.02
     client = Client(here.socket)
     await asyncio.to_thread(client.ask, DEPLOY, service="api")
-    await asyncio.sleep(0.07)
+    await asyncio.sleep(0.07)  # changes come one after the other, while it is drawn
     await asyncio.to_thread(client.ask, SILENCE, service="api", reason=HOSTILE.replace("\x1b", "").replace("\x07", ""))
     return await asyncio.to_thread(client.ask, MONITOR)
 
@@ -130,9 +131,7 @@ class OnTerminal:
         self.said += os.read(self.ours, 65536)
 
     async def until(self, text: bytes) -> None:
-        async with asyncio.timeout(15):
-            while text not in self.said:
-                await asyncio.sleep(0.02)
+        await until(lambda: text in self.said, 15)
 
     async def __aexit__(self, *_: object) -> None:
         asyncio.get_running_loop().remove_reader(self.ours)

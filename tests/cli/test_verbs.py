@@ -28,6 +28,7 @@ from opsbot.services.port import Activity, LogLine, ManagerError, ServiceState
 from opsbot.store import acks, audit, incident_repository, ledger
 from tests.cli.conftest import Opsbot
 from tests.cli.world import COMMIT, World, configuration, now, world
+from tests.fixtures.waiting import until
 
 if TYPE_CHECKING:
     from opsbot.config import Service
@@ -277,9 +278,7 @@ async def test_now_ends_a_wait_follows_the_deploy_and_is_in_the_audit_log(daemon
     assert (ended.code, ended.err) == (4, "opsbot: No deployment of api is waiting.\n")
     daemon.deploying.waits = True
     assert (await opsbot("deploy", "--no-wait")).code == 0
-    async with asyncio.timeout(5):
-        while daemon.deploying.waiting("api") is None:
-            await asyncio.sleep(0.01)
+    await until(lambda: daemon.deploying.waiting("api") is not None, 5)
     ended = await opsbot("now", "api")
     assert ended.code == 0
     assert "deployment 1 of api after" in ended.out
@@ -614,7 +613,7 @@ async def test_the_old_names_stand_for_the_new_verbs(daemon: World, tmp_path: Pa
     assert process.stdout is not None
     async with asyncio.timeout(10):
         assert (await process.stdout.readline()).endswith(b"a line\n")
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.3)  # what must not happen would have by then
         assert process.returncode is None, "it goes on, as the old one did"
         process.send_signal(signal.SIGINT)
         await process.communicate()

@@ -180,7 +180,7 @@ class Deploying:
         one = replace(one, commit_to=COMMIT, commits=(commit,), commits_total=3)
         story = (*STORY[:3], Phase.WAITING, *STORY[3:]) if self.waits else STORY
         for phase in story:
-            await asyncio.sleep(self.pause)
+            await asyncio.sleep(self.pause)  # as slow as the test says
             if one.phase is Phase.WAITING:
                 self.hurried[one.service] = asyncio.Event()
                 self.waiting_now[one.service] = one

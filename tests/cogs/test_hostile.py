@@ -131,7 +131,7 @@ async def test_nobody_is_pinged_whatever_stands_in_commits_logs_names_and_reason
     await (await world.person("admin").run("logs", service="api")).final()
     await (await world.person("admin").run("restart", service=evil[:90])).final()
     await world.all_told()
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(0.3)  # what must not happen would have by then
     assert opened.id == 1
     pinged = [ping for ping in world.standin.store.pings if ping.users or ping.roles or ping.everyone]
     assert pinged == []

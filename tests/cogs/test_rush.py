@@ -11,7 +11,7 @@ async def test_an_answer_gives_way_to_those_who_wait_for_a_first_response() -> N
 
     async def asks(number: int, seconds: float) -> None:
         with rush.first_response():
-            await asyncio.sleep(seconds)
+            await asyncio.sleep(seconds)  # as long as the first response takes
         said.append(f"first {number}")
         await rush.give_way()
         said.append(f"answer {number}")

@@ -60,7 +60,7 @@ async def test_it_is_edited_no_more_often_than_its_pace_and_ends_with_the_last_l
     before, began = edits(world), time.monotonic()
     for n in range(100):
         world.manager.write(f"n {n} {'x' * 300}")
-        await asyncio.sleep(0.015)
+        await asyncio.sleep(0.015)  # lines come faster than the tail may be edited
     await until_shown(world, message, "n 99 ")
     assert edits(world) - before <= (time.monotonic() - began) / 0.5 + 1, "a hundred lines"
     assert len(now(world, message)["content"]) <= 2000
@@ -74,7 +74,7 @@ async def test_nothing_is_edited_while_nothing_is_written(world: World) -> None:
     world.manager.write("quiet")
     await begin(world)
     before = edits(world)
-    await asyncio.sleep(0.6)
+    await asyncio.sleep(0.6)  # what must not happen would have by then
     assert edits(world) == before
 
 

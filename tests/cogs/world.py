@@ -45,6 +45,7 @@ from opsbot.standin import Standin
 from opsbot.standin.state import GUILD_ID, OPS_CHANNEL_ID, ROLE_IDS
 from opsbot.store import Store, incident_repository, ledger, outbox, storms
 from tests.fixtures.fake_manager import FakeManager
+from tests.fixtures.waiting import until
 
 START = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
 LOOK = 0.02
@@ -239,15 +240,13 @@ class World:
             self.bot = None
 
     async def until(self, true: Callable[[], object], seconds: float = 10.0) -> None:
-        async with asyncio.timeout(seconds):
-            while not true():
-                await asyncio.sleep(0.01)
+        await until(true, seconds)
 
     async def all_told(self, seconds: float = 30.0) -> None:
         """Until nothing is left in the outbox."""
         async with asyncio.timeout(seconds):
             while (await self.store.read(outbox.waiting))[0]:
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.01)  # between two looks
 
     def posted(self) -> list[Json]:
         return self.standin.messages(self.standin.ops_channel_id)

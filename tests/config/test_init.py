@@ -163,7 +163,7 @@ def test_a_file_that_appears_meanwhile_is_left_alone(tmp_path: Path) -> None:
         answers.flush()
         deadline = time.monotonic() + 10
         while "Application id" not in said.getvalue() and time.monotonic() < deadline:
-            time.sleep(0.01)
+            time.sleep(0.01)  # between two looks
         path.write_text("precious")
         answers.write(f"{APPLICATION}\n")
         answers.flush()

@@ -14,6 +14,7 @@ from opsbot.config import Config
 from opsbot.core.access import Actor, Origin
 from opsbot.store import boards
 from tests.cogs.world import BRISK, Json, World, open_world, text_of
+from tests.fixtures.waiting import until
 
 if TYPE_CHECKING:
     from opsbot.core.model import Board
@@ -50,9 +51,7 @@ async def posted(world: World, true: Callable[[Json], object] = lambda _: True) 
         known = len(found) == 1 and len(kept) == 1 and str(kept[0].message) == found[0]["id"]
         return known and bool(true(found[0])) and (true is not pinned or kept[0].pinned)
 
-    async with asyncio.timeout(10):
-        while not await look():
-            await asyncio.sleep(0.01)
+    await until(look, 10)
     (board,) = the_boards(world)
     return board
 
@@ -111,21 +110,21 @@ async def test_edits_are_a_minute_apart_and_none_is_made_where_nothing_changed(w
     board = await posted(world, pinned)
     await world.incident("api")
     await world.all_told()
-    await asyncio.sleep(0.4)
+    await asyncio.sleep(0.4)  # what must not happen would have by then
     assert the_boards(world) == [board], "it was posted a moment ago"
     later(world)
     edited = await posted(world, says("1 of 2 services down"))
     for _ in range(5):
         await world.recover("api")
         await world.incident("api", "again")
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05)  # changes come one after the other
     await world.all_told()
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(0.3)  # what must not happen would have by then
     assert the_boards(world) == [edited]
     later(world)
     last = await posted(world, says("again"))
     later(world, 3600)
-    await asyncio.sleep(0.4)
+    await asyncio.sleep(0.4)  # what must not happen would have by then
     assert the_boards(world) == [last], "time passes by itself in the client"
 
 
@@ -136,7 +135,7 @@ async def test_a_restart_posts_nothing_and_edits_nothing_while_all_is_as_it_was(
         await world.kill()
         later(world, 600)
         await world.start(channel_pace=EAGER)
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.3)  # what must not happen would have by then
     assert world.posted() == [board]
 
 
@@ -167,7 +166,7 @@ async def test_killed_at_any_moment_there_is_one_board(world: World) -> None:
                 await world.until(lambda: the_boards(world), 20)
             else:
                 await world.standin.wait_connected(20)
-                await asyncio.sleep(0.02 * number)
+                await asyncio.sleep(0.02 * number)  # killed at another moment each time
         finally:
             child.kill()
             await child.wait()
@@ -220,7 +219,7 @@ async def test_switched_off_it_is_taken_away(world: World) -> None:
     await world.until(lambda: world.posted() == [])
     async with asyncio.timeout(10):  # it is forgotten once it is taken away
         while await world.store.read(boards.boards):
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # between two looks
 
 
 @pytest.mark.parametrize("may_pin", [True, False])
@@ -261,7 +260,7 @@ async def test_without_the_right_to_pin_it_works_unpinned_and_is_pinned_once_it_
     await world.incident("api")
     later(world)
     board = await posted(world, says("services down"))
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(0.3)  # what must not happen would have by then
     assert not board["pinned"]
     said = [one for one in caplog.records if "grant Pin Messages" in one.getMessage()]
     assert len(said) == 1
@@ -312,7 +311,7 @@ async def test_a_closed_channel_and_discord_away_are_waited_out(world: World) ->
     bot, channel = world.standin.bot_user_id, world.standin.ops_channel_id
     world.standin.set_permissions(bot, channel, deny=SEND)
     await world.start(channel_pace=EAGER)
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(0.3)  # what must not happen would have by then
     assert world.posted() == []
     world.standin.set_permissions(bot, channel, allow=SEND)
     world.standin.faults.answer("POST", MANY, status=503, after_store=True, times=2)

@@ -28,7 +28,7 @@ def _with_mark(mark: str) -> Callable[[Json], bool]:
 async def no_stale_cards(world: World, seconds: float = 15.0) -> None:
     async with asyncio.timeout(seconds):
         while await world.store.read(outbox.stale_cards):
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # between two looks
 
 
 async def test_many_changes_become_few_edits_and_the_last_state_is_shown(world: World) -> None:
@@ -38,7 +38,7 @@ async def test_many_changes_become_few_edits_and_the_last_state_is_shown(world: 
     for phase in (Phase.FETCHING, Phase.PREPARING, Phase.INSTALLING, Phase.SWITCHING, Phase.RESTARTING):
         for number in range(6):
             value = await world.change(value, phase=phase, steps=(step(f"{phase} {number}", phase, ok=None),))
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # changes come one after the other
     await world.change(value, phase=Phase.LIVE, live_at=world.now(), commit_to="b" * 40, steps=())
     await no_stale_cards(world)
     (card,) = world.posted()
@@ -102,7 +102,7 @@ async def test_a_deleted_card_is_left_alone(world: World) -> None:
     await world.change(value, phase=Phase.FETCHING)
     await no_stale_cards(world)
     await world.change(value, revision=value.revision + 1, phase=Phase.PREPARING)
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(0.3)  # what must not happen would have by then
     assert len(edits(world)) == 1
 
 
@@ -112,7 +112,7 @@ async def test_a_card_that_may_not_be_edited_is_not_tried_again_and_again(world:
     await world.standin.wait_for_message(lambda m: "#d1" in text_of(m))
     world.standin.faults.answer("PATCH", EDIT, status=403, times=50, body={"message": "Missing Access", "code": 50001})
     value = await world.change(value, phase=Phase.FETCHING)
-    await asyncio.sleep(1.0)
+    await asyncio.sleep(1.0)  # what must not happen would have by then
     assert len(edits(world)) == 1
     world.standin.faults.clear()
     await world.change(value, phase=Phase.FAILED)
@@ -149,11 +149,10 @@ async def test_an_alarm_does_not_wait_for_edits(world: World) -> None:
     await world.standin.wait_for_message(lambda m: "#d1" in text_of(m))
     world.standin.faults.delay(EDIT, 3.0, method="PATCH")
     await world.change(value, phase=Phase.FETCHING)
-    await asyncio.sleep(0.1)
-    began = asyncio.get_running_loop().time()
+    await asyncio.sleep(0.1)  # the edit is under way
     await world.incident("worker")
     await world.standin.wait_for_message(lambda m: "#i1" in text_of(m))
-    assert asyncio.get_running_loop().time() - began < 1.0
+    assert world.posted()[0]["edited_timestamp"] is None
 
 
 async def test_edits_wait_while_discord_is_away_and_end_with_the_last_state(world: World) -> None:
@@ -162,7 +161,7 @@ async def test_edits_wait_while_discord_is_away_and_end_with_the_last_state(worl
     await world.standin.wait_for_message(lambda m: "#d1" in text_of(m))
     world.standin.faults.away()
     value = await world.change(value, phase=Phase.FETCHING)
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(0.3)  # an edit fails meanwhile
     await world.change(value, phase=Phase.FAILED, failed_in=Phase.FETCHING)
     world.standin.faults.back()
     await no_stale_cards(world)

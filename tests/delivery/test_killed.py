@@ -35,7 +35,7 @@ async def test_killed_at_any_moment_it_tells_each_notice_once_and_in_order(world
         try:
             told = len(world.posted())
             await world.standin.wait_for_message(_saying(f"word {told}"), 20)
-            await asyncio.sleep(chance.uniform(0.0, 0.08))
+            await asyncio.sleep(chance.uniform(0.0, 0.08))  # killed at another moment each time
         finally:
             child.kill()
             await child.wait()

@@ -9,6 +9,7 @@ from opsbot.core.message import plain
 from opsbot.core.model import Evidence, Notification, NotificationKind
 from opsbot.store import incident_repository, outbox
 from tests.cogs.world import BRISK, World, text_of
+from tests.fixtures.waiting import until
 
 MANY = r"/channels/\d+/messages$"
 
@@ -24,9 +25,7 @@ async def outage(world: World, *, incidents: int, minutes: int = 60) -> None:
     world.standin.faults.away()
     await world.incident("worker", "disk is full")
     if world.bot is not None:
-        async with asyncio.timeout(10):
-            while not await world.store.read(_failed):
-                await asyncio.sleep(0.01)
+        await until(lambda: world.store.read(_failed), 10)
     await world.store.write(incident_repository.escalate, 1, plain("restarts did not help"), world.now(), Evidence())
     for number in range(incidents):
         await world.incident(cause=f"http: answered {500 + number}")
@@ -115,7 +114,7 @@ async def test_a_deleted_channel_is_said_elsewhere_once_also_after_a_restart(wor
     assert "api" not in told["content"], "other people read there"
     await world.kill()
     await world.start()
-    await asyncio.sleep(1.0)
+    await asyncio.sleep(1.0)  # what must not happen would have by then
     general = int(told["channel_id"])
     assert len(world.standin.messages(general)) == 1
 

@@ -72,6 +72,6 @@ async def test_cards_lines_tails_and_the_probe_together_are_never_refused(world:
     await world.until(lambda: any("title 39" in text_of(message) for message in world.posted()), 20)
     async with asyncio.timeout(20):
         while await world.store.read(outbox.stale_cards):
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.05)  # between two looks
     await world.until(lambda: sum("line 39" in message["content"] for message in world.posted()) == 2, 20)
     assert refused(world) == []

@@ -31,7 +31,7 @@ async def proven(world: World, after: datetime | None = None) -> DeliveryTest:
             now = await proof(world)
             if now is not None and now.proven_at is not None and (after is None or now.proven_at > after):
                 return now
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.02)  # between two looks
 
 
 def probes(world: World) -> list[str]:
@@ -56,7 +56,7 @@ async def test_it_is_proven_again_after_a_week_and_not_before(world: World) -> N
     await world.start(channel_pace=SOON)
     first = await proven(world)
     world.parts.shift = timedelta(days=6)
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(0.5)  # what must not happen would have by then
     assert len(probes(world)) == 3
     world.parts.shift = timedelta(days=7, seconds=5)
     await proven(world, first.proven_at)

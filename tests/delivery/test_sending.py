@@ -56,7 +56,7 @@ async def test_what_came_and_went_while_discord_was_away_is_told_in_order_and_sa
     await world.engine.tell("worker", "a word between", level="warning")
     await world.recover()
     world.parts.shift = timedelta(minutes=14)
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(0.5)  # what must not happen would have by then
     assert world.posted() == []
     world.standin.faults.back()
     await world.all_told()
@@ -111,7 +111,7 @@ async def test_opsbot_killed_before_sending_sends_it_at_the_next_start(world: Wo
     await world.start()
     world.standin.faults.delay(MESSAGES, 5.0, method="POST")
     await world.incident()
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(0.2)  # it is in the middle of sending
     await world.kill()
     world.standin.faults.clear()
     assert (await world.store.read(outbox.waiting))[0] == 2, "the card, and the first line of its thread"
@@ -126,7 +126,7 @@ async def test_killed_again_and_again_while_it_sends_it_tells_each_notice_once(w
     for round_number in range(8):
         world.standin.faults.answer("POST", MESSAGES, reset=True, after_store=True)
         await world.start(wait=False)
-        await asyncio.sleep(0.15 + 0.03 * round_number)
+        await asyncio.sleep(0.15 + 0.03 * round_number)  # killed at another moment each time
         await world.kill()
     world.standin.faults.clear()
     await world.start()
@@ -169,7 +169,7 @@ async def test_a_forbidden_channel_is_reported_and_asked_seldom_until_it_is_mend
     await world.start()
     await world.incident()
     await world.until(lambda: "is not writable" in world.states[-1].problem)
-    await asyncio.sleep(1.0)
+    await asyncio.sleep(1.0)  # what must not happen would have by then
     tries = [r for r in world.standin.requests if r.method == "POST" and r.path.endswith(f"/{channel}/messages")]
     assert 2 <= len(tries) <= 6
     world.standin.set_permissions(world.standin.bot_user_id, channel, allow=1 << 11)

@@ -14,6 +14,7 @@ from opsbot.core.model import Acknowledgement, Evidence, NotificationKind
 from opsbot.core.storm import SETTLE
 from opsbot.store import acks, deliveries, incident_repository, outbox, storms
 from tests.cogs.world import Json, World, config_for, open_world, text_of
+from tests.fixtures.waiting import until
 
 NAMES = tuple(f"s{number:02d}" for number in range(40))
 MESSAGES = r"/channels/\d+/messages$"
@@ -53,14 +54,14 @@ def cards(world: World) -> list[str]:
 async def later(world: World, minutes: float) -> None:
     world.parts.shift += timedelta(minutes=minutes)
     world.feed.publish("notice")
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(0.5)  # the sender has looked, and what it is not to send would be sent
     await world.all_told(40)
 
 
 async def true_cards(world: World) -> None:
     async with asyncio.timeout(30):
         while await world.store.read(outbox.stale_cards):
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.02)  # between two looks
 
 
 def waking(world: World) -> int:
@@ -109,9 +110,7 @@ async def test_a_storm_that_is_over_before_it_can_be_told_wakes_nobody(world: Wo
     await world.start()
     world.standin.faults.away()
     await all_fail(world)
-    async with asyncio.timeout(30):
-        while not await world.store.read(lambda db: list(db.execute("SELECT 1 FROM notices WHERE kind = 'storm'"))):
-            await asyncio.sleep(0.02)
+    await until(lambda: world.store.read(lambda db: list(db.execute("SELECT 1 FROM notices WHERE kind = 'storm'"))), 30)
     for name in NAMES:
         await world.recover(name)
     world.standin.faults.back()

@@ -128,7 +128,7 @@ async def test_a_deleted_card_of_an_open_incident_is_posted_anew_once_and_says_s
     assert "#i1" in text_of(again)
     await world.recover()
     await world.all_told()
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(0.2)  # what must not happen would have by then
     assert [message["id"] for message in world.posted()] == [again["id"]]
     assert lines(world, card)[1] == "restart 1 of 3", "the thread outlives the card it was made from"
 
@@ -194,7 +194,7 @@ async def test_a_silenced_incident_writes_no_lines_before_its_card(world: World)
     assert (await world.store.read(outbox.waiting))[0] > 0
     assert await world.store.read(outbox.waiting, world.now()) == (0, None), "it does not wait for Discord"
     await world.recover()
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(0.3)  # what must not happen would have by then
     assert world.posted() == []
     assert (await world.store.read(outbox.waiting))[0] == 0, "what came and went in a silence is not told"
 

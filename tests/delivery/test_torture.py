@@ -123,7 +123,7 @@ class Torture:
         seen = self._sent()
         with suppress(TimeoutError):
             await world.until(lambda: self._sent() > seen, 3)
-        await asyncio.sleep(self.chance.choice((0.0, 0.0, self.chance.uniform(0.0, 0.05))))
+        await asyncio.sleep(self.chance.choice((0.0, 0.0, self.chance.uniform(0.0, 0.05))))  # killed at a random moment
         await self.kill()
         if self.chance.random() < 0.7:
             world.standin.store._nonces.clear()  # it is started minutes later: only the history can tell
@@ -163,7 +163,7 @@ async def _endure(folder: Path, nursery: Nursery, seed: int, rounds: int) -> Tor
             if torture.child is None:
                 await torture.start()
             await world.all_told(60 + rounds)
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.3)  # what must not happen would have by then
         finally:
             await torture.kill()
         await _each_once_and_in_order(torture)
@@ -224,7 +224,7 @@ async def _outage_between_kills(world: World, nursery: Nursery) -> None:
             world.standin.faults.answer("POST", MANY, reset=True, after_store=torture.chance.random() < 0.7)
             await torture.start()
             await world.until(lambda: world.standin.connected, 20)
-            await asyncio.sleep(torture.chance.uniform(0.0, 0.2))
+            await asyncio.sleep(torture.chance.uniform(0.0, 0.2))  # killed at a random moment
             await torture.kill()
             world.standin.store._nonces.clear()
     finally:

@@ -28,7 +28,7 @@ def service_of(demo: Demo) -> int:
         for pid, command in processes(demo.folder).items():
             if "server.py" in command:
                 return pid
-        time.sleep(0.1)
+        time.sleep(0.1)  # between two looks
     raise AssertionError("the service was not deployed")
 
 

@@ -15,7 +15,8 @@ from opsbot.redaction import Redactor
 from opsbot.store import Store, ledger
 from tests.fixtures.said import said
 from tests.fixtures.sample import Remote, make_config, make_service
-from tests.fixtures.stage import Stage, open_stage, until
+from tests.fixtures.stage import Stage, open_stage
+from tests.fixtures.waiting import until
 
 
 async def reached(stage: Stage, phase: Phase) -> bool:
@@ -144,7 +145,7 @@ async def test_the_end_of_opsbot_while_it_writes_that_all_is_prepared_takes_noth
                 return await write(deed, *args, **kwargs)
 
             def slowly(db: sqlite3.Connection) -> Any:
-                time.sleep(0.3)
+                time.sleep(0.3)  # a slow disk
                 return deed(db, *args, **kwargs)
 
             writes.set()

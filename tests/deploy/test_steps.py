@@ -11,6 +11,7 @@ import pytest
 
 from opsbot.deploy.steps import StepResult, environment, run_step
 from tests.fixtures.said import said
+from tests.fixtures.waiting import until
 
 
 async def run(tmp_path: Path, *command: str, seconds: float = 10, most: int = 10_000_000) -> StepResult:
@@ -67,7 +68,7 @@ async def gone_soon(pid: int) -> bool:
     for _ in range(200):
         if await asyncio.to_thread(gone, pid):
             return True
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05)  # between two looks
     return False
 
 
@@ -87,8 +88,7 @@ async def test_a_child_in_a_session_of_its_own_goes_with_the_step(tmp_path: Path
 
 async def test_a_cancelled_step_leaves_nothing(tmp_path: Path) -> None:
     task = asyncio.create_task(run(tmp_path, "sh", "-c", "echo $$ > pid; sleep 77"))
-    while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
-        await asyncio.sleep(0.02)
+    await until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

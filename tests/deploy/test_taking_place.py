@@ -17,7 +17,8 @@ from opsbot.store import ledger
 from tests.deploy.test_waiting import WORDS, Room, ends, waits
 from tests.fixtures.said import said
 from tests.fixtures.sample import Remote, make_service, person
-from tests.fixtures.stage import Stage, clock, open_stage, until
+from tests.fixtures.stage import Stage, clock, open_stage
+from tests.fixtures.waiting import until
 
 SLOW = {"install.sh": "while ! test -e ../../go; do sleep 0.05; done; mkdir -p node_modules\n"}
 """An install step that ends when the test lets it."""

@@ -115,9 +115,8 @@ async def test_with_no_check_it_must_stay_alive() -> None:
 async def test_a_death_ends_it_at_once() -> None:
     manager = Played()
     asyncio.get_running_loop().call_later(0.1, manager.dies, "web", "killed by SIGSEGV")
-    began = asyncio.get_running_loop().time()
-    judged = await judge("", soak=30, manager=manager)
-    assert asyncio.get_running_loop().time() - began < 0.2
+    async with asyncio.timeout(60):  # the soak is not waited for
+        judged = await judge("", soak=600, manager=manager)
     assert not judged.ok
     assert said(judged.message).startswith("the service died")
     assert "killed by SIGSEGV" in said(judged.message)

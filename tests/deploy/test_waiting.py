@@ -17,7 +17,8 @@ from opsbot.deploy.waiting import waiting_since
 from opsbot.store import ledger
 from tests.fixtures.said import said
 from tests.fixtures.sample import Remote, make_service, person
-from tests.fixtures.stage import Stage, clock, open_stage, until
+from tests.fixtures.stage import Stage, clock, open_stage
+from tests.fixtures.waiting import until
 
 WORDS = "in #meeting with 4 people, at the latest <t:1772366400:R>"
 
@@ -105,7 +106,7 @@ async def test_it_waits_on_after_opsbots_end_and_can_still_be_hurried(
         pid = (await stage.answer())["pid"]
     async with open_stage(tmp_path, service, vetoes=room.vetoes) as stage:
         await until(lambda: waits(stage, number))
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.1)  # what must not happen would have by then
         assert (await stage.answer())["pid"] == pid
         assert len(stage.folders()) == 2
         await until(lambda: _hurried(stage, number))

@@ -249,7 +249,7 @@ async def test_an_unknown_local_rank(config: Config, doctor: Doctor) -> None:
 
 async def test_the_looks_are_bounded() -> None:
     async def hang() -> list[Finding]:
-        await asyncio.sleep(60)
+        await asyncio.sleep(60)  # it hangs
         return []
 
     (found,) = await bounded(Area.HOST, "host", hang, 0.05)

@@ -45,11 +45,11 @@ async def test_every_alarm_arrives_in_order_and_what_arrives_twice_says_so(tmp_p
                 for _ in range(chance.randrange(100, 600)):
                     if len(phone.got) > before:
                         break
-                    await asyncio.sleep(0.01)
-                await asyncio.sleep(chance.choice((0.0, 0.05, 0.3)))
+                    await asyncio.sleep(0.01)  # between two looks
+                await asyncio.sleep(chance.choice((0.0, 0.05, 0.3)))  # killed at a random moment
             else:
                 while (await store.read(deliveries.waiting))["phone"][0]:
-                    await asyncio.sleep(0.1)
+                    await asyncio.sleep(0.1)  # between two looks
             os.kill(process.pid, signal.SIGKILL)
             await process.wait()
     unmarked = [title for title in phone.titles if not title.startswith("(again)")]

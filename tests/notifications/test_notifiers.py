@@ -288,12 +288,12 @@ async def test_what_is_told_runs_by_itself_and_one_that_fails_holds_up_no_other(
     running = asyncio.create_task(notifiers.run())
     try:
         while len(await stage.store.read(deliveries.waiting)) < 2:
-            await asyncio.sleep(0.02)
-        await asyncio.sleep(0.1)
+            await asyncio.sleep(0.02)  # between two looks
+        await asyncio.sleep(0.1)  # what must not happen would have by then
         await stage.trouble()
         notifiers._feed.publish("notice")
         while not (await notifiers.figures())[0].sent:
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.05)  # between two looks
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)

@@ -133,7 +133,7 @@ class World:
             if asyncio.get_running_loop().time() > until:
                 units = "\n".join(f"--- {unit}\n{self.host.journal(unit)}" for unit in ("opsbot.service", UNIT))
                 raise AssertionError(f"not within {seconds} s: {what}\n" + "\n".join(self.texts()) + f"\n{units}")
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.2)  # between two looks
         return found
 
     async def says(self, *words: str) -> str:
@@ -310,7 +310,7 @@ async def a_person_stops_it(world: World) -> None:
     """It is said, and left so; started by the person, it is watched again."""
     await world.does("systemctl", "stop", UNIT)
     await world.says("was stopped by hand")
-    await asyncio.sleep(6)
+    await asyncio.sleep(6)  # what must not happen would have by then
     assert (await asyncio.to_thread(world.host.tries, "systemctl", "is-active", UNIT)).stdout.strip() == "inactive"
     await world.does("systemctl", "start", UNIT)
     await world.serves(5)
@@ -337,5 +337,5 @@ async def the_plug_is_pulled(world: World) -> None:
     await world.until(lambda: any("opsbot came back 2 times" in text for text in world.texts()), "it came back")
     await world.live(7)
     before = len(world.texts())
-    await asyncio.sleep(6)
+    await asyncio.sleep(6)  # what must not happen would have by then
     assert world.texts()[before:] == []

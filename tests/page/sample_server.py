@@ -124,7 +124,7 @@ class SampleServer:
             member["roles"] = body["roles"]
             await self.emit("MEMBER_UPDATE", member)
         elif path.startswith("panel/"):
-            await asyncio.sleep(self.answer_after)
+            await asyncio.sleep(self.answer_after)  # a slow server
             note = {"text": f"Did {path.removeprefix('panel/')}", "level": "info", "at": datetime.now(UTC).isoformat()}
             await self.emit("PANEL_NOTE", note)
             return web.json_response({"ok": True, "text": note["text"]})
@@ -148,7 +148,7 @@ class SampleServer:
 
         if body["type"] == 4:
             query = next(o["value"] for o in data["options"] if o.get("focused"))
-            await asyncio.sleep(self.delays.get(query, 0.02))
+            await asyncio.sleep(self.delays.get(query, 0.02))  # a slow server
             await tell(
                 "AUTOCOMPLETE", {"nonce": nonce, "choices": [{"name": s, "value": s} for s in SERVICES if query in s]}
             )
@@ -158,7 +158,7 @@ class SampleServer:
             await tell("EPHEMERAL", self._private(f"Silenced for {data['components'][0]['components'][0]['value']}."))
             return
         key = data["name"] if body["type"] == 2 else data["custom_id"]
-        await asyncio.sleep(self.answer_after)
+        await asyncio.sleep(self.answer_after)  # a slow server
         actions: dict[str, Callable[[], Any]] = {
             "slow": lambda: self._miss(ids, tell),
             "fail": lambda: self._miss(ids, tell),
@@ -184,7 +184,7 @@ class SampleServer:
         return self.sample.message(BOT, content, flags=64, **more)
 
     async def _miss(self, ids: dict[str, Any], tell: Callable[[str, dict[str, Any]], Any]) -> None:
-        await asyncio.sleep(self.deadline)
+        await asyncio.sleep(self.deadline)  # nobody answers
         await tell("INTERACTION_FAILURE", {**ids, "reason": "timeout"})
 
     async def _deploy(
@@ -194,7 +194,7 @@ class SampleServer:
         service = body["data"]["options"][0]["value"]
         used = self.sample.used(body["member_id"], "deploy", ids["id"])
         message = await self.say(BOT, channel=OPS, flags=128, type=20, **used)
-        await asyncio.sleep(self.deadline)
+        await asyncio.sleep(self.deadline)  # nobody answers
         await self.edit(message, flags=0, content=f"Deploying **{service}**")
         await tell("INTERACTION_SUCCESS", ids)
 

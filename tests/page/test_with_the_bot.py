@@ -162,7 +162,7 @@ async def test_a_command_the_bot_leaves_unanswered_fails_after_the_deadline(stag
 
 async def test_a_panel_button_runs_its_action_once_and_its_failure_is_told(stage: Stage) -> None:
     async def kill() -> str:
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.3)  # the page shows that it waits
         return "Killed pid 42"
 
     async def fail() -> str:

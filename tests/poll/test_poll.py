@@ -20,6 +20,7 @@ from opsbot.store import ledger
 from tests.fixtures.git_http import git_server
 from tests.fixtures.said import said
 from tests.fixtures.sample import Remote, make_config, make_service, person
+from tests.fixtures.waiting import until
 from tests.poll.lookout import Lookout, held, open_lookout
 
 
@@ -87,16 +88,9 @@ async def test_a_push_during_a_deployment_follows_it_newest_only(lookout: Lookou
     await until(lambda: len(lookout.deployed) == 2)
     assert lookout.deployed == [first, newest]
     await lookout.deploys.end()
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(0.05)  # what must not happen would have by then
     assert await lookout.look() == "no-news"
     assert lookout.deployed == [first, newest]
-
-
-async def until(holds: object, seconds: float = 3.0) -> None:
-    assert callable(holds)
-    async with asyncio.timeout(seconds):
-        while not holds():
-            await asyncio.sleep(0.01)
 
 
 async def test_two_polls_at_once_are_one_that_looks_twice(tmp_path: Path, remote: Remote) -> None:

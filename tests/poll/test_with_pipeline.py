@@ -10,13 +10,12 @@ from opsbot.deploy.poll import Poller
 from opsbot.store import ledger
 from tests.fixtures.sample import Remote, make_service
 from tests.fixtures.stage import Stage, clock, open_stage
+from tests.fixtures.waiting import until
 
 
 async def ended(stage: Stage) -> list[tuple[str, str]]:
     """Commit and end of every deployment, oldest first, once none is under way."""
-    async with asyncio.timeout(60):
-        while stage.deployer.busy("web"):
-            await asyncio.sleep(0.02)
+    await until(lambda: not stage.deployer.busy("web"), 60)
     found = await stage.store.read(ledger.deployments, "web")
     return [(each.commit_to or "", str(each.phase)) for each in reversed(found)]
 

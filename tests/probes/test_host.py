@@ -44,7 +44,7 @@ def test_a_process_is_measured_with_its_children_and_is_none_when_gone() -> None
         second = meter.figures(parent.pid)
         while second is not None and not (second.cpu > 10 and second.memory > 30_000_000):
             assert time.monotonic() < end, second
-            time.sleep(0.2)
+            time.sleep(0.2)  # between two looks
             second = meter.figures(parent.pid)
         assert second is not None
         assert second.children == 1

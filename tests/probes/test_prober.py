@@ -25,6 +25,7 @@ from opsbot.messages import render
 from opsbot.probes import Prober
 from opsbot.services.port import Activity, ServiceState
 from tests.fixtures.sample import free_port
+from tests.fixtures.waiting import until
 
 SERVICE = Service("web", ManagerKind.PROCESS, working_directory="/")
 RUNNING = ServiceState(Activity.RUNNING, run="r")
@@ -143,7 +144,7 @@ class TestTcp:
         with socket.create_server(("127.0.0.1", 0)) as server:
             port = server.getsockname()[1]
             assert (await see(prober, self.check(port))).ok
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05)  # the kernel lets go of the socket
         result = await see(prober, self.check(port))
         assert not result.ok
         assert render(result.seen) in {f"nothing listens on port {port}", "connection refused"}
@@ -176,7 +177,7 @@ class TestTcp:
                 client.setblocking(False)
                 client.connect_ex(server.getsockname())
                 waiting.append(client)
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.05)  # the kernel fills the queue
             result = await see(prober, self.check(server.getsockname()[1]))
             for client in waiting:
                 client.close()
@@ -281,7 +282,7 @@ class TestHttp:
             while True:
                 writer.write(b".")
                 await writer.drain()
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.02)  # a slow answer
 
         async with serving(drip) as port:
             result = await see(prober, http(port, timeout=timedelta(milliseconds=200)))
@@ -421,8 +422,7 @@ class TestCommand:
     async def test_cancelled_it_leaves_no_process(self, prober: Prober, tmp_path: Path) -> None:
         note = tmp_path / "pid"
         task = asyncio.create_task(see(prober, self.check("sh", "-c", f"echo $$ > {note}; exec sleep 600")))
-        while not note.exists() or not note.read_text().strip():
-            await asyncio.sleep(0.01)
+        await until(lambda: note.exists() and note.read_text().strip())
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -438,7 +438,7 @@ def gone(pid: int) -> None:
         state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
         if state == "Z":
             raise ProcessLookupError(3, "No such process, but a zombie")
-        time.sleep(0.01)
+        time.sleep(0.01)  # between two looks
 
 
 class TestUnit:
@@ -477,5 +477,5 @@ async def test_many_checks_leave_no_socket_and_no_process_behind(prober: Prober)
         before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
         for _ in range(5):
             assert all(result.ok for result in await prober.tick(looks * 4))
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05)  # what must not happen would have by then
         assert len(os.listdir("/proc/self/fd")) <= before + 1  # noqa: PTH208

@@ -49,7 +49,7 @@ def main(pattern: str, minutes: float, port: int) -> None:
                     list(pool.map(ask, [port] * requests_at(pattern, elapsed / 60, draw)))
                 resident = int(Path(f"/proc/{server.pid}/statm").read_text().split()[1]) * PAGE_KIB
                 lines.append(f"{elapsed:.0f} {resident}")
-                time.sleep(max(0.0, EVERY - (time.monotonic() - began - elapsed)))
+                time.sleep(max(0.0, EVERY - (time.monotonic() - began - elapsed)))  # at even intervals
     finally:
         server.terminate()
         server.wait()

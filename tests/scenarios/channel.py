@@ -17,6 +17,7 @@ from opsbot.standin import Person, Standin
 from opsbot.standin.state import ROLE_IDS
 from opsbot.store import outbox
 from tests.cogs.world import BRISK, DEADLINE, LIMIT_SECONDS, LOOK, QUICK, Json, config_for, text_of, until_nothing_due
+from tests.fixtures.waiting import until
 from tests.watch.herd import Herd, open_herd
 
 if TYPE_CHECKING:
@@ -110,9 +111,7 @@ class Scene:
 
     async def says(self, command: str, /, rank: str = "operator", **options: Any) -> str:
         """What opsbot answers somebody who runs a command."""
-        async with asyncio.timeout(10):
-            while not self.standin.commands:
-                await asyncio.sleep(0.02)
+        await until(lambda: self.standin.commands, 10)
         return text_of(await (await self.person(rank).run(command, **options)).final())
 
     def posted(self) -> list[Json]:
@@ -143,7 +142,7 @@ class Scene:
             found = [message for message in self.posted() if is_board(message)]
             if len(found) == 1 and true(found[0]):
                 return
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.1)  # the board is edited in real time
         raise AssertionError(f"the board does not say {what!r}: {[text_of(one) for one in found]}")
 
     def card(self, incident: int) -> Json:

@@ -66,8 +66,8 @@ async def test_with_a_damaged_database_the_service_is_watched_told_and_not_deplo
         await asyncio.to_thread(damage, whole.config.state.database, "overwritten pages")
         await asyncio.to_thread(whole.remote.version, "2")
         whole.start()
-        await whole.said("database was damaged", "Automatic deploys are paused until resumed")
-        await asyncio.sleep(4)
+        await whole.said("database was damaged", "Deploys are paused until resumed")
+        await asyncio.sleep(4)  # what must not happen would have by then
         found = await whole.serves("1")
         assert found["pid"] == pid
         resumed = await asyncio.to_thread(whole.cli, "resume", "web")
@@ -86,7 +86,7 @@ async def test_sigterm_ends_opsbot_in_time_though_a_service_takes_its_own_to_sto
         before = await whole.pid()
         assert before is not None
         restart = asyncio.create_task(asyncio.to_thread(whole.cli, "restart", "web"))
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(1.5)  # the restart is under way
         async with asyncio.timeout(9):
             assert await whole.stop() == 0
         await restart

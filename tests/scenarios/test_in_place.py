@@ -283,7 +283,7 @@ async def test_commits_nobody_needs_are_let_go_of(tmp_path: Path, remote: Remote
             assert (await stage.deploy()).phase is Phase.LIVE
         async with asyncio.timeout(20):
             while len(await stage.known_releases()) != 2:
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.05)  # between two looks
         held = git(here, "for-each-ref", "--format=%(refname)", "refs/opsbot/releases").splitlines()
         assert {name.rpartition("/")[2] for name in held} == {each.name for each in await stage.known_releases()}
 

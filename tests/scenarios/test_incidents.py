@@ -58,7 +58,7 @@ async def test_row_7_one_live_status_message_is_edited_seldom_and_never_doubled(
         for _ in range(5):  # what its first version did not know yet may come with an edit
             edited.clear()
             await scene.run(70)
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(0.5)  # the board is edited in real time
             if not edited:
                 break
         assert not edited, "nothing has changed"

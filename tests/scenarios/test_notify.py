@@ -59,9 +59,9 @@ async def test_the_watchdog_is_fed(tmp_path: Path) -> None:
         await ear.until(lambda ear: ear.listen().count("WATCHDOG=1") > 5)
         assert whole.process is not None
         whole.process.send_signal(signal.SIGSTOP)
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(0.5)  # what was sent before arrives
         fed = ear.listen().count("WATCHDOG=1")
-        await asyncio.sleep(2)
+        await asyncio.sleep(2)  # what must not happen would have by then
         assert ear.listen().count("WATCHDOG=1") == fed, "no thread goes on without the rest"
         whole.process.send_signal(signal.SIGCONT)
         await ear.until(lambda ear: ear.listen().count("WATCHDOG=1") > fed)

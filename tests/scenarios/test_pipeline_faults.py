@@ -21,7 +21,8 @@ from opsbot.core.deployment import Deployment, Phase, RefusalReason, Refused
 from opsbot.store import ledger
 from tests.fixtures.said import said
 from tests.fixtures.sample import Remote, http_check, make_service, person, poll, tcp_check
-from tests.fixtures.stage import Stage, open_stage, until
+from tests.fixtures.stage import Stage, open_stage
+from tests.fixtures.waiting import until
 
 
 async def undone(stage: Stage, commit: str) -> Deployment:
@@ -85,7 +86,7 @@ async def test_a_release_that_dies_in_the_soak_is_undone(tmp_path: Path, remote:
         await stage.deploy()
         deployment = await undone(stage, remote.version("2", dies_after=2.5))
         assert "the service died" in said(deployment.note)
-        assert "exit status 3" in said(deployment.note)
+        assert "(exit 3)" in said(deployment.note)
 
 
 async def test_a_release_that_hangs_in_the_soak_is_undone(tmp_path: Path, remote: Remote, port: int) -> None:

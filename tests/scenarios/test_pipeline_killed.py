@@ -17,7 +17,8 @@ from tests.fixtures import dying
 from tests.fixtures.dying import in_a_meeting
 from tests.fixtures.said import said
 from tests.fixtures.sample import Remote, make_service
-from tests.fixtures.stage import Stage, open_stage, until
+from tests.fixtures.stage import Stage, open_stage
+from tests.fixtures.waiting import until
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,8 @@ from opsbot.core.deployment import Deployment, DeploymentKind, DeploymentRequest
 from opsbot.store import ledger
 from tests.fixtures.said import said
 from tests.fixtures.sample import Remote, free_port, make_service, person
-from tests.fixtures.stage import Stage, open_stage, until
+from tests.fixtures.stage import Stage, open_stage
+from tests.fixtures.waiting import until
 
 
 def read(path: Path) -> str:

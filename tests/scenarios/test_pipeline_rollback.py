@@ -10,7 +10,8 @@ from opsbot.core.message import plain
 from opsbot.store import ledger
 from tests.fixtures.said import said
 from tests.fixtures.sample import Remote, make_service, person, poll
-from tests.fixtures.stage import Stage, clock, open_stage, until
+from tests.fixtures.stage import Stage, clock, open_stage
+from tests.fixtures.waiting import until
 
 
 async def waits(stage: Stage) -> str | None:

@@ -38,7 +38,7 @@ async def test_opsbot_that_is_killed_again_and_again_is_one_message_and_then_an_
         assert alarm.startswith("🔴")
         assert "journalctl -u opsbot" in json.dumps(whole.message("opsbot itself: ended")["embeds"])
         await killed(whole, 4)
-        await asyncio.sleep(3)
+        await asyncio.sleep(3)  # what must not happen would have by then
         back = [text for text in whole.texts() if "came back" in text or "is back" in text]
         assert len(back) == 1, whole.texts()
         assert len([text for text in whole.texts() if "opsbot itself" in text]) == 1, whole.texts()

@@ -86,11 +86,11 @@ async def test_trouble_while_discord_is_away_is_mended_at_once_and_told_later_in
         os.kill(pid, signal.SIGKILL)
         await whole.other_pid(pid)
         await whole.serves("1")
-        await asyncio.sleep(6)
+        await asyncio.sleep(6)  # what must not happen would have by then
         assert len(whole.texts()) == before
         whole.standin.faults.back()
         await whole.said("recovered after", seconds=60)
-        await asyncio.sleep(1)
+        await asyncio.sleep(1)  # what must not happen would have by then
         assert len(whole.texts()) == before + 1, whole.texts()
         assert sum("recovered after" in line for line in whole.lines()) == 1, whole.lines()
 
@@ -115,7 +115,7 @@ async def test_a_service_outlives_opsbot_and_is_adopted(tmp_path: Path) -> None:
         assert (await whole.serves("1"))["pid"] == pid
         whole.start()
         await whole.standin.wait_connected(20)
-        await asyncio.sleep(3)
+        await asyncio.sleep(3)  # what must not happen would have by then
         assert await whole.pid() == pid
         assert len(whole.texts()) == 1, whole.texts()
 

@@ -119,7 +119,7 @@ class World:
                 for line in await self.written(LogQuery(this_run=True)):
                     if line.text.startswith(text):
                         return line.text
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.02)  # between two looks
 
 
 def command(program: Path) -> tuple[str, ...]:
@@ -130,7 +130,7 @@ def command(program: Path) -> tuple[str, ...]:
 def gone_within(pid: int, seconds: float = 2.0) -> bool:
     until = time.monotonic() + seconds
     while lives(pid) and time.monotonic() < until:
-        time.sleep(0.01)
+        time.sleep(0.01)  # between two looks
     return not lives(pid)
 
 
@@ -219,7 +219,7 @@ class PortContract:
         event = await world.happens(Happening.GAVE_UP, within=20.0)
         assert event.state.activity is Activity.FAILED
         count = len(world.events)
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(0.5)  # what must not happen would have by then
         assert len(world.events) == count
         world.program(SLEEPER)
         state = await world.manager.start("web")
@@ -351,7 +351,7 @@ class ManagerContract(PortContract):
         search = asyncio.create_task(world.manager.logs("web", LogQuery(grep="(a|a)*b")))
         for _ in range(10):
             began = time.monotonic()
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.02)  # what must not happen would have by then
             assert time.monotonic() - began < 5
         with pytest.raises(ManagerError):
             await asyncio.wait_for(search, 15)

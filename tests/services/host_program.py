@@ -27,10 +27,10 @@ async def main(state: Path, program: Path, deed: str) -> None:
     else:
         print((await supervisor.state("web")).pid, flush=True)
     if deed == "slow-stop":
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.3)  # what its services write arrives
         print("stopping", flush=True)
         await supervisor.stop("web")
-    await asyncio.sleep(600)
+    await asyncio.sleep(600)  # until it is killed
 
 
 if __name__ == "__main__":

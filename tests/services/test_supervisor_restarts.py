@@ -23,6 +23,7 @@ from opsbot.services.backoff import Backoff
 from opsbot.services.port import Activity, Happening, LogQuery, ManagerError, ServiceEvent
 from opsbot.services.processes import by_run
 from opsbot.services.supervisor import Supervisor
+from tests.fixtures.waiting import until
 from tests.services.contract import DEAF, SLEEPER, command, gone_within, lives
 
 KILLED = exits.by_signal(signal.SIGKILL)
@@ -132,9 +133,7 @@ async def test_the_death_of_an_adopted_service_is_told_at_once_and_how(first: Ki
     first.kill()
     async with second() as (_, events):
         os.kill(pid, signal.SIGKILL)
-        async with asyncio.timeout(5):
-            while len(events) < 2:
-                await asyncio.sleep(0.01)
+        await until(lambda: len(events) >= 2, 5)
         assert [event.what for event in events] == [Happening.DIED, Happening.STARTED]
         # Reaped already, it is only a kernel from 6.15 on that tells how another's child ended.
         assert events[0].state.exit in (KILLED, exits.UNKNOWN)
@@ -263,7 +262,7 @@ async def test_an_opsbot_killed_while_it_stops_a_service_has_the_stop_finished_b
     program.write_text(DEAF)
     pid = await first.run("slow-stop")
     assert (await first.line()).strip() == "stopping"
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0.1)  # the stop is under way
     first.kill()
     assert lives(pid)
     async with second() as (supervisor, _):
@@ -286,13 +285,13 @@ async def test_no_line_is_lost_or_doubled_however_often_opsbot_is_killed(
     program.write_text(COUNTER)
     pid = await first.run()
     for pause in (0.15, 0.31, 0.07):
-        await asyncio.sleep(pause)
+        await asyncio.sleep(pause)  # killed at another moment each time
         first.kill()
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.1)  # what must not happen would have by then
         assert await first.run("open") == pid
     first.kill()
     async with second() as (supervisor, _):
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.2)  # what must not happen would have by then
         await supervisor.stop("web")
         lines = await supervisor.logs("web", LogQuery(lines=10_000))
     numbers = [int(line.text.split()[1]) for line in lines]
@@ -311,7 +310,7 @@ async def test_lines_written_after_the_last_note_of_the_position_are_not_doubled
     async with second() as (supervisor, _):
         async with asyncio.timeout(20):
             while len(await supervisor.logs("web", LogQuery())) != 1:
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.02)  # between two looks
         before = position.read_bytes()
         await supervisor.close()
         # As if the lines had been written and the position not yet.

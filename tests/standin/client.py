@@ -77,7 +77,7 @@ class Bot(discord.Client):
         """Wait for something that only discord.py knows."""
         async with asyncio.timeout(timeout):
             while not so():
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.01)  # between two looks
 
     async def on_interaction(self, interaction: discord.Interaction) -> None:
         self.last = interaction

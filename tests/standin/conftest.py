@@ -11,6 +11,7 @@ import pytest
 import yarl
 
 from opsbot.standin import Standin
+from tests.fixtures.waiting import until
 from tests.standin.client import Bot
 
 StartBot = Callable[..., Awaitable[Bot]]
@@ -61,8 +62,7 @@ async def start_bot(standin: Standin) -> AsyncIterator[StartBot]:
 
 
 async def _ready(bot: Bot) -> None:
-    while bot._ready is discord.utils.MISSING:
-        await asyncio.sleep(0.005)
+    await until(lambda: bot._ready is not discord.utils.MISSING)
     await bot.wait_until_ready()
 
 

@@ -1,6 +1,5 @@
 """A service on a real systemd whose code runs as `app`, and opsbot's side of it run as `opsbot` in a hardened unit."""
 
-import asyncio
 import json
 import shutil
 import subprocess
@@ -9,6 +8,8 @@ import time
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
+
+from tests.fixtures.waiting import until
 
 SERVICE = """\
 [Unit]
@@ -128,7 +129,7 @@ class World:
         until = time.monotonic() + 20
         while (subprocess.run(asked, capture_output=True, check=False).returncode == 0) is not allowed:
             assert time.monotonic() < until
-            time.sleep(0.1)
+            time.sleep(0.1)  # between two looks
 
     @property
     def unit(self) -> str:
@@ -173,9 +174,9 @@ class World:
     async def opsbot(self, text: str, within: float = 60) -> dict[str, Any]:
         """Run it as user opsbot in a unit as hard as opsbot's own; the last line it printed, as JSON."""
         out = await self.begin(text)
-        async with asyncio.timeout(within):
-            while run("systemctl", "is-active", f"errt-opsbot-{self.name}", check=False) in UNDER_WAY:
-                await asyncio.sleep(0.05)
+        await until(
+            lambda: run("systemctl", "is-active", f"errt-opsbot-{self.name}", check=False) not in UNDER_WAY, within
+        )
         said = out.read_text()
         try:
             found = json.loads(said.strip().splitlines()[-1])

@@ -46,7 +46,7 @@ class Instances:
         """Look again and again how many of them answer."""
         while True:
             self.served.append(sum(found is not None for found in await self.versions()))
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.02)  # between two looks
 
     def write(self, directory: Path | None = None, more: str = "") -> None:
         """Write the template. directory: its WorkingDirectory=, `current` where it is not given. Blocks."""

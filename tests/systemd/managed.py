@@ -12,6 +12,7 @@ from pathlib import Path
 from opsbot.config import ManagerKind, Service, Source
 from opsbot.services.port import Happening, ServiceEvent, ServiceState
 from opsbot.services.systemd.manager import Systemd
+from tests.fixtures.waiting import until
 from tests.systemd.units import systemctl
 
 UNIT = "mant-web.service"
@@ -54,9 +55,7 @@ class World:
         return await self.manager.state("web")
 
     async def until(self, fact: Callable[[], bool], within: float = 15.0) -> None:
-        async with asyncio.timeout(within):
-            while not fact():
-                await asyncio.sleep(0.02)
+        await until(fact, within)
 
     async def happens(self, what: Happening) -> ServiceEvent:
         await self.until(lambda: what in self.told)

@@ -194,7 +194,7 @@ async def test_an_opsbot_killed_in_the_middle_of_a_step_leaves_nothing_to_the_ne
         await world.begin(deploying(bare))
         async with asyncio.timeout(60):
             while not (found := [path for path in releases.glob("2*/shared-pid") if path.read_text()]):
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.1)  # between two looks
         pid = found[0].read_text().strip()
         run("systemctl", "kill", "-s", "KILL", f"errt-opsbot-{world.name}")
         assert Path(f"/proc/{pid}").exists()

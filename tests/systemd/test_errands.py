@@ -1,12 +1,12 @@
 """What is deployed runs as the service's own user: steps, checks, clean-ups, a look at a process; on a real systemd."""
 
-import asyncio
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.fixtures.waiting import until
 from tests.systemd.errand_world import World, run
 
 
@@ -173,9 +173,7 @@ async def test_an_errand_left_running_by_an_opsbot_that_was_killed_is_ended_by_t
     )
     left = world.directory / "shared" / "left"
     left.unlink(missing_ok=True)
-    async with asyncio.timeout(20):
-        while not left.exists() or not left.read_text():
-            await asyncio.sleep(0.05)
+    await until(lambda: not (not left.exists() or not left.read_text()), 20)
     pid = left.read_text().strip()
     run("systemctl", "kill", "-s", "KILL", f"errt-opsbot-{world.name}")
     assert Path(f"/proc/{pid}").exists()

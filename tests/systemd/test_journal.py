@@ -21,6 +21,7 @@ from opsbot.control.endpoints import LOGS
 from opsbot.core.manager_codes import ManagerCode
 from opsbot.services.journal import Journal
 from opsbot.services.port import LogLine, LogQuery, ManagerError
+from tests.fixtures.waiting import until
 
 UNITS = Path("/etc/systemd/system")
 TOP = Path(__file__).parents[2]
@@ -73,7 +74,7 @@ async def until_said(unit: Unit, text: str) -> list[LogLine]:
             lines = await JOURNAL.lines([unit.name], LogQuery(lines=10_000))
             if any(line.text == text and not line.manager for line in lines):
                 return lines
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.05)  # between two looks
 
 
 def own(lines: list[LogLine]) -> list[str]:
@@ -91,12 +92,6 @@ def children() -> set[int]:
             except OSError:
                 continue
     return found
-
-
-async def until(true: object, seconds: float = 30.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not true():  # type: ignore[operator]
-            await asyncio.sleep(0.02)
 
 
 async def test_lines_have_times_levels_and_runs_and_systemds_own_are_told_apart(units: list[Unit]) -> None:
@@ -128,7 +123,7 @@ time.sleep(600)
     second = invocation(unit.name)
     async with asyncio.timeout(20):
         while "done" not in own(lines := await JOURNAL.lines([unit.name], LogQuery(this_run=True), [second])):
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.05)  # between two looks
     assert own(lines)[0] == "hello"
     assert {line.run for line in lines} == {second}
     everything = await JOURNAL.lines([unit.name], LogQuery(lines=100))
@@ -299,7 +294,7 @@ async def test_only_what_is_written_from_now_on_is_followed_and_a_slow_reader_mi
         async for line in following:
             texts.append(line.text)
             if len(texts) == 10:
-                await asyncio.sleep(0.5)
+                await asyncio.sleep(0.5)  # a reader that is slow
             if line.text == "n 2999":
                 break
     assert [text for text in texts if text.startswith("n ")] == [f"n {n}" for n in range(3000)]
@@ -313,7 +308,7 @@ async def test_a_hostile_pattern_ends_in_time_and_when_it_is_given_up_at_once(un
     await until_said(units[0], "done")
     hostile = LogQuery(grep="(a|a)*b")
     task = asyncio.create_task(JOURNAL.lines([units[0].name], hostile))
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(0.3)  # the search is under way
     task.cancel()
     await asyncio.wait([task])
     await until(lambda: not children(), 8)
@@ -395,7 +390,7 @@ async def test_the_lines_of_a_system_users_own_units_are_found() -> None:
                 lines: list[tuple[str, bool, str]] = [tuple(line) for line in found["lines"]]  # type: ignore[attr-defined]
                 if any("status=3" in text for text, _, _ in lines):
                     break
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.1)  # between two looks
         assert any(text == "from a user" and not manager for text, manager, _ in lines)
         assert any("Main process exited" in text and manager for text, manager, _ in lines)
         assert len({run_id for _, _, run_id in lines}) == 1
@@ -434,7 +429,7 @@ async def test_without_a_daemon_the_command_line_reads_the_journal_itself(units:
     second = invocation(units[0].name)
     async with asyncio.timeout(20):
         while "up" not in own(await JOURNAL.lines([units[0].name], LogQuery(this_run=True), [second])):
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.05)  # between two looks
     config = tmp_path / "config.toml"
     config.write_text(CONFIG.format(state=tmp_path, unit=units[0].name))
     known = await asyncio.to_thread(LastKnown, config)

@@ -15,6 +15,7 @@ from opsbot.core.exits import ExitCode
 from opsbot.core.message import message
 from opsbot.services.port import Activity, Happening, ManagerError
 from opsbot.services.systemd.manager import SECOND_LOOK
+from tests.fixtures.waiting import until
 from tests.systemd.managed import UNIT, World, open_world, run, text
 from tests.systemd.units import show, systemctl, write_unit
 
@@ -40,7 +41,7 @@ async def test_a_stop_by_a_person_is_told_as_that_and_the_unit_left_alone(world:
     assert Happening.DIED not in world.told
     state = await world.state()
     assert (state.activity, state.stopped_by_hand) == (Activity.STOPPED, True)
-    await asyncio.sleep(0.8)
+    await asyncio.sleep(0.8)  # what must not happen would have by then
     assert world.told == [Happening.STARTED, Happening.STOPPED]
 
 
@@ -48,7 +49,7 @@ async def test_a_restart_by_a_person_is_neither_a_death_nor_a_stop(world: World)
     before = await world.manager.start("web")
     await systemctl("restart", UNIT)
     await world.until(lambda: world.told.count(Happening.STARTED) == 2)
-    await asyncio.sleep(0.8)
+    await asyncio.sleep(0.8)  # what must not happen would have by then
     assert world.told == [Happening.STARTED, Happening.STARTED]
     assert not world.events[-1].asked
     assert (await world.state()).run != before.run
@@ -83,13 +84,13 @@ async def test_a_stop_that_needs_sigkill_is_still_a_stop() -> None:
     await write_unit(UNIT, text(deaf, service="TimeoutStopSec=500ms"))
     async with open_world() as world:
         await world.manager.start("web")
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.3)  # its start is over
         await systemctl("stop", UNIT)
         await world.happens(Happening.STOPPED)
         assert Happening.DIED not in world.told
         async with asyncio.timeout(10):  # what systemd says of it may come a moment later
             while (await world.state()).activity is not Activity.STOPPED:
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.05)  # between two looks
 
 
 # systemd's own restarts
@@ -100,7 +101,7 @@ async def test_a_crash_is_told_once_though_the_unit_passes_through_failed(world:
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
     await world.until(lambda: world.told.count(Happening.STARTED) == 2)
-    await asyncio.sleep(0.8)
+    await asyncio.sleep(0.8)  # what must not happen would have by then
     assert world.told == [Happening.STARTED, Happening.DIED, Happening.STARTED]
     died, again = world.events[1:]
     assert died.state.exit == KILLED
@@ -113,9 +114,13 @@ async def test_a_service_that_ends_well_by_itself_has_died_and_is_not_stopped_by
     async with open_world() as world:
         await world.manager.start("web")
         assert (await world.happens(Happening.DIED)).state.exit == message(ExitCode.STATUS, status=0)
-        await asyncio.sleep(0.8)
-        state = await world.state()
-        assert (state.activity, state.stopped_by_hand) == (Activity.STOPPED, False)
+
+        async def stopped() -> bool:
+            return (await world.state()).activity is Activity.STOPPED
+
+        await until(stopped)
+        assert not (await world.state()).stopped_by_hand
+        await asyncio.sleep(0.8)  # what must not happen would have by then
         assert world.told == [Happening.STARTED, Happening.DIED]
 
 
@@ -161,7 +166,7 @@ async def test_a_missing_program_is_told_though_the_start_job_says_done() -> Non
             await world.manager.start("web")
         async with asyncio.timeout(15):
             while (await world.state()).activity is not Activity.FAILED:
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.05)  # between two looks
         assert (await world.state()).exit == message(ExitCode.SETUP_FAILED, status=203)
 
 
@@ -171,7 +176,7 @@ async def test_a_main_process_that_dies_is_told_though_its_children_linger() -> 
     async with open_world() as world:
         pid = (await world.manager.start("web")).pid
         assert pid is not None
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.3)  # its start is over
         os.kill(pid, signal.SIGKILL)
         async with asyncio.timeout(3):
             assert (await world.happens(Happening.DIED)).state.exit == KILLED
@@ -193,7 +198,7 @@ async def test_a_unit_that_was_never_there_is_told_of_at_the_second_look_and_onc
         event = await world.happens(Happening.BARRED)
         assert event.state.exit == message(ExitCode.UNIT_NOT_FOUND)
         await systemctl("daemon-reload")
-        await asyncio.sleep(SECOND_LOOK.total_seconds() + 1)
+        await asyncio.sleep(SECOND_LOOK.total_seconds() + 1)  # what must not happen would have by then
         assert world.told == [Happening.BARRED]
 
 
@@ -206,7 +211,7 @@ async def test_a_unit_whose_file_is_away_for_a_moment_is_not_told_of(world: Worl
     await systemctl("daemon-reload")
     await asyncio.to_thread(file.write_text, text_of_it)
     await systemctl("daemon-reload")
-    await asyncio.sleep(SECOND_LOOK.total_seconds() + 1)
+    await asyncio.sleep(SECOND_LOOK.total_seconds() + 1)  # what must not happen would have by then
     assert Happening.BARRED not in world.told
 
 
@@ -216,7 +221,7 @@ async def test_a_unit_that_somebody_stopped_and_removed_is_left_alone(world: Wor
     await world.happens(Happening.STOPPED)
     await asyncio.to_thread(Path(f"/etc/systemd/system/{UNIT}").unlink)
     await systemctl("daemon-reload")
-    await asyncio.sleep(SECOND_LOOK.total_seconds() + 1)
+    await asyncio.sleep(SECOND_LOOK.total_seconds() + 1)  # what must not happen would have by then
     assert Happening.BARRED not in world.told
 
 
@@ -391,7 +396,7 @@ async def test_what_is_read_anew_while_it_changes_is_not_older_than_what_was_hea
             for number in range(15):
                 await systemctl("restart", UNIT)
                 await world.until(lambda number=number: len(world.told) >= number + 2)  # type: ignore[misc]
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.3)  # what must not happen would have by then
         finally:
             for each in reading:
                 each.cancel()

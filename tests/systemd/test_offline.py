@@ -53,7 +53,7 @@ async def test_systemctl_tells_the_same_as_the_bus(units: Service, tmp_path: Pat
     await systemctl("kill", "-s", "KILL", UNITS[0])
     async with asyncio.timeout(10):
         while (await look(units, tmp_path)).activity is not Activity.FAILED:
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.05)  # between two looks
     assert (await look(units, tmp_path)).exit == exits.of_unit(UNITS[0], exits.by_signal(signal.SIGKILL))
     await manager.stop("web")
     await manager.close()
@@ -89,7 +89,7 @@ units = ["{UNITS[0]}", "{UNITS[1]}"]
     assert web.state.pid is not None
     async with asyncio.timeout(10):
         while len(lines := (await asyncio.to_thread(known.answer, LOGS, {"service": "web"})).lines) < 4:
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.1)  # between two looks
     assert {"begun 1", "begun 2"} <= {line.text for line in lines}
     why = await asyncio.to_thread(known.why, "web")
     assert why.line.startswith("No trouble of web is known.")

@@ -20,7 +20,8 @@ from opsbot.store import incident_repository, ledger, outbox
 from tests.fixtures import units
 from tests.fixtures.said import done, said
 from tests.fixtures.sample import Remote, http_check, make_service, tcp_check
-from tests.fixtures.stage import Stage, clock, open_stage, until
+from tests.fixtures.stage import Stage, clock, open_stage
+from tests.fixtures.waiting import until
 from tests.systemd.instances import Instances, open_instances
 from tests.systemd.on_units import on_units
 from tests.systemd.units import show, systemctl
@@ -73,7 +74,7 @@ async def watched(stage: Stage) -> AsyncIterator[Watch]:
     async def tick() -> None:
         while True:
             await watcher.tick()
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.1)  # a beat of the watcher
 
     ticking = asyncio.create_task(tick())
     try:
@@ -112,7 +113,7 @@ async def test_a_crash_is_left_to_systemd_however_long_it_takes(tmp_path: Path, 
         incident = await watch.over()
         assert "killed by SIGKILL" in said(incident.cause)
         assert all(deed.startswith("started again") for deed in watch.deeds(incident))
-        await asyncio.sleep(1)
+        await asyncio.sleep(1)  # what must not happen would have by then
         assert watch.started() == 1, "systemd started it, and nobody else did"
         assert await show(watch.stage.service.unit, "NRestarts") == "1"
 
@@ -124,7 +125,7 @@ async def test_a_hung_service_is_restarted_by_the_ladder_once(tmp_path: Path, re
         incident = await watch.over()
         assert said(incident.resolution) == "restarted by opsbot"
         assert await pid_of(watch) != before
-        await asyncio.sleep(1)
+        await asyncio.sleep(1)  # what must not happen would have by then
         assert watch.started() == 1
         assert await show(watch.stage.service.unit, "NRestarts") == "0"
 
@@ -138,7 +139,7 @@ async def test_a_closed_port_with_the_process_alive_is_mended(tmp_path: Path, re
         await until(well(watch), 10)
         behaviour.write_text(good)
         incident = await watch.over()
-        assert said(incident.cause).startswith("check port: nobody listens")
+        assert said(incident.cause).startswith("TCP check port: nobody listens")
         await until(well(watch))
 
 
@@ -157,7 +158,7 @@ async def test_what_systemd_gave_up_at_its_start_limit_is_revived(tmp_path: Path
         await until(given_up, 20)
         server.write_text(good)
         incident = await watch.over()
-        assert any("restart" in deed and " of 3" in deed for deed in watch.deeds(incident))
+        assert any("restarting" in deed and " of 3" in deed for deed in watch.deeds(incident))
         await until(well(watch))
 
 
@@ -176,7 +177,7 @@ async def test_a_human_is_called_for_what_its_own_watchdog_kills_for_ever(
         incident = next(each for each in await watch.incidents() if each.called_at)
         assert incident.flaps.flapping
         assert "watchdog" in said(incident.cause)
-        assert watch.deeds(incident)[-1].endswith("times within 1 h, and never stays up")
+        assert watch.deeds(incident)[-1].endswith(" crashes within 1 h")
         assert int(await show(watch.stage.service.unit, "NRestarts")) >= 5, "systemd goes on"
 
 
@@ -198,8 +199,9 @@ async def test_a_masked_unit_costs_no_release_and_a_human_is_told_the_mend(
         await until(called, 30)
         (incident,) = await watch.incidents()
         deeds = watch.deeds(incident)
-        assert len([deed for deed in deeds if deed.startswith("restart ")]) == 1
-        assert f"called for a human: {unit} is masked, so that nobody can start it: systemctl unmask {unit}" in deeds
+        assert len([deed for deed in deeds if deed.startswith("restarting ")]) == 1
+        masked = f"{unit} is masked, so that nobody can start it: systemctl unmask {unit}"
+        assert f"automatic recovery gave up: {masked}" in deeds
         assert not [deed for deed in deeds if "roll" in deed], "another release would not start either"
 
         remote.version("3")
@@ -219,7 +221,7 @@ async def test_what_a_person_stops_is_told_and_left_alone(tmp_path: Path, remote
             return "web was stopped by hand. It is left alone until somebody starts it." in await watch.words()
 
         await until(told, 10)
-        await asyncio.sleep(4)
+        await asyncio.sleep(4)  # what must not happen would have by then
         assert (await watch.stage.manager.state("web")).activity is Activity.STOPPED
         assert await watch.incidents() == []
         await systemctl("start", watch.stage.service.unit)
@@ -249,7 +251,7 @@ async def test_of_two_units_only_the_one_that_hangs_is_restarted(tmp_path: Path)
         before = await two.pids()
         os.kill(before[0], signal.SIGSTOP)
         incident = await watch.over()
-        assert said(incident.resolution) == f"{two.unit(0)} restarted by opsbot"
+        assert said(incident.resolution) == f"opsbot restarted {two.unit(0)}"
         after = await two.pids()
         assert after[0] != before[0]
         assert after[1] == before[1]

@@ -15,7 +15,8 @@ from opsbot.deploy.rolling_restart import restart_in_turn
 from opsbot.store import ledger
 from tests.fixtures.said import said
 from tests.fixtures.sample import SERVER
-from tests.fixtures.stage import Stage, until
+from tests.fixtures.stage import Stage
+from tests.fixtures.waiting import until
 from tests.systemd.instances import Instances, open_instances
 from tests.systemd.units import systemctl
 

@@ -110,7 +110,7 @@ class Unit:
         while not await asyncio.to_thread(fact):
             if asyncio.get_running_loop().time() > end:
                 raise AssertionError(f"{what}\n{self.texts()}\n{self.journal()[-4000:]}")
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.05)  # between two looks
 
     async def shows(self, name: str, *words: str) -> str:
         """Wait until a property holds all these words."""

@@ -61,7 +61,7 @@ async def why(manager: Systemd, *, trouble: bool = True) -> RootCause:
 async def ended(manager: Systemd) -> None:
     async with asyncio.timeout(20):
         while (await manager.state("web")).activity in {Activity.RUNNING, Activity.STARTING, Activity.RETRYING}:
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.1)  # between two looks
     await asyncio.sleep(0.5)  # the journal has it by then
 
 
@@ -83,7 +83,7 @@ async def test_the_reason_is_what_systemd_said(name: str, service: str, reason: 
     of = f"incwhy-{name}.service"
     async with unit(of, f"[Unit]\nStartLimitIntervalSec=60\n[Service]\n{service}\n") as manager:
         await systemctl("start", "--no-block", of)
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.3)  # systemd has queued it
         await ended(manager)
         found = await why(manager)
         assert f"web went down: it died; {reason}" in account_line(found), [event.text for event in found.events]

@@ -38,15 +38,15 @@ class Load:
     async def running(self) -> AsyncIterator["Load"]:
         lanes = [asyncio.create_task(self._lane(number)) for number in range(LANES)]
         try:
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(0.5)  # there is load before it begins
             yield self
-            await asyncio.sleep(0.5)
+            await asyncio.sleep(0.5)  # and after it ended
         finally:
             self.over.set()
             await asyncio.gather(*lanes)
 
     async def _lane(self, number: int) -> None:
-        await asyncio.sleep(number / RATE)
+        await asyncio.sleep(number / RATE)  # requests are spread over time
         while not self.over.is_set():
             self.sent += 1
             try:
@@ -54,7 +54,7 @@ class Load:
                     await request(self.port)
             except (OSError, TimeoutError, EOFError) as error:
                 self.lost.append(f"{type(error).__name__} {error}")
-            await asyncio.sleep(LANES / RATE)
+            await asyncio.sleep(LANES / RATE)  # requests are spread over time
 
 
 async def request(port: int) -> bytes:

@@ -1,6 +1,5 @@
 """A watcher over hand-written ports with all that goes by Discord around it, a real store, and a clock."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -23,6 +22,7 @@ from opsbot.services.port import Activity, Happening, ServiceManager, ServiceSta
 from opsbot.store import Store, incident_repository, outbox
 from tests.fixtures.puppets import Clock, Eyes, Puppet, Yard
 from tests.fixtures.said import done
+from tests.fixtures.waiting import idle
 
 EXIT_1 = message(ExitCode.STATUS, status=1)
 
@@ -64,10 +64,7 @@ class BotStage:
 
     async def settle(self) -> None:
         """Let everything that was begun come to its end."""
-        for _ in range(20):
-            await asyncio.sleep(0)
-            while tasks := {*self.watcher.background.tasks, *self.discord_bots.logins.background.tasks}:
-                await asyncio.wait(tasks)
+        await idle(self.watcher.background, self.discord_bots.logins.background)
 
     async def run(self, seconds: int, step: int = 1) -> None:
         """Let so many seconds pass, with a tick at each."""

@@ -1,6 +1,5 @@
 """Many services at once, over hand-written ports, a real store, and a clock that the test moves."""
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from opsbot.services.port import Activity, Happening, LogLine, LogQuery, Service
 from opsbot.store import Store, incident_repository, outbox
 from tests.fixtures.fake_manager import FakeManager
 from tests.fixtures.puppets import Clock, Yard
+from tests.fixtures.waiting import idle
 
 if TYPE_CHECKING:
     from opsbot.deploy.deployer import Deployer
@@ -114,10 +114,7 @@ class Herd:
 
     async def settle(self) -> None:
         """Let everything that was begun come to its end."""
-        for _ in range(20):
-            await asyncio.sleep(0)
-            while self.watcher.background.tasks:
-                await asyncio.wait(set(self.watcher.background.tasks))
+        await idle(self.watcher.background)
 
     async def run(self, seconds: int, each: Callable[[int], None] = lambda _: None, step: int = 1) -> None:
         """Let so many seconds pass, with a tick at each; `each` is told which one it is before it.

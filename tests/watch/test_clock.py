@@ -4,6 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 from opsbot.runtime.scheduler import Scheduler
+from tests.fixtures.waiting import until
 from tests.watch.test_watch import Stage, stage
 
 __all__ = ["stage"]
@@ -41,7 +42,7 @@ async def test_a_first_run_that_is_planned_late_is_not_taken_for_a_clock_set_bac
     loops.every("prune", timedelta(minutes=5), job, first=HOUR)
     loops.open()
     try:
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.3)  # what must not happen would have by then
         assert not ran.is_set()
     finally:
         loops.close()
@@ -69,14 +70,12 @@ async def test_what_comes_often_goes_on_after_a_failure_and_never_runs_beside_it
     loops.open()
     try:
         async with asyncio.timeout(5):
-            while runs < 2:
-                await asyncio.sleep(0.01)
-            await asyncio.sleep(0.1)
+            await until(lambda: runs >= 2)
+            await asyncio.sleep(0.1)  # what must not happen would have by then
             assert runs == 2
             free.set()
             await third.wait()
-            while runs < 4:
-                await asyncio.sleep(0.01)
+            await until(lambda: runs >= 4)
     finally:
         loops.close()
     assert most == 1
@@ -137,8 +136,7 @@ async def test_a_run_that_would_find_nothing_to_do_is_left_out_and_the_loop_does
             assert loops.job_health["watch"].ended is not None
             assert loops.late() == {}
             idle = False
-            while not runs:
-                await asyncio.sleep(0.01)
+            await until(lambda: runs)
     finally:
         loops.close()
 

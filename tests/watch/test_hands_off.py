@@ -67,7 +67,7 @@ async def test_what_is_seen_well_while_recovery_asks_whether_it_may_act_is_not_r
                 await stage.watcher.look([service])
                 if stage.watcher.healths(service)["http"].streak > 0:
                     break
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.01)  # between two looks
             return None
 
         stage.vetoes.restarts.append(takes_a_moment)

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from opsbot.deploy.deployer import Deployer
     from opsbot.probes import Prober
 
-SEQUENCES = int(os.environ.get("OPSBOT_TWIN_SEQUENCES", "60"))
+SEQUENCES = int(os.environ.get("OPSBOT_TWIN_SEQUENCES", "120"))
 SERVICE = Service(
     "api",
     ManagerKind.SYSTEMD,

@@ -1,6 +1,5 @@
 """The watcher: what it alarms for, what it does about it, and what it leaves alone."""
 
-import asyncio
 import signal
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
@@ -25,6 +24,7 @@ from opsbot.services.port import Activity, Happening, ServiceManager, ServiceSta
 from opsbot.store import Store, incident_repository, ledger, outbox
 from tests.fixtures.puppets import Clock, Eyes, Puppet, Yard
 from tests.fixtures.said import done, said, told
+from tests.fixtures.waiting import idle
 
 if TYPE_CHECKING:
     from opsbot.deploy.deployer import Deployer
@@ -57,10 +57,7 @@ class Stage:
 
     async def settle(self) -> None:
         """Let everything that was begun come to its end."""
-        for _ in range(20):
-            await asyncio.sleep(0)
-            while self.watcher.background.tasks:
-                await asyncio.wait(set(self.watcher.background.tasks))
+        await idle(self.watcher.background)
 
     async def run(self, seconds: int) -> None:
         """Let so many seconds pass, with a tick at each."""

@@ -1,6 +1,5 @@
 """Maintenance windows at work: what they keep back, what is told at their end, and silences beside them."""
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -23,6 +22,7 @@ from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.store import Store, incident_repository, mutes, outbox
 from tests.fixtures.puppets import Clock, Eyes, Puppet, Yard
 from tests.fixtures.said import done
+from tests.fixtures.waiting import idle
 
 if TYPE_CHECKING:
     from opsbot.deploy.deployer import Deployer
@@ -57,10 +57,7 @@ class Stage:
             self.clock.pass_by(1)
             await self.windows.tick()
             await self.watcher.tick()
-            for _ in range(20):
-                await asyncio.sleep(0)
-                while self.watcher.background.tasks:
-                    await asyncio.wait(set(self.watcher.background.tasks))
+            await idle(self.watcher.background)
 
     async def due(self) -> list[NotificationKind]:
         return [notice.kind for notice in await self._untold()]

@@ -36,7 +36,7 @@ class Switch:
 
     async def hear(self, request: web.Request) -> web.Response:
         if self.silent:
-            await asyncio.sleep(30)
+            await asyncio.sleep(30)  # it does not answer
         self.heard.append((request.path.removeprefix(f"/{UUID}"), await request.text()))
         return web.Response(status=self.status)
 
@@ -77,7 +77,7 @@ async def test_it_begins_once_and_then_tells_how_things_are(switch: Switch) -> N
         running = asyncio.create_task(heartbeat(beats, reasons).run())
         before = beats.sent
         while beats.sent < before + 2:
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.02)  # between two looks
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
     assert [path for path, _ in switch.heard].count("/start") == 1

@@ -14,6 +14,7 @@ import pytest
 from opsbot.daemon.watchdog import BETWEEN_SECONDS, ZOMBIE_SECONDS, Watchdog
 from opsbot.runtime.scheduler import Scheduler
 from opsbot.store import Store
+from tests.fixtures.waiting import until
 
 SECOND = timedelta(seconds=1)
 
@@ -36,9 +37,7 @@ class Kept:
     said: list[list[str]] = field(default_factory=list)
 
     async def until(self, fact: Callable[[], object]) -> None:
-        async with asyncio.timeout(20):
-            while not fact():
-                await asyncio.sleep(0.01)
+        await until(fact, 20)
 
 
 @asynccontextmanager
@@ -91,7 +90,7 @@ async def test_a_loop_that_hangs_ends_the_feeding_and_is_named_and_all_goes_on_a
         assert "periodic job watch is stuck" in caplog.text
         fed = len(kept.told)
         kept.clock.now += 5
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(0.5)  # what must not happen would have by then
         assert len(kept.told) == fed
         assert len(kept.said) == 1, "said once, not at every look"
         gate.set()
@@ -125,7 +124,7 @@ async def test_a_store_that_hangs_ends_the_feeding_until_it_answers(tmp_path: Pa
         await kept.until(lambda: kept.said)
         assert kept.said[0][0].startswith("the database does not answer")
         fed = len(kept.told)
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(0.5)  # what must not happen would have by then
         assert len(kept.told) == fed
         gate.set()
         await hanging
@@ -152,10 +151,10 @@ async def test_a_store_that_is_closed_when_it_should_be_is_no_trouble(tmp_path: 
         kept.loops.open()
         for _ in range(20):
             kept.watchdog.watch(kept.loops, kept.store)
-            await asyncio.sleep(0.03)
+            await asyncio.sleep(0.03)  # threads take turns
             kept.watchdog.suspend()
             await kept.store.close()
-            await asyncio.sleep(0.03)
+            await asyncio.sleep(0.03)  # threads take turns
             kept.store = Store(tmp_path / "opsbot.sqlite3")
             await kept.store.open()
         assert kept.said == []

@@ -40,7 +40,7 @@ async def test_a_daemon_reload_is_no_event_and_a_changed_unit_is_seen(world: Wor
     before = list(world.events)
     await write_unit(UNIT, text(service="TimeoutStopSec=7"))
     await systemctl("daemon-reexec")
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(0.5)  # what must not happen would have by then
     assert world.events == before
     await systemctl("stop", UNIT)
     await world.happens(Happening.STOPPED)
@@ -68,7 +68,7 @@ async def test_a_bus_that_is_just_being_started_is_waited_for() -> None:
     await systemctl("stop", "dbus.socket", "dbus.service")
     bus = SystemdBus()
     opening = asyncio.create_task(bus.open(timedelta(seconds=30)))
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(0.5)  # what must not happen would have by then
     assert not opening.done()
     await systemctl("start", "dbus.socket", "dbus.service")
     await opening
