@@ -328,6 +328,8 @@ def scrubbed(value: Any, folder: str, key: str = "") -> Any:
         return [scrubbed(one, folder, key) for one in value]
     if key in _MEASURED and value is not None:
         return 0
+    if key == "at" and isinstance(value, float):  # a time in the parameters of a message
+        return 0
     if key == "version":
         return "<version>"
     if value in {ME, f"unix:{ME}"}:

@@ -447,7 +447,7 @@ def test_a_file_edited_by_hand_is_kept_and_shown(host: Lab) -> None:
     # On a terminal it is asked about.
     typed = f"script -qec '{OPSBOT} install -c /etc/opsbot/config.toml' /dev/null"
     said = host.does("bash", "-c", f"(sleep 1; echo yes) | {typed}")
-    assert "Give up those edits? (yes or no)" in said
+    assert "Discard these edits? (yes or no)" in said
     assert host.read(FILES[0]) + "\n" == before + "\n"
 
 

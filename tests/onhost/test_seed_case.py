@@ -299,7 +299,7 @@ async def its_start_limit_is_hit(world: World) -> None:
     await world.does("touch", broken)
     await world.does("systemctl", "kill", "-s", "KILL", "--kill-who=main", UNIT)
     await world.says("is DOWN")
-    await world.says("human is needed")
+    await world.says("needs attention")
     await world.does("rm", broken)
     await world.does("opsbot", "restart", "voice-meeting-bot", "-c", "/etc/opsbot/config.toml")
     await world.well_again()

@@ -139,7 +139,7 @@ async def test_a_closed_port_with_the_process_alive_is_mended(tmp_path: Path, re
         await until(well(watch), 10)
         behaviour.write_text(good)
         incident = await watch.over()
-        assert said(incident.cause).startswith("TCP check port: nobody listens")
+        assert said(incident.cause).startswith("TCP check port: nothing listens")
         await until(well(watch))
 
 
@@ -200,7 +200,7 @@ async def test_a_masked_unit_costs_no_release_and_a_human_is_told_the_mend(
         (incident,) = await watch.incidents()
         deeds = watch.deeds(incident)
         assert len([deed for deed in deeds if deed.startswith("restarting ")]) == 1
-        masked = f"{unit} is masked, so that nobody can start it: systemctl unmask {unit}"
+        masked = f"{unit} is masked, so nobody can start it: systemctl unmask {unit}"
         assert f"automatic recovery gave up: {masked}" in deeds
         assert not [deed for deed in deeds if "roll" in deed], "another release would not start either"
 

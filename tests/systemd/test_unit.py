@@ -216,7 +216,7 @@ async def test_it_is_ready_shows_how_things_stand_and_reads_its_token_from_a_cre
         assert Path(f"/proc/{pid}").stat().st_uid == Path(f"/proc/{await found.service()}").stat().st_uid != 0
         assert not await asyncio.to_thread(readable_by_opsbot, PLACE / "token")
         found.standin.faults.away()
-        await found.shows("StatusText", "Discord away since")
+        await found.shows("StatusText", "Discord unavailable since")
         found.standin.faults.back()
         await found.shows("StatusText", "Discord connected")
         assert "a-token-nobody-should-see" not in await asyncio.to_thread(found.journal)

@@ -36,7 +36,7 @@ async def told_at_a_start(config: Config) -> list[Notification]:
     async with open_engine(config) as parts:
         await warn_of_findings(parts.engine)
         notices = await parts.engine.store.read(outbox.pending, datetime.now(UTC))
-    return [notice for notice in notices if "bite" in str(notice.body.get("text"))]
+    return [notice for notice in notices if notice.key.startswith("traps:")]
 
 
 async def test_a_trap_is_told_once_and_again_when_it_is_another(
@@ -73,7 +73,7 @@ async def test_many_units_that_bite_are_one_message(tmp_path: Path) -> None:
     config = replace(configured(tmp_path), services=services)
     (told,) = await told_at_a_start(config)
     words = str(told.body["text"]).splitlines()
-    assert words[0].startswith("The files of 12 units have something in them that will bite.")
+    assert words[0].startswith("The files of 12 units have errors.")
     assert words[1].startswith("doctw-many-0.service: WatchdogSec: ")
     assert words[-1].endswith("more units.")
     assert len(await told_at_a_start(config)) == 1
