@@ -193,7 +193,7 @@ async def test_a_restart_is_a_success_only_when_the_service_passes_its_checks(tm
         failed = await asyncio.to_thread(whole.cli, "restart", "web")
         assert failed.returncode == 1, failed.stdout + failed.stderr
         assert failed.stdout.startswith("web restarted, but verification failed: the service died ")
-        assert "exit status 3" in failed.stdout
+        assert "(exit 3)" in failed.stdout
         await asyncio.to_thread(file.write_text, good)
         passed = await asyncio.to_thread(whole.cli, "restart", "web")
         assert passed.returncode == 0, passed.stdout + passed.stderr
