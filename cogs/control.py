@@ -4,12 +4,12 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from cogs._restart import restarted
 from cogs.cards.rendered import RenderedMessage, refusal, say
 from cogs.cards.status_cards import against_advice, silence_line
 from cogs.cards.text import escape
 from cogs.interactions.answer import Interim, respond, wrongly_asked
 from cogs.interactions.arguments import choose_service, engine_of, length_of
+from cogs.interactions.restart_answer import restarted
 from opsbot.core.access import Action, Actor
 from opsbot.core.deployment import Refused
 

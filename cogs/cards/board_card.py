@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
 
-from cogs._style import shown
 from cogs.cards.rendered import DESCRIPTION, RED, RenderedMessage
 from cogs.cards.status_cards import bad_sentence, colour_of, common_sign, good_sentence, reasons_of, release_of, sign
+from cogs.cards.style import shown
 from cogs.cards.text import clip, escape, moment
 from cogs.cards.window_cards import open_line
 from opsbot.core.gauge import Gauge

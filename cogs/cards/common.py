@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 
 import discord
 
-from cogs._style import shown
 from cogs.cards.links import commit_link
 from cogs.cards.rendered import AMBER, BLUE, DESCRIPTION, RED, Button, RenderedMessage
+from cogs.cards.style import shown
 from cogs.cards.text import code, escape, fence, fit, moment
 from opsbot.core.deployment import Commit, Deployment, Hold, Quarantine
 from opsbot.core.model import Acknowledgement, Notification, Silence

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import discord
 
-from cogs._style import shown
 from cogs.cards.common import TAIL, Around, commit_lines, join, mark
 from cogs.cards.links import compare_link
 from cogs.cards.rendered import AMBER, BLUE, GREEN, GREY, RED, Button, RenderedMessage
 from cogs.cards.status_cards import hold_line
+from cogs.cards.style import shown
 from cogs.cards.text import code, escape, fence, moment
 from opsbot.core.deployment import Deployment, DeploymentKind, DeploymentStep, Phase, commit_in
 from opsbot.core.model import Notification

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
-from cogs._style import DiscordStyle, shown
 from cogs.cards.rendered import BLUE, DESCRIPTION, GREEN, GREY, RED, RenderedMessage
+from cogs.cards.style import DiscordStyle, shown
 from cogs.cards.text import code, escape, fit, moment, told
 from opsbot.core.deployment import Deployment, DeploymentKind, Phase
 from opsbot.core.model import AuditEntry, Effect, Incident

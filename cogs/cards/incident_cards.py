@@ -4,11 +4,11 @@ from datetime import datetime, timedelta
 
 import discord
 
-from cogs._style import shown
 from cogs.cards.common import TAIL, Around, join, mark
 from cogs.cards.history_cards import deployment_line
 from cogs.cards.rendered import AMBER, GREEN, GREY, RED, Button, RenderedMessage
 from cogs.cards.status_cards import silence_line
+from cogs.cards.style import shown
 from cogs.cards.text import code, escape, fence, fit, moment, one_line
 from opsbot.core.incident import IncidentEvent, IncidentEventKind, Resolution, exit_of
 from opsbot.core.message import message

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from cogs._style import shown
 from cogs.cards.common import LEVELS, Around, mark
 from cogs.cards.deployment_cards import sentence
 from cogs.cards.incident_cards import headed, incident_buttons, said_of
 from cogs.cards.rendered import AMBER, BLUE, DESCRIPTION, GREEN, RED, RenderedMessage
+from cogs.cards.style import shown
 from cogs.cards.text import escape, fit, moment, one_line, told
 from opsbot.core.deployment import Deployment
 from opsbot.core.incident import IncidentEventKind, decode_event

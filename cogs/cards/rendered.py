@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import discord
 
-from cogs._style import shown
+from cogs.cards.style import shown
 from cogs.cards.text import clip
 from opsbot.core.deployment import Refused
 

@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from cogs._style import shown
 from cogs.cards.history_cards import deployment_line
 from cogs.cards.rendered import AMBER, DESCRIPTION, GREEN, RED, RenderedMessage
+from cogs.cards.style import shown
 from cogs.cards.text import code, escape, fit, moment, told
 from opsbot.core.deployment import Hold
 from opsbot.core.gauge import in_about

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import discord
 
-from cogs._style import shown
 from cogs.cards.common import mark
 from cogs.cards.rendered import AMBER, DESCRIPTION, GREEN, RED, Button, RenderedMessage
+from cogs.cards.style import shown
 from cogs.cards.text import escape, fit, moment, one_line
 from opsbot.core.incident import without_counts
 from opsbot.core.message import Message

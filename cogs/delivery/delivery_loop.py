@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from cogs.delivery.channel import OpsChannel
-from cogs.delivery.rate_budget import Limits
+from cogs.delivery.rate_budget import WriteLimits
 from opsbot.engine import Engine
 from opsbot.runtime.ticks import until_tick
 
@@ -47,7 +47,7 @@ class DeliveryPace:
     board_first: float = 10.0
     board_settle: float = 2.0
     board_look: float = 120.0
-    limits: Limits = field(default_factory=Limits)
+    limits: WriteLimits = field(default_factory=WriteLimits)
 
 
 class DeliveryLoop(ABC):

@@ -49,7 +49,7 @@ class RateLimit:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class WriteLimits:
     """Discord's limits, with a third of a second added for varying latency.
 
     Messages and edits: 5 in 5 s per channel (headers). Edits of old messages: 3 in 6 s per channel (undocumented).
@@ -133,7 +133,7 @@ class RateBudget:
 
     def __init__(
         self,
-        limits: Limits = Limits(),
+        limits: WriteLimits = WriteLimits(),
         clock: Callable[[], float] = time.monotonic,
         until: Callable[[asyncio.Event, float], Awaitable[None]] = _until,
     ) -> None:

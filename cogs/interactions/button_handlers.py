@@ -12,7 +12,6 @@ from functools import partial
 
 import discord
 
-from cogs._restart import restarted
 from cogs.cards.log_cards import logs
 from cogs.cards.rendered import Button, RenderedMessage, refusal, say
 from cogs.cards.status_cards import against_advice
@@ -22,6 +21,7 @@ from cogs.deploy import begun
 from cogs.interactions.acknowledge_form import ask_why
 from cogs.interactions.answer import Interim, respond
 from cogs.interactions.arguments import Clicks, bot_of
+from cogs.interactions.restart_answer import restarted
 from opsbot.core.access import Action, Actor
 from opsbot.core.deploy_codes import OutcomeCode
 from opsbot.core.deployment import Deployment, DeploymentKind, Refused, Release, no_earlier_release, previous_good

@@ -21,7 +21,7 @@ from opsbot.cli.terminal import Paint, plain, terminal_width, to_stderr, wants_c
 from opsbot.cli.wait import Progress, seen_to, wait
 from opsbot.control import endpoints
 from opsbot.control.endpoints import Endpoint
-from opsbot.control.shapes import NotifyReply, Restarted, Status, UpdateReply, encode
+from opsbot.control.shapes import NotifyReply, Restarted, StatusReply, UpdateReply, encode
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -137,7 +137,7 @@ class CliVerb(Generic[T]):
         return FINE if self.is_fine(answer) else FAILED
 
 
-def _passes(reply: Status) -> bool:
+def _passes(reply: StatusReply) -> bool:
     return reply.healthy and all(check.ok is not False for one in reply.services for check in one.checks)
 
 

@@ -22,13 +22,13 @@ from opsbot.control import endpoints, replies
 from opsbot.control.endpoints import Endpoint
 from opsbot.control.fields import BadInputError, Fields
 from opsbot.control.shapes import (
-    Audit,
-    History,
+    AuditReply,
+    HistoryReply,
     HostReply,
-    Incidents,
-    Logs,
+    IncidentsReply,
+    LogsReply,
     Snapshot,
-    Status,
+    StatusReply,
     WhyReply,
     WindowsReply,
 )
@@ -144,27 +144,27 @@ class LastKnown:
             auto=configured.source.auto if configured.source else False,
         )
 
-    def status(self, service: str | None) -> Status:
+    def status(self, service: str | None) -> StatusReply:
         """The status of the services."""
         names = self._names(service)
         with self._store() as db:
             return replies.status([self._status(db, name) for name in names])
 
-    def history(self, service: str | None, limit: int) -> History:
+    def history(self, service: str | None, limit: int) -> HistoryReply:
         """Deployments and incidents."""
         self._names(service)
         with self._store() as db:
             found = ledger.deployments(db, service, limit), incident_repository.incidents(db, service, limit)
         return replies.history(found)
 
-    def incidents(self, service: str | None, limit: int, still_open: bool) -> Incidents:  # noqa: FBT001
+    def incidents(self, service: str | None, limit: int, still_open: bool) -> IncidentsReply:  # noqa: FBT001
         """Incidents."""
         if service is not None and not is_host(service):
             self._names(service)
         with self._store() as db:
             return replies.incidents(incident_repository.incidents(db, service, limit, still_open=still_open))
 
-    def audit(self, service: str | None, member: str | None, limit: int) -> Audit:
+    def audit(self, service: str | None, member: str | None, limit: int) -> AuditReply:
         """The audit log, for root and the owner of the store: nobody is there to ask for a rank.
 
         Raises:
@@ -177,9 +177,9 @@ class LastKnown:
         if os.geteuid() not in {0, owner}:
             raise NotAllowedError("without the daemon only root and the owner of the store may read the audit log")
         with self._store() as db:
-            return Audit(audit.entries(db, service, member, limit))
+            return AuditReply(audit.entries(db, service, member, limit))
 
-    def logs(self, service: str, *query: Any) -> Logs:
+    def logs(self, service: str, *query: Any) -> LogsReply:
         """Lines a service wrote, from the supervisor's own files or the journal."""
         self._names(service)
         try:
@@ -187,7 +187,7 @@ class LastKnown:
         except (ManagerError, OSError) as error:
             raise UsageError(describe(error)) from error
         redact = self._redactor()
-        return Logs(service, [replace(line, text=redact(line.text)) for line in lines])
+        return LogsReply(service, [replace(line, text=redact(line.text)) for line in lines])
 
     def _redactor(self) -> Redactor:
         from opsbot.daemon.wiring import known_secrets  # noqa: PLC0415 - brings the whole daemon, for this alone

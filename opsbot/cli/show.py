@@ -93,7 +93,7 @@ def health_words(health: shapes.HealthReply) -> str:
     return f"{words}. Next: {following}" if following else words
 
 
-def status(reply: shapes.Status, screen: Screen) -> list[str]:
+def status(reply: shapes.StatusReply, screen: Screen) -> list[str]:
     """`status`: a line a service, and below it what is out of the ordinary."""
     paint, now, columns = screen.paint, screen.now, screen.columns
     head: list[Cell] = [(name, "bold") for name in ("SERVICE", "STATE", "UP", "PID", "CPU", "MEMORY", "RELEASE")]
@@ -173,7 +173,7 @@ def check_words(check: shapes.CheckReply, now: datetime) -> str:
     return f"{plain(check.name)} {verdict}{seen}"
 
 
-def health(reply: shapes.Status, screen: Screen) -> list[str]:
+def health(reply: shapes.StatusReply, screen: Screen) -> list[str]:
     """`health`: a line a check, with what it just saw."""
     paint, now = screen.paint, screen.now
     lines = []
@@ -197,12 +197,12 @@ def log_line(line: LogLine, paint: Paint) -> str:
     return f"{paint(stamp(line.at), 'dim')} {paint(text, colour_of(line.level))}"
 
 
-def logs(reply: shapes.Logs, screen: Screen) -> list[str]:
+def logs(reply: shapes.LogsReply, screen: Screen) -> list[str]:
     """`logs`: the lines as they are."""
     return [log_line(line, screen.paint) for line in reply.lines]
 
 
-def audit(reply: shapes.Audit, screen: Screen) -> list[str]:
+def audit(reply: shapes.AuditReply, screen: Screen) -> list[str]:
     """`audit`: a line an entry."""
     rows: list[list[Cell]] = []
     for entry in reply.entries:
@@ -318,7 +318,7 @@ def _does(window: Window) -> str:
     return f"{about}; {', '.join(filter(None, does)) or 'nothing is kept back'}"
 
 
-def history(reply: shapes.History, screen: Screen) -> list[str]:
+def history(reply: shapes.HistoryReply, screen: Screen) -> list[str]:
     """`history`: deployments, then incidents."""
     paint, now, columns = screen.paint, screen.now, screen.columns
     rows: list[list[Cell]] = [
@@ -354,7 +354,7 @@ def history(reply: shapes.History, screen: Screen) -> list[str]:
     return lines
 
 
-def incidents(reply: shapes.Incidents, screen: Screen) -> list[str]:
+def incidents(reply: shapes.IncidentsReply, screen: Screen) -> list[str]:
     """`incidents`: each with what hangs below it."""
     lines = [line for one in reply.incidents for line in incident_lines(one, screen.paint, screen.now)]
     return lines or ["  none"]

@@ -89,15 +89,15 @@ _LOG: Mapping[str, Parameter] = {
     "this_run": Fields.flag,
 }
 
-PING = _get("ping", shapes.Ping, 5.0)
-STATUS = _get("status", shapes.Status, service=_ANY_SERVICE)
-HEALTH = _post("health", shapes.Status, LONG, service=_ANY_SERVICE)
-HISTORY = _get("history", shapes.History, service=_ANY_SERVICE, limit=_number(20, ENTRIES))
-INCIDENTS = _get("incidents", shapes.Incidents, service=_ANY_SERVICE, limit=_number(20, ENTRIES), open=Fields.flag)
+PING = _get("ping", shapes.PingReply, 5.0)
+STATUS = _get("status", shapes.StatusReply, service=_ANY_SERVICE)
+HEALTH = _post("health", shapes.StatusReply, LONG, service=_ANY_SERVICE)
+HISTORY = _get("history", shapes.HistoryReply, service=_ANY_SERVICE, limit=_number(20, ENTRIES))
+INCIDENTS = _get("incidents", shapes.IncidentsReply, service=_ANY_SERVICE, limit=_number(20, ENTRIES), open=Fields.flag)
 WHY = _get("why", shapes.WhyReply, 60.0, service=_service(Action.WHY))
-LOGS = Endpoint("GET", "logs", shapes.Logs, _LOG, 60.0)
+LOGS = Endpoint("GET", "logs", shapes.LogsReply, _LOG, 60.0)
 LOGS_FOLLOW = Endpoint("GET", "logs/follow", LogLine, _LOG)
-AUDIT = _get("audit", shapes.Audit, service=_ANY_SERVICE, member=_text(100), limit=_number(50, ENTRIES))
+AUDIT = _get("audit", shapes.AuditReply, service=_ANY_SERVICE, member=_text(100), limit=_number(50, ENTRIES))
 WINDOWS = _get("windows", shapes.WindowsReply)
 DEPLOYMENT = _get("deployments/{number}", Deployment, number=_in_path)
 DEPLOYMENT_FOLLOW = _get("deployments/{number}/follow", Deployment, number=_in_path)
@@ -113,7 +113,7 @@ NOW = _post("now", Deployment, service=_service(Action.NOW))
 UPDATE = _post("update", shapes.UpdateReply, LONG, service=_service(Action.DEPLOY))
 ROLLBACK = _post("rollback", Deployment, LONG, service=_service(Action.ROLLBACK), release=Fields.text, reason=_reason)
 HOLD = _post("hold", shapes.Held, service=_service(Action.HOLD), reason=_reason)
-RESUME = _post("resume", shapes.Resumed, service=_service(Action.RESUME), reason=_reason)
+RESUME = _post("resume", shapes.ResumeReply, service=_service(Action.RESUME), reason=_reason)
 ACK = _post("ack", shapes.AcknowledgementReply, service=_service(Action.ACK), reason=_reason)
 SILENCE = Endpoint(
     "POST", "silence", Silence, {"service": _service(Action.SILENCE), "for": Fields.length, "reason": _reason}

@@ -82,15 +82,15 @@ def incident_reply(incident: "Incident", now: "datetime | None" = None) -> shape
     )
 
 
-def incidents(found: "Iterable[Incident]", *_: object) -> shapes.Incidents:
+def incidents(found: "Iterable[Incident]", *_: object) -> shapes.IncidentsReply:
     """`incidents`."""
-    return shapes.Incidents([incident_reply(one) for one in found])
+    return shapes.IncidentsReply([incident_reply(one) for one in found])
 
 
-def history(found: "tuple[Sequence[Deployment], Iterable[Incident]]", *_: object) -> shapes.History:
+def history(found: "tuple[Sequence[Deployment], Iterable[Incident]]", *_: object) -> shapes.HistoryReply:
     """`history`."""
     deployments, happened = found
-    return shapes.History(deployments, [incident_reply(one) for one in happened])
+    return shapes.HistoryReply(deployments, [incident_reply(one) for one in happened])
 
 
 def service_reply(status: "ServiceStatus") -> shapes.ServiceReply:
@@ -114,10 +114,10 @@ def service_reply(status: "ServiceStatus") -> shapes.ServiceReply:
     )
 
 
-def status(services: "Iterable[ServiceStatus]", proof: "DeliveryTest | None" = None) -> shapes.Status:
+def status(services: "Iterable[ServiceStatus]", proof: "DeliveryTest | None" = None) -> shapes.StatusReply:
     """`status` and `health`."""
     path = None if proof is None else like(shapes.ProofReply, proof)
-    return shapes.Status([service_reply(one) for one in services], path)
+    return shapes.StatusReply([service_reply(one) for one in services], path)
 
 
 def why(account: "RootCause", service: str) -> shapes.WhyReply:
@@ -128,9 +128,9 @@ def why(account: "RootCause", service: str) -> shapes.WhyReply:
     return shapes.WhyReply(service, account.known, plain_times(account_line(account)), events)
 
 
-def resumed(found: "Resumed", service: str, _reason: str) -> shapes.Resumed:
+def resumed(found: "Resumed", service: str, _reason: str) -> shapes.ResumeReply:
     """`resume`."""
-    return shapes.Resumed(service, found.anything, found.commits)
+    return shapes.ResumeReply(service, found.anything, found.commits)
 
 
 def acknowledgement(value: "Acknowledgement", service: str, _reason: str) -> shapes.AcknowledgementReply:

@@ -108,7 +108,7 @@ class Routes:
 
     engine: "Engine"
     clock: Callable[[], datetime]
-    ping: shapes.Ping
+    ping: shapes.PingReply
     snapshots: Snapshots
     closing: asyncio.Event
     reload_requests: ReloadRequests | None = None
@@ -127,9 +127,9 @@ class Routes:
             self._answers(endpoints.HISTORY, look.history, replies.history),
             self._answers(endpoints.INCIDENTS, self._incidents, replies.incidents),
             self._answers(endpoints.WHY, look.why, replies.why),
-            self._answers(endpoints.LOGS, self._logs, lambda lines, service, *_: shapes.Logs(service, lines)),
+            self._answers(endpoints.LOGS, self._logs, lambda lines, service, *_: shapes.LogsReply(service, lines)),
             self._follows(endpoints.LOGS_FOLLOW, self._logs_follow),
-            self._answers(endpoints.AUDIT, look.audit, lambda found, *_: shapes.Audit(found)),
+            self._answers(endpoints.AUDIT, look.audit, lambda found, *_: shapes.AuditReply(found)),
             self._answers(endpoints.WINDOWS, look.maintenance, shapes.WindowsReply),
             self._answers(endpoints.DEPLOYMENT, self._deployment),
             self._follows(endpoints.DEPLOYMENT_FOLLOW, self._deployment_follow),
@@ -182,13 +182,13 @@ class Routes:
 
     # Who is asked, where it is not the engine alone
 
-    async def _ping(self, _who: Actor) -> shapes.Ping:
+    async def _ping(self, _who: Actor) -> shapes.PingReply:
         return self.ping
 
     def _with_proof(
         self, ask: Callable[[Actor, str | None], Awaitable["list[ServiceStatus] | Refused"]]
-    ) -> Callable[[Actor, str | None], Awaitable[shapes.Status | Refused]]:
-        async def asked(who: Actor, service: str | None) -> shapes.Status | Refused:
+    ) -> Callable[[Actor, str | None], Awaitable[shapes.StatusReply | Refused]]:
+        async def asked(who: Actor, service: str | None) -> shapes.StatusReply | Refused:
             found = await ask(who, service)
             return found if isinstance(found, Refused) else replies.status(found, await self.engine.look.proof())
 

@@ -19,7 +19,7 @@ from aiohttp import web
 
 from opsbot import __version__
 from opsbot.control.routes import Routes, errors_as_json
-from opsbot.control.shapes import Gateway, Ping
+from opsbot.control.shapes import GatewayReply, PingReply
 from opsbot.control.snapshot import Snapshots
 from opsbot.control.unix_path import reachable
 from opsbot.runtime.signals import ReloadRequests
@@ -27,7 +27,7 @@ from opsbot.runtime.signals import ReloadRequests
 if TYPE_CHECKING:
     from opsbot.engine import Engine
 
-__all__ = ["ControlError", "ControlServer", "Gateway", "start_control"]
+__all__ = ["ControlError", "ControlServer", "GatewayReply", "start_control"]
 
 BODY_BYTES = 64 * 1024
 CLOSE_SECONDS = 2.0
@@ -112,7 +112,7 @@ async def start_control(
     path: Path,
     clock: Callable[[], datetime],
     *,
-    gateway: Callable[[], Gateway] | None = None,
+    gateway: Callable[[], GatewayReply] | None = None,
     reload_requests: ReloadRequests | None = None,
 ) -> ControlServer:
     """Open the control socket at `path` and answer on it until `ControlServer.close`.
@@ -122,7 +122,7 @@ async def start_control(
     Raises:
         ControlError: a live daemon answers there, or the socket cannot be made.
     """
-    ping = Ping(__version__, os.getpid(), clock(), str(engine.config.state.directory))
+    ping = PingReply(__version__, os.getpid(), clock(), str(engine.config.state.directory))
     closing = asyncio.Event()
     routes = Routes(engine, clock, ping, Snapshots(engine, clock, ping, gateway), closing, reload_requests)
     app = web.Application(client_max_size=BODY_BYTES, middlewares=[errors_as_json])

@@ -166,7 +166,7 @@ class ProofReply:
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class StatusReply:
     """`status` and `health`. `alert_path` is null where it is not known."""
 
     services: Sequence[ServiceReply]
@@ -180,7 +180,7 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True)
-class Incidents:
+class IncidentsReply:
     """`incidents`: newest first."""
 
     incidents: Sequence[IncidentReply]
@@ -188,7 +188,7 @@ class Incidents:
 
 
 @dataclass(frozen=True, slots=True)
-class History:
+class HistoryReply:
     """`history`: newest first."""
 
     deployments: Sequence[Deployment]
@@ -217,7 +217,7 @@ class WhyReply:
 
 
 @dataclass(frozen=True, slots=True)
-class Logs:
+class LogsReply:
     """`logs`: oldest first."""
 
     service: str
@@ -226,7 +226,7 @@ class Logs:
 
 
 @dataclass(frozen=True, slots=True)
-class Audit:
+class AuditReply:
     """`audit`: newest first."""
 
     entries: Sequence[AuditEntry]
@@ -274,7 +274,7 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
-class Resumed:
+class ResumeReply:
     """`resume`: whether there was a hold or a silence; the commits that may be deployed automatically again."""
 
     service: str
@@ -319,7 +319,7 @@ class ReloadReply:
 
 
 @dataclass(frozen=True, slots=True)
-class Ping:
+class PingReply:
     """Who answers."""
 
     version: str
@@ -349,7 +349,7 @@ class HostReply:
 
 
 @dataclass(frozen=True, slots=True)
-class Gateway:
+class GatewayReply:
     """The connection to Discord. `latency` in seconds, null where not known; `waiting`: notices not yet told."""
 
     connected: bool
@@ -363,12 +363,12 @@ class Snapshot:
     """All that the dashboard shows. `gateway` is null without a daemon, and while it has no bot."""
 
     at: datetime
-    daemon: Ping | None
+    daemon: PingReply | None
     host: HostReply
     services: Sequence[ServiceReply]
     deployments: Sequence[Deployment]
     alerts: Sequence[NoticeReply]
-    gateway: Gateway | None
+    gateway: GatewayReply | None
 
     @property
     def healthy(self) -> bool:
@@ -413,7 +413,7 @@ _codec = Codec(
         Snapshot: _form(added={"healthy": attrgetter("healthy")}),
         SourceState: _form(hidden="told"),
         Span: _form(inlined="window"),
-        Status: _form(added={"healthy": attrgetter("healthy")}),
+        StatusReply: _form(added={"healthy": attrgetter("healthy")}),
         WindowsReply: _form(inlined="maintenance"),
     }
 )

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from opsbot.control import replies
-from opsbot.control.shapes import Gateway, HostReply, NoticeReply, Ping, Snapshot
+from opsbot.control.shapes import GatewayReply, HostReply, NoticeReply, PingReply, Snapshot
 from opsbot.core.deployment import Deployment
 from opsbot.store import incident_repository, ledger, outbox
 
@@ -36,7 +36,11 @@ class Snapshots:
     """Gathers snapshots for the dashboards that watch."""
 
     def __init__(
-        self, engine: "Engine", clock: Callable[[], datetime], ping: Ping, gateway: Callable[[], Gateway] | None
+        self,
+        engine: "Engine",
+        clock: Callable[[], datetime],
+        ping: PingReply,
+        gateway: Callable[[], GatewayReply] | None,
     ) -> None:
         """Nothing is gathered yet."""
         self._engine = engine
@@ -67,7 +71,7 @@ class Snapshots:
             await self._gateway_reply(),
         )
 
-    async def _gateway_reply(self) -> Gateway | None:
+    async def _gateway_reply(self) -> GatewayReply | None:
         if self._gateway is None:
             return None
         waiting, _ = await self._engine.store.read(outbox.waiting, self._engine.clock())

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from opsbot.bot.link import GatewayState, Link
-from opsbot.control.shapes import Gateway
+from opsbot.control.shapes import GatewayReply
 from opsbot.core.status import HealthState, ServiceHealth
 from opsbot.engine import Engine
 from opsbot.messages import render
@@ -123,9 +123,9 @@ class SystemdStatus:
         self._discord = state
         self._changed()
 
-    def for_dashboard(self) -> Gateway:
+    def for_dashboard(self) -> GatewayReply:
         """Return the connection for the terminal dashboard."""
-        return Gateway(self._discord.connected, self._discord.since, self._discord.latency)
+        return GatewayReply(self._discord.connected, self._discord.since, self._discord.latency)
 
     def gateway(self) -> GatewayState:
         """Return the last reported state of the connection."""

@@ -62,7 +62,7 @@ FIRST_MOST = 30.0
 """Seconds after the start by which a service is first polled."""
 
 
-class Outcome(StrEnum):
+class PollOutcome(StrEnum):
     """What a poll came to."""
 
     NO_SOURCE = "no-source"
@@ -80,13 +80,13 @@ class Outcome(StrEnum):
 class Polled:
     """What a poll came to."""
 
-    outcome: Outcome
+    outcome: PollOutcome
     message: Message
     head: str | None = None
     deployment: int | None = None
 
 
-class History(Contents, Protocol):
+class BranchHistory(Contents, Protocol):
     """What the poll needs of a service's mirror (`opsbot.source.repo.Repository`)."""
 
     async def bring(self, ref: str | None = None) -> str:
@@ -126,7 +126,7 @@ class Deploys(Protocol):
     def on_finish(self, callback: Callable[[Deployment], None]) -> None:
         """Call this when one has come to its end."""
 
-    def repository(self, service: str) -> History:
+    def repository(self, service: str) -> BranchHistory:
         """A service's mirror."""
 
 
@@ -236,7 +236,7 @@ class Poller:
         person asks for is deployed with `auto` off, too.
         """
         if service not in self._sources:
-            return Polled(Outcome.NO_SOURCE, message(UpdateCode.NO_SOURCE, service=service))
+            return Polled(PollOutcome.NO_SOURCE, message(UpdateCode.NO_SOURCE, service=service))
         asking = actor or itself(origin)
         running = self._running.get(service)
         if running is not None and not running.done():
@@ -265,7 +265,7 @@ class Poller:
             self._deployer.withdraw(outdated.id, message(OutcomeCode.WITHDRAWN, branch=source.branch, commit=head))
             await self._answered(known, source, head)
             again = message(UpdateCode.LIVE_AGAIN, branch=source.branch, commit=head)
-            return Polled(Outcome.NO_NEWS, again, head)
+            return Polled(PollOutcome.NO_NEWS, again, head)
         if head == known.live or (outdated is None and self._busy(known)):
             await self._answered(known, source, head if head == known.live else None)
             return self._settled(service, known, head)
@@ -295,22 +295,24 @@ class Poller:
 
     def _settled(self, service: str, known: Known, head: str) -> Polled:
         if not self._busy(known):
-            return Polled(Outcome.NO_NEWS, message(UpdateCode.LIVE, service=service, commit=head), head)
+            return Polled(PollOutcome.NO_NEWS, message(UpdateCode.LIVE, service=service, commit=head), head)
         under_way = known.unfinished
         if under_way is not None and about(under_way, head):
             code = UpdateCode.WAITING if under_way.phase is Phase.WAITING else UpdateCode.DEPLOYING
-            return Polled(Outcome.DEPLOYING, message(code, commit=head), head, under_way.id)
+            return Polled(PollOutcome.DEPLOYING, message(code, commit=head), head, under_way.id)
         self._waiting.add(service)
-        return Polled(Outcome.LATER, message(UpdateCode.NEXT, commit=head), head)
+        return Polled(PollOutcome.LATER, message(UpdateCode.NEXT, commit=head), head)
 
-    async def _fetch(self, service: str, head: str) -> tuple[History, str]:
+    async def _fetch(self, service: str, head: str) -> tuple[BranchHistory, str]:
         """The mirror with that commit in it, or with a still newer one."""
         history = self._deployer.repository(service)
         if self._fetched.get(service) != head:
             head = self._fetched[service] = await history.bring()
         return history, head
 
-    async def _sight(self, known: Known, source: Source, history: History, head: str, *, asked: bool) -> UpdateFacts:
+    async def _sight(
+        self, known: Known, source: Source, history: BranchHistory, head: str, *, asked: bool
+    ) -> UpdateFacts:
         waits = known.hold.waits if known.hold else None
         return UpdateFacts(
             head=head,
@@ -329,7 +331,7 @@ class Poller:
             resumed=known.state.service in self._resumed,
         )
 
-    async def _only(self, known: Known, source: Source, history: History, head: str) -> tuple[str, ...]:
+    async def _only(self, known: Known, source: Source, history: BranchHistory, head: str) -> tuple[str, ...]:
         """The ignore patterns, where all that differs from the live commit is covered by them.
 
         Or from the commit that failed last: it is not tried again because a word in the README changed.
@@ -346,7 +348,7 @@ class Poller:
         self._compared[known.state.service] = ((olds, head), only)
         return only
 
-    async def _attention(self, known: Known, source: Source, history: History, head: str) -> Attention:
+    async def _attention(self, known: Known, source: Source, history: BranchHistory, head: str) -> Attention:
         """What differs from the live commit that a person should look at."""
         if not source.ask_when_changed or known.live is None:
             return Attention()
@@ -359,14 +361,16 @@ class Poller:
             )
         return before[1]
 
-    async def _act(self, known: Known, sight: UpdateFacts, history: History, actor: Actor, *, strange: bool) -> Polled:
+    async def _act(
+        self, known: Known, sight: UpdateFacts, history: BranchHistory, actor: Actor, *, strange: bool
+    ) -> Polled:
         service, head = known.state.service, sight.head
         verdict = weigh(sight)
         self._resumed.discard(service)
         if isinstance(verdict, NoUpdate):
-            return Polled(Outcome.NO_NEWS, message(UpdateCode.KNOWN, commit=head), head)
+            return Polled(PollOutcome.NO_NEWS, message(UpdateCode.KNOWN, commit=head), head)
         if isinstance(verdict, AwaitUpdate):
-            return Polled(Outcome.WAITING, message(UpdateCode.RETRY, commit=head, at=verdict.until), head)
+            return Polled(PollOutcome.WAITING, message(UpdateCode.RETRY, commit=head, at=verdict.until), head)
         if isinstance(verdict, AnnounceUpdate):
             return await self._note(known, history, head, verdict)
         branch = self._sources[service].branch
@@ -375,17 +379,17 @@ class Poller:
             DeploymentRequest(service, DeploymentKind.DEPLOY, actor, ref=head, reason=reason)
         )
         if not isinstance(begun, Refused):
-            return Polled(Outcome.DEPLOYING, message(UpdateCode.DEPLOYING, commit=head), head, begun.id)
+            return Polled(PollOutcome.DEPLOYING, message(UpdateCode.DEPLOYING, commit=head), head, begun.id)
         if begun.why is RefusalReason.BUSY:
             self._waiting.add(service)
-            return Polled(Outcome.LATER, begun.message, head, begun.deployment)
+            return Polled(PollOutcome.LATER, begun.message, head, begun.deployment)
         if begun.why is RefusalReason.NOT_NOW:
-            return Polled(Outcome.WAITING, begun.message, head)
+            return Polled(PollOutcome.WAITING, begun.message, head)
         if begun.why is RefusalReason.ALREADY_LIVE:
-            return Polled(Outcome.NO_NEWS, begun.message, head)
+            return Polled(PollOutcome.NO_NEWS, begun.message, head)
         return await self._note(known, history, head, AnnounceUpdate(UpdateReason.REFUSED, begun.message))
 
-    async def _note(self, known: Known, history: History, head: str, note: AnnounceUpdate) -> Polled:
+    async def _note(self, known: Known, history: BranchHistory, head: str, note: AnnounceUpdate) -> Polled:
         service, branch = known.state.service, self._sources[known.state.service].branch
         before = history_of(known.deployments, head)
         code = UpdateCode.NEW_COMMIT if before is None else UpdateCode.KNOWN_COMMIT
@@ -394,7 +398,7 @@ class Poller:
             commits, total = await history.commits_between(known.live, head)
             await self._write(note_update, known.state, head, note.because, said, commits, total, self._clock())
             self._noted[service] = (head, note.because)
-        return Polled(Outcome.NOTED, said, head)
+        return Polled(PollOutcome.NOTED, said, head)
 
     async def _write(
         self, deed: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
@@ -418,4 +422,4 @@ class Poller:
         self.failures[known.state.service] += 1
         log.warning("%s: the repository does not answer: %s", known.state.service, render(problem.message))
         await self._write(failed, known.state, source, problem, self._clock())
-        return Polled(Outcome.FAILED, problem.message)
+        return Polled(PollOutcome.FAILED, problem.message)

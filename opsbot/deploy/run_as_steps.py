@@ -8,7 +8,16 @@ from pathlib import Path
 
 from opsbot.config import Service
 from opsbot.core.message import message_of, plain
-from opsbot.deploy.steps import OUTPUT_MOST, ChildSteps, Output, StepResult, Steps, environment, judged, open_output
+from opsbot.deploy.steps import (
+    OUTPUT_MOST,
+    ChildSteps,
+    StepOutput,
+    StepResult,
+    Steps,
+    environment,
+    judged,
+    open_output,
+)
 from opsbot.services.errands import Ended, ErrandError, Errands, Slot
 
 _OPSBOTS_OWN = {"HOME", "USER", "LOGNAME", "TMPDIR", "XDG_CACHE_HOME"}
@@ -31,7 +40,7 @@ class RunAsSteps:
     ) -> StepResult:
         """See `Steps`."""
         file = await asyncio.to_thread(open_output, output)
-        out = Output(file, self._most)
+        out = StepOutput(file, self._most)
         mine = {name: value for name, value in environment({}).items() if name not in _OPSBOTS_OWN}
         try:
             ended = await self._errands.run(
@@ -51,7 +60,7 @@ class RunAsSteps:
         return _result(ended, out, timeout)
 
 
-def _result(ended: Ended, out: Output, timeout: timedelta) -> StepResult:
+def _result(ended: Ended, out: StepOutput, timeout: timedelta) -> StepResult:
     if ended.refused:
         return StepResult(ok=False, ending=plain(ended.refused), lasting=True)
     if ended.late:

@@ -147,7 +147,7 @@ async def run_step(
             raise
         finally:
             os.close(writing)
-        return await _attend(process, reading, Output(file, most), timeout, mark)
+        return await _attend(process, reading, StepOutput(file, most), timeout, mark)
     finally:
         await asyncio.to_thread(file.close)
 
@@ -165,7 +165,7 @@ def _lower(pid: int) -> None:
         Path(f"/proc/{pid}/oom_score_adj").write_text(str(OOM_SCORE))
 
 
-class Output:
+class StepOutput:
     """Keeps what comes in the file, up to the limit, and its last lines in memory."""
 
     def __init__(self, file: BufferedWriter, most: int) -> None:
@@ -215,7 +215,7 @@ class Output:
         return "\n".join(self._lines)
 
 
-async def _attend(process: Process, pipe: int, out: Output, timeout: timedelta, mark: str) -> StepResult:
+async def _attend(process: Process, pipe: int, out: StepOutput, timeout: timedelta, mark: str) -> StepResult:
     reading = asyncio.create_task(pump(pipe, out.take))
     timed_out = False
     try:
@@ -237,7 +237,7 @@ async def _attend(process: Process, pipe: int, out: Output, timeout: timedelta, 
     return judged(None if timed_out else process.returncode or 0, out, timeout)
 
 
-def judged(status: int | None, out: Output, timeout: timedelta) -> StepResult:
+def judged(status: int | None, out: StepOutput, timeout: timedelta) -> StepResult:
     """How a step ended, by its status (a signal as a negative number); None: it was killed when its time was up."""
     tail = out.tail()
     if status is None:

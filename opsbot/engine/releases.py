@@ -17,7 +17,7 @@ from opsbot.core.deployment import (
 )
 from opsbot.core.message import Message, message, plain
 from opsbot.deploy.deployer import Deployer
-from opsbot.deploy.poll import Outcome, Polled, Poller
+from opsbot.deploy.poll import Polled, Poller, PollOutcome
 from opsbot.engine.authorization import Authorization
 from opsbot.messages import render
 from opsbot.monitoring import ServiceMonitor
@@ -75,14 +75,16 @@ class ReleaseActions:
         polled = await self._poller.poll(service, actor.origin, actor)
         quarantined = await self._store.read(ledger.quarantined, service)
         hold = await self._store.read(ledger.hold, service)
-        if polled.outcome is Outcome.NO_NEWS:
+        if polled.outcome is PollOutcome.NO_NEWS:
             polled = _kept_back(polled, quarantined, hold)
-        elif polled.outcome is Outcome.NOTED and not source.auto and hold is None and polled.head not in quarantined:
+        elif (
+            polled.outcome is PollOutcome.NOTED and not source.auto and hold is None and polled.head not in quarantined
+        ):
             begun = await self.deploy(actor, service, polled.head, "update")
             if isinstance(begun, Refused):
                 return begun
             deploying = message(UpdateCode.DEPLOYING, commit=polled.head)
-            polled = Polled(Outcome.DEPLOYING, deploying, polled.head, begun.id)
+            polled = Polled(PollOutcome.DEPLOYING, deploying, polled.head, begun.id)
         await self._door.note(actor, Action.DEPLOY, service, "update", render(polled.message))
         return polled
 
@@ -139,7 +141,7 @@ def _reason(given: str | Message) -> Message | None:
 def _kept_back(polled: Polled, quarantined: Mapping[str, Quarantine], hold: Hold | None) -> Polled:
     """What the poll found, if it is no news for the poll but it is for a person: a commit that is not deployed."""
     if polled.head is not None and (blocked := quarantined.get(polled.head)):
-        return Polled(Outcome.WAITING, message(UpdateCode.QUARANTINED, at=blocked.at), polled.head)
+        return Polled(PollOutcome.WAITING, message(UpdateCode.QUARANTINED, at=blocked.at), polled.head)
     if hold is not None and polled.head == hold.waits:
-        return Polled(Outcome.WAITING, message(UpdateCode.ROLLED_BACK_COMMIT), polled.head)
+        return Polled(PollOutcome.WAITING, message(UpdateCode.ROLLED_BACK_COMMIT), polled.head)
     return polled

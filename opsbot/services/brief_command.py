@@ -15,7 +15,7 @@ class CommandError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class CommandResult:
     """How the command ended; its output is untrusted."""
 
     status: int
@@ -30,7 +30,7 @@ def environment() -> dict[str, str]:
     return kept | {"LC_ALL": "C.UTF-8", "SYSTEMD_COLORS": "0", "SYSTEMD_PAGER": "", "SYSTEMD_LESS": ""}
 
 
-async def ask(command: Sequence[str], timeout: float) -> Ended:
+async def ask(command: Sequence[str], timeout: float) -> CommandResult:
     """Run the command for at most `timeout` seconds; kill it then, and when the caller is canceled.
 
     Raises:
@@ -53,4 +53,4 @@ async def ask(command: Sequence[str], timeout: float) -> Ended:
             with suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
-    return Ended(process.returncode or 0, out.decode(errors="replace"), err.decode(errors="replace"))
+    return CommandResult(process.returncode or 0, out.decode(errors="replace"), err.decode(errors="replace"))

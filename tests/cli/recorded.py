@@ -47,7 +47,7 @@ from opsbot.core.model import (
     SourceState,
 )
 from opsbot.core.windows import WEEK, Window, WindowDeploys
-from opsbot.deploy.poll import Outcome
+from opsbot.deploy.poll import PollOutcome
 from opsbot.notifications.notifiers import Notifiers
 from opsbot.runtime.signals import ReloadRequests
 from opsbot.services.port import Activity, LogLine, ServiceState
@@ -385,7 +385,7 @@ async def answers(folder: Path) -> dict[str, Any]:
             name = f"POST {route} {json.dumps(values)} ({number})"
             await put(name, *await asyncio.to_thread(request, here.socket, "POST", route, values))
         await settled(here)
-        here.polling.outcome, here.deploying.pause = Outcome.DEPLOYING, 3600.0
+        here.polling.outcome, here.deploying.pause = PollOutcome.DEPLOYING, 3600.0
         await put(
             "POST update, news", *await asyncio.to_thread(request, here.socket, "POST", "update", {"service": "bot"})
         )

@@ -21,7 +21,7 @@ from opsbot.control.endpoints import LOGS_FOLLOW, MONITOR, MONITOR_FOLLOW, STATU
 from opsbot.control.peer import caller
 from opsbot.control.routes import Routes
 from opsbot.control.server import ControlError, ControlServer, start_control
-from opsbot.control.shapes import Ping
+from opsbot.control.shapes import PingReply
 from opsbot.control.snapshot import Snapshots
 from opsbot.control.unix_path import MOST, reachable
 from opsbot.core.access import Ranks
@@ -59,7 +59,7 @@ async def raw(path: Path, method: str, route: str, body: bytes | None = None) ->
 
 
 async def test_every_endpoint_that_is_declared_is_answered(daemon: World) -> None:
-    ping = Ping("1", 1, now(), "")
+    ping = PingReply("1", 1, now(), "")
     routes = Routes(daemon.engine, now, ping, Snapshots(daemon.engine, now, ping, None), asyncio.Event())
     answered = {(route.method, route.path.replace(":[0-9]{1,15}", "")) for route in routes.table()}
     declared = [one for one in vars(endpoints).values() if isinstance(one, Endpoint)]

@@ -22,7 +22,7 @@ from opsbot.core.health import CheckHealth, ProbeResult, Verdict
 from opsbot.core.message import plain
 from opsbot.core.model import Dependent, Evidence, Incident, Live
 from opsbot.core.windows import WEEK, Window
-from opsbot.deploy.poll import Outcome
+from opsbot.deploy.poll import PollOutcome
 from opsbot.notifications.notifiers import Notifiers
 from opsbot.services.port import Activity, LogLine, ManagerError, ServiceState
 from opsbot.store import acks, audit, incident_repository, ledger
@@ -300,14 +300,16 @@ async def test_rollback_goes_to_the_good_release(opsbot: Opsbot) -> None:
 @pytest.mark.parametrize(
     ("outcome", "code"),
     [
-        (Outcome.NO_NEWS, 0),
-        (Outcome.LATER, 0),
-        (Outcome.NOTED, 4),
-        (Outcome.WAITING, 4),
-        (Outcome.FAILED, 1),
+        (PollOutcome.NO_NEWS, 0),
+        (PollOutcome.LATER, 0),
+        (PollOutcome.NOTED, 4),
+        (PollOutcome.WAITING, 4),
+        (PollOutcome.FAILED, 1),
     ],
 )
-async def test_update_exits_by_what_came_of_asking(daemon: World, opsbot: Opsbot, outcome: Outcome, code: int) -> None:
+async def test_update_exits_by_what_came_of_asking(
+    daemon: World, opsbot: Opsbot, outcome: PollOutcome, code: int
+) -> None:
     daemon.polling.outcome, daemon.polling.text = outcome, f"said {HOSTILE}"
     ended = await opsbot("update")
     assert ended.code == code
@@ -320,7 +322,7 @@ async def test_update_deploys_what_is_only_announced_where_auto_is_off(daemon: W
     assert service.source is not None
     services = cast("dict[str, Service]", daemon.config.services)
     services["api"] = replace(service, source=replace(service.source, auto=False))
-    daemon.polling.outcome = Outcome.NOTED
+    daemon.polling.outcome = PollOutcome.NOTED
     ended = await opsbot("update")
     assert (ended.code, "deployment 1 of api: deploy of c0ffee0000 by" in ended.out) == (0, True)
     await opsbot("hold")
@@ -334,7 +336,7 @@ async def test_update_keeps_to_the_wait_after_a_rollback(daemon: World, opsbot: 
 
 
 async def test_update_follows_what_it_began_for_each_service(two: World, opsbot: Opsbot) -> None:
-    two.polling.outcome = Outcome.DEPLOYING
+    two.polling.outcome = PollOutcome.DEPLOYING
     ended = await opsbot("update")
     assert ended.code == 0
     assert "deployment 1 of api" in ended.out

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from opsbot.config import Check, CheckKind, Config, Discord, Http, ManagerKind, Secret, Service, Source, StateConfig
-from opsbot.control.server import ControlServer, Gateway, start_control
+from opsbot.control.server import ControlServer, GatewayReply, start_control
 from opsbot.core.access import Actor, Origin, Ranks
 from opsbot.core.deployment import (
     Commit,
@@ -26,7 +26,7 @@ from opsbot.core.deployment import (
 )
 from opsbot.core.health import CheckHealth, ProbeResult, Verdict
 from opsbot.core.message import Message, plain
-from opsbot.deploy.poll import Outcome, Polled, Poller
+from opsbot.deploy.poll import Polled, Poller, PollOutcome
 from opsbot.deploy.verify import Verifier
 from opsbot.engine import Engine
 from opsbot.runtime.change_notifier import ChangeNotifier
@@ -218,7 +218,7 @@ class Polling:
     """Answers what a test says; `deploying` begins a deployment."""
 
     deployer: Deploying
-    outcome: Outcome = Outcome.NO_NEWS
+    outcome: PollOutcome = PollOutcome.NO_NEWS
     text: str = "c0ffee0000 is live, the newest"
     woken: list[str] = field(default_factory=list)
 
@@ -229,12 +229,12 @@ class Polling:
         self.woken.append(service)
 
     async def poll(self, service: str, origin: Origin, actor: Actor | None = None) -> Polled:
-        if self.outcome is not Outcome.DEPLOYING:
+        if self.outcome is not PollOutcome.DEPLOYING:
             return Polled(self.outcome, plain(self.text), COMMIT)
         assert actor is not None
         begun = await self.deployer.start(DeploymentRequest(service, DeploymentKind.DEPLOY, actor, ref=COMMIT))
         assert isinstance(begun, Deployment)
-        return Polled(Outcome.DEPLOYING, plain(self.text), COMMIT, begun.id)
+        return Polled(PollOutcome.DEPLOYING, plain(self.text), COMMIT, begun.id)
 
 
 @dataclass
@@ -347,7 +347,7 @@ async def world(
             now,
             poller=cast("Poller", polling),
         )
-        gateway = Gateway(connected=True, since=now() - timedelta(minutes=5), latency=0.041)
+        gateway = GatewayReply(connected=True, since=now() - timedelta(minutes=5), latency=0.041)
         control = await start_control(
             engine, socket or config.state.socket, now, gateway=lambda: gateway, reload_requests=reload_requests
         )

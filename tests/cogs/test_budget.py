@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from cogs.delivery.rate_budget import Limits, RateBudget, RateKey, RateLimit, WriteKind, WritePriority
+from cogs.delivery.rate_budget import RateBudget, RateKey, RateLimit, WriteKind, WriteLimits, WritePriority
 
-LIMITS = Limits(send=RateLimit(5, 5.0), edit=RateLimit(5, 5.0), edit_old=RateLimit(3, 6.0), all=RateLimit(50, 1.0))
+LIMITS = WriteLimits(send=RateLimit(5, 5.0), edit=RateLimit(5, 5.0), edit_old=RateLimit(3, 6.0), all=RateLimit(50, 1.0))
 SEND, EDIT, OLD = (RateKey(kind, 7) for kind in (WriteKind.SEND, WriteKind.EDIT, WriteKind.EDIT_OLD))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cogs.delivery import sender
-from cogs.delivery.rate_budget import Limits, RateLimit
+from cogs.delivery.rate_budget import RateLimit, WriteLimits
 from opsbot.bot.connection import ConnectPace
 from opsbot.bot.link import GatewayState, Link
 from opsbot.bot.run import run_bot
@@ -57,8 +57,8 @@ LIMIT_SECONDS = 0.5
 """Of the stand-in's limits on messages. At Discord they are 5 s, and nothing that is proven here needs so long."""
 DEADLINE = 30.0
 """Seconds that people wait for an answer. At Discord 3; a busy machine is not what is tested."""
-LIMITS = Limits(RateLimit(5, 0.8), RateLimit(5, 0.8), RateLimit(3, 0.9))
-"""The same with the third of a second that `Limits` adds to Discord's own for the way there."""
+LIMITS = WriteLimits(RateLimit(5, 0.8), RateLimit(5, 0.8), RateLimit(3, 0.9))
+"""The same with the third of a second that `WriteLimits` adds to Discord's own for the way there."""
 BRISK = sender.DeliveryPace(
     retry_first=0.02,
     retry_most=0.2,

@@ -9,13 +9,13 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from cogs.delivery.rate_budget import Limits, RateLimit
+from cogs.delivery.rate_budget import RateLimit, WriteLimits
 from opsbot.bot.run import run_bot
 from tests.cogs.world import BRISK, QUICK, config_for, open_parts
 
 LOOK = 0.05
 """Seconds: what another process writes into the store is found by looking."""
-UNLIMITED = Limits(*(RateLimit(1000, 1.0),) * 4)
+UNLIMITED = WriteLimits(*(RateLimit(1000, 1.0),) * 4)
 
 
 async def main(folder: Path, api_url: str, token: str, *, board: bool) -> None:

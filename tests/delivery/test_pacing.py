@@ -3,7 +3,7 @@
 import asyncio
 
 from cogs.delivery import sender
-from cogs.delivery.rate_budget import Limits
+from cogs.delivery.rate_budget import WriteLimits
 from opsbot.core.deployment import Phase
 from opsbot.core.incident import IncidentEventKind, event
 from opsbot.standin.ratelimit import LIMIT, OLD_EDITS, OLD_PERIOD, PERIOD
@@ -16,7 +16,7 @@ FAST = sender.DeliveryPace(
 
 
 def test_what_is_asked_of_discord_in_production_is_within_what_it_takes() -> None:
-    ours = Limits()
+    ours = WriteLimits()
     assert (ours.send.most, ours.edit.most, ours.edit_old.most) == (LIMIT, LIMIT, OLD_EDITS)
     assert min(ours.send.seconds, ours.edit.seconds) > PERIOD
     assert ours.edit_old.seconds > OLD_PERIOD

@@ -1,7 +1,7 @@
 """The answer to a person who restarted a service: that it runs, and then whether it passes its checks."""
 
-from cogs._style import shown
 from cogs.cards.rendered import RenderedMessage, say
+from cogs.cards.style import shown
 from cogs.cards.text import escape
 from cogs.interactions.answer import Interim
 from opsbot.core.access import Actor
