@@ -12,7 +12,7 @@ from enum import IntEnum
 
 from cogs.cards.rendered import DESCRIPTION, RED, RenderedMessage
 from cogs.cards.status_cards import bad_sentence, colour_of, common_sign, good_sentence, reasons_of, release_of, sign
-from cogs.cards.style import shown
+from cogs.cards.style import to_markdown
 from cogs.cards.text import clip, escape, moment
 from cogs.cards.window_cards import open_line
 from opsbot.core.gauge import Gauge
@@ -149,7 +149,7 @@ def _line(seen: Overview, status: ServiceStatus, look: Look, detail: Detail) -> 
 
 
 def _since(health: ServiceHealth) -> str:
-    return shown(health.title) + (f" since {moment(health.since)}" if health.since is not None else "")
+    return to_markdown(health.title) + (f" since {moment(health.since)}" if health.since is not None else "")
 
 
 def _of_incident(seen: Overview, incident: Incident, look: Look, detail: Detail) -> Iterable[str]:
@@ -186,7 +186,7 @@ _MARKS = {
 
 
 def _next(message: Message) -> str:
-    return _MARKS.get(StatusCode(message.code), "") + shown(message)
+    return _MARKS.get(StatusCode(message.code), "") + to_markdown(message)
 
 
 # What stands below
@@ -196,7 +196,7 @@ def _below(seen: Overview, look: Look, changed: datetime) -> Iterable[str]:
     yield ""
     for incident in seen.host:
         begin = f"🔴 **{escape(subject_title(incident.service), 60)}** incident open since {moment(incident.opened_at)}"
-        cause = shown(as_message(incident.cause), CAUSE)
+        cause = to_markdown(as_message(incident.cause), CAUSE)
         yield " · ".join([f"{begin}: {cause}", *_of_incident(seen, incident, look, Detail.ALL)])
     yield clip(_host(look), 300)
     yield from (open_line(span) for span in seen.open[:5])

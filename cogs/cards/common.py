@@ -11,7 +11,7 @@ import discord
 
 from cogs.cards.links import commit_link
 from cogs.cards.rendered import AMBER, BLUE, DESCRIPTION, RED, Button, RenderedMessage
-from cogs.cards.style import shown
+from cogs.cards.style import to_markdown
 from cogs.cards.text import code, escape, fence, fit, moment
 from opsbot.core.deployment import Commit, Deployment, Hold, Quarantine
 from opsbot.core.model import Acknowledgement, Notification, Silence
@@ -98,7 +98,7 @@ def word(notice: Notification, host: str) -> RenderedMessage:
     lines = body.get("lines")
     block = fence([str(each) for each in lines], _LINES_ROOM) + "\n" if isinstance(lines, list) else ""
     return RenderedMessage(
-        f"{sign} {shown(notice.said, 900)}",
+        f"{sign} {to_markdown(notice.said, 900)}",
         "",
         block + (f"{escape(notice.service)} · {moment(at, 'f')}" if notice.service else moment(at, "f")),
         colour,
@@ -116,7 +116,7 @@ def update(notice: Notification, around: Around) -> RenderedMessage:
     buttons = (Button("deploy", "Deploy", notice.service, commit[:20], discord.ButtonStyle.primary),) if commit else ()
     sign, what = ("↩️", "a commit that was deployed before") if body.get("known") else ("🆕", "a new commit")
     return RenderedMessage(
-        f"{sign} {shown(notice.said, 900)}",
+        f"{sign} {to_markdown(notice.said, 900)}",
         f"{notice.service}: {what}" + (" awaits approval" if body.get("why") == UpdateReason.NEEDS_LOOK else ""),
         fit(lines, DESCRIPTION) or code(commit[:10]),
         BLUE,

@@ -8,7 +8,7 @@ from cogs.cards.common import TAIL, Around, commit_lines, join, mark
 from cogs.cards.links import compare_link
 from cogs.cards.rendered import AMBER, BLUE, GREEN, GREY, RED, Button, RenderedMessage
 from cogs.cards.status_cards import hold_line
-from cogs.cards.style import shown
+from cogs.cards.style import to_markdown
 from cogs.cards.text import code, escape, fence, moment
 from opsbot.core.deployment import Deployment, DeploymentKind, DeploymentStep, Phase, commit_in
 from opsbot.core.model import Notification
@@ -86,7 +86,7 @@ def sentence(deployment: Deployment) -> str:
     service, to, number = escape(deployment.service), target(deployment), f"deployment {deployment.id}"
     where = FAILED_IN.get(deployment.failed_in) if deployment.failed_in else None
     failed = f"{where} of {to} failed" if where else f"{to} failed"
-    note = shown(deployment.note, 200).rstrip(".")
+    note = to_markdown(deployment.note, 200).rstrip(".")
     match deployment.phase:
         case Phase.LIVE if deployment.kind is DeploymentKind.ROLLBACK:
             return f"↩️ {service} was rolled back to {to} after {_took(deployment)}, {_requested(deployment)}."
@@ -119,8 +119,8 @@ def _step_line(step: DeploymentStep) -> str:
     took = f" {duration(step.ended_at - step.started_at)}" if step.ended_at else f", started {moment(step.started_at)}"
     sign = {True: "✓", False: "✗", None: "▶" if step.ended_at is None else "·"}[step.ok]
     # Why a step failed is shown below the list, in full.
-    note = "" if not step.note or step.ok is False else f" · {shown(step.note, 160)}"
-    return f"{sign} {shown(step.name, 80)}{took}{note}"
+    note = "" if not step.note or step.ok is False else f" · {to_markdown(step.note, 160)}"
+    return f"{sign} {to_markdown(step.name, 80)}{took}{note}"
 
 
 def _phases(deployment: Deployment) -> list[str]:
@@ -173,7 +173,7 @@ def deployment_card(deployment: Deployment, around: Around) -> RenderedMessage:
     head = [f"**{_from_to(deployment, around.repository)}** on {escape(around.host, 60)}"]
     head.append(f"{_requested(deployment).capitalize()} {moment(deployment.created_at)}")
     if deployment.reason:
-        head.append(f"Reason: {shown(deployment.reason, 200)}")
+        head.append(f"Reason: {to_markdown(deployment.reason, 200)}")
     if deployment.release_to:
         head.append(f"Release {code(deployment.release_to)}")
     blocks = ["\n".join(head), "\n".join(_phases(deployment))]
@@ -205,11 +205,11 @@ def _evidence(deployment: Deployment) -> list[str]:
 
 def _why(deployment: Deployment, step: DeploymentStep | None) -> str:
     """The step, how long it ran, what was wrong, and what follows; the release that serves is in the sentence."""
-    note = shown(deployment.note, 900)
+    note = to_markdown(deployment.note, 900)
     if step is None:
         return f"**Why:** {note}" if note else ""
     ran = duration((step.ended_at or deployment.updated_at) - step.started_at)
-    failed = f"**Why:** {shown(step.name, 100)} failed after {ran}"
+    failed = f"**Why:** {to_markdown(step.name, 100)} failed after {ran}"
     return f"{failed}: {note}" if note else f"{failed}."
 
 

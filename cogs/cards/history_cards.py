@@ -5,8 +5,8 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from cogs.cards.rendered import BLUE, DESCRIPTION, GREEN, GREY, RED, RenderedMessage
-from cogs.cards.style import DiscordStyle, shown
-from cogs.cards.text import code, escape, fit, moment, told
+from cogs.cards.style import DiscordStyle, to_markdown
+from cogs.cards.text import code, escape, escape_keeping_times, fit, moment
 from opsbot.core.deployment import Deployment, DeploymentKind, Phase
 from opsbot.core.model import AuditEntry, Effect, Incident
 from opsbot.core.subjects import subject_name
@@ -34,7 +34,7 @@ def deployment_line(deployment: Deployment) -> str:
     what = "deploy" if deployment.kind is DeploymentKind.DEPLOY else "rollback"
     to = deployment.commit_to or deployment.release_to or deployment.ref or ""
     to = to[:10] if deployment.commit_to else to
-    note = f": {shown(deployment.note, 80)}" if deployment.note and deployment.phase is not Phase.LIVE else ""
+    note = f": {to_markdown(deployment.note, 80)}" if deployment.note and deployment.phase is not Phase.LIVE else ""
     mark = OUTCOME.get(deployment.phase, "🔵")
     return (
         f"{mark} {what} {deployment.id}{f' {code(to, 40)}' if to else ''} {deployment_status(deployment)} "
@@ -48,11 +48,11 @@ def incident_line(incident: Incident) -> str:
     if incident.closed_at is None:
         sign, how = ("🟠", f"flapping, {incident.flaps.count} changes, ") if incident.flaps.flapping else ("🔴", "")
         since = moment(incident.opened_at, "f")
-        return f"{sign} incident {incident.id} {how}since {since}: {shown(incident.cause, 100)}{also}"
+        return f"{sign} incident {incident.id} {how}since {since}: {to_markdown(incident.cause, 100)}{also}"
     lasted = duration(incident.closed_at - incident.opened_at)
-    ended = f", {shown(incident.resolution, 60)}" if incident.resolution is not None else ""
+    ended = f", {to_markdown(incident.resolution, 60)}" if incident.resolution is not None else ""
     sign = "↪️" if incident.part_of is not None else "🟢"
-    cause = shown(incident.cause, 80)
+    cause = to_markdown(incident.cause, 80)
     return f"{sign} incident {incident.id} {moment(incident.opened_at)} for {lasted}: {cause}{also}{ended}"
 
 
@@ -93,14 +93,14 @@ def why(service: str, account: "RootCause") -> RenderedMessage:
         return shown_at
 
     line = joined(account, at, DiscordStyle(600), _piece)
-    rests_on = [f"{moment(one.at, 'f')} {one.kind}: {shown(one.text, 160)}" for one in account.events]
+    rests_on = [f"{moment(one.at, 'f')} {one.kind}: {to_markdown(one.text, 160)}" for one in account.events]
     title = f"Why: {service}" if rests_on else ""
     return RenderedMessage(line, title, fit(reversed(rests_on), DESCRIPTION), BLUE if account.known else GREY)
 
 
 def _piece(text: str) -> str:
     """A piece of a line, escaped; the spaces at its ends stand between it and its neighbours."""
-    return " " * text.startswith(" ") + told(text, 600) + " " * text.endswith(" ")
+    return " " * text.startswith(" ") + escape_keeping_times(text, 600) + " " * text.endswith(" ")
 
 
 def audit(entries: Sequence[AuditEntry]) -> RenderedMessage:

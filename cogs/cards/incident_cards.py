@@ -8,7 +8,7 @@ from cogs.cards.common import TAIL, Around, join, mark
 from cogs.cards.history_cards import deployment_line
 from cogs.cards.rendered import AMBER, GREEN, GREY, RED, Button, RenderedMessage
 from cogs.cards.status_cards import silence_line
-from cogs.cards.style import shown
+from cogs.cards.style import to_markdown
 from cogs.cards.text import code, escape, fence, fit, moment, one_line
 from opsbot.core.incident import IncidentEvent, IncidentEventKind, Resolution, exit_of
 from opsbot.core.message import message
@@ -77,7 +77,9 @@ def _who_has_it(incident: Incident, around: Around) -> str:
         if taken.void_at is None:
             lines.append(f"👀 **Acknowledged** by {who}")
         else:
-            lines.append(f"⚠️ Acknowledged by {who}. Cleared {moment(taken.void_at, 't')}: {shown(taken.void_why, 150)}")
+            lines.append(
+                f"⚠️ Acknowledged by {who}. Cleared {moment(taken.void_at, 't')}: {to_markdown(taken.void_why, 150)}"
+            )
     elif incident.closed_at is None:
         lines.append("👀 Nobody has acknowledged it yet.")
     if around.silence is not None and incident.closed_at is None:
@@ -89,7 +91,7 @@ def _who_has_it(incident: Incident, around: Around) -> str:
 
 def said_of(incident: Incident, most: int = 200) -> str:
     """What is wrong with its subject: "api is DOWN: exit 1", "The host's disk /: 95 % full"."""
-    name, cause = headed(incident), shown(incident.cause, most)
+    name, cause = headed(incident), to_markdown(incident.cause, most)
     if is_host(incident.service):
         return f"{name}: {cause}"
     if incident.flaps.flapping:
@@ -105,10 +107,10 @@ def _stop(text: str) -> str:
 def incident_sentence(incident: Incident) -> str:
     """The incident in one sentence: the state, the cause, what recovery does."""
     if incident.part_of is not None:
-        what = _stop(f"↪️ {headed(incident)} was down: {shown(incident.cause, 200)}")
+        what = _stop(f"↪️ {headed(incident)} was down: {to_markdown(incident.cause, 200)}")
         return f"{what} This is part of incident {incident.part_of}."
     if incident.closed_at is not None:
-        return _stop(f"{_resolved(incident, incident.closed_at)}: {shown(incident.cause, 200)}")
+        return _stop(f"{_resolved(incident, incident.closed_at)}: {to_markdown(incident.cause, 200)}")
     sign = "🟠" if incident.flaps.flapping else "🔴"
     return f"{sign} {said_of(incident)} since {moment(incident.opened_at, 't')}.{_doing(incident)}{_with_it(incident)}"
 
@@ -120,7 +122,7 @@ def _doing(incident: Incident) -> str:
     latest = incident.events[-1] if incident.events else None
     if latest is None or latest.kind not in {IncidentEventKind.RESTARTING, IncidentEventKind.ROLLING_BACK}:
         return ""
-    text = shown(latest.message, 60)
+    text = to_markdown(latest.message, 60)
     return f" {text[:1].upper()}{text[1:]}."
 
 
@@ -142,7 +144,7 @@ def well_again(incident: Incident) -> str:
         text = f"🟢 {name} is stable again after {_changes(incident)}, downtime {down}"
     elif text is None:
         text = f"🟢 {name}: resolved after {down}" if is_host(incident.service) else f"🟢 {name} recovered after {down}"
-    how = f": {shown(incident.resolution, 120)}" if incident.resolution is not None else ""
+    how = f": {to_markdown(incident.resolution, 120)}" if incident.resolution is not None else ""
     return _stop(f"{text}{how}")
 
 
@@ -160,10 +162,10 @@ def _not_recovered(incident: Incident, down: str) -> str | None:
 def _proof(incident: Incident, around: Around, *, taken: bool = True) -> list[str]:
     """What is known of it. taken: also who has it, where that is kept up to date."""
     evidence = incident.evidence
-    lines = [f"• {escape(name, 60)}: {shown(seen, 150)}" for name, seen in evidence.checks if name != ADVICE]
-    lines += [f"　↳ and so {escape(name, 60)}: {shown(seen, 150)}" for name, seen in evidence.consequences]
+    lines = [f"• {escape(name, 60)}: {to_markdown(seen, 150)}" for name, seen in evidence.checks if name != ADVICE]
+    lines += [f"　↳ and so {escape(name, 60)}: {to_markdown(seen, 150)}" for name, seen in evidence.consequences]
     if evidence.exit is not None and evidence.exit != exit_of(incident.cause):
-        lines.append(f"• process: {shown(evidence.exit, 150)}")
+        lines.append(f"• process: {to_markdown(evidence.exit, 150)}")
     began, host = incident.opened_at, escape(around.host, 60)
     if incident.closed_at is None:
         facts = f"Since {moment(began, 'T')} ({moment(began)}) on {host}"
@@ -175,7 +177,7 @@ def _proof(incident: Incident, around: Around, *, taken: bool = True) -> list[st
         if not is_host(incident.service):
             facts += f"\n**Downtime:** {duration(incident.downtime(incident.closed_at))}"
         if incident.resolution is not None:
-            facts += f"\n**Resolved:** {shown(incident.resolution, 150)}"
+            facts += f"\n**Resolved:** {to_markdown(incident.resolution, 150)}"
     seen = "**Seen**\n" + fit(lines, 900) if lines else ""
     blocks = [facts, _who_has_it(incident, around) if taken else "", seen, _dependents(incident)]
     if is_host(incident.service):
@@ -214,7 +216,7 @@ def _dependents(incident: Incident) -> str:
     ordered = sorted(incident.dependents, key=lambda one: one.well_at is not None)
     still = "" if incident.closed_at is None else ", still down at its end"
     lines = [
-        f"{'•' if one.well_at is None else '✓'} {escape(one.service, 60)}: {shown(one.cause, 80)} "
+        f"{'•' if one.well_at is None else '✓'} {escape(one.service, 60)}: {to_markdown(one.cause, 80)} "
         f"{moment(one.failed_at, 'T')}" + (f" to {moment(one.well_at, 'T')}" if one.well_at is not None else still)
         for one in ordered
     ]
@@ -250,7 +252,7 @@ def _colour(incident: Incident) -> int:
 
 
 def _line(event: IncidentEvent) -> str:
-    return f"{moment(event.at, 'T')} {shown(event.message, 200)}"
+    return f"{moment(event.at, 'T')} {to_markdown(event.message, 200)}"
 
 
 def _timeline(incident: Incident) -> str:
@@ -300,7 +302,7 @@ def _title(incident: Incident) -> str:
 def call(notice: Notification, incident: Incident, around: Around) -> RenderedMessage:
     """Recovery gave up: a message of its own below the card, edited when somebody has it and when it is resolved."""
     escalated = message(IncidentEventKind.ESCALATED, why=notice.said)
-    because = f"{shown(escalated, 200).rstrip('.')} ({shown(incident.cause, 200)})"
+    because = f"{to_markdown(escalated, 200).rstrip('.')} ({to_markdown(incident.cause, 200)})"
     if incident.closed_at is not None:
         return _call_over(notice, incident, incident.closed_at, around, because)
     last_words = fence(incident.evidence.log[-TAIL:], _LOG_ROOM)
@@ -344,9 +346,9 @@ def recovered(notice: Notification, incident: Incident, around: Around) -> Rende
     """An incident is over: how long, what it was, what ended it; how those are that failed because of it."""
     closed = incident.closed_at or notice.at
     began, ended = moment(incident.opened_at, "T"), moment(closed, "T")
-    lines = [f"{began} to {ended}: {shown(incident.first_cause, 200)}"]
+    lines = [f"{began} to {ended}: {to_markdown(incident.first_cause, 200)}"]
     if incident.cause != incident.first_cause:
-        lines.append(f"**Last cause:** {shown(incident.cause, 200)}")
+        lines.append(f"**Last cause:** {to_markdown(incident.cause, 200)}")
     still = [escape(one.service, 40) for one in incident.dependents if one.well_at is None]
     if still:
         few = ", ".join(still) if len(still) <= FEW else f"{len(still)} services"

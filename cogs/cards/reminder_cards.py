@@ -8,8 +8,8 @@ from cogs.cards.common import LEVELS, Around, mark
 from cogs.cards.deployment_cards import sentence
 from cogs.cards.incident_cards import headed, incident_buttons, said_of
 from cogs.cards.rendered import AMBER, BLUE, DESCRIPTION, GREEN, RED, RenderedMessage
-from cogs.cards.style import shown
-from cogs.cards.text import escape, fit, moment, one_line, told
+from cogs.cards.style import to_markdown
+from cogs.cards.text import escape, escape_keeping_times, fit, moment, one_line
 from opsbot.core.deployment import Deployment
 from opsbot.core.incident import IncidentEventKind, decode_event
 from opsbot.core.model import Incident, Notification, NotificationKind
@@ -56,19 +56,21 @@ def line(notice: Notification) -> RenderedMessage:
     if isinstance(found, dict):
         event = decode_event(found, datetime.fromtimestamp(float(found["at"]), UTC))
         sign = next((each for kind, each in SIGNS.items() if kind == event.kind), _USUAL)
-        return RenderedMessage(f"{sign} {moment(event.at, 'T')} {shown(event.message, 300)}")
+        return RenderedMessage(f"{sign} {moment(event.at, 'T')} {to_markdown(event.message, 300)}")
     # As an earlier version wrote it.
     sign = str(body.get("sign") or _USUAL)
     until = body.get("until")
     end = f" {moment(datetime.fromtimestamp(float(until), UTC), 't')}" if isinstance(until, int | float) else ""
-    return RenderedMessage(f"{sign} {moment(notice.at, 'T')} {told(str(body.get('text', '')), 600)}{end}")
+    return RenderedMessage(
+        f"{sign} {moment(notice.at, 'T')} {escape_keeping_times(str(body.get('text', '')), 600)}{end}"
+    )
 
 
 def reminder(notice: Notification, incident: Incident, around: Around) -> RenderedMessage:
     """A short new message below the card: the incident is open, and nobody has it."""
     why = notice.said
     if why is not None:
-        text = f"🔺 {headed(incident)} got worse: {shown(why, 200)}. Its acknowledgement is cleared."
+        text = f"🔺 {headed(incident)} got worse: {to_markdown(why, 200)}. Its acknowledgement is cleared."
     else:
         text = f"⏰ {said_of(incident)}. Not acknowledged after {duration(notice.at - incident.opened_at)}."
     return _beside(notice, incident, around, text, only_acknowledge=True)
@@ -114,18 +116,18 @@ def _digest_line(told: DigestEntry) -> str:
     if told.incident is not None:
         incident = told.incident
         ended = incident.closed_at or incident.opened_at
-        how = f", {shown(incident.resolution, 60)}" if incident.resolution is not None else ""
+        how = f", {to_markdown(incident.resolution, 60)}" if incident.resolution is not None else ""
         called = " 🚨 needed attention" if incident.called_at is not None else ""
         return (
             f"🟢 **{headed(incident)}** {_times(incident.opened_at, ended)} "
-            f"(downtime {duration(incident.downtime(ended))}): {shown(incident.cause, 80)}{how}{called}"
+            f"(downtime {duration(incident.downtime(ended))}): {to_markdown(incident.cause, 80)}{how}{called}"
         )
     if told.deployment is not None:
         return f"{moment(told.notice.at, 'f')} {sentence(told.deployment)}"
     body = told.notice.body
     level = str(body.get("level", "warning" if body.get("ok") is False else "info"))
     _, sign = LEVELS.get(level, LEVELS["info"])
-    return f"{sign} {moment(told.notice.at, 'f')} {shown(told.notice.said, 200)}"
+    return f"{sign} {moment(told.notice.at, 'f')} {to_markdown(told.notice.said, 200)}"
 
 
 def _plain_line(told: DigestEntry) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import discord
 
-from cogs.cards.style import shown
+from cogs.cards.style import to_markdown
 from cogs.cards.text import clip
 from opsbot.core.deployment import Refused
 
@@ -94,4 +94,4 @@ def say(text: str) -> RenderedMessage:
 
 def refusal(refused: Refused) -> RenderedMessage:
     """Why not. It may repeat what was typed."""
-    return RenderedMessage(f"✋ {shown(refused.message, 900)}")
+    return RenderedMessage(f"✋ {to_markdown(refused.message, 900)}")

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 
 from cogs.cards.history_cards import deployment_line
 from cogs.cards.rendered import AMBER, DESCRIPTION, GREEN, RED, RenderedMessage
-from cogs.cards.style import shown
-from cogs.cards.text import code, escape, fit, moment, told
+from cogs.cards.style import to_markdown
+from cogs.cards.text import code, escape, escape_keeping_times, fit, moment
 from opsbot.core.deployment import Hold
 from opsbot.core.gauge import in_about
 from opsbot.core.health import CheckHealth, Verdict
@@ -47,12 +47,12 @@ def in_words(health: ServiceHealth) -> str:
     """The state of a service and why it is so: "down since <t:…>: check `http` is down: answered 500"."""
     since = f" since {moment(health.since, 'f')}" if health.since is not None and health.is_bad else ""
     reasons = reasons_of(health)
-    return shown(health.title) + since + (f": {reasons}" if reasons else "")
+    return to_markdown(health.title) + since + (f": {reasons}" if reasons else "")
 
 
 def reasons_of(health: ServiceHealth, most: int = 300) -> str:
     """Why it is in this state. most: characters of each text from outside."""
-    reasons = [shown(each, most) for each in health.reasons[:REASONS]]
+    reasons = [to_markdown(each, most) for each in health.reasons[:REASONS]]
     left = len(health.reasons) - REASONS
     return ", ".join(reasons) + (f" and {left} more" if left > 0 else "")
 
@@ -64,7 +64,7 @@ def sign(health: ServiceHealth) -> str:
 
 def counts(healths: Sequence[ServiceHealth]) -> str:
     """How many are in which state, the healthy ones first: "2 healthy, 1 stopped by a person"."""
-    found = Counter((list(HealthState).index(health.state), shown(health.title)) for health in healths)
+    found = Counter((list(HealthState).index(health.state), to_markdown(health.title)) for health in healths)
     return ", ".join(f"{count} {title}" for (_, title), count in sorted(found.items()))
 
 
@@ -127,7 +127,7 @@ def _notes(status: ServiceStatus) -> list[str]:
     notes = []
     if status.discord_away is not None:
         notes.append(f"Discord is away since {moment(status.discord_away, 't')}")
-    notes += [shown(each) for each in status.health.next]
+    notes += [to_markdown(each) for each in status.health.next]
     if status.source is not None and status.source.failing_since is not None:
         notes.append(f"no news from its repository since {moment(status.source.failing_since, 'f')}")
     return notes
@@ -193,7 +193,7 @@ def details(status: ServiceStatus, growth: Growth | None = None) -> RenderedMess
     if status.source is not None:
         lines.append(_source(status))
     lines += [_check(name, health) for name, health in status.checks]
-    following = [shown(each) for each in health.next]
+    following = [to_markdown(each) for each in health.next]
     content = f"{sign(health)} {escape(status.service)} is {in_words(health)}."
     content += f" Next: {', '.join(following)}." if following else ""
     return RenderedMessage(content, status.service, fit(lines, DESCRIPTION), colour_of([health]))
@@ -213,10 +213,10 @@ def growth_line(growth: Growth) -> str:
 def hold_line(hold: Hold) -> str:
     """Why nothing is deployed."""
     if hold.waits:
-        why = f" ({shown(hold.reason)})" if hold.reason else ""
+        why = f" ({to_markdown(hold.reason)})" if hold.reason else ""
         commit = code(hold.waits[:10])
         return f"⏸ Automatic deploys are paused until a commit newer than {commit} is pushed or /resume is used{why}"
-    why = f": {shown(hold.reason)}" if hold.reason else ""
+    why = f": {to_markdown(hold.reason)}" if hold.reason else ""
     return f"⏸ Deploys are paused by {escape(hold.actor, 60)} {moment(hold.at)}{why}"
 
 
@@ -252,7 +252,7 @@ def _source(status: ServiceStatus) -> str:
         return f"Repository not asked yet; {mode}"
     if source.failing_since is not None:
         since = moment(source.failing_since, "f")
-        return f"⚠️ No answer from the repository since {since}: {shown(source.failure, 200)}"
+        return f"⚠️ No answer from the repository since {since}: {to_markdown(source.failure, 200)}"
     head = f" at {code(source.head[:10])}" if source.head else ""
     return f"Branch{head}, asked {moment(source.answered_at)}; {mode}"
 
@@ -271,7 +271,7 @@ def health(statuses: Sequence[ServiceStatus]) -> RenderedMessage:
     """`/health`: the state of each service after its checks have just run, and what these saw."""
     lines = []
     for status in statuses:
-        words = [in_words(status.health), *(shown(each) for each in status.health.next)]
+        words = [in_words(status.health), *(to_markdown(each) for each in status.health.next)]
         lines.append(f"{sign(status.health)} **{escape(status.service)}** {' · '.join(words)}")
         stopped = status.health.state is HealthState.STOPPED
         lines += [f"　{_seen(name, check, stopped=stopped)}" for name, check in status.checks] or [
@@ -290,14 +290,14 @@ def _seen(name: str, check: CheckHealth, *, stopped: bool) -> str:
 
 def _text(text: str | Message, most: int = 300) -> str:
     """Text of earlier versions, or a message."""
-    return told(text, most) if isinstance(text, str) else shown(text, most)
+    return escape_keeping_times(text, most) if isinstance(text, str) else to_markdown(text, most)
 
 
 def against_advice(against: Message | None) -> str:
     """What a person who restarted a service by hand should know: why opsbot itself would not have."""
-    return f"\n⚠️ opsbot itself would not have: {shown(against)}" if against else ""
+    return f"\n⚠️ opsbot itself would not have: {to_markdown(against)}" if against else ""
 
 
 def waits_text(value: str | Message, most: int = 300) -> str:
     """What a service waits for."""
-    return shown(value, most) if isinstance(value, Message) else told(value, most)
+    return to_markdown(value, most) if isinstance(value, Message) else escape_keeping_times(value, most)

@@ -6,7 +6,7 @@ import discord
 
 from cogs.cards.common import mark
 from cogs.cards.rendered import AMBER, DESCRIPTION, GREEN, RED, Button, RenderedMessage
-from cogs.cards.style import shown
+from cogs.cards.style import to_markdown
 from cogs.cards.text import escape, fit, moment, one_line
 from opsbot.core.incident import without_counts
 from opsbot.core.message import Message
@@ -59,7 +59,7 @@ def _sentence(incidents: Sequence[Incident], open_ones: Sequence[Incident], call
     human = f" {called} {'needs' if called == 1 else 'need'} attention." if called else ""
     cause = _common(open_ones)
     if cause is not None:
-        return f"{text}{human} All have the same cause: {shown(cause, 200)}."
+        return f"{text}{human} All have the same cause: {to_markdown(cause, 200)}."
     return f"{text}{human} Check first what they have in common: the host, the network, a deploy."
 
 
@@ -82,7 +82,7 @@ def _taken(seen: Seen) -> str:
 
 
 def _line(one: Incident, taken: Acknowledgement | None, *, with_cause: bool) -> str:
-    cause = f": {shown(one.cause, 60)}" if with_cause else ""
+    cause = f": {to_markdown(one.cause, 60)}" if with_cause else ""
     if one.part_of is not None:
         return f"↪️ **{escape(one.service, 60)}** is part of incident {one.part_of}"
     if one.closed_at is not None:

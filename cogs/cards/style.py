@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from cogs.cards.text import code, moment, told
+from cogs.cards.text import code, escape_keeping_times, moment
 from opsbot.core.message import Message
 from opsbot.messages import render
 
@@ -16,7 +16,7 @@ class DiscordStyle:
 
     def text(self, value: str) -> str:
         """Escaped, but for timestamps."""
-        return told(value, self.most)
+        return escape_keeping_times(value, self.most)
 
     def code(self, value: str) -> str:
         """As inline code."""
@@ -27,6 +27,6 @@ class DiscordStyle:
         return moment(at, style)
 
 
-def shown(value: Message | None, most: int = 300) -> str:
+def to_markdown(value: Message | None, most: int = 300) -> str:
     """A message as markdown; each text from outside in it has at most so many characters. Nothing for None."""
     return "" if value is None else render(value, DiscordStyle(most))

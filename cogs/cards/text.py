@@ -59,7 +59,7 @@ def escape(text: str, most: int = 300) -> str:
     return ZWSP + line if _LINE_START.match(line) else line
 
 
-def told(text: str, most: int = 300) -> str:
+def escape_keeping_times(text: str, most: int = 300) -> str:
     """Escaped like any other text, but for Discord's timestamps, which only ever show a time."""
     parts = _TIMES.split(one_line(text, most))
     return "".join(part if index % 2 else _piece(part) for index, part in enumerate(parts))

@@ -1,7 +1,7 @@
 """The answer to a person who restarted a service: that it runs, and then whether it passes its checks."""
 
 from cogs.cards.rendered import RenderedMessage, say
-from cogs.cards.style import shown
+from cogs.cards.style import to_markdown
 from cogs.cards.text import escape
 from cogs.interactions.answer import Interim
 from opsbot.core.access import Actor
@@ -15,7 +15,7 @@ def restarted(engine: Engine, actor: Actor, service: str, state: ServiceState, w
 
     async def outcome() -> RenderedMessage:
         found = await engine.services.verify_restart(actor, service, state)
-        seen = shown(found.seen)
+        seen = to_markdown(found.seen)
         if not found.ok:
             return say(f"🔴 {words}, but verification failed: {seen}.{note}")
         return say(f"🟢 {words}{_pid(found.state)}: {seen}.{note}")
