@@ -39,13 +39,16 @@ def _sources() -> list[Path]:
     return sorted([*ROOT.glob("opsbot/**/*.py"), *ROOT.glob("cogs/**/*.py")])
 
 
+RENDERERS = frozenset({"str", "render", "to_markdown"})
+
+
 def _sentence(node: ast.expr) -> str:
     """The name of what is said, where this is it."""
     if isinstance(node, ast.Attribute) and node.attr in SENTENCES:
         return node.attr
     if isinstance(node, ast.Name) and node.id in NAMES:
         return node.id
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in {"str", "render", "shown"}:
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in RENDERERS:
         return next((found for each in node.args if (found := _sentence(each))), "")
     return ""
 

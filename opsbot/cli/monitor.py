@@ -47,7 +47,7 @@ _FULL, _HIGH = 90.0, 75.0
 _KINDS = {"incident": "trouble", "recovered": "over", "call": "HUMAN", "source": "source", "update": "update"}
 
 
-def words(text: str, style: str = "") -> Text:
+def styled(text: str, style: str = "") -> Text:
     """Text from anywhere, harmless, on one line."""
     return Text(plain(text), style=style, no_wrap=True, overflow="ellipsis")
 
@@ -99,7 +99,7 @@ def _host(snapshot: Snapshot, columns: int) -> RenderableType:
 
 
 def _head(snapshot: Snapshot, now: datetime, trouble: str) -> RenderableType:
-    name = words(snapshot.host.name, "bold")
+    name = styled(snapshot.host.name, "bold")
     daemon, gateway = snapshot.daemon, snapshot.gateway
     parts: list[Text | str | tuple[str, str]] = [("opsbot", "bold cyan"), " on ", name, "  "]
     if trouble:
@@ -140,7 +140,7 @@ def _services(snapshot: Snapshot, now: datetime, columns: int) -> RenderableType
     for one in snapshot.services:
         state = one.state
         cells: list[Text] = [
-            words(one.service, "bold"),
+            styled(one.service, "bold"),
             Text(plain(one.health.text), style=colour_of(one.health.state) or "default"),
             Text(cli_show.uptime(state, now)),
         ]
@@ -148,7 +148,7 @@ def _services(snapshot: Snapshot, now: datetime, columns: int) -> RenderableType
             cells.append(Text(str(state.pid or "-"), style="dim"))
         cells.append(Text("-" if one.cpu is None else f"{one.cpu:.1f} %"))
         cells.append(Text("-" if one.memory is None else size(one.memory)))
-        cells.append(words(cli_show.release_words(one) or "-"))
+        cells.append(styled(cli_show.release_words(one) or "-"))
         table.add_row(*cells)
     return table
 
@@ -178,10 +178,10 @@ def _checks(snapshot: Snapshot, now: datetime, room: int) -> tuple[RenderableTyp
         colour = "red" if check.ok is False else ""
         at = "not yet" if check.at is None else since(check.at, now)
         table.add_row(
-            words(one.service),
-            words(check.name, "bold"),
+            styled(one.service),
+            styled(check.name, "bold"),
             verdict,
-            words(check.seen, colour),
+            styled(check.seen, colour),
             Text(at, style="dim"),
         )
     return table, len(rows) - len(shown)

@@ -47,7 +47,7 @@ def quoted(text: str) -> str:
     return '"' + "".join(marks.get(c, c if c.isprintable() else f"\\U{ord(c):08X}") for c in text) + '"'
 
 
-def shown(value: object) -> str:
+def display_value(value: object) -> str:
     """A value as TOML for people: short, on one line, without secrets."""
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -62,9 +62,9 @@ def found(value: object) -> str:
     match value:
         case bool() | int() | float():
             name = "the boolean" if isinstance(value, bool) else "the number"
-            return f"{name} {shown(value)}"
+            return f"{name} {display_value(value)}"
         case str():
-            return f"the string {shown(value)}"
+            return f"the string {display_value(value)}"
         case list():
             return "an array" if value else "an empty array"
         case datetime() | date() | time():
@@ -78,7 +78,9 @@ def nearest(word: str, words: Iterable[str]) -> str:
     return f"; did you mean {match[0]}?" if match else ""
 
 
-def kind_of(what: str, example: str, read: Callable[[Kind, Any], Any], show: Callable[[Any], str] = shown) -> Kind:
+def kind_of(
+    what: str, example: str, read: Callable[[Kind, Any], Any], show: Callable[[Any], str] = display_value
+) -> Kind:
     """A kind whose `read` is given the kind itself, to speak of it."""
     kind: Kind
     kind = Kind(what, example, lambda value: read(kind, value), show)
@@ -156,10 +158,12 @@ def duration(least: timedelta, most: timedelta, example: str) -> Kind:
             length = parse_duration(string.strip())
         except ValueError as error:
             raise WrongError(
-                f'{shown(value)} is not a duration; write it like "90s", "5m", "1h30m", "7d" or "500ms"'
+                f'{display_value(value)} is not a duration; write it like "90s", "5m", "1h30m", "7d" or "500ms"'
             ) from error
         if not least <= length <= most:
-            raise WrongError(f'{shown(value)} is out of range; expected a duration {span}, for example "{example}"')
+            raise WrongError(
+                f'{display_value(value)} is out of range; expected a duration {span}, for example "{example}"'
+            )
         return length
 
     return kind_of(f"a duration {span}", f'"{example}"', read, lambda value: quoted(show_duration(value)))
@@ -176,9 +180,11 @@ def size(least: int, most: int, example: str) -> Kind:
         try:
             count = parse_size(string.strip())
         except ValueError as error:
-            raise WrongError(f'{shown(value)} is not a size; write it like "512KiB", "50MiB" or "2GiB"') from error
+            raise WrongError(
+                f'{display_value(value)} is not a size; write it like "512KiB", "50MiB" or "2GiB"'
+            ) from error
         if not least <= count <= most:
-            raise WrongError(f'{shown(value)} is out of range; expected a size {span}, for example "{example}"')
+            raise WrongError(f'{display_value(value)} is out of range; expected a size {span}, for example "{example}"')
         return count
 
     return kind_of(f"a size {span}", f'"{example}"', read, lambda value: quoted(show_size(value)))
@@ -193,7 +199,7 @@ def choice(of: type[StrEnum]) -> Kind:
         string = string_of(kind, value)
         if string not in words:
             guess = nearest(quoted(string), map(quoted, words))
-            raise WrongError(f"{shown(value)} is not known{guess}; expected {what}")
+            raise WrongError(f"{display_value(value)} is not known{guess}; expected {what}")
         return of(string)
 
     return kind_of(what, f'"{words[0]}"', read, lambda value: quoted(str(value)))
@@ -216,7 +222,7 @@ def listed(kind: Kind, what: str, example: str, *, least: int = 0, once: bool = 
                 faults += [((index, *where), said) for where, said in error.faults]
                 continue
             if once and read in values:
-                faults.append(((index,), f"{shown(element)} is named twice; keep one of them"))
+                faults.append(((index,), f"{display_value(element)} is named twice; keep one of them"))
             values.append(read)
         if faults:
             raise WrongError(faults=faults)
@@ -231,7 +237,7 @@ def command(example: str) -> Kind:
 
     def read(kind: Kind, value: object) -> tuple[str, ...]:
         if isinstance(value, str):
-            words = ", ".join(shown(word) for word in value.split()) or "..."
+            words = ", ".join(display_value(word) for word in value.split()) or "..."
             raise WrongError(f"found one string; no shell is involved: write each argument by itself: [{words}]")
         run: tuple[str, ...] = inner.read(value)
         if not run[0].strip():
@@ -278,7 +284,7 @@ def pattern() -> Kind:
             re.compile(string)
         except (re.error, OverflowError, RecursionError) as error:
             raise WrongError(
-                f'{shown(value)} is not a regular expression ({error}); for example "ok", or "\\\\(ok\\\\)"'
+                f'{display_value(value)} is not a regular expression ({error}); for example "ok", or "\\\\(ok\\\\)"'
             ) from error
         return string
 

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path, PurePosixPath
 
-from opsbot.config_file.kinds import Kind, WrongError, found, kind_of, listed, quoted, shown, string_of
+from opsbot.config_file.kinds import Kind, WrongError, display_value, found, kind_of, listed, quoted, string_of
 
 SERVICE_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 VARIABLES = re.compile(r"[A-Za-z_][A-Za-z0-9_]*"), "the name of an environment variable"
@@ -61,9 +61,9 @@ def branch() -> Kind:
         string = string_of(kind, value)
         if string.startswith(("refs/heads/", "origin/")):
             plain = string.removeprefix("refs/heads/").removeprefix("origin/")
-            raise WrongError(f"{shown(value)} is more than the branch; write {shown(plain)}")
+            raise WrongError(f"{display_value(value)} is more than the branch; write {display_value(plain)}")
         if not string or bad.search(string):
-            raise WrongError(f'{shown(value)} is not the name of a branch; for example "main"')
+            raise WrongError(f'{display_value(value)} is not the name of a branch; for example "main"')
         return string
 
     return kind_of("the name of a branch", '"main"', read)
@@ -75,9 +75,11 @@ def unit() -> Kind:
     def read(kind: Kind, value: object) -> str:
         string = string_of(kind, value)
         if re.fullmatch(r"[A-Za-z0-9:_.\\@-]+", string) and "." not in string:
-            raise WrongError(f'{shown(value)} has no ending; write "{string}.service"')
+            raise WrongError(f'{display_value(value)} has no ending; write "{string}.service"')
         if not re.fullmatch(r"[A-Za-z0-9:_.\\@-]{1,247}\.service", string):
-            raise WrongError(f'{shown(value)} is not a service unit; for example "voice-meeting-discord-bot.service"')
+            raise WrongError(
+                f'{display_value(value)} is not a service unit; for example "voice-meeting-discord-bot.service"'
+            )
         return string
 
     return kind_of("the name of a systemd unit", '"voice-meeting-discord-bot.service"', read)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from urllib.parse import SplitResult, urlsplit
 
-from opsbot.config_file.kinds import Kind, WrongError, found, kind_of, listed, quoted, shown, string_of
+from opsbot.config_file.kinds import Kind, WrongError, display_value, found, kind_of, listed, quoted, string_of
 
 _PORTS = 65_535
 
@@ -18,9 +18,11 @@ def absolute_path(example: str) -> Kind:
         string = string_of(kind, value)
         if not string.startswith("/"):
             hint = "; ~ is not expanded" if string.startswith("~") else ""
-            raise WrongError(f'{shown(value)} is not an absolute path{hint}; begin with /, for example "{example}"')
+            raise WrongError(
+                f'{display_value(value)} is not an absolute path{hint}; begin with /, for example "{example}"'
+            )
         if ".." in PurePosixPath(string).parts:
-            raise WrongError(f'{shown(value)} goes through ".."; write the path without it')
+            raise WrongError(f'{display_value(value)} goes through ".."; write the path without it')
         return Path(string)
 
     return kind_of("an absolute path", f'"{example}"', read, lambda value: quoted(str(value)))
@@ -49,10 +51,12 @@ def inside(where: str, example: str) -> Kind:
             raise WrongError(f'is empty; expected a path inside {where}, for example "{example}"')
         if path.is_absolute() or string.startswith("~"):
             raise WrongError(
-                f'{shown(value)} is outside {where}; write it relative to {where}, for example "{example}"'
+                f'{display_value(value)} is outside {where}; write it relative to {where}, for example "{example}"'
             )
         if ".." in path.parts:
-            raise WrongError(f'{shown(value)} leaves {where} through ".."; write a path inside it, as "{example}"')
+            raise WrongError(
+                f'{display_value(value)} leaves {where} through ".."; write a path inside it, as "{example}"'
+            )
         return str(path)
 
     return kind_of(f"a path inside {where}", f'"{example}"', read)
@@ -73,11 +77,11 @@ def url_parts(string: str, schemes: Iterable[str], example: str) -> SplitResult:
         raise WrongError(f"holds a user name or a password; leave it out, for example {quoted(example)}")
     if parts.scheme not in schemes:
         raise WrongError(
-            f"{shown(string)} does not begin with {' or '.join(f'{s}://' for s in schemes)}; "
+            f"{display_value(string)} does not begin with {' or '.join(f'{s}://' for s in schemes)}; "
             f"for example {quoted(example)}"
         )
     if not parts.hostname or number == 0 or re.search(r"[\s\x00-\x1f]", string):
-        raise WrongError(f"{shown(string)} is not an address; for example {quoted(example)}")
+        raise WrongError(f"{display_value(string)} is not an address; for example {quoted(example)}")
     return parts
 
 
@@ -98,7 +102,9 @@ def host() -> Kind:
     def read(kind: Kind, value: object) -> str:
         string = string_of(kind, value)
         if not is_host(string):
-            raise WrongError(f'{shown(value)} is not a host; expected a name or an IP address, for example "127.0.0.1"')
+            raise WrongError(
+                f'{display_value(value)} is not a host; expected a name or an IP address, for example "127.0.0.1"'
+            )
         return string
 
     return kind_of("a host name or an IP address", '"127.0.0.1"', read)
@@ -133,7 +139,7 @@ def listen() -> Kind:
             or not is_host(bare)
             or (":" in name and name == bare)
         ):
-            raise WrongError(f'{shown(value)} is not HOST:PORT; for example {example}, "[::1]:9464", or "off"')
+            raise WrongError(f'{display_value(value)} is not HOST:PORT; for example {example}, "[::1]:9464", or "off"')
         if int(digits) > _PORTS:
             raise WrongError(f"port {digits} is out of range; expected 1 to {_PORTS} (0 takes any free one)")
         return bare, int(digits)
@@ -156,7 +162,7 @@ def tls_server() -> Kind:
         bare = name.removeprefix("[").removesuffix("]")
         if not is_host(bare) or not (digits.isascii() and digits.isdigit()) or not 1 <= int(digits) <= _PORTS:
             raise WrongError(
-                f'{shown(value)} is not a server; expected a host, or host:port, for example "example.org:8443"'
+                f'{display_value(value)} is not a server; expected a host, or host:port, for example "example.org:8443"'
             )
         return bare, int(digits)
 
@@ -188,7 +194,9 @@ def repository() -> Kind:
         if string.startswith("file:///"):
             return string
         if "::" in string.partition("/")[0]:
-            raise WrongError(f'{shown(value)} runs a command of its own; expected {what}, for example "{example}"')
+            raise WrongError(
+                f'{display_value(value)} runs a command of its own; expected {what}, for example "{example}"'
+            )
         try:
             url_parts(string, ("https", "http"), example)
         except WrongError as error:
@@ -198,7 +206,7 @@ def repository() -> Kind:
                     "and name the secret by token_env or token_file"
                 ) from error
             raise WrongError(
-                f'{shown(value)} is not {what}; for example "{example}", '
+                f'{display_value(value)} is not {what}; for example "{example}", '
                 '"git@github.com:example/bot.git" or an absolute path'
             ) from error
         return string
@@ -218,7 +226,7 @@ def statuses() -> Kind:
             raise WrongError(f"found {found(value)}; expected HTTP statuses, for example 200, {example} or [200, 204]")
         low, high = int(match[1]), int(match[2] or match[1])
         if high < low:
-            raise WrongError(f'{shown(value)} is reversed; write "{high}-{low}"')
+            raise WrongError(f'{display_value(value)} is reversed; write "{high}-{low}"')
         return low, high
 
     many = listed(kind_of("", "", lambda _, value: one(value)), "HTTP statuses", example, least=1, once=True)

@@ -20,7 +20,7 @@ from opsbot.core.message import encode, message
 from opsbot.core.model import Live, NotificationKind
 from opsbot.deploy.checkout import Checkout, Head
 from opsbot.deploy.deployment_run import DeployFailure, DeploymentRun
-from opsbot.deploy.prepare import Preparation, shown
+from opsbot.deploy.prepare import Preparation, command_text
 from opsbot.deploy.releases import ReleaseError
 from opsbot.deploy.reuse import changed_names, digest, picked
 from opsbot.messages import render
@@ -144,7 +144,7 @@ class InPlace:
     async def _step(self, run: DeploymentRun, number: int, step: InstallStep, commit: str) -> None:
         results = await asyncio.to_thread(self._checkout.results)
         made_from = await self._made_from(step, commit)
-        async with run.step(StepCode.INSTALL, command=shown(step)) as doing:
+        async with run.step(StepCode.INSTALL, command=command_text(step)) as doing:
             if made_from and results.get(digest(step)) == made_from and await asyncio.to_thread(self._there, step):
                 doing.note = message(NoteCode.UNCHANGED, files=changed_names(step))
                 return

@@ -160,7 +160,7 @@ class Preparation:
         live: Release | None,
     ) -> str:
         folder = self._releases.path(name) / step.directory
-        async with run.step(StepCode.INSTALL, command=shown(step)) as doing:
+        async with run.step(StepCode.INSTALL, command=command_text(step)) as doing:
             output = self.output(run, number, step)
             doing.output = str(output)
             kept = await self._reuse.reusable(step, commit, live) if live is not None else None
@@ -212,7 +212,7 @@ class Preparation:
             where = await asyncio.to_thread(file_system, self._releases.directory)
             why = message(FailureCode.COMMAND_NO_SPACE, command=step.run[0], where=where, ending=result.ending)
             return DeployFailure(why, tail=result.tail)
-        why = message(FailureCode.COMMAND, command=shown(step), ending=result.ending)
+        why = message(FailureCode.COMMAND, command=command_text(step), ending=result.ending)
         return DeployFailure(why, lasting=result.lasting, tail=result.tail)
 
     async def remove(self, name: str) -> bool:
@@ -263,7 +263,7 @@ def _note(code: NoteCode, step: InstallStep, live: Release, paths: Sequence[str]
     return message(code, files=changed_names(step), commit=live.commit, paths=tuple(paths))
 
 
-def shown(step: InstallStep) -> str:
+def command_text(step: InstallStep) -> str:
     """The command as people type it, without the folder of its program."""
     return " ".join([Path(step.run[0]).name, *step.run[1:]])
 

@@ -18,7 +18,7 @@ def last_state(config: Config, service: Service) -> ServiceState:
     """The state of a service now, as far as its manager tells it to anybody, and the daemon wrote it down."""
     if service.manager is ManagerKind.SYSTEMD:
         try:
-            return systemctl.look(service, config.systemd.scope, config.state.directory / "units.json")
+            return systemctl.query_state(service, config.systemd.scope, config.state.directory / "units.json")
         except ManagerError as error:
             return systemctl.unknown(error)
     record = run_record.load(config.state.services / service.name)

@@ -37,7 +37,7 @@ async def units() -> AsyncIterator[Service]:
 
 
 async def look(service: Service, folder: Path) -> ServiceState:
-    return await asyncio.to_thread(looked.look, service, Scope.SYSTEM, folder / "units.json")
+    return await asyncio.to_thread(looked.query_state, service, Scope.SYSTEM, folder / "units.json")
 
 
 async def test_systemctl_tells_the_same_as_the_bus(units: Service, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ _ASKED = (
 )
 
 
-def look(service: Service, scope: Scope, remembered: Path) -> ServiceState:
+def query_state(service: Service, scope: Scope, remembered: Path) -> ServiceState:
     """The state of a service now. remembered: the daemon's `units.json`.
 
     Raises:
