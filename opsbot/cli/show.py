@@ -371,7 +371,8 @@ def incident_lines(one: shapes.IncidentReply, paint: Paint, now: datetime) -> li
     """One incident: what, from when to when, what failed because of it, and what was done."""
     if one.closed_at:
         length = duration(max(one.closed_at - one.opened_at, timedelta(0)))
-        ended = f"over after {length}" + (f" ({said(one.ended_by)})" if one.ended_by else "")
+        down = f", down for {duration(one.downtime)}" if one.downtime else ""
+        ended = f"resolved after {length}{down}" + (f" ({said(one.ended_by)})" if one.ended_by else "")
         colour = ""
     else:
         flapping = f", flapping, {one.changes} changes" if one.flapping else ""
