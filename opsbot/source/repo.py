@@ -407,12 +407,14 @@ class Repository:
 
     async def keep(self, name: str, commit: str) -> None:
         """Hold a release's commit in the mirror, whatever becomes of the branches."""
-        await self._git(["update-ref", f"refs/opsbot/releases/{name}", commit], cwd=self.mirror, check=True)
+        async with self._lock:  # a fetch beside it would take its lock file for that of another git
+            await self._git(["update-ref", f"refs/opsbot/releases/{name}", commit], cwd=self.mirror, check=True)
 
     async def forget(self, name: str) -> None:
         """Let go of it. Unknown names are fine."""
-        if await asyncio.to_thread(self._sound):
-            await self._git(["update-ref", "-d", f"refs/opsbot/releases/{name}"], cwd=self.mirror)
+        async with self._lock:
+            if await asyncio.to_thread(self._sound):
+                await self._git(["update-ref", "-d", f"refs/opsbot/releases/{name}"], cwd=self.mirror)
 
     async def tidy(self) -> None:
         """Pack the mirror where git finds it worth the while."""
