@@ -100,7 +100,8 @@ def why(service: str, account: "RootCause") -> RenderedMessage:
 
 def _piece(text: str) -> str:
     """A piece of a line, escaped; the spaces at its ends stand between it and its neighbours."""
-    return " " * text.startswith(" ") + escape_keeping_times(text, 600) + " " * text.endswith(" ")
+    before, after = " " * text.startswith(" "), " " * (text.endswith(" ") and len(text) > 1)
+    return before + escape_keeping_times(text, 600) + after
 
 
 def audit(entries: Sequence[AuditEntry]) -> RenderedMessage:
