@@ -86,6 +86,8 @@ class RootCauseFacts:
     stopped_by_hand: bool = False
     started_at: datetime | None = None
     exit: str = ""
+    restarts: Sequence[datetime] = ()
+    """When opsbot restarted it since the incident began; what flaps began before the first of its events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,12 +218,14 @@ def _done(facts: RootCauseFacts) -> Parts:
     incident = facts.incident if facts.root is None else facts.root
     if incident is None:
         return ()
-    restarts = [each for each in incident.events if each.kind == IncidentEventKind.RESTARTING]
+    ended = incident.closed_at or facts.now
+    told = {each.at for each in incident.events if each.kind == IncidentEventKind.RESTARTING}
+    restarts = sorted(told.union(at for at in facts.restarts if at <= ended))
     others = [each for each in incident.events if each.kind not in _NO_DEEDS]
     parts: list[Part] = []
     if restarts:
         count = f"{len(restarts)} times by opsbot, last " if len(restarts) > 1 else "by opsbot "
-        parts += [f"; restarted {count}", restarts[-1].at]
+        parts += [f"; restarted {count}", restarts[-1]]
     for each in others[-DEEDS:]:
         parts += ["; ", each.message, " ", each.at]
     return tuple(parts)
