@@ -14,7 +14,6 @@ class Canvas:
     """Pixels of three bytes. Drawing is clipped to the picture."""
 
     def __init__(self, width: int, height: int, colour: Colour) -> None:
-        """Create a picture of one colour."""
         self.width, self.height = width, height
         self._pixels = bytearray(bytes(colour) * (width * height))
 

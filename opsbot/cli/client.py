@@ -34,7 +34,6 @@ class AnswerError(Exception):
     """The daemon said no. `why` is from a closed list (`opsbot.core.deployment.RefusalReason`, or `http`, `error`)."""
 
     def __init__(self, why: str, text: str) -> None:
-        """Keep both."""
         super().__init__(text)
         self.why = why
 
@@ -64,7 +63,6 @@ class Client:
     """Asks the daemon at one socket. Every method raises DaemonUnreachableError and AnswerError."""
 
     def __init__(self, path: Path) -> None:
-        """Nothing is connected yet."""
         self.path = path
 
     def _no_answer(self, error: Exception) -> DaemonUnreachableError:

@@ -57,7 +57,6 @@ class Paint:
     """Colours words, or leaves them as they are."""
 
     def __init__(self, *, on: bool) -> None:
-        """Whether to colour."""
         self.on = on
 
     def __call__(self, text: str, colour: str) -> str:

@@ -20,7 +20,6 @@ class Progress:
     """Prints a deployment as it goes. Steps that ended are printed once; the running one is rewritten on a terminal."""
 
     def __init__(self, out: TextIO, paint: Paint, clock: Callable[[], datetime]) -> None:
-        """Nothing is printed yet."""
         self._out = out
         self._paint = paint
         self._clock = clock

@@ -43,7 +43,6 @@ class ControlServer:
     """The open socket. `close` it."""
 
     def __init__(self, path: Path, runner: web.AppRunner, inode: int, closing: asyncio.Event) -> None:
-        """Made by `start_control`."""
         self.path = path
         self._runner = runner
         self._inode = inode

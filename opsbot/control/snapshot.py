@@ -42,7 +42,6 @@ class Snapshots:
         ping: PingReply,
         gateway: Callable[[], GatewayReply] | None,
     ) -> None:
-        """Nothing is gathered yet."""
         self._engine = engine
         self._clock = clock
         self._ping = ping

@@ -21,7 +21,6 @@ class UnreachableError(Exception):
     """No answer was received. `fix` is the suggested remedy."""
 
     def __init__(self, text: str, fix: str) -> None:
-        """Store the text and the fix."""
         super().__init__(text)
         self.fix = fix
 
@@ -67,12 +66,10 @@ class Api:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        """Open the session; no request is sent yet."""
         self._session = aiohttp.ClientSession(headers=self._headers, timeout=aiohttp.ClientTimeout(total=SECONDS))
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Close the session."""
         if self._session is not None:
             await self._session.close()
 

@@ -23,7 +23,6 @@ class Metrics:
     """The route. prometheus_client is imported at the first scrape: it costs memory, and not everybody scrapes."""
 
     def __init__(self, sources: WebSources) -> None:
-        """Take where the figures come from."""
         self._sources = sources
 
     async def metrics(self, _request: web.Request) -> web.Response:
@@ -47,7 +46,6 @@ class LiveCollector:
     """Hands figures to prometheus_client, which asks for them with `collect`."""
 
     def __init__(self, figures: Figures) -> None:
-        """Take the figures of one moment."""
         self._figures = figures
 
     def collect(self) -> "Iterator[Metric]":

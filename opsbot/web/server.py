@@ -17,7 +17,6 @@ class Web:
     """The open endpoint. `address` is None if the configuration disables it."""
 
     def __init__(self, runner: web.AppRunner | None) -> None:
-        """Use `start_web` to create one."""
         self._runner = runner
 
     @property
