@@ -14,12 +14,12 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from opsbot.cli import FAILED, FINE, REFUSED, USAGE, show
-from opsbot.cli.client import AnswerError, Client, DaemonUnreachableError
 from opsbot.cli.config_location import ConfigLocation, UsageError, locate
 from opsbot.cli.show import Screen
 from opsbot.cli.terminal import Paint, plain, terminal_width, to_stderr, wants_colour
 from opsbot.cli.wait import Progress, seen_to, wait
 from opsbot.control import endpoints
+from opsbot.control.client import AnswerError, Client, DaemonUnreachableError
 from opsbot.control.endpoints import Endpoint
 from opsbot.control.shapes import NotifyReply, Restarted, StatusReply, UpdateReply, encode
 

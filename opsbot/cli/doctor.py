@@ -9,12 +9,12 @@ import sys
 from operator import attrgetter
 from pathlib import Path
 
-from opsbot.cli import FAILED, FINE, USAGE
-from opsbot.cli.client import find
+from opsbot.cli import FAILED, FINE
 from opsbot.cli.invite import invite_link
 from opsbot.cli.own import loaded
 from opsbot.cli.terminal import Cell, Paint, fit, plain, table, terminal_width, wants_colour, width
 from opsbot.config import Config, Scope
+from opsbot.control.client import find
 from opsbot.control.codec import Codec, JsonForm
 from opsbot.doctor import Area, Finding, Outcome, Report, examine
 
@@ -65,8 +65,6 @@ def credentials(config: Config) -> Path:
 def doctor(args: argparse.Namespace) -> int:
     """`opsbot doctor`."""
     config = loaded(args)
-    if config is None:
-        return USAGE
     handed_over = credentials(config)
     if "CREDENTIALS_DIRECTORY" not in os.environ and os.access(handed_over, os.R_OK | os.X_OK):
         os.environ["CREDENTIALS_DIRECTORY"] = str(handed_over)

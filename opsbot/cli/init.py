@@ -6,6 +6,7 @@ Answers are validated like the keys of the file, so the result passes `opsbot ch
 its location.
 """
 
+import argparse
 import os
 import re
 import shlex
@@ -80,6 +81,11 @@ class _Dialogue:
                 return read(answer)
             except WrongError as error:
                 self.show(f"  {error}")
+
+
+def init(args: argparse.Namespace) -> int:
+    """`opsbot init`."""
+    return run_init(args.config)
 
 
 def run_init(

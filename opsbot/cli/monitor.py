@@ -25,9 +25,9 @@ from rich.text import Text
 
 from opsbot.cli import FAILED, FINE
 from opsbot.cli import show as cli_show
-from opsbot.cli.client import AnswerError, Client, DaemonUnreachableError
 from opsbot.cli.show import colour_of, step_mark
 from opsbot.cli.terminal import plain
+from opsbot.control.client import AnswerError, Client, DaemonUnreachableError
 from opsbot.control.endpoints import MONITOR_FOLLOW
 from opsbot.control.shapes import CheckReply, NoticeReply, ServiceReply, Snapshot
 from opsbot.core.deployment import Deployment

@@ -1,17 +1,21 @@
 """Dialogue and permission checks of `install` and `uninstall`."""
 
+import argparse
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+from opsbot.cli import FAILED
 from opsbot.cli.config_location import UsageError
-from opsbot.cli.terminal import plain
+from opsbot.cli.terminal import plain, to_stderr
 from opsbot.config import Scope
 from opsbot.install.files import FileChange
+from opsbot.install.host import HostError
+from opsbot.install.texts import TextError
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,21 @@ class Talk:
                 return False
             if answer.strip().lower() in {"y", "yes"}:
                 return True
+
+
+def on_the_host(verb: Callable[[argparse.Namespace, Talk], int], args: argparse.Namespace) -> int:
+    """Run a verb that changes the host, on this terminal; its exit code."""
+    try:
+        return verb(args, Talk(sys.stdin, sys.stdout, args.yes))
+    except TextError as error:
+        raise UsageError(str(error)) from error
+    except BrokenPipeError:
+        raise  # the reader closed the pipe
+    except HostError as error:
+        to_stderr(plain(str(error)))
+    except OSError as error:
+        to_stderr(plain(f"{error.filename}: {error.strerror}"))
+    return FAILED
 
 
 def right_person(scope: Scope, verb: str, config: Path | None) -> None:

@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import TextIO
 
 from opsbot.cli import show as cli_show
-from opsbot.cli.client import AnswerError, Client, DaemonUnreachableError
 from opsbot.cli.terminal import Paint, terminal_width
+from opsbot.control.client import AnswerError, Client, DaemonUnreachableError
 from opsbot.control.endpoints import RELOADED
 from opsbot.control.shapes import ReloadReply
 from opsbot.core.deployment import Deployment
