@@ -36,7 +36,8 @@ _FORMER = {"monitor-bot": ("monitor",), "bot-logs": ("logs", "-f")}
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; its exit code."""
     args = _parsed(sys.argv[1:] if argv is None else argv)
-    run = getattr(import_module(_LOCAL.get(args.verb, "opsbot.cli.ask")), args.verb if args.verb in _LOCAL else "run")
+    module = import_module(_LOCAL.get(args.verb, "opsbot.cli.ask"))
+    run = getattr(module, args.verb if args.verb in _LOCAL else "run")
     try:
         code = int(run(args))
         sys.stdout.flush()

@@ -4,7 +4,6 @@ import asyncio
 import socket
 import sqlite3
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -40,7 +39,7 @@ class Snapshots:
         engine: "Engine",
         clock: Callable[[], datetime],
         ping: PingReply,
-        gateway: Callable[[], GatewayReply] | None,
+        gateway: Callable[[], object] | None,
     ) -> None:
         self._engine = engine
         self._clock = clock
@@ -74,4 +73,4 @@ class Snapshots:
         if self._gateway is None:
             return None
         waiting, _ = await self._engine.store.read(outbox.waiting, self._engine.clock())
-        return replace(self._gateway(), waiting=waiting)
+        return replies.like(GatewayReply, self._gateway(), waiting=waiting)
