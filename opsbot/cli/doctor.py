@@ -56,14 +56,12 @@ _codec = Codec(
 
 
 def credentials(config: Config) -> Path:
-    """Return the credentials directory of a running opsbot."""
     if config.systemd.scope is Scope.SYSTEM:
         return Path("/run") / CREDENTIALS
     return Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}") / CREDENTIALS
 
 
 def doctor(args: argparse.Namespace) -> int:
-    """`opsbot doctor`."""
     config = loaded(args)
     handed_over = credentials(config)
     if "CREDENTIALS_DIRECTORY" not in os.environ and os.access(handed_over, os.R_OK | os.X_OK):
@@ -83,7 +81,6 @@ async def _examine(config: Config, command: str) -> Report:
 
 
 def lines(report: Report, paint: Paint, columns: int) -> list[str]:
-    """Format the report for people."""
     out: list[str] = []
     for area in Area:
         found = [one for one in report.findings if one.area is area]

@@ -56,7 +56,6 @@ class _Dialogue:
     say: TextIO
 
     def show(self, text: str = "") -> None:
-        """Write a line."""
         print(text, file=self.say)
 
     def ask(self, question: str, read: Callable[[str], Any], default: str | None = None) -> Any:
@@ -84,7 +83,6 @@ class _Dialogue:
 
 
 def init(args: argparse.Namespace) -> int:
-    """`opsbot init`."""
     return run_init(args.config)
 
 
@@ -240,7 +238,6 @@ def _yes_or_no(answer: str) -> bool:
 
 
 def _kind(of: type, key: str) -> Kind:
-    """What a key of the file accepts."""
     return table_for(of).key(key).kind
 
 

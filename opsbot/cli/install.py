@@ -19,7 +19,6 @@ from opsbot.install.plan import Plan, plan
 
 
 def install(args: argparse.Namespace) -> int:
-    """`opsbot install`."""
     return on_the_host(run_install, args)
 
 

@@ -53,7 +53,6 @@ def styled(text: str, style: str = "") -> Text:
 
 
 def _line(*parts: Text | str | tuple[str, str]) -> Text:
-    """These texts one after the other, each with its colour, on one line."""
     return Text.assemble(*parts, no_wrap=True, overflow="ellipsis")
 
 
@@ -262,7 +261,6 @@ def draw(snapshot: Snapshot, now: datetime, columns: int, rows: int | None, trou
 
 
 def print_once(snapshot: Snapshot) -> None:
-    """Print the dashboard once, as long as it is."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED)
     console.print(draw(snapshot, snapshot.at, console.width, None))
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 
 def demo(args: "Namespace") -> int:
-    """`opsbot demo`."""
     from opsbot.demo import run_demo  # noqa: PLC0415 - brings the stand-in, which only this verb needs
 
     _log_to_stderr(logging.WARNING)
@@ -28,7 +27,6 @@ def demo(args: "Namespace") -> int:
 
 
 def run(args: "Namespace") -> int:
-    """`opsbot run`."""
     config = loaded(args)
     from opsbot.runtime.memory import lean_imports, unload  # noqa: PLC0415 - each verb loads what it needs
 
@@ -52,7 +50,6 @@ def loaded(args: "Namespace") -> "Config":
 
 
 def check(args: "Namespace") -> int:
-    """`opsbot check`."""
     config = loaded(args)
     print(f"{config.path}: valid; services: {', '.join(config.services)}")
     return FINE

@@ -28,7 +28,6 @@ class Talk:
     """Answer yes to every question except about manual edits (`--yes`)."""
 
     def show(self, text: str = "") -> None:
-        """Print one or more lines."""
         for line in text.splitlines() or [""]:
             print(plain(line), file=self.say)
 
@@ -94,7 +93,6 @@ def right_person(scope: Scope, verb: str, config: Path | None) -> None:
 
 
 def report_kept(kept: Sequence[FileChange], talk: Talk) -> None:
-    """List the manually edited files that were kept, with advice."""
     for change in kept:
         talk.show(f"Kept with manual edits: {change.path}")
     if kept:

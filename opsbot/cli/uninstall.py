@@ -17,12 +17,10 @@ _UNKNOWN_STATE = "Without it the state directory is unknown and is not removed."
 
 
 def uninstall(args: argparse.Namespace) -> int:
-    """`opsbot uninstall`."""
     return on_the_host(run_uninstall, args)
 
 
 def run_uninstall(args: argparse.Namespace, talk: Talk) -> int:
-    """Uninstall. Returns the exit code."""
     config, unusable = _config_if_any(args)
     scope = Scope.SYSTEM if os.geteuid() == 0 else Scope.USER
     scope = config.systemd.scope if config is not None else scope

@@ -35,7 +35,6 @@ class Progress:
         self._out.write(text + "\n")
 
     def show(self, one: Deployment) -> None:
-        """Print what is new."""
         now = self._clock()
         columns = terminal_width()
         if not self._titled:

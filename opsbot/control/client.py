@@ -106,7 +106,6 @@ class Client:
             raise AnswerError("error", text) from error
 
     def ask(self, endpoint: Endpoint[T], **values: object) -> T:
-        """One question, one answer."""
         with self._request(endpoint, values, endpoint.seconds) as (status, body):
             return self._decoded(endpoint, self._read(status, body))
 

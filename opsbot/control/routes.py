@@ -191,7 +191,6 @@ class Routes:
         return web.route(endpoint.method, "/v1/" + endpoint.path.replace("{number}", "{number:[0-9]{1,15}}"), handle)
 
     async def _asked(self, endpoint: Endpoint[Any], request: web.Request) -> list[Any]:
-        """Who asks, and the parameters."""
         transport = request.transport
         if transport is None:
             raise web.HTTPBadRequest(reason="the caller is gone")

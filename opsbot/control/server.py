@@ -86,7 +86,6 @@ class ControlServer:
 
 
 def _answers(path: Path) -> bool:
-    """Whether somebody listens on the socket."""
     with reachable(path) as name, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as knock:
         knock.settimeout(_KNOCK_SECONDS)
         try:

@@ -175,7 +175,6 @@ class StatusReply:
 
     @property
     def healthy(self) -> bool:
-        """Whether all of them are."""
         return all(one.healthy for one in self.services)
 
 
@@ -372,7 +371,6 @@ class Snapshot:
 
     @property
     def healthy(self) -> bool:
-        """Whether all services are."""
         return all(one.healthy for one in self.services)
 
 

@@ -21,7 +21,6 @@ FRESH = timedelta(milliseconds=900)
 
 
 def recent(db: sqlite3.Connection) -> tuple[list[Deployment], list[NoticeReply]]:
-    """The latest deployments, and the latest notices about trouble."""
     notices = [one for one in outbox.recent(db, SHOWN * 4) if one.kind not in {"deployment", "outcome"}][:SHOWN]
     about = {one.id: one.subject for one in notices if one.kind in {"incident", "recovered", "call"} and one.subject}
     alerts = [

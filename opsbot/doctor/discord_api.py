@@ -40,7 +40,6 @@ class ApiAnswer:
 
     @property
     def fine(self) -> bool:
-        """Whether the status is a success."""
         return 200 <= self.status < 300  # noqa: PLR2004 - HTTP's successes
 
     @property
@@ -51,7 +50,6 @@ class ApiAnswer:
 
     @property
     def text(self) -> str:
-        """The status with Discord's error message."""
         said = self.body.get("message") if isinstance(self.body, dict) else None
         return f"HTTP {self.status}" + (f": {said}" if isinstance(said, str) else "")
 

@@ -127,7 +127,6 @@ def _memory() -> Finding:
 
 
 def _local_ranks(config: Config) -> Iterator[Finding]:
-    """Check that users and groups of this host named in a rank exist."""
     for rank in Rank:
         for name in sorted(getattr(config.roles, rank.name.lower(), ())):
             kind, _, local = name.partition(":")
@@ -226,7 +225,6 @@ def _database(config: Config) -> list[Finding]:
 
 
 def _daemon(config: Config, control: Path) -> Finding:
-    """Check whether the daemon runs and answers."""
     holder = _holder(config.state.directory / "opsbot.lock")
     try:
         answer = Client(control).ask(PING)

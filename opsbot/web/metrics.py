@@ -26,7 +26,6 @@ class Metrics:
         self._sources = sources
 
     async def metrics(self, _request: web.Request) -> web.Response:
-        """Everything, as it is now."""
         figures = await self._sources.figures()
         # In a thread: the import, and opsbot's own figures, read files.
         text = await asyncio.to_thread(_text, figures)
@@ -49,7 +48,6 @@ class LiveCollector:
         self._figures = figures
 
     def collect(self) -> "Iterator[Metric]":
-        """Every family, each once."""
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily  # noqa: PLC0415 - see Metrics
 
         for name, text, labels, samples in [
