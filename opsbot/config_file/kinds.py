@@ -203,7 +203,7 @@ def choice(of: type[StrEnum]) -> Kind:
 
 
 def listed(kind: Kind, what: str, example: str, *, least: int = 0, once: bool = False) -> Kind:
-    """An array of values of one kind. once: what stands there twice is a slip; what was meant may be missing."""
+    """An array of values of one kind. once: a value given twice is a slip; what was meant may be missing."""
 
     def read(this: Kind, value: object) -> tuple[Any, ...]:
         if not isinstance(value, list):

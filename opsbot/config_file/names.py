@@ -82,7 +82,7 @@ def unit() -> Kind:
 
 
 def variable(example: str) -> Kind:
-    """The name of an environment variable. What stands there instead may be the secret itself: it is not shown."""
+    """The name of an environment variable. What is given instead may be the secret itself: it is not shown."""
 
     def read(_: Kind, value: object) -> str:
         if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,127}", value):

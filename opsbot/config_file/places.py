@@ -33,7 +33,7 @@ def directory(example: str) -> Kind:
     def read(_: Kind, value: object) -> Path:
         path: Path = inner.read(value)
         if path == Path("/"):
-            raise WrongError(f'is the root of the file system; give it a folder of its own, for example "{example}"')
+            raise WrongError(f'is the root of the file system; give it a separate folder, for example "{example}"')
         return path
 
     return kind_of(inner.what, inner.example, read, inner.show)
@@ -188,9 +188,7 @@ def repository() -> Kind:
         if string.startswith("file:///"):
             return string
         if "::" in string.partition("/")[0]:
-            raise WrongError(
-                f'{display_value(value)} runs a command of its own; expected {what}, for example "{example}"'
-            )
+            raise WrongError(f'{display_value(value)} runs a command; expected {what}, for example "{example}"')
         try:
             url_parts(string, ("https", "http"), example)
         except WrongError as error:

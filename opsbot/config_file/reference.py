@@ -58,7 +58,7 @@ def reference() -> str:
 
 @cache
 def sentences(of: type) -> dict[str, str]:
-    """What stands below each field of a value, and in its properties: what its keys mean."""
+    """The docstrings below the fields of a value, and of its properties: what its keys mean."""
     body = cast("ast.ClassDef", ast.parse(inspect.getsource(of)).body[0]).body
     said = {node.name: ast.get_docstring(node) or "" for node in body if isinstance(node, ast.FunctionDef)}
     for node, below in pairwise(body):

@@ -8,7 +8,7 @@ from opsbot.config_file.kinds import Kind, WrongError, display_value, kind_of, q
 
 
 def time_of_day() -> Kind:
-    """Hours and minutes on a 24-hour clock. TOML has times of its own; they are taken as well."""
+    """Hours and minutes on a 24-hour clock. A TOML time is accepted too."""
 
     def read(kind: Kind, value: object) -> time:
         if isinstance(value, time):
@@ -22,7 +22,7 @@ def time_of_day() -> Kind:
 
 
 def calendar_day() -> Kind:
-    """A date. TOML has dates of its own; they are taken as well."""
+    """A date. A TOML date is accepted too."""
 
     def read(kind: Kind, value: object) -> date:
         if isinstance(value, date) and not isinstance(value, datetime):

@@ -132,7 +132,7 @@ def trial(sent: "SendResult", notifier: str) -> shapes.NotifyReply:
 
 
 def notice_reply(notice: "Notification", incident: "Incident | None") -> shapes.NoticeReply:
-    """One notice about trouble; `incident` is its subject, where it has one."""
+    """incident: the subject of the notification, if it has one."""
     text = _text(notice.said)
     if incident is not None:
         cause = _text(incident.cause)

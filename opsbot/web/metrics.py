@@ -73,14 +73,14 @@ def _own(figures: Figures) -> Iterator[Family]:
     yield "up", "1 while opsbot answers.", (), [((), 1.0)]
     yield "build_info", "The version that runs.", ("version",), [((figures.version,), 1.0)]
     yield "start_time_seconds", "When opsbot started.", (), [((), figures.started_at.timestamp())]
-    yield "outbox_waiting", "Notices Discord was not told yet.", (), [((), figures.outbox_waiting)]
+    yield "outbox_waiting", "Notifications not sent to Discord yet.", (), [((), figures.outbox_waiting)]
     yield "outbox_oldest_seconds", "How long the oldest of them waits.", (), [((), figures.outbox_oldest)]
     yield "gateway_connected", "1 while connected to Discord.", (), [((), float(figures.gateway_connected))]
     beat = figures.heartbeat_at
     heard: Samples = [] if beat is None else [((), beat.timestamp())]
-    yield "heartbeat_timestamp_seconds", "When the outside dead-man's switch was last told.", (), heard
+    yield "heartbeat_timestamp_seconds", "When the external dead man's switch last received a ping.", (), heard
     waiting: Samples = [((name,), float(count)) for name, count in figures.notifications_waiting.items()]
-    yield "notifications_waiting", "Messages a notifier beside Discord was not told yet.", ("notifier",), waiting
+    yield "notifications_waiting", "Messages not sent yet by a notifier other than Discord.", ("notifier",), waiting
     latency = figures.gateway_latency
     yield "gateway_latency_seconds", "Heartbeat to its answer.", (), [] if latency is None else [((), latency)]
 
@@ -142,7 +142,7 @@ def _counters(figures: Figures) -> Iterator[Family]:
     for name, text, label, counts in (
         (
             "recoveries",
-            "Restarts that recovery made, and those of its manager while it was not well.",
+            "Restarts that recovery made, and those of its manager while it was down.",
             "service",
             figures.recoveries_total,
         ),
