@@ -146,7 +146,6 @@ class ServiceMeter:
     """Measures services: their control groups, and their main process for what these do not tell."""
 
     def __init__(self, processes: ProcessMeter | None = None, groups: CgroupMeter | None = None) -> None:
-        """Take the meters; new ones where none are given."""
         self._processes = processes or ProcessMeter()
         self._groups = groups or CgroupMeter()
 

@@ -76,7 +76,6 @@ class Wording:
     """Entries as lines. `parts`: each line is to say which unit it is of."""
 
     def __init__(self, scope: Scope, *, parts: bool) -> None:
-        """Keep what to look for."""
         fields = _FIELDS[scope]
         self._user = scope is Scope.USER
         self._service = (fields.service[0].encode(), fields.service[1].encode())

@@ -22,7 +22,6 @@ class ExportReader:
     """Give it the bytes as they come; it gives the entries that are complete."""
 
     def __init__(self) -> None:
-        """Nothing has come yet."""
         self._rest = bytearray()
         self._entry: Entry = {}
         self._name = b""

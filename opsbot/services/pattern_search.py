@@ -59,7 +59,6 @@ class PatternSearch:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the process."""
         if self._process is not None:
             self._process.kill()
             self._process.communicate()

@@ -90,7 +90,6 @@ class ManagerError(MessageError):
     """
 
     def __init__(self, message: Message, *, retry: bool = False, barred: bool = False) -> None:
-        """Keep all three."""
         super().__init__(message)
         self.retry = retry
         self.barred = barred

@@ -52,7 +52,6 @@ class BusError(ManagerError):
     """A call failed. name: D-Bus's name of the error; "" where the connection was lost or nothing answered."""
 
     def __init__(self, message: Text, *, name: str = "", retry: bool = False) -> None:
-        """Keep the message, the name, and whether to retry."""
         super().__init__(message, retry=retry)
         self.name = name
 

@@ -26,7 +26,6 @@ class Tracker:
     """One unit. `facts` are its properties; `asked` counts opsbot's own jobs for it."""
 
     def __init__(self, unit: str, tell: Tell) -> None:
-        """Nothing is known yet."""
         self.unit = unit
         self.facts = UnitFacts()
         self.asked = 0
