@@ -208,7 +208,7 @@ class ProcessSupervisor:
                 exit=end,
                 started_at=None,
             )
-            log.warning("%s died: %s", self.service.name, end)
+            log.warning("%s died: %s", self.service.name, render(end))
             self._emit(Happening.DIED, asked=False)
             await self._end_children(_LEFT_BEHIND)
             await self._save(pid=0, exit=end, gave_up=gave_up)
@@ -238,7 +238,8 @@ class ProcessSupervisor:
                 return
             self._restart_timer = None
             if (why := await self._inhibitor(self.service.name)) is not None:
-                log.log(logging.DEBUG if self._inhibited else logging.WARNING, "%s: %s", self.service.name, why)
+                level = logging.DEBUG if self._inhibited else logging.WARNING
+                log.log(level, "%s: %s", self.service.name, render(why))
                 self._inhibited = True
                 self._schedule(_INHIBITED_SECONDS)
                 return
@@ -249,7 +250,7 @@ class ProcessSupervisor:
         try:
             await self._launch(asked=False, restarts=self._record.restarts + 1)
         except ManagerError as error:
-            log.warning("%s: %s", self.service.name, error)
+            log.warning("%s: %s", self.service.name, render(error.message))
             gave_up = self._crashes.count(0.0)
             await self._save(gave_up=gave_up)
             self.state = replace(self.state, activity=Activity.FAILED if gave_up else Activity.RETRYING)
@@ -301,7 +302,7 @@ class ProcessSupervisor:
                 await asyncio.to_thread(child.terminate, None, left)
                 await child.clear(left, lambda: child.relatives(self._owner, None), timeout)
         except ManagerError as error:
-            log.error("%s: %s", self.service.name, error)  # noqa: TRY400 - expected, no traceback needed
+            log.error("%s: %s", self.service.name, render(error.message))  # noqa: TRY400 - expected, no traceback needed
 
     async def _exit(self, current: MainProcess) -> Message:
         for wait in _STATUS_AFTER:
@@ -421,7 +422,7 @@ class ProcessSupervisor:
             self.state = replace(self.state, activity=activity, exit=why)
             await self._save(pid=0, starting=False, exit=why)
             await self.log_writer.finish(render(why))
-            log.warning("%s: %s", self.service.name, why)
+            log.warning("%s: %s", self.service.name, render(why))
             self._emit(Happening.DIED, asked=False)
         if resume and (not record.gave_up or record.other_boot):
             await self._save(gave_up=False)

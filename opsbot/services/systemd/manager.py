@@ -17,6 +17,7 @@ from opsbot.core import exits
 from opsbot.core.exits import ExitCode
 from opsbot.core.manager_codes import ManagerCode
 from opsbot.core.message import Message, message
+from opsbot.messages import render
 from opsbot.runtime.tasks import BackgroundTasks
 from opsbot.services.journal import Journal
 from opsbot.services.port import Activity, Happening, LogLine, LogQuery, ManagerError, ServiceEvent, ServiceState
@@ -329,7 +330,7 @@ class Systemd:
         part = tracker.unit if len(kept.trackers) > 1 else ""
         event = ServiceEvent(kept.service.name, what, self._clock(), state, asked=bool(tracker.asked), part=part)
         if what is Happening.DIED:
-            log.warning("%s died: %s", tracker.unit, state.exit)
+            log.warning("%s died: %s", tracker.unit, render(state.exit) if state.exit else "cause unknown")
         for listener in self._listeners:
             try:
                 listener(event)
