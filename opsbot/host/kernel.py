@@ -11,6 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PROC = Path("/proc")
+_MAXERROR = 24
+"""Offset in struct timex: after an int (padded) and two 8-byte longs (adjtimex(2))."""
+_TIMEX_BYTES = 512
+"""Larger than the structure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +39,7 @@ def times(proc: Path = PROC) -> Times | None:
 
 
 def memory_pressure(proc: Path = PROC) -> float | None:
-    """Return the percentage of the last minute in which a task waited for memory.
-
-    Source: proc_pressure(5), some avg60.
-    """
+    """Return the percentage of the last minute in which a task waited for memory (proc_pressure(5), some avg60)."""
     with suppress(OSError, ValueError, StopIteration):
         line = next(line for line in (proc / "pressure/memory").read_text().splitlines() if line.startswith("some"))
         return float(next(word for word in line.split() if word.startswith("avg60=")).removeprefix("avg60="))
@@ -46,10 +47,7 @@ def memory_pressure(proc: Path = PROC) -> float | None:
 
 
 def files(proc: Path = PROC) -> tuple[int, int] | None:
-    """Return the host's open files and their limit (proc_sys_fs(5), file-nr).
-
-    None without a limit.
-    """
+    """Return the host's open files and their limit (proc_sys_fs(5), file-nr); None without a limit."""
     with suppress(OSError, ValueError):
         opened, _, most = map(int, (proc / "sys/fs/file-nr").read_text().split())
         return (opened, most) if most < 1 << 40 else None
@@ -62,12 +60,6 @@ def own_files() -> tuple[int, int] | None:
         most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         return len(os.listdir("/proc/self/fd")), most  # noqa: PTH208 - names, to be counted
     return None
-
-
-_MAXERROR = 24
-"""Offset in struct timex: after an int (padded) and two 8-byte longs (adjtimex(2))."""
-_TIMEX_BYTES = 512
-"""Larger than the structure."""
 
 
 def clock_error() -> float | None:
