@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -88,18 +89,15 @@ class ProcessSupervisor:
 
     async def start(self) -> ServiceState:
         """Start the service if it does not run."""
-        return await self._finish(self._start())
+        return await asyncio.shield(self._do(self._start()))
 
     async def stop(self) -> ServiceState:
         """Stop the service."""
-        return await self._finish(self._stop())
+        return await asyncio.shield(self._do(self._stop()))
 
     async def restart(self) -> ServiceState:
         """Stop the service and start it."""
-        return await self._finish(self._restart())
-
-    async def _finish(self, operation: Coroutine[Any, Any, T]) -> T:
-        return await asyncio.shield(self._do(operation))
+        return await asyncio.shield(self._do(self._restart()))
 
     def _do(self, operation: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         return self._operations.run(operation, self.service.name)
@@ -210,13 +208,10 @@ class ProcessSupervisor:
             )
             log.warning("%s died: %s", self.service.name, render(end))
             self._emit(Happening.DIED, asked=False)
-            await self._end_children(_LEFT_BEHIND)
+            await self._end_children()
             await self._save(pid=0, exit=end, gave_up=gave_up)
             await self.log_writer.finish(f"died: {render(end)}")
-            if gave_up:
-                self._give_up()
-            else:
-                self._schedule()
+            self._schedule_or_give_up(gave_up=gave_up)
 
     def _reset_crashes(self) -> None:
         self._crashes.forget()
@@ -224,17 +219,19 @@ class ProcessSupervisor:
             self._restart_timer.cancel()
             self._restart_timer = None
 
-    def _give_up(self) -> None:
-        log.error("%s %s; giving up", self.service.name, self._crashes.reason)
-        self._emit(Happening.GAVE_UP, asked=False)
+    def _schedule_or_give_up(self, *, gave_up: bool) -> None:
+        if gave_up:
+            log.error("%s %s; giving up", self.service.name, self._crashes.reason)
+            self._emit(Happening.GAVE_UP, asked=False)
+        else:
+            self._schedule(self._crashes.delay)
 
-    def _schedule(self, delay: float | None = None) -> None:
-        wait = self._crashes.delay if delay is None else delay
-        self._restart_timer = asyncio.get_running_loop().call_later(wait, lambda: self._do(self._start_again()))
+    def _schedule(self, delay: float) -> None:
+        self._restart_timer = asyncio.get_running_loop().call_later(delay, lambda: self._do(self._start_again()))
 
     async def _start_again(self) -> None:
         async with self._lock:
-            if self._restart_timer is None:  # another operation took its place
+            if self._restart_timer is None:  # another operation replaced it
                 return
             self._restart_timer = None
             if (why := await self._inhibitor(self.service.name)) is not None:
@@ -254,10 +251,7 @@ class ProcessSupervisor:
             gave_up = self._crashes.count(0.0)
             await self._save(gave_up=gave_up)
             self.state = replace(self.state, activity=Activity.FAILED if gave_up else Activity.RETRYING)
-            if gave_up:
-                self._give_up()
-            else:
-                self._schedule()
+            self._schedule_or_give_up(gave_up=gave_up)
 
     async def _take_down(self) -> None:
         """End the run, if there is one, and all its processes.
@@ -271,10 +265,8 @@ class ProcessSupervisor:
             self.state = replace(self.state, activity=Activity.STOPPING)
         self._stopping = True
         try:
-            family = await asyncio.to_thread(child.relatives, self._owner, main)
-            await asyncio.to_thread(child.terminate, main, family)
             timeout = self.service.stop_timeout.total_seconds()
-            await child.clear(family, lambda: child.relatives(self._owner, None), timeout)
+            await child.end(main, partial(child.relatives, self._owner), timeout)
             await self._release_dead()
         except ManagerError as error:
             failed = message(ExitCode.STOP_FAILED, error=error.message)
@@ -294,13 +286,10 @@ class ProcessSupervisor:
         self.state = replace(self.state, pid=None, exit=end)
         await self.log_writer.finish(f"stopped: {render(end)}")
 
-    async def _end_children(self, timeout: float) -> None:
+    async def _end_children(self) -> None:
         """End the children of a dead main process, which would keep its port and its files."""
         try:
-            left = await asyncio.to_thread(child.relatives, self._owner, None)
-            if left:
-                await asyncio.to_thread(child.terminate, None, left)
-                await child.clear(left, lambda: child.relatives(self._owner, None), timeout)
+            await child.end(None, partial(child.relatives, self._owner), _LEFT_BEHIND)
         except ManagerError as error:
             log.error("%s: %s", self.service.name, render(error.message))  # noqa: TRY400 - expected, no traceback needed
 
@@ -334,13 +323,7 @@ class ProcessSupervisor:
             try:
                 kept = await asyncio.to_thread(self._load)
             except OSError as error:
-                raise ManagerError(
-                    message(
-                        ManagerCode.DIRECTORY_UNUSABLE,
-                        directory=str(self._directory),
-                        reason=error.strerror or str(error),
-                    )
-                ) from error
+                raise unusable_directory(self._directory, error) from error
             ours = {run: found for run, found in runs.items() if run.startswith(self._owner)}
             self._record = kept or _record_from(ours)
             main = await asyncio.to_thread(self._main, ours)
@@ -375,8 +358,7 @@ class ProcessSupervisor:
         record = self._record
         now = self._clock()
         began = record.began or now
-        told = await asyncio.to_thread(variable, main.pid, "OPSBOT_RELEASE")
-        release = record.release or told or ""
+        release = record.release or await asyncio.to_thread(variable, main.pid, "OPSBOT_RELEASE") or ""
         await self._save(
             starting=False,
             pid=main.pid,
@@ -396,13 +378,9 @@ class ProcessSupervisor:
     async def _end_earlier_runs(self, main: Process | None) -> None:
         """End the processes of earlier runs, and of a run whose main process is dead."""
         keep = {self._record.run} if main is not None else set()
-        look = _others(self._owner, keep)
-        left = await asyncio.to_thread(look)
-        if not left:
-            return
-        log.warning("%s: ending %d processes of earlier runs", self.service.name, len(left))
-        await asyncio.to_thread(child.terminate, None, left)
-        await child.clear(left, look, _LEFT_BEHIND)
+        ended = await child.end(None, partial(child.relatives, self._owner, but=keep), _LEFT_BEHIND)
+        if ended:
+            log.warning("%s: ended %d processes of earlier runs", self.service.name, ended)
 
     async def _finish_stop(self) -> None:
         record = self._record
@@ -465,11 +443,10 @@ class ProcessSupervisor:
         self._notify(ServiceEvent(self.service.name, what, self._clock(), self.state, asked))
 
 
-def _others(owner: str, keep: set[str]) -> Callable[[], set[Process]]:
-    def look() -> set[Process]:
-        return child.relatives(owner, None, keep)
-
-    return look
+def unusable_directory(directory: Path, error: OSError) -> ManagerError:
+    """The error for a state directory that cannot be written."""
+    reason = error.strerror or str(error)
+    return ManagerError(message(ManagerCode.DIRECTORY_UNUSABLE, directory=str(directory), reason=reason))
 
 
 def _record_from(ours: dict[str, list[Process]]) -> RunRecord:

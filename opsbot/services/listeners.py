@@ -1,0 +1,29 @@
+"""Callbacks that receive events."""
+
+import logging
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+class Listeners(Generic[T]):
+    """Passes each event to every listener; an exception in one is logged and does not affect the others."""
+
+    def __init__(self) -> None:
+        """Start without listeners."""
+        self._listeners: list[Callable[[T], None]] = []
+
+    def add(self, listener: Callable[[T], None]) -> None:
+        """Call it with each event from now on."""
+        self._listeners.append(listener)
+
+    def notify(self, event: T) -> None:
+        """Call the listeners in the order in which they were added."""
+        for listener in self._listeners:
+            try:
+                listener(event)
+            except Exception:
+                # Boundary: the manager and the other listeners continue.
+                log.exception("a listener failed on %s", event)
