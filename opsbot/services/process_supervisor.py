@@ -358,7 +358,8 @@ class ProcessSupervisor:
         record = self._record
         now = self._clock()
         began = record.began or now
-        release = record.release or await asyncio.to_thread(variable, main.pid, "OPSBOT_RELEASE") or ""
+        inherited = await asyncio.to_thread(variable, main.pid, "OPSBOT_RELEASE")
+        release = record.release or inherited or ""
         await self._save(
             starting=False,
             pid=main.pid,

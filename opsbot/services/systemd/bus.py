@@ -1,4 +1,4 @@
-"""A connection to systemd over D-Bus that reconnects by itself and tells its listeners.
+"""A connection to systemd over D-Bus that reconnects by itself.
 
 systemd sends signals to those who called `Subscribe`, on each connection. The end of a job is known by `JobRemoved`,
 which may come before the answer that names the job; so the last ones are remembered.
@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from itertools import count
 from typing import Any
 
 from dbus_fast import DBusFastError, Message, MessageType
@@ -24,6 +25,7 @@ from opsbot.core.manager_codes import ManagerCode
 from opsbot.core.message import Message as Text
 from opsbot.core.message import MessageError
 from opsbot.core.message import message as text
+from opsbot.services.listeners import Listeners
 from opsbot.services.port import ManagerError
 from opsbot.services.systemd.names import MANAGER, NO_JOB, PROPERTIES, ROOT, SYSTEMD, UNIT, unit_path
 
@@ -52,7 +54,7 @@ class BusError(ManagerError):
     """A call failed. name: D-Bus's name of the error; "" where the connection was lost or nothing answered."""
 
     def __init__(self, message: Text, *, name: str = "", retry: bool = False) -> None:
-        """Keep the message, the name, and whether to retry."""
+        """name: see the class."""
         super().__init__(message, retry=retry)
         self.name = name
 
@@ -117,7 +119,7 @@ class SystemdBus:
         self._gone: asyncio.Future[None] | None = None
         self._keeping: asyncio.Task[None] | None = None
         self._watched: set[str] = set()
-        self._listeners: list[Callable[[Signal], None]] = []
+        self._listeners = Listeners[Signal]()
         self._backs: list[Callable[[], Awaitable[None]]] = []
         self._up = asyncio.Event()
         self._waiting: dict[str, list[asyncio.Future[JobResult]]] = {}
@@ -142,7 +144,7 @@ class SystemdBus:
 
         Signals: `JobRemoved` and `Reloading`, and `PropertiesChanged` of the units of `watch`.
         """
-        self._listeners.append(listener)
+        self._listeners.add(listener)
 
     def on_back(self, callback: Callable[[], Awaitable[None]]) -> None:
         """Await `callback` after each reconnection: signals were missed, so state has to be read again."""
@@ -156,24 +158,21 @@ class SystemdBus:
         """
         loop = asyncio.get_running_loop()
         until = loop.time() + patience.total_seconds()
-        for number in range(1 << 30):
-            try:
-                async with asyncio.timeout(CONNECT.total_seconds()):
-                    await self._connect()
+        for number in count():
+            error = await self._try_to_connect()
+            if error is None:
                 break
-            except (OSError, EOFError, TimeoutError, DBusFastError, BusError) as error:
-                await self._drop()
-                remedy = ManagerCode.START_DBUS if self.scope is Scope.SYSTEM else ManagerCode.ENABLE_LINGER
-                why = text(
-                    ManagerCode.BUS_UNREACHABLE,
-                    scope=self.scope,
-                    reason=_reason(error),
-                    remedy=text(remedy, address=self._address),
-                )
-                if loop.time() >= until:
-                    raise BusError(why, retry=True) from error
-                log.log(logging.DEBUG if number else logging.WARNING, "%s. Waiting for it", why)
-            await asyncio.sleep(BACK_OFF[min(number, len(BACK_OFF) - 1)])
+            remedy = ManagerCode.START_DBUS if self.scope is Scope.SYSTEM else ManagerCode.ENABLE_LINGER
+            why = text(
+                ManagerCode.BUS_UNREACHABLE,
+                scope=self.scope,
+                reason=_reason(error),
+                remedy=text(remedy, address=self._address),
+            )
+            if loop.time() >= until:
+                raise BusError(why, retry=True) from error
+            log.log(logging.DEBUG if number else logging.WARNING, "%s. Waiting for it", why)
+            await _back_off(number)
         self._keeping = asyncio.create_task(self._keep(), name="systemd bus")
 
     async def close(self) -> None:
@@ -183,6 +182,15 @@ class SystemdBus:
             await asyncio.gather(self._keeping, return_exceptions=True)
             self._keeping = None
         await self._drop()
+
+    async def _try_to_connect(self) -> Exception | None:
+        try:
+            async with asyncio.timeout(CONNECT.total_seconds()):
+                await self._connect()
+        except (OSError, EOFError, TimeoutError, DBusFastError, BusError) as error:
+            await self._drop()
+            return error
+        return None
 
     async def _connect(self) -> None:
         bus = await MessageBus(bus_address=self._address).connect()
@@ -218,16 +226,12 @@ class SystemdBus:
                     log.exception("reading the state after a reconnection failed")
 
     async def _again(self) -> None:
-        for number in range(1 << 30):
-            await asyncio.sleep(BACK_OFF[min(number, len(BACK_OFF) - 1)])
-            try:
-                async with asyncio.timeout(CONNECT.total_seconds()):
-                    await self._connect()
-            except (OSError, EOFError, TimeoutError, DBusFastError, BusError) as error:
-                log.debug("%s: %s", self._whose(), _reason(error))
-                await self._drop()
-            else:
+        for number in count():
+            await _back_off(number)
+            error = await self._try_to_connect()
+            if error is None:
                 return
+            log.debug("%s: %s", self._whose(), _reason(error))
 
     async def _drop(self) -> None:
         self._up.clear()
@@ -257,12 +261,7 @@ class SystemdBus:
         )
         if signal.interface == MANAGER and signal.member == "JobRemoved":
             self._job_removed(signal.body[1], signal.body[3])
-        for listener in self._listeners:
-            try:
-                listener(signal)
-            except Exception:
-                # A listener's fault must not reach dbus-fast.
-                log.exception("a listener failed on %s", signal.member)
+        self._listeners.notify(signal)
 
     def _job_removed(self, path: str, result: str) -> None:
         known = JobResult(result) if result in set(JobResult) else JobResult.FAILED
@@ -399,6 +398,10 @@ class SystemdBus:
             BusError: as `call`.
         """
         await self.call("ResetFailedUnit", "s", [unit])
+
+
+async def _back_off(attempt: int) -> None:
+    await asyncio.sleep(BACK_OFF[min(attempt, len(BACK_OFF) - 1)])
 
 
 async def _end_of(bus: MessageBus) -> None:
