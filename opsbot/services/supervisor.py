@@ -119,9 +119,9 @@ class Supervisor:
         self._of(service)
         return ()
 
-    async def state(self, service: str, *, anew: bool = False) -> ServiceState:
+    async def state(self, service: str, *, refresh: bool = False) -> ServiceState:
         """The state of the service. It is always current: the service is a child of opsbot."""
-        del anew
+        del refresh
         return self._of(service).state
 
     async def logs(self, service: str, query: LogQuery) -> list[LogLine]:

@@ -1,6 +1,6 @@
 """Units as systemd has loaded them, and lint findings in their files.
 
-`systemctl show` tells which files count (fragment and drop-ins, in order); they are read where they lie, so that each
+`systemctl show` reports which files count (fragment and drop-ins, in order); they are read where they lie, so that each
 line number is true. `systemctl cat` would print them into one text.
 """
 

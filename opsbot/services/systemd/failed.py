@@ -5,7 +5,7 @@ from opsbot.services.systemd.bus import SystemdBus
 
 
 class FailedUnits:
-    """Asks systemd over a connection of its own, opened at the first call."""
+    """Asks systemd over a separate connection, opened at the first call."""
 
     def __init__(self, scope: Scope, at: str | None = None) -> None:
         """at: the address of the bus, if not the default one."""

@@ -160,10 +160,10 @@ class Systemd:
         units = tuple(self._service(service).trackers)
         return units if len(units) > 1 else ()
 
-    async def state(self, service: str, *, anew: bool = False) -> ServiceState:
-        """The state by systemd's last signals; with `anew` it is read from systemd first."""
+    async def state(self, service: str, *, refresh: bool = False) -> ServiceState:
+        """The state by systemd's last signals; with `refresh` it is read from systemd first."""
         kept = self._service(service)
-        if anew:
+        if refresh:
             for tracker in kept.trackers.values():
                 try:
                     await self._refresh(tracker)
