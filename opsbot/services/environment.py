@@ -1,4 +1,4 @@
-"""The environment of a service: minimal, and without opsbot's own, which holds its secrets."""
+"""The environment of a service: minimal, and without opsbot's environment, which contains secrets."""
 
 import os
 import pwd
@@ -19,11 +19,10 @@ _ESCAPED_IN_DOUBLE = '"\\`$'
 def parse(text: str) -> dict[str, str]:
     r"""The variables of an environment file, by the rules of systemd.exec(5), EnvironmentFile=.
 
-    A line is `NAME=value`; empty lines, lines that begin with `#` or `;` and lines without `=` are passed over. In
-    'single quotes' everything stands for itself, in "double quotes" a backslash takes the meaning of `"`, backslash,
-    backtick and `$` only; outside them a backslash takes that of any character, and at the end of a line joins the
-    next one.
-    White space round an unquoted value is dropped, and nothing is expanded.
+    A line is `NAME=value`; empty lines, lines that begin with `#` or `;` and lines without `=` are skipped. In 'single
+    quotes' everything is literal, in "double quotes" a backslash escapes `"`, backslash, backtick and `$` only, outside
+    them any character, and at the end of a line it joins the next one. White space around an unquoted value is dropped,
+    and nothing is expanded.
     """
     variables: dict[str, str] = {}
     at = 0

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from opsbot.core.message import Message, decode, encode, plain
+from opsbot.runtime.atomic_file import replace_file
 from opsbot.services.processes import Process, boot_id, find
 
 
@@ -40,7 +41,7 @@ class RunRecord:
 
     @property
     def began(self) -> datetime | None:
-        """When the run began."""
+        """The start of the run; None before the first."""
         return datetime.fromisoformat(self.started_at) if self.started_at else None
 
     @property
@@ -79,24 +80,10 @@ def _exit(kept: Any) -> Message | None:
 
 
 def save(directory: Path, record: RunRecord, *, lasting: bool) -> None:
-    """Replace the record atomically.
-
-    lasting: it must survive a power cut. What is only about living processes need not.
+    """Replace the record; it need not be lasting if only facts about living processes changed.
 
     Raises:
         OSError: it cannot be written.
     """
-    path = directory / "run.json"
-    new = directory / "run.json.new"
-    with new.open("w") as file:
-        json.dump(asdict(record) | {"exit": encode(record.exit) if record.exit else None}, file)
-        if lasting:
-            file.flush()
-            os.fsync(file.fileno())
-    new.replace(path)
-    if lasting:
-        folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    kept = asdict(record) | {"exit": encode(record.exit) if record.exit else None}
+    replace_file(directory / "run.json", json.dumps(kept), lasting=lasting)

@@ -4,10 +4,11 @@ Kept in `units.json` in the state directory; a missing or damaged file counts as
 """
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from opsbot.runtime.atomic_file import replace_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +34,10 @@ def load(path: Path) -> dict[str, Remembered]:
 
 
 def save(path: Path, units: Mapping[str, Remembered]) -> None:
-    """Replace the file atomically. Blocks.
+    """Replace the file. Blocks.
 
     Raises:
         OSError: it cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_suffix(".json.new")
-    with new.open("w") as file:
-        json.dump({unit: asdict(kept) for unit, kept in units.items()}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
+    replace_file(path, json.dumps({unit: asdict(kept) for unit, kept in units.items()}))
