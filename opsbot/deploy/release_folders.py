@@ -12,7 +12,6 @@ class ReleaseFolders:
     """See `opsbot.deploy.target.ReleaseStrategy`."""
 
     def __init__(self, releases: Releases, preparation: Preparation) -> None:
-        """Take the parts."""
         self._releases = releases
         self.prepare = preparation.export
         self.install = preparation.install

@@ -31,7 +31,6 @@ class Reuse:
     """What can be taken over between the releases of one service."""
 
     def __init__(self, repository: Repository, releases: Releases, file_jobs: FileJobs) -> None:
-        """Store the parts."""
         self._repository = repository
         self._releases = releases
         self._file_jobs = file_jobs

@@ -15,7 +15,6 @@ class ClockSkew:
     """The last measured skew."""
 
     def __init__(self) -> None:
-        """Start without a measurement."""
         self._seen: tuple[datetime, float] | None = None
 
     def record(self, sent: datetime, received: datetime, date: str) -> None:

@@ -17,7 +17,6 @@ class Subscription:
     """One subscriber. Close it, or use it as a context manager."""
 
     def __init__(self, feed: "ChangeNotifier") -> None:
-        """Use `ChangeNotifier.subscribe` to create one."""
         self._feed = feed
         self._changed: set[Subject] = set()
         self._wake = asyncio.Event()
@@ -45,13 +44,11 @@ class Subscription:
         self._feed.forget(self)
 
     def __enter__(self) -> Self:
-        """Return the subscription itself."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close."""
         self.close()
 
 
@@ -59,7 +56,6 @@ class ChangeNotifier:
     """Passes every change to every subscription."""
 
     def __init__(self) -> None:
-        """Start without subscribers."""
         self._subscriptions: set[Subscription] = set()
 
     def publish(self, kind: str, number: int = 0) -> None:

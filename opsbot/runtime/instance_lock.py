@@ -115,7 +115,6 @@ class InstanceLock:
             self._file = None
 
     def __enter__(self) -> Self:
-        """Take the lock."""
         self.take()
         return self
 

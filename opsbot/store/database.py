@@ -139,7 +139,6 @@ class Store:
     """
 
     def __init__(self, path: Path) -> None:
-        """Store the path; `open` opens the file."""
         self.path = path
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._db: sqlite3.Connection | None = None
@@ -165,14 +164,12 @@ class Store:
         self._thread.shutdown(wait=False)
 
     async def __aenter__(self) -> Self:
-        """Open."""
         await self.open()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close."""
         await self.close()
 
     def _connection(self) -> sqlite3.Connection:
