@@ -17,7 +17,6 @@ NOTHING_LEFT = 1024 * 1024
 
 
 def is_full(error: OSError) -> bool:
-    """Whether this is about a disk without space."""
     return error.errno in {errno.ENOSPC, errno.EDQUOT}
 
 

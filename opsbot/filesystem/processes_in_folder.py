@@ -31,7 +31,6 @@ def processes_in(folders: Sequence[Path]) -> Mapping[Path, set[int]]:
 
 
 def marked(mark: str, name: str = MARK) -> set[int]:
-    """The processes that carry this mark, the value of this variable, in their environment."""
     return {pid for pid in pids() if variable(pid, name) == mark} - {os.getpid()}
 
 

@@ -85,7 +85,6 @@ def _cpu() -> float | None:
 
 
 def _memory() -> tuple[int | None, int | None, int | None]:
-    """Used, total and available."""
     import psutil  # noqa: PLC0415 - likewise
 
     try:

@@ -29,12 +29,10 @@ class FileSystem:
 
     @property
     def percent(self) -> float:
-        """Usage in percent as df(1) computes it."""
         return 100 * self.used / self.total if self.total else 0.0
 
     @property
     def inodes_percent(self) -> float:
-        """Usage of inodes in percent."""
         return 100 * self.inodes_used / self.inodes if self.inodes else 0.0
 
 

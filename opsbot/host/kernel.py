@@ -25,13 +25,11 @@ class Times:
     stolen: int
 
     def stolen_since(self, before: "Times") -> float | None:
-        """Return the percentage of stolen time since then."""
         passed = self.total - before.total
         return 100 * (self.stolen - before.stolen) / passed if passed > 0 else None
 
 
 def times(proc: Path = PROC) -> Times | None:
-    """Read the CPU times of all cores."""
     with suppress(OSError, ValueError, IndexError):
         ticks = [int(each) for each in (proc / "stat").read_text().split("\n", 1)[0].split()[1:9]]
         return Times(sum(ticks), ticks[7])
@@ -55,7 +53,6 @@ def files(proc: Path = PROC) -> tuple[int, int] | None:
 
 
 def own_files() -> tuple[int, int] | None:
-    """Return this process's open files and their limit."""
     with suppress(OSError):
         most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         return len(os.listdir("/proc/self/fd")), most  # noqa: PTH208 - names, to be counted

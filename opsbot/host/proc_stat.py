@@ -14,7 +14,6 @@ _PIECE = 64 * 1024
 
 
 def pids() -> list[int]:
-    """Return all visible processes."""
     return [int(name) for name in os.listdir("/proc") if name.isdecimal()]  # noqa: PTH208 - names alone
 
 

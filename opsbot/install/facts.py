@@ -50,7 +50,6 @@ class Polkit:
 
     @property
     def takes_rules(self) -> bool:
-        """Whether this version reads JavaScript rules from rules.d."""
         if self.version is None:
             return self.present
         parts = [int(part) for part in re.findall(r"\d+", self.version)]
@@ -132,7 +131,6 @@ def output(*command: str) -> str | None:
 
 
 def polkit() -> Polkit:
-    """Detect polkit on this host."""
     said = output("pkaction", "--version")
     found = re.search(r"version (\d+(?:\.\d+)?)", said or "")
     present = found is not None or any(Path(path).exists() for path in _POLKITDS)
@@ -170,7 +168,6 @@ def _unit(name: str) -> Unit:
 
 
 def user_name(user: str) -> str | None:
-    """Resolve a user name or number to the name; None if there is no such user."""
     try:
         return (pwd.getpwuid(int(user)) if user.isdecimal() else pwd.getpwnam(user)).pw_name
     except KeyError:
@@ -178,7 +175,6 @@ def user_name(user: str) -> str | None:
 
 
 def group_name(group: str) -> str | None:
-    """Resolve a group name or number to the name; None if there is no such group."""
     try:
         return (grp.getgrgid(int(group)) if group.isdecimal() else grp.getgrnam(group)).gr_name
     except KeyError:
@@ -186,7 +182,6 @@ def group_name(group: str) -> str | None:
 
 
 def primary_group(user: str) -> str | None:
-    """Return the name of a user's primary group."""
     try:
         return grp.getgrgid(pwd.getpwnam(user).pw_gid).gr_name
     except KeyError:

@@ -30,7 +30,6 @@ class Wanted:
 
     @property
     def whole(self) -> str:
-        """The text including the marker line."""
         sign = "//" if self.path.suffix == ".rules" else "#"
         return f"{sign} Written by opsbot install from {self.source} [{_digest(self.text)}]\n{self.text}"
 
@@ -59,7 +58,6 @@ class FileChange:
     after: str
 
     def diff(self) -> Iterator[str]:
-        """Yield a unified diff, line by line."""
         before, after = self.before.splitlines(), self.after.splitlines()
         name = str(self.path)
         old, new = (name if self.before else "/dev/null"), (name if self.after else "/dev/null")
@@ -84,7 +82,6 @@ def source_of(text: str) -> str:
 
 
 def compared(wanted: Wanted) -> FileChange:
-    """Compare one wanted file with the one on disk."""
     before = _read(wanted.path)
     if before is None:
         return FileChange(wanted.path, FileState.NEW, "", wanted.whole)

@@ -66,12 +66,10 @@ def _systemctl(scope: Scope) -> list[str]:
 
 
 def lacks_rules_folder() -> bool:
-    """Whether polkit's rules folder does not exist yet."""
     return not RULE.parent.is_dir()
 
 
 def is_active(scope: Scope) -> bool:
-    """Whether opsbot.service is active."""
     return output(*_systemctl(scope), "is-active", "--quiet", DAEMON.name) is not None
 
 

@@ -24,7 +24,6 @@ def folder() -> Path:
 
 
 def text(name: str) -> str:
-    """Read a template by name."""
     return (folder() / name).read_text()
 
 
@@ -93,7 +92,6 @@ def quote(value: object) -> str:
 
 
 def quote_all(values: Iterable[object]) -> str:
-    """Quote several values, separated by spaces."""
     return " ".join(map(quote, values))
 
 

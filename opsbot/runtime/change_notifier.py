@@ -22,7 +22,6 @@ class Subscription:
         self._wake = asyncio.Event()
 
     def mark(self, subject: Subject) -> None:
-        """Record a change (called by the notifier)."""
         self._changed.add(subject)
         self._wake.set()
 
@@ -34,13 +33,11 @@ class Subscription:
         return self.take()
 
     def take(self) -> frozenset[Subject]:
-        """Return the changes since the last call without waiting."""
         self._wake.clear()
         changed, self._changed = frozenset(self._changed), set()
         return changed
 
     def close(self) -> None:
-        """Unsubscribe."""
         self._feed.forget(self)
 
     def __enter__(self) -> Self:
@@ -64,11 +61,9 @@ class ChangeNotifier:
             subscription.mark((kind, number))
 
     def subscribe(self) -> Subscription:
-        """Subscribe to all changes."""
         subscription = Subscription(self)
         self._subscriptions.add(subscription)
         return subscription
 
     def forget(self, subscription: Subscription) -> None:
-        """Remove a subscription (called by `Subscription.close`)."""
         self._subscriptions.discard(subscription)

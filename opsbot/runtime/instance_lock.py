@@ -57,7 +57,6 @@ class InstanceLock:
     """The lock on a directory. Use as a context manager."""
 
     def __init__(self, directory: Path, name: str = "opsbot.lock") -> None:
-        """Store the path; `take` creates the directory. name: of the lock file."""
         self.path = directory / name
         self._file: int | None = None
         self.unclean_exit: str | None = None

@@ -142,11 +142,9 @@ class Scheduler:
         return {name: now - health.due for name, health in self.job_health.items() if 0.0 < health.due < now}
 
     def stuck(self) -> list[str]:
-        """Return the names of overdue jobs."""
         return list(self.late())
 
     def open(self) -> None:
-        """Start all jobs."""
         now = self._steady()
         for name, health in self.job_health.items():
             health.due = now + self._furthest[name].total_seconds() + _patience(health)

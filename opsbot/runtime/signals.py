@@ -50,7 +50,6 @@ class ReloadRequests:
         """Result of the last reload."""
 
     def listen(self) -> None:
-        """Install the signal handlers."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
@@ -58,7 +57,6 @@ class ReloadRequests:
         loop.add_signal_handler(signal.SIGHUP, self.reload, HANGUP)
 
     def stop(self) -> None:
-        """Request a stop."""
         if not self._stop.is_set():
             self._stop.set()
             self._woken.set()
@@ -76,7 +74,6 @@ class ReloadRequests:
 
     @property
     def reload_wanted(self) -> bool:
-        """Whether reload requests are pending."""
         return bool(self._reload)
 
     def take_reload(self) -> list[Actor]:

@@ -18,14 +18,12 @@ class BackgroundTasks:
         self.tasks: set[asyncio.Task[Any]] = set()
 
     def run(self, work: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
-        """Start a task. name: its subject, for the log."""
         task = asyncio.create_task(work, name=name)
         self.tasks.add(task)
         task.add_done_callback(self._done)
         return task
 
     async def close(self) -> None:
-        """Cancel the running tasks and wait for them."""
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)

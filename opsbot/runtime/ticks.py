@@ -23,6 +23,5 @@ def until_tick(seconds: float) -> float:
 
 
 def next_tick(every: float) -> float:
-    """Return the loop time `every` seconds after the last tick."""
     now = asyncio.get_running_loop().time()
     return math.floor(now + _LATE) + every if every >= 1.0 and every.is_integer() else now + every

@@ -76,5 +76,4 @@ class CrashCounter:
 
     @property
     def delay(self) -> float:
-        """Seconds before the next restart."""
         return self._backoff.delay(self._crashes)

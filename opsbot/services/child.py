@@ -109,7 +109,6 @@ def terminate(main: Process | None, others: Iterable[Process]) -> None:
 
 
 def kill(processes: Iterable[Process]) -> None:
-    """Send SIGKILL to each."""
     for process in processes:
         with suppress(PermissionError):
             send(process, signal.SIGKILL)

@@ -37,7 +37,6 @@ class Journal:
     """Reads the journal of one systemd: the system's, or the one of the user opsbot runs as."""
 
     def __init__(self, scope: Scope, clock: Callable[[], datetime] = _now) -> None:
-        """clock: used for `--since=`."""
         self._scope = scope
         self._clock = clock
         self._fields = f"--output-fields={wanted_fields(scope)}"

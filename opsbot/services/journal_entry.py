@@ -108,7 +108,6 @@ class Wording:
 
 
 def texts(entry: Entry) -> list[str]:
-    """The lines of an entry's message."""
     message = entry.get(b"MESSAGE")
     if message is None or not entry.get(b"__REALTIME_TIMESTAMP", b"").isdigit():
         return []

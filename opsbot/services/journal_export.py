@@ -25,7 +25,6 @@ class ExportReader:
     """Give it the bytes as they arrive; it returns the entries that are complete."""
 
     def __init__(self) -> None:
-        """Start at the beginning of an entry."""
         self._rest = bytearray()
         self._entry: Entry = {}
         self._name = b""
@@ -35,7 +34,6 @@ class ExportReader:
         self._value = bytearray()
 
     def feed(self, data: bytes) -> list[Entry]:
-        """The entries that these bytes complete."""
         self._rest += data
         entries: list[Entry] = []
         at, go_on = 0, True

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 
 def last_state(config: Config, service: Service) -> ServiceState:
-    """The state of a service now, by its manager and the daemon's records."""
     if service.manager is ManagerKind.SYSTEMD:
         try:
             return systemctl.query_state(service, config.systemd.scope, config.state.directory / "units.json")

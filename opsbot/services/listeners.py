@@ -12,15 +12,12 @@ class Listeners(Generic[T]):
     """Passes each event to every listener; an exception in one is logged and does not affect the others."""
 
     def __init__(self) -> None:
-        """Start without listeners."""
         self._listeners: list[Callable[[T], None]] = []
 
     def add(self, listener: Callable[[T], None]) -> None:
-        """Call it with each event from now on."""
         self._listeners.append(listener)
 
     def notify(self, event: T) -> None:
-        """Call the listeners in the order in which they were added."""
         for listener in self._listeners:
             try:
                 listener(event)

@@ -31,7 +31,6 @@ class LogWriter:
         self._lock = asyncio.Lock()
 
     def spool(self, run: str) -> Path:
-        """The file that takes the output of a run."""
         return self._output.spool(run)
 
     def open(self) -> None:
@@ -53,11 +52,9 @@ class LogWriter:
         await self._write(self._output.finish, note)
 
     async def remark(self, note: str) -> None:
-        """Write a note."""
         await self._write(self._output.remark, note)
 
     async def drain(self) -> None:
-        """Write the output up to now."""
         for _ in range(_BATCHES_AT_ONCE):
             if not await self._write(self._output.drain):
                 return
@@ -97,7 +94,6 @@ class LogWriter:
             self._followers.discard(queue)
 
     async def close(self) -> None:
-        """Write the output up to now, and stop."""
         await self.drain()
         async with self._lock:
             await asyncio.to_thread(self._output.close)

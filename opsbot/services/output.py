@@ -48,11 +48,9 @@ class Output:
 
     @property
     def log_directory(self) -> Path:
-        """Where the log's parts are."""
         return self._log.directory
 
     def spool(self, run: str) -> Path:
-        """The spool of a run."""
         return self._directory / f"{run}.out"
 
     def open(self) -> None:
@@ -108,7 +106,6 @@ class Output:
         return list(newest)
 
     def remark(self, note: str) -> list[LogLine]:
-        """Write a note of opsbot into the service's log."""
         self._put([(NOTE, note)], self._clock())
         return []
 
@@ -157,7 +154,6 @@ class Output:
             self._log.pack(old, self._clock())
 
     def close(self) -> None:
-        """Stop reading. The service continues to write."""
         self._log.close()
         for fd in (self._spool, self._position_fd):
             if fd >= 0:

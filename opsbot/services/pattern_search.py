@@ -51,7 +51,6 @@ class PatternSearch:
 
     @staticmethod
     def is_plain(pattern: str) -> bool:
-        """Whether the pattern is plain text without special characters."""
         return not _SPECIAL.intersection(pattern)
 
     def close(self) -> None:

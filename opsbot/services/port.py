@@ -89,7 +89,6 @@ class ManagerError(MessageError):
     """
 
     def __init__(self, message: Message, *, retry: bool = False, barred: bool = False) -> None:
-        """The arguments become attributes."""
         super().__init__(message)
         self.retry = retry
         self.barred = barred

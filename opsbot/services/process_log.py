@@ -120,7 +120,6 @@ class ProcessLog:
             total -= size
 
     def close(self) -> None:
-        """Stop writing."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1

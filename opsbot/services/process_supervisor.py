@@ -88,15 +88,12 @@ class ProcessSupervisor:
     # Operations
 
     async def start(self) -> ServiceState:
-        """Start the service if it does not run."""
         return await asyncio.shield(self._do(self._start()))
 
     async def stop(self) -> ServiceState:
-        """Stop the service."""
         return await asyncio.shield(self._do(self._stop()))
 
     async def restart(self) -> ServiceState:
-        """Stop the service and start it."""
         return await asyncio.shield(self._do(self._restart()))
 
     def _do(self, operation: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
@@ -276,7 +273,6 @@ class ProcessSupervisor:
             self._stopping = False
 
     async def _release_dead(self) -> None:
-        """Release a main process that is dead."""
         current = self._main_process
         if current is None:
             return
@@ -392,7 +388,6 @@ class ProcessSupervisor:
         self.state = replace(self.state, activity=Activity.STOPPED, stopped_by_hand=record.by_hand)
 
     async def _lost(self, *, resume: bool) -> None:
-        """Handle a service that should run and does not."""
         record = self._record
         self.state = ServiceState(Activity.FAILED, None, record.run or None, None, record.restarts, record.exit)
         if record.pid or record.starting:
@@ -445,7 +440,6 @@ class ProcessSupervisor:
 
 
 def unusable_directory(directory: Path, error: OSError) -> ManagerError:
-    """The error for a state directory that cannot be written."""
     reason = error.strerror or str(error)
     return ManagerError(message(ManagerCode.DIRECTORY_UNUSABLE, directory=str(directory), reason=reason))
 

@@ -58,7 +58,6 @@ def find(pid: int, *, dead: bool = False) -> Process | None:
 
 
 def alive(process: Process) -> bool:
-    """Whether exactly this process is alive."""
     return find(process.pid) == process
 
 

@@ -41,16 +41,13 @@ class RunRecord:
 
     @property
     def began(self) -> datetime | None:
-        """The start of the run; None before the first."""
         return datetime.fromisoformat(self.started_at) if self.started_at else None
 
     @property
     def other_boot(self) -> bool:
-        """Whether the host was rebooted since the run began."""
         return bool(self.boot and boot_id() and self.boot != boot_id())
 
     def main(self) -> Process | None:
-        """Its main process, if that is still alive."""
         if not self.pid or self.other_boot:
             return None
         process = find(self.pid)

@@ -53,7 +53,6 @@ class SpoolWatcher:
             self._timer = self._loop.call_later(_POLL, self._poll)
 
     def forget(self, name: str) -> None:
-        """Stop watching for `name`."""
         self._polled.discard(name)
         for number in [number for number, known in self._names.items() if known == name]:
             del self._names[number]
@@ -93,7 +92,6 @@ class SpoolWatcher:
             self._grown(set(self._polled))
 
     def close(self) -> None:
-        """Stop watching."""
         if self._timer is not None:
             self._timer.cancel()
         if self._fd >= 0:

@@ -97,11 +97,9 @@ class Supervisor:
             self._lock = -1
 
     def listen(self, listener: Callable[[ServiceEvent], None]) -> None:
-        """See `ServiceManager.listen`."""
         self._listeners.add(listener)
 
     async def start(self, service: str) -> ServiceState:
-        """See `ServiceManager.start`."""
         return await self._of(service).start()
 
     async def stop(self, service: str) -> ServiceState:
@@ -109,13 +107,11 @@ class Supervisor:
         return await self._of(service).stop()
 
     async def restart(self, service: str, part: str | None = None) -> ServiceState:
-        """See `ServiceManager.restart`; there are no parts."""
         if part is not None:
             raise ManagerError(message(ManagerCode.NO_PARTS, service=service, part=part))
         return await self._of(service).restart()
 
     def parts(self, service: str) -> tuple[str, ...]:
-        """None: a service here is one process and its children."""
         self._of(service)
         return ()
 
@@ -125,7 +121,6 @@ class Supervisor:
         return self._of(service).state
 
     async def logs(self, service: str, query: LogQuery) -> list[LogLine]:
-        """See `ServiceManager.logs`."""
         supervised = self._of(service)
         return await supervised.log_writer.lines(query, supervised.state.run)
 

@@ -53,7 +53,6 @@ class LoadedUnit:
     properties: Mapping[str, str]
 
     def __getitem__(self, name: str) -> str:
-        """A property; "" where it is not set."""
         return self.properties.get(name, "")
 
     @property
@@ -67,7 +66,6 @@ class LoadedUnit:
 
 
 def systemctl(scope: Scope, *words: str) -> list[str]:
-    """The systemctl command for this scope."""
     return ["systemctl", "--user" if scope is Scope.USER else "--system", "--no-pager", "--no-ask-password", *words]
 
 

@@ -29,7 +29,6 @@ class LintFinding:
     fix: str
 
     def __str__(self) -> str:
-        """`PATH:LINE: KEY=: the effect. The fix.`."""
         return f"{self.path}:{self.line}: {self.key}=: {self.what}. {self.fix}."
 
 
@@ -52,7 +51,6 @@ class LintFacts:
 
 
 def at(unit: UnitFile, setting: Setting, what: str, fix: str, severity: Severity = Severity.TRAP) -> LintFinding:
-    """Create a finding at a setting's line."""
     return LintFinding(unit.name, severity, setting.path, setting.line, setting.key, what, fix)
 
 

@@ -140,7 +140,6 @@ def split(value: str) -> list[str]:
 
 
 def yes(value: str) -> bool:
-    """Whether a boolean value is true (systemd.syntax(7))."""
     return value.lower() in {"1", "yes", "y", "true", "t", "on"}
 
 

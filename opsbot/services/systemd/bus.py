@@ -54,13 +54,11 @@ class BusError(ManagerError):
     """A call failed. name: D-Bus's name of the error; "" where the connection was lost or nothing answered."""
 
     def __init__(self, message: Text, *, name: str = "", retry: bool = False) -> None:
-        """name: see the class."""
         super().__init__(message, retry=retry)
         self.name = name
 
     @property
     def denied(self) -> bool:
-        """Whether the caller lacks the rights."""
         return self.name in _DENIED
 
 
@@ -112,7 +110,6 @@ class SystemdBus:
     """opsbot's connection. It reconnects by itself between `open` and `close`."""
 
     def __init__(self, scope: Scope = Scope.SYSTEM, at: str | None = None) -> None:
-        """at: the address of the bus; by default that of the scope."""
         self.scope = scope
         self._address = at or address(scope)
         self._bus: MessageBus | None = None
@@ -129,7 +126,6 @@ class SystemdBus:
 
     @property
     def connected(self) -> bool:
-        """Whether calls are possible now."""
         return self._up.is_set()
 
     def watch(self, units: Iterable[str]) -> None:
@@ -176,7 +172,6 @@ class SystemdBus:
         self._keeping = asyncio.create_task(self._keep(), name="systemd bus")
 
     async def close(self) -> None:
-        """End the connection."""
         if self._keeping is not None:
             self._keeping.cancel()
             await asyncio.gather(self._keeping, return_exceptions=True)

@@ -25,5 +25,4 @@ class FailedUnits:
         return sorted(str(row[0]) for row in answer[0])
 
     async def close(self) -> None:
-        """Close the connection."""
         await self._bus.close()

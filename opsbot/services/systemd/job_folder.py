@@ -31,7 +31,6 @@ class Ends:
     writing: int
 
     def close(self) -> None:
-        """Close what is open."""
         for fd in (self.reading, self.writing):
             if fd >= 0:
                 os.close(fd)
@@ -72,7 +71,6 @@ class JobFolder:
             ) from error
 
     def clear(self) -> None:
-        """Remove the job and the pipe."""
         with suppress(OSError, ErrandError):
             fd = self._open()
             try:

@@ -135,7 +135,6 @@ class Systemd:
         await self.bus.close()
 
     def listen(self, listener: Callable[[ServiceEvent], None]) -> None:
-        """See `ServiceManager.listen`."""
         self._listeners.add(listener)
 
     # Operations
@@ -156,7 +155,6 @@ class Systemd:
         return await self._operate(service, partial(self._bring_up, Verb.RESTART), part)
 
     def parts(self, service: str) -> tuple[str, ...]:
-        """The units of a service that has several."""
         units = tuple(self._service(service).trackers)
         return units if len(units) > 1 else ()
 
@@ -174,13 +172,11 @@ class Systemd:
         return parts[0][1] if len(parts) == 1 else together(parts)
 
     async def logs(self, service: str, query: LogQuery) -> list[LogLine]:
-        """Lines from the journal: of the units, and of systemd about them."""
         kept = self._service(service)
         runs = [tracker.facts.run for tracker in kept.trackers.values() if tracker.facts.run]
         return await self._journal.lines(list(kept.trackers), query, runs)
 
     def follow(self, service: str) -> AsyncIterator[LogLine]:
-        """See `ServiceManager.follow`."""
         return self._journal.follow(list(self._service(service).trackers))
 
     # How operations run
@@ -482,7 +478,6 @@ _BARRED_BY = {
 
 
 def _manager_error(error: BusError, verb: Verb, tracker: Tracker, scope: Scope) -> ManagerError:
-    """Why systemd refused, and what a person can do."""
     code = _BARRED_BY.get(error.name)
     if code is not None:
         return ManagerError(message(code, unit=tracker.unit, scope=scope), barred=True)

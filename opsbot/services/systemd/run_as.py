@@ -70,7 +70,6 @@ class _Stream:
         self._first = self._nothing_yet = True
 
     def take(self, chunk: bytes) -> None:
-        """In a thread."""
         if self._first:
             self._first = False
             self.begun = chunk.startswith(BEGUN)
@@ -87,7 +86,6 @@ class UnitErrands:
     """Implements `opsbot.services.run_as.Errands`."""
 
     def __init__(self, bus: SystemdBus, services: Mapping[str, Service]) -> None:
-        """bus: opened and closed by its creator."""
         self._bus = bus
         self._services = services
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -96,7 +94,6 @@ class UnitErrands:
     # Who runs it
 
     async def abroad(self, service: Service) -> bool:
-        """See `Errands.abroad`. Root counts as an error, too."""
         if not service.manager.capabilities.has_units or service.source is None or self._bus.scope is Scope.USER:
             return False
         try:
@@ -157,7 +154,6 @@ class UnitErrands:
         within: timedelta,
         take: Callable[[bytes], None],
     ) -> Ended:
-        """See `Errands.run`."""
         if service.source is None:
             raise ErrandError(message(ManagerCode.NO_SOURCE, service=service.name))
         unit = unit_name(service.name, slot)
@@ -226,7 +222,6 @@ class UnitErrands:
                 return
 
     async def end_left(self) -> int:
-        """See `Errands.end_left`."""
         ended = 0
         for service in self._services.values():
             if not service.manager.capabilities.has_units or service.source is None:

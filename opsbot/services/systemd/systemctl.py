@@ -90,5 +90,4 @@ def _number(found: Mapping[str, str], name: str) -> int:
 
 
 def unknown(error: ManagerError) -> ServiceState:
-    """The state shown of a service whose state cannot be read."""
     return ServiceState(Activity.STOPPED, exit=message(ExitCode.STATE_UNAVAILABLE, error=error.message))

@@ -49,7 +49,6 @@ class Tracker:
         self._notify = notify
 
     def state(self) -> ServiceState:
-        """The state of the unit, without its release."""
         facts = self.facts
         activity = self._activity()
         running = activity is Activity.RUNNING
@@ -124,7 +123,6 @@ class Tracker:
         return facts.active in {"inactive", "failed"} and not facts.job
 
     def _end(self, facts: UnitFacts, before: UnitFacts) -> None:
-        """The run has ended."""
         missed = facts.run != self.lived  # systemd reports only the end of the last run
         self.lived = ""
         self.exit = None if missed else facts.exit()
@@ -160,7 +158,6 @@ class Tracker:
             self._unsettled = loop.call_later(SETTLED.total_seconds(), self._settled)
 
     def unsettle(self) -> None:
-        """Cancel the pending report of a unit at rest."""
         if self._unsettled is not None:
             self._unsettled.cancel()
             self._unsettled = None

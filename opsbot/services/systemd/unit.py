@@ -66,7 +66,6 @@ class UnitFacts:
     """How long it may take to stop and start by its own limits."""
 
     def changed(self, interface: str, values: Mapping[str, Any]) -> "UnitFacts":
-        """The facts after these properties have changed."""
         if interface == UNIT:
             return replace(self, **_unit(values))
         if interface == SERVICE:
