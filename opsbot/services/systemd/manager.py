@@ -258,7 +258,7 @@ class Systemd:
         if tracker is None or signal.interface != PROPERTIES:
             return
         interface, values, _ = signal.body
-        facts = tracker.facts.changed(interface, values)
+        facts = tracker.facts.changed(values) if interface in {SERVICE, UNIT} else tracker.facts
         tracker.heard += facts != tracker.facts
         if interface == SERVICE:
             # A change of the unit's own interface follows; only both together show what happened.
@@ -297,9 +297,9 @@ class Systemd:
     # Reads
 
     async def _read(self, unit: str) -> UnitFacts:
-        facts = UnitFacts().changed(UNIT, await self.bus.properties(unit, UNIT))
+        facts = UnitFacts().changed(await self.bus.properties(unit, UNIT))
         if facts.load == "loaded":
-            facts = facts.changed(SERVICE, await self.bus.properties(unit, SERVICE))
+            facts = facts.changed(await self.bus.properties(unit, SERVICE))
         return facts
 
     async def _read_now(self, tracker: Tracker) -> UnitFacts | None:
