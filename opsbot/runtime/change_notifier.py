@@ -5,19 +5,17 @@ and reads their current state from the store.
 """
 
 import asyncio
-from contextlib import suppress
-from types import TracebackType
-from typing import Self
+from contextlib import AbstractContextManager, suppress
 
 Subject = tuple[str, int]
 """What changed: ("deployment", id), ("incident", id), ("notice", 0), ("service", 0)."""
 
 
-class Subscription:
+class Subscription(AbstractContextManager["Subscription"]):
     """One subscriber. Close it, or use it as a context manager."""
 
-    def __init__(self, feed: "ChangeNotifier") -> None:
-        self._feed = feed
+    def __init__(self, others: set["Subscription"]) -> None:
+        self._others = others
         self._changed: set[Subject] = set()
         self._wake = asyncio.Event()
 
@@ -38,14 +36,9 @@ class Subscription:
         return changed
 
     def close(self) -> None:
-        self._feed.forget(self)
+        self._others.discard(self)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
@@ -61,9 +54,6 @@ class ChangeNotifier:
             subscription.mark((kind, number))
 
     def subscribe(self) -> Subscription:
-        subscription = Subscription(self)
+        subscription = Subscription(self._subscriptions)
         self._subscriptions.add(subscription)
         return subscription
-
-    def forget(self, subscription: Subscription) -> None:
-        self._subscriptions.discard(subscription)

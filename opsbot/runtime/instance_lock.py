@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from opsbot.formatting import discord_time
@@ -24,9 +23,7 @@ PATIENCE_SECONDS = 1.5
 
 
 def lock_file(path: Path) -> int:
-    """Open and lock a file, waiting up to `PATIENCE_SECONDS`.
-
-    Returns the descriptor that holds the lock. Blocks.
+    """Open and lock a file, waiting up to `PATIENCE_SECONDS`; returns the descriptor. Blocks.
 
     Raises:
         BlockingIOError: another process holds the lock.
@@ -64,9 +61,7 @@ class InstanceLock:
         self._left: bytes | None = None
 
     def take(self) -> None:
-        """Take the lock and record the holder in the file.
-
-        Blocks briefly if another process holds it.
+        """Take the lock and record the holder in the file. Blocks briefly if another process holds it.
 
         Raises:
             AlreadyRunningError: another process holds the lock.
@@ -91,10 +86,7 @@ class InstanceLock:
         self._left = None
 
     def give_up(self) -> None:
-        """Release the lock after an error.
-
-        If opsbot could not start, the previous holder's record is restored.
-        """
+        """Release the lock after an error; if opsbot could not start, restore the previous holder's record."""
         if self._file is None:
             return
         if self._left is not None:
@@ -104,10 +96,7 @@ class InstanceLock:
         self._file = None
 
     def release(self) -> None:
-        """Release the lock after a clean stop.
-
-        Without this call, process exit releases it and leaves the record.
-        """
+        """Release the lock after a clean stop. Otherwise the end of the process does, and leaves the record."""
         if self._file is not None:
             os.ftruncate(self._file, 0)
             os.close(self._file)
@@ -117,9 +106,7 @@ class InstanceLock:
         self.take()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Release the lock, cleanly unless an error occurred."""
         if kind is None:
             self.release()
@@ -130,9 +117,8 @@ class InstanceLock:
 def lock_folders(folders: Mapping[str, Path]) -> contextlib.ExitStack:
     """Lock the release folders until the returned stack is closed. Blocks.
 
-    The keys of `folders` are configuration keys. Two opsbots that deploy into one folder would prune the releases that
-    the other could roll back to. A folder that
-    cannot be created or written to is skipped; deploys and the doctor report it.
+    folders: by configuration key. Two opsbots that deploy into one folder would prune the releases that the other could
+    roll back to. A folder that cannot be created or written to is skipped; deploys and the doctor report it.
 
     Raises:
         AlreadyRunningError: another opsbot holds one of them; the message names the key.
