@@ -19,7 +19,7 @@ def is_full(error: OSError) -> bool:
 
 
 def exhausted(path: Path) -> bool:
-    """Whether the file system is practically full, which explains any failure (git may even die of SIGBUS)."""
+    """Whether the file system is practically full, which explains any failure."""
     while not path.exists():
         path = path.parent
     figures = os.statvfs(path)
@@ -49,7 +49,7 @@ def used(folder: Path) -> int:
 
 
 def remove(folder: Path) -> bool:
-    """Remove a folder with its contents, write-protected ones too (Go's module cache); return whether it is gone."""
+    """Remove a folder, also write-protected contents; return whether it is gone."""
     return remove_own(folder)
 
 

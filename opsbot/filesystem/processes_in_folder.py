@@ -1,4 +1,4 @@
-"""Which processes work in a folder, and which were left over by an opsbot that was killed."""
+"""Which processes work in a folder, or were left over by a killed opsbot."""
 
 import os
 import signal
@@ -35,7 +35,7 @@ def marked(mark: str, name: str = MARK) -> set[int]:
 
 
 def end_marked(mark: str, patience: float = 3.0, name: str = MARK) -> int:
-    """Kill what carries this mark: what an earlier opsbot left behind (a git, an install step); how many there were.
+    """Kill the processes that an earlier opsbot marked and left; return how many.
 
     Blocks up to `patience` seconds. Processes in uninterruptible sleep may outlive it.
     """

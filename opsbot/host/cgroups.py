@@ -25,7 +25,10 @@ class CgroupFigures:
 
 
 def cgroup_figures(groups: Sequence[str], root: Path = ROOT) -> CgroupFigures:
-    """Measure these groups; one that lacks a figure makes its sum None. root: mount point of the hierarchy."""
+    """Measure these groups; a figure that one of them lacks is None.
+
+    root: mount point of the hierarchy.
+    """
     folders = [root / group.lstrip("/") for group in groups]
     micros = _total(folders, "cpu.stat", lambda text: text.split("usage_usec ", 1)[1].split()[0])
     memory, tasks = _total(folders, "memory.current"), _total(folders, "pids.current")

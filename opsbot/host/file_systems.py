@@ -14,9 +14,8 @@ from pathlib import Path
 class FileSystem:
     """One file system.
 
-    total, used, free: bytes; space reserved for root counts as used.
-
-    inodes: total number; 0 if they are created on demand (btrfs, some network file systems).
+    total, used, free: bytes; space reserved for root counts as used. inodes: total number; 0 if they are created on
+    demand (btrfs, some network file systems).
     """
 
     path: Path

@@ -37,7 +37,10 @@ def times(proc: Path = PROC) -> Times | None:
 
 
 def memory_pressure(proc: Path = PROC) -> float | None:
-    """Return the percentage of the last minute in which a task waited for memory (proc_pressure(5), some avg60)."""
+    """Return the percentage of the last minute in which a task waited for memory.
+
+    Source: proc_pressure(5), some avg60.
+    """
     with suppress(OSError, ValueError, StopIteration):
         line = next(line for line in (proc / "pressure/memory").read_text().splitlines() if line.startswith("some"))
         return float(next(word for word in line.split() if word.startswith("avg60=")).removeprefix("avg60="))
@@ -45,7 +48,7 @@ def memory_pressure(proc: Path = PROC) -> float | None:
 
 
 def files(proc: Path = PROC) -> tuple[int, int] | None:
-    """Return the host's open files and their limit (proc_sys_fs(5), file-nr); None without a limit."""
+    """Return the host's open files and their limit, if any (proc_sys_fs(5), file-nr)."""
     with suppress(OSError, ValueError):
         opened, _, most = map(int, (proc / "sys/fs/file-nr").read_text().split())
         return (opened, most) if most < 1 << 40 else None

@@ -18,7 +18,7 @@ def pids() -> list[int]:
 
 
 def stat_of(pid: int) -> list[bytes]:
-    """Return the fields of /proc/PID/stat, proc_pid_stat(5), after the name in parentheses.
+    """Return the fields of /proc/PID/stat, proc_pid_stat(5), after the name.
 
     Raises:
         OSError: the process is gone or not visible.
@@ -28,7 +28,7 @@ def stat_of(pid: int) -> list[bytes]:
 
 
 def variable(pid: int, name: str) -> str | None:
-    """Return a variable of the initial environment of a process; None if it is unset or not readable."""
+    """Return a variable of a process's initial environment; None if not readable."""
     try:
         environ = b"\0" + _read(f"/proc/{pid}/environ")
     except OSError:

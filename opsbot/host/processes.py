@@ -56,10 +56,10 @@ class _Process:
 
 
 class ServiceMeter:
-    """Measures services and remembers each previous measurement to compute CPU use. Thread-safe; blocks."""
+    """Measures services; CPU use is since the last measurement. Thread-safe; blocks."""
 
     def __init__(self, fresh: float = _FRESH, cgroups: Path = ROOT) -> None:
-        """fresh: seconds for which one reading is shared. cgroups: mount point of their hierarchy."""
+        """fresh: seconds to share one reading. cgroups: mount point of their hierarchy."""
         self._fresh = fresh
         self._cgroups = cgroups
         self._lock = threading.Lock()

@@ -21,10 +21,7 @@ _RULES_SINCE = 106
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A unit as systemd has loaded it.
-
-    `found` is False if systemd has no unit of that name.
-    """
+    """A unit as systemd has loaded it."""
 
     name: str
     found: bool = False
@@ -83,10 +80,7 @@ class InstallFacts:
 
 
 def gather(config: Config, user: str) -> InstallFacts:
-    """Query the host.
-
-    `user` is the user that opsbot will run as; unused in user scope. Blocks briefly.
-    """
+    """Query the host. user: whom opsbot will run as; unused in user scope."""
     python = Path(sys.executable)
     program = python.parent / "opsbot"
     system = config.systemd.scope is Scope.SYSTEM

@@ -118,11 +118,7 @@ def _mode(path: Path) -> int:
 
 
 def carry_out(change: FileChange) -> None:
-    """Write or remove the file.
-
-    Raises:
-        OSError: the file cannot be written or removed.
-    """
+    """Write or remove the file. Raises OSError if that fails."""
     if not change.after:
         change.path.unlink(missing_ok=True)
         return

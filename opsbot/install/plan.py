@@ -27,10 +27,7 @@ _EXAMPLE = "voice-meeting-bot.service"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The files to install.
-
-    Any `refusals` prevent writing; `warnings` are shown to the admin.
-    """
+    """The files to install. Any `refusals` prevent writing."""
 
     scope: Scope
     files: tuple[Wanted, ...] = ()

@@ -34,11 +34,9 @@ def opening(name: str) -> str:
 
 
 def with_keys(unit: str, values: Mapping[str, Sequence[str]]) -> str:
-    """Replace keys of a unit file.
+    """Replace keys of a unit file, one line per value at the first one's position.
 
-    All lines of a key become one line per value at the first one's position.
-
-    With no values the lines are removed together with the comment directly above them.
+    Without values the lines are removed together with the comment directly above them.
 
     Raises:
         KeyError: the unit file has no such key.

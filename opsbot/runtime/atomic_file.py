@@ -1,15 +1,11 @@
-"""Replaces files so that a reader, or the host after a crash, finds the old or the new content."""
+"""Replaces files: after a crash there is the old or the new content."""
 
 import os
 from pathlib import Path
 
 
 def replace_file(path: Path, text: str, *, lasting: bool = True) -> None:
-    """Replace the file by a rename. lasting: it survives a power cut. Blocks.
-
-    Raises:
-        OSError: it cannot be written.
-    """
+    """Replace a file by a rename. lasting: it survives a power cut. Blocks."""
     new = path.with_name(path.name + ".new")
     with new.open("w") as file:
         file.write(text)

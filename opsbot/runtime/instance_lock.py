@@ -23,7 +23,7 @@ PATIENCE_SECONDS = 1.5
 
 
 def lock_file(path: Path) -> int:
-    """Open and lock a file, waiting up to `PATIENCE_SECONDS`; returns the descriptor. Blocks.
+    """Open and lock a file, waiting up to `PATIENCE_SECONDS`. Blocks.
 
     Raises:
         BlockingIOError: another process holds the lock.
@@ -61,7 +61,7 @@ class InstanceLock:
         self._left: bytes | None = None
 
     def take(self) -> None:
-        """Take the lock and record the holder in the file. Blocks briefly if another process holds it.
+        """Take the lock and record the holder in the file. May block briefly.
 
         Raises:
             AlreadyRunningError: another process holds the lock.
@@ -86,7 +86,7 @@ class InstanceLock:
         self._left = None
 
     def give_up(self) -> None:
-        """Release the lock after an error; if opsbot could not start, restore the previous holder's record."""
+        """Release the lock after an error; a failed start restores the previous record."""
         if self._file is None:
             return
         if self._left is not None:
@@ -96,7 +96,7 @@ class InstanceLock:
         self._file = None
 
     def release(self) -> None:
-        """Release the lock after a clean stop. Otherwise the end of the process does, and leaves the record."""
+        """Release the lock after a clean stop: without this call the record is left."""
         if self._file is not None:
             os.ftruncate(self._file, 0)
             os.close(self._file)

@@ -74,14 +74,14 @@ def unload(*packages: str) -> None:
 
 
 def give_back() -> None:
-    """Return free heap memory to the kernel; glibc itself only returns the top of the heap."""
+    """Return free heap memory to the kernel; glibc only returns the top of the heap."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
 
 
 def settle_collector() -> None:
-    """Exempt existing objects from garbage collection and collect less often. Call after setup.
+    """Exempt existing objects from garbage collection, and collect less often.
 
     A round of checks creates and drops thousands of objects without reference cycles. With Python's default
     thresholds, collections were a third of its cost.

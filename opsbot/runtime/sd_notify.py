@@ -16,7 +16,7 @@ STATUS_MOST = 400
 
 
 def notify(state: str) -> bool:
-    """Send a state such as "READY=1"; False without a listener (`$NOTIFY_SOCKET` unset) or on failure. Never blocks."""
+    """Send a state such as "READY=1"; False without a listener. Never blocks."""
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return False

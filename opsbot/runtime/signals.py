@@ -20,7 +20,7 @@ HANGUP = Actor(Origin.CLI, "signal:SIGHUP", "SIGHUP", owner=True)
 
 @dataclass(frozen=True, slots=True)
 class ReloadAnswer:
-    """Result of a reload. answered: number of the last request it covers. lines: problems or changes."""
+    """Result of a reload. answered: the last request it covers."""
 
     answered: int
     ok: bool
@@ -29,7 +29,7 @@ class ReloadAnswer:
 
 
 class ReloadRequests:
-    """Pending requests to stop or reload. Several reload requests are handled together."""
+    """Pending requests to stop or reload; several reloads are handled together."""
 
     def __init__(self, stopping: Callable[[], None]) -> None:
         """stopping: called immediately when a stop is requested."""
@@ -57,7 +57,7 @@ class ReloadRequests:
             self._stopping()
 
     def reload(self, actor: Actor) -> int:
-        """Request a reload; returns its number, which `ReloadAnswer.answered` reaches when it has been handled."""
+        """Request a reload; return its number, for `ReloadAnswer.answered`."""
         self._reload.append(actor)
         self._woken.set()
         self.asked += 1

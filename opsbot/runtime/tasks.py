@@ -12,7 +12,7 @@ class BackgroundTasks:
     """Tasks of one owner, which cancels them when it closes."""
 
     def __init__(self, log: logging.Logger, expected: type[Exception] | tuple[type[Exception], ...] = ()) -> None:
-        """log: the owner's logger. expected: exceptions to log as a message without a traceback."""
+        """log: the owner's. expected: exceptions to log without a traceback."""
         self._log = log
         self._expected = expected
         self.tasks: set[asyncio.Task[Any]] = set()

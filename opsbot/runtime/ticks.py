@@ -12,7 +12,7 @@ _LATE = 0.05
 
 
 def until_tick(seconds: float) -> float:
-    """Seconds to the first tick after `seconds`; less than one second is returned unchanged."""
+    """Seconds to the first tick after `seconds`; less than a second is unchanged."""
     if seconds < 1.0:
         return seconds
     now = asyncio.get_running_loop().time()

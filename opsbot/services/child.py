@@ -31,9 +31,9 @@ class Started:
 
 
 def start(service: Service, run: str, spool: Path) -> Started:
-    """Start the service's command in its live release, with its output appended to `spool`. Blocks.
+    """Start the service in its live release; its output is appended to `spool`.
 
-    The process leads a new session, so that it outlives opsbot and can be distinguished from other services.
+    The process leads a new session, so that it outlives opsbot and can be distinguished from other services. Blocks.
 
     Raises:
         ManagerError: the command, its directory or its environment file is missing or unusable.
@@ -84,7 +84,7 @@ def _where(service: Service) -> tuple[Path | None, Path]:
 
 
 def relatives(owner: str, main: Process | None = None, *, but: Collection[str] = ()) -> set[Process]:
-    """All living processes of a service: those with the id of one of its runs, and those in the main process's session.
+    """All living processes with a run id of the service, or in the session of `main`.
 
     owner: the prefix of the service's run ids. but: runs to leave out.
     """
@@ -96,7 +96,7 @@ def relatives(owner: str, main: Process | None = None, *, but: Collection[str] =
 
 
 def terminate(main: Process | None, others: Iterable[Process]) -> None:
-    """Send SIGTERM to the main process's group and to each of the others, and SIGCONT in case they are frozen."""
+    """Send SIGTERM, and SIGCONT for frozen ones, to main's group and the others."""
     group = main.pid if main is not None and alive(main) else None
     for sign in (signal.SIGTERM, signal.SIGCONT):
         if group is not None:
@@ -141,12 +141,9 @@ async def _gone(processes: Iterable[Process], timeout: float) -> None:
 
 
 async def end(main: Process | None, find_all: Callable[..., set[Process]], timeout: float) -> int:
-    """Terminate the processes that `find_all(main)` returns; after `timeout` seconds kill them and any new ones.
+    """Terminate what `find_all(main)` returns; after `timeout` seconds kill the rest.
 
-    Returns how many were found first.
-
-    Raises:
-        ManagerError: a process survives SIGKILL.
+    Returns how many were found first. Raises ManagerError if a process survives SIGKILL.
     """
     loop = asyncio.get_running_loop()
     first = processes = await asyncio.to_thread(find_all, main)

@@ -1,4 +1,4 @@
-"""The environment of a service: minimal, and without opsbot's environment, which contains secrets."""
+"""The environment of a service, without opsbot's own, which contains secrets."""
 
 import os
 import pwd
@@ -17,7 +17,7 @@ _ESCAPED_IN_DOUBLE = '"\\`$'
 
 
 def parse(text: str) -> dict[str, str]:
-    r"""The variables of an environment file, by the rules of systemd.exec(5), EnvironmentFile=.
+    """Parse an environment file by the rules of systemd.exec(5), EnvironmentFile=.
 
     A line is `NAME=value`; empty lines, lines that begin with `#` or `;` and lines without `=` are skipped. In 'single
     quotes' everything is literal, in "double quotes" a backslash escapes `"`, backslash, backtick and `$` only, outside
@@ -89,7 +89,7 @@ def _value(text: str, at: int) -> tuple[str, int]:  # noqa: PLR0912 - the states
 
 
 def base() -> dict[str, str]:
-    """The variables of every process that opsbot starts for a service: PATH, HOME, USER, LANG and TZ."""
+    """The variables of all processes of services: PATH, HOME, USER, LOGNAME, LANG, TZ."""
     try:
         user = pwd.getpwuid(os.getuid())
         home, name = user.pw_dir, user.pw_name
@@ -108,11 +108,7 @@ def base() -> dict[str, str]:
 
 
 def of_service(service: Service, run: str, release: Path | None) -> dict[str, str]:
-    """The complete environment of one run of the service.
-
-    Raises:
-        ManagerError: its environment file cannot be read.
-    """
+    """The environment of one run; ManagerError if its file cannot be read."""
     return {
         **base(),
         **_from_file(service.environment_file),

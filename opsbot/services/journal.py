@@ -34,7 +34,7 @@ def _now() -> datetime:
 
 
 class Journal:
-    """Reads the journal of one systemd: the system's, or the one of the user opsbot runs as."""
+    """Reads the journal of the system, or of the user that opsbot runs as."""
 
     def __init__(self, scope: Scope, clock: Callable[[], datetime] = _now) -> None:
         self._scope = scope
@@ -77,13 +77,7 @@ class Journal:
         return found[:wanted][::-1]
 
     async def was_stopped(self, unit: str, invocation: str) -> bool:
-        """Whether systemd began to stop this run of the unit on request, which excludes one that ended by itself.
-
-        A restart and the end of the host stop a run, too.
-
-        Raises:
-            ManagerError: the journal cannot be read.
-        """
+        """Whether a job stopped this run, for example a restart or the host's shutdown."""
         selected = stop_matches(self._scope, unit, invocation)
         async with self._readers:
             until = asyncio.get_running_loop().time() + TIME_LIMIT
@@ -95,9 +89,6 @@ class Journal:
         """Lines as they are written, from this call on, until the iterator is closed.
 
         journald notifies followers at most every 250 ms. A slow reader gets lines later and loses none.
-
-        Raises:
-            ManagerError: the journal cannot be read.
         """
         # Not "the last 0 lines": of a unit that has never written any, journalctl then misses the first ones.
         return self._follow(units, f"--since={_stamp(self._clock())}")
@@ -161,6 +152,6 @@ def _is_text(pattern: str) -> bool:
 
 
 def _stamp(at: datetime) -> str:
-    """A time as `--since=` takes it: seconds since 1970, to the microsecond (systemd.time(7))."""
+    """A time for `--since=`: seconds since 1970, to the microsecond (systemd.time(7))."""
     whole = max(at - datetime(1970, 1, 1, tzinfo=UTC), timedelta(0))
     return f"@{whole // timedelta(seconds=1)}.{whole.microseconds:06d}"

@@ -1,4 +1,4 @@
-"""What of the journal belongs to a unit, and what an entry says. Fields: systemd.journal-fields(7)."""
+"""What the journal has of a unit, as log lines; see systemd.journal-fields(7)."""
 
 import os
 import re
@@ -21,7 +21,7 @@ _COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
 
 @dataclass(frozen=True, slots=True)
 class _Fields:
-    """Fields with the unit and its run: in lines of the service, of systemd, and of journald."""
+    """Fields with the unit and its run, in lines of service, systemd and journald."""
 
     service: tuple[str, str]
     systemd: tuple[str, str]
@@ -48,7 +48,7 @@ def wanted_fields(scope: Scope) -> str:
 
 
 def matches(scope: Scope, units: Sequence[str], runs: Sequence[str] = ()) -> list[str]:
-    """journalctl's arguments for all lines of these units: their own, and systemd's and journald's about them.
+    """journalctl's arguments for all lines of these units and about them.
 
     Uses only fields that a service cannot write itself, or together with one that proves systemd as the author;
     otherwise any user could forge systemd's messages. Not `-u`, which takes patterns, and not `--user`, which finds
@@ -66,7 +66,7 @@ def matches(scope: Scope, units: Sequence[str], runs: Sequence[str] = ()) -> lis
 
 
 def stop_matches(scope: Scope, unit: str, run: str) -> list[str]:
-    """journalctl's arguments for systemd's message when it begins to stop this run of the unit."""
+    """journalctl's arguments for systemd's message that it stops this run."""
     name, invocation = _FIELDS[scope].systemd
     trusted = f"_UID={os.getuid()}" if scope is Scope.USER else "_PID=1"
     return [trusted, f"MESSAGE_ID={STOPPING}", f"{name}={unit}", f"{invocation}={run}"]

@@ -45,7 +45,7 @@ class ExportReader:
         return entries
 
     def _printable_entries(self, at: int, entries: list[Entry]) -> int:
-        """Take whole entries without counted values, which most are: the fast way. Returns where the rest begins."""
+        """Take whole entries without counted values, as most are; return the position."""
         while 0 <= (end := self._rest.find(b"\n\n", at)) < at + VALUE_AT_MOST:
             try:
                 entries.append(dict(line.split(b"=", 1) for line in bytes(self._rest[at:end]).split(b"\n")))
@@ -55,7 +55,7 @@ class ExportReader:
         return at
 
     def _read_name(self, at: int, entries: list[Entry]) -> tuple[int, bool]:
-        """Read a field's name, or the end of the entry; returns the new position and whether to go on."""
+        """Read a name or the entry's end; return the position and whether to go on."""
         if self._rest.startswith(b"\n", at):
             if self._entry:
                 entries.append(self._entry)
@@ -76,7 +76,7 @@ class ExportReader:
         return end, True
 
     def _read_value(self, at: int) -> tuple[int, bool]:
-        """Read what has arrived of the value; returns the new position and whether the value was complete."""
+        """Read what arrived of a value; return the position and whether it was complete."""
         if self._left >= 0:
             end = min(at + self._left, len(self._rest))
             self._left -= end - at

@@ -1,4 +1,4 @@
-"""journalctl as a child process: how it is started and ended, and what its error output means. See journalctl(1).
+"""journalctl as a child process: start, end and error output. See journalctl(1).
 
 It reads the journal's files itself, as far as the caller's groups allow, so opsbot needs neither root nor a C library.
 opsbot does not slow down journald, nor journald opsbot.
@@ -42,9 +42,9 @@ def objection(complaint: str, status: int, scope: Scope) -> ManagerError | None:
 async def read_entries(
     options: Sequence[str], matches: Sequence[str], scope: Scope, until: float | None = None
 ) -> AsyncGenerator[list[Entry], None]:
-    """Yield entries in batches as journalctl writes them; a slow reader slows it down. It ends with the iterator.
+    """Yield entries in batches as journalctl writes them; it ends with the iterator.
 
-    until: deadline by the event loop's clock.
+    A slow reader slows it down. until: deadline by the event loop's clock.
 
     Raises:
         ManagerError: the journal cannot be read, or the deadline has passed.

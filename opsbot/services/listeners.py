@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 class Listeners(Generic[T]):
-    """Passes each event to every listener; an exception in one is logged and does not affect the others."""
+    """Passes each event to every listener, even if one raises."""
 
     def __init__(self) -> None:
         self._listeners: list[Callable[[T], None]] = []

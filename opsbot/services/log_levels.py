@@ -61,16 +61,12 @@ def _of_json(text: str) -> str | None:
 
 
 def at_least(level: str, wanted: str) -> bool:
-    """Whether this level is at least as severe as `wanted`. A line without a level counts as info."""
+    """Whether a level, "" counting as info, is at least as severe as `wanted`."""
     return LEVELS.index(level or "info") >= LEVELS.index(wanted)
 
 
 def checked_level(level: str | None) -> str | None:
-    """Return the level of a query.
-
-    Raises:
-        ManagerError: there is no such level.
-    """
+    """Return the level of a query; raise ManagerError if there is no such level."""
     if level is not None and level not in LEVELS:
         raise ManagerError(message(ManagerCode.UNKNOWN_LEVEL, level=level, levels=LEVELS))
     return level

@@ -30,9 +30,10 @@ Entry = tuple[str, str, str]
 
 
 def read(directory: Path, query: LogQuery, run: str | None) -> list[LogLine]:
-    """The last lines that match the query, oldest first. run: the one that `this_run` means. Blocks.
+    """The last lines that match the query, oldest first. Blocks.
 
-    A level means lines of at least that severity; a line without a level counts as info.
+    run: the one that `this_run` means. A level means lines of at least that severity; a line without a level counts as
+    info.
 
     Raises:
         ManagerError: the level or the pattern is invalid, or it takes too long.
@@ -127,7 +128,7 @@ def _of_part(data: Bytes) -> Iterator[Entry]:
 
 
 def _run_before(data: Bytes, end: int) -> str:
-    """The run named by the last mark before `end`. The text of a service cannot imitate one: it follows ` | `."""
+    """The run named by the last mark before `end`, which no service can imitate."""
     mark = re.compile(rb"\S{%d}%s(\S+)\n" % (_TIME_LENGTH, re.escape(_RUN_MARK)))
     while (at := data.rfind(_RUN_MARK, 0, end)) >= 0:
         start = data.rfind(b"\n", 0, at) + 1

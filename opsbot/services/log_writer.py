@@ -20,7 +20,7 @@ _BATCHES_AT_ONCE = 64
 
 
 class LogWriter:
-    """Writes the log of one service. An error in doing so is logged, and stops nothing."""
+    """Writes the log of one service. Errors of the disk are logged only."""
 
     def __init__(self, service: Service, directory: Path, clock: Callable[[], datetime], spools: SpoolWatcher) -> None:
         """directory: the service's own."""
@@ -34,11 +34,7 @@ class LogWriter:
         return self._output.spool(run)
 
     def open(self) -> None:
-        """Continue where the previous opsbot stopped. Blocks.
-
-        Raises:
-            OSError: a file cannot be opened.
-        """
+        """Continue where the previous opsbot stopped. Blocks. Raises OSError."""
         self._output.open()
 
     async def begin(self, run: str) -> None:
@@ -62,7 +58,7 @@ class LogWriter:
         self._spools.again(self._name)
 
     async def _write(self, write: Callable[..., list[LogLine]], *arguments: str) -> bool:
-        """Call this in a thread and pass its lines to followers; return whether there were any."""
+        """Call it in a thread and pass lines to followers; return whether there were any."""
         try:
             async with self._lock:
                 self._output.heard = bool(self._followers)
@@ -75,11 +71,7 @@ class LogWriter:
         return bool(lines)
 
     async def lines(self, query: LogQuery, run: str | None) -> list[LogLine]:
-        """Lines that match the query, up to the most recent.
-
-        Raises:
-            ManagerError: the query is invalid, or the search takes too long.
-        """
+        """See `opsbot.services.log_reader.read`."""
         await self.drain()
         return await asyncio.to_thread(read, self._output.log_directory, query, run)
 

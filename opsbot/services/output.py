@@ -1,4 +1,4 @@
-"""Copies a service's output to its log without losing or duplicating lines, even if opsbot dies.
+"""Copies a service's output to its log, losing no line even if opsbot dies.
 
 The service's stdout and stderr are a file, its spool, opened for appending: writing there never blocks and needs no
 opsbot. opsbot reads it, writes its lines to the log, then stores its position in both by one small write. The next
@@ -54,11 +54,7 @@ class Output:
         return self._directory / f"{run}.out"
 
     def open(self) -> None:
-        """Continue where the last opsbot stopped.
-
-        Raises:
-            OSError: a file cannot be opened.
-        """
+        """Continue where the last opsbot stopped. Raises OSError."""
         self._position_fd = os.open(self._directory / "position", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         kept = os.pread(self._position_fd, _POSITION_LENGTH, 0).decode("ascii", "replace").split()
         position = None
@@ -79,10 +75,7 @@ class Output:
             self._spool = -1
 
     def begin(self, run: str) -> list[LogLine]:
-        """Read the spool of this run from now on; finish and remove that of the previous run.
-
-        Returns the last lines of the previous run.
-        """
+        """Read the spool of this run from now on; remove and return the previous rest."""
         if run == self._run:
             return []
         lines = self.finish()
@@ -97,7 +90,7 @@ class Output:
         return lines
 
     def finish(self, note: str = "") -> list[LogLine]:
-        """Take the last lines of a run that has ended, then write a note; returns the newest of them."""
+        """Copy the rest of a run that has ended, then write a note; return the rest."""
         newest: deque[LogLine] = deque(maxlen=_NEWEST)
         while lines := self.drain(final=True):
             newest.extend(lines)
@@ -110,7 +103,7 @@ class Output:
         return []
 
     def drain(self, *, final: bool = False) -> list[LogLine]:
-        """Copy the next lines from the spool to the log: a batch, empty when there are no more for now.
+        """Copy a batch of lines from the spool to the log; empty if there are no more yet.
 
         final: nobody writes to the spool any more, so its last line needs no line break.
         """
@@ -162,7 +155,7 @@ class Output:
 
 
 def _free_start(fd: int, length: int) -> bool:
-    """Free the first `length` bytes of a file without changing its size (fallocate(2)); False where unsupported."""
+    """Free the first bytes, but keep the size (fallocate(2)); False if unsupported."""
     call = _libc.fallocate
     call.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
     return bool(call(fd, _PUNCH_HOLE_KEEP_SIZE, 0, length) == 0)
@@ -173,7 +166,10 @@ def _sum(fields: list[str]) -> int:
 
 
 def _cut(data: bytes, *, final: bool, more: bool) -> tuple[list[tuple[str, str]], int]:
-    """Whole lines, and pieces of those too long, with the bytes they took. more: the first piece continues a line."""
+    """Whole lines and pieces of long ones, and the bytes used.
+
+    more: the first piece continues a line.
+    """
     pieces: list[tuple[str, str]] = []
     at = 0
     while at < len(data):

@@ -32,7 +32,10 @@ _BATCH_TEXT = 256 * 1024
 
 
 class PatternSearch:
-    """Searches for one pattern, ignoring case. Close it. until: by the monotonic clock. Blocks."""
+    """Searches for one pattern, ignoring case. Blocks. Close it.
+
+    until: deadline by the monotonic clock.
+    """
 
     def __init__(self, pattern: str, until: float) -> None:
         """Raises ManagerError when the pattern is invalid or too long."""
@@ -62,7 +65,7 @@ class PatternSearch:
             process.communicate()
 
     def fitting(self, items: list[T], text_of: Callable[[T], str]) -> list[T]:
-        """The items whose text contains the pattern. Raises ManagerError after the deadline, or once it was closed."""
+        """The items whose text matches. Raises ManagerError if late or closed."""
         if self._plain is not None:
             return [item for item in items if self._plain in text_of(item).lower()]
         found: list[T] = []

@@ -51,7 +51,7 @@ class ServiceState:
     """The control groups of its processes (`/system.slice/web.service`), if it has separate ones."""
 
     def of(self, part: str) -> "ServiceState":
-        """The state of one of its parts; of the whole if no part is named, or it has none of that name."""
+        """The state of this part; of the whole if it has no such part."""
         return dict(self.parts).get(part, self) if part else self
 
 
@@ -68,9 +68,9 @@ class Happening(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ServiceEvent:
-    """Something happened to a service; `state` is the state afterwards. `asked`: opsbot had requested it.
+    """Something happened to a service.
 
-    part: the affected part; "" if it has none.
+    state: the state afterwards. asked: opsbot had requested it. part: the affected part; "" if it has none.
     """
 
     service: str
@@ -96,10 +96,10 @@ class ManagerError(MessageError):
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """One line of a log. `text` is untrusted. `level`: error, warning, info, debug, or "" if unknown.
+    """One line of a log; its text is untrusted.
 
-    part: the service's unit, "" if it has only one. manager: not written by the service, but by its manager about it
-    ("Main process exited", "Scheduled restart job", "Suppressed 200 messages").
+    level: error, warning, info, debug, or "" if unknown. part: the service's unit, "" if it has only one. manager: not
+    written by the service, but by its manager about it ("Main process exited", "Scheduled restart job").
     """
 
     at: datetime
@@ -111,7 +111,7 @@ class LogLine:
 
 
 def spoken(lines: Sequence[LogLine]) -> list[LogLine]:
-    """The lines that the service wrote itself; if there are none, those of its manager."""
+    """The lines of the service itself; if there are none, those of its manager."""
     return [line for line in lines if not line.manager] or list(lines)
 
 
@@ -142,7 +142,7 @@ class ServiceManager(Protocol):
         """Stop watching. Services keep running."""
 
     def listen(self, listener: Callable[[ServiceEvent], None]) -> None:
-        """Call `listener`, on the event loop, for each event from now on. It must not block."""
+        """Call it, on the event loop, for each event from now on. It must not block."""
 
     async def start(self, service: str) -> ServiceState:
         """Start it if it does not run; returns once its process is running."""
@@ -151,13 +151,13 @@ class ServiceManager(Protocol):
         """Stop it with its process group; returns once none of its processes is left."""
 
     async def restart(self, service: str, part: str | None = None) -> ServiceState:
-        """Stop and start it, in what is now its live release; returns once its new process is running.
+        """Restart it in its now live release; returns once its new process is running.
 
         part: only this one of its `parts`; None restarts all, one after the other.
         """
 
     def parts(self, service: str) -> tuple[str, ...]:
-        """The names of its units, which a deploy restarts one after the other in this order; () if it has only one."""
+        """Its units in the order in which a deploy restarts them; () if it has only one."""
 
     async def state(self, service: str, *, refresh: bool = False) -> ServiceState:
         """Its state by the manager's last report.
@@ -167,7 +167,7 @@ class ServiceManager(Protocol):
         """
 
     async def logs(self, service: str, query: LogQuery) -> list[LogLine]:
-        """Lines of the service, and of its manager about it, oldest first. Bounded in time and memory."""
+        """Lines of the service, and of its manager about it, oldest first."""
 
     def follow(self, service: str) -> AsyncIterator[LogLine]:
         """Lines as they are written, from now on, until the iterator is closed."""

@@ -1,4 +1,4 @@
-"""A service's log on disk: lines with their times, in parts by day and size, which are packed and later dropped.
+"""A service's log on disk: lines with their times, in parts by day and size.
 
 A part is `2026-11-24.0001.log`, packed `2026-11-24.0001.log.gz`; names sort by age. A line is its time (UTC, to the
 millisecond), a mark and the text: `|` a line of the service, `+` the rest of a line longer than 16 KiB, `*` a note of
@@ -41,10 +41,9 @@ class ProcessLog:
         return self._name, self._length
 
     def open(self, position: tuple[str, int] | None) -> None:
-        """Continue at a position; lines after it, by an opsbot that died before storing its position, are dropped.
+        """Continue at a position; lines after it are dropped. Raises OSError.
 
-        Raises:
-            OSError: the folder or the part cannot be written.
+        Those are of an opsbot that died before it stored its position.
         """
         self.directory.mkdir(parents=True, exist_ok=True)
         for half in self.directory.glob("*.gz.new"):
@@ -75,7 +74,7 @@ class ProcessLog:
         return self._length >= self._most or not self._name.startswith(at.astimezone(UTC).date().isoformat())
 
     def turn(self, at: datetime) -> Path | None:
-        """Begin a new part; returns the previous one, for `pack` as soon as no position refers to it."""
+        """Begin a part; return the previous one, to `pack` once no position refers to it."""
         day = at.astimezone(UTC).date().isoformat()
         before = self._name
         found = parts(self.directory)
@@ -87,11 +86,7 @@ class ProcessLog:
         return self.directory / before if before else None
 
     def write(self, lines: bytes) -> None:
-        """Append whole lines, all or none.
-
-        Raises:
-            OSError: the disk is full or broken.
-        """
+        """Append whole lines, all or none. Raises OSError if the disk is full or broken."""
         view = memoryview(lines)
         try:
             while view:

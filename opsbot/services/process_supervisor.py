@@ -1,4 +1,4 @@
-"""Supervises one service that runs as a child of opsbot: record, restarts, adoption."""
+"""Supervises one service as a child of opsbot: record, restarts, adoption."""
 
 import asyncio
 import logging
@@ -54,7 +54,7 @@ class MainProcess:
 
 
 class ProcessSupervisor:
-    """One service. Operations run one at a time, and finish even if their caller goes away."""
+    """One service. Operations run one at a time, and finish without their caller."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class ProcessSupervisor:
         notify: Callable[[ServiceEvent], None],
         inhibitor: Inhibitor,
     ) -> None:
-        """directory: the service's own, created by `find`. inhibitor: asked before a restart after a crash."""
+        """inhibitor: asked before a restart after a crash."""
         self._inhibitor = inhibitor
         self.service = service
         self.state = ServiceState(Activity.STOPPED)
@@ -130,11 +130,7 @@ class ProcessSupervisor:
     # Start and end of a run
 
     async def _launch(self, *, asked: bool, restarts: int) -> None:
-        """Start a new run.
-
-        Raises:
-            ManagerError: it cannot be started; the state says so, too.
-        """
+        """Start a new run. On ManagerError the state says so, too."""
         run = f"{self._owner}-{secrets.token_hex(6)}"
         self.state = replace(self.state, activity=Activity.STARTING, stopped_by_hand=False)
         # Recorded first: if opsbot dies right after the start, the next one finds the process by this id.
@@ -251,11 +247,7 @@ class ProcessSupervisor:
             self._schedule_or_give_up(gave_up=gave_up)
 
     async def _take_down(self) -> None:
-        """End the run, if there is one, and all its processes.
-
-        Raises:
-            ManagerError: a process survives SIGKILL; the state says so, too.
-        """
+        """End the run and its processes. On ManagerError the state says so, too."""
         current = self._main_process
         main = current.process if current is not None else None
         if current is not None and not current.gone.is_set():
@@ -283,7 +275,7 @@ class ProcessSupervisor:
         await self.log_writer.finish(f"stopped: {render(end)}")
 
     async def _end_children(self) -> None:
-        """End the children of a dead main process, which would keep its port and its files."""
+        """End children of a dead main process, which would keep its port and files."""
         try:
             await child.end(None, partial(child.relatives, self._owner), _LEFT_BEHIND)
         except ManagerError as error:
@@ -308,7 +300,7 @@ class ProcessSupervisor:
     # Across restarts of opsbot
 
     async def find(self, runs: dict[str, list[Process]], *, resume: bool) -> None:
-        """Take over from the previous opsbot: adopt the process, or report its death and start it if it should run.
+        """Take over from the previous opsbot: adopt the process, or start the service.
 
         runs: the living processes by run.
 
@@ -407,7 +399,7 @@ class ProcessSupervisor:
                 await self._relaunch()
 
     async def leave(self) -> None:
-        """Stop watching; the service keeps running. Operations under way get a moment to finish.
+        """Stop watching; the service keeps running. Operations get a moment to finish.
 
         A stop may take as long as the stop timeout: the next opsbot finds it in the record and finishes it.
         """
@@ -445,7 +437,7 @@ def unusable_directory(directory: Path, error: OSError) -> ManagerError:
 
 
 def _record_from(ours: dict[str, list[Process]]) -> RunRecord:
-    """Rebuild a lost record from the processes: the newest run counts as the wanted one."""
+    """Rebuild a lost record from the processes: the newest run is the wanted one."""
     leaders = [(one.ticks, run) for run, found in ours.items() for one in found if one.session == one.pid]
     if not leaders:
         return RunRecord()

@@ -73,7 +73,7 @@ def by_run() -> dict[str, list[Process]]:
 
 
 def in_session(leader: Process) -> list[Process]:
-    """Every living process of the session that `leader`, which must be alive or not yet reaped, leads."""
+    """All living processes in the session of `leader`, which must not be reaped yet."""
     processes = (find(pid) for pid in pids())
     return [process for process in processes if process is not None and process.session == leader.pid]
 
@@ -91,10 +91,9 @@ def open_pidfd(process: Process) -> int | None:
 
 
 def send(process: Process, sign: signal.Signals) -> bool:
-    """Send a signal to exactly this process; False when it has ended.
+    """Send a signal to exactly this process; False if it has ended.
 
-    Raises:
-        PermissionError: it runs as another user.
+    Raises PermissionError if it runs as another user.
     """
     fd = open_pidfd(process)
     if fd is None:
@@ -109,7 +108,7 @@ def send(process: Process, sign: signal.Signals) -> bool:
 
 
 def exit_status(pidfd: int) -> int | None:
-    """The status, as of wait(2), of the process of a readable pidfd; None where it is unknown.
+    """The wait(2) status of the process of a readable pidfd; None if unknown.
 
     This reaps a child. For a process that a previous opsbot started, the kernel reports it since Linux 6.15
     (PIDFD_GET_INFO, once its new parent has reaped it).
@@ -135,7 +134,7 @@ def _status_of_reaped(pidfd: int) -> int | None:
 
 
 def zombie_status(process: Process) -> int | None:
-    """The status of a zombie that its new parent has not reaped yet; None when it is none.
+    """The status of a zombie that its new parent has not reaped yet, or None.
 
     Field 52 of /proc/PID/stat, visible to those who may trace the process.
     """

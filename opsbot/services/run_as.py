@@ -19,7 +19,7 @@ class Slot(StrEnum):
 
 
 class ErrandError(ManagerError):
-    """A job could not be run, or its result is unknown. The message says how to fix it."""
+    """A job could not be run, or its result is unknown. It says how to fix that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +37,10 @@ class Ended:
 
 
 class Errands(Protocol):
-    """Runs commands as the services' users. `abroad` and `run` raise ErrandError if that is impossible."""
+    """Runs commands as the services' users; raises ErrandError if it cannot."""
 
     async def abroad(self, service: Service) -> bool:
-        """Whether this service's code runs as another user than opsbot, and so by these jobs."""
+        """Whether its code runs as another user than opsbot, and so by these jobs."""
 
     async def run(
         self,
@@ -63,4 +63,4 @@ class Errands(Protocol):
         """End jobs that an earlier opsbot left running; return how many."""
 
     async def cwd_of(self, service: str, pid: int) -> Path | None:
-        """The working directory of a process of the service; None if it has ended or is not readable."""
+        """The working directory of a process of the service; None if not readable."""

@@ -21,9 +21,8 @@ from opsbot.services.processes import Process, boot_id, find
 class RunRecord:
     """One service: whether it should run, and its run.
 
-    wanted: it should run. by_hand: somebody stopped it. run: the id of the last run, "" before the first. starting: its
-    process is about to be created, or was. pid and ticks: its main process, 0 while unknown and after its death.
-    gave_up: it crashed too often. exit: how the last run ended.
+    run: the id of the last run, "" before the first. starting: its process is about to be created, or was. pid and
+    ticks: its main process, 0 while unknown and after its death. gave_up: it crashed too often. exit: of the last run.
     """
 
     wanted: bool = False
@@ -55,7 +54,7 @@ class RunRecord:
 
 
 def owner(directory: Path) -> str:
-    """The prefix of the run ids of the service in this directory, the same for every opsbot that uses it."""
+    """The prefix of the service's run ids, the same for every opsbot."""
     return hashlib.sha256(os.fsencode(directory.resolve())).hexdigest()[:12]
 
 
@@ -77,10 +76,6 @@ def _exit(kept: Any) -> Message | None:
 
 
 def save(directory: Path, record: RunRecord, *, lasting: bool) -> None:
-    """Replace the record; it need not be lasting if only facts about living processes changed.
-
-    Raises:
-        OSError: it cannot be written.
-    """
+    """Replace the record. lasting: needed if it changes whether the service should run."""
     kept = asdict(record) | {"exit": encode(record.exit) if record.exit else None}
     replace_file(directory / "run.json", json.dumps(kept), lasting=lasting)

@@ -22,10 +22,10 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class SpoolWatcher:
-    """Calls `grown` on the event loop with the services whose spools grew, at most ten times a second."""
+    """Calls `grown` with the services whose spools grew, at most ten times a second."""
 
     def __init__(self, grown: Callable[[set[str]], None], rest: float = _REST) -> None:
-        """Watch nothing yet. Without inotify (the host has no instance left) every spool is polled each second."""
+        """Without inotify (the host has no instance left) poll every spool each second."""
         self._loop = asyncio.get_running_loop()
         self._grown = grown
         self._rest = rest

@@ -41,7 +41,7 @@ class Supervisor:
         resume: bool = True,
         inhibitor: Inhibitor | None = None,
     ) -> None:
-        """directory: holds a folder for each service with its record, its spool and its log.
+        """directory: has a folder for each service: its record, spool and log.
 
         resume: `open` restarts services that should run and do not, except those that were given up, which wait for a
         reboot of the host. inhibitor: asked before a service that died is restarted.
@@ -59,7 +59,7 @@ class Supervisor:
         self._lock = -1
 
     async def open(self) -> None:
-        """Adopt running processes, end what is left of earlier runs, and restart what should run and does not."""
+        """Adopt running processes, end those of earlier runs, and resume services."""
         self._lock = await asyncio.to_thread(_take, self._directory)
         self._spools = SpoolWatcher(self._grown)
         runs = await asyncio.to_thread(by_run)
@@ -103,7 +103,7 @@ class Supervisor:
         return await self._of(service).start()
 
     async def stop(self, service: str) -> ServiceState:
-        """Send SIGTERM and, after the stop timeout, SIGKILL to all its processes; return once none is left."""
+        """Send SIGTERM to all its processes, and SIGKILL after the stop timeout."""
         return await self._of(service).stop()
 
     async def restart(self, service: str, part: str | None = None) -> ServiceState:
@@ -116,7 +116,7 @@ class Supervisor:
         return ()
 
     async def state(self, service: str, *, refresh: bool = False) -> ServiceState:
-        """The state of the service. It is always current: the service is a child of opsbot."""
+        """Always current: the service is a child of opsbot."""
         del refresh
         return self._of(service).state
 
@@ -125,7 +125,7 @@ class Supervisor:
         return await supervised.log_writer.lines(query, supervised.state.run)
 
     def follow(self, service: str) -> AsyncIterator[LogLine]:
-        """Lines as they are written, from now on. A slow reader loses the oldest; the log has them all."""
+        """See `ServiceManager.follow`. A slow reader loses the oldest lines."""
         return self._of(service).log_writer.follow()
 
     def _log_removed_services(self) -> None:

@@ -70,7 +70,7 @@ def systemctl(scope: Scope, *words: str) -> list[str]:
 
 
 async def loaded(units: Sequence[str], scope: Scope) -> dict[str, LoadedUnit]:
-    """The units by the requested names; one that does not exist has LoadState `not-found`.
+    """The units by the requested names; LoadState may be `not-found`.
 
     Raises:
         UnitsError: systemd does not answer.
@@ -92,11 +92,7 @@ async def loaded(units: Sequence[str], scope: Scope) -> dict[str, LoadedUnit]:
 
 
 async def lint_units(units: Mapping[str, str], scope: Scope) -> list[LintFinding]:
-    """Lint findings in the files of these units. Each unit comes with the directory of its releases, "" for none.
-
-    Raises:
-        UnitsError: systemd does not answer.
-    """
+    """Lint findings of units, given with their directory of releases, "" for none."""
     known = await loaded(list(units), scope)
     return await asyncio.to_thread(_traps, known, units, scope)
 

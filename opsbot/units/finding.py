@@ -37,10 +37,8 @@ class LintFacts:
     """Facts that the unit file's text does not contain.
 
     source: folder of the service's releases, "" without one. missing: those of the paths of `paths_of` that do not
-    exist.
-    interpreters: programs named in the first line of scripts among them. memory: of the host, in bytes. user: whether
-    the
-    unit belongs to a user's systemd instance.
+    exist. interpreters: programs named in the first line of scripts among them. memory: of the host, in bytes. user:
+    whether the unit belongs to a user's systemd instance.
     """
 
     source: str = ""

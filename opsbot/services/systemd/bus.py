@@ -51,7 +51,7 @@ _NO_REPLY = {"org.freedesktop.DBus.Error.NoReply", "org.freedesktop.DBus.Error.T
 
 
 class BusError(ManagerError):
-    """A call failed. name: D-Bus's name of the error; "" where the connection was lost or nothing answered."""
+    """A call failed. name: the D-Bus error; "" if there was no answer."""
 
     def __init__(self, message: Text, *, name: str = "", retry: bool = False) -> None:
         super().__init__(message, retry=retry)
@@ -99,7 +99,7 @@ class Signal:
 
 
 def address(scope: Scope) -> str:
-    """The address of the system bus, or of the bus of the user this process runs as (dbus-daemon(1))."""
+    """The address of the system bus, or of the bus of opsbot's user (dbus-daemon(1))."""
     if scope is Scope.SYSTEM:
         return os.environ.get("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/run/dbus/system_bus_socket")
     runtime = os.environ.get("XDG_RUNTIME_DIR", f"/run/user/{os.getuid()}")
@@ -136,21 +136,20 @@ class SystemdBus:
         self._watched.update(units)
 
     def listen(self, listener: Callable[[Signal], None]) -> None:
-        """Call `listener` on the event loop with each signal from now on. It must not block.
+        """Call `listener` on the event loop with each signal. It must not block.
 
         Signals: `JobRemoved` and `Reloading`, and `PropertiesChanged` of the units of `watch`.
         """
         self._listeners.add(listener)
 
     def on_back(self, callback: Callable[[], Awaitable[None]]) -> None:
-        """Await `callback` after each reconnection: signals were missed, so state has to be read again."""
+        """Await it after each reconnection, to read state again: signals were missed."""
         self._backs.append(callback)
 
     async def open(self, patience: timedelta = timedelta(0)) -> None:
-        """Connect and subscribe. patience: how long to wait for a bus that does not exist yet.
+        """Connect and subscribe; raise BusError if systemd is not reachable.
 
-        Raises:
-            BusError: there is no bus, or systemd is not on it.
+        patience: how long to wait for a bus that does not exist yet.
         """
         loop = asyncio.get_running_loop()
         until = loop.time() + patience.total_seconds()
@@ -280,10 +279,10 @@ class SystemdBus:
         destination: str = SYSTEMD,
         within: timedelta = CALL,
     ) -> list[Any]:
-        """Call a method, by default of systemd's manager, and return its answer with variants unpacked.
+        """Call a method, by default of systemd's manager; variants are unpacked.
 
         Raises:
-            BusError: it was refused, it failed, or there is no connection.
+            BusError: it was refused, it failed, or there is no connection. So do the methods below.
         """
         bus = self._bus
         if bus is None or not self.connected:
@@ -314,21 +313,12 @@ class SystemdBus:
         return found
 
     async def properties(self, unit: str, interface: str = UNIT) -> dict[str, Any]:
-        """All properties of a unit; systemd loads it for that.
-
-        Raises:
-            BusError: as `call`.
-        """
+        """All properties of a unit; systemd loads it for that."""
         answer = await self.call("GetAll", "s", [interface], interface=PROPERTIES, path=unit_path(unit))
         found: dict[str, Any] = answer[0]
         return found
 
     async def get(self, unit: str, name: str, interface: str = UNIT) -> Any:
-        """One property of a unit.
-
-        Raises:
-            BusError: as `call`.
-        """
         answer = await self.call("Get", "ss", [interface, name], interface=PROPERTIES, path=unit_path(unit))
         return answer[0]
 
@@ -337,10 +327,8 @@ class SystemdBus:
     async def job(self, verb: Verb, unit: str, *, within: timedelta) -> JobResult:
         """Start, stop or restart a unit, and wait for the end of the job.
 
-        `done` means that the unit is ready only with Type=notify (and with exec, that the program was reached).
-
-        Raises:
-            BusError: it was refused, there is no connection, or the job takes longer than `within` (it continues).
+        `done` means that the unit is ready only with Type=notify (and with exec, that the program was reached). Raises
+        BusError also if the job takes longer than `within`; it continues.
         """
         began = asyncio.get_running_loop().time()
         try:
@@ -387,11 +375,7 @@ class SystemdBus:
             await asyncio.sleep(0.2)
 
     async def reset_failed(self, unit: str) -> None:
-        """Reset its failure and its start counter, so that opsbot's starts do not count towards its start limit.
-
-        Raises:
-            BusError: as `call`.
-        """
+        """Reset its failure and start counter, so that starts do not reach its limit."""
         await self.call("ResetFailedUnit", "s", [unit])
 
 

@@ -1,4 +1,4 @@
-"""Lists all failed units of systemd (`ListUnitsFiltered`, org.freedesktop.systemd1(5))."""
+"""Lists all failed units (`ListUnitsFiltered`, org.freedesktop.systemd1(5))."""
 
 from opsbot.config import Scope
 from opsbot.services.systemd.bus import SystemdBus
@@ -13,11 +13,7 @@ class FailedUnits:
         self._opened = False
 
     async def __call__(self) -> list[str]:
-        """The names of the failed units, sorted.
-
-        Raises:
-            ManagerError: systemd does not answer.
-        """
+        """The names of the failed units, sorted."""
         if not self._opened:
             await self._bus.open()
             self._opened = True

@@ -1,4 +1,4 @@
-"""The folder that passes a job to the service's user: `.errands/SLOT` in the source's directory.
+"""The folder that passes a job to the service's user: `.errands/SLOT`.
 
 It belongs to opsbot, and the service's user may only read it, so nothing planted there can redirect opsbot. `.errands`
 itself may be less strict, so each folder is opened relative to its parent, never through a link, and checked.
@@ -25,7 +25,7 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @dataclass(slots=True)
 class Ends:
-    """Both ends of the pipe; the writing end is kept so that the pipe does not end before the job."""
+    """Both ends of a pipe; the writing end is kept open until the job has ended."""
 
     reading: int
     writing: int
@@ -47,10 +47,9 @@ class JobFolder:
         self._path = directory / FOLDER / slot
 
     def put(self, job: bytes, group: int) -> Ends:
-        """Write the job, which this group may read, and create a pipe, which it may write to.
+        """Write the job, readable for this group, and create a pipe it can write to.
 
-        Raises:
-            ErrandError: that cannot be done safely.
+        Raises ErrandError if that cannot be done safely.
         """
         try:
             fd = self._open()
@@ -125,7 +124,7 @@ class JobFolder:
 
 
 def _made(fd: int, name: str) -> int:
-    """Open a folder, created if missing; its parent passes on the group (inode(7), S_ISGID)."""
+    """Open or create a folder; its parent passes on the group (inode(7), S_ISGID)."""
     try:
         os.mkdir(name, 0o750, dir_fd=fd)
     except FileExistsError:

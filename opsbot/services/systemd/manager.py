@@ -82,10 +82,7 @@ class Systemd:
         prove: Prove | None = None,
         patience: timedelta = timedelta(0),
     ) -> None:
-        """directory: opsbot's state directory. prove: see `opsbot.services.systemd.release`.
-
-        patience: how long `open` waits for a bus that does not exist yet.
-        """
+        """prove: see `release.py`. patience: how long `open` waits for the bus."""
         self.bus = bus or SystemdBus(scope)
         self._scope = scope
         self._path = directory / "units.json"
@@ -112,7 +109,7 @@ class Systemd:
     # Open and close
 
     async def open(self) -> None:
-        """Connect, read the units, and report what happened to them while opsbot was not running."""
+        """Connect, read the units, and report what happened to them meanwhile."""
         self._boot = await asyncio.to_thread(boot_id)
         self._remembered = await asyncio.to_thread(memory.load, self._path)
         await self.bus.open(self._patience)
@@ -159,7 +156,7 @@ class Systemd:
         return units if len(units) > 1 else ()
 
     async def state(self, service: str, *, refresh: bool = False) -> ServiceState:
-        """The state by systemd's last signals; with `refresh` it is read from systemd first."""
+        """The state by systemd's last signals; with `refresh`, read from systemd first."""
         kept = self._service(service)
         if refresh:
             for tracker in kept.trackers.values():
@@ -184,7 +181,7 @@ class Systemd:
     async def _operate(
         self, service: str, operation: Callable[[Tracker], Awaitable[None]], unit: str | None = None
     ) -> ServiceState:
-        """Run the operation on one unit or on each; it finishes even if the caller goes away."""
+        """Do it to one unit or to each; it finishes even if the caller goes away."""
         kept = self._service(service)
 
         async def operate() -> ServiceState:
@@ -226,7 +223,7 @@ class Systemd:
         await self._release(self._owner[unit], tracker)
 
     async def _reset_failed(self, tracker: Tracker) -> None:
-        """Reset failures and counted starts in systemd, so that opsbot does not use up the unit's start limit."""
+        """Keep opsbot's starts from using up the unit's start limit."""
         try:
             await self.bus.reset_failed(tracker.unit)
         except BusError as error:
@@ -303,7 +300,7 @@ class Systemd:
         return facts
 
     async def _read_now(self, tracker: Tracker) -> UnitFacts | None:
-        """Read a unit without a signal in between; None while signals keep coming, which then determine the state.
+        """Read a unit without a signal in between; None while signals keep coming.
 
         Properties are read in two calls, so either half may be older than a signal received meanwhile. Applied after
         it, they would revive a run that has ended.
@@ -346,7 +343,10 @@ class Systemd:
         self._doubt(tracker)
 
     def _doubt(self, tracker: Tracker) -> None:
-        """Check again, then report, a unit that cannot be loaded, unless somebody stopped it, maybe to remove it."""
+        """Check a unit again that cannot be loaded, then report it.
+
+        Not if somebody stopped it, maybe to remove it.
+        """
         if not tracker.facts.unloadable:
             tracker.barred = False
         elif not tracker.barred and not tracker.by_hand:
@@ -368,7 +368,7 @@ class Systemd:
                 await self._read_all()
 
     async def _find(self, tracker: Tracker) -> None:
-        """Read a unit at the start of opsbot and report what happened to it since the previous one ended."""
+        """Read a unit at startup and report what happened since the last opsbot ended."""
         facts = await self._read(tracker.unit)
         last = self._remembered.get(tracker.unit)
         same_run = last is not None and last.run == facts.run

@@ -1,4 +1,4 @@
-"""What opsbot remembers of units across restarts: whether somebody stopped one, and what ran before a reboot.
+"""What opsbot remembers of units across restarts.
 
 Kept in `units.json` in the state directory; a missing or damaged file counts as empty.
 """
@@ -13,9 +13,10 @@ from opsbot.runtime.atomic_file import replace_file
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """A unit as last known. boot: the boot id. run: the invocation id. alive: it ran. by_hand: somebody had stopped it.
+    """A unit as last known.
 
-    systemd unloads an inactive unit that nothing refers to, and forgets its last run.
+    boot: the boot id. run: the invocation id. alive: it ran. by_hand: somebody had stopped it. systemd unloads an
+    inactive unit that nothing refers to, and forgets its last run.
     """
 
     boot: str = ""
@@ -34,10 +35,6 @@ def load(path: Path) -> dict[str, Remembered]:
 
 
 def save(path: Path, units: Mapping[str, Remembered]) -> None:
-    """Replace the file. Blocks.
-
-    Raises:
-        OSError: it cannot be written.
-    """
+    """Replace the file. Blocks. Raises OSError if it cannot be written."""
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, json.dumps({unit: asdict(kept) for unit, kept in units.items()}))

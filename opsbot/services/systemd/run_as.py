@@ -61,7 +61,7 @@ class Account:
 
 
 class _Stream:
-    """The output in the pipe, without its first bytes, which say whether the command was started."""
+    """The pipe's output without its first bytes: whether the command was started."""
 
     def __init__(self, take: Callable[[bytes], None]) -> None:
         self._take = take
@@ -235,7 +235,7 @@ class UnitErrands:
         return ended
 
     async def cwd_of(self, service: str, pid: int) -> Path | None:
-        """See `Errands.cwd_of`. Only its own user can read it (proc_pid_cwd(5)); None for opsbot's own processes."""
+        """See `Errands.cwd_of`; None if opsbot itself could read it (proc_pid_cwd(5))."""
         configured = self._services[service]
         said = bytearray()
         try:

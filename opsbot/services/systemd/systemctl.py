@@ -1,4 +1,4 @@
-"""Reads the state of units with `systemctl show`, for the command line without a daemon. Blocks."""
+"""Reads units by `systemctl show`, for the CLI without a daemon. Blocks."""
 
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -26,11 +26,7 @@ _ASKED = (*_TEXTS, *_NUMBERS, *_TIMES, "Job", "InvocationID")
 
 
 def query_state(service: Service, scope: Scope, remembered: Path) -> ServiceState:
-    """The state of a service now. remembered: the daemon's `units.json`.
-
-    Raises:
-        ManagerError: systemctl cannot be run, or systemd does not answer.
-    """
+    """The state of a service now. remembered: the daemon's `units.json`."""
     last = memory.load(remembered)
     parts = []
     for unit, found in zip(service.units, _show(service.units, scope), strict=True):
@@ -43,7 +39,7 @@ def query_state(service: Service, scope: Scope, remembered: Path) -> ServiceStat
 
 
 def _show(units: Sequence[str], scope: Scope) -> list[Mapping[str, str]]:
-    """The properties of each unit, in the same order: systemctl prints blocks separated by empty lines."""
+    """The properties of each unit, in order, from blocks separated by empty lines."""
     own = ["--user"] if scope is Scope.USER else []
     command = ["systemctl", *own, "show", "--timestamp=unix", f"--property={','.join(_ASKED)}", "--", *units]
     try:

@@ -1,4 +1,4 @@
-"""The properties of a unit as values. See org.freedesktop.systemd1(5) and systemd(1)."""
+"""The properties of a unit. See org.freedesktop.systemd1(5) and systemd(1)."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -80,12 +80,12 @@ class UnitFacts:
 
     @property
     def unloadable(self) -> bool:
-        """Whether it does not run, and cannot start before its file is fixed. A running unit does not need its file."""
+        """Whether it does not run and cannot start before its file is fixed."""
         return self.load in _UNLOADABLE and self.active in {"inactive", "failed"}
 
     @property
     def retrying(self) -> bool:
-        """Whether systemd is about to restart it; systemd 254 added further substates that mean so."""
+        """Whether systemd is about to restart it, which has several substates since 254."""
         return self.active == "activating" and "auto-restart" in self.sub
 
     @property
@@ -94,7 +94,7 @@ class UnitFacts:
         return self.active == "deactivating" and not self.job and self.pid == 0 and self.code != 0
 
     def exit(self) -> Message | None:
-        """How its last run ended, or why systemd does not load it; None where nothing is known of a failure."""
+        """How its last run ended, or why it is not loaded; None without a known failure."""
         if self.unloadable:
             return _UNLOADABLE[self.load]
         if self.code == _EXITED:
