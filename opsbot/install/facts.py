@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -162,21 +163,20 @@ def _unit(name: str) -> Unit:
 
 
 def user_name(user: str) -> str | None:
-    try:
+    """Resolve a user name or number to the name; None if there is no such user."""
+    with suppress(KeyError):
         return (pwd.getpwuid(int(user)) if user.isdecimal() else pwd.getpwnam(user)).pw_name
-    except KeyError:
-        return None
+    return None
 
 
 def group_name(group: str) -> str | None:
-    try:
+    """Resolve a group name or number to the name; None if there is no such group."""
+    with suppress(KeyError):
         return (grp.getgrgid(int(group)) if group.isdecimal() else grp.getgrnam(group)).gr_name
-    except KeyError:
-        return None
+    return None
 
 
 def primary_group(user: str) -> str | None:
-    try:
+    with suppress(KeyError):
         return grp.getgrgid(pwd.getpwnam(user).pw_gid).gr_name
-    except KeyError:
-        return None
+    return None

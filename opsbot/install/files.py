@@ -75,12 +75,6 @@ def written_by_install(text: str) -> bool | None:
     return None if match is None else match["digest"] == _digest(rest)
 
 
-def source_of(text: str) -> str:
-    """Return the configuration path named in the marker; "" without a marker."""
-    match = _MARK.fullmatch(text.partition("\n")[0])
-    return "" if match is None else match["source"]
-
-
 def compared(wanted: Wanted) -> FileChange:
     before = _read(wanted.path)
     if before is None:

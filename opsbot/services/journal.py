@@ -1,7 +1,7 @@
 """What units wrote, and what systemd said of them, from the journal."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 
@@ -29,16 +29,11 @@ _RESTART_SECONDS = 0.5
 _VERSION_SECONDS = 5.0
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 class Journal:
     """Reads the journal of the system, or of the user that opsbot runs as."""
 
-    def __init__(self, scope: Scope, clock: Callable[[], datetime] = _now) -> None:
+    def __init__(self, scope: Scope) -> None:
         self._scope = scope
-        self._clock = clock
         self._fields = f"--output-fields={wanted_fields(scope)}"
         self._readers = asyncio.Semaphore(READERS_AT_MOST)
         self._searches: bool | None = None
@@ -91,12 +86,12 @@ class Journal:
         journald notifies followers at most every 250 ms. A slow reader gets lines later and loses none.
         """
         # Not "the last 0 lines": of a unit that has never written any, journalctl then misses the first ones.
-        return self._follow(units, f"--since={_stamp(self._clock())}")
+        return self._follow(units, f"--since={_stamp(datetime.now(UTC))}")
 
     async def _options(self, query: LogQuery, wanted: int) -> list[str]:
         options = ["--reverse"]
         searching = query.level is not None or query.grep is not None
-        since = query.since or (self._clock() - LOOK_BACK if searching else None)
+        since = query.since or (datetime.now(UTC) - LOOK_BACK if searching else None)
         if since is not None:
             options.append(f"--since={_stamp(since)}")
         if not searching:

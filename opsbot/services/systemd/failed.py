@@ -7,9 +7,8 @@ from opsbot.services.systemd.bus import SystemdBus
 class FailedUnits:
     """Asks systemd over a separate connection, opened at the first call."""
 
-    def __init__(self, scope: Scope, at: str | None = None) -> None:
-        """at: the address of the bus, if not the default one."""
-        self._bus = SystemdBus(scope, at)
+    def __init__(self, scope: Scope) -> None:
+        self._bus = SystemdBus(scope)
         self._opened = False
 
     async def __call__(self) -> list[str]:
