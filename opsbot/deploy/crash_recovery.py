@@ -24,7 +24,7 @@ from opsbot.core.message import Message, message
 from opsbot.deploy.deployment_run import DeploymentRun
 from opsbot.deploy.target import DeployTarget
 from opsbot.filesystem.processes_in_folder import end_marked
-from opsbot.services.errands import Errands
+from opsbot.services.run_as import Errands
 from opsbot.store import ledger
 
 log = logging.getLogger(__name__)

@@ -38,8 +38,8 @@ from opsbot.deploy.targets import make_targets
 from opsbot.deploy.verify import Verifier
 from opsbot.deploy.waiting import Waits
 from opsbot.runtime.change_notifier import ChangeNotifier
-from opsbot.services.errands import Errands
 from opsbot.services.port import ServiceManager
+from opsbot.services.run_as import Errands
 from opsbot.source.remote import RemoteError
 from opsbot.source.repo import Repository, ref_problem
 from opsbot.store import Store, ledger

@@ -27,7 +27,7 @@ from opsbot.deploy.steps import StepResult, Steps
 from opsbot.filesystem.disk import file_system
 from opsbot.filesystem.processes_in_folder import MARK
 from opsbot.messages import render
-from opsbot.services.errands import ErrandError
+from opsbot.services.run_as import ErrandError
 from opsbot.source.remote import RemoteError
 from opsbot.source.repo import DamagedError, Exported, Repository, UnsupportedTreeError
 

@@ -18,7 +18,7 @@ from opsbot.deploy.steps import (
     judged,
     open_output,
 )
-from opsbot.services.errands import Ended, ErrandError, Errands, Slot
+from opsbot.services.run_as import Ended, ErrandError, Errands, Slot
 
 _OPSBOTS_OWN = {"HOME", "USER", "LOGNAME", "TMPDIR", "XDG_CACHE_HOME"}
 """Of opsbot's environment: the other user has its own."""

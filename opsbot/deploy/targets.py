@@ -12,8 +12,8 @@ from opsbot.deploy.releases import Releases
 from opsbot.deploy.run_as_steps import steps_of
 from opsbot.deploy.target import DeployTarget
 from opsbot.deploy.verify import Verifier
-from opsbot.services.errands import Errands
 from opsbot.services.port import ServiceManager
+from opsbot.services.run_as import Errands
 from opsbot.source.repo import Repository
 from opsbot.store import Store
 

@@ -19,7 +19,7 @@ from opsbot.messages import describe, render
 from opsbot.services.backoff import Backoff
 from opsbot.services.port import Activity, Happening, LogQuery, ManagerError, ServiceEvent
 from opsbot.services.supervisor import Supervisor
-from tests.services.contract import SLEEPER, World, command, lives
+from tests.services.contract import DEAF, SLEEPER, World, command, lives
 
 TELL = "import json, os, time\nprint(json.dumps([os.getcwd(), dict(os.environ)]), flush=True)\ntime.sleep(600)\n"
 
@@ -272,4 +272,14 @@ async def test_an_idle_supervisor_sleeps(tmp_path: Path) -> None:
         await asyncio.sleep(0.3)  # its start is over
         before = time.process_time()
         await asyncio.sleep(1)  # what must not happen would have by then
+        assert time.process_time() - before < 0.3, "it waits for events, and does not look again and again"
+
+
+async def test_waiting_for_the_last_process_of_several_takes_no_cpu(tmp_path: Path) -> None:
+    program = "import subprocess\nsubprocess.Popen(['sleep', '600'])\n" + DEAF
+    async with supervised(plain(tmp_path, program), tmp_path / "state") as world:
+        await world.manager.start("web")
+        await world.says("deaf")
+        before = time.process_time()
+        await world.manager.stop("web")  # the child ends at once, its parent at the stop timeout
         assert time.process_time() - before < 0.3, "it waits for events, and does not look again and again"
