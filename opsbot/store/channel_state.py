@@ -4,7 +4,7 @@ import sqlite3
 from datetime import datetime
 
 from opsbot.core.model import DeliveryTest
-from opsbot.store.rows import maybe_moment, maybe_seconds, moment, seconds
+from opsbot.store.rows import from_row, moment, put_row, seconds
 
 
 def thread(db: sqlite3.Connection, incident: int) -> int | None:
@@ -31,17 +31,12 @@ def forget_thread(db: sqlite3.Connection, incident: int) -> None:
 def delivery_test(db: sqlite3.Connection, channel: int) -> DeliveryTest | None:
     """Return the last delivery test of a channel."""
     row = db.execute("SELECT * FROM proofs WHERE channel = ?", (channel,)).fetchone()
-    if row is None:
-        return None
-    return DeliveryTest(channel, moment(row["tried_at"]), maybe_moment(row["proven_at"]), row["failure"], row["probe"])
+    return None if row is None else from_row(DeliveryTest, row)
 
 
 def save_delivery_test(db: sqlite3.Connection, value: DeliveryTest) -> None:
     """Store the result of a delivery test."""
-    db.execute(
-        "INSERT OR REPLACE INTO proofs (channel, tried_at, proven_at, failure, probe) VALUES (?, ?, ?, ?, ?)",
-        (value.channel, seconds(value.tried_at), maybe_seconds(value.proven_at), value.failure, value.probe),
-    )
+    put_row(db, "proofs", value)
 
 
 def closed(db: sqlite3.Connection, channel: int, now: datetime) -> tuple[datetime, bool]:

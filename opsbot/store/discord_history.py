@@ -5,7 +5,7 @@ from datetime import datetime
 
 from opsbot.core.login_budget import DAY, LoginStarts, LoginThreshold, starts_since
 from opsbot.core.outage import Outage
-from opsbot.store.rows import maybe_moment, maybe_seconds, moment, seconds
+from opsbot.store.rows import from_row, maybe_moment, put_row, seconds
 
 
 def record_runs(db: sqlite3.Connection, service: str, runs: dict[str, LoginThreshold], now: datetime) -> int:
@@ -50,16 +50,13 @@ def starts_after(db: sqlite3.Connection, service: str, since: datetime) -> int:
 
 def save_outage(db: sqlite3.Connection, value: Outage) -> None:
     """Store an outage, ongoing or ended."""
-    db.execute(
-        "INSERT OR REPLACE INTO discord_outages (began, ended) VALUES (?, ?)",
-        (seconds(value.began), maybe_seconds(value.ended)),
-    )
+    put_row(db, "discord_outages", value)
 
 
 def last_outage(db: sqlite3.Connection) -> Outage | None:
     """Return the latest outage, ongoing or ended; None if there was none."""
     row = db.execute("SELECT * FROM discord_outages ORDER BY began DESC LIMIT 1").fetchone()
-    return None if row is None else Outage(moment(row["began"]), maybe_moment(row["ended"]))
+    return None if row is None else from_row(Outage, row)
 
 
 def outages(db: sqlite3.Connection, since: datetime) -> list[Outage]:
@@ -67,7 +64,7 @@ def outages(db: sqlite3.Connection, since: datetime) -> list[Outage]:
     rows = db.execute(
         "SELECT * FROM discord_outages WHERE ended IS NULL OR ended > ? ORDER BY began", (seconds(since),)
     )
-    return [Outage(moment(row["began"]), maybe_moment(row["ended"])) for row in rows]
+    return [from_row(Outage, row) for row in rows]
 
 
 def prune(db: sqlite3.Connection, now: datetime, before: datetime) -> None:

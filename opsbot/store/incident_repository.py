@@ -21,7 +21,21 @@ from opsbot.core.message import Message, decode, encode, message, plain
 from opsbot.core.model import Dependent, Evidence, Incident, NotificationKind, Silence, SourceState
 from opsbot.core.recovery import RESETS, AttemptBy, RecoveryState, apply, decode_state, encode_state
 from opsbot.store import acks, mutes, outbox
-from opsbot.store.rows import dump, load, maybe_moment, maybe_seconds, message_in, message_out, moment, seconds
+from opsbot.store.rows import (
+    columns,
+    dump,
+    from_row,
+    insert,
+    load,
+    maybe_moment,
+    maybe_seconds,
+    message_out,
+    moment,
+    packed,
+    put_row,
+    seconds,
+    unpacked,
+)
 
 LISTED_MOST = 5
 """Number of affected services with separate timeline entries."""
@@ -41,7 +55,7 @@ def save_health(db: sqlite3.Connection, service: str, name: str, health: CheckHe
             name,
             health.verdict,
             maybe_seconds(health.since),
-            dump(encode(health.last.seen)) if health.last else "",
+            message_out(health.last.seen if health.last else None),
             maybe_seconds(health.last.at if health.last else None),
             health.recent,
             maybe_seconds(health.failing_since),
@@ -106,15 +120,6 @@ def _message(value: str | dict[str, Any] | None) -> Message | None:
     return None if value is None else decode(value)
 
 
-def _encoded(value: Message | None) -> str:
-    return "" if value is None else dump(encode(value))
-
-
-def decoded(text: str) -> Message | None:
-    """The message of a column; None where it is empty."""
-    return decode(load(text)) if text else None
-
-
 def _seen(found: Sequence[tuple[str, Message]]) -> list[tuple[str, dict[str, Any]]]:
     return [(name, encode(seen)) for name, seen in found]
 
@@ -145,9 +150,7 @@ def _evidence(text: str) -> Evidence:
 
 
 def _dependents_row(dependents: Iterable[Dependent]) -> str:
-    return dump(
-        [[one.service, encode(one.cause), seconds(one.failed_at), maybe_seconds(one.well_at)] for one in dependents]
-    )
+    return dump([packed(one) for one in dependents])
 
 
 def _events_row(events: Sequence[IncidentEvent]) -> str:
@@ -158,27 +161,14 @@ def _events_row(events: Sequence[IncidentEvent]) -> str:
 
 def incident_of(row: sqlite3.Row) -> Incident:
     """Convert a row."""
-    return Incident(
-        id=row["id"],
-        service=row["service"],
-        cause=decode(load(row["cause"])),
-        opened_at=moment(row["opened_at"]),
+    return from_row(
+        Incident,
+        row,
         evidence=_evidence(row["evidence"]),
         events=tuple(decode_event(each, moment(each["at"])) for each in load(row["events"])),
-        deployment=row["deployment"],
-        called_at=maybe_moment(row["called_at"]),
-        closed_at=maybe_moment(row["closed_at"]),
-        resolution=decoded(row["resolution"]),
-        revision=row["revision"],
-        part_of=row["part_of"],
-        dependents=tuple(
-            Dependent(service, decode(cause), moment(failed), maybe_moment(well))
-            for service, cause, failed, well in load(row["dependents"])
-        ),
+        dependents=tuple(unpacked(Dependent, each) for each in load(row["dependents"])),
         flaps=Flaps((), maybe_moment(row["flaps_since"]), row["flaps"], maybe_moment(row["flapped_at"])),
         recovery=decode_state(load(row["recovery"])),
-        down_since=maybe_moment(row["down_since"]),
-        down_for=timedelta(seconds=row["down_for"]),
     )
 
 
@@ -202,7 +192,7 @@ def open_incident(
         return incident_of(row)
     at = noticed or now or draft.opened_at
     if draft.flaps.flapping:
-        # It stands for all its ups and downs: those that had incidents of their own count, too.
+        # It covers all its ups and downs: those with separate incidents count, too.
         (down,) = db.execute(
             "SELECT coalesce(sum(down_for), 0) FROM incidents WHERE service = ? AND opened_at >= ?",
             (draft.service, seconds(draft.opened_at)),
@@ -212,25 +202,22 @@ def open_incident(
     recovery = RecoveryState()
     for each in events:
         recovery = apply(recovery, each)
-    cursor = db.execute(
-        """INSERT INTO incidents (service, cause, opened_at, evidence, events, deployment, dependents, flaps_since,
-                                  flaps, flapped_at, recovery, down_since, down_for)
-           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)""",
-        (
-            draft.service,
-            dump(encode(draft.cause)),
-            seconds(draft.opened_at),
-            _evidence_row(draft.evidence),
-            _events_row(events),
-            draft.deployment,
-            _dependents_row(draft.dependents),
-            maybe_seconds(draft.flaps.since),
-            draft.flaps.count,
-            maybe_seconds(draft.flaps.last),
-            dump(encode_state(recovery)),
-            maybe_seconds(draft.down_since or (None if draft.flaps.flapping else draft.opened_at)),
-            draft.down_for.total_seconds(),
-        ),
+    values = columns(draft)
+    down_since = draft.down_since or (None if draft.flaps.flapping else draft.opened_at)
+    cursor = insert(
+        db,
+        "incidents",
+        {name: values[name] for name in ("service", "cause", "opened_at", "deployment", "down_for")}
+        | {
+            "evidence": _evidence_row(draft.evidence),
+            "events": _events_row(events),
+            "dependents": _dependents_row(draft.dependents),
+            "flaps_since": maybe_seconds(draft.flaps.since),
+            "flaps": draft.flaps.count,
+            "flapped_at": maybe_seconds(draft.flaps.last),
+            "recovery": dump(encode_state(recovery)),
+            "down_since": maybe_seconds(down_since),
+        },
     )
     number = int(cursor.lastrowid or 0)
     outbox.put(db, f"incident:{number}", NotificationKind.INCIDENT, draft.service, at, subject=number)
@@ -254,7 +241,7 @@ def _fold(db: sqlite3.Connection, subject: str, into: int, now: datetime) -> Non
         """UPDATE incidents SET closed_at = ?1, resolution = ?2, part_of = ?3, flaps_since = NULL,
              down_for = down_for + max(0, ?1 - coalesce(down_since, ?1)), down_since = NULL, revision = revision + 1
            WHERE service = ?4 AND closed_at IS NULL RETURNING id, cause, opened_at""",
-        (seconds(now), _encoded(message(Resolution.PART_OF, incident=into)), into, subject),
+        (seconds(now), message_out(message(Resolution.PART_OF, incident=into)), into, subject),
     ).fetchone()
     if row is None:
         return
@@ -321,7 +308,7 @@ def change_incident(
         (
             number,
             None if evidence is None else _evidence_row(evidence),
-            None if cause is None else dump(encode(cause)),
+            None if cause is None else message_out(cause),
         ),
     )
     return incident(db, number)
@@ -342,7 +329,7 @@ def add_event(
 
     The incident afterwards; None where it is unknown or over. evidence, cause: newer ones that came with it. worse: the
     incident has grown: an acknowledgement of it is void. counted: who made a restart that counts against the budget.
-    quiet: it is only folded, and neither kept nor told.
+    quiet: it is only folded, and neither kept nor sent.
     """
     row = db.execute("SELECT * FROM incidents WHERE id = ? AND closed_at IS NULL", (number,)).fetchone()
     if row is None:
@@ -370,7 +357,7 @@ def add_event(
         (
             row["events"] if quiet else _events_row(events),
             row["evidence"] if evidence is None else _evidence_row(evidence),
-            dump(encode(after.cause)),
+            message_out(after.cause),
             dump(encode_state(after.recovery)),
             maybe_seconds(called_at),
             before.revision + shown,
@@ -423,7 +410,7 @@ def close_incident(
         """UPDATE incidents SET closed_at = ?1, resolution = ?2, flaps_since = NULL,
              down_for = down_for + max(0, ?3 - coalesce(down_since, ?3)), down_since = NULL, revision = revision + 1
            WHERE service = ?4 AND closed_at IS NULL RETURNING id""",
-        (seconds(now), _encoded(resolution), seconds(min(up_since or now, now)), service),
+        (seconds(now), message_out(resolution), seconds(min(up_since or now, now)), service),
     ).fetchone()
     if row is None:
         return None
@@ -432,7 +419,9 @@ def close_incident(
     card = outbox.card(db, NotificationKind.INCIDENT, number)
     stormed = card is not None and card.storm is not None and card.tries == 0
     if (silenced or stormed) and card is not None and card.told_at is None:
-        why = "it was told with others and is over" if stormed else "it came and went while the service was silenced"
+        why = (
+            "it was sent with others and is resolved" if stormed else "it came and went while the service was silenced"
+        )
         outbox.drop(db, card.id, why)
         db.execute(
             """UPDATE notices SET dropped = ? WHERE kind IN ('call', 'timeline', 'reminder', 'escalation')
@@ -495,7 +484,7 @@ def put_silence(db: sqlite3.Connection, value: Silence) -> None:
         """INSERT INTO silences (service, actor, reason, at, until, since) VALUES (?1, ?2, ?3, ?4, ?5, ?4)
            ON CONFLICT (service) DO UPDATE SET actor = ?2, reason = ?3, at = ?4, until = ?5,
              since = coalesce(since, ?4)""",
-        (value.service, value.actor, value.reason, seconds(value.at), seconds(value.until)),
+        tuple(columns(value).values()),
     )
     row = db.execute("SELECT id FROM incidents WHERE service = ? AND closed_at IS NULL", (value.service,)).fetchone()
     if row is not None:
@@ -520,42 +509,18 @@ def silence(db: sqlite3.Connection, service: str, now: datetime) -> Silence | No
     muting = mutes.muting(db, service, now)
     if row is None or (muting is not None and seconds(muting.until) > row["until"]):
         return muting
-    return Silence(row["service"], row["actor"], row["reason"], moment(row["at"]), moment(row["until"]))
+    return from_row(Silence, row)
 
 
 def source(db: sqlite3.Connection, service: str) -> SourceState:
     """Return the stored state of a service's remote."""
     row = db.execute("SELECT * FROM sources WHERE service = ?", (service,)).fetchone()
-    if row is None:
-        return SourceState(service)
-    return SourceState(
-        service,
-        row["head"],
-        maybe_moment(row["asked_at"]),
-        maybe_moment(row["answered_at"]),
-        maybe_moment(row["failing_since"]),
-        message_in(row["failure"]),
-        bool(row["told"]),
-        row["noted"],
-    )
+    return SourceState(service) if row is None else from_row(SourceState, row)
 
 
 def save_source(db: sqlite3.Connection, value: SourceState) -> None:
     """Store the state of a service's remote."""
-    db.execute(
-        """INSERT OR REPLACE INTO sources (service, head, asked_at, answered_at, failing_since, failure, told, noted)
-           VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
-        (
-            value.service,
-            value.head,
-            maybe_seconds(value.asked_at),
-            maybe_seconds(value.answered_at),
-            maybe_seconds(value.failing_since),
-            message_out(value.failure),
-            value.told,
-            value.noted,
-        ),
-    )
+    put_row(db, "sources", value)
 
 
 def prune(db: sqlite3.Connection, before: datetime) -> None:
