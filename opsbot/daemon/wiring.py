@@ -224,7 +224,7 @@ async def open_engine(
         closing.callback(prober.close)
         verifier = Verifier(prober, managers, clock)
         deployer = Deployer(
-            config, store, feed, managers, verifier, clock, redact=redact, errands=errands, vetoes=vetoes
+            config, store, feed, managers, verifier, clock, redact=redact, run_as=errands, inhibitors=vetoes
         )
         windows = MaintenanceWindows(config.windows, config.services, store, feed, clock)
         windows.object_to(vetoes)
@@ -244,7 +244,7 @@ async def open_engine(
         if discord_bots is not None:
             discord_bots.join(watcher, vetoes)
             await discord_bots.outage_detector.open()
-        poller = Poller(config, store, feed, deployer, clock, vetoes=vetoes)
+        poller = Poller(config, store, feed, deployer, clock, inhibitors=vetoes)
         # Registered for closing before opening, so that a failed open leaves nothing behind that blocks a retry.
         for manager in set(managers.values()):
             closing.push_async_callback(manager.close)

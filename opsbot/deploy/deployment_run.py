@@ -56,9 +56,13 @@ class DeploymentRun:
         store: Store,
         feed: ChangeNotifier,
         clock: Callable[[], datetime],
-        redact: Callable[[str], str] = str,
+        redact: Callable[[str], str],
+        superseded: Callable[[Deployment], None],
     ) -> None:
-        """`value` is the stored one. `redact` removes known secrets from what is stored."""
+        """`value` is the stored one. redact: removes known secrets from what is stored.
+
+        superseded: called with the deployment that this one, being ready, supersedes.
+        """
         self.value = value
         self.service = service
         self.remarks: list[Message] = []
@@ -71,6 +75,7 @@ class DeploymentRun:
         self._feed = feed
         self._clock = clock
         self._redact = redact
+        self._superseded = superseded
 
     async def change(self, **changes: Any) -> None:
         """Store more about it.
@@ -83,6 +88,13 @@ class DeploymentRun:
     async def move(self, to: Phase, *, note: Message | None = None, **changes: Any) -> None:
         """Store that the next phase begins."""
         await self._keep(replace(advance(self.value, to, self._clock(), self._clean(note)), **changes))
+
+    async def ready(self, to: Phase) -> None:
+        """Store that all is prepared: what was ASIDE for this deployment ends with it."""
+        waited = await self._store.read(ledger.aside, self.value)
+        await self.move(to)
+        if waited is not None:
+            self._superseded(replace(waited, phase=Phase.REPLACED))
 
     async def _keep(self, value: Deployment) -> None:
         await self._written(self._store.write(ledger.save, value))

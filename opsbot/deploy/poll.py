@@ -18,7 +18,6 @@ from opsbot.config import Config, Source
 from opsbot.core.access import Actor, Origin, itself
 from opsbot.core.deploy_codes import OutcomeCode, UpdateCode
 from opsbot.core.deployment import (
-    Commit,
     Deployment,
     DeploymentKind,
     DeploymentRequest,
@@ -43,10 +42,10 @@ from opsbot.core.updates import (
 )
 from opsbot.messages import render
 from opsbot.runtime.change_notifier import ChangeNotifier
-from opsbot.source.attention import Contents, attention, gitignore
+from opsbot.source.attention import attention, gitignore
 from opsbot.source.heads import HeadProblem, Heads
 from opsbot.source.remote import RemoteError, Trouble
-from opsbot.source.repo import BadRefError, DamagedError
+from opsbot.source.repo import BadRefError, DamagedError, Repository
 from opsbot.source.state import Known, answered, failed, gather, note_update, rewritten
 from opsbot.store import Store, incident_repository
 
@@ -86,16 +85,6 @@ class Polled:
     deployment: int | None = None
 
 
-class BranchHistory(Contents, Protocol):
-    """What the poll needs of a service's mirror (`opsbot.source.repo.Repository`)."""
-
-    async def bring(self, ref: str | None = None) -> str:
-        """The commit the tracked branch is at now, fetched. Raises RemoteError, BadRefError, DamagedError."""
-
-    async def commits_between(self, old: str | None, new: str) -> tuple[tuple[Commit, ...], int]:
-        """The newest commits of `new` that `old` lacks, and how many there are in all."""
-
-
 def covering(patterns: Sequence[str], paths: Sequence[str]) -> tuple[str, ...]:
     """The patterns (as in .gitignore) that cover every one of these paths; none where they do not, or there is no path.
 
@@ -126,7 +115,7 @@ class Deploys(Protocol):
     def on_finish(self, callback: Callable[[Deployment], None]) -> None:
         """Call this when one has come to its end."""
 
-    def repository(self, service: str) -> BranchHistory:
+    def repository(self, service: str) -> Repository:
         """A service's mirror."""
 
 
@@ -157,7 +146,7 @@ class Poller:
         deployer: Deploys,
         clock: Callable[[], datetime],
         rng: random.Random | None = None,
-        vetoes: Inhibitors | None = None,
+        inhibitors: Inhibitors | None = None,
     ) -> None:
         """Take the parts; the first poll is started by the loops, see `jobs`."""
         self._sources = {name: each.source for name, each in config.services.items() if each.source is not None}
@@ -165,7 +154,7 @@ class Poller:
         self._feed = feed
         self._deployer = deployer
         self._clock = clock
-        self._vetoes = vetoes or Inhibitors()
+        self._inhibitors = inhibitors or Inhibitors()
         self._rng = rng or random.Random()  # noqa: S311 - spreads requests, guards nothing
         self._heads = Heads()
         self._running: dict[str, asyncio.Task[Polled]] = {}
@@ -303,16 +292,14 @@ class Poller:
         self._waiting.add(service)
         return Polled(PollOutcome.LATER, message(UpdateCode.NEXT, commit=head), head)
 
-    async def _fetch(self, service: str, head: str) -> tuple[BranchHistory, str]:
+    async def _fetch(self, service: str, head: str) -> tuple[Repository, str]:
         """The mirror with that commit in it, or with a still newer one."""
         history = self._deployer.repository(service)
         if self._fetched.get(service) != head:
             head = self._fetched[service] = await history.bring()
         return history, head
 
-    async def _sight(
-        self, known: Known, source: Source, history: BranchHistory, head: str, *, asked: bool
-    ) -> UpdateFacts:
+    async def _sight(self, known: Known, source: Source, history: Repository, head: str, *, asked: bool) -> UpdateFacts:
         waits = known.hold.waits if known.hold else None
         return UpdateFacts(
             head=head,
@@ -327,11 +314,11 @@ class Poller:
             # Whoever asks for it has approved.
             attention=Attention() if asked else await self._attention(known, source, history, head),
             deployments=known.deployments,
-            kept=None if asked else await first_reason(self._vetoes.deploys, known.state.service),
+            kept=None if asked else await first_reason(self._inhibitors.deploys, known.state.service),
             resumed=known.state.service in self._resumed,
         )
 
-    async def _only(self, known: Known, source: Source, history: BranchHistory, head: str) -> tuple[str, ...]:
+    async def _only(self, known: Known, source: Source, history: Repository, head: str) -> tuple[str, ...]:
         """The ignore patterns, where all that differs from the live commit is covered by them.
 
         Or from the commit that failed last: it is not tried again because a word in the README changed.
@@ -348,7 +335,7 @@ class Poller:
         self._compared[known.state.service] = ((olds, head), only)
         return only
 
-    async def _attention(self, known: Known, source: Source, history: BranchHistory, head: str) -> Attention:
+    async def _attention(self, known: Known, source: Source, history: Repository, head: str) -> Attention:
         """What differs from the live commit that a person should look at."""
         if not source.ask_when_changed or known.live is None:
             return Attention()
@@ -362,7 +349,7 @@ class Poller:
         return before[1]
 
     async def _act(
-        self, known: Known, sight: UpdateFacts, history: BranchHistory, actor: Actor, *, strange: bool
+        self, known: Known, sight: UpdateFacts, history: Repository, actor: Actor, *, strange: bool
     ) -> Polled:
         service, head = known.state.service, sight.head
         verdict = weigh(sight)
@@ -389,7 +376,7 @@ class Poller:
             return Polled(PollOutcome.NO_NEWS, begun.message, head)
         return await self._note(known, history, head, AnnounceUpdate(UpdateReason.REFUSED, begun.message))
 
-    async def _note(self, known: Known, history: BranchHistory, head: str, note: AnnounceUpdate) -> Polled:
+    async def _note(self, known: Known, history: Repository, head: str, note: AnnounceUpdate) -> Polled:
         service, branch = known.state.service, self._sources[known.state.service].branch
         before = history_of(known.deployments, head)
         code = UpdateCode.NEW_COMMIT if before is None else UpdateCode.KNOWN_COMMIT

@@ -8,7 +8,7 @@ from opsbot.config import Strategy
 from opsbot.core.deploy_codes import UpdateCode
 from opsbot.core.deployment import Release, commit_in, previous_good
 from opsbot.core.message import encode, message
-from opsbot.core.model import Live, NotificationKind
+from opsbot.core.model import NotificationKind
 from opsbot.deploy.deployment_run import DeployFailure
 from opsbot.deploy.target import DeployTarget
 from opsbot.messages import render
@@ -28,7 +28,7 @@ async def tidy(target: DeployTarget) -> None:
         spared = [name for name in (live, fallback.name if fallback else None, *prepared) if name]
         names = [release.name for release in facts.releases]
         surplus = await asyncio.to_thread(target.releases.surplus, good, spared, names)
-        for name in await target.preparation.unoccupied(surplus):
+        for name in await target.strategy.unoccupied(surplus):
             await target.remove(name)
         await target.repository.tidy()
 
@@ -89,5 +89,4 @@ async def _adopt(target: DeployTarget) -> None:
         return
     log.warning("%s: took over release %s, which this state directory did not know", target.name, name)
     release = Release(name, commit.id, target.clock(), good=True, title=commit.title)
-    await target.store.write(ledger.add_release, target.name, release)
-    await target.store.write(ledger.set_live, Live(target.name, name, target.clock(), None))
+    await target.store.write(ledger.take_over, target.name, release, release.at)

@@ -35,17 +35,8 @@ class LedAstrayError(Exception):
 # Making, opening, sealing
 
 
-def make_closed(place: Path) -> None:
-    """Make a folder that nobody else can go into until it is opened.
-
-    Raises:
-        OSError: it cannot be made.
-    """
-    place.mkdir(mode=0o700)
-
-
 def open_to_group(place: Path) -> None:
-    """Let the service's group go into a folder that was made closed, and write in it.
+    """Let the service's group go into a folder that only its owner could enter, and write in it.
 
     The folders in it pass on their group no more: `cp -a` would keep that bit, which a unit with RestrictSUIDSGID= may
     not set.
@@ -131,7 +122,7 @@ def _exists(name: str, folder: int) -> bool:
 @contextmanager
 def _down(top: Path, below: PurePosixPath, *, make: bool = True) -> Iterator[int]:
     """The folder `below` in `top`, opened step by step; what is not there is made."""
-    # `top` itself lies where only opsbot and the administrator put things: a link there is theirs.
+    # Only opsbot and the administrator can put something at `top`: a link there is theirs.
     fd = os.open(top, OPEN & ~os.O_NOFOLLOW)
     at = top
     try:

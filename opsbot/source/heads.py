@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 ANSWER_MOST = 1024 * 1024
 BY_GIT_SECONDS = 3600.0
-"""How long a source that could not be asked in process, and could by git, is asked by git only."""
+"""How long a source that could not be asked in process, and could by git, is asked with `git ls-remote` only."""
 KEEP_SECONDS = 75.0
 """How long an idle connection is kept; most servers close theirs after 60 to 75 s."""
 _NO_LIMIT = aiohttp.ClientTimeout(total=None, connect=30)
@@ -207,7 +207,7 @@ class Heads:
         except SecretMissingError as error:
             return HeadProblem(Trouble.CREDENTIALS, message(SourceCode.TOKEN, error=str(error)))
         except (aiohttp.ClientError, OddAnswerError, OSError) as error:
-            log.debug("%s is asked by git: %s", url.hostname, error)
+            log.debug("asking %s with git instead: %s", url.hostname, error)
             self._formats.pop(repository, None)
             answer = await self._ask_git(source)
             if isinstance(answer, str):
@@ -226,7 +226,7 @@ class Heads:
         if kind is None:
             advertisement = await self._exchange("GET", f"{base}/info/refs?service=git-upload-pack", headers)
             kind = self._formats[source.repository] = advertised_format(advertisement)
-        # Each request of version 2 stands by itself: the advertisement is asked for once, not at every poll.
+        # Requests of version 2 are independent: the advertisement is requested once, not at every poll.
         headers["Content-Type"] = "application/x-git-upload-pack-request"
         answer = await self._exchange("POST", f"{base}/git-upload-pack", headers, ls_refs(source.branch, kind))
         return listed_head(answer, source.branch)
@@ -235,7 +235,7 @@ class Heads:
         try:
             return await self._request(method, url, headers, data)
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
-            # Most often a kept connection that the server closed just now: a fresh one tells.
+            # Most often a kept connection that the server closed just now: try a fresh one.
             return await self._request(method, url, headers, data)
 
     async def _request(self, method: str, url: str, headers: dict[str, str], data: bytes | None) -> bytes:

@@ -60,7 +60,7 @@ class Trouble(StrEnum):
 
 
 TRANSIENT = frozenset({Trouble.NETWORK, Trouble.TIMEOUT, Trouble.DISK, Trouble.OTHER})
-"""Troubles that may pass by themselves; the others wait for a person."""
+"""Problems that may pass without a change here; the others wait for a person."""
 
 
 class RemoteError(MessageError):
@@ -193,7 +193,7 @@ async def run_git(
     most: int = OUTPUT_MOST,
     umask: int = -1,
 ) -> GitResult:
-    """Run `git ARGS` in a session of its own; killed with all its children at the time limit (seconds) or on cancel.
+    """Run `git ARGS` in a separate session; killed with all its children at the time limit (seconds) or on cancel.
 
     check: a status other than 0 is raised, explained. most: bytes of output kept at most. umask: for what it writes;
     -1 leaves opsbot's own.
@@ -297,7 +297,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 async def _drained(process: asyncio.subprocess.Process, most: float) -> None:
     """Wait for its end, and throw away what is still in its pipes, or they are never closed.
 
-    Not for ever: asyncio's `wait` waits for the pipes too, and who left the session may hold them open, or fill them.
+    Limited, as asyncio's `wait` waits for the pipes too, and who left the session may hold them open, or fill them.
     """
     with suppress(TimeoutError):
         async with asyncio.timeout(most):

@@ -34,12 +34,11 @@ class Known:
 
 def gather(db: sqlite3.Connection, service: str) -> Known:
     """All of it, at one moment."""
-    live = ledger.live(db, service)
-    kept = ledger.releases(db, service) if live is not None else ()
+    live = ledger.live_release(db, service)
     unfinished = ledger.unfinished(db, service)
     return Known(
         incident_repository.source(db, service),
-        next((release.commit for release in kept if live is not None and release.name == live.release), None),
+        live.commit if live else None,
         ledger.hold(db, service),
         ledger.quarantined(db, service),
         tuple(ledger.deployments(db, service, HISTORY)),
