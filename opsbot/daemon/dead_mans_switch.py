@@ -35,10 +35,7 @@ _GOOD = range(200, 300)
 
 
 def unreachable_reason(state: GatewayState, now: datetime) -> str:
-    """Return why people cannot be reached over Discord.
-
-    "" if they can or the outage is still short.
-    """
+    """Return why people cannot be reached over Discord; "" if they can, or for a while."""
     if state.link is Link.REFUSED:
         return f"Discord rejects opsbot: {state.problem}"
     if not state.connected and now - state.since >= LONG_AWAY:

@@ -3,7 +3,7 @@
 store ─┬───────────────┬───────────┬─────────┐
 feed ──┤               │           │         │
 managers ─ prober ─ verifier ─ Deployer ─ ServiceMonitor ─ Engine
-errands ──────┴───────────────────┼──── Poller ──────┘
+run_as ───────┴───────────────────┼──── Poller ──────┘
                                inhibitors ←── DiscordBots (where a service is a Discord bot)
 """
 
@@ -65,7 +65,7 @@ class Parts:
     reminder_scheduler: ReminderScheduler
     host: HostMonitor
     certificates: CertificateMonitor
-    errands: Errands | None = None
+    run_as: Errands | None = None
     connected: Callable[[], bool] | None = None
     """Whether systemd is reachable; None if no service uses it."""
     discord_bots: "DiscordBots | None" = None
@@ -102,11 +102,11 @@ def _managers(config: Config, clock: Callable[[], datetime], inhibitors: Inhibit
 
     scope = config.systemd.scope
     bus = SystemdBus(scope)
-    errands = UnitErrands(bus, units)
+    run_as = UnitErrands(bus, units)
     systemd = Systemd(
-        units, config.state.directory, clock, bus=bus, scope=scope, prove=errands.cwd_of, patience=BUS_PATIENCE
+        units, config.state.directory, clock, bus=bus, scope=scope, prove=run_as.cwd_of, patience=BUS_PATIENCE
     )
-    return managers | dict.fromkeys(units, systemd), errands, lambda: bus.connected
+    return managers | dict.fromkeys(units, systemd), run_as, lambda: bus.connected
 
 
 def _failed_units(config: Config, closing: AsyncExitStack) -> FailedUnits | None:
@@ -127,10 +127,7 @@ def _discord_bots(
     managers: dict[str, ServiceManager],
     clock: Callable[[], datetime],
 ) -> "DiscordBots | None":
-    """Create what depends on Discord bots.
-
-    None (and not even imported) if nothing of it is configured.
-    """
+    """Create what depends on Discord bots, imported only if it is configured."""
     services = config.services.values()
     checks = [check for service in services for check in service.checks]
     wanted = any(service.discord_bot or service.drain for service in services)
@@ -213,18 +210,18 @@ async def open_engine(
     redact, meter = redact or Redactor(), meter or ServiceMeter()
     redact.learn(await asyncio.to_thread(lambda: list(known_secrets(config))))
     vetoes = Inhibitors()
-    managers, errands, connected = _managers(config, clock, vetoes)
+    managers, run_as, connected = _managers(config, clock, vetoes)
     async with Store(config.state.database) as store, AsyncExitStack() as closing:
         feed = ChangeNotifier()
         discord_bots = _discord_bots(config, store, feed, managers, clock)
         presence_cache = discord_bots.presence_cache if discord_bots is not None else None
         prober = Prober(
-            clock=clock, errands=errands, presence=presence_cache.look if presence_cache is not None else None
+            clock=clock, errands=run_as, presence=presence_cache.look if presence_cache is not None else None
         )
         closing.callback(prober.close)
         verifier = Verifier(prober, managers, clock)
         deployer = Deployer(
-            config, store, feed, managers, verifier, clock, redact=redact, run_as=errands, inhibitors=vetoes
+            config, store, feed, managers, verifier, clock, redact=redact, run_as=run_as, inhibitors=vetoes
         )
         windows = MaintenanceWindows(config.windows, config.services, store, feed, clock)
         windows.object_to(vetoes)
@@ -277,7 +274,7 @@ async def open_engine(
         )
         if store.set_aside is not None:
             await _report_new_database(engine, store.set_aside)
-        parts = (windows, notifiers, reminder_scheduler, host, certificates, errands, connected, discord_bots)
+        parts = (windows, notifiers, reminder_scheduler, host, certificates, run_as, connected, discord_bots)
         yield Parts(engine, deployer, watcher, poller, *parts)
 
 

@@ -166,11 +166,7 @@ class Deployer:
         return None
 
     async def wait(self, number: int) -> Deployment:
-        """The deployment, once it has ended.
-
-        Raises:
-            LookupError: there is none of that number.
-        """
+        """Return the deployment once it has ended; LookupError for an unknown number."""
         with self._feed.subscribe() as changes:
             while True:
                 found = await self._store.read(ledger.deployment, number)
@@ -215,11 +211,7 @@ class Deployer:
             await asyncio.wait(busy)
 
     def repository(self, service: str) -> Repository:
-        """A service's mirror, for readers of its history.
-
-        Raises:
-            KeyError: the service has no source.
-        """
+        """Return a service's mirror; KeyError if it has no source."""
         return self._targets[service].repository
 
     def on_finish(self, callback: Callable[[Deployment], None]) -> None:

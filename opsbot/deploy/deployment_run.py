@@ -78,11 +78,7 @@ class DeploymentRun:
         self._superseded = superseded
 
     async def change(self, **changes: Any) -> None:
-        """Store more about it.
-
-        Raises:
-            StaleError: another one moved it on.
-        """
+        """Store more about it; StaleError if another writer moved it on."""
         await self._keep(replace(self.value, updated_at=self._clock(), **changes))
 
     async def move(self, to: Phase, *, note: Message | None = None, **changes: Any) -> None:

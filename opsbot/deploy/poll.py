@@ -7,12 +7,11 @@ cheaply; only a new one is fetched. A remote that does not answer is reported on
 import asyncio
 import logging
 import random
-import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Protocol
 
 from opsbot.config import Config, Source
 from opsbot.core.access import Actor, Origin, itself
@@ -43,16 +42,13 @@ from opsbot.core.updates import (
 from opsbot.messages import render
 from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.source.attention import attention, gitignore
-from opsbot.source.heads import HeadProblem, Heads
+from opsbot.source.heads import Heads
 from opsbot.source.remote import RemoteError, Trouble
 from opsbot.source.repo import BadRefError, DamagedError, Repository
 from opsbot.source.state import Known, answered, failed, gather, note_update, rewritten
 from opsbot.store import Store, incident_repository
 
 log = logging.getLogger(__name__)
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 SEEN_EVERY = timedelta(minutes=1)
 """How often "asked, nothing new" is written down at most."""
@@ -94,10 +90,6 @@ def covering(patterns: Sequence[str], paths: Sequence[str]) -> tuple[str, ...]:
         return ()
     each = {pattern: gitignore([pattern]) for pattern in patterns}
     return tuple(pattern for pattern, spec in each.items() if any(map(spec.match_file, paths)))
-
-
-def _first_most(source: Source) -> float:
-    return max(0.5, min(FIRST_MOST, source.poll.total_seconds() / 2))
 
 
 class Deploys(Protocol):
@@ -182,16 +174,12 @@ class Poller:
 
     def jobs(self) -> tuple[Job, ...]:
         """When each service with a source is to be polled; the first time shortly after the start."""
-        return tuple(
-            Job(
-                name,
-                source.poll,
-                source.poll * JITTER,
-                timedelta(seconds=self._rng.uniform(0.5, _first_most(source))),
-                source.timeout * CALLS_MOST,
-            )
-            for name, source in self._sources.items()
-        )
+        jobs = []
+        for name, source in self._sources.items():
+            first = self._rng.uniform(0.5, max(0.5, min(FIRST_MOST, source.poll.total_seconds() / 2)))
+            limit = source.timeout * CALLS_MOST
+            jobs.append(Job(name, source.poll, source.poll * JITTER, timedelta(seconds=first), limit))
+        return tuple(jobs)
 
     def resume(self, service: str) -> None:
         """Poll soon, and retry a commit that failed at once: somebody resumed the service."""
@@ -247,7 +235,7 @@ class Poller:
     async def _look(self, service: str, source: Source, actor: Actor) -> Polled:
         head = await self._heads.ask(source)
         known = await self._store.read(gather, service)
-        if isinstance(head, HeadProblem):
+        if isinstance(head, RemoteError):
             return await self._failed(known, source, head)
         outdated = self._outdated(known, source, head)
         if outdated is not None and head == known.live:
@@ -264,11 +252,12 @@ class Poller:
             strange = old is not None and old != head and not await history.is_ancestor(old, head)
             sight = await self._sight(known, source, history, head, asked=not actor.automatic)
         except RemoteError as error:
-            return await self._failed(known, source, HeadProblem(error.kind, error.reason))
+            return await self._failed(known, source, error)
         except (BadRefError, DamagedError) as error:
-            return await self._failed(known, source, HeadProblem(Trouble.OTHER, error.message))
+            return await self._failed(known, source, RemoteError(Trouble.OTHER, error.message))
         if strange and old is not None:
-            await self._write(rewritten, replace(known.state, head=head), source, old, self._clock())
+            await self._store.write(rewritten, replace(known.state, head=head), source, old, self._clock())
+            self._feed.publish("notice")
         state = await self._answered(known, source, head)
         return await self._act(replace(known, state=state), sight, history, actor, strange=strange)
 
@@ -383,30 +372,26 @@ class Poller:
         said = message(code, service=service, commit=head, branch=branch, reason=note.reason, before=before)
         if self._noted.get(service) != (head, note.because):
             commits, total = await history.commits_between(known.live, head)
-            await self._write(note_update, known.state, head, note.because, said, commits, total, self._clock())
+            update = (head, note.because, said, commits, total, self._clock())
+            await self._store.write(note_update, known.state, *update)
+            self._feed.publish("notice")
             self._noted[service] = (head, note.because)
         return Polled(PollOutcome.NOTED, said, head)
-
-    async def _write(
-        self, deed: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        """One transaction that may have put a notice."""
-        result = await self._store.write(deed, *args, **kwargs)
-        self._feed.publish("notice")
-        return result
 
     async def _answered(self, known: Known, source: Source, head: str | None) -> SourceState:
         """The remote answered; `head` if all about that commit is settled or about to be."""
         now, state = self._clock(), known.state
         after = replace(state, asked_at=now, answered_at=now, head=head or state.head)
         if state.failing_since is not None:
-            return await self._write(answered, after, source, now)
-        if after.head != state.head or state.asked_at is None or now - state.asked_at >= SEEN_EVERY:
+            after = await self._store.write(answered, after, source, now)
+            self._feed.publish("notice")
+        elif after.head != state.head or state.asked_at is None or now - state.asked_at >= SEEN_EVERY:
             await self._store.write(incident_repository.save_source, after)
         return after
 
-    async def _failed(self, known: Known, source: Source, problem: HeadProblem) -> Polled:
+    async def _failed(self, known: Known, source: Source, problem: RemoteError) -> Polled:
         self.failures[known.state.service] += 1
         log.warning("%s: the repository does not answer: %s", known.state.service, render(problem.message))
-        await self._write(failed, known.state, source, problem, self._clock())
+        await self._store.write(failed, known.state, source, problem, self._clock())
+        self._feed.publish("notice")
         return Polled(PollOutcome.FAILED, problem.message)

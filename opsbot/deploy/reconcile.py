@@ -34,10 +34,7 @@ async def tidy(target: DeployTarget) -> None:
 
 
 async def put_right(target: DeployTarget, *, busy: bool) -> None:
-    """Remove what a killed process left, and have `current` point to what is live.
-
-    busy: a deployment continues, which changes `current` itself.
-    """
+    """Reconcile folders and `current` with the store. busy: a deployment continues."""
     if target.source.strategy is Strategy.IN_PLACE:
         await target.recognise()
         return

@@ -205,11 +205,7 @@ class ReleaseFolders:
         return DeployFailure(why, lasting=result.lasting, tail=result.tail)
 
     async def remove(self, name: str) -> bool:
-        """Remove a release's folder; whether it is gone. What cannot be removed is left for the next time.
-
-        Raises:
-            ReleaseError: it is live.
-        """
+        """Remove a release's folder; whether it is gone. The next cleanup tries again."""
         try:
             steps = await self._steps()
         except ErrandError as error:

@@ -88,10 +88,7 @@ class Releases:
     # Making one
 
     def begin(self, name: str, *, closed: bool = False) -> Path:
-        """An empty folder for a release, marked as not complete.
-
-        closed: nobody but opsbot can go into it before `let_in`.
-        """
+        """Make an empty, incomplete release. closed: only opsbot can enter it for now."""
         with _disk_errors(self.directory):
             self.about_folder.mkdir(parents=True, exist_ok=True)
             self._part(name).touch()

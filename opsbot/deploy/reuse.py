@@ -58,11 +58,7 @@ class Reuse:
     async def take_over(
         self, steps: Steps, names: Sequence[str], step: InstallStep, live: Release, folder: Path, output: Path
     ) -> bool:
-        """Copy it; whether that went well.
-
-        Raises:
-            DeployFailure: there is no space.
-        """
+        """Copy it; whether that went well. DeployFailure if there is no space."""
         source = self._releases.path(live.name) / step.directory
         for name in names:
             if not await steps.clear(folder / name, output):

@@ -229,10 +229,7 @@ async def run_step(
     output: Path,
     most: int = OUTPUT_MOST,
 ) -> StepResult:
-    """Run it in a separate session; nothing it started is left when this returns or is cancelled.
-
-    output: the file that keeps what it printed, `most` bytes of it.
-    """
+    """Run it in a separate session, of which nothing is left. most: bytes kept in `output`."""
     problem = await asyncio.to_thread(cannot_start, command[0], str(directory), env)
     if problem:
         return StepResult(ok=False, ending=plain(problem), lasting=True)

@@ -7,8 +7,8 @@ from datetime import timedelta
 from opsbot.config import SecretMissingError, Service, Source
 from opsbot.doctor.findings import Area, Finding, fail, passed, warn
 from opsbot.messages import render
-from opsbot.source.heads import HeadProblem, Heads
-from opsbot.source.remote import TRANSIENT, advice, scrub
+from opsbot.source.heads import Heads
+from opsbot.source.remote import TRANSIENT, RemoteError, advice, scrub
 
 LIMIT = timedelta(seconds=25)
 
@@ -23,7 +23,7 @@ async def examine(service: Service) -> list[Finding]:
         answer = await heads.ask(asked)
     where = scrub(source.repository)
     hook = await asyncio.to_thread(_hook, service.name, source)
-    if isinstance(answer, HeadProblem):
+    if isinstance(answer, RemoteError):
         known = advice(answer.kind)
         fix = render(known) if known is not None else ""
         if answer.kind in TRANSIENT:

@@ -71,7 +71,7 @@ class RemoteError(MessageError):
 
     def __init__(self, kind: Trouble, reason: Message, *, retry: bool | None = None) -> None:
         """Keep the kind and the reason; `retry` follows from the kind if it is not given."""
-        super().__init__(with_advice(kind, reason))
+        super().__init__(message(SourceCode.PROBLEM, reason=reason, advice=advice(kind)))
         self.kind = kind
         self.reason = reason
         self.retry = kind in TRANSIENT if retry is None else retry
@@ -357,11 +357,6 @@ _ADVICE: Mapping[Trouble, SourceCode] = {
 def advice(kind: Trouble) -> Message | None:
     """What a person can do about it; None where nothing is known."""
     return message(_ADVICE[kind]) if kind in _ADVICE else None
-
-
-def with_advice(kind: Trouble, reason: Message) -> Message:
-    """What is wrong, and what a person can do about it."""
-    return message(SourceCode.PROBLEM, reason=reason, advice=advice(kind))
 
 
 def explain(result: GitResult) -> RemoteError:

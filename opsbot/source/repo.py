@@ -101,10 +101,7 @@ class Repository:
     """One service's mirror."""
 
     def __init__(self, source: Source, mark: str = "", mirror: Path | None = None) -> None:
-        """Remember where; nothing is touched yet. `mark` is handed to every git, see `MARK`.
-
-        mirror: where it is, if not in the source's directory.
-        """
+        """mark: passed to every git, see `MARK`. mirror: if not in the source's directory."""
         self.source = source
         self.mirror = mirror or source.directory / "mirror.git"
         self._mark = mark

@@ -32,10 +32,7 @@ def _moved_on(db: sqlite3.Connection, incident: int) -> None:
 
 
 def acknowledge(db: sqlite3.Connection, value: Acknowledgement) -> bool:
-    """Store an acknowledgement and add it to the timeline.
-
-    False if the incident is resolved.
-    """
+    """Store an acknowledgement with its timeline entry; False if it is resolved."""
     service = _open_service(db, value.incident)
     if service is None:
         return False
@@ -85,10 +82,7 @@ def paging(db: sqlite3.Connection, incident: int, opened_at: datetime) -> Remind
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The reminder and escalation settings of `[alerts]`.
-
-    role: the role to ping, None for nobody.
-    """
+    """Reminder and escalation settings of `[alerts]`. role: whom to ping, if anyone."""
 
     remind: tuple[timedelta, ...]
     escalate_after: timedelta
@@ -113,10 +107,7 @@ def page(db: sqlite3.Connection, rules: Rules, now: datetime, also: Sequence[Als
 
 
 def _quiet_until(db: sqlite3.Connection, service: str, now: datetime) -> datetime | None:
-    """Return the end of a subject's last silence or muting window.
-
-    None if it had none.
-    """
+    """Return the end of a subject's last silence or mute, if it had one."""
     row = db.execute(
         """SELECT max(until) AS until FROM quiet WHERE at <= ?2
              AND (service = ?1 OR (service = 'host:*' AND ?1 LIKE 'host:%'))""",
@@ -161,10 +152,7 @@ def _escalate(
 
 
 def _pending(db: sqlite3.Connection, incident: int) -> bool:
-    """Whether an alert, escalation or reminder of this incident is still unsent.
-
-    No further one is added then.
-    """
+    """Whether an alert, escalation or reminder is unsent: no further one is added."""
     row = db.execute(
         """SELECT 1 FROM notices WHERE subject = ? AND kind IN ('incident', 'call', 'reminder')
              AND told_at IS NULL AND dropped IS NULL""",

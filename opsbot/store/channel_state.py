@@ -14,10 +14,7 @@ def thread(db: sqlite3.Connection, incident: int) -> int | None:
 
 
 def keep_thread(db: sqlite3.Connection, incident: int, number: int, card: int) -> None:
-    """Store the thread of an incident.
-
-    Its card links to it unless the thread started from the card.
-    """
+    """Store the thread of an incident, which its card links to unless it began there."""
     db.execute("INSERT OR REPLACE INTO threads (incident, thread) VALUES (?, ?)", (incident, number))
     if number != card:
         db.execute("UPDATE incidents SET revision = revision + 1 WHERE id = ?", (incident,))
@@ -40,10 +37,7 @@ def save_delivery_test(db: sqlite3.Connection, value: DeliveryTest) -> None:
 
 
 def closed(db: sqlite3.Connection, channel: int, now: datetime) -> tuple[datetime, bool]:
-    """Record that the channel is unavailable.
-
-    Returns since when, and whether it was reported elsewhere.
-    """
+    """Record that the channel is unavailable; since when, and whether it was reported."""
     db.execute("INSERT OR IGNORE INTO closures (channel, since) VALUES (?, ?)", (channel, seconds(now)))
     row = db.execute("SELECT since, told FROM closures WHERE channel = ?", (channel,)).fetchone()
     return moment(row["since"]), bool(row["told"])
@@ -55,8 +49,5 @@ def mark_reported(db: sqlite3.Connection, channel: int) -> None:
 
 
 def opened(db: sqlite3.Connection, channel: int) -> bool:
-    """Record that the channel is available.
-
-    Returns whether it was unavailable before.
-    """
+    """Record that the channel is available; whether it was unavailable before."""
     return db.execute("DELETE FROM closures WHERE channel = ?", (channel,)).rowcount > 0

@@ -39,10 +39,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class UndeliveredAlerts:
-    """Alerts of open incidents that reached nobody, by Discord or a notifier.
-
-    since: of the first.
-    """
+    """Alerts of open incidents that reached nobody. since: of the first."""
 
     count: int
     service: str
@@ -78,10 +75,7 @@ def undelivered(db: sqlite3.Connection, now: datetime, begun: datetime) -> Undel
 
 
 def enroll(db: sqlite3.Connection, name: str, told: Sequence[str], services: Sequence[str], now: datetime) -> int:
-    """Add deliveries of new notifications for this notifier.
-
-    Earlier ones than its first appearance are skipped.
-    """
+    """Add deliveries of notifications that are newer than the notifier."""
     (last,) = db.execute("SELECT coalesce(max(id), 0) FROM notices").fetchone()
     row = db.execute("SELECT since FROM notifiers WHERE name = ?", (name,)).fetchone()
     if row is None:
@@ -102,10 +96,7 @@ def enroll(db: sqlite3.Connection, name: str, told: Sequence[str], services: Seq
 
 
 def due(db: sqlite3.Connection, name: str, now: datetime, limit: int = 1000) -> list[Delivery]:
-    """Return the pending deliveries in order.
-
-    Silenced and muted ones wait as they do for Discord.
-    """
+    """Return pending deliveries in order; silenced and muted ones wait."""
     rows = db.execute(
         """SELECT notices.*, d.id AS d_id, d.why AS d_why, d.tries AS d_tries, d.doubt AS d_doubt,
              CASE d.why WHEN '' THEN notices.at ELSE d.at END AS d_since
@@ -159,10 +150,7 @@ def trying(db: sqlite3.Connection, numbers: Sequence[int], now: datetime) -> Non
 
 
 def mark_sent(db: sqlite3.Connection, name: str, numbers: Sequence[int], now: datetime) -> None:
-    """Mark these as sent.
-
-    If the notifier was reported as failing, its recovery is reported.
-    """
+    """Mark these as sent, and report the recovery of a notifier reported as failing."""
     db.executemany(
         "UPDATE deliveries SET told_at = ?, failure = '', doubt = 0 WHERE id = ?",
         [(seconds(now), number) for number in numbers],
@@ -179,10 +167,7 @@ def mark_sent(db: sqlite3.Connection, name: str, numbers: Sequence[int], now: da
 def failed(
     db: sqlite3.Connection, name: str, numbers: Sequence[int], failure: str, now: datetime, *, doubt: dict[int, bool]
 ) -> None:
-    """Record a failure.
-
-    doubt: for each delivery whether it may have arrived now or before.
-    """
+    """Record a failure. doubt: for each delivery whether it may have arrived."""
     db.executemany(
         "UPDATE deliveries SET failure = ?, doubt = ? WHERE id = ?",
         [(failure, doubt[number], number) for number in numbers],

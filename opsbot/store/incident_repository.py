@@ -45,29 +45,16 @@ EVENTS_FIRST, EVENTS_LAST = 20, 180
 
 def save_health(db: sqlite3.Connection, service: str, name: str, health: CheckHealth) -> None:
     """Store what is known of a check. Called when it changes, not at every check."""
-    db.execute(
-        """INSERT INTO health (service, name, verdict, since, seen, at, recent, failing_since, streak, streak_since, ok)
-           VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
-           ON CONFLICT (service, name) DO UPDATE SET verdict = ?3, since = ?4, seen = ?5, at = ?6, recent = ?7,
-             failing_since = ?8, streak = ?9, streak_since = ?10, ok = ?11""",
-        (
-            service,
-            name,
-            health.verdict,
-            maybe_seconds(health.since),
-            message_out(health.last.seen if health.last else None),
-            maybe_seconds(health.last.at if health.last else None),
-            health.recent,
-            maybe_seconds(health.failing_since),
-            health.streak,
-            maybe_seconds(health.streak_since),
-            health.last.ok if health.last else None,
-        ),
-    )
+    values = columns(health)
+    del values["last"]
+    last = health.last
+    values |= {"service": service, "name": name, "seen": message_out(last.seen if last else None)}
+    values |= {"at": maybe_seconds(last.at if last else None), "ok": last.ok if last else None}
+    insert(db, "health", values, conflict="service, name")
 
 
 def save_healths(db: sqlite3.Connection, found: Iterable[tuple[str, str, CheckHealth]]) -> None:
-    """Keep what is known of many checks: the service, the check, and what is known."""
+    """Store what is known of many checks: the service, the check, and what is known."""
     for service, name, health in found:
         save_health(db, service, name, health)
 
@@ -93,18 +80,9 @@ def healths(db: sqlite3.Connection, service: str | None = None) -> dict[tuple[st
     found = {}
     for row in rows:
         verdict = Verdict(row["verdict"])
-        at = maybe_moment(row["at"])
         ok = verdict is not Verdict.DOWN if row["ok"] is None else bool(row["ok"])
-        last = None if at is None else ProbeResult(ok, decode(load(row["seen"])), at)
-        found[row["service"], row["name"]] = CheckHealth(
-            verdict,
-            maybe_moment(row["since"]),
-            row["streak"],
-            maybe_moment(row["streak_since"]),
-            last=last,
-            recent=row["recent"],
-            failing_since=maybe_moment(row["failing_since"]),
-        )
+        last = None if row["at"] is None else ProbeResult(ok, decode(load(row["seen"])), moment(row["at"]))
+        found[row["service"], row["name"]] = from_row(CheckHealth, row, verdict=verdict, last=last)
     return found
 
 
@@ -233,10 +211,7 @@ def open_incident(
 
 
 def _fold(db: sqlite3.Connection, subject: str, into: int, now: datetime) -> None:
-    """Close an incident as part of another, without a resolution message.
-
-    An unsent card is dropped.
-    """
+    """Close an incident as part of another, without a message; drop an unsent card."""
     row = db.execute(
         """UPDATE incidents SET closed_at = ?1, resolution = ?2, part_of = ?3, flaps_since = NULL,
              down_for = down_for + max(0, ?1 - coalesce(down_since, ?1)), down_since = NULL, revision = revision + 1
@@ -255,10 +230,7 @@ def _fold(db: sqlite3.Connection, subject: str, into: int, now: datetime) -> Non
 
 
 def _dependent_line(db: sqlite3.Connection, root: Incident, one: Dependent, *, known: bool, count: int) -> None:
-    """Add a timeline entry that another service is affected or recovered.
-
-    Many are listed in the card only.
-    """
+    """Add a timeline entry for an affected service; many are listed in the card only."""
     if known and one.well_at is None:
         return
     if one.well_at is not None:
@@ -275,10 +247,7 @@ def _dependent_line(db: sqlite3.Connection, root: Incident, one: Dependent, *, k
 
 
 def put_dependents(db: sqlite3.Connection, number: int, news: Iterable[Dependent]) -> Incident | None:
-    """Add or update services that are affected by an incident; returns the incident.
-
-    A service that fails again keeps the time of its first failure.
-    """
+    """Add or update affected services, each with its first failure."""
     found = incident(db, number)
     if found is None:
         return None
@@ -292,26 +261,6 @@ def put_dependents(db: sqlite3.Connection, number: int, news: Iterable[Dependent
         (_dependents_row(listed.values()), number),
     )
     return replace(found, dependents=tuple(listed.values()), revision=found.revision + 1)
-
-
-def change_incident(
-    db: sqlite3.Connection,
-    number: int,
-    *,
-    evidence: Evidence | None = None,
-    cause: Message | None = None,
-) -> Incident | None:
-    """Keep newer evidence of an incident, or the cause that it has now; the incident afterwards, None if unknown."""
-    db.execute(
-        """UPDATE incidents SET evidence = coalesce(?2, evidence), cause = coalesce(?3, cause), revision = revision + 1
-           WHERE id = ?1""",
-        (
-            number,
-            None if evidence is None else _evidence_row(evidence),
-            None if cause is None else message_out(cause),
-        ),
-    )
-    return incident(db, number)
 
 
 def add_event(
@@ -376,10 +325,7 @@ def add_event(
 def escalate(
     db: sqlite3.Connection, number: int, why: Message, now: datetime, evidence: Evidence, *, inhibited: bool = False
 ) -> Incident | None:
-    """Escalate once because recovery gave up; returns the incident.
-
-    None if that was done before, or the incident is resolved.
-    """
+    """Escalate once because recovery gave up; None if done before or resolved."""
     row = db.execute(
         "SELECT service FROM incidents WHERE id = ? AND called_at IS NULL AND closed_at IS NULL", (number,)
     ).fetchone()
@@ -465,10 +411,7 @@ def add_recovery(db: sqlite3.Connection, service: str, now: datetime, by: Attemp
 def recoveries(
     db: sqlite3.Connection, service: str, after: datetime, by: AttemptBy | None = None
 ) -> tuple[datetime, ...]:
-    """When the service was restarted since then by opsbot or by its manager after a crash, oldest first.
-
-    by: only by that one.
-    """
+    """Return the restarts by opsbot, or by its manager after a crash; by: only these."""
     rows = db.execute(
         "SELECT at FROM recoveries WHERE service = ?1 AND at > ?2 AND (?3 IS NULL OR actor = ?3) ORDER BY at",
         (service, seconds(after), by),
@@ -495,10 +438,7 @@ def put_silence(db: sqlite3.Connection, value: Silence) -> None:
 
 
 def lift_silence(db: sqlite3.Connection, service: str, now: datetime) -> bool:
-    """End a silence, or the mute of a window, early; returns whether there was one.
-
-    Its actual end is kept.
-    """
+    """End a silence or mute early, keeping its actual end; whether there was one."""
     ended = db.execute("UPDATE silences SET until = ?1 WHERE service = ?2 AND until > ?1", (seconds(now), service))
     return mutes.lift(db, service, now) or ended.rowcount > 0
 

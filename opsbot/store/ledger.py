@@ -44,10 +44,7 @@ _SAVED = (
 
 
 class StaleError(RuntimeError):
-    """The deployment was changed by another writer since it was read.
-
-    Stop processing it.
-    """
+    """The deployment was changed by another writer: stop processing it."""
 
 
 def _deployment(row: sqlite3.Row) -> Deployment:
@@ -292,10 +289,7 @@ def hold(db: sqlite3.Connection, service: str) -> Hold | None:
 
 
 def put_hold(db: sqlite3.Connection, value: Hold) -> None:
-    """Pause automatic deploys.
-
-    A hold by a person takes precedence over the wait after a rollback.
-    """
+    """Pause automatic deploys; a hold by a person outranks the one after a rollback."""
     db.execute(
         """INSERT INTO holds (service, actor, reason, at, waits) VALUES (?, ?, ?, ?, ?)
            ON CONFLICT (service) DO UPDATE SET actor = excluded.actor, reason = excluded.reason, at = excluded.at,
@@ -311,10 +305,7 @@ def lift_hold(db: sqlite3.Connection, service: str) -> bool:
 
 
 def prune(db: sqlite3.Connection, before: datetime) -> list[int]:
-    """Delete finished deployments older than that, except live ones.
-
-    Returns their ids, whose output can be deleted.
-    """
+    """Delete finished deployments that are not live; returns ids of deletable output."""
     rows = db.execute(
         """DELETE FROM deployments WHERE finished_at < ? AND id NOT IN (SELECT deployment FROM live WHERE deployment
            IS NOT NULL) RETURNING id""",

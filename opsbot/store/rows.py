@@ -90,9 +90,13 @@ def from_row(kind: Callable[..., T], row: sqlite3.Row, **given: object) -> T:
     return kind(**given, **{name: read(row[name]) for name, read in _readers(kind).items() if name not in given})
 
 
-def insert(db: sqlite3.Connection, table: str, values: Mapping[str, object], verb: str = "INSERT") -> sqlite3.Cursor:
-    """Insert a row. verb: "INSERT OR REPLACE" where it may exist."""
+def insert(
+    db: sqlite3.Connection, table: str, values: Mapping[str, object], verb: str = "INSERT", conflict: str = ""
+) -> sqlite3.Cursor:
+    """Insert a row. verb: "INSERT OR REPLACE" where it may exist. conflict: the key of one to update instead."""
     query = f"{verb} INTO {table} ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})"
+    if conflict:
+        query += f" ON CONFLICT ({conflict}) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in values)}"
     return db.execute(query, tuple(values.values()))
 
 
