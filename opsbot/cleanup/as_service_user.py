@@ -29,13 +29,7 @@ _WITHIN = timedelta(seconds=SECONDS_MOST + 60)
 
 
 async def clean_as_service_user(
-    run_as: Errands,
-    service: Service,
-    patterns: Sequence[Glob],
-    *,
-    before: float,
-    most: int,
-    keep_out: Collection[File],
+    run_as: Errands, service: Service, patterns: Sequence[Glob], *, before: float, most: int, keep_out: Collection[File]
 ) -> CleanupResult:
     """Run the cleanup as the service's user; see `FileCleaner` for the parameters.
 

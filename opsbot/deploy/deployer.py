@@ -13,8 +13,9 @@ import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
-from opsbot.config import Config
+from opsbot.config import Config, Service, Source, Strategy
 from opsbot.core.deploy_codes import FailureCode, OutcomeCode, RefusalCode
 from opsbot.core.deployment import (
     CHANGED,
@@ -37,9 +38,10 @@ from opsbot.deploy.crash_recovery import end_left_behind, end_unknown, goes_on, 
 from opsbot.deploy.deployment_run import DeployFailure, DeploymentRun
 from opsbot.deploy.pipeline import fail, run_pipeline
 from opsbot.deploy.reconcile import put_right, tidy
-from opsbot.deploy.releases import MARGIN, ReleaseError
+from opsbot.deploy.release_folders import ReleaseFolders
+from opsbot.deploy.releases import MARGIN, ReleaseError, Releases
+from opsbot.deploy.steps import steps_of
 from opsbot.deploy.target import DeployTarget
-from opsbot.deploy.targets import make_targets
 from opsbot.deploy.verify import Verifier
 from opsbot.deploy.waiting import SwitchGate
 from opsbot.runtime.change_notifier import ChangeNotifier
@@ -78,21 +80,47 @@ class Deployer:
         deploy begins, and before any deployment replaces what runs.
         """
         self.verifier = verifier
+        self._config = config
+        self._store = store
+        self._feed = feed
+        self._clock = clock
         self._run_as = run_as
         self._inhibitors = inhibitors or Inhibitors()
         self._gate = SwitchGate(self._inhibitors)
         self._again = again
         self._redact = redact
-        self._config = config
-        self._store = store
-        self._feed = feed
-        self._clock = clock
-        self._targets = make_targets(config, store, managers, verifier, self._gate, clock, margin, run_as)
+        self._margin = margin
+        self._installing = asyncio.Semaphore(1)
+        self._targets = {
+            name: self._target(service, service.source, managers[name])
+            for name, service in config.services.items()
+            if service.source is not None
+        }
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._current: dict[str, DeploymentRun] = {}
         self._after: set[asyncio.Task[None]] = set()
         self._listeners: list[Callable[[Deployment], None]] = []
         self._closing = False
+
+    def _target(self, service: Service, source: Source, manager: ServiceManager) -> DeployTarget:
+        """The target of a service, with the strategy it is configured for."""
+        state, mark = self._config.state, str(self._config.state.directory)
+        shared = (manager, self.verifier, self._gate, self._store, self._clock, self._installing)
+        steps = partial(steps_of, service, self._run_as, source.directory / "releases", mark)
+        if source.strategy is Strategy.RELEASES:
+            repository, releases = Repository(source, mark), Releases(source, self._margin)
+            folders = ReleaseFolders(repository, releases, state.output, steps)
+            return DeployTarget(service, source, repository, releases, folders, *shared)
+        # Two modules that most hosts have no use for.
+        from opsbot.deploy.checkout import Checkout  # noqa: PLC0415
+        from opsbot.deploy.in_place import InPlace  # noqa: PLC0415
+
+        # Not in the checkout, where it would be one more file that git does not know.
+        repository = Repository(source, mark, state.directory / "mirrors" / f"{service.name}.git")
+        checkout = Checkout(source, repository.mirror, self._margin, mark)
+        parts = (service, source, repository, checkout, state.output, steps)
+        in_place = InPlace(*parts, self._store, self._clock, self._installing)
+        return DeployTarget(service, source, repository, checkout, in_place, *shared)
 
     async def start(self, request: DeploymentRequest) -> Deployment | Refused:
         """Begin a deployment and return at once; it continues on its own."""

@@ -163,8 +163,10 @@ class DeploymentRun:
         except StaleError:
             raise  # whoever moved the deployment on has closed the step
         except BaseException as error:
+            if isinstance(error, MessageError):
+                doing.note = error.message
             if isinstance(error, DeployFailure):
-                doing.note, doing.tail = error.message, error.tail or doing.tail
+                doing.tail = error.tail or doing.tail
             await self._done(doing, ok=False)
             raise
         await self._done(doing, ok=True)

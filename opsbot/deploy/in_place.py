@@ -27,7 +27,6 @@ from opsbot.deploy.reuse import changed_names, digest, picked
 from opsbot.deploy.steps import Steps
 from opsbot.messages import render
 from opsbot.services.port import ServiceState
-from opsbot.source.remote import RemoteError
 from opsbot.source.repo import Repository, UnsupportedTreeError
 from opsbot.store import Store, ledger, outbox
 
@@ -101,14 +100,11 @@ class InPlace(ReleaseFolders):
     ) -> None:
         """Bring the commit into the checkout's own repository, and check that it can be checked out."""
         async with run.step(StepCode.CHECK_CHECKOUT):
-            if self._install_steps and (await self._runner()).abroad:
+            if self._install_steps and (await self._steps()).abroad:
                 raise DeployFailure(message(FailureCode.CHECKOUT_OTHER_USER))
-            try:
-                await self._repository.keep(name, commit)
-                await asyncio.to_thread(self._checkout.bring, name)
-                await asyncio.to_thread(self._checkout.check, commit)
-            except (ReleaseError, RemoteError, UnsupportedTreeError) as error:
-                raise DeployFailure(error.message, lasting=isinstance(error, UnsupportedTreeError)) from error
+            await self._repository.keep(name, commit)
+            await asyncio.to_thread(self._checkout.bring, name)
+            await asyncio.to_thread(self._checkout.check, commit)
 
     async def install(self, run: DeploymentRun, name: str, commit: str, live: Release | None) -> None:
         """Nothing yet: it is installed after the check-out."""
@@ -118,21 +114,18 @@ class InPlace(ReleaseFolders):
         async with run.step(StepCode.CHECK_CHECKOUT):
             try:
                 await asyncio.to_thread(self._checkout.check, await self._commit(name))
-            except (ReleaseError, UnsupportedTreeError) as error:
+            except UnsupportedTreeError as error:  # no fault of the commit: it was live before
                 raise DeployFailure(error.message) from error
 
     async def lay(self, run: DeploymentRun, name: str) -> None:
         """Check it out and run the install steps whose results were made from other files."""
         async with self._installing:
-            try:
-                async with run.step(StepCode.CHECK_OUT, release=name):
-                    commit = await self._commit(name)
-                    await asyncio.to_thread(self._checkout.lay, name)
-                for number, step in enumerate(self._install_steps):
-                    await self._install(run, number, step, commit)
-                await asyncio.to_thread(self._checkout.installed)
-            except ReleaseError as error:
-                raise DeployFailure(error.message) from error
+            async with run.step(StepCode.CHECK_OUT, release=name):
+                commit = await self._commit(name)
+                await asyncio.to_thread(self._checkout.lay, name)
+            for number, step in enumerate(self._install_steps):
+                await self._install(run, number, step, commit)
+            await asyncio.to_thread(self._checkout.installed)
 
     async def _commit(self, name: str) -> str:
         commit = await asyncio.to_thread(self._checkout.commit, name)
@@ -151,7 +144,7 @@ class InPlace(ReleaseFolders):
             # Until it has run, its result is of neither commit.
             results.pop(digest(step), None)
             await asyncio.to_thread(self._checkout.keep_results, results)
-            output, steps = self._output_of(run, number, step), await self._runner()
+            output, steps = self._output_of(run, number, step), await self._steps()
             await self._run(run, doing, steps, step, commit, self._source.directory, output)
             if made_from:
                 await asyncio.to_thread(self._checkout.keep_results, {**results, digest(step): made_from})

@@ -32,13 +32,12 @@ from opsbot.core.deployment import (
     Release,
     decide,
 )
-from opsbot.core.message import Message, message, message_of
+from opsbot.core.message import Message, MessageError, message, message_of
 from opsbot.deploy.deployment_run import DeployFailure, DeploymentRun
 from opsbot.deploy.releases import release_error
 from opsbot.deploy.target import DeployTarget, pid_note
 from opsbot.messages import render
-from opsbot.source.remote import RemoteError
-from opsbot.source.repo import BadRefError, is_full_id
+from opsbot.source.repo import UnsupportedTreeError, is_full_id
 from opsbot.store import StoreError, ledger
 from opsbot.store.ledger import StaleError
 
@@ -85,6 +84,8 @@ async def _failure_of(
         await work
     except DeployFailure as failure:
         return failure
+    except MessageError as error:
+        return DeployFailure(error.message, lasting=isinstance(error, UnsupportedTreeError))
     except StaleError:
         if not await _is_aside(run, target):
             raise
@@ -115,10 +116,7 @@ async def _deploy(run: DeploymentRun, target: DeployTarget) -> None:
     await target.strategy.recognise()
     wanted = value.ref or target.source.branch
     async with run.step(StepCode.FETCH, ref=wanted[:10] if is_full_id(wanted) else wanted) as doing:
-        try:
-            commit = await target.repository.bring(value.ref)
-        except (BadRefError, RemoteError) as error:
-            raise DeployFailure(error.message) from error
+        commit = await target.repository.bring(value.ref)
         doing.note = message(NoteCode.COMMIT, commit=commit)
     request = DeploymentRequest(value.service, value.kind, value.actor, ref=commit)
     facts = replace(await target.facts_for(request), unfinished=None)
@@ -163,9 +161,7 @@ async def _return(run: DeploymentRun, target: DeployTarget) -> None:
         raise DeployFailure(message(FailureCode.RELEASE_GONE, release=wanted))
     live = facts.live
     await run.change(
-        commit_to=back.commit,
-        commit_from=live.commit if live else None,
-        release_from=live.name if live else None,
+        commit_to=back.commit, commit_from=live.commit if live else None, release_from=live.name if live else None
     )
     await target.strategy.check_return(run, back.name)
     await _activate(run, target)
@@ -265,7 +261,7 @@ async def _roll_back(run: DeploymentRun, target: DeployTarget) -> None:
         return
     if candidates:
         # It fails too, but was live before: better than the one that was tried last.
-        with suppress(DeployFailure):
+        with suppress(MessageError):
             await target.strategy.lay(run, candidates[0])
             await target.switch(candidates[0])
             await target.restart_what_is_left(run, candidates[0])
@@ -312,7 +308,7 @@ async def _back_to(run: DeploymentRun, target: DeployTarget, name: str, *, start
                 return True  # a person stopped some of it: there is no whole to check
             state = await target.state()
         await target.verify(run, state, name, soak=timedelta(0), within=within)
-    except DeployFailure as failure:
+    except MessageError as failure:
         log.warning("rolling %s back to %s: %s", target.name, name, render(failure.message))
         return False
     return True

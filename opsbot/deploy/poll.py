@@ -16,15 +16,7 @@ from typing import Protocol
 from opsbot.config import Config, Source
 from opsbot.core.access import Actor, Origin, itself
 from opsbot.core.deploy_codes import OutcomeCode, UpdateCode
-from opsbot.core.deployment import (
-    Deployment,
-    DeploymentKind,
-    DeploymentRequest,
-    Phase,
-    RefusalReason,
-    Refused,
-    follows,
-)
+from opsbot.core.deployment import Deployment, DeploymentKind, DeploymentRequest, Phase, RefusalReason, Refused, follows
 from opsbot.core.inhibitors import Inhibitors, first_reason
 from opsbot.core.message import Message, message
 from opsbot.core.model import SourceState

@@ -9,7 +9,7 @@ from opsbot.core.deploy_codes import UpdateCode
 from opsbot.core.deployment import Release, commit_in, previous_good
 from opsbot.core.message import encode, message
 from opsbot.core.model import NotificationKind
-from opsbot.deploy.deployment_run import DeployFailure
+from opsbot.deploy.releases import ReleaseError
 from opsbot.deploy.target import DeployTarget
 from opsbot.messages import render
 from opsbot.store import ledger, outbox
@@ -65,9 +65,9 @@ async def _point(target: DeployTarget, live: str) -> None:
     try:
         await target.switch(live)
         level, said = "warning", message(UpdateCode.LINK_RESTORED, service=target.name, pointed=pointed, release=live)
-    except DeployFailure as failure:
-        error = failure.message
-        said = message(UpdateCode.LINK_WRONG, service=target.name, pointed=pointed, release=live, error=error)
+    except ReleaseError as error:
+        params = {"service": target.name, "pointed": pointed, "release": live, "error": error.message}
+        said = message(UpdateCode.LINK_WRONG, **params)
         level = "error"
     log.warning("%s", render(said))
     now = target.clock()

@@ -17,10 +17,10 @@ from pathlib import Path
 from opsbot.config import InstallStep
 from opsbot.core.deploy_codes import FailureCode, NoteCode, RemarkCode, StepCode
 from opsbot.core.deployment import Release
-from opsbot.core.message import Message, message, message_of
+from opsbot.core.message import Message, message
 from opsbot.core.patterns import fits
 from opsbot.deploy.deployment_run import DeployFailure, DeploymentRun, RunningStep
-from opsbot.deploy.releases import About, ReleaseError, Releases
+from opsbot.deploy.releases import About, Releases
 from opsbot.deploy.reuse import TAKEN_OVER, Reuse, changed_names, digest, some
 from opsbot.deploy.shared_permissions import OPEN_UMASK
 from opsbot.deploy.steps import StepResult, Steps
@@ -28,8 +28,7 @@ from opsbot.filesystem.disk import file_system
 from opsbot.messages import render
 from opsbot.services.errands import ErrandError
 from opsbot.services.port import Activity, ServiceState
-from opsbot.source.remote import RemoteError
-from opsbot.source.repo import DamagedError, Exported, Repository, UnsupportedTreeError
+from opsbot.source.repo import DamagedError, Exported, Repository
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +38,7 @@ _MADE_BY_RUNNING = re.compile(r"(?:^|/)__pycache__/|\.py[co]$")
 class ReleaseFolders:
     """How the releases of one service are made and activated.
 
-    `InPlace` is the other strategy. Methods that are given a run raise DeployFailure if it cannot be done.
+    `InPlace` is the other strategy. Methods that are given a run raise MessageError if it cannot be done.
     """
 
     def __init__(
@@ -72,16 +71,13 @@ class ReleaseFolders:
     async def prepare(self, run: DeploymentRun, name: str, commit: str, live: Release | None) -> None:
         """Have a release's files, without changing what is live: those of the commit, and the shared paths."""
         async with run.step(StepCode.PREPARE) as doing:
-            try:
-                abroad = (await self._steps()).abroad
-                await asyncio.to_thread(self._releases.room, live.name if live else None)
-                remarks = [] if live is None else await self._left_behind(live)
-                folder = await asyncio.to_thread(self._releases.begin, name, closed=abroad)
-                exported = await self._export(commit, folder, name, OPEN_UMASK if abroad else -1)
-                remarks += await asyncio.to_thread(self._releases.share, name, guarded=abroad)
-                await self._repository.keep(name, commit)
-            except (ReleaseError, UnsupportedTreeError, RemoteError, DamagedError, ErrandError) as error:
-                raise DeployFailure(message_of(error), lasting=isinstance(error, UnsupportedTreeError)) from error
+            abroad = (await self._steps()).abroad
+            await asyncio.to_thread(self._releases.room, live.name if live else None)
+            remarks = [] if live is None else await self._left_behind(live)
+            folder = await asyncio.to_thread(self._releases.begin, name, closed=abroad)
+            exported = await self._export(commit, folder, name, OPEN_UMASK if abroad else -1)
+            remarks += await asyncio.to_thread(self._releases.share, name, guarded=abroad)
+            await self._repository.keep(name, commit)
             if exported.lfs:
                 remarks.append(message(RemarkCode.LFS))
             run.remarks += remarks
@@ -117,31 +113,18 @@ class ReleaseFolders:
     async def install(self, run: DeploymentRun, name: str, commit: str, live: Release | None) -> None:
         """Run the install steps in their order; the release is complete then."""
         done = {}
-        steps = await self._runner()
-        try:
-            if steps.abroad:
-                await asyncio.to_thread(self._releases.let_in, name)
-        except ReleaseError as error:
-            raise DeployFailure(error.message) from error
+        steps = await self._steps()
+        if steps.abroad:
+            await asyncio.to_thread(self._releases.let_in, name)
         for number, step in enumerate(run.service.install):
             done[digest(step)] = await self._step(run, steps, number, step, name, commit, live)
-        try:
-            if steps.abroad:
-                await asyncio.to_thread(self._releases.seal, name)
-                await self._repository.look_again(self._releases.path(name), self._releases.index(name))
-            made = await self._repository.touched(self._releases.path(name), self._releases.index(name))
-            changed, added = made or (frozenset(), frozenset())
-            about = About(done, tuple(sorted(changed)), tuple(sorted(added)))
-            await asyncio.to_thread(self._releases.complete, name, about)
-        except (ReleaseError, RemoteError) as error:
-            raise DeployFailure(error.message) from error
-
-    async def _runner(self) -> Steps:
-        """Who runs the steps, known to be allowed to."""
-        try:
-            return await self._steps()
-        except ErrandError as error:
-            raise DeployFailure(message_of(error)) from error
+        if steps.abroad:
+            await asyncio.to_thread(self._releases.seal, name)
+            await self._repository.look_again(self._releases.path(name), self._releases.index(name))
+        made = await self._repository.touched(self._releases.path(name), self._releases.index(name))
+        changed, added = made or (frozenset(), frozenset())
+        about = About(done, tuple(sorted(changed)), tuple(sorted(added)))
+        await asyncio.to_thread(self._releases.complete, name, about)
 
     async def _step(
         self,

@@ -77,16 +77,11 @@ def _close_to_group(fd: int, about: os.stat_result) -> None:
         os.fchmod(fd, stat.S_IMODE(about.st_mode) & ~(stat.S_IWGRP | stat.S_ISGID | stat.S_ISUID))
 
 
-# What is shared
+# What is shared. A link in the way raises LedAstrayError.
 
 
 def keep_shared(shared: Path, release: Path, wanted: PurePosixPath) -> bool | None:
-    """None where a shared path existed already; whether the commit's own could be moved there, where it did not.
-
-    Raises:
-        LedAstrayError: a link is in its way.
-        OSError: it cannot be moved (EXDEV: to another file system).
-    """
+    """None if it is shared already, else whether the commit's own was moved there."""
     with opened(shared.parent, flags=OPEN & ~os.O_NOFOLLOW) as directory:
         if not _exists(shared.name, directory):
             _make_open(shared, directory)
@@ -101,12 +96,7 @@ def keep_shared(shared: Path, release: Path, wanted: PurePosixPath) -> bool | No
 
 
 def make_shared(shared: Path, wanted: PurePosixPath) -> None:
-    """Make a folder in `shared/` that the service may write in.
-
-    Raises:
-        LedAstrayError: a link is in its way.
-        OSError: it cannot be made.
-    """
+    """Make a folder in `shared/` that the service may write in."""
     with _down(shared, wanted.parent) as store:
         _make_open(shared / wanted, store)
 

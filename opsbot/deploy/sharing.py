@@ -30,13 +30,7 @@ class Shared:
         self._wanted = wanted
 
     def link(self, release: Path, *, guarded: bool) -> list[Message]:
-        """Link them into a new release; remarks for people.
-
-        guarded: another user writes in `shared/`, so that no link is followed there.
-
-        Raises:
-            SharingError: one cannot be linked.
-        """
+        """Link them into a release; remarks. guarded: another user writes in `shared/`."""
         remarks: list[Message] = []
         for wanted in self._wanted:
             remarks += self._link(release, PurePosixPath(wanted), guarded=guarded)

@@ -199,11 +199,7 @@ class RunAsSteps(Steps):
 
 
 async def steps_of(service: Service, run_as: Errands | None, folder: Path, mark: str) -> Steps:
-    """Who runs the commands about a service's releases; see `Steps` for the last two parameters.
-
-    Raises:
-        ErrandError: it runs as root while opsbot does not, or its user is unknown.
-    """
+    """Who runs a service's commands; ErrandError if its user is root or unknown."""
     if run_as is not None and await run_as.abroad(service):
         return RunAsSteps(folder, mark, run_as, service)
     return ChildSteps(folder, mark)

@@ -15,14 +15,7 @@ from datetime import datetime, timedelta
 
 from opsbot.config import Service, Source, Strategy
 from opsbot.core.deploy_codes import FailureCode, NoteCode, OutcomeCode, RemarkCode, StepCode
-from opsbot.core.deployment import (
-    Deployment,
-    DeploymentFacts,
-    DeploymentKind,
-    DeploymentRequest,
-    DeploymentStep,
-    Hold,
-)
+from opsbot.core.deployment import Deployment, DeploymentFacts, DeploymentKind, DeploymentRequest, DeploymentStep, Hold
 from opsbot.core.exits import ExitCode
 from opsbot.core.message import Message, message, message_of
 from opsbot.deploy.deployment_run import DeployFailure, DeploymentRun
@@ -47,7 +40,7 @@ SETTLE = timedelta(seconds=2)
 class DeployTarget:
     """One service: its releases, its mirror, its strategy, and who keeps it running.
 
-    Methods that change what is live raise DeployFailure if that cannot be done, or fails its checks.
+    Methods that change what is live raise DeployFailure or ReleaseError if that cannot be done, or fails its checks.
     """
 
     service: Service
@@ -97,10 +90,7 @@ class DeployTarget:
 
     async def switch(self, release: str) -> None:
         """Point `current` at a release."""
-        try:
-            await asyncio.to_thread(self.releases.switch, release)
-        except ReleaseError as error:
-            raise DeployFailure(error.message) from error
+        await asyncio.to_thread(self.releases.switch, release)
 
     async def restart(self, part: str = "") -> ServiceState:
         """Start the service, or one part of it, in what `current` points to; its state."""

@@ -120,10 +120,7 @@ class SwitchGate:
     def end(
         self, number: int, *, hurried_by: str = "", withdrawn: Message | None = None, superseded: bool = False
     ) -> bool:
-        """End the wait of a deployment; False if it does not wait.
-
-        hurried_by: who has it deployed now. withdrawn: why it is skipped. superseded: it is ASIDE.
-        """
+        """End the wait of a deployment, for one of three reasons; False if it does not wait."""
         wait = self._waits.get(number)
         if wait is None or wait.superseded:
             return False

@@ -189,18 +189,15 @@ async def run_git(
     cwd: Path | None = None,
     env: Mapping[str, str],
     timeout: float,
-    check: bool = False,
     most: int = OUTPUT_MOST,
     umask: int = -1,
 ) -> GitResult:
     """Run `git ARGS` in a separate session; killed with all its children at the time limit (seconds) or on cancel.
 
-    check: a status other than 0 is raised, explained. most: bytes of output kept at most. umask: for what it writes;
-    -1 leaves opsbot's own.
+    most: bytes of output kept at most. umask: for what it writes; -1 leaves opsbot's own.
 
     Raises:
-        RemoteError: TIMEOUT at the limit; OTHER when git cannot be started or prints more than `most`; with `check`,
-            whatever `explain` finds.
+        RemoteError: TIMEOUT at the limit; OTHER when git cannot be started or prints more than `most`.
     """
     secrets = secrets_in(env)
     try:
@@ -221,12 +218,8 @@ async def run_git(
     if out is None:
         reason = message(SourceCode.GIT_OUTPUT, verb=_verb(args), most=most)
         raise RemoteError(Trouble.OTHER, reason, retry=False)
-    result = GitResult(
-        status, scrub(out.decode(errors="replace"), secrets), scrub(err.decode(errors="replace"), secrets)
-    )
-    if check and status != 0:
-        raise explain(result)
-    return result
+    printed, said = out.decode(errors="replace"), err.decode(errors="replace")
+    return GitResult(status, scrub(printed, secrets), scrub(said, secrets))
 
 
 async def _begin(

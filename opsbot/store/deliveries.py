@@ -109,12 +109,7 @@ def due(db: sqlite3.Connection, name: str, now: datetime, limit: int = 1000) -> 
     ).fetchall()
     return [
         Delivery(
-            row["d_id"],
-            outbox.notice(row),
-            row["d_why"],
-            row["d_tries"],
-            bool(row["d_doubt"]),
-            moment(row["d_since"]),
+            row["d_id"], outbox.notice(row), row["d_why"], row["d_tries"], bool(row["d_doubt"]), moment(row["d_since"])
         )
         for row in rows
     ]

@@ -8,15 +8,7 @@ from typing import Any
 
 from opsbot.core.flapping import Flaps
 from opsbot.core.health import CheckHealth, ProbeResult, Verdict
-from opsbot.core.incident import (
-    UNTOLD,
-    IncidentEvent,
-    IncidentEventKind,
-    Resolution,
-    decode_event,
-    encode_event,
-    event,
-)
+from opsbot.core.incident import UNTOLD, IncidentEvent, IncidentEventKind, Resolution, decode_event, encode_event, event
 from opsbot.core.message import Message, decode, encode, message, plain
 from opsbot.core.model import Dependent, Evidence, Incident, NotificationKind, Silence, SourceState
 from opsbot.core.recovery import RESETS, AttemptBy, RecoveryState, apply, decode_state, encode_state
