@@ -26,7 +26,7 @@ from opsbot.core.model import NotificationKind
 from opsbot.formatting import duration, size
 from opsbot.messages import describe
 from opsbot.runtime.change_notifier import ChangeNotifier
-from opsbot.services.errands import ErrandError, Errands
+from opsbot.services.run_as import ErrandError, Errands
 from opsbot.store import Store, audit, outbox
 
 log = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ from opsbot.core.globs import Glob
 from opsbot.core.manager_codes import ManagerCode
 from opsbot.core.message import message
 from opsbot.formatting import clip
-from opsbot.services.errands import ErrandError, Errands, Slot
+from opsbot.services.run_as import ErrandError, Errands, Slot
 
 ANSWER_MOST = 256 * 1024
 WHO = "the service's user"

@@ -14,12 +14,12 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from opsbot.cli import FAILED, FINE, REFUSED, USAGE, show
-from opsbot.cli.client import AnswerError, Client, DaemonUnreachableError
 from opsbot.cli.config_location import ConfigLocation, UsageError, locate
 from opsbot.cli.show import Screen
 from opsbot.cli.terminal import Paint, plain, terminal_width, to_stderr, wants_colour
 from opsbot.cli.wait import Progress, seen_to, wait
 from opsbot.control import endpoints
+from opsbot.control.client import AnswerError, Client, DaemonUnreachableError
 from opsbot.control.endpoints import Endpoint
 from opsbot.control.shapes import NotifyReply, Restarted, StatusReply, UpdateReply, encode
 
@@ -47,7 +47,6 @@ BY_FILE = "the daemon is not running; this is what the configuration says"
 
 
 def code_of(error: AnswerError) -> int:
-    """The exit code that goes with a refusal."""
     return _CODES.get(error.why, REFUSED)
 
 
@@ -65,11 +64,9 @@ class CliSession:
         self.client = Client(self.place.socket)
 
     def screen(self) -> Screen:
-        """How lines are shown here and now."""
         return Screen(Paint(on=wants_colour(sys.stdout) and not self.args.json), self.now(), terminal_width())
 
     def now(self) -> datetime:
-        """The time ages are counted to."""
         return datetime.now(UTC)
 
     def json(self, value: object) -> None:
@@ -77,7 +74,6 @@ class CliSession:
         sys.stdout.write(json.dumps(encode(value), indent=2) + "\n")
 
     def print(self, value: T, lines: Callable[[T, Screen], list[str]]) -> None:
-        """Print it as was asked for."""
         if self.args.json:
             self.json(value)
             return
@@ -131,7 +127,6 @@ class CliVerb(Generic[T]):
     offline: str = ""
 
     def run(self, session: CliSession) -> int:
-        """The exit code."""
         answer = session.ask(self.endpoint, self.offline)
         session.print(answer, self.lines)
         return FINE if self.is_fine(answer) else FAILED
@@ -188,7 +183,6 @@ VERBS: Mapping[str, CliVerb[Any]] = {
 
 
 def run(args: "Namespace") -> int:
-    """Run a verb; its exit code."""
     session = CliSession(args)
     if args.verb in VERBS:
         return VERBS[args.verb].run(session)
@@ -248,7 +242,6 @@ def _monitor(session: CliSession) -> int:
 
 
 def _see_through(session: CliSession, begun: "Deployment") -> int:
-    """Follow a deployment to its end, unless told not to wait."""
     if session.args.no_wait:
         session.print(begun, lambda one, _: [show.deployment_title(one)])
         return FINE

@@ -25,9 +25,9 @@ from rich.text import Text
 
 from opsbot.cli import FAILED, FINE
 from opsbot.cli import show as cli_show
-from opsbot.cli.client import AnswerError, Client, DaemonUnreachableError
 from opsbot.cli.show import colour_of, step_mark
 from opsbot.cli.terminal import plain
+from opsbot.control.client import AnswerError, Client, DaemonUnreachableError
 from opsbot.control.endpoints import MONITOR_FOLLOW
 from opsbot.control.shapes import CheckReply, NoticeReply, ServiceReply, Snapshot
 from opsbot.core.deployment import Deployment
@@ -53,7 +53,6 @@ def styled(text: str, style: str = "") -> Text:
 
 
 def _line(*parts: Text | str | tuple[str, str]) -> Text:
-    """These texts one after the other, each with its colour, on one line."""
     return Text.assemble(*parts, no_wrap=True, overflow="ellipsis")
 
 
@@ -262,7 +261,6 @@ def draw(snapshot: Snapshot, now: datetime, columns: int, rows: int | None, trou
 
 
 def print_once(snapshot: Snapshot) -> None:
-    """Print the dashboard once, as long as it is."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED)
     console.print(draw(snapshot, snapshot.at, console.width, None))
 

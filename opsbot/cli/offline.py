@@ -145,20 +145,17 @@ class LastKnown:
         )
 
     def status(self, service: str | None) -> StatusReply:
-        """The status of the services."""
         names = self._names(service)
         with self._store() as db:
             return replies.status([self._status(db, name) for name in names])
 
     def history(self, service: str | None, limit: int) -> HistoryReply:
-        """Deployments and incidents."""
         self._names(service)
         with self._store() as db:
             found = ledger.deployments(db, service, limit), incident_repository.incidents(db, service, limit)
         return replies.history(found)
 
     def incidents(self, service: str | None, limit: int, still_open: bool) -> IncidentsReply:  # noqa: FBT001
-        """Incidents."""
         if service is not None and not is_host(service):
             self._names(service)
         with self._store() as db:
@@ -197,7 +194,6 @@ class LastKnown:
         return Redactor(known_secrets(self.config))
 
     def why(self, service: str) -> WhyReply:
-        """Why a service stands as it does, as far as it was written down."""
         from opsbot.cli.offline_why import why  # noqa: PLC0415 - brings the watcher, for this alone
 
         self._names(service)
@@ -210,7 +206,6 @@ class LastKnown:
         return WindowsReply(maintenance(self.config.windows, datetime.now(UTC)))
 
     def snapshot(self) -> Snapshot:
-        """All that the dashboard shows."""
         now = datetime.now(UTC)
         status = self.status(None)
         paths = {self.config.state.directory, *(s.source.directory for s in self.config.services.values() if s.source)}

@@ -66,6 +66,5 @@ def why(
     lines: Callable[[LogQuery], Sequence[LogLine]],
     redact: Callable[[str], str],
 ) -> WhyReply:
-    """Why a service stands as it does, as far as it was written down."""
     gathering = facts(_Book(db), _Looked(state, lines), service, datetime.now(UTC), redact)
     return replies.why(find_root_cause(_at_once(gathering)), service)

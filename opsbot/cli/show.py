@@ -62,17 +62,14 @@ def stamp(at: datetime) -> str:
 
 
 def said(value: Message | None) -> str:
-    """A message as text for a terminal."""
     return plain(plain_times(render(value)))
 
 
 def age(at: datetime, now: datetime) -> str:
-    """How long it has been since."""
     return duration(max(now - at, timedelta(0)))
 
 
 def release_words(service: shapes.ServiceReply) -> str:
-    """The live release: its commit and title."""
     release = service.release
     if release is not None:
         title = f" {plain(release.title)}" if release.title else ""
@@ -81,12 +78,10 @@ def release_words(service: shapes.ServiceReply) -> str:
 
 
 def uptime(state: ServiceState, now: datetime) -> str:
-    """For how long it has been running."""
     return age(state.started_at, now) if state.started_at is not None and state.activity == "running" else "-"
 
 
 def health_words(health: shapes.HealthReply) -> str:
-    """The state of a service, why it is so, and what happens next, in a line."""
     reasons = ", ".join(plain(reason.text) for reason in health.reasons)
     words = f"{plain(health.text)}: {reasons}" if reasons else plain(health.text)
     following = ", ".join(plain(coming.text) for coming in health.next)
@@ -163,7 +158,6 @@ def _reason_words(reason: shapes.StatementReply, health: shapes.HealthReply, now
 
 
 def check_words(check: shapes.CheckReply, now: datetime) -> str:
-    """One check in a line."""
     verdict: str = check.verdict
     if verdict == "up" and check.ok is False:
         verdict = "fails now, not judged down yet"
@@ -192,18 +186,15 @@ def health(reply: shapes.StatusReply, screen: Screen) -> list[str]:
 
 
 def log_line(line: LogLine, paint: Paint) -> str:
-    """One line a service wrote."""
     text = plain(whose(line.part, manager=line.manager) + line.text)
     return f"{paint(stamp(line.at), 'dim')} {paint(text, colour_of(line.level))}"
 
 
 def logs(reply: shapes.LogsReply, screen: Screen) -> list[str]:
-    """`logs`: the lines as they are."""
     return [log_line(line, screen.paint) for line in reply.lines]
 
 
 def audit(reply: shapes.AuditReply, screen: Screen) -> list[str]:
-    """`audit`: a line an entry."""
     rows: list[list[Cell]] = []
     for entry in reply.entries:
         who = plain(entry.actor_name or entry.actor_id)
@@ -222,7 +213,6 @@ def audit(reply: shapes.AuditReply, screen: Screen) -> list[str]:
 
 
 def deployment_title(one: Deployment) -> str:
-    """What a deployment is, in a few words."""
     what = "rollback" if one.kind == "rollback" else "deploy"
     if one.kind == "rollback" and one.release_to:
         target = f" to {plain(one.release_to)}"
@@ -243,13 +233,11 @@ def commits_words(one: Deployment) -> str:
 
 
 def took(one: Deployment, now: datetime) -> str:
-    """How long a deployment took so far."""
     end = one.finished_at or now
     return duration(max(end - one.created_at, timedelta(0)))
 
 
 def deploying_words(one: Deployment, now: datetime) -> str:
-    """A deployment in progress, in a line."""
     what = commits_words(one) or one.kind
     return f"deployment {one.id} {deployment_status(one)} for {age(one.updated_at, now)}: {what}"
 
@@ -262,7 +250,6 @@ def step_mark(step: DeploymentStep) -> tuple[str, str]:
 
 
 def step_line(step: DeploymentStep, paint: Paint, now: datetime, columns: int) -> str:
-    """One step of a deployment."""
     mark, colour = step_mark(step)
     end = step.ended_at or now
     length = duration(max(end - step.started_at, timedelta(0)))
@@ -296,7 +283,6 @@ def outcome(one: Deployment, paint: Paint, now: datetime) -> list[str]:
 
 
 def windows(reply: shapes.WindowsReply, screen: Screen) -> list[str]:
-    """`windows`: those that are open, then those to come."""
     now = screen.now
     lines = [
         f"now      {plain(one.window.name)}: for another {duration(max(one.end - now, timedelta(0)))}, "
@@ -319,7 +305,6 @@ def _does(window: Window) -> str:
 
 
 def history(reply: shapes.HistoryReply, screen: Screen) -> list[str]:
-    """`history`: deployments, then incidents."""
     paint, now, columns = screen.paint, screen.now, screen.columns
     rows: list[list[Cell]] = [
         [
@@ -355,13 +340,11 @@ def history(reply: shapes.HistoryReply, screen: Screen) -> list[str]:
 
 
 def incidents(reply: shapes.IncidentsReply, screen: Screen) -> list[str]:
-    """`incidents`: each with what hangs below it."""
     lines = [line for one in reply.incidents for line in incident_lines(one, screen.paint, screen.now)]
     return lines or ["  none"]
 
 
 def why(reply: shapes.WhyReply, screen: Screen) -> list[str]:
-    """`why`: the line, and what it rests on."""
     paint = screen.paint
     lines = [paint(plain(reply.line), "bold" if reply.known else ODD)]
     return lines + [f"  {paint(stamp(one.at), 'dim')}  {one.kind:<8}{plain(one.text)}" for one in reply.events]

@@ -28,7 +28,6 @@ def plain(text: str) -> str:
 
 
 def width(text: str) -> int:
-    """Columns the text takes on a terminal."""
     if text.isascii():
         return len(text)
     wide = sum(1 for letter in text if unicodedata.east_asian_width(letter) in "WF")
@@ -57,7 +56,6 @@ class Paint:
     """Colours words, or leaves them as they are."""
 
     def __init__(self, *, on: bool) -> None:
-        """Whether to colour."""
         self.on = on
 
     def __call__(self, text: str, colour: str) -> str:
@@ -82,7 +80,6 @@ def table(rows: Iterable[Sequence[Cell]], paint: Paint, indent: str = "") -> lis
 
 
 def terminal_width(default: int = 100) -> int:
-    """Columns of the terminal that is written to."""
     try:
         return os.get_terminal_size(sys.stdout.fileno()).columns or default
     except (OSError, ValueError):
@@ -90,6 +87,5 @@ def terminal_width(default: int = 100) -> int:
 
 
 def to_stderr(text: str) -> None:
-    """A word to the person, out of the way of what a script reads."""
     sys.stdout.flush()
     print(f"opsbot: {text}", file=sys.stderr)

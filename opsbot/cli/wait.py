@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import TextIO
 
 from opsbot.cli import show as cli_show
-from opsbot.cli.client import AnswerError, Client, DaemonUnreachableError
 from opsbot.cli.terminal import Paint, terminal_width
+from opsbot.control.client import AnswerError, Client, DaemonUnreachableError
 from opsbot.control.endpoints import RELOADED
 from opsbot.control.shapes import ReloadReply
 from opsbot.core.deployment import Deployment
@@ -20,7 +20,6 @@ class Progress:
     """Prints a deployment as it goes. Steps that ended are printed once; the running one is rewritten on a terminal."""
 
     def __init__(self, out: TextIO, paint: Paint, clock: Callable[[], datetime]) -> None:
-        """Nothing is printed yet."""
         self._out = out
         self._paint = paint
         self._clock = clock
@@ -36,7 +35,6 @@ class Progress:
         self._out.write(text + "\n")
 
     def show(self, one: Deployment) -> None:
-        """Print what is new."""
         now = self._clock()
         columns = terminal_width()
         if not self._titled:

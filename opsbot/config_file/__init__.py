@@ -43,7 +43,6 @@ class ConfigError(Exception):
     """The file cannot be used. `problems` are all of them, by line; str() has one a line."""
 
     def __init__(self, problems: list[Problem]) -> None:
-        """Keep the problems."""
         super().__init__("\n".join(map(str, problems)))
         self.problems = problems
 

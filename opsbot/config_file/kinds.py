@@ -122,8 +122,6 @@ def anything() -> Kind:
 
 
 def boolean() -> Kind:
-    """True or false."""
-
     def read(kind: Kind, value: object) -> bool:
         if not isinstance(value, bool):
             raise kind.wrong(value)
@@ -191,7 +189,6 @@ def size(least: int, most: int, example: str) -> Kind:
 
 
 def choice(of: type[StrEnum]) -> Kind:
-    """One word of a closed list."""
     words = [str(word) for word in of]
     what = "one of " + ", ".join(f'"{word}"' for word in words)
 
@@ -248,8 +245,6 @@ def command(example: str) -> Kind:
 
 
 def table_of(kind: Kind, what: str, example: str, names: re.Pattern[str], name: str) -> Kind:
-    """A table of the user's own keys."""
-
     def read(this: Kind, value: object) -> Mapping[str, Any]:
         if not isinstance(value, dict):
             raise this.wrong(value)

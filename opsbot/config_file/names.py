@@ -12,8 +12,6 @@ _LEAST_SNOWFLAKE, _END_OF_SNOWFLAKES = 10**16, 2**63  # 17 to 19 digits; the fir
 
 
 def snowflake(what: str) -> Kind:
-    """A Discord id, as a number."""
-
     def read(kind: Kind, value: object) -> int:
         if isinstance(value, str) and re.fullmatch(r"[0-9]{17,19}", value.strip()):
             raise WrongError(f"found the id in quotes; drop the quotes: {value.strip()}")
@@ -70,8 +68,6 @@ def branch() -> Kind:
 
 
 def unit() -> Kind:
-    """A systemd service unit."""
-
     def read(kind: Kind, value: object) -> str:
         string = string_of(kind, value)
         if re.fullmatch(r"[A-Za-z0-9:_.\\@-]+", string) and "." not in string:

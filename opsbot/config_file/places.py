@@ -12,8 +12,6 @@ _PORTS = 65_535
 
 
 def absolute_path(example: str) -> Kind:
-    """A path from the root."""
-
     def read(kind: Kind, value: object) -> Path:
         string = string_of(kind, value)
         if not string.startswith("/"):
@@ -86,8 +84,6 @@ def url_parts(string: str, schemes: Iterable[str], example: str) -> SplitResult:
 
 
 def http_url(example: str) -> Kind:
-    """An http or https address."""
-
     def read(kind: Kind, value: object) -> str:
         string = string_of(kind, value)
         url_parts(string, ("http", "https"), example)
@@ -97,8 +93,6 @@ def http_url(example: str) -> Kind:
 
 
 def host() -> Kind:
-    """A host name or IP address."""
-
     def read(kind: Kind, value: object) -> str:
         string = string_of(kind, value)
         if not is_host(string):

@@ -53,7 +53,6 @@ file, comments included, and never prints it. The secrets of a supervised servic
 
 
 def reference() -> str:
-    """The whole page, as Markdown."""
     return "\n".join([_INTRODUCTION, *(_section(path, table) for path, table in walk(ROOT) if table.keys)])
 
 

@@ -57,7 +57,6 @@ class TableKey:
 
     @property
     def required(self) -> bool:
-        """Whether it must be given."""
         return self.default is ABSENT and not self.unset
 
     @property
@@ -79,11 +78,9 @@ class Table:
     tables: tuple["Table", ...] = ()
 
     def names(self) -> list[str]:
-        """All that may stand in it."""
         return [key.name for key in self.keys] + [table.name for table in self.tables]
 
     def key(self, name: str) -> TableKey:
-        """The key of this name."""
         return next(key for key in self.keys if key.name == name)
 
     def secrets(self) -> Iterator[tuple[TableKey, TableKey]]:
@@ -106,7 +103,6 @@ def header(path: str, table: Table) -> str:
 
 
 def table_for(of: type) -> Table:
-    """The table that fills this value."""
     return next(table for _, table in walk(ROOT) if table.of is of)
 
 
@@ -215,7 +211,6 @@ _OF_TYPE: Mapping[type, Callable[[Key, Any], Kind]] = {
 
 
 def kind_for(hint: Any, key: Key, default: Any = ABSENT) -> Kind:
-    """The kind of a key, by its type and what is declared beyond it."""
     if key.format is not None and key.format in _OF_FORMAT:
         return _OF_FORMAT[key.format](key)
     if key.format is Format.SIZE:

@@ -163,4 +163,3 @@ class ManagerCode(MessageCode):
     JOURNALCTL_FAILED = "manager.journalctl-failed"
     """reason"""
     JOURNALCTL_ENDS = "manager.journalctl-ends"
-    READING_CANCELED = "manager.reading-canceled"

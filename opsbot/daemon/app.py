@@ -172,7 +172,7 @@ async def _open_endpoints(shared: _Shared, parts: Parts, loops: Scheduler, stack
         engine,
         engine.config.state.socket,
         engine.clock,
-        gateway=status.for_dashboard,
+        gateway=status.gateway,
         reload_requests=shared.reload_requests,
     )
     stack.push_async_callback(control.close)

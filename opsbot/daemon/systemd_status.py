@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from opsbot.bot.link import GatewayState, Link
-from opsbot.control.shapes import GatewayReply
 from opsbot.core.status import HealthState, ServiceHealth
 from opsbot.engine import Engine
 from opsbot.messages import render
@@ -122,10 +121,6 @@ class SystemdStatus:
         """Update the state of the connection to Discord."""
         self._discord = state
         self._changed()
-
-    def for_dashboard(self) -> GatewayReply:
-        """Return the connection for the terminal dashboard."""
-        return GatewayReply(self._discord.connected, self._discord.since, self._discord.latency)
 
     def gateway(self) -> GatewayState:
         """Return the last reported state of the connection."""

@@ -40,8 +40,8 @@ from opsbot.probes import Prober
 from opsbot.redaction import Redactor, is_secret_name, parts_of_url
 from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.services.environment import parse
-from opsbot.services.errands import Errands
 from opsbot.services.port import ServiceManager
+from opsbot.services.run_as import Errands
 from opsbot.store import Store, deliveries, ledger
 
 if TYPE_CHECKING:
@@ -97,8 +97,8 @@ def _managers(config: Config, clock: Callable[[], datetime], inhibitors: Inhibit
     if not units:
         return managers, None, None
     from opsbot.services.systemd.bus import SystemdBus  # noqa: PLC0415
-    from opsbot.services.systemd.errands import UnitErrands  # noqa: PLC0415
     from opsbot.services.systemd.manager import Systemd  # noqa: PLC0415
+    from opsbot.services.systemd.run_as import UnitErrands  # noqa: PLC0415
 
     scope = config.systemd.scope
     bus = SystemdBus(scope)

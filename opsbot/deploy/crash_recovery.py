@@ -25,7 +25,7 @@ from opsbot.deploy.deployment_run import DeployFailure, DeploymentRun
 from opsbot.deploy.pipeline import fail
 from opsbot.deploy.target import DeployTarget
 from opsbot.filesystem.processes_in_folder import end_marked
-from opsbot.services.errands import Errands
+from opsbot.services.run_as import Errands
 from opsbot.store import ledger
 
 log = logging.getLogger(__name__)

@@ -45,8 +45,8 @@ from opsbot.deploy.target import DeployTarget
 from opsbot.deploy.verify import Verifier
 from opsbot.deploy.waiting import SwitchGate
 from opsbot.runtime.change_notifier import ChangeNotifier
-from opsbot.services.errands import Errands
 from opsbot.services.port import ServiceManager
+from opsbot.services.run_as import Errands
 from opsbot.source.remote import RemoteError
 from opsbot.source.repo import BadRefError, Repository, ref_problem
 from opsbot.store import Store, ledger

@@ -30,7 +30,6 @@ class DeployFailure(MessageError):  # noqa: N818 - an expected outcome of a depl
     """
 
     def __init__(self, why: Message, *, lasting: bool = False, tail: str = "", innocent: bool = False) -> None:
-        """Keep all four."""
         super().__init__(why)
         self.lasting = lasting
         self.tail = tail

@@ -132,7 +132,6 @@ class Poller:
         rng: random.Random | None = None,
         inhibitors: Inhibitors | None = None,
     ) -> None:
-        """Take the parts; the first poll is started by the loops, see `jobs`."""
         self._sources = {name: each.source for name, each in config.services.items() if each.source is not None}
         self._store = store
         self._feed = feed

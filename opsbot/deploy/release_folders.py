@@ -26,8 +26,8 @@ from opsbot.deploy.shared_permissions import OPEN_UMASK
 from opsbot.deploy.steps import StepResult, Steps
 from opsbot.filesystem.disk import file_system
 from opsbot.messages import render
-from opsbot.services.errands import ErrandError
 from opsbot.services.port import Activity, ServiceState
+from opsbot.services.run_as import ErrandError
 from opsbot.source.repo import DamagedError, Exported, Repository
 
 log = logging.getLogger(__name__)

@@ -57,7 +57,6 @@ class Releases:
     """The folders of one service. What cannot be done to them raises ReleaseError."""
 
     def __init__(self, source: Source, margin: int = MARGIN) -> None:
-        """Remember where; nothing is touched yet."""
         self.source = source
         self.margin = margin
         self.directory = source.directory

@@ -30,7 +30,6 @@ class Reuse:
     """What can be taken over between the releases of one service."""
 
     def __init__(self, repository: Repository, releases: Releases) -> None:
-        """Store the parts."""
         self._repository = repository
         self._releases = releases
 

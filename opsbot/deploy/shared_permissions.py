@@ -27,7 +27,6 @@ class LedAstrayError(Exception):
     """There is a link where a folder should be, at `path`."""
 
     def __init__(self, path: Path) -> None:
-        """Keep the path."""
         super().__init__(f"{path} is a link, or no folder")
         self.path = path
 

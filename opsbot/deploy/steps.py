@@ -31,8 +31,8 @@ from opsbot.errand.moved import move_environment
 from opsbot.filesystem.disk import remove
 from opsbot.filesystem.processes_in_folder import MARK, end_marked
 from opsbot.formatting import size
-from opsbot.services.errands import ErrandError, Errands, Slot
 from opsbot.services.pipes import pump
+from opsbot.services.run_as import ErrandError, Errands, Slot
 
 OUTPUT_MOST = 10 * 1024 * 1024
 TAIL_LINES = 15

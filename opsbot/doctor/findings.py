@@ -50,7 +50,6 @@ class Finding:
 
 
 def passed(area: Area, name: str, seen: str, service: str = "") -> Finding:
-    """Report success."""
     return Finding(area, name, Outcome.OK, seen, service=service)
 
 
@@ -60,12 +59,10 @@ def warn(area: Area, name: str, seen: str, fix: str, service: str = "") -> Findi
 
 
 def fail(area: Area, name: str, seen: str, fix: str, service: str = "") -> Finding:
-    """Report a failure."""
     return Finding(area, name, Outcome.FAILED, seen, fix, service)
 
 
 def skip(area: Area, name: str, why: str, service: str = "", fix: str = "") -> Finding:
-    """Report that the check could not run."""
     return Finding(area, name, Outcome.SKIPPED, why, fix, service)
 
 
@@ -78,11 +75,9 @@ class Report:
 
     @property
     def healthy(self) -> bool:
-        """Whether no check failed."""
         return self.count(Outcome.FAILED) == 0
 
     def count(self, outcome: Outcome) -> int:
-        """Count the findings with this outcome."""
         return sum(1 for finding in self.findings if finding.outcome is outcome)
 
     @property

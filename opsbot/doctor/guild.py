@@ -36,7 +36,6 @@ Invite = Callable[[str], str]
 
 
 async def examine(config: Config, invite: Invite) -> list[Finding]:
-    """Run all checks of Discord."""
     token, missing = await _token(config)
     examined = _Guild(config, invite)
     async with Api(config.discord.api_url, token) as api:

@@ -3,23 +3,22 @@
 import asyncio
 import fcntl
 import grp
-import http.client
 import json
 import os
 import platform
 import pwd
 import re
 import shlex
-import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from opsbot.config import Config, Scope
-from opsbot.control.unix_path import MOST, reachable
+from opsbot.control.client import AnswerError, Client, DaemonUnreachableError
+from opsbot.control.endpoints import PING
+from opsbot.control.unix_path import MOST
 from opsbot.core.access import Rank
 from opsbot.doctor.findings import Area, Finding, fail, passed, skip, warn
 from opsbot.doctor.owners import installing
@@ -35,7 +34,6 @@ LITTLE = 96 * 1024**2
 """opsbot itself may use 64 MiB."""
 _NEED = re.compile(r"(?P<name>[A-Za-z0-9._-]+)\s*(?:\[[^]]*\])?\s*(?P<wanted>[^;]*)(?P<marker>;.*)?")
 _BOUND = re.compile(r"(>=|<=|==|!=|~=|<|>)\s*([0-9][0-9.]*)")
-PING_SECONDS = 5.0
 
 
 async def host(config: Config) -> list[Finding]:
@@ -129,7 +127,6 @@ def _memory() -> Finding:
 
 
 def _local_ranks(config: Config) -> Iterator[Finding]:
-    """Check that users and groups of this host named in a rank exist."""
     for rank in Rank:
         for name in sorted(getattr(config.roles, rank.name.lower(), ())):
             kind, _, local = name.partition(":")
@@ -228,36 +225,20 @@ def _database(config: Config) -> list[Finding]:
 
 
 def _daemon(config: Config, control: Path) -> Finding:
-    """Check whether the daemon runs and answers."""
     holder = _holder(config.state.directory / "opsbot.lock")
     try:
-        answer = _ping(control)
-    except (http.client.HTTPException, OSError, ValueError) as error:
+        answer = Client(control).ask(PING)
+    except (DaemonUnreachableError, AnswerError) as error:
         if holder is not None:
             seen = f"opsbot runs on {config.state.directory} ({holder}), but {control} does not answer"
             return fail(Area.STATE, "daemon", seen, "journalctl -u opsbot -n 50; then systemctl restart opsbot")
-        if isinstance(error, PermissionError):
+        if isinstance(error.__cause__, PermissionError):
             return skip(Area.STATE, "daemon", f"{control} is not accessible for this user")
         return warn(Area.STATE, "daemon", "not running", "systemctl start opsbot, or opsbot run")
-    other = answer.get("state_directory")
-    if other != str(config.state.directory):
-        seen = f"the opsbot at {control} uses {other}"
+    if answer.state_directory != str(config.state.directory):
+        seen = f"the opsbot at {control} uses {answer.state_directory}"
         return warn(Area.STATE, "daemon", seen, "Pass its configuration with -c, or start an opsbot for this one")
-    return passed(Area.STATE, "daemon", f"version {answer.get('version')} runs, pid {answer.get('pid')}")
-
-
-def _ping(control: Path) -> dict[str, Any]:
-    connection = http.client.HTTPConnection("localhost", timeout=PING_SECONDS)
-    connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        connection.sock.settimeout(PING_SECONDS)
-        with reachable(control) as name:
-            connection.sock.connect(name)
-        connection.request("GET", "/v1/ping")
-        found = json.loads(connection.getresponse().read(65536))
-    finally:
-        connection.close()
-    return found if isinstance(found, dict) else {}
+    return passed(Area.STATE, "daemon", f"version {answer.version} runs, pid {answer.pid}")
 
 
 def _holder(lock: Path) -> str | None:

@@ -15,7 +15,6 @@ from opsbot.notifications.apprise_sender import understood
 
 
 async def examine(config: Config) -> list[Finding]:
-    """Check every notifier and the heartbeat."""
     looks = [_notifier(each, config.alerts.escalate_to) for each in config.notifiers.values()]
     found = list(await asyncio.gather(*looks))
     if config.heartbeat is not None:

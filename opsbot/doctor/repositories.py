@@ -14,7 +14,6 @@ LIMIT = timedelta(seconds=25)
 
 
 async def examine(service: Service) -> list[Finding]:
-    """Check the repository of a service, if it has one."""
     source = service.source
     if source is None:
         return []

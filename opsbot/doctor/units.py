@@ -35,7 +35,6 @@ _STATES = {
 
 
 def kept_by_systemd(config: Config) -> list[Service]:
-    """The services whose units systemd keeps."""
     return [service for service in config.services.values() if service.manager.capabilities.has_units]
 
 

@@ -17,7 +17,6 @@ class Authorization:
     """Lets in who has the rank, and writes down what was asked and what came of it."""
 
     def __init__(self, config: Config, store: Store, clock: Callable[[], datetime]) -> None:
-        """Take the ranks and the services' names from the configuration."""
         self._config = config
         self._store = store
         self._clock = clock

@@ -12,10 +12,7 @@ _GIVEN_BACK = frozenset({"active_file", "inactive_file", "slab_reclaimable"})
 
 
 def retained_memory(groups: Sequence[str], root: Path = ROOT) -> int | None:
-    """Return the non-reclaimable bytes of all these groups; None if not available.
-
-    Blocks.
-    """
+    """Return the non-reclaimable bytes of all these groups, or None. Blocks."""
     total = 0
     for group in groups:
         folder = root / group.lstrip("/")

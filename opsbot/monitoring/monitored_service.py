@@ -48,7 +48,6 @@ class MonitoredService:
     """What the manager says is taken in its order: the start that follows a death belongs to the incident it opened."""
 
     def __post_init__(self) -> None:
-        """Nothing is known of its trouble yet."""
         self.case = IncidentState(self.service.name)
         self.next_due = min(self.due.values(), default=NEVER)
 

@@ -215,7 +215,7 @@ class RecoveryRunner:
             try:
                 # Writing it down took a moment, too, and so did the unit before. On a host that can hardly breathe
                 # systemd's word that somebody stops it comes later than the check that fails because of it.
-                if at_it := _at_it((await self._managers[name].state(name, anew=True)).of(part)):
+                if at_it := _at_it((await self._managers[name].state(name, refresh=True)).of(part)):
                     skipped = event(
                         IncidentEventKind.RESTART_SKIPPED, self._clock(), unit=part or name, why=message(at_it)
                     )

@@ -1,6 +1,6 @@
 """Units as systemd has loaded them, and lint findings in their files.
 
-`systemctl show` tells which files count (fragment and drop-ins, in order); they are read where they lie, so that each
+`systemctl show` reports which files count (fragment and drop-ins, in order); they are read where they lie, so that each
 line number is true. `systemctl cat` would print them into one text.
 """
 
@@ -53,7 +53,6 @@ class LoadedUnit:
     properties: Mapping[str, str]
 
     def __getitem__(self, name: str) -> str:
-        """A property; "" where it is not set."""
         return self.properties.get(name, "")
 
     @property
@@ -67,12 +66,11 @@ class LoadedUnit:
 
 
 def systemctl(scope: Scope, *words: str) -> list[str]:
-    """The systemctl command for this scope."""
     return ["systemctl", "--user" if scope is Scope.USER else "--system", "--no-pager", "--no-ask-password", *words]
 
 
 async def loaded(units: Sequence[str], scope: Scope) -> dict[str, LoadedUnit]:
-    """The units by the requested names; one that does not exist has LoadState `not-found`.
+    """The units by the requested names; LoadState may be `not-found`.
 
     Raises:
         UnitsError: systemd does not answer.
@@ -94,11 +92,7 @@ async def loaded(units: Sequence[str], scope: Scope) -> dict[str, LoadedUnit]:
 
 
 async def lint_units(units: Mapping[str, str], scope: Scope) -> list[LintFinding]:
-    """Lint findings in the files of these units. Each unit comes with the directory of its releases, "" for none.
-
-    Raises:
-        UnitsError: systemd does not answer.
-    """
+    """Lint findings of units, given with their directory of releases, "" for none."""
     known = await loaded(list(units), scope)
     return await asyncio.to_thread(_traps, known, units, scope)
 

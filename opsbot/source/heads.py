@@ -138,7 +138,6 @@ class Heads:
     """Asks remotes. Keeps their connections, and what it learned of how each wants to be asked."""
 
     def __init__(self) -> None:
-        """Nothing is opened before the first question."""
         self._session: aiohttp.ClientSession | None = None
         self._formats: dict[str, str] = {}
         self._by_git: dict[str, float] = {}
@@ -150,11 +149,9 @@ class Heads:
             self._session = None
 
     async def __aenter__(self) -> Self:
-        """Nothing is opened before the first question."""
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        """Close."""
         await self.close()
 
     async def ask(self, source: Source) -> str | RemoteError:

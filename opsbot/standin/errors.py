@@ -76,7 +76,6 @@ class FormErrors:
     """Collects the errors in a request body and raises them together as 50035."""
 
     def __init__(self) -> None:
-        """Start without errors."""
         self._tree: Json = {}
 
     def add(self, path: Sequence[str | int], code: str, message: str) -> None:

@@ -128,7 +128,6 @@ class Store:
     """The only writer; an async context manager, or call `open()` and `close()`."""
 
     def __init__(self, path: Path) -> None:
-        """Store the path; `open` opens the file."""
         self.path = path
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._db: sqlite3.Connection | None = None
@@ -148,12 +147,10 @@ class Store:
         self._thread.shutdown(wait=False)
 
     async def __aenter__(self) -> Self:
-        """Open."""
         await self.open()
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        """Close."""
         await self.close()
 
     def _connection(self) -> sqlite3.Connection:

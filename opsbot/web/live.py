@@ -54,7 +54,6 @@ class LiveSources:
         self._ended[deployment.service, str(deployment.phase)] += 1
 
     def stuck(self) -> Sequence[str]:
-        """Return the overdue periodic jobs."""
         now = self._engine.clock()
         late = []
         for name in self._loops.stuck():
@@ -64,7 +63,6 @@ class LiveSources:
         return late
 
     async def unready(self) -> Sequence[str]:
-        """Return the reasons why opsbot is not ready."""
         reasons = list(self.stuck())
         try:
             await self._engine.store.read(outbox.waiting, self._engine.clock())
@@ -78,7 +76,6 @@ class LiveSources:
         return reasons
 
     async def states(self) -> Mapping[str, str]:
-        """The state of each service."""
         try:
             statuses, _ = await self._engine.standings.health()
         except StoreError:
@@ -86,7 +83,6 @@ class LiveSources:
         return {name: str(status.health.state) for name, status in statuses.items()}
 
     async def figures(self) -> Figures:
-        """Return everything in `/metrics`."""
         engine = self._engine
         waiting, oldest = await engine.store.read(outbox.waiting, engine.clock())
         connected, latency, _ = self._gateway()

@@ -23,11 +23,9 @@ class Metrics:
     """The route. prometheus_client is imported at the first scrape: it costs memory, and not everybody scrapes."""
 
     def __init__(self, sources: WebSources) -> None:
-        """Take where the figures come from."""
         self._sources = sources
 
     async def metrics(self, _request: web.Request) -> web.Response:
-        """Everything, as it is now."""
         figures = await self._sources.figures()
         # In a thread: the import, and opsbot's own figures, read files.
         text = await asyncio.to_thread(_text, figures)
@@ -47,11 +45,9 @@ class LiveCollector:
     """Hands figures to prometheus_client, which asks for them with `collect`."""
 
     def __init__(self, figures: Figures) -> None:
-        """Take the figures of one moment."""
         self._figures = figures
 
     def collect(self) -> "Iterator[Metric]":
-        """Every family, each once."""
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily  # noqa: PLC0415 - see Metrics
 
         for name, text, labels, samples in [

@@ -18,9 +18,9 @@ from typing import Self
 import pytest
 from rich.console import Console
 
-from opsbot.cli.client import Client
 from opsbot.cli.monitor import draw
 from opsbot.cli.terminal import width
+from opsbot.control.client import Client
 from opsbot.control.endpoints import DEPLOY, MONITOR, SILENCE
 from opsbot.control.shapes import Snapshot
 from opsbot.core.health import CheckHealth, ProbeResult, Verdict

@@ -218,9 +218,9 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from opsbot.config import *
-from opsbot.services.errands import ErrandError, Ended, Slot
+from opsbot.services.run_as import ErrandError, Ended, Slot
 from opsbot.services.systemd.bus import SystemdBus, BusError, Verb
-from opsbot.services.systemd.errands import UnitErrands
+from opsbot.services.systemd.run_as import UnitErrands
 from opsbot.deploy.steps import RunAsSteps, steps_of
 from opsbot.messages import render
 
