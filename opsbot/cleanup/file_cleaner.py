@@ -70,7 +70,6 @@ class CleanupResult:
 
 
 def identity(about: os.stat_result) -> File:
-    """Return the file's identity."""
     return about.st_dev, about.st_ino
 
 
@@ -108,7 +107,6 @@ class FileCleaner:
         self._pattern = ""
 
     def clean(self, pattern: Glob) -> None:
-        """Delete the old files that match the pattern."""
         self._pattern = str(pattern)
         with suppress(FileNotFoundError):  # the service has not created the folder yet
             self._fixed(pattern, os.open("/", _PASS), "", pattern.fixed)

@@ -130,7 +130,6 @@ async def _serve(config: Config, redact: Redactor, lock: InstanceLock) -> None:
 
 
 async def _open(shared: _Shared, config: Config) -> ActiveConfig:
-    """Start everything for a configuration."""
     async with AsyncExitStack() as stack:
         token = await asyncio.to_thread(config.discord.token.read)
         shared.redact.learn([token])
@@ -166,7 +165,6 @@ def _open_loops(shared: _Shared, parts: Parts, stack: AsyncExitStack) -> Schedul
 
 
 async def _open_endpoints(shared: _Shared, parts: Parts, loops: Scheduler, stack: AsyncExitStack) -> None:
-    """Open the control socket and the HTTP endpoint."""
     engine, status = parts.engine, shared.status
     control = await start_control(
         engine,
@@ -185,7 +183,6 @@ async def _open_endpoints(shared: _Shared, parts: Parts, loops: Scheduler, stack
 
 
 def _begin(stack: AsyncExitStack, work: Coroutine[None, None, None], name: str) -> None:
-    """Run a task until the stack closes."""
     stack.push_async_callback(_end, asyncio.create_task(work, name=name))
 
 

@@ -49,7 +49,6 @@ class ActiveConfig:
     stack: AsyncExitStack
 
     async def close(self) -> None:
-        """Stop everything; services keep running."""
         await self.stack.aclose()
 
 

@@ -76,7 +76,6 @@ BUS_PATIENCE = timedelta(seconds=8)
 
 
 def now() -> datetime:
-    """Return the current time; the daemon's clock."""
     return datetime.now(UTC)
 
 
@@ -255,9 +254,8 @@ async def open_engine(
         closing.push_async_callback(watcher.close)
         await watcher.open()
         closing.push_async_callback(poller.close)
-        reminder_scheduler = ReminderScheduler(config.alerts, store, feed, clock)
-        if config.alerts.escalate_to:
-            reminder_scheduler.also.append(deliveries.escalation(config.alerts.escalate_to))
+        notify_too = [deliveries.escalation(config.alerts.escalate_to)] if config.alerts.escalate_to else []
+        reminder_scheduler = ReminderScheduler(config.alerts, store, feed, clock, notify_too)
         book, leaks, drift = watcher.incident_manager, LeakMonitor(config, store, feed, clock, _charted), ClockSkew()
         failed = _failed_units(config, closing)
         host = HostMonitor(config, store, book, managers, leaks, clock, failed_units=failed, drift=drift, meter=meter)

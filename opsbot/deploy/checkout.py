@@ -55,11 +55,9 @@ class Checkout(Releases):
         return self.directory
 
     def name(self, commit: str, now: datetime) -> str:
-        """A new name: the time and the commit."""
         return f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{commit[:10]}"
 
     def stands(self, name: str | None) -> bool:
-        """Whether its commit is there."""
         return name is not None and self.git.commit(_ref(name)) is not None
 
     def live(self) -> str | None:
@@ -98,7 +96,6 @@ class Checkout(Releases):
     # Looking
 
     def head(self) -> Head:
-        """What is checked out."""
         self.git.see()
         commit = self.git.commit("HEAD")
         if commit is None:
@@ -195,7 +192,6 @@ class Checkout(Releases):
         return self._read("installed.json")
 
     def keep_results(self, results: Mapping[str, str]) -> None:
-        """Write that down."""
         self.git.write("installed.json", json.dumps(dict(results)))
 
     def _unlock(self) -> None:

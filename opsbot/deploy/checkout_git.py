@@ -20,14 +20,12 @@ class CheckoutGit:
     """git in one checkout, never with the remote. What fails raises ReleaseError."""
 
     def __init__(self, source: Source, mirror: Path, mark: str) -> None:
-        """`mark` is handed to every git, see `MARK`."""
         self.directory = source.directory
         self.mirror = mirror
         self._plain = replace(source, token=None)
         self._mark = mark
 
     def see(self) -> None:
-        """See that there is a checkout."""
         if self.folder() is None:
             raise ReleaseError(message(FailureCode.NO_CHECKOUT, directory=str(self.directory)))
 
@@ -70,7 +68,6 @@ class CheckoutGit:
             raise ReleaseError(message(FailureCode.FILE_ERROR, path=path, error=error.strerror)) from error
 
     def commit(self, name: str) -> str | None:
-        """The commit that a name resolves to."""
         found = self._ask("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}").stdout.strip()
         return found if is_full_id(found) else None
 
@@ -80,7 +77,6 @@ class CheckoutGit:
         return [entry for entry in self.run(verb, "-z", *rest).split("\0") if entry]
 
     def run(self, *words: str) -> str:
-        """What git printed."""
         done = self._ask(*words)
         if done.returncode == 0:
             return done.stdout

@@ -103,7 +103,6 @@ class Deployer:
         self._closing = False
 
     def _target(self, service: Service, source: Source, manager: ServiceManager) -> DeployTarget:
-        """The target of a service, with the strategy it is configured for."""
         state, mark = self._config.state, str(self._config.state.directory)
         shared = (manager, self.verifier, self._gate, self._store, self._clock, self._installing)
         steps = partial(steps_of, service, self._run_as, source.directory / "releases", mark)
@@ -213,7 +212,6 @@ class Deployer:
         return service in self._current and self.waiting(service) is None
 
     def waiting(self, service: str) -> Deployment | None:
-        """The deployment of a service that waits here before its switch."""
         run = self._current.get(service)
         return run.value if run is not None and run.value.phase is Phase.WAITING else None
 
@@ -230,11 +228,9 @@ class Deployer:
         self._gate.paused = why
 
     def unpause(self) -> None:
-        """Begin deployments again."""
         self._gate.paused = None
 
     async def idle(self) -> None:
-        """Wait until no deployment is in progress."""
         while busy := [self._tasks[run.value.id] for name, run in self._current.items() if self.busy(name)]:
             await asyncio.wait(busy)
 
@@ -308,7 +304,6 @@ class Deployer:
         return DeploymentRun(value, target.service, self._store, self._feed, self._clock, self._redact, on_end)
 
     def _launch(self, value: Deployment, target: DeployTarget, *, resumed: bool = False) -> None:
-        """Have a task work on it."""
         run = self._current[target.name] = self._run(value, target)
         self._tasks[value.id] = asyncio.get_running_loop().create_task(
             self._work(run, target, resumed=resumed), name=f"deployment {value.id} of {target.name}"

@@ -171,7 +171,6 @@ class DeploymentRun:
         await self._done(doing, ok=True)
 
     async def say(self, doing: RunningStep, note: Message | None) -> None:
-        """Show how the step goes."""
         doing.note = note
         await self._last(replace(self.value.steps[-1], note=self._clean(note), output=doing.output))
 

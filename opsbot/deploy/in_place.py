@@ -110,7 +110,6 @@ class InPlace(ReleaseFolders):
         """Nothing yet: it is installed after the check-out."""
 
     async def check_return(self, run: DeploymentRun, name: str) -> None:
-        """Check that an older release can be checked out again."""
         async with run.step(StepCode.CHECK_CHECKOUT):
             try:
                 await asyncio.to_thread(self._checkout.check, await self._commit(name))

@@ -110,7 +110,6 @@ async def fail(run: DeploymentRun, target: DeployTarget, failure: DeployFailure)
 
 
 async def _deploy(run: DeploymentRun, target: DeployTarget) -> None:
-    """Fetch a commit, make a release of it and activate that."""
     value = run.value
     await run.move(Phase.FETCHING)
     await target.strategy.recognise()

@@ -155,7 +155,6 @@ class Poller:
         deployer.on_finish(self._finished)
 
     async def close(self) -> None:
-        """End what is in progress; nothing is begun after it."""
         self._closed = True
         tasks = [*self._woken, *self._running.values()]
         for task in tasks:

@@ -68,11 +68,9 @@ class Releases:
     # Names
 
     def path(self, name: str) -> Path:
-        """A release's folder."""
         return self.folder / name
 
     def index(self, name: str) -> Path:
-        """git's record of what was exported."""
         return self.about_folder / f"{name}.index"
 
     def _part(self, name: str) -> Path:
@@ -102,7 +100,6 @@ class Releases:
             shared_permissions.open_to_group(self.path(name))
 
     def seal(self, name: str) -> None:
-        """Let the service's user write no more to what is opsbot's in a release."""
         with _disk_errors(self.directory):
             shared_permissions.seal(self.path(name))
 
@@ -136,7 +133,6 @@ class Releases:
             sync_folder(self.folder)
 
     def about(self, name: str) -> About:
-        """What was stored about it; nothing if nothing was."""
         try:
             found: dict[str, Any] = json.loads((self.about_folder / f"{name}.json").read_text())
             return About(dict(found["steps"]), tuple(found["changed"]), tuple(found["added"]))
@@ -144,7 +140,6 @@ class Releases:
             return About()
 
     def stands(self, name: str | None) -> bool:
-        """Whether it is there, complete."""
         return name is not None and self.path(name).is_dir() and not self._part(name).exists()
 
     def discard(self, name: str, *, guarded: bool = False) -> bool:
@@ -167,7 +162,6 @@ class Releases:
     # The switch
 
     def live(self) -> str | None:
-        """The release `current` points to."""
         try:
             target = self.current.readlink()
         except OSError:

@@ -25,7 +25,6 @@ class Shared:
     """The shared paths of one service."""
 
     def __init__(self, shared: Path, wanted: tuple[str, ...]) -> None:
-        """`shared` is the folder they are in; wanted: which."""
         self._shared = shared
         self._wanted = wanted
 

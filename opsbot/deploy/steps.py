@@ -167,7 +167,6 @@ class RunAsSteps(Steps):
     abroad = True
 
     def __init__(self, folder: Path, mark: str, run_as: Errands, service: Service) -> None:
-        """See `Steps`."""
         super().__init__(folder, mark)
         self._run_as = run_as
         self._service = service
@@ -315,7 +314,6 @@ class StepOutput:
         self._lines.extend(reversed(last))
 
     def tail(self) -> str:
-        """Its last lines, colours taken out."""
         self._lines_of([self._partial])
         self._partial = b""
         return "\n".join(self._lines)

@@ -60,7 +60,6 @@ class DeployTarget:
 
     @property
     def name(self) -> str:
-        """The service's name."""
         return self.service.name
 
     # What is known of it
@@ -89,7 +88,6 @@ class DeployTarget:
     # The live release
 
     async def switch(self, release: str) -> None:
-        """Point `current` at a release."""
         await asyncio.to_thread(self.releases.switch, release)
 
     async def restart(self, part: str = "") -> ServiceState:
@@ -106,7 +104,6 @@ class DeployTarget:
         return after
 
     async def stop(self) -> None:
-        """Stop the service, and have no live release."""
         try:
             await self.manager.stop(self.name)
             await asyncio.to_thread(self.releases.take_away)
@@ -267,7 +264,6 @@ class DeployTarget:
 
 
 def _known(db: sqlite3.Connection, service: str) -> DeploymentFacts:
-    """What the store knows of a service's deployments, at one moment."""
     unfinished = ledger.unfinished(db, service)
     return DeploymentFacts(
         has_source=True,

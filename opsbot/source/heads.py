@@ -42,7 +42,6 @@ class OddAnswerError(Exception):
 
 
 def pkt(line: bytes) -> bytes:
-    """One pkt-line."""
     return b"%04x" % (len(line) + 4) + line
 
 
@@ -143,7 +142,6 @@ class Heads:
         self._by_git: dict[str, float] = {}
 
     async def close(self) -> None:
-        """Close the kept connections."""
         if self._session is not None:
             await self._session.close()
             self._session = None

@@ -147,7 +147,6 @@ def _ssh_command(source: Source) -> str:
 
 
 def basic(username: str, token: str) -> str:
-    """The value of an Authorization header."""
     return "Basic " + base64.b64encode(f"{username}:{token}".encode()).decode()
 
 

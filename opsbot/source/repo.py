@@ -307,7 +307,6 @@ class Repository:
         return await self._read(ask) or ((), 0)
 
     async def commit(self, name: str) -> Commit | None:
-        """One commit, as it is shown."""
         return await self._read(lambda repo: _commit(repo.commit(name)))
 
     async def is_ancestor(self, old: str, new: str) -> bool:

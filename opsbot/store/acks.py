@@ -75,7 +75,6 @@ def void(db: sqlite3.Connection, incident: int, why: Message, now: datetime, *, 
 
 
 def paging(db: sqlite3.Connection, incident: int, opened_at: datetime) -> ReminderSchedule:
-    """Return how often people were reminded of an incident."""
     row = db.execute("SELECT * FROM pagings WHERE incident = ?", (incident,)).fetchone()
     return ReminderSchedule(incident, opened_at) if row is None else from_row(ReminderSchedule, row)
 
@@ -162,7 +161,6 @@ def _pending(db: sqlite3.Connection, incident: int) -> bool:
 
 
 def _told_at(db: sqlite3.Connection, incident: int) -> datetime | None:
-    """Return when people were last notified of an incident."""
     row = db.execute(
         "SELECT max(told_at) AS at FROM notices WHERE subject = ? AND kind IN ('incident', 'call')", (incident,)
     ).fetchone()

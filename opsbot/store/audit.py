@@ -20,7 +20,6 @@ def record(
     result: str = "",
     effect: Effect = Effect.DONE,
 ) -> None:
-    """Record one action."""
     entry = AuditEntry(0, now, actor.origin, actor.id, actor.name, action, service, detail, allowed, result, effect)
     insert(db, "audit", columns(entry) | {"id": None})
 
@@ -49,5 +48,4 @@ def human_actions(db: sqlite3.Connection, service: str, after: datetime, limit: 
 
 
 def prune(db: sqlite3.Connection, before: datetime) -> int:
-    """Delete entries older than that."""
     return db.execute("DELETE FROM audit WHERE at < ?", (seconds(before),)).rowcount

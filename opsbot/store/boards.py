@@ -17,12 +17,10 @@ def boards(db: sqlite3.Connection) -> list[Board]:
 
 
 def keep(db: sqlite3.Connection, value: Board) -> None:
-    """Store the state of a board."""
     put_row(db, "boards", value)
 
 
 def forget(db: sqlite3.Connection, channel: int) -> None:
-    """Delete the record of a channel's board."""
     db.execute("DELETE FROM boards WHERE channel = ?", (channel,))
 
 
@@ -53,7 +51,6 @@ class BoardRows:
 
 
 def kept(db: sqlite3.Connection, service: str, now: datetime) -> StoredStatus:
-    """Read the stored status of one service."""
     return StoredStatus(
         ledger.live(db, service),
         ledger.live_release(db, service),
@@ -67,7 +64,6 @@ def kept(db: sqlite3.Connection, service: str, now: datetime) -> StoredStatus:
 def kept_of(
     db: sqlite3.Connection, services: Iterable[str], now: datetime
 ) -> tuple[dict[str, StoredStatus], dict[str, Incident]]:
-    """Read the status of these services and the open incidents, consistently."""
     return {name: kept(db, name, now) for name in services}, incident_repository.open_incidents(db)
 
 

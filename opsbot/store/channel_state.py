@@ -8,7 +8,6 @@ from opsbot.store.rows import from_row, moment, put_row, seconds
 
 
 def thread(db: sqlite3.Connection, incident: int) -> int | None:
-    """Return the thread of an incident, if it has one."""
     row = db.execute("SELECT thread FROM threads WHERE incident = ?", (incident,)).fetchone()
     return None if row is None else int(row["thread"])
 
@@ -21,18 +20,15 @@ def keep_thread(db: sqlite3.Connection, incident: int, number: int, card: int) -
 
 
 def forget_thread(db: sqlite3.Connection, incident: int) -> None:
-    """Delete the record of a deleted thread."""
     db.execute("DELETE FROM threads WHERE incident = ?", (incident,))
 
 
 def delivery_test(db: sqlite3.Connection, channel: int) -> DeliveryTest | None:
-    """Return the last delivery test of a channel."""
     row = db.execute("SELECT * FROM proofs WHERE channel = ?", (channel,)).fetchone()
     return None if row is None else from_row(DeliveryTest, row)
 
 
 def save_delivery_test(db: sqlite3.Connection, value: DeliveryTest) -> None:
-    """Store the result of a delivery test."""
     put_row(db, "proofs", value)
 
 
@@ -44,7 +40,6 @@ def closed(db: sqlite3.Connection, channel: int, now: datetime) -> tuple[datetim
 
 
 def mark_reported(db: sqlite3.Connection, channel: int) -> None:
-    """Record that the unavailable channel was reported elsewhere."""
     db.execute("UPDATE closures SET told = 1 WHERE channel = ?", (channel,))
 
 

@@ -161,7 +161,6 @@ class Store:
     async def read(
         self, query: Callable[Concatenate[sqlite3.Connection, P], T], /, *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Run a read-only function."""
         db = self._connection()
         return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: query(db, *args, **kwargs))
 

@@ -116,7 +116,6 @@ def due(db: sqlite3.Connection, name: str, now: datetime, limit: int = 1000) -> 
 
 
 def recently_notified(db: sqlite3.Connection, name: str, since: datetime) -> set[str]:
-    """Return the services that this notifier was notified of since then."""
     rows = db.execute(
         """SELECT DISTINCT n.service FROM deliveries d JOIN notices n ON n.id = d.notice_id
            WHERE d.notifier = ? AND d.told_at > ?""",
@@ -185,12 +184,10 @@ def _report(db: sqlite3.Connection, key: str, text: str, level: str, now: dateti
 
 
 def drop(db: sqlite3.Connection, number: int, why: str) -> None:
-    """Drop a delivery that is no longer needed."""
     db.execute("UPDATE deliveries SET dropped = ? WHERE id = ? AND told_at IS NULL", (why, number))
 
 
 def escalation(names: Sequence[str]) -> Callable[[sqlite3.Connection, int, datetime], None]:
-    """Return the write that queues an escalation for these notifiers."""
 
     def put(db: sqlite3.Connection, incident: int, now: datetime) -> None:
         row = db.execute("SELECT id FROM notices WHERE kind = 'incident' AND subject = ?", (incident,)).fetchone()
@@ -214,7 +211,6 @@ def waiting(db: sqlite3.Connection) -> dict[str, tuple[int, datetime | None]]:
 
 
 def keep_only(db: sqlite3.Connection, names: Sequence[str]) -> None:
-    """Delete notifiers that are no longer configured, with their deliveries."""
     known = [row["name"] for row in db.execute("SELECT name FROM notifiers")]
     for name in set(known) - set(names):
         db.execute("DELETE FROM deliveries WHERE notifier = ?", (name,))
@@ -222,5 +218,4 @@ def keep_only(db: sqlite3.Connection, names: Sequence[str]) -> None:
 
 
 def prune(db: sqlite3.Connection, before: datetime) -> None:
-    """Delete deliveries older than that."""
     db.execute("DELETE FROM deliveries WHERE coalesce(told_at, at) < ?", (seconds(before),))

@@ -37,7 +37,6 @@ def starts(db: sqlite3.Connection, service: str, now: datetime) -> LoginStarts:
 
 
 def starts_after(db: sqlite3.Connection, service: str, since: datetime) -> int:
-    """Count the starts since then."""
     row = db.execute(
         "SELECT coalesce(sum(starts), 0) AS count FROM discord_starts WHERE service = ? AND at > ?",
         (service, seconds(since)),
@@ -46,7 +45,6 @@ def starts_after(db: sqlite3.Connection, service: str, since: datetime) -> int:
 
 
 def save_outage(db: sqlite3.Connection, value: Outage) -> None:
-    """Store an outage, ongoing or ended."""
     put_row(db, "discord_outages", value)
 
 

@@ -86,7 +86,6 @@ def concerning(db: sqlite3.Connection, service: str, limit: int = 5) -> list[Inc
 
 
 def alive(db: sqlite3.Connection, now: datetime) -> None:
-    """Record that opsbot is running at this time."""
     db.execute("INSERT OR REPLACE INTO alive (one, at) VALUES (1, ?)", (seconds(now),))
 
 

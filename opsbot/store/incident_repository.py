@@ -67,7 +67,6 @@ def answered(db: sqlite3.Connection) -> dict[tuple[str, str], str]:
 
 
 def healths(db: sqlite3.Connection, service: str | None = None) -> dict[tuple[str, str], CheckHealth]:
-    """Return the stored verdicts by service and check."""
     rows = db.execute("SELECT * FROM health WHERE ?1 IS NULL OR service = ?1", (service,))
     found = {}
     for row in rows:
@@ -79,7 +78,6 @@ def healths(db: sqlite3.Connection, service: str | None = None) -> dict[tuple[st
 
 
 def forget_health(db: sqlite3.Connection, service: str, names: list[str]) -> None:
-    """Delete the verdicts of checks that are no longer configured."""
     db.executemany("DELETE FROM health WHERE service = ? AND name = ?", [(service, name) for name in names])
 
 
@@ -130,7 +128,6 @@ def _events_row(events: Sequence[IncidentEvent]) -> str:
 
 
 def incident_of(row: sqlite3.Row) -> Incident:
-    """Convert a row."""
     return from_row(
         Incident,
         row,
@@ -372,13 +369,11 @@ def close_incident(
 
 
 def incident(db: sqlite3.Connection, number: int) -> Incident | None:
-    """Return one incident."""
     row = db.execute("SELECT * FROM incidents WHERE id = ?", (number,)).fetchone()
     return None if row is None else incident_of(row)
 
 
 def open_incidents(db: sqlite3.Connection) -> dict[str, Incident]:
-    """Return the open incidents by service."""
     rows = db.execute("SELECT * FROM incidents WHERE closed_at IS NULL")
     return {row["service"]: incident_of(row) for row in rows}
 
@@ -445,18 +440,15 @@ def silence(db: sqlite3.Connection, service: str, now: datetime) -> Silence | No
 
 
 def source(db: sqlite3.Connection, service: str) -> SourceState:
-    """Return the stored state of a service's remote."""
     row = db.execute("SELECT * FROM sources WHERE service = ?", (service,)).fetchone()
     return SourceState(service) if row is None else from_row(SourceState, row)
 
 
 def save_source(db: sqlite3.Connection, value: SourceState) -> None:
-    """Store the state of a service's remote."""
     put_row(db, "sources", value)
 
 
 def prune(db: sqlite3.Connection, before: datetime) -> None:
-    """Delete closed incidents, restarts and silences older than that."""
     db.execute("DELETE FROM incidents WHERE closed_at < ?", (seconds(before),))
     db.execute("DELETE FROM recoveries WHERE at < ?", (seconds(before),))
     db.execute("DELETE FROM silences WHERE until < ?", (seconds(before),))

@@ -190,7 +190,6 @@ def conclude(
 
 
 def set_live(db: sqlite3.Connection, live: Live) -> None:
-    """Set the release that the service is meant to run."""
     put_row(db, "live", live)
 
 
@@ -213,7 +212,6 @@ def take_over(db: sqlite3.Connection, service: str, release: Release, now: datet
 
 
 def deployment(db: sqlite3.Connection, number: int) -> Deployment | None:
-    """Return one deployment."""
     row = db.execute(f"{_SELECT} WHERE id = ?", (number,)).fetchone()
     return None if row is None else _deployment(row)
 
@@ -254,13 +252,11 @@ def prepared(db: sqlite3.Connection, service: str) -> list[str]:
 
 
 def add_release(db: sqlite3.Connection, service: str, release: Release) -> None:
-    """Record a complete release on disk."""
     values = columns(release)
     insert(db, "releases", {"service": service, "commit_id": values.pop("commit"), **values}, "INSERT OR REPLACE")
 
 
 def forget_release(db: sqlite3.Connection, service: str, name: str) -> None:
-    """Delete the record of a removed release folder."""
     db.execute("DELETE FROM releases WHERE service = ? AND name = ?", (service, name))
 
 
@@ -271,7 +267,6 @@ def releases(db: sqlite3.Connection, service: str) -> tuple[Release, ...]:
 
 
 def quarantined(db: sqlite3.Connection, service: str) -> dict[str, Quarantine]:
-    """Return the quarantined commits with their reasons and times."""
     rows = db.execute("SELECT commit_id, reason, at FROM quarantine WHERE service = ?", (service,))
     return {row["commit_id"]: from_row(Quarantine, row) for row in rows}
 
@@ -283,7 +278,6 @@ def lift_quarantine(db: sqlite3.Connection, service: str) -> tuple[str, ...]:
 
 
 def hold(db: sqlite3.Connection, service: str) -> Hold | None:
-    """Return the hold on a service, if any."""
     row = db.execute("SELECT * FROM holds WHERE service = ?", (service,)).fetchone()
     return None if row is None else from_row(Hold, row)
 

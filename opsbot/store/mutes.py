@@ -142,5 +142,4 @@ def _told(db: sqlite3.Connection, over: sqlite3.Row, now: datetime) -> bool:
 
 
 def prune(db: sqlite3.Connection, before: datetime) -> None:
-    """Delete windows that ended before that."""
     db.execute("DELETE FROM mutes WHERE until < ? AND summed = 1", (seconds(before),))

@@ -20,27 +20,22 @@ T = TypeVar("T")
 
 
 def seconds(at: datetime) -> float:
-    """Convert a time to seconds since the epoch."""
     return at.timestamp()
 
 
 def maybe_seconds(at: datetime | None) -> float | None:
-    """Convert an optional time; NULL for None."""
     return None if at is None else at.timestamp()
 
 
 def moment(value: float) -> datetime:
-    """Convert seconds since the epoch to a time in UTC."""
     return datetime.fromtimestamp(value, UTC)
 
 
 def maybe_moment(value: float | None) -> datetime | None:
-    """Convert optional seconds; None for NULL."""
     return None if value is None else moment(value)
 
 
 def message_out(value: Message | None) -> str:
-    """A message as JSON; None as an empty string."""
     return "" if value is None else dump(encode(value))
 
 
@@ -50,12 +45,10 @@ def message_in(found: str | Mapping[str, Any] | None) -> Message | None:
 
 
 def dump(value: object) -> str:
-    """Serialize to compact JSON."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def load(text: str) -> Any:
-    """Parse JSON."""
     return json.loads(text)
 
 
@@ -65,7 +58,6 @@ def packed(value: Any) -> list[object]:
 
 
 def unpacked(kind: Callable[..., T], found: Sequence[object]) -> T:
-    """The dataclass that `packed` was given."""
     return kind(*(read(one) for read, one in zip(_readers(kind).values(), found, strict=True)))
 
 

@@ -108,7 +108,6 @@ def record_run(db: sqlite3.Connection, subject: str, run: str, since: datetime) 
 
 
 def run_starts(db: sqlite3.Connection, subject: str, after: datetime) -> list[datetime]:
-    """Return when the service was started since then, oldest first."""
     rows = db.execute(
         "SELECT since FROM runs WHERE subject = ? AND since >= ? ORDER BY since", (subject, seconds(after))
     )
