@@ -155,11 +155,11 @@ async def open_parts(config: Config, *, supervised: bool = False) -> AsyncIterat
         prober = Prober(clock=clock, presence=presence_cache.look if presence_cache else None)
         closing.callback(prober.close)
         verifier = Verifier(prober, managers, clock)
-        deployer = Deployer(config, store, feed, managers, verifier, clock, vetoes=vetoes)
+        deployer = Deployer(config, store, feed, managers, verifier, clock, inhibitors=vetoes)
         windows = MaintenanceWindows(config.windows, config.services, store, feed, clock)
         windows.object_to(vetoes)
         watcher = ServiceMonitor(config.services, store, feed, managers, prober, deployer, clock, vetoes=vetoes)
-        poller = Poller(config, store, feed, deployer, clock, vetoes=vetoes) if supervised else None
+        poller = Poller(config, store, feed, deployer, clock, inhibitors=vetoes) if supervised else None
         growth: dict[str, Growth] = {}
         engine = Engine(
             *(config, store, feed, managers, deployer, watcher, clock),
