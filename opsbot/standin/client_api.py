@@ -14,7 +14,7 @@ from opsbot.standin.errors import ApiError, Json
 from opsbot.standin.guild import CATEGORY, VOICE, Channel, Member, iso
 from opsbot.standin.interaction import AUTOCOMPLETE, COMMAND, COMPONENT, MODAL_SUBMIT
 from opsbot.standin.permissions import ALL, PermissionBit
-from opsbot.standin.plumbing import answer, nothing
+from opsbot.standin.plumbing import answer
 from opsbot.standin.state import APPLICATION_ID, GUILD_ID, OWNER_ID, ROLE_IDS, GatewayEvent
 
 if TYPE_CHECKING:
@@ -229,7 +229,7 @@ class ClientApi:
                 nonce=None if body.get("nonce") is None else str(body["nonce"]),
                 message_id=int(body["message_id"]) if body.get("message_id") else None,
             )
-            return nothing()
+            return web.Response(status=204)
 
         return await _with_body(request, "{member_id, channel_id, nonce, type, data}", do)
 
@@ -257,7 +257,7 @@ class ClientApi:
 
         def do(body: Json) -> web.Response:
             self._standin.state.set_roles(int(request.match_info["member"]), [int(role) for role in body["roles"]])
-            return nothing()
+            return web.Response(status=204)
 
         return await _with_body(request, "{roles: [ids]}", do)
 

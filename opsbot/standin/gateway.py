@@ -22,19 +22,10 @@ from opsbot.standin.state import BOT_USER_ID, GatewayEvent, Intent, StandinState
 
 log = logging.getLogger(__name__)
 
-DISPATCH, HEARTBEAT, IDENTIFY, PRESENCE, VOICE, RESUME, RECONNECT, MEMBERS, INVALID, HELLO, ACK = (
-    0,
-    1,
-    2,
-    3,
-    4,
-    6,
-    7,
-    8,
-    9,
-    10,
-    11,
-)
+DISPATCH, HEARTBEAT, IDENTIFY, PRESENCE, VOICE = range(5)
+RESUME, RECONNECT, MEMBERS, INVALID, HELLO, ACK = range(6, 12)
+MEMBERS_FLAG = 1 << 15
+"""The application flag of the members intent."""
 HEARTBEAT_SECONDS = 41.25
 RESUME_SECONDS = 180.0  # "a few minutes"; Discord publishes no number
 REPLAY_EVENTS = 10_000
@@ -193,10 +184,12 @@ class Gateway:
                 connection.send_op(ACK, None)
             return None
         fields = data if isinstance(data, dict) else {}
-        if op == IDENTIFY:
-            return self._identify(connection, fields)
-        if op == RESUME:
-            return self._resume(connection, fields)
+        if op in (IDENTIFY, RESUME):
+            if connection.session is not None:
+                return CloseCode.ALREADY_AUTHENTICATED, "Already authenticated."
+            if fields.get("token") != self._token:
+                return CloseCode.AUTHENTICATION_FAILED, "Authentication failed."
+            return (self._identify if op == IDENTIFY else self._resume)(connection, fields)
         session = connection.session
         if session is None:
             return CloseCode.NOT_AUTHENTICATED, "Not authenticated."
@@ -214,10 +207,6 @@ class Gateway:
         return None
 
     def _identify(self, connection: Connection, data: Json) -> tuple[int, str] | None:
-        if connection.session is not None:
-            return CloseCode.ALREADY_AUTHENTICATED, "Already authenticated."
-        if data.get("token") != self._token:
-            return CloseCode.AUTHENTICATION_FAILED, "Authentication failed."
         intents = data.get("intents")
         if not isinstance(intents, int) or isinstance(intents, bool) or intents & ~_ALL_INTENTS or intents < 0:
             return CloseCode.INVALID_INTENTS, "Invalid intent(s)."
@@ -242,10 +231,6 @@ class Gateway:
         return None
 
     def _resume(self, connection: Connection, data: Json) -> tuple[int, str] | None:
-        if connection.session is not None:
-            return CloseCode.ALREADY_AUTHENTICATED, "Already authenticated."
-        if data.get("token") != self._token:
-            return CloseCode.AUTHENTICATION_FAILED, "Authentication failed."
         self._expire()
         session = self.sessions.get(str(data.get("session_id")))
         sequence = data.get("seq")
@@ -313,8 +298,7 @@ class Gateway:
         `reconnect_op` sends op 7 instead.
         """
         if not resumable:
-            for session in tuple(self.sessions.values()):
-                self.sessions.pop(session.id, None)
+            self.sessions.clear()
         for connection in tuple(self.connections):
             if reconnect_op:
                 connection.send_op(RECONNECT, None)
@@ -339,9 +323,8 @@ class Gateway:
     @property
     def application_flags(self) -> int:
         """The application flags that say which privileged intents are switched on (limited variants)."""
-        allowed = self._allowed_privileged
-        pairs = ((Intent.PRESENCES, 1 << 13), (Intent.MEMBERS, 1 << 15), (Intent.MESSAGE_CONTENT, 1 << 19))
-        return sum(flag for intent, flag in pairs if allowed & intent)
+        pairs = ((Intent.PRESENCES, 1 << 13), (Intent.MEMBERS, MEMBERS_FLAG), (Intent.MESSAGE_CONTENT, 1 << 19))
+        return sum(flag for intent, flag in pairs if self._allowed_privileged & intent)
 
     def _presence(self, session: GatewaySession, data: Json) -> None:
         now = time.monotonic()

@@ -14,8 +14,8 @@ from opsbot.standin import client_input, limits
 from opsbot.standin import components as parts
 from opsbot.standin.changes import Changes
 from opsbot.standin.client_input import InputError
-from opsbot.standin.commands import STRING, check_choice
-from opsbot.standin.errors import ApiError, FormErrors, Json, refuse
+from opsbot.standin.commands import STRING, choice_of
+from opsbot.standin.errors import ApiError, Json, refuse
 from opsbot.standin.files import Upload
 from opsbot.standin.guild import Channel, Member
 from opsbot.standin.interaction import (
@@ -39,6 +39,7 @@ from opsbot.standin.interaction import (
 )
 from opsbot.standin.messages import Messages
 from opsbot.standin.permissions import PermissionBit
+from opsbot.standin.schema import choice, form, items, required, validate
 from opsbot.standin.state import APPLICATION_ID, StandinState
 
 _USERS_ONLY = ("users",)
@@ -176,23 +177,16 @@ class Interactions:
             raise refuse("already_acknowledged")
         if interaction.failed or self.state.clock() - interaction.created > max(self.deadline, DEADLINE):
             raise refuse("unknown_interaction")
-        kind = body.get("type")
-        errors = FormErrors()
-        if kind not in interaction.allowed_types():
-            choices = ", ".join(map(str, interaction.allowed_types()))
-            errors.add(["type"], "BASE_TYPE_CHOICES", f"Value must be one of {{{choices}}}.")
-        data = body.get("data") or {}
-        if not isinstance(data, dict):
-            errors.add(["data"], "MODEL_TYPE_CONVERT", "Only dictionaries may be used in a ModelType")
-        errors.raise_if_any()
+        validate(form({"type": required(choice(*interaction.allowed_types())), "data": form({})}), body)
+        kind, data = int(body["type"]), body.get("data") or {}
         channel = self.state.channel(interaction.channel_id)
         try:
-            resource = self._answer(interaction, channel, int(str(kind)), data, uploads)
+            resource = self._answer(interaction, channel, kind, data, uploads)
         except ApiError as error:
             if error.errors is not None:  # in a callback the body's problems are shown below `data`
                 raise ApiError(error.status, error.code, error.message, {"data": error.errors}) from error
             raise
-        return self._acknowledge(interaction, int(str(kind)), resource)
+        return self._acknowledge(interaction, kind, resource)
 
     def _answer(
         self, interaction: Interaction, channel: Channel, kind: int, data: Json, uploads: list[Upload]
@@ -223,14 +217,10 @@ class Interactions:
             interaction.owned.append(interaction.original_id)
 
     def _check_choices(self, interaction: Interaction, data: Json) -> list[Json]:
-        errors = FormErrors()
         options = value_options(interaction.data.get("options"))
         kind = next((int(o["type"]) for o in options if o.get("focused")), STRING)
-        found = errors.objects(["choices"], data.get("choices"), most=25)
-        for index, choice in found:
-            check_choice(errors, ["choices", index], choice, kind)
-        errors.raise_if_any()
-        return [{"name": choice["name"], "value": choice["value"]} for _, choice in found]
+        validate(form({"choices": items(choice_of(kind), 25)}), data)
+        return [{"name": choice["name"], "value": choice["value"]} for choice in data.get("choices") or ()]
 
     def _acknowledge(self, interaction: Interaction, kind: int, message: Json | None) -> Json:
         interaction.response_type = kind

@@ -25,7 +25,6 @@ from opsbot.standin.panel import PanelButton
 from opsbot.standin.plumbing import MAX_REQUEST, PREFIX, LoggedRequest, RequestLog, middleware
 from opsbot.standin.ratelimit import OLD_PERIOD, PERIOD, RateLimits
 from opsbot.standin.rest import Rest
-from opsbot.standin.rest_replies import ReplyRoutes
 from opsbot.standin.state import (
     APPLICATION_ID,
     BOT_USER_ID,
@@ -121,8 +120,7 @@ class Standin:
         PageFiles(self.store.files).add_routes(page.router)
         self._client.add_routes(page.router)
         api = page if api_port is None else web.Application(middlewares=guards, client_max_size=MAX_REQUEST)
-        Rest(self.state, self.store, self.gateway, self.limits).add_routes(api.router)
-        ReplyRoutes(self.state, self.interactions).add_routes(api.router)
+        Rest(self.state, self.store, self.interactions, self.gateway, self.limits).add_routes(api.router)
         api.router.add_get("/gateway", self.gateway.handle)
         api.router.add_get("/gateway/", self.gateway.handle)
         try:
@@ -235,7 +233,7 @@ class Standin:
         """A new role; returns the id."""
         role = Role(self.state.new_id(), name, len(self.state.roles), permissions, mentionable=mentionable)
         self.state.roles[role.id] = role
-        self.state.emit(GatewayEvent("GUILD_ROLE_CREATE", {"guild_id": str(GUILD_ID), "role": role.json()}))
+        self.state.emit("GUILD_ROLE_CREATE", {"guild_id": str(GUILD_ID), "role": role.json()})
         return role.id
 
     def set_role_permissions(self, role_id: int, permissions: int) -> None:
