@@ -1,7 +1,4 @@
-"""Who may do what: ranks, and the least rank of each action.
-
-The same table answers for a slash command, a button, a hook and the command line.
-"""
+"""Ranks, and the least rank of each action for commands, buttons, webhooks and the command line."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +9,7 @@ from opsbot.core.keys import Format, Key
 
 
 class Rank(IntEnum):
-    """Ranks in order; who holds a higher one may do all a lower one may."""
+    """Ranks in order; each includes the ones below it."""
 
     NONE = 0
     VIEWER = 1
@@ -22,7 +19,7 @@ class Rank(IntEnum):
 
 
 class Action(StrEnum):
-    """What can be asked of opsbot. The value is the name of the command."""
+    """What can be requested from opsbot. The value is the name of the command."""
 
     STATUS = "status"
     HEALTH = "health"
@@ -35,16 +32,16 @@ class Action(StrEnum):
     ACK = "ack"
     DEPLOY = "deploy"
     NOW = "now"
-    """Asked by a card's button, and on the host: what waits to replace what runs no longer waits."""
+    """From a card's button or the host: a waiting deployment switches now."""
     ROLLBACK = "rollback"
     HOLD = "hold"
     RESUME = "resume"
     AUDIT = "audit"
     WINDOWS = "windows"
     NOTIFY = "notify"
-    """Asked on the host: `opsbot notify`, which tries a notifier beside Discord."""
+    """From the host only: `opsbot notify` tests a notifier other than Discord."""
     RELOAD = "reload"
-    """Asked on the host (SIGHUP, `opsbot reload`): there is no slash command of it."""
+    """From the host only: SIGHUP or `opsbot reload`."""
 
 
 LEAST_RANK: Mapping[Action, Rank] = {
@@ -70,7 +67,7 @@ LEAST_RANK: Mapping[Action, Rank] = {
 
 
 class Origin(StrEnum):
-    """From where something was asked."""
+    """Where a request comes from."""
 
     DISCORD = "discord"
     CLI = "cli"
@@ -82,15 +79,15 @@ class Origin(StrEnum):
 
 
 AUTOMATIC = frozenset({Origin.POLL, Origin.WEBHOOK})
-"""Origins whose deploys a hold, a quarantine and the wait after a rollback keep back."""
+"""Origins whose deploys a hold, a quarantine and the wait after a rollback delay."""
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who asks.
+    """Who makes a request.
 
     `id` is a Discord user id, `unix:NAME` for a local user, or the origin's own name for opsbot itself.
-    `roles` are the ids (Discord role ids, `unix:@GROUP`) held at the moment of asking.
+    `roles` are the ids (Discord role ids, `unix:@GROUP`) held at that moment.
     """
 
     origin: Origin
@@ -102,12 +99,12 @@ class Actor:
 
     @property
     def automatic(self) -> bool:
-        """True where no person asked."""
+        """Whether no person made the request."""
         return self.origin in AUTOMATIC or self.origin in {Origin.RECOVERY, Origin.STARTUP, Origin.CLEANUP}
 
 
 def itself(origin: Origin) -> Actor:
-    """opsbot acting by itself (a poll, a recovery)."""
+    """opsbot as the actor (a poll, a recovery)."""
     return Actor(origin, f"opsbot:{origin}", "opsbot", owner=True)
 
 

@@ -164,7 +164,7 @@ class SourceCode(MessageCode):
 
 
 class UpdateCode(MessageCode):
-    """What a poll found, why a new commit is not deployed automatically, and what the channel is told of it."""
+    """What a poll found, and why a new commit is not deployed automatically."""
 
     NO_SOURCE = "update.no-source"  # service
     LIVE_AGAIN = "update.live-again"  # branch, commit

@@ -8,7 +8,7 @@ and a rollback, whose release is on disk already, PENDING → SWITCHING → REST
 WAITING before SWITCHING while the running release must not be replaced: a bot in a voice channel with people. Up to
 WAITING nothing live has changed: a failure ends in FAILED and there is nothing to roll back. From SWITCHING on, a
 failure goes through UNDOING: the previous release is switched back, restarted and checked, and the deployment ends
-UNDONE (rolled back; without a previous release the service is stopped). When even that fails it ends STUCK and needs
+as rolled back (without a previous release the service is stopped). When even that fails it ends STUCK and needs
 attention. SKIPPED is the end of one whose commit, once fetched, needs no deployment, and of one that may not be
 deployed any more when its wait ends.
 

@@ -52,6 +52,6 @@ def reasons(said: Iterable[Said]) -> Iterator[tuple[datetime, str]]:
 
 
 def stop(said: Iterable[Said]) -> datetime | None:
-    """When its manager last was told to stop it; None where nothing says so."""
+    """When its manager last stopped it on request; None where no line says so."""
     times = [at for at, text in said if _STOPPED.search(text)]
     return max(times) if times else None

@@ -1,7 +1,7 @@
-"""Is it us or Discord? Goes by opsbot's own connection, and says when an outage of Discord begins and ends.
+"""Detect when an outage of Discord begins and ends, from opsbot's own connection.
 
-Two signs are needed before Discord (or this host's way to it) counts as away: the gateway is lost and REST fails too;
-or the gateway alone is lost for longer than any reconnection takes. A refused token or intent is opsbot's own trouble.
+Discord (or this host's connection to it) counts as down when the gateway is lost and REST fails too, or when the
+gateway is lost for longer than any reconnection takes. A refused token or intent is no outage.
 """
 
 from dataclasses import dataclass, replace
@@ -40,12 +40,12 @@ class Outage:
     ended: datetime | None = None
 
     def shadows(self, now: datetime) -> bool:
-        """Whether a bot that is not well may be so for this outage: while it lasts, and a little longer."""
+        """Whether it may explain that a bot is down: while it lasts, and for `AFTERMATH`."""
         return self.ended is None or now - self.ended < AFTERMATH
 
 
 def judge(outage: Outage | None, signs: Signs, now: datetime) -> Outage | None:
-    """The outage after one more look: the last one, ended or not; None where there was none."""
+    """The last outage after one more observation, ended or not; None where there was none."""
     lasted = now - signs.since
     if outage is not None and outage.ended is None:
         if signs.refused:

@@ -56,7 +56,7 @@ class Trend:
         return self.slowing < _SLOWING
 
     def negated(self) -> "Trend":
-        """The same of the negative figure: a fall told as a rise, told as a fall."""
+        """The same of the negative figure: a fall as a rise, and the reverse."""
         return Trend(-self.rate, -self.high, -self.low, self.begun, self.until, -self.before, -self.level, self.slowing)
 
 
@@ -99,7 +99,7 @@ def slope(points: Sequence[Point]) -> float:
 
 
 def floor(points: Sequence[Point]) -> float:
-    """The level below which a tenth of the points lie: where a sawtooth stands, and where spikes do not reach."""
+    """The level below which a tenth of the points lie: the base of a sawtooth, unmoved by spikes."""
     values = sorted(value for _, value in points)
     return values[len(values) // 10]
 

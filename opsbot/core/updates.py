@@ -1,6 +1,6 @@
-"""What to do about the commit a tracked branch points to: the one decision of the poll.
+"""What to do about the commit a tracked branch points to: the decision of the poll.
 
-`Deployer.start` calls `opsbot.core.deployment.decide` again, with the facts of its own moment; this decision comes
+`Deployer.start` calls `opsbot.core.deployment.decide` again, with the facts of that moment; this decision comes
 first because the poll, unlike a person, must report each thing once and must not repeat a failure every few minutes.
 """
 

@@ -125,7 +125,7 @@ def _days(window: Window, now: datetime) -> Iterator[date]:
 
 
 def active(windows: Iterable[Window], now: datetime) -> list[Span]:
-    """The windows that are open at `now`, as they stand in the configuration."""
+    """The windows that are open at `now`, in the order of the configuration."""
     found = (next(spans(window, now), None) for window in windows)
     return [span for span in found if span is not None and span.holds(now)]
 
