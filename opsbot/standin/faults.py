@@ -4,7 +4,7 @@ import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from http.client import responses
 
 from opsbot.standin.errors import ApiError, Json
 from opsbot.standin.gateway import Gateway
@@ -31,13 +31,6 @@ class Rule:
         return self.times > 0 and self.method in ("*", method.upper()) and self.path.search(path) is not None
 
 
-class SetAway(Protocol):
-    """Closes (`hard`) or opens Discord's listening socket."""
-
-    def __call__(self, *, away: bool, hard: bool) -> None:
-        """Close or open it; ValueError if it cannot be closed."""
-
-
 class Faults:
     """The queue of faults.
 
@@ -49,7 +42,7 @@ class Faults:
         gateway: Gateway,
         messages: Messages,
         *,
-        set_away: SetAway,
+        set_away: Callable[[bool, bool], None],
         on_change: Callable[[], None],
     ) -> None:
         """`set_away(away, hard)` closes and opens what listens.
@@ -142,8 +135,6 @@ class Faults:
         """End `hold_gateway`: the waiting client gets HELLO, resumes and receives the missed events."""
         self._gateway.open.set()
 
-    release_gateway = release
-
     # everything
 
     def away(self, seconds: float | None = None, *, hard: bool = False) -> None:
@@ -152,7 +143,7 @@ class Faults:
         The page and its WebSocket keep working. `hard` closes the listening socket, so that connections are refused; it
         needs a Discord side on its own port (`Standin(api_port=0)`).
         """
-        self._set_away(away=True, hard=hard)
+        self._set_away(True, hard)  # noqa: FBT003 - away, hard
         self.is_away = True
         self._gateway.refused = True
         self._gateway.drop(resumable=True)
@@ -166,7 +157,7 @@ class Faults:
             return
         self.is_away = False
         self._gateway.refused = False
-        self._set_away(away=False, hard=False)
+        self._set_away(False, False)  # noqa: FBT003 - away, hard
         self._on_change()
 
     def age_message(self, message_id: int | str, seconds: float) -> None:
@@ -190,12 +181,4 @@ class Faults:
 
 def error_body(status: int) -> Json:
     """Return the body of an error that has no code."""
-    names = {
-        400: "Bad Request",
-        404: "Not Found",
-        500: "Internal Server Error",
-        502: "Bad Gateway",
-        503: "Service Unavailable",
-        504: "Gateway Timeout",
-    }
-    return ApiError(status, 0, f"{status}: {names.get(status, 'Error')}").body()
+    return ApiError(status, 0, f"{status}: {responses.get(status, 'Error')}").body()

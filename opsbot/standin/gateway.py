@@ -26,7 +26,6 @@ DISPATCH, HEARTBEAT, IDENTIFY, PRESENCE, VOICE = range(5)
 RESUME, RECONNECT, MEMBERS, INVALID, HELLO, ACK = range(6, 12)
 MEMBERS_FLAG = 1 << 15
 """The application flag of the members intent."""
-HEARTBEAT_SECONDS = 41.25
 RESUME_SECONDS = 180.0  # "a few minutes"; Discord publishes no number
 REPLAY_EVENTS = 10_000
 SESSION_STARTS = 1000
@@ -62,11 +61,12 @@ class Gateway:
         allowed_privileged: int,
         url: Callable[[], str],
         identify_interval: float,
-        heartbeat_seconds: float = HEARTBEAT_SECONDS,
+        heartbeat_seconds: float,
+        on_sent: Callable[[], None],
     ) -> None:
         """`allowed_privileged`: the privileged intents switched on.
 
-        `url` is asked when it is needed.
+        `url` is called when it is needed, `on_sent` after each frame that was written.
         """
         self.state = state
         self.url = url
@@ -82,10 +82,16 @@ class Gateway:
         self._allowed_privileged = allowed_privileged
         self._identify_interval = identify_interval
         self._heartbeat = heartbeat_seconds
+        self._on_sent = on_sent
         self.mute = False
         """Whether heartbeats remain unanswered."""
         self._last_identify = -1e9
         state.listeners.append(self._dispatch_event)
+
+    @property
+    def unsent(self) -> int:
+        """How many frames wait to be written to a live connection."""
+        return sum(each.unsent for each in self.connections if not each.closing)
 
     @property
     def connected(self) -> bool:
@@ -140,8 +146,7 @@ class Gateway:
             return web.Response(status=503)
         ws = web.WebSocketResponse(max_msg_size=4096, autoping=True, compress=False)
         await ws.prepare(request)
-        compression = request.query.get("compress", "")
-        connection = Connection(ws, request.transport, compression)
+        connection = Connection(ws, request.transport, request.query.get("compress", ""), self._on_sent)
         self.connections.add(connection)
         watchdog = asyncio.create_task(self._watch_heartbeat(connection))
         try:
@@ -153,6 +158,7 @@ class Gateway:
             connection.stop()
             self.connections.discard(connection)
             self._detach(connection, ws.close_code)
+            self._on_sent()
         return ws
 
     async def _serve(self, connection: Connection) -> None:

@@ -17,7 +17,7 @@ THREADS = (PUBLIC_THREAD, PRIVATE_THREAD)
 OBJECTS: dict[str, Json] = json.loads(Path(__file__).with_name("objects.json").read_text(encoding="utf-8"))
 
 
-def text_id(value: int | None) -> str | None:
+def text_id(value: object) -> str | None:
     """An id as JSON has it."""
     return None if value is None else str(value)
 

@@ -31,7 +31,6 @@ class Interaction:
     created: float
     dispatched: float
     nonce: str | None
-    source: Json
     message: Json | None = None
     parent: "Interaction | None" = None
     response_type: int | None = None

@@ -17,7 +17,7 @@ from opsbot.standin.client_input import InputError
 from opsbot.standin.commands import STRING, choice_of
 from opsbot.standin.errors import ApiError, Json, refuse
 from opsbot.standin.files import Upload
-from opsbot.standin.guild import Channel, Member
+from opsbot.standin.guild import Channel
 from opsbot.standin.interaction import (
     AUTOCOMPLETE,
     CHOICES,
@@ -90,35 +90,19 @@ class Interactions:
             raise refuse("missing_permissions")
         message, parent = None, None
         if kind in (COMMAND, AUTOCOMPLETE):
-            checked = client_input.command_data(self.state, data, autocomplete=kind == AUTOCOMPLETE)
-            sent, source = checked.data, checked.source
+            sent = client_input.command_data(self.state, data, autocomplete=kind == AUTOCOMPLETE)
         elif kind == COMPONENT:
             message = self._seen(member_id, channel_id, message_id)
-            checked = client_input.component_data(self.state, message, data)
-            sent, source = checked.data, checked.source
+            sent = client_input.component_data(self.state, message, data)
         elif kind == MODAL_SUBMIT:
             parent = self.modals.get((member_id, str(data.get("custom_id"))))
             if parent is None or parent.modal is None:
                 raise InputError("This form is not open.")
-            fields = data.get("components")
-            sent = client_input.modal_data(self.state, parent.modal, fields if isinstance(fields, list) else [])
-            source, message = parent.modal, parent.message
+            message = parent.message
+            sent = client_input.modal_data(self.state, parent.modal, data.get("components"))
             del self.modals[(member_id, str(data.get("custom_id")))]
         else:
             raise InputError(f"There is no interaction of type {kind}.")
-        return self._start(member, channel, kind, sent, source, message, parent, nonce)
-
-    def _start(
-        self,
-        member: Member,
-        channel: Channel,
-        kind: int,
-        data: Json,
-        source: Json,
-        message: Json | None,
-        parent: Interaction | None,
-        nonce: str | None,
-    ) -> Interaction:
         self._forget_old()
         interaction = Interaction(
             self.state.new_id(),
@@ -126,11 +110,10 @@ class Interactions:
             kind,
             member.id,
             channel.id,
-            data,
+            sent,
             self.state.clock(),
             time.perf_counter(),
             nonce,
-            source,
             message,
             parent,
         )
@@ -191,13 +174,13 @@ class Interactions:
     def _answer(
         self, interaction: Interaction, channel: Channel, kind: int, data: Json, uploads: list[Upload]
     ) -> Json | None:
-        if kind == MESSAGE:
-            limits.check_message(data, files=len(uploads))
-            interaction.ephemeral = bool(int(data.get("flags") or 0) & limits.EPHEMERAL)
+        if kind in (MESSAGE, DEFER):
+            if kind == MESSAGE:
+                limits.check_message(data, files=len(uploads))
+            interaction.ephemeral = _is_ephemeral(data)
+            if kind == DEFER:
+                return self._post(interaction, channel, {}, [], original=True, flags=limits.LOADING)
             return self._post(interaction, channel, data, uploads, original=True)
-        if kind == DEFER:
-            interaction.ephemeral = bool(int(data.get("flags") or 0) & limits.EPHEMERAL)
-            return self._post(interaction, channel, {}, [], original=True, flags=limits.LOADING)
         if kind == UPDATE and interaction.message is not None:
             self._own_source(interaction)
             return self._change(interaction, channel, int(interaction.message["id"]), data, uploads)
@@ -340,8 +323,7 @@ class Interactions:
             return self._change(interaction, channel, int(original["id"]), data, uploads)
         limits.check_message(data, files=len(uploads))
         interaction.filled = True
-        ephemeral = bool(int(data.get("flags") or 0) & limits.EPHEMERAL)
-        return self._post(interaction, channel, data, uploads, original=False, ephemeral=ephemeral)
+        return self._post(interaction, channel, data, uploads, original=False, ephemeral=_is_ephemeral(data))
 
     def _message_id(self, interaction: Interaction, which: str) -> int:
         message_id = interaction.original_id if which == "@original" else (int(which) if which.isdecimal() else None)
@@ -374,8 +356,17 @@ class Interactions:
         else:
             self.messages.delete(channel, message_id, by_webhook=True)
 
+    @property
+    def pending(self) -> bool:
+        """Whether the bot has an interaction to answer, and time left for it."""
+        return any(not (each.answered or each.failed) for each in self.by_token.values())
+
     def stop(self) -> None:
         """Cancel the timers."""
         for interaction in self.by_token.values():
             if interaction.timer is not None:
                 interaction.timer.cancel()
+
+
+def _is_ephemeral(data: Json) -> bool:
+    return bool(int(data.get("flags") or 0) & limits.EPHEMERAL)

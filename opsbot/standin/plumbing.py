@@ -44,10 +44,11 @@ class LoggedRequest(NamedTuple):
 
 @dataclass(slots=True)
 class RequestLog:
-    """Log of requests; `unknown` lists routes that are not modelled."""
+    """Log of requests; `unknown` lists routes that are not modelled, `open` counts those not answered yet."""
 
     requests: deque[LoggedRequest] = field(default_factory=lambda: deque(maxlen=KEPT_REQUESTS))
     unknown: list[str] = field(default_factory=list)
+    open: int = 0
 
 
 def answer(data: object, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
@@ -142,7 +143,9 @@ def _parse(data: bytes) -> object:
         raise refuse("invalid_json") from None
 
 
-def middleware(log_: RequestLog, faults: Faults, token: str, clock: Callable[[], float]) -> Middleware:
+def middleware(
+    log_: RequestLog, faults: Faults, token: str, clock: Callable[[], float], on_end: Callable[[], None]
+) -> Middleware:
     """Build the middleware: faults, token, Discord's errors, request log."""
     edge = _Edge(log_, faults, f"Bot {token}")
 
@@ -150,15 +153,18 @@ def middleware(log_: RequestLog, faults: Faults, token: str, clock: Callable[[],
     async def run(request: web.Request, handler: WebHandler) -> web.StreamResponse:
         if not request.path.startswith("/api/"):
             return await handler(request)
-        path = request.path.removeprefix(PREFIX)
-        started = clock()
+        path, started = request.path.removeprefix(PREFIX), clock()
+        log_.open += 1
         try:
             response = await edge.with_faults(request, handler, path)
+            status = response.status
         except _LostError:
-            log_.requests.append(LoggedRequest(started, request.method, path, 0))
             reset(request.transport)
-            return web.Response(status=500)
-        log_.requests.append(LoggedRequest(started, request.method, path, response.status))
+            response, status = web.Response(status=500), 0
+        finally:
+            log_.open -= 1
+            on_end()
+        log_.requests.append(LoggedRequest(started, request.method, path, status))
         return response
 
     return run

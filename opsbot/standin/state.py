@@ -92,7 +92,7 @@ class StandinState:
     """
 
     clock: Callable[[], float]
-    guild_name: str
+    guild_name: str = "Operations"
     bot_name: str = "opsbot"
     roles: dict[int, Role] = field(default_factory=dict)
     members: dict[int, Member] = field(default_factory=dict)
@@ -305,7 +305,7 @@ class StandinState:
         else:
             self.emit("CHANNEL_DELETE", channel.json(GUILD_ID))
 
-    def set_permissions(self, target: int, channel_id: int, allow: int, deny: int) -> None:
+    def set_permissions(self, target: int, channel_id: int, allow: int = 0, deny: int = 0) -> None:
         """Set a role's or member's overwrite in a channel."""
         channel = self.channel(channel_id)
         if target not in self.roles and target not in self.members:
