@@ -1,9 +1,8 @@
 """Ranks, and the least rank of each action for commands, buttons, webhooks and the command line."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from typing import Annotated
+from typing import Annotated, Self
 
 from opsbot.core.keys import Format, Key
 
@@ -19,51 +18,37 @@ class Rank(IntEnum):
 
 
 class Action(StrEnum):
-    """What can be requested from opsbot. The value is the name of the command."""
+    """What can be requested from opsbot: the name of the command, and the least rank for it."""
 
-    STATUS = "status"
-    HEALTH = "health"
-    HISTORY = "history"
-    INCIDENTS = "incidents"
-    WHY = "why"
-    LOGS = "logs"
-    RESTART = "restart"
-    SILENCE = "silence"
-    ACK = "ack"
-    DEPLOY = "deploy"
-    NOW = "now"
+    least_rank: Rank
+
+    def __new__(cls, name: str, least_rank: Rank = Rank.ADMIN) -> Self:
+        """A member whose value is the name; the type checker sees a call without a rank in `Action("status")`."""
+        action = str.__new__(cls, name)
+        action._value_, action.least_rank = name, least_rank
+        return action
+
+    STATUS = "status", Rank.VIEWER
+    HEALTH = "health", Rank.VIEWER
+    HISTORY = "history", Rank.VIEWER
+    WINDOWS = "windows", Rank.VIEWER
+    INCIDENTS = "incidents", Rank.VIEWER
+    WHY = "why", Rank.VIEWER
+    LOGS = "logs", Rank.OPERATOR
+    RESTART = "restart", Rank.OPERATOR
+    SILENCE = "silence", Rank.OPERATOR
+    ACK = "ack", Rank.OPERATOR
+    DEPLOY = "deploy", Rank.DEPLOYER
+    NOW = "now", Rank.DEPLOYER
     """From a card's button or the host: a waiting deployment switches now."""
-    ROLLBACK = "rollback"
-    HOLD = "hold"
-    RESUME = "resume"
-    AUDIT = "audit"
-    WINDOWS = "windows"
-    NOTIFY = "notify"
+    ROLLBACK = "rollback", Rank.DEPLOYER
+    HOLD = "hold", Rank.DEPLOYER
+    RESUME = "resume", Rank.DEPLOYER
+    AUDIT = "audit", Rank.ADMIN
+    NOTIFY = "notify", Rank.ADMIN
     """From the host only: `opsbot notify` tests a notifier other than Discord."""
-    RELOAD = "reload"
+    RELOAD = "reload", Rank.ADMIN
     """From the host only: SIGHUP or `opsbot reload`."""
-
-
-LEAST_RANK: Mapping[Action, Rank] = {
-    Action.STATUS: Rank.VIEWER,
-    Action.HEALTH: Rank.VIEWER,
-    Action.HISTORY: Rank.VIEWER,
-    Action.WINDOWS: Rank.VIEWER,
-    Action.INCIDENTS: Rank.VIEWER,
-    Action.WHY: Rank.VIEWER,
-    Action.LOGS: Rank.OPERATOR,
-    Action.RESTART: Rank.OPERATOR,
-    Action.SILENCE: Rank.OPERATOR,
-    Action.ACK: Rank.OPERATOR,
-    Action.DEPLOY: Rank.DEPLOYER,
-    Action.NOW: Rank.DEPLOYER,
-    Action.ROLLBACK: Rank.DEPLOYER,
-    Action.HOLD: Rank.DEPLOYER,
-    Action.RESUME: Rank.DEPLOYER,
-    Action.AUDIT: Rank.ADMIN,
-    Action.NOTIFY: Rank.ADMIN,
-    Action.RELOAD: Rank.ADMIN,
-}
 
 
 class Origin(StrEnum):
@@ -144,4 +129,4 @@ class Ranks:
 
     def allow(self, actor: Actor, action: Action) -> bool:
         """Whether the actor may do this."""
-        return self.of(actor) >= LEAST_RANK[action]
+        return self.of(actor) >= action.least_rank

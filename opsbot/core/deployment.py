@@ -83,12 +83,7 @@ MOVES: Mapping[Phase, frozenset[Phase]] = {
     Phase.RESTARTING: frozenset({Phase.VERIFYING, Phase.UNDOING}),
     Phase.VERIFYING: frozenset({Phase.LIVE, Phase.UNDOING}),
     Phase.UNDOING: frozenset({Phase.UNDONE, Phase.STUCK}),
-    Phase.LIVE: frozenset(),
-    Phase.FAILED: frozenset(),
-    Phase.UNDONE: frozenset(),
-    Phase.STUCK: frozenset(),
-    Phase.SKIPPED: frozenset(),
-    Phase.REPLACED: frozenset(),
+    **dict.fromkeys(ENDS, frozenset[Phase]()),
 }
 
 

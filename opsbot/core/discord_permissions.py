@@ -43,14 +43,6 @@ class Overwrite:
     deny: int
 
 
-def in_channel(
-    guild: str, member: str, roles: Collection[str], granted: Iterable[tuple[str, int]], overwrites: Iterable[Overwrite]
-) -> Permission:
-    """Which of `Permission` a member has in a channel; takes what `held_in_channel` takes."""
-    base = held_in_channel(guild, member, roles, granted, overwrites)
-    return NEEDED if base & ADMINISTRATOR else Permission(base & NEEDED)
-
-
 def held_in_channel(
     guild: str, member: str, roles: Collection[str], granted: Iterable[tuple[str, int]], overwrites: Iterable[Overwrite]
 ) -> int:

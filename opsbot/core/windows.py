@@ -21,18 +21,8 @@ CalendarDay = date
 """`date` under a name that the field of that name does not hide."""
 
 
-class Weekday(StrEnum):
-    """Days of the week, as `date.weekday` counts them."""
-
-    MON = "mon"
-    TUE = "tue"
-    WED = "wed"
-    THU = "thu"
-    FRI = "fri"
-    SAT = "sat"
-    SUN = "sun"
-
-
+Weekday = StrEnum("Weekday", "MON TUE WED THU FRI SAT SUN")
+"""Days of the week, as `date.weekday` counts them."""
 WEEK = tuple(Weekday)
 
 

@@ -31,31 +31,20 @@ class Rule:
         return self.times > 0 and self.method in ("*", method.upper()) and self.path.search(path) is not None
 
 
+@dataclass(slots=True)
 class Faults:
-    """The queue of faults.
+    """The queue of faults. Every method can be called from a test or from a button of the page.
 
-    Every method can be called from a test or from a button of the page.
+    `set_away(away, hard)` closes and opens what listens. `on_change` reports that `is_away` changed.
     """
 
-    def __init__(
-        self,
-        gateway: Gateway,
-        messages: Messages,
-        *,
-        set_away: Callable[[bool, bool], None],
-        on_change: Callable[[], None],
-    ) -> None:
-        """`set_away(away, hard)` closes and opens what listens.
-
-        `on_change` reports that `is_away` changed.
-        """
-        self._gateway = gateway
-        self._messages = messages
-        self._set_away = set_away
-        self._on_change = on_change
-        self._rules: list[Rule] = []
-        self._timers: set[asyncio.TimerHandle] = set()
-        self.is_away = False
+    _gateway: Gateway
+    _messages: Messages
+    _set_away: Callable[[bool, bool], None]
+    _on_change: Callable[[], None]
+    is_away: bool = False
+    _rules: list[Rule] = field(default_factory=list)
+    _timers: set[asyncio.TimerHandle] = field(default_factory=set)
 
     # REST
 

@@ -50,43 +50,35 @@ class GatewaySession:
     presences: deque[float] = field(default_factory=lambda: deque(maxlen=PRESENCES))
 
 
+@dataclass(slots=True)
 class Gateway:
-    """All sessions; forwards the state's events to those that asked for them."""
+    """All sessions; forwards the state's events to those that asked for them.
 
-    def __init__(
-        self,
-        state: StandinState,
-        *,
-        token: str,
-        allowed_privileged: int,
-        url: Callable[[], str],
-        identify_interval: float,
-        heartbeat_seconds: float,
-        on_sent: Callable[[], None],
-    ) -> None:
-        """`allowed_privileged`: the privileged intents switched on.
+    `allowed_privileged`: the privileged intents switched on. `url` is called when it is needed, `on_sent` after each
+    frame that was written, `changed` when the bot's connection changes. `mute`: heartbeats remain unanswered.
+    """
 
-        `url` is called when it is needed, `on_sent` after each frame that was written.
-        """
-        self.state = state
-        self.url = url
-        self.sessions: dict[str, GatewaySession] = {}
-        self.connections: set[Connection] = set()
-        self.starts = 0
-        self.unknown: list[str] = []
-        self.changed: list[Callable[[], None]] = []
-        self.refused = False
-        self.open = asyncio.Event()
+    state: StandinState
+    token: str
+    allowed_privileged: int
+    url: Callable[[], str]
+    identify_interval: float
+    heartbeat_seconds: float
+    on_sent: Callable[[], None]
+    sessions: dict[str, GatewaySession] = field(default_factory=dict)
+    connections: set[Connection] = field(default_factory=set)
+    starts: int = 0
+    unknown: list[str] = field(default_factory=list)
+    changed: list[Callable[[], None]] = field(default_factory=list)
+    refused: bool = False
+    mute: bool = False
+    open: asyncio.Event = field(default_factory=asyncio.Event)
+    _last_identify: float = -1e9
+
+    def __post_init__(self) -> None:
+        """Subscribe to the state's events."""
         self.open.set()
-        self._token = token
-        self._allowed_privileged = allowed_privileged
-        self._identify_interval = identify_interval
-        self._heartbeat = heartbeat_seconds
-        self._on_sent = on_sent
-        self.mute = False
-        """Whether heartbeats remain unanswered."""
-        self._last_identify = -1e9
-        state.listeners.append(self._dispatch_event)
+        self.state.listeners.append(self._dispatch_event)
 
     @property
     def unsent(self) -> int:
@@ -146,19 +138,19 @@ class Gateway:
             return web.Response(status=503)
         ws = web.WebSocketResponse(max_msg_size=4096, autoping=True, compress=False)
         await ws.prepare(request)
-        connection = Connection(ws, request.transport, request.query.get("compress", ""), self._on_sent)
+        connection = Connection(ws, request.transport, request.query.get("compress", ""), self.on_sent)
         self.connections.add(connection)
         watchdog = asyncio.create_task(self._watch_heartbeat(connection))
         try:
             await self.open.wait()  # while the gateway is held, a client waits for HELLO
-            connection.send_op(HELLO, {"heartbeat_interval": int(self._heartbeat * 1000), "_trace": []})
+            connection.send_op(HELLO, {"heartbeat_interval": int(self.heartbeat_seconds * 1000), "_trace": []})
             await self._serve(connection)
         finally:
             watchdog.cancel()
             connection.stop()
             self.connections.discard(connection)
             self._detach(connection, ws.close_code)
-            self._on_sent()
+            self.on_sent()
         return ws
 
     async def _serve(self, connection: Connection) -> None:
@@ -193,7 +185,7 @@ class Gateway:
         if op in (IDENTIFY, RESUME):
             if connection.session is not None:
                 return CloseCode.ALREADY_AUTHENTICATED, "Already authenticated."
-            if fields.get("token") != self._token:
+            if fields.get("token") != self.token:
                 return CloseCode.AUTHENTICATION_FAILED, "Authentication failed."
             return (self._identify if op == IDENTIFY else self._resume)(connection, fields)
         session = connection.session
@@ -216,10 +208,10 @@ class Gateway:
         intents = data.get("intents")
         if not isinstance(intents, int) or isinstance(intents, bool) or intents & ~_ALL_INTENTS or intents < 0:
             return CloseCode.INVALID_INTENTS, "Invalid intent(s)."
-        if intents & Intent.PRIVILEGED & ~self._allowed_privileged:
+        if intents & Intent.PRIVILEGED & ~self.allowed_privileged:
             return CloseCode.DISALLOWED_INTENTS, "Disallowed intent(s)."
         now = time.monotonic()
-        if now - self._last_identify < self._identify_interval:
+        if now - self._last_identify < self.identify_interval:
             connection.send_op(INVALID, data=False)
             return None
         self._last_identify = now
@@ -291,8 +283,8 @@ class Gateway:
 
     async def _watch_heartbeat(self, connection: Connection) -> None:
         while True:
-            await asyncio.sleep(self._heartbeat)
-            if time.monotonic() - connection.last_heartbeat > 2 * self._heartbeat:
+            await asyncio.sleep(self.heartbeat_seconds)
+            if time.monotonic() - connection.last_heartbeat > 2 * self.heartbeat_seconds:
                 await connection.close(CloseCode.SESSION_TIMED_OUT, "Session timed out.")
                 return
 
@@ -330,7 +322,7 @@ class Gateway:
     def application_flags(self) -> int:
         """The application flags that say which privileged intents are switched on (limited variants)."""
         pairs = ((Intent.PRESENCES, 1 << 13), (Intent.MEMBERS, MEMBERS_FLAG), (Intent.MESSAGE_CONTENT, 1 << 19))
-        return sum(flag for intent, flag in pairs if self._allowed_privileged & intent)
+        return sum(flag for intent, flag in pairs if self.allowed_privileged & intent)
 
     def _presence(self, session: GatewaySession, data: Json) -> None:
         now = time.monotonic()

@@ -104,7 +104,7 @@ class Standin:
             on_sent=self.changes.notify,
         )
         self._client = ClientApi(self)
-        self.faults = Faults(self.gateway, self.store, set_away=self._set_away, on_change=self._client.send_connection)
+        self.faults = Faults(self.gateway, self.store, self._set_away, self._client.send_connection)
         self.interactions = Interactions(
             self.state, self.store, self.changes, self.gateway.dispatch, self._client.send_to, interaction_deadline
         )
