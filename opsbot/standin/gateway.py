@@ -218,7 +218,7 @@ class Gateway:
         self.starts += 1
         session = GatewaySession(secrets.token_hex(16), intents)
         self.sessions[session.id] = session
-        self._attach(connection, session)
+        connection.session, session.connection, session.lost_at = session, connection, None
         ready = gateway_data.ready(self.state, session.id, self.url(), self.application_flags)
         self._dispatch(session, "READY", ready)
         if intents & Intent.GUILDS:
@@ -243,7 +243,7 @@ class Gateway:
             return None
         if session.connection is not None:
             session.connection.abort()
-        self._attach(connection, session)
+        connection.session, session.connection, session.lost_at = session, connection, None
         for number, frame in tuple(session.replay):
             if number > sequence:
                 connection.send(frame)
@@ -251,20 +251,21 @@ class Gateway:
         self._changed()
         return None
 
-    def _attach(self, connection: Connection, session: GatewaySession) -> None:
-        connection.session = session
-        session.connection = connection
-        session.lost_at = None
-
     def _detach(self, connection: Connection, close_code: int | None) -> None:
-        session = connection.session
-        if session is None or session.connection is not connection:
+        session = self._lose(connection)
+        if session is None:
             return
-        session.connection = None
-        session.lost_at = time.monotonic()
         if close_code in (1000, 1001) and not connection.closing:
             self._drop(session)  # a regular close: the session ends and the bot goes offline immediately
         self._changed()
+
+    def _lose(self, connection: Connection) -> GatewaySession | None:
+        """Take its connection from a session, whose events only go to the replay buffer from now on."""
+        session = connection.session
+        if session is None or session.connection is not connection:
+            return None
+        session.connection, session.lost_at = None, time.monotonic()
+        return session
 
     def _expire(self) -> None:
         now = time.monotonic()
@@ -301,16 +302,9 @@ class Gateway:
             if reconnect_op:
                 connection.send_op(RECONNECT, None)
             else:
-                self._cut(connection)
+                connection.abort()
+                self._lose(connection)
         self._changed()
-
-    def _cut(self, connection: Connection) -> None:
-        session = connection.session
-        connection.abort()
-        if session is not None and session.connection is connection:
-            # From now on its events only go to the replay buffer.
-            session.connection = None
-            session.lost_at = time.monotonic()
 
     async def stop(self) -> None:
         """Close everything."""
