@@ -1,4 +1,4 @@
-"""Ranks, and the least rank of each action for commands, buttons, webhooks and the command line."""
+"""Ranks, and the least rank of each action."""
 
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
@@ -18,12 +18,12 @@ class Rank(IntEnum):
 
 
 class Action(StrEnum):
-    """What can be requested from opsbot: the name of the command, and the least rank for it."""
+    """A request to opsbot: the name of the command, and the least rank for it."""
 
     least_rank: Rank
 
     def __new__(cls, name: str, least_rank: Rank = Rank.ADMIN) -> Self:
-        """A member whose value is the name; the type checker sees a call without a rank in `Action("status")`."""
+        """The default rank is for the type checker: `Action("status")` is a lookup."""
         action = str.__new__(cls, name)
         action._value_, action.least_rank = name, least_rank
         return action
@@ -115,7 +115,7 @@ class Ranks:
     """May do everything, `/audit` included. At least one is needed, or nobody could ever look at the audit log."""
 
     def of(self, actor: Actor) -> Rank:
-        """The highest rank the actor holds; `Rank.NONE` when it holds none (deny by default)."""
+        """The highest rank the actor holds; `Rank.NONE` when it holds none."""
         if actor.owner:
             return Rank.ADMIN
         held = actor.roles | {actor.id}

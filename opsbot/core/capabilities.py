@@ -1,4 +1,4 @@
-"""Capabilities of service managers; nothing else in opsbot depends on which manager it is."""
+"""Capabilities of service managers, so that no code asks which manager it is."""
 
 from dataclasses import dataclass
 

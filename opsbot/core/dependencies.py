@@ -18,7 +18,7 @@ Needs = Mapping[str, tuple[str, ...]]
 
 
 def above(needs: Needs, service: str) -> tuple[str, ...]:
-    """All direct and indirect dependencies of a service, the nearest first, without itself."""
+    """All dependencies of a service, the nearest first, without itself."""
     found: dict[str, None] = {}
     edge = [service]
     while edge:
@@ -28,7 +28,7 @@ def above(needs: Needs, service: str) -> tuple[str, ...]:
 
 
 def below(needs: Needs, service: str) -> tuple[str, ...]:
-    """All direct and indirect dependents of a service, in the order of the configuration."""
+    """All dependents of a service, in the order of the configuration."""
     return tuple(name for name in needs if name != service and service in above(needs, name))
 
 
@@ -43,7 +43,7 @@ def ways_back(needs: Needs) -> Iterator[tuple[str, ...]]:
 
 
 def _way(needs: Needs, start: str) -> tuple[str, ...]:
-    """The shortest cycle through a service, both ends included; empty where there is none."""
+    """The shortest cycle through a service with both ends, or nothing."""
     came: dict[str, str] = {}
     edge = [start]
     while edge:
@@ -96,7 +96,7 @@ class AwaitVerdict:
 def attribute(
     service: str, needs: Needs, standings: Mapping[str, DependencyState], asked: datetime, now: datetime
 ) -> OwnFault | CausedBy | AwaitVerdict:
-    """Find the cause of a service's failure. asked: when this was first asked about this failure."""
+    """Find the cause of a failure. asked: when it was first looked for."""
     up = above(needs, service)
     down = [name for name in up if standings.get(name) is DependencyState.DOWN]
     for name in down:
@@ -111,5 +111,5 @@ def attribute(
 
 
 def pace(interval: timedelta, fall: int) -> timedelta:
-    """The interval of a check whose verdict others await, short enough for it to come within `PATIENCE`."""
+    """The interval of a check whose verdict must come within `PATIENCE`."""
     return min(interval, PATIENCE / (fall + 2))

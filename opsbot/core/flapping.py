@@ -18,7 +18,7 @@ LEAST_FAILED = 6
 
 @dataclass(frozen=True, slots=True)
 class FlapPolicy:
-    """So many changes within `window` are flapping; it ends when there was none for `calm`."""
+    """So many changes within `window` are flapping, until none came for `calm`."""
 
     changes: int = 6
     window: timedelta = timedelta(minutes=10)

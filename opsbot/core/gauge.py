@@ -1,4 +1,4 @@
-"""One figure of the host and its threshold. `host:WHAT` is its subject in incidents."""
+"""One figure of the host, whose subject is `host:WHAT`, and its threshold."""
 
 from dataclasses import dataclass
 
@@ -34,7 +34,7 @@ class Gauge:
 
 @dataclass(frozen=True, slots=True)
 class Users:
-    """What to list when it is bad: the host's processes, or the folders of one file system."""
+    """What to list when it is bad: processes, or folders of a file system."""
 
     memory: bool = False
     disk: str = ""
@@ -47,7 +47,7 @@ def lines_of(bad: float) -> tuple[float, float]:
 
 
 def filling(points: list[Point], limit: float, now: float) -> Forecast | None:
-    """Forecast when a steadily rising figure reaches its limit: the soonest of all spans."""
+    """Forecast when a rising figure reaches its limit: the soonest of all spans."""
     if not points:
         return None
     last = points[-1][0]
@@ -60,7 +60,7 @@ def filling(points: list[Point], limit: float, now: float) -> Forecast | None:
 
 
 def about(seconds: float) -> str:
-    """Round a duration for a forecast: "about 9 hours", "about 40 minutes", "about 3 days"."""
+    """Round a duration for a forecast: "about 9 hours", "about 3 days"."""
     for unit, size in (("day", 24 * HOUR), ("hour", HOUR), ("minute", 60.0)):
         count = seconds / size
         if count >= 1.5:  # noqa: PLR2004 - below, the smaller unit says more

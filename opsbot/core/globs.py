@@ -1,4 +1,4 @@
-"""The patterns of a clean-up: which files they match, and which patterns are too wide to be allowed.
+"""Patterns of a clean-up: what they match, and which are too wide.
 
 A pattern is an absolute path. In each of its parts `*`, `?` and `[...]` stay within that part and match no leading dot;
 a part `**` matches any number of folders. The parts before the first wildcard are fixed.
@@ -18,7 +18,7 @@ _TWO_LEVELS = 2
 
 @dataclass(frozen=True, slots=True)
 class Glob:
-    """A pattern in parts: the fixed folders, the folders with a wildcard or below one, the name of the file."""
+    """A pattern: fixed folders, folders from the first wildcard on, file name."""
 
     fixed: tuple[str, ...]
     folders: tuple[str, ...]
@@ -60,7 +60,7 @@ def glob(pattern: str) -> Glob:
 
 
 def fits(name: str, part: str) -> bool:
-    """Whether a name matches one part of a pattern; a leading dot only where the part has one."""
+    """Whether a name matches a part; a leading dot must be in the part too."""
     if name.startswith(".") and not part.startswith("."):
         return False
     return part == ANY_DEPTH or fnmatchcase(name, part)

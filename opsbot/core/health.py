@@ -24,7 +24,7 @@ class Verdict(StrEnum):
 
 
 class ProbeCode(MessageCode):
-    """What one probe of a service can see. How long it took is in the result, so that equal results are equal."""
+    """What a probe can see, without durations, so that equal results are equal."""
 
     ONLINE = "probe.online"  # status: as Discord names it ("online", "idle", "dnd")
     OFFLINE = "probe.offline"
@@ -115,7 +115,7 @@ class CheckPolicy:
 
 @dataclass(frozen=True, slots=True)
 class CheckHealth:
-    """The health of one check. `since`: when the verdict began; a failure streak dates from its first failure."""
+    """The health of one check. `since`: when the streak of its verdict began."""
 
     verdict: Verdict = Verdict.UNKNOWN
     since: datetime | None = None
@@ -168,7 +168,7 @@ def _push(recent: int, *, failed: bool) -> int:
 
 
 def observe(health: CheckHealth, result: ProbeResult, policy: CheckPolicy) -> tuple[CheckHealth, VerdictChange | None]:
-    """Fold one more result; return the health and the change of verdict if there was one."""
+    """Fold one more result; return the health and any change of verdict."""
     if result.ok and health.recent == _ALL_WELL and health.verdict is Verdict.UP:
         # Nearly always, and thousands of times an hour: it was up and is up.
         return CheckHealth(Verdict.UP, health.since, health.streak + 1, health.streak_since, result, _ALL_WELL), None

@@ -1,4 +1,4 @@
-"""What systemd says of a unit in the journal, as a reason: why it ended, and that somebody stopped it.
+"""Reasons in systemd's lines in the journal: why a unit ended or was stopped.
 
 The words are those of systemd's own source (src/core/unit.c, service.c): "Failed with result 'oom-kill'.",
 "A process of this unit has been killed by the OOM killer.", "Watchdog timeout (limit 30s)!",

@@ -1,4 +1,4 @@
-"""Layers of checks: unit → process → port → HTTP → command. The failing check nearest the root is the cause.
+"""Layers of checks (unit, process, port, HTTP, command): the root is the cause.
 
 A port that refuses connections makes every HTTP check on it fail: that is one problem, named by the port.
 """
@@ -14,7 +14,7 @@ ORDER = ("unit", "process", "tcp", "http", "command")
 
 @dataclass(frozen=True, slots=True)
 class FailingCheck:
-    """A check that fails: its name, its kind, the unit it is about ("" for the whole service), what it saw."""
+    """A failing check. unit: "" for the whole service. seen: what it saw."""
 
     name: str
     kind: str
@@ -32,7 +32,7 @@ def _hangs_below(one: FailingCheck, root: FailingCheck) -> bool:
 
 
 def untangle(failing: Sequence[FailingCheck]) -> tuple[tuple[FailingCheck, ...], tuple[FailingCheck, ...]]:
-    """The causes, root-most first, and the consequences; in the given order within a layer."""
+    """The causes, root-most first, and the consequences."""
     ordered = sorted(failing, key=lambda each: depth(each.kind))
     consequences = tuple(one for one in ordered if any(_hangs_below(one, root) for root in ordered))
     return tuple(one for one in ordered if one not in consequences), consequences

@@ -53,7 +53,7 @@ class GrowthShape(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LeakVerdict:
-    """The judgement on one run. trend: its rise, if any. ahead: the forecast, if there is one."""
+    """The judgement on one run. trend: its rise. ahead: the forecast."""
 
     shape: GrowthShape
     trend: Trend | None = None

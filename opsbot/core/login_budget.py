@@ -1,4 +1,4 @@
-"""The login budget of a Discord bot: how often it may start in a day before Discord resets its token.
+"""The login budget of a Discord bot: starts before Discord resets its token.
 
 When a bot logs in (IDENTIFY) more than 1000 times in 24 hours, Discord ends all its sessions and resets its token
 (Discord's documentation, "Gateway", session start limit). Each start of the service counts as one login. Half of the
@@ -28,7 +28,7 @@ class LoginBudgetState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LoginStarts:
-    """The starts of one service in the last 24 hours. by_manager: those that systemd made by itself (Restart=)."""
+    """The starts within 24 hours. by_manager: those by systemd (Restart=)."""
 
     count: int = 0
     by_manager: int = 0
@@ -37,7 +37,7 @@ class LoginStarts:
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """Whether one more automatic start is allowed. due: the earliest moment for it; None: not at all, or now."""
+    """Whether a start is allowed. due: its earliest moment; None: never, or now."""
 
     standing: LoginBudgetState
     due: datetime | None = None
@@ -52,7 +52,7 @@ def spacing(share: float) -> timedelta:
 
 
 def allowance(starts: LoginStarts, limit: int, now: datetime) -> Allowance:
-    """Whether one more automatic start is within the budget, and when. limit: logins allowed in 24 hours."""
+    """Whether one more automatic start is allowed. limit: logins in 24 hours."""
     share = starts.count / limit
     if share >= STOP_AT:
         return Allowance(LoginBudgetState.SPENT)
@@ -66,14 +66,14 @@ def allowance(starts: LoginStarts, limit: int, now: datetime) -> Allowance:
 
 @dataclass(frozen=True, slots=True)
 class LoginThreshold:
-    """The run of a service (or unit) when last seen, and its manager's count of starts then."""
+    """A run of a service or unit, and its manager's count of starts."""
 
     run: str
     restarts: int
 
 
 def starts_since(before: LoginThreshold | None, now: LoginThreshold) -> tuple[int, int]:
-    """Starts between two observations of a service, and how many of them its manager made by itself.
+    """Starts between two observations, and how many its manager made by itself.
 
     systemd resets its count (NRestarts) at each requested start: a smaller count than before means that somebody
     started it, and that the manager has restarted it that often since. The first observation counts as one start.

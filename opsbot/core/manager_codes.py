@@ -4,7 +4,7 @@ from opsbot.core.message import MessageCode
 
 
 class ManagerCode(MessageCode):
-    """Errors of systemd, of opsbot's own supervisor, of their logs, and of jobs that run as a service's user.
+    """Errors of the service managers, of logs, and of jobs run as a user.
 
     scope is "system" or "user"; verb is "start", "stop", "restart" or "reset"; within is a timedelta.
     """

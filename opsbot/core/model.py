@@ -94,7 +94,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Dependent:
-    """A service that is down because of another's incident. `cause` is what was seen of it."""
+    """A service that is down in another's incident. `cause`: what was seen."""
 
     service: str
     cause: Message
@@ -167,7 +167,7 @@ class Acknowledgement:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryTest:
-    """The last test of alert delivery. proven_at: the last success. failure: what was wrong this time, or ""."""
+    """The last test of alert delivery. proven_at: the last success."""
 
     channel: int
     tried_at: datetime

@@ -21,7 +21,7 @@ DEAD_FIRST, DEAD_MOST = timedelta(seconds=30), timedelta(minutes=5)
 
 @dataclass(frozen=True, slots=True)
 class Signs:
-    """What opsbot sees of Discord. up: events arrive, heartbeats are answered. since: when `up` became this.
+    """opsbot's connection. up: heartbeats are answered. since: when `up` changed.
 
     rest_fails: the last request failed as in an outage. refused: Discord answers, and refuses the token or an intent.
     """
@@ -34,7 +34,7 @@ class Signs:
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """Discord away, from the loss of the gateway to its return. ended: None while it lasts."""
+    """An outage, from the loss of the gateway. ended: None while it lasts."""
 
     began: datetime
     ended: datetime | None = None
@@ -45,7 +45,7 @@ class Outage:
 
 
 def judge(outage: Outage | None, signs: Signs, now: datetime) -> Outage | None:
-    """The last outage after one more observation, ended or not; None where there was none."""
+    """The last outage after one more observation; None where there was none."""
     lasted = now - signs.since
     if outage is not None and outage.ended is None:
         if signs.refused:
@@ -58,5 +58,5 @@ def judge(outage: Outage | None, signs: Signs, now: datetime) -> Outage | None:
 
 
 def dead_spacing(starts: int) -> timedelta:
-    """How long after its last start a bot that died in an outage is started again. starts: those in this outage."""
+    """The delay before a bot that died is restarted. starts: those in this outage."""
     return min(DEAD_FIRST * 2 ** min(max(starts - 1, 0), 10), DEAD_MOST) if starts else timedelta(0)

@@ -1,4 +1,4 @@
-"""Reminders at growing intervals, and one escalation, of an unacknowledged incident."""
+"""Reminders at growing intervals, and one escalation, until acknowledged."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -44,7 +44,7 @@ def reminded(
 def escalated(
     paging: ReminderSchedule, after: timedelta | None, quiet_until: datetime | None, now: datetime
 ) -> ReminderSchedule | None:
-    """The schedule after the escalation that is due now; None where none is due, or it was made already.
+    """The schedule after the escalation that is due now; None where none is.
 
     after: how long an incident may be unacknowledged; None turns it off. It counts from the beginning and not from
     the message in Discord: other notifiers may be the only way left.

@@ -1,4 +1,4 @@
-"""The state of a service: one pure function over all that is known of it. Front ends show this value and derive none.
+"""The state of a service, derived by one function for all front ends.
 
 The rules, in their order; the first that applies decides:
 
@@ -140,7 +140,7 @@ class StatusCode(MessageCode):
 
 @dataclass(frozen=True, slots=True)
 class UnitStatus:
-    """One unit or process of a service, as its manager last reported it. name: "" where the service is one."""
+    """A unit or process as last reported. name: "" where the service is one."""
 
     name: str
     activity: Activity
@@ -196,7 +196,7 @@ class StatusFacts:
 
     @property
     def counted(self) -> tuple[CheckStatus, ...]:
-        """The checks that say something of the service: not those about a unit that somebody stopped."""
+        """The checks but for those of units that somebody stopped."""
         stopped = {unit.name for unit in self.units if unit.stopped_by_hand and unit.name}
         return tuple(check for check in self.checks if check.unit not in stopped)
 
@@ -405,7 +405,7 @@ _DEAD = frozenset({Activity.FAILED, Activity.RETRYING, Activity.STOPPED})
 
 
 def as_message(text: str | Message | None) -> Message:
-    """The same as a message, where it is text of an earlier version or of another program; an empty text for None."""
+    """Text (of an earlier version, of another program) as a message."""
     return text if isinstance(text, Message) else plain(text or "")
 
 

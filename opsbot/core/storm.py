@@ -1,4 +1,4 @@
-"""Alert storms: when many unrelated services go down at once, one message replaces their alerts.
+"""Alert storms: one message when many unrelated services go down at once.
 
 The first alerts are sent as they come; once there are more within a minute than a person reads, the rest is combined.
 """
@@ -43,7 +43,7 @@ class StormVerdict(Enum):
 
 
 def judge(waiting: Sequence[StormAlert], lately: Collection[str], now: datetime) -> StormVerdict:
-    """What to do. lately: the services whose alerts were sent within `WITHIN`. A service counts once."""
+    """What to do. lately: services with alerts sent within `WITHIN`; each counts once."""
     services = {alarm.service for alarm in waiting}
     if not waiting or len(services | set(lately)) <= MANY:
         return StormVerdict.TELL

@@ -1,4 +1,4 @@
-"""Thresholds with hysteresis: bad after a while over one line, recovered after a while under another.
+"""Thresholds with hysteresis and delays.
 
 `judge` folds one figure after another into a `ThresholdState`, which does not change between the two lines.
 """
@@ -12,8 +12,9 @@ GAP = timedelta(minutes=5)
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """Bad where the figure is at `bad` or beyond for `sustained`, well where it is at `well` or on the good side of it
-    for `settled`. Beyond means above, or below where `well` is the greater one.
+    """Bad at or beyond `bad` for `sustained`; recovered at or within `well` for `settled`.
+
+    Beyond means above, or below where `well` is the greater one.
     """
 
     bad: float
@@ -32,7 +33,7 @@ class Threshold:
 
 @dataclass(frozen=True, slots=True)
 class ThresholdState:
-    """The state of one figure. since: when a stretch began that may change it; seen: the last figure."""
+    """since: when a stretch began that may change it. seen: the last figure."""
 
     bad: bool = False
     since: datetime | None = None
@@ -42,7 +43,7 @@ class ThresholdState:
 def judge(
     standing: ThresholdState, value: float, at: datetime, threshold: Threshold, gap: timedelta = GAP
 ) -> ThresholdState:
-    """The state after one more figure. Compare `bad` before and after to find a change.
+    """The state after one more figure; compare `bad` to find a change.
 
     gap: the longest time between two figures that counts as continuous.
     """

@@ -1,4 +1,4 @@
-"""Maintenance windows: when each begins and ends, and what it keeps back meanwhile. Pure.
+"""Maintenance windows: when each begins and ends, and what it delays.
 
 A window begins at a time of day in its zone and lasts so long by any clock. A beginning that the day skips or has twice
 (a change to or from summer time) is read as RFC 5545, 3.3.5, reads one: a skipped time by the offset that held before
@@ -91,7 +91,7 @@ class Span:
 
 
 def spans(window: Window, now: datetime) -> Iterator[Span]:
-    """The occurrences that are not over at `now`, in order; of a weekly window there is no end."""
+    """The occurrences that are not over at `now`, in order; possibly endless."""
     previous: datetime | None = None
     for day in _days(window, now):
         begin = datetime.combine(day, window.start, window.timezone).astimezone(UTC)

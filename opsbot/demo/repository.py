@@ -89,7 +89,7 @@ class SampleRepository:
     async def _commit(
         self, title: str, settings: Mapping[str, object] = MappingProxyType({}), packages: str = ""
     ) -> str:
-        """Push a commit of well-behaved settings but for these, with a further line of packages."""
+        """Push a commit with these settings and packages besides the usual ones."""
         async with self._lock:
             wanted = {"GREETING": GREETINGS[self._count % len(GREETINGS)], "HEALTH_STATUS": 200, "DIES_AFTER": 0.0}
             lines = [f"{name} = {json.dumps(value)}\n" for name, value in {**wanted, **settings}.items()]

@@ -272,7 +272,7 @@ async def _body(request: web.Request) -> Json | None:
 
 
 def _serve(action: Action, shape: str) -> Callable[[web.Request], Awaitable[web.Response]]:
-    """Answer with what the action returns, 400 for a body of another shape, or Discord's error."""
+    """Answer with what the action returns, 400, or Discord's error."""
 
     async def run(request: web.Request) -> web.Response:
         body = await _body(request)

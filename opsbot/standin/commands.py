@@ -155,7 +155,7 @@ def _check_kind(errors: FormErrors, path: Path, command: Json) -> None:
 
 
 def _check_options(depth: int) -> Schema:
-    """The rules about the options of a command (0) or of something `depth` levels below it."""
+    """The rules about the options of a command, or `depth` levels below it."""
 
     def check(errors: FormErrors, path: Path, owner: Json) -> None:
         place: Path = [*path, "options"]
@@ -191,7 +191,7 @@ def _check_values(errors: FormErrors, path: Path, option: Json) -> None:
 
 
 def choice_of(kind: Any) -> Schema:
-    """A choice of an option of that type, registered or autocompleted: name 1-100, a string value at most 100."""
+    """A choice of an option of that type, registered or autocompleted."""
 
     def check_number(errors: FormErrors, path: Path, value: Any) -> None:
         fits = is_integer(value) if kind == INTEGER else is_integer(value) or isinstance(value, float)

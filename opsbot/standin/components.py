@@ -40,7 +40,7 @@ def _walk_one(path: Path, component: object) -> Iterator[tuple[Path, Json]]:
 
 
 def rebuild(component: Json, change: Callable[[Json], Json]) -> Json:
-    """A copy in which each component was replaced by what `change` makes of it, the outermost first."""
+    """A copy with `change` applied to each component, the outermost first."""
     done = change(component)
     if isinstance(done.get("components"), list):
         done["components"] = [rebuild(inner, change) for inner in done["components"]]
@@ -71,7 +71,7 @@ def _one_of(*kinds: int) -> Schema:
 
 
 def check_message_components(errors: FormErrors, components: object, *, v2: bool) -> None:
-    """Check a message's components: five rows, or with IS_COMPONENTS_V2 the forty nested ones."""
+    """Check a message's components: five rows, or with V2 forty nested ones."""
     path: Path = ["components"]
     if v2:
         items(_one_of(*_IN_CONTAINER, CONTAINER), V2_TOTAL)(errors, path, components)
@@ -129,7 +129,7 @@ def _check_emoji(errors: FormErrors, path: Path, emoji: Any) -> None:
 
 
 def _check_bounds(low: str, high: str, code: str, most_unset: int | None = None) -> Schema:
-    """The field `low` is not greater than `high`, which is `most_unset` where it is not given."""
+    """`low` is at most `high`, which is `most_unset` by default."""
 
     def check(errors: FormErrors, path: Path, owner: Json) -> None:
         least, most = owner.get(low), most_unset if owner.get(high) is None else owner[high]

@@ -31,7 +31,7 @@ class CloseCode:
 
 
 def reset(transport: asyncio.BaseTransport | None) -> None:
-    """End a TCP connection with a reset, as a crashed peer would: no FIN, nothing flushed."""
+    """End a TCP connection with a reset: no FIN, nothing flushed."""
     if transport is None:
         return
     sock = transport.get_extra_info("socket")

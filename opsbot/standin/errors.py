@@ -124,7 +124,7 @@ class FormErrors:
         self._tree: Json = {}
 
     def add(self, path: Path, code: str, **words: object) -> None:
-        """Note one problem at a path such as ["embeds", 0, "title"]; `words` complete its text."""
+        """Note one problem at a path like ["embeds", 0]; `words` complete its text."""
         node = self._tree
         for key in path:
             node = node.setdefault(str(key), {})

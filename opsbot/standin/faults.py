@@ -13,7 +13,7 @@ from opsbot.standin.messages import Messages
 
 @dataclass(slots=True)
 class Rule:
-    """The fault for the next `times` requests with this method and a matching path (without /api/v10)."""
+    """The fault for the next `times` requests; paths are without /api/v10."""
 
     method: str
     path: re.Pattern[str]
@@ -33,7 +33,7 @@ class Rule:
 
 @dataclass(slots=True)
 class Faults:
-    """The queue of faults. Every method can be called from a test or from a button of the page.
+    """The queue of faults, for tests and the buttons of the page.
 
     `set_away(away, hard)` closes and opens what listens. `on_change` reports that `is_away` changed.
     """
@@ -101,7 +101,7 @@ class Faults:
         self._gateway.drop(resumable=resumable, reconnect_op=reconnect_op)
 
     def refuse_gateway(self, seconds: float | None = None) -> None:
-        """Reset gateway connections, and new ones while they connect, for that long or until `accept_gateway`."""
+        """Reset old and new gateway connections, until `accept_gateway` or so long."""
         self._gateway.refused = True
         self._gateway.drop(resumable=True)
         if seconds is not None:
@@ -116,18 +116,18 @@ class Faults:
         self._gateway.mute = mute
 
     def hold_gateway(self) -> None:
-        """Cut the gateway and delay HELLO for new connections, while events collect for RESUME."""
+        """Cut the gateway and delay HELLO, while events collect for RESUME."""
         self._gateway.open.clear()
         self._gateway.drop(resumable=True)
 
     def release(self) -> None:
-        """End `hold_gateway`: the waiting client gets HELLO, resumes and receives the missed events."""
+        """End `hold_gateway`: the client gets HELLO and resumes."""
         self._gateway.open.set()
 
     # everything
 
     def away(self, seconds: float | None = None, *, hard: bool = False) -> None:
-        """Take Discord away: cut the gateway and reset every REST request, for `seconds` or until `back`.
+        """Cut the gateway and reset every request, for `seconds` or until `back`.
 
         The page and its WebSocket keep working. `hard` closes the listening socket, so that connections are refused; it
         needs a Discord side on its own port (`Standin(api_port=0)`).

@@ -260,7 +260,7 @@ class Gateway:
         self._changed()
 
     def _lose(self, connection: Connection) -> GatewaySession | None:
-        """Take its connection from a session, whose events only go to the replay buffer from now on."""
+        """Detach a session: its events only go to the replay buffer from now on."""
         session = connection.session
         if session is None or session.connection is not connection:
             return None
@@ -314,7 +314,7 @@ class Gateway:
 
     @property
     def application_flags(self) -> int:
-        """The application flags that say which privileged intents are switched on (limited variants)."""
+        """The application flags of the privileged intents (limited variants)."""
         pairs = ((Intent.PRESENCES, 1 << 13), (Intent.MEMBERS, MEMBERS_FLAG), (Intent.MESSAGE_CONTENT, 1 << 19))
         return sum(flag for intent, flag in pairs if self.allowed_privileged & intent)
 

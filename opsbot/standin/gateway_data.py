@@ -18,8 +18,9 @@ def ready(state: StandinState, session_id: str, url: str, application_flags: int
 
 
 def guild_create(state: StandinState, intents: int) -> Json:
-    """The guild. Without the presences intent only the bot itself and who sits in a voice channel; archived threads
-    never (Discord's documentation, "Guild Create").
+    """Build GUILD_CREATE (Discord's documentation, "Guild Create").
+
+    Without the members intent only the bot and who sits in a voice channel are in it; archived threads never.
     """
     seated = [m for m in state.members.values() if m.voice is not None]
     everyone = list(state.members.values()) if intents & Intent.MEMBERS else [state.bot, *seated]

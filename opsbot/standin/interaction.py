@@ -60,7 +60,7 @@ class Interaction:
 
 
 def payload(state: StandinState, interaction: Interaction, member: Member, channel: Channel) -> Json:
-    """Build the INTERACTION_CREATE event with the member's current roles and permissions in the channel."""
+    """Build the INTERACTION_CREATE event with the member's current permissions."""
     allowed = state.permissions(member, channel)
     found: Json = OBJECTS["interaction"] | {
         "id": str(interaction.id),

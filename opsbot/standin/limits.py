@@ -78,7 +78,7 @@ _MESSAGE = form(
 
 
 def check_message(payload: Json, *, files: int = 0, before: Json | None = None) -> None:
-    """Raise ApiError for an invalid body of a create (`before` None) or of an edit of `before`.
+    """Raise ApiError for an invalid new message, or an invalid edit of `before`.
 
     `files` is the number of uploaded files.
     """

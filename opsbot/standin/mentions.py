@@ -77,6 +77,6 @@ def find(
 
 
 def visible_text(payload: Json) -> str:
-    """The text of a message that can mention: its content, and the text displays of Components V2."""
+    """The text of a message that can mention: content and text displays."""
     displays = (c for c in walk(payload.get("components")) if c.get("type") == TEXT_DISPLAY)
     return "\n".join(str(each.get("content") or "") for each in (payload, *displays))

@@ -347,7 +347,7 @@ class Messages:
         self.state.emit(f"MESSAGE_REACTION_{'ADD' if add else 'REMOVE'}", data, Intent.REACTIONS, channel.id)
 
     def start_thread(self, parent: Channel, payload: Json, *, message_id: int | None = None) -> Channel:
-        """Start a thread from a message or on its own, with the messages that Discord adds."""
+        """Start a thread, from a message or bare, and post Discord's own messages."""
         message = None if message_id is None else self.get(parent.id, message_id)
         thread = self.state.create_thread(parent, payload, message_id=message_id)
         if message is not None:
@@ -385,7 +385,7 @@ class Messages:
 
 
 def _reference(kind: int, channel_id: object, message_id: str | None = None) -> Json:
-    """The fields of a message of this type that refers to a channel or to a message in it."""
+    """The fields of a message that refers to a channel or to a message in it."""
     reference = {"type": 0, "channel_id": str(channel_id), "guild_id": str(GUILD_ID)}
     if message_id is not None:
         reference["message_id"] = message_id

@@ -60,7 +60,7 @@ class PageFiles:
         return web.FileResponse(PAGE / name, headers={"Cache-Control": "no-cache"})
 
     async def get_attachment(self, request: web.Request) -> web.Response:
-        """Serve an upload: images and text inline, anything else as a download, all sandboxed."""
+        """Serve an upload, sandboxed: images and text inline, others as downloads."""
         key = request.match_info["file"]
         stored = self.files.stored.get(int(key)) if key.isdecimal() else None
         if stored is None:

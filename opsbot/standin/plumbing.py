@@ -44,7 +44,7 @@ class LoggedRequest(NamedTuple):
 
 @dataclass(slots=True)
 class RequestLog:
-    """Log of requests; `unknown` lists routes that are not modelled, `open` counts those not answered yet."""
+    """Log of requests. unknown: routes that are not modelled. open: not answered yet."""
 
     requests: deque[LoggedRequest] = field(default_factory=lambda: deque(maxlen=KEPT_REQUESTS))
     unknown: list[str] = field(default_factory=list)
@@ -107,7 +107,7 @@ def _snowflake(name: str, text: str) -> int:
 
 
 def serve(handler: Handler) -> Callable[[web.Request], Awaitable[web.Response]]:
-    """Answer requests with what the handler returns: JSON, a response, or None for 204."""
+    """Answer with what the handler returns: JSON, a response, or None for 204."""
 
     async def run(request: web.Request) -> web.Response:
         found = handler(ApiCall(request, *await _read(request)))

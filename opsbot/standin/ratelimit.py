@@ -26,7 +26,7 @@ class RateLimitBucket:
 
 @dataclass(slots=True)
 class RateLimits:
-    """The buckets. `clock` is monotonic seconds; `enabled` False lets everything pass without headers.
+    """The buckets, by a monotonic clock. Not `enabled`, everything passes.
 
     period: seconds of a bucket's window; old_period: of that for edits of old messages.
     """
@@ -64,7 +64,7 @@ class RateLimits:
         return headers
 
     def edit_of_old(self, channel_id: int) -> None:
-        """Count an edit of a message older than an hour: 3 in 6 s per channel, in no header; else 429/30046."""
+        """Count an edit of a message older than an hour: 3 in 6 s, else 429/30046."""
         wait = self._wait("edit", channel_id, OLD_EDITS, self.old_period)
         if wait:
             raise ApiError(
@@ -81,7 +81,7 @@ class RateLimits:
             raise LimitedError(wait)
 
     def _wait(self, what: str, channel_id: int, most: int, period: float) -> float:
-        """Count one of at most so many in that many seconds; 0.0, or how long to wait instead."""
+        """Count one of at most so many in that period; 0.0, or how long to wait."""
         now = self.clock()
         recent = self._recent.setdefault((what, channel_id), deque(maxlen=most))
         if self.enabled and len(recent) == most and now - recent[0] < period:

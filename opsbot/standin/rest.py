@@ -28,7 +28,7 @@ Route = tuple[str, str, Handler]
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """The handlers. Each returns the JSON to answer with, a whole response, or None for 204."""
+    """The handlers: each returns JSON, a whole response, or None for 204."""
 
     state: StandinState
     messages: Messages

@@ -1,4 +1,4 @@
-"""Schemas of request bodies: each is a function that notes what is wrong with a value.
+"""Schemas of request bodies: functions that note what is wrong with a value.
 
 A value of None is an absent field: only what is required complains about it.
 """
@@ -24,7 +24,7 @@ def validate(schema: Schema, body: object) -> None:
 
 
 def form(fields: Mapping[str, Schema], *rules: Schema) -> Schema:
-    """An object with these fields and any others; then rules that concern several fields."""
+    """An object with these fields (and others), and rules across fields."""
 
     def check(errors: FormErrors, path: Path, value: Any) -> None:
         if isinstance(value, dict):
@@ -136,7 +136,7 @@ def choice(*choices: object) -> Schema:
 
 
 def url(schemes: tuple[str, ...] = WEB, most: int = 2048) -> Schema:
-    """A URL of one of these schemes; its host has a dot, so that `http://localhost:3000` is refused."""
+    """A URL of these schemes; its host needs a dot, unlike `http://localhost`."""
 
     def check(errors: FormErrors, path: Path, value: Any) -> None:
         text(most)(errors, path, value)

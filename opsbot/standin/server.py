@@ -294,7 +294,7 @@ class Standin:
 
     @property
     def idle(self) -> bool:
-        """Whether no request is being answered, no event is unsent, and no interaction waits for the bot."""
+        """Whether no request, no unsent event and no open interaction is in flight."""
         return not (self._log.open or self.gateway.unsent or self.interactions.pending)
 
     async def wait_idle(self, timeout: float = 10.0) -> None:

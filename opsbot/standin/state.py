@@ -75,7 +75,7 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class GatewayEvent:
-    """A change. `channel_id` limits it to members who see the channel, `intent` to sessions with the intent."""
+    """A change, for sessions with the intent and members who see the channel."""
 
     name: str
     data: Json
@@ -201,7 +201,7 @@ class StandinState:
         return in_channel(base, GUILD_ID, member.id, member.roles, channel.overwrites)
 
     def require(self, channel: Channel, *needed: int) -> None:
-        """Raise 50001 when the bot does not see the channel, 50013 when it lacks one of the permissions."""
+        """Raise 50001 if the bot does not see the channel, 50013 if it lacks a permission."""
         value = self.permissions(self.bot, channel)
         if not value & PermissionBit.VIEW_CHANNEL:
             raise refuse("missing_access")
@@ -265,7 +265,7 @@ class StandinState:
         self.emit("VOICE_STATE_UPDATE", data, Intent.VOICE_STATES)
 
     def voice_state(self, member: Member) -> Json:
-        """The voice state object, without the guild's id and the member, as GUILD_CREATE has it."""
+        """The voice state object as in GUILD_CREATE: without guild and member."""
         where = {"channel_id": text_id(member.voice), "user_id": str(member.id), "session_id": f"voice-{member.id}"}
         return OBJECTS["voice_state"] | where
 
@@ -329,7 +329,7 @@ class StandinState:
     # threads
 
     def create_thread(self, parent: Channel, payload: Json, *, message_id: int | None = None) -> Channel:
-        """A thread by the bot, from a message (whose id it takes) or bare (private, if `type` is omitted)."""
+        """A thread by the bot, from a message (with its id) or bare (private by default)."""
         bare = {} if message_id is not None else {"type": choice(*THREADS)}
         validate(form(_THREAD | {"name": filled(100)} | bare), payload)
         kind = PUBLIC_THREAD if message_id is not None else (payload.get("type") or PRIVATE_THREAD)
