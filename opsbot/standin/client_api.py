@@ -12,7 +12,7 @@ from aiohttp import web
 from opsbot.standin.client_input import InputError
 from opsbot.standin.errors import ApiError, Json
 from opsbot.standin.guild import CATEGORY, VOICE, Channel, Member, iso, text_id
-from opsbot.standin.permissions import ALL, PermissionBit
+from opsbot.standin.permissions import ALL
 from opsbot.standin.plumbing import answer
 from opsbot.standin.state import APPLICATION_ID, GUILD_ID, OWNER_ID, ROLE_IDS, GatewayEvent
 
@@ -112,7 +112,7 @@ class ClientApi:
     def snapshot(self, me: Member) -> Json:
         """Return everything one member can see."""
         state = self._standin.state
-        channels = [c for c in state.channels.values() if self._sees(me, c) and c.type != VOICE]
+        channels = [c for c in state.channels.values() if self._standin.state.may(me, c) and c.type != VOICE]
         written = [c.id for c in channels if c.type != CATEGORY]
         return {
             "guild": {"id": str(GUILD_ID), "name": state.guild_name},
@@ -130,9 +130,6 @@ class ClientApi:
             "connected": self._standin.connected,
             "away": self._standin.faults.is_away,
         }
-
-    def _sees(self, member: Member, channel: Channel) -> bool:
-        return bool(self._standin.state.permissions(member, channel) & PermissionBit.VIEW_CHANNEL)
 
     def _commands(self, member: Member) -> list[Json]:
         """List the commands that Discord's client offers the member."""
@@ -189,7 +186,7 @@ class ClientApi:
         channel = state.channels.get(channel_id) if channel_id is not None else None
         for socket in tuple(self._sockets):
             member = state.members.get(socket.member_id)
-            if channel is None or (member is not None and self._sees(member, channel)):
+            if channel is None or (member is not None and self._standin.state.may(member, channel)):
                 socket.send(text)
 
     def send_to(self, member_id: int, name: str, data: Json) -> None:

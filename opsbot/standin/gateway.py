@@ -17,7 +17,6 @@ from aiohttp import WSMsgType, web
 from opsbot.standin import gateway_data
 from opsbot.standin.connection import CloseCode, Connection, reset
 from opsbot.standin.errors import Json
-from opsbot.standin.permissions import PermissionBit
 from opsbot.standin.state import BOT_USER_ID, GatewayEvent, Intent, StandinState
 
 log = logging.getLogger(__name__)
@@ -110,7 +109,7 @@ class Gateway:
         if event.internal or (event.intent and not session.intents & event.intent):
             return False
         channel = self.state.channels.get(event.channel_id) if event.channel_id is not None else None
-        return channel is None or bool(self.state.permissions(self.state.bot, channel) & PermissionBit.VIEW_CHANNEL)
+        return channel is None or self.state.may(self.state.bot, channel)
 
     def _masked(self, session: GatewaySession, event: GatewayEvent) -> Json:
         if event.intent != Intent.MESSAGES or session.intents & Intent.MESSAGE_CONTENT or "author" not in event.data:

@@ -2,7 +2,6 @@
 
 from opsbot.standin.errors import Json
 from opsbot.standin.guild import OBJECTS, iso
-from opsbot.standin.permissions import PermissionBit
 from opsbot.standin.state import APPLICATION_ID, BOT_USER_ID, GUILD_ID, Intent, StandinState
 
 
@@ -28,7 +27,7 @@ def guild_create(state: StandinState, intents: int) -> Json:
     threads = [
         c.json(GUILD_ID, me=BOT_USER_ID)
         for c in state.channels.values()
-        if c.is_thread and not c.archived and state.permissions(state.bot, c) & PermissionBit.VIEW_CHANNEL
+        if c.is_thread and not c.archived and state.may(state.bot, c)
     ]
     return (
         state.guild_json()

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from opsbot.standin.errors import Json
+from opsbot.standin.errors import Json, refuse
 from opsbot.standin.permissions import ChannelOverwrite
 
 EPOCH_MS = 1_420_070_400_000
@@ -138,6 +138,11 @@ class Channel:
     def is_thread(self) -> bool:
         """Whether it is a thread."""
         return self.type in THREADS
+
+    def require_open(self) -> None:
+        """Raise 50083 for an archived thread."""
+        if self.archived:
+            raise refuse("thread_archived")
 
     def json(self, guild_id: int, *, me: int | None = None) -> Json:
         """The channel object; for a thread `me` adds that member's own membership."""

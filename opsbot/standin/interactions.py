@@ -81,13 +81,10 @@ class Interactions:
         """
         member = self.state.member(member_id)
         channel = self.state.channel(channel_id)
-        permissions = self.state.permissions(member, channel)
-        if not permissions & PermissionBit.VIEW_CHANNEL:
-            raise refuse("missing_access")
-        if channel.archived:
-            raise refuse("thread_archived")
-        if kind in (COMMAND, AUTOCOMPLETE) and not permissions & PermissionBit.USE_APPLICATION_COMMANDS:
-            raise refuse("missing_permissions")
+        self.state.require(channel, by=member)
+        channel.require_open()
+        if kind in (COMMAND, AUTOCOMPLETE):
+            self.state.require(channel, PermissionBit.USE_APPLICATION_COMMANDS, by=member)
         message, parent = None, None
         if kind in (COMMAND, AUTOCOMPLETE):
             sent = client_input.command_data(self.state, data, autocomplete=kind == AUTOCOMPLETE)
@@ -284,8 +281,7 @@ class Interactions:
         before = self._find(interaction, message_id)
         if before is None:
             raise refuse("unknown_message")
-        if channel.archived:
-            raise refuse("thread_archived")
+        channel.require_open()
         limits.check_message(data, files=len(uploads), before=before)
         filling = bool(before["flags"] & limits.LOADING)
         after = self.messages.edited(channel, before, data, uploads, default_mentions=_USERS_ONLY, filling=filling)

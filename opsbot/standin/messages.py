@@ -170,18 +170,15 @@ class Messages:
         return self.post(channel, message)
 
     def _check_may_send(self, channel: Channel, author: Member, payload: Json, uploads: list[Upload]) -> None:
-        value = self.state.permissions(author, channel)
-        if not value & PermissionBit.VIEW_CHANNEL:
-            raise refuse("missing_access")
+        self.state.require(channel, by=author)
         if channel.type == CATEGORY:
             raise refuse("not_text_channel")
         needed = [PermissionBit.SEND_MESSAGES_IN_THREADS if channel.is_thread else PermissionBit.SEND_MESSAGES]
         needed += [PermissionBit.EMBED_LINKS] if payload.get("embeds") else []
         needed += [PermissionBit.ATTACH_FILES] if uploads else []
-        if channel.is_thread and channel.locked and not value & PermissionBit.MANAGE_THREADS:
+        if channel.is_thread and channel.locked and not self.state.may(author, channel, PermissionBit.MANAGE_THREADS):
             raise refuse("thread_archived" if channel.archived else "missing_permissions")
-        if any(not value & permission for permission in needed):
-            raise refuse("missing_permissions")
+        self.state.require(channel, *needed, by=author)
 
     def _same_nonce(self, author_id: int, payload: Json) -> Json | None:
         now = self.state.clock()
@@ -272,8 +269,7 @@ class Messages:
             raise refuse("not_your_message")
         if before["type"] not in (0, 19, 20):
             raise refuse("system_message")
-        if channel.archived:
-            raise refuse("thread_archived")
+        channel.require_open()
         if uploads:
             self.state.require(channel, PermissionBit.ATTACH_FILES)
         limits.check_message(payload, files=len(uploads), before=before)
@@ -283,14 +279,13 @@ class Messages:
     def delete(self, channel: Channel, message_id: int, *, by_webhook: bool = False) -> None:
         """Delete a message: the bot's own, or anyone's with MANAGE_MESSAGES."""
         message = self.get(channel.id, message_id)
-        if channel.archived:
-            raise refuse("thread_archived")
+        channel.require_open()
         if int(message["author"]["id"]) != BOT_USER_ID and not by_webhook:
             self.state.require(channel, PermissionBit.MANAGE_MESSAGES)
         del self.by_channel[channel.id][message_id]
         if channel.is_thread:
             channel.message_count -= 1
-        data = {"id": str(message_id), "channel_id": str(channel.id), "guild_id": str(GUILD_ID)}
+        data = {"id": str(message_id), "channel_id": str(channel.id)}
         self.state.emit("MESSAGE_DELETE", data, Intent.MESSAGES, channel.id)
 
     # pins, reactions, threads
@@ -307,11 +302,8 @@ class Messages:
         self._pinned_at[message_id] = now
         channel.last_pin = now if pinned else channel.last_pin
         self.replace(channel, {**message, "pinned": pinned})
-        data = {
-            "guild_id": str(GUILD_ID),
-            "channel_id": str(channel.id),
-            "last_pin_timestamp": None if channel.last_pin is None else iso(channel.last_pin),
-        }
+        last_pin = None if channel.last_pin is None else iso(channel.last_pin)
+        data = {"channel_id": str(channel.id), "last_pin_timestamp": last_pin}
         self.state.emit("CHANNEL_PINS_UPDATE", data, channel_id=channel.id)
         if pinned:
             self._post_system_message(channel, _reference(6, channel.id, message["id"]))
@@ -327,8 +319,7 @@ class Messages:
         """Add or remove the bot's own reaction."""
         if not is_emoji(emoji):
             raise refuse("unknown_emoji")
-        if channel.archived:
-            raise refuse("thread_archived")
+        channel.require_open()
         message = self.get(channel.id, message_id)
         reactions = [r for r in message.get("reactions", []) if r["emoji"]["name"] != emoji]
         if add:
@@ -339,7 +330,6 @@ class Messages:
             "user_id": str(BOT_USER_ID),
             "channel_id": str(channel.id),
             "message_id": str(message_id),
-            "guild_id": str(GUILD_ID),
             "emoji": {"id": None, "name": emoji},
             "burst": False,
             "type": 0,

@@ -131,7 +131,7 @@ class Rest:
         return self._channel(call), call.id("message")
 
     def _may_read(self, channel: Channel) -> bool:
-        return bool(self.state.permissions(self.state.bot, channel) & PermissionBit.READ_MESSAGE_HISTORY)
+        return self.state.may(self.state.bot, channel, PermissionBit.READ_MESSAGE_HISTORY)
 
     def _edit_channel(self, call: ApiCall) -> Json:
         changes, channel = call.json, self._channel(call)
@@ -153,7 +153,6 @@ class Rest:
         data = {
             "channel_id": str(channel.id),
             "user_id": str(BOT_USER_ID),
-            "guild_id": str(GUILD_ID),
             "timestamp": int(self.state.clock()),
             "member": self.state.bot.json(),
         }
@@ -218,7 +217,7 @@ class Rest:
         return answer(_shown(self.messages.start_thread(self._channel(call), payload, message_id=message_id)), 201)
 
     def _show_threads(self, threads: list[Channel]) -> Json:
-        seen = [t for t in threads if self.state.permissions(self.state.bot, t) & PermissionBit.VIEW_CHANNEL]
+        seen = [t for t in threads if self.state.may(self.state.bot, t)]
         mine = [thread_member(t.id, BOT_USER_ID, t.members[BOT_USER_ID]) for t in seen if BOT_USER_ID in t.members]
         return {"threads": [_shown(t) for t in seen], "members": mine}
 

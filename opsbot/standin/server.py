@@ -218,7 +218,7 @@ class Standin:
         """A new role; returns the id."""
         role = Role(self.state.new_id(), name, len(self.state.roles), permissions, mentionable=mentionable)
         self.state.roles[role.id] = role
-        self.state.emit("GUILD_ROLE_CREATE", {"guild_id": str(GUILD_ID), "role": role.json()})
+        self.state.emit("GUILD_ROLE_CREATE", {"role": role.json()})
         return role.id
 
     def add_channel(self, name: str) -> int:

@@ -143,8 +143,8 @@ class StandinState:
         *,
         internal: bool = False,
     ) -> None:
-        """Pass an event to every listener; the arguments are the fields of `GatewayEvent`."""
-        event = GatewayEvent(name, data, intent, channel_id, internal)
+        """Pass an event of the guild to every listener; the arguments are the fields of `GatewayEvent`."""
+        event = GatewayEvent(name, {"guild_id": str(GUILD_ID), **data}, intent, channel_id, internal)
         for listener in tuple(self.listeners):
             listener(event)
 
@@ -164,8 +164,7 @@ class StandinState:
     def visible_channel(self, channel_id: int) -> Channel:
         """The channel, if the bot sees it; else ApiError 10003 or 50001."""
         channel = self.channel(channel_id)
-        if not self.permissions(self.bot, channel) & PermissionBit.VIEW_CHANNEL:
-            raise refuse("missing_access")
+        self.require(channel)
         return channel
 
     def member(self, member_id: int) -> Member:
@@ -200,12 +199,16 @@ class StandinState:
         base = self.base_permissions(member)
         return in_channel(base, GUILD_ID, member.id, member.roles, channel.overwrites)
 
-    def require(self, channel: Channel, *needed: int) -> None:
-        """Raise 50001 if the bot does not see the channel, 50013 if it lacks a permission."""
-        value = self.permissions(self.bot, channel)
-        if not value & PermissionBit.VIEW_CHANNEL:
+    def may(self, member: Member, channel: Channel, *needed: int) -> bool:
+        """Whether a member sees the channel and has these permissions in it."""
+        value = self.permissions(member, channel)
+        return all(value & permission for permission in (PermissionBit.VIEW_CHANNEL, *needed))
+
+    def require(self, channel: Channel, *needed: int, by: Member | None = None) -> None:
+        """Raise 50001 if the bot (or `by`) does not see the channel, 50013 without a permission."""
+        if not self.may(by or self.bot, channel):
             raise refuse("missing_access")
-        if any(not value & permission for permission in needed):
+        if not self.may(by or self.bot, channel, *needed):
             raise refuse("missing_permissions")
 
     # changing the guild
@@ -220,7 +223,7 @@ class StandinState:
         member.status = "offline" if bot else "online"
         self._next_member += 1
         self.members[member.id] = member
-        self.emit("GUILD_MEMBER_ADD", member.json() | {"guild_id": str(GUILD_ID)}, Intent.MEMBERS)
+        self.emit("GUILD_MEMBER_ADD", member.json(), Intent.MEMBERS)
         return member
 
     def set_roles(self, member_id: int, roles: Iterable[int]) -> None:
@@ -229,7 +232,7 @@ class StandinState:
         member.roles = self._known(roles)
         # The bot receives its own updates regardless of its intents.
         intent = Intent.NONE if member_id == BOT_USER_ID else Intent.MEMBERS
-        self.emit("GUILD_MEMBER_UPDATE", member.json() | {"guild_id": str(GUILD_ID)}, intent)
+        self.emit("GUILD_MEMBER_UPDATE", member.json(), intent)
 
     def set_role_permissions(self, role_id: int, permissions: int) -> None:
         """Change what a role may do."""
@@ -237,7 +240,7 @@ class StandinState:
             raise refuse("unknown_role")
         role = self.roles[role_id]
         role.permissions = int(permissions)
-        self.emit("GUILD_ROLE_UPDATE", {"guild_id": str(GUILD_ID), "role": role.json()})
+        self.emit("GUILD_ROLE_UPDATE", {"role": role.json()})
 
     def _known(self, roles: Iterable[int]) -> list[int]:
         wanted = [int(role) for role in roles]
@@ -261,7 +264,7 @@ class StandinState:
         if member.voice == channel_id:
             return
         member.voice = channel_id
-        data = self.voice_state(member) | {"guild_id": str(GUILD_ID), "member": member.json()}
+        data = self.voice_state(member) | {"member": member.json()}
         self.emit("VOICE_STATE_UPDATE", data, Intent.VOICE_STATES)
 
     def voice_state(self, member: Member) -> Json:
@@ -410,7 +413,6 @@ class StandinState:
     def _emit_members(self, thread: Channel, added: list[Member], removed: list[int]) -> None:
         data: Json = {
             "id": str(thread.id),
-            "guild_id": str(GUILD_ID),
             "member_count": len(thread.members),
             "added_members": [
                 thread_member(thread.id, m.id, thread.members[m.id]) | {"member": m.json(), "presence": None}
@@ -438,5 +440,4 @@ class StandinState:
 def _require_open_thread(thread: Channel) -> None:
     if not thread.is_thread:
         raise refuse("wrong_channel_type")
-    if thread.archived:
-        raise refuse("thread_archived")
+    thread.require_open()
