@@ -19,8 +19,6 @@ class ManagerCode(MessageCode):
     """service, part"""
     DIRECTORY_UNUSABLE = "manager.directory-unusable"
     """directory, reason"""
-    UNIT_FAILED_CHECKS = "manager.unit-failed-checks"
-    """unit; why: what its checks saw; left: the units that were not restarted, a tuple."""
 
     # opsbot's own supervisor
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import cache
 
 from opsbot.core.message import GeneralCode
-from opsbot.messages import deployments, exits, incidents, inhibitors, managers, probes, refusals, status
+from opsbot.messages import deployments, exits, incidents, inhibitors, managers, probes, refusals, root_causes, status
 from opsbot.messages.text import Text
 
 _GENERAL: Mapping[str, Text] = {GeneralCode.TEXT: "{text}"}
@@ -18,6 +18,7 @@ _AREAS: tuple[Mapping[str, Text], ...] = (
     managers.TEXTS,
     probes.TEXTS,
     refusals.TEXTS,
+    root_causes.TEXTS,
     status.TEXTS,
 )
 """The texts of each area of codes, from the modules beside this one."""

@@ -7,9 +7,9 @@ from datetime import datetime
 
 from opsbot.core.access import Origin, itself
 from opsbot.core.deployment import DeploymentKind, DeploymentRequest, Refused, previous_good
-from opsbot.core.incident import EscalationReason, IncidentEvent, IncidentEventKind, SkipReason, event
+from opsbot.core.incident import EscalationReason, IncidentEvent, IncidentEventKind, RollbackReason, SkipReason, event
 from opsbot.core.inhibitors import Inhibitor, Inhibitors, first_reason
-from opsbot.core.message import Param, message, plain
+from opsbot.core.message import Param, message
 from opsbot.core.model import Incident
 from opsbot.core.recovery import AttemptBy, RecoveryAction, RecoveryFacts, RecoveryStep, next_step
 from opsbot.deploy.deployer import Deployer
@@ -247,9 +247,9 @@ class RecoveryRunner:
             name, event(IncidentEventKind.ROLLING_BACK, now, release=release or None)
         ):
             return
-        reason = f"incident {incident.id} began with this release"
+        reason = message(RollbackReason.INCIDENT, incident=incident.id)
         begun = await self._deployer.start(
-            DeploymentRequest(name, DeploymentKind.ROLLBACK, itself(Origin.RECOVERY), reason=plain(reason))
+            DeploymentRequest(name, DeploymentKind.ROLLBACK, itself(Origin.RECOVERY), reason=reason)
         )
         if isinstance(begun, Refused):
             refused = event(IncidentEventKind.ROLLBACK_REFUSED, self._clock(), why=begun.message)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from opsbot.core.health import NONE_SEEN, Verdict
-from opsbot.core.incident import IncidentCause, IncidentEventKind, Resolution
+from opsbot.core.incident import IncidentCause, IncidentEventKind, Resolution, ServiceNotice
 from opsbot.core.incident import event as happened
 from opsbot.core.message import message
 from opsbot.core.model import Incident
@@ -18,7 +18,7 @@ from opsbot.monitoring.service_parts import troubled
 from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.runtime.tasks import BackgroundTasks
 from opsbot.services.port import Happening, ServiceEvent, ServiceManager
-from opsbot.store import Store
+from opsbot.store import Store, outbox
 
 log = logging.getLogger(__name__)
 
@@ -95,9 +95,10 @@ class ServiceEventHandler:
                 if not troubled(watched, event.state):
                     watched.pending = watched.under = None
                     await self._incident_manager.end(name, message(Resolution.STOPPED), surely=True)
-                who = f"{event.part} of {name}" if event.part else name
-                text = f"{who} was stopped by hand. It is left alone until somebody starts it."
-                await self._incident_manager.tell(name, f"stopped:{name}:{event.at.timestamp()}", text, event.at)
+                stopped = message(ServiceNotice.STOPPED, service=name, unit=event.part)
+                key = f"stopped:{name}:{event.at.timestamp()}"
+                await self._store.write(outbox.put_notice, key, name, stopped, event.at)
+                self._feed.publish("notice")
 
     async def _started(self, event: ServiceEvent, incident: Incident) -> None:
         """It runs again. By its manager where it had died, else by somebody: only the first is a crash that counts."""
