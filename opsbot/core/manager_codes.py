@@ -15,8 +15,6 @@ class ManagerCode(MessageCode):
     UNKNOWN_PART = "manager.unknown-part"  # service, part; parts: those that there are
     NO_PARTS = "manager.no-parts"  # service, part
     DIRECTORY_UNUSABLE = "manager.directory-unusable"  # directory, reason
-    UNIT_FAILED_CHECKS = "manager.unit-failed-checks"
-    """unit; why: what its checks saw; left: the units that were not restarted, a tuple."""
 
     # opsbot's own supervisor
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from opsbot.core.incident import IncidentEvent, encode_event
+from opsbot.core.message import Message, encode
 from opsbot.core.model import Notification, NotificationKind
 from opsbot.store.rows import dump, load, maybe_moment, maybe_seconds, moment, seconds
 
@@ -54,6 +55,13 @@ def put(
         (key, kind, service, subject, dump(body or {}), seconds(now)),
     )
     return cursor.rowcount == 1
+
+
+def put_notice(
+    db: sqlite3.Connection, key: str, service: str, said: Message, now: datetime, level: str = "warning"
+) -> bool:
+    """Add a message of no incident and no deployment."""
+    return put(db, key, NotificationKind.WORD, service, now, body={"text": encode(said), "level": level})
 
 
 def unknown(db: sqlite3.Connection, keys: Sequence[str]) -> set[str]:
