@@ -31,7 +31,8 @@ class Around:
     """What stands beside a deployment or an incident, gathered beforehand.
 
     blocked: the quarantine of the deployment's commit. previous: the deployment an incident's release came with.
-    undoable: recovery would roll back to the release before, if restarts do not help.
+    undoable: recovery would roll back to the release before, if restarts do not help. can_roll_back: there
+    is an earlier good release.
     """
 
     host: str
@@ -44,6 +45,7 @@ class Around:
     thread: int | None = None
     recovery: RecoveryPolicy | None = None
     undoable: bool = False
+    can_roll_back: bool = False
 
 
 def mark(letter: str, number: int, host: str) -> str:

@@ -9,6 +9,7 @@ from cogs.cards.rendered import RenderedMessage
 from cogs.cards.storm_cards import storm
 from opsbot.core.deployment import Deployment, Phase, previous_good
 from opsbot.core.model import Incident, Notification, NotificationKind
+from opsbot.core.recovery import is_to_blame
 from opsbot.core.storm import MANY
 from opsbot.engine import Engine
 from opsbot.store import acks, channel_state, digests, incident_repository, ledger, outbox, storms
@@ -61,6 +62,7 @@ async def _around_deployment(engine: Engine, deployment: Deployment) -> common.A
         _repository(engine, deployment.service),
         blocked if deployment.phase is not Phase.LIVE else None,
         shown_hold,
+        can_roll_back=deployment.finished and await _can_roll_back(engine, deployment.service),
     )
 
 
@@ -68,6 +70,7 @@ async def _around_incident(engine: Engine, incident: Incident) -> common.Around:
     read = engine.store.read
     thread = await read(channel_state.thread, incident.id)
     service = engine.config.services.get(incident.service)
+    can_roll_back = await _can_roll_back(engine, incident.service)
     return common.Around(
         host_of(engine),
         _repository(engine, incident.service),
@@ -75,22 +78,27 @@ async def _around_incident(engine: Engine, incident: Incident) -> common.Around:
         acknowledged=await read(acks.acknowledgement, incident.id),
         silence=await read(incident_repository.silence, incident.service, engine.clock()),
         recovery=service.recovery if service is not None else None,
-        undoable=await _undoable(engine, incident),
+        undoable=can_roll_back and await _is_blamed(engine, incident),
+        can_roll_back=can_roll_back,
         thread=thread if thread != await _card_message(engine, NotificationKind.INCIDENT, incident.id) else None,
     )
 
 
-async def _undoable(engine: Engine, incident: Incident) -> bool:
-    """Whether recovery would probably roll back for this incident."""
+async def _is_blamed(engine: Engine, incident: Incident) -> bool:
+    """Whether recovery would roll back for this incident, if there is an earlier release."""
     service = engine.config.services.get(incident.service)
     live = await engine.store.read(ledger.live, incident.service)
     if service is None or live is None or not service.recovery.roll_back:
         return False
-    if incident.opened_at - live.since > service.recovery.blame:
-        return False
-    releases = await engine.store.read(ledger.releases, incident.service)
-    quarantined = frozenset(await engine.store.read(ledger.quarantined, incident.service))
-    return previous_good(releases, live.release, quarantined) is not None
+    return is_to_blame(live.since, incident.opened_at, service.recovery)
+
+
+async def _can_roll_back(engine: Engine, service: str) -> bool:
+    """Whether there is an earlier good release."""
+    live = await engine.store.read(ledger.live, service)
+    releases = await engine.store.read(ledger.releases, service)
+    quarantined = frozenset(await engine.store.read(ledger.quarantined, service))
+    return live is not None and previous_good(releases, live.release, quarantined) is not None
 
 
 async def _card_message(engine: Engine, kind: NotificationKind, subject: int) -> int | None:

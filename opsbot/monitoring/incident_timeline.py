@@ -51,6 +51,8 @@ class IncidentTimeline:
         """When the opsbot before this one was last known to run."""
         self.away: timedelta | None = None
         """How long opsbot was not running before this start, where that is known."""
+        self.back_at: datetime | None = None
+        """Since when it runs again after that."""
 
     def case(self, subject: str) -> IncidentState:
         """What is remembered of a subject's trouble."""
