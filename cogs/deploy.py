@@ -16,7 +16,6 @@ from opsbot.core.access import Action, Actor
 from opsbot.core.deployment import Deployment, Refused
 from opsbot.core.model import NotificationKind
 from opsbot.engine import Engine
-from opsbot.store import outbox
 
 CARD_SECONDS = 2.0
 REASON = app_commands.Range[str, 1, 300]
@@ -43,7 +42,7 @@ async def _posted(engine: Engine, number: int) -> str:
 
 
 async def _card(engine: Engine, number: int) -> str:
-    card = await engine.store.read(outbox.card, NotificationKind.DEPLOYMENT, number)
+    card = await engine.outbox.card(NotificationKind.DEPLOYMENT, number)
     discord_config = engine.config.discord
     channel = f"https://discord.com/channels/{discord_config.guild_id}/{discord_config.ops_channel_id}"
     return f"{channel}/{card.message_id}" if card is not None and card.message_id is not None else ""

@@ -11,7 +11,6 @@ from cogs.cards.history_cards import history
 from cogs.cards.rendered import RenderedMessage, refusal
 from cogs.cards.status_cards import details, health, overview
 from cogs.cards.window_cards import windows
-from cogs.delivery.message_builder import host_of
 from cogs.interactions.answer import respond
 from cogs.interactions.arguments import choose_service, engine_of
 from opsbot.core.access import Action, Actor
@@ -36,7 +35,7 @@ class StatusCog(commands.Cog):
                 shown = details(statuses[0], engine.measured.growth.get(service))
                 return await with_chart(shown, await engine.look.memory(service))
             return overview(
-                statuses, await asyncio.to_thread(engine.standings.host), host_of(engine), await engine.look.proof()
+                statuses, await asyncio.to_thread(engine.standings.host), engine.host, await engine.look.proof()
             )
 
         await respond(interaction, Action.STATUS, work, service=service)

@@ -24,12 +24,11 @@ from cogs.interactions.arguments import Clicks, bot_of
 from cogs.interactions.restart_answer import restarted
 from opsbot.core.access import Action, Actor
 from opsbot.core.deploy_codes import OutcomeCode
-from opsbot.core.deployment import Deployment, DeploymentKind, Refused, Release, no_earlier_release, previous_good
+from opsbot.core.deployment import Deployment, DeploymentKind, Refused, Release, no_earlier_release
 from opsbot.core.message import message
 from opsbot.core.model import Effect, Live
 from opsbot.engine import Engine
 from opsbot.services.port import LogQuery
-from opsbot.store import ledger
 
 CONFIRM = timedelta(seconds=60)
 LOG_LINES = 50
@@ -89,9 +88,9 @@ async def _retry(engine: Engine, actor: Actor, service: str, ident: str) -> Rend
     if wanted is None or wanted.service != service:
         text = "This deployment is no longer in the database. Use /deploy."
         return await _nothing(engine, actor, Action.DEPLOY, service, text)
-    latest = await engine.store.read(ledger.deployments, service, 1)
-    if latest and latest[0].id != wanted.id:
-        text = f"Deployment {latest[0].id} of {escape(service)} is newer. Use /deploy to deploy again."
+    latest = await engine.releases.latest(service)
+    if latest is not None and latest.id != wanted.id:
+        text = f"Deployment {latest.id} of {escape(service)} is newer. Use /deploy to deploy again."
         return await _nothing(engine, actor, Action.DEPLOY, service, text)
     reason = message(OutcomeCode.RETRY_OF, deployment=wanted.id)
     if wanted.kind is DeploymentKind.ROLLBACK:
@@ -129,10 +128,7 @@ async def _stop(
 
 
 async def _plan(engine: Engine, service: str) -> tuple[Live, Release] | Refused:
-    live = await engine.store.read(ledger.live, service)
-    releases = await engine.store.read(ledger.releases, service)
-    quarantined = frozenset(await engine.store.read(ledger.quarantined, service))
-    target = previous_good(releases, live.release if live else None, quarantined)
+    live, target = await engine.releases.live_and_earlier(service)
     if live is None or target is None:
         return no_earlier_release(service)
     return live, target

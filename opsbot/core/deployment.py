@@ -60,6 +60,9 @@ class Phase(StrEnum):
 ENDS = frozenset({Phase.LIVE, Phase.FAILED, Phase.UNDONE, Phase.STUCK, Phase.SKIPPED, Phase.REPLACED})
 """Phases nothing follows."""
 
+TROUBLE = frozenset({Phase.FAILED, Phase.UNDONE, Phase.STUCK})
+"""Ends after which somebody may have to act."""
+
 CHANGED = frozenset({Phase.SWITCHING, Phase.RESTARTING, Phase.VERIFYING, Phase.UNDOING})
 """Unfinished phases in which something live may have changed."""
 

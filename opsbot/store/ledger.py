@@ -11,6 +11,7 @@ from typing import Any
 from opsbot.core.access import Actor, Origin
 from opsbot.core.deployment import (
     READY,
+    TROUBLE,
     UNREADY_ENDS,
     Commit,
     Deployment,
@@ -22,13 +23,13 @@ from opsbot.core.deployment import (
     Quarantine,
     Release,
     advance,
+    previous_good,
 )
 from opsbot.core.message import Message, decode, encode
 from opsbot.core.model import Live, NotificationKind
 from opsbot.store import outbox
 from opsbot.store.rows import dump, load, maybe_moment, maybe_seconds, message_in, message_out, moment, seconds
 
-TROUBLE = frozenset({Phase.FAILED, Phase.UNDONE, Phase.STUCK})
 """Final phases that are announced in a separate message, in the same transaction."""
 
 
@@ -334,6 +335,13 @@ def lift_quarantine(db: sqlite3.Connection, service: str) -> tuple[str, ...]:
     """Allow automatic deploys of every quarantined commit of a service again; returns the commits."""
     rows = db.execute("DELETE FROM quarantine WHERE service = ? RETURNING commit_id", (service,)).fetchall()
     return tuple(row["commit_id"] for row in rows)
+
+
+def live_and_earlier(db: sqlite3.Connection, service: str) -> tuple[Live | None, Release | None]:
+    """Return what is live and the release that a rollback would return to."""
+    now = live(db, service)
+    blocked = frozenset(quarantined(db, service))
+    return now, previous_good(releases(db, service), now.release if now is not None else None, blocked)
 
 
 def hold(db: sqlite3.Connection, service: str) -> Hold | None:
