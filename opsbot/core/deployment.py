@@ -36,6 +36,10 @@ class DeploymentKind(StrEnum):
     ROLLBACK = "rollback"
 
 
+SHORT = 10
+"""Digits of a commit id that people are shown."""
+
+
 class Phase(StrEnum):
     """The phase of a deployment."""
 
@@ -111,7 +115,7 @@ class Commit:
     @property
     def short(self) -> str:
         """The first ten digits."""
-        return self.id[:10]
+        return self.id[:SHORT]
 
 
 @dataclass(frozen=True, slots=True)
