@@ -57,6 +57,13 @@ class Authorization:
         await self.note(actor, action, service, detail, refusal)
         return refusal
 
+    async def reject(self, actor: Actor, action: Action, service: str, wrong: Refused) -> Refused:
+        """Refuse invalid input; a missing rank takes precedence. Both are written to the audit log."""
+        refused = await self.admit(actor, action, service)
+        if refused is None:
+            await self.note(actor, action, service, "", wrong)
+        return refused or wrong
+
     async def note(
         self,
         actor: Actor,
