@@ -4,17 +4,17 @@ from dataclasses import replace
 
 import discord
 
-from cogs.cards.common import TAIL, Around, commit_lines, join, mark
+from cogs.cards.common import TAIL, commit_lines, join, mark
 from cogs.cards.links import compare_link
 from cogs.cards.rendered import AMBER, BLUE, GREEN, GREY, RED, Button, RenderedMessage
 from cogs.cards.status_cards import hold_line
 from cogs.cards.style import to_markdown
 from cogs.cards.text import code, escape, fence, moment
-from opsbot.core.deployment import Deployment, DeploymentKind, DeploymentStep, Phase, commit_in
+from opsbot.core.deployment import TROUBLE, Deployment, DeploymentKind, DeploymentStep, Phase, commit_in
 from opsbot.core.model import Notification
+from opsbot.engine.cards import Around
 from opsbot.formatting import duration
 from opsbot.messages.deployments import deployment_status
-from opsbot.store.ledger import TROUBLE
 
 _TAIL_ROOM = 1500
 

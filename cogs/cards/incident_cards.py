@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 import discord
 
-from cogs.cards.common import TAIL, Around, join, mark
+from cogs.cards.common import TAIL, join, mark
 from cogs.cards.history_cards import deployment_line
 from cogs.cards.rendered import AMBER, GREEN, GREY, RED, Button, RenderedMessage
 from cogs.cards.status_cards import silence_line
@@ -14,6 +14,7 @@ from opsbot.core.incident import IncidentEvent, IncidentEventKind, Resolution, e
 from opsbot.core.message import message
 from opsbot.core.model import ADVICE, Acknowledgement, Incident, Notification
 from opsbot.core.subjects import is_host, subject_title
+from opsbot.engine.cards import Around
 from opsbot.formatting import duration
 from opsbot.messages import render
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from cogs.cards.common import LEVELS, Around, mark
+from cogs.cards.common import LEVELS, mark
 from cogs.cards.deployment_cards import sentence
 from cogs.cards.incident_cards import headed, incident_buttons, said_of
 from cogs.cards.rendered import AMBER, BLUE, DESCRIPTION, GREEN, RED, RenderedMessage
@@ -14,6 +14,7 @@ from opsbot.core.deployment import Deployment
 from opsbot.core.incident import IncidentEventKind, decode_event
 from opsbot.core.model import Incident, Notification, NotificationKind
 from opsbot.core.subjects import subject_name, subject_title
+from opsbot.engine.cards import Around
 from opsbot.formatting import duration
 from opsbot.messages import render
 from opsbot.messages.deployments import deployment_status
