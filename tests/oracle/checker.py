@@ -809,8 +809,8 @@ class Checker:
         looks = self.truth.looked("api", _check_of(each), at - SLACK, at + EXACT)
         claim(any(not look.ok and look.text == each.seen.text for look in looks), "it did not see that then")
         if "again" in each.values and context.incident:
-            earlier = self.truth.looked("api", _check_of(each), context.began - SLACK, at - EXACT)
-            claim(any(not look.ok for look in earlier), "it was not down before")
+            earlier = self.truth.looked("api", _check_of(each), context.began - SLACK, at + EXACT)
+            claim(sum(not look.ok for look in earlier) > 1, "it was not down before")
 
     def event_check_up(self, each: Claim, context: Context, line: Claim) -> None:
         at = context.line_at or context.at
@@ -1299,7 +1299,7 @@ class Checker:
     def verify_failed_again(self, each: Claim, context: Context, line: Claim) -> None:
         count = each.values.get("count", 1)
         streak = most = 0
-        for look in self.truth.looked("api", each.check, context.at - 300 * SECOND, context.at + EXACT):
+        for look in self.truth.looked("api", each.check, self.truth.runs[0].began, context.at + EXACT):
             streak = 0 if look.ok else streak + 1
             most = max(most, streak)
         claim(count <= most, f"it failed {most} times in a row")
@@ -1626,11 +1626,9 @@ class Checker:
 
     def _restarted_so_often(self, count: int, each: Claim, context: Context) -> None:
         made = self._restarts(context.began - EXACT, context.end + EXACT)
-        before = self._restarts(context.began - EXACT, context.end - EXACT)
+        before = self._restarts(context.began + EXACT, context.end - EXACT)
         claim(len(before) <= count <= len(made), f"opsbot restarted it {len(made)} times")
-        made = made[:count]
-        if isinstance(each.at, Claim):
-            claim(near(made[-1].began, context.said_at), f"the last was at {made[-1].began:%H:%M:%S}")
+        claim(any(near(run.began, context.said_at) for run in made), f"the last was at {made[-1].began:%H:%M:%S}")
 
     def done_event(self, each: Claim, context: Context, line: Claim) -> None:
         pass

@@ -458,7 +458,7 @@ WHY_HEAD = {
     "flapped": "{at:when} api flapped, {count:n} changes in {span:length}: {cause:cause}[[{after:after}]][[; {d1:done}]][[; {d2:done}]][[; {d3:done}]][[; {d4:done}]]; {ending:ending}.",
     "stopped": "api was stopped by hand[[ at {at:when}]][[; when is not known]]: it is left alone until somebody starts it.",
     "dead": ["api does not run: {exit:exit}. More is not known.", "api does not run, and why is not known."],
-    "nothing": "No trouble of api is known. It runs[[, started {at:when}]][[ by {deployed:deployed}]].",
+    "nothing": "No incident of api is known. It runs[[, started {at:when}]][[ by {deployed:deployed}]].",
 }
 DEED = {
     "deployment": "{deployed:deployed} {went:went}",
