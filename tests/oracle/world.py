@@ -445,7 +445,8 @@ class World:
         self._answered(
             "board", board(seen, BoardLook("blue", lambda message: f"https://example.org/{message}", {}), self.now())
         )
-        screen = show.Screen(Paint(on=False), self.now(), 200)
+        screen = show.Screen(Paint(on=False), self.now(), 2000)
+        self._said("cli status", show.status(replies.status(found), screen))
         cause = await engine.look.why(mia, "api")
         assert not isinstance(cause, Refused)
         self._answered("why", why("api", cause))
@@ -453,6 +454,7 @@ class World:
         happened = await engine.look.history(mia, "api")
         assert not isinstance(happened, Refused)
         self._answered("history", history(*happened, "api"))
+        self._said("cli history", show.history(replies.history(happened), screen))
         checked = await engine.look.health(mia, "api")
         assert not isinstance(checked, Refused)
         self._answered("health", health(checked))
