@@ -34,6 +34,8 @@ class MonitoredService:
     meant_to_run: bool = False
     """It has a release to run; before its first deploy there is nothing to watch."""
     looking: set[str] = field(default_factory=set)
+    judged_anew: int = 0
+    """How often what was known of the checks was dropped: a look that began before is of another run."""
     answered: dict[str, str | None] = field(default_factory=dict)
     """By check: the run in which it has passed once. Until then its failures are in the grace of a start."""
     seen_well: bool = False
@@ -106,6 +108,7 @@ class MonitoredService:
 
     def judge_anew(self) -> None:
         """What was known of the checks says nothing any more; what they last saw can still be shown."""
+        self.judged_anew += 1
         for check in self.checks:
             self.checks[check] = CheckHealth(last=self.checks[check].last)
 

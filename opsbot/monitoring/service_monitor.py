@@ -307,6 +307,7 @@ class ServiceMonitor:
             yield
         finally:
             watched.hands -= 1
+            watched.judge_anew()  # what was seen while it was being restarted is not of the run that it is in now
             watched.hurry(self._clock())
 
     async def resumed(self, service: str, by: str) -> None:
