@@ -393,7 +393,10 @@ class Checker:
         over = closed is not None and closed <= context.at
         opened = self.known.opened.get(number)
         if opened is None:  # one that is silenced has no card yet
-            opened = _moment(found.values.get("since"), context) or context.at - 600 * SECOND
+            opened = _moment(found.values.get("since"), context)
+            if opened is None and found.rule.startswith("why_head."):
+                opened = at
+            opened = opened or context.at - 600 * SECOND
         return replace(context, incident=number, opened=opened, closed=closed if over else None)
 
     def _incident_at(self, at: datetime, context: Context, *, latest: bool) -> int:
@@ -494,7 +497,10 @@ class Checker:
                     failing = []
                     continue  # it fails since nothing runs, or is its deployment's
                 failing = [*failing, look] if not look.ok else []
-                if failing and failing[-1].at - failing[0].at > LATE and failing[-1].at < until:
+                if not failing or failing[-1].at >= until:
+                    continue
+                span = failing[-1].at - failing[0].at - self._away(failing[0].at, failing[-1].at)
+                if span > LATE:
                     raise FalseClaimError(
                         f"since {failing[0].at:%H:%M:%S} {check.name} fails: {failing[-1].text}; "
                         f"the last sign of what is said was at {found:%H:%M:%S}"
@@ -902,7 +908,7 @@ class Checker:
 
     def _called(self, context: Context) -> datetime:
         """When the escalation was that a text tells of."""
-        return (context.line_at or context.posted or context.at) + EXACT
+        return (context.posted or context.line_at or context.at) + EXACT
 
     def why_manager_gave_up(self, each: Claim, context: Context, line: Claim) -> None:
         at = self._called(context)
@@ -1701,8 +1707,11 @@ class Checker:
     # History
 
     def history_head_head(self, each: Claim, context: Context, line: Claim) -> None:
-        before = [number for number, at in self.known.created.items() if at <= context.at]
-        claim(each.deployments == min(2 + len(before), 20), f"there were {2 + len(before)} deployments")
+        counts = [
+            2 + sum(at <= context.at - late for at in self.known.created.values())
+            for late in (timedelta(0), timedelta(milliseconds=1))
+        ]
+        claim(each.deployments in counts, f"there were {counts[0]} deployments")
 
     def iline_open(self, each: Claim, context: Context, line: Claim) -> None:
         claim(near(each.since, self.known.opened.get(each.number, each.since)), "it began at another time")
