@@ -15,7 +15,7 @@ from pathlib import Path
 from opsbot.config_file import ConfigError, load
 from opsbot.demo.chaos import Chaos
 from opsbot.demo.daemon import Daemon
-from opsbot.demo.leftovers import own_folder
+from opsbot.demo.leftovers import MARK, own_folder
 from opsbot.demo.repository import RepositoryError, SampleRepository
 from opsbot.standin import Standin
 
@@ -127,7 +127,7 @@ async def _set(stack: AsyncExitStack, standin: Standin, folder: Path) -> Daemon:
         template.format(guild=standin.guild_id, channel=standin.ops_channel_id, port=service_port, bot=bot, **quoted),
         encoding="utf-8",
     )
-    daemon = Daemon(file, folder / "opsbot.log", {TOKEN_VARIABLE: standin.token})
+    daemon = Daemon(file, folder / "opsbot.log", {TOKEN_VARIABLE: standin.token, MARK: str(folder)})
     standin.panel = Chaos(standin, repository, daemon, service_port, load(file), bot).panel()
     stack.push_async_callback(daemon.close)
     daemon.open()
