@@ -22,7 +22,7 @@ from opsbot.standin.interactions import Interactions
 from opsbot.standin.messages import Messages
 from opsbot.standin.page_files import PageFiles, guard
 from opsbot.standin.panel import PanelButton
-from opsbot.standin.plumbing import MAX_REQUEST, PREFIX, LoggedRequest, RequestLog, middleware
+from opsbot.standin.plumbing import MAX_REQUEST, PREFIX, ApiEdge, LoggedRequest
 from opsbot.standin.ratelimit import OLD_PERIOD, PERIOD, RateLimits
 from opsbot.standin.rest import Rest
 from opsbot.standin.state import (
@@ -85,7 +85,6 @@ class Standin:
         self._runners: list[web.AppRunner] = []
         self._servers: list[asyncio.Server] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._log = RequestLog()
         self._latest: Json | None = None
         self.changes = Changes()
         self.state = StandinState(clock)
@@ -105,6 +104,7 @@ class Standin:
         )
         self._client = ClientApi(self)
         self.faults = Faults(self.gateway, self.store, self._set_away, self._client.send_connection)
+        self._edge = ApiEdge(self.faults, f"Bot {bot_token}", clock, self.changes.notify)
         self.interactions = Interactions(
             self.state, self.store, self.changes, self.gateway.dispatch, self._client.send_to, interaction_deadline
         )
@@ -116,7 +116,7 @@ class Standin:
     async def start(self) -> None:
         """Listen. Raises OSError when a port is in use."""
         port, api_port = self._ports
-        guards = [guard, middleware(self._log, self.faults, self.token, self.state.clock, self.changes.notify)]
+        guards = [guard, self._edge.run]
         page = web.Application(middlewares=guards, client_max_size=MAX_REQUEST)
         PageFiles(self.store.files).add_routes(page.router)
         self._client.add_routes(page.router)
@@ -295,7 +295,7 @@ class Standin:
     @property
     def idle(self) -> bool:
         """Whether no request, no unsent event and no open interaction is in flight."""
-        return not (self._log.open or self.gateway.unsent or self.interactions.pending)
+        return not (self._edge.open or self.gateway.unsent or self.interactions.pending)
 
     async def wait_idle(self, timeout: float = 10.0) -> None:
         """Wait until `idle`. TimeoutError."""
@@ -312,7 +312,7 @@ class Standin:
 
         Status 0 for a connection that was reset.
         """
-        return list(self._log.requests)
+        return list(self._edge.requests)
 
     @property
     def invalid_requests(self) -> int:
@@ -321,7 +321,7 @@ class Standin:
         Discord bans an IP address at 10,000.
         """
         since = self.state.clock() - 600
-        return sum(1 for r in self._log.requests if r.t >= since and r.status in (401, 403, 429))
+        return sum(1 for r in self._edge.requests if r.t >= since and r.status in (401, 403, 429))
 
     @property
     def unknown_routes(self) -> list[str]:
@@ -329,7 +329,7 @@ class Standin:
 
         A test asserts that it is empty.
         """
-        return self._log.unknown + self.gateway.unknown
+        return self._edge.unknown + self.gateway.unknown
 
     # the panel
 
