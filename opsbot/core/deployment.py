@@ -36,6 +36,10 @@ class DeploymentKind(StrEnum):
     ROLLBACK = "rollback"
 
 
+SHORT = 10
+"""Digits of a commit id that people are shown."""
+
+
 class Phase(StrEnum):
     """The phase of a deployment."""
 
@@ -59,6 +63,9 @@ class Phase(StrEnum):
 
 ENDS = frozenset({Phase.LIVE, Phase.FAILED, Phase.UNDONE, Phase.STUCK, Phase.SKIPPED, Phase.REPLACED})
 """Phases nothing follows."""
+
+TROUBLE = frozenset({Phase.FAILED, Phase.UNDONE, Phase.STUCK})
+"""Ends after which somebody may have to act."""
 
 CHANGED = frozenset({Phase.SWITCHING, Phase.RESTARTING, Phase.VERIFYING, Phase.UNDOING})
 """Unfinished phases in which something live may have changed."""
@@ -103,7 +110,7 @@ class Commit:
     @property
     def short(self) -> str:
         """The first ten digits."""
-        return self.id[:10]
+        return self.id[:SHORT]
 
 
 @dataclass(frozen=True, slots=True)

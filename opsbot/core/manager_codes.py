@@ -15,8 +15,6 @@ class ManagerCode(MessageCode):
     UNKNOWN_PART = "manager.unknown-part"  # service, part; parts: those that there are
     NO_PARTS = "manager.no-parts"  # service, part
     DIRECTORY_UNUSABLE = "manager.directory-unusable"  # directory, reason
-    UNIT_FAILED_CHECKS = "manager.unit-failed-checks"
-    """unit; why: what its checks saw; left: the units that were not restarted, a tuple."""
 
     # opsbot's own supervisor
 
@@ -102,4 +100,3 @@ class ManagerCode(MessageCode):
     JOURNALCTL_NOT_STARTED = "manager.journalctl-not-started"  # reason
     JOURNALCTL_FAILED = "manager.journalctl-failed"  # reason
     JOURNALCTL_ENDS = "manager.journalctl-ends"
-    READING_CANCELED = "manager.reading-canceled"

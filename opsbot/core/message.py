@@ -58,12 +58,10 @@ class MessageError(Exception):
     """An error with a message, which front ends and logs render."""
 
     def __init__(self, message: Message) -> None:
-        """Keep the message."""
         super().__init__(message)
         self.message = message
 
     def __str__(self) -> str:
-        """The code and its parameters."""
         return f"{self.message.code} {dict(self.message.params)}" if self.message.params else self.message.code
 
 

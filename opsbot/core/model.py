@@ -1,5 +1,6 @@
 """Values shared by the store, the engine and the front ends."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -39,6 +40,17 @@ class NotificationKind(StrEnum):
     """A new commit that is not deployed automatically. `body`: text, commit, commits, why."""
     WORD = "word"
     """A plain sentence. `body`: text, level (info, warning, error)."""
+
+
+WAKING_KINDS = (
+    NotificationKind.INCIDENT,
+    NotificationKind.RECOVERED,
+    NotificationKind.CALL,
+    NotificationKind.REMINDER,
+    NotificationKind.ESCALATION,
+)
+"""Kinds that wait while their service is silenced."""
+INCIDENT_KINDS = (*WAKING_KINDS, NotificationKind.TIMELINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +175,23 @@ class Acknowledgement:
     at: datetime
     void_at: datetime | None = None
     void_why: Message | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Storm:
+    """A storm at one moment.
+
+    taken: acknowledgements of its open incidents by incident id.
+    """
+
+    incidents: tuple[Incident, ...]
+    taken: Mapping[int, Acknowledgement]
+    revision: int
+
+    @property
+    def unacknowledged(self) -> tuple[Incident, ...]:
+        """Its open incidents without an acknowledgement."""
+        return tuple(one for one in self.incidents if one.closed_at is None and one.id not in self.taken)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,6 @@ class SampleRepository:
     """Creates and pushes commits for the demo's buttons."""
 
     def __init__(self, folder: Path) -> None:
-        """Keep everything below this folder."""
         self.remote = folder / "hello.git"
         self.work = folder / "hello"
         self._count = 0

@@ -17,7 +17,6 @@ class Authorization:
     """Lets in who has the rank, and writes down what was asked and what came of it."""
 
     def __init__(self, config: Config, store: Store, clock: Callable[[], datetime]) -> None:
-        """Take the ranks and the services' names from the configuration."""
         self._config = config
         self._store = store
         self._clock = clock
@@ -57,6 +56,13 @@ class Authorization:
         refusal = Refused(why, said)
         await self.note(actor, action, service, detail, refusal)
         return refusal
+
+    async def reject(self, actor: Actor, action: Action, service: str, wrong: Refused) -> Refused:
+        """Refuse invalid input; a missing rank takes precedence. Both are written to the audit log."""
+        refused = await self.admit(actor, action, service)
+        if refused is None:
+            await self.note(actor, action, service, "", wrong)
+        return refused or wrong
 
     async def note(
         self,

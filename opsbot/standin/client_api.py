@@ -57,7 +57,6 @@ class ClientApi:
     """The page's routes, and the frames it is sent."""
 
     def __init__(self, standin: "Standin") -> None:
-        """Subscribe to the stand-in's events."""
         self._standin = standin
         self._sockets: set[PageSocket] = set()
         self._busy: set[str] = set()

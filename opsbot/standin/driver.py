@@ -119,7 +119,6 @@ class Person:
     """
 
     def __init__(self, standin: "Standin", member_id: int) -> None:
-        """Use `Standin.member` to create one."""
         self.standin = standin
         self.id = member_id
 

@@ -120,7 +120,6 @@ class FormErrors:
     """Collects the errors in a request body and raises them together as 50035."""
 
     def __init__(self) -> None:
-        """Start without errors."""
         self._tree: Json = {}
 
     def add(self, path: Path, code: str, **words: object) -> None:

@@ -160,14 +160,12 @@ class Standin:
         self._runners.clear()
 
     async def __aenter__(self) -> Self:
-        """`start`."""
         await self.start()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """`stop`."""
         await self.stop()
 
     def _set_away(self, away: bool, hard: bool) -> None:  # noqa: FBT001 - one caller
