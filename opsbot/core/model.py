@@ -147,7 +147,7 @@ class Incident:
     """How long it was down before that, in this incident."""
 
     @property
-    def deeds(self) -> tuple[IncidentEvent, ...]:
+    def later_events(self) -> tuple[IncidentEvent, ...]:
         """The events after it was opened that a card lists."""
         return tuple(each for each in self.events if each.listed and each.kind != IncidentEventKind.OPENED)
 
