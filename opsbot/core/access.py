@@ -84,7 +84,6 @@ class Actor:
 
     @property
     def automatic(self) -> bool:
-        """Whether no person made the request."""
         return self.origin in AUTOMATIC or self.origin in {Origin.RECOVERY, Origin.STARTUP, Origin.CLEANUP}
 
 
@@ -128,5 +127,4 @@ class Ranks:
         return next((rank for rank, ids in named if ids & held), Rank.NONE)
 
     def allow(self, actor: Actor, action: Action) -> bool:
-        """Whether the actor may do this."""
         return self.of(actor) >= action.least_rank

@@ -153,7 +153,6 @@ class Incident:
 
     @property
     def first_cause(self) -> Message:
-        """The cause when it was opened."""
         return first_cause(self.events) or self.cause
 
     def downtime(self, now: datetime) -> timedelta:

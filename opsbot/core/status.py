@@ -185,7 +185,6 @@ class StatusFacts:
 
     @property
     def running(self) -> bool:
-        """Whether any unit runs, starts or stops."""
         alive = {Activity.RUNNING, Activity.STARTING, Activity.STOPPING}
         return any(unit.activity in alive for unit in self.units)
 
@@ -227,12 +226,10 @@ class ServiceHealth:
 
     @property
     def is_bad(self) -> bool:
-        """Whether it is down or unstable."""
         return self.state in BAD
 
 
 def derive_status(facts: StatusFacts) -> ServiceHealth:
-    """The state of a service. See the table above."""
     health = next(found for rule in _RULES if (found := rule(facts)) is not None)
     verdict = _verdict(facts, health)
     return replace(health, next=tuple(_next(facts, health)), verdict=verdict, is_fine=_is_fine(facts, health, verdict))
@@ -528,7 +525,6 @@ def _next(facts: StatusFacts, health: ServiceHealth) -> Iterator[Message]:
 
 
 def _recovery(facts: StatusFacts) -> Iterator[Message]:
-    """What happens next to a service that is down or unstable."""
     incident = facts.incident
     if facts.waits:
         yield message(StatusCode.WAITING, what=as_message(facts.waits))

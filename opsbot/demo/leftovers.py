@@ -53,10 +53,7 @@ def _made() -> tuple[Path, int | None]:
 
 
 def _taken(file: Path) -> int | None:
-    """Return the lock's descriptor, to be kept open.
-
-    None if another process holds it.
-    """
+    """The lock's descriptor, to be kept open; None if another process holds it."""
     lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

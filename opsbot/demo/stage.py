@@ -32,7 +32,6 @@ PORTS = range(20000, 32000)
 
 
 def free_port() -> int:
-    """Return a port that is not in use at this moment."""
     for port in random.sample(PORTS, 100):
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
@@ -43,10 +42,7 @@ def free_port() -> int:
 
 
 async def run_demo(port: int) -> int:
-    """Serve the demo until Ctrl-C.
-
-    Returns the exit code: 0 stopped, 1 could not start.
-    """
+    """Serve the demo until Ctrl-C; return 0, or 1 if it could not start."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -135,10 +131,7 @@ async def _set(stack: AsyncExitStack, standin: Standin, folder: Path) -> Daemon:
 
 
 async def _ready(standin: Standin, daemon: Daemon, stop: asyncio.Event) -> bool:
-    """Wait until the bot is connected.
-
-    False if it will not be, or if the demo is being stopped.
-    """
+    """Whether the bot connected, or the demo is being stopped."""
     connected = asyncio.create_task(standin.wait_connected(READY_SECONDS))
     try:
         while not connected.done() and not stop.is_set():

@@ -75,7 +75,6 @@ class Gateway:
     _last_identify: float = -1e9
 
     def __post_init__(self) -> None:
-        """Subscribe to the state's events."""
         self.open.set()
         self.state.listeners.append(self._dispatch_event)
 
@@ -97,10 +96,7 @@ class Gateway:
                 self._dispatch(session, event.name, self._masked(session, event))
 
     def dispatch(self, name: str, data: Json) -> bool:
-        """Send an event to every session whatever its intents (INTERACTION_CREATE).
-
-        Whether there is any session.
-        """
+        """Send an event to every session, whatever its intents; whether there is any."""
         for session in tuple(self.sessions.values()):
             self._dispatch(session, name, data)
         return bool(self.sessions)
@@ -291,10 +287,7 @@ class Gateway:
     # faults
 
     def drop(self, *, resumable: bool, reconnect_op: bool = False) -> None:
-        """Cut every connection; not resumable: the sessions are forgotten, too.
-
-        `reconnect_op` sends op 7 instead.
-        """
+        """Cut every connection or send op 7; not resumable: forget the sessions."""
         if not resumable:
             self.sessions.clear()
         for connection in tuple(self.connections):
@@ -306,7 +299,6 @@ class Gateway:
         self._changed()
 
     async def stop(self) -> None:
-        """Close everything."""
         self.open.set()
         for connection in tuple(self.connections):
             connection.abort()

@@ -48,10 +48,7 @@ KEPT_PRIVATE = 2_000
 
 @dataclass(slots=True)
 class Interactions:
-    """All interactions of the last 15 minutes.
-
-    `dispatch` sends to the gateway, `send` to one member's page.
-    """
+    """Recent interactions. `dispatch` sends to the gateway, `send` to one page."""
 
     state: StandinState
     messages: Messages
@@ -146,10 +143,7 @@ class Interactions:
     # the bot's first answer
 
     def respond(self, interaction_id: int, token: str, body: Json, uploads: list[Upload]) -> Json:
-        """POST /interactions/{id}/{token}/callback.
-
-        Returns the answer's body (for `with_response`).
-        """
+        """POST /interactions/{id}/{token}/callback; return the body of the answer."""
         interaction = self.by_token.get(token)
         if interaction is None or interaction.id != interaction_id:
             raise refuse("unknown_interaction")
@@ -308,10 +302,7 @@ class Interactions:
         return interaction, self.state.channel(interaction.channel_id)
 
     def follow_up(self, application_id: int, token: str, data: Json, uploads: list[Upload]) -> Json:
-        """POST /webhooks/{app}/{token}.
-
-        The first after a deferral edits the deferred message instead.
-        """
+        """POST /webhooks/{app}/{token}; the first one fills a deferred message."""
         interaction, channel = self._of_token(application_id, token)
         original = self._original(interaction)
         if interaction.response_type == DEFER and original is not None and original["flags"] & limits.LOADING:
@@ -328,7 +319,6 @@ class Interactions:
         return message_id
 
     def get(self, application_id: int, token: str, which: str) -> Json:
-        """GET /webhooks/{app}/{token}/messages/{which}."""
         interaction, _ = self._of_token(application_id, token)
         found = self._find(interaction, self._message_id(interaction, which))
         if found is None:
@@ -336,12 +326,10 @@ class Interactions:
         return found
 
     def edit(self, application_id: int, token: str, which: str, data: Json, uploads: list[Upload]) -> Json:
-        """PATCH /webhooks/{app}/{token}/messages/{which}."""
         interaction, channel = self._of_token(application_id, token)
         return self._change(interaction, channel, self._message_id(interaction, which), data, uploads)
 
     def delete(self, application_id: int, token: str, which: str) -> None:
-        """DELETE /webhooks/{app}/{token}/messages/{which}."""
         interaction, channel = self._of_token(application_id, token)
         message_id = self._message_id(interaction, which)
         if message_id in self.private:
@@ -358,7 +346,6 @@ class Interactions:
         return any(not (each.answered or each.failed) for each in self.by_token.values())
 
     def stop(self) -> None:
-        """Cancel the timers."""
         for interaction in self.by_token.values():
             if interaction.timer is not None:
                 interaction.timer.cancel()

@@ -42,10 +42,7 @@ class LoggedRequest(NamedTuple):
 
 
 def answer(data: object, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
-    """A JSON answer.
-
-    The Content-Type is exactly application/json, as discord.py wants it.
-    """
+    """A JSON answer; discord.py wants exactly application/json."""
     return web.Response(status=status, body=json.dumps(data).encode(), content_type="application/json", headers=headers)
 
 
@@ -65,7 +62,6 @@ class ApiCall:
         return self.body
 
     def word(self, name: str) -> str:
-        """A part of the path."""
         return self.request.match_info[name]
 
     def id(self, name: str) -> int:
@@ -73,12 +69,10 @@ class ApiCall:
         return _snowflake(name, self.word(name))
 
     def query_id(self, name: str) -> int | None:
-        """A snowflake of the query string."""
         text = self.request.query.get(name)
         return None if text is None else _snowflake(name, text)
 
     def flag(self, name: str) -> bool:
-        """Whether the query string sets it."""
         return self.request.query.get(name, "").lower() in ("1", "true")
 
     def limit(self, default: int, most: int) -> int:
@@ -150,7 +144,6 @@ class ApiEdge:
 
     @web.middleware
     async def run(self, request: web.Request, handler: WebHandler) -> web.StreamResponse:
-        """Answer a request to REST; others pass."""
         if not request.path.startswith("/api/"):
             return await handler(request)
         path, started = request.path.removeprefix(PREFIX), self.clock()
