@@ -49,20 +49,16 @@ class Activity(StrEnum):
     STARTING = "starting"
     RUNNING = "running"
     STOPPING = "stopping"
-    STOPPED = "stopped"
-    """On purpose, or never started."""
-    RETRYING = "retrying"
-    """It died; the manager starts it again after a delay."""
-    FAILED = "failed"
-    """It died and the manager gave up on it."""
+    STOPPED = "stopped"  # on purpose, or never started
+    RETRYING = "retrying"  # it died; the manager starts it again after a delay
+    FAILED = "failed"  # it died and the manager gave up on it
 
 
 class HealthState(StrEnum):
     """The state of a service. The values are shown by metrics and the control API."""
 
     HEALTHY = "healthy"
-    UNSTABLE = "unstable"
-    """Flapping."""
+    UNSTABLE = "unstable"  # flapping
     DEGRADED = "degraded"
     DOWN = "down"
     STARTING = "starting"
