@@ -77,7 +77,7 @@ def _clear_dead() -> None:
 
 def _clear(folder: Path) -> None:
     """Kill every process that belongs to this folder, then remove it. Blocks."""
-    end_marked(str(folder), END_SECONDS, MARK)
+    end_marked(str(folder), MARK)
     until = time.monotonic() + END_SECONDS
     state = folder / "state"
     while left := _services(state / "services"):

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import logging
 import random
 import shutil
 import signal
@@ -18,8 +17,6 @@ from opsbot.demo.daemon import Daemon
 from opsbot.demo.leftovers import MARK, own_folder
 from opsbot.demo.repository import RepositoryError, SampleRepository
 from opsbot.standin import Standin
-
-log = logging.getLogger(__name__)
 
 TOKEN_VARIABLE = "OPSBOT_DEMO_TOKEN"  # noqa: S105 - the name of a variable
 MEMBERS = (("Aiko", "admin"), ("Ben", "deployer"), ("Chiara", "operator"), ("Dani", "viewer"), ("Eve", None))

@@ -5,7 +5,6 @@ Opcodes and close codes: https://discord.com/developers/docs/topics/opcodes-and-
 
 import asyncio
 import json
-import logging
 import secrets
 import time
 from collections import deque
@@ -18,8 +17,6 @@ from opsbot.standin import gateway_data
 from opsbot.standin.connection import CloseCode, Connection, reset
 from opsbot.standin.errors import Json
 from opsbot.standin.state import BOT_USER_ID, GatewayEvent, Intent, StandinState
-
-log = logging.getLogger(__name__)
 
 DISPATCH, HEARTBEAT, IDENTIFY, PRESENCE, VOICE = range(5)
 RESUME, RECONNECT, MEMBERS, INVALID, HELLO, ACK = range(6, 12)

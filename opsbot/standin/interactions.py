@@ -124,13 +124,10 @@ class Interactions:
 
     def _give_up(self, interaction: Interaction) -> None:
         if not interaction.answered:
-            self._fail(interaction, NO_ANSWER)
-
-    def _fail(self, interaction: Interaction, reason: str) -> None:
-        interaction.failed = reason
-        found = {"nonce": interaction.nonce, "id": str(interaction.id), "reason": reason}
-        self.send(interaction.member_id, "INTERACTION_FAILURE", found)
-        self.changes.notify()
+            interaction.failed = NO_ANSWER
+            found = {"nonce": interaction.nonce, "id": str(interaction.id), "reason": NO_ANSWER}
+            self.send(interaction.member_id, "INTERACTION_FAILURE", found)
+            self.changes.notify()
 
     def _forget_old(self) -> None:
         now = self.state.clock()
@@ -172,11 +169,11 @@ class Interactions:
             if kind == DEFER:
                 return self._post(interaction, channel, {}, [], original=True, flags=limits.LOADING)
             return self._post(interaction, channel, data, uploads, original=True)
-        if kind == UPDATE and interaction.message is not None:
-            self._own_source(interaction)
-            return self._change(interaction, channel, int(interaction.message["id"]), data, uploads)
-        if kind == DEFER_UPDATE:
-            self._own_source(interaction)
+        if kind in (UPDATE, DEFER_UPDATE) and interaction.message is not None:
+            interaction.original_id = int(interaction.message["id"])
+            interaction.owned.append(interaction.original_id)
+            if kind == UPDATE:
+                return self._change(interaction, channel, interaction.original_id, data, uploads)
         elif kind == CHOICES:
             interaction.choices = self._check_choices(interaction, data)
         elif kind == MODAL:
@@ -184,11 +181,6 @@ class Interactions:
             interaction.modal = {**data, "components": parts.number(data["components"])}
             self.modals[(interaction.member_id, str(data["custom_id"]))] = interaction
         return None
-
-    def _own_source(self, interaction: Interaction) -> None:
-        if interaction.message is not None:
-            interaction.original_id = int(interaction.message["id"])
-            interaction.owned.append(interaction.original_id)
 
     def _check_choices(self, interaction: Interaction, data: Json) -> list[Json]:
         options = value_options(interaction.data.get("options"))

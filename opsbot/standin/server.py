@@ -1,7 +1,6 @@
 """The complete stand-in: REST, gateway, page and driver on local sockets."""
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable, Iterable
 from types import TracebackType
@@ -37,7 +36,6 @@ from opsbot.standin.state import (
     StandinState,
 )
 
-log = logging.getLogger(__name__)
 _HOST = "127.0.0.1"
 _SHUTDOWN_SECONDS = 1.0
 
