@@ -160,75 +160,54 @@ def _init(path: Path, talk: _Dialogue, environ: Mapping[str, str]) -> int:
 
 
 def _questions(talk: _Dialogue) -> Answers:
+    got = Answers()
     talk.show(
         "\nDiscord. The token (discord.com/developers/applications > your application > Bot > Reset Token) never goes"
     )
     talk.show("into the file: enter the environment variable or the file (an absolute path) that holds it. If systemd")
     talk.show("starts opsbot, use discord-token: a credential stored in /etc/opsbot/discord-token.")
-    token = talk.ask("The bot's token is in", _secret_place, "OPSBOT_DISCORD_TOKEN")
+    got.token = talk.ask("The bot's token is in", _secret_place, "OPSBOT_DISCORD_TOKEN")
     talk.show("Ids: in Discord, enable Settings > Advanced > Developer Mode, then right-click > Copy ID.")
-    guild = talk.ask("Server id (right-click the server)", _snowflake("the id of the server"))
-    channel = talk.ask("Ops channel id (right-click the channel)", _snowflake("the id of the channel"))
+    got.guild = talk.ask("Server id (right-click the server)", _snowflake("the id of the server"))
+    got.channel = talk.ask("Ops channel id (right-click the channel)", _snowflake("the id of the channel"))
 
     def admins(answer: str) -> frozenset[str]:
         held = _holders(answer)
-        if str(guild) in held:
+        if str(got.guild) in held:
             raise WrongError("this is the server's id, which means everyone; enter a role or a user")
         return held
 
-    admin = talk.ask("Admins: ids of roles or users, separated by spaces (right-click yourself > Copy User ID)", admins)
+    got.admin = talk.ask(
+        "Admins: ids of roles or users, separated by spaces (right-click yourself > Copy User ID)", admins
+    )
     talk.show("\nThe first service. More of them, and everything else, can be added to the file later.")
-    repository = talk.ask(
-        "Git repository to deploy from (- for none: monitoring only)", _unless_none(_kind(Source, "repository")), "-"
-    )
-    name = talk.ask("Its name", _service_name, _name_from(repository))
-    branch = talk.ask("Branch", _kind(Source, "branch").read, "main") if repository else "main"
-    example = f"/srv/{name}"
-    directory = talk.ask("Folder for its releases", places.directory(example).read, example) if repository else None
-    manager = talk.ask("Service manager: process (opsbot itself) or systemd", _kind(Service, "manager").read, "process")
-    unit, command, working_directory = "", (), "."
-    if manager is ManagerKind.SYSTEMD:
-        unit = talk.ask("Its unit", _kind(Service, "unit").read, f"{name}.service")
+    repository = _unless_none(_kind(Source, "repository"))
+    got.repository = talk.ask("Git repository to deploy from (- for none: monitoring only)", repository, "-")
+    got.name = talk.ask("Its name", _service_name, _name_from(got.repository))
+    example, folder = f"/srv/{got.name}", places.inside("the repository", "node-bot").read
+    if got.repository:
+        got.branch = talk.ask("Branch", _kind(Source, "branch").read, "main")
+        got.directory = talk.ask("Folder for its releases", places.directory(example).read, example)
+    manager = "Service manager: process (opsbot itself) or systemd"
+    got.manager = talk.ask(manager, _kind(Service, "manager").read, "process")
+    if got.manager is ManagerKind.SYSTEMD:
+        got.unit = talk.ask("Its unit", _kind(Service, "unit").read, f"{got.name}.service")
     else:
-        command = talk.ask("Start command, such as node index.js", _command)
-        if repository:
-            working_directory = talk.ask(
-                "Working directory in the repository", places.inside("the repository", "node-bot").read, "."
-            )
+        got.command = talk.ask("Start command, such as node index.js", _command)
+        if got.repository:
+            got.working_directory = talk.ask("Working directory in the repository", folder, ".")
         else:
-            working_directory = str(talk.ask("Working directory", places.absolute_path(example).read, example))
-    install: tuple[str, ...] = ()
-    if repository:
-        install = talk.ask("Install command, such as npm ci (- for none)", _optional_command, "-")
-        if install and manager is ManagerKind.SYSTEMD:
+            got.working_directory = str(talk.ask("Working directory", places.absolute_path(example).read, example))
+    if got.repository:
+        got.install = talk.ask("Install command, such as npm ci (- for none)", _optional_command, "-")
+        if got.install and got.manager is ManagerKind.SYSTEMD:
             # A unit has the service's working directory, but not the folder of its package.json.
-            working_directory = talk.ask(
-                "Folder in the repository for that command", places.inside("the repository", "node-bot").read, "."
-            )
-    health = talk.ask(
-        "Port or URL for a health check, such as 3003 or http://127.0.0.1:3003/health (- for none)",
-        _health,
-        "-",
-    )
+            got.working_directory = talk.ask("Folder in the repository for that command", folder, ".")
+    health = "Port or URL for a health check, such as 3003 or http://127.0.0.1:3003/health (- for none)"
+    got.health = talk.ask(health, _health, "-")
     talk.show("\nopsbot itself.")
-    state = talk.ask("Folder for its database and logs", _state, str(StateConfig().directory))
-    return Answers(
-        token=token,
-        guild=guild,
-        channel=channel,
-        admin=admin,
-        state=state,
-        name=name,
-        manager=manager,
-        unit=unit,
-        command=command,
-        working_directory=working_directory,
-        repository=repository,
-        branch=branch,
-        directory=directory,
-        install=install,
-        health=health,
-    )
+    got.state = talk.ask("Folder for its database and logs", _state, str(StateConfig().directory))
+    return got
 
 
 def _yes_or_no(answer: str) -> bool:
