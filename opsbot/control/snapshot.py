@@ -59,14 +59,9 @@ class Snapshots:
         engine = self._engine
         services = [replies.service_reply(one) for one in await engine.standings.of(list(engine.config.services))]
         host = await asyncio.to_thread(engine.standings.host)
-        return Snapshot(
-            now,
-            self._ping,
-            HostReply(engine.config.host or socket.gethostname(), host),
-            services,
-            *await engine.store.read(recent),
-            await self._gateway_reply(),
-        )
+        reply = HostReply(engine.config.host or socket.gethostname(), host)
+        found = await engine.store.read(recent)
+        return Snapshot(now, self._ping, reply, services, *found, await self._gateway_reply())
 
     async def _gateway_reply(self) -> GatewayReply | None:
         if self._gateway is None:
