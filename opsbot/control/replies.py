@@ -59,19 +59,14 @@ def health_reply(health: "ServiceHealth") -> shapes.HealthReply:
 
 def incident_reply(incident: "Incident", now: "datetime | None" = None) -> shapes.IncidentReply:
     """One incident. now: until when its downtime counts, where it is open; its last event where not given."""
-    evidence, flaps = incident.evidence, incident.flaps
+    flaps = incident.flaps
     until = incident.closed_at or now or max([incident.opened_at, *(each.at for each in incident.events)])
     return like(
         shapes.IncidentReply,
         incident,
         ended_by=incident.resolution,
         downtime=incident.downtime(until),
-        checks=evidence.checks,
-        exit=evidence.exit,
-        log=evidence.log,
-        consequences=evidence.consequences,
         deeds=[shapes.DeedReply(each.at, _text(each.message)) for each in incident.deeds],
-        dependents=[like(shapes.DependentReply, one) for one in incident.dependents],
         flapping=flaps.flapping,
         flapping_since=flaps.since,
         changes=flaps.count,

@@ -16,7 +16,7 @@ from opsbot.core.access import Actor
 from opsbot.core.deployment import Deployment, Hold, Refused, Release
 from opsbot.core.health import Verdict
 from opsbot.core.message import Message
-from opsbot.core.model import Acknowledgement, AuditEntry, Silence, SourceState
+from opsbot.core.model import Acknowledgement, AuditEntry, Dependent, Evidence, Silence, SourceState
 from opsbot.core.status import HealthState, StoppedBy
 from opsbot.core.windows import Maintenance, Span
 from opsbot.formatting import plain_times
@@ -74,16 +74,6 @@ class DeedReply:
 
 
 @dataclass(slots=True, eq=False)
-class DependentReply:
-    """A service that is down because of another's incident."""
-
-    service: str
-    cause: Message
-    failed_at: datetime
-    well_at: datetime | None
-
-
-@dataclass(slots=True, eq=False)
 class IncidentReply:
     """One incident. `cause`: the current one, after the end the last. `downtime`: for how long its subject was down.
 
@@ -99,13 +89,10 @@ class IncidentReply:
     called_at: datetime | None
     ended_by: Message | None
     downtime: timedelta
-    checks: Sequence[tuple[str, Message]]
-    exit: Message | None
-    log: Sequence[str]
+    evidence: Evidence
     deeds: Sequence[DeedReply]
     deployment: int | None
-    consequences: Sequence[tuple[str, Message]]
-    dependents: Sequence[DependentReply]
+    dependents: Sequence[Dependent]
     part_of: int | None
     flapping: bool
     flapping_since: datetime | None
@@ -406,6 +393,7 @@ _codec = Codec(
             },
         ),
         HostReply: _form(inlined="figures"),
+        IncidentReply: _form(inlined="evidence"),
         Refused: _form(message="text"),
         ServiceState: _form(hidden="run release revivable parts groups"),
         Snapshot: _form(added={"healthy": attrgetter("healthy")}),
