@@ -152,40 +152,35 @@ def integer(least: int, most: int, example: int, what: str = "a whole number") -
 
 def duration(least: timedelta, most: timedelta, example: str) -> Kind:
     """A duration between two others, both included."""
-    span = f"from {show_duration(least)} to {show_duration(most)}"
-
-    def read(kind: Kind, value: object) -> timedelta:
-        if isinstance(value, int) and not isinstance(value, bool):
-            raise WrongError(f'found the number {value} without a unit; write the unit, for example "{max(value, 1)}s"')
-        string = string_of(kind, value)
-        try:
-            length = parse_duration(string.strip())
-        except ValueError as error:
-            raise unfit(value, 'is not a duration; write it like "90s", "5m", "1h30m", "7d" or "500ms"') from error
-        if not least <= length <= most:
-            raise unfit(value, f'is out of range; expected a duration {span}, for example "{example}"')
-        return length
-
-    return kind_of(f"a duration {span}", f'"{example}"', read)
+    form = '"90s", "5m", "1h30m", "7d" or "500ms"'
+    return _amount("duration", least, most, example, parse_duration, show_duration, form)
 
 
 def size(least: int, most: int, example: str) -> Kind:
     """A number of bytes between two others, both included."""
-    span = f"from {show_size(least)} to {show_size(most)}"
+    return _amount("size", least, most, example, parse_size, show_size, '"512KiB", "50MiB" or "2GiB"')
 
-    def read(kind: Kind, value: object) -> int:
+
+def _amount(
+    name: str, least: Any, most: Any, example: str, parse: Callable[[str], Any], show: Callable[[Any], str], form: str
+) -> Kind:
+    """A number with a unit. form: examples of how it is written."""
+    span = f"a {name} from {show(least)} to {show(most)}"
+
+    def read(kind: Kind, value: object) -> Any:
         if isinstance(value, int) and not isinstance(value, bool):
-            raise WrongError(f'found the number {value} without a unit; write the unit, for example "{example}"')
+            better = f"{max(value, 1)}s" if name == "duration" else example
+            raise WrongError(f'found the number {value} without a unit; write the unit, for example "{better}"')
         string = string_of(kind, value)
         try:
-            count = parse_size(string.strip())
+            amount = parse(string.strip())
         except ValueError as error:
-            raise unfit(value, 'is not a size; write it like "512KiB", "50MiB" or "2GiB"') from error
-        if not least <= count <= most:
-            raise unfit(value, f'is out of range; expected a size {span}, for example "{example}"')
-        return count
+            raise unfit(value, f"is not a {name}; write it like {form}") from error
+        if not least <= amount <= most:
+            raise unfit(value, f'is out of range; expected {span}, for example "{example}"')
+        return amount
 
-    return kind_of(f"a size {span}", f'"{example}"', read)
+    return kind_of(span, f'"{example}"', read)
 
 
 def choice(of: type[StrEnum]) -> Kind:

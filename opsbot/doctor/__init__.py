@@ -5,14 +5,13 @@ Nothing is changed. Independent checks run concurrently, each with its own time 
 
 import asyncio
 import os
-import pwd
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from opsbot.config import Config, Secret, SecretMissingError, Service
 from opsbot.doctor import folders, guild, machine, notifiers, ports, repositories, units
 from opsbot.doctor.findings import Area, Finding, Outcome, Report, Subject, bounded, report
-from opsbot.doctor.owners import NoSuchOwnerError, install_creates_folders, installing, owners
+from opsbot.doctor.owners import NoSuchOwnerError, install_creates_folders, installing, owners, user_name
 from opsbot.redaction import Redactor, parts_of_url
 from opsbot.services.unit_files import LoadedUnit, UnitsError
 
@@ -42,7 +41,7 @@ async def examine(config: Config, control: Path, invite: Callable[[str], str], c
     ]
     found = await asyncio.gather(*looks)
     redact = Redactor(await asyncio.to_thread(_secrets, config))
-    return report(pwd.getpwuid(os.geteuid()).pw_name, found, redact)
+    return report(user_name(os.geteuid()), found, redact)
 
 
 async def _remote(service: Service) -> list[Finding]:
