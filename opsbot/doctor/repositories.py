@@ -7,8 +7,8 @@ from datetime import timedelta
 from opsbot.config import SecretMissingError, Service, Source
 from opsbot.doctor.findings import Finding, Subject
 from opsbot.messages import render
-from opsbot.source.heads import HeadProblem, Heads
-from opsbot.source.remote import TRANSIENT, advice, scrub
+from opsbot.source.heads import Heads
+from opsbot.source.remote import TRANSIENT, RemoteError, advice, scrub
 
 LIMIT = timedelta(seconds=25)
 
@@ -22,7 +22,7 @@ async def examine(service: Service, about: Subject) -> list[Finding]:
         answer = await heads.ask(asked)
     where = scrub(source.repository)
     hook = await asyncio.to_thread(_hook, about, source)
-    if isinstance(answer, HeadProblem):
+    if isinstance(answer, RemoteError):
         known = advice(answer.kind)
         fix = render(known) if known is not None else ""
         if answer.kind in TRANSIENT:

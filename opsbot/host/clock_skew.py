@@ -18,7 +18,6 @@ class ClockSkew:
         self._seen: tuple[datetime, float] | None = None
 
     def record(self, sent: datetime, received: datetime, date: str) -> None:
-        """Evaluate a response with this `Date`; an invalid date is ignored."""
         try:
             theirs = parsedate_to_datetime(date)
         except ValueError:
