@@ -15,12 +15,10 @@ if TYPE_CHECKING:
     from opsbot.core.deployment import Deployment
     from opsbot.core.health import CheckHealth
     from opsbot.core.message import Message
-    from opsbot.core.model import Acknowledgement, DeliveryTest, Incident, Notification
+    from opsbot.core.model import DeliveryTest, Incident, Notification
     from opsbot.core.root_cause import RootCause
     from opsbot.core.status import ServiceHealth
-    from opsbot.engine.services import Resumed
     from opsbot.engine.status import ServiceStatus
-    from opsbot.notifications.apprise_sender import SendResult
 
 T = TypeVar("T")
 
@@ -112,18 +110,6 @@ def why(found: "RootCause", service: str) -> shapes.WhyReply:
 
     events = [shapes.WhyEvent(one.at, one.kind, _text(one.text)) for one in found.events]
     return shapes.WhyReply(service, found.known, plain_times(root_cause_line(found)), events)
-
-
-def resumed(found: "Resumed", service: str, _reason: str) -> shapes.ResumeReply:
-    return shapes.ResumeReply(service, found.anything, found.commits)
-
-
-def acknowledgement(value: "Acknowledgement", service: str, _reason: str) -> shapes.AcknowledgementReply:
-    return shapes.AcknowledgementReply(service, value)
-
-
-def trial(sent: "SendResult", notifier: str) -> shapes.NotifyReply:
-    return like(shapes.NotifyReply, sent, notifier=notifier)
 
 
 def notice_reply(notice: "Notification", incident: "Incident | None") -> shapes.NoticeReply:

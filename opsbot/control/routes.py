@@ -160,10 +160,22 @@ class Routes:
             self._answers(endpoints.UPDATE, self._update),
             self._answers(endpoints.ROLLBACK, releases.rollback),
             self._answers(endpoints.HOLD, services.hold, lambda hold, name, _: shapes.Held(name, hold)),
-            self._answers(endpoints.RESUME, services.resume, replies.resumed),
-            self._answers(endpoints.ACK, self.engine.acknowledgements.take, replies.acknowledgement),
+            self._answers(
+                endpoints.RESUME,
+                services.resume,
+                lambda found, name, _: shapes.ResumeReply(name, found.anything, found.commits),
+            ),
+            self._answers(
+                endpoints.ACK,
+                self.engine.acknowledgements.take,
+                lambda value, name, _: shapes.AcknowledgementReply(name, value),
+            ),
             self._answers(endpoints.SILENCE, services.silence),
-            self._answers(endpoints.NOTIFY, self.engine.notify, replies.trial),
+            self._answers(
+                endpoints.NOTIFY,
+                self.engine.notify,
+                lambda sent, name: replies.like(shapes.NotifyReply, sent, notifier=name),
+            ),
             self._answers(endpoints.RELOAD, self._reload),
             self._answers(endpoints.RELOADED, self._reloaded),
         ]
