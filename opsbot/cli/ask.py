@@ -17,7 +17,7 @@ from opsbot.cli import FAILED, FINE, REFUSED, USAGE, show
 from opsbot.cli.config_location import ConfigLocation, UsageError, locate
 from opsbot.cli.show import Screen
 from opsbot.cli.terminal import Paint, plain, terminal_width, to_stderr, wants_colour
-from opsbot.cli.wait import Progress, seen_to, wait
+from opsbot.cli.wait import Progress, reloaded, wait
 from opsbot.control import endpoints
 from opsbot.control.client import AnswerError, Client, DaemonUnreachableError
 from opsbot.control.endpoints import Endpoint
@@ -294,7 +294,7 @@ def _updated(session: CliSession, reply: UpdateReply) -> tuple[int, UpdateReply]
 
 
 def _reload(session: CliSession) -> int:
-    reply = seen_to(session.client, session.ask(endpoints.RELOAD).wish)
+    reply = reloaded(session.client, session.ask(endpoints.RELOAD).wish)
     session.print(reply, lambda one, _: [plain(one.text), *(f"  {plain(line)}" for line in one.lines)])
     return FINE if reply.ok else FAILED
 

@@ -64,7 +64,7 @@ def incident_reply(incident: "Incident", now: "datetime | None" = None) -> shape
         incident,
         ended_by=incident.resolution,
         downtime=incident.downtime(until),
-        deeds=[shapes.DeedReply(each.at, _text(each.message)) for each in incident.deeds],
+        deeds=[shapes.IncidentEventReply(each.at, _text(each.message)) for each in incident.deeds],
         flapping=flaps.flapping,
         flapping_since=flaps.since,
         changes=flaps.count,
@@ -101,7 +101,7 @@ def service_reply(status: "ServiceStatus") -> shapes.ServiceReply:
 
 
 def status(services: "Iterable[ServiceStatus]", proof: "DeliveryTest | None" = None) -> shapes.StatusReply:
-    path = None if proof is None else like(shapes.ProofReply, proof)
+    path = None if proof is None else like(shapes.DeliveryTestReply, proof)
     return shapes.StatusReply([service_reply(one) for one in services], path)
 
 
@@ -112,7 +112,7 @@ def why(found: "RootCause", service: str) -> shapes.WhyReply:
     return shapes.WhyReply(service, found.known, plain_times(root_cause_line(found)), events)
 
 
-def notice_reply(notice: "Notification", incident: "Incident | None") -> shapes.NoticeReply:
+def notification_reply(notice: "Notification", incident: "Incident | None") -> shapes.NotificationReply:
     """incident: the subject of the notification, if it has one."""
     text = _text(notice.said)
     if incident is not None:
@@ -120,4 +120,4 @@ def notice_reply(notice: "Notification", incident: "Incident | None") -> shapes.
         text = f"{cause}: {text}" if text else cause
         if notice.kind == "recovered":
             text = f"over: {cause}" + (f" ({_text(incident.resolution)})" if incident.resolution is not None else "")
-    return like(shapes.NoticeReply, notice, text=text)
+    return like(shapes.NotificationReply, notice, text=text)

@@ -66,8 +66,8 @@ class HealthReply:
 
 
 @dataclass(slots=True, eq=False)
-class DeedReply:
-    """Something that happened, or that opsbot or a person did, in an incident."""
+class IncidentEventReply:
+    """One event of an incident."""
 
     at: datetime
     text: str
@@ -90,7 +90,7 @@ class IncidentReply:
     ended_by: Message | None
     downtime: timedelta
     evidence: Evidence
-    deeds: Sequence[DeedReply]
+    deeds: Sequence[IncidentEventReply]
     deployment: int | None
     dependents: Sequence[Dependent]
     part_of: int | None
@@ -144,8 +144,8 @@ class ServiceReply:
 
 
 @dataclass(slots=True, eq=False)
-class ProofReply:
-    """Whether alerts arrive: when that was last tried, when it last went well, and what is wrong, or ""."""
+class DeliveryTestReply:
+    """Whether alerts arrive: the last test, the last successful one, and what is wrong, or ""."""
 
     tried_at: datetime
     proven_at: datetime | None
@@ -157,7 +157,7 @@ class StatusReply:
     """`status` and `health`. `alert_path` is null where it is not known."""
 
     services: Sequence[ServiceReply]
-    alert_path: ProofReply | None = None
+    alert_path: DeliveryTestReply | None = None
     daemon: bool = True
 
     @property
@@ -242,7 +242,7 @@ class Restarted:
 
 @dataclass(slots=True, eq=False)
 class UpdateReply:
-    """What came of asking the remote: `outcome` is `deploying`, `no-news`, `later`, `waiting`, `noted` or `failed`."""
+    """Result of asking the remote: `outcome` is `deploying`, `no-news`, `later`, `waiting`, `noted` or `failed`."""
 
     service: str
     outcome: str
@@ -270,7 +270,7 @@ class ResumeReply:
 
 @dataclass(slots=True, eq=False)
 class AcknowledgementReply:
-    """Who has taken an incident. `void_at`: when it got worse, from when on it does not count."""
+    """An acknowledgement. `void_at`: when the incident got worse and ended it."""
 
     service: str
     value: Acknowledgement
@@ -278,7 +278,7 @@ class AcknowledgementReply:
 
 @dataclass(slots=True, eq=False)
 class NotifyReply:
-    """What came of trying a notifier. `doubt`: it may have arrived all the same."""
+    """Result of testing a notifier. `doubt`: it may have arrived all the same."""
 
     notifier: str
     ok: bool
@@ -287,15 +287,15 @@ class NotifyReply:
 
 
 @dataclass(slots=True, eq=False)
-class ReloadWish:
-    """The number of a wish to reload the configuration: `ReloadReply.answered` reaches it once it was seen to."""
+class ReloadRequested:
+    """The number of a request to reload: `ReloadReply.answered` reaches it once it was handled."""
 
     wish: int
 
 
 @dataclass(slots=True, eq=False)
 class ReloadReply:
-    """What came of a reload. `asked`: how many wishes there were. `answered`: the last it answers, 0 where none was."""
+    """Result of a reload. `asked`: number of requests so far. `answered`: the last it answers, 0 if none."""
 
     asked: int
     answered: int = 0
@@ -315,7 +315,7 @@ class PingReply:
 
 
 @dataclass(slots=True, eq=False)
-class NoticeReply:
+class NotificationReply:
     """One notification about an incident. `told_at` is null until it is sent to the channel."""
 
     id: int
@@ -353,7 +353,7 @@ class Snapshot:
     host: HostReply
     services: Sequence[ServiceReply]
     deployments: Sequence[Deployment]
-    alerts: Sequence[NoticeReply]
+    alerts: Sequence[NotificationReply]
     gateway: GatewayReply | None
 
     @property
