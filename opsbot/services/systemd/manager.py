@@ -30,7 +30,7 @@ from opsbot.services.systemd.names import MANAGER, PROPERTIES, SERVICE, UNIT, un
 from opsbot.services.systemd.release import Prove, running_release
 from opsbot.services.systemd.several import together
 from opsbot.services.systemd.tracker import Tracker
-from opsbot.services.systemd.unit import UnitFacts
+from opsbot.services.systemd.unit import UnitFacts, read_unit
 
 log = logging.getLogger(__name__)
 
@@ -293,12 +293,6 @@ class Systemd:
 
     # Reads
 
-    async def _read(self, unit: str) -> UnitFacts:
-        facts = UnitFacts().changed(await self.bus.properties(unit, UNIT))
-        if facts.load == "loaded":
-            facts = facts.changed(await self.bus.properties(unit, SERVICE))
-        return facts
-
     async def _read_now(self, tracker: Tracker) -> UnitFacts | None:
         """Read a unit without a signal in between; None while signals keep coming.
 
@@ -308,7 +302,7 @@ class Systemd:
         for number in range(READS):
             await asyncio.sleep(PAUSE.total_seconds() * number)
             heard = tracker.heard
-            facts = await self._read(tracker.unit)
+            facts = await read_unit(self.bus, tracker.unit)
             if tracker.heard == heard:
                 return facts
         return None
@@ -369,7 +363,7 @@ class Systemd:
 
     async def _find(self, tracker: Tracker) -> None:
         """Read a unit at startup and report what happened since the last opsbot ended."""
-        facts = await self._read(tracker.unit)
+        facts = await read_unit(self.bus, tracker.unit)
         last = self._remembered.get(tracker.unit)
         same_run = last is not None and last.run == facts.run
         was_alive = last is not None and last.alive

@@ -8,7 +8,8 @@ from typing import Any
 from opsbot.core import exits
 from opsbot.core.exits import ExitCode
 from opsbot.core.message import Message, message
-from opsbot.services.systemd.names import NO_JOB
+from opsbot.services.systemd.bus import SystemdBus
+from opsbot.services.systemd.names import NO_JOB, SERVICE, UNIT
 
 _INFINITY = 2**64 - 1
 _LONGEST = timedelta(minutes=15)
@@ -141,3 +142,9 @@ _PROPERTIES: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "WorkingDirectory": ("working_directory", str),
 }
 """By property: the field of `UnitFacts`, and its conversion."""
+
+
+async def read_unit(bus: SystemdBus, unit: str) -> UnitFacts:
+    """Ask systemd for the properties of a unit. Raises BusError."""
+    facts = UnitFacts().changed(await bus.properties(unit, UNIT))
+    return facts.changed(await bus.properties(unit, SERVICE)) if facts.load == "loaded" else facts
