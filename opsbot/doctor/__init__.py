@@ -14,7 +14,8 @@ from opsbot.doctor import folders, guild, machine, notifiers, ports, repositorie
 from opsbot.doctor.findings import Area, Finding, Outcome, Report, Subject, bounded, report
 from opsbot.doctor.owners import NoSuchOwnerError, install_creates_folders, installing, owners
 from opsbot.redaction import Redactor, parts_of_url
-from opsbot.services.unit_files import LoadedUnit, UnitsError
+from opsbot.services.brief_command import CommandError
+from opsbot.services.unit_files import LoadedUnit
 
 __all__ = ["Area", "Finding", "Outcome", "Report", "examine"]
 
@@ -50,9 +51,9 @@ async def _remote(service: Service) -> list[Finding]:
     return await bounded(about, "repository", lambda: repositories.examine(service, about), REMOTE)
 
 
-async def _places(config: Config, service: Service, known: Mapping[str, LoadedUnit] | UnitsError) -> list[Finding]:
+async def _places(config: Config, service: Service, known: Mapping[str, LoadedUnit] | CommandError) -> list[Finding]:
     async def examine_all() -> list[Finding]:
-        unit = None if isinstance(known, UnitsError) else known.get(service.unit)
+        unit = None if isinstance(known, CommandError) else known.get(service.unit)
         return await asyncio.to_thread(_on_disk, config, service, unit)
 
     return await bounded(Subject(Area.FOLDERS, service.name), "folders", examine_all, BRIEF)
