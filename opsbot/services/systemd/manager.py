@@ -63,7 +63,7 @@ class _Kept:
     service: Service
     trackers: Mapping[str, Tracker]
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    looking: asyncio.Lock = field(default_factory=asyncio.Lock)
+    release_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     releases: dict[str, tuple[str, Path | None]] = field(default_factory=dict)
     """By unit: a run, and the release that it runs in."""
 
@@ -80,15 +80,15 @@ class Systemd:
         bus: SystemdBus | None = None,
         scope: Scope = Scope.SYSTEM,
         prove: Prove | None = None,
-        patience: timedelta = timedelta(0),
+        bus_timeout: timedelta = timedelta(0),
     ) -> None:
-        """prove: see `release.py`. patience: how long `open` waits for the bus."""
+        """prove: see `release.py`. bus_timeout: how long `open` waits for the bus."""
         self.bus = bus or SystemdBus(scope)
         self._scope = scope
         self._path = directory / "units.json"
         self._clock = clock
         self._prove = prove
-        self._patience = patience
+        self._bus_timeout = bus_timeout
         self._journal = Journal(scope)
         self._listeners = Listeners[ServiceEvent]()
         self._kept = {
@@ -112,7 +112,7 @@ class Systemd:
         """Connect, read the units, and report what happened to them meanwhile."""
         self._boot = await asyncio.to_thread(boot_id)
         self._remembered = await asyncio.to_thread(memory.load, self._path)
-        await self.bus.open(self._patience)
+        await self.bus.open(self._bus_timeout)
         for tracker in self._trackers.values():
             await self._find(tracker)
         self._open = True
@@ -233,7 +233,7 @@ class Systemd:
     async def _job(self, verb: Verb, tracker: Tracker) -> JobResult:
         tracker.asked += 1
         try:
-            result = await self.bus.job(verb, tracker.unit, within=tracker.facts.patience + SPARE)
+            result = await self.bus.job(verb, tracker.unit, within=tracker.facts.time_limit + SPARE)
             await self._refresh(tracker)
         except BusError as error:
             raise _manager_error(error, verb, tracker, self._scope) from error
@@ -422,7 +422,7 @@ class Systemd:
         known = kept.releases.get(tracker.unit)
         if known is not None and known[0] == facts.run:
             return known[1]
-        async with kept.looking:
+        async with kept.release_lock:
             known = kept.releases.get(tracker.unit)
             if known is None or known[0] != facts.run:
                 found = await running_release(

@@ -62,7 +62,7 @@ class UnitFacts:
     working_directory: str = ""
     cgroup: str = ""
     """The path of its control group below the root of the hierarchy."""
-    patience: timedelta = _LONGEST
+    time_limit: timedelta = _LONGEST
     """How long it may take to stop and start by its own limits."""
 
     def changed(self, values: Mapping[str, Any]) -> "UnitFacts":
@@ -71,7 +71,7 @@ class UnitFacts:
         if values.get("ControlGroup"):
             found["cgroup"] = str(values["ControlGroup"])
         if limits := [_span(values[key]) for key in ("TimeoutStartUSec", "TimeoutStopUSec") if key in values]:
-            found["patience"] = sum(limits, timedelta())
+            found["time_limit"] = sum(limits, timedelta())
         return replace(self, **found)
 
     @property
