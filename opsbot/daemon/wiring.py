@@ -103,7 +103,7 @@ def _managers(config: Config, clock: Callable[[], datetime], inhibitors: Inhibit
     bus = SystemdBus(scope)
     run_as = UnitErrands(bus, units)
     systemd = Systemd(
-        units, config.state.directory, clock, bus=bus, scope=scope, prove=run_as.cwd_of, patience=BUS_PATIENCE
+        units, config.state.directory, clock, bus=bus, scope=scope, prove=run_as.cwd_of, bus_timeout=BUS_PATIENCE
     )
     return managers | dict.fromkeys(units, systemd), run_as, lambda: bus.connected
 
