@@ -19,14 +19,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from opsbot.config import Source
 from opsbot.core.deploy_codes import FailureCode
 from opsbot.core.message import Message, MessageError, message
 from opsbot.deploy import shared_permissions
-from opsbot.deploy.sharing import Shared, SharingError
+from opsbot.deploy.sharing import SharingError, link_shared
 from opsbot.errand.removal import remove_own
 from opsbot.filesystem.disk import file_system, is_full, remove, sync_file_system, sync_folder, used
 from opsbot.filesystem.processes_in_folder import processes_in
@@ -118,11 +118,14 @@ class Releases:
 
     def share(self, name: str, *, guarded: bool = False) -> list[Message]:
         """Link the shared paths into a new release; remarks for people. See `opsbot.deploy.sharing`."""
+        remarks: list[Message] = []
         with _disk_errors(self.directory):
             try:
-                return Shared(self.shared, self.source.shared).link(self.path(name), guarded=guarded)
+                for wanted in map(PurePosixPath, self.source.shared):
+                    remarks += link_shared(self.shared, wanted, self.path(name), guarded=guarded)
             except SharingError as error:
                 raise ReleaseError(error.message) from error
+        return remarks
 
     def complete(self, name: str, about: About) -> None:
         """All of it is there: on the disk, should the power fail now, and not marked any more."""
