@@ -16,7 +16,6 @@ from cogs.cards.rendered import RenderedMessage
 from cogs.delivery import pins
 from cogs.delivery.channel import AwayError, ClosedError, GoneError, NotOursError, OpsChannel, RefusedMessageError
 from cogs.delivery.delivery_loop import DeliveryLoop, DeliveryPace, OnProblem
-from cogs.delivery.message_builder import host_of
 from cogs.delivery.rate_budget import WritePriority
 from opsbot.core.model import Board
 from opsbot.engine import Engine
@@ -100,7 +99,7 @@ class StatusBoard(DeliveryLoop):
     def _shown(self, seen: Overview, changed: datetime) -> RenderedMessage:
         guild = self._engine.config.discord.guild_id
         at = f"https://discord.com/channels/{guild}/{self._channel.id}"
-        look = Look(host_of(self._engine), lambda message: f"{at}/{message}", self._figures)
+        look = Look(self._engine.host, lambda message: f"{at}/{message}", self._figures)
         return board(seen, look, changed)
 
     # Posting

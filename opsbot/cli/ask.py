@@ -77,7 +77,7 @@ class CliSession:
         if self.args.json:
             self.json(value)
             return
-        # A write a line: unbuffered (PYTHONUNBUFFERED), a large one that the reader cuts short tells nobody.
+        # A write a line: unbuffered (PYTHONUNBUFFERED), a large one that the reader cuts short raises nothing.
         sys.stdout.writelines(f"{line}\n" for line in lines(value, self.screen()))
 
     def options(self, endpoint: Endpoint[Any]) -> dict[str, object]:
@@ -88,8 +88,8 @@ class CliSession:
     def ask(self, endpoint: Endpoint[T], offline: str = "") -> T:
         """What the daemon answers to the verb's options.
 
-        offline: where no daemon answers, what the store and the host tell is said to be so by these words. Without
-        them NoAnswerError is raised.
+        offline: the warning beside an answer from store and host where no daemon answers; without it
+        DaemonUnreachableError is raised.
         """
         try:
             return self.client.ask(endpoint, **self.options(endpoint))
@@ -101,7 +101,7 @@ class CliSession:
             return found
 
     def last_known(self, endpoint: Endpoint[T], failure: DaemonUnreachableError) -> T:
-        """What the store and the host tell; where they do not, `failure` is raised."""
+        """The answer from the store and the host; raises `failure` if they have none."""
         if self.place.config is None:
             raise failure
         from opsbot.cli.offline import LastKnown, NotAllowedError, UnreadableError  # noqa: PLC0415 - the way that starts slower
@@ -109,7 +109,7 @@ class CliSession:
         try:
             return LastKnown(self.place.config).answer(endpoint, self.options(endpoint))
         except UnreadableError as error:
-            raise DaemonUnreachableError(f"{failure}, and what it last knew cannot be told: {error}") from failure
+            raise DaemonUnreachableError(f"{failure}, and what it last knew cannot be read: {error}") from failure
         except NotAllowedError as refusal:
             raise AnswerError("no-rank", str(refusal)) from failure
 
@@ -231,7 +231,7 @@ def _monitor(session: CliSession) -> int:
         if session.args.json:
             session.json(snapshot)
         else:
-            from opsbot.cli.monitor import print_once  # noqa: PLC0415 - rich is slow to load
+            from opsbot.cli.monitor import print_once  # noqa: PLC0415 - for this verb alone
 
             print_once(snapshot)
         return FINE if snapshot.healthy else FAILED
@@ -252,7 +252,7 @@ def _see_through(session: CliSession, begun: "Deployment") -> int:
         end = wait(session.client.follow_deployment(begun.id), progress)
     except KeyboardInterrupt:
         out.write("\n")
-        to_stderr(f"deployment {begun.id} goes on without you; `opsbot history` tells how it ended")
+        to_stderr(f"deployment {begun.id} goes on without you; `opsbot history` shows how it ended")
         raise
     except DaemonUnreachableError as error:
         text = f"{error} while deployment {begun.id} was under way; its next start finishes or undoes it"

@@ -1,4 +1,4 @@
-"""What can be told without a daemon: from its store, which outlives it however it died, and from the host.
+"""Answers without a daemon: from its store, which outlives it however it died, and from the host.
 
 The answers have the shapes of the control socket's, with `daemon` false. Health is what the daemon last knew; whether a
 process lives is looked up now.
@@ -88,7 +88,7 @@ class LastKnown:
             raise UnreadableError(f"the store cannot be read: {text}") from error
 
     def answer(self, endpoint: Endpoint[T], options: Mapping[str, object]) -> T:
-        """What can be told of that; only of some endpoints there is anything.
+        """Answer one of the endpoints that store and host know something about.
 
         Raises:
             UsageError: what was asked cannot be used.
@@ -202,7 +202,6 @@ class LastKnown:
             return why(db, service, last_state(self.config, self.config.services[service]), lines, self._redactor())
 
     def windows(self) -> WindowsReply:
-        """The maintenance windows: the configuration alone tells."""
         return WindowsReply(maintenance(self.config.windows, datetime.now(UTC)))
 
     def snapshot(self) -> Snapshot:

@@ -2,7 +2,7 @@
 
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -91,10 +91,7 @@ def health_words(health: shapes.HealthReply) -> str:
 def status(reply: shapes.StatusReply, screen: Screen) -> list[str]:
     """`status`: a line a service, and below it what is out of the ordinary."""
     paint, now, columns = screen.paint, screen.now, screen.columns
-    head: list[Cell] = [(name, "bold") for name in ("SERVICE", "STATE", "UP", "PID", "CPU", "MEMORY", "RELEASE")]
-    rows = [head]
-    rows += [_status_row(one, now) for one in reply.services]
-    lines = table(rows, paint)
+    lines = table(service_rows(reply.services, now), paint)
     below = [[f"  {paint(text, colour)}" for text, colour in notes(one, now, columns - 2)] for one in reply.services]
     shown = [lines[0], *(line for row, extra in zip(lines[1:], below, strict=True) for line in (row, *extra))]
     return shown if reply.alert_path is None else [*shown, _alert_path(reply.alert_path, paint, now, columns)]
@@ -107,15 +104,22 @@ def _alert_path(proof: shapes.ProofReply, paint: Paint, now: datetime, columns: 
     return paint(fit(f"alert path {proven}; {since(proof.tried_at, now)}: {plain(proof.failure)}", columns), BAD)
 
 
-def _status_row(one: shapes.ServiceReply, now: datetime) -> list[Cell]:
+def service_rows(services: Iterable[shapes.ServiceReply], now: datetime) -> list[list[Cell]]:
+    """The names of the columns, and a row for each service."""
     return [
-        (plain(one.service), "bold"),
-        (plain(one.health.text), colour_of(one.health.state)),
-        (uptime(one.state, now), ""),
-        (str(one.state.pid or "-"), ""),
-        ("-" if one.cpu is None else f"{one.cpu:.1f} %", ""),
-        ("-" if one.memory is None else size(one.memory), ""),
-        (fit(release_words(one) or "-", 40), ""),
+        [(name, "bold") for name in ("SERVICE", "STATE", "UP", "PID", "CPU", "MEMORY", "RELEASE")],
+        *(
+            [
+                (plain(one.service), "bold"),
+                (plain(one.health.text), colour_of(one.health.state)),
+                (uptime(one.state, now), ""),
+                (str(one.state.pid or "-"), ""),
+                ("-" if one.cpu is None else f"{one.cpu:.1f} %", ""),
+                ("-" if one.memory is None else size(one.memory), ""),
+                (fit(release_words(one) or "-", 40), ""),
+            ]
+            for one in services
+        ),
     ]
 
 
@@ -242,19 +246,27 @@ def deploying_words(one: Deployment, now: datetime) -> str:
     return f"deployment {one.id} {deployment_status(one)} for {age(one.updated_at, now)}: {what}"
 
 
-def step_mark(step: DeploymentStep) -> tuple[str, str]:
+def _step_mark(step: DeploymentStep) -> Cell:
     """Its sign and colour: succeeded, failed, interrupted (by the end of opsbot), or in progress."""
     if step.ok is None:
         return ("·", ODD) if step.ended_at else ("…", "cyan")
     return ("✓", GOOD) if step.ok else ("✗", BAD)
 
 
+def _step_length(step: DeploymentStep, now: datetime) -> str:
+    return duration(max((step.ended_at or now) - step.started_at, timedelta(0)))
+
+
+def step_cells(step: DeploymentStep, now: datetime) -> list[Cell]:
+    """One step of a deployment, beside others on a line."""
+    mark, colour = _step_mark(step)
+    return [(f" {mark} {said(step.name)} ", colour), (_step_length(step, now), "dim")]
+
+
 def step_line(step: DeploymentStep, paint: Paint, now: datetime, columns: int) -> str:
-    mark, colour = step_mark(step)
-    end = step.ended_at or now
-    length = duration(max(end - step.started_at, timedelta(0)))
+    mark, colour = _step_mark(step)
     note = f"  {said(step.note)}" if step.note else ""
-    words = fit(f"{length:>9}  {said(step.name)}{note}", columns - 4)
+    words = fit(f"{_step_length(step, now):>9}  {said(step.name)}{note}", columns - 4)
     return f"  {paint(mark, colour)} {words}"
 
 

@@ -1,4 +1,4 @@
-"""Waits for a deployment and tells each of its steps: a line each; on a terminal the last one lives.
+"""Waits for a deployment and prints a line for each step; on a terminal the last one is updated.
 
 And for a reload, which takes the control socket away for a moment.
 """
@@ -79,8 +79,8 @@ def seen_to(
     """What came of a reload. The control socket goes and comes with it: it is waited for, so long.
 
     Raises:
-        NoAnswerError: the daemon has not been there for `patience` seconds.
-        AnswerError: it was started anew meanwhile, or the caller's rank is gone with the old configuration.
+        DaemonUnreachableError: the daemon has not been there for `patience` seconds.
+        AnswerError: it was restarted meanwhile, or the caller's rank is gone with the old configuration.
     """
     gone: float | None = None
     while True:
@@ -95,6 +95,6 @@ def seen_to(
             if reply.answered >= wish:
                 return reply
             if reply.asked < wish:
-                text = "opsbot was started anew meanwhile, and has read its configuration at that"
+                text = "opsbot was restarted meanwhile, and has read its configuration at that"
                 raise AnswerError("not-ready", text)
         sleep(0.2)

@@ -21,14 +21,14 @@ from opsbot.core.keys import Format, Key, key_of
 
 
 class _Absent:
-    """Stands where there is no default."""
+    """Replaces a default where there is none."""
 
 
 ABSENT = _Absent()
 
 
 class Form(StrEnum):
-    """How a table stands in the file."""
+    """How a table is written in the file."""
 
     TABLE = "table"
     """`[http]`: once."""
@@ -117,7 +117,7 @@ def _table(name: str, of: type, form: Form = Form.TABLE, *, required: bool = Fal
 
 
 def _inner(field: dataclasses.Field[Any]) -> tuple[type, Form] | None:
-    """The value that a field's table fills, and how the table stands in the file; None where the field is a key."""
+    """The value that a field's table fills, and how the table is written in the file; None where the field is a key."""
     hint, declared, _ = _plain(field.type)
     origin = get_origin(hint)
     form = Form.ARRAY if origin is tuple else Form.NAMED if origin is Mapping else Form.TABLE
@@ -137,7 +137,7 @@ def _plain(hint: Any) -> tuple[Any, Key, bool]:
 
 
 def _keys(of: type) -> Iterator[TableKey]:
-    """The keys of a value: those without a default first, then those that properties stand for."""
+    """The keys of a value: those without a default first, then those of properties."""
     fields = [field for field in dataclasses.fields(of) if not key_of(field.type).absent and _inner(field) is None]
     needed = [field for field in fields if _default(field) is ABSENT]
     for field in needed:

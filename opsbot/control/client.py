@@ -165,8 +165,8 @@ class Client:
 def find(state: Path | None) -> Path:
     """The socket of the daemon with this state directory.
 
-    It stands in the daemon's `$RUNTIME_DIRECTORY` where systemd gave it one, which this process does not have: the
-    usual place is tried, and counts only where the daemon there says that it works on the same state directory.
+    It is in the daemon's `$RUNTIME_DIRECTORY` if systemd gave it one, which this process does not have: the usual place
+    is tried, and counts only if the daemon there says that it uses the same state directory.
     """
     runtime = os.environ.get("RUNTIME_DIRECTORY", "").split(":")[0]
     if runtime:

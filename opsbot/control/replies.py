@@ -112,11 +112,11 @@ def status(services: "Iterable[ServiceStatus]", proof: "DeliveryTest | None" = N
     return shapes.StatusReply([service_reply(one) for one in services], path)
 
 
-def why(account: "RootCause", service: str) -> shapes.WhyReply:
-    from opsbot.messages.accounts import account_line  # noqa: PLC0415 - for this alone
+def why(found: "RootCause", service: str) -> shapes.WhyReply:
+    from opsbot.messages.root_cause_line import root_cause_line  # noqa: PLC0415 - for this alone
 
-    events = [shapes.WhyEvent(one.at, one.kind, _text(one.text)) for one in account.events]
-    return shapes.WhyReply(service, account.known, plain_times(account_line(account)), events)
+    events = [shapes.WhyEvent(one.at, one.kind, _text(one.text)) for one in found.events]
+    return shapes.WhyReply(service, found.known, plain_times(root_cause_line(found)), events)
 
 
 def resumed(found: "Resumed", service: str, _reason: str) -> shapes.ResumeReply:
@@ -132,7 +132,7 @@ def trial(sent: "SendResult", notifier: str) -> shapes.NotifyReply:
 
 
 def notice_reply(notice: "Notification", incident: "Incident | None") -> shapes.NoticeReply:
-    """One notice about trouble; `incident` is its subject, where it has one."""
+    """incident: the subject of the notification, if it has one."""
     text = _text(notice.said)
     if incident is not None:
         cause = _text(incident.cause)

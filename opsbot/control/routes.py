@@ -63,7 +63,7 @@ def _error(status: int, why: str, text: str) -> web.Response:
 
 @web.middleware
 async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Whatever goes wrong is answered as `{why, text}`; what is opsbot's own fault goes into its log with an id."""
+    """Whatever goes wrong is answered as `{why, text}`; internal errors go into the log with an id."""
     try:
         return await handler(request)
     except BadInputError as error:
@@ -75,7 +75,7 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
     except Exception:
         number = uuid.uuid4().hex[:8]
         log.exception("control socket: %s %s failed (error %s)", request.method, request.path[:100], number)
-        return _error(500, "error", f"opsbot met an error of its own; its log has it under {number}")
+        return _error(500, "error", f"an internal error of opsbot; its log has it under {number}")
 
 
 async def _sent(request: web.Request) -> dict[str, object]:

@@ -329,7 +329,7 @@ class PingReply:
 
 @dataclass(slots=True, eq=False)
 class NoticeReply:
-    """One notice about trouble. `told_at` is null while the channel has not been told."""
+    """One notification about an incident. `told_at` is null until it is sent to the channel."""
 
     id: int
     kind: str
@@ -341,7 +341,7 @@ class NoticeReply:
 
 @dataclass(slots=True, eq=False)
 class HostReply:
-    """The host. Memory in bytes, `cpu` in percent of all cores, load over 1, 5, 15 minutes; null where not told."""
+    """The host. Memory in bytes, `cpu` in percent of all cores, load over 1, 5, 15 minutes; null where not known."""
 
     name: str
     figures: HostFigures
@@ -349,7 +349,7 @@ class HostReply:
 
 @dataclass(slots=True, eq=False)
 class GatewayReply:
-    """The connection to Discord. `latency` in seconds, null where not known; `waiting`: notices not yet told."""
+    """The connection to Discord. `latency` in seconds, null where not known; `waiting`: notifications not sent yet."""
 
     connected: bool
     since: datetime | None = None

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from opsbot.engine import Engine
 
 SHOWN = 8
-"""Deployments, and notices about trouble, at most."""
+"""Deployments, and notifications about incidents, at most."""
 FRESH = timedelta(milliseconds=900)
 
 

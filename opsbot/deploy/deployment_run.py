@@ -122,7 +122,10 @@ class DeploymentRun:
         left: str | None = None,
     ) -> None:
         """Store its end and all that follows from it, in one transaction; see `ledger.conclude`."""
-        ended = advance(self.value, to, self._clock(), self._clean(note))
+        now = self._clock()
+        ended = advance(self.value, to, now, self._clean(note))
+        if hold is not None:
+            hold = replace(hold, at=now)  # from now on: what somebody resumed meanwhile is paused again
         await self._written(
             self._store.write(
                 ledger.conclude, ended, live=live, quarantined=quarantined, hold=hold, lift=lift, left=left

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from opsbot.config import Config
-from opsbot.core.access import LEAST_RANK, Action, Actor, Rank
+from opsbot.core.access import Action, Actor, Rank
 from opsbot.core.deploy_codes import RefusalCode
 from opsbot.core.deployment import RefusalReason, Refused
 from opsbot.core.message import Message, message
@@ -32,7 +32,7 @@ class Authorization:
     async def admit(self, actor: Actor, action: Action, service: str | None = None, detail: str = "") -> Refused | None:
         """RefusalReason this may not be requested, or None. A refusal is written to the audit log."""
         if not self.allows(actor, action):
-            held, needed = self._config.roles.of(actor), LEAST_RANK[action].name.lower()
+            held, needed = self._config.roles.of(actor), action.least_rank.name.lower()
             name = None if held is Rank.NONE else held.name.lower()
             words = message(RefusalCode.NO_RANK, action=str(action), needed=needed, held=name)
             return await self.refuse(actor, action, service, detail, RefusalReason.NO_RANK, words)
@@ -56,6 +56,13 @@ class Authorization:
         refusal = Refused(why, said)
         await self.note(actor, action, service, detail, refusal)
         return refusal
+
+    async def reject(self, actor: Actor, action: Action, service: str, wrong: Refused) -> Refused:
+        """Refuse invalid input; a missing rank takes precedence. Both are written to the audit log."""
+        refused = await self.admit(actor, action, service)
+        if refused is None:
+            await self.note(actor, action, service, "", wrong)
+        return refused or wrong
 
     async def note(
         self,

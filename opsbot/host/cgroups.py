@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path("/sys/fs/cgroup")
+_RECLAIMABLE = frozenset({"active_file", "inactive_file", "slab_reclaimable"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +31,29 @@ def cgroup_figures(groups: Sequence[str], root: Path = ROOT) -> CgroupFigures:
     root: mount point of the hierarchy.
     """
     folders = [root / group.lstrip("/") for group in groups]
-    micros = _total(folders, "cpu.stat", lambda text: text.split("usage_usec ", 1)[1].split()[0])
+    micros = _total(folders, "cpu.stat", lambda text: int(text.split("usage_usec ", 1)[1].split()[0]))
     memory, tasks = _total(folders, "memory.current"), _total(folders, "pids.current")
     return CgroupFigures(None if micros is None else micros / 1e6, memory, tasks)
 
 
-def _total(folders: Sequence[Path], name: str, number: Callable[[str], str] = str) -> int | None:
+def retained_memory(groups: Sequence[str], root: Path = ROOT) -> int | None:
+    """The bytes of these groups that the kernel cannot reclaim, or None.
+
+    memory.current includes the page cache: for a service that writes a log it grows, without a leak, until the host has
+    no memory left.
+    """
+    folders = [root / group.lstrip("/") for group in groups]
+    current, reclaimable = _total(folders, "memory.current"), _total(folders, "memory.stat", _reclaimable)
+    return None if current is None or reclaimable is None else max(0, current - reclaimable)
+
+
+def _reclaimable(memory_stat: str) -> int:
+    rows = (line.split() for line in memory_stat.splitlines())
+    return sum(int(row[1]) for row in rows if row[0] in _RECLAIMABLE)
+
+
+def _total(folders: Sequence[Path], name: str, number: Callable[[str], int] = int) -> int | None:
     try:
-        return sum(int(number((folder / name).read_text())) for folder in folders) if folders else None
+        return sum(number((folder / name).read_text()) for folder in folders) if folders else None
     except (OSError, ValueError, IndexError):
         return None

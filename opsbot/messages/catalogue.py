@@ -18,8 +18,9 @@ def texts() -> Mapping[str, Text]:
         managers,
         probes,
         refusals,
+        root_causes,
         status,
     )
 
-    areas = (deployments, exits, incidents, inhibitors, managers, probes, refusals, status)
+    areas = (deployments, exits, incidents, inhibitors, managers, probes, refusals, root_causes, status)
     return {GeneralCode.TEXT: "{text}"} | {code: text for area in areas for code, text in area.TEXTS.items()}

@@ -9,7 +9,7 @@ from opsbot.core.flapping import FlapPolicy
 from opsbot.core.incident import IncidentEvent, check_cause
 from opsbot.core.layers import untangle
 from opsbot.core.message import Message
-from opsbot.core.model import Evidence, Incident, NotificationKind
+from opsbot.core.model import Evidence, Incident
 from opsbot.core.recovery import AttemptBy
 from opsbot.messages import render
 from opsbot.monitoring.dependency_tracker import DependencyTracker
@@ -18,7 +18,7 @@ from opsbot.monitoring.incident_state import IncidentState
 from opsbot.monitoring.monitored_service import MonitoredService
 from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.services.port import ServiceState
-from opsbot.store import Store, incident_repository, outbox
+from opsbot.store import Store, incident_repository
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +51,8 @@ class IncidentTimeline:
         """When the opsbot before this one was last known to run."""
         self.away: timedelta | None = None
         """How long opsbot was not running before this start, where that is known."""
+        self.back_at: datetime | None = None
+        """Since when it runs again after that."""
 
     def case(self, subject: str) -> IncidentState:
         """What is remembered of a subject's trouble."""
@@ -130,12 +132,6 @@ class IncidentTimeline:
         self._keep(watched.case, found)
         if found is not None:
             log.error("%s needs attention: %s", name, render(why))
-        self._feed.publish("notice")
-
-    async def tell(self, service: str, key: str, text: str, now: datetime) -> None:
-        """Put a sentence into the ops channel, once a key."""
-        body: dict[str, object] = {"text": text, "level": "warning"}
-        await self._store.write(outbox.put, key, NotificationKind.WORD, service, now, body=body)
         self._feed.publish("notice")
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from opsbot.config import Service
+from opsbot.core.incident import ServiceNotice
 from opsbot.core.inhibitors import InhibitorCode
 from opsbot.core.login_budget import (
     SLOW_FROM,
@@ -19,10 +20,8 @@ from opsbot.core.login_budget import (
     LoginStarts,
     LoginThreshold,
     allowance,
-    figures,
 )
 from opsbot.core.message import Message, message
-from opsbot.core.model import NotificationKind
 from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.runtime.tasks import BackgroundTasks
 from opsbot.services.port import Activity, Happening, ManagerError, ServiceEvent, ServiceManager, ServiceState
@@ -104,14 +103,18 @@ class LoginBudget:
         crossed = [share for share in (STOP_AT, SLOW_FROM) if starts.count >= share * service.login_limit]
         if not crossed or not starts.by_manager:
             return
-        grave = crossed[0] == STOP_AT
-        unit = ", ".join(service.units)
-        text = f"systemd starts {name} again and again: {figures(starts, service.login_limit)}. "
-        text += f"opsbot cannot slow that down: RestartSec= and RestartSteps= of {unit} can. "
-        text += "Somebody has to look at it now." if grave else "Find out why it dies."
-        key = f"logins:{name}:{crossed[0]}:{now:%Y%m%d}"
-        body: dict[str, object] = {"text": text, "level": "error" if grave else "warning"}
-        await self._store.write(outbox.put, key, NotificationKind.WORD, name, now, body=body)
+        spent = crossed[0] == STOP_AT
+        notice = message(
+            ServiceNotice.LOGINS,
+            service=name,
+            units=service.units,
+            starts=starts.count,
+            by_manager=starts.by_manager,
+            limit=service.login_limit,
+            spent=spent,
+        )
+        key, level = f"logins:{name}:{crossed[0]}:{now:%Y%m%d}", "error" if spent else "warning"
+        await self._store.write(outbox.put_notice, key, name, notice, now, level)
         self._feed.publish("notice")
 
     # Inhibitors

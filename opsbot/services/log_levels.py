@@ -8,24 +8,12 @@ from opsbot.core.message import message
 from opsbot.services.port import ManagerError
 
 _WORDS = {
-    "error": (
-        "fatal",
-        "critical",
-        "crit",
-        "panic",
-        "emerg",
-        "emergency",
-        "alert",
-        "error",
-        "err",
-        "exception",
-        "traceback",
-    ),
-    "warning": ("warning", "warn"),
-    "info": ("info", "notice"),
-    "debug": ("debug", "trace", "verbose", "silly"),
+    "error": "fatal critical crit panic emerg emergency alert error err exception traceback",
+    "warning": "warning warn",
+    "info": "info notice",
+    "debug": "debug trace verbose silly",
 }
-_LEVEL_OF = {word: level for level, words in _WORDS.items() for word in words}
+_LEVEL_OF = {word: level for level, words in _WORDS.items() for word in words.split()}
 _WORD = re.compile(
     # The end of an exception's name is enough: TypeError, DeprecationWarning.
     r"(?:(?<![a-z0-9])(?:" + "|".join(_LEVEL_OF) + r")|error|exception|warning)(?![a-z0-9])"

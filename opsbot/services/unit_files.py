@@ -24,18 +24,8 @@ from opsbot.units.unit_file import UnitFile, UnitText, parse
 SECONDS = 10.0
 FILE_MOST = 1024 * 1024
 _PROPERTIES = (
-    *("Id", "Names", "LoadState", "LoadError", "ActiveState", "SubState", "Result", "UnitFileState"),
-    *(
-        "NeedDaemonReload",
-        "FragmentPath",
-        "DropInPaths",
-        "User",
-        "Group",
-        "WorkingDirectory",
-        "Type",
-        "MainPID",
-        "DynamicUser",
-    ),
+    "Id,Names,LoadState,LoadError,ActiveState,SubState,Result,UnitFileState,NeedDaemonReload,FragmentPath,DropInPaths,"
+    "User,Group,WorkingDirectory,Type,MainPID,DynamicUser"
 )
 _OTHERWISE_INSIDE = (*HOMES, "/tmp", "/var/tmp", "/dev", "/proc")  # noqa: S108 - looked at, never written
 """Paths that look different from inside a hardened unit, such as opsbot's own."""
@@ -78,7 +68,7 @@ async def loaded(units: Sequence[str], scope: Scope) -> dict[str, LoadedUnit]:
     if not units:
         return {}
     try:
-        answer = await ask(systemctl(scope, "show", f"--property={','.join(_PROPERTIES)}", "--", *units), SECONDS)
+        answer = await ask(systemctl(scope, "show", f"--property={_PROPERTIES}", "--", *units), SECONDS)
     except CommandError as error:
         raise UnitsError(str(error)) from error
     blocks = [block for block in answer.out.split("\n\n") if block.strip()]
@@ -94,10 +84,10 @@ async def loaded(units: Sequence[str], scope: Scope) -> dict[str, LoadedUnit]:
 async def lint_units(units: Mapping[str, str], scope: Scope) -> list[LintFinding]:
     """Lint findings of units, given with their directory of releases, "" for none."""
     known = await loaded(list(units), scope)
-    return await asyncio.to_thread(_traps, known, units, scope)
+    return await asyncio.to_thread(_findings, known, units, scope)
 
 
-def _traps(known: Mapping[str, LoadedUnit], units: Mapping[str, str], scope: Scope) -> list[LintFinding]:
+def _findings(known: Mapping[str, LoadedUnit], units: Mapping[str, str], scope: Scope) -> list[LintFinding]:
     found: list[LintFinding] = []
     memory = host_figures().memory_total
     for name, unit in known.items():

@@ -387,7 +387,8 @@ class Repository:
             return None
         others = ["ls-files", "--others", "--directory", "--no-empty-directory", "-z"]
         try:
-            changed = await self._git(["diff-files", "--name-only", "-z"], place, cwd=folder)
+            # Not `diff-files`: to that a file with another time, as after a restored backup, is a changed one.
+            changed = await self._git(["diff", "--no-ext-diff", "--no-renames", "--name-only", "-z"], place, cwd=folder)
             added = await self._git(others, place, cwd=folder)
         except RemoteError:  # too much to be listed, or too slow
             return None

@@ -42,7 +42,7 @@ class Response:
 
     @property
     def type(self) -> int | None:
-        """The callback's type: 4 message, 5 deferred, 6 deferred update, 7 update, 8 choices, 9 modal."""
+        """The callback's type: 4 message, 5, 6 deferred, 7 update, 8 choices, 9 modal."""
         return self.interaction.response_type
 
     @property

@@ -57,16 +57,15 @@ def undelivered(db: sqlite3.Connection, now: datetime, begun: datetime) -> Undel
     that a storm message covers count as sent.
     """
     rows = db.execute(
-        """SELECT n.service, i.cause, max(n.at, ?2, coalesce((SELECT max(q.until) FROM quiet q WHERE q.until <= ?1
+        f"""SELECT n.service, i.cause, max(n.at, ?2, coalesce((SELECT max(q.until) FROM quiet q WHERE q.until <= ?1
                AND (q.service = n.service OR (q.service = 'host:*' AND n.service LIKE 'host:%'))), 0)) AS due
            FROM notices n JOIN incidents i ON i.id = n.subject AND i.closed_at IS NULL
            WHERE n.kind IN ('incident', 'call') AND n.told_at IS NULL AND n.dropped IS NULL AND n.digest IS NULL
              AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.notice_id = n.id AND d.told_at IS NOT NULL)
              AND NOT EXISTS (SELECT 1 FROM notices c JOIN notices s ON s.id = c.storm AND s.told_at IS NOT NULL
                WHERE c.kind = 'incident' AND c.subject = n.subject)
-             AND NOT EXISTS (SELECT 1 FROM quiet q WHERE q.at <= ?1 AND q.until > ?1
-               AND (q.service = n.service OR (q.service = 'host:*' AND n.service LIKE 'host:%')))
-           ORDER BY due, n.id""",
+             AND NOT {outbox.QUIET}
+           ORDER BY due, n.id""",  # noqa: S608 - a constant
         (seconds(now), seconds(begun)),
     ).fetchall()
     if not rows:
@@ -98,13 +97,11 @@ def enroll(db: sqlite3.Connection, name: str, told: Sequence[str], services: Seq
 def due(db: sqlite3.Connection, name: str, now: datetime, limit: int = 1000) -> list[Delivery]:
     """Return pending deliveries in order; silenced and muted ones wait."""
     rows = db.execute(
-        """SELECT notices.*, d.id AS d_id, d.why AS d_why, d.tries AS d_tries, d.doubt AS d_doubt,
-             CASE d.why WHEN '' THEN notices.at ELSE d.at END AS d_since
-           FROM deliveries d JOIN notices ON notices.id = d.notice_id
-           WHERE d.notifier = ?2 AND d.told_at IS NULL AND d.dropped IS NULL
-             AND NOT EXISTS (SELECT 1 FROM quiet q WHERE q.at <= ?1 AND q.until > ?1
-               AND (q.service = notices.service OR (q.service = 'host:*' AND notices.service LIKE 'host:%')))
-           ORDER BY d.id LIMIT ?3""",
+        f"""SELECT n.*, d.id AS d_id, d.why AS d_why, d.tries AS d_tries, d.doubt AS d_doubt,
+             CASE d.why WHEN '' THEN n.at ELSE d.at END AS d_since
+           FROM deliveries d JOIN notices n ON n.id = d.notice_id
+           WHERE d.notifier = ?2 AND d.told_at IS NULL AND d.dropped IS NULL AND NOT {outbox.QUIET}
+           ORDER BY d.id LIMIT ?3""",  # noqa: S608 - a constant
         (seconds(now), name, limit),
     ).fetchall()
     return [

@@ -252,6 +252,18 @@ def put_dependents(db: sqlite3.Connection, number: int, news: Iterable[Dependent
     return replace(found, dependents=tuple(listed.values()), revision=found.revision + 1)
 
 
+def change_incident(
+    db: sqlite3.Connection, number: int, *, evidence: Evidence | None = None, cause: Message | None = None
+) -> Incident | None:
+    """Keep newer evidence of an incident, or its current cause; return the incident, None if unknown."""
+    db.execute(
+        """UPDATE incidents SET evidence = coalesce(?2, evidence), cause = coalesce(?3, cause), revision = revision + 1
+           WHERE id = ?1""",
+        (number, None if evidence is None else _evidence_row(evidence), None if cause is None else message_out(cause)),
+    )
+    return incident(db, number)
+
+
 def add_event(
     db: sqlite3.Connection,
     number: int,

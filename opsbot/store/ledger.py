@@ -10,6 +10,7 @@ from datetime import datetime
 from opsbot.core.access import Actor, Origin
 from opsbot.core.deployment import (
     READY,
+    TROUBLE,
     UNREADY_ENDS,
     Commit,
     Deployment,
@@ -20,13 +21,13 @@ from opsbot.core.deployment import (
     Quarantine,
     Release,
     advance,
+    previous_good,
 )
 from opsbot.core.message import Message
 from opsbot.core.model import Live, NotificationKind
 from opsbot.store import outbox
 from opsbot.store.rows import columns, dump, from_row, insert, load, message_out, packed, put_row, seconds, unpacked
 
-TROUBLE = frozenset({Phase.FAILED, Phase.UNDONE, Phase.STUCK})
 """Final phases that are announced in a separate message, in the same transaction."""
 
 
@@ -275,6 +276,13 @@ def lift_quarantine(db: sqlite3.Connection, service: str) -> tuple[str, ...]:
     """Allow automatic deploys of every quarantined commit of a service again; returns the commits."""
     rows = db.execute("DELETE FROM quarantine WHERE service = ? RETURNING commit_id", (service,)).fetchall()
     return tuple(row["commit_id"] for row in rows)
+
+
+def live_and_earlier(db: sqlite3.Connection, service: str) -> tuple[Live | None, Release | None]:
+    """Return what is live and the release that a rollback would return to."""
+    now = live(db, service)
+    blocked = frozenset(quarantined(db, service))
+    return now, previous_good(releases(db, service), now.release if now is not None else None, blocked)
 
 
 def hold(db: sqlite3.Connection, service: str) -> Hold | None:

@@ -5,12 +5,10 @@ import os
 from aiohttp import web
 
 from opsbot.config import Http
-from opsbot.web.facts import Figures, ServiceFigures, WebSources
+from opsbot.web.facts import WebSources
 from opsbot.web.health import Health
 from opsbot.web.hooks import BODY_MOST, Hooks
 from opsbot.web.metrics import Metrics
-
-__all__ = ["Figures", "ServiceFigures", "Web", "WebSources", "start_web"]
 
 
 class Web:

@@ -136,7 +136,7 @@ async def test_incidents_are_told_from_the_database(left: Config, opsbot: Opsbot
 async def test_why_is_told_from_the_database_the_process_and_the_log(left: Config, opsbot: Opsbot) -> None:
     ended = await opsbot("why")
     assert (ended.code, ended.err) == (0, f"opsbot: {SAYS}\n")
-    assert ended.out.startswith("No trouble of api is known.")
+    assert ended.out.startswith("No incident of api is known.")
     who = Actor(Origin.DISCORD, "42", "alice\x1b[2J")
     async with Store(left.state.database) as store:
         await store.write(audit.record, who, "restart", "api", now(), allowed=True, result="running")

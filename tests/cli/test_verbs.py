@@ -443,7 +443,7 @@ async def test_incidents_are_told_with_what_hangs_below_and_exit_1_while_one_is_
 
 async def test_why_is_one_line_and_what_it_rests_on(daemon: World, opsbot: Opsbot) -> None:
     ended = await opsbot("why")
-    assert (ended.code, ended.out.startswith("No trouble of api is known.")) == (0, True)
+    assert (ended.code, ended.out.startswith("No incident of api is known.")) == (0, True)
     await daemon.store.write(
         incident_repository.open_incident, Incident(0, "api", plain(f"check web: {HOSTILE}"), now(), Evidence())
     )

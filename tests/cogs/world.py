@@ -27,7 +27,7 @@ from opsbot.core.deployment import (
 )
 from opsbot.core.inhibitors import Inhibitors
 from opsbot.core.message import plain
-from opsbot.core.model import Evidence, Incident, Live
+from opsbot.core.model import INCIDENT_KINDS, Evidence, Incident, Live
 from opsbot.core.storm import StormVerdict
 from opsbot.daemon.wiring import _discord_bots
 from opsbot.deploy.deployer import Deployer
@@ -310,16 +310,22 @@ async def nothing_due(store: Store, now: datetime) -> bool:
         return True
     verdict, alarms = await store.read(storms.assess, now)
     held = {alarm.incident for alarm in alarms} if verdict is StormVerdict.HOLD else set()
-    return all(notice.kind in sender.OF_INCIDENTS and notice.subject in held for notice in due)
+    return all(notice.kind in INCIDENT_KINDS and notice.subject in held for notice in due)
 
 
 async def until_nothing_due(
     store: Store, feed: ChangeNotifier, clock: Callable[[], datetime], seconds: float = 60.0
 ) -> None:
-    """What a virtual clock waits for between two steps, or it runs ahead of the real bot, whose messages are late."""
+    """What a virtual clock waits for after each step, or it runs ahead of the real bot, whose messages are late.
+
+    Time alone makes things due: a silence ends, a storm is over. Nothing is published then, and the bot would see it by
+    a timer of its own; so it is told that the time has changed.
+    """
     with feed.subscribe() as changes:
         async with asyncio.timeout(seconds):
             while not await nothing_due(store, clock()):
+                feed.publish("clock")
+                changes.take()
                 await changes.wait(LOOK)
 
 

