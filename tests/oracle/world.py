@@ -258,7 +258,7 @@ class World:
         eyes = cast("Prober", Eyes(self.host, self.now, self.truth))
         verifier = Verifier(eyes, managers, self.now)
         self.deployer = Deployer(
-            config, self.store, self.feed, managers, verifier, self.now, margin=0, vetoes=inhibitors
+            config, self.store, self.feed, managers, verifier, self.now, margin=0, inhibitors=inhibitors
         )
         self.monitor = ServiceMonitor(
             self.services,
@@ -271,7 +271,7 @@ class World:
             alerts=config.alerts,
             vetoes=inhibitors,
         )
-        self.poller = Poller(config, self.store, self.feed, self.deployer, self.now, vetoes=inhibitors)
+        self.poller = Poller(config, self.store, self.feed, self.deployer, self.now, inhibitors=inhibitors)
         self.engine = Engine(
             *(config, self.store, self.feed, managers, self.deployer, self.monitor, self.now),
             poller=self.poller,
