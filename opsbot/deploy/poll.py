@@ -87,20 +87,11 @@ def covering(patterns: Sequence[str], paths: Sequence[str]) -> tuple[str, ...]:
 class Deploys(Protocol):
     """What the poll asks of the Deployer."""
 
-    async def start(self, request: DeploymentRequest) -> Deployment | Refused:
-        """Begin a deployment."""
-
-    def busy(self, service: str) -> bool:
-        """Whether one is in progress."""
-
-    def withdraw(self, number: int, why: Message) -> bool:
-        """Have one that waits end as skipped."""
-
-    def on_finish(self, callback: Callable[[Deployment], None]) -> None:
-        """Call this when one has come to its end."""
-
-    def repository(self, service: str) -> Repository:
-        """A service's mirror."""
+    async def start(self, request: DeploymentRequest) -> Deployment | Refused: ...
+    def busy(self, service: str) -> bool: ...
+    def withdraw(self, number: int, why: Message) -> bool: ...
+    def on_finish(self, callback: Callable[[Deployment], None]) -> None: ...
+    def repository(self, service: str) -> Repository: ...
 
 
 CALLS_MOST = 7

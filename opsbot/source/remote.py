@@ -251,10 +251,8 @@ def _verb(args: Sequence[str]) -> str:
 
 async def _first(process: asyncio.subprocess.Process, most: int) -> bytes | None:
     """The output; None, and git is killed, where it is more than `most`."""
-    if process.stdout is None:
-        return b""
     kept = bytearray()
-    while chunk := await process.stdout.read(65536):
+    while process.stdout is not None and (chunk := await process.stdout.read(65536)):
         kept += chunk
         if len(kept) > most:
             _signal(process, signal.SIGKILL)
@@ -263,10 +261,8 @@ async def _first(process: asyncio.subprocess.Process, most: int) -> bytes | None
 
 
 async def _last(process: asyncio.subprocess.Process, most: int) -> bytes:
-    if process.stderr is None:
-        return b""
     kept = bytearray()
-    while chunk := await process.stderr.read(65536):
+    while process.stderr is not None and (chunk := await process.stderr.read(65536)):
         kept += chunk
         del kept[:-most]
     return bytes(kept)
