@@ -35,7 +35,7 @@ from opsbot.messages import render
 from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.source.attention import attention, gitignore
 from opsbot.source.heads import Heads
-from opsbot.source.remote import RemoteError, Trouble
+from opsbot.source.remote import Failure, RemoteError
 from opsbot.source.repo import BadRefError, DamagedError, Repository
 from opsbot.source.state import Known, answered, failed, gather, note_update, rewritten
 from opsbot.store import Store, incident_repository
@@ -235,7 +235,7 @@ class Poller:
         except RemoteError as error:
             return await self._failed(known, source, error)
         except (BadRefError, DamagedError) as error:
-            return await self._failed(known, source, RemoteError(Trouble.OTHER, error.message))
+            return await self._failed(known, source, RemoteError(Failure.OTHER, error.message))
         if strange and old is not None:
             await self._store.write(rewritten, replace(known.state, head=head), source, old, self._clock())
             self._feed.publish("notice")

@@ -22,7 +22,7 @@ import aiohttp
 from opsbot.config import SecretMissingError, Source
 from opsbot.core.deploy_codes import SourceCode
 from opsbot.core.message import message
-from opsbot.source.remote import RemoteError, Trouble, basic, explain, git_environment, run_git
+from opsbot.source.remote import Failure, RemoteError, basic, explain, git_environment, run_git
 
 log = logging.getLogger(__name__)
 
@@ -168,9 +168,9 @@ class Heads:
                 found = await self._ask_http(source)
         except TimeoutError:
             reason = message(SourceCode.HOST_TIMEOUT, host=url.hostname, limit=source.timeout)
-            return RemoteError(Trouble.TIMEOUT, reason)
+            return RemoteError(Failure.TIMEOUT, reason)
         except SecretMissingError as error:
-            return RemoteError(Trouble.CREDENTIALS, message(SourceCode.TOKEN, error=str(error)))
+            return RemoteError(Failure.CREDENTIALS, message(SourceCode.TOKEN, error=str(error)))
         except (aiohttp.ClientError, OddAnswerError, OSError) as error:
             log.debug("asking %s with git instead: %s", url.hostname, error)
             self._formats.pop(repository, None)
@@ -237,4 +237,4 @@ class Heads:
 
 
 def _no_branch(source: Source) -> RemoteError:
-    return RemoteError(Trouble.NO_BRANCH, message(SourceCode.NO_BRANCH, branch=source.branch))
+    return RemoteError(Failure.NO_BRANCH, message(SourceCode.NO_BRANCH, branch=source.branch))

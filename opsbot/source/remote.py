@@ -43,7 +43,7 @@ TERM_SECONDS = 2.0
 DRAIN_SECONDS = 1.0
 
 
-class Trouble(StrEnum):
+class Failure(StrEnum):
     """What is wrong with a remote."""
 
     NETWORK = "network"
@@ -59,7 +59,7 @@ class Trouble(StrEnum):
     OTHER = "other"
 
 
-TRANSIENT = frozenset({Trouble.NETWORK, Trouble.TIMEOUT, Trouble.DISK, Trouble.OTHER})
+TRANSIENT = frozenset({Failure.NETWORK, Failure.TIMEOUT, Failure.DISK, Failure.OTHER})
 """Problems that may pass without a change here; the others wait for a person."""
 
 
@@ -69,7 +69,7 @@ class RemoteError(MessageError):
     `retry`: trying again later, with nothing changed here, may work.
     """
 
-    def __init__(self, kind: Trouble, reason: Message, *, retry: bool | None = None) -> None:
+    def __init__(self, kind: Failure, reason: Message, *, retry: bool | None = None) -> None:
         """Keep the kind and the reason; `retry` follows from the kind if it is not given."""
         super().__init__(message(SourceCode.PROBLEM, reason=reason, advice=advice(kind)))
         self.kind = kind
@@ -127,7 +127,7 @@ def git_environment(source: Source, *directories: Path) -> dict[str, str]:
         try:
             token = source.token.read()
         except SecretMissingError as error:
-            raise RemoteError(Trouble.CREDENTIALS, message(SourceCode.TOKEN, error=str(error))) from error
+            raise RemoteError(Failure.CREDENTIALS, message(SourceCode.TOKEN, error=str(error))) from error
         environment[TOKEN_VARIABLE] = token
         settings += _authorization(source, token)
     environment["GIT_CONFIG_COUNT"] = str(len(settings))
@@ -203,7 +203,7 @@ async def run_git(
         process = await _begin(args, cwd, env, umask)
     except OSError as error:
         reason = message(SourceCode.GIT_NOT_STARTED, error=error.strerror)
-        raise RemoteError(Trouble.OTHER, reason, retry=False) from error
+        raise RemoteError(Failure.OTHER, reason, retry=False) from error
     try:
         async with asyncio.timeout(timeout):
             out, err = await asyncio.gather(_first(process, most), _last(process, ERROR_MOST))
@@ -211,12 +211,12 @@ async def run_git(
             status = await process.wait() if out is not None else -signal.SIGKILL
     except TimeoutError as error:
         reason = message(SourceCode.GIT_TIMEOUT, verb=_verb(args), limit=timedelta(seconds=timeout))
-        raise RemoteError(Trouble.TIMEOUT, reason) from error
+        raise RemoteError(Failure.TIMEOUT, reason) from error
     finally:
         await asyncio.shield(_end(process))
     if out is None:
         reason = message(SourceCode.GIT_OUTPUT, verb=_verb(args), most=most)
-        raise RemoteError(Trouble.OTHER, reason, retry=False)
+        raise RemoteError(Failure.OTHER, reason, retry=False)
     printed, said = out.decode(errors="replace"), err.decode(errors="replace")
     return GitResult(status, scrub(printed, secrets), scrub(said, secrets))
 
@@ -298,12 +298,12 @@ async def _discard(stream: asyncio.StreamReader | None) -> None:
         pass
 
 
-_SIGNS: Mapping[Trouble, tuple[str, ...]] = {
-    Trouble.DISK: ("no space left on device", "disk quota exceeded"),
-    Trouble.HOST_KEY: ("host key verification failed", "remote host identification has changed", "host key is known"),
-    Trouble.OWNERSHIP: ("dubious ownership",),
-    Trouble.NO_BRANCH: ("couldn't find remote ref", "remote branch .* not found"),
-    Trouble.CREDENTIALS: (
+_SIGNS: Mapping[Failure, tuple[str, ...]] = {
+    Failure.DISK: ("no space left on device", "disk quota exceeded"),
+    Failure.HOST_KEY: ("host key verification failed", "remote host identification has changed", "host key is known"),
+    Failure.OWNERSHIP: ("dubious ownership",),
+    Failure.NO_BRANCH: ("couldn't find remote ref", "remote branch .* not found"),
+    Failure.CREDENTIALS: (
         *("could not read username", "could not read password", "authentication failed", "terminal prompts disabled"),
         *(
             "returned error: 40[13]",
@@ -313,13 +313,13 @@ _SIGNS: Mapping[Trouble, tuple[str, ...]] = {
             "access denied",
         ),
     ),
-    Trouble.TLS: ("certificate", "gnutls_handshake", "ssl routines", "ssl_connect"),
-    Trouble.MOVED: (r"returned error: 30\d", "unable to update url base from redirection"),
-    Trouble.NO_REPOSITORY: (
+    Failure.TLS: ("certificate", "gnutls_handshake", "ssl routines", "ssl_connect"),
+    Failure.MOVED: (r"returned error: 30\d", "unable to update url base from redirection"),
+    Failure.NO_REPOSITORY: (
         *("repository .*not found", "does not appear to be a git repository", "returned error: 404", "does not exist"),
         *("project you were looking for", "not a git repository", "no such file or directory"),
     ),
-    Trouble.NETWORK: (
+    Failure.NETWORK: (
         *("resolve host", "couldn't connect", "could not connect", "failed to connect", "temporary failure"),
         *("connection (refused|reset|timed out|closed)", "network is unreachable", "no route to host", "timed out"),
         *("operation too slow", "early eof", "rpc failed", "hung up", "empty reply", r"returned error: (429|5\d\d)"),
@@ -328,21 +328,21 @@ _SIGNS: Mapping[Trouble, tuple[str, ...]] = {
 }
 """What git, curl and ssh print (LC_ALL=C); the first kind with a sign in the text is it."""
 
-_ADVICE: Mapping[Trouble, SourceCode] = {
-    Trouble.NETWORK: SourceCode.ADVICE_RETRY,
-    Trouble.TIMEOUT: SourceCode.ADVICE_RETRY,
-    Trouble.TLS: SourceCode.ADVICE_TLS,
-    Trouble.CREDENTIALS: SourceCode.ADVICE_CREDENTIALS,
-    Trouble.HOST_KEY: SourceCode.ADVICE_HOST_KEY,
-    Trouble.NO_REPOSITORY: SourceCode.ADVICE_NO_REPOSITORY,
-    Trouble.NO_BRANCH: SourceCode.ADVICE_NO_BRANCH,
-    Trouble.MOVED: SourceCode.ADVICE_MOVED,
-    Trouble.OWNERSHIP: SourceCode.ADVICE_OWNERSHIP,
-    Trouble.DISK: SourceCode.ADVICE_DISK,
+_ADVICE: Mapping[Failure, SourceCode] = {
+    Failure.NETWORK: SourceCode.ADVICE_RETRY,
+    Failure.TIMEOUT: SourceCode.ADVICE_RETRY,
+    Failure.TLS: SourceCode.ADVICE_TLS,
+    Failure.CREDENTIALS: SourceCode.ADVICE_CREDENTIALS,
+    Failure.HOST_KEY: SourceCode.ADVICE_HOST_KEY,
+    Failure.NO_REPOSITORY: SourceCode.ADVICE_NO_REPOSITORY,
+    Failure.NO_BRANCH: SourceCode.ADVICE_NO_BRANCH,
+    Failure.MOVED: SourceCode.ADVICE_MOVED,
+    Failure.OWNERSHIP: SourceCode.ADVICE_OWNERSHIP,
+    Failure.DISK: SourceCode.ADVICE_DISK,
 }
 
 
-def advice(kind: Trouble) -> Message | None:
+def advice(kind: Failure) -> Message | None:
     """What a person can do about it; None where nothing is known."""
     return message(_ADVICE[kind]) if kind in _ADVICE else None
 
@@ -353,7 +353,7 @@ def explain(result: GitResult) -> RemoteError:
     found = (kind for kind, signs in _SIGNS.items() if any(re.search(sign, said, re.IGNORECASE) for sign in signs))
     words = _said(said)
     reason = message(SourceCode.GIT, said=words) if words else message(SourceCode.STATUS, status=result.status)
-    return RemoteError(next(found, Trouble.OTHER), reason)
+    return RemoteError(next(found, Failure.OTHER), reason)
 
 
 def _said(err: str) -> str:

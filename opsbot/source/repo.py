@@ -25,7 +25,7 @@ from opsbot.core.deployment import Commit
 from opsbot.core.message import Message, MessageError, message
 from opsbot.filesystem.disk import exhausted, file_system
 from opsbot.filesystem.processes_in_folder import MARK, processes_in
-from opsbot.source.remote import GitResult, RemoteError, Trouble, explain, git_environment, run_git
+from opsbot.source.remote import Failure, GitResult, RemoteError, explain, git_environment, run_git
 
 if TYPE_CHECKING:
     import git
@@ -139,7 +139,7 @@ class Repository:
             try:
                 return await self._bring(ref, environment, fresh=True)
             except DamagedError as error:
-                raise RemoteError(Trouble.OTHER, error.message) from error
+                raise RemoteError(Failure.OTHER, error.message) from error
 
     async def discard(self) -> None:
         """Delete the mirror; the next fetch creates it again."""
@@ -180,7 +180,7 @@ class Repository:
             return
         if busy := processes_in([self.mirror])[self.mirror]:
             reason = message(SourceCode.MIRROR_BUSY, directory=str(self.mirror), pid=min(busy))
-            raise RemoteError(Trouble.OTHER, reason)
+            raise RemoteError(Failure.OTHER, reason)
         for lock in locks:
             with suppress(IsADirectoryError):
                 lock.unlink(missing_ok=True)
@@ -204,14 +204,14 @@ class Repository:
         try:
             await self._fetch([f"+refs/heads/{self.source.branch}:{TRACKED}"], environment, fresh=fresh)
         except RemoteError as error:
-            if error.kind is not Trouble.NO_BRANCH:
+            if error.kind is not Failure.NO_BRANCH:
                 raise
         if await self.resolve(commit):
             return commit
         try:
             await self._fetch([f"+{commit}:{WANTED}"], environment, fresh=fresh)
         except RemoteError as error:
-            if error.kind not in {Trouble.OTHER, Trouble.NO_BRANCH}:
+            if error.kind not in {Failure.OTHER, Failure.NO_BRANCH}:
                 raise
             # A server that gives no commit by its id has it under a branch or a tag, or not at all.
             await self._fetch_all(environment, fresh=fresh)
@@ -243,11 +243,11 @@ class Repository:
             return
         if await asyncio.to_thread(exhausted, self.mirror.parent):
             where = await asyncio.to_thread(file_system, self.mirror.parent)
-            raise RemoteError(Trouble.DISK, message(SourceCode.NO_SPACE, where=where))
-        trouble = explain(result)
-        if trouble.kind in {Trouble.OTHER, Trouble.NO_REPOSITORY} and _DAMAGE.search(result.err):
+            raise RemoteError(Failure.DISK, message(SourceCode.NO_SPACE, where=where))
+        failure = explain(result)
+        if failure.kind in {Failure.OTHER, Failure.NO_REPOSITORY} and _DAMAGE.search(result.err):
             raise DamagedError(message(SourceCode.DAMAGED, said=result.err.strip()[:500]))
-        raise trouble
+        raise failure
 
     async def _git(
         self,
