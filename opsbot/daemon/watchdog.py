@@ -46,8 +46,7 @@ class Watchdog:
         steady: Callable[[], float] = time.monotonic,
         zombie: Callable[[], bool] = lambda: False,
     ) -> None:
-        """limit: watchdog timeout in seconds, None without a watchdog. on_change: receives the problems when they
-        change.
+        """limit: watchdog timeout in seconds, if any. on_change: receives new problems.
 
         send: passes a state to the service manager. steady: a monotonic clock. zombie: whether heartbeats on an open
         connection to Discord are currently not acknowledged.

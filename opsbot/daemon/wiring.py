@@ -83,7 +83,7 @@ _Hands = tuple[dict[str, ServiceManager], Errands | None, Callable[[], bool] | N
 
 
 def _managers(config: Config, clock: Callable[[], datetime], inhibitors: Inhibitors) -> _Hands:
-    """Who keeps each service running, who runs what is deployed as the services' own users, and `Parts.connected`."""
+    """Who runs each service, who runs code as its user, and `Parts.connected`."""
     units = {name: service for name, service in config.services.items() if service.manager is ManagerKind.SYSTEMD}
     own = {name: service for name, service in config.services.items() if service.manager is ManagerKind.PROCESS}
     managers: dict[str, ServiceManager] = {}
@@ -167,7 +167,7 @@ def known_secrets(config: Config) -> Iterator[str]:
 
 
 async def _report_new_database(engine: Engine, aside: Path) -> None:
-    """Report a damaged database and pause automatic deploys, as holds and rollbacks are lost."""
+    """Report a damaged database and pause deploys: holds and rollbacks are lost."""
     reason = message(OutcomeCode.HOLD_AFTER_DAMAGE)
     paused = []
     for name, service in engine.config.services.items():

@@ -1,4 +1,4 @@
-"""A checkout that is updated in place (`strategy = "in-place"`), with the interface of release folders.
+"""A checkout that is updated in place, with the interface of release folders.
 
     DIRECTORY/.git/refs/opsbot/releases/NAME    the commit of each release that can be returned to
     DIRECTORY/.git/opsbot/live                  the release that is wholly laid; written last
@@ -63,7 +63,7 @@ class CheckoutGit:
         return Path(git) if top and Path(top).resolve() == self.directory.resolve() else None
 
     def notes(self) -> Path | None:
-        """The folder of what opsbot writes down of the checkout; None where there is no checkout."""
+        """The folder of opsbot's notes about the checkout; None without a checkout."""
         git = self.folder()
         return None if git is None else git / "opsbot"
 
@@ -168,7 +168,7 @@ class Checkout(Releases):
         self.git.write("live", "")
 
     def discard(self, name: str, *, guarded: bool = False) -> bool:
-        """Let go of its commit; True. The files stay, so that it makes no difference whose they are."""
+        """Forget a release's commit; True. The files stay, whoever owns them."""
         del guarded
         if self.live() == name:
             raise ReleaseError(message(FailureCode.RELEASE_LIVE, release=name))
@@ -177,7 +177,7 @@ class Checkout(Releases):
         return True
 
     def surplus(self, good: Iterable[str], spared: Iterable[str], known: Iterable[str]) -> list[str]:
-        """The known releases that can go: all but the `keep` newest of `good`, `spared`, and the live one."""
+        """All but the `keep` newest of `good`, `spared`, and the live release."""
         kept = {*list(good)[: self.source.keep], *spared, self.live()}
         return [name for name in known if name not in kept]
 
@@ -255,7 +255,7 @@ class Checkout(Releases):
     # Laying
 
     def bring(self, name: str) -> None:
-        """Fetch a release's commit from the mirror, and hold on to it. Nothing that is checked out changes."""
+        """Fetch a release's commit from the mirror, without changing what is checked out."""
         self.git.see()
         words = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--force"]
         self.git.run(*words, "--", str(self.git.mirror), f"+{_ref(name)}:{_ref(name)}")
@@ -272,11 +272,11 @@ class Checkout(Releases):
         self.git.run(*quiet, "checkout", "--quiet", "--force", "--no-recurse-submodules", "--detach", _ref(name))
 
     def installed(self) -> None:
-        """Write down what the install steps did to tracked files, so that it is not taken for a person's doing."""
+        """Record what install steps did to tracked files: it is no person's change."""
         self.git.write("made.json", json.dumps(self._changed()))
 
     def results(self) -> dict[str, str]:
-        """From what each install step's result was made: a digest of the step's configuration, and one of the files."""
+        """What each step's result was made from: digests of its configuration and files."""
         return self._read("installed.json")
 
     def keep_results(self, results: Mapping[str, str]) -> None:

@@ -59,7 +59,7 @@ class InPlace(ReleaseFolders):
         self._installing = installing
 
     async def recognise(self) -> None:
-        """Take what is checked out for what is live: the first time, and if a person has moved it since."""
+        """Take what is checked out as live: at first, and if a person moved it since."""
         try:
             await self._take_over(await asyncio.to_thread(self._checkout.head))
         except ReleaseError as error:
@@ -98,7 +98,7 @@ class InPlace(ReleaseFolders):
         commit: str,
         live: Release | None,  # noqa: ARG002 - of the protocol
     ) -> None:
-        """Bring the commit into the checkout's own repository, and check that it can be checked out."""
+        """Bring the commit into the checkout's repository, and check it can be laid."""
         async with run.step(StepCode.CHECK_CHECKOUT):
             if self._install_steps and (await self._steps()).abroad:
                 raise DeployFailure(message(FailureCode.CHECKOUT_OTHER_USER))
@@ -159,5 +159,5 @@ class InPlace(ReleaseFolders):
         return all((folder / name).exists() for name in step.keep)
 
     async def runs(self, state: ServiceState, release: str) -> bool:  # noqa: ARG002 - of the protocol
-        """Never known: each release has the same folder. So a deployment that is resumed restarts it."""
+        """Unknown: releases share one folder. A resumed deployment restarts it."""
         return False

@@ -1,4 +1,4 @@
-"""The poll: asks what a branch points to, again and again, and deploys what is new, or reports it once.
+"""The poll: asks what a branch points to, and deploys or reports what is new.
 
 One poll at a time per service; a request meanwhile (a webhook) makes it ask once more. The commit is asked for first,
 cheaply; only a new one is fetched. A remote that does not answer is reported once, and once more when it answers again.
@@ -74,7 +74,7 @@ class Polled:
 
 
 def covering(patterns: Sequence[str], paths: Sequence[str]) -> tuple[str, ...]:
-    """The patterns (as in .gitignore) that cover every one of these paths; none where they do not, or there is no path.
+    """Return the patterns (.gitignore) that cover all paths; () if they do not.
 
     No path at all is an empty commit, which people make to have something deployed.
     """
@@ -154,7 +154,7 @@ class Poller:
         await self._heads.close()
 
     def jobs(self) -> tuple[Job, ...]:
-        """When each service with a source is to be polled; the first time shortly after the start."""
+        """When each service is polled; the first time shortly after the start."""
         jobs = []
         for name, source in self._sources.items():
             first = self._rng.uniform(0.5, max(0.5, min(FIRST_MOST, source.poll.total_seconds() / 2)))
@@ -289,7 +289,7 @@ class Poller:
         )
 
     async def _only(self, known: Known, source: Source, history: Repository, head: str) -> tuple[str, ...]:
-        """The ignore patterns, where all that differs from the live commit is covered by them.
+        """The ignore patterns, if they cover all that differs from the live commit.
 
         Or from the commit that failed last: it is not tried again because a word in the README changed.
         """

@@ -1,4 +1,4 @@
-"""The strategy "releases": each release in a separate folder, made beside the live one and switched to.
+"""The strategy "releases": separate folders, made beside the live one.
 
 The commit is exported there, what is shared is linked, the install steps run; nothing here touches what is live. A step
 whose `when_changed` files are the same as those of the live release reuses what it made there instead of running again
@@ -44,7 +44,7 @@ class ReleaseFolders:
     def __init__(
         self, repository: Repository, releases: Releases, output: Path, steps: Callable[[], Awaitable[Steps]]
     ) -> None:
-        """`output` is the folder for what the steps print. steps: who runs them; raises ErrandError."""
+        """output: folder for what steps print. steps: who runs them; raises ErrandError."""
         self._steps = steps
         self._repository = repository
         self._releases = releases
@@ -52,7 +52,7 @@ class ReleaseFolders:
         self._reuse = Reuse(repository, releases)
 
     async def recognise(self) -> None:
-        """Take note of a release that a person activated: here only opsbot does. The caller holds the target's lock."""
+        """Take note of a release that a person activated: not here. Needs target's lock."""
 
     async def check_return(self, run: DeploymentRun, name: str) -> None:
         """Check that an older release can be activated again: its folder is complete."""
@@ -69,7 +69,7 @@ class ReleaseFolders:
         return state.release == folder and live == release
 
     async def prepare(self, run: DeploymentRun, name: str, commit: str, live: Release | None) -> None:
-        """Have a release's files, without changing what is live: those of the commit, and the shared paths."""
+        """Write the commit's files and shared paths, without changing what is live."""
         async with run.step(StepCode.PREPARE) as doing:
             abroad = (await self._steps()).abroad
             await asyncio.to_thread(self._releases.room, live.name if live else None)
@@ -94,7 +94,7 @@ class ReleaseFolders:
             return await self._repository.export(commit, folder, index, umask)
 
     async def _left_behind(self, live: Release) -> list[Message]:
-        """What people changed by hand in the live release: a switch leaves it there, so it is mentioned."""
+        """Mention what people changed in the live release: a switch leaves it there."""
         found = await self._repository.touched(self._releases.path(live.name), self._releases.index(live.name))
         if found is None:
             return []
@@ -209,7 +209,7 @@ class ReleaseFolders:
         return gone
 
     async def unoccupied(self, names: Sequence[str]) -> list[str]:
-        """Those of these releases that no process of the service works in; none if that is unknown."""
+        """Return the releases that no process of the service uses; none if unknown."""
         try:
             steps = await self._steps()
         except ErrandError as error:

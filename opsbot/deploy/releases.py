@@ -95,7 +95,7 @@ class Releases:
             return path
 
     def let_in(self, name: str) -> None:
-        """Let the service's user write in a release that was begun closed; `complete` ends that."""
+        """Let the service's user write in a release begun as closed, until `complete`."""
         with _disk_errors(self.directory):
             shared_permissions.open_to_group(self.path(name))
 
@@ -104,7 +104,7 @@ class Releases:
             shared_permissions.seal(self.path(name))
 
     def room(self, live: str | None) -> None:
-        """See that one more release like the live one fits, and that it can be switched to."""
+        """Check that one more release like the live one fits and can be switched to."""
         self._see_no_folder()
         self.directory.mkdir(parents=True, exist_ok=True)
         self.check_space(used(self.path(live)) if live else 0)
@@ -117,7 +117,7 @@ class Releases:
             raise ReleaseError(message(FailureCode.NOT_ENOUGH_SPACE, where=where, needed=needed))
 
     def share(self, name: str, *, guarded: bool = False) -> list[Message]:
-        """Link the shared paths into a new release; remarks for people. See `opsbot.deploy.sharing`."""
+        """Link the shared paths into a new release; remarks. See `opsbot.deploy.sharing`."""
         remarks: list[Message] = []
         with _disk_errors(self.directory):
             try:
@@ -128,7 +128,7 @@ class Releases:
         return remarks
 
     def complete(self, name: str, about: About) -> None:
-        """All of it is there: on the disk, should the power fail now, and not marked any more."""
+        """Sync the release to disk, so that it survives a power cut, and unmark it."""
         with _disk_errors(self.directory):
             (self.about_folder / f"{name}.json").write_text(json.dumps(asdict(about)))
             sync_file_system(self.folder)
@@ -208,7 +208,7 @@ class Releases:
         return [name for name in going if not busy[self.path(name)]]
 
     def leftovers(self, known: Iterable[str]) -> list[str]:
-        """Releases begun and not completed, and folders of ours that the ledger does not know."""
+        """Return incomplete releases, and folders that the store does not know."""
         if not self.folder.is_dir():
             return []
         entries = {entry.name for entry in self.folder.iterdir()}

@@ -1,4 +1,4 @@
-"""What an install step made for the live release is reused by the next one, if its files are the same.
+"""Reuses what an install step made for the live release, if its files are equal.
 
 The same by content, as in the commits. A virtual environment (`.venv`) is reused only if `keep` names it: the paths
 inside it are rewritten then, as far as Python itself writes them.
@@ -34,7 +34,7 @@ class Reuse:
         self._releases = releases
 
     async def reusable(self, step: InstallStep, commit: str, live: Release) -> tuple[str, ...] | None:
-        """What of this step can be taken over from the live release; None where it must run."""
+        """What of this step can be taken over from the live release; None: run it."""
         if not step.when_changed:
             return None
         about = await asyncio.to_thread(self._releases.about, live.name)

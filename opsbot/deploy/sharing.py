@@ -1,4 +1,4 @@
-"""What is shared between releases: `DIRECTORY/shared/PATH`, linked into each release at PATH.
+"""What releases share: `DIRECTORY/shared/PATH`, linked into each at PATH.
 
 What is not in `shared/` yet is taken from the release, if the commit has it; else an empty folder is made. A file (a
 name with a dot in it) cannot be invented: it is left out, and reported as missing.
@@ -22,7 +22,7 @@ class SharingError(MessageError):
 
 
 def link_shared(shared: Path, wanted: PurePosixPath, release: Path, *, guarded: bool) -> list[Message]:
-    """Link a shared path into a release; remarks. guarded: another user writes in `shared`."""
+    """Link a shared path into a release; remarks. guarded: others write in `shared`."""
     store, place = shared / wanted, release / wanted
     if not place.parent.resolve().is_relative_to(release.resolve()):
         raise _error(FailureCode.SHARED_LINK_OUTSIDE, wanted, folder=str(wanted.parent))
@@ -54,7 +54,7 @@ def _kept(shared: Path, release: Path, wanted: PurePosixPath) -> tuple[bool, lis
 
 
 def _kept_guarded(shared: Path, release: Path, wanted: PurePosixPath) -> tuple[bool, list[Message]]:
-    """The same where the service's user may have put links and other things in `shared`."""
+    """The same if the service's user may have put links into `shared`."""
     try:
         moved = shared_permissions.keep_shared(shared, release, wanted)
         if moved is not False:

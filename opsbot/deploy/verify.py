@@ -1,4 +1,4 @@
-"""Verified means: every check passes, and keeps passing, in one and the same run, for a soak time.
+"""Verified: every check keeps passing in one run for the soak time.
 
 That run is the one that was started for it, and its main process works in the right release: another start, by systemd
 or by a person, and another release are no success however healthy they are.
@@ -117,7 +117,7 @@ class Verifier:
 
 @dataclass(slots=True)
 class _Trial:
-    """What has been seen of one run so far: of the service's, or of one of its parts' where one is named."""
+    """What has been seen of one run so far, of the service or of one part."""
 
     verifier: Verifier
     service: Service
@@ -269,7 +269,7 @@ def _views(state: ServiceState, part: str) -> tuple[tuple[str, ServiceState], ..
 
 
 class _Reporter:
-    """Reports the progress: each new stage at once, changes within a stage now and then."""
+    """Reports the progress: new stages at once, changes within a stage at intervals."""
 
     def __init__(self, report: Report | None, soak: timedelta) -> None:
         self._report = report

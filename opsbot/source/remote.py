@@ -1,4 +1,4 @@
-"""git that talks to a remote: how it is run so that it never prompts, never hangs and never reveals a secret.
+"""Runs git with a remote so that it never prompts, hangs or reveals a secret.
 
 `git_environment` gives the environment, `run_git` runs one command in it, `explain` finds out what went wrong. A cheap
 way to find out what a branch points to is `opsbot.source.heads`.
@@ -64,7 +64,7 @@ TRANSIENT = frozenset({Failure.NETWORK, Failure.TIMEOUT, Failure.DISK, Failure.O
 
 
 class RemoteError(MessageError):
-    """git could not do it. `reason` holds no secret; `message` is the reason with advice on how to fix it.
+    """git failed. `reason` has no secret; `message` adds advice on how to fix it.
 
     `retry`: trying again later, with nothing changed here, may work.
     """
@@ -87,7 +87,7 @@ class GitResult:
 
 
 def git_environment(source: Source, *directories: Path) -> dict[str, str]:
-    """The whole environment for every git command about this source (nothing else of opsbot's is handed on).
+    """The whole environment of git for this source: nothing else is passed on.
 
     directories: repositories that belong to another user and are worked in all the same (`safe.directory`).
     Reads the token's file, so not for the event loop.
@@ -172,7 +172,7 @@ def scrub(text: str, secrets: Sequence[str] = ()) -> str:
 
 
 def secrets_in(env: Mapping[str, str]) -> list[str]:
-    """What of this environment must never be shown: the token, and the header made of it."""
+    """What must never be shown: the token, and the header made of it."""
     token = env.get(TOKEN_VARIABLE, "")
     headers = [
         value.rpartition(" ")[2]
@@ -191,7 +191,7 @@ async def run_git(
     most: int = OUTPUT_MOST,
     umask: int = -1,
 ) -> GitResult:
-    """Run `git ARGS` in a separate session; killed with all its children at the time limit (seconds) or on cancel.
+    """Run `git ARGS` in a session, killed at the time limit (seconds) or on cancel.
 
     most: bytes of output kept at most. umask: for what it writes; -1 leaves opsbot's own.
 
@@ -283,7 +283,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 
 
 async def _drained(process: asyncio.subprocess.Process, most: float) -> None:
-    """Wait for its end, and throw away what is still in its pipes, or they are never closed.
+    """Wait for its end and drain its pipes, or they are never closed.
 
     Limited, as asyncio's `wait` waits for the pipes too, and who left the session may hold them open, or fill them.
     """

@@ -135,7 +135,7 @@ class Store:
         """New path of a damaged database that was replaced by an empty one."""
 
     async def open(self) -> None:
-        """Open, create and migrate the file; a damaged one is `set_aside`. Raises StoreError."""
+        """Open, create, migrate; a damaged file is `set_aside`. Raises StoreError."""
         opened = await asyncio.get_running_loop().run_in_executor(self._thread, _connect, self.path)
         self._db, self.set_aside = opened
 

@@ -9,7 +9,7 @@ from opsbot.store.rows import from_row, maybe_moment, put_row, seconds
 
 
 def record_runs(db: sqlite3.Connection, service: str, runs: dict[str, LoginThreshold], now: datetime) -> int:
-    """Record and count starts since the last check. runs: by unit, "" for the only one."""
+    """Record and count starts since the last check. runs: by unit, "" for one."""
     rows = db.execute("SELECT part, run, restarts FROM discord_runs WHERE service = ?", (service,))
     known = {row["part"]: LoginThreshold(row["run"], row["restarts"]) for row in rows}
     found = [starts_since(known.get(part), mark) for part, mark in runs.items()]

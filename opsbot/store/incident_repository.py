@@ -52,7 +52,7 @@ def save_healths(db: sqlite3.Connection, found: Iterable[tuple[str, str, CheckHe
 
 
 def save_answered(db: sqlite3.Connection, service: str, name: str, run: str | None) -> None:
-    """Keep in which run a check has passed once: its failures count at once from then on."""
+    """Store in which run a check passed once: its failures count from then on."""
     db.execute(
         """INSERT INTO health (service, name, verdict, run) VALUES (?1, ?2, 'unknown', ?3)
            ON CONFLICT (service, name) DO UPDATE SET run = ?3""",
@@ -275,7 +275,7 @@ def add_event(
     counted: AttemptBy | None = None,
     quiet: bool = False,
 ) -> Incident | None:
-    """Add an event to an open incident, and fold it into what recovery knows: all in one transaction.
+    """Add an event to an open incident and to its recovery, in one transaction.
 
     The incident afterwards; None where it is unknown or over. evidence, cause: newer ones that came with it. worse: the
     incident has grown: an acknowledgement of it is void. counted: who made a restart that counts against the budget.
@@ -403,7 +403,7 @@ def incidents(
 
 
 def add_recovery(db: sqlite3.Connection, service: str, now: datetime, by: AttemptBy = AttemptBy.OPSBOT) -> None:
-    """Record that opsbot is about to restart the service, or its manager has after a crash; it counts in the budget."""
+    """Record a restart by opsbot, or by the manager after a crash; it counts."""
     db.execute("INSERT INTO recoveries (service, at, actor) VALUES (?, ?, ?)", (service, seconds(now), by))
 
 

@@ -78,14 +78,14 @@ def columns(value: Any) -> dict[str, object]:
 
 
 def from_row(kind: Callable[..., T], row: sqlite3.Row, **given: object) -> T:
-    """The dataclass that a row holds. given: the fields that are no columns, or not in the usual form."""
+    """The dataclass in a row. given: fields that are no plain columns."""
     return kind(**given, **{name: read(row[name]) for name, read in _readers(kind).items() if name not in given})
 
 
 def insert(
     db: sqlite3.Connection, table: str, values: Mapping[str, object], verb: str = "INSERT", conflict: str = ""
 ) -> sqlite3.Cursor:
-    """Insert a row. verb: "INSERT OR REPLACE" where it may exist. conflict: the key of one to update instead."""
+    """Insert a row. verb: may replace one. conflict: the key of one to update instead."""
     query = f"{verb} INTO {table} ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})"
     if conflict:
         query += f" ON CONFLICT ({conflict}) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in values)}"
