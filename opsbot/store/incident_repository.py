@@ -29,6 +29,8 @@ from opsbot.store.rows import (
     unpacked,
 )
 
+SILENCED = ("silenced", "it came and went while the service was silenced")
+"""Why a notification was dropped: its incident came and went in a silence. The second is of earlier versions."""
 LISTED_MOST = 5
 """Number of affected services with separate timeline entries."""
 EVENTS_FIRST, EVENTS_LAST = 20, 180
@@ -366,9 +368,7 @@ def close_incident(
     card = outbox.card(db, NotificationKind.INCIDENT, number)
     stormed = card is not None and card.storm is not None and card.tries == 0
     if (silenced or stormed) and card is not None and card.told_at is None:
-        why = (
-            "it was sent with others and is resolved" if stormed else "it came and went while the service was silenced"
-        )
+        why = "storm" if stormed else SILENCED[0]
         outbox.drop(db, card.id, why)
         db.execute(
             """UPDATE notices SET dropped = ? WHERE kind IN ('call', 'timeline', 'reminder', 'escalation')
