@@ -38,8 +38,7 @@ from opsbot.deploy.crash_recovery import end_left_behind, end_unknown, goes_on, 
 from opsbot.deploy.deployment_run import DeployFailure, DeploymentRun
 from opsbot.deploy.pipeline import fail, run_pipeline
 from opsbot.deploy.reconcile import put_right, tidy
-from opsbot.deploy.release_folders import ReleaseFolders
-from opsbot.deploy.releases import MARGIN, ReleaseError, Releases
+from opsbot.deploy.releases import MARGIN, ReleaseError, ReleaseFolders, Releases
 from opsbot.deploy.steps import steps_of
 from opsbot.deploy.target import DeployTarget
 from opsbot.deploy.verify import Verifier

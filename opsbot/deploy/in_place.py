@@ -21,8 +21,7 @@ from opsbot.core.message import encode, message
 from opsbot.core.model import NotificationKind
 from opsbot.deploy.checkout import Checkout, Head
 from opsbot.deploy.deployment_run import DeployFailure, DeploymentRun
-from opsbot.deploy.release_folders import ReleaseFolders, command_text
-from opsbot.deploy.releases import ReleaseError
+from opsbot.deploy.releases import ReleaseError, ReleaseFolders, command_text
 from opsbot.deploy.reuse import changed_names, digest, picked
 from opsbot.deploy.steps import Steps
 from opsbot.messages import render

@@ -6,7 +6,7 @@
 
 Each phase is stored before its work begins (`deployment_run`). Up to the switch nothing live has changed, and a failure
 ends the deployment as failed; from there on it is rolled back: to the previous release, to an older good one if that
-fails too, or to a stop. Details: `release_folders` and `in_place` (the two strategies), `waiting`, `target` (switch and
+fails too, or to a stop. Details: `releases` and `in_place` (the two strategies), `waiting`, `target` (switch and
 restart), `verify`; after a crash `crash_recovery`.
 """
 

@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from opsbot.config import InstallStep
 from opsbot.core.deploy_codes import FailureCode, NoteCode
@@ -16,10 +17,12 @@ from opsbot.core.deployment import Release
 from opsbot.core.message import Param, message
 from opsbot.core.patterns import fits
 from opsbot.deploy.deployment_run import DeployFailure
-from opsbot.deploy.releases import Releases
 from opsbot.deploy.steps import Steps
 from opsbot.filesystem.disk import file_system
 from opsbot.source.repo import Repository
+
+if TYPE_CHECKING:
+    from opsbot.deploy.releases import Releases
 
 TAKEN_OVER = ("node_modules", "vendor")
 """What a step is taken to make where its `keep` says nothing."""
@@ -29,7 +32,7 @@ SHOWN_PATHS = 8
 class Reuse:
     """What can be taken over between the releases of one service."""
 
-    def __init__(self, repository: Repository, releases: Releases) -> None:
+    def __init__(self, repository: Repository, releases: "Releases") -> None:
         self._repository = repository
         self._releases = releases
 

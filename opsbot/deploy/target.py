@@ -19,8 +19,7 @@ from opsbot.core.deployment import Deployment, DeploymentFacts, DeploymentKind, 
 from opsbot.core.exits import ExitCode
 from opsbot.core.message import Message, message, message_of
 from opsbot.deploy.deployment_run import DeployFailure, DeploymentRun
-from opsbot.deploy.release_folders import ReleaseFolders
-from opsbot.deploy.releases import ReleaseError, Releases
+from opsbot.deploy.releases import ReleaseError, ReleaseFolders, Releases
 from opsbot.deploy.verify import Verifier
 from opsbot.deploy.waiting import SwitchGate
 from opsbot.services.port import Activity, LogQuery, ManagerError, ServiceManager, ServiceState, spoken
