@@ -17,8 +17,7 @@ from pathlib import Path
 from opsbot.config import InstallStep, Service, Source
 from opsbot.core.deploy_codes import FailureCode, NoteCode, StepCode, UpdateCode
 from opsbot.core.deployment import Release
-from opsbot.core.message import encode, message
-from opsbot.core.model import NotificationKind
+from opsbot.core.message import message
 from opsbot.deploy.checkout import Checkout, Head
 from opsbot.deploy.deployment_run import DeployFailure, DeploymentRun
 from opsbot.deploy.releases import ReleaseError, ReleaseFolders, command_text
@@ -87,8 +86,7 @@ class InPlace(ReleaseFolders):
         )
         log.warning("%s", render(moved))
         key = f"moved:{self._name}:{head.commit}:{now:%Y%m%dT%H%M}"
-        body: dict[str, object] = {"text": encode(moved), "level": "warning"}
-        await self._store.write(outbox.put, key, NotificationKind.WORD, self._name, now, body=body)
+        await self._store.write(outbox.put_notice, key, self._name, moved, now)
 
     async def prepare(
         self,
