@@ -9,6 +9,7 @@ check during the soak does not fail the verification yet, `fall` of them in a ro
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -56,12 +57,10 @@ class Verifier:
         prober: CheckProber,
         managers: Mapping[str, ServiceManager],
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """Take the parts, and listen to each manager from now on."""
         self.prober = prober
         self.clock = clock
-        self.sleep = sleep
         self._managers = managers
         self._heard: dict[str, list[asyncio.Event]] = {}
         for manager in set(managers.values()):
@@ -148,20 +147,16 @@ class _Trial:
             self.latest = await self.verifier.state(self.service)
             self.inbox.put_nowait(self.latest)
             wake.clear()
-            pause = asyncio.ensure_future(self.verifier.sleep(BEAT))
-            woken = asyncio.create_task(wake.wait())
-            try:
-                await asyncio.wait({pause, woken}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                pause.cancel()
-                woken.cancel()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(BEAT):
+                    await wake.wait()
 
     async def run_check(self, check: Check) -> None:
         """Put the results of a check into the inbox."""
         pace = min(check.interval.total_seconds(), PACE)
         while True:
             self.inbox.put_nowait((check, await self.verifier.prober.probe(self.service, check, self.latest)))
-            await self.verifier.sleep(pace)
+            await asyncio.sleep(pace)
 
     async def judge(self, tasks: Sequence["asyncio.Task[None]"]) -> Judgement:
         """Judge what comes into the inbox, in order. tasks: who puts it there."""

@@ -59,10 +59,8 @@ class _Wait:
 class SwitchGate:
     """Holds deployments back while the running release must not be replaced."""
 
-    def __init__(self, inhibitors: Inhibitors, interval: float = INTERVAL) -> None:
-        """interval: seconds between two checks."""
+    def __init__(self, inhibitors: Inhibitors) -> None:
         self._inhibitors = inhibitors
-        self._interval = interval
         self._waits: dict[int, _Wait] = {}
         self.paused: Message | None = None
         """Why nothing may begin at the moment."""
@@ -107,7 +105,7 @@ class SwitchGate:
             if against and against != doing.note:
                 await run.say(doing, against)
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._interval):
+                async with asyncio.timeout(INTERVAL):
                     await wait.wake.wait()
 
     async def _against(self, value: Deployment) -> Message | None:
