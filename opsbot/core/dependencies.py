@@ -1,14 +1,48 @@
-"""Which services need which, and whose trouble is whose: one root cause, however many fail below it.
+"""What fails because of what: the checks of one service, and services that need others. One root cause is one incident.
+
+The checks of a service hang together: unit → process → port → HTTP → command. What is nearest the root is the cause: a
+port that refuses makes every HTTP check on it fail.
 
 A service that fails while one it needs has an incident is part of that incident. Where the one it needs is failing too
-but not yet judged, or has not been looked at since, its verdict is waited for, at most `PATIENCE`: children are often
-seen first.
+but not yet judged, or has no result since, its verdict is waited for, at most `PATIENCE`: children often fail first.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+
+from opsbot.core.message import Message
+
+_LAYERS = ("unit", "process", "tcp", "http", "command")
+"""Kinds of checks from the root up; a kind that is not named here stands above them all."""
+
+
+@dataclass(frozen=True, slots=True)
+class FailingCheck:
+    """A check that fails: its name, its kind, the unit it is about ("" for the whole service), what it saw."""
+
+    name: str
+    kind: str
+    unit: str
+    seen: Message
+
+
+def depth(kind: str) -> int:
+    """How near the root: 0 is nearest."""
+    return _LAYERS.index(kind) if kind in _LAYERS else len(_LAYERS)
+
+
+def _hangs_below(one: FailingCheck, root: FailingCheck) -> bool:
+    return depth(root.kind) < depth(one.kind) and (not root.unit or not one.unit or root.unit == one.unit)
+
+
+def untangle(failing: Sequence[FailingCheck]) -> tuple[tuple[FailingCheck, ...], tuple[FailingCheck, ...]]:
+    """The causes, root-most first, and the consequences; in the given order where they stand equal."""
+    ordered = sorted(failing, key=lambda each: depth(each.kind))
+    consequences = tuple(one for one in ordered if any(_hangs_below(one, root) for root in ordered))
+    return tuple(one for one in ordered if one not in consequences), consequences
+
 
 PATIENCE = timedelta(seconds=30)
 """How long a service waits for the verdict on those it needs."""

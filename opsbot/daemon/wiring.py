@@ -212,8 +212,8 @@ async def open_engine(
     """
     redact, meter = redact or Redactor(), meter or ServiceMeter()
     redact.learn(await asyncio.to_thread(lambda: list(known_secrets(config))))
-    vetoes = Inhibitors()
-    managers, errands, connected = _managers(config, clock, vetoes)
+    inhibitors = Inhibitors()
+    managers, errands, connected = _managers(config, clock, inhibitors)
     async with Store(config.state.database) as store, AsyncExitStack() as closing:
         feed = ChangeNotifier()
         discord_bots = _discord_bots(config, store, feed, managers, clock)
@@ -224,10 +224,10 @@ async def open_engine(
         closing.callback(prober.close)
         verifier = Verifier(prober, managers, clock)
         deployer = Deployer(
-            config, store, feed, managers, verifier, clock, redact=redact, errands=errands, vetoes=vetoes
+            config, store, feed, managers, verifier, clock, redact=redact, errands=errands, vetoes=inhibitors
         )
         windows = MaintenanceWindows(config.windows, config.services, store, feed, clock)
-        windows.object_to(vetoes)
+        windows.object_to(inhibitors)
         watcher = ServiceMonitor(
             config.services,
             store,
@@ -238,13 +238,13 @@ async def open_engine(
             clock,
             redact,
             config.alerts,
-            vetoes,
+            inhibitors,
             booted_at=booted_at(),
         )
         if discord_bots is not None:
-            discord_bots.join(watcher, vetoes)
+            discord_bots.join(watcher, inhibitors)
             await discord_bots.outage_detector.open()
-        poller = Poller(config, store, feed, deployer, clock, vetoes=vetoes)
+        poller = Poller(config, store, feed, deployer, clock, vetoes=inhibitors)
         # Registered for closing before opening, so that a failed open leaves nothing behind that blocks a retry.
         for manager in set(managers.values()):
             closing.push_async_callback(manager.close)
@@ -270,7 +270,7 @@ async def open_engine(
         engine = Engine(
             *(config, store, feed, managers, deployer, watcher, clock, redact),
             poller=poller,
-            vetoes=vetoes,
+            inhibitors=inhibitors,
             discord_bots=discord_bots,
             notifiers=notifiers,
             measured=measured,

@@ -74,7 +74,7 @@ class DiscordBots:
             inhibitors.spent.append(self.logins.spent)
             inhibitors.restarts += [excuses.restart, self.logins.slow]
             inhibitors.starts.append(self.held)
-            inhibitors.ladder_ends.append(excuses.ladder_end)
+            inhibitors.last_steps.append(excuses.last_step)
             inhibitors.swings.append(excuses.replace)
             self._keeping = [self.logins.spent, self.logins.slow, excuses.start]
             self.outage_detector.on_end(self._ended.append)

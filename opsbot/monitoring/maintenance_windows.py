@@ -97,7 +97,7 @@ class MaintenanceWindows:
         inhibitors.restarts.append(self._about_recovery)
         if any(not window.recovery for window in self._windows):
             inhibitors.starts.append(self._about_recovery)
-        inhibitors.ladder_ends.append(self._about_recovery)
+        inhibitors.last_steps.append(self._about_recovery)
         inhibitors.deploys.append(self._about_deploys)
 
     async def _about_recovery(self, service: str) -> Message | None:

@@ -158,13 +158,13 @@ async def open_parts(config: Config, *, supervised: bool = False) -> AsyncIterat
         deployer = Deployer(config, store, feed, managers, verifier, clock, vetoes=vetoes)
         windows = MaintenanceWindows(config.windows, config.services, store, feed, clock)
         windows.object_to(vetoes)
-        watcher = ServiceMonitor(config.services, store, feed, managers, prober, deployer, clock, vetoes=vetoes)
+        watcher = ServiceMonitor(config.services, store, feed, managers, prober, deployer, clock, inhibitors=vetoes)
         poller = Poller(config, store, feed, deployer, clock, vetoes=vetoes) if supervised else None
         growth: dict[str, Growth] = {}
         engine = Engine(
             *(config, store, feed, managers, deployer, watcher, clock),
             poller=poller,
-            vetoes=vetoes,
+            inhibitors=vetoes,
             discord_bots=discord_bots,
             measured=Measurements(growth),
         )

@@ -138,7 +138,7 @@ async def open_stage(folder: Path, service: Service = SERVICE, clock: Clock | No
             cast("Prober", eyes),
             cast("Deployer", yard),
             clock,
-            vetoes=vetoes,
+            inhibitors=vetoes,
         )
         discord_bots.join(watcher, vetoes)
         await discord_bots.outage_detector.open()

@@ -96,7 +96,7 @@ async def staged(folder: Path, windows: Sequence[Window], clock: Clock | None = 
             cast("Prober", eyes),
             cast("Deployer", Yard(clock)),
             clock,
-            vetoes=vetoes,
+            inhibitors=vetoes,
         )
         await at_work.open()
         await watcher.open()
