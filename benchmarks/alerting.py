@@ -21,7 +21,6 @@ import discord
 
 from benchmarks import Row, Scale, quantile, row
 from benchmarks._bed import until
-from cogs.cards.common import Around
 from cogs.cards.incident_cards import incident_card
 from cogs.delivery.channel import OpsChannel
 from opsbot.bot.run import run_bot
@@ -34,6 +33,7 @@ from opsbot.core.model import Evidence, Incident
 from opsbot.core.recovery import AttemptBy
 from opsbot.daemon.wiring import open_engine
 from opsbot.engine import Engine
+from opsbot.engine.cards import Around
 from opsbot.standin import Standin
 from opsbot.store import Store, incident_repository, outbox
 

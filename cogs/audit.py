@@ -5,11 +5,8 @@ from discord import app_commands
 from discord.ext import commands
 
 from cogs.cards.history_cards import audit
-from cogs.cards.rendered import RenderedMessage, refusal
-from cogs.interactions.answer import respond
-from cogs.interactions.arguments import choose_service, engine_of
-from opsbot.core.access import Action, Actor
-from opsbot.core.deployment import Refused
+from cogs.interactions.answer import show
+from cogs.interactions.arguments import choose_service
 
 
 class AuditCog(commands.Cog):
@@ -22,9 +19,5 @@ class AuditCog(commands.Cog):
         self, interaction: discord.Interaction, service: str | None = None, member: discord.User | None = None
     ) -> None:
         """Show the audit log, privately."""
-
-        async def work(actor: Actor) -> RenderedMessage:
-            found = await engine_of(interaction).look.audit(actor, service, None if member is None else str(member.id))
-            return refusal(found) if isinstance(found, Refused) else audit(found)
-
-        await respond(interaction, Action.AUDIT, work, service=service)
+        who = None if member is None else str(member.id)
+        await show(interaction, lambda engine, actor: engine.look.audit(actor, service, who), audit, service=service)

@@ -7,11 +7,13 @@ from discord.ext import commands
 from cogs.cards.rendered import RenderedMessage, refusal, say
 from cogs.cards.status_cards import against_advice, silence_line
 from cogs.cards.text import escape
-from cogs.interactions.answer import Interim, respond, wrongly_asked
+from cogs.interactions.answer import Interim, respond, show
 from cogs.interactions.arguments import choose_service, engine_of, length_of
 from cogs.interactions.restart_answer import restarted
 from opsbot.core.access import Action, Actor
 from opsbot.core.deployment import Refused
+from opsbot.core.model import Silence
+from opsbot.engine import Engine
 
 
 class ControlCog(commands.Cog):
@@ -50,14 +52,15 @@ class ControlCog(commands.Cog):
         """Silence a service."""
         wanted = length_of(length)
 
-        async def work(actor: Actor) -> RenderedMessage:
-            engine = engine_of(interaction)
+        async def ask(engine: Engine, actor: Actor) -> Silence | Refused:
             if isinstance(wanted, Refused):
-                return await wrongly_asked(engine, actor, Action.SILENCE, service, wanted)
-            silence = await engine.services.silence(actor, service, wanted, reason or "")
-            return (
-                refusal(silence) if isinstance(silence, Refused) else say(f"{escape(service)}: {silence_line(silence)}")
-            )
+                return await engine.door.reject(actor, Action.SILENCE, service, wanted)
+            return await engine.services.silence(actor, service, wanted, reason or "")
 
-        public = not isinstance(wanted, Refused)
-        await respond(interaction, Action.SILENCE, work, service=service, public=public)
+        await show(
+            interaction,
+            ask,
+            lambda silence: say(f"{escape(service)}: {silence_line(silence)}"),
+            service=service,
+            public=not isinstance(wanted, Refused),
+        )

@@ -10,13 +10,13 @@ from discord.ext import commands
 from cogs.cards.rendered import RenderedMessage, refusal, say
 from cogs.cards.status_cards import hold_line
 from cogs.cards.text import code, escape
-from cogs.interactions.answer import respond
+from cogs.interactions.answer import respond, show
 from cogs.interactions.arguments import choose_release, choose_service, engine_of
 from opsbot.core.access import Action, Actor
-from opsbot.core.deployment import Deployment, Refused
+from opsbot.core.deployment import SHORT, Deployment, Refused
 from opsbot.core.model import NotificationKind
 from opsbot.engine import Engine
-from opsbot.store import outbox
+from opsbot.engine.services import Resumed
 
 CARD_SECONDS = 2.0
 REASON = app_commands.Range[str, 1, 300]
@@ -43,7 +43,7 @@ async def _posted(engine: Engine, number: int) -> str:
 
 
 async def _card(engine: Engine, number: int) -> str:
-    card = await engine.store.read(outbox.card, NotificationKind.DEPLOYMENT, number)
+    card = await engine.outbox.card(NotificationKind.DEPLOYMENT, number)
     discord_config = engine.config.discord
     channel = f"https://discord.com/channels/{discord_config.guild_id}/{discord_config.ops_channel_id}"
     return f"{channel}/{card.message_id}" if card is not None and card.message_id is not None else ""
@@ -85,12 +85,13 @@ class DeployCog(commands.Cog):
     @app_commands.autocomplete(service=choose_service)
     async def hold(self, interaction: discord.Interaction, service: str, reason: REASON | None = None) -> None:
         """Hold a service."""
-
-        async def work(actor: Actor) -> RenderedMessage:
-            held = await engine_of(interaction).services.hold(actor, service, reason or "")
-            return refusal(held) if isinstance(held, Refused) else say(f"{escape(service)}: {hold_line(held)}")
-
-        await respond(interaction, Action.HOLD, work, service=service, public=True)
+        await show(
+            interaction,
+            lambda engine, actor: engine.services.hold(actor, service, reason or ""),
+            lambda held: say(f"{escape(service)}: {hold_line(held)}"),
+            service=service,
+            public=True,
+        )
 
     @app_commands.command(description="Resume deploys and alerts of a service; unblocks commits that failed")
     @app_commands.describe(service="Which service", reason="Why, for the audit log")
@@ -98,13 +99,16 @@ class DeployCog(commands.Cog):
     async def resume(self, interaction: discord.Interaction, service: str, reason: REASON | None = None) -> None:
         """Resume a service."""
 
-        async def work(actor: Actor) -> RenderedMessage:
-            resumed = await engine_of(interaction).services.resume(actor, service, reason or "")
-            if isinstance(resumed, Refused):
-                return refusal(resumed)
+        def card(resumed: Resumed) -> RenderedMessage:
             what = "was resumed" if resumed else "was neither paused nor silenced; recovery may try again"
-            commits = ", ".join(code(commit[:10]) for commit in resumed.commits)
+            commits = ", ".join(code(commit[:SHORT]) for commit in resumed.commits)
             lifted = f" {commits} may be deployed automatically again." if commits else ""
             return say(f"▶️ {escape(service)} {what}.{lifted}")
 
-        await respond(interaction, Action.RESUME, work, service=service, public=True)
+        await show(
+            interaction,
+            lambda engine, actor: engine.services.resume(actor, service, reason or ""),
+            card,
+            service=service,
+            public=True,
+        )

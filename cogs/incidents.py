@@ -5,11 +5,9 @@ from discord import app_commands
 from discord.ext import commands
 
 from cogs.cards.history_cards import incidents, why
-from cogs.cards.rendered import RenderedMessage, refusal
-from cogs.interactions.answer import respond
-from cogs.interactions.arguments import choose_service, engine_of
-from opsbot.core.access import Action, Actor
-from opsbot.core.deployment import Refused
+from cogs.interactions.answer import show
+from cogs.interactions.arguments import choose_service
+from opsbot.core.subjects import is_host
 
 
 class IncidentsCog(commands.Cog):
@@ -25,22 +23,21 @@ class IncidentsCog(commands.Cog):
         open: bool = False,  # noqa: A002, FBT001, FBT002 - what members see
     ) -> None:
         """List incidents."""
-
-        async def work(actor: Actor) -> RenderedMessage:
-            found = await engine_of(interaction).look.incidents(actor, service, still_open=open)
-            return refusal(found) if isinstance(found, Refused) else incidents(found, service, still_open=open)
-
-        known = service is None or not service.startswith("host:")
-        await respond(interaction, Action.INCIDENTS, work, service=service if known else None)
+        await show(
+            interaction,
+            lambda engine, actor: engine.look.incidents(actor, service, still_open=open),
+            lambda found: incidents(found, service, still_open=open),
+            service=None if service is not None and is_host(service) else service,
+        )
 
     @app_commands.command(description="Why a service stands as it does, in one line")
     @app_commands.describe(service="Which service")
     @app_commands.autocomplete(service=choose_service)
     async def why(self, interaction: discord.Interaction, service: str) -> None:
         """Explain."""
-
-        async def work(actor: Actor) -> RenderedMessage:
-            found = await engine_of(interaction).look.why(actor, service)
-            return refusal(found) if isinstance(found, Refused) else why(service, found)
-
-        await respond(interaction, Action.WHY, work, service=service)
+        await show(
+            interaction,
+            lambda engine, actor: engine.look.why(actor, service),
+            lambda found: why(service, found),
+            service=service,
+        )

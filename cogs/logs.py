@@ -9,7 +9,7 @@ from discord.ext import commands
 
 from cogs.cards.log_cards import logs
 from cogs.cards.rendered import RenderedMessage, refusal
-from cogs.interactions.answer import respond, wrongly_asked
+from cogs.interactions.answer import respond
 from cogs.interactions.arguments import bot_of, choose_service, engine_of, since_of
 from opsbot.core.access import Action, Actor
 from opsbot.core.deploy_codes import RefusalCode
@@ -52,7 +52,7 @@ class LogsCog(commands.Cog):
             if follow and (since is not None or grep is not None):
                 wrong = Refused(RefusalReason.BAD_INPUT, message(RefusalCode.TAIL_OPTIONS))
             if wrong is not None:
-                return await wrongly_asked(engine, actor, Action.LOGS, service, wrong)
+                return refusal(await engine.door.reject(actor, Action.LOGS, service, wrong))
             start = None if isinstance(after, Refused) else after
             if follow:
                 return await bot_of(interaction).tails.begin(actor, service, level, this_run=this_run)

@@ -11,8 +11,7 @@ from cogs.cards.history_cards import history
 from cogs.cards.rendered import RenderedMessage, refusal
 from cogs.cards.status_cards import details, health, overview
 from cogs.cards.window_cards import windows
-from cogs.delivery.message_builder import host_of
-from cogs.interactions.answer import respond
+from cogs.interactions.answer import respond, show
 from cogs.interactions.arguments import choose_service, engine_of
 from opsbot.core.access import Action, Actor
 from opsbot.core.deployment import Refused
@@ -36,7 +35,7 @@ class StatusCog(commands.Cog):
                 shown = details(statuses[0], engine.measured.growth.get(service))
                 return await with_chart(shown, await engine.look.memory(service))
             return overview(
-                statuses, await asyncio.to_thread(engine.standings.host), host_of(engine), await engine.look.proof()
+                statuses, await asyncio.to_thread(engine.standings.host), engine.host, await engine.look.proof()
             )
 
         await respond(interaction, Action.STATUS, work, service=service)
@@ -46,31 +45,21 @@ class StatusCog(commands.Cog):
     @app_commands.autocomplete(service=choose_service)
     async def health(self, interaction: discord.Interaction, service: str | None = None) -> None:
         """Run the checks."""
-
-        async def work(actor: Actor) -> RenderedMessage:
-            statuses = await engine_of(interaction).look.health(actor, service)
-            return refusal(statuses) if isinstance(statuses, Refused) else health(statuses)
-
-        await respond(interaction, Action.HEALTH, work, service=service)
+        await show(interaction, lambda engine, actor: engine.look.health(actor, service), health, service=service)
 
     @app_commands.command(description="The maintenance windows: those that are open, and the next ones")
     async def windows(self, interaction: discord.Interaction) -> None:
         """Show when nobody is woken, or nothing deployed."""
-
-        async def work(actor: Actor) -> RenderedMessage:
-            found = await engine_of(interaction).look.maintenance(actor)
-            return refusal(found) if isinstance(found, Refused) else windows(found)
-
-        await respond(interaction, Action.WINDOWS, work)
+        await show(interaction, lambda engine, actor: engine.look.maintenance(actor), windows)
 
     @app_commands.command(description="The latest deployments and incidents")
     @app_commands.describe(service="Only this service")
     @app_commands.autocomplete(service=choose_service)
     async def history(self, interaction: discord.Interaction, service: str | None = None) -> None:
         """Show what happened."""
-
-        async def work(actor: Actor) -> RenderedMessage:
-            found = await engine_of(interaction).look.history(actor, service)
-            return refusal(found) if isinstance(found, Refused) else history(*found, service)
-
-        await respond(interaction, Action.HISTORY, work, service=service)
+        await show(
+            interaction,
+            lambda engine, actor: engine.look.history(actor, service),
+            lambda found: history(*found, service),
+            service=service,
+        )

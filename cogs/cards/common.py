@@ -1,10 +1,6 @@
-"""What the cards of the ops channel share, and the plain notices beside them. Pure.
-
-Cards of deployments: `_deployment_cards`; of incidents: `_incident_cards`.
-"""
+"""What the cards of the ops channel share, and the plain notices beside them. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import discord
@@ -13,10 +9,10 @@ from cogs.cards.links import commit_link
 from cogs.cards.rendered import AMBER, BLUE, DESCRIPTION, RED, Button, RenderedMessage
 from cogs.cards.style import to_markdown
 from cogs.cards.text import code, escape, fence, fit, moment
-from opsbot.core.deployment import Commit, Deployment, Hold, Quarantine
-from opsbot.core.model import Acknowledgement, Notification, Silence
-from opsbot.core.recovery import RecoveryPolicy
+from opsbot.core.deployment import Commit
+from opsbot.core.model import Notification
 from opsbot.core.updates import UpdateReason
+from opsbot.engine.cards import Around
 from opsbot.formatting import duration
 
 COMMITS = 10
@@ -24,26 +20,6 @@ TAIL = 15
 """Lines of a log or of a step's output."""
 _LINES_ROOM = 3500
 LEVELS = {"info": (BLUE, "ℹ️"), "warning": (AMBER, "⚠️"), "error": (RED, "❗")}
-
-
-@dataclass(frozen=True, slots=True)
-class Around:
-    """What stands beside a deployment or an incident, gathered beforehand.
-
-    blocked: the quarantine of the deployment's commit. previous: the deployment an incident's release came with.
-    undoable: recovery would roll back to the release before, if restarts do not help.
-    """
-
-    host: str
-    repository: str = ""
-    blocked: Quarantine | None = None
-    hold: Hold | None = None
-    previous: Deployment | None = None
-    acknowledged: Acknowledgement | None = None
-    silence: Silence | None = None
-    thread: int | None = None
-    recovery: RecoveryPolicy | None = None
-    undoable: bool = False
 
 
 def mark(letter: str, number: int, host: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from cogs.cards.common import LEVELS, Around, mark
+from cogs.cards.common import LEVELS, mark
 from cogs.cards.deployment_cards import sentence
 from cogs.cards.incident_cards import headed, incident_buttons, said_of
 from cogs.cards.rendered import AMBER, BLUE, DESCRIPTION, GREEN, RED, RenderedMessage
@@ -14,6 +14,7 @@ from opsbot.core.deployment import Deployment
 from opsbot.core.incident import IncidentEventKind, decode_event
 from opsbot.core.model import Incident, Notification, NotificationKind
 from opsbot.core.subjects import subject_name, subject_title
+from opsbot.engine.cards import Around
 from opsbot.formatting import duration
 from opsbot.messages import render
 from opsbot.messages.deployments import deployment_status
@@ -93,9 +94,9 @@ def _beside(
         return RenderedMessage(f"{text}\nResolved at {moment(incident.closed_at, 't')}.", "", since, GREEN, mine)
     if taken is not None and taken.void_at is None:
         text += f"\n👀 Acknowledged by {escape(taken.actor, 60)} at {moment(taken.at, 't')}."
-        buttons = () if only_acknowledge else incident_buttons(incident, taken, deployed=bool(around.repository))
+        buttons = () if only_acknowledge else incident_buttons(incident, taken, can_roll_back=around.can_roll_back)
         return RenderedMessage(text, "", since, AMBER, mine, buttons)
-    buttons = incident_buttons(incident, None, deployed=bool(around.repository))
+    buttons = incident_buttons(incident, None, can_roll_back=around.can_roll_back)
     return RenderedMessage(text, "", since, RED, mine, buttons[:1] if only_acknowledge else buttons)
 
 

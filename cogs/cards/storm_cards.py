@@ -10,9 +10,8 @@ from cogs.cards.style import to_markdown
 from cogs.cards.text import escape, fit, moment, one_line
 from opsbot.core.incident import without_counts
 from opsbot.core.message import Message
-from opsbot.core.model import Acknowledgement, Incident, Notification
+from opsbot.core.model import Acknowledgement, Incident, Notification, Storm
 from opsbot.messages import render
-from opsbot.store.storms import Seen
 
 SUCCESS = discord.ButtonStyle.success
 NAMED = 8
@@ -20,7 +19,7 @@ NAMED = 8
 ALL_LISTED = "\n`/incidents` has them all, and the file beside this message those at its beginning."
 
 
-def storm(notice: Notification, seen: Seen, host: str) -> RenderedMessage:
+def storm(notice: Notification, seen: Storm, host: str) -> RenderedMessage:
     """How many, which, and how they stand now; those that are unwell first."""
     incidents = seen.incidents
     open_ones = [one for one in incidents if one.closed_at is None]
@@ -69,7 +68,7 @@ def _common(open_ones: Sequence[Incident]) -> Message | None:
     return causes.pop() if len(causes) == 1 and len(open_ones) > 1 else None
 
 
-def _taken(seen: Seen) -> str:
+def _taken(seen: Storm) -> str:
     """Who is on it, where all of it that is open is taken; and how much, where only some is."""
     names = sorted({one.actor for one in seen.taken.values()})
     if not names:

@@ -16,7 +16,6 @@ from cogs.cards.rendered import RenderedMessage
 from cogs.delivery import pins
 from cogs.delivery.channel import AwayError, ClosedError, GoneError, NotOursError, OpsChannel, RefusedMessageError
 from cogs.delivery.delivery_loop import DeliveryLoop, DeliveryPace, OnProblem
-from cogs.delivery.message_builder import host_of
 from cogs.delivery.rate_budget import WritePriority
 from opsbot.core.model import Board
 from opsbot.engine import Engine
@@ -38,7 +37,6 @@ class StatusBoard(DeliveryLoop):
     """Maintains the status board."""
 
     def __init__(self, engine: Engine, channel: OpsChannel, pace: DeliveryPace, on_problem: OnProblem) -> None:
-        """Store the parts; nothing is read yet."""
         super().__init__(engine, channel, pace, on_problem)
         self._begun = False
         self._checked = -1e9
@@ -101,7 +99,7 @@ class StatusBoard(DeliveryLoop):
     def _shown(self, seen: Overview, changed: datetime) -> RenderedMessage:
         guild = self._engine.config.discord.guild_id
         at = f"https://discord.com/channels/{guild}/{self._channel.id}"
-        look = Look(host_of(self._engine), lambda message: f"{at}/{message}", self._figures)
+        look = Look(self._engine.host, lambda message: f"{at}/{message}", self._figures)
         return board(seen, look, changed)
 
     # Posting

@@ -8,13 +8,11 @@ import time
 from dataclasses import replace
 
 from cogs.cards.common import late
-from cogs.cards.silence_cards import silenced_line
 from cogs.delivery.channel import AwayError, ClosedError, GoneError, OpsChannel, RefusedMessageError
 from cogs.delivery.delivery_loop import DeliveryLoop, DeliveryPace, OnProblem
-from cogs.delivery.message_builder import RenderedNotification, build_message
+from cogs.delivery.message_builder import RenderedNotification, build_message, silenced_line
 from opsbot.core.model import Notification, NotificationKind
 from opsbot.engine import Engine
-from opsbot.store import outbox, storms
 
 log = logging.getLogger(__name__)
 
@@ -23,14 +21,13 @@ class CardEditor(DeliveryLoop):
     """Updates cards whose deployment or incident changed."""
 
     def __init__(self, engine: Engine, channel: OpsChannel, pace: DeliveryPace, on_problem: OnProblem) -> None:
-        """Store the parts."""
         super().__init__(engine, channel, pace, on_problem)
         self._digests: dict[int, str] = {}
         self._given_up: dict[int, int] = {}
         self._edited: dict[int, float] = {}
 
     async def _round(self) -> float | None:
-        cards = await self._engine.store.read(outbox.stale_cards, 200)
+        cards = await self._engine.outbox.stale_cards()
         rests = []
         # Least recently edited first, so that a constantly changing card starves no other.
         for card in sorted(cards, key=lambda each: self._edited.get(each.id, 0.0)):
@@ -55,7 +52,7 @@ class CardEditor(DeliveryLoop):
         """
         if card.message_id is None or card.channel_id != self._channel.id:
             # The configured channel changed; the old card stays as it is.
-            await self._engine.store.write(outbox.gone, card.id)
+            await self._engine.outbox.gone(card)
             return False
         if card.id in self._given_up:
             current = await build_message(self._engine, card)
@@ -64,7 +61,7 @@ class CardEditor(DeliveryLoop):
         await self._channel.turn_to_edit(card.message_id)
         current = await build_message(self._engine, card)  # read after the wait, so that one edit covers all changes
         if current is None:
-            await self._engine.store.write(outbox.gone, card.id)
+            await self._engine.outbox.gone(card)
             return False
         if card.told_at is not None:
             after = await silenced_line(self._engine, card, card.told_at)
@@ -75,9 +72,7 @@ class CardEditor(DeliveryLoop):
             if not await self._edit(card, current):
                 return True
             self._remember(card.id, digest)
-        await self._engine.store.write(outbox.mark_shown, card.id, current.revision)
-        if card.kind is NotificationKind.STORM:
-            await self._engine.store.write(storms.settle, card.id)
+        await self._engine.outbox.edited(card, current.revision)
         return True
 
     async def _edit(self, card: Notification, current: RenderedNotification) -> bool:
@@ -108,12 +103,11 @@ class CardEditor(DeliveryLoop):
         counts = card.kind is NotificationKind.WORD  # its update is unread
         if not counts and (incident is None or incident.closed_at is not None):
             log.info("the card of %s was deleted and is no longer updated", card.key)
-            await self._engine.store.write(outbox.gone, card.id)
+            await self._engine.outbox.gone(card)
             return
         log.warning("the card of %s was deleted while it is active; posting it again", card.key)
-        await self._engine.store.write(outbox.resend, card.id)
         self._digests.pop(card.id, None)
-        self._engine.feed.publish("notice")
+        await self._engine.outbox.resend(card)
 
     def _remember(self, number: int, digest: str) -> None:
         self._digests.pop(number, None)

@@ -5,6 +5,7 @@ Maps Discord's failures to the four that matter.
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Collection, Coroutine
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -83,6 +84,8 @@ class OpsChannel:
         self._redact = redact
         self._budget = budget or RateBudget()
         self._clock = clock
+        self._banned_until = 0.0
+        """Monotonic time in seconds; every request during a ban prolongs it."""
         self.id = channel_id
         self.on_rest: Callable[[bool], None] = lambda _: None
         """Called with whether Discord accepted, or may have accepted, a request."""
@@ -100,6 +103,9 @@ class OpsChannel:
         client = self._client()
         if client is None:
             raise AwayError("opsbot is not logged in to Discord")
+        rest = self._banned_until - time.monotonic()
+        if rest > 0:
+            raise AwayError("Discord bans this host's address for now", rest)
         return client
 
     @property
@@ -191,7 +197,7 @@ class OpsChannel:
             allowed_mentions=mentions,
         )
         try:
-            message: discord.Message = await send_request(
+            message: discord.Message = await self.request(
                 request, SEND_SECONDS, gone=UNKNOWN_CHANNEL if where is not None else None
             )
         except AwayError as error:
@@ -224,7 +230,7 @@ class OpsChannel:
         else:
             made = http.start_thread_with_message(self.id, message_id, name=name, auto_archive_duration=ARCHIVE_MINUTES)
         try:
-            thread = await send_request(cast("Any", made), SEND_SECONDS, gone=UNKNOWN_MESSAGE)
+            thread = await self.request(cast("Any", made), SEND_SECONDS, gone=UNKNOWN_MESSAGE)
         except RefusedMessageError as error:
             cause = error.__cause__
             if isinstance(cause, discord.HTTPException) and cause.code == THREAD_EXISTS:
@@ -241,7 +247,7 @@ class OpsChannel:
         """
         await self._budget.take(rank, *self._edit_keys(message_id))
         message, shown = self.messageable().get_partial_message(message_id), shown.within(self._redact)
-        await send_request(
+        await self.request(
             message.edit(
                 content=shown.content,
                 embed=shown.embed(),
@@ -261,7 +267,7 @@ class OpsChannel:
         await self._budget.take(WritePriority.TAIL)
         with suppress(GoneError):
             message = self.messageable(where).get_partial_message(message_id)
-            await send_request(message.delete(), SEND_SECONDS, gone=UNKNOWN_MESSAGE)
+            await self.request(message.delete(), SEND_SECONDS, gone=UNKNOWN_MESSAGE)
 
     async def reach(self) -> None:
         """Request the channel to test whether Discord answers.
@@ -269,7 +275,7 @@ class OpsChannel:
         Raises:
             AwayError, ClosedError: as in `send`.
         """
-        await send_request(cast("Any", self._client_now().http.get_channel(self.id)), SEND_SECONDS)
+        await self.request(cast("Any", self._client_now().http.get_channel(self.id)), SEND_SECONDS)
 
     async def find(
         self,
@@ -302,29 +308,57 @@ class OpsChannel:
         except (discord.Forbidden, discord.NotFound) as error:
             log.warning("the channel's history cannot be read, so sent messages cannot be searched for: %s", error)
         except (aiohttp.ClientError, OSError, TimeoutError, discord.DiscordException) as error:
-            raise lost(error) from error
+            raise self.lost(error) from error
         return None
+
+    async def request(self, work: Coroutine[Any, Any, T], seconds: float, gone: int | None = None) -> T:
+        """Await a request. gone: the code of a 404 that means a `GoneError`.
+
+        Raises:
+            GoneError, AwayError, ClosedError, RefusedMessageError: the request failed.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                return await work
+        except discord.HTTPException as error:
+            if error.status == 404 and error.code == gone:  # noqa: PLR2004 - HTTP's Not Found
+                raise GoneError(str(error)) from error
+            raise self._meaning(error) from error
+        except (aiohttp.ClientError, OSError, TimeoutError, discord.DiscordException) as error:
+            raise self.lost(error) from error
+
+    def lost(self, error: Exception) -> AwayError:
+        """Build the error of an unanswered request."""
+        if isinstance(error, discord.HTTPException) and error.status == TOO_MANY:
+            return self._too_many(error)
+        return AwayError(repr(error), error.retry_after if isinstance(error, discord.RateLimited) else 0.0)
+
+    def _too_many(self, error: discord.HTTPException) -> AwayError:
+        """Build the error of a 429 that discord.py does not handle: from Cloudflare, or the fifth in a row."""
+        headers = error.response.headers
+        after = _seconds(headers.get("Retry-After"))
+        if "Via" not in headers or "json" not in headers.get("Content-Type", ""):
+            # Cloudflare's answer concerns every request of this address, not one route.
+            self._banned_until = max(self._banned_until, time.monotonic() + after)
+        return AwayError(f"too many requests: {error.text}", after)
+
+    def _meaning(self, error: discord.HTTPException) -> Exception:
+        if error.code == NOT_AUTHOR:
+            return NotOursError(f"{error.text} (code {error.code})")
+        if error.status in {401, 403, 404}:
+            # Repeated rarely: Discord bans an IP address after 10,000 such answers in ten minutes.
+            return ClosedError(f"{error.text or error} (code {error.code})")
+        if error.code == THREAD_ARCHIVED:
+            return ClosedError(f"{error.text} (code {error.code})")
+        if error.status == 400 or error.status == 413:  # noqa: PLR1714, PLR2004 - HTTP's Bad Request, Content Too Large
+            return RefusedMessageError(str(error))
+        if error.status == TOO_MANY:
+            return self._too_many(error)
+        return AwayError(f"HTTP {error.status}: {error.text}")
 
 
 def _only(role: int) -> discord.AllowedMentions:
     return discord.AllowedMentions(everyone=False, users=False, roles=[discord.Object(role)], replied_user=False)
-
-
-async def send_request(work: Coroutine[Any, Any, T], seconds: float, gone: int | None = None) -> T:
-    """Await a request. gone: the code of a 404 that means a `GoneError`.
-
-    Raises:
-        GoneError, AwayError, ClosedError, RefusedMessageError: the request failed.
-    """
-    try:
-        async with asyncio.timeout(seconds):
-            return await work
-    except discord.HTTPException as error:
-        if error.status == 404 and error.code == gone:  # noqa: PLR2004 - HTTP's Not Found
-            raise GoneError(str(error)) from error
-        raise _meaning(error) from error
-    except (aiohttp.ClientError, OSError, TimeoutError, discord.DiscordException) as error:
-        raise lost(error) from error
 
 
 def marked(message: discord.Message, mark: str) -> bool:
@@ -334,29 +368,8 @@ def marked(message: discord.Message, mark: str) -> bool:
     return any(text.endswith(mark) for text in (*footers, *lines[-1:]))
 
 
-def _meaning(error: discord.HTTPException) -> Exception:
-    if error.code == NOT_AUTHOR:
-        return NotOursError(f"{error.text} (code {error.code})")
-    if error.status in {401, 403, 404}:
-        # Repeated rarely: Discord bans an IP address after 10,000 such answers in ten minutes.
-        return ClosedError(f"{error.text or error} (code {error.code})")
-    if error.code == THREAD_ARCHIVED:
-        return ClosedError(f"{error.text} (code {error.code})")
-    if error.status == 400 or error.status == 413:  # noqa: PLR1714, PLR2004 - HTTP's Bad Request, Content Too Large
-        return RefusedMessageError(str(error))
-    if error.status == TOO_MANY:
-        # Not handled by discord.py: from Cloudflare, or the fifth in a row. Each one counts towards a ban.
-        return AwayError(f"too many requests: {error.text}", _seconds(error.response.headers.get("Retry-After")))
-    return AwayError(f"HTTP {error.status}: {error.text}")
-
-
 def _seconds(header: str | None) -> float:
     try:
         return min(max(float(header or BANNED_SECONDS), 1.0), 10 * BANNED_SECONDS)
     except ValueError:
         return BANNED_SECONDS
-
-
-def lost(error: Exception) -> AwayError:
-    """Build the error of an unanswered request."""
-    return AwayError(repr(error), error.retry_after if isinstance(error, discord.RateLimited) else 0.0)

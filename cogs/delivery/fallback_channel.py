@@ -9,7 +9,6 @@ from cogs.cards.rendered import say
 from cogs.cards.text import escape
 from cogs.delivery.channel import AwayError, ClosedError, GoneError, OpsChannel, RefusedMessageError
 from opsbot.engine import Engine
-from opsbot.store import channel_state, outbox
 
 log = logging.getLogger(__name__)
 
@@ -28,10 +27,9 @@ class FallbackChannel:
 
     async def closed(self, why: str) -> None:
         """Report that the ops channel is not writable, once until it is."""
-        _, told = await self._engine.store.write(channel_state.closed, self._channel.id, self._engine.clock())
-        if told:
+        if await self._engine.outbox.closed():
             return
-        waiting, _ = await self._engine.store.read(outbox.waiting)
+        waiting = await self._engine.outbox.waiting()
         wait = {0: "", 1: "One message is waiting. "}.get(waiting, f"{waiting} messages are waiting. ")
         text = (
             f"⚠️ opsbot cannot write to its channel <#{self._channel.id}>: {escape(why, 200)}. {wait}No alerts "
@@ -48,12 +46,12 @@ class FallbackChannel:
                 return
             else:
                 log.warning("reported it in channel %d", channel)
-                await self._engine.store.write(channel_state.mark_reported, self._channel.id)
+                await self._engine.outbox.closure_reported()
                 return
 
     async def resolved(self) -> None:
         """Record that the ops channel is writable."""
-        if await self._engine.store.write(channel_state.opened, self._channel.id):
+        if await self._engine.outbox.opened():
             log.warning("the ops channel is writable again")
 
     def _others(self) -> list[int]:

@@ -6,7 +6,7 @@ import logging
 import aiohttp
 import discord
 
-from cogs.delivery.channel import FIND_SECONDS, SEND_SECONDS, UNKNOWN_MESSAGE, OpsChannel, lost, marked, send_request
+from cogs.delivery.channel import FIND_SECONDS, SEND_SECONDS, UNKNOWN_MESSAGE, OpsChannel, marked
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ async def pinned(channel: OpsChannel, mark: str) -> list[int]:
     except (discord.Forbidden, discord.NotFound) as error:
         log.info("the channel's pins cannot be read: %s", error)
     except (aiohttp.ClientError, OSError, TimeoutError, discord.DiscordException) as error:
-        raise lost(error) from error
+        raise channel.lost(error) from error
     return found
 
 
@@ -43,7 +43,7 @@ async def pin(channel: OpsChannel, message: int) -> None:
         AwayError: Discord did not answer.
     """
     where = channel.messageable()
-    await send_request(where.get_partial_message(message).pin(), SEND_SECONDS, gone=UNKNOWN_MESSAGE)
+    await channel.request(where.get_partial_message(message).pin(), SEND_SECONDS, gone=UNKNOWN_MESSAGE)
     try:
         async with asyncio.timeout(FIND_SECONDS):
             lines = [one async for one in where.history(limit=ANNOUNCED_WITHIN)]
@@ -51,7 +51,7 @@ async def pin(channel: OpsChannel, message: int) -> None:
         log.info("the system message about the pin stays, the channel's history cannot be read: %s", error)
         return
     except (aiohttp.ClientError, OSError, TimeoutError, discord.DiscordException) as error:
-        raise lost(error) from error
+        raise channel.lost(error) from error
     for line in lines:
         about = line.reference.message_id if line.reference is not None else None
         if line.type is discord.MessageType.pins_add and about == message and line.author.id == channel.me:
@@ -65,4 +65,4 @@ async def still_there(channel: OpsChannel, message: int) -> None:
         GoneError: it was deleted.
         AwayError, ClosedError: as in `OpsChannel.send`.
     """
-    await send_request(channel.messageable().fetch_message(message), SEND_SECONDS, gone=UNKNOWN_MESSAGE)
+    await channel.request(channel.messageable().fetch_message(message), SEND_SECONDS, gone=UNKNOWN_MESSAGE)

@@ -22,7 +22,6 @@ from cogs.delivery.rate_budget import WritePriority
 from opsbot.core.discord_permissions import NEEDED, Permission, title
 from opsbot.core.model import DeliveryTest
 from opsbot.engine import Engine
-from opsbot.store import channel_state
 
 log = logging.getLogger(__name__)
 
@@ -86,19 +85,18 @@ class DeliverySelfTest:
         Raises:
             AwayError: Discord did not answer, which says nothing about the channel.
         """
-        store, now = self._engine.store, self._engine.clock()
-        before = await store.read(channel_state.delivery_test, self._channel.id)
-        known = before or DeliveryTest(self._channel.id, now)
+        outbox, now = self._engine.outbox, self._engine.clock()
+        known = await outbox.delivery_test() or DeliveryTest(self._channel.id, now)
         try:
             if known.probe is not None:
                 await self._channel.delete(known.probe)  # left behind by a killed opsbot
             await self._probe(replace(known, tried_at=now, probe=None))
         except (ClosedError, RefusedMessageError, GoneError) as error:
-            kept = await store.read(channel_state.delivery_test, self._channel.id) or known
+            kept = await outbox.delivery_test() or known
             missing = self._missing()
             failure = f"{error}{f'; missing: {missing}' if missing else ''}"
             result = replace(kept, tried_at=now, failure=failure[:500])
-            await store.write(channel_state.save_delivery_test, result)
+            await outbox.save_delivery_test(result)
             log.warning("alert delivery does not work: %s", result.failure)
             self._on_problem("delivery test", f"alert delivery does not work: {result.failure}")
             await self._fallback.closed(result.failure)
@@ -106,7 +104,7 @@ class DeliverySelfTest:
             return result
         missing = self._missing()
         result = DeliveryTest(self._channel.id, now, now, f"missing: {missing}" if missing else "")
-        await store.write(channel_state.save_delivery_test, result)
+        await outbox.save_delivery_test(result)
         self._on_problem("delivery test", f"opsbot lacks permissions in the ops channel: {missing}" if missing else "")
         await self._fallback.resolved()
         self._on_success()
@@ -117,7 +115,7 @@ class DeliverySelfTest:
     async def _probe(self, result: DeliveryTest) -> None:
         nonce = secrets.token_hex(8)
         message = await self._channel.send(say(PROBE), nonce=nonce, reply_to=None, silent=True, rank=WritePriority.TAIL)
-        await self._engine.store.write(channel_state.save_delivery_test, replace(result, probe=message))
+        await self._engine.outbox.save_delivery_test(replace(result, probe=message))
         await self._channel.edit(message, RenderedMessage(f"{PROBE} Editing works, too."), WritePriority.TAIL)
         await self._channel.delete(message)
 

@@ -7,7 +7,7 @@ timeline precedes its resolution. Only timeline entries yield to everything else
 entries of a rate-limited thread wait for the channel and for other threads.
 
 After a long outage with many notifications, incidents that came and went are sent as one digest
-(`cogs.delivery.digest`). More alerts than anybody reads at once are one message (`opsbot.core.storm`).
+(`opsbot.store.digests`). More alerts than anybody reads at once are one message (`opsbot.core.storm`).
 """
 
 import hashlib
@@ -16,17 +16,14 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from cogs.cards.common import late
-from cogs.cards.silence_cards import silenced_line
 from cogs.delivery.channel import AwayError, ClosedError, GoneError, OpsChannel, RefusedMessageError
 from cogs.delivery.delivery_loop import DeliveryLoop, DeliveryPace, OnProblem
-from cogs.delivery.digest import gather, is_announced_and_resolved, settling_incidents
 from cogs.delivery.fallback_channel import FallbackChannel
-from cogs.delivery.message_builder import RenderedNotification, build_message, mark_of
+from cogs.delivery.message_builder import RenderedNotification, build_message, mark_of, silenced_line
 from cogs.delivery.rate_budget import WritePriority
 from cogs.delivery.threads import CardGoneError, Threads
-from opsbot.core.model import Incident, Notification, NotificationKind
+from opsbot.core.model import INCIDENT_KINDS, Incident, Notification, NotificationKind
 from opsbot.engine import Engine
-from opsbot.store import outbox
 
 __all__ = ["DeliveryPace", "Sender"]
 
@@ -37,12 +34,6 @@ SKEW = timedelta(minutes=10)
 SETTLING_SECONDS = 1.0
 """Interval between checks for a storm."""
 THREADED = frozenset({NotificationKind.TIMELINE, NotificationKind.RECOVERED})
-OF_INCIDENTS = THREADED | {
-    NotificationKind.INCIDENT,
-    NotificationKind.CALL,
-    NotificationKind.REMINDER,
-    NotificationKind.ESCALATION,
-}
 
 
 class AgainError(Exception):
@@ -85,6 +76,7 @@ class Sender(DeliveryLoop):
     ) -> None:
         """Store the parts; delays of messages are measured from now at the earliest."""
         super().__init__(engine, channel, pace, on_problem)
+        self._outbox = engine.outbox
         self._threads = threads
         self._fallback = fallback
         self._started = self._reachable_since = engine.clock()
@@ -93,9 +85,9 @@ class Sender(DeliveryLoop):
 
     async def _round(self) -> float | None:
         try:
-            await gather(self._engine, self._channel)
-            settling = await settling_incidents(self._engine)
-            notices = await self._engine.store.read(outbox.pending, self._engine.clock())
+            await self._gather_digest()
+            settling = await self._outbox.settling_incidents()
+            notices = await self._outbox.pending()
         except (AwayError, ClosedError) as error:
             return await self._failed(None, error)
         if not notices and not self._closed:
@@ -103,7 +95,7 @@ class Sender(DeliveryLoop):
         self._idle, sent = self._pace.look if not settling else min(self._pace.look, SETTLING_SECONDS), False
         full: set[int | None] = set()
         for notice in notices:
-            if notice.kind in OF_INCIDENTS and notice.subject in settling:
+            if notice.kind in INCIDENT_KINDS and notice.subject in settling:
                 continue
             if notice.kind in THREADED and notice.subject in full:
                 continue  # an earlier entry of its thread is still waiting
@@ -129,6 +121,12 @@ class Sender(DeliveryLoop):
                 return 0.0  # entries yield to a new alert
         return 0.0 if sent else None
 
+    async def _gather_digest(self) -> None:
+        """Combine old notifications; not before Discord answers, to include what ends during its outage."""
+        if await self._outbox.is_digest_due():
+            await self._channel.reach()
+            await self._outbox.gather_digest()
+
     def _reached(self) -> None:
         """What comes from now on and is late is not late because of Discord."""
         if self._away or self._closed:
@@ -138,7 +136,7 @@ class Sender(DeliveryLoop):
     async def _failed(self, notice: Notification | None, error: AwayError | ClosedError) -> float:
         key = notice.key if notice is not None else "digest"
         if notice is not None:
-            await self._engine.store.write(outbox.failed, notice.id, str(error)[:300])
+            await self._outbox.failed(notice, str(error))
         if isinstance(error, AwayError):
             self._away = True
             wait = max(self._backoff(), error.after)
@@ -153,19 +151,18 @@ class Sender(DeliveryLoop):
     async def _in_turn(self, notice: Notification) -> None:
         """Deliver a notification; an incident's timeline precedes its resolution."""
         if notice.kind is NotificationKind.RECOVERED:
-            for line in await self._engine.store.read(outbox.lines, notice.subject or 0):
+            for line in await self._outbox.lines(notice.subject or 0):
                 await self._deliver(line)
         await self._deliver(notice)
 
     async def _deliver(self, notice: Notification) -> None:
         found = await build_message(self._engine, notice)
-        store, clock = self._engine.store, self._engine.clock
-        if found is None or await is_announced_and_resolved(self._engine, notice):
-            await store.write(outbox.drop, notice.id, "its cause is over or deleted")
+        if found is None or await self._is_announced_and_resolved(notice):
+            await self._outbox.drop(notice, "its cause is over or deleted")
             return
         place = await self._place(notice)
         if place.dropped:
-            await store.write(outbox.drop, notice.id, place.dropped)
+            await self._outbox.drop(notice, place.dropped)
             return
         if notice.tries:
             message = await self._find(notice, found, place)
@@ -173,10 +170,18 @@ class Sender(DeliveryLoop):
                 return
         if place.thread is not None and (rest := self._channel.rest_to_send(place.thread, WritePriority.LINE)) > 0:
             raise BusyError(rest)
-        if not await store.write(outbox.trying, notice.id, clock()):
+        if not await self._outbox.trying(notice):
             return
         shown = replace(found.shown, content=found.shown.content + await self._late(notice))
         await self._send(notice, replace(found, shown=shown), place)
+
+    async def _is_announced_and_resolved(self, notice: Notification) -> bool:
+        """Whether this is the card of a resolved incident that a storm announced: it needs no card."""
+        is_card = notice.kind is NotificationKind.INCIDENT and notice.storm is not None
+        if not is_card or notice.tries or notice.body.get("anew"):
+            return False
+        incident = await self._engine.look.incident(notice.subject or 0)
+        return incident is not None and incident.closed_at is not None
 
     # Destination
 
@@ -185,7 +190,7 @@ class Sender(DeliveryLoop):
             return MessageSlot()
         line = notice.kind is NotificationKind.TIMELINE
         incident = await self._engine.look.incident(notice.subject or 0)
-        card = await self._engine.store.read(outbox.card, NotificationKind.INCIDENT, notice.subject or 0)
+        card = await self._outbox.card(NotificationKind.INCIDENT, notice.subject or 0)
         if incident is None or card is None or card.told_at is None or card.digest is not None:
             return MessageSlot(dropped="its card was never sent" if line else "")
         if card.channel_id != self._channel.id:
@@ -194,7 +199,7 @@ class Sender(DeliveryLoop):
             thread = await self._threads.of(incident, card)
         except CardGoneError:
             if incident.closed_at is None:
-                await self._engine.store.write(outbox.resend, card.id)
+                await self._outbox.resend(card)
                 raise AgainError from None
             thread = None
         if thread is None:
@@ -205,7 +210,7 @@ class Sender(DeliveryLoop):
         """Find the message of a notification in doubt, which then counts as sent."""
         channel, after = self._channel, notice.at - SKEW
         if notice.kind is NotificationKind.TIMELINE:
-            known = await self._engine.store.read(outbox.messages, place.thread or 0)
+            known = await self._outbox.messages(place.thread or 0)
             line = found.shown.content
             message = await channel.find("", after, where=place.thread, line=line, but=known)
         else:
@@ -216,7 +221,7 @@ class Sender(DeliveryLoop):
             message, where = await channel.find(mark_of(notice), after), None
         if message is not None:
             # It shows the state at the time of sending; revision -1 makes the editor update it.
-            await self._mark_sent(notice, message, -1, where)
+            await self._outbox.sent(notice, where or channel.id, message, -1)
         return message
 
     # Sending
@@ -233,12 +238,12 @@ class Sender(DeliveryLoop):
                 raise
             await self._threads.shut(place.incident, place.thread, str(error))
             if notice.kind is NotificationKind.TIMELINE:
-                await self._engine.store.write(outbox.drop, notice.id, f"its thread is locked: {error}"[:300])
+                await self._outbox.drop(notice, f"its thread is locked: {error}")
                 return
             place = MessageSlot()
             message = await self._post(notice, found, None)
         if message is not None:
-            await self._mark_sent(notice, message, found.revision, place.thread)
+            await self._outbox.sent(notice, place.thread or self._channel.id, message, found.revision)
 
     async def _post(self, notice: Notification, found: RenderedNotification, where: int | None) -> int | None:
         if found.role is not None:
@@ -263,16 +268,8 @@ class Sender(DeliveryLoop):
             )
         except RefusedMessageError as error:
             log.exception("Discord rejects the text of notification %s, too; giving up", notice.key)
-            await self._engine.store.write(outbox.drop, notice.id, f"Discord rejects it: {reason}; {error}"[:500])
+            await self._outbox.drop(notice, f"Discord rejects it: {reason}; {error}")
             return None
-
-    async def _mark_sent(self, notice: Notification, message: int, revision: int, where: int | None) -> None:
-        channel = where or self._channel.id
-        await self._engine.store.write(
-            outbox.mark_sent, notice.id, self._engine.clock(), channel=channel, message=message, shown=revision
-        )
-        # The subject may have changed during sending; let the editor check.
-        self._engine.feed.publish("told", notice.id)
 
     async def _late(self, notice: Notification) -> str:
         if notice.body.get("anew"):

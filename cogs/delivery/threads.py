@@ -6,11 +6,9 @@ import time
 from cogs.cards.reminder_cards import thread_name
 from cogs.delivery.channel import ClosedError, GoneError, OpsChannel, RefusedMessageError
 from cogs.delivery.delivery_loop import OnProblem
-from opsbot.core.incident import IncidentEventKind, event
 from opsbot.core.model import Incident, Notification
 from opsbot.core.subjects import subject_name
 from opsbot.engine import Engine
-from opsbot.store import channel_state, outbox
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +41,7 @@ class Threads:
             CardGoneError: the card was deleted.
             AwayError: Discord did not answer.
         """
-        store = self._engine.store
-        known = await store.read(channel_state.thread, incident.id)
+        known = await self._engine.outbox.thread(incident.id)
         if known is not None:
             return known
         if card.message_id is None or time.monotonic() < self._not_before:
@@ -61,17 +58,14 @@ class Threads:
             self._on_problem("threads", CANNOT)
             return None
         self._on_problem("threads", "")
-        await store.write(channel_state.keep_thread, incident.id, thread, card.message_id)
-        self._engine.feed.publish("incident", incident.id)
+        await self._engine.outbox.keep_thread(incident.id, thread, card.message_id)
         return thread
 
     async def deleted(self, incident: Incident) -> None:
         """Handle a deleted thread: the next entry creates another and mentions it."""
         log.warning("the thread of incident %d was deleted; creating another", incident.id)
         self._bare.add(incident.id)
-        await self._engine.store.write(channel_state.forget_thread, incident.id)
-        replaced = event(IncidentEventKind.THREAD_REPLACED, self._engine.clock())
-        await self._engine.store.write(outbox.line, incident.id, incident.service, replaced)
+        await self._engine.outbox.replace_thread(incident)
 
     async def shut(self, incident: Incident, thread: int, why: str) -> None:
         """Report once in the channel that the thread is not writable."""

@@ -41,43 +41,30 @@ def _form(custom_id: str, name: str) -> discord.ui.Modal:
 
 async def ask_why(engine: Engine, interaction: discord.Interaction, service: str, ident: str) -> None:
     """Open the form, or explain why the user may not or need not acknowledge."""
-    actor = actor_of(interaction)
+    number = int(ident[1:]) if ident[1:].isdecimal() else 0
+    subject, over = "", ""
     if ident.startswith("n"):
-        await _of_storm(engine, interaction, actor, ident)
-        return
-    incident = await engine.look.incident(int(ident[1:])) if ident[1:].isdecimal() else None
-    if not engine.config.roles.allow(actor, Action.ACK) or incident is None or incident.closed_at is not None:
-
-        async def work(who: Actor) -> RenderedMessage:
-            refused = await engine.door.admit(who, Action.ACK, service or None, f"button {ident}")
-            if refused is not None:
-                return refusal(refused)
-            if incident is None or incident.closed_at is None:
-                return say("This incident is no longer in the database.")
-            text = f"{escape(subject_title(incident.service))}: the incident was resolved {moment(incident.closed_at)}."
-            await engine.door.note(who, Action.ACK, incident.service, "button", f"nothing done: {text}", Effect.NONE)
-            return say(text)
-
-        await respond(interaction, Action.ACK, work, service=service or None)
-        return
-    await _open(interaction, _form(f"ops:1:ack:{service}:{ident}", subject_name(incident.service)))
-
-
-async def _of_storm(engine: Engine, interaction: discord.Interaction, actor: Actor, ident: str) -> None:
-    unacknowledged = (await engine.look.storm(int(ident[1:]))).unacknowledged if ident[1:].isdecimal() else ()
-    if engine.config.roles.allow(actor, Action.ACK) and unacknowledged:
-        await _open(interaction, _form(f"ops:1:ack::{ident}", f"{len(unacknowledged)} incidents"))
+        service, unacknowledged = "", (await engine.look.storm(number)).unacknowledged
+        name = f"{len(unacknowledged)} incidents"
+        over = "" if unacknowledged else "All incidents of this alert storm are resolved or acknowledged."
+    elif (incident := await engine.look.incident(number)) is None:
+        name, over = "", "This incident is no longer in the database."
+    else:
+        name, subject = subject_name(incident.service), incident.service
+        if incident.closed_at is not None:
+            over = f"{escape(subject_title(subject))}: the incident was resolved {moment(incident.closed_at)}."
+    if not over and engine.door.allows(actor_of(interaction), Action.ACK):
+        await _open(interaction, _form(f"ops:1:ack:{service}:{ident}", name))
         return
 
-    async def work(who: Actor) -> RenderedMessage:
-        refused = await engine.door.admit(who, Action.ACK, None, f"button {ident}")
+    async def work(actor: Actor) -> RenderedMessage:
+        refused = await engine.door.admit(actor, Action.ACK, service or None, f"button {ident}")
         if refused is not None:
             return refusal(refused)
-        text = "All incidents of this alert storm are resolved or acknowledged."
-        await engine.door.note(who, Action.ACK, "", "button", f"nothing done: {text}", Effect.NONE)
-        return say(text)
+        await engine.door.note(actor, Action.ACK, subject, "button", f"nothing done: {over}", Effect.NONE)
+        return say(over)
 
-    await respond(interaction, Action.ACK, work)
+    await respond(interaction, Action.ACK, work, service=service or None)
 
 
 async def _open(interaction: discord.Interaction, form: discord.ui.Modal) -> None:

@@ -1,11 +1,9 @@
 """Answer an interaction: acknowledge, act only if accepted, edit the answer.
 
 Discord accepts an acknowledgement only within 3 s. Its rejection (10062), and not a local clock, decides that a click
-is
-too late: a click that was replayed after a lost connection is rejected and then nothing is done. The acknowledgement
+is too late: a click that was replayed after a lost connection is rejected and then nothing is done. The acknowledgement
 decides whether the answer is private, so rank and service are checked before it. The answer is an edit, which may
-safely
-be repeated.
+safely be repeated.
 """
 
 import asyncio
@@ -14,19 +12,21 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import aiohttp
 import discord
 
 from cogs.cards.rendered import RenderedMessage, refusal, say
-from cogs.interactions.arguments import actor_of, bot_of, engine_of
+from cogs.interactions.arguments import action_of, actor_of, bot_of, engine_of
 from cogs.interactions.views import view_of
 from opsbot.core.access import Action, Actor
 from opsbot.core.deployment import Refused
 from opsbot.engine import Engine
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 UNKNOWN_INTERACTION, ALREADY_ACKNOWLEDGED = 10062, 40060
 ACKNOWLEDGE_SECONDS = 12.0
@@ -118,15 +118,22 @@ async def respond(
     await fill(interaction, shown, public=public)
 
 
-async def wrongly_asked(engine: Engine, actor: Actor, action: Action, service: str, wrong: Refused) -> RenderedMessage:
-    """Refuse an invalid request; a missing rank takes precedence.
+async def show(
+    interaction: discord.Interaction,
+    ask: Callable[[Engine, Actor], Awaitable[T | Refused]],
+    card: Callable[[T], RenderedMessage],
+    *,
+    service: str | None = None,
+    public: bool = False,
+) -> None:
+    """Answer a command with the card of what the engine returns, or with its refusal. public: see `respond`."""
+    engine = engine_of(interaction)
 
-    Both are recorded in the audit log.
-    """
-    refused = await engine.door.admit(actor, action, service)
-    if refused is None:
-        await engine.door.note(actor, action, service, "", wrong)
-    return refusal(refused or wrong)
+    async def work(actor: Actor) -> RenderedMessage:
+        found = await ask(engine, actor)
+        return refusal(found) if isinstance(found, Refused) else card(found)
+
+    await respond(interaction, action_of(interaction), work, service=service, public=public)
 
 
 async def fill(interaction: discord.Interaction, shown: RenderedMessage, *, public: bool) -> None:

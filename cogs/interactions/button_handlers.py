@@ -7,8 +7,8 @@ A button may be outdated when it is pressed, so each handler first checks that i
 
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
 
 import discord
 
@@ -16,229 +16,243 @@ from cogs.cards.log_cards import logs
 from cogs.cards.rendered import Button, RenderedMessage, refusal, say
 from cogs.cards.status_cards import against_advice
 from cogs.cards.text import code, escape, moment
-from cogs.delivery.live_tails import LiveTails
 from cogs.deploy import begun
 from cogs.interactions.acknowledge_form import ask_why
 from cogs.interactions.answer import Interim, respond
-from cogs.interactions.arguments import Clicks, bot_of
+from cogs.interactions.arguments import Bot, bot_of
 from cogs.interactions.restart_answer import restarted
 from opsbot.core.access import Action, Actor
 from opsbot.core.deploy_codes import OutcomeCode
-from opsbot.core.deployment import Deployment, DeploymentKind, Refused, Release, no_earlier_release, previous_good
+from opsbot.core.deployment import SHORT, DeploymentKind, Refused, Release, no_earlier_release
 from opsbot.core.message import message
-from opsbot.core.model import Effect, Live
+from opsbot.core.model import Effect, Incident, Live
 from opsbot.engine import Engine
 from opsbot.services.port import LogQuery
-from opsbot.store import ledger
 
 CONFIRM = timedelta(seconds=60)
 LOG_LINES = 50
 HOUR = timedelta(hours=1)
 
-Press = Callable[[Engine, Actor, str, str], Awaitable[RenderedMessage | Interim]]
+
+@dataclass(frozen=True, slots=True)
+class ButtonPress:
+    """A pressed button. message: what it belongs to. ident: see `cogs.interactions.views`."""
+
+    bot: Bot
+    message: discord.Message | None
+    actor: Actor
+    service: str
+    ident: str
+
+    @property
+    def engine(self) -> Engine:
+        """The bot's engine."""
+        return self.bot.engine
+
+    @property
+    def name(self) -> str:
+        """The service's name, escaped."""
+        return escape(self.service)
+
+    @property
+    def number(self) -> int | None:
+        """The deployment's number; None if the button has another ident."""
+        return int(self.ident) if self.ident.isdecimal() else None
+
+    async def incident(self) -> Incident | None:
+        """The button's incident, if it belongs to a known one."""
+        known = not self.ident.isdecimal() and self.ident[1:].isdecimal()
+        return await self.engine.look.incident(int(self.ident[1:])) if known else None
 
 
-async def _nothing(engine: Engine, actor: Actor, action: Action, service: str, text: str) -> RenderedMessage:
-    """Report to the user and the audit log that nothing was done."""
-    await engine.door.note(actor, action, service, "button", f"nothing done: {text}", Effect.NONE)
-    return say(text)
+Handled = RenderedMessage | Interim | Refused | str
+"""What came of a press. A text says why nothing was done, which is also recorded in the audit log."""
 
 
-async def _logs(engine: Engine, actor: Actor, service: str, _: str) -> RenderedMessage:
-    lines = await engine.logs.lines(actor, service, LogQuery(LOG_LINES))
-    return refusal(lines) if isinstance(lines, Refused) else logs(service, lines)
+@dataclass(frozen=True, slots=True)
+class ButtonHandler:
+    """What a button does. admit: the detail to check its rank with first; None if the engine's action does it."""
+
+    action: Action
+    handle: Callable[[ButtonPress], Awaitable[Handled]]
+    admit: str | None = None
 
 
-async def _restart(clicks: Clicks, engine: Engine, actor: Actor, service: str, ident: str) -> RenderedMessage | Interim:
-    refused = await engine.door.admit(actor, Action.RESTART, service, "button")
-    if refused:
-        return refusal(refused)
-    incident = await engine.look.incident(int(ident[1:])) if ident[1:].isdecimal() else None
+async def _logs(press: ButtonPress) -> Handled:
+    lines = await press.engine.logs.lines(press.actor, press.service, LogQuery(LOG_LINES))
+    return lines if isinstance(lines, Refused) else logs(press.service, lines)
+
+
+async def _restart(press: ButtonPress) -> Handled:
+    engine, clicks, key = press.engine, press.bot.clicks, f"restart:{press.service}"
+    incident = await press.incident()
     if incident is not None and incident.closed_at is not None:
         since = moment(incident.closed_at)
-        text = f"{escape(service)}: the incident was resolved {since}. To restart it anyway, use /restart."
-        return await _nothing(engine, actor, Action.RESTART, service, text)
-    before = clicks.before(f"restart:{service}", actor.name)
+        return f"{press.name}: the incident was resolved {since}. To restart it anyway, use /restart."
+    before = clicks.before(key, press.actor.name)
     if before is not None:
-        text = f"{escape(service)} was just restarted by {escape(before)}."
-        return await _nothing(engine, actor, Action.RESTART, service, text)
-    against = await engine.services.advice(service)
-    state = await engine.services.restart(actor, service)
+        return f"{press.name} was just restarted by {escape(before)}."
+    against = await engine.services.advice(press.service)
+    state = await engine.services.restart(press.actor, press.service)
     if isinstance(state, Refused):
-        clicks.failed(f"restart:{service}")
-        return refusal(state)
-    return restarted(engine, actor, service, state, "was restarted", against_advice(against))
+        clicks.failed(key)
+        return state
+    return restarted(engine, press.actor, press.service, state, "was restarted", against_advice(against))
 
 
-async def _silence(engine: Engine, actor: Actor, service: str, _: str) -> RenderedMessage:
-    silence = await engine.services.silence(actor, service, HOUR, "button")
+async def _silence(press: ButtonPress) -> Handled:
+    silence = await press.engine.services.silence(press.actor, press.service, HOUR, "button")
     if isinstance(silence, Refused):
-        return refusal(silence)
-    return say(f"No alerts of {escape(service)} until {moment(silence.until, 't')}.")
+        return silence
+    return say(f"No alerts of {press.name} until {moment(silence.until, 't')}.")
 
 
-async def _deploy(engine: Engine, actor: Actor, service: str, ident: str) -> RenderedMessage:
-    return await begun(engine, await engine.releases.deploy(actor, service, ident or None, "button"))
+async def _deploy(press: ButtonPress) -> Handled:
+    engine = press.engine
+    return await begun(engine, await engine.releases.deploy(press.actor, press.service, press.ident or None, "button"))
 
 
-async def _retry(engine: Engine, actor: Actor, service: str, ident: str) -> RenderedMessage:
-    refused = await engine.door.admit(actor, Action.DEPLOY, service, f"retry {ident}")
-    if refused:
-        return refusal(refused)
-    wanted = await engine.look.deployment(int(ident)) if ident.isdecimal() else None
+async def _retry(press: ButtonPress) -> Handled:
+    engine, service = press.engine, press.service
+    wanted = await engine.look.deployment(press.number) if press.number is not None else None
     if wanted is None or wanted.service != service:
-        text = "This deployment is no longer in the database. Use /deploy."
-        return await _nothing(engine, actor, Action.DEPLOY, service, text)
-    latest = await engine.store.read(ledger.deployments, service, 1)
-    if latest and latest[0].id != wanted.id:
-        text = f"Deployment {latest[0].id} of {escape(service)} is newer. Use /deploy to deploy again."
-        return await _nothing(engine, actor, Action.DEPLOY, service, text)
+        return "This deployment is no longer in the database. Use /deploy."
+    latest = await engine.releases.latest(service)
+    if latest is not None and latest.id != wanted.id:
+        return f"Deployment {latest.id} of {press.name} is newer. Use /deploy to deploy again."
     reason = message(OutcomeCode.RETRY_OF, deployment=wanted.id)
     if wanted.kind is DeploymentKind.ROLLBACK:
-        return await begun(engine, await engine.releases.rollback(actor, service, wanted.release_to, reason))
-    return await begun(engine, await engine.releases.deploy(actor, service, wanted.ref, reason))
+        return await begun(engine, await engine.releases.rollback(press.actor, service, wanted.release_to, reason))
+    return await begun(engine, await engine.releases.deploy(press.actor, service, wanted.ref, reason))
 
 
-async def _now(engine: Engine, actor: Actor, service: str, ident: str) -> RenderedMessage:
-    refused = await engine.door.admit(actor, Action.NOW, service, ident)
-    if refused:
-        return refusal(refused)
-    if not ident.isdecimal():
-        return await _nothing(engine, actor, Action.NOW, service, "This button belongs to no deployment.")
-    hurried = await engine.releases.now(actor, service, int(ident))
-    if isinstance(hurried, Refused):
-        return refusal(hurried)
-    return say(f"Deployment {ident} of {escape(service)} continues now.")
+async def _now(press: ButtonPress) -> Handled:
+    if press.number is None:
+        return "This button belongs to no deployment."
+    hurried = await press.engine.releases.now(press.actor, press.service, press.number)
+    return hurried if isinstance(hurried, Refused) else say(f"Deployment {press.ident} of {press.name} continues now.")
 
 
-async def _stop(
-    tails: LiveTails, message: discord.Message | None, engine: Engine, actor: Actor, service: str, ident: str
-) -> RenderedMessage:
-    refused = await engine.door.admit(actor, Action.LOGS, service, "stop the tail")
-    if refused:
-        return refusal(refused)
-    if tails.stop(service, ident, actor):
-        await engine.door.note(actor, Action.LOGS, service, "stop the tail", "stopped")
-        return say(f"Live tail of {escape(service)} stopped.")
-    if message is not None:
-        await tails.remove_button(message, service)
-    return await _nothing(engine, actor, Action.LOGS, service, f"Live tail of {escape(service)} has already ended.")
+async def _stop(press: ButtonPress) -> Handled:
+    tails, service = press.bot.tails, press.service
+    if tails.stop(service, press.ident, press.actor):
+        await press.engine.door.note(press.actor, Action.LOGS, service, "stop the tail", "stopped")
+        return say(f"Live tail of {press.name} stopped.")
+    if press.message is not None:
+        await tails.remove_button(press.message, service)
+    return f"Live tail of {press.name} has already ended."
 
 
 # Roll back: needs confirmation, and only the confirmed release is rolled back
 
 
-async def _plan(engine: Engine, service: str) -> tuple[Live, Release] | Refused:
-    live = await engine.store.read(ledger.live, service)
-    releases = await engine.store.read(ledger.releases, service)
-    quarantined = frozenset(await engine.store.read(ledger.quarantined, service))
-    target = previous_good(releases, live.release if live else None, quarantined)
-    if live is None or target is None:
-        return no_earlier_release(service)
-    return live, target
+async def _plan(press: ButtonPress) -> tuple[Live, Release] | Refused:
+    live, target = await press.engine.releases.live_and_earlier(press.service)
+    if live is not None and target is not None:
+        return live, target
+    refused = no_earlier_release(press.service)
+    await press.engine.door.note(press.actor, Action.ROLLBACK, press.service, "button", refused)
+    return refused
 
 
 def _digest(live: Live, target: Release) -> str:
     return hashlib.sha256(f"{live.service}\n{live.release}\n{target.name}".encode()).hexdigest()[:14]
 
 
-async def _rollback(engine: Engine, actor: Actor, service: str, ident: str) -> RenderedMessage:
-    refused = await engine.door.admit(actor, Action.ROLLBACK, service, f"button {ident}")
-    if refused:
-        return refusal(refused)
-    plan = await _plan(engine, service)
+async def _rollback(press: ButtonPress) -> Handled:
+    plan = await _plan(press)
     if isinstance(plan, Refused):
-        await engine.door.note(actor, Action.ROLLBACK, service, "button", plan)
-        return refusal(plan)
+        return plan
     live, target = plan
-    over = await _over(engine, service, ident, live)
-    if over:
-        return await _nothing(engine, actor, Action.ROLLBACK, service, over)
+    if over := await _over(press, live):
+        return over
     expires = int((datetime.now(UTC) + CONFIRM).timestamp())
-    name = f"{expires}.{_digest(live, target)}"
+    ident = f"{expires}.{_digest(live, target)}"
     asked = f"asked to confirm {target.name}"
-    await engine.door.note(actor, Action.ROLLBACK, service, f"button {ident}", asked, Effect.NONE)
+    await press.engine.door.note(
+        press.actor, Action.ROLLBACK, press.service, f"button {press.ident}", asked, Effect.NONE
+    )
     return RenderedMessage(
-        f"Roll {escape(service)} back from {code(live.release)} to {code(target.name)} "
-        f"({escape(target.title, 80) or code(target.commit[:10])})? This confirmation expires <t:{expires}:R>.",
+        f"Roll {press.name} back from {code(live.release)} to {code(target.name)} "
+        f"({escape(target.title, 80) or code(target.commit[:SHORT])})? This confirmation expires <t:{expires}:R>.",
         buttons=(
-            Button("yes", "Confirm", service, name, discord.ButtonStyle.danger),
-            Button("no", "Cancel", service, name),
+            Button("yes", "Confirm", press.service, ident, discord.ButtonStyle.danger),
+            Button("no", "Cancel", press.service, ident),
         ),
     )
 
 
-async def _over(engine: Engine, service: str, ident: str, live: Live) -> str:
+async def _over(press: ButtonPress, live: Live) -> str:
     """Return why the button's rollback no longer applies; "" if it does."""
-    if ident.isdecimal():
-        deployment: Deployment | None = await engine.look.deployment(int(ident))
+    if press.number is not None:
+        deployment = await press.engine.look.deployment(press.number)
         if deployment is not None and deployment.live_at is not None and live.deployment != deployment.id:
-            return f"{escape(service)} no longer runs deployment {ident}; it runs {code(live.release)}. Use /rollback."
-    elif ident[1:].isdecimal():
-        incident = await engine.look.incident(int(ident[1:]))
-        if incident is not None and incident.closed_at is not None:
-            since = moment(incident.closed_at)
-            return f"{escape(service)}: the incident was resolved {since}. To roll back anyway, use /rollback."
+            runs = code(live.release)
+            return f"{press.name} no longer runs deployment {press.ident}; it runs {runs}. Use /rollback."
+    incident = await press.incident()
+    if incident is not None and incident.closed_at is not None:
+        since = moment(incident.closed_at)
+        return f"{press.name}: the incident was resolved {since}. To roll back anyway, use /rollback."
     return ""
 
 
-async def _yes(engine: Engine, actor: Actor, service: str, ident: str) -> RenderedMessage:
-    refused = await engine.door.admit(actor, Action.ROLLBACK, service, "confirmation")
-    if refused:
-        return refusal(refused)
-    expires, _, digest = ident.partition(".")
+async def _yes(press: ButtonPress) -> Handled:
+    expires, _, digest = press.ident.partition(".")
     if not expires.isdecimal() or datetime.now(UTC).timestamp() > int(expires):
-        text = "This confirmation has expired; nothing was rolled back. Press Roll back again."
-        return await _nothing(engine, actor, Action.ROLLBACK, service, text)
-    plan = await _plan(engine, service)
+        return "This confirmation has expired; nothing was rolled back. Press Roll back again."
+    plan = await _plan(press)
     if isinstance(plan, Refused):
-        await engine.door.note(actor, Action.ROLLBACK, service, "button", plan)
-        return refusal(plan)
+        return plan
     live, target = plan
     if _digest(live, target) != digest:
-        text = f"{escape(service)} runs {code(live.release)} now; nothing was rolled back. Press Roll back again."
-        return await _nothing(engine, actor, Action.ROLLBACK, service, text)
-    return await begun(engine, await engine.releases.rollback(actor, service, target.name, "button"))
+        return f"{press.name} runs {code(live.release)} now; nothing was rolled back. Press Roll back again."
+    engine = press.engine
+    return await begun(engine, await engine.releases.rollback(press.actor, press.service, target.name, "button"))
 
 
-async def _no(engine: Engine, actor: Actor, service: str, _: str) -> RenderedMessage:
-    refused = await engine.door.admit(actor, Action.ROLLBACK, service, "confirmation")
-    if refused:
-        return refusal(refused)
-    return await _nothing(engine, actor, Action.ROLLBACK, service, f"{escape(service)} was not rolled back.")
+async def _no(press: ButtonPress) -> Handled:
+    return f"{press.name} was not rolled back."
 
 
-PRESSES: Mapping[str, tuple[Action, Press]] = {
-    "logs": (Action.LOGS, _logs),
-    "silence": (Action.SILENCE, _silence),
-    "deploy": (Action.DEPLOY, _deploy),
-    "retry": (Action.DEPLOY, _retry),
-    "now": (Action.NOW, _now),
-    "rollback": (Action.ROLLBACK, _rollback),
-    "yes": (Action.ROLLBACK, _yes),
-    "no": (Action.ROLLBACK, _no),
+HANDLERS: Mapping[str, ButtonHandler] = {
+    "logs": ButtonHandler(Action.LOGS, _logs),
+    "stop": ButtonHandler(Action.LOGS, _stop, "stop the tail"),
+    "restart": ButtonHandler(Action.RESTART, _restart, "button"),
+    "silence": ButtonHandler(Action.SILENCE, _silence),
+    "deploy": ButtonHandler(Action.DEPLOY, _deploy),
+    "retry": ButtonHandler(Action.DEPLOY, _retry, "retry {ident}"),
+    "now": ButtonHandler(Action.NOW, _now, "{ident}"),
+    "rollback": ButtonHandler(Action.ROLLBACK, _rollback, "button {ident}"),
+    "yes": ButtonHandler(Action.ROLLBACK, _yes, "confirmation"),
+    "no": ButtonHandler(Action.ROLLBACK, _no, "confirmation"),
 }
 ANSWERS = frozenset({"yes", "no"})
 """Buttons of a private confirmation: the answer replaces the message and removes its buttons."""
 
 
-async def press(engine: Engine, interaction: discord.Interaction, action: str, service: str, ident: str) -> None:
+async def press(interaction: discord.Interaction, action: str, service: str, ident: str) -> None:
     """Handle a pressed button."""
-    restart: Press = partial(_restart, bot_of(interaction).clicks)
-    stop: Press = partial(_stop, bot_of(interaction).tails, interaction.message)
-    presses = {**PRESSES, "restart": (Action.RESTART, restart), "stop": (Action.LOGS, stop)}
+    bot, handler = bot_of(interaction), HANDLERS.get(action)
     if action == "ack":
-        await ask_why(engine, interaction, service, ident)
+        await ask_why(bot.engine, interaction, service, ident)
         return
-    if action not in presses:
+    if handler is None:
         await outdated(interaction)
         return
-    stands_for, deed = presses[action]
 
     async def work(actor: Actor) -> RenderedMessage | Interim:
-        return await deed(engine, actor, service, ident)
+        door, found = bot.engine.door, None
+        if handler.admit is not None:
+            found = await door.admit(actor, handler.action, service, handler.admit.format(ident=ident))
+        result = found or await handler.handle(ButtonPress(bot, interaction.message, actor, service, ident))
+        if isinstance(result, Refused):
+            return refusal(result)
+        if not isinstance(result, str):
+            return result
+        await door.note(actor, handler.action, service, "button", f"nothing done: {result}", Effect.NONE)
+        return say(result)
 
-    await respond(interaction, stands_for, work, service=service, update=action in ANSWERS)
+    await respond(interaction, handler.action, work, service=service, update=action in ANSWERS)
 
 
 async def outdated(interaction: discord.Interaction) -> None:

@@ -176,7 +176,7 @@ class OpsBot(PatientBot):
 
     async def pressed(self, interaction: discord.Interaction, action: str, service: str, ident: str) -> None:
         """Handle one of opsbot's buttons."""
-        await press(self.engine, interaction, action, service, ident)
+        await press(interaction, action, service, ident)
 
     async def on_interaction(self, interaction: discord.Interaction) -> None:
         """Handle submitted forms, and buttons with opsbot's prefix from another version.

@@ -1,4 +1,4 @@
-"""What systemd says of a unit in the journal, as a reason: why it ended, and that somebody stopped it.
+"""Reasons in systemd's lines in the journal: why a unit ended or was stopped.
 
 The words are those of systemd's own source (src/core/unit.c, service.c): "Failed with result 'oom-kill'.",
 "A process of this unit has been killed by the OOM killer.", "Watchdog timeout (limit 30s)!",
@@ -54,6 +54,6 @@ def reasons(said: Iterable[Said]) -> Iterator[Message]:
 
 
 def stop(said: Iterable[Said]) -> datetime | None:
-    """When its manager last was told to stop it; None where nothing says so."""
+    """When its manager last stopped it on request; None where no line says so."""
     times = [at for at, text in said if _STOPPED.search(text)]
     return max(times) if times else None

@@ -75,6 +75,8 @@ class RootCauseFacts:
     stopped_by_hand: bool = False
     started_at: datetime | None = None
     exit: Message | None = None
+    restarts: Sequence[datetime] = ()
+    """When opsbot restarted it since the incident began; what flaps began before the first of its events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,9 +207,11 @@ def _done(facts: RootCauseFacts) -> Iterator[Message]:
     incident = facts.incident if facts.root is None else facts.root
     if incident is None:
         return
-    restarts = [each for each in incident.events if each.kind == IncidentEventKind.RESTARTING]
+    ended = incident.closed_at or facts.now
+    recorded = {each.at for each in incident.events if each.kind == IncidentEventKind.RESTARTING}
+    restarts = sorted(recorded.union(at for at in facts.restarts if at <= ended))
     if restarts:
-        yield message(RootCauseCode.RESTARTED, count=len(restarts), last=restarts[-1].at)
+        yield message(RootCauseCode.RESTARTED, count=len(restarts), last=restarts[-1])
     others = [each for each in incident.events if each.kind not in _NO_ACTIONS]
     for each in others[-ACTIONS_SHOWN:]:
         yield message(RootCauseCode.ACTION, event=each.message, at=each.at)

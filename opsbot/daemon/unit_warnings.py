@@ -33,10 +33,7 @@ def units_of(config: Config) -> dict[str, str]:
 
 
 async def warn_of_findings(engine: Engine) -> None:
-    """Lint the unit files and report findings.
-
-    The channel receives the same findings of a unit only once.
-    """
+    """Lint unit files; report the same findings of a unit to the channel only once."""
     from opsbot.services.unit_files import UnitsError, lint_units  # noqa: PLC0415
     from opsbot.units.finding import Severity  # noqa: PLC0415 - only where systemd keeps services
 
@@ -76,17 +73,13 @@ def _owner(config: Config, unit: str) -> str:
 
 
 def _overview(units: Sequence[str], severe: "Mapping[str, Sequence[LintFinding]]") -> Iterator[str]:
-    yield f"The files of {len(units)} units have errors. For details run: opsbot doctor"
-    left = NOTICE_MOST
-    for number, unit in enumerate(units):
+    lines = []
+    for unit in units:
         first, *others = severe[unit]
         more = f" (and {len(others)} more)" if others else ""
-        line = clip(f"{unit}: {first.key}: {first.what}{more}", LINE_MOST)
-        left -= len(line) + 1
-        if left < 0:
-            yield f"And {len(units) - number} more units."
-            return
-        yield line
+        lines.append(clip(f"{unit}: {first.key}: {first.what}{more}", LINE_MOST))
+    yield f"The files of {len(units)} units have errors. For details run: opsbot doctor"
+    yield from _bounded(lines, "And {} more units.")
 
 
 def _digest(findings: "Sequence[LintFinding]") -> str:
@@ -97,11 +90,15 @@ def _digest(findings: "Sequence[LintFinding]") -> str:
 
 def _lines(unit: str, findings: "Sequence[LintFinding]") -> Iterator[str]:
     yield f"{unit}: {'1 error' if len(findings) == 1 else f'{len(findings)} errors'} in its unit files."
+    yield from _bounded([clip(str(finding), TRAP_MOST) for finding in findings], "And {} more: opsbot doctor")
+
+
+def _bounded(lines: Sequence[str], more: str) -> Iterator[str]:
+    """Yield what fits into a notification. more: says how many are left out."""
     left = NOTICE_MOST
-    for number, finding in enumerate(findings):
-        line = clip(str(finding), TRAP_MOST)
+    for number, line in enumerate(lines):
         left -= len(line) + 1
         if left < 0:
-            yield f"And {len(findings) - number} more: opsbot doctor"
+            yield more.format(len(lines) - number)
             return
         yield line

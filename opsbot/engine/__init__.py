@@ -6,6 +6,8 @@ logs                the lines that services write
 releases            deploy, roll back, update, go on at once
 services            restart, hold, silence, resume
 acknowledgements    incidents that somebody takes
+cards               what cards show beside their deployment or incident
+outbox, board       what the writers of the ops channel send, and what became of it
 engine              the parts together, and what opsbot says by itself
 """
 

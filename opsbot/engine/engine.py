@@ -4,6 +4,7 @@ Each call says who asks, is checked against the ranks, is written into the audit
 asked for, or a `Refused` with the reason. `open_engine` in `opsbot.daemon.wiring` puts the parts together.
 """
 
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,7 +21,9 @@ from opsbot.deploy.poll import Poller
 from opsbot.engine.acknowledgements import Acknowledgements
 from opsbot.engine.authorization import Authorization
 from opsbot.engine.board import BoardRecords
+from opsbot.engine.cards import CardQueries
 from opsbot.engine.logs import LogQueries
+from opsbot.engine.outbox import Outbox
 from opsbot.engine.queries import Queries
 from opsbot.engine.releases import ReleaseActions
 from opsbot.engine.services import ServiceActions
@@ -103,6 +106,10 @@ class Engine:
         self.services = ServiceActions(
             self.door, config, store, feed, managers, deployer, watcher, clock, poller, inhibitors
         )
+        self.host = config.host or socket.gethostname()
+        """This host's name in messages."""
+        self.cards = CardQueries(config, store, clock, self.host)
+        self.outbox = Outbox(store, feed, clock, config.discord.ops_channel_id)
         self.board = BoardRecords(store, clock)
         self.acknowledgements = Acknowledgements(self.door, store, feed, clock, redact)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from opsbot.config import Config
 from opsbot.core.access import Action, Actor
 from opsbot.core.deployment import Deployment, Refused
-from opsbot.core.model import AuditEntry, DeliveryTest, Incident, Notification
+from opsbot.core.model import AuditEntry, DeliveryTest, Incident, Notification, Storm
 from opsbot.core.subjects import is_host
 from opsbot.core.windows import Maintenance, maintenance
 from opsbot.engine.authorization import Authorization
@@ -131,7 +131,7 @@ class Queries:
         """One incident, for its card."""
         return await self._store.read(incident_repository.incident, number)
 
-    async def storm(self, number: int) -> storms.Seen:
+    async def storm(self, number: int) -> Storm:
         """How a storm stands; number: its notice. Without incidents where it is not remembered any more."""
         return await self._store.read(storms.seen, number)
 

@@ -16,6 +16,7 @@ from opsbot.core.deployment import (
     Release,
 )
 from opsbot.core.message import Message, message, plain
+from opsbot.core.model import Live
 from opsbot.deploy.deployer import Deployer
 from opsbot.deploy.poll import Polled, Poller, PollOutcome
 from opsbot.engine.authorization import Authorization
@@ -132,6 +133,14 @@ class ReleaseActions:
             return []
         live = await self._store.read(ledger.live, service)
         return [r for r in await self._store.read(ledger.releases, service) if live is None or r.name != live.release]
+
+    async def live_and_earlier(self, service: str) -> tuple[Live | None, Release | None]:
+        """What is live, and the release that a rollback would return to."""
+        return await self._store.read(ledger.live_and_earlier, service)
+
+    async def latest(self, service: str) -> Deployment | None:
+        """The newest deployment of a service."""
+        return next(iter(await self._store.read(ledger.deployments, service, 1)), None)
 
 
 def _reason(given: str | Message) -> Message | None:

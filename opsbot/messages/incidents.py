@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from opsbot.core.deployment import Phase
 from opsbot.core.incident import (
     EscalationReason,
     IncidentCause,
@@ -12,6 +13,7 @@ from opsbot.core.incident import (
     SkipReason,
 )
 from opsbot.core.message import Message, Param
+from opsbot.messages.deployments import phase_status
 from opsbot.messages.text import Text
 
 _KINDS = {"http": "HTTP", "tcp": "TCP"}
@@ -117,11 +119,10 @@ def _crash_loop(params: Mapping[str, Param]) -> str:
     return "{count} {count:plural|crash|crashes}" + own + " within {within}"
 
 
-_DEPLOYMENT = "{kind} {deployment} ended: {phase}"
-
-
 def _deployment_ended(params: Mapping[str, Param]) -> str:
-    return _DEPLOYMENT if params.get("kind") else "deployment {deployment} ended: {phase}"
+    phase = params.get("phase")
+    ended = phase_status(Phase(phase)) if isinstance(phase, str) and phase in set(Phase) else "{phase}"
+    return ("{kind}" if params.get("kind") else "deployment") + " {deployment} ended: " + ended
 
 
 def _restarted(params: Mapping[str, Param]) -> str:

@@ -124,5 +124,4 @@ TEXTS: Mapping[str, Text] = {
     ManagerCode.JOURNALCTL_NOT_STARTED: "journalctl cannot be started: {reason}. Is systemd installed, and on PATH?",
     ManagerCode.JOURNALCTL_FAILED: "journalctl failed: {reason}",
     ManagerCode.JOURNALCTL_ENDS: "journalctl ended unexpectedly again and again",
-    ManagerCode.READING_CANCELED: "the reading was canceled",
 }

@@ -24,7 +24,7 @@ from functools import lru_cache
 from typing import Protocol
 
 from opsbot.core.deployment import commit_in
-from opsbot.core.message import Message, MessageError, Param
+from opsbot.core.message import GeneralCode, Message, MessageError, Param
 from opsbot.formatting import duration, size
 from opsbot.messages.catalogue import texts
 from opsbot.messages.text import Text
@@ -72,6 +72,8 @@ def render(value: Message | None, style: TextStyle = PLAIN) -> str:
     """The text of a message, "" for None. A code that this version does not know is shown with its parameters."""
     if value is None:
         return ""
+    if value.code == GeneralCode.TEXT:
+        return _show(value.params.get("text"), "", style)
     text = texts().get(value.code)
     if text is None:
         known = ", ".join(f"{name}={_show(each, '', style)}" for name, each in value.params.items())

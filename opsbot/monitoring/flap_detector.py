@@ -12,7 +12,7 @@ from opsbot.core.model import Incident
 from opsbot.monitoring.incident_state import FlapState, IncidentState
 from opsbot.monitoring.incident_timeline import IncidentTimeline
 from opsbot.runtime.change_notifier import ChangeNotifier
-from opsbot.store import Store, incident_queries
+from opsbot.store import Store, incident_queries, incident_repository
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +37,8 @@ class FlapDetector:
         self._feed = feed
         self._clock = clock
         self._policy = policy
+        self.back_at: datetime | None = None
+        """Since when opsbot runs again, where it was away before."""
 
     async def restore(self) -> None:
         """Remember what flaps, and how often each subject changed of late."""
@@ -109,10 +111,18 @@ class FlapDetector:
         self._feed.publish("incident", before.id)
         self._timeline.opened(state, opened)
 
-    async def other_cause(self, state: IncidentState, cause: Message) -> None:
+    async def failed(self, state: IncidentState, cause: Message) -> None:
         """Each thing that goes wrong with what flaps is reported once; that it goes up and down is only counted."""
         incident, causes = state.incident, state.flapping.causes
-        if incident is None or same_kind(cause) == same_kind(incident.cause):
+        if incident is None or cause == incident.cause:
+            return
+        if same_kind(cause) == same_kind(incident.cause):
+            # It fails in the same way, and something else was seen: the card says what was seen last.
+            evidence = await self._timeline.evidence(state.subject)
+            changed_to = await self._store.write(
+                incident_repository.change_incident, incident.id, evidence=evidence, cause=cause
+            )
+            self._timeline.keep(state, changed_to)
             return
         causes.add(same_kind(incident.cause))
         new = same_kind(cause) not in causes
@@ -129,10 +139,14 @@ class FlapDetector:
             flapping = state.flapping
             if not flapping.active:
                 continue
-            if is_calm(flapping.flaps, now, self._policy):
+            if is_calm(flapping.flaps, now, self._policy) and self._has_run_for(self._policy.calm, now):
                 await self._calm(state)
             elif flapping.written_at is not None and not timedelta(0) <= now - flapping.written_at < COUNTED:
                 await self._write(state, flapping.flaps)
+
+    def _has_run_for(self, length: timedelta, now: datetime) -> bool:
+        """Whether opsbot has seen all of that time: while it was away anything may have changed."""
+        return self.back_at is None or not timedelta(0) <= now - self.back_at < length
 
     async def close(self) -> None:
         """Write down what is only counted so far."""

@@ -69,6 +69,7 @@ class IncidentManager:
         last = self.last_alive = await self._store.read(incident_queries.last_alive)
         if last is not None and now - last > AWAY:
             self.away = now - last
+            self._flaps.back_at = now
         found = await self._store.read(incident_repository.open_incidents)
         for subject, incident in found.items():
             if subject not in self._watched and not is_host(subject):
@@ -110,9 +111,10 @@ class IncidentManager:
         state, watched = self.timeline.of(subject), self._watched.get(subject)
         async with state.lock:
             if state.incident is not None:
-                if state.flapping.active and state.flapping.healthy:
-                    self._flaps.count(state, healthy=False, since=since)
-                    await self._flaps.other_cause(state, cause)
+                if state.flapping.active:
+                    if state.flapping.healthy:
+                        self._flaps.count(state, healthy=False, since=since)
+                    await self._flaps.failed(state, cause)
             elif watched is None:
                 await self._open(state, cause, since, evidence or Evidence())
             elif state.pending is None and not self._in_grace(state):

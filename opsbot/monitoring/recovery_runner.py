@@ -243,7 +243,7 @@ class RecoveryRunner:
         """Restart it; why not, where somebody deals with it already."""
         # Writing it down took a moment, and so did the unit before. On a host that can hardly breathe systemd says that
         # somebody stops it later than the check fails because of it.
-        reason = _at_it((await self._managers[name].state(name, anew=True)).of(part))
+        reason = _at_it((await self._managers[name].state(name, refresh=True)).of(part))
         if reason is not None:
             return event(IncidentEventKind.RESTART_SKIPPED, self._clock(), unit=part or name, why=message(reason))
         await self._managers[name].restart(name, part or None)

@@ -10,6 +10,7 @@ from opsbot.core.exits import ExitCode
 from opsbot.core.journal_reasons import PATTERN
 from opsbot.core.message import message, redacted
 from opsbot.core.model import Incident
+from opsbot.core.recovery import AttemptBy
 from opsbot.core.root_cause import AROUND, RootCauseFacts
 from opsbot.services.port import Activity, LogLine, LogQuery, ManagerError, ServiceState
 from opsbot.store import audit, incident_queries, incident_repository, ledger
@@ -62,7 +63,16 @@ async def facts(
         stopped_by_hand=state.stopped_by_hand,
         started_at=state.started_at,
         exit=None if state.exit is None else redacted(state.exit, redact),
+        restarts=await _restarts(store, root if root is not None else own),
     )
+
+
+async def _restarts(store: RootCauseSources, incident: Incident | None) -> tuple[datetime, ...]:
+    """When opsbot restarted the service since its incident began."""
+    if incident is None:
+        return ()
+    before = incident.opened_at - timedelta(microseconds=1)
+    return await store.read(incident_repository.recoveries, incident.service, before, AttemptBy.OPSBOT)
 
 
 async def _incidents(store: RootCauseSources, service: str) -> tuple[Incident | None, Incident | None, Incident | None]:

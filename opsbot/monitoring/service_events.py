@@ -99,7 +99,8 @@ class ServiceEventHandler:
     async def _started(self, event: ServiceEvent, incident: Incident) -> None:
         """It runs again. By its manager where it had died, else by somebody: only the first is a crash that counts."""
         name, watched = event.service, self._watched[event.service]
-        crashed = incident.recovery.is_dead
+        # One that its manager did not start by itself was started by somebody, dead or not.
+        crashed = incident.recovery.is_dead and event.state.of(event.part).restarts > 0
         kind = IncidentEventKind.STARTED_BY_MANAGER if crashed else IncidentEventKind.STARTED_OUTSIDE
         await self._incident_manager.timeline.note(
             name,

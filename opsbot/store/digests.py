@@ -8,10 +8,8 @@ from opsbot.store import outbox
 from opsbot.store.rows import seconds
 
 _OVER = f"""
-    told_at IS NULL AND dropped IS NULL AND digest IS NULL AND storm IS NULL AND tries = 0 AND at < ?1
-    AND NOT (kind IN {outbox.WAKING}
-             AND EXISTS (SELECT 1 FROM quiet q WHERE q.at <= ?2 AND q.until > ?2
-               AND (q.service = notices.service OR (q.service = 'host:*' AND notices.service LIKE 'host:%'))))
+    told_at IS NULL AND dropped IS NULL AND digest IS NULL AND storm IS NULL AND tries = 0 AND at < ?2
+    AND NOT (kind IN {outbox.WAKING} AND {outbox.QUIET})
     AND (kind IN ('word', 'source')
          OR (kind IN ('deployment', 'outcome')
              AND subject IN (SELECT id FROM deployments WHERE finished_at IS NOT NULL))
@@ -20,10 +18,9 @@ _OVER = f"""
 
 
 def spooled(db: sqlite3.Connection, before: datetime, now: datetime) -> int:
-    """Count the notifications that have waited since before then and can be combined."""
     (count,) = db.execute(
-        f"SELECT count(*) FROM notices WHERE {_OVER}",  # noqa: S608 - a constant
-        (seconds(before), seconds(now)),
+        f"SELECT count(*) FROM notices n WHERE {_OVER}",  # noqa: S608 - a constant
+        (seconds(now), seconds(before)),
     ).fetchone()
     return int(count)
 
@@ -37,8 +34,8 @@ def gather(db: sqlite3.Connection, before: datetime, now: datetime) -> int | Non
     open incidents and unfinished deployments, which get their own cards.
     """
     rows = db.execute(
-        f"SELECT id, kind, subject FROM notices WHERE {_OVER} ORDER BY id",  # noqa: S608 - a constant
-        (seconds(before), seconds(now)),
+        f"SELECT id, kind, subject FROM notices n WHERE {_OVER} ORDER BY id",  # noqa: S608 - a constant
+        (seconds(now), seconds(before)),
     ).fetchall()
     if not rows:
         return None

@@ -1,10 +1,8 @@
 """The outbox of the ops channel: notifications in order, each sent once.
 
 A notification is written in the transaction of its cause. The single sender takes unsent ones in order and marks each
-as
-tried before sending it and as sent afterwards. One that was tried but not marked as sent is in doubt: it is searched
-for
-in the channel's history before it is sent again.
+as tried before sending it and as sent afterwards. One that was tried but not marked as sent is in doubt: it is searched
+for in the channel's history before it is sent again.
 """
 
 import sqlite3
@@ -13,7 +11,7 @@ from datetime import datetime
 
 from opsbot.core.incident import IncidentEvent, encode_event
 from opsbot.core.message import Message, encode
-from opsbot.core.model import Notification, NotificationKind
+from opsbot.core.model import INCIDENT_KINDS, WAKING_KINDS, Notification, NotificationKind
 from opsbot.store.rows import dump, load, maybe_moment, maybe_seconds, moment, seconds
 
 
@@ -82,9 +80,8 @@ def put_for(
     return True
 
 
-WAKING = "('incident', 'recovered', 'call', 'reminder', 'escalation')"
-"""Kinds that wait while their service is silenced."""
-OF_INCIDENTS = "('incident', 'recovered', 'call', 'reminder', 'escalation', 'timeline')"
+WAKING, OF_INCIDENTS = (str(tuple(map(str, kinds))) for kinds in (WAKING_KINDS, INCIDENT_KINDS))
+"""SQL: lists of kinds."""
 
 _WITHHELD = f"""(n.kind IN {OF_INCIDENTS} AND EXISTS (
                   SELECT 1 FROM notices w WHERE w.kind = 'incident' AND w.subject = n.subject AND w.withheld = 1
@@ -92,9 +89,9 @@ _WITHHELD = f"""(n.kind IN {OF_INCIDENTS} AND EXISTS (
 """Messages about an incident whose alert is covered by an ongoing storm."""
 
 
-_QUIET = """EXISTS (SELECT 1 FROM quiet q WHERE q.at <= ?1 AND q.until > ?1
-                      AND (q.service = n.service OR (q.service = 'host:*' AND n.service LIKE 'host:%')))"""
-"""Whether the subject is silenced or muted at the time ?1."""
+QUIET = """EXISTS (SELECT 1 FROM quiet q WHERE q.at <= ?1 AND q.until > ?1
+                     AND (q.service = n.service OR (q.service = 'host:*' AND n.service LIKE 'host:%')))"""
+"""SQL: whether the subject of the notification `n` is silenced or muted at the time ?1."""
 
 
 def pending(db: sqlite3.Connection, now: datetime, limit: int = 50) -> list[Notification]:
@@ -108,8 +105,7 @@ def pending(db: sqlite3.Connection, now: datetime, limit: int = 50) -> list[Noti
     """
     rows = db.execute(
         f"""SELECT n.* FROM notices n WHERE told_at IS NULL AND dropped IS NULL AND digest IS NULL
-              AND NOT (kind IN {WAKING}
-                       AND {_QUIET})
+              AND NOT (kind IN {WAKING} AND {QUIET})
               AND NOT {_WITHHELD}
               AND (kind <> 'timeline' OR NOT EXISTS (
                   SELECT 1 FROM notices c WHERE c.kind = 'incident' AND c.subject = n.subject
@@ -275,7 +271,7 @@ def waiting(db: sqlite3.Connection, now: datetime | None = None) -> tuple[int, d
     row = db.execute(
         f"""SELECT count(*) AS n, min(at) AS at FROM notices n
             WHERE told_at IS NULL AND dropped IS NULL AND NOT {_WITHHELD}
-              AND NOT (kind IN {OF_INCIDENTS} AND {_QUIET})""",  # noqa: S608 - constants
+              AND NOT (kind IN {OF_INCIDENTS} AND {QUIET})""",  # noqa: S608 - constants
         (maybe_seconds(now),),
     ).fetchone()
     return int(row["n"]), maybe_moment(row["at"])

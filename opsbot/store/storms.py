@@ -6,11 +6,9 @@ separately; the storm's message reports the resolution).
 """
 
 import sqlite3
-from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 
-from opsbot.core.model import Acknowledgement, Incident, NotificationKind
+from opsbot.core.model import Acknowledgement, Incident, NotificationKind, Storm
 from opsbot.core.storm import WITHIN, StormAlert, StormVerdict, judge, released
 from opsbot.store import acks, incident_repository, outbox
 from opsbot.store.rows import moment, seconds
@@ -18,12 +16,10 @@ from opsbot.store.rows import moment, seconds
 
 def _waiting(db: sqlite3.Connection, now: datetime) -> list[StormAlert]:
     rows = db.execute(
-        """SELECT n.id, n.subject, n.service, n.at FROM notices n JOIN incidents i ON i.id = n.subject
+        f"""SELECT n.id, n.subject, n.service, n.at FROM notices n JOIN incidents i ON i.id = n.subject
            WHERE n.kind = 'incident' AND n.told_at IS NULL AND n.dropped IS NULL AND n.digest IS NULL
-             AND n.storm IS NULL AND n.tries = 0 AND i.closed_at IS NULL
-             AND NOT EXISTS (SELECT 1 FROM quiet q WHERE q.at <= ?1 AND q.until > ?1
-               AND (q.service = n.service OR (q.service = 'host:*' AND n.service LIKE 'host:%')))
-           ORDER BY n.id""",
+             AND n.storm IS NULL AND n.tries = 0 AND i.closed_at IS NULL AND NOT {outbox.QUIET}
+           ORDER BY n.id""",  # noqa: S608 - a constant
         (seconds(now),),
     )
     return [StormAlert(row["id"], row["subject"], row["service"], moment(row["at"])) for row in rows]
@@ -136,29 +132,12 @@ def revision(db: sqlite3.Connection, number: int) -> int:
     return 0 if row is None else int(row[0])
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A storm at one moment.
-
-    taken: acknowledgements of its open incidents by incident id.
-    """
-
-    incidents: tuple[Incident, ...]
-    taken: Mapping[int, Acknowledgement]
-    revision: int
-
-    @property
-    def unacknowledged(self) -> tuple[Incident, ...]:
-        """Its open incidents without an acknowledgement."""
-        return tuple(one for one in self.incidents if one.closed_at is None and one.id not in self.taken)
-
-
-def seen(db: sqlite3.Connection, number: int) -> Seen:
+def seen(db: sqlite3.Connection, number: int) -> Storm:
     """Read the current state of a storm."""
     incidents = tuple(members(db, number))
     found = (acks.acknowledgement(db, one.id) for one in incidents if one.closed_at is None)
     taken = {one.incident: one for one in found if one is not None and one.void_at is None}
-    return Seen(incidents, taken, revision(db, number))
+    return Storm(incidents, taken, revision(db, number))
 
 
 def acknowledge(db: sqlite3.Connection, number: int, actor: str, reason: str, now: datetime) -> tuple[Incident, ...]:

@@ -12,6 +12,7 @@ from opsbot.core.access import Actor, Origin
 from opsbot.core.deployment import Deployment, DeploymentKind, Phase, Quarantine
 from opsbot.core.message import plain
 from opsbot.core.model import AuditEntry, Evidence, Incident, Notification, NotificationKind
+from opsbot.engine.cards import Around
 from opsbot.services.port import LogLine
 from opsbot.standin import limits
 from opsbot.store import outbox
@@ -64,7 +65,7 @@ def test_any_deployment_makes_a_message_that_discord_takes(
         failed_in=Phase.INSTALLING,
         note=plain(three),
     )
-    around = common.Around("blue", "https://github.com/example/shop.git", blocked=Quarantine(None, START))
+    around = Around("blue", "https://github.com/example/shop.git", blocked=Quarantine(None, START))
     check(deployment_cards.deployment_card(deployment, around))
     check(deployment_cards.outcome(Notification(1, "k", NotificationKind.OUTCOME, "api", START), deployment, around))
 
@@ -75,7 +76,7 @@ def test_any_incident_makes_a_message_that_discord_takes(one: str, two: str, ove
     evidence = Evidence(((one[:30], plain(two)), ("http", plain(one))), plain(two), tuple(lines))
     closed = START + timedelta(minutes=5) if over else None
     incident = Incident(1, "api", plain(one), START, evidence, closed_at=closed, resolution=plain(two))
-    around = common.Around("blue")
+    around = Around("blue")
     check(incident_cards.incident_card(incident, around))
     notice = Notification(1, "k", NotificationKind.CALL, "api", START, body={"why": two, "text": one, "level": "error"})
     check(incident_cards.call(notice, incident, around))
@@ -100,7 +101,7 @@ def test_any_notice_of_an_update_makes_a_message_that_discord_takes(text: str, t
     rows = [{"id": "a" * 40, "title": title, "author": text, "at": 0} for title in titles]
     body: dict[str, object] = {"text": text, "commit": "a" * 40, "commits": rows, "total": 99, "why": "held"}
     notice = Notification(1, "k", NotificationKind.UPDATE, "api", START, body=body)
-    check(common.update(notice, common.Around("blue", "https://github.com/example/shop.git")))
+    check(common.update(notice, Around("blue", "https://github.com/example/shop.git")))
 
 
 async def test_nobody_is_pinged_whatever_stands_in_commits_logs_names_and_reasons(world: World) -> None:
@@ -186,7 +187,7 @@ def test_a_failed_deployment_says_what_where_why_and_what_is_next() -> None:
         finished_at=START + timedelta(seconds=40),
     )
     shown = deployment_cards.deployment_card(
-        deployment, common.Around("blue", "https://github.com/a/b", blocked=Quarantine(None, START))
+        deployment, Around("blue", "https://github.com/a/b", blocked=Quarantine(None, START))
     )
     for words in (
         "`aaaaaaaaaa` → `bbbbbbbbbb`",

@@ -103,10 +103,10 @@ class Machine(Puppet):
     def becomes(self, what: Happening, state: ServiceState) -> None:
         self.happens(what, state)
 
-    def runs_again(self) -> ServiceState:
-        """A new run, which it has not told of yet."""
+    def runs_again(self, *, by_itself: bool = False) -> ServiceState:
+        """A new run, which it has not told of yet. by_itself: nobody asked for it."""
         self.runs += 1
-        self.now_state = self._running()
+        self.now_state = replace(self._running(), restarts=int(by_itself))
         return self.now_state
 
 
@@ -280,7 +280,7 @@ async def dies(world: World) -> None:
 
 async def manager_restarts(world: World) -> None:
     if world.machine.now_state.activity is Activity.RETRYING:
-        world.machine.becomes(Happening.STARTED, world.machine.runs_again())
+        world.machine.becomes(Happening.STARTED, world.machine.runs_again(by_itself=True))
 
 
 async def crashes(world: World) -> None:
