@@ -47,6 +47,7 @@ from opsbot.store import Store, deliveries, ledger
 if TYPE_CHECKING:
     from opsbot.monitoring.discord_bots import DiscordBots
     from opsbot.monitoring.leak_monitor import Growth
+    from opsbot.monitoring.presence_cache import PresenceCache
     from opsbot.notifications.notifiers import Notifiers
 
 log = logging.getLogger(__name__)
@@ -119,22 +120,38 @@ def _failed_units(config: Config, closing: AsyncExitStack) -> FailedUnits | None
     return asking
 
 
+def _presence_cache(config: Config, clock: Callable[[], datetime]) -> "PresenceCache | None":
+    if not _watches_bots(config):
+        return None
+    from opsbot.monitoring.discord_bots import presence_cache_of  # noqa: PLC0415
+
+    return presence_cache_of(config, clock)
+
+
 def _discord_bots(
     config: Config,
     store: Store,
     feed: ChangeNotifier,
     managers: dict[str, ServiceManager],
     clock: Callable[[], datetime],
+    presence_cache: "PresenceCache | None",
+    watcher: ServiceMonitor,
+    inhibitors: Inhibitors,
 ) -> "DiscordBots | None":
-    """Create what depends on Discord bots, imported only if it is configured."""
-    services = config.services.values()
-    checks = [check for service in services for check in service.checks]
-    wanted = any(service.discord_bot or service.drain for service in services)
-    if not wanted and not any(check.kind is CheckKind.PRESENCE for check in checks):
+    """Create what depends on Discord bots."""
+    if not _watches_bots(config):
         return None
-    from opsbot.monitoring.discord_bots import DiscordBots, bots, presence_cache_of  # noqa: PLC0415
+    from opsbot.monitoring.discord_bots import DiscordBots, bots  # noqa: PLC0415
 
-    return DiscordBots(bots(config), store, feed, managers, clock, presence_cache_of(config, clock))
+    return DiscordBots(bots(config), store, feed, managers, clock, presence_cache, watcher, inhibitors)
+
+
+def _watches_bots(config: Config) -> bool:
+    """Whether anything depends on Discord bots; else not even the code is imported."""
+    return any(
+        service.discord_bot or service.drain or any(check.kind is CheckKind.PRESENCE for check in service.checks)
+        for service in config.services.values()
+    )
 
 
 def known_secrets(config: Config) -> Iterator[str]:
@@ -212,8 +229,7 @@ async def open_engine(
     managers, run_as, connected = _managers(config, clock, inhibitors)
     async with Store(config.state.database) as store, AsyncExitStack() as closing:
         feed = ChangeNotifier()
-        discord_bots = _discord_bots(config, store, feed, managers, clock)
-        presence_cache = discord_bots.presence_cache if discord_bots is not None else None
+        presence_cache = _presence_cache(config, clock)
         prober = Prober(
             clock=clock, errands=run_as, presence=presence_cache.look if presence_cache is not None else None
         )
@@ -222,8 +238,7 @@ async def open_engine(
         deployer = Deployer(
             config, store, feed, managers, verifier, clock, redact=redact, run_as=run_as, inhibitors=inhibitors
         )
-        windows = MaintenanceWindows(config.windows, config.services, store, feed, clock)
-        windows.object_to(inhibitors)
+        windows = MaintenanceWindows(config.windows, config.services, store, feed, clock, inhibitors)
         watcher = ServiceMonitor(
             config.services,
             store,
@@ -237,8 +252,8 @@ async def open_engine(
             inhibitors,
             booted_at=booted_at(),
         )
+        discord_bots = _discord_bots(config, store, feed, managers, clock, presence_cache, watcher, inhibitors)
         if discord_bots is not None:
-            discord_bots.join(watcher, inhibitors)
             await discord_bots.outage_detector.open()
         poller = Poller(config, store, feed, deployer, clock, inhibitors=inhibitors)
         # Registered for closing before opening, so that a failed open leaves nothing behind that blocks a retry.
@@ -265,7 +280,7 @@ async def open_engine(
         engine = Engine(
             *(config, store, feed, managers, deployer, watcher, clock, redact),
             poller=poller,
-            vetoes=inhibitors,
+            inhibitors=inhibitors,
             discord_bots=discord_bots,
             notifiers=notifiers,
             measured=measured,
