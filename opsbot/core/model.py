@@ -84,7 +84,7 @@ class Evidence:
     """The evidence of an incident at its newest failure. Its texts may be untrusted.
 
     checks: each failing check's name and what it saw, the root-most first. consequences: likewise, those that hang
-    below one of `checks` (`opsbot.core.layers`) and fail because of it. exit: how the process ended, where it did.
+    below one of `checks` (`opsbot.core.dependencies`) and fail because of it. exit: how the process ended, if it did.
     log: the last lines that the failing run wrote.
     """
 
