@@ -151,7 +151,7 @@ async def open_parts(config: Config, *, supervised: bool = False) -> AsyncIterat
         supervisor = Supervisor(config.services, config.state.services, clock) if supervised else None
         managers: dict[str, ServiceManager] = dict.fromkeys(config.services, supervisor or manager)
         presence_cache, vetoes = _presence_cache(config, clock), Inhibitors()
-        prober = Prober(clock=clock, presence=presence_cache.look if presence_cache else None)
+        prober = Prober(clock=clock, presence=presence_cache.seen if presence_cache else None)
         closing.callback(prober.close)
         verifier = Verifier(prober, managers, clock)
         deployer = Deployer(config, store, feed, managers, verifier, clock, inhibitors=vetoes)
