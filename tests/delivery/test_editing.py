@@ -32,6 +32,7 @@ async def no_stale_cards(world: World, seconds: float = 15.0) -> None:
 
 
 async def test_many_changes_become_few_edits_and_the_last_state_is_shown(world: World) -> None:
+    await world.live("api", "r0", "r1")
     await world.start(channel_pace=sender.DeliveryPace(card=0.3, limits=LIMITS))
     value = await world.deployment(release_from="r0")
     await world.standin.wait_for_message(lambda m: "#d1" in text_of(m))
