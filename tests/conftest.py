@@ -28,7 +28,18 @@ def nothing_blocks() -> Iterator[None]:
         yield
 
 
-VIRTUAL_TIME = ("tests/cogs/", "tests/delivery/", "tests/standin/", "tests/watch/", "tests/watchdog/", "tests/web/")
+VIRTUAL_TIME = (
+    "tests/cogs/",
+    "tests/delivery/",
+    "tests/standin/",
+    "tests/watch/",
+    "tests/watchdog/",
+    "tests/web/",
+    *(
+        f"tests/scenarios/test_{name}.py"
+        for name in ("alerts", "deaf", "discord_away", "incidents", "silences", "storms", "worse")
+    ),
+)
 """Where all parts run in one event loop, whose clock jumps (tests/fixtures/virtual.py).
 
 A test there in which a process or another thread takes part is marked `real_time`.

@@ -258,6 +258,12 @@ class World:
             while (await self.store.read(outbox.waiting))[0]:
                 await asyncio.sleep(0.01)  # between two looks
 
+    async def cards_true(self, seconds: float = 30.0) -> None:
+        """Until every card shows the latest state of its subject."""
+        async with asyncio.timeout(seconds):
+            while await self.store.read(outbox.stale_cards):
+                await asyncio.sleep(0.01)  # between two looks
+
     def posted(self) -> list[Json]:
         return self.standin.messages(self.standin.ops_channel_id)
 
