@@ -250,8 +250,7 @@ class CheckRunner:
             cause = check_cause(root, *watched.counts(root.name))
             await self._incident_manager.trouble(name, cause, min(change.since, began or change.since))
         else:
-            known = {*incident.recovery.failed_checks, *(each for each, _ in incident.evidence.checks)}
-            again = check.name in known
+            again = check.name in incident.recovery.failed_checks
             down = event(
                 IncidentEventKind.CHECK_DOWN,
                 result.at,
