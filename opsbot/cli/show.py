@@ -98,7 +98,7 @@ def status(reply: shapes.StatusReply, screen: Screen) -> list[str]:
     return shown if reply.alert_path is None else [*shown, _alert_path(reply.alert_path, paint, now, columns)]
 
 
-def _alert_path(proof: shapes.ProofReply, paint: Paint, now: datetime, columns: int) -> str:
+def _alert_path(proof: shapes.DeliveryTestReply, paint: Paint, now: datetime, columns: int) -> str:
     proven = f"last proven {since(proof.proven_at, now)}" if proof.proven_at else "never proven"
     if not proof.failure:
         return fit(f"alert path {proven}", columns)

@@ -268,13 +268,13 @@ class World:
             self.deployer,
             self.now,
             alerts=config.alerts,
-            vetoes=inhibitors,
+            inhibitors=inhibitors,
         )
         self.poller = Poller(config, self.store, self.feed, self.deployer, self.now, inhibitors=inhibitors)
         self.engine = Engine(
             *(config, self.store, self.feed, managers, self.deployer, self.monitor, self.now),
             poller=self.poller,
-            vetoes=inhibitors,
+            inhibitors=inhibitors,
         )
         await self.deployer.settle()
         await self.monitor.open()
