@@ -64,7 +64,7 @@ def incident_reply(incident: "Incident", now: "datetime | None" = None) -> shape
         incident,
         ended_by=incident.resolution,
         downtime=incident.downtime(until),
-        deeds=[shapes.IncidentEventReply(each.at, _text(each.message)) for each in incident.deeds],
+        deeds=[shapes.IncidentEventReply(each.at, _text(each.message)) for each in incident.later_events],
         flapping=flaps.flapping,
         flapping_since=flaps.since,
         changes=flaps.count,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from opsbot.core.layers import FailingCheck
+from opsbot.core.dependencies import FailingCheck
 from opsbot.core.message import GeneralCode, Message, MessageCode, Param, decode, encode, message
 
 

@@ -13,7 +13,8 @@ from opsbot.doctor import folders, guild, machine, notifiers, ports, repositorie
 from opsbot.doctor.findings import Area, Finding, Outcome, Report, Subject, bounded, report
 from opsbot.doctor.owners import NoSuchOwnerError, install_creates_folders, installing, owners, user_name
 from opsbot.redaction import Redactor, parts_of_url
-from opsbot.services.unit_files import LoadedUnit, UnitsError
+from opsbot.services.brief_command import CommandError
+from opsbot.services.unit_files import LoadedUnit
 
 __all__ = ["Area", "Finding", "Outcome", "Report", "examine"]
 
@@ -37,7 +38,7 @@ async def examine(config: Config, control: Path, invite: Callable[[str], str], c
     ]
     for service in config.services.values():
         source, ports_, on_disk = (Subject(area, service.name) for area in (Area.SOURCE, Area.PORTS, Area.FOLDERS))
-        unit = None if isinstance(known, UnitsError) else known.get(service.unit)
+        unit = None if isinstance(known, CommandError) else known.get(service.unit)
         looks += [
             bounded(source, "repository", repositories.examine(service, source), REMOTE),
             bounded(on_disk, "folders", asyncio.to_thread(_on_disk, config, service, unit), BRIEF),

@@ -74,12 +74,12 @@ class Engine:
         redact: Callable[[str], str] = str,
         *,
         poller: Poller | None = None,
-        vetoes: Inhibitors | None = None,
+        inhibitors: Inhibitors | None = None,
         discord_bots: "DiscordBots | None" = None,
         notifiers: "Notifiers | None" = None,
         measured: Measurements | None = None,
     ) -> None:
-        """poller: asks the remotes. vetoes: what recovery and deploys ask before they act.
+        """poller: asks the remotes. inhibitors: what recovery and deploys ask before they act.
 
         aware: what goes by Discord, None where no service is a Discord bot. notifiers: those beside Discord, if any.
         """
@@ -104,7 +104,7 @@ class Engine:
         self.logs = LogQueries(self.door, managers, redact)
         self.releases = ReleaseActions(self.door, config, store, deployer, watcher, poller)
         self.services = ServiceActions(
-            self.door, config, store, feed, managers, deployer, watcher, clock, poller, vetoes
+            self.door, config, store, feed, managers, deployer, watcher, clock, poller, inhibitors
         )
         self.host = config.host or socket.gethostname()
         """This host's name in messages."""

@@ -55,7 +55,7 @@ class LoginBudget:
     async def open(self) -> None:
         """Count what was started while opsbot was away, and count on from there."""
         self._open = True
-        await self.look()
+        await self.count()
 
     async def close(self) -> None:
         """Count no more; what is being written is written."""
@@ -67,8 +67,8 @@ class LoginBudget:
         if self._open and event.what is Happening.STARTED and event.service in self._services:
             self.background.run(self._saw(event.service, event.state), f"starts:{event.service}")
 
-    async def look(self) -> None:
-        """See what runs, whatever was heard of it."""
+    async def count(self) -> None:
+        """Count what runs, whatever was heard of it."""
         for name in self._services:
             try:
                 await self._saw(name, await self._managers[name].state(name))

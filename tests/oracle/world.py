@@ -258,7 +258,7 @@ class World:
         eyes = cast("Prober", Eyes(self.host, self.now, self.truth))
         verifier = Verifier(eyes, managers, self.now)
         self.deployer = Deployer(
-            config, self.store, self.feed, managers, verifier, self.now, margin=0, vetoes=inhibitors
+            config, self.store, self.feed, managers, verifier, self.now, margin=0, inhibitors=inhibitors
         )
         self.monitor = ServiceMonitor(
             self.services,
@@ -269,13 +269,13 @@ class World:
             self.deployer,
             self.now,
             alerts=config.alerts,
-            vetoes=inhibitors,
+            inhibitors=inhibitors,
         )
-        self.poller = Poller(config, self.store, self.feed, self.deployer, self.now, vetoes=inhibitors)
+        self.poller = Poller(config, self.store, self.feed, self.deployer, self.now, inhibitors=inhibitors)
         self.engine = Engine(
             *(config, self.store, self.feed, managers, self.deployer, self.monitor, self.now),
             poller=self.poller,
-            vetoes=inhibitors,
+            inhibitors=inhibitors,
         )
         await self.deployer.settle()
         await self.monitor.open()

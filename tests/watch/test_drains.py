@@ -73,7 +73,7 @@ async def test_one_that_flaps_and_works_is_spared(stage: BotStage) -> None:
         await stage.run(16)
         stage.eyes.failing.clear()
         await stage.run(16)
-    assert stage.watcher._watched["api"].case.flaps.flapping
+    assert stage.watcher._watched["api"].incidents.flapping.active
     assert "1 person" in render(await swing(stage))
     stage.eyes.failing["http"] = "answered 500"
     await stage.run(16)
