@@ -231,7 +231,7 @@ async def open_engine(
         feed = ChangeNotifier()
         presence_cache = _presence_cache(config, clock)
         prober = Prober(
-            clock=clock, errands=run_as, presence=presence_cache.look if presence_cache is not None else None
+            clock=clock, errands=run_as, presence=presence_cache.seen if presence_cache is not None else None
         )
         closing.callback(prober.close)
         verifier = Verifier(prober, managers, clock)

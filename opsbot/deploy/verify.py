@@ -244,7 +244,7 @@ class _Trial:
         part = name or None
         if now.stopped_by_hand:
             return message(VerifyCode.STOPPED, part=part, after=after)
-        if now.activity is Activity.RUNNING and now.restarts <= started.restarts:
+        if another and now.restarts <= started.restarts:  # and how that one fares says nothing of this one
             self.disturbed = True
             return message(VerifyCode.RESTARTED_BY_OTHERS, part=part, after=after)
         return message(VerifyCode.DIED, part=part, after=after, exit=now.exit)

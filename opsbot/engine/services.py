@@ -82,7 +82,7 @@ class ServiceActions:
     async def restart(self, actor: Actor, service: str) -> ServiceState | Refused:
         """Restart a service now, and forget what recovery counted against it. What speaks against it is advice only.
 
-        Several units are restarted one after the other: the next one when the one before is well again.
+        Several units are restarted one after the other: the next one once the one before has recovered.
         """
         refusal = await self._door.admit(actor, Action.RESTART, service)
         if refusal:

@@ -58,12 +58,17 @@ class FlapDetector:
             if not flapping.active:
                 flapping.flaps = Flaps(times[-self._policy.changes + 1 :], last=times[-1])
 
-    def opening(self, state: IncidentState, cause: Message, since: datetime) -> Flaps:
+    def alternates(self, state: IncidentState, count: int) -> None:
+        """A check passes and fails by turns: the subject flaps from now on. count: so often it has changed."""
+        now = self._clock()
+        state.flapping.flaps = Flaps((), now, count, now)
+
+    def opening(self, state: IncidentState, cause: Message, since: datetime, *, healthy: bool) -> Flaps:
         """An incident is about to be opened; what it is to keep of it."""
         flaps = state.flapping.flaps
         if not flaps.flapping:
             flaps = changed(flaps, since, self._policy)
-        state.flapping = FlapState(flaps, healthy=False, causes={same_kind(cause)})
+        state.flapping = FlapState(flaps, healthy, causes={same_kind(cause)})
         return flaps
 
     def closing(self, state: IncidentState) -> Flaps:

@@ -201,7 +201,7 @@ class IncidentManager:
                     state.pending = pending
                     return
                 state.pending = state.under = None
-            flaps = self._flaps.opening(state, cause, since)
+            flaps = self._flaps.opening(state, cause, since, healthy=not down)
             draft = Incident(
                 0,
                 subject,
@@ -248,9 +248,8 @@ class IncidentManager:
                     await self._list(root, watched, PendingCause(cause, now, now))
                 case _:
                     evidence = await self._evidence_collector.evidence(watched)
-                    state.flapping.flaps = Flaps((), now, count, now)
+                    self._flaps.alternates(state, count)
                     await self._open(state, cause, now, evidence, down=False)
-                    state.flapping.healthy = True
 
     def alternated(self, name: str) -> None:
         """A check of what flaps failed or passed once more."""

@@ -12,7 +12,7 @@ from opsbot.services.port import ServiceState
 
 @dataclass(slots=True)
 class FlapState:
-    """How often a subject changed of late. Written by `FlapDetector`.
+    """How often a subject changed of late. Written by `FlapDetector`; `IncidentTimeline` replaces it with the incident.
 
     While it flaps: healthy: whether it is at the moment; down_since, down_for: its downtime, as in `Incident`; causes:
     the kinds of causes that were reported (`opsbot.core.incident.same_kind`); written_at: since when the count is not

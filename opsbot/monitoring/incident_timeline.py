@@ -79,7 +79,7 @@ class IncidentTimeline:
         self._feed.publish("notice")
 
     def list_under(self, root: str, incident: int, dependents: Iterable[Dependent]) -> None:
-        """These are listed in the root's incident, and have none of their own."""
+        """List these in the root's incident; they have no separate one."""
         for one in dependents:
             if one.service in self._watched:
                 state = self._watched[one.service].incidents

@@ -1,8 +1,8 @@
 """Counts the starts of services that are Discord bots, and keeps opsbot's own restarts within their login budget.
 
-A start is counted when a run is seen that was not there before: by an event of the manager, by the minute's look, or at
-opsbot's own start for what happened while it was away. systemd's count of its own restarts (NRestarts) tells how many
-came in between. opsbot cannot slow down systemd's Restart=, and stops no service by itself: it says so.
+A start is counted when a new run is seen: by an event of the manager, once a minute, or at opsbot's start for what
+happened while it was away. systemd's count of automatic restarts (NRestarts) says how many came in between. opsbot
+cannot slow down systemd's Restart=, and stops no service by itself: it sends a warning.
 """
 
 import asyncio

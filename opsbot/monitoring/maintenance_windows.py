@@ -1,6 +1,6 @@
 """Maintenance windows at work: mutes written ahead, inhibited recovery and deploys, and a summary at the end.
 
-The end of a silence is noticed here, too: what both kept back is told in the same way.
+The end of a silence is noticed here, too: what both kept back is summed up in the same way.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -50,7 +50,7 @@ class MaintenanceWindows:
         inhibitors.deploys.append(self._about_deploys)
 
     async def open(self) -> None:
-        """Bring the store up to date with the configuration, and tell of what was over while opsbot was away."""
+        """Bring the store up to date with the configuration, and sum up what ended while opsbot was away."""
         self._open = active(self._windows, self._clock())
         await self._plan()
         await self._sum_up()

@@ -1,7 +1,7 @@
-"""Is it us or Discord? Hears of opsbot's own connection and requests, and keeps Discord's outages.
+"""Detects Discord's outages from opsbot's own connection and requests, and stores them.
 
-A bot that is not well while Discord is away is most likely as well as it can be: to restart it brings nothing, and each
-start is a login more once Discord is back.
+A bot that is unhealthy while Discord is away can hardly be healthier: a restart does not help, and each start is one
+more login once Discord is back.
 """
 
 import logging
@@ -32,7 +32,7 @@ class OutageDetector:
         self.outage = await self._store.read(discord_history.last_outage)
 
     def gateway(self, *, up: bool, refused: bool = False) -> None:
-        """How opsbot's own gateway connection stands: up means that events arrive and heartbeats are answered."""
+        """The state of opsbot's own gateway connection: up means that events arrive and heartbeats are answered."""
         if up != self._up:
             self._up, self._since = up, self._clock()
         self._refused = refused

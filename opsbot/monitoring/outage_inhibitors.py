@@ -1,10 +1,10 @@
 """What an outage of Discord excuses, and what a voice channel full of people holds up.
 
 An outage explains a check that goes by the bot's own connection: `presence`, and `http` and `command`, behind which
-most often stands "am I connected?". It does not explain a dead or frozen process, a closed port, or memory: those are
+most often is "am I connected?". It does not explain a dead or frozen process, a closed port, or memory: those are
 the service's own. So one that runs and fails only what is explained is left alone until Discord is back, and a little
 longer; one that died is started again, for it may have died of something else and do other work, but ever more seldom;
-and neither is rolled back, nor a human called, before Discord is there to tell whether it helped.
+and neither is rolled back or escalated before Discord is back to show whether it helped.
 """
 
 from collections.abc import Callable, Mapping
@@ -106,7 +106,7 @@ class OutageInhibitors:
         return said if state.activity is not Activity.RUNNING or self._explained(name) else None
 
     async def replace(self, name: str) -> Message | None:
-        """Why no new release is put in its place: its checks could not tell whether it is any good."""
+        """Why no new release replaces it: its checks could not verify it."""
         outage = self._outage_detector.outage
         if outage is None or outage.ended is not None or not self._watched[name].service.discord_bot:
             return None

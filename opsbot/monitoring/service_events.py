@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class ServiceEventHandler:
-    """Hears of each death, start and stop from the service's manager, before a check sees it."""
+    """Handles each death, start and stop from the service's manager, before a check sees it."""
 
     def __init__(
         self,

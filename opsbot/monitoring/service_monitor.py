@@ -268,7 +268,7 @@ class ServiceMonitor:
     # What people do
 
     def touched(self, service: str, actor: str, against: Message | None = None) -> None:
-        """A person restarts it: recovery begins again. against: what speaks against it, and they were told."""
+        """A person restarts it: recovery begins again. against: the advice against it that they were given."""
         # Not down any more, either: else what they have just started would be restarted at once.
         self._watched[service].checks.judge_again()
         happened = event(IncidentEventKind.RESTARTED_BY, self._clock(), actor=actor, against=against)

@@ -151,7 +151,7 @@ class Gateway:
             if message.type is not WSMsgType.TEXT:
                 await connection.close(CloseCode.DECODE_ERROR, "Error while decoding payload.")
                 return
-            now = time.monotonic()
+            now = _now()
             if len(received) == COMMANDS_PER_MINUTE and now - received[0] < MINUTE:
                 await connection.close(CloseCode.RATE_LIMITED, "You are being rate limited.")
                 return
@@ -169,7 +169,7 @@ class Gateway:
 
     def _receive(self, connection: Connection, op: object, data: object) -> tuple[int, str] | None:
         if op == HEARTBEAT:
-            connection.last_heartbeat = time.monotonic()
+            connection.last_heartbeat = time.monotonic()  # sent by a thread of discord.py
             if not self.mute:
                 connection.send_op(ACK, None)
             return None
@@ -202,7 +202,7 @@ class Gateway:
             return CloseCode.INVALID_INTENTS, "Invalid intent(s)."
         if intents & Intent.PRIVILEGED & ~self.allowed_privileged:
             return CloseCode.DISALLOWED_INTENTS, "Disallowed intent(s)."
-        now = time.monotonic()
+        now = _now()
         if now - self._last_identify < self.identify_interval:
             connection.send_op(INVALID, data=False)
             return None
@@ -256,11 +256,11 @@ class Gateway:
         session = connection.session
         if session is None or session.connection is not connection:
             return None
-        session.connection, session.lost_at = None, time.monotonic()
+        session.connection, session.lost_at = None, _now()
         return session
 
     def _expire(self) -> None:
-        now = time.monotonic()
+        now = _now()
         for session in tuple(self.sessions.values()):
             if session.lost_at is not None and now - session.lost_at > RESUME_SECONDS:
                 self._drop(session)
@@ -307,11 +307,16 @@ class Gateway:
         return sum(flag for intent, flag in pairs if self.allowed_privileged & intent)
 
     def _presence(self, session: GatewaySession, data: Json) -> None:
-        now = time.monotonic()
+        now = _now()
         if len(session.presences) == PRESENCES and now - session.presences[0] < PRESENCE_SECONDS:
             return  # Discord silently drops presence updates above the limit
         session.presences.append(now)
         self.state.set_presence(BOT_USER_ID, _status(data))
+
+
+def _now() -> float:
+    """Return the time on the clock of the loop's timers."""
+    return asyncio.get_running_loop().time()
 
 
 def _status(presence: Json) -> str:

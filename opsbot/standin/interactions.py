@@ -6,7 +6,6 @@ or late, 40060 answered already, 10015 followed up before it was answered, 50027
 
 import asyncio
 import secrets
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -106,7 +105,7 @@ class Interactions:
             channel.id,
             sent,
             self.state.clock(),
-            time.perf_counter(),
+            asyncio.get_running_loop().time(),
             nonce,
             message,
             parent,
@@ -190,7 +189,7 @@ class Interactions:
 
     def _acknowledge(self, interaction: Interaction, kind: int, message: Json | None) -> Json:
         interaction.response_type = kind
-        interaction.first_response_seconds = time.perf_counter() - interaction.dispatched
+        interaction.first_response_seconds = asyncio.get_running_loop().time() - interaction.dispatched
         if interaction.timer is not None:
             interaction.timer.cancel()
         self._send_acknowledged(interaction, kind)

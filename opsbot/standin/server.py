@@ -90,7 +90,9 @@ class Standin:
         self.set_presence, self.set_voice = self.state.set_presence, self.state.set_voice
         self.set_permissions, self.remove_channel = self.state.set_permissions, self.state.remove_channel
         self.store = Messages(self.state, Files(lambda: self.url, self.state.new_id))
-        self.limits = RateLimits(time.monotonic, rate_limits, limit_seconds, OLD_PERIOD * limit_seconds / PERIOD)
+        self.limits = RateLimits(
+            lambda: asyncio.get_running_loop().time(), rate_limits, limit_seconds, OLD_PERIOD * limit_seconds / PERIOD
+        )
         self.gateway = Gateway(
             self.state,
             token=bot_token,
