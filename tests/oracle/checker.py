@@ -174,6 +174,8 @@ class Known:
     started: dict[int, datetime] = field(default_factory=dict)
     """The first event of an incident's timeline: what flaps began before it."""
     posted: dict[int, datetime] = field(default_factory=dict)
+    called: dict[int, list[datetime]] = field(default_factory=dict)
+    """When people were called."""
     closed: dict[int, datetime] = field(default_factory=dict)
     commits: dict[int, str] = field(default_factory=dict)
     created: dict[int, datetime] = field(default_factory=dict)
@@ -235,6 +237,8 @@ class Checker:
             if letter == "i":
                 self.known.posted.setdefault(int(number), at)
                 for each in self._silently("card", shown.text):
+                    if each.rule == "card.event" and each.event.rule == "event.escalated":
+                        self.known.called.setdefault(int(number), []).append(each.at)
                     if each.rule == "card.event":
                         self.known.started.setdefault(int(number), each.at)
                     if each.rule in {"card.since", "card.from_to"}:
@@ -543,16 +547,23 @@ class Checker:
         )
         claim(count <= max(edges, turns) + 1, f"it changed {edges} times")
 
-    def _tried(self, tried: Claim, context: Context, at: datetime) -> None:
-        """What was tried until an escalation; its time is said without the fraction of its second."""
-        wrong = []
-        for part in range(9):
-            try:
-                self._tried_until(tried, context, at - part * SECOND / 5)
-            except FalseClaimError as error:
-                wrong.append(error)
-            else:
-                return
+    def _at_its_call(self, context: Context, line: Claim, proof: Callable[[datetime], None]) -> None:
+        """Prove it for the moment of the escalation that a text tells of, which is said without its fraction."""
+        said = context.line_at or context.at
+        if line.rule.startswith("headline.call"):  # it may be posted later, and be edited still later
+            called = [at for at in self.known.called.get(context.incident, []) if at <= context.at]
+            moments = called or [context.posted or context.at]
+        else:
+            moments = [said]
+        wrong = [FalseClaimError("nobody was called")]
+        for moment in moments:
+            for part in range(9):
+                try:
+                    proof(moment + EXACT - part * SECOND / 5)
+                except FalseClaimError as error:
+                    wrong.append(error)
+                else:
+                    return
         raise wrong[-1]
 
     def _tried_until(self, tried: Claim, context: Context, at: datetime) -> None:
@@ -904,39 +915,42 @@ class Checker:
     # Why it needs attention
 
     def why_not_helped(self, each: Claim, context: Context, line: Claim) -> None:
-        self._tried(each.tried, context, self._called(context))
-
-    def _called(self, context: Context) -> datetime:
-        """When the escalation was that a text tells of."""
-        return (context.posted or context.line_at or context.at) + EXACT
+        self._at_its_call(context, line, lambda at: self._tried_until(each.tried, context, at))
 
     def why_manager_gave_up(self, each: Claim, context: Context, line: Claim) -> None:
-        at = self._called(context)
-        claim(any(when <= at for when, _ in self.truth.gave_up), "it did not")
-        if "tried" in each.values:
-            self._tried(each.tried, context, at)
+        def proof(at: datetime) -> None:
+            claim(any(when <= at for when, _ in self.truth.gave_up), "it did not")
+            if "tried" in each.values:
+                self._tried_until(each.tried, context, at)
+
+        self._at_its_call(context, line, proof)
 
     def why_nothing_left(self, each: Claim, context: Context, line: Claim) -> None:
-        at = self._called(context)
-        claim(not self._restarts(self._reset(context, at), at), "opsbot restarted it")
+        self._at_its_call(
+            context, line, lambda at: claim(not self._restarts(self._reset(context, at), at), "opsbot restarted it")
+        )
 
     def why_budget(self, each: Claim, context: Context, line: Claim) -> None:
-        at = self._called(context)
-        since = at - each.limit
-        count = len(self._restarts(since, at)) + len(self.truth.starts("api", "manager", since, at))
-        claim(each.count <= count, f"there were {count}")
+        def proof(at: datetime) -> None:
+            since = at - each.limit
+            count = len(self._restarts(since, at)) + len(self.truth.starts("api", "manager", since, at))
+            claim(each.count <= count, f"there were {count}")
+            if "tried" in each.values:
+                self._tried_until(each.tried, context, at)
+
         claim(each.limit == POLICY.window, "another time is counted")
-        if "tried" in each.values:
-            self._tried(each.tried, context, at)
+        self._at_its_call(context, line, proof)
 
     def why_crash_loop(self, each: Claim, context: Context, line: Claim) -> None:
-        at = self._called(context)
-        since = at - each.limit
-        crashes = len(self.truth.crashes("api", since, at))
-        claim(each.count <= crashes, f"it crashed {crashes} times")
-        restarts = each.values.get("restarts", each.values.get("restarts1", 0))
-        made = len(self._restarts(since, at))
-        claim(restarts == made, f"opsbot restarted it {made} times")
+        def proof(at: datetime) -> None:
+            since = at - each.limit
+            crashes = len(self.truth.crashes("api", since, at))
+            claim(each.count <= crashes, f"it crashed {crashes} times")
+            made = len(self._restarts(since, at))
+            said = each.values.get("restarts", each.values.get("restarts1", 0))
+            claim(said == made, f"opsbot restarted it {made} times")
+
+        self._at_its_call(context, line, proof)
 
     # How it ended
 
@@ -1465,7 +1479,7 @@ class Checker:
         self._changes(each.count, context)
 
     def coming_next_recovering(self, each: Claim, context: Context, line: Claim) -> None:
-        claim(context.incident or self._unwell(context.at), "no incident is open")
+        claim(context.incident or self._silenced(context.at) or self._unwell(context.at), "no incident is open")
 
     coming_next_attention = coming_next_recovering
 
@@ -1548,8 +1562,7 @@ class Checker:
         return [look for look in looks if look.at > context.at - 2 * SLACK or look in looks[-4:]]
 
     def status_line_check_now(self, each: Claim, context: Context, line: Claim) -> None:
-        looks = self.truth.looked("api", each.check, context.at - 3600 * SECOND, context.at)
-        claim(looks and not looks[-1].ok, "it passes")
+        claim(any(not look.ok for look in self._last_looks(each.check, context)), "it passes")
 
     def status_line_health(self, each: Claim, context: Context, line: Claim) -> None:
         looks = self.truth.looked("api", each.check, context.at - SLACK, context.at)

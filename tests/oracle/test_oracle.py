@@ -14,7 +14,7 @@ from tests.oracle.driver import ACTIONS, play
 from tests.oracle.virtual import run
 from tests.oracle.world import Template
 
-SEQUENCES = int(os.environ.get("OPSBOT_ORACLE_SEQUENCES", "15"))
+SEQUENCES = int(os.environ.get("OPSBOT_ORACLE_SEQUENCES", "12"))
 SOON, LATER = 60.0, 3000.0
 """Seconds since the last deployment when a sequence begins: recovery may blame the release, or not."""
 
