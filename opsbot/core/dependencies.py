@@ -101,12 +101,9 @@ class DependencyState(StrEnum):
     """The state of a dependency when its dependent fails."""
 
     WELL = "well"
-    UNSEEN = "unseen"
-    """It was not checked since: it may be the cause."""
-    FAILING = "failing"
-    """Its checks fail, not often enough yet for a verdict."""
-    DOWN = "down"
-    """It has an incident."""
+    UNSEEN = "unseen"  # it was not checked since: it may be the cause
+    FAILING = "failing"  # its checks fail, not often enough yet for a verdict
+    DOWN = "down"  # it has an incident
 
 
 @dataclass(frozen=True, slots=True)

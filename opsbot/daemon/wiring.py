@@ -84,7 +84,7 @@ _Hands = tuple[dict[str, ServiceManager], Errands | None, Callable[[], bool] | N
 
 
 def _managers(config: Config, clock: Callable[[], datetime], inhibitors: Inhibitors) -> _Hands:
-    """Who keeps each service running, who runs what is deployed as the services' own users, and `Parts.connected`."""
+    """Who runs each service, who runs code as its user, and `Parts.connected`."""
     units = {name: service for name, service in config.services.items() if service.manager is ManagerKind.SYSTEMD}
     own = {name: service for name, service in config.services.items() if service.manager is ManagerKind.PROCESS}
     managers: dict[str, ServiceManager] = {}
@@ -104,7 +104,7 @@ def _managers(config: Config, clock: Callable[[], datetime], inhibitors: Inhibit
     bus = SystemdBus(scope)
     run_as = UnitErrands(bus, units)
     systemd = Systemd(
-        units, config.state.directory, clock, bus=bus, scope=scope, prove=run_as.cwd_of, patience=BUS_PATIENCE
+        units, config.state.directory, clock, bus=bus, scope=scope, prove=run_as.cwd_of, bus_timeout=BUS_PATIENCE
     )
     return managers | dict.fromkeys(units, systemd), run_as, lambda: bus.connected
 
@@ -184,7 +184,7 @@ def known_secrets(config: Config) -> Iterator[str]:
 
 
 async def _report_new_database(engine: Engine, aside: Path) -> None:
-    """Report a damaged database and pause automatic deploys, as holds and rollbacks are lost."""
+    """Report a damaged database and pause deploys: holds and rollbacks are lost."""
     reason = message(OutcomeCode.HOLD_AFTER_DAMAGE)
     paused = []
     for name, service in engine.config.services.items():

@@ -71,6 +71,7 @@ class CheckRunner:
     async def run(self, name: str, checks: Sequence[Check]) -> None:
         """Run these checks: at once what needs no waiting, and in one task; the others beside each other."""
         watched = self._watched[name]
+        began = watched.checks.forgotten
         try:
             state = await self._managers[name].state(name)
         except BaseException as error:
@@ -83,7 +84,9 @@ class CheckRunner:
         results = self._prober.together(watched.service, checks, state)
         for check, result in zip(checks, results, strict=True):
             if result is None:
-                work.append(self._wait(watched, check, state))
+                work.append(self._wait(watched, check, state, began))
+            elif watched.checks.forgotten != began:
+                watched.checks.ended([check])
             elif (reaction := self._fold(watched, check, state, result)) is not None:
                 work.append(self._finish(watched, check, reaction))
             else:
@@ -93,9 +96,11 @@ class CheckRunner:
         elif work:
             await asyncio.gather(*work)
 
-    async def _wait(self, watched: MonitoredService, check: Check, state: ServiceState) -> None:
+    async def _wait(self, watched: MonitoredService, check: Check, state: ServiceState, began: int) -> None:
         try:
             result = await self._prober.patient(watched.service, check, state)
+            if watched.checks.forgotten != began:
+                return
             if (reaction := self._fold(watched, check, state, result)) is not None:
                 await self._finish(watched, check, reaction)
         finally:
@@ -117,7 +122,8 @@ class CheckRunner:
             state = state.of(check.unit)
         if self._busy(watched.name) or left_alone(state) or state.activity in UNSETTLED:
             return False
-        if not result.known:
+        # While a person restarts it, what is known to be down is seen to be so once more: nothing follows from that.
+        if (watched.recovery.hands and watched.incident is not None) or not result.known:
             return False
         if result.ok:
             return True

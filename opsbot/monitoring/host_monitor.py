@@ -180,7 +180,7 @@ class HostMonitor:
     async def _evidence(self, gauge: Gauge) -> Evidence:
         said = await asyncio.to_thread(self._users, gauge.users)
         what = gauge.subject.removeprefix(HOST).replace(":", " ", 1)
-        return Evidence(checks=((what, plain(gauge.words)), (ADVICE, plain(gauge.mend))), log=tuple(said))
+        return Evidence(checks=((what, plain(gauge.words)), (ADVICE, plain(gauge.next_step))), log=tuple(said))
 
     def _users(self, whom: Users | None) -> list[str]:
         if whom is None:

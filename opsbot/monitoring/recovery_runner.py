@@ -59,6 +59,7 @@ class RecoveryRunner:
             yield
         finally:
             watched.recovery.hands -= 1
+            watched.checks.judge_again()  # what was seen during the restart is not of the run that it is in now
             watched.checks.hurry(self._clock())
 
     async def act(self, name: str) -> None:

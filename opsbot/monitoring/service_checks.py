@@ -28,6 +28,8 @@ class ServiceChecks:
         self._running: set[str] = set()
         self._passed_in: dict[str, str | None] = {}
         """By check: the run in which it has passed once. Until then its failures are in the grace of a start."""
+        self.forgotten = 0
+        """How often it was all forgotten: the result of a check that began before is of another run."""
         self.passed: bool = False
         """A check has passed since opsbot was started."""
 
@@ -156,6 +158,7 @@ class ServiceChecks:
 
     def judge_again(self, *, deployed: bool = False) -> None:
         """Forget all but what was seen last, which can still be shown. deployed: another release may run."""
+        self.forgotten += 1
         for check, health in self.healths.items():
             self.healths[check] = CheckHealth(last=health.last)
         if deployed:

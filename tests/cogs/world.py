@@ -118,6 +118,13 @@ def config_for(folder: Path, api_url: str, services: tuple[str, ...] = ("api", "
     )
 
 
+def loop_clock() -> Callable[[], datetime]:
+    """The time of day by the event loop's clock: nothing under test compares two clocks, and this one may jump."""
+    loop, begun = asyncio.get_running_loop(), datetime.now(UTC)
+    at = loop.time()
+    return lambda: begun + timedelta(seconds=loop.time() - at)
+
+
 @dataclass
 class Parts:
     """The engine and what it is made of. `shift` moves its clock. supervisor: where the services are real ones.
@@ -134,17 +141,20 @@ class Parts:
     growth: dict[str, Growth] = field(default_factory=dict)
     shift: timedelta = timedelta(0)
 
+    clock: Callable[[], datetime] = field(default_factory=loop_clock)
+
     def now(self) -> datetime:
-        return datetime.now(UTC) + self.shift
+        return self.clock() + self.shift
 
 
 @asynccontextmanager
 async def open_parts(config: Config, *, supervised: bool = False) -> AsyncIterator[Parts]:
     """The real engine over the real store; a calm manager plays its services. supervised: they are real, and polled."""
     opened: list[Parts] = []
+    now = loop_clock()
 
     def clock() -> datetime:
-        return opened[0].now() if opened else datetime.now(UTC)
+        return opened[0].now() if opened else now()
 
     async with Store(config.state.database) as store, AsyncExitStack() as closing:
         feed, manager = ChangeNotifier(), CalmManager(config.services, clock)
@@ -167,7 +177,7 @@ async def open_parts(config: Config, *, supervised: bool = False) -> AsyncIterat
             discord_bots=discord_bots,
             measured=Measurements(growth),
         )
-        opened.append(Parts(store, feed, manager, engine, windows, supervisor, growth))
+        opened.append(Parts(store, feed, manager, engine, windows, supervisor, growth, clock=now))
         if supervisor is not None:
             closing.push_async_callback(supervisor.close)
             await supervisor.open()
@@ -243,6 +253,12 @@ class World:
         """Until nothing is left in the outbox."""
         async with asyncio.timeout(seconds):
             while (await self.store.read(outbox.waiting))[0]:
+                await asyncio.sleep(0.01)  # between two looks
+
+    async def cards_true(self, seconds: float = 30.0) -> None:
+        """Until every card shows the latest state of its subject."""
+        async with asyncio.timeout(seconds):
+            while await self.store.read(outbox.stale_cards):
                 await asyncio.sleep(0.01)  # between two looks
 
     def posted(self) -> list[Json]:
@@ -335,7 +351,9 @@ async def open_world(
     **options: Any,
 ) -> AsyncIterator[World]:
     """A world whose bot is not started yet. changed: makes its configuration another. supervised: see `open_parts`."""
-    async with Standin(**{"limit_seconds": LIMIT_SECONDS, "interaction_deadline": DEADLINE, **options}) as standin:
+    now = loop_clock()
+    given = {"limit_seconds": LIMIT_SECONDS, "interaction_deadline": DEADLINE, "clock": lambda: now().timestamp()}
+    async with Standin(**given | options) as standin:
         config = changed(config_for(folder, standin.api_url))
         async with open_parts(config, supervised=supervised) as parts:
             world = World(standin, config, parts)

@@ -176,8 +176,10 @@ async def open_scene(
 ) -> AsyncIterator[Scene]:
     """All of it; every service is well. board: whether there is one. at: when it begins."""
     async with (
-        Standin(limit_seconds=LIMIT_SECONDS, interaction_deadline=DEADLINE) as standin,
         open_herd(folder, services, alerts, windows, at) as herd,
+        Standin(
+            limit_seconds=LIMIT_SECONDS, interaction_deadline=DEADLINE, clock=lambda: herd.clock().timestamp()
+        ) as standin,
     ):
         scene = Scene(herd, standin, folder, board)
         await scene.start()

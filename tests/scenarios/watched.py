@@ -58,9 +58,10 @@ class Watched:
                 await until_nothing_due(world.store, world.feed, world.now)
 
     async def run(self, seconds: int, step: int = 1) -> None:
-        """The same, and all of it is told."""
+        """The same, and all of it is told, and every card is true."""
         await self.pass_by(seconds, step, told=True)
-        await self.world.all_told(20)
+        await self.world.all_told()
+        await self.world.cards_true()
 
     async def appears(self, status: str) -> None:
         """The gateway says so, and opsbot has heard it."""
