@@ -17,12 +17,10 @@ from pathlib import Path
 from opsbot.config import InstallStep, Service, Source
 from opsbot.core.deploy_codes import FailureCode, NoteCode, StepCode, UpdateCode
 from opsbot.core.deployment import Release
-from opsbot.core.message import encode, message
-from opsbot.core.model import NotificationKind
+from opsbot.core.message import message
 from opsbot.deploy.checkout import Checkout, Head
 from opsbot.deploy.deployment_run import DeployFailure, DeploymentRun
-from opsbot.deploy.release_folders import ReleaseFolders, command_text
-from opsbot.deploy.releases import ReleaseError
+from opsbot.deploy.releases import ReleaseError, ReleaseFolders, command_text
 from opsbot.deploy.reuse import changed_names, digest, picked
 from opsbot.deploy.steps import Steps
 from opsbot.messages import render
@@ -59,7 +57,7 @@ class InPlace(ReleaseFolders):
         self._installing = installing
 
     async def recognise(self) -> None:
-        """Take what is checked out for what is live: the first time, and if a person has moved it since."""
+        """Take what is checked out as live: at first, and if a person moved it since."""
         try:
             await self._take_over(await asyncio.to_thread(self._checkout.head))
         except ReleaseError as error:
@@ -88,8 +86,7 @@ class InPlace(ReleaseFolders):
         )
         log.warning("%s", render(moved))
         key = f"moved:{self._name}:{head.commit}:{now:%Y%m%dT%H%M}"
-        body: dict[str, object] = {"text": encode(moved), "level": "warning"}
-        await self._store.write(outbox.put, key, NotificationKind.WORD, self._name, now, body=body)
+        await self._store.write(outbox.put_notice, key, self._name, moved, now)
 
     async def prepare(
         self,
@@ -98,7 +95,7 @@ class InPlace(ReleaseFolders):
         commit: str,
         live: Release | None,  # noqa: ARG002 - of the protocol
     ) -> None:
-        """Bring the commit into the checkout's own repository, and check that it can be checked out."""
+        """Bring the commit into the checkout's repository, and check it can be laid."""
         async with run.step(StepCode.CHECK_CHECKOUT):
             if self._install_steps and (await self._steps()).abroad:
                 raise DeployFailure(message(FailureCode.CHECKOUT_OTHER_USER))
@@ -159,5 +156,5 @@ class InPlace(ReleaseFolders):
         return all((folder / name).exists() for name in step.keep)
 
     async def runs(self, state: ServiceState, release: str) -> bool:  # noqa: ARG002 - of the protocol
-        """Never known: each release has the same folder. So a deployment that is resumed restarts it."""
+        """Unknown: releases share one folder. A resumed deployment restarts it."""
         return False

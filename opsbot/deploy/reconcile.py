@@ -1,4 +1,4 @@
-"""Reconciles release folders with the database: after a deployment, and at the start of the daemon."""
+"""Reconciles release folders with the store, after deployments and at startup."""
 
 import asyncio
 import logging
@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from opsbot.config import Strategy
 from opsbot.core.deploy_codes import UpdateCode
 from opsbot.core.deployment import Release, commit_in, previous_good
-from opsbot.core.message import encode, message
-from opsbot.core.model import NotificationKind
+from opsbot.core.message import message
 from opsbot.deploy.releases import ReleaseError
 from opsbot.deploy.target import DeployTarget
 from opsbot.messages import render
@@ -71,13 +70,12 @@ async def _point(target: DeployTarget, live: str) -> None:
         level = "error"
     log.warning("%s", render(said))
     now = target.clock()
-    body: dict[str, object] = {"text": encode(said), "level": level}
     key = f"link:{target.name}:{live}:{now:%Y%m%d}"
-    await target.store.write(outbox.put, key, NotificationKind.WORD, target.name, now, body=body)
+    await target.store.write(outbox.put_notice, key, target.name, said, now, level)
 
 
 async def _adopt(target: DeployTarget) -> None:
-    """Take the release that `current` points to for the live one: it was deployed by an opsbot with another state."""
+    """Take over the live release of an opsbot with another state directory."""
     name = await asyncio.to_thread(target.releases.live)
     if name is None or not await asyncio.to_thread(target.releases.stands, name):
         return

@@ -5,7 +5,6 @@ Opcodes and close codes: https://discord.com/developers/docs/topics/opcodes-and-
 
 import asyncio
 import json
-import logging
 import secrets
 import time
 from collections import deque
@@ -18,8 +17,6 @@ from opsbot.standin import gateway_data
 from opsbot.standin.connection import CloseCode, Connection, reset
 from opsbot.standin.errors import Json
 from opsbot.standin.state import BOT_USER_ID, GatewayEvent, Intent, StandinState
-
-log = logging.getLogger(__name__)
 
 DISPATCH, HEARTBEAT, IDENTIFY, PRESENCE, VOICE = range(5)
 RESUME, RECONNECT, MEMBERS, INVALID, HELLO, ACK = range(6, 12)
@@ -75,7 +72,6 @@ class Gateway:
     _last_identify: float = -1e9
 
     def __post_init__(self) -> None:
-        """Subscribe to the state's events."""
         self.open.set()
         self.state.listeners.append(self._dispatch_event)
 
@@ -97,10 +93,7 @@ class Gateway:
                 self._dispatch(session, event.name, self._masked(session, event))
 
     def dispatch(self, name: str, data: Json) -> bool:
-        """Send an event to every session whatever its intents (INTERACTION_CREATE).
-
-        Whether there is any session.
-        """
+        """Send an event to every session, whatever its intents; whether there is any."""
         for session in tuple(self.sessions.values()):
             self._dispatch(session, name, data)
         return bool(self.sessions)
@@ -291,10 +284,7 @@ class Gateway:
     # faults
 
     def drop(self, *, resumable: bool, reconnect_op: bool = False) -> None:
-        """Cut every connection; not resumable: the sessions are forgotten, too.
-
-        `reconnect_op` sends op 7 instead.
-        """
+        """Cut every connection or send op 7; not resumable: forget the sessions."""
         if not resumable:
             self.sessions.clear()
         for connection in tuple(self.connections):
@@ -306,7 +296,6 @@ class Gateway:
         self._changed()
 
     async def stop(self) -> None:
-        """Close everything."""
         self.open.set()
         for connection in tuple(self.connections):
             connection.abort()

@@ -29,7 +29,7 @@ from opsbot.core.inhibitors import Inhibitors
 from opsbot.core.message import plain
 from opsbot.core.model import INCIDENT_KINDS, Evidence, Incident, Live
 from opsbot.core.storm import StormVerdict
-from opsbot.daemon.wiring import _discord_bots
+from opsbot.daemon.wiring import _discord_bots, _presence_cache
 from opsbot.deploy.deployer import Deployer
 from opsbot.deploy.poll import Poller
 from opsbot.deploy.verify import Verifier
@@ -160,26 +160,23 @@ async def open_parts(config: Config, *, supervised: bool = False) -> AsyncIterat
         feed, manager = ChangeNotifier(), CalmManager(config.services, clock)
         supervisor = Supervisor(config.services, config.state.services, clock) if supervised else None
         managers: dict[str, ServiceManager] = dict.fromkeys(config.services, supervisor or manager)
-        discord_bots, vetoes = _discord_bots(config, store, feed, managers, clock), Inhibitors()
-        presence_cache = discord_bots.presence_cache if discord_bots else None
-        prober = Prober(clock=clock, presence=presence_cache.look if presence_cache else None)
+        presence_cache, vetoes = _presence_cache(config, clock), Inhibitors()
+        prober = Prober(clock=clock, presence=presence_cache.seen if presence_cache else None)
         closing.callback(prober.close)
         verifier = Verifier(prober, managers, clock)
         deployer = Deployer(config, store, feed, managers, verifier, clock, inhibitors=vetoes)
-        windows = MaintenanceWindows(config.windows, config.services, store, feed, clock)
-        windows.object_to(vetoes)
-        watcher = ServiceMonitor(config.services, store, feed, managers, prober, deployer, clock, vetoes=vetoes)
+        windows = MaintenanceWindows(config.windows, config.services, store, feed, clock, vetoes)
+        watcher = ServiceMonitor(config.services, store, feed, managers, prober, deployer, clock, inhibitors=vetoes)
+        discord_bots = _discord_bots(config, store, feed, managers, clock, presence_cache, watcher, vetoes)
         poller = Poller(config, store, feed, deployer, clock, inhibitors=vetoes) if supervised else None
         growth: dict[str, Growth] = {}
         engine = Engine(
             *(config, store, feed, managers, deployer, watcher, clock),
             poller=poller,
-            vetoes=vetoes,
+            inhibitors=vetoes,
             discord_bots=discord_bots,
             measured=Measurements(growth),
         )
-        if discord_bots is not None:
-            discord_bots.join(watcher, vetoes)
         opened.append(Parts(store, feed, manager, engine, windows, supervisor, growth, clock=now))
         if supervisor is not None:
             closing.push_async_callback(supervisor.close)
@@ -355,7 +352,11 @@ async def open_world(
 ) -> AsyncIterator[World]:
     """A world whose bot is not started yet. changed: makes its configuration another. supervised: see `open_parts`."""
     now = loop_clock()
-    given = {"limit_seconds": LIMIT_SECONDS, "interaction_deadline": DEADLINE, "clock": lambda: now().timestamp()}
+    given: dict[str, Any] = {
+        "limit_seconds": LIMIT_SECONDS,
+        "interaction_deadline": DEADLINE,
+        "clock": lambda: now().timestamp(),
+    }
     async with Standin(**given | options) as standin:
         config = changed(config_for(folder, standin.api_url))
         async with open_parts(config, supervised=supervised) as parts:

@@ -52,7 +52,7 @@ class Scene:
         config = replace(config, discord=replace(config.discord, board=self.board))
         yard = cast("Deployer", herd.yard)
         engine = Engine(
-            *(config, herd.store, herd.feed, herd.managers, yard, herd.watcher, herd.clock), vetoes=herd.vetoes
+            *(config, herd.store, herd.feed, herd.managers, yard, herd.watcher, herd.clock), inhibitors=herd.vetoes
         )
         self.bot = asyncio.create_task(
             run_bot(engine, config, self.standin.token, pace=QUICK, channel_pace=BRISK), name="bot"

@@ -67,7 +67,7 @@ class Watched:
         """The gateway says so, and opsbot has heard it."""
         self.world.standin.set_presence(BOT, status)
         online = status != "offline"
-        await self.world.until(lambda: self.presence_cache.look(BOT)[0] is online)
+        await self.world.until(lambda: self.presence_cache.seen(BOT)[0] is online)
 
     async def incident(self, service: str = "api") -> Incident | None:
         return (await self.world.store.read(incident_repository.open_incidents)).get(service)
