@@ -1,6 +1,5 @@
 """After a long outage: one digest of what came and went, cards of what is open, each thing told once."""
 
-import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -9,7 +8,7 @@ from opsbot.core.message import plain
 from opsbot.core.model import Evidence, Notification, NotificationKind
 from opsbot.store import incident_repository, outbox
 from tests.cogs.world import BRISK, World, text_of
-from tests.fixtures.waiting import until
+from tests.fixtures.waiting import passes, until
 
 MANY = r"/channels/\d+/messages$"
 
@@ -114,7 +113,7 @@ async def test_a_deleted_channel_is_said_elsewhere_once_also_after_a_restart(wor
     assert "api" not in told["content"], "other people read there"
     await world.kill()
     await world.start()
-    await asyncio.sleep(1.0)  # what must not happen would have by then
+    await passes(1.0)
     general = int(told["channel_id"])
     assert len(world.standin.messages(general)) == 1
 

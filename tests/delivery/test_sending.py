@@ -12,6 +12,7 @@ from opsbot.core.message import plain
 from opsbot.core.model import Evidence, NotificationKind, Silence
 from opsbot.store import incident_repository, outbox
 from tests.cogs.world import BRISK, Json, World, buttons_of, text_of
+from tests.fixtures.waiting import passes
 
 MESSAGES = r"/channels/\d+/messages$"
 
@@ -57,7 +58,7 @@ async def test_what_came_and_went_while_discord_was_away_is_told_in_order_and_sa
     await world.engine.tell("worker", "a word between", level="warning")
     await world.recover()
     world.parts.shift = timedelta(minutes=14)
-    await asyncio.sleep(0.5)  # what must not happen would have by then
+    await passes(0.5)
     assert world.posted() == []
     world.standin.faults.back()
     await world.all_told()
@@ -112,7 +113,7 @@ async def test_opsbot_killed_before_sending_sends_it_at_the_next_start(world: Wo
     await world.start()
     world.standin.faults.delay(MESSAGES, 5.0, method="POST")
     await world.incident()
-    await asyncio.sleep(0.2)  # it is in the middle of sending
+    await passes(0.2)  # it is in the middle of sending
     await world.kill()
     world.standin.faults.clear()
     assert (await world.store.read(outbox.waiting))[0] == 2, "the card, and the first line of its thread"
@@ -170,7 +171,7 @@ async def test_a_forbidden_channel_is_reported_and_asked_seldom_until_it_is_mend
     await world.start()
     await world.incident()
     await world.until(lambda: "is not writable" in world.states[-1].problem)
-    await asyncio.sleep(1.0)  # what must not happen would have by then
+    await passes(1.0)
     tries = [r for r in world.standin.requests if r.method == "POST" and r.path.endswith(f"/{channel}/messages")]
     assert 2 <= len(tries) <= 6
     world.standin.set_permissions(world.standin.bot_user_id, channel, allow=1 << 11)
