@@ -89,9 +89,3 @@ def starts_since(before: LoginThreshold | None, now: LoginThreshold) -> tuple[in
     if now.restarts == before.restarts and now.restarts > 0:
         return 1, 1
     return 1 + now.restarts, now.restarts
-
-
-def figures(starts: LoginStarts, limit: int) -> str:
-    """The count in words."""
-    own = f", {starts.by_manager} of them by the service manager itself" if starts.by_manager else ""
-    return f"{starts.count} starts in 24 hours{own}; Discord allows {limit} logins, then it resets the bot's token"

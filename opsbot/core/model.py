@@ -39,7 +39,8 @@ class NotificationKind(StrEnum):
     UPDATE = "update"
     """A new commit that is not deployed by itself. `body`: text, commit, commits, why."""
     WORD = "word"
-    """A plain sentence. `body`: text, level (info, warning, error)."""
+    """A plain notification. `body`: text (a message; a sentence in rows of earlier versions), level (info, warning,
+    error), lines shown below it, chart, revision."""
 
 
 WAKING_KINDS = (

@@ -19,11 +19,12 @@ from opsbot.config import Config, Scope, SecretMissingError, Service
 from opsbot.core.access import Action, Actor
 from opsbot.core.deploy_codes import RefusalCode
 from opsbot.core.keys import Reload, values_by_reload
-from opsbot.core.message import message
+from opsbot.core.message import Message, message
+from opsbot.core.notices import NoticeCode
 from opsbot.deploy.deployer import Deployer
 from opsbot.engine import Engine
 from opsbot.formatting import clip
-from opsbot.messages import describe
+from opsbot.messages import describe, render
 from opsbot.runtime.memory import unload
 from opsbot.runtime.sd_notify import READY, notify, reloading
 from opsbot.runtime.signals import ReloadRequests
@@ -35,7 +36,7 @@ LINES_MOST = 15
 LINE_MOST = 200
 NOTES_MOST = 4
 _MOVE = "stop opsbot, move it, start opsbot"
-NOTHING_NEW = "Configuration reloaded: nothing changed."
+NOTHING_NEW = message(NoticeCode.CONFIG_UNCHANGED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +179,7 @@ class Reloader:
             return True
         words = f"waiting for the deployment of {', '.join(busy)} before reloading the configuration"
         log.info("%s", words)
-        await _post(now, f"The configuration has changed; it is applied after the deployment of {', '.join(busy)}.")
+        await _post(now, message(NoticeCode.CONFIG_WAITS, services=tuple(busy)))
         self._note(words)
         # Ready in the meantime: the old configuration is active, and a reload has a time limit (TimeoutStartSec=).
         notify(READY)
@@ -194,17 +195,17 @@ class Reloader:
             for each in lines:
                 log.error("%s", each)
             count = "a problem" if len(lines) == 1 else f"{len(lines)} problems"
-            text = f"The new configuration has {count} and was rejected; the old one stays in force."
+            said = message(NoticeCode.CONFIG_REJECTED, count=len(lines))
             await _record(now, asked, f"refused: {count}; {lines[0]}")
-            await _post(now, text, level="error", lines=bounded(lines))
-            self._reload_requests.answered(text, lines, ok=False)
+            await _post(now, said, level="error", lines=bounded(lines))
+            self._reload_requests.answered(render(said), lines, ok=False)
             self._note(f"the configuration file has {count}; the old configuration stays in force")
         else:
             self._note("")
-            log.info("%s", NOTHING_NEW)
+            log.info("%s", render(NOTHING_NEW))
             await _record(now, asked, "nothing changed")
             await _post(now, NOTHING_NEW)
-            self._reload_requests.answered(NOTHING_NEW)
+            self._reload_requests.answered(render(NOTHING_NEW))
         notify(READY)
 
     async def _change(
@@ -225,11 +226,11 @@ class Reloader:
             return None
         count = "1 change" if len(lines) == 1 else f"{len(lines)} changes"
         notes = consequences(now.config, new)
-        text = f"The configuration was reloaded: {count}."
+        said = message(NoticeCode.CONFIG_RELOADED, count=len(lines))
         last = bounded(notes, NOTES_MOST)
         await _record(after, asked, f"{count}: {'; '.join(lines)}")
-        await _post(after, text, lines=[*bounded(lines, LINES_MOST - len(last)), *last])
-        self._reload_requests.answered(text, [*lines, *notes])
+        await _post(after, said, lines=[*bounded(lines, LINES_MOST - len(last)), *last])
+        self._reload_requests.answered(render(said), [*lines, *notes])
         self._note("")
         notify(READY)
         log.info("the configuration was reloaded: %s", count)
@@ -240,21 +241,21 @@ class Reloader:
         if back is None:
             return None
         why = self._redact(describe(error) or type(error).__name__)
-        text = "The new configuration could not be started; the old one is in force again."
+        said = message(NoticeCode.CONFIG_FAILED)
         await _record(back, asked, f"refused: {why}")
-        await _post(back, text, level="error", lines=bounded([why]))
-        self._reload_requests.answered(text, [why], ok=False)
+        await _post(back, said, level="error", lines=bounded([why]))
+        self._reload_requests.answered(render(said), [why], ok=False)
         self._note("the new configuration could not be started; the old one is in force")
         notify(READY)
         return back
 
 
-async def _post(now: ActiveConfig, text: str, *, level: str = "info", lines: Sequence[str] = ()) -> None:
+async def _post(now: ActiveConfig, said: Message, *, level: str = "info", lines: Sequence[str] = ()) -> None:
     try:
-        await now.engine.tell("", text, level=level, lines=lines)
+        await now.engine.announce("", said, level=level, lines=lines)
     except (StoreError, sqlite3.Error) as error:
         # For example a full disk: the message is lost, but the active configuration must keep running.
-        log.warning("the message could not be stored: %s: %s", text, error)
+        log.warning("the message could not be stored: %s: %s", render(said), error)
 
 
 async def _record(now: ActiveConfig, asked: Sequence[Actor], result: str) -> None:

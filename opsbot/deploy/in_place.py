@@ -16,8 +16,8 @@ from datetime import datetime
 from opsbot.config import InstallStep, Service, Source
 from opsbot.core.deploy_codes import FailureCode, NoteCode, StepCode, UpdateCode
 from opsbot.core.deployment import Release
-from opsbot.core.message import encode, message
-from opsbot.core.model import Live, NotificationKind
+from opsbot.core.message import message
+from opsbot.core.model import Live
 from opsbot.deploy.checkout import Checkout, Head
 from opsbot.deploy.deployment_run import DeployFailure, DeploymentRun
 from opsbot.deploy.prepare import Preparation, command_text
@@ -89,8 +89,7 @@ class InPlace:
         )
         log.warning("%s", render(moved))
         key = f"moved:{self._name}:{head.commit}:{now:%Y%m%dT%H%M}"
-        body: dict[str, object] = {"text": encode(moved), "level": "warning"}
-        await self._store.write(outbox.put, key, NotificationKind.WORD, self._name, now, body=body)
+        await self._store.write(outbox.put_message, key, self._name, now, moved, "warning")
 
     async def prepare(
         self,

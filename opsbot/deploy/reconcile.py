@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from opsbot.config import Strategy
 from opsbot.core.deploy_codes import UpdateCode
 from opsbot.core.deployment import Release, commit_in, previous_good
-from opsbot.core.message import encode, message
-from opsbot.core.model import Live, NotificationKind
+from opsbot.core.message import message
+from opsbot.core.model import Live
 from opsbot.deploy.deployment_run import DeployFailure
 from opsbot.deploy.target import DeployTarget
 from opsbot.messages import render
@@ -74,9 +74,8 @@ async def _point(target: DeployTarget, live: str) -> None:
         level = "error"
     log.warning("%s", render(said))
     now = target.clock()
-    body: dict[str, object] = {"text": encode(said), "level": level}
     key = f"link:{target.name}:{live}:{now:%Y%m%d}"
-    await target.store.write(outbox.put, key, NotificationKind.WORD, target.name, now, body=body)
+    await target.store.write(outbox.put_message, key, target.name, now, said, level)
 
 
 async def _adopt(target: DeployTarget) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import cache
 
 from opsbot.core.message import GeneralCode
-from opsbot.messages import deployments, exits, incidents, inhibitors, managers, probes, refusals, status
+from opsbot.messages import deployments, exits, incidents, inhibitors, managers, notices, probes, refusals, status
 from opsbot.messages.text import Text
 
 _GENERAL: Mapping[str, Text] = {GeneralCode.TEXT: "{text}"}
@@ -16,6 +16,7 @@ _AREAS: tuple[Mapping[str, Text], ...] = (
     incidents.TEXTS,
     inhibitors.TEXTS,
     managers.TEXTS,
+    notices.TEXTS,
     probes.TEXTS,
     refusals.TEXTS,
     status.TEXTS,

@@ -9,7 +9,7 @@ colon says more:
     {size:bytes}                      a number of bytes as "512 MiB"
     {commit:short}                    the first characters of a commit id
     {release:release}                 the commit in a release's name, likewise
-    {parts:clauses}, {paths:or}       a tuple, with semicolons or "or" in between
+    {parts:clauses}, {paths:or}       a tuple, with semicolons or "or" in between; {all:lines}: on lines
     {cause:sentence}, {cause:clause}  a text that ends with a full stop; one that does not
     {count} {count:plural|restart|restarts}
 
@@ -29,7 +29,7 @@ from opsbot.messages.catalogue import texts
 from opsbot.messages.text import Text
 
 _ENDS = {"sentence": ".", "clause": ""}
-_BETWEEN = {"clauses": "; ", "or": " or "}
+_BETWEEN = {"clauses": "; ", "or": " or ", "lines": "\n"}
 SHORT = 10
 """Characters of a commit id that are shown."""
 

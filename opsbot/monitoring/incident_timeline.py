@@ -9,7 +9,7 @@ from opsbot.core.flapping import FlapPolicy
 from opsbot.core.incident import IncidentEvent, check_cause
 from opsbot.core.layers import untangle
 from opsbot.core.message import Message
-from opsbot.core.model import Evidence, Incident, NotificationKind
+from opsbot.core.model import Evidence, Incident
 from opsbot.core.recovery import AttemptBy
 from opsbot.messages import render
 from opsbot.monitoring.dependency_tracker import DependencyTracker
@@ -132,10 +132,9 @@ class IncidentTimeline:
             log.error("%s needs attention: %s", name, render(why))
         self._feed.publish("notice")
 
-    async def tell(self, service: str, key: str, text: str, now: datetime) -> None:
-        """Put a sentence into the ops channel, once a key."""
-        body: dict[str, object] = {"text": text, "level": "warning"}
-        await self._store.write(outbox.put, key, NotificationKind.WORD, service, now, body=body)
+    async def announce(self, service: str, key: str, said: Message, now: datetime) -> None:
+        """Post a plain notification in the ops channel, once per key."""
+        await self._store.write(outbox.put_message, key, service, now, said, "warning")
         self._feed.publish("notice")
 
 

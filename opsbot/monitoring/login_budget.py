@@ -19,10 +19,9 @@ from opsbot.core.login_budget import (
     LoginStarts,
     LoginThreshold,
     allowance,
-    figures,
 )
 from opsbot.core.message import Message, message
-from opsbot.core.model import NotificationKind
+from opsbot.core.notices import NoticeCode
 from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.runtime.tasks import BackgroundTasks
 from opsbot.services.port import Activity, Happening, ManagerError, ServiceEvent, ServiceManager, ServiceState
@@ -105,13 +104,17 @@ class LoginBudget:
         if not crossed or not starts.by_manager:
             return
         grave = crossed[0] == STOP_AT
-        unit = ", ".join(service.units)
-        text = f"systemd starts {name} again and again: {figures(starts, service.login_limit)}. "
-        text += f"opsbot cannot slow that down: RestartSec= and RestartSteps= of {unit} can. "
-        text += "Somebody has to look at it now." if grave else "Find out why it dies."
+        said = message(
+            NoticeCode.LOGINS_BURNT,
+            service=name,
+            starts=starts.count,
+            by_manager=starts.by_manager,
+            limit=service.login_limit,
+            units=service.units,
+            is_spent=grave,
+        )
         key = f"logins:{name}:{crossed[0]}:{now:%Y%m%d}"
-        body: dict[str, object] = {"text": text, "level": "error" if grave else "warning"}
-        await self._store.write(outbox.put, key, NotificationKind.WORD, name, now, body=body)
+        await self._store.write(outbox.put_message, key, name, now, said, "error" if grave else "warning")
         self._feed.publish("notice")
 
     # Inhibitors

@@ -10,6 +10,7 @@ from opsbot.core.incident import IncidentCause, IncidentEventKind, Resolution
 from opsbot.core.incident import event as happened
 from opsbot.core.message import message
 from opsbot.core.model import Incident
+from opsbot.core.notices import NoticeCode
 from opsbot.core.recovery import AttemptBy
 from opsbot.monitoring.incident_manager import IncidentManager
 from opsbot.monitoring.monitored_service import MonitoredService
@@ -94,9 +95,8 @@ class ServiceEventHandler:
                 if not troubled(watched, event.state):
                     watched.pending = watched.under = None
                     await self._incident_manager.end(name, message(Resolution.STOPPED), surely=True)
-                who = f"{event.part} of {name}" if event.part else name
-                text = f"{who} was stopped by hand. It is left alone until somebody starts it."
-                await self._incident_manager.tell(name, f"stopped:{name}:{event.at.timestamp()}", text, event.at)
+                said = message(NoticeCode.STOPPED_BY_HAND, service=name, unit=event.part or "")
+                await self._incident_manager.announce(name, f"stopped:{name}:{event.at.timestamp()}", said, event.at)
 
     async def _started(self, event: ServiceEvent, incident: Incident) -> None:
         """It runs again. By its manager where it had died, else by somebody: only the first is a crash that counts."""

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from opsbot.core.incident import IncidentEvent, encode_event
+from opsbot.core.message import Message, encode
 from opsbot.core.model import INCIDENT_KINDS, WAKING_KINDS, Notification, NotificationKind
 from opsbot.store.rows import dump, load, maybe_moment, maybe_seconds, moment, seconds
 
@@ -52,6 +53,22 @@ def put(
         (key, kind, service, subject, dump(body or {}), seconds(now)),
     )
     return cursor.rowcount == 1
+
+
+def put_message(
+    db: sqlite3.Connection,
+    key: str,
+    service: str,
+    now: datetime,
+    said: Message,
+    level: str,
+    chart: dict[str, object] | None = None,
+) -> bool:
+    """Add a plain notification; False if its key exists. level: info, warning or error."""
+    body: dict[str, object] = {"text": encode(said), "level": level}
+    if chart is not None:
+        body["chart"] = chart
+    return put(db, key, NotificationKind.WORD, service, now, body=body)
 
 
 def unknown(db: sqlite3.Connection, keys: Sequence[str]) -> set[str]:

@@ -109,7 +109,7 @@ async def test_nobody_is_pinged_whatever_stands_in_commits_logs_names_and_reason
     state.bot.roles.clear()
     evil = f"@everyone @here <@{world.people['admin']}> <@&{world.standin.roles['admin']}>"
     world.manager.log["api"] = [LogLine(START, evil)]
-    await world.engine.tell("api", evil, level="error")
+    await world.engine.announce("api", plain(evil), level="error")
     opened = await world.incident(
         cause=evil, evidence=Evidence(((evil, plain(evil)),), plain(evil), (evil, "```" + evil))
     )

@@ -10,7 +10,6 @@ from opsbot.core.login_budget import (
     LoginStarts,
     LoginThreshold,
     allowance,
-    figures,
     spacing,
     starts_since,
 )
@@ -89,8 +88,3 @@ def test_starts_are_counted_between_two_looks(
     before: LoginThreshold | None, now: LoginThreshold, expected: tuple[int, int]
 ) -> None:
     assert starts_since(before, now) == expected
-
-
-def test_the_figures_say_who_made_them() -> None:
-    assert figures(LoginStarts(512, 500), 1000).startswith("512 starts in 24 hours, 500 of them by the service manager")
-    assert "by the service manager" not in figures(LoginStarts(3), 1000)

@@ -14,6 +14,7 @@ from opsbot.config import Service
 from opsbot.core.deployment import Deployment, Phase
 from opsbot.core.model import Incident, NotificationKind
 from opsbot.core.recovery import RecoveryPolicy
+from opsbot.messages import render
 from opsbot.monitoring import ServiceMonitor
 from opsbot.services.port import Activity, Happening, ServiceEvent
 from opsbot.store import incident_repository, ledger, outbox
@@ -55,7 +56,7 @@ class Watch:
 
     async def words(self) -> list[str]:
         notices = await self.stage.store.read(outbox.pending, clock())
-        return [str(notice.body["text"]) for notice in notices if notice.kind is NotificationKind.WORD]
+        return [render(notice.said) for notice in notices if notice.kind is NotificationKind.WORD]
 
     def started(self) -> int:
         return sum(event.what is Happening.STARTED for event in self.events)

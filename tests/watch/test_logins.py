@@ -125,9 +125,9 @@ async def test_a_person_is_obeyed_and_told(stage: BotStage) -> None:
 async def test_systemd_burning_the_budget_is_said_once_for_each_threshold(stage: BotStage) -> None:
     await stage.dies_and_is_started_by_systemd(520, every=2)
     words = [notice for notice in await stage.notices() if notice.kind is NotificationKind.WORD]
-    warnings = [notice for notice in words if "again and again" in str(notice.body["text"])]
+    warnings = [notice for notice in words if "again and again" in render(notice.said)]
     assert [notice.body["level"] for notice in warnings] == ["warning", "error"]
-    assert "RestartSec=" in str(warnings[0].body["text"])
+    assert "RestartSec=" in render(warnings[0].said)
     # It is never stopped for that.
     assert stage.manager.now_state.activity is Activity.RUNNING
 

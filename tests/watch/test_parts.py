@@ -15,6 +15,7 @@ from opsbot.core.health import CheckPolicy, Verdict
 from opsbot.core.message import message
 from opsbot.core.model import NotificationKind
 from opsbot.core.recovery import RecoveryPolicy
+from opsbot.messages import render
 from opsbot.services.port import Activity, Happening, ServiceEvent, ServiceState
 from opsbot.services.systemd.several import together
 from opsbot.store import Store, incident_repository
@@ -136,7 +137,7 @@ async def test_a_unit_that_a_person_stopped_is_left_and_the_other_goes_on_being_
     manager.part_happens(OTHER, Happening.STOPPED, ServiceState(Activity.STOPPED, stopped_by_hand=True))
     await stage.run(30)
     (notice,) = await stage.notices()
-    assert notice.body["text"] == f"{OTHER} of api was stopped by hand. It is left alone until somebody starts it."
+    assert render(notice.said) == f"{OTHER} of api was stopped by hand. It is left alone until somebody starts it."
     stage.eyes.failing["first"] = "answered 500"
     await stage.run(11)
     assert manager.asked == [ONE]

@@ -18,6 +18,7 @@ from opsbot.core.health import CheckPolicy, Verdict
 from opsbot.core.message import message, plain
 from opsbot.core.model import Live, Notification, NotificationKind
 from opsbot.core.recovery import RecoveryPolicy
+from opsbot.messages import render
 from opsbot.monitoring import ServiceMonitor
 from opsbot.runtime.change_notifier import ChangeNotifier
 from opsbot.services.port import Activity, Happening, ServiceManager, ServiceState
@@ -234,7 +235,7 @@ async def test_a_service_stopped_by_hand_is_reported_and_left_alone(stage: Stage
     await stage.run(300)
     (notice,) = await stage.notices()
     assert notice.kind is NotificationKind.WORD
-    assert "stopped by hand" in str(notice.body["text"])
+    assert "stopped by hand" in render(notice.said)
     assert stage.manager.restarts_asked == []
 
 
